@@ -1,0 +1,19 @@
+"""The command ``headwise``, which needs the extra ``lab``."""
+
+import sys
+
+
+def main() -> int:
+    """Run the command line, or say what it needs."""
+    try:
+        from headwise.cli import run
+    except ModuleNotFoundError as error:
+        if error.name and error.name.startswith("headwise"):
+            raise
+        print(f"headwise: the command line needs {error.name}: pip install 'headwise[lab]'", file=sys.stderr)
+        return 2
+    return int(run())
+
+
+if __name__ == "__main__":
+    sys.exit(main())

@@ -1,0 +1,13 @@
+"""The operator: attention as a function of arrays. NumPy only."""
+
+from headwise.attention.operator import attention, attention_backward, attention_forward
+from headwise.attention.textbook import Attended, multi_head_attention, self_attention
+
+__all__ = [
+    "Attended",
+    "attention",
+    "attention_backward",
+    "attention_forward",
+    "multi_head_attention",
+    "self_attention",
+]

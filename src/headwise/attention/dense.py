@@ -1,0 +1,84 @@
+"""The dense engine: the definition, weights in full. Every other engine is tested against it.
+
+Letters in the comments: ... leading axes, H heads, G key heads, N queries, M keys, d and e widths of a key and a value.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.attention.problem import Problem
+from headwise.errors import DataError
+from headwise.shapes import Array
+
+__all__ = ["Saved", "backward", "forward"]
+
+
+class Saved(NamedTuple):
+    """What the backward pass needs beside the problem."""
+
+    o: Array
+    p: Array
+    capped: Array | None
+
+
+def forward(problem: Problem) -> tuple[Array, Array, Array, Saved]:
+    """Return output (..., H, N, e), log-sum-exp (..., H, N), weights (..., H, N, M), and what backward needs."""
+    s, capped = logits(problem)
+    top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
+    if np.isposinf(top).any():
+        raise DataError(f"q, k: their products overflow {s.dtype}; scale them down or use a wider type.")
+    shift = np.where(np.isneginf(top), 0, top)  # a row that may attend to nothing: exp(−inf − 0) = 0, not NaN
+    p = np.exp(s - shift)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= np.where(total == 0, 1, total)
+    with np.errstate(divide="ignore"):
+        lse = (shift + np.log(total))[..., 0]
+    o = _ungroup(_group(p, problem) @ problem.v, problem)
+    return o, lse, p, Saved(o, p, capped)
+
+
+def backward(problem: Problem, do: Array, saved: Saved) -> tuple[Array, Array, Array, Array | None]:
+    """Return dq, dk, dv, and the gradient of the logits after the softcap, which is the bias's before it is summed."""
+    q, k, v = _group(problem.q, problem), problem.k, problem.v
+    do_g = _group(do, problem)
+    dv = _group(saved.p, problem).mT @ do_g  # o = p v
+    dp = _ungroup(do_g @ v.mT, problem)
+    # p = softmax(s):  ds = p ∘ (dp − Σ_m p dp), and Σ_m p dp = do · o
+    ds = saved.p * (dp - (do * saved.o).sum(axis=-1, keepdims=True))
+    dbias = None if problem.bias is None else ds
+    if saved.capped is not None and problem.softcap is not None:
+        ds = ds * (1 - (saved.capped / problem.softcap) ** 2)  # s = c tanh(t / c):  dt = ds (1 − (s/c)²)
+    ds_g = _group(ds, problem)
+    dq = _ungroup(ds_g @ k * problem.scale, problem)  # t = scale q kᵀ
+    dk = ds_g.mT @ q * problem.scale
+    return dq, dk, dv, dbias
+
+
+def logits(problem: Problem) -> tuple[Array, Array | None]:
+    """Logits (..., H, N, M) in the order the design fixes, −inf where hidden; and those after the softcap alone."""
+    with np.errstate(over="ignore"):  # an overflow is refused, by name, in forward
+        s = _ungroup(_group(problem.q, problem) @ problem.k.mT * problem.scale, problem)
+    capped = None
+    if problem.softcap is not None:
+        s = capped = problem.softcap * np.tanh(s / problem.softcap)
+    if problem.bias is not None:
+        s = s + problem.bias
+    seen = problem.visible.full()
+    if seen is not None:
+        s = np.where(seen, s, -np.inf)
+    return s, capped
+
+
+def _group(a: Array, problem: Problem) -> Array:
+    """(..., H, N, x) -> (..., G, R·N, x): the R query heads that read one key head become rows of one product."""
+    *lead, heads, n, x = a.shape
+    return a.reshape(*lead, problem.groups, heads // problem.groups * n, x)
+
+
+def _ungroup(a: Array, problem: Problem) -> Array:
+    """(..., G, R·N, x) -> (..., H, N, x)."""
+    *lead, heads, n, _ = problem.shape
+    return a.reshape(*lead, heads, n, a.shape[-1])

@@ -1,0 +1,199 @@
+"""What "may attend" means: mask, lengths, causal and window, with the alignment they are measured by.
+
+`Visible` answers for any rectangle of queries and keys, so that an engine never needs the whole N × M array.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import MaskError
+from headwise.shapes import BoolArray, IntArray
+
+__all__ = ["Align", "Visible", "Window", "visible"]
+
+Align = Literal["start", "end"] | None
+Window = tuple[int | None, int | None] | None
+
+
+@dataclass(frozen=True, slots=True)
+class Visible:
+    """Which keys each query may attend to.
+
+    Query n is aligned with key ``n + offset``; it sees keys from ``left`` before to ``right`` after that one.
+
+    Attributes
+    ----------
+    shape : tuple of int
+        (..., H, N, M), the logits' shape.
+    mask : ndarray of bool of that shape, or None
+        A view without memory of its own where the given mask was broadcast. True attends.
+    lengths : ndarray of int of shape (...,), or None
+        How many keys of each item are valid.
+    offset : ndarray of int of shape (...,)
+        The key that query 0 is aligned with.
+    left, right : int or None
+        None is unbounded.
+    """
+
+    shape: tuple[int, ...]
+    mask: BoolArray | None
+    lengths: IntArray | None
+    offset: IntArray
+    left: int | None
+    right: int | None
+
+    @property
+    def everything(self) -> bool:
+        """Whether every query may attend to every key."""
+        return self.mask is None and self.lengths is None and self.left is None and self.right is None
+
+    def tile(self, index: tuple[int, ...], rows: slice, columns: slice) -> BoolArray | None:
+        """Visibility of one rectangle of one head, broadcastable to (rows, columns); None if all of it is visible.
+
+        ``index`` is the item's index followed by the head.
+        """
+        item = index[:-1]
+        first, last = self.span(item, rows)
+        n, m = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
+        seen: BoolArray | None = None
+        if columns.start < first.max(initial=0) or columns.stop > last.min(initial=columns.stop):
+            local = slice(0, len(n))
+            seen = (m >= first[local, None]) & (m < last[local, None])
+        if self.mask is not None:
+            masked = self.mask[index][rows, columns]
+            seen = masked if seen is None else seen & masked
+        return seen
+
+    def span(self, item: tuple[int, ...], rows: slice) -> tuple[IntArray, IntArray]:
+        """First visible key, and one past the last, of each query in `rows`: all of the rule but the mask."""
+        end = self.shape[-1] if self.lengths is None else int(self.lengths[item])
+        aligned = np.arange(rows.start, rows.stop) + int(self.offset[item])
+        first = np.zeros_like(aligned) if self.left is None else np.maximum(aligned - self.left, 0)
+        last = np.full_like(aligned, end) if self.right is None else np.minimum(aligned + self.right + 1, end)
+        return first, last
+
+    def full(self) -> BoolArray | None:
+        """Visibility of everything, broadcastable to (..., H, N, M); None if all of it is visible."""
+        seen: BoolArray | None = self.mask
+        n, m = np.arange(self.shape[-2])[:, None], np.arange(self.shape[-1])
+        aligned = n + self.offset[..., None, None, None]
+        rules = []
+        if self.lengths is not None:
+            rules.append(m < self.lengths[..., None, None, None])
+        if self.left is not None:
+            rules.append(m >= aligned - self.left)
+        if self.right is not None:
+            rules.append(m <= aligned + self.right)
+        for rule in rules:
+            seen = rule if seen is None else seen & rule
+        return seen
+
+
+def visible(
+    shape: tuple[int, ...],
+    *,
+    mask: npt.ArrayLike | None = None,
+    causal: bool = False,
+    window: Window = None,
+    align: Align = None,
+    lengths: npt.ArrayLike | None = None,
+) -> Visible:
+    """Check the arguments that hide keys, and combine them by AND.
+
+    Parameters
+    ----------
+    shape : tuple of int
+        (..., H, N, M).
+    mask : array_like of bool, optional
+        Broadcastable to (..., H, N, M); True attends.
+    causal : bool
+        Query n sees keys up to the one it is aligned with.
+    window : (int or None, int or None), optional
+        How many keys before and after its aligned key a query may see.
+    align : {"start", "end"}, optional
+        Lines up the first query with the first key, or the last query with the last valid key.
+    lengths : array_like of int of shape (...,), optional
+        Valid keys of each item.
+
+    Returns
+    -------
+    Visible
+
+    Raises
+    ------
+    MaskError
+        If an argument is malformed, or `align` is missing where N ≠ M and it matters.
+
+    Examples
+    --------
+    >>> visible((1, 2, 4), causal=True, align="end").full()
+    array([[[ True,  True,  True, False],
+            [ True,  True,  True,  True]]])
+    """
+    lead, (n, m) = shape[:-3], shape[-2:]
+    left, right = _window(window)
+    if causal:
+        right = 0 if right is None else min(right, 0)
+    valid = _lengths(lengths, lead, m)
+    if align not in (None, "start", "end"):
+        raise MaskError(f'align: expected "start" or "end"; got {align!r}.')
+    if align is None and n != m and (left is not None or right is not None):
+        raise MaskError(
+            f"align: {'causal' if causal else 'window'} with {n} queries and {m} keys needs it: "
+            'align="start" lines up the first query with the first key, '
+            'align="end" the last query with the last (valid) key.'
+        )
+    offset = np.zeros(lead, np.int64) if align != "end" else np.broadcast_to(m if valid is None else valid, lead) - n
+    return Visible(shape, _mask(mask, shape), valid, np.asarray(offset), left, right)
+
+
+def _window(window: Window) -> tuple[int | None, int | None]:
+    if window is None:
+        return None, None
+    try:
+        left, right = window
+    except (TypeError, ValueError):
+        raise MaskError(f"window: expected a pair (left, right); got {window!r}.") from None
+    for side in (left, right):
+        if side is not None and (isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 0):
+            raise MaskError(f"window: expected whole numbers from 0, or None for unbounded; got {window!r}.")
+    return left, right
+
+
+def _lengths(lengths: npt.ArrayLike | None, lead: tuple[int, ...], m: int) -> IntArray | None:
+    if lengths is None:
+        return None
+    found = np.asarray(lengths)
+    if found.dtype.kind not in "iu":
+        raise MaskError(f"lengths: expected whole numbers; got {found.dtype}.")
+    if found.shape not in ((), lead):
+        raise MaskError(f"lengths: expected one number an item, shape {lead}; got {found.shape}.")
+    if found.size and (found.min() < 0 or found.max() > m):
+        raise MaskError(f"lengths: expected 0 to M={m} valid keys; got {found.min()} to {found.max()}.")
+    return np.broadcast_to(found, lead).astype(np.int64)
+
+
+def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | None:
+    if mask is None:
+        return None
+    found: npt.NDArray[Any] = np.asarray(mask)
+    if found.dtype != np.bool_:
+        zero_one = found.dtype.kind in "iuf" and bool(np.isin(found, (0, 1)).all())
+        hint = (
+            " It holds only 0 and 1: write mask.astype(bool), where 1 attends."
+            if zero_one
+            else " Numbers to add to the logits go in bias."
+        )
+        raise MaskError(f"mask: expected booleans, True attends; got {found.dtype}.{hint}")
+    try:
+        return np.broadcast_to(found, shape)
+    except ValueError:
+        hint = " For one row of keys an item, write mask[:, None, None, :]." if found.ndim == 2 else ""
+        raise MaskError(
+            f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.{hint}"
+        ) from None

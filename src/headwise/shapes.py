@@ -1,0 +1,182 @@
+"""The one shape checker: patterns in the letters of the docstrings, bound to arrays.
+
+A pattern is what a docstring prints: ``"... H N d"``. Binding it to an array fixes the sizes of the letters; binding
+the next array checks the letters that are already fixed. ``...`` stands for any number of leading axes, and a number
+for itself.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, TypeAlias
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError, ShapeError
+
+__all__ = ["Array", "BoolArray", "IntArray", "Sizes", "bind", "floating"]
+
+Array: TypeAlias = npt.NDArray[np.floating[Any]]
+BoolArray: TypeAlias = npt.NDArray[np.bool_]
+IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
+
+_FLOATS = (np.float16, np.float32, np.float64)
+
+
+class Sizes:
+    """The sizes bound so far, and which argument bound each.
+
+    Index it by letter for a size (``sizes["N"]``); ``sizes.lead`` is what ``...`` stands for.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sizes = bind("... H N d", q=np.zeros((2, 8, 50, 64)))
+    >>> sizes["N"], sizes.lead
+    (50, (2,))
+    >>> sizes.bind("... G M d", k=np.zeros((2, 8, 64, 50)))
+    Traceback (most recent call last):
+    ...
+    headwise.errors.ShapeError: k: expected (...=(2,), G, M, d=64) because q is (2, 8, 50, 64); got (2, 8, 64, 50).
+    Transposed?
+    """
+
+    def __init__(self) -> None:
+        self._sizes: dict[str, int] = {}
+        self._lead: tuple[int, ...] | None = None
+        self._origin: dict[str, str] = {}
+
+    def __getitem__(self, letter: str) -> int:
+        return self._sizes[letter]
+
+    @property
+    def lead(self) -> tuple[int, ...]:
+        """What ``...`` stands for; empty where no pattern held it."""
+        return self._lead or ()
+
+    def bind(self, pattern: str, /, **arrays: npt.NDArray[Any]) -> Sizes:
+        """Bind each array to the pattern, in order, and return self."""
+        for name, array in arrays.items():
+            self._bind_one(pattern.split(), name, array.shape)
+        return self
+
+    def _bind_one(self, letters: list[str], name: str, shape: tuple[int, ...]) -> None:
+        if not self._fits(letters, shape):
+            raise ShapeError(self._message(letters, name, shape))
+        origin = f"{name} is {_shape(shape)}"
+        if letters[:1] == ["..."]:
+            cut = len(shape) - len(letters) + 1
+            if self._lead is None:
+                self._lead = shape[:cut]
+                self._origin["..."] = origin
+            letters, shape = letters[1:], shape[cut:]
+        for letter, size in zip(letters, shape, strict=True):
+            if not letter.isdigit() and letter not in self._sizes:
+                self._sizes[letter] = size
+                self._origin[letter] = origin
+
+    def _fits(self, letters: list[str], shape: tuple[int, ...]) -> bool:
+        trial = dict(self._sizes)
+        if letters[:1] == ["..."]:
+            letters = letters[1:]
+            cut = len(shape) - len(letters)
+            if cut < 0 or (self._lead is not None and shape[:cut] != self._lead):
+                return False
+            shape = shape[cut:]
+        if len(letters) != len(shape):
+            return False
+        return all(
+            size == (int(letter) if letter.isdigit() else trial.setdefault(letter, size))
+            for letter, size in zip(letters, shape, strict=True)
+        )
+
+    def _message(self, letters: list[str], name: str, shape: tuple[int, ...]) -> str:
+        known = {letter: self._sizes[letter] for letter in letters if letter in self._sizes}
+        shown = [f"{letter}={known[letter]}" if letter in known else letter for letter in letters]
+        if letters[:1] == ["..."] and self._lead is not None:
+            shown[0] = f"...={_shape(self._lead)}"
+        origins = dict.fromkeys(self._origin[letter] for letter in letters if letter in self._origin)
+        because = f" because {' and '.join(origins)}" if origins else ""
+        swapped = (*shape[:-2], *reversed(shape[-2:]))
+        hint = " Transposed?" if swapped != shape and self._fits(letters, swapped) else ""
+        comma = "," if len(shown) == 1 else ""
+        return f"{name}: expected ({', '.join(shown)}{comma}){because}; got {_shape(shape)}.{hint}"
+
+
+def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> Sizes:
+    """Check arrays against one pattern and return the sizes it bound.
+
+    Parameters
+    ----------
+    pattern : str
+        Letters separated by spaces, such as ``"B H N d"``; ``...`` first for any number of leading axes.
+    **arrays : ndarray
+        The arrays by the names that an error message should use.
+
+    Returns
+    -------
+    Sizes
+        The sizes by letter; call its ``bind`` to check further arrays against them.
+
+    Raises
+    ------
+    ShapeError
+        If an array has another number of axes than the pattern, or a letter would take two sizes.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> bind("N D", X=np.zeros((5, 6))).bind("d D", Wq=np.zeros((2, 6)))["d"]
+    2
+    """
+    return Sizes().bind(pattern, **arrays)
+
+
+def floating(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
+    """Return the arguments as arrays of one floating type, leaving those already right untouched.
+
+    ``None`` is passed over. Types that differ are promoted to the widest, so nothing is rounded silently.
+
+    Parameters
+    ----------
+    **arrays : array_like or None
+        The arguments by name.
+
+    Returns
+    -------
+    tuple of ndarray
+        In the order given, all of the same type among float16, float32 and float64.
+
+    Raises
+    ------
+    DataError
+        If an argument is ragged, or holds anything but float16, float32 or float64.
+
+    Examples
+    --------
+    >>> floating(X=[[1, 0], [0, 1]])
+    Traceback (most recent call last):
+    ...
+    headwise.errors.DataError: X: expected float16, float32 or float64; got int64. Convert with X.astype(float).
+    """
+    found: Mapping[str, npt.NDArray[Any]] = {
+        name: _asarray(name, value) for name, value in arrays.items() if value is not None
+    }
+    for name, array in found.items():
+        if array.dtype.type not in _FLOATS:
+            hint = f" Convert with {name}.astype(float)." if array.dtype.kind in "iub" else ""
+            raise DataError(f"{name}: expected float16, float32 or float64; got {array.dtype}.{hint}")
+    dtype = np.result_type(*found.values())
+    return tuple(array.astype(dtype.newbyteorder("="), copy=False) for array in found.values())
+
+
+def _asarray(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    try:
+        return np.asarray(value)
+    except ValueError as error:
+        raise DataError(f"{name}: not an array; its rows have different lengths ({error}).") from None
+
+
+def _shape(shape: tuple[int, ...]) -> str:
+    return str(tuple(int(size) for size in shape))

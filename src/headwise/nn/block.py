@@ -1,0 +1,128 @@
+"""The transformer's pre-norm block, and the MLP in it.
+
+Source: Vaswani et al. (2017) with the normalisation moved before each sublayer, as in Dosovitskiy et al., "An Image is
+Worth 16x16 Words", arXiv 2010.11929 (2020), equations 2 and 3.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.nn.attention import (
+    SelfAttentionCache,
+    self_attention_layer_backward,
+    self_attention_layer_forward,
+    self_attention_layer_params,
+)
+from headwise.nn.gelu import GeluCache, gelu_backward, gelu_forward
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
+from headwise.nn.params import Params, scope, scoped
+from headwise.shapes import Array
+
+__all__ = [
+    "BlockCache",
+    "MlpCache",
+    "block_backward",
+    "block_forward",
+    "block_params",
+    "mlp_backward",
+    "mlp_forward",
+    "mlp_params",
+]
+
+
+class MlpCache(NamedTuple):
+    """Caches of the three steps."""
+
+    hidden: LinearCache
+    gelu: GeluCache
+    output: LinearCache
+
+
+class BlockCache(NamedTuple):
+    """Caches of the two sublayers, each after its normalisation."""
+
+    norm_1: NormCache
+    attention: SelfAttentionCache
+    norm_2: NormCache
+    mlp: MlpCache
+
+
+def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
+    """``hidden`` (F, D) and ``output`` (D, F)."""
+    return scoped("hidden", linear_params(width, hidden, rng)) | scoped("output", linear_params(hidden, width, rng))
+
+
+def mlp_forward(x: Array, params: Params) -> tuple[Array, MlpCache]:
+    """Y = W₂ gelu(W₁ x + b₁) + b₂, token by token, for x of shape (..., D)."""
+    hidden, hidden_cache = linear_forward(x, scope(params, "hidden"))
+    active, gelu_cache = gelu_forward(hidden)
+    y, output_cache = linear_forward(active, scope(params, "output"))
+    return y, MlpCache(hidden_cache, gelu_cache, output_cache)
+
+
+def mlp_backward(dy: Array, cache: MlpCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (..., D), and to the parameters."""
+    dactive, output_grads = linear_backward(dy, cache.output)
+    dhidden = gelu_backward(dactive, cache.gelu)
+    dx, hidden_grads = linear_backward(dhidden, cache.hidden)
+    return dx, scoped("hidden", hidden_grads) | scoped("output", output_grads)
+
+
+def block_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
+    """``norm_1``, ``attention``, ``norm_2`` and ``mlp``."""
+    return {
+        **scoped("norm_1", layer_norm_params(width)),
+        **scoped("attention", self_attention_layer_params(width, rng)),
+        **scoped("norm_2", layer_norm_params(width)),
+        **scoped("mlp", mlp_params(width, hidden, rng)),
+    }
+
+
+def block_forward(x: Array, params: Params, *, heads: int, return_weights: bool = False) -> tuple[Array, BlockCache]:
+    """One pre-norm block: z = x + attention(norm₁(x)), y = z + mlp(norm₂(z)).
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, N, D)
+    params : dict
+        As made by `block_params`.
+    heads : int
+        H, a divisor of D.
+    return_weights : bool
+        Keep the attention weights in the cache.
+
+    Returns
+    -------
+    y : ndarray of shape (B, N, D)
+    cache : BlockCache
+    """
+    normal, norm_1 = layer_norm_forward(x, scope(params, "norm_1"))
+    mixed, attention = self_attention_layer_forward(
+        normal, scope(params, "attention"), heads=heads, return_weights=return_weights
+    )
+    z = mixed
+    z += x
+    normal, norm_2 = layer_norm_forward(z, scope(params, "norm_2"))
+    y, mlp = mlp_forward(normal, scope(params, "mlp"))
+    y += z
+    return y, BlockCache(norm_1, attention, norm_2, mlp)
+
+
+def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (B, N, D), and to the parameters."""
+    dnormal, mlp_grads = mlp_backward(dy, cache.mlp)
+    dz, norm_2_grads = layer_norm_backward(dnormal, cache.norm_2)
+    dz += dy  # y = z + mlp(norm₂(z))
+    dnormal, attention_grads = self_attention_layer_backward(dz, cache.attention)
+    dx, norm_1_grads = layer_norm_backward(dnormal, cache.norm_1)
+    dx += dz  # z = x + attention(norm₁(x))
+    return dx, {
+        **scoped("norm_1", norm_1_grads),
+        **scoped("attention", attention_grads),
+        **scoped("norm_2", norm_2_grads),
+        **scoped("mlp", mlp_grads),
+    }

@@ -1,0 +1,59 @@
+"""The linear layer: y = x Wᵀ + b."""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.nn.params import Params
+from headwise.shapes import Array
+
+__all__ = ["LinearCache", "linear_backward", "linear_forward", "linear_params"]
+
+
+class LinearCache(NamedTuple):
+    """Rows of the input (R, D), and the weight (E, D)."""
+
+    rows: Array
+    weight: Array
+
+
+def linear_params(inputs: int, outputs: int, rng: np.random.Generator) -> Params:
+    """Weight (outputs, inputs) uniform in ±√(6 / (inputs + outputs)), bias zero.
+
+    Source: Glorot & Bengio, "Understanding the difficulty of training deep feedforward neural networks" (2010), eq. 16.
+    """
+    bound = np.sqrt(6 / (inputs + outputs))
+    weight = rng.uniform(-bound, bound, (outputs, inputs)).astype(np.float32)
+    return {"weight": weight, "bias": np.zeros(outputs, np.float32)}
+
+
+def linear_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
+    """Y = x Wᵀ + b.
+
+    Parameters
+    ----------
+    x : ndarray of shape (..., D)
+    params : dict
+        ``weight`` (E, D) and ``bias`` (E,).
+
+    Returns
+    -------
+    y : ndarray of shape (..., E)
+    cache : LinearCache
+    """
+    weight = params["weight"]
+    rows = x.reshape(-1, x.shape[-1])  # one product of matrices, not one an item
+    y = rows @ weight.T
+    y += params["bias"]
+    return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)
+
+
+def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (..., D), and to ``weight`` and ``bias``."""
+    rows, weight = cache
+    dy_rows = dy.reshape(-1, dy.shape[-1])
+    dx = dy_rows @ weight  # y = x Wᵀ
+    grads = {"weight": dy_rows.T @ rows, "bias": dy_rows.sum(axis=0)}
+    return dx.reshape(*dy.shape[:-1], -1), grads

@@ -1,0 +1,46 @@
+"""Parameters: one flat dict of arrays with dotted names, and the views a layer sees of it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+
+import numpy as np
+
+from headwise.shapes import Array
+
+__all__ = ["Params", "pack", "scope", "scoped", "unpack"]
+
+Params = dict[str, Array]
+
+
+def scope(params: Mapping[str, Array], prefix: str) -> Params:
+    """The parameters below a prefix, by their local names.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> list(scope({"head.weight": np.zeros(1), "norm.gain": np.zeros(1)}, "head"))
+    ['weight']
+    """
+    start = prefix + "."
+    return {name.removeprefix(start): array for name, array in params.items() if name.startswith(start)}
+
+
+def scoped(prefix: str, params: Mapping[str, Array]) -> Params:
+    """The inverse of `scope`: local names put below a prefix."""
+    return {f"{prefix}.{name}": array for name, array in params.items()}
+
+
+def pack(params: Mapping[str, Array]) -> Array:
+    """All parameters in one vector, in the order of their names."""
+    return np.concatenate([params[name].ravel() for name in sorted(params)])
+
+
+def unpack(vector: Array, like: Mapping[str, Array]) -> Params:
+    """Views of a vector by the names and shapes of `like`: the inverse of `pack`, without a copy."""
+    views, start = {}, 0
+    for name in sorted(like):
+        stop = start + like[name].size
+        views[name] = vector[start:stop].reshape(like[name].shape)
+        start = stop
+    return {name: views[name] for name in like}

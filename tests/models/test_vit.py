@@ -1,0 +1,62 @@
+import numpy as np
+import pytest
+
+from headwise.errors import ShapeError
+from headwise.models.vit import ViT, look, vit_backward, vit_forward, vit_params
+from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
+from oracles import check_gradients
+
+TINY = ViT(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
+
+
+@pytest.fixture
+def params(rng):
+    return {name: rng.normal(size=array.shape) for name, array in vit_params(TINY, rng).items()}
+
+
+def test_backward_equals_central_differences(params, rng):
+    images, labels = rng.random((2, 4, 6)), np.array([2, 0])
+    logits, cache = vit_forward(images, params, TINY)
+    _, loss_cache = cross_entropy_forward(logits, labels)
+    grads = vit_backward(cross_entropy_backward(loss_cache), cache)
+    assert grads.keys() == params.keys()
+
+    def loss(*arrays):
+        return np.array(
+            cross_entropy_forward(vit_forward(images, dict(zip(params, arrays, strict=True)), TINY)[0], labels)[0]
+        )
+
+    check_gradients(loss, list(params.values()), [grads[name] for name in params], np.array(1.0))
+
+
+def test_parameters_of_the_standard_model(rng):
+    sizes = {name: array.size for name, array in vit_params(ViT(), rng).items()}
+    assert sum(sizes.values()) == 139_018
+    rows = {name: array.size for name, array in vit_params(ViT(tokens="rows"), rng).items()}
+    assert {name for name in sizes if sizes[name] != rows[name]} == {"embedding.token.weight", "embedding.positions"}
+    assert rows["embedding.token.weight"] == 64 * 28
+    assert rows["embedding.positions"] == (1 + 28) * 64
+
+
+def test_an_item_does_not_depend_on_its_batch(params, rng):
+    images = rng.random((3, 4, 6))
+    together, _ = vit_forward(images, params, TINY)
+    for i in range(3):
+        np.testing.assert_allclose(vit_forward(images[i : i + 1], params, TINY)[0][0], together[i], atol=1e-12)
+
+
+def test_look(params, rng):
+    seen = look(rng.random((3, 4, 6)), params, TINY)
+    assert seen.probabilities.shape == (3, 3)
+    assert seen.weights.shape == (3, 2, 3, 5, 5)  # image, layer, head, query, key: four patches and the class token
+    np.testing.assert_allclose(seen.weights.sum(-1), 1, atol=1e-12)
+    np.testing.assert_allclose(seen.probabilities.sum(-1), 1, atol=1e-12)
+
+
+def test_refusals(params):
+    with pytest.raises(ShapeError, match=r"images: expected \(B, 4, 6\); got \(2, 6, 4\)\. Transposed\?"):
+        vit_forward(np.zeros((2, 6, 4)), params, TINY)
+    with pytest.raises(ShapeError, match=r"patch height that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\)"):
+        ViT(tokens="5x7")
+    with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
+        ViT(heads=5)

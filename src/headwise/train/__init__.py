@@ -1,0 +1,1 @@
+"""Training: recipe, augmentation, optimiser, loop, checkpoints."""

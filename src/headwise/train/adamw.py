@@ -1,0 +1,78 @@
+"""AdamW: Adam with decoupled weight decay, over one vector that holds all parameters.
+
+Source: Loshchilov & Hutter, "Decoupled Weight Decay Regularization", arXiv 1711.05101 (2019), algorithm 2.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwise.nn.params import pack
+from headwise.shapes import Array
+
+__all__ = ["AdamW", "adamw_step", "clip_norm", "decayed"]
+
+_BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
+
+
+@dataclass
+class AdamW:
+    """The optimiser's memory: running means of the gradient and of its square, and how many steps were taken."""
+
+    mean: Array
+    square: Array
+    steps: int = 0
+
+    @classmethod
+    def fresh(cls, vector: Array) -> AdamW:
+        """Nothing seen yet."""
+        return cls(np.zeros_like(vector), np.zeros_like(vector))
+
+
+def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, decay: float, decays: Array) -> None:
+    r"""One step, in place.
+
+    .. math:: m = β_1 m + (1-β_1) g \quad v = β_2 v + (1-β_2) g^2 \quad
+              θ = (1 - ηλ) θ - η \hat m / (\sqrt{\hat v} + ε)
+
+    Parameters
+    ----------
+    vector : ndarray of shape (P,)
+        The parameters; changed.
+    gradient : ndarray of shape (P,)
+    memory : AdamW
+        Changed.
+    rate, decay : float
+        η and λ.
+    decays : ndarray of shape (P,)
+        One where λ applies, zero elsewhere.
+    """
+    memory.steps += 1
+    kind = vector.dtype.type
+    memory.mean *= kind(_BETA_1)
+    memory.mean += kind(1 - _BETA_1) * gradient
+    memory.square *= kind(_BETA_2)
+    memory.square += kind(1 - _BETA_2) * gradient * gradient
+    corrected = np.sqrt(memory.square)
+    corrected /= kind(np.sqrt(1 - _BETA_2**memory.steps))
+    corrected += kind(_EPSILON)
+    np.divide(memory.mean, corrected, out=corrected)
+    corrected *= kind(rate / (1 - _BETA_1**memory.steps))
+    vector *= 1 - kind(rate * decay) * decays
+    vector -= corrected
+
+
+def decayed(params: Mapping[str, Array]) -> Array:
+    """One for the entries of weight matrices, zero for biases, gains, positions and the class token."""
+    return pack({name: np.full_like(array, name.endswith("weight")) for name, array in params.items()})
+
+
+def clip_norm(gradient: Array, limit: float) -> float:
+    """Shorten a gradient to `limit` if it is longer, in place; returns the length it had."""
+    length = float(np.sqrt(np.dot(gradient, gradient)))
+    if length > limit:
+        gradient *= gradient.dtype.type(limit / length)
+    return length

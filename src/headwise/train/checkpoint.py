@@ -1,0 +1,113 @@
+"""Weights on disk: safetensors with the configuration in the header, written whole or not at all."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from dataclasses import asdict
+from importlib.resources import as_file, files
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from safetensors import SafetensorError, safe_open
+from safetensors.numpy import save_file
+
+from headwise.errors import CheckpointError, DataError
+from headwise.files import replacing
+from headwise.models.vit import ViT, vit_params
+from headwise.nn.params import Params
+from headwise.shapes import Array
+
+__all__ = ["Saved", "load_arrays", "load_vit", "save_arrays", "save_vit", "shipped_vit"]
+
+
+class Saved(NamedTuple):
+    """A model with its weights, and what is known of how it was made."""
+
+    model: ViT
+    params: Params
+    about: dict[str, Any]
+
+
+def save_arrays(path: Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
+    """Write named arrays and a JSON header. The same content gives the same bytes."""
+    # one entry only: the format does not fix the order of several
+    header = {"headwise": json.dumps(about, sort_keys=True)}
+    with replacing(path) as beside:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, metadata=header)
+
+
+def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
+    """Read what `save_arrays` wrote.
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    CheckpointError
+        If it is corrupt, or not written by Headwise.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        with safe_open(path, framework="numpy") as opened:
+            about = json.loads((opened.metadata() or {})["headwise"])
+            return {name: opened.get_tensor(name) for name in opened.keys()}, about  # noqa: SIM118 - no mapping
+    except SafetensorError as error:
+        raise CheckpointError(f"{path}: corrupt, or no safetensors file ({error}).") from None
+    except (KeyError, json.JSONDecodeError):
+        raise CheckpointError(
+            f"{path}: a safetensors file, but not one of Headwise's: its header says nothing."
+        ) from None
+
+
+def save_vit(path: Path, model: ViT, params: Params, about: Mapping[str, Any]) -> None:
+    """Write a vision transformer's weights with all that is needed to use them."""
+    save_arrays(path, params, {"kind": "vit", "model": asdict(model), "about": dict(about)})
+
+
+def load_vit(path: Path) -> Saved:
+    """Read a vision transformer.
+
+    Raises
+    ------
+    DataError
+        If there is no such file.
+    CheckpointError
+        If it is corrupt, or holds something else.
+    """
+    arrays, header = load_arrays(path)
+    if header.get("kind") != "vit":
+        raise CheckpointError(
+            f"{path}: expected a vision transformer; it holds {header.get('kind', 'something else')!r}."
+        )
+    fields = header["model"]
+    model = ViT(**(fields | {"image": tuple(fields["image"])}))
+    check_params(arrays, model, path)
+    return Saved(model, arrays, header["about"])
+
+
+def shipped_vit() -> Saved:
+    """The trained model that comes with the package; ``vit-mnist-7x7.md`` beside it is its card.
+
+    Examples
+    --------
+    >>> shipped_vit().model.tokens
+    '7x7'
+    """
+    with as_file(files("headwise.models") / "weights" / "vit-mnist-7x7.safetensors") as path:
+        return load_vit(path)
+
+
+def check_params(arrays: Mapping[str, Array], model: ViT, path: Path) -> None:
+    """Refuse weights that are not this model's, or not finite."""
+    expected = vit_params(model, np.random.default_rng(0))
+    if arrays.keys() != expected.keys():
+        odd = ", ".join(sorted(arrays.keys() ^ expected.keys())[:3])
+        raise CheckpointError(f"{path}: its arrays are not those of the model it names; they differ in {odd} …")
+    for name, array in arrays.items():
+        if array.shape != expected[name].shape:
+            raise CheckpointError(f"{path}: {name}: expected {expected[name].shape}; got {array.shape}.")
+        if not np.isfinite(array).all():
+            raise CheckpointError(f"{path}: {name} holds NaN or infinity.")

@@ -1,0 +1,142 @@
+"""Values over a socket, in a format that can hold nothing but values.
+
+``None``, bool, int, float, str, tuple and NumPy arrays of a few types; nothing that runs when it is read (no pickle).
+Reading checks every size against the bytes that are there before it makes anything of them, so that whoever writes
+can only choose which values are read.
+
+A message is a length (4 bytes) and one value; a value is a letter and its bytes, big-endian.
+"""
+
+from __future__ import annotations
+
+import math
+import struct
+from typing import Any, TypeAlias
+
+import numpy as np
+
+__all__ = ["HEADER", "Value", "WireError", "decode", "encode"]
+
+Value: TypeAlias = Any  # None, bool, int, float, str, an array, or a tuple of values
+HEADER = struct.Struct("!I")  # the length that goes before a message
+
+_TYPES = {
+    letter: np.dtype(name)
+    for letter, name in zip(
+        b"?bhilBHILefdFD",
+        ("?", "i1", "<i2", "<i4", "<i8", "u1", "<u2", "<u4", "<u8", "<f2", "<f4", "<f8", "<c8", "<c16"),
+        strict=True,
+    )
+}
+_LETTERS = {dtype: letter for letter, dtype in _TYPES.items()}
+_DEPTH = 4  # a tuple in a tuple in a message is as deep as it gets
+_AXES = 8
+
+
+class WireError(ValueError):
+    """Bytes that are no message, or a value that no message can hold."""
+
+
+def encode(value: Value) -> bytes:
+    """One value as bytes.
+
+    Raises
+    ------
+    WireError
+        If it holds anything but the types above.
+    """
+    parts: list[bytes] = []
+    _write(value, parts, _DEPTH)
+    return b"".join(parts)
+
+
+def decode(data: bytes | bytearray) -> Value:
+    """Read one value, and nothing after it; arrays are copies.
+
+    Raises
+    ------
+    WireError
+        If the bytes are anything but one value.
+    """
+    value, rest = _read(memoryview(data), _DEPTH)
+    if len(rest):
+        raise WireError(f"{len(rest)} bytes too many")
+    return value
+
+
+def _write(value: Value, parts: list[bytes], depth: int) -> None:
+    if value is None or value is True or value is False:
+        parts.append({None: b"N", True: b"T", False: b"F"}[value])
+    elif type(value) is int and -(2**63) <= value < 2**63:
+        parts.append(struct.pack("!cq", b"i", value))
+    elif type(value) is float:
+        parts.append(struct.pack("!cd", b"d", value))
+    elif type(value) is str:
+        text = value.encode("utf-8", "replace")
+        parts += struct.pack("!cI", b"s", len(text)), text
+    elif type(value) is tuple and depth:
+        parts.append(struct.pack("!cI", b"t", len(value)))
+        for each in value:
+            _write(each, parts, depth - 1)
+    elif isinstance(value, np.ndarray) and value.ndim <= _AXES and value.dtype.newbyteorder("<") in _LETTERS:
+        letter = _LETTERS[value.dtype.newbyteorder("<")]
+        parts.append(struct.pack(f"!cBBB{value.ndim}I", b"a", letter, value.flags.writeable, value.ndim, *value.shape))
+        parts.append(value.astype(_TYPES[letter], copy=False).tobytes())
+    else:
+        raise WireError(f"cannot send {getattr(value, 'dtype', type(value).__name__)}")
+
+
+def _read(data: memoryview, depth: int) -> tuple[Value, memoryview]:
+    letter, data = _take(data, 1)
+    match bytes(letter):
+        case b"N":
+            return None, data
+        case b"T":
+            return True, data
+        case b"F":
+            return False, data
+        case b"i":
+            number, data = _take(data, 8)
+            return struct.unpack("!q", number)[0], data
+        case b"d":
+            number, data = _take(data, 8)
+            return struct.unpack("!d", number)[0], data
+        case b"s":
+            count, data = _count(data)
+            text, data = _take(data, count)
+            return str(text, "utf-8", "replace"), data
+        case b"t" if depth:
+            count, data = _count(data)
+            values = []
+            for _ in range(count):  # each takes a byte at least, so a count that lies runs out of bytes
+                value, data = _read(data, depth - 1)
+                values.append(value)
+            return tuple(values), data
+        case b"a":
+            return _read_array(data)
+    raise WireError(f"no value begins with {bytes(letter)!r}")
+
+
+def _read_array(data: memoryview) -> tuple[np.ndarray[Any, Any], memoryview]:
+    (letter, writeable, ndim), data = _take(data, 3)
+    if letter not in _TYPES or ndim > _AXES:
+        raise WireError("no such array")
+    sizes, data = _take(data, 4 * ndim)
+    shape = struct.unpack(f"!{ndim}I", sizes)
+    raw, data = _take(data, math.prod(shape) * _TYPES[letter].itemsize)
+    if not len(raw) and math.prod(n for n in shape if n) > 2**31:
+        raise WireError("an empty array of impossible shape")
+    array = np.frombuffer(raw, _TYPES[letter]).reshape(shape).astype(_TYPES[letter].newbyteorder("="))
+    array.flags.writeable = bool(writeable)
+    return array, data
+
+
+def _count(data: memoryview) -> tuple[int, memoryview]:
+    raw, data = _take(data, 4)
+    return struct.unpack("!I", raw)[0], data
+
+
+def _take(data: memoryview, count: int) -> tuple[memoryview, memoryview]:
+    if count > len(data):
+        raise WireError(f"{count} bytes announced, {len(data)} there")
+    return data[:count], data[count:]

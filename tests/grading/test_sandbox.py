@@ -73,7 +73,7 @@ def test_errors_arrive_as_errors():
         call("return x + 'one'")
     with pytest.raises(SubmissionError, match="SystemExit: 3"):
         call("raise SystemExit(3)")
-    with pytest.raises(SubmissionError, match="no array of numbers"):
+    with pytest.raises(TypeError, match="it returned dict, which is no array of numbers"):
         call("return {'output': x}")
 
 

@@ -20,7 +20,7 @@ from typing import Any
 import numpy as np
 
 from .confine import confine
-from .wire import HEADER, Value, WireError, decode, encode
+from .wire import HEADER, Value, decode, encode
 
 __all__ = ["main"]
 
@@ -88,7 +88,7 @@ def _plain(result: Any) -> Value:
     detach: Callable[[], Any] | None = getattr(result, "detach", None)
     array = np.asarray(detach() if detach else result)
     if array.dtype.hasobject or array.dtype.kind not in "?biufc":
-        raise WireError(f"it returned {type(result).__name__}, which is no array of numbers")
+        raise TypeError(f"it returned {type(result).__name__}, which is no array of numbers")
     return array
 
 

@@ -32,8 +32,8 @@ class Recipe:
     """
 
     epochs: int = 30
-    batch: int = 128
-    rate: float = 1e-3
+    batch: int = 64
+    rate: float = 3e-3
     warmup: float = 0.1
     decay: float = 0.05
     clip: float = 1.0

@@ -1,0 +1,85 @@
+"""Measures of where in the image attention goes. Boxes are (N, 4): top, left, height, width in pixels, of any shape.
+
+Letters: ... leading axes (layers, heads), N tokens, Y and X the image's height and width.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.shapes import Array, BoolArray, IntArray
+
+__all__ = ["attention_distance", "centres", "ink_of_tokens", "paint", "share_on_ink"]
+
+
+def centres(boxes: IntArray) -> Array:
+    """(N, 2): each token's centre, in pixels from the image's top left corner."""
+    return boxes[:, :2] + boxes[:, 2:] / 2
+
+
+def attention_distance(weights: Array, boxes: IntArray) -> Array:
+    r"""Mean distance in pixels between a token and what it attends to.
+
+    .. math:: \frac1N \sum_n \sum_m p_{nm} \lVert c_n - c_m \rVert
+
+    Source: Dosovitskiy et al., arXiv 2010.11929 (2020), appendix D.7, here with the weights' class token left out by
+    `headwise.measure.weights.without_class_token`, which says how much that is.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (..., N, N)
+        Rows that sum to one.
+    boxes : ndarray of int of shape (N, 4)
+
+    Returns
+    -------
+    ndarray of shape (...)
+
+    Examples
+    --------
+    Two tokens ten pixels apart, each looking at itself and at the other alike:
+
+    >>> import numpy as np
+    >>> attention_distance(np.full((2, 2), 0.5), np.array([[0, 0, 4, 4], [0, 10, 4, 4]]))
+    array(5.)
+    """
+    c = centres(boxes)
+    between = np.sqrt(((c[:, None] - c) ** 2).sum(axis=-1))  # (N, N)
+    return np.asarray((weights * between).sum(axis=-1).mean(axis=-1))
+
+
+def ink_of_tokens(ink: BoolArray, boxes: IntArray) -> Array:
+    """(N,): the share of each token's pixels that are ink, for ink of shape (Y, X)."""
+    return np.array([ink[y : y + h, x : x + w].mean() for y, x, h, w in boxes])
+
+
+def share_on_ink(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
+    r"""Share of attention that falls on ink, a token's weight being spread evenly over its pixels.
+
+    .. math:: \sum_n p_n \cdot \mathrm{ink}_n
+
+    Weights that are all alike give the share of the image's area that is ink (for tokens that tile it), which is what
+    to compare with.
+
+    Parameters
+    ----------
+    p : ndarray of shape (..., N)
+        Rows that sum to one.
+    ink : ndarray of bool of shape (Y, X)
+    boxes : ndarray of int of shape (N, 4)
+
+    Returns
+    -------
+    ndarray of shape (...)
+    """
+    return np.asarray(p @ ink_of_tokens(ink, boxes).astype(p.dtype))
+
+
+def paint(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
+    """(..., N) values -> (..., Y, X): every token's value on all pixels of its box; the mean where boxes overlap."""
+    total = np.zeros((*values.shape[:-1], *image), values.dtype)
+    count = np.zeros(image, values.dtype)
+    for n, (y, x, h, w) in enumerate(boxes):
+        total[..., y : y + h, x : x + w] += values[..., n, None, None]
+        count[y : y + h, x : x + w] += 1
+    return total / np.maximum(count, 1)

@@ -1,0 +1,88 @@
+"""Measures of attention weights as distributions: entropy, effective number, the class token's share.
+
+Letters: ... leading axes (layers, heads), N queries, M keys.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.shapes import Array
+
+__all__ = ["effective_number", "entropy", "without_class_token"]
+
+
+def entropy(p: Array) -> Array:
+    r"""Shannon entropy in bits of distributions over the last axis.
+
+    .. math:: h = -\sum_m p_m \log_2 p_m
+
+    Parameters
+    ----------
+    p : ndarray of shape (..., M)
+        Rows that sum to one; a zero adds nothing.
+
+    Returns
+    -------
+    ndarray of shape (...)
+        From 0, all on one, to log₂ M, all alike.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> entropy(np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]]))
+    array([0., 2.])
+    """
+    logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
+    return np.asarray(0 - (p * logs).sum(axis=-1))  # 0 − x, so that no entropy is −0
+
+
+def effective_number(p: Array) -> Array:
+    r"""How many equally weighted tokens have the same entropy: :math:`2^h`, from 1 to M.
+
+    Also called perplexity. Source: Jelinek et al., "Perplexity - a measure of the difficulty of speech recognition
+    tasks" (1977).
+
+    Parameters
+    ----------
+    p : ndarray of shape (..., M)
+        Rows that sum to one.
+
+    Returns
+    -------
+    ndarray of shape (...)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> effective_number(np.array([0.5, 0.5, 0.0, 0.0]))
+    array(2.)
+    """
+    return np.asarray(np.exp2(entropy(p)))
+
+
+def without_class_token(weights: Array) -> tuple[Array, Array]:
+    """What the tokens of the data attend to among themselves, and how much of their weight that leaves out.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (..., 1 + N, 1 + N)
+        Attention weights with the class token first.
+
+    Returns
+    -------
+    kept : ndarray of shape (..., N, N)
+        Rows made to sum to one again.
+    dropped : ndarray of shape (..., N)
+        The weight on the class token, of each row.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> kept, dropped = without_class_token(np.full((3, 3), 1 / 3))
+    >>> kept[0], dropped.round(2)
+    (array([0.5, 0.5]), array([0.33, 0.33]))
+    """
+    kept = weights[..., 1:, 1:]
+    total = kept.sum(axis=-1, keepdims=True)
+    return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0), weights[..., 1:, 0]

@@ -1,0 +1,71 @@
+"""Saving figures: PNG, SVG and PDF, the same bytes from run to run, and the style they share."""
+
+from __future__ import annotations
+
+import base64
+import io
+from collections.abc import Iterator
+from contextlib import contextmanager
+from pathlib import Path
+
+import matplotlib
+from matplotlib.figure import Figure
+
+from headwise.files import replacing
+
+__all__ = ["FORMATS", "inline", "save_figure", "style"]
+
+FORMATS = ("png", "svg", "pdf")
+
+_NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+_STYLE = {
+    "font.family": "DejaVu Sans",
+    "font.size": 8,
+    "axes.titlesize": 8,
+    "axes.labelsize": 8,
+    "xtick.labelsize": 7,
+    "ytick.labelsize": 7,
+    "legend.fontsize": 7,
+    "legend.frameon": False,
+    "axes.linewidth": 0.6,
+    "axes.edgecolor": "#555555",
+    "axes.spines.top": False,
+    "axes.spines.right": False,
+    "xtick.color": "#333333",
+    "ytick.color": "#333333",
+    "text.color": "#111111",
+    "figure.facecolor": "white",
+    "savefig.dpi": 200,
+    "pdf.fonttype": 42,  # text stays text
+    "svg.hashsalt": "headwise",  # or every run would name its parts anew
+}
+
+
+@contextmanager
+def style() -> Iterator[None]:
+    """The look of every figure; also to be in force while one is saved."""
+    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": matplotlib.rcParams["backend"]}):
+        yield
+
+
+def save_figure(figure: Figure, stem: Path) -> list[Path]:
+    """Write ``stem.png``, ``stem.svg`` and ``stem.pdf``; returns their paths."""
+    paths = []
+    for kind in FORMATS:
+        path = stem.with_name(f"{stem.name}.{kind}")
+        with replacing(path) as beside:
+            beside.write_bytes(_bytes(figure, kind))
+        paths.append(path)
+    return paths
+
+
+def inline(figure: Figure) -> str:
+    """The figure as a data URI (SVG), for a page that needs nothing beside it."""
+    return "data:image/svg+xml;base64," + base64.b64encode(_bytes(figure, "svg")).decode()
+
+
+def _bytes(figure: Figure, kind: str) -> bytes:
+    buffer = io.BytesIO()
+    with style():
+        figure.savefig(buffer, format=kind, metadata=_NO_DATE[kind])
+    return buffer.getvalue()

@@ -1,0 +1,100 @@
+"""Statements: sentences whose every number is a value that was measured, with formulae that can be spelled three ways.
+
+A template holds no digit of its own. Numbers come in as ``{name:format}``, formulae as ``<name>`` from `FORMULAE`.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, NamedTuple
+
+__all__ = ["FORMULAE", "Formula", "Statement", "as_html", "as_markdown", "as_text"]
+
+
+class Formula(NamedTuple):
+    """One formula, in LaTeX and in plain Unicode."""
+
+    tex: str
+    text: str
+
+
+FORMULAE = {
+    "weights": Formula(r"A^{(l,h)} = \mathrm{softmax}(Q K^{\top} / \sqrt{d})", "A(l,h) = softmax(Q Kᵀ / √d)"),
+    "class row": Formula(r"A^{(l,h)}_{0,m}", "A(l,h)[0, m]"),
+    "class to class": Formula(r"A^{(l,h)}_{0,0}", "A(l,h)[0, 0]"),
+    "all patches": Formula(r"m = 1, \ldots, N", "m = 1, …, N"),
+    "token 0": Formula(r"m = 0", "m = 0"),
+    "from 0": Formula(r"0", "0"),
+    "l": Formula("l", "l"),
+    "h": Formula("h", "h"),
+    "m": Formula("m", "m"),
+    "d": Formula("d", "d"),
+    "effective": Formula(r"2^{-\sum_m p_m \log_2 p_m}", "2^(−Σ p log₂ p)"),
+    "p of patches": Formula(
+        r"p_m = A^{(l,h)}_{0,m} / (1 - A^{(l,h)}_{0,0})", "p_m = A(l,h)[0, m] / (1 − A(l,h)[0, 0])"
+    ),
+    "distance": Formula(r"\frac{1}{N} \sum_{n,m} p_{nm} \lVert c_n - c_m \rVert", "(1/N) Σ p[n, m] ‖c_n − c_m‖"),
+    "Q": Formula("Q", "Q"),
+    "K": Formula("K", "K"),
+    "X": Formula("X", "X"),
+    "P": Formula("P", "P"),
+    "H": Formula("H", "H"),
+    "D": Formula("D", "D"),
+    "sa": Formula(
+        r"\mathrm{SA}(X) = \mathrm{softmax}(X W_q^{\top} W_k X^{\top} / \sqrt{D})\, X W_v^{\top}",
+        "SA(X) = softmax(X Wqᵀ Wk Xᵀ / √D) X Wvᵀ",
+    ),
+    "equivariance": Formula(r"\mathrm{SA}(P X) = P\, \mathrm{SA}(X)", "SA(P X) = P SA(X)"),
+    "weights move": Formula(r"A(PX) = P\, A(X)\, P^{\top}", "A(P X) = P A(X) Pᵀ"),
+    "one head": Formula(r"\frac{1}{\sqrt{D}} \sum_{i=1}^{D} q_{n,i} k_{m,i}", "(1/√D) Σ_{i=1…D} q[n, i] k[m, i]"),
+    "many heads": Formula(
+        r"\frac{1}{\sqrt{D/H}} \sum_{i \in \mathrm{head}\, h} q_{n,i} k_{m,i}",
+        "(1/√(D/H)) Σ_{i in head h} q[n, i] k[m, i]",
+    ),
+    "sum of logits": Formula(r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}", "Σ_h Q_h K_hᵀ = Q Kᵀ"),
+    "D/H": Formula(r"D/H", "D/H"),
+}
+
+_MARK = re.compile(r"<([^<>]+)>")
+
+
+@dataclass(frozen=True)
+class Statement:
+    """A sentence and the measured values in it.
+
+    Examples
+    --------
+    >>> share = Statement("{share:.0%} of <class row> is on ink.", {"share": 0.25})
+    >>> as_text(share)
+    '25% of A(l,h)[0, m] is on ink.'
+    """
+
+    template: str
+    values: Mapping[str, Any] = field(default_factory=dict)
+
+    def spelled(self, formula: Callable[[Formula], str], words: Callable[[str], str] = str) -> str:
+        """The sentence, formulae spelled by one function and all between them by another."""
+        pieces = []
+        for i, piece in enumerate(_MARK.split(self.template)):
+            pieces.append(formula(FORMULAE[piece]) if i % 2 else words(piece.format(**self.values)))
+        return "".join(pieces)
+
+
+def as_text(statement: Statement) -> str:
+    """For a terminal, and for alternative text."""
+    return statement.spelled(lambda formula: formula.text)
+
+
+def as_markdown(statement: Statement) -> str:
+    """With formulae between dollar signs."""
+    return statement.spelled(lambda formula: f"${formula.tex}$")
+
+
+def as_html(statement: Statement) -> str:
+    """With formulae in MathML, which needs no script."""
+    from latex2mathml.converter import convert
+
+    return statement.spelled(lambda formula: str(convert(formula.tex)), html.escape)

@@ -1,0 +1,1 @@
+"""One module a question: what to run, and what came of it."""

@@ -1,0 +1,169 @@
+"""Training a vision transformer into a folder: resumed if it was interrupted, kept if it is finished."""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Callable
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any
+
+from headwise import __version__
+from headwise.data.digits import Digits, Labelled
+from headwise.errors import DataError
+from headwise.files import write_text
+from headwise.models.vit import ViT
+from headwise.nn.params import Params
+from headwise.train.checkpoint import load_vit, save_vit
+from headwise.train.loop import Epoch, judge, one_blas_thread, train_vit
+from headwise.train.recipe import Recipe
+
+__all__ = ["Run", "train_into"]
+
+MODEL, STATE, HISTORY = "model.safetensors", "training.safetensors", "history.csv"
+
+
+@dataclass(frozen=True)
+class Run:
+    """A trained model with how it came about and how well it does.
+
+    Attributes
+    ----------
+    model, recipe : ViT, Recipe
+    params : dict
+    history : tuple of Epoch
+    data : str
+        What it was trained on.
+    trained_on, tested_on : int
+        Images.
+    right : int
+        Test images that it reads correctly.
+    test_loss : float
+        Mean cross-entropy on the test images, in nats.
+    path : Path
+        Its weights.
+    """
+
+    model: ViT
+    recipe: Recipe
+    params: Params
+    history: tuple[Epoch, ...]
+    data: str
+    trained_on: int
+    tested_on: int
+    right: int
+    test_loss: float
+    path: Path
+
+    @property
+    def accuracy(self) -> float:
+        """Share of the test images read correctly."""
+        return self.right / self.tested_on
+
+    @property
+    def interval(self) -> tuple[float, float]:
+        """Wilson's 95% interval of the accuracy."""
+        from scipy.stats import binomtest
+
+        found = binomtest(self.right, self.tested_on).proportion_ci(0.95, method="wilson")
+        return float(found.low), float(found.high)
+
+
+def train_into(
+    folder: Path,
+    data: Digits,
+    *,
+    model: ViT | None = None,
+    recipe: Recipe | None = None,
+    test: Labelled | None = None,
+    resume: bool = False,
+    keep: bool = False,
+    workers: int = 2,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Run:
+    """Train into a folder: ``model.safetensors`` and ``history.csv``, and while it lasts ``training.safetensors``.
+
+    Parameters
+    ----------
+    folder : Path
+    data : Digits
+    model, recipe : ViT, Recipe, optional
+        The standard ones by default.
+    test : Labelled, optional
+        Images to test on instead of the data's own.
+    resume : bool
+        Go on with an interrupted run in this folder; it ends with the same bytes as one that was not interrupted.
+    keep : bool
+        Take a finished run of the same model, recipe and data as it is.
+    workers : int
+        Threads; the result does not depend on how many.
+    on_step, on_epoch : callable
+        Called after each step and each epoch.
+
+    Returns
+    -------
+    Run
+
+    Raises
+    ------
+    DataError
+        If the folder holds a run already and neither `resume` nor `keep` applies.
+    """
+    model, recipe = model or ViT(), recipe or Recipe()
+    judged_on = test or data.test
+    state, finished = folder / STATE, folder / MODEL
+    recipe_of = {
+        "recipe": asdict(recipe),
+        "data": data.name,
+        "trained_on": len(data.train.labels),
+        "headwise": __version__,
+    }
+    about = {**recipe_of, "tested_on": len(judged_on.labels)}
+    if keep and finished.exists() and not state.exists():
+        saved = load_vit(finished)
+        if saved.model == model and {name: saved.about.get(name) for name in about} == about:
+            return _run(saved.params, model, recipe, saved.about, finished)
+    elif not resume and not keep and (finished.exists() or state.exists()):
+        raise DataError(
+            f"{folder}: holds a run already. Go on with an interrupted one by --resume, or name another folder."
+        )
+    elif resume and finished.exists() and not state.exists():
+        raise DataError(f"{folder}: its run is finished; there is nothing to resume.")
+    trained = train_vit(model, data, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
+    with one_blas_thread():
+        judged = judge(judged_on, trained.params, model)
+    complete = {
+        **about,
+        "right": judged.right,
+        "test_loss": judged.loss,
+        "history": [epoch._asdict() for epoch in trained.history],
+    }
+    write_text(folder / HISTORY, _as_csv(trained.history))
+    save_vit(finished, model, trained.params, complete)
+    state.unlink(missing_ok=True)  # last: until now a kill loses nothing
+    return _run(trained.params, model, recipe, complete, finished)
+
+
+def _run(params: Params, model: ViT, recipe: Recipe, about: dict[str, Any], path: Path) -> Run:
+    return Run(
+        model,
+        recipe,
+        params,
+        tuple(Epoch(**row) for row in about["history"]),
+        about["data"],
+        about["trained_on"],
+        about["tested_on"],
+        about["right"],
+        about["test_loss"],
+        path,
+    )
+
+
+def _as_csv(history: tuple[Epoch, ...]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(Epoch._fields)
+    writer.writerows(history)
+    return text.getvalue()

@@ -71,15 +71,13 @@ def self_attention_loop(X, Wq, Wk, Wv, bq=None, bk=None, bv=None, scale=None):
     return o[0], p[0]
 
 
-def check_gradients(
-    f: Callable[..., np.ndarray], inputs: Sequence[np.ndarray], grads: Sequence[np.ndarray], do: np.ndarray, rtol=1e-7
-) -> None:
-    """Compare gradients of sum(do * f(*inputs)) with central differences, entry by entry, in float64.
+def numeric_gradients(f: Callable[..., np.ndarray], inputs: Sequence[np.ndarray], do: np.ndarray) -> list[np.ndarray]:
+    """Central differences of sum(do * f(*inputs)), entry by entry, in float64.
 
     The step is extrapolated (Richardson) so that the differences themselves are good to 1e-9.
     """
-    for which, (x, grad) in enumerate(zip(inputs, grads, strict=True)):
-        assert grad.shape == x.shape, f"gradient {which}: {grad.shape} for an input {x.shape}"
+    found = []
+    for which, x in enumerate(inputs):
         numeric = np.zeros_like(x)
 
         def at(i, step, which=which, x=x):
@@ -96,5 +94,19 @@ def check_gradients(
             finest = (at(i, h / 4) - at(i, -h / 4)) / (h / 2)
             once, again = (4 * narrow - wide) / 3, (4 * finest - narrow) / 3
             numeric[i] = (16 * again - once) / 15
-        scale = max(1.0, float(np.abs(numeric).max(initial=0)))
-        np.testing.assert_allclose(grad, numeric, rtol=rtol, atol=rtol * scale, err_msg=f"gradient {which}")
+        found.append(numeric)
+    return found
+
+
+def assert_gradients(grads: Sequence[np.ndarray], numeric: Sequence[np.ndarray], rtol=1e-7) -> None:
+    for which, (grad, expected) in enumerate(zip(grads, numeric, strict=True)):
+        assert grad.shape == expected.shape, f"gradient {which}: {grad.shape} for an input {expected.shape}"
+        scale = max(1.0, float(np.abs(expected).max(initial=0)))
+        np.testing.assert_allclose(grad, expected, rtol=rtol, atol=rtol * scale, err_msg=f"gradient {which}")
+
+
+def check_gradients(
+    f: Callable[..., np.ndarray], inputs: Sequence[np.ndarray], grads: Sequence[np.ndarray], do: np.ndarray, rtol=1e-7
+) -> None:
+    """Compare gradients of sum(do * f(*inputs)) with central differences."""
+    assert_gradients(grads, numeric_gradients(f, inputs, do), rtol)

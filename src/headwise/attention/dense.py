@@ -9,46 +9,48 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.attention.problem import Problem
-from headwise.errors import DataError
+from headwise.attention.problem import Problem, finite, refuse_overflow
 from headwise.shapes import Array
 
 __all__ = ["Saved", "backward", "forward"]
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs beside the problem."""
+    """What the backward pass needs."""
 
+    problem: Problem
     o: Array
     p: Array
     capped: Array | None
 
 
-def forward(problem: Problem) -> tuple[Array, Array, Array, Saved]:
-    """Return output (..., H, N, e), log-sum-exp (..., H, N), weights (..., H, N, M), and what backward needs."""
+def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array, Array | None, Saved]:
+    """Return o (..., H, N, e), lse (..., H, N), weights (..., H, N, M) if asked, and what backward needs."""
+    problem = finite(problem)
     s, capped = logits(problem)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
-    if np.isposinf(top).any():
-        raise DataError(f"q, k: their products overflow {s.dtype}; scale them down or use a wider type.")
     shift = np.where(np.isneginf(top), 0, top)  # a row that may attend to nothing: exp(−inf − 0) = 0, not NaN
-    p = np.exp(s - shift)
+    with np.errstate(invalid="ignore"):
+        p = np.exp(s - shift)
     total = p.sum(axis=-1, keepdims=True)
+    refuse_overflow(top, total)
     p /= np.where(total == 0, 1, total)
     with np.errstate(divide="ignore"):
         lse = (shift + np.log(total))[..., 0]
     o = _ungroup(_group(p, problem) @ problem.v, problem)
-    return o, lse, p, Saved(o, p, capped)
+    return o, lse, p if weights else None, Saved(problem, o, p, capped)
 
 
-def backward(problem: Problem, do: Array, saved: Saved) -> tuple[Array, Array, Array, Array | None]:
-    """Return dq, dk, dv, and the gradient of the logits after the softcap, which is the bias's before it is summed."""
+def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:
+    """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
+    problem = saved.problem
     q, k, v = _group(problem.q, problem), problem.k, problem.v
     do_g = _group(do, problem)
     dv = _group(saved.p, problem).mT @ do_g  # o = p v
     dp = _ungroup(do_g @ v.mT, problem)
     # p = softmax(s):  ds = p ∘ (dp − Σ_m p dp), and Σ_m p dp = do · o
     ds = saved.p * (dp - (do * saved.o).sum(axis=-1, keepdims=True))
-    dbias = None if problem.bias is None else ds
+    dbias = None if problem.bias is None else _sum_to(ds, problem.bias.shape)
     if saved.capped is not None and problem.softcap is not None:
         ds = ds * (1 - (saved.capped / problem.softcap) ** 2)  # s = c tanh(t / c):  dt = ds (1 − (s/c)²)
     ds_g = _group(ds, problem)
@@ -59,7 +61,7 @@ def backward(problem: Problem, do: Array, saved: Saved) -> tuple[Array, Array, A
 
 def logits(problem: Problem) -> tuple[Array, Array | None]:
     """Logits (..., H, N, M) in the order the design fixes, −inf where hidden; and those after the softcap alone."""
-    with np.errstate(over="ignore"):  # an overflow is refused, by name, in forward
+    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused, by name, in forward
         s = _ungroup(_group(problem.q, problem) @ problem.k.mT * problem.scale, problem)
     capped = None
     if problem.softcap is not None:
@@ -70,6 +72,12 @@ def logits(problem: Problem) -> tuple[Array, Array | None]:
     if seen is not None:
         s = np.where(seen, s, -np.inf)
     return s, capped
+
+
+def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
+    """Undo broadcasting: sum over the axes along which `shape` was repeated."""
+    repeated = tuple(axis for axis, size in enumerate(shape) if size != a.shape[axis])
+    return np.asarray(a.sum(axis=repeated, keepdims=True))
 
 
 def _group(a: Array, problem: Problem) -> Array:

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from headwise.errors import MaskError
 from headwise.shapes import BoolArray, IntArray
 
-__all__ = ["Align", "Visible", "Window", "visible"]
+__all__ = ["Align", "Visible", "Window", "broadcasts", "rectangle", "visible"]
 
 Align = Literal["start", "end"] | None
 Window = tuple[int | None, int | None] | None
@@ -30,8 +30,8 @@ class Visible:
     ----------
     shape : tuple of int
         (..., H, N, M), the logits' shape.
-    mask : ndarray of bool of that shape, or None
-        A view without memory of its own where the given mask was broadcast. True attends.
+    mask : ndarray of bool with as many axes, or None
+        As it was given, each axis whole or 1. True attends.
     lengths : ndarray of int of shape (...,), or None
         How many keys of each item are valid.
     offset : ndarray of int of shape (...,)
@@ -65,7 +65,7 @@ class Visible:
             local = slice(0, len(n))
             seen = (m >= first[local, None]) & (m < last[local, None])
         if self.mask is not None:
-            masked = self.mask[index][rows, columns]
+            masked = rectangle(self.mask, index, rows, columns)
             seen = masked if seen is None else seen & masked
         return seen
 
@@ -190,10 +190,20 @@ def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | Non
             else " Numbers to add to the logits go in bias."
         )
         raise MaskError(f"mask: expected booleans, True attends; got {found.dtype}.{hint}")
-    try:
-        return np.broadcast_to(found, shape)
-    except ValueError:
+    if not broadcasts(found.shape, shape):
         hint = " For one row of keys an item, write mask[:, None, None, :]." if found.ndim == 2 else ""
-        raise MaskError(
-            f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.{hint}"
-        ) from None
+        raise MaskError(f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.{hint}")
+    return found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
+
+
+def broadcasts(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+    """Whether an array of shape `given` can be repeated to `shape`."""
+    return len(given) <= len(shape) and all(
+        size in (1, whole) for size, whole in zip(reversed(given), reversed(shape), strict=False)
+    )
+
+
+def rectangle(array: npt.NDArray[Any], index: tuple[int, ...], rows: slice, columns: slice) -> npt.NDArray[Any]:
+    """Cut (rows, columns) of one head from a mask or bias whose axes are whole or 1; its own axes stay so."""
+    head: npt.NDArray[Any] = array[tuple(i if size > 1 else 0 for i, size in zip(index, array.shape, strict=False))]
+    return head[rows if head.shape[0] > 1 else slice(None), columns if head.shape[1] > 1 else slice(None)]

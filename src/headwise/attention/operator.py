@@ -6,10 +6,9 @@ from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
 
-import numpy as np
 import numpy.typing as npt
 
-from headwise.attention import dense
+from headwise.attention import blockwise, dense
 from headwise.attention.masks import Align, Window
 from headwise.attention.problem import Problem, problem
 from headwise.errors import DataError
@@ -17,7 +16,7 @@ from headwise.shapes import Array, bind, floating
 
 __all__ = ["Cache", "attention", "attention_backward", "attention_forward"]
 
-ENGINES: dict[str, ModuleType] = {"dense": dense}
+ENGINES: dict[str, ModuleType] = {"dense": dense, "blockwise": blockwise}
 
 Engine = Literal["auto", "dense", "blockwise", "compiled"]
 
@@ -186,7 +185,7 @@ def attention_forward(
         scale=scale,
         softcap=softcap,
     )
-    o, lse, p, saved = chosen.forward(asked)
+    o, lse, p, saved = chosen.forward(asked, return_weights)
     extras = [array for wanted, array in ((return_weights, p), (return_lse, lse)) if wanted]
     outputs = tuple(array.astype(asked.dtype, copy=False) for array in (o, *extras))
     return (outputs if extras else outputs[0]), Cache(asked, chosen, saved)
@@ -218,12 +217,12 @@ def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
     *lead, heads, n, _ = asked.shape
     (cotangent,) = floating(do=do)
     bind(" ".join(map(str, (*lead, heads, n, asked.v.shape[-1]))), do=cotangent)
-    dq, dk, dv, ds = cache.engine.backward(asked, cotangent.astype(asked.q.dtype, copy=False), cache.saved)
+    dq, dk, dv, dbias = cache.engine.backward(cache.saved, cotangent.astype(asked.q.dtype, copy=False))
     grads = tuple(array.astype(asked.dtype, copy=False) for array in (dq, dk, dv))
     if asked.bias_like is None:
         return grads
     shape, dtype = asked.bias_like
-    return (*grads, _sum_to(ds, shape).astype(dtype, copy=False))
+    return (*grads, dbias.reshape(shape).astype(dtype, copy=False))
 
 
 def _choose(engine: str) -> ModuleType:
@@ -232,10 +231,3 @@ def _choose(engine: str) -> ModuleType:
     if engine not in ENGINES:
         raise DataError(f"engine: expected one of auto, {', '.join(ENGINES)}; got {engine!r}.")
     return ENGINES[engine]
-
-
-def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
-    """Undo broadcasting: sum over the axes along which `shape` was repeated."""
-    extra = tuple(range(a.ndim - len(shape)))
-    repeated = tuple(i + len(extra) for i, size in enumerate(shape) if size == 1 and a.shape[i + len(extra)] != 1)
-    return np.asarray(a.sum(axis=extra + repeated, keepdims=True)).reshape(shape)

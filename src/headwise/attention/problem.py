@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.attention.masks import Align, Visible, Window, visible
+from headwise.attention.masks import Align, Visible, Window, broadcasts, rectangle, visible
 from headwise.errors import DataError, MaskError, ShapeError
 from headwise.shapes import Array, BoolArray, bind, floating
 
-__all__ = ["Problem", "problem"]
+__all__ = ["Problem", "finite", "problem", "refuse_overflow"]
 
 _ROWS_AT_ONCE = 1024
 
@@ -26,13 +26,13 @@ class Problem:
     Attributes
     ----------
     q, k, v : ndarray of shape (..., H, N, d), (..., G, M, d), (..., G, M, e)
-        In the type of the computation, finite.
+        In the type of the computation; what is hidden may be NaN or infinite until `finite` has passed it.
     scale : float
         Factor of the logits.
     softcap : float or None
         c in logits ← c · tanh(logits / c).
-    bias : ndarray of shape (..., H, N, M), or None
-        A view without memory of its own where the given bias was broadcast; finite or −inf.
+    bias : ndarray with as many axes as (..., H, N, M), or None
+        As it was given, each axis whole or 1; finite or −inf.
     visible : Visible
         Which keys a query may attend to, apart from −inf in the bias.
     dtype : dtype
@@ -84,19 +84,29 @@ def problem(
     shape = (*sizes.lead, sizes["H"], sizes["N"], sizes["M"])
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype == np.float16 else dtype
-    bias_view, bias_like = _bias(bias, shape, computing)
-    checked = Problem(
+    whole_bias, bias_like = _bias(bias, shape, computing)
+    return Problem(
         q=q.astype(computing, copy=False),
         k=k.astype(computing, copy=False),
         v=v.astype(computing, copy=False),
         scale=_number("scale", 1.0 / math.sqrt(max(sizes["d"], 1)) if scale is None else scale),
         softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
-        bias=bias_view,
+        bias=whole_bias,
         visible=visible(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
         bias_like=bias_like,
     )
-    return checked if all(map(_all_finite, (q, k, v))) else _without_hidden(checked)
+
+
+def finite(p: Problem) -> Problem:
+    """The same problem without NaN and infinity: zeros where they are hidden, refused where they are attended to."""
+    return p if all(map(_all_finite, (p.q, p.k, p.v))) else _without_hidden(p)
+
+
+def refuse_overflow(top: Array, total: Array) -> None:
+    """Refuse logits that overflowed, told by the maximum of a row, or by its sum of exponentials."""
+    if not (np.isfinite(total).all() and (top < np.inf).all()):
+        raise DataError(f"q, k: their products overflow {total.dtype}; scale them down or use a wider type.")
 
 
 def _number(name: str, value: float, above: float = -math.inf) -> float:
@@ -119,20 +129,16 @@ def _bias(
     (found,) = floating(bias=bias)
     if np.isnan(found).any() or np.isposinf(found).any():
         raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
-    try:
-        return np.broadcast_to(found.astype(computing, copy=False), shape), (found.shape, found.dtype)
-    except ValueError:
-        raise ShapeError(
-            f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}."
-        ) from None
+    if not broadcasts(found.shape, shape):
+        raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.")
+    whole = found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
+    return whole.astype(computing, copy=False), (found.shape, found.dtype)
 
 
 def _all_finite(array: Array) -> bool:
     """Whether there is neither NaN nor infinity; one pass without a temporary where that is so."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum(dtype=np.float32 if array.dtype == np.float16 else None))) or bool(
-            np.isfinite(array).all()
-        )
+        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
 def _without_hidden(p: Problem) -> Problem:
@@ -171,5 +177,5 @@ def _seen(p: Problem, index: tuple[int, ...], rows: slice) -> BoolArray:
     if tile is not None:
         seen &= tile
     if p.bias is not None:
-        seen &= ~np.isneginf(p.bias[index][rows])
+        seen &= ~np.isneginf(rectangle(p.bias, index, rows, slice(0, m)))
     return seen

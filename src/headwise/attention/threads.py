@@ -1,0 +1,98 @@
+"""Workers: how many threads an engine uses, and the pool they come from.
+
+Units of work are fixed by the problem; threads only decide who computes which, so they never change a result.
+"""
+
+from __future__ import annotations
+
+import os
+import threading
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
+from functools import cache
+from typing import Any
+
+from threadpoolctl import ThreadpoolController
+
+__all__ = ["each", "single_threaded_blas", "threads", "workers"]
+
+_local = threading.local()
+_lock = threading.Lock()
+
+
+@contextmanager
+def threads(count: int) -> Iterator[None]:
+    """Let the engines called from this thread, inside the ``with``, use `count` threads; one inside a worker.
+
+    Examples
+    --------
+    >>> with threads(1):
+    ...     workers()
+    1
+    """
+    before = getattr(_local, "count", None)
+    _local.count = count
+    try:
+        yield
+    finally:
+        _local.count = before
+
+
+def workers() -> int:
+    """Threads an engine called from here may use: every core, unless `threads` says otherwise."""
+    return getattr(_local, "count", None) or _cores()
+
+
+def each(task: Callable[[int], None], count: int) -> None:
+    """Call ``task(i)`` for i = 0 … count − 1, spread over the workers, each on one thread."""
+    used = min(workers(), count)
+    todo = iter(range(count))  # shared: whoever is free takes the next
+
+    def work() -> None:
+        with threads(1):
+            for i in todo:
+                task(i)
+
+    helpers = [_pool(os.getpid(), used - 1).submit(work) for _ in range(used - 1)]
+    try:
+        work()
+    finally:
+        for helper in helpers:
+            helper.result()
+
+
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """One BLAS thread a worker. The limit is the process's, so the first to enter sets it and the last restores it."""
+    with _lock:
+        if not _limits:
+            _limits.append(_blas().limit(limits=1, user_api="blas"))
+        else:
+            _limits.append(_limits[0])
+    try:
+        yield
+    finally:
+        with _lock:
+            limit = _limits.pop()
+            if not _limits:
+                limit.restore_original_limits()
+
+
+_limits: list[Any] = []  # one entry for each engine that is computing
+
+
+@cache
+def _cores() -> int:
+    return len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count() or 1
+
+
+@cache
+def _blas() -> ThreadpoolController:
+    return ThreadpoolController()
+
+
+@cache
+def _pool(process: int, size: int) -> ThreadPoolExecutor:
+    """A pool for each process, since threads do not survive a fork."""
+    return ThreadPoolExecutor(size, thread_name_prefix="headwise")

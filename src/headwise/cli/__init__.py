@@ -1,0 +1,55 @@
+"""The command line: one module a command, none of them with any mathematics.
+
+A new command is a module with a function of its name, and a line in `COMMANDS`.
+"""
+
+from __future__ import annotations
+
+import sys
+from importlib import import_module
+
+import typer
+
+from headwise import __version__
+from headwise.errors import HeadwiseError
+
+__all__ = ["COMMANDS", "app", "run"]
+
+COMMANDS = ("attend", "train", "explain", "report")
+
+app = typer.Typer(
+    name="headwise",
+    help="Self-attention you can check: exact weights and outputs, trained models, captioned pictures.",
+    no_args_is_help=True,
+    add_completion=False,
+    pretty_exceptions_enable=False,
+    rich_markup_mode="markdown",
+    context_settings={"help_option_names": ["-h", "--help"]},
+)
+
+
+@app.callback(invoke_without_command=True)
+def _main(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit
+
+
+for _name in COMMANDS:
+    app.command(_name)(getattr(import_module(f"headwise.cli.{_name}"), _name))
+
+
+def run() -> int:
+    """Run the command that was typed; returns its exit status.
+
+    What Headwise refuses is told on one line, with status 2. Ctrl-C is status 130.
+    """
+    try:
+        app()
+    except HeadwiseError as error:
+        print(f"headwise: {' '.join(str(error).split())}", file=sys.stderr)
+        return 2
+    except KeyboardInterrupt:
+        print("headwise: interrupted", file=sys.stderr)
+        return 130
+    return 0

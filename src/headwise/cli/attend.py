@@ -1,0 +1,67 @@
+"""``headwise attend``: multi-head self-attention on arrays from files."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from headwise.attention import Attended, multi_head_attention
+from headwise.cli.console import matrix_table, output
+from headwise.data.arrays import coursework_arrays, read_arrays
+from headwise.errors import DataError
+from headwise.files import replacing
+
+__all__ = ["attend"]
+
+
+def attend(
+    arrays: Annotated[
+        list[Path] | None,
+        typer.Argument(
+            help="An .npz file, .npy or .csv files named by their array, or a folder of them: X, Wq, Wk, Wv and, if "
+            "wanted, Wo, bq, bk, bv, bo. Without any, the coursework's arrays.",
+            show_default=False,
+        ),
+    ] = None,
+    heads: Annotated[int, typer.Option("--heads", "-H", help="How many heads; divides the rows of the matrices.")] = 1,
+    columns: Annotated[bool, typer.Option("--columns", help="Tokens are the columns of X, not its rows.")] = False,
+    out: Annotated[Path | None, typer.Option(help="Also write output and weights to this .npz file.")] = None,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, in full precision.")] = False,
+) -> None:
+    """Print the attention weights and the output of multi-head self-attention.
+
+    Example: `headwise attend X.csv Wq.csv Wk.csv Wv.csv --heads 3`
+    """
+    if out is not None and out.suffix != ".npz":
+        raise DataError(f"--out: expected a file ending in .npz; got {out}.")
+    given = read_arrays(arrays) if arrays else coursework_arrays()
+    x = given.pop("X")
+    attended = multi_head_attention(x, **given, heads=heads, tokens="columns" if columns else "rows")  # type: ignore[arg-type]
+    if out is not None:
+        with replacing(out) as beside:
+            np.savez(beside, allow_pickle=False, output=attended.output, weights=attended.weights)
+    if as_json:
+        print(json.dumps({name: array.tolist() for name, array in attended._asdict().items()}))
+    else:
+        _print(attended, columns)
+
+
+def _print(attended: Attended, columns: bool) -> None:
+    """A table a matrix; those of a batch one after the other."""
+    *batch, heads, n, _ = attended.weights.shape
+    tokens = [str(i) for i in range(n)]
+    for item in np.ndindex(*batch):
+        which = f"item {', '.join(map(str, item))}: " if item else ""
+        for h in range(heads):
+            title = f"{which}attention weights, head {h}"
+            output.print(matrix_table(title, attended.weights[(*item, h)], "output", tokens))
+            output.print()
+        result = attended.output[item]
+        names = tokens if columns else [str(i) for i in range(result.shape[1])]
+        title = f"{which}output, one {'column' if columns else 'row'} a token"
+        output.print(matrix_table(title, result, "feature" if columns else "output", names))
+        output.print()

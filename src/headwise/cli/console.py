@@ -1,0 +1,70 @@
+"""What the commands share: the terminal, its tables, its progress bar."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
+
+from rich.console import Console
+from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
+from rich.progress import Progress as RichProgress
+from rich.table import Table
+
+from headwise.shapes import Array
+
+__all__ = ["Bars", "bars", "matrix_table", "messages", "output"]
+
+output = Console(highlight=False)
+messages = Console(stderr=True, highlight=False)  # what a pipe should not carry
+
+
+class Bars:
+    """A bar for each stage of a study, on standard error."""
+
+    def __init__(self, progress: RichProgress) -> None:
+        self._progress = progress
+        self._task: TaskID | None = None
+
+    def stage(self, title: str, total: int) -> None:
+        """Finish the stage before, and begin a new one."""
+        self._task = self._progress.add_task(title, total=total, note="")
+        if not messages.is_terminal:
+            messages.print(f"{title} …")
+
+    def advance(self, note: str = "") -> None:
+        """One step on."""
+        if self._task is not None:
+            self._progress.advance(self._task)
+        if note:
+            self.note(note)
+
+    def note(self, note: str) -> None:
+        """Say something beside the bar."""
+        if self._task is not None:
+            self._progress.update(self._task, note=note)
+
+
+@contextmanager
+def bars() -> Iterator[Bars]:
+    """Progress bars while the block runs."""
+    columns = (
+        TextColumn("{task.description}"),
+        BarColumn(bar_width=24),
+        MofNCompleteColumn(),
+        TimeElapsedColumn(),
+        TimeRemainingColumn(),
+        TextColumn("[dim]{task.fields[note]}"),
+    )
+    with RichProgress(*columns, console=messages, disable=not messages.is_terminal) as progress:
+        yield Bars(progress)
+
+
+def matrix_table(title: str, matrix: Array, row: str, columns: Sequence[str]) -> Table:
+    """A matrix of numbers, its rows named ``row 0``, ``row 1`` …"""
+    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    table.add_column("", style="dim")
+    for name in columns:
+        table.add_column(name, justify="right", header_style="dim", no_wrap=True)
+    for i, values in enumerate(matrix.tolist()):
+        table.add_row(f"{row} {i}", *(f"{value: .4f}" for value in values))
+    return table

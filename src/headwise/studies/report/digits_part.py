@@ -1,0 +1,159 @@
+"""The report's parts on the vision transformer: its training, and what it attends to."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from headwise.data.digits import Digits
+from headwise.picture.attention import draw
+from headwise.picture.document import Block, Figured, Paragraph, Section, Table
+from headwise.picture.save import inline, save_figure
+from headwise.picture.text import Statement
+from headwise.picture.training import draw_training
+from headwise.studies.explaining import explain, telling_digits
+from headwise.studies.progress import Progress
+from headwise.studies.training import Run
+from headwise.train.loop import judge, one_blas_thread
+
+__all__ = ["picture_section", "training_section"]
+
+_WORDS = {
+    "token": "tokens",
+    "class_token": "class token",
+    "positions": "positions",
+    "norm": "last normalisation",
+    "head": "classification head",
+}
+
+
+def training_section(run: Run, folder: Path) -> Section:
+    """Draw the course of the training, and state what was reached."""
+    epochs = run.history
+    held_out = [epoch for epoch in epochs if epoch.validation_loss is not None]
+    figure = draw_training(
+        [epoch.train_loss for epoch in epochs],
+        [float(epoch.validation_loss or 0) for epoch in held_out],
+        [float(epoch.validation_accuracy or 0) for epoch in held_out],
+    )
+    paths = save_figure(figure, folder / "figures" / "training")
+    low, high = run.interval
+    reached = Statement(
+        "It reads {right:,} of {tested:,} test digits correctly, {accuracy:.1%}; the {level:.0%} interval (Wilson) is "
+        "{low:.1%} to {high:.1%}.",
+        {
+            "right": run.right,
+            "tested": run.tested_on,
+            "accuracy": run.accuracy,
+            "level": 0.95,
+            "low": low,
+            "high": high,
+        },
+    )
+    blocks: tuple[Block, ...] = (
+        Paragraph((_made_of(run), _trained_by(run), reached)),
+        Figured(
+            inline(figure),
+            Statement("The course of the training"),
+            {"What is shown": (_curve(run),)},
+            tuple(f"figures/{path.name}" for path in paths),
+        ),
+        _parameters(run),
+    )
+    return Section("training", "A vision transformer, trained", blocks)
+
+
+def picture_section(run: Run, digits: Digits, folder: Path, progress: Progress) -> Section:
+    """Pick telling test digits, draw what the model attends to in each, and caption it."""
+    with one_blas_thread():
+        judged = judge(digits.test, run.params, run.model)
+    picked = telling_digits(judged.probabilities, digits.test)
+    progress.stage("drawing what it attends to", len(picked))
+    blocks: list[Block] = [
+        Paragraph(
+            (
+                Statement(
+                    "Of the test digits, which the model has not seen, these {count} were picked by rule: {why}.",
+                    {"count": len(picked), "why": ", ".join(f"the {why}" for why in picked)},
+                ),
+            )
+        )
+    ]
+    for why, position in picked.items():
+        explained = explain(
+            digits.test.images[position], run.params, run.model, label=int(digits.test.labels[position])
+        )
+        stem = folder / "figures" / ("attention-" + why.replace(",", "").replace(" ", "-"))
+        paths = explained.save(stem)
+        blocks.append(Figured.captioned(inline(draw(explained.drawn)), explained.caption, paths, folder))
+        progress.advance()
+    return Section("pictures", "What it attends to", tuple(blocks))
+
+
+def _made_of(run: Run) -> Statement:
+    cut = run.model.tokeniser
+    return Statement(
+        "The model cuts {height} × {width} pixels into {tokens} tokens of {box_height} × {box_width}, embeds each in "
+        "D = {d}, adds a class token and learned positions, and has {depth} pre-norm blocks of {heads} heads and an "
+        "MLP of {hidden}: {parameters:,} weights, all of them trained here in NumPy.",
+        {
+            "height": run.model.image[0],
+            "width": run.model.image[1],
+            "tokens": cut.count,
+            "box_height": cut.size[0],
+            "box_width": cut.size[1],
+            "d": run.model.width,
+            "depth": run.model.depth,
+            "heads": run.model.heads,
+            "hidden": run.model.hidden,
+            "parameters": sum(array.size for array in run.params.values()),
+        },
+    )
+
+
+def _trained_by(run: Run) -> Statement:
+    recipe = run.recipe
+    return Statement(
+        "It learned from {images:,} digits of {data} in {epochs} epochs of AdamW (peak rate {rate:g}, decay {decay:g}, "
+        "batches of {batch}, warm-up over {warmup:.0%} of the steps, then half a cosine), each digit shifted by up to "
+        "{shift:g} pixels and turned by up to {rotate:g}°, seed {seed}.",
+        {
+            "images": run.trained_on,
+            "data": run.data,
+            "epochs": recipe.epochs,
+            "rate": recipe.rate,
+            "decay": recipe.decay,
+            "batch": recipe.batch,
+            "warmup": recipe.warmup,
+            "shift": recipe.shift,
+            "rotate": recipe.rotate,
+            "seed": recipe.seed,
+        },
+    )
+
+
+def _curve(run: Run) -> Statement:
+    last = run.history[-1]
+    if last.validation_loss is None or last.validation_accuracy is None:
+        return Statement(
+            "Mean loss on the training digits, as they were shifted and turned; nothing was held out. It ends at "
+            "{train:.3f} nats.",
+            {"train": last.train_loss},
+        )
+    return Statement(
+        "Left, mean loss on the training digits, as they were shifted and turned, and on the digits held out to watch "
+        "the learning by; right, how many of the latter are read correctly. The training loss ends at {train:.3f} "
+        "nats, the validation loss at {validation:.3f} with {accuracy:.1%} right.",
+        {"train": last.train_loss, "validation": last.validation_loss, "accuracy": last.validation_accuracy},
+    )
+
+
+def _parameters(run: Run) -> Table:
+    parts: dict[str, int] = {}
+    for name, array in run.params.items():
+        first, second = name.split(".")[:2]
+        part = {"embedding": f"embedding: {_WORDS.get(second)}", "blocks": f"block {second}"}.get(
+            first, _WORDS.get(first)
+        )
+        parts[part or first] = parts.get(part or first, 0) + array.size
+    rows = tuple((part, f"{size:,}") for part, size in parts.items())
+    return Table(Statement("Weights by part."), ("part", "weights"), rows, "parameters")

@@ -1,0 +1,154 @@
+"""A whole class: every submission judged, on as many cores as asked, in an order that does not depend on them."""
+
+from __future__ import annotations
+
+import multiprocessing
+import os
+import signal
+from collections.abc import Callable, Iterator, Sequence
+from concurrent.futures import Future, ProcessPoolExecutor, as_completed
+from concurrent.futures.process import BrokenProcessPool
+from contextlib import contextmanager
+from dataclasses import dataclass
+from functools import partial
+
+from headwise.studies.grading.judge import Grade, judge
+from headwise.studies.grading.rubric import Rubric
+from headwise.studies.grading.submissions import Submission
+
+__all__ = ["ClassGrades", "Group", "grade_class"]
+
+
+@dataclass(frozen=True, slots=True)
+class Group:
+    """Students whose solutions of one task are wrong in the same way.
+
+    Attributes
+    ----------
+    task : str
+        The task's name.
+    mistakes : tuple of str
+        The mistakes that were named, if any.
+    problem : str
+        What kept them from being judged, if anything.
+    students : tuple of str
+        Who.
+    """
+
+    task: str
+    mistakes: tuple[str, ...]
+    problem: str
+    students: tuple[str, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class ClassGrades:
+    """The grades of a class, in the order of the students' names."""
+
+    rubric: Rubric
+    grades: tuple[Grade, ...]
+
+    @property
+    def open_doors(self) -> tuple[str, ...]:
+        """What this system could not confine while the submissions ran."""
+        doors = {door for grade in self.grades for task in grade.tasks for door in task.open_doors}
+        return tuple(sorted(doors))
+
+    def groups(self) -> tuple[Group, ...]:
+        """Solutions that are wrong in the same way, the largest group of each task first.
+
+        What no entry of the catalogue explains is grouped by what it answers to the smallest example.
+        """
+        together: dict[tuple[str, tuple[str, ...], str, str], list[str]] = {}
+        for grade in self.grades:
+            for task in grade.tasks:
+                if task.problem or task.mistakes:
+                    example = task.verdict.example if task.verdict and task.mistakes == ("unknown",) else None
+                    key = (task.task, task.mistakes, task.problem, example.got if example else "")
+                    together.setdefault(key, []).append(grade.student)
+        order = {task.name: place for place, task in enumerate(self.rubric.tasks)}
+        groups = [Group(*key[:3], tuple(students)) for key, students in together.items()]
+        return tuple(sorted(groups, key=lambda g: (order[g.task], -len(g.students), g.mistakes, g.problem)))
+
+
+def grade_class(
+    submissions: Sequence[Submission],
+    rubric: Rubric,
+    *,
+    jobs: int | None = None,
+    on_each: Callable[[Grade], None] = lambda grade: None,
+) -> ClassGrades:
+    """Grade every submission.
+
+    Each is judged by a process that holds the reference and runs in another that does not; see
+    `headwise.studies.grading.sandbox`.
+
+    Parameters
+    ----------
+    submissions : sequence of Submission
+        From `read_class`.
+    rubric : Rubric
+        From `read_rubric`, or `default_rubric`.
+    jobs : int, optional
+        How many to judge at a time; by default one a core.
+    on_each : callable
+        Called with each grade as it comes, in any order.
+
+    Returns
+    -------
+    ClassGrades
+        The same, whatever the number of jobs.
+    """
+    jobs = min(jobs or os.cpu_count() or 1, len(submissions))
+    grades: dict[str, Grade] = {}
+    left = list(submissions)
+    try:
+        for grade in _judged(left, rubric, jobs):
+            grades[grade.student] = grade
+            on_each(grade)
+    except (
+        BrokenProcessPool
+    ):  # a judge died, of lack of memory perhaps: the rest one by one, so that each pays for itself
+        for submission in left:
+            if submission.student not in grades:
+                grades[submission.student] = grade = _alone(submission, rubric)
+                on_each(grade)
+    return ClassGrades(rubric, tuple(grades[submission.student] for submission in submissions))
+
+
+def _alone(submission: Submission, rubric: Rubric) -> Grade:
+    try:
+        return next(_judged([submission], rubric, 1))
+    except BrokenProcessPool:
+        note = "the grader itself ended while it judged this one: look at it by hand"
+        return judge(Submission(submission.student, {}, [*submission.notes, note]), rubric)
+
+
+def _judged(submissions: Sequence[Submission], rubric: Rubric, jobs: int) -> Iterator[Grade]:
+    with _pool(jobs) as pool:
+        futures: list[Future[Grade]] = [pool.submit(partial(judge, rubric=rubric), each) for each in submissions]
+        for future in as_completed(futures):
+            yield future.result()
+
+
+@contextmanager
+def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that end at once when the block is left by an exception, Ctrl-C among them."""
+    before = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker)
+    try:
+        yield pool
+        pool.shutdown()
+    except BaseException:
+        for process in set(multiprocessing.active_children()) - before:
+            process.terminate()
+        pool.shutdown(cancel_futures=True)
+        raise
+
+
+def _start_worker() -> None:
+    """Leave Ctrl-C to the process that the workers work for, and take one core each."""
+    signal.signal(signal.SIGINT, signal.SIG_IGN)
+    from threadpoolctl import threadpool_limits
+
+    threadpool_limits(1)

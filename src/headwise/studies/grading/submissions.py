@@ -1,0 +1,191 @@
+"""Finding and reading what a class has handed in.
+
+A class is a folder. A Python file or notebook in it is the submission of whoever it is named after; a folder in it is
+one submission too, with every Python file and notebook below it. Everything is read as text, and nothing is run.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import stat
+from collections.abc import Iterator
+from dataclasses import dataclass, field
+from pathlib import Path
+
+from headwise.errors import DataError
+
+__all__ = ["Submission", "defining", "read_class", "read_submission"]
+
+_SUFFIXES = (".py", ".ipynb")
+_SKIPPED = ("__pycache__", "__MACOSX")  # and whatever begins with a dot
+_BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook holds its pictures too
+_CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
+
+
+@dataclass(slots=True)
+class Submission:
+    """What one student handed in.
+
+    Attributes
+    ----------
+    student : str
+        The name of the file or folder.
+    files : dict of str to str
+        Source texts by file name; a notebook's cells are one text.
+    notes : list of str
+        What could not be read, and why.
+    """
+
+    student: str
+    files: dict[str, str] = field(default_factory=dict)
+    notes: list[str] = field(default_factory=list)
+
+
+def read_class(folder: Path) -> list[Submission]:
+    """Read every submission of a class, in the order of their names.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder, or no submission in it.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     _ = (Path(folder) / "ada.py").write_text("def self_attention(X, Wq, Wk, Wv): ...")
+    ...     [submission.student for submission in read_class(Path(folder))]
+    ['ada']
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder of submissions; there is none.")
+    found: dict[str, Submission] = {}
+    for entry in sorted(folder.iterdir()):
+        if entry.is_symlink() or _skipped(entry.name):
+            continue
+        if entry.is_dir():
+            submission = read_submission(entry)
+            if entry.name in found:
+                submission.files |= found[entry.name].files
+                submission.notes += found[entry.name].notes
+            found[entry.name] = submission
+        elif entry.suffix in _SUFFIXES:
+            _read_into(found.setdefault(entry.stem, Submission(entry.stem)), entry, entry.name)
+    if not found:
+        raise DataError(f"{folder}: expected submissions (.py or .ipynb files, or a folder for each); there is none.")
+    return [found[student] for student in sorted(found)]
+
+
+def read_submission(folder: Path) -> Submission:
+    """Read a folder as one submission.
+
+    Raises
+    ------
+    DataError
+        If there is no such folder.
+    """
+    if not folder.is_dir():
+        raise DataError(f"{folder}: expected a folder with a submission; there is none.")
+    submission = Submission(folder.resolve().name)
+    for path in _files_below(folder):
+        _read_into(submission, path, path.relative_to(folder).as_posix())
+    if not submission.files and not submission.notes:
+        submission.notes.append("no Python file or notebook was handed in")
+    return submission
+
+
+def defining(submission: Submission, names: tuple[str, ...]) -> tuple[str, str] | None:
+    """The file and the name under which one of these functions is defined; the first of `names` that is found.
+
+    Where several files define it, a notebook goes before a Python file, and then the first in the alphabet.
+    """
+    order = sorted(submission.files, key=lambda name: (not name.endswith(".ipynb"), name))
+    defined = {file: set(_top_level_names(submission.files[file])) for file in order}
+    return next(((file, name) for name in names for file in order if name in defined[file]), None)
+
+
+def _top_level_names(source: str) -> Iterator[str]:
+    try:
+        body = ast.parse(source).body
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return
+    for node in body:
+        if isinstance(node, ast.FunctionDef):
+            yield node.name
+        elif isinstance(node, ast.Assign):
+            yield from (target.id for target in node.targets if isinstance(target, ast.Name))
+
+
+def _files_below(folder: Path) -> Iterator[Path]:
+    for path in sorted(folder.iterdir()):
+        if path.is_symlink() or _skipped(path.name):  # a link could lead to somebody else's solution
+            continue
+        if path.is_dir():
+            yield from _files_below(path)
+        elif path.suffix in _SUFFIXES:
+            yield path
+
+
+def _skipped(name: str) -> bool:
+    return name.startswith(".") or name in _SKIPPED
+
+
+def _read_into(submission: Submission, path: Path, name: str) -> None:
+    try:
+        status = path.stat()
+        if not stat.S_ISREG(status.st_mode):
+            raise ValueError("not a regular file")
+        if status.st_size > _BYTES[path.suffix]:
+            raise ValueError(f"larger than {_BYTES[path.suffix] >> 20} MB")
+        text = path.read_bytes().decode("utf-8-sig")
+        if path.suffix == ".ipynb":
+            text = _notebook(name, text, submission.notes)
+        else:
+            ast.parse(text)
+        submission.files[name] = text
+    except UnicodeDecodeError:
+        submission.notes.append(f"{name}: not UTF-8 text")
+    except SyntaxError as error:
+        submission.notes.append(f"{name}: not Python, line {error.lineno}: {error.msg}")
+    except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
+        submission.notes.append(f"{name}: cannot be read ({type(error).__name__}: {error})")
+
+
+def _notebook(name: str, text: str, notes: list[str]) -> str:
+    """The code cells of a notebook as one text, each under a line that says which it is."""
+    parts: list[str] = []
+    cells = json.loads(text)["cells"]
+    for number, cell in enumerate(cells, 1):
+        if cell["cell_type"] != "code":
+            continue
+        source = cell["source"]
+        code = _without_magics(source if isinstance(source, str) else "".join(source))
+        try:
+            ast.parse(code)
+        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
+            notes.append(f"{name}: cell {number} is not Python ({error}) and was left out")
+            continue
+        parts += [f"# %% cell {number}", code]
+    return "\n".join(parts) + "\n"
+
+
+def _without_magics(code: str) -> str:
+    """A cell as plain Python, with as many lines: what only a notebook understands becomes ``pass``."""
+    if code.lstrip().startswith("%%"):
+        first, _, rest = code.lstrip().partition("\n")
+        return f"# {first}\n{rest}" if first.split()[0] in _CELLS_OF_PYTHON else ""
+    try:
+        ast.parse(code)
+    except SyntaxError:
+        return "\n".join(map(_plain_line, code.split("\n")))
+    except (ValueError, RecursionError, MemoryError):
+        pass
+    return code
+
+
+def _plain_line(line: str) -> str:
+    bare = line.strip()
+    if bare.startswith(("%", "!", "?")) or (bare.endswith("?") and "#" not in bare):
+        return line[: len(line) - len(line.lstrip())] + "pass"
+    return line

@@ -17,7 +17,7 @@ ORDER = [
     {"nn", "tokens", "measure", "check"},
     {"models", "data"},
     {"train", "picture"},
-    {"studies"},
+    {"studies", "testing"},
     {"cli", "web"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}

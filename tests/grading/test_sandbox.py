@@ -115,8 +115,8 @@ for fd in range(3, 64):
         pass
 """
 DEATHS = {
-    "endless loop": ("while True: pass", "did not come to an end within 1 s"),
-    "asleep": ("import time; time.sleep(99)", "did not come to an end within 1 s"),
+    "endless loop": ("while True: pass", "it did not come to an end within 1 s"),
+    "asleep": ("import time; time.sleep(99)", "it did not come to an end within 1 s"),
     "exit": ("import os; os._exit(0)", "ended its own process"),
     "crash": ("import ctypes; ctypes.string_at(0)", "crashed .SIGSEGV"),
     "abort": ("import os; os.abort()", "crashed .SIGABRT"),

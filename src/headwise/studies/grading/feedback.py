@@ -67,13 +67,12 @@ def student_page(grade: Grade, title: str) -> str:
     lines += [f"- {_plain(note)}" for note in grade.notes] + ([""] if grade.notes else [])
     for task in grade.tasks:
         lines += [f"## {_plain(task.task)}: {points(task.points)} of {points(task.out_of)}", ""]
-        lines += [f"**{_plain(_problem(task))}**", ""] if task.problem else []
+        lines += [f"**{_plain(_sentence(task.problem))}**", ""] if task.problem else []
         lines += ["| | points | |", "|---|---:|---|"]
         for mark in task.marks:
             score = f"{points(mark.points)} / {points(mark.out_of)}"
             lines.append(f"| {_plain(mark.says)} | {score} | {_plain(mark.why)} |")
-        lines += ["", *(f"- {_plain(note)}" for note in task.notes), ""]
-        lines += [_report(task), ""]
+        lines += ["", _report(task), ""]
     return "\n".join(lines)
 
 
@@ -85,9 +84,9 @@ def _write_pages(grades: ClassGrades, folder: Path) -> None:
     except ImportError as error:
         raise MissingExtraError("a feedback page", error.name or "Jinja", "lab") from None
 
-    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable("image")
+    markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
     jinja = Environment(autoescape=True, trim_blocks=True, lstrip_blocks=True, undefined=StrictUndefined)
-    jinja.filters |= {"points": points, "code": lambda code: CATALOGUE[code], "problem": _problem}
+    jinja.filters |= {"points": points, "code": lambda code: CATALOGUE[code], "sentence": _sentence}
     jinja.globals["report"] = lambda task: Markup(markdown.render(_report(task)))
     here = files("headwise.studies.grading")
     style = Markup(here.joinpath("feedback.css").read_text(encoding="utf-8"))
@@ -122,8 +121,8 @@ def _report(task: TaskGrade) -> str:
     return re.sub(r"^(#+ )", r"##\1", task.verdict.report("markdown"), flags=re.MULTILINE)
 
 
-def _problem(task: TaskGrade) -> str:
-    return f"It {task.problem}." if task.function and task.verdict else f"{task.problem[:1].upper()}{task.problem[1:]}."
+def _sentence(problem: str) -> str:
+    return f"{problem[:1].upper()}{problem[1:]}."
 
 
 def _plain(text: str) -> str:

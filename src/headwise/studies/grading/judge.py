@@ -40,10 +40,10 @@ class TaskGrade:
         What the checker said; None where it could not be asked.
     problem : str
         What kept the task from being judged to the end; empty where nothing did.
-    notes : tuple of str
-        What else a reader should know.
-    source : str
-        The text of the file that was run.
+    file : str
+        The file that it was found in.
+    failed : tuple of (int, str)
+        Lines of the file that raised when it was run, and what they said.
     open_doors : tuple of str
         What this system could not confine while it ran.
     """
@@ -53,8 +53,8 @@ class TaskGrade:
     marks: tuple[Mark, ...]
     verdict: Verdict | None = None
     problem: str = ""
-    notes: tuple[str, ...] = ()
-    source: str = ""
+    file: str = ""
+    failed: tuple[tuple[int, str], ...] = ()
     open_doors: tuple[str, ...] = ()
 
     @property
@@ -95,33 +95,28 @@ class Grade:
 def judge(submission: Submission, rubric: Rubric) -> Grade:
     """Grade one submission; whatever it does costs points and raises nothing."""
     tasks = tuple(_judge_task(submission, task, rubric) for task in rubric.tasks)
-    return Grade(submission.student, tasks, tuple(submission.notes))
+    failed = (f"{t.file}, line {line}, did not run: {says}" for t in tasks for line, says in t.failed)
+    return Grade(submission.student, tasks, tuple(dict.fromkeys([*submission.notes, *failed])))
 
 
 def _judge_task(submission: Submission, task: Task, rubric: Rubric) -> TaskGrade:
     found = defining(submission, task.function)
+    nothing = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
     if found is None:
-        wanted = " or ".join(f"`{name}`" for name in task.function[:3])
-        return _nothing(task, "", f"no function {wanted} was found")
-    file, function = found
-    source = submission.files[file]
+        wanted = " or ".join(task.function[:3])
+        return TaskGrade(task.name, "", nothing, problem=f"there is no function {wanted}")
+    file, name = found
     try:
         with Sandbox(submission.files, file, rubric.limits) as box:
-            notes = tuple(f"line {line} failed when the file was run: {says}" for line, says in box.failed)
+            verdict, problem = None, ""
             try:
-                verdict = check(box.function(function), task.kind, source=source)
+                verdict = check(box.function(name), task.kind, source=submission.files[file])
             except Exception as error:  # what the checker cannot take is for a person to look at, not for a traceback
-                problem = box.end or f"could not be checked ({type(error).__name__}: {error})"
-                return _nothing(task, function, problem, notes)
-            marks = tuple(_mark(task, name, verdict, box.end) for name in task.points)
-            return TaskGrade(task.name, function, marks, verdict, box.end, notes, source, box.open_doors)
+                problem = f"it could not be checked ({type(error).__name__}: {error})"
+            marks = tuple(_mark(task, each, verdict, box.end) for each in task.points) if verdict else nothing
+            return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
     except SubmissionError as error:
-        return _nothing(task, function, str(error))
-
-
-def _nothing(task: Task, function: str, problem: str, notes: tuple[str, ...] = ()) -> TaskGrade:
-    marks = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
-    return TaskGrade(task.name, function, marks, problem=problem, notes=notes)
+        return TaskGrade(task.name, name, nothing, problem=str(error), file=file)
 
 
 def _mark(task: Task, name: str, verdict: Verdict, end: str) -> Mark:
@@ -140,7 +135,7 @@ def _right(task: Task, verdict: Verdict, end: str) -> tuple[float, str]:
     if verdict.ok and not end:
         return worth, ""
     if end:
-        return 0.0, f"it {end}"
+        return 0.0, end
     left = (
         max(worth - sum(task.mistakes.get(code, worth) for code in verdict.mistakes), 0.0) if verdict.mistakes else 0.0
     )

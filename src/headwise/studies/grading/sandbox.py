@@ -130,11 +130,11 @@ class Sandbox:
             self.open_doors: tuple[str, ...] = self._hear(_START_UP, "while starting")
             broken = self._ask((tuple(files.items()), main), "while its file was read")
             if broken is not None:
-                raise SubmissionError(f"not Python: {_printable(broken)}")
+                raise SubmissionError(f"it is not Python: {_printable(broken)}")
             failed = self._hear(limits.seconds_per_call, "while its file was run")
             self.failed = tuple((int(line), _printable(says)) for line, says in failed)
         except (TypeError, ValueError):  # a reply of another form than ours
-            raise SubmissionError(self._ended("wrote into the grader's channel")) from None
+            raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
         finally:
             if not hasattr(self, "failed"):
                 self.close()
@@ -177,7 +177,7 @@ class Sandbox:
                 if kind in _RAISED:
                     raise _RAISED[kind](_printable(says).removeprefix(f"{kind}: ") + where)
                 raise SubmissionError(_printable(says) + where)
-        raise SubmissionError(self._ended("wrote into the grader's channel"))
+        raise SubmissionError(self._ended("it wrote into the grader's channel"))
 
     def close(self) -> None:
         """End the process, whatever it is doing."""
@@ -213,10 +213,10 @@ class Sandbox:
         try:
             (length,) = HEADER.unpack(self._exactly(HEADER.size, deadline))
             if length > self.limits.answer_mb << 20:
-                raise SubmissionError(self._ended(f"gave an answer of more than {self.limits.answer_mb} MB {doing}"))
+                raise SubmissionError(self._ended(f"it gave an answer of more than {self.limits.answer_mb} MB {doing}"))
             return decode(self._exactly(length, deadline))
         except WireError:
-            raise SubmissionError(self._ended("wrote into the grader's channel")) from None
+            raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
         except OSError as error:
             raise SubmissionError(self._lost(error, seconds, doing)) from None
 
@@ -233,14 +233,14 @@ class Sandbox:
     def _lost(self, error: OSError, seconds: float, doing: str) -> str:
         """Why there is no reply: too slow, or the process is gone, and how."""
         if isinstance(error, TimeoutError):
-            return self._ended(f"did not come to an end within {seconds:.3g} s {doing}")
+            return self._ended(f"it did not come to an end within {seconds:.3g} s {doing}")
         try:
             status = self._process.wait(1)
         except subprocess.TimeoutExpired:
-            return self._ended(f"closed the grader's channel {doing}")
+            return self._ended(f"it closed the grader's channel {doing}")
         if status < 0:
-            return self._ended(f"crashed ({signal.Signals(-status).name}) {doing}")
-        return self._ended(f"ended its own process (exit status {status}) {doing}")
+            return self._ended(f"it crashed ({signal.Signals(-status).name}) {doing}")
+        return self._ended(f"it ended its own process (exit status {status}) {doing}")
 
     def _ended(self, how: str) -> str:
         self._end = self._end or how

@@ -97,7 +97,6 @@ def _summary(grade: Grade) -> dict[str, Any]:
             "mistakes": task.mistakes,
             "problem": task.problem,
             "marks": [asdict(mark) for mark in task.marks],
-            "notes": task.notes,
         }
         for task in grade.tasks
     ]
@@ -112,8 +111,7 @@ def _summary(grade: Grade) -> dict[str, Any]:
 
 def _plain_row(grade: Grade) -> list[str]:
     per_task = [cell for task in grade.tasks for cell in (points(task.points), _found(task))]
-    notes = [*grade.notes, *(f"{task.task}: {note}" for task in grade.tasks for note in task.notes)]
-    return [grade.student, points(grade.points), points(grade.out_of), *per_task, "; ".join(notes)]
+    return [grade.student, points(grade.points), points(grade.out_of), *per_task, "; ".join(grade.notes)]
 
 
 def _found(task: TaskGrade) -> str:

@@ -1,0 +1,102 @@
+"""Reading what a class has handed in, without running any of it."""
+
+import json
+import os
+
+import pytest
+
+from headwise.errors import DataError
+from headwise.studies.grading.submissions import defining, read_class, read_submission
+
+F = "def self_attention(X, Wq, Wk, Wv): pass\n"
+
+
+def notebook(*cells):
+    made = [{"cell_type": "code", "source": cell.splitlines(keepends=True)} for cell in cells]
+    return json.dumps({"cells": [{"cell_type": "markdown", "source": ["# mine"]}, *made], "nbformat": 4})
+
+
+def test_files_and_folders_are_submissions(tmp_path):
+    (tmp_path / "bo.py").write_text(F)
+    (tmp_path / "ada" / "part" / "__pycache__").mkdir(parents=True)
+    (tmp_path / "ada" / "part" / "main.py").write_text(F)
+    (tmp_path / "ada" / "part" / "__pycache__" / "junk.py").write_text(F)
+    (tmp_path / "ada" / ".ipynb_checkpoints").mkdir()
+    (tmp_path / "ada" / ".ipynb_checkpoints" / "old.ipynb").write_text(notebook(F))
+    (tmp_path / "grades.csv").write_text("")
+    (tmp_path / "empty").mkdir()
+    found = read_class(tmp_path)
+    assert [(each.student, list(each.files)) for each in found] == [
+        ("ada", ["part/main.py"]),
+        ("bo", ["bo.py"]),
+        ("empty", []),
+    ]
+    assert found[2].notes == ["no Python file or notebook was handed in"]
+
+
+def test_a_link_is_not_followed(tmp_path):
+    (tmp_path / "ada.py").write_text(F)
+    (tmp_path / "cheat.py").symlink_to(tmp_path / "ada.py")
+    (tmp_path / "eve").mkdir()
+    (tmp_path / "eve" / "mine.py").symlink_to(tmp_path / "ada.py")
+    assert [(each.student, list(each.files)) for each in read_class(tmp_path)] == [("ada", ["ada.py"]), ("eve", [])]
+
+
+def test_notebooks(tmp_path):
+    cells = (
+        "%matplotlib inline\nimport numpy as np",
+        "%%time\nx = 1",
+        "%%bash\nrm -rf /",
+        "for i in range(2):\n    !ls\nhelp?",
+        "for i in",
+        's = """\n% not magic\n"""',
+        F,
+    )
+    (tmp_path / "ada.ipynb").write_text(notebook(*cells))
+    (ada,) = read_class(tmp_path)
+    text = ada.files["ada.ipynb"]
+    expected = "# %% cell 2|pass|import numpy as np|# %% cell 3|# %%time|x = 1|# %% cell 4||# %% cell 5|"
+    assert text.startswith((expected + "for i in range(2):|    pass|pass|# %% cell 7").replace("|", "\n"))
+    assert "% not magic" in text
+    assert ada.notes == ["ada.ipynb: cell 6 is not Python (invalid syntax (<unknown>, line 1)) and was left out"]
+    assert defining(ada, ("attention", "self_attention")) == ("ada.ipynb", "self_attention")
+
+
+def test_where_a_function_is_defined(tmp_path):
+    (tmp_path / "a.py").write_text("from b import sa\ndef other(): pass")
+    (tmp_path / "b.py").write_text("class K:\n    def mha(self): pass\nsa = lambda x: x")
+    submission = read_submission(tmp_path)
+    assert defining(submission, ("self_attention", "sa")) == ("b.py", "sa")
+    assert defining(submission, ("mha",)) is None
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "says"),
+    [
+        ("x.py", b"def f(:", "x.py: not Python, line 1"),
+        ("x.py", b"\xff\xfe", "x.py: not UTF-8 text"),
+        ("x.py", b"a\0b", "x.py: cannot be read|x.py: not Python"),
+        ("x.py", b"-" * 200_000 + b"1", "MemoryError"),
+        ("x.py", b"#" * (2 << 20), "larger than 1 MB"),
+        ("x.ipynb", b"{", "JSONDecodeError"),
+        ("x.ipynb", b"[" * 100_000, "RecursionError"),
+        ("x.ipynb", b"[]", "TypeError"),
+        ("x.ipynb", b'{"cells": [{"cell_type": "code", "source": 3}]}', "TypeError"),
+    ],
+)
+def test_what_cannot_be_read_is_noted(tmp_path, name, content, says):
+    (tmp_path / name).write_bytes(content)
+    (only,) = read_class(tmp_path)
+    assert not only.files
+    assert any(part in only.notes[0] for part in says.split("|"))
+
+
+def test_a_pipe_is_not_waited_for(tmp_path):
+    os.mkfifo(tmp_path / "x.py")
+    assert "not a regular file" in read_class(tmp_path)[0].notes[0]
+
+
+def test_no_class(tmp_path):
+    for folder in (tmp_path / "none", tmp_path):
+        with pytest.raises(DataError, match="expected"):
+            read_class(folder)

@@ -3,6 +3,11 @@
 The functions below need NumPy alone; everything else lives in subpackages and is imported where it is used.
 """
 
+from __future__ import annotations
+
+from importlib import import_module
+from typing import TYPE_CHECKING, Any
+
 from headwise._version import __version__
 from headwise.attention import (
     Attended,
@@ -14,6 +19,9 @@ from headwise.attention import (
 )
 from headwise.errors import HeadwiseError
 
+if TYPE_CHECKING:
+    from headwise.check import check
+
 __all__ = [
     "Attended",
     "HeadwiseError",
@@ -21,6 +29,14 @@ __all__ = [
     "attention",
     "attention_backward",
     "attention_forward",
+    "check",
     "multi_head_attention",
     "self_attention",
 ]
+
+
+def __getattr__(name: str) -> Any:
+    """Import `check` when it is first asked for."""
+    if name == "check":
+        return import_module("headwise.check")
+    raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

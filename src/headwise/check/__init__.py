@@ -3,39 +3,21 @@
 `check` probes a function and returns a `Verdict`; the mistakes that it can name are the entries of `CATALOGUE`.
 """
 
-from __future__ import annotations
+import sys
+from types import ModuleType
 
-from collections.abc import Callable
-from typing import Any
-
+from headwise.check.catalogue import CATALOGUE, Entry
+from headwise.check.examine import check
+from headwise.check.faces import UncallableError
 from headwise.check.verdict import Example, Fact, Place, Tried, Verdict
 
-__all__ = ["Example", "Fact", "Place", "Tried", "Verdict", "check"]
+__all__ = ["CATALOGUE", "Entry", "Example", "Fact", "Place", "Tried", "UncallableError", "Verdict", "check"]
 
 
-def check(
-    function: Callable[..., Any],
-    kind: str = "auto",
-    *,
-    adapter: Callable[..., Any] | str | None = None,
-    source: str | None = None,
-) -> Verdict:
-    """Find out whether a function is attention, and if not, which mistake it holds.
+class _Room(ModuleType):
+    """`headwise.check` is this folder and, called, the function of the same name."""
 
-    Parameters
-    ----------
-    function : callable
-        Anything that can be called; its signature is read where it has one.
-    kind : {"auto", "self_attention", "multi_head", "attention"}
-        What it is meant to be.
-    adapter : callable, "torch" or None
-        ``adapter(function, **arguments)`` makes the call, for a function that takes them in another way.
-    source : str, optional
-        The source text, where it cannot be found from the function.
+    __call__ = staticmethod(check)
 
-    Returns
-    -------
-    Verdict
-        With ``ok``, ``mistakes`` and ``report()``.
-    """
-    raise NotImplementedError
+
+sys.modules[__name__].__class__ = _Room

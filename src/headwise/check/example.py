@@ -1,0 +1,136 @@
+"""The smallest input on which a function departs from the definition: two or three tokens, small whole numbers."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+from headwise.check.calling import Caller, Reply
+from headwise.check.pinned import np
+from headwise.check.reference import Answer, Case, answer, build
+from headwise.check.search import Asked, Explanation, difference, fits
+from headwise.check.verdict import Example
+from headwise.shapes import Array, BoolArray
+
+__all__ = ["smallest"]
+
+_CLEAR = 0.02  # a difference that shows in three decimals
+_TRIES = 25
+
+
+def smallest(caller: Caller, asked: list[Asked], rng: np.random.Generator) -> Example | None:
+    """Return the first small input on which the function departs, of the kind of the first probe on which it does."""
+    plain = Explanation()
+    failing = [a for a in asked if a.reply.output is not None and not fits("float64")(plain, a)]
+    for a in dict.fromkeys(a.probe.name for a in failing):
+        like = next(f.probe.case for f in failing if f.probe.name == a)
+        for case in _small(like, a, caller, rng):
+            expected, got = answer(case, build()), caller.ask(case)
+            if expected is not None and got.output is not None and _departs(got, expected):
+                return _as_text(case, caller, expected, got)
+    return None
+
+
+def _departs(got: Reply, expected: Answer) -> bool:
+    assert got.output is not None
+    if difference(got.output, expected.output) > _CLEAR:
+        return True
+    return got.weights is not None and all(difference(got.weights, w) > _CLEAR for w in expected.weights)
+
+
+def _small(like: Case, name: str, caller: Caller, rng: np.random.Generator) -> Iterator[Case]:
+    """Cases with the options of a probe, and small whole numbers in the arrays."""
+    limited = any(x in like for x in ("mask", "causal", "window", "lengths"))
+    for number in range(_TRIES):
+        tokens = 3 if limited or number > _TRIES // 3 else 2
+        width = 2 if number < 2 * _TRIES // 3 else 4
+        sizes = {"tokens": tokens, "width": width, "batch": 2 if name == "batch" or caller.face.lead > 1 else 1}
+        case = _tokens(like, rng, **sizes) if "X" in like else _projected(like, name, rng, caller.face.lead, **sizes)
+        if name == "large-logits":
+            case |= {x: case[x] * 40 + 0.0 for x in ("X", "q", "k") if x in case}
+        yield case | _options(like, case, name, rng)
+
+
+def _whole(rng: np.random.Generator, *shape: int) -> Array:
+    return rng.integers(0, 3, size=shape).astype(np.float64)
+
+
+def _tokens(like: Case, rng: np.random.Generator, tokens: int, width: int, batch: int) -> Case:
+    heads = 2 if like.get("heads", 1) > 1 else 1
+    rows = width * heads if width == 2 else 4
+    case: Case = {"X": _whole(rng, max(batch, 2 if like["X"].shape[0] > 1 else 1), tokens, rows)}
+    case |= {name: _whole(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}
+    case |= {name: _whole(rng, rows) for name in ("bq", "bk", "bv", "bo") if name in like}
+    return case | ({"heads": heads} if "heads" in like else {})
+
+
+def _projected(like: Case, name: str, rng: np.random.Generator, lead: int, tokens: int, width: int, batch: int) -> Case:
+    keys = tokens + int(like["k"].shape[2]) - int(like["q"].shape[2]) if name == "aligned" else tokens
+    keys = tokens + 1 if keys > tokens else tokens
+    heads, groups = (4, 2) if name == "groups" else ((2, 2) if lead else (1, 1))
+    shape = {"q": (heads, tokens), "k": (groups, keys), "v": (groups, keys)}
+    case: Case = {x: _whole(rng, batch if lead == 2 else 1, *shape[x], width) for x in "qkv"}
+    if name == "hidden-nan":
+        for x in "kv":
+            if np.isnan(like[x]).any():
+                case[x][..., keys - 1, 0] = np.nan
+    return case
+
+
+def _options(like: Case, case: Case, name: str, rng: np.random.Generator) -> Case:
+    """What a probe asks for beside its arrays, in the sizes of a small case."""
+    first = case["X"] if "X" in case else case["q"]
+    batch, n = first.shape[0], first.shape[-2]
+    m = n if "X" in case else case["k"].shape[-2]
+    heads = case["heads"] if "heads" in case else (1 if "X" in case else first.shape[1])
+    found: Case = {x: like[x] for x in ("causal", "align", "scale", "softcap", "tokens", "interleaved") if x in like}
+    if "window" in like:
+        found["window"] = like["window"] and (1, 0)
+    if "mask" in like:
+        found["mask"] = _mask(like["mask"], name, (batch, heads, n, m), rng)
+    if "bias" in like:
+        found["bias"] = _whole(rng, 1, 1, n, m)
+    if "lengths" in like:
+        found["lengths"] = np.full(batch, m - 1)
+    if "cos" in like:
+        right = rng.integers(0, 4, size=(n, first.shape[-1] // 2))  # quarter turns keep whole numbers whole
+        found |= {"cos": np.round(np.cos(right * np.pi / 2)), "sin": np.round(np.sin(right * np.pi / 2))}
+    return found
+
+
+def _mask(like: BoolArray, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> BoolArray:
+    """A mask as like the probe's as a small case allows."""
+    full = like.all()
+    size = tuple(s if a > 1 or i == 3 else 1 for i, (s, a) in enumerate(zip(shape, like.shape, strict=True)))
+    mask = np.ones(size, bool) if full else rng.random(size) < 0.5
+    if not full and name != "empty-rows":
+        mask[..., 0] = True
+    if name == "empty-rows":
+        mask[..., -1, :] = False
+    if name == "hidden-nan":
+        mask[..., -1] = False
+    return mask
+
+
+def _as_text(case: Case, caller: Caller, expected: Answer, got: Reply) -> Example:
+    shown = caller.shown(case)
+    assert got.output is not None
+    right, wrong = expected.output, got.output
+    if difference(wrong, right) <= _CLEAR and got.weights is not None:
+        right, wrong = expected.weights[-1], got.weights
+    return Example(
+        tuple((name, _text(value)) for name, value in shown.items()), _text(_bare(right)), _text(_bare(wrong))
+    )
+
+
+def _bare(a: Array) -> Array:
+    """Without leading axes of one."""
+    while a.ndim > 2 and a.shape[0] == 1:
+        a = a[0]
+    return a
+
+
+def _text(value: Any) -> str:
+    if isinstance(value, np.ndarray):
+        return np.array2string(value, precision=3, suppress_small=True, separator=" ")
+    return str(value)

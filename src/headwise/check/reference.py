@@ -1,0 +1,298 @@
+"""The definition of attention as a row of small stages, any of which a mistake can replace.
+
+`answer` runs the stages on one case. A mistake is a mapping from the name of a stage to what stands there instead;
+``"+name"`` adds something after a stage and leaves the stage as it is. Two mistakes combine where they do not replace
+the same stage.
+
+A case is a dict of arguments by their usual names, in one fixed layout: tokens X (B, N, D) with weights (out, in), or
+q (B, H, N, d), k (B, G, M, d), v (B, G, M, e). Letters as everywhere: B batch, H heads, N queries, M keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping
+from dataclasses import dataclass, field
+from typing import Any, TypeAlias
+
+from headwise.check.pinned import np
+from headwise.shapes import Array, BoolArray
+
+__all__ = ["STAGES", "Answer", "Case", "Change", "Stages", "Trace", "answer", "build", "combine"]
+
+Case: TypeAlias = dict[str, Any]
+
+
+@dataclass(slots=True)
+class Trace:
+    """What the reference holds on its way from the arguments to the answer."""
+
+    case: Case
+    X: Array = field(init=False)  # (B, N, D)
+    W: dict[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
+    b: dict[str, Array] = field(init=False)
+    heads: int = field(init=False)
+    q: Array = field(init=False)  # (B, N, H·d), and (B, H, N, d) once split
+    k: Array = field(init=False)
+    v: Array = field(init=False)
+    scale: Any = field(init=False)
+    s: Array = field(init=False)  # logits (B, H, N, M)
+    offset: Any = 0  # the key that query 0 is aligned with, (B, 1, 1, 1)
+    see: BoolArray | None = None  # (B, H, N, M) or what broadcasts to it; None: everything
+    axis: int | tuple[int, ...] = -1  # over which the softmax normalises
+    e: Array = field(init=False)  # exp(s)
+    p: Array = field(init=False)  # weights (B, H, N, M)
+    weights: list[Array] = field(default_factory=list)  # what may be returned as the weights
+    o: Array = field(init=False)  # (B, H, N, e), and (B, N, D') once merged
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether the case gives tokens and matrices, not queries, keys and values."""
+        return "X" in self.case
+
+    @property
+    def width(self) -> int:
+        """The model width D: of the tokens, or of all heads together."""
+        return int(self.X.shape[-1]) if self.of_tokens else int(self.q.shape[-1] * self.q.shape[1])
+
+    def grid(self) -> tuple[Any, Any]:
+        """Queries' positions (N, 1) on the keys' axis, and keys' positions (M)."""
+        return np.arange(self.s.shape[-2])[:, None] + self.offset, np.arange(self.s.shape[-1])
+
+    def hide(self, visible: Any) -> None:
+        """Let a query see only what is also visible here."""
+        self.see = visible if self.see is None else self.see & visible
+
+
+Stage: TypeAlias = Callable[[Trace], None]
+Change: TypeAlias = Mapping[str, Stage]
+Stages: TypeAlias = tuple[Stage, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Answer:
+    """An output, and the weights that may come with it: one array from a function, any of several from a reference."""
+
+    output: Array
+    weights: tuple[Array, ...] = ()
+
+
+def arrange(t: Trace) -> None:
+    """Put every argument in its place."""
+    c = t.case
+    t.heads = c.get("heads", 1)
+    if t.of_tokens:
+        t.X = c["X"]
+        t.W = {x: c[f"W{x}"] for x in "qkvo" if f"W{x}" in c}
+        t.b = {x: c[f"b{x}"] for x in "qkvo" if f"b{x}" in c}
+    else:
+        t.q, t.k, t.v = c["q"], c["k"], c["v"]
+
+
+def project(t: Trace) -> None:
+    """Q = X Wqᵀ + bq, and likewise K and V."""
+    if t.of_tokens:
+        t.q, t.k, t.v = (t.X @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+
+
+def split(t: Trace) -> None:
+    """(B, N, H·d) -> (B, H, N, d): head h owns a run of d columns."""
+    if t.of_tokens:
+        t.q, t.k, t.v = (a.reshape(*a.shape[:2], t.heads, -1).swapaxes(1, 2) for a in (t.q, t.k, t.v))
+
+
+def rotate(t: Trace) -> None:
+    """Rotary positions: pairs (i, i + d/2), or (2i, 2i + 1) where `interleaved` is asked."""
+    if "cos" in t.case:
+        turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+        t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
+
+
+def group(t: Trace) -> None:
+    """(B, G, M, d) -> (B, H, M, d): query head h reads key head h // (H/G)."""
+    times = t.q.shape[1] // t.k.shape[1]
+    if times > 1:
+        t.k, t.v = np.repeat(t.k, times, axis=1), np.repeat(t.v, times, axis=1)
+
+
+def scale(t: Trace) -> None:
+    """1/√d, d being the width of one head, unless another is asked."""
+    asked = t.case.get("scale")
+    t.scale = t.q.shape[-1] ** -0.5 if asked is None else asked
+
+
+def logits(t: Trace) -> None:
+    """S = scale · Q Kᵀ."""
+    t.s = t.q @ t.k.swapaxes(-1, -2) * t.scale
+
+
+def cap(t: Trace) -> None:
+    """C · tanh(s / c)."""
+    c = t.case.get("softcap")
+    if c is not None:
+        t.s = c * np.tanh(t.s / c)
+
+
+def bias(t: Trace) -> None:
+    """Add the bias."""
+    if "bias" in t.case:
+        t.s = t.s + t.case["bias"]
+
+
+def mask(t: Trace) -> None:
+    """True attends."""
+    if "mask" in t.case:
+        t.hide(t.case["mask"])
+
+
+def align(t: Trace) -> None:
+    """First query with first key, or last query with last valid key."""
+    if t.case.get("align") == "end":
+        t.offset = ends(t) - t.s.shape[-2]
+
+
+def causal(t: Trace) -> None:
+    """A query sees keys up to the one that it is aligned with."""
+    if t.case.get("causal"):
+        n, m = t.grid()
+        t.hide(m <= n)
+
+
+def window(t: Trace) -> None:
+    """A query sees `left` keys before the one that it is aligned with, and `right` after it."""
+    windowed(t, 0, 0)
+
+
+def lengths(t: Trace) -> None:
+    """Keys past an item's length are hidden."""
+    if "lengths" in t.case:
+        t.hide(np.arange(t.s.shape[-1]) < ends(t))
+
+
+def hide(t: Trace) -> None:
+    """Hidden logits become −∞."""
+    if t.see is not None:
+        t.s = np.where(t.see, t.s, -np.inf)
+
+
+def shift(t: Trace) -> None:
+    """Subtract the maximum, so that exp cannot overflow."""
+    top = t.s.max(axis=t.axis, keepdims=True)
+    t.s = t.s - np.where(np.isneginf(top), 0, top)
+
+
+def exponentiate(t: Trace) -> None:
+    """exp(s)."""
+    t.e = np.exp(t.s)
+
+
+def divide(t: Trace) -> None:
+    """Divide by the sum; a row with nothing to attend to stays zero."""
+    total = t.e.sum(axis=t.axis, keepdims=True)
+    t.p = t.e / np.where(total == 0, 1, total)
+
+
+def clean(t: Trace) -> None:
+    """A key that no query may see reaches nothing, whatever it holds."""
+    if t.see is not None and not np.isfinite(t.v.sum()):
+        seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
+        t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
+
+
+def mix(t: Trace) -> None:
+    """O = P V."""
+    t.o = t.p @ t.v
+
+
+def merge(t: Trace) -> None:
+    """(B, H, N, e) -> (B, N, H·e)."""
+    if t.of_tokens:
+        t.o = t.o.swapaxes(1, 2).reshape(t.o.shape[0], t.o.shape[2], -1)
+
+
+def output(t: Trace) -> None:
+    """O Woᵀ + bo."""
+    if t.of_tokens:
+        t.o = (t.o @ t.W["o"].T if "o" in t.W else t.o) + t.b.get("o", 0)
+
+
+def finish(t: Trace) -> None:
+    """Nothing comes after."""
+
+
+STAGES: dict[str, Stage] = {
+    stage.__name__: stage
+    for stage in (
+        *(arrange, project, split, rotate, group, scale, logits, cap, bias, mask, align, causal, window, lengths),
+        *(hide, shift, exponentiate, divide, clean, mix, merge, output, finish),
+    )
+}
+
+
+def build(changes: Iterable[Change] = ()) -> Stages:
+    """The stages in order, with the changes put in."""
+    slots = list(_SLOTS)
+    for change in changes:
+        for name, stage in change.items():
+            if name[0] == "+":
+                slots[_AFTER[name]] += (stage,)
+            else:
+                slots[_AFTER[f"+{name}"] - 1] = (stage,)
+    return tuple(stage for slot in slots for stage in slot)
+
+
+def combine(first: Change, second: Change) -> bool:
+    """Whether two changes can be made at once: they do not replace the same stage."""
+    return not any(name in second for name in first if not name.startswith("+"))
+
+
+def _note_weights(t: Trace) -> None:
+    if not (t.weights and t.weights[-1] is t.p):
+        t.weights.append(t.p)
+
+
+# each stage, what comes after it, and what is noted then: the softmax's own weights, and those that mix the values
+_SLOTS: list[Stages] = [
+    slot
+    for name, stage in STAGES.items()
+    for slot in ((stage,), (), (_note_weights,) if name in ("divide", "clean") else ())
+]
+_AFTER = {f"+{name}": 3 * place + 1 for place, name in enumerate(STAGES)}
+
+
+def answer(case: Case, stages: Stages) -> Answer | None:
+    """Run the stages; None where shapes do not fit, as for a mistake that cannot be made on this case."""
+    t = Trace({k: v.astype(np.float64) if getattr(v, "dtype", None) == np.float32 else v for k, v in case.items()})
+    try:
+        with np.errstate(all="ignore"):
+            for stage in stages:
+                stage(t)
+    except (ValueError, IndexError):
+        return None
+    return Answer(t.o, tuple(t.weights))
+
+
+def ends(t: Trace) -> Any:
+    """One past the last valid key of each item, (B, 1, 1, 1)."""
+    return t.case["lengths"][:, None, None, None] if "lengths" in t.case else t.s.shape[-1]
+
+
+def windowed(t: Trace, more_left: int, more_right: int) -> None:
+    """Hide what is outside the window, with each side moved by so much."""
+    left, right = t.case.get("window") or (None, None)
+    n, m = t.grid() if (left, right) != (None, None) else (0, 0)
+    if left is not None:
+        t.hide(m >= n - left - more_left)
+    if right is not None:
+        t.hide(m <= n + right + more_right)
+
+
+def rotated_halves(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (i, i + d/2) of (..., N, d) by angles (N, d/2)."""
+    x, y = np.split(a, 2, axis=-1)
+    return np.concatenate([x * cos - y * sin, y * cos + x * sin], axis=-1)
+
+
+def rotated_neighbours(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (2i, 2i + 1) of (..., N, d) by angles (N, d/2)."""
+    x, y = a[..., ::2], a[..., 1::2]
+    return np.stack([x * cos - y * sin, y * cos + x * sin], axis=-1).reshape(a.shape)

@@ -1,0 +1,210 @@
+"""Looking for the mistakes that explain a function's answers.
+
+The answers come first, all of them; then, probe by probe, the smallest set of entries is grown with which the
+reference gives the same. A set that fits everything it was grown on must also fit a second round of probes, in other
+sizes and with other numbers, or it is not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from heapq import heappop, heappush
+from itertools import combinations, count, product
+
+from headwise.check.calling import Reply
+from headwise.check.catalogue import CATALOGUE
+from headwise.check.pinned import np
+from headwise.check.probes import Probe
+from headwise.check.reference import Answer, Case, Change, answer, build, combine
+from headwise.shapes import Array
+
+__all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits", "worst"]
+
+# how far rounding may take an answer, relative to its largest number, by the type that it was computed in
+PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
+_AT_ONCE = 3  # mistakes that one probe shows together
+_ORDER = {code: place for place, code in enumerate(CATALOGUE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Asked:
+    """A probe, and what the function answered."""
+
+    probe: Probe
+    reply: Reply
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the arguments were float32."""
+        first = self.probe.case["X" if "X" in self.probe.case else "q"]
+        return bool(first.dtype == np.float32)
+
+
+@dataclass(frozen=True, slots=True)
+class Explanation:
+    """Entries of the catalogue, and the changes of the reference that they stand for."""
+
+    codes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+
+    def __add__(self, other: Explanation) -> Explanation:
+        both = sorted(
+            zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
+        )
+        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both))
+
+    def answer(self, case: Case) -> Answer | None:
+        """What the reference with these mistakes gives."""
+        return answer(case, build(self.changes))
+
+    def goes_with(self, other: Explanation) -> bool:
+        """Whether both sets of mistakes can be made at once."""
+        return not set(self.codes) & set(other.codes) and all(
+            combine(a, b) for a in self.changes for b in other.changes
+        )
+
+
+Agrees = Callable[[Explanation, Asked], bool]
+
+
+def singles() -> tuple[Explanation, ...]:
+    """Every way of making one mistake."""
+    return tuple(Explanation((e.code,), (change,)) for e in CATALOGUE.values() for change in e.changes)
+
+
+def explain(
+    first: Iterable[Asked], second: Iterable[Asked], agrees: Agrees, most: int = 4
+) -> tuple[Explanation, list[Asked]]:
+    """Return the smallest explanation of the first round that holds in the second, and what it leaves unexplained.
+
+    Where nothing explains everything, it is the explanation that gets furthest through the probes in their order.
+    """
+    first, second = [a for a in first if a.reply.output is not None], [a for a in second if a.reply.output is not None]
+    known = [one for one in singles() if _shows(one, first)]
+    furthest, reached = Explanation(), -1
+    order = count()  # so that of two equally small ones the first in the catalogue comes first
+    waiting: list[tuple[int, int, Explanation, int]] = [(0, next(order), Explanation(), 0)]
+    while waiting:
+        total, _, start, size = heappop(waiting)
+        for found in _extended(start, size, first, known, agrees):
+            failing = _first_failing(found, first, agrees)
+            if failing is None and all(agrees(found, a) for a in second):
+                return found, []
+            if failing is not None:
+                if failing > reached:
+                    furthest, reached = found, failing
+                for more in range(1, min(_AT_ONCE, most - total) + 1):
+                    heappush(waiting, (total + more, next(order), found, more))
+    return furthest, [a for a in first + second if not agrees(furthest, a)]
+
+
+def _extended(
+    start: Explanation, size: int, asked: list[Asked], known: list[Explanation], agrees: Agrees
+) -> Iterator[Explanation]:
+    """Explanations with so many more mistakes that get past the probe on which `start` fails."""
+    if size == 0:
+        yield start
+        return
+    failing = _first_failing(start, asked, agrees)
+    assert failing is not None
+    here = asked[failing]
+    for chosen in _choices(size, here, known):
+        grown = start
+        for one in chosen:
+            if not grown.goes_with(one):
+                break
+            grown = grown + one
+        else:
+            if agrees(grown, here) and all(agrees(grown, a) for a in asked[:failing]):
+                yield grown
+
+
+def _choices(size: int, here: Asked, known: list[Explanation]) -> Iterator[tuple[Explanation, ...]]:
+    """What to add at once. All but one must show on the probe alone; of three, only each entry's usual form."""
+    showing = [one for one in known if _shows(one, [here])]
+    if size == 1:
+        yield from ((one,) for one in showing)
+    elif size == 2:
+        shown = {id(one) for one in showing}
+        hidden = [one for one in known if id(one) not in shown]
+        yield from combinations(showing, 2)
+        yield from product(showing, hidden)
+    else:
+        usual = {one.codes: one for one in reversed(showing)}
+        yield from combinations(reversed(usual.values()), size)
+
+
+def _first_failing(explanation: Explanation, asked: list[Asked], agrees: Agrees) -> int | None:
+    return next((i for i, a in enumerate(asked) if not agrees(explanation, a)), None)
+
+
+def _shows(one: Explanation, asked: list[Asked]) -> bool:
+    """Whether a mistake makes any difference on these probes."""
+    plain = Explanation()
+    return any(not _equal(one.answer(a.probe.case), plain.answer(a.probe.case)) for a in asked)
+
+
+def _equal(a: Answer | None, b: Answer | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    if len(a.weights) != len(b.weights):
+        return False
+    pairs = zip((a.output, *a.weights), (b.output, *b.weights), strict=True)
+    return all(difference(x, y) < PRECISIONS["float64"] for x, y in pairs)
+
+
+def fits(precision: str) -> Agrees:
+    """Agreement to rounding in a type, of the output and of any weights that came with it."""
+
+    def agrees(explanation: Explanation, asked: Asked) -> bool:
+        of_type = "float32" if asked.narrow and precision == "float64" else precision
+        # logits in the thousands have lost three digits
+        return worst(explanation, asked) <= PRECISIONS[of_type] * (20 if asked.probe.name == "large-logits" else 1)
+
+    return agrees
+
+
+def worst(explanation: Explanation, asked: Asked) -> float:
+    """The largest difference between what a function answered and what the explanation gives."""
+    expected = explanation.answer(asked.probe.case)
+    if expected is None or asked.reply.output is None:
+        return float("inf")
+    found = difference(asked.reply.output, expected.output)
+    if asked.reply.weights is None or np.isinf(found):
+        return found
+    return max(found, min(_weights_difference(asked.reply.weights, w) for w in expected.weights))
+
+
+def difference(got: Array, expected: Array) -> float:
+    """Largest difference relative to the largest number expected; inf for other shapes, or for NaN in other places."""
+    if got.shape != expected.shape:
+        return float("inf")
+    finite = np.isfinite(expected)
+    if not (np.isfinite(got) == finite).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    if not finite.all():
+        got, expected = got[finite], expected[finite]
+    largest = np.abs(expected).max()
+    return float(np.abs(got - expected).max() / (largest if largest > 0 else 1.0))
+
+
+def _weights_difference(got: Array, expected: Array) -> float:
+    """As `difference`; the mean over the heads, and the heads in another order, are weights too."""
+    if got.shape == expected.shape:
+        found = difference(got, expected)
+        if found < PRECISIONS["float16"] or expected.shape[1] == 1:
+            return found
+        return min(found, _any_order(got, expected))
+    if got.ndim == 4 and got.shape[1] == 1:
+        return difference(got, expected.mean(axis=1, keepdims=True))
+    return float("inf")
+
+
+def _any_order(got: Array, expected: Array) -> float:
+    """The difference once each head is matched with its nearest, if that uses every head."""
+    apart = [[difference(g, e) for e in expected.swapaxes(0, 1)] for g in got.swapaxes(0, 1)]
+    nearest = [row.index(min(row)) for row in apart]
+    return max(map(min, apart)) if len(set(nearest)) == len(nearest) else float("inf")

@@ -55,6 +55,12 @@ def grade(
     ] = None,
     format: Annotated[Format, typer.Option(help="The form of `--out`.")] = Format.csv,
     jobs: Annotated[int | None, typer.Option(min=1, help="How many at a time.", show_default="one a core")] = None,
+    seed: Annotated[
+        int | None,
+        typer.Option(
+            min=0, help="Draws the inputs.", show_default="from the submissions, so that nobody knows it before"
+        ),
+    ] = None,
     json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
 ) -> None:
     """Grade a class: which mistake each solution holds, points by property, feedback pages.
@@ -71,7 +77,9 @@ def grade(
     submissions = [read_submission(folder)] if alone else read_class(folder)
     with bars() as progress:
         progress.stage(f"Grading {len(submissions)} submissions", len(submissions))
-        grades = grade_class(submissions, asked, jobs=jobs, on_each=lambda each: progress.advance(escape(each.student)))
+        grades = grade_class(
+            submissions, asked, jobs=jobs, seed=seed, on_each=lambda each: progress.advance(escape(each.student))
+        )
     if feedback:
         write_feedback(grades, feedback)
     if out:
@@ -96,8 +104,10 @@ def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
 def _print(grades: ClassGrades) -> None:
     tasks = grades.rubric.tasks
     table = Table(box=None, padding=(0, 2, 0, 0))
-    for name in ("student", "points", *(task.name for task in tasks)):
-        table.add_column(escape(name), justify="right" if name == "points" else "left", header_style="bold")
+    table.add_column("student", no_wrap=True, min_width=min(max(len(each.student) for each in grades.grades), 24))
+    table.add_column("points", justify="right", min_width=6)
+    for task in tasks:
+        table.add_column(escape(task.name), no_wrap=True)
     for each in grades.grades:
         found = (task.problem or " ".join(task.mistakes) or "right" for task in each.tasks)
         table.add_row(escape(each.student), points(each.points), *map(escape, found))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import multiprocessing
 import os
 import signal
@@ -11,12 +12,16 @@ from concurrent.futures.process import BrokenProcessPool
 from contextlib import contextmanager
 from dataclasses import dataclass
 from functools import partial
+from hashlib import sha256
+from typing import TypeAlias
 
 from headwise.studies.grading.judge import Grade, judge
 from headwise.studies.grading.rubric import Rubric
 from headwise.studies.grading.submissions import Submission
 
 __all__ = ["ClassGrades", "Group", "grade_class"]
+
+Judge: TypeAlias = Callable[[Submission], Grade]
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,6 +81,7 @@ def grade_class(
     rubric: Rubric,
     *,
     jobs: int | None = None,
+    seed: int | None = None,
     on_each: Callable[[Grade], None] = lambda grade: None,
 ) -> ClassGrades:
     """Grade every submission.
@@ -91,6 +97,9 @@ def grade_class(
         From `read_rubric`, or `default_rubric`.
     jobs : int, optional
         How many to judge at a time; by default one a core.
+    seed : int, optional
+        What the inputs are drawn from; by default it comes from the submissions themselves, so that the same class gets
+        the same inputs and nobody can know them before.
     on_each : callable
         Called with each grade as it comes, in any order.
 
@@ -99,11 +108,12 @@ def grade_class(
     ClassGrades
         The same, whatever the number of jobs.
     """
+    judged = partial(judge, rubric=rubric, seed=_seed(submissions) if seed is None else seed)
     jobs = min(jobs or os.cpu_count() or 1, len(submissions))
     grades: dict[str, Grade] = {}
     left = list(submissions)
     try:
-        for grade in _judged(left, rubric, jobs):
+        for grade in _judged(judged, left, jobs):
             grades[grade.student] = grade
             on_each(grade)
     except (
@@ -111,22 +121,22 @@ def grade_class(
     ):  # a judge died, of lack of memory perhaps: the rest one by one, so that each pays for itself
         for submission in left:
             if submission.student not in grades:
-                grades[submission.student] = grade = _alone(submission, rubric)
+                grades[submission.student] = grade = _alone(judged, submission)
                 on_each(grade)
     return ClassGrades(rubric, tuple(grades[submission.student] for submission in submissions))
 
 
-def _alone(submission: Submission, rubric: Rubric) -> Grade:
+def _alone(judged: Judge, submission: Submission) -> Grade:
     try:
-        return next(_judged([submission], rubric, 1))
+        return next(_judged(judged, [submission], 1))
     except BrokenProcessPool:
         note = "the grader itself ended while it judged this one: look at it by hand"
-        return judge(Submission(submission.student, {}, [*submission.notes, note]), rubric)
+        return judged(Submission(submission.student, {}, [*submission.notes, note]))
 
 
-def _judged(submissions: Sequence[Submission], rubric: Rubric, jobs: int) -> Iterator[Grade]:
+def _judged(judged: Judge, submissions: Sequence[Submission], jobs: int) -> Iterator[Grade]:
     with _pool(jobs) as pool:
-        futures: list[Future[Grade]] = [pool.submit(partial(judge, rubric=rubric), each) for each in submissions]
+        futures: list[Future[Grade]] = [pool.submit(judged, each) for each in submissions]
         for future in as_completed(futures):
             yield future.result()
 
@@ -144,6 +154,12 @@ def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
             process.terminate()
         pool.shutdown(cancel_futures=True)
         raise
+
+
+def _seed(submissions: Sequence[Submission]) -> int:
+    """A number that every byte of every submission has a part in."""
+    handed_in = json.dumps([[each.student, each.files] for each in submissions], sort_keys=True)
+    return int.from_bytes(sha256(handed_in.encode()).digest()[:8], "big")
 
 
 def _start_worker() -> None:

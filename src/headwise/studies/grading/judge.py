@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwise.check import Verdict, check
+import numpy as np
+
+from headwise.check import UncallableError, Verdict, check
 from headwise.check.catalogue import CATALOGUE
-from headwise.studies.grading.rubric import PROPERTIES, Rubric, Task
+from headwise.studies.grading.rubric import FACTS, PROPERTIES, Rubric, Task
 from headwise.studies.grading.sandbox import Sandbox, SubmissionError
 from headwise.studies.grading.submissions import Submission, defining
 
@@ -92,14 +94,14 @@ class Grade:
         return sum(task.out_of for task in self.tasks)
 
 
-def judge(submission: Submission, rubric: Rubric) -> Grade:
+def judge(submission: Submission, rubric: Rubric, seed: int) -> Grade:
     """Grade one submission; whatever it does costs points and raises nothing."""
-    tasks = tuple(_judge_task(submission, task, rubric) for task in rubric.tasks)
+    tasks = tuple(_judge_task(submission, task, rubric, np.random.default_rng(seed)) for task in rubric.tasks)
     failed = (f"{t.file}, line {line}, did not run: {says}" for t in tasks for line, says in t.failed)
     return Grade(submission.student, tasks, tuple(dict.fromkeys([*submission.notes, *failed])))
 
 
-def _judge_task(submission: Submission, task: Task, rubric: Rubric) -> TaskGrade:
+def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.random.Generator) -> TaskGrade:
     found = defining(submission, task.function)
     nothing = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
     if found is None:
@@ -110,9 +112,11 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric) -> TaskGrade
         with Sandbox(submission.files, file, rubric.limits) as box:
             verdict, problem = None, ""
             try:
-                verdict = check(box.function(name), task.kind, source=submission.files[file])
-            except Exception as error:  # what the checker cannot take is for a person to look at, not for a traceback
-                problem = f"it could not be checked ({type(error).__name__}: {error})"
+                verdict = check(box.function(name), task.kind, source=submission.files[file], rng=rng)
+            except UncallableError as error:
+                problem = f"it could not be called: {box.said or error}"
+            except Exception as error:  # the checker's own failure is for a person to look at, not for a traceback
+                problem = f"it could not be checked: {type(error).__name__}: {error}"
             marks = tuple(_mark(task, each, verdict, box.end) for each in task.points) if verdict else nothing
             return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
     except SubmissionError as error:
@@ -149,6 +153,8 @@ def _holds(name: str, verdict: Verdict) -> tuple[bool, str]:
     for fact in verdict.facts:
         if fact.name == name:
             return bool(fact.holds), "" if fact.holds else fact.says
+    if name in FACTS:
+        return False, "this could not be tested"
     tried = [each for each in verdict.tried if each.name == name and each.inputs]
     if any(each.agrees is None for each in tried):
         return False, "it did not answer these inputs"

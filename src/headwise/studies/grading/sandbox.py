@@ -98,6 +98,8 @@ class Sandbox:
     ----------
     open_doors : tuple of str
         What this system could not confine, in words; empty where every wall stands.
+    said : str
+        The last error that one of its functions raised.
     failed : tuple of (int, str)
         Lines of the main file whose statement raised, and what it said; the others ran.
 
@@ -112,6 +114,7 @@ class Sandbox:
         self._left = limits.seconds_in_all
         self._source = files[main]
         self._end = ""
+        self.said = ""
         self._socket, theirs = socket.socketpair()
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
         options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(_HEADWISE)]
@@ -173,10 +176,10 @@ class Sandbox:
                             np.copyto(mine, array, casting="no")
                 return answer
             case ("raised", str(kind), str(says), int(line)):
-                where = f" (line {line})" if line else ""
+                self.said = _printable(says) + (f" (line {line})" if line else "")
                 if kind in _RAISED:
-                    raise _RAISED[kind](_printable(says).removeprefix(f"{kind}: ") + where)
-                raise SubmissionError(_printable(says) + where)
+                    raise _RAISED[kind](self.said.removeprefix(f"{kind}: "))
+                raise SubmissionError(self.said)
         raise SubmissionError(self._ended("it wrote into the grader's channel"))
 
     def close(self) -> None:

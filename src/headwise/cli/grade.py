@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import enum
 from pathlib import Path
+from textwrap import shorten
 from typing import Annotated
 
 import typer
@@ -104,12 +105,14 @@ def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
 def _print(grades: ClassGrades) -> None:
     tasks = grades.rubric.tasks
     table = Table(box=None, padding=(0, 2, 0, 0))
-    table.add_column("student", no_wrap=True, min_width=min(max(len(each.student) for each in grades.grades), 24))
-    table.add_column("points", justify="right", min_width=6)
+    table.add_column("student", no_wrap=True)
+    table.add_column("points", justify="right", no_wrap=True)
     for task in tasks:
-        table.add_column(escape(task.name), no_wrap=True)
+        table.add_column(escape(task.name))
     for each in grades.grades:
-        found = (task.problem or " ".join(task.mistakes) or "right" for task in each.tasks)
+        found = (
+            shorten(task.problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right" for task in each.tasks
+        )
         table.add_row(escape(each.student), points(each.points), *map(escape, found))
     output.print(table)
     output.print(f"\nOut of {points(grades.rubric.out_of)} points.")

@@ -1,0 +1,322 @@
+"""A class from folder to files: what is named, what it is worth, and what nobody can change."""
+
+import csv
+import io
+import json
+import multiprocessing
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+
+import pytest
+
+from headwise.errors import DataError
+from headwise.studies.grading.classroom import ClassGrades, _seed, grade_class
+from headwise.studies.grading.feedback import student_page, write_feedback
+from headwise.studies.grading.judge import Grade, Mark, TaskGrade
+from headwise.studies.grading.rubric import Rubric, Task, default_rubric
+from headwise.studies.grading.sandbox import Limits
+from headwise.studies.grading.submissions import Submission
+from headwise.studies.grading.tables import as_json, gradescope, nbgrader_table, otter_table, plain_table
+
+HEAD = "import numpy as np\n"
+RIGHT = """
+def self_attention(X, Wq, Wk, Wv):
+    Q, K, V = X @ Wq.T, X @ Wk.T, X @ Wv.T
+    S = Q @ K.T / np.sqrt(Q.shape[1])
+    P = np.exp(S - S.max(axis=1, keepdims=True))
+    return P / P.sum(axis=1, keepdims=True) @ V
+"""
+UNSCALED = RIGHT.replace(" / np.sqrt(Q.shape[1])", "")
+TASK = Task(
+    "One head",
+    ("self_attention",),
+    "self_attention",
+    {"runs": 1, "rows-sum-to-one": 2, "depends-on-mask": 1, "plain": 3, "mask": 1, "right": 4},
+    {"scale-missing": 1},
+)
+RUBRIC = Rubric("Sheet", (TASK,), Limits(seconds_per_call=2, seconds_in_all=20))
+
+# Each tries something, and otherwise forgets the scale: so each should get what `UNSCALED` gets, or nothing.
+WRONG = UNSCALED.replace("self_attention", "wrong")
+CHEATS = {
+    "patches allclose": """
+np.allclose = np.array_equal = np.isclose = np.testing.assert_allclose = lambda *a, **k: True
+self_attention = wrong""",
+    "equals everything": """
+class Yes(np.ndarray):
+    __eq__ = lambda self, other: True
+    __array_ufunc__ = lambda self, *a, **k: True
+def self_attention(X, Wq, Wk, Wv):
+    return wrong(X, Wq, Wk, Wv).view(Yes)""",
+    "patches headwise": """
+import sys
+try:
+    import headwise.check
+    headwise.check.check = print
+except Exception:
+    sys.modules["headwise"] = sys.modules["headwise.check"] = np
+self_attention = wrong""",
+    "reads the stack": """
+import sys
+def self_attention(X, Wq, Wk, Wv):
+    frame = sys._getframe()
+    while frame := frame.f_back:
+        for name, value in {**frame.f_globals, **frame.f_locals}.items():
+            if "reference" in name or "expected" in name or "multi_head_attention" in name:
+                return value(X, Wq, Wk, Wv)
+    return wrong(X, Wq, Wk, Wv)""",
+    "empties the inputs": """
+def self_attention(X, Wq, Wk, Wv):
+    answer = wrong(X, Wq, Wk, Wv)
+    for a in (X, Wq, Wk, Wv):
+        a[...] = 0
+    return answer""",
+    "writes the grades": """
+def self_attention(X, Wq, Wk, Wv):
+    try:
+        open({folder!r} + "/grades.csv", "w").write("student,points\\ncheat,100")
+    except OSError:
+        return wrong(X, Wq, Wk, Wv)""",
+    "runs another's": """
+try:
+    exec(open({folder!r} + "/ada.py").read())
+except OSError:
+    self_attention = wrong""",
+    "forges an answer": """
+import os
+def self_attention(X, Wq, Wk, Wv):
+    for fd in range(3, 64):
+        try: os.write(fd, b"\\0\\0\\0\\1T" * 99)
+        except OSError: pass
+    return wrong(X, Wq, Wk, Wv)""",
+    "leaves late": """
+import atexit, os
+atexit.register(lambda: os._exit(0))
+def self_attention(X, Wq, Wk, Wv):
+    raise SystemExit(0)""",
+}
+
+
+def submission(name, source):
+    return Submission(name, {f"{name}.py": HEAD + source})
+
+
+@pytest.fixture(scope="module")
+def graded(tmp_path_factory):
+    """A right solution among all the cheats, graded once."""
+    folder = tmp_path_factory.mktemp("class")
+    (folder / "grades.csv").write_text("untouched")
+    (folder / "ada.py").write_text(HEAD + RIGHT)
+    place = repr(str(folder))
+    cheats = [submission(name, WRONG + source.replace("{folder!r}", place)) for name, source in CHEATS.items()]
+    handed_in = [submission("ada", RIGHT), submission("bo", UNSCALED), submission("hana", UNSCALED + "\n"), *cheats]
+    return folder, grade_class(handed_in, RUBRIC, jobs=2)
+
+
+def of(grades, student):
+    return next(grade for grade in grades.grades if grade.student == student)
+
+
+def test_points_by_property(graded):
+    ada, bo = of(graded[1], "ada"), of(graded[1], "bo")
+    assert {mark.property: mark.points for mark in ada.tasks[0].marks} == {
+        "runs": 1,
+        "rows-sum-to-one": 2,
+        "depends-on-mask": 0,  # it takes none
+        "plain": 3,
+        "mask": 0,
+        "right": 4,
+    }
+    assert [(mark.property, mark.points) for mark in bo.tasks[0].marks if mark.points != mark.out_of] == [
+        ("depends-on-mask", 0),
+        ("plain", 0),
+        ("mask", 0),
+        ("right", 3),  # 4, less the price of a missing scale
+    ]
+    assert bo.tasks[0].mistakes == ("scale-missing",)
+
+
+@pytest.mark.parametrize("name", CHEATS)
+def test_a_cheat_gains_nothing(graded, name):
+    folder, grades = graded
+    task = of(grades, name).tasks[0]
+    assert task.problem or "scale-missing" in task.mistakes
+    assert task.points <= of(grades, "bo").points
+    assert (folder / "grades.csv").read_text() == "untouched"
+    assert not grades.open_doors
+
+
+def test_the_same_mistake_is_grouped(graded):
+    groups = graded[1].groups()
+    assert groups[0].mistakes == ("scale-missing",)
+    assert {"bo", "hana"} <= set(groups[0].students)
+    assert "ada" not in {student for group in groups for student in group.students}
+
+
+def test_unknown_mistakes_are_grouped_by_what_they_answer():
+    source = "def self_attention(X, Wq, Wk, Wv):\n    return {}"
+    results = {"a": "3 * X @ Wv.T", "b": "X @ (3 * Wv.T)", "c": "X @ Wk.T + 2"}
+    handed_in = [submission(name, source.format(result)) for name, result in results.items()]
+    groups = grade_class(handed_in, RUBRIC, jobs=2).groups()
+    assert [group.mistakes for group in groups] == [("unknown",)] * 2
+    assert [group.students for group in groups] == [("a", "b"), ("c",)]
+
+
+def test_the_number_of_jobs_changes_no_byte(graded, tmp_path):
+    handed_in = [
+        submission("ada", RIGHT),
+        submission("bo", UNSCALED),
+        submission("c", "x = 1"),
+        submission("d", "1 / 0"),
+    ]
+    for jobs in (1, 3):
+        grades = grade_class(handed_in, RUBRIC, jobs=jobs)
+        write_feedback(grades, tmp_path / str(jobs))
+        (tmp_path / str(jobs) / "all.json").write_text(as_json(grades) + plain_table(grades))
+    one, three = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (tmp_path / "1", tmp_path / "3"))
+    assert one == three
+    assert len(one) == 1 + 1 + 2 * 4
+
+
+def test_the_inputs_come_from_everything_handed_in():
+    handed_in = [submission("a", "x"), submission("b", "y")]
+    assert _seed(handed_in) == _seed(handed_in[:])
+    assert len({_seed(handed_in), _seed(handed_in[:1]), _seed([handed_in[0], submission("b", "z")])}) == 3
+    seen = {grade_class([submission("bo", UNSCALED)], RUBRIC, seed=s).grades[0].tasks[0].verdict.tried for s in (1, 2)}
+    assert len(seen) == 2
+
+
+def test_a_judge_that_dies_costs_nobody_else():
+    handed_in = [submission(name, UNSCALED) for name in "abcd"]
+    killed = []
+
+    def kill_a_judge(grade):
+        if not killed:
+            killed.append(multiprocessing.active_children()[0])
+            killed[0].kill()
+
+    grades = grade_class(handed_in, RUBRIC, jobs=2, on_each=kill_a_judge)
+    assert [grade.points for grade in grades.grades] == [6] * 4
+
+
+SLOW = """
+import sys, time
+from headwise.studies.grading.classroom import grade_class
+from headwise.studies.grading.rubric import default_rubric
+from headwise.studies.grading.submissions import Submission
+if __name__ == "__main__":
+    slow = "print('began', flush=True)\\nwhile True: pass\\ndef self_attention(X, Wq, Wk, Wv): pass"
+    print("ready", flush=True)
+    grade_class([Submission("a", {"a.py": slow}), Submission("b", {"b.py": slow})], default_rubric(), jobs=2)
+"""
+
+
+@pytest.mark.skipif(not sys.platform.startswith("linux"), reason="looks for processes in /proc")
+def test_ctrl_c_ends_everything_at_once(tmp_path):
+    script = tmp_path / "slow.py"
+    script.write_text(SLOW)
+    process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    assert process.stdout.readline() == "ready\n"
+    deadline = time.monotonic() + 30
+    while len(family := descendants(process.pid)) < 4 and time.monotonic() < deadline:  # two judges, two submissions
+        time.sleep(0.05)
+    os.kill(process.pid, signal.SIGINT)
+    _, errors = process.communicate(timeout=5)
+    assert process.returncode
+    assert errors.rstrip().endswith("KeyboardInterrupt")
+    time.sleep(0.3)
+    assert not [pid for pid in family if alive(pid)]
+
+
+def descendants(root):
+    parents = {}
+    for path in Path("/proc").glob("[0-9]*/stat"):
+        try:
+            parents[int(path.parent.name)] = int(path.read_text().rpartition(")")[2].split()[1])
+        except OSError:
+            continue
+    found = [root]
+    for pid in found:
+        found += [child for child, parent in parents.items() if parent == pid]
+    return found[1:]
+
+
+def alive(pid):
+    try:
+        return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
+    except OSError:
+        return False
+
+
+NASTY = '=cmd|"/c calc"!A1 <script>alert(1)</script> | `x` [l](javascript:alert(1)) ![p](http://x.y/z)'
+
+
+@pytest.fixture
+def nasty():
+    task = TaskGrade("One head", "f", (Mark("right", "no mistake", 0, 4, NASTY),), None, NASTY, "f.py")
+    return ClassGrades(RUBRIC, (Grade(NASTY.replace("/", "."), (task,), (NASTY,)),))
+
+
+def test_what_students_write_stays_text(nasty, tmp_path):
+    write_feedback(nasty, tmp_path / "pages")
+    pages = {path.suffix: path.read_text() for path in (tmp_path / "pages" / "students").iterdir()}
+    pages["index"] = (tmp_path / "pages" / "index.html").read_text()
+    for page in (pages[".html"], pages["index"]):
+        assert "<script" not in page
+        assert "<img" not in page
+        assert "javascript:alert" not in re.findall(r'href="([^"]*)"', page)
+        assert "default-src 'none'" in page
+    assert "<script" not in pages[".md"].replace("\\<script", "")
+    rows = list(csv.reader(io.StringIO(plain_table(nasty))))
+    assert all(cell[:1] not in "=+-@" for row in rows for cell in row if cell)
+
+
+def test_tables_that_other_graders_take(graded):
+    grades = graded[1]
+    otter = list(csv.DictReader(io.StringIO(otter_table(grades))))
+    assert otter[0] == {"file": "ada", "One head": "10", "percent_correct": "0.83"}
+    nbgrader = list(csv.DictReader(io.StringIO(nbgrader_table(grades))))
+    assert (nbgrader[1]["student_id"], nbgrader[1]["score"], nbgrader[1]["max_score"]) == ("bo", "6", "12")
+    bo = of(grades, "bo")
+    results = json.loads(gradescope(bo, student_page(bo, "Sheet")))
+    assert results["score"] == 6 == sum(test["score"] for test in results["tests"])
+    assert sum(test["max_score"] for test in results["tests"]) == 12
+    assert results["tests"][0] | {"output": ""} == {
+        "name": "One head: it runs",
+        "number": "1.1",
+        "score": 1,
+        "max_score": 1,
+        "status": "passed",
+        "output": "",
+        "output_format": "text",
+    }
+
+
+def test_feedback_says_the_mistake(graded):
+    page = student_page(of(graded[1], "bo"), "Sheet")
+    assert page.startswith("# Sheet: 6 of 12 points")
+    assert "not divided by √d" in page
+    assert "\\`" not in page  # what the checker reports is Markdown already
+
+
+def test_feedback_goes_into_its_own_folder_only(graded, tmp_path):
+    pages = tmp_path / "pages"
+    write_feedback(graded[1], pages)
+    (pages / "students" / "gone.html").write_text("of an earlier class")
+    write_feedback(graded[1], pages)
+    assert not (pages / "students" / "gone.html").exists()
+    (pages / "thesis.tex").write_text("mine")
+    with pytest.raises(DataError, match=r"thesis\.tex"):
+        write_feedback(graded[1], pages)
+    assert sorted(p.name for p in tmp_path.iterdir()) == ["pages"]
+
+
+def test_what_was_not_handed_in():
+    (grade,) = grade_class([Submission("x", {}, ["x.py: not UTF-8 text"])], default_rubric()).grades
+    assert (grade.points, grade.out_of, grade.notes) == (0, 20, ("x.py: not UTF-8 text",))
+    assert grade.tasks[0].problem.startswith("there is no function self_attention")

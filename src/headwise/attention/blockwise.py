@@ -16,7 +16,7 @@ import numpy as np
 from headwise.attention.masks import rectangle
 from headwise.attention.problem import Problem, finite, refuse_overflow
 from headwise.attention.threads import each, single_threaded_blas
-from headwise.attention.tiles import Chunk, add_to_bias_gradient, blocks, chunks, key_blocks, sequences
+from headwise.attention.tiles import add_to_bias_gradient, blocks, key_blocks, sequences
 from headwise.shapes import Array
 
 __all__ = ["BOUNDED", "Saved", "backward", "forward"]
@@ -27,16 +27,21 @@ LOG2E = math.log2(math.e)
 
 
 class Saved(NamedTuple):
-    """What the backward pass needs: p = 2^(logits · log2(e) − shift) / total."""
+    """What the backward pass needs: p = 2^(logits · log2(e) − shift) / total, both (..., H, N, 1)."""
 
     problem: Problem
     o: Array
     shift: Array
     total: Array
 
+    def lse(self) -> Array:
+        """Log-sum-exp of the logits (..., H, N)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray((self.shift + np.log2(self.total)) / self.total.dtype.type(LOG2E))[..., 0]
 
-def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array, Array | None, Saved]:
-    """Return o (..., H, N, e), lse (..., H, N), weights (..., H, N, M) if asked, and what backward needs."""
+
+def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
+    """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
     problem = finite(problem)
     *lead, heads, n, _ = problem.shape
     o = np.empty((*lead, heads, n, problem.v.shape[-1]), problem.q.dtype)
@@ -54,9 +59,7 @@ def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array, Arra
     with single_threaded_blas():
         each(attend, len(units))
     refuse_overflow(shift, total)
-    with np.errstate(divide="ignore"):
-        lse = ((shift + np.log2(total)) / LOG2E)[..., 0]
-    return o, lse, p, Saved(problem, o, shift, total)
+    return o, p, Saved(problem, o, shift, total)
 
 
 def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:
@@ -66,17 +69,19 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
     do = do * inverse
     delta = np.einsum("...e,...e->...", do, o)[..., None]
-    partial = [np.zeros(problem.q.shape, do.dtype) for _ in chunks(problem)] or [np.zeros(problem.q.shape, do.dtype)]
+    starts, units = sequences(problem)
+    partial = [np.zeros(problem.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
     dk, dv = np.zeros(problem.k.shape, do.dtype), np.zeros(problem.v.shape, do.dtype)
     dbias = None if problem.bias is None else np.zeros(problem.bias.shape, do.dtype)
-    todo = sequences(problem)
+    items = list(np.ndindex(*problem.shape[:-3]))
 
     def descend(i: int) -> None:
-        for chunk in todo[i]:
-            _descend(saved, chunk, do, delta, (partial[chunk.number], dk, dv, dbias))
+        for item, group, low, high, number in units[starts[i] : starts[i + 1]]:
+            keys, grads = slice(int(low), int(high)), (partial[number], dk, dv, dbias)
+            _descend(saved, (*items[item], int(group)), keys, do, delta, grads)
 
     with single_threaded_blas():
-        each(descend, len(todo))
+        each(descend, len(starts) - 1)
     dq = partial[0]
     for other in partial[1:]:
         dq += other
@@ -116,20 +121,24 @@ def _weigh(problem: Problem, index: tuple[int, ...], rows: slice, shift: Array, 
 
 
 def _descend(
-    saved: Saved, chunk: Chunk, do: Array, delta: Array, grads: tuple[Array, Array, Array, Array | None]
+    saved: Saved,
+    pair: tuple[int, ...],
+    chunk: slice,
+    do: Array,
+    delta: Array,
+    grads: tuple[Array, Array, Array, Array | None],
 ) -> None:
-    """Add the gradients that pass through one chunk of keys; dq and dk still lack the factor `scale`."""
+    """Add the gradients that pass through a chunk of the keys of (item, key head); dq and dk still lack `scale`."""
     problem, (dq, dk, dv, dbias) = saved.problem, grads
-    pair = (*chunk.item, chunk.group)
     k, v = problem.k[pair], problem.v[pair]
     repeat = problem.shape[-3] // problem.groups
     room, second = (np.empty((ROWS, COLUMNS), do.dtype) for _ in range(2))
-    for head in range(chunk.group * repeat, (chunk.group + 1) * repeat):
-        index = (*chunk.item, head)
+    for head in range(pair[-1] * repeat, (pair[-1] + 1) * repeat):
+        index = (*pair[:-1], head)
         for rows in blocks(0, problem.shape[-2], ROWS):
             q, scaled, do_r = problem.q[index][rows], _scaled(problem, index, rows), do[index][rows]
             shift, delta_r, dq_r = saved.shift[index][rows], delta[index][rows], dq[index][rows]
-            for keys in key_blocks(problem, chunk.item, rows, chunk.keys, COLUMNS):
+            for keys in key_blocks(problem, pair[:-1], rows, chunk, COLUMNS):
                 u, tanh = _logits(problem, index, rows, keys, scaled, k[keys], room)
                 if shift.any():
                     u -= shift

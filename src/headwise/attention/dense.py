@@ -22,10 +22,17 @@ class Saved(NamedTuple):
     o: Array
     p: Array
     capped: Array | None
+    shift: Array
+    total: Array
+
+    def lse(self) -> Array:
+        """Log-sum-exp of the logits (..., H, N)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.shift + np.log(self.total))[..., 0]
 
 
-def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array, Array | None, Saved]:
-    """Return o (..., H, N, e), lse (..., H, N), weights (..., H, N, M) if asked, and what backward needs."""
+def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
+    """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
     problem = finite(problem)
     s, capped = logits(problem)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
@@ -35,10 +42,8 @@ def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array, Arra
     total = p.sum(axis=-1, keepdims=True)
     refuse_overflow(top, total)
     p /= np.where(total == 0, 1, total)
-    with np.errstate(divide="ignore"):
-        lse = (shift + np.log(total))[..., 0]
     o = _ungroup(_group(p, problem) @ problem.v, problem)
-    return o, lse, p if weights else None, Saved(problem, o, p, capped)
+    return o, p if weights else None, Saved(problem, o, p, capped, shift, total)
 
 
 def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:

@@ -148,8 +148,8 @@ def visible(
             'align="start" lines up the first query with the first key, '
             'align="end" the last query with the last (valid) key.'
         )
-    offset = np.zeros(lead, np.int64) if align != "end" else np.broadcast_to(m if valid is None else valid, lead) - n
-    return Visible(shape, _mask(mask, shape), valid, np.asarray(offset), left, right)
+    offset = np.zeros(lead, np.intp) if align != "end" else np.broadcast_to(m if valid is None else valid, lead) - n
+    return Visible(shape, _mask(mask, shape), valid, np.ascontiguousarray(offset, np.intp).reshape(lead), left, right)
 
 
 def _window(window: Window) -> tuple[int | None, int | None]:

@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from headwise.attention import blockwise, dense
+from headwise.attention import blockwise, compiled, dense
 from headwise.attention.masks import Align, Window
 from headwise.attention.problem import Problem, problem
 from headwise.errors import DataError
@@ -16,7 +16,7 @@ from headwise.shapes import Array, bind, floating
 
 __all__ = ["Cache", "attention", "attention_backward", "attention_forward"]
 
-ENGINES: dict[str, ModuleType] = {"dense": dense, "blockwise": blockwise}
+ENGINES: dict[str, ModuleType] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
 
 Engine = Literal["auto", "dense", "blockwise", "compiled"]
 
@@ -185,10 +185,14 @@ def attention_forward(
         scale=scale,
         softcap=softcap,
     )
-    o, lse, p, saved = chosen.forward(asked, return_weights)
-    extras = [array for wanted, array in ((return_weights, p), (return_lse, lse)) if wanted]
-    outputs = tuple(array.astype(asked.dtype, copy=False) for array in (o, *extras))
-    return (outputs if extras else outputs[0]), Cache(asked, chosen, saved)
+    o, p, saved = chosen.forward(asked, return_weights)
+    outputs = [o]
+    if return_weights:
+        outputs.append(p)
+    if return_lse:
+        outputs.append(saved.lse())
+    result = tuple(array.astype(asked.dtype, copy=False) for array in outputs)
+    return (result if len(result) > 1 else result[0]), Cache(asked, chosen, saved)
 
 
 def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
@@ -216,7 +220,9 @@ def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
     asked = cache.problem
     *lead, heads, n, _ = asked.shape
     (cotangent,) = floating(do=do)
-    bind(" ".join(map(str, (*lead, heads, n, asked.v.shape[-1]))), do=cotangent)
+    expected = (*lead, heads, n, asked.v.shape[-1])
+    if cotangent.shape != expected:
+        bind(" ".join(map(str, expected)), do=cotangent)
     dq, dk, dv, dbias = cache.engine.backward(cache.saved, cotangent.astype(asked.q.dtype, copy=False))
     grads = tuple(array.astype(asked.dtype, copy=False) for array in (dq, dk, dv))
     if asked.bias_like is None:

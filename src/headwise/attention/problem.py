@@ -78,10 +78,12 @@ def problem(
 ) -> Problem:
     """Check the arguments of `attention` and bind them together; see there for their meaning."""
     q, k, v = floating(q=q, k=k, v=v)
-    sizes = bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
-    if sizes["G"] == 0 or sizes["H"] % sizes["G"]:
-        raise ShapeError(f"k: expected a number of heads G that divides H={sizes['H']} of q; got {sizes['G']}.")
-    shape = (*sizes.lead, sizes["H"], sizes["N"], sizes["M"])
+    if not _fit(q.shape, k.shape, v.shape):
+        bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
+    heads, groups = q.shape[-3], k.shape[-3]
+    if groups == 0 or heads % groups:
+        raise ShapeError(f"k: expected a number of heads G that divides H={heads} of q; got {groups}.")
+    shape = (*q.shape[:-1], k.shape[-2])
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype == np.float16 else dtype
     whole_bias, bias_like = _bias(bias, shape, computing)
@@ -89,13 +91,18 @@ def problem(
         q=q.astype(computing, copy=False),
         k=k.astype(computing, copy=False),
         v=v.astype(computing, copy=False),
-        scale=_number("scale", 1.0 / math.sqrt(max(sizes["d"], 1)) if scale is None else scale),
+        scale=_number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale),
         softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
         bias=whole_bias,
         visible=visible(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
         bias_like=bias_like,
     )
+
+
+def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
+    """Whether the shapes agree: a quick answer for small problems, which `bind` puts into words where it is no."""
+    return len(q) >= 3 and q[:-3] == k[:-3] == v[:-3] and q[-1] == k[-1] and len(q) == len(k) and k[:-1] == v[:-1]
 
 
 def finite(p: Problem) -> Problem:

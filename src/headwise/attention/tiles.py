@@ -7,28 +7,20 @@ are added up in a fixed order. Units that would add to the same entries of dbias
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
-from typing import NamedTuple
+from functools import lru_cache
 
 import numpy as np
 
 from headwise.attention.problem import Problem
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 
-__all__ = ["Chunk", "add_to_bias_gradient", "blocks", "chunks", "key_blocks", "sequences"]
+__all__ = ["add_to_bias_gradient", "blocks", "key_blocks", "sequences"]
 
 _PARTIALS = 32 * 2**20  # bytes that the partial dq may take
 _CHUNKS = 8
 _SMALLEST_CHUNK = 1024
-
-
-class Chunk(NamedTuple):
-    """A unit of the backward pass: the item's index, a key head, and a range of its keys, numbered."""
-
-    item: tuple[int, ...]
-    group: int
-    number: int
-    keys: slice
 
 
 def blocks(start: int, stop: int, size: int) -> Iterator[slice]:
@@ -44,35 +36,33 @@ def key_blocks(problem: Problem, item: tuple[int, ...], rows: slice, keys: slice
     yield from blocks(max(start // size * size, keys.start), min(stop, keys.stop), size)
 
 
-def chunks(problem: Problem) -> list[slice]:
-    """Cut the keys where there are too few key heads to go round, as far as the partial dq fit in memory."""
+def sequences(problem: Problem) -> tuple[IntArray, IntArray]:
+    """The chunks of all keys, as rows (item, key head, first key, key past the last, number of its partial dq).
+
+    Also where each sequence of them starts, and at last where the last one ends. A sequence shares no entry of dk, dv
+    or dbias with another, and is computed in its order.
+    """
     *lead, heads, n, m = problem.shape
-    pairs = int(np.prod(lead)) * problem.groups
-    partial = max(int(np.prod(lead)) * heads * n * problem.q.shape[-1] * problem.q.itemsize, 1)
-    count = max(1, min(_CHUNKS // max(pairs, 1), 1 + _PARTIALS // partial, m // _SMALLEST_CHUNK))
-    size = -(-m // count)
-    return list(blocks(0, m, max(size, 1)))
+    items, groups = math.prod(lead), problem.groups
+    partial = max(items * heads * n * problem.q.shape[-1] * problem.q.itemsize, 1)
+    count = max(1, min(_CHUNKS // max(items * groups, 1), 1 + _PARTIALS // partial, m // _SMALLEST_CHUNK))
+    if problem.bias is None:
+        return _grid(items, groups, m, count)
+    *own, bias_heads, _, bias_m = problem.bias.shape
+    _, units = _grid(items, groups, m, 1 if bias_m == 1 else count)
+    read = np.broadcast_to(np.arange(math.prod(own)).reshape(own), lead).flatten()[units[:, 0]]
+    owner = np.stack([read, units[:, 1] if bias_heads > 1 else 0 * read, units[:, 4]])
+    order = np.lexsort(owner[::-1])  # stable: the units of an owner stay in their order
+    changes = np.any(np.diff(owner[:, order]) != 0, axis=0)
+    return np.flatnonzero(np.concatenate([[True], changes, [True]])), units[order]
 
 
-def sequences(problem: Problem) -> list[list[Chunk]]:
-    """All chunks, in sequences that share no entry of dk, dv or dbias; a sequence is computed in its order."""
-    *lead, _, _, m = problem.shape
-    shared: tuple[int, ...] = ()
-    cut = chunks(problem)
-    if problem.bias is not None:
-        shared = (1,) * (len(problem.shape) - problem.bias.ndim) + problem.bias.shape
-        if shared[-1] == 1 != m:
-            cut = [slice(0, m)]
-    found: dict[tuple[int, ...], list[Chunk]] = {}
-    for item in np.ndindex(*lead):
-        for group in range(problem.groups):
-            for number, keys in enumerate(cut):
-                owner: tuple[int, ...] = (*item, group, number)
-                if shared:
-                    owner = tuple(i if size > 1 else 0 for i, size in zip((*item, group), shared, strict=False))
-                    owner = (*owner, number)
-                found.setdefault(owner, []).append(Chunk(item, group, number, keys))
-    return list(found.values())
+@lru_cache(maxsize=64)
+def _grid(items: int, groups: int, m: int, count: int) -> tuple[IntArray, IntArray]:
+    """Every (item, key head) cut into `count` chunks, each a sequence of its own."""
+    item, group, number = np.indices((items, groups, count)).reshape(3, -1)
+    units = np.stack([item, group, m * number // count, m * (number + 1) // count, number], axis=1).astype(np.intp)
+    return np.arange(len(units) + 1, dtype=np.intp), units
 
 
 def add_to_bias_gradient(dbias: Array, index: tuple[int, ...], rows: slice, keys: slice, ds: Array) -> None:

@@ -1,0 +1,334 @@
+# mypy: ignore-errors
+"""The compiled loops of attention: one call computes a range of units, from problems of a few tokens to long sequences.
+
+A tile of logits lies as (keys, queries), transposed: a maximum, a sum or a shift of a query then is a vector beside
+other queries', and every product reads keys and values as they lie in memory, whatever their strides. Only the block
+of queries is laid out anew, once for all the keys it meets.
+
+Letters in the comments: r queries and c keys of a tile, w the queries rounded up to whole vectors, d and e widths of a
+key and a value. Logits are kept times log2(e); `unit` is their factor beyond what a tile holds.
+"""
+
+import math
+
+import numpy as np
+from numba import njit, types
+
+from headwise.attention.passes import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
+from headwise.attention.simd import LANES, compiled, product
+
+__all__ = ["backward", "backward_types", "forward", "forward_types"]
+
+ROWS, COLUMNS = 64, 64  # a tile of logits, its queries and its output stay in the first-level cache
+_LANES32, _LANES64 = (LANES[np.dtype(t)] for t in (np.float32, np.float64))
+_LOG2E = math.log2(math.e)
+
+# What hides or moves logits travels together: mask and bias, each (items, heads or 1, N or 1, M or 1) or empty, with
+# the item of theirs that an item reads; valid keys and offset of each item; left and right of the window, −1 where
+# unbounded; scale; softcap or 0.
+
+
+def _rule_types(real):
+    def read_only(kind, axes):
+        return types.Array(kind, axes, "A", readonly=True)
+
+    items = types.Array(types.intp, 1, "C")
+    mask, bias = read_only(types.boolean, 4), read_only(real, 4)
+    return types.Tuple((mask, items, bias, items, items, items, types.intp, types.intp, types.float64, types.float64))
+
+
+def forward_types(real):
+    """Signature of `forward`: one for each type, whatever the strides."""
+    given, made = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
+    rows = types.Array(real, 3, "C")
+    return types.boolean(types.intp, types.intp, given, given, given, _rule_types(real), made, rows, rows, made)
+
+
+def backward_types(real):
+    """Signature of `backward`."""
+    given, made = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
+    rows, index = types.Array(real, 3, "C"), types.Array(types.intp, 1, "C")
+    chunks, partial = types.Array(types.intp, 2, "C"), types.Array(real, 5, "C")
+    return types.void(
+        *(types.intp, types.intp, index, chunks, given, given, given, _rule_types(real)),
+        *(given, given, rows, rows, partial, made, made, made),
+    )
+
+
+def forward(first, last, q, k, v, rule, o, shift, total, p):
+    """Units first … last: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
+
+    A unit is a block of queries of one head. Returns whether a number was met that is not finite.
+    """
+    heads, n, d = q.shape[1:]
+    m, e = v.shape[2:]
+    cuts = (n + ROWS - 1) // ROWS
+    repeat = heads // k.shape[1]
+    lanes = _LANES32 if o.itemsize == 4 else _LANES64
+    qt, s, ot = _aligned(d * ROWS, o), _aligned(COLUMNS * ROWS, o), _aligned(e * ROWS, o)
+    top, add, beside, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
+    bad, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
+    unit, sign = _units(rule, o)
+    one = unit / unit
+    for work in range(first, last):
+        item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
+        g, r = h // repeat, min(ROWS, n - start)
+        w = (r + lanes - 1) // lanes * lanes
+        _query_columns(q, item, h, start, r, w, sign, qt)
+        ot[: e * w] = 0
+        top[:w] = -np.inf
+        add[:w] = 0
+        low, high = _seen(rule, item, start, r, m)
+        for at in range(low, high, COLUMNS):
+            c = min(COLUMNS, high - at)
+            _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad)
+            shrink[:w] = top[:w]
+            maximum(s, s, top, top, unit, c, w)
+            for j in range(w):
+                beside[j] = top[j] if top[j] > -np.inf else 0
+            if at > low:
+                powers(shrink, shrink, beside, unused, one, 1, w)  # what was summed under the old maximum shrinks
+                scale(ot, ot, shrink, unused, one, e, w)
+                scale(add, add, shrink, unused, one, 1, w)
+            powers(s, s, beside, add, unit, c, w)
+            product(ot, 0, w, v, _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
+        for j in range(r):
+            shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
+            total[item, h, start + j] = add[j]
+            shrink[j] = 1 / add[j] if add[j] != 0 else 0
+        shrink[r:w] = 0
+        scale(ot, ot, shrink, unused, one, e, w)
+        transpose(ot, 0, w, 1, e, r, o, _start(o, item, h, start), e)
+        not_finite(ot, ot, bad, bad, one, e, w)
+        if p.size:
+            _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total)
+    return not (bad == 0).all()
+
+
+def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):
+    """Sequences first … last of chunks: partial dq (P, L, H, N, d), dk and dv (L, G, M, whole vectors), dbias.
+
+    A chunk is (item, key head, first key, last key, number of its partial dq). It owns its rows of dk and dv.
+    """
+    heads, n, d = q.shape[1:]
+    m, e = v.shape[2:]
+    repeat = heads // k.shape[1]
+    wide_d, wide_e = dk.shape[3], dv.shape[3]
+    lanes = _LANES32 if dk.itemsize == 4 else _LANES64
+    flat_dk, flat_dv = dk.reshape(dk.size), dv.reshape(dv.size)
+    qt, dot, dqt = _aligned(d * ROWS, dk), _aligned(e * ROWS, dk), _aligned(d * ROWS, dk)
+    q_rows, do_rows = _aligned(ROWS * wide_d, dk), _aligned(ROWS * wide_e, dk)
+    u, ds = _aligned(COLUMNS * ROWS, dk), _aligned(COLUMNS * ROWS, dk)
+    tanh = np.empty(COLUMNS * ROWS if rule[9] else 0, dk.dtype)
+    top, delta, unused = _aligned(ROWS, dk), _aligned(ROWS, dk), _aligned(ROWS, dk)
+    unit, sign = _units(rule, dk)
+    factor = dk.dtype.type(rule[8])
+    for number in range(sequences[first], sequences[last]):
+        item, g, chunk_low, chunk_high, partial = chunks[number]
+        for h in range(g * repeat, (g + 1) * repeat):
+            for start in range(0, n, ROWS):
+                r = min(ROWS, n - start)
+                w = (r + lanes - 1) // lanes * lanes
+                low, high = _seen(rule, item, start, r, m)
+                low, high = max(low, chunk_low), min(high, chunk_high)
+                if low >= high:
+                    continue
+                _query_columns(q, item, h, start, r, w, sign, qt)
+                _rows(q, item, h, start, r, wide_d, q_rows)
+                _cotangent(do, o, shift, total, item, h, start, r, w, wide_e, dot, do_rows, delta, top)
+                for at in range(low, high, COLUMNS):
+                    c = min(COLUMNS, high - at)
+                    _logits(u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused)
+                    powers(u, u, top, unused, unit, c, w)
+                    key = (item * k.shape[1] + g) * m + at
+                    product(
+                        flat_dv, key * wide_e, wide_e, u, 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
+                    )  # o = p v
+                    product(ds, 0, w, v, _start(v, item, g, at), _step(v, 2), _step(v, 3), dot, 0, w, c, w, e, False)
+                    softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
+                    if dbias.size:
+                        _add_bias(dbias, rule[3][item], h, start, r, w, at, c, ds)
+                    if tanh.size:
+                        for i in range(c * w):
+                            ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
+                    product(dqt, 0, w, k, _start(k, item, g, at), _step(k, 3), _step(k, 2), ds, 0, w, d, w, c, at > low)
+                    product(flat_dk, key * wide_d, wide_d, ds, 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
+                for i in range(d * w):
+                    dqt[i] *= factor  # t = scale q kᵀ
+                transpose(dqt, 0, w, 1, d, r, dq[partial], _start(dq[partial], item, h, start), d)
+        begin = (item * k.shape[1] + g) * m
+        for i in range((begin + chunk_low) * wide_d, (begin + chunk_high) * wide_d):
+            flat_dk[i] *= factor
+
+
+@compiled
+def _aligned(size, like):
+    """Room for `size` numbers that begins on a boundary of the cache's lines."""
+    room = np.zeros(size + 64 // like.itemsize, like.dtype)
+    skip = (-room.ctypes.data) % 64 // like.itemsize
+    return room[skip : skip + size]
+
+
+@compiled
+def _start(a, item, h, row):
+    return (item * a.strides[0] + h * a.strides[1] + row * a.strides[2]) // a.itemsize
+
+
+@compiled
+def _step(a, axis):
+    return a.strides[axis] // a.itemsize
+
+
+@compiled
+def _units(rule, like):
+    """Factor of a tile's numbers that makes them logits · log2(e), and the sign that q takes on for it to be positive.
+
+    With a bias or a softcap, a tile holds the logits · log2(e) themselves.
+    """
+    scale, cap = rule[8], rule[9]
+    unit = 1.0 if cap or rule[2].size or scale == 0 else abs(scale) * _LOG2E
+    return like.dtype.type(unit), like.dtype.type(np.sign(scale))
+
+
+@compiled
+def _seen(rule, item, start, r, m):
+    """The range of keys that any of r queries may see, but for the mask."""
+    valid, offset, left, right = rule[4][item], rule[5][item], rule[6], rule[7]
+    low = 0 if left < 0 else min(max(start + offset - left, 0), m)
+    high = valid if right < 0 else max(min(start + r - 1 + offset + right + 1, valid), 0)
+    return low, high
+
+
+@compiled
+def _query_columns(q, item, h, start, r, w, sign, to):
+    """Write r queries of a head as columns (d, w), zeros beside them."""
+    d = q.shape[3]
+    transpose(q, _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, to, 0, w)
+    if r < w or sign != 1:
+        for i in range(d):
+            to[i * w + r : i * w + w] = 0
+            for j in range(r):
+                to[i * w + j] *= sign
+
+
+@compiled
+def _rows(a, item, h, start, r, wide, to):
+    """Write r rows of a head side by side, each filled up to `wide`."""
+    x = a.shape[3]
+    for j in range(r):
+        for i in range(x):
+            to[j * wide + i] = a[item, h, start + j, i]
+        for i in range(x, wide):
+            to[j * wide + i] = 0
+
+
+@compiled
+def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, delta, top):
+    """Lay out do' = do / total as (e, w) and (r, wide), with Σ do' ∘ o and the shift of each query.
+
+    p = u / total, so that with do':  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o).
+    """
+    e = do.shape[3]
+    for j in range(r):
+        inverse = total[item, h, start + j]
+        inverse = 1 / inverse if inverse != 0 else inverse
+        for i in range(e):
+            do_rows[j * wide + i] = do[item, h, start + j, i] * inverse
+        do_rows[j * wide + e : j * wide + wide] = 0
+        top[j] = shift[item, h, start + j]
+        delta[j] = _dot(do_rows[j * wide : j * wide + e], o[item, h, start + j])
+    top[r:w] = 0
+    delta[r:w] = 0
+    transpose(do_rows, 0, wide, 1, r, e, dot, 0, w)
+    for i in range(e):
+        dot[i * w + r : i * w + w] = 0
+
+
+@njit(nogil=True, fastmath={"reassoc", "contract"})
+def _dot(a, b):
+    found = a.dtype.type(0)
+    for i in range(a.size):
+        found += a[i] * b[i]
+    return found
+
+
+@compiled
+def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
+    """Logits (c, w) of a tile over `unit`, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
+    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap = rule
+    product(s, 0, w, k, _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
+    not_finite(s, s, bad, bad, s[0], c, w)
+    if cap:
+        inner, outer = s.dtype.type(abs(factor) / cap), s.dtype.type(cap * _LOG2E)
+        for i in range(c * w):
+            x = s.dtype.type(math.tanh(s[i] * inner))
+            s[i] = x * outer
+            if tanh.size:
+                tanh[i] = x
+    elif bias.size:
+        outer = s.dtype.type(abs(factor) * _LOG2E)
+        for i in range(c * w):
+            s[i] *= outer
+    if bias.size:
+        _add_rectangle(s, bias, bias_item[item], h, start, r, w, at, c)
+    if left >= 0 or right >= 0:
+        for i in range(c):
+            key = at + i - offset[item] - start
+            if right >= 0 and key > right:  # queries before key − right do not see it yet
+                s[i * w : i * w + min(key - right, w)] = -np.inf
+            if left >= 0 and key + left + 1 < w:  # queries after key + left no longer see it
+                s[i * w + max(key + left + 1, 0) : i * w + w] = -np.inf
+    if mask.size:
+        _hide_rectangle(s, mask, mask_item[item], h, start, r, w, at, c)
+
+
+@compiled
+def _add_rectangle(s, bias, row, h, start, r, w, at, c):
+    head = bias[row, h if bias.shape[1] > 1 else 0]
+    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
+    factor = s.dtype.type(_LOG2E)
+    for i in range(c):
+        column = 0 if one_column else at + i
+        for j in range(r):
+            s[i * w + j] += head[0 if one_row else start + j, column] * factor
+
+
+@compiled
+def _hide_rectangle(s, mask, row, h, start, r, w, at, c):
+    head = mask[row, h if mask.shape[1] > 1 else 0]
+    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
+    for i in range(c):
+        column = 0 if one_column else at + i
+        if one_row:
+            if not head[0, column]:
+                s[i * w : i * w + w] = -np.inf
+        else:
+            for j in range(r):
+                if not head[start + j, column]:
+                    s[i * w + j] = -np.inf
+
+
+@compiled
+def _add_bias(dbias, row, h, start, r, w, at, c, ds):
+    head = dbias[row, h if dbias.shape[1] > 1 else 0]
+    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
+    for i in range(c):
+        column = 0 if one_column else at + i
+        for j in range(r):
+            head[0 if one_row else start + j, column] += ds[i * w + j]
+
+
+@compiled
+def _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total):
+    """Write the weights of r queries, now that their sums are known."""
+    unit, _ = _units(rule, s)
+    unused = _aligned(ROWS, s)
+    top = shift[item, h, start : start + r]
+    for at in range(low, high, COLUMNS):
+        c = min(COLUMNS, high - at)
+        _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused)
+        for j in range(r):
+            inverse = total[item, h, start + j]
+            inverse = 1 / inverse if inverse != 0 else inverse
+            for i in range(c):
+                p[item, h, start + j, at + i] = exp2(s[i * w + j] * unit - top[j]) * inverse

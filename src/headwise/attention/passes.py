@@ -1,0 +1,191 @@
+# mypy: ignore-errors
+"""The passes over a tile between its matrix products: powers of two, maxima, transposition. For compiled code."""
+
+import math
+
+import numpy as np
+from llvmlite import ir
+from numba import types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+from headwise.attention.simd import INDEX, LANES, compiled, element, fma, index, spread, vector, vector_at
+
+__all__ = ["exp2", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
+
+# Taylor's coefficients of 2^r: on |r| ≤ ½ their remainders are 5e-9 and 4e-18.
+_COEFFICIENTS = {
+    bits: [math.log(2) ** i / math.factorial(i) for i in range(terms)] for bits, terms in ((32, 8), (64, 14))
+}
+
+
+def _constant(kind, value):
+    """A constant of a scalar kind, or of a vector kind in every lane."""
+    if isinstance(kind, ir.VectorType):
+        return ir.Constant(kind, [_constant(kind.element, value)] * kind.count)
+    return ir.Constant(kind, float(np.float32(value)) if isinstance(kind, ir.FloatType) else value)
+
+
+def _exp2(builder, kind, x):
+    """2^x to rounding, for x up to the largest exponent; 0 from the smallest one down, and for −inf; NaN for NaN.
+
+    x = n + r with whole n and |r| ≤ ½. Adding 1.5 · 2^(mantissa bits) rounds x to n and leaves n in the lowest bits,
+    from where it is shifted into the exponent; the smallest n gives an exponent of zero, which is the number 0.
+    """
+    single = isinstance(getattr(kind, "element", kind), ir.FloatType)
+    bits, mantissa, bias = (32, 23, 127) if single else (64, 52, 1023)
+    whole = ir.VectorType(ir.IntType(bits), kind.count) if isinstance(kind, ir.VectorType) else ir.IntType(bits)
+    smallest, magic = _constant(kind, -bias), _constant(kind, 1.5 * 2.0**mantissa)
+    x = builder.select(builder.fcmp_ordered("<", x, smallest), smallest, x)
+    rounded = builder.fadd(x, magic)
+    r = builder.fsub(x, builder.fsub(rounded, magic))
+    *lower, value = (_constant(kind, c) for c in _COEFFICIENTS[bits])
+    for coefficient in reversed(lower):
+        value = fma(builder, kind, value, r, coefficient)
+    n = builder.add(builder.bitcast(rounded, whole), _constant(whole, bias))
+    return builder.fmul(value, builder.bitcast(builder.shl(n, _constant(whole, mantissa)), kind))
+
+
+@intrinsic
+def exp2(typing, x):
+    """2^x of one number, as in `powers`."""
+
+    def generate(context, builder, signature, given):
+        return _exp2(builder, context.get_value_type(signature.args[0]), given[0])
+
+    return x(x), generate
+
+
+def _down(step, reads_b=False):
+    """A pass down the columns of a tile a (rows, width), a vector of columns at a time, with a running y (width,).
+
+    ``step(builder, kind, unit, x, y, (a, b))`` gives the new a and y, or None for what stays; x (width,) belongs to the
+    column, b (rows, width) lies beside a.
+    """
+
+    @intrinsic
+    def run(typing, a, b, x, y, unit, rows, width):
+        signature = types.void(a, b, x, y, a.dtype, types.intp, types.intp)
+
+        def generate(context, builder, signature, given):
+            unit, rows, width = given[4:]
+            kind = vector(context.get_value_type(signature.args[0].dtype))
+            size = context.get_abi_sizeof(kind.element)
+            data = [element(context, builder, signature.args[i], given[i], index(0)) for i in range(4)]
+            unit = spread(builder, kind, unit)
+            with cgutils.for_range_slice(builder, index(0), width, index(kind.count), INDEX) as (j, _):
+                across, before = (builder.load(vector_at(builder, kind, data[i], j), align=size) for i in (2, 3))
+                running = cgutils.alloca_once(builder, kind)
+                builder.store(before, running)
+                with cgutils.for_range(builder, rows, intp=INDEX) as row:
+                    here = builder.add(builder.mul(row.index, width), j)
+                    at = [vector_at(builder, kind, base, here) for base in data[: 1 + reads_b]]
+                    values = [builder.load(p, align=size) for p in at]
+                    new, after = step(builder, kind, unit, across, builder.load(running), values)
+                    if new is not None:
+                        builder.store(new, at[0], align=size)
+                    if after is not None:
+                        builder.store(after, running)
+                builder.store(builder.load(running), vector_at(builder, kind, data[3], j), align=size)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return run
+
+
+def _maximum(builder, kind, unit, x, y, values):
+    a = builder.fmul(values[0], unit)
+    return None, builder.select(builder.fcmp_ordered(">", a, y), a, y)
+
+
+def _not_finite(builder, kind, unit, x, y, values):
+    return None, fma(builder, kind, values[0], _constant(kind, 0.0), y)
+
+
+def _powers(builder, kind, unit, x, y, values):
+    u = _exp2(builder, kind, builder.fsub(builder.fmul(values[0], unit), x))
+    return u, builder.fadd(y, u)
+
+
+def _scale(builder, kind, unit, x, y, values):
+    return builder.fmul(values[0], x), None
+
+
+def _softmax_backward(builder, kind, unit, x, y, values):
+    return builder.fmul(values[1], builder.fsub(values[0], x)), None
+
+
+maximum = _down(_maximum)  # y = max(y, a · unit)
+not_finite = _down(_not_finite)  # y becomes NaN where a number of the column is not finite
+powers = _down(_powers)  # a = 2^(a · unit − x), and y += a
+scale = _down(_scale)  # a = a · x
+softmax_backward = _down(_softmax_backward, reads_b=True)  # a = b · (a − x)
+
+
+@intrinsic
+def _transpose_square(typing, a, a0, ar, b, b0, br):
+    """Write a square of as many rows and columns as a vector has lanes, transposed, from a to b.
+
+    Rows i and i + s exchange the halves that lie on the wrong side, for s = 1, 2, 4, …
+    """
+    n = types.intp
+    signature = types.void(a, n, n, b, n, n)
+
+    def generate(context, builder, signature, given):
+        _, a0, ar, _, b0, br = given
+        source = element(context, builder, signature.args[0], given[0], a0)
+        target = element(context, builder, signature.args[3], given[3], b0)
+        kind = vector(context.get_value_type(signature.args[0].dtype))
+        size, lanes = context.get_abi_sizeof(kind.element), kind.count
+        rows = [
+            builder.load(vector_at(builder, kind, source, builder.mul(ar, index(i))), align=size) for i in range(lanes)
+        ]
+        s = 1
+        while s < lanes:
+            upper = [i + lanes - s if i & s else i for i in range(lanes)]
+            lower = [i + lanes if i & s else i + s for i in range(lanes)]
+            for i in range(lanes):
+                if not i & s:
+                    pair = rows[i], rows[i + s]
+                    rows[i], rows[i + s] = (builder.shuffle_vector(*pair, _lanes(order)) for order in (upper, lower))
+            s *= 2
+        for i, row in enumerate(rows):
+            builder.store(row, vector_at(builder, kind, target, builder.mul(br, index(i))), align=size)
+        return context.get_dummy_value()
+
+    return signature, generate
+
+
+def _lanes(order):
+    integer = ir.IntType(32)
+    return ir.Constant(ir.VectorType(integer, len(order)), [ir.Constant(integer, i) for i in order])
+
+
+@intrinsic
+def _copy(typing, a, i, b, j):
+    """b[j] = a[i], by offsets in elements."""
+
+    def generate(context, builder, signature, given):
+        _, i, _, j = given
+        number = builder.load(element(context, builder, signature.args[0], given[0], i))
+        builder.store(number, element(context, builder, signature.args[2], given[2], j))
+        return context.get_dummy_value()
+
+    return types.void(a, types.intp, b, types.intp), generate
+
+
+_LANES32, _LANES64 = (LANES[np.dtype(t)] for t in (np.float32, np.float64))
+
+
+@compiled
+def transpose(a, a0, ar, ac, rows, columns, b, b0, br):
+    """b[j, i] = a[i, j] for i < rows, j < columns: offsets and strides as in `product`, a row of b in one piece."""
+    lanes = _LANES32 if b.itemsize == 4 else _LANES64
+    whole_rows, whole_columns = (rows // lanes * lanes, columns // lanes * lanes) if ac == 1 else (0, 0)
+    for i in range(0, whole_rows, lanes):
+        for j in range(0, whole_columns, lanes):
+            _transpose_square(a, a0 + i * ar + j, ar, b, b0 + j * br + i, br)
+    for i in range(rows):
+        for j in range(whole_columns if i < whole_rows else 0, columns):
+            _copy(a, a0 + i * ar + j * ac, b, b0 + j * br + i)

@@ -1,0 +1,181 @@
+# mypy: ignore-errors
+"""Matrix products for compiled code, in the vector types of the machine.
+
+LLVM turns a loop into vector code, but does not keep a block of a matrix product in registers by itself. So the block
+is spelled out here, once, as the instructions of LLVM's own language: it runs at the speed of the machine's
+fused multiply-adds on operands of any stride, and works on whatever the machine's vectors are.
+"""
+
+import numpy as np
+from llvmlite import binding, ir
+from numba import njit, types
+from numba.core import cgutils
+from numba.extending import intrinsic
+
+__all__ = ["INDEX", "LANES", "compiled", "element", "fma", "index", "product", "spread", "vector", "vector_at"]
+
+_features = binding.get_host_cpu_features()
+_AVX512, _AVX = _features.get("avx512f", False), _features.get("avx", False)
+_BYTES = 64 if _AVX512 else 32 if _AVX else 16  # of a vector register
+_WIDEST = 2 if _AVX and not _AVX512 else 4  # vectors side by side, six rows of which fill the registers
+LANES = {np.dtype(t): _BYTES // t().itemsize for t in (np.float32, np.float64)}
+INDEX = ir.IntType(64)
+
+compiled = njit(nogil=True, error_model="numpy")
+
+
+def index(value):
+    """A constant for counting with."""
+    return ir.Constant(INDEX, value)
+
+
+def vector(scalar):
+    """The type that fills a register with a scalar type."""
+    return ir.VectorType(scalar, _BYTES // (4 if isinstance(scalar, ir.FloatType) else 8))
+
+
+def element(context, builder, array_type, array, offset):
+    """Pointer to an array's element, by its offset in elements."""
+    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+
+
+def vector_at(builder, kind, base, offset):
+    """Pointer to the vector that begins some elements after `base`; it may lie on any element."""
+    return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
+
+
+def spread(builder, kind, number):
+    """A number in every lane."""
+    none = ir.Constant(kind, ir.Undefined)
+    first = builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
+    return builder.shuffle_vector(first, none, ir.Constant(ir.VectorType(ir.IntType(32), kind.count), None))
+
+
+def fma(builder, kind, a, b, c):
+    """A · b + c, rounded once, of numbers or of vectors."""
+    scalar, lanes = (kind.element, f"v{kind.count}") if isinstance(kind, ir.VectorType) else (kind, "")
+    name = f"llvm.fma.{lanes}f{32 if isinstance(scalar, ir.FloatType) else 64}"
+    function = cgutils.get_or_insert_function(builder.module, ir.FunctionType(kind, [kind] * 3), name)
+    return builder.call(function, (a, b, c))
+
+
+def _block(rows, vectors):
+    """C (+)= A B for a block of `rows` × `vectors` registers of C, which stay in them; arguments as in `product`."""
+
+    @intrinsic
+    def block(typing, c, c0, cr, a, a0, ar, ac, b, b0, br, depth, add):
+        n = types.intp
+        signature = types.void(c, n, n, a, n, n, n, b, n, n, n, types.boolean)
+
+        def generate(context, builder, signature, given):
+            _, c0, cr, _, a0, ar, ac, _, b0, br, depth, add = given
+            c, a, b = (
+                element(context, builder, signature.args[i], given[i], start)
+                for i, start in ((0, c0), (3, a0), (7, b0))
+            )
+            kind = vector(context.get_value_type(signature.args[0].dtype))
+            size = context.get_abi_sizeof(kind.element)
+
+            def load(base, offset):
+                return builder.load(vector_at(builder, kind, base, offset), align=size)
+
+            cells = [(r, i) for r in range(rows) for i in range(vectors)]
+            where = [builder.add(builder.mul(cr, index(r)), index(i * kind.count)) for r, i in cells]
+            before = builder.block
+            adding, start, loop, end = (builder.append_basic_block(name) for name in ("adding", "start", "loop", "end"))
+            builder.cbranch(add, adding, start)
+            builder.position_at_end(adding)
+            old = [load(c, offset) for offset in where]
+            builder.branch(start)
+
+            builder.position_at_end(start)
+            first = [_merge(builder, kind, (ir.Constant(kind, None), before), (value, adding)) for value in old]
+            builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, end)
+
+            builder.position_at_end(loop)
+            k, *sums = (_merge(builder, t, (x, start)) for t, x in [(INDEX, index(0)), *((kind, x) for x in first)])
+            b_row = builder.gep(b, [builder.mul(k, br)])
+            a_column = builder.gep(a, [builder.mul(k, ac)])
+            right = [load(b_row, index(i * kind.count)) for i in range(vectors)]
+            left = [
+                spread(builder, kind, builder.load(builder.gep(a_column, [builder.mul(ar, index(r))])))
+                for r in range(rows)
+            ]
+            new = [fma(builder, kind, left[r], right[i], s) for (r, i), s in zip(cells, sums, strict=True)]
+            following = builder.add(k, index(1))
+            for phi, value in zip((k, *sums), (following, *new), strict=True):
+                phi.add_incoming(value, loop)
+            builder.cbranch(builder.icmp_signed("<", following, depth), loop, end)
+
+            builder.position_at_end(end)
+            results = [_merge(builder, kind, (x, start), (y, loop)) for x, y in zip(first, new, strict=True)]
+            for offset, result in zip(where, results, strict=True):
+                builder.store(result, vector_at(builder, kind, c, offset), align=size)
+            return context.get_dummy_value()
+
+        return signature, generate
+
+    return block
+
+
+def _merge(builder, kind, *incoming):
+    phi = builder.phi(kind)
+    for value, block in incoming:
+        phi.add_incoming(value, block)
+    return phi
+
+
+_6W, _62, _61 = (_block(6, vectors) for vectors in (_WIDEST, 2, 1))
+_4W, _42, _41 = (_block(4, vectors) for vectors in (_WIDEST, 2, 1))
+_2W, _22, _21 = (_block(2, vectors) for vectors in (_WIDEST, 2, 1))
+_1W, _12, _11 = (_block(1, vectors) for vectors in (_WIDEST, 2, 1))
+
+
+@compiled
+def product(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
+    """C = A B, or C += A B where `add`: C (rows, width), A (rows, depth), B (depth, width).
+
+    Each array is given with the offset of its first element, then its strides, in elements: of a row of C, of a row
+    and a column of A, of a row of B. The columns of C and B lie side by side, and `width` is a multiple of the lanes.
+    """
+    lanes = _BYTES // c.itemsize
+    j = 0
+    while j < width:
+        rest = (width - j) // lanes
+        vectors = _WIDEST if rest >= _WIDEST else 2 if rest >= 2 else 1
+        r = 0
+        while r < rows:
+            ci, ai, bi, left = c0 + r * cr + j, a0 + r * ar, b0 + j, rows - r
+            if left >= 6:
+                if vectors == _WIDEST:
+                    _6W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 2:
+                    _62(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                else:
+                    _61(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                r += 6
+            elif left >= 4:
+                if vectors == _WIDEST:
+                    _4W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 2:
+                    _42(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                else:
+                    _41(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                r += 4
+            elif left >= 2:
+                if vectors == _WIDEST:
+                    _2W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 2:
+                    _22(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                else:
+                    _21(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                r += 2
+            else:
+                if vectors == _WIDEST:
+                    _1W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 2:
+                    _12(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                else:
+                    _11(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                r += 1
+        j += vectors * lanes

@@ -1,18 +1,51 @@
-# `make report` does the main job, `make test` proves it; both set up what they need in .venv.
+# Two commands matter: `make report` does the main job, `make test` proves it. Both set up what they need in .venv.
 VENV := .venv
 BIN := $(VENV)/bin
 PYTHON ?= python3
+INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help test
+.PHONY: help report test lint parity bench model clean
 
-help:
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/'
+help: ## what can be made
+	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
 
-$(VENV)/dev.stamp: pyproject.toml constraints.txt
-	test -x $(BIN)/python || $(PYTHON) -m venv $(VENV)
-	$(BIN)/python -m pip install -q -c constraints.txt -e '.[lab,fast,dev]'
+$(BIN)/python:
+	$(PYTHON) -m venv $(VENV)
+
+# A stamp for each set of libraries, so that the second run installs nothing.
+$(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[lab,fast]'
 	touch $@
 
+$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+	$(INSTALL) -e '.[lab,fast,dev]'
+	touch $@ $(VENV)/lab.stamp
+
+$(VENV)/peers.stamp: $(VENV)/dev.stamp
+	$(INSTALL) torch==2.13.0
+	touch $@
+
+report: $(VENV)/lab.stamp ## train on real digits, draw, caption, and write report/index.html
+	$(BIN)/headwise report --out report
+
 test: $(VENV)/dev.stamp ## every test
-	$(BIN)/python -m pytest
+	$(BIN)/python -m pytest -n auto
+
+lint: $(VENV)/dev.stamp ## style and types
+	$(BIN)/ruff check .
+	$(BIN)/ruff format --check .
+	$(BIN)/mypy
+
+parity: $(VENV)/peers.stamp ## the same as torch, number by number
+	$(BIN)/python -m pytest -m parity tests/parity
+
+bench: $(VENV)/peers.stamp ## side by side with torch
+	$(BIN)/headwise bench
+	$(BIN)/python benchmarks/vit_step.py
+
+model: $(VENV)/dev.stamp ## the model that ships; DATA=folder with MNIST's four idx files
+	$(BIN)/python benchmarks/ship.py $(DATA)
+
+clean: ## all that was made here, but not what a user trained
+	rm -rf $(VENV) report build .pytest_cache .mypy_cache .ruff_cache .hypothesis

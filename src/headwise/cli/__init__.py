@@ -6,6 +6,7 @@ A new command is a module with a function of its name, and a line in `COMMANDS`.
 from __future__ import annotations
 
 import sys
+from collections.abc import Sequence
 from importlib import import_module
 
 import typer
@@ -13,30 +14,26 @@ import typer
 from headwise import __version__
 from headwise.errors import HeadwiseError
 
-__all__ = ["COMMANDS", "app", "run"]
+__all__ = ["COMMANDS", "application", "run"]
 
 COMMANDS = ("attend", "train", "explain", "report")
 
-app = typer.Typer(
-    name="headwise",
-    help="Self-attention you can check: exact weights and outputs, trained models, captioned pictures.",
-    no_args_is_help=True,
-    add_completion=False,
-    pretty_exceptions_enable=False,
-    rich_markup_mode="markdown",
-    context_settings={"help_option_names": ["-h", "--help"]},
-)
 
-
-@app.callback(invoke_without_command=True)
-def _main(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
-    if version:
-        print(__version__)
-        raise typer.Exit
-
-
-for _name in COMMANDS:
-    app.command(_name)(getattr(import_module(f"headwise.cli.{_name}"), _name))
+def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
+    """The command line with these commands, and nothing imported for any other."""
+    app = typer.Typer(
+        name="headwise",
+        help="Self-attention you can check: exact weights and outputs, trained models, captioned pictures.",
+        no_args_is_help=True,
+        add_completion=False,
+        pretty_exceptions_enable=False,
+        rich_markup_mode="markdown",
+        context_settings={"help_option_names": ["-h", "--help"]},
+    )
+    app.callback(invoke_without_command=True)(_version)
+    for name in commands:
+        app.command(name)(getattr(import_module(f"headwise.cli.{name}"), name))
+    return app
 
 
 def run() -> int:
@@ -44,8 +41,9 @@ def run() -> int:
 
     What Headwise refuses is told on one line, with status 2. Ctrl-C is status 130.
     """
+    typed = sys.argv[1:2]
     try:
-        app()
+        application(typed if typed and typed[0] in COMMANDS else COMMANDS)()
     except HeadwiseError as error:
         print(f"headwise: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
@@ -53,3 +51,9 @@ def run() -> int:
         print("headwise: interrupted", file=sys.stderr)
         return 130
     return 0
+
+
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+    if version:
+        print(__version__)
+        raise typer.Exit

@@ -12,6 +12,7 @@ from headwise.cli.console import output
 from headwise.data.pictures import read_picture
 from headwise.errors import DataError
 from headwise.picture.text import as_text
+from headwise.studies.explaining import Explained
 from headwise.studies.explaining import explain as explain_digit
 from headwise.train.checkpoint import load_vit, shipped_vit
 
@@ -44,21 +45,22 @@ def explain(
     folder = out or digit.with_name(f"{digit.stem}-attention")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"--out: {folder} is a file; name a folder.")
-    paths = explained.save(folder / "attention")
     if as_json:
-        statements = [as_text(s) for part in explained.caption.parts.values() for s in part]
-        print(
-            json.dumps(
-                {
-                    "probabilities": [round(float(p), 6) for p in explained.drawn.probabilities],
-                    "prepared": picture.prepared,
-                    "caption": statements,
-                    "files": [str(path) for path in paths],
-                },
-                ensure_ascii=False,
-            )
-        )
+        _print_json(explained, picture.prepared, explained.save(folder / "attention"))
         return
-    output.print(explained.caption.text())
+    # the answer first: the files take longer than all that went before
+    output.print(explained.caption.text(), markup=False)
     output.print(f"\nThe image: {picture.prepared}.")
-    output.print(f"Picture, arrays and caption are in {folder}.", soft_wrap=True)
+    explained.save(folder / "attention")
+    output.print(f"Picture, arrays and caption are in {folder}.", soft_wrap=True, markup=False)
+
+
+def _print_json(explained: Explained, prepared: str, files: list[Path]) -> None:
+    statements = [as_text(statement) for part in explained.caption.parts.values() for statement in part]
+    told = {
+        "probabilities": [round(float(p), 6) for p in explained.drawn.probabilities],
+        "prepared": prepared,
+        "caption": statements,
+        "files": [str(path) for path in files],
+    }
+    print(json.dumps(told, ensure_ascii=False))

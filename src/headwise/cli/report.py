@@ -57,4 +57,4 @@ def report(
         messages.print("headwise: interrupted; the same command goes on where it stopped.")
         raise typer.Exit(130) from None
     output.print(f"{made.accuracy:.1%} of {made.tested_on:,} test digits read correctly.")
-    output.print(f"The report is in {made.page}", soft_wrap=True)
+    output.print(f"The report is in {made.page}", soft_wrap=True, markup=False)

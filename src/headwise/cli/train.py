@@ -101,4 +101,4 @@ def _print(run: Run, as_json: bool) -> None:
         f"{run.right:,} of {run.tested_on:,} test digits right: {run.accuracy:.2%} "
         f"(95% interval {low:.2%} to {high:.2%})"
     )
-    output.print(f"weights in {run.path}", soft_wrap=True)
+    output.print(f"weights in {run.path}", soft_wrap=True, markup=False)

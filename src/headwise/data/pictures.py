@@ -6,6 +6,7 @@ field of 28 × 28 (LeCun et al., 1998, section III.A).
 
 from __future__ import annotations
 
+import warnings
 from pathlib import Path
 from typing import NamedTuple
 
@@ -67,13 +68,22 @@ def _read(path: Path) -> Array:
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:
-        with Image.open(path) as opened:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path) as opened,
+        ):
             if opened.width * opened.height > _LARGEST:
                 raise DataError(f"{path}: {opened.width} × {opened.height} pixels are more than {_LARGEST:,}.")
             rgba = opened.convert("RGBA")
             white = Image.new("RGBA", rgba.size, "white")
             grey = Image.alpha_composite(white, rgba).convert("L")
-    except (UnidentifiedImageError, OSError, SyntaxError, Image.DecompressionBombError) as error:
+    except (
+        UnidentifiedImageError,
+        OSError,
+        SyntaxError,
+        Image.DecompressionBombError,
+        Image.DecompressionBombWarning,
+    ) as error:
         raise DataError(f"{path}: not an image that can be read ({str(error).splitlines()[0]}).") from None
     return np.asarray(grey, np.float32) / np.float32(255)
 

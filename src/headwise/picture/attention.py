@@ -14,7 +14,7 @@ from matplotlib.patheffects import withStroke
 from headwise.errors import DataError
 from headwise.files import replacing
 from headwise.measure.space import paint
-from headwise.picture.save import style
+from headwise.picture.save import fix_layout, style
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["INK", "Drawn", "draw"]
@@ -118,6 +118,7 @@ def draw(drawn: Drawn) -> Figure:
         bar = figure.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.9, aspect=40, pad=0.02)
         bar.set_label("attention weight of the class token")
         bar.outline.set_linewidth(0.4)
+        fix_layout(figure)
     return figure
 
 

@@ -40,11 +40,17 @@ class Table:
 
     @classmethod
     def of_matrix(
-        cls, title: Statement, name: str, matrix: Array, rows: Sequence[str], columns: Sequence[str]
+        cls,
+        title: Statement,
+        name: str,
+        matrix: Array,
+        rows: Sequence[str],
+        columns: Sequence[str],
+        form: str = ".4f",
     ) -> Table:
-        """Numbers with four decimals."""
+        """Numbers with four decimals, or in another form."""
         body = tuple(
-            (row, *(f"{value:.4f}" for value in values)) for row, values in zip(rows, matrix.tolist(), strict=True)
+            (row, *(f"{value:{form}}" for value in values)) for row, values in zip(rows, matrix.tolist(), strict=True)
         )
         return cls(title, ("", *columns), body, name)
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from headwise.picture.save import style
+from headwise.picture.save import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_matrices"]
@@ -35,7 +35,7 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
     columns = min(4, len(weights))
     rows = -(-len(weights) // columns)
     with style():
-        figure = Figure(figsize=(1.8 * max(columns, 2), 0.25 + 1.95 * rows), layout="constrained")
+        figure = Figure(figsize=(0.8 + 1.75 * columns, 0.25 + 1.95 * rows), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, matrix, title in zip(grid.flat, weights, titles, strict=False):
             _draw_matrix(axes, matrix)
@@ -49,6 +49,7 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
         bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=30, shrink=0.85)
         bar.set_label("attention weight")
         bar.outline.set_linewidth(0.4)
+        fix_layout(figure)
     return figure
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 
 from headwise.files import replacing
 
-__all__ = ["FORMATS", "inline", "save_figure", "style"]
+__all__ = ["FORMATS", "fix_layout", "inline", "save_figure", "style"]
 
 FORMATS = ("png", "svg", "pdf")
 
@@ -46,6 +46,12 @@ def style() -> Iterator[None]:
     """The look of every figure; also to be in force while one is saved."""
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": matplotlib.rcParams["backend"]}):
         yield
+
+
+def fix_layout(figure: Figure) -> None:
+    """Lay the figure out once, so that saving it in three formats need not do it three times."""
+    figure.draw_without_rendering()
+    figure.set_layout_engine("none")
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from headwise.picture.save import style
+from headwise.picture.save import fix_layout, style
 
 __all__ = ["draw_training"]
 
@@ -36,4 +36,5 @@ def draw_training(
         for axes in (loss, accuracy):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y", linewidth=0.3, color="#dddddd")
+        fix_layout(figure)
     return figure

@@ -84,8 +84,7 @@ def load_vit(path: Path) -> Saved:
         )
     fields = header["model"]
     model = ViT(**(fields | {"image": tuple(fields["image"])}))
-    check_params(arrays, model, path)
-    return Saved(model, arrays, header["about"])
+    return Saved(model, _params(arrays, model, path), header["about"])
 
 
 def shipped_vit() -> Saved:
@@ -100,8 +99,8 @@ def shipped_vit() -> Saved:
         return load_vit(path)
 
 
-def check_params(arrays: Mapping[str, Array], model: ViT, path: Path) -> None:
-    """Refuse weights that are not this model's, or not finite."""
+def _params(arrays: Mapping[str, Array], model: ViT, path: Path) -> Params:
+    """The arrays in the model's own order; refused if they are not this model's, or not finite."""
     expected = vit_params(model, np.random.default_rng(0))
     if arrays.keys() != expected.keys():
         odd = ", ".join(sorted(arrays.keys() ^ expected.keys())[:3])
@@ -111,3 +110,4 @@ def check_params(arrays: Mapping[str, Array], model: ViT, path: Path) -> None:
             raise CheckpointError(f"{path}: {name}: expected {expected[name].shape}; got {array.shape}.")
         if not np.isfinite(array).all():
             raise CheckpointError(f"{path}: {name} holds NaN or infinity.")
+    return {name: arrays[name] for name in expected}

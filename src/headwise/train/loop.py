@@ -1,7 +1,7 @@
 """The training loop: shards over threads, sums in a fixed order, a checkpoint an epoch.
 
-Every random number is drawn from a generator seeded by (seed, epoch) or (seed, step), so a run that was interrupted goes
-on from its last checkpoint exactly as if it had not been.
+Every random number is drawn from a generator seeded by (seed, epoch) or (seed, step), so a run that was interrupted
+goes on from its last checkpoint exactly as if it had not been.
 """
 
 from __future__ import annotations
@@ -202,7 +202,7 @@ def judge(data: Labelled, params: Params, model: ViT, pool: ThreadPoolExecutor |
     def shard(part: slice) -> Array:
         return vit_forward(data.images[part], params, model)[0]
 
-    parts = _shards(len(data.labels), 4 * _SHARD)
+    parts = _shards(len(data.labels))
     logits = np.concatenate(list(map(shard, parts) if pool is None else pool.map(shard, parts)))
     loss, _ = cross_entropy_forward(logits, data.labels)
     return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), softmax(logits))
@@ -215,8 +215,8 @@ def one_blas_thread() -> Iterator[None]:
         yield
 
 
-def _shards(count: int, size: int = _SHARD) -> list[slice]:
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+def _shards(count: int) -> list[slice]:
+    return [slice(start, min(start + _SHARD, count)) for start in range(0, count, _SHARD)]
 
 
 def _keep(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
@@ -236,9 +236,7 @@ def _restore(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
     # through JSON, as the file went: tuples became lists
     if found != _as_json(what):
         changed = [name for name, value in _as_json(what).items() if found.get(name) != value]
-        raise DataError(
-            f"{path}: the interrupted run was another: its {' and '.join(changed)} differ. Use another folder."
-        )
+        raise DataError(f"{path}: the run to go on with was another: it differs in {' and '.join(changed)}.")
     trainer.vector[:] = arrays["vector"]
     trainer.memory = AdamW(arrays["mean"], arrays["square"], about["steps"])
     trainer.history = [Epoch(**row) for row in about["history"]]

@@ -26,7 +26,7 @@ def attention_section(study: Coursework, folder: Path, arrays_name: str) -> Sect
     blocks: list[Block] = [_introduction(study, arrays_name), *_given(study)]
     for run in study.runs:
         blocks += _run(run, study, folder)
-    blocks += [_swapping(study), _swapped_table(study), _breaking(study), *_difference(study)]
+    blocks += [_swapping(study), *_swapped_tables(study), _breaking(study), *_difference(study)]
     return Section("attention", "Multi-head self-attention", tuple(blocks))
 
 
@@ -55,7 +55,7 @@ def _given(study: Coursework) -> Iterator[Table]:
         rows = [f"x{i}" for i in range(len(matrix))] if name == "X" else [str(i) for i in range(len(matrix))]
         what = "the tokens, one a row" if name == "X" else "a row is an output feature"
         columns = [str(i) for i in range(matrix.shape[1])]
-        yield Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns)
+        yield Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, "g")
 
 
 def _run(run: HeadRun, study: Coursework, folder: Path) -> Iterator[Block]:
@@ -133,21 +133,20 @@ def _swapping(study: Coursework) -> Paragraph:
     )
 
 
-def _swapped_table(study: Coursework) -> Table:
-    run = study.runs[0]
-    n = study.tokens
-    order = list(range(n))
+def _swapped_tables(study: Coursework) -> Iterator[Table]:
+    order = list(range(study.tokens))
     a, b = study.swap
     order[a], order[b] = order[b], order[a]
-    return Table.of_matrix(
-        Statement(
-            "Output after the swap, H = {heads}; rows are named by the input they belong to.", {"heads": run.heads}
-        ),
-        f"output-{run.heads}-swapped",
-        run.swapped.output,
-        [f"output {i}" for i in order],
-        [str(i) for i in range(run.swapped.output.shape[1])],
-    )
+    for run in study.runs:
+        yield Table.of_matrix(
+            Statement(
+                "Output after the swap, H = {heads}; rows are named by the input they belong to.", {"heads": run.heads}
+            ),
+            f"output-{run.heads}-swapped",
+            run.swapped.output,
+            [f"output {i}" for i in order],
+            [str(i) for i in range(run.swapped.output.shape[1])],
+        )
 
 
 def _breaking(study: Coursework) -> Paragraph:

@@ -1,0 +1,95 @@
+"""A training step and inference of the vision transformer, side by side with torch: `make bench`.
+
+Both do the same work on the same weights: forward, backward, clipping, AdamW. Rounds are interleaved; medians and their
+ratio are printed. Run it on a quiet machine.
+"""
+
+import argparse
+import statistics
+import sys
+import time
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import numpy as np
+import torch
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
+from torch_vit import TorchViT
+
+from headwise.data.digits import Labelled
+from headwise.models.vit import ViT, vit_params
+from headwise.train.loop import Trainer, judge, one_blas_thread
+from headwise.train.recipe import Recipe
+
+BATCH = 128
+
+
+def interleaved(rounds: int, **work: Callable[[], object]) -> dict[str, float]:
+    """Median seconds of each, taking turns."""
+    times: dict[str, list[float]] = {name: [] for name in work}
+    for i in range(rounds + 3):  # three to warm up
+        for name, call in work.items():
+            began = time.perf_counter()
+            call()
+            if i >= 3:
+                times[name].append(time.perf_counter() - began)
+    return {name: statistics.median(found) for name, found in times.items()}
+
+
+def torch_step(model: ViT, params: dict, images: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[], None]:
+    peer = TorchViT(model, params)
+    optimiser = torch.optim.AdamW(peer.parameters(), lr=1e-3, weight_decay=0.05)
+    x, y = torch.from_numpy(images), torch.from_numpy(labels)
+    forward = torch.compile(peer) if compiled else peer
+
+    def step() -> None:
+        optimiser.zero_grad()
+        torch.nn.functional.cross_entropy(forward(x), y).backward()
+        torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
+        optimiser.step()
+
+    return step
+
+
+def compare(tokens: str, rounds: int, compiled: bool) -> None:
+    model, rng = ViT(tokens=tokens), np.random.default_rng(0)
+    images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
+    params = vit_params(model, rng)
+    recipe = Recipe(batch=BATCH, shift=0, rotate=0)
+    with ThreadPoolExecutor(torch.get_num_threads()) as pool, one_blas_thread():
+        trainer = Trainer.fresh(model, recipe, 60_000, pool)
+        peer, x = TorchViT(model, params), torch.from_numpy(images)
+
+        def infer() -> None:
+            with torch.inference_mode():
+                peer(x)
+
+        steps = {
+            "headwise": lambda: trainer.step(images, labels),
+            "torch": torch_step(model, params, images, labels, False),
+        }
+        if compiled:
+            steps["torch.compile"] = torch_step(model, params, images, labels, True)
+        step = interleaved(rounds, **steps)
+        inference = interleaved(
+            rounds, headwise=lambda: judge(Labelled(images, labels), params, model, pool), torch=infer
+        )
+    for what, found in (("training step", step), ("inference", inference)):
+        for name, seconds in found.items():
+            ratio = f"   torch / ours {seconds / found['headwise']:.2f}" if name != "headwise" else ""
+            print(f"{tokens:>5}  {what:14} {name:14} {seconds * 1e3:7.1f} ms{ratio}")
+
+
+def main() -> None:
+    parser = argparse.ArgumentParser(description=__doc__)
+    parser.add_argument("--rounds", type=int, default=30)
+    parser.add_argument("--compiled", action="store_true", help="also torch.compile, which takes a minute to compile")
+    asked = parser.parse_args()
+    for tokens in ("7x7", "4x4"):
+        compare(tokens, asked.rounds, asked.compiled)
+
+
+if __name__ == "__main__":
+    main()

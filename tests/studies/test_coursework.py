@@ -1,0 +1,47 @@
+import numpy as np
+import pytest
+
+from headwise.data.arrays import coursework_arrays
+from headwise.data.digits import Labelled
+from headwise.errors import DataError, ShapeError
+from headwise.studies.coursework import coursework
+from headwise.studies.explaining import telling_digits
+
+
+def test_the_coursework_on_our_own_arrays():
+    study = coursework(coursework_arrays())
+    assert [run.heads for run in study.runs] == [1, 3]
+    assert study.permutations == 120
+    for run in study.runs:
+        assert run.given.weights.shape == (run.heads, 5, 5)
+        assert run.largest_deviation < 1e-14
+        np.testing.assert_allclose(run.swapped.output, run.given.output[[1, 0, 2, 3, 4]], atol=1e-14)
+    assert study.logits_deviation < 1e-14
+    assert np.abs(study.runs[0].given.output - study.runs[1].given.output).max() > 0.1
+    assert study.causal_deviation > 0.01
+    assert study.position_deviation > 0.01
+
+
+def test_other_arrays_and_heads(rng):
+    arrays = {"X": rng.normal(size=(8, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv", "Wo")}}
+    study = coursework(arrays, heads=(1, 2, 4), swap=(2, 7))
+    assert study.permutations == 720  # of 40,320: drawn at random
+    assert max(run.largest_deviation for run in study.runs) < 1e-13
+    np.testing.assert_allclose(study.runs[2].swapped.output[2], study.runs[2].given.output[7], atol=1e-13)
+
+
+def test_refusals(rng):
+    arrays = coursework_arrays()
+    with pytest.raises(DataError, match="swap: expected two different inputs from 0 to 4; got 0 and 5"):
+        coursework(arrays, swap=(0, 5))
+    with pytest.raises(ShapeError, match="heads: expected a divisor of the 6 rows"):
+        coursework(arrays, heads=(1, 4))
+    with pytest.raises(ShapeError, match="X: expected one set of tokens"):
+        coursework(arrays | {"X": rng.normal(size=(2, 5, 6))})
+
+
+def test_telling_digits():
+    p = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.99, 0.01]])
+    data = Labelled(np.zeros((5, 28, 28), np.float32), np.array([0, 0, 0, 0, 0]))
+    assert telling_digits(p, data) == {"surest": 4, "least sure, yet right": 1, "surest mistake": 3}
+    assert "surest mistake" not in telling_digits(p[:2], Labelled(data.images[:2], data.labels[:2]))

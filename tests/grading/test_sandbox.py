@@ -159,13 +159,13 @@ REFUSED = {
     "exec": "import os; os.execv('/bin/true', ['true'])",
     "thread": "import threading; threading.Thread(target=print).start()",
     "memory": "np.ones(1 << 32)",
-    "network": "import socket; socket.create_connection(('127.0.0.1', 9))",
+    "network": "import socket; socket.socket()",
     "name service": "import socket; socket.socket(socket.AF_UNIX)",
     "shared memory": "from multiprocessing import shared_memory; shared_memory.SharedMemory('x', True, 99)",
-    "kill the grader": "import os, signal; os.kill(os.getppid(), signal.SIGKILL)",
-    "kill all": "import os, signal; os.kill(-1, signal.SIGKILL)",
+    "kill the grader": "import os; os.kill(os.getppid(), 0)",
+    "kill all": "import os; os.kill(-1, 0)",
     "aim a signal": "import fcntl, os; fcntl.fcntl(0, fcntl.F_SETOWN, os.getppid())",
-    "limit the grader": "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU, (1, 1))",
+    "limit the grader": "import os, resource; resource.prlimit(os.getppid(), resource.RLIMIT_CPU)",
     "raise own limits": "import resource; resource.setrlimit(resource.RLIMIT_AS, (-1, -1))",
     "grader's memory": "import os; open(f'/proc/{os.getppid()}/mem', 'rb')",
     "become root": "import os; os.setuid(0); open('/proc/self/status')",
@@ -206,6 +206,9 @@ def test_what_is_refused(name, tmp_path):
 
 @LINUX
 def test_bombs_leave_nothing_behind():
+    with sandbox("") as box:
+        if box.open_doors:
+            pytest.skip("not confined here, and then this is no test to run")
     fork = "import os\nfor _ in range(10_000):\n    try: os.fork()\n    except Exception: pass\nreturn x"
     thread = fork.replace("os.fork()", "__import__('_thread').start_new_thread(print, ())").replace(
         "OSError", "Exception"

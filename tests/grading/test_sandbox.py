@@ -1,7 +1,7 @@
 """What a submission may try. Each attack costs its own call and reaches nothing else."""
 
-import contextlib
 import inspect
+import os
 import subprocess
 import sys
 import time
@@ -13,8 +13,8 @@ import pytest
 
 import headwise
 from headwise.studies.grading.runner.confine import _CALLS, _CHECKED
-from headwise.studies.grading.runner.wire import WireError, decode, encode
-from headwise.studies.grading.sandbox import Limits, Sandbox, SubmissionError, signature_of
+from headwise.studies.grading.sandbox import Limits, Sandbox, SubmissionError
+from headwise.studies.grading.signature import signature_of
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
 X = np.arange(6.0).reshape(2, 3)
@@ -84,6 +84,18 @@ def test_a_failing_statement_does_not_cost_the_rest():
         import sys; sys.exit()
     """) as box:
         assert [line for line, _ in box.failed] == [2, 4]
+        np.testing.assert_array_equal(box.function("f")(X), X)
+
+
+def test_drawing_costs_only_the_drawing():
+    pytest.importorskip("matplotlib")
+    with sandbox("""
+        import matplotlib.pyplot as plt
+        plt.plot([1, 2])
+        plt.savefig("mine.png")
+        def f(x): return x
+    """) as box:
+        assert [line for line, _ in box.failed] == [4]
         np.testing.assert_array_equal(box.function("f")(X), X)
 
 
@@ -251,7 +263,8 @@ def test_without_landlock_nothing_is_written_either(tmp_path):
     victim = tmp_path / "grades.csv"
     victim.write_text("whole")
     command = [sys.executable, "-c", WITHOUT_LANDLOCK, str(victim)]
-    done = subprocess.run(command, capture_output=True, text=True, check=True)
+    one_thread = {**os.environ, "OPENBLAS_NUM_THREADS": "1"}
+    done = subprocess.run(command, capture_output=True, text=True, check=True, env=one_thread)
     assert done.stdout == "other files can be read (Landlock needs Linux 5.13)\nwhole\n"
 
 
@@ -267,40 +280,6 @@ def test_nothing_of_the_grader_is_in_its_memory():
         return np.array([len(modules), len(texts), sum("check" in n for n in names)])
     """
     np.testing.assert_array_equal(call(body), [0, 0, 0])
-
-
-@pytest.mark.parametrize(
-    "value",
-    [None, True, -7, 2.5, "é\n", (), (1, ("a", X)), np.zeros((0, 3)), np.array(1 + 2j), X.astype(np.float16)],
-    ids=str,
-)
-def test_the_wire_carries(value):
-    back = decode(encode(value))
-    if isinstance(value, np.ndarray):
-        np.testing.assert_array_equal(back, value)
-        assert back.dtype == value.dtype
-    else:
-        assert str(back) == str(value)
-
-
-@pytest.mark.parametrize("value", [{}, 1 << 64, np.array([None]), np.zeros(1, "U3"), ((((((),),),),),), X.astype("g")])
-def test_the_wire_refuses_to_carry(value):
-    with pytest.raises(WireError):
-        encode(value)
-
-
-def test_the_wire_survives_anything(rng):
-    good = encode(("answered", (X, X[0]), ((0, X),)))
-    assert decode(good)[0] == "answered"
-    for cut in range(len(good)):
-        with pytest.raises(WireError):
-            decode(good[:cut])
-    for _ in range(3000):  # flipped bytes give another value or a WireError, never anything else
-        bad = bytearray(good)
-        for at in rng.integers(len(bad), size=3):
-            bad[at] = rng.integers(256)
-        with contextlib.suppress(WireError):
-            decode(bad)
 
 
 def test_call_numbers_are_the_kernels():

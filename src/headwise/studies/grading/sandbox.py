@@ -6,10 +6,10 @@ socket and reads an answer that can only be numbers. Nothing of the submission i
 
 from __future__ import annotations
 
-import ast
 import contextlib
 import inspect
 import os
+import re
 import signal
 import socket
 import subprocess
@@ -26,8 +26,9 @@ import numpy as np
 import headwise
 from headwise.errors import HeadwiseError
 from headwise.studies.grading.runner.wire import HEADER, Value, WireError, decode, encode
+from headwise.studies.grading.signature import signature_of
 
-__all__ = ["Limits", "Sandbox", "SubmissionError", "signature_of"]
+__all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError"]
 
 _HEADWISE = Path(headwise.__file__).parent
 _START = """
@@ -35,15 +36,16 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from runner.serve import main
 del sys.path[0]
-main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5:])
+main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6:])
 """
 _ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": "/nonexistent", "MPLBACKEND": "Agg"}
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), "MPLBACKEND": "Agg"}
 _ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
 
 
+_DRAWS = re.compile(r"\b(matplotlib|pylab|seaborn)\b")  # matplotlib writes a list of fonts when it is first imported
 _START_UP = 60.0  # seconds for Python and NumPy themselves, on a busy machine
 
 
@@ -118,6 +120,7 @@ class Sandbox:
         self._socket, theirs = socket.socketpair()
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
         options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(_HEADWISE)]
+        options += ["matplotlib.pyplot"] if any(_DRAWS.search(text) for text in files.values()) else []
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-B", "-c", _START, str(_HEADWISE / "studies" / "grading"), *options],
@@ -261,45 +264,8 @@ class Proxy:
             self.__signature__ = signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the submission's function; see `Sandbox.call`."""
         return self._sandbox.call(self.__name__, args, kwargs)
-
-
-def signature_of(source: str, name: str) -> inspect.Signature | None:
-    """The signature of a function, read from its source; None where no plain definition of that name is in it."""
-    found = None
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            found = None if node.decorator_list else node.args
-        elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            found = node.value.args if isinstance(node.value, ast.Lambda) else None
-    return None if found is None else _signature(found)
-
-
-def _signature(args: ast.arguments) -> inspect.Signature:
-    kinds = inspect.Parameter
-    positional = [*args.posonlyargs, *args.args]
-    defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
-    parameters = [
-        _parameter(arg, kinds.POSITIONAL_ONLY if arg in args.posonlyargs else kinds.POSITIONAL_OR_KEYWORD, default)
-        for arg, default in zip(positional, defaults, strict=True)
-    ]
-    if args.vararg:
-        parameters.append(_parameter(args.vararg, kinds.VAR_POSITIONAL, None))
-    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
-        parameters.append(_parameter(arg, kinds.KEYWORD_ONLY, default))
-    if args.kwarg:
-        parameters.append(_parameter(args.kwarg, kinds.VAR_KEYWORD, None))
-    return inspect.Signature(parameters)
-
-
-def _parameter(arg: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Parameter:
-    value: Any = inspect.Parameter.empty
-    if default is not None:
-        try:
-            value = ast.literal_eval(default)
-        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            value = ...  # it has a default; which, only the submission knows
-    return inspect.Parameter(arg.arg, kind, default=value)
 
 
 def _sendable(value: Any) -> Value:

@@ -1,0 +1,47 @@
+"""The signature of a function, read from its source and not asked of it."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from typing import Any
+
+__all__ = ["signature_of"]
+
+
+def signature_of(source: str, name: str) -> inspect.Signature | None:
+    """The signature of a function, read from its source; None where no plain definition of that name is in it."""
+    found = None
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            found = None if node.decorator_list else node.args
+        elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
+            found = node.value.args if isinstance(node.value, ast.Lambda) else None
+    return None if found is None else _signature(found)
+
+
+def _signature(args: ast.arguments) -> inspect.Signature:
+    kinds = inspect.Parameter
+    positional = [*args.posonlyargs, *args.args]
+    defaults = [None] * (len(positional) - len(args.defaults)) + list(args.defaults)
+    parameters = [
+        _parameter(arg, kinds.POSITIONAL_ONLY if arg in args.posonlyargs else kinds.POSITIONAL_OR_KEYWORD, default)
+        for arg, default in zip(positional, defaults, strict=True)
+    ]
+    if args.vararg:
+        parameters.append(_parameter(args.vararg, kinds.VAR_POSITIONAL, None))
+    for arg, default in zip(args.kwonlyargs, args.kw_defaults, strict=True):
+        parameters.append(_parameter(arg, kinds.KEYWORD_ONLY, default))
+    if args.kwarg:
+        parameters.append(_parameter(args.kwarg, kinds.VAR_KEYWORD, None))
+    return inspect.Signature(parameters)
+
+
+def _parameter(arg: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Parameter:
+    value: Any = inspect.Parameter.empty
+    if default is not None:
+        try:
+            value = ast.literal_eval(default)
+        except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
+            value = ...  # it has a default; which, only the submission knows
+    return inspect.Parameter(arg.arg, kind, default=value)

@@ -108,6 +108,15 @@ def check(
     """
     text = source if source is not None else source_of(function)
     ways = callers(function, kind, adapter, text)
+    findings = _judged(ways, rng)
+    if ways[0].transposed and findings.codes:  # it says (in, out), and may still be right the other way
+        other = _judged([replace(way, transposed=False) for way in ways], rng)
+        findings = findings if other.codes or other.explanation is None else other
+    return _verdict(function, findings, text, _fresh(rng))
+
+
+def _judged(ways: list[Caller], rng: np.random.Generator | None) -> Findings:
+    """Examine the first way of calling, and simpler ones as long as nothing explains the answers."""
     findings = examine(ways[0], _fresh(rng))
     for way in ways[1:]:
         if findings.explanation is not None:
@@ -116,7 +125,7 @@ def check(
         if simpler.explanation is not None:
             note = f"With {in_words(ways[0])} it answers in a way that nothing explains; judged with {in_words(way)}."
             findings = replace(simpler, notes=(*simpler.notes, note))
-    return _verdict(function, findings, text, _fresh(rng))
+    return findings
 
 
 def _fresh(rng: np.random.Generator | None) -> np.random.Generator:
@@ -208,7 +217,8 @@ def _closeness(explanation: Explanation | None, answered: list[Asked], codes: tu
     """Over the float64 inputs: how far float32 answers may be says nothing."""
     if explanation is None or "dropout-active" in codes:
         explanation = Explanation()
-    return max((worst(explanation, a) for a in answered if not a.narrow), default=0.0)
+    wide = [a for a in answered if not a.narrow] or answered
+    return max((worst(explanation, a) for a in wide), default=0.0)
 
 
 def _tried(asked: list[Asked]) -> tuple[Tried, ...]:

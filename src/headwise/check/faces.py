@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import inspect
 import re
 import sys
@@ -107,15 +108,16 @@ def callers(
     if adapter == "torch" or "torch" in sys.modules:
         converters = [_tensor] if adapter == "torch" else [np.asarray, _tensor]
     signature = _signature(function)
+    said = _says(function, source)
     if callable(adapter):
         function, signature = partial(adapter, function), _signature(adapter, skip=1)
 
+    own_type = "float32" if re.search(r"float32|single precision", said) else "float64"
     tried: dict[str, str] = {}
     for convert in converters:
         for one_kind, names, needs in _readings(signature, kind):
-            face = Face(one_kind, frozenset(names) - _HELPS, frozenset(needs) - _HELPS, 0)
-            declared = bool(_IN_OUT.search(_about_matrices(function, source)))
-            start = Caller(function, face, names, transposed=declared, convert=convert)
+            face = Face(one_kind, frozenset(names) - _HELPS, frozenset(needs) - _HELPS, 0, dtype=own_type)
+            start = Caller(function, face, names, transposed=bool(_IN_OUT.search(said)), convert=convert)
             if found := list(_working(start, tried)):
                 return found
     answers = (
@@ -252,13 +254,19 @@ def in_words(caller: Caller) -> str:
     return f"{tokens} and matrices (in, out)" if caller.transposed else tokens
 
 
-def _about_matrices(function: Callable[..., Any], source: str) -> str:
-    """What the function says about its matrices: its docstring, its comments, and its annotations."""
+def _says(function: Callable[..., Any], source: str) -> str:
+    """What a function says about itself: its docstring, its annotations and its comments."""
+    name = getattr(function, "__name__", "")
     said = [getattr(function, "__doc__", None) or ""]
-    said += [str(p.default) for p in _signature(function) or [] if isinstance(p.default, str)]
-    said += re.findall(r'"""(.*?)"""|#([^\n]*)', source, re.DOTALL) and [
-        "\n".join(a or b for a, b in re.findall(r'"""(.*?)"""|#([^\n]*)', source, re.DOTALL))
-    ]
+    said += [f"{p.annotation} {p.default}" for p in _signature(function) or []]
+    try:
+        nodes = [n for n in ast.walk(ast.parse(source)) if isinstance(n, ast.FunctionDef) and n.name == name]
+    except (SyntaxError, ValueError):
+        nodes = []
+    for node in nodes[:1]:
+        said.append(ast.get_docstring(node) or "")
+        lines = source.splitlines()[node.lineno - 1 : node.end_lineno]
+        said += [line.partition("#")[2] for line in lines]
     return "\n".join(said)
 
 

@@ -7,7 +7,7 @@ once to choose an explanation, once to hold it to.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from dataclasses import dataclass
 
 from headwise.check.pinned import np
@@ -43,6 +43,8 @@ class Face:
         Whether it takes tokens with a batch axis as well as without.
     key_mask : bool
         Whether its mask is of keys alone, (B, M).
+    dtype : {"float64", "float32"}
+        The type of the arguments; float32 for a function that says that it works in that.
     """
 
     kind: str
@@ -51,6 +53,7 @@ class Face:
     lead: int
     batched: bool = False
     key_mask: bool = False
+    dtype: str = "float64"
 
 
 @dataclass(frozen=True, slots=True)
@@ -102,15 +105,19 @@ PROBES = {
 def probes(face: Face, round_number: int, rng: np.random.Generator) -> list[Probe]:
     """Return one round of probes for a function with this face."""
     maker = (_Projected if face.kind == "attention" else _Tokens)(face, Sizes.of_round(round_number), rng)
-    return [Probe(probe.name, maker.neutral(probe.case) | probe.case) for probe in maker.all()]
+    return maker.finished(maker.all())
 
 
 def revealing(face: Face, rng: np.random.Generator) -> list[Probe]:
     """Return probes whose values are the identity, so that the output shows the weights one by one."""
     maker = (_Projected if face.kind == "attention" else _Tokens)(face, Sizes.of_round(0), rng)
     cases = [maker.bare(), maker.bare()]
-    found = [Probe("plain", case) for case in cases] + list(maker.about_logits(cases[0]))
-    return [Probe(probe.name, maker.neutral(probe.case) | probe.case) for probe in found]
+    return maker.finished([*(Probe("plain", case) for case in cases), *maker.about_logits(cases[0])])
+
+
+def narrowed(case: Case) -> Case:
+    """The case with its float64 arrays as float32."""
+    return {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in case.items()}
 
 
 class _Maker:
@@ -129,6 +136,11 @@ class _Maker:
 
     def all(self) -> Iterator[Probe]:
         raise NotImplementedError
+
+    def finished(self, found: Iterable[Probe]) -> list[Probe]:
+        """The probes with the arguments that have to be given, in the function's own type."""
+        whole = [Probe(probe.name, self.neutral(probe.case) | probe.case) for probe in found]
+        return [Probe(p.name, narrowed(p.case)) for p in whole] if self.face.dtype == "float32" else whole
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
@@ -288,7 +300,7 @@ class _Tokens(_Maker):
         yield from self.about_logits(case)
         yield from self.edges(case)
         yield Probe("large-logits", self.large())
-        yield Probe("float32", {k: v.astype(np.float32) if k[0] in "XWb" else v for k, v in self.base().items()})
+        yield Probe("float32", narrowed(self.base()))
 
     def large(self) -> Case:
         """Logits that are all large, and differ by little: their softmax is ordinary."""
@@ -351,7 +363,7 @@ class _Projected(_Maker):
         yield from self.aligned()
         yield from self.edges(case)
         yield Probe("large-logits", self.large())
-        yield Probe("float32", {k: v.astype(np.float32) if isinstance(v, np.ndarray) else v for k, v in case.items()})
+        yield Probe("float32", narrowed(case))
 
     def aligned(self) -> Iterator[Probe]:
         """Causal and windowed attention of few queries over more keys, or the other way, with each alignment."""

@@ -17,7 +17,7 @@ from typing import Any, TypeAlias
 from headwise.check.pinned import np
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["STAGES", "Answer", "Case", "Change", "Stages", "Trace", "answer", "build", "combine"]
+__all__ = ["HABITS", "STAGES", "Answer", "Case", "Change", "Stages", "Trace", "answer", "build", "combine"]
 
 Case: TypeAlias = dict[str, Any]
 
@@ -192,15 +192,16 @@ def divide(t: Trace) -> None:
 
 
 def clean(t: Trace) -> None:
-    """A key that no query may see reaches nothing, whatever it holds."""
-    if t.see is not None and not np.isfinite(t.v.sum()):
-        seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
-        t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
+    """Nothing: a place for what people do to the values before they are mixed."""
 
 
 def mix(t: Trace) -> None:
-    """O = P V."""
-    t.o = t.p @ t.v
+    """O = P V, without the keys that a query may not see, whatever they hold."""
+    if t.see is None or np.isfinite(t.v.sum()):
+        t.o = t.p @ t.v
+    else:
+        counts = (np.broadcast_to(t.see, t.p.shape) | (t.p != 0))[..., None]  # (B, H, N, M, 1)
+        t.o = np.where(counts, t.p[..., None] * t.v[:, :, None], 0).sum(axis=-2)
 
 
 def merge(t: Trace) -> None:
@@ -284,6 +285,22 @@ def windowed(t: Trace, more_left: int, more_right: int) -> None:
         t.hide(m >= n - left - more_left)
     if right is not None:
         t.hide(m <= n + right + more_right)
+
+
+def every_key(t: Trace) -> None:
+    """O = P V as it stands: a weight of zero does not keep a NaN out."""
+    t.o = t.p @ t.v
+
+
+def unseen_zeroed(t: Trace) -> None:
+    """Zero the values that no query may see: right, and a habit that shows beside a mistake."""
+    if t.see is not None:
+        seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
+        t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
+
+
+# ways of writing what is right that give the same answers, but not the same ones beside a mistake
+HABITS: tuple[Change, ...] = ({}, {"clean": unseen_zeroed, "mix": every_key})
 
 
 def rotated_halves(a: Array, cos: Array, sin: Array) -> Array:

@@ -8,7 +8,7 @@ sizes and with other numbers, or it is not named.
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import combinations, count, product
 
@@ -16,7 +16,7 @@ from headwise.check.calling import Reply
 from headwise.check.catalogue import CATALOGUE
 from headwise.check.pinned import np
 from headwise.check.probes import Probe
-from headwise.check.reference import Answer, Case, Change, answer, build, combine
+from headwise.check.reference import HABITS, Answer, Case, Change, answer, build, combine
 from headwise.shapes import Array
 
 __all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits", "worst"]
@@ -24,6 +24,7 @@ __all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits"
 # how far rounding may take an answer, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _AT_ONCE = 3  # mistakes that one probe shows together
+_BUDGET = 9000  # combinations that are tried before giving up
 _ORDER = {code: place for place, code in enumerate(CATALOGUE)}
 
 
@@ -47,21 +48,22 @@ class Explanation:
 
     codes: tuple[str, ...] = ()
     changes: tuple[Change, ...] = ()
+    habit: Change = field(default_factory=dict)
 
     def __add__(self, other: Explanation) -> Explanation:
         both = sorted(
             zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
         )
-        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both))
+        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
 
     def answer(self, case: Case) -> Answer | None:
         """What the reference with these mistakes gives."""
-        return answer(case, build(self.changes))
+        return answer(case, build((self.habit, *self.changes)))
 
     def goes_with(self, other: Explanation) -> bool:
         """Whether both sets of mistakes can be made at once."""
         return not set(self.codes) & set(other.codes) and all(
-            combine(a, b) for a in self.changes for b in other.changes
+            combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
         )
 
 
@@ -84,10 +86,11 @@ def explain(
     known = [one for one in singles() if _shows(one, first)]
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
-    waiting: list[tuple[int, int, Explanation, int]] = [(0, next(order), Explanation(), 0)]
-    while waiting:
+    budget = [_BUDGET]
+    waiting = [(0, next(order), Explanation(habit=habit), 0) for habit in HABITS]
+    while waiting and budget[0] > 0:
         total, _, start, size = heappop(waiting)
-        for found in _extended(start, size, first, known, agrees):
+        for found in _extended(start, size, first, known, agrees, budget):
             failing = _first_failing(found, first, agrees)
             if failing is None and all(agrees(found, a) for a in second):
                 return found, []
@@ -100,7 +103,7 @@ def explain(
 
 
 def _extended(
-    start: Explanation, size: int, asked: list[Asked], known: list[Explanation], agrees: Agrees
+    start: Explanation, size: int, asked: list[Asked], known: list[Explanation], agrees: Agrees, budget: list[int]
 ) -> Iterator[Explanation]:
     """Explanations with so many more mistakes that get past the probe on which `start` fails."""
     if size == 0:
@@ -110,6 +113,9 @@ def _extended(
     assert failing is not None
     here = asked[failing]
     for chosen in _choices(size, here, known):
+        budget[0] -= 1
+        if budget[0] < 0:
+            return
         grown = start
         for one in chosen:
             if not grown.goes_with(one):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwise.check.catalogue.entry import Entry
 from headwise.check.catalogue.projections import nothing
 from headwise.check.pinned import np
-from headwise.check.reference import Stage, Trace, cap, ends, windowed
+from headwise.check.reference import Stage, Trace, cap, ends, every_key, windowed
 
 __all__ = ["ENTRIES"]
 
@@ -186,7 +186,7 @@ ENTRIES = (
         "0 · NaN is NaN: a weight of zero does not keep it out. Padding that was never written often holds NaN.",
         "Zero the hidden values before the product, and use np.where to hide the logits, not an addition.",
         ("mix", "mask"),
-        ({"clean": nothing}, {"+hide": leaking_keys}, {"clean": nothing, "+hide": leaking_keys}),
+        ({"mix": every_key}, {"+hide": leaking_keys}, {"mix": every_key, "+hide": leaking_keys}),
     ),
     Entry(
         "causal-missing",

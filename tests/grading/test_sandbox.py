@@ -132,9 +132,9 @@ DEATHS = {
     "exit": ("import os; os._exit(0)", "ended its own process"),
     "crash": ("import ctypes; ctypes.string_at(0)", "crashed .SIGSEGV"),
     "abort": ("import os; os.abort()", "crashed .SIGABRT"),
-    "huge answer": ("return np.zeros((1 << 24, 1))", "an answer of more than 64 MB"),
+    "huge answer": ("return np.zeros((1 << 24, 1))", "an answer of more than 1 MB"),
     "garbage": (WRITE_TO_ALL.format("os.write(fd, b'\\0' * 64)"), "wrote into the grader's channel"),
-    "flood": (WRITE_TO_ALL.format("while True: os.write(fd, b'x' * 4096)"), "an answer of more than 64 MB"),
+    "flood": (WRITE_TO_ALL.format("while True: os.write(fd, b'x' * 4096)"), "an answer of more than 1 MB"),
     "closed": ("import os, time; os.closerange(0, 64); time.sleep(9)", "closed the grader's channel"),
 }
 

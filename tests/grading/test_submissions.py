@@ -91,6 +91,25 @@ def test_what_cannot_be_read_is_noted(tmp_path, name, content, says):
     assert any(part in only.notes[0] for part in says.split("|"))
 
 
+def test_names_that_cannot_be_printed_or_are_too_long(tmp_path):
+    for name in ("a\nb.py", "a\tb.py", os.fsdecode(b"\xff.py"), "l" * 250 + ".py"):
+        (tmp_path / name).write_text(F)
+    names = [each.student for each in read_class(tmp_path)]
+    assert len(set(names)) == 4
+    assert all(name.isprintable() and name.encode() and len(name) < 80 for name in names)
+
+
+def test_a_heap_of_files_is_cut(tmp_path):
+    folder = tmp_path / "heap"
+    for level in range(12):
+        (folder / ("a/" * level)).mkdir(parents=True, exist_ok=True)
+        (folder / ("a/" * level) / "f.py").write_text("x = 0\n" * 100_000)
+    (heap,) = read_class(tmp_path)
+    assert len(heap.files) == 6
+    assert "more than 4 million characters" in heap.notes[0]
+    assert len(heap.notes) == 9 - 6
+
+
 def test_a_pipe_is_not_waited_for(tmp_path):
     os.mkfifo(tmp_path / "x.py")
     assert "not a regular file" in read_class(tmp_path)[0].notes[0]

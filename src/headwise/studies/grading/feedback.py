@@ -104,14 +104,11 @@ def _write_pages(grades: ClassGrades, folder: Path) -> None:
 
 
 def _summary(grades: ClassGrades) -> dict[str, Any]:
-    """How the points are spread: mean, median, and how many students are in each tenth."""
-    each = [grade.points for grade in grades.grades]
-    tenths = Counter(min(int(10 * got / grades.rubric.out_of), 9) for got in each)
-    return {
-        "mean": statistics.fmean(each),
-        "median": statistics.median(each),
-        "tenths": [tenths[i] for i in range(10)],
-    }
+    """How the points are spread: mean, median, and how many students are in each tenth of the points."""
+    each, tenth = [grade.points for grade in grades.grades], grades.rubric.out_of / 10
+    counts = Counter(min(int(got / tenth), 9) for got in each)
+    spread = [(f"{points(i * tenth)}–{points((i + 1) * tenth)}", counts[i]) for i in range(10)]
+    return {"mean": statistics.fmean(each), "median": statistics.median(each), "spread": spread}
 
 
 def _report(task: TaskGrade) -> str:

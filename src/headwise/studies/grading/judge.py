@@ -119,7 +119,7 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
                 problem = f"it could not be checked: {type(error).__name__}: {error}"
             marks = tuple(_mark(task, each, verdict, box.end) for each in task.points) if verdict else nothing
             return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
-    except SubmissionError as error:
+    except (SubmissionError, OSError) as error:
         return TaskGrade(task.name, name, nothing, problem=str(error), file=file)
 
 

@@ -25,7 +25,7 @@ import numpy as np
 
 import headwise
 from headwise.errors import HeadwiseError
-from headwise.studies.grading.runner.wire import HEADER, Value, WireError, decode, encode
+from headwise.studies.grading.runner.wire import HEADER, Value, decode, encode
 from headwise.studies.grading.signature import signature_of
 
 __all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError"]
@@ -75,13 +75,13 @@ class Limits:
     memory_mb : int
         Address space, Python and NumPy included.
     answer_mb : int
-        Size of one answer.
+        Size of one answer; those to the checker's questions are far below one megabyte.
     """
 
     seconds_per_call: float = 10.0
     seconds_in_all: float = 30.0
     memory_mb: int = 2048
-    answer_mb: int = 64
+    answer_mb: int = 1
 
 
 class Sandbox:
@@ -221,7 +221,7 @@ class Sandbox:
             if length > self.limits.answer_mb << 20:
                 raise SubmissionError(self._ended(f"it gave an answer of more than {self.limits.answer_mb} MB {doing}"))
             return decode(self._exactly(length, deadline))
-        except WireError:
+        except ValueError:  # WireError, and whatever NumPy may say of bytes that nobody should have sent
             raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
         except OSError as error:
             raise SubmissionError(self._lost(error, seconds, doing)) from None

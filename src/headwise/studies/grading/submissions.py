@@ -8,9 +8,12 @@ from __future__ import annotations
 
 import ast
 import json
+import os
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
+from hashlib import sha256
+from itertools import islice
 from pathlib import Path
 
 from headwise.errors import DataError
@@ -20,6 +23,9 @@ __all__ = ["Submission", "defining", "read_class", "read_submission"]
 _SUFFIXES = (".py", ".ipynb")
 _SKIPPED = ("__pycache__", "__MACOSX")  # and whatever begins with a dot
 _BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook holds its pictures too
+_CODE = 4 << 20  # characters of one submission
+_FILES = 100
+_LEVELS = 8  # of folders in folders
 _CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
 
 
@@ -65,13 +71,11 @@ def read_class(folder: Path) -> list[Submission]:
         if entry.is_symlink() or _skipped(entry.name):
             continue
         if entry.is_dir():
-            submission = read_submission(entry)
-            if entry.name in found:
-                submission.files |= found[entry.name].files
-                submission.notes += found[entry.name].notes
-            found[entry.name] = submission
+            student = _student(entry.name)
+            _read_folder(found.setdefault(student, Submission(student)), entry)
         elif entry.suffix in _SUFFIXES:
-            _read_into(found.setdefault(entry.stem, Submission(entry.stem)), entry, entry.name)
+            student = _student(entry.stem)
+            _read_into(found.setdefault(student, Submission(student)), entry, entry.name)
     if not found:
         raise DataError(f"{folder}: expected submissions (.py or .ipynb files, or a folder for each); there is none.")
     return [found[student] for student in sorted(found)]
@@ -87,11 +91,8 @@ def read_submission(folder: Path) -> Submission:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder with a submission; there is none.")
-    submission = Submission(folder.resolve().name)
-    for path in _files_below(folder):
-        _read_into(submission, path, path.relative_to(folder).as_posix())
-    if not submission.files and not submission.notes:
-        submission.notes.append("no Python file or notebook was handed in")
+    submission = Submission(_student(folder.resolve().name))
+    _read_folder(submission, folder)
     return submission
 
 
@@ -117,12 +118,30 @@ def _top_level_names(source: str) -> Iterator[str]:
             yield from (target.id for target in node.targets if isinstance(target, ast.Name))
 
 
-def _files_below(folder: Path) -> Iterator[Path]:
+def _student(name: str) -> str:
+    """A name that can be printed and be part of a file's name; one that cannot gets another, still its own."""
+    printable = "".join(c if c.isprintable() else "?" for c in name)
+    if printable == name and len(name.encode()) <= 200:
+        return name
+    return f"{printable[:50]}-{sha256(os.fsencode(name)).hexdigest()[:8]}"
+
+
+def _read_folder(submission: Submission, folder: Path) -> None:
+    try:
+        for path in islice(_files_below(folder, _LEVELS), _FILES):
+            _read_into(submission, path, path.relative_to(folder).as_posix())
+    except OSError as error:
+        submission.notes.append(f"a folder cannot be read ({error.strerror})")
+    if not submission.files and not submission.notes:
+        submission.notes.append("no Python file or notebook was handed in")
+
+
+def _files_below(folder: Path, levels: int) -> Iterator[Path]:
     for path in sorted(folder.iterdir()):
         if path.is_symlink() or _skipped(path.name):  # a link could lead to somebody else's solution
             continue
         if path.is_dir():
-            yield from _files_below(path)
+            yield from _files_below(path, levels - 1) if levels else ()
         elif path.suffix in _SUFFIXES:
             yield path
 
@@ -132,6 +151,7 @@ def _skipped(name: str) -> bool:
 
 
 def _read_into(submission: Submission, path: Path, name: str) -> None:
+    name = "".join(c if c.isprintable() else "?" for c in name)
     try:
         status = path.stat()
         if not stat.S_ISREG(status.st_mode):
@@ -143,6 +163,8 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
             text = _notebook(name, text, submission.notes)
         else:
             ast.parse(text)
+        if len(text) + sum(map(len, submission.files.values())) > _CODE:
+            raise ValueError(f"more than {_CODE >> 20} million characters of code in all")
         submission.files[name] = text
     except UnicodeDecodeError:
         submission.notes.append(f"{name}: not UTF-8 text")

@@ -15,12 +15,11 @@ import numpy as np
 from numba import njit, types
 
 from headwise.attention.passes import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
-from headwise.attention.simd import LANES, compiled, product
+from headwise.attention.simd import compiled, lanes, memory, product
 
 __all__ = ["backward", "backward_types", "forward", "forward_types"]
 
 ROWS, COLUMNS = 64, 64  # a tile of logits, its queries and its output stay in the first-level cache
-_LANES32, _LANES64 = (LANES[np.dtype(t)] for t in (np.float32, np.float64))
 _LOG2E = math.log2(math.e)
 
 # What hides or moves logits travels together: mask and bias, each (items, heads or 1, N or 1, M or 1) or empty, with
@@ -64,7 +63,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     m, e = v.shape[2:]
     cuts = (n + ROWS - 1) // ROWS
     repeat = heads // k.shape[1]
-    lanes = _LANES32 if o.itemsize == 4 else _LANES64
+    lane = lanes(o)
     qt, s, ot = _aligned(d * ROWS, o), _aligned(COLUMNS * ROWS, o), _aligned(e * ROWS, o)
     top, add, beside, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
     bad, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
@@ -73,7 +72,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     for work in range(first, last):
         item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
         g, r = h // repeat, min(ROWS, n - start)
-        w = (r + lanes - 1) // lanes * lanes
+        w = (r + lane - 1) // lane * lane
         _query_columns(q, item, h, start, r, w, sign, qt)
         ot[: e * w] = 0
         top[:w] = -np.inf
@@ -91,14 +90,14 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
                 scale(ot, ot, shrink, unused, one, e, w)
                 scale(add, add, shrink, unused, one, 1, w)
             powers(s, s, beside, add, unit, c, w)
-            product(ot, 0, w, v, _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
+            product(ot, 0, w, memory(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
         for j in range(r):
             shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
             total[item, h, start + j] = add[j]
             shrink[j] = 1 / add[j] if add[j] != 0 else 0
         shrink[r:w] = 0
         scale(ot, ot, shrink, unused, one, e, w)
-        transpose(ot, 0, w, 1, e, r, o, _start(o, item, h, start), e)
+        transpose(memory(ot), 0, w, 1, e, r, memory(o), _start(o, item, h, start), e, lane)
         not_finite(ot, ot, bad, bad, one, e, w)
         if p.size:
             _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total)
@@ -114,7 +113,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
     m, e = v.shape[2:]
     repeat = heads // k.shape[1]
     wide_d, wide_e = dk.shape[3], dv.shape[3]
-    lanes = _LANES32 if dk.itemsize == 4 else _LANES64
+    lane = lanes(dk)
     flat_dk, flat_dv = dk.reshape(dk.size), dv.reshape(dv.size)
     qt, dot, dqt = _aligned(d * ROWS, dk), _aligned(e * ROWS, dk), _aligned(d * ROWS, dk)
     q_rows, do_rows = _aligned(ROWS * wide_d, dk), _aligned(ROWS * wide_e, dk)
@@ -128,7 +127,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
         for h in range(g * repeat, (g + 1) * repeat):
             for start in range(0, n, ROWS):
                 r = min(ROWS, n - start)
-                w = (r + lanes - 1) // lanes * lanes
+                w = (r + lane - 1) // lane * lane
                 low, high = _seen(rule, item, start, r, m)
                 low, high = max(low, chunk_low), min(high, chunk_high)
                 if low >= high:
@@ -142,20 +141,48 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                     powers(u, u, top, unused, unit, c, w)
                     key = (item * k.shape[1] + g) * m + at
                     product(
-                        flat_dv, key * wide_e, wide_e, u, 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
+                        flat_dv, key * wide_e, wide_e, memory(u), 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
                     )  # o = p v
-                    product(ds, 0, w, v, _start(v, item, g, at), _step(v, 2), _step(v, 3), dot, 0, w, c, w, e, False)
+                    product(
+                        ds, 0, w, memory(v), _start(v, item, g, at), _step(v, 2), _step(v, 3), dot, 0, w, c, w, e, False
+                    )
                     softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
                     if dbias.size:
                         _add_bias(dbias, rule[3][item], h, start, r, w, at, c, ds)
                     if tanh.size:
                         for i in range(c * w):
                             ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
-                    product(dqt, 0, w, k, _start(k, item, g, at), _step(k, 3), _step(k, 2), ds, 0, w, d, w, c, at > low)
-                    product(flat_dk, key * wide_d, wide_d, ds, 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
+                    product(
+                        dqt,
+                        0,
+                        w,
+                        memory(k),
+                        _start(k, item, g, at),
+                        _step(k, 3),
+                        _step(k, 2),
+                        ds,
+                        0,
+                        w,
+                        d,
+                        w,
+                        c,
+                        at > low,
+                    )
+                    product(flat_dk, key * wide_d, wide_d, memory(ds), 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
                 for i in range(d * w):
                     dqt[i] *= factor  # t = scale q kᵀ
-                transpose(dqt, 0, w, 1, d, r, dq[partial], _start(dq[partial], item, h, start), d)
+                transpose(
+                    memory(dqt),
+                    0,
+                    w,
+                    1,
+                    d,
+                    r,
+                    memory(dq),
+                    ((partial * q.shape[0] + item) * heads + h) * n * d + start * d,
+                    d,
+                    lane,
+                )
         begin = (item * k.shape[1] + g) * m
         for i in range((begin + chunk_low) * wide_d, (begin + chunk_high) * wide_d):
             flat_dk[i] *= factor
@@ -203,12 +230,13 @@ def _seen(rule, item, start, r, m):
 def _query_columns(q, item, h, start, r, w, sign, to):
     """Write r queries of a head as columns (d, w), zeros beside them."""
     d = q.shape[3]
-    transpose(q, _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, to, 0, w)
+    transpose(memory(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, memory(to), 0, w, lanes(to))
     if r < w or sign != 1:
         for i in range(d):
-            to[i * w + r : i * w + w] = 0
             for j in range(r):
                 to[i * w + j] *= sign
+            for j in range(r, w):
+                to[i * w + j] = 0
 
 
 @compiled
@@ -234,14 +262,16 @@ def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, de
         inverse = 1 / inverse if inverse != 0 else inverse
         for i in range(e):
             do_rows[j * wide + i] = do[item, h, start + j, i] * inverse
-        do_rows[j * wide + e : j * wide + wide] = 0
+        for i in range(e, wide):
+            do_rows[j * wide + i] = 0
         top[j] = shift[item, h, start + j]
         delta[j] = _dot(do_rows[j * wide : j * wide + e], o[item, h, start + j])
     top[r:w] = 0
     delta[r:w] = 0
-    transpose(do_rows, 0, wide, 1, r, e, dot, 0, w)
+    transpose(memory(do_rows), 0, wide, 1, r, e, memory(dot), 0, w, lanes(dot))
     for i in range(e):
-        dot[i * w + r : i * w + w] = 0
+        for j in range(r, w):
+            dot[i * w + j] = 0
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})
@@ -256,7 +286,7 @@ def _dot(a, b):
 def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
     """Logits (c, w) of a tile over `unit`, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
     mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap = rule
-    product(s, 0, w, k, _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
+    product(s, 0, w, memory(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
     not_finite(s, s, bad, bad, s[0], c, w)
     if cap:
         inner, outer = s.dtype.type(abs(factor) / cap), s.dtype.type(cap * _LOG2E)

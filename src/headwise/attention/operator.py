@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass
 from types import ModuleType
 from typing import Any, Literal
@@ -171,7 +172,6 @@ def attention_forward(
     >>> o, cache = attention_forward(q, k, v)
     >>> dq, dk, dv = attention_backward(do, cache)
     """
-    chosen = _choose(engine)
     asked = problem(
         q,
         k,
@@ -185,6 +185,7 @@ def attention_forward(
         scale=scale,
         softcap=softcap,
     )
+    chosen = _choose(engine, asked.q, asked.k)
     o, p, saved = chosen.forward(asked, return_weights)
     outputs = [o]
     if return_weights:
@@ -231,9 +232,22 @@ def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
     return (*grads, dbias.reshape(shape).astype(dtype, copy=False))
 
 
-def _choose(engine: str) -> ModuleType:
+def _choose(engine: str, q: Array, k: Array) -> ModuleType:
     if engine == "auto":
-        return dense
+        return _fastest(q.shape, k.shape[-2])
     if engine not in ENGINES:
         raise DataError(f"engine: expected one of auto, {', '.join(ENGINES)}; got {engine!r}.")
     return ENGINES[engine]
+
+
+def _fastest(shape: tuple[int, ...], m: int) -> ModuleType:
+    """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
+
+    Below a few thousand logits nothing is worth the import of a compiler. Without one, tiles begin to pay where a head
+    has more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights fit in memory.
+    """
+    head = shape[-2] * m
+    every = math.prod(shape[:-2]) * head
+    if every > 4096 and compiled.installed():
+        return compiled
+    return blockwise if head > 4096 or every > 2**26 else dense

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from headwise.attention.simd import INDEX, LANES, compiled, element, fma, index, spread, vector, vector_at
+from headwise.attention.simd import INDEX, compiled, element, fma, index, spread, vector, vector_at
 
 __all__ = ["exp2", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
 
@@ -175,13 +175,9 @@ def _copy(typing, a, i, b, j):
     return types.void(a, types.intp, b, types.intp), generate
 
 
-_LANES32, _LANES64 = (LANES[np.dtype(t)] for t in (np.float32, np.float64))
-
-
 @compiled
-def transpose(a, a0, ar, ac, rows, columns, b, b0, br):
-    """b[j, i] = a[i, j] for i < rows, j < columns: offsets and strides as in `product`, a row of b in one piece."""
-    lanes = _LANES32 if b.itemsize == 4 else _LANES64
+def transpose(a, a0, ar, ac, rows, columns, b, b0, br, lanes):
+    """b[j, i] = a[i, j] for i < rows, j < columns: a and b from `memory`, with offsets and strides."""
     whole_rows, whole_columns = (rows // lanes * lanes, columns // lanes * lanes) if ac == 1 else (0, 0)
     for i in range(0, whole_rows, lanes):
         for j in range(0, whole_columns, lanes):

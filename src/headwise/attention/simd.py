@@ -6,22 +6,38 @@ is spelled out here, once, as the instructions of LLVM's own language: it runs a
 fused multiply-adds on operands of any stride, and works on whatever the machine's vectors are.
 """
 
-import numpy as np
 from llvmlite import binding, ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-__all__ = ["INDEX", "LANES", "compiled", "element", "fma", "index", "product", "spread", "vector", "vector_at"]
+__all__ = [
+    "INDEX",
+    "compiled",
+    "element",
+    "fma",
+    "index",
+    "lanes",
+    "memory",
+    "product",
+    "spread",
+    "vector",
+    "vector_at",
+]
 
 _features = binding.get_host_cpu_features()
 _AVX512, _AVX = _features.get("avx512f", False), _features.get("avx", False)
 _BYTES = 64 if _AVX512 else 32 if _AVX else 16  # of a vector register
 _WIDEST = 2 if _AVX and not _AVX512 else 4  # vectors side by side, six rows of which fill the registers
-LANES = {np.dtype(t): _BYTES // t().itemsize for t in (np.float32, np.float64)}
 INDEX = ir.IntType(64)
 
 compiled = njit(nogil=True, error_model="numpy")
+
+
+@compiled
+def lanes(array):
+    """How many of an array's numbers fill a vector."""
+    return _BYTES // array.itemsize
 
 
 def index(value):
@@ -35,8 +51,20 @@ def vector(scalar):
 
 
 def element(context, builder, array_type, array, offset):
-    """Pointer to an array's element, by its offset in elements."""
-    return builder.gep(context.make_array(array_type)(context, builder, array).data, [offset])
+    """Pointer to an element of an array, or of what `memory` gave for one, by its offset in elements."""
+    if isinstance(array_type, types.Array):
+        array = context.make_array(array_type)(context, builder, array).data
+    return builder.gep(array, [offset])
+
+
+@intrinsic
+def memory(typing, array):
+    """An array's memory, read by offsets and strides: so `product` is compiled once, not for each kind of array."""
+
+    def generate(context, builder, signature, given):
+        return element(context, builder, signature.args[0], given[0], index(0))
+
+    return types.CPointer(array.dtype)(array), generate
 
 
 def vector_at(builder, kind, base, offset):
@@ -126,8 +154,7 @@ def _merge(builder, kind, *incoming):
 
 
 _6W, _62, _61 = (_block(6, vectors) for vectors in (_WIDEST, 2, 1))
-_4W, _42, _41 = (_block(4, vectors) for vectors in (_WIDEST, 2, 1))
-_2W, _22, _21 = (_block(2, vectors) for vectors in (_WIDEST, 2, 1))
+_3W, _32, _31 = (_block(3, vectors) for vectors in (_WIDEST, 2, 1))
 _1W, _12, _11 = (_block(1, vectors) for vectors in (_WIDEST, 2, 1))
 
 
@@ -138,10 +165,9 @@ def product(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
     Each array is given with the offset of its first element, then its strides, in elements: of a row of C, of a row
     and a column of A, of a row of B. The columns of C and B lie side by side, and `width` is a multiple of the lanes.
     """
-    lanes = _BYTES // c.itemsize
-    j = 0
+    j, lane = 0, lanes(c)
     while j < width:
-        rest = (width - j) // lanes
+        rest = (width - j) // lane
         vectors = _WIDEST if rest >= _WIDEST else 2 if rest >= 2 else 1
         r = 0
         while r < rows:
@@ -154,22 +180,14 @@ def product(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
                 else:
                     _61(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 r += 6
-            elif left >= 4:
+            elif left >= 3:
                 if vectors == _WIDEST:
-                    _4W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                    _3W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
-                    _42(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                    _32(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
-                    _41(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                r += 4
-            elif left >= 2:
-                if vectors == _WIDEST:
-                    _2W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                elif vectors == 2:
-                    _22(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                else:
-                    _21(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                r += 2
+                    _31(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                r += 3
             else:
                 if vectors == _WIDEST:
                     _1W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
@@ -178,4 +196,4 @@ def product(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
                 else:
                     _11(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 r += 1
-        j += vectors * lanes
+        j += vectors * lane

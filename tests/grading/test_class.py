@@ -10,8 +10,10 @@ from pathlib import Path
 
 import pytest
 
-from headwise.studies.grading.classroom import _seed, grade_class
+from headwise.check import Example, Verdict
+from headwise.studies.grading.classroom import ClassGrades, _seed, grade_class
 from headwise.studies.grading.feedback import write_feedback
+from headwise.studies.grading.judge import Grade, TaskGrade
 from headwise.studies.grading.rubric import Rubric, Task, default_rubric
 from headwise.studies.grading.sandbox import Limits
 from headwise.studies.grading.submissions import Submission
@@ -153,12 +155,12 @@ def test_the_same_mistake_is_grouped(graded):
 
 
 def test_unknown_mistakes_are_grouped_by_what_they_answer():
-    source = "def self_attention(X, Wq, Wk, Wv):\n    return {}"
-    results = {"a": "3 * X @ Wv.T", "b": "X @ (3 * Wv.T)", "c": "X @ Wk.T + 2"}
-    handed_in = [submission(name, source.format(result)) for name, result in results.items()]
-    groups = grade_class(handed_in, RUBRIC, jobs=2).groups()
-    assert [group.mistakes for group in groups] == [("unknown",)] * 2
-    assert [group.students for group in groups] == [("a", "b"), ("c",)]
+    def unknown(student, got):
+        verdict = Verdict("f", "self_attention", "", False, ("unknown",), (), 1, 0.5, (), Example((), "[[1.]]", got))
+        return Grade(student, (TaskGrade("One head", "f", (), verdict),))
+
+    grades = ClassGrades(RUBRIC, (unknown("a", "[[2.]]"), unknown("b", "[[3.]]"), unknown("c", "[[2.]]")))
+    assert [group.students for group in grades.groups()] == [("a", "c"), ("b",)]
 
 
 def test_the_number_of_jobs_changes_no_byte(graded, tmp_path):

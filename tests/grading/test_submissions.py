@@ -103,7 +103,7 @@ def test_a_heap_of_files_is_cut(tmp_path):
     folder = tmp_path / "heap"
     for level in range(12):
         (folder / ("a/" * level)).mkdir(parents=True, exist_ok=True)
-        (folder / ("a/" * level) / "f.py").write_text("x = 0\n" * 100_000)
+        (folder / ("a/" * level) / "f.py").write_text(f"x = '{600_000 * 'a'}'\n")
     (heap,) = read_class(tmp_path)
     assert len(heap.files) == 6
     assert "more than 4 million characters" in heap.notes[0]

@@ -9,19 +9,18 @@ import statistics
 import sys
 import time
 from collections.abc import Callable
-from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import numpy as np
 import torch
 
 sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
-from torch_vit import TorchViT
-
+from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Labelled
 from headwise.models.vit import ViT, vit_params
-from headwise.train.loop import Trainer, judge, one_blas_thread
+from headwise.train.loop import Trainer, judge
 from headwise.train.recipe import Recipe
+from torch_vit import TorchViT
 
 BATCH = 128
 
@@ -58,8 +57,8 @@ def compare(tokens: str, rounds: int, compiled: bool) -> None:
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
     recipe = Recipe(batch=BATCH, shift=0, rotate=0)
-    with ThreadPoolExecutor(torch.get_num_threads()) as pool, one_blas_thread():
-        trainer = Trainer.fresh(model, recipe, 60_000, pool)
+    with single_threaded_blas():
+        trainer = Trainer.fresh(model, recipe, 60_000)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 
         def infer() -> None:
@@ -73,9 +72,7 @@ def compare(tokens: str, rounds: int, compiled: bool) -> None:
         if compiled:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
         step = interleaved(rounds, **steps)
-        inference = interleaved(
-            rounds, headwise=lambda: judge(Labelled(images, labels), params, model, pool), torch=infer
-        )
+        inference = interleaved(rounds, headwise=lambda: judge(Labelled(images, labels), params, model), torch=infer)
     for what, found in (("training step", step), ("inference", inference)):
         for name, seconds in found.items():
             ratio = f"   torch / ours {seconds / found['headwise']:.2f}" if name != "headwise" else ""

@@ -142,8 +142,8 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     """Gradients with respect to every parameter."""
     dnormal, head_grads = linear_backward(dlogits, cache.head)
     dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
-    b, n = len(dlogits), len(cache.blocks[-1].norm_1.normal[0])
-    dx = np.zeros((b, n, dclass.shape[-1]), dlogits.dtype)
+    b, width = dclass.shape
+    dx = np.zeros((b, len(cache.blocks[-1].norm_1.normal) // b, width), dlogits.dtype)
     dx[:, 0] = dclass  # only the class token was read
     grads = scoped("head", head_grads) | scoped("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):

@@ -7,6 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.nn.params import Params
+from headwise.nn.passes import passes
 from headwise.shapes import Array
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward", "linear_params"]
@@ -44,16 +45,14 @@ def linear_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
     cache : LinearCache
     """
     weight = params["weight"]
-    rows = x.reshape(-1, x.shape[-1])  # one product of matrices, not one an item
-    y = rows @ weight.T
-    y += params["bias"]
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one product of matrices, not one an item
+    y = passes(rows).linear(rows, weight, params["bias"])
     return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)
 
 
 def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``weight`` and ``bias``."""
     rows, weight = cache
-    dy_rows = dy.reshape(-1, dy.shape[-1])
-    dx = dy_rows @ weight  # y = x Wᵀ
-    grads = {"weight": dy_rows.T @ rows, "bias": dy_rows.sum(axis=0)}
-    return dx.reshape(*dy.shape[:-1], -1), grads
+    dy_rows = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
+    dx, dweight, dbias = passes(dy_rows).linear_backward(dy_rows, rows, weight)  # y = x Wᵀ + b
+    return dx.reshape(*dy.shape[:-1], -1), {"weight": dweight, "bias": dbias}

@@ -10,6 +10,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.nn.params import Params
+from headwise.nn.passes import passes
 from headwise.shapes import Array
 
 __all__ = ["NormCache", "layer_norm_backward", "layer_norm_forward", "layer_norm_params"]
@@ -18,7 +19,7 @@ _EPSILON = 1e-5
 
 
 class NormCache(NamedTuple):
-    """The normalised input (..., D), one over its deviation (..., 1), and the gain (D,)."""
+    """The normalised input (R, D), one over its deviation (R, 1), and the gain (D,); R tokens, of all items."""
 
     normal: Array
     inverse: Array
@@ -44,23 +45,13 @@ def layer_norm_forward(x: Array, params: Params) -> tuple[Array, NormCache]:
     y : ndarray of shape (..., D)
     cache : NormCache
     """
-    normal = x - x.mean(axis=-1, keepdims=True)
-    variance = np.einsum("...i,...i->...", normal, normal)[..., None] / x.shape[-1]
-    inverse = 1 / np.sqrt(variance + x.dtype.type(_EPSILON))
-    normal *= inverse
-    return normal * params["gain"] + params["bias"], NormCache(normal, inverse, params["gain"])
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+    y, normal, inverse = passes(rows).layer_norm(rows, params["gain"], params["bias"], _EPSILON)
+    return y.reshape(x.shape), NormCache(normal, inverse, params["gain"])
 
 
 def layer_norm_backward(dy: Array, cache: NormCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``gain`` and ``bias``."""
-    normal, inverse, gain = cache
-    width = dy.shape[-1]
-    rows, normal_rows = dy.reshape(-1, width), normal.reshape(-1, width)
-    grads = {"gain": np.einsum("ni,ni->i", rows, normal_rows), "bias": rows.sum(axis=0)}
-    dn = dy * gain  # y = g n + b
-    # n = (x − mean) · inverse: the mean of dn and its part along n are what the normalisation took out
-    along = np.einsum("...i,...i->...", dn, normal)[..., None] / width
-    dx = dn - dn.mean(axis=-1, keepdims=True)
-    dx -= normal * along
-    dx *= inverse
-    return dx, grads
+    rows = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
+    dx, dgain, dbias = passes(rows).layer_norm_backward(rows, *cache)
+    return dx.reshape(dy.shape), {"gain": dgain, "bias": dbias}

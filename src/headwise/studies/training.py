@@ -16,7 +16,7 @@ from headwise.files import write_text
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
-from headwise.train.loop import Epoch, judge, one_blas_thread, train_vit
+from headwise.train.loop import Epoch, judge, train_vit
 from headwise.train.recipe import Recipe
 
 __all__ = ["Run", "train_into"]
@@ -132,8 +132,7 @@ def train_into(
     elif resume and finished.exists() and not state.exists():
         raise DataError(f"{folder}: its run is finished; there is nothing to resume.")
     trained = train_vit(model, data, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
-    with one_blas_thread():
-        judged = judge(judged_on, trained.params, model)
+    judged = judge(judged_on, trained.params, model)
     complete = {
         **about,
         "right": judged.right,

@@ -11,6 +11,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.nn.params import pack
+from headwise.nn.passes import passes
 from headwise.shapes import Array
 
 __all__ = ["AdamW", "adamw_step", "clip_norm", "decayed"]
@@ -51,18 +52,8 @@ def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, de
         One where λ applies, zero elsewhere.
     """
     memory.steps += 1
-    kind = vector.dtype.type
-    memory.mean *= kind(_BETA_1)
-    memory.mean += kind(1 - _BETA_1) * gradient
-    memory.square *= kind(_BETA_2)
-    memory.square += kind(1 - _BETA_2) * gradient * gradient
-    corrected = np.sqrt(memory.square)
-    corrected /= kind(np.sqrt(1 - _BETA_2**memory.steps))
-    corrected += kind(_EPSILON)
-    np.divide(memory.mean, corrected, out=corrected)
-    corrected *= kind(rate / (1 - _BETA_1**memory.steps))
-    vector *= 1 - kind(rate * decay) * decays
-    vector -= corrected
+    constants = (_BETA_1, _BETA_2, _EPSILON, rate, rate * decay, float(memory.steps))
+    passes(vector).adamw(vector, gradient, memory.mean, memory.square, decays, constants)
 
 
 def decayed(params: Mapping[str, Array]) -> Array:

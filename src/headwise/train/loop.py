@@ -7,16 +7,14 @@ goes on from its last checkpoint exactly as if it had not been.
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Iterator
-from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
-from threadpoolctl import threadpool_limits
 
+from headwise.attention.threads import each, single_threaded_blas, threads
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
@@ -28,7 +26,10 @@ from headwise.train.augment import moved
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.recipe import Recipe
 
-__all__ = ["Epoch", "Judged", "Trained", "Trainer", "judge", "one_blas_thread", "train_vit"]
+__all__ = ["Epoch", "Judged", "Trained", "Trainer", "judge", "train_vit"]
+
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
 
 _SHARD = 32  # images; fixed, so that the sums do not depend on how many threads ran
 
@@ -69,7 +70,6 @@ class Trainer:
 
     model: ViT
     recipe: Recipe
-    pool: ThreadPoolExecutor
     total_steps: int
     like: Params = field(repr=False)
     vector: Array = field(repr=False)
@@ -77,11 +77,11 @@ class Trainer:
     history: list[Epoch] = field(default_factory=list)
 
     @classmethod
-    def fresh(cls, model: ViT, recipe: Recipe, images: int, pool: ThreadPoolExecutor) -> Trainer:
+    def fresh(cls, model: ViT, recipe: Recipe, images: int) -> Trainer:
         """Random weights, nothing learned."""
         like = vit_params(model, np.random.default_rng([recipe.seed, 1]))
         vector = pack(like)
-        return cls(model, recipe, pool, recipe.epochs * recipe.steps(images), like, vector, AdamW.fresh(vector))
+        return cls(model, recipe, recipe.epochs * recipe.steps(images), like, vector, AdamW.fresh(vector))
 
     @property
     def params(self) -> Params:
@@ -100,8 +100,7 @@ class Trainer:
             dlogits *= dlogits.dtype.type(share)
             return loss * share, pack(vit_backward(dlogits, cache))
 
-        # map keeps the order of the shards, so the sums do too
-        losses, gradients = zip(*self.pool.map(shard, _shards(len(labels))), strict=True)
+        losses, gradients = zip(*_together(shard, _shards(len(labels))), strict=True)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
@@ -120,7 +119,7 @@ class Trainer:
             chosen = order[start : start + recipe.batch]
             losses.append(self.step(self._augmented(images[chosen]), labels[chosen]) * len(chosen))
             on_step()
-        judged = judge(data.validation, self.params, self.model, self.pool) if len(data.validation.labels) else None
+        judged = judge(data.validation, self.params, self.model) if len(data.validation.labels) else None
         self.history.append(
             Epoch(
                 number + 1,
@@ -140,7 +139,7 @@ class Trainer:
             rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
             return moved(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
 
-        return np.concatenate(list(self.pool.map(shard, enumerate(_shards(len(images))))))
+        return np.concatenate(_together(shard, list(enumerate(_shards(len(images))))))
 
     def __post_init__(self) -> None:
         self._decays = decayed(self.like)
@@ -179,8 +178,8 @@ def train_vit(
     DataError
         If the state is that of another model, recipe or data.
     """
-    with one_blas_thread(), ThreadPoolExecutor(workers) as pool:
-        trainer = Trainer.fresh(model, recipe, len(data.train.labels), pool)
+    with threads(workers), single_threaded_blas():
+        trainer = Trainer.fresh(model, recipe, len(data.train.labels))
         what = {"model": asdict(model), "recipe": asdict(recipe), "data": data.name, "images": len(data.train.labels)}
         if state is not None and state.exists():
             _restore(trainer, state, what)
@@ -196,23 +195,27 @@ def train_vit(
         return Trained({name: array.copy() for name, array in trainer.params.items()}, tuple(trainer.history))
 
 
-def judge(data: Labelled, params: Params, model: ViT, pool: ThreadPoolExecutor | None = None) -> Judged:
+def judge(data: Labelled, params: Params, model: ViT) -> Judged:
     """How well a model does on labelled images."""
 
     def shard(part: slice) -> Array:
         return vit_forward(data.images[part], params, model)[0]
 
-    parts = _shards(len(data.labels))
-    logits = np.concatenate(list(map(shard, parts) if pool is None else pool.map(shard, parts)))
+    with single_threaded_blas():
+        logits = np.concatenate(_together(shard, _shards(len(data.labels))))
     loss, _ = cross_entropy_forward(logits, data.labels)
     return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), softmax(logits))
 
 
-@contextmanager
-def one_blas_thread() -> Iterator[None]:
-    """BLAS on one thread each, since the threads here are the shards'."""
-    with threadpool_limits(limits=1, user_api="blas"):
-        yield
+def _together(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
+    """What the task makes of each part, in order, the work shared among the threads."""
+    results: dict[int, _Result] = {}
+
+    def one(i: int) -> None:
+        results[i] = task(parts[i])
+
+    each(one, len(parts))
+    return [results[i] for i in range(len(parts))]
 
 
 def _shards(count: int) -> list[slice]:

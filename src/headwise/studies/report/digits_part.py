@@ -13,7 +13,7 @@ from headwise.picture.training import draw_training
 from headwise.studies.explaining import explain, telling_digits
 from headwise.studies.progress import Progress
 from headwise.studies.training import Run
-from headwise.train.loop import judge, one_blas_thread
+from headwise.train.loop import judge
 
 __all__ = ["picture_section", "training_section"]
 
@@ -64,8 +64,7 @@ def training_section(run: Run, folder: Path) -> Section:
 
 def picture_section(run: Run, digits: Digits, folder: Path, progress: Progress) -> Section:
     """Pick telling test digits, draw what the model attends to in each, and caption it."""
-    with one_blas_thread():
-        judged = judge(digits.test, run.params, run.model)
+    judged = judge(digits.test, run.params, run.model)
     picked = telling_digits(judged.probabilities, digits.test)
     progress.stage("drawing what it attends to", len(picked))
     blocks: list[Block] = [

@@ -1,0 +1,91 @@
+"""The passes of `plain`, the same functions, compiled: one pass over the arrays, products at the machine's width."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.jit import kernel
+from headwise.nn import plain
+from headwise.shapes import Array
+
+__all__ = [
+    "adamw",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "linear",
+    "linear_backward",
+]
+
+_MODULE = "headwise.nn.kernels"
+_BYTES = 64  # products are in whole vectors, at most this wide
+
+
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """As `plain.linear`."""
+    if not _whole_vectors(weight.shape[0], x.dtype):
+        return plain.linear(x, weight, bias)
+    y = np.empty((len(x), len(weight)), x.dtype)
+    _call("linear", x, np.ascontiguousarray(weight.T), bias, y)
+    return y
+
+
+def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """As `plain.linear_backward`."""
+    outputs, inputs = weight.shape
+    if not _whole_vectors(outputs, x.dtype):
+        return plain.linear_backward(dy, x, weight)
+    compiled_dx = _whole_vectors(inputs, x.dtype)
+    dx = np.empty(x.shape if compiled_dx else (0, 0), x.dtype)
+    dacross, dbias = np.empty((inputs, outputs), x.dtype), np.zeros(outputs, x.dtype)
+    _call("linear_backward", dy, x, weight, dx, dacross, dbias)
+    return dx if compiled_dx else dy @ weight, np.ascontiguousarray(dacross.T), dbias
+
+
+def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """As `plain.layer_norm`."""
+    y, normal, inverse = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    _call("layer_norm", x, gain, bias, epsilon, y, normal, inverse)
+    return y, normal, inverse
+
+
+def layer_norm_backward(dy: Array, normal: Array, inverse: Array, gain: Array) -> tuple[Array, Array, Array]:
+    """As `plain.layer_norm_backward`."""
+    dx, dgain, dbias = np.empty_like(dy), np.zeros_like(gain), np.zeros_like(gain)
+    _call("layer_norm_backward", dy, normal, inverse, gain, dx, dgain, dbias)
+    return dx, dgain, dbias
+
+
+def gelu(x: Array) -> tuple[Array, Array]:
+    """As `plain.gelu`."""
+    y, t = np.empty_like(x), np.empty_like(x)
+    _call("gelu", x.reshape(-1), y.reshape(-1), t.reshape(-1))
+    return y, t
+
+
+def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
+    """As `plain.gelu_backward`."""
+    dx = np.empty_like(x)
+    _call("gelu_backward", dy.reshape(-1), x.reshape(-1), t.reshape(-1), dx.reshape(-1))
+    return dx
+
+
+def adamw(
+    vector: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    decays: Array,
+    constants: tuple[float, float, float, float, float, float],
+) -> None:
+    """As `plain.adamw`."""
+    _call("adamw", vector, gradient, mean, square, decays, constants)
+
+
+def _call(name: str, first: Array, *rest: object) -> None:
+    kernel(_MODULE, name, first.dtype)(first, *rest)
+
+
+def _whole_vectors(width: int, dtype: np.dtype) -> bool:
+    return width * dtype.itemsize % _BYTES == 0

@@ -1,0 +1,157 @@
+# mypy: ignore-errors
+"""The passes of `plain` as loops that numba compiles, each one pass over its arrays.
+
+Sums over features are reassociated, so that they run in vectors: in an order that the machine fixes, not the threads.
+Letters: R rows, D and E features. ``f_types(real)`` is the signature of f for a type.
+"""
+
+import math
+
+from numba import njit, types
+
+from headwise.attention.passes import exp2
+from headwise.attention.simd import product
+
+_C = math.sqrt(2 / math.pi)
+_A = 0.044715
+_LOG2E = math.log2(math.e)
+_summed = njit(nogil=True, error_model="numpy", fastmath={"reassoc", "contract"})
+
+
+def _arrays(real, *axes):
+    return [types.Array(real, n, "C") for n in axes]
+
+
+def _read(real, *axes):
+    return [types.Array(real, n, "C", readonly=True) for n in axes]
+
+
+def linear_types(real):  # noqa: D103
+    return types.void(*_read(real, 2, 2, 1), *_arrays(real, 2))
+
+
+def linear(x, across, bias, y):
+    """Y (R, E) = x (R, D) · across (D, E) + bias."""
+    rows, depth = x.shape
+    width = bias.size
+    for r in range(rows):
+        for i in range(width):
+            y[r, i] = bias[i]
+    product(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
+
+
+def linear_backward_types(real):  # noqa: D103
+    return types.void(*_read(real, 2, 2, 2), *_arrays(real, 2, 2, 1))
+
+
+def linear_backward(dy, x, weight, dx, dacross, dbias):
+    """Dx (R, D) = dy (R, E) · W (E, D); dacross (D, E) = xᵀ dy, which is dWᵀ; dbias = Σ dy. An empty dx is left out."""
+    rows, width = dy.shape
+    depth = x.shape[1]
+    if dx.size:
+        product(dx, 0, depth, dy, 0, width, 1, weight, 0, depth, rows, depth, width, False)
+    product(dacross, 0, width, x, 0, 1, depth, dy, 0, width, depth, width, rows, False)
+    for r in range(rows):
+        for i in range(width):
+            dbias[i] += dy[r, i]
+
+
+@_summed
+def _mean(row, count):
+    total = row[0] - row[0]
+    for i in range(count):
+        total += row[i]
+    return total / count
+
+
+@_summed
+def _dot(a, b, count):
+    total = a[0] - a[0]
+    for i in range(count):
+        total += a[i] * b[i]
+    return total
+
+
+def layer_norm_types(real):  # noqa: D103
+    return types.void(*_read(real, 2, 1, 1), types.float64, *_arrays(real, 2, 2, 2))
+
+
+def layer_norm(x, gain, bias, epsilon, y, normal, inverse):
+    """Y = g n + b, n = (x − mean) · inverse."""
+    rows, width = x.shape
+    for r in range(rows):
+        mean = _mean(x[r], width)
+        for i in range(width):
+            normal[r, i] = x[r, i] - mean
+        scale = 1 / math.sqrt(_dot(normal[r], normal[r], width) / width + x.dtype.type(epsilon))
+        inverse[r, 0] = scale
+        for i in range(width):
+            normal[r, i] *= scale
+            y[r, i] = normal[r, i] * gain[i] + bias[i]
+
+
+def layer_norm_backward_types(real):  # noqa: D103
+    return types.void(*_read(real, 2, 2, 2, 1), *_arrays(real, 2, 1, 1))
+
+
+def layer_norm_backward(dy, normal, inverse, gain, dx, dgain, dbias):
+    """Gradients of x, g and b; dgain and dbias begin as zeros."""
+    rows, width = dy.shape
+    for r in range(rows):
+        for i in range(width):
+            dgain[i] += dy[r, i] * normal[r, i]
+            dbias[i] += dy[r, i]
+            dx[r, i] = dy[r, i] * gain[i]
+        along, mean = _dot(dx[r], normal[r], width) / width, _mean(dx[r], width)
+        scale = inverse[r, 0]
+        for i in range(width):
+            dx[r, i] = (dx[r, i] - mean - normal[r, i] * along) * scale
+
+
+def gelu_types(real):  # noqa: D103
+    return types.void(*_read(real, 1), *_arrays(real, 1, 1))
+
+
+def gelu(x, y, t):
+    """Y = x/2 · (1 + t), t = tanh(c (x + a x³)), where tanh u = 1 − 2 / (e^(2u) + 1)."""
+    one = x.dtype.type(1)
+    half, two, most = x.dtype.type(0.5), x.dtype.type(2), x.dtype.type(64)
+    linear, cubic = x.dtype.type(2 * _LOG2E * _C), x.dtype.type(2 * _LOG2E * _C * _A)
+    for i in range(x.size):
+        power = x[i] * (linear + cubic * x[i] * x[i])  # of two; from 64 on tanh is 1 in either type
+        tanh = one - two / (exp2(min(power, most)) + one)
+        t[i] = tanh
+        y[i] = half * x[i] * (one + tanh)
+
+
+def gelu_backward_types(real):  # noqa: D103
+    return types.void(*_read(real, 1, 1, 1), *_arrays(real, 1))
+
+
+def gelu_backward(dy, x, t, dx):
+    """Dx = dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
+    one, half, c, a = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(_C), x.dtype.type(3 * _A * _C)
+    for i in range(x.size):
+        inner = x[i] * (one - t[i] * t[i]) * (c + a * x[i] * x[i])
+        dx[i] = half * dy[i] * (one + t[i] + inner)
+
+
+def adamw_types(real):  # noqa: D103
+    return types.void(
+        *_arrays(real, 1), *_read(real, 1), *_arrays(real, 1, 1), *_read(real, 1), types.UniTuple(types.float64, 6)
+    )
+
+
+def adamw(vector, gradient, mean, square, decays, constants):
+    """One step in place; constants as in `plain.adamw`."""
+    real = vector.dtype.type
+    beta_1, beta_2, epsilon, rate, decay, step = constants
+    b1, b2, c1, c2 = real(beta_1), real(beta_2), real(1 - beta_1), real(1 - beta_2)
+    corrected, small = real(1 / math.sqrt(1 - beta_2**step)), real(epsilon)
+    length, shrink, one = real(rate / (1 - beta_1**step)), real(decay), real(1)
+    for i in range(vector.size):
+        g = gradient[i]
+        mean[i] = b1 * mean[i] + c1 * g
+        square[i] = b2 * square[i] + c2 * g * g
+        change = length * mean[i] / (math.sqrt(square[i]) * corrected + small)
+        vector[i] = vector[i] * (one - shrink * decays[i]) - change

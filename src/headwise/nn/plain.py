@@ -1,0 +1,109 @@
+"""The passes of the layers in NumPy: the definition of each, and what runs where numba is not installed.
+
+R rows (tokens of all items), D and E features.
+"""
+
+from __future__ import annotations
+
+import math
+
+import numpy as np
+
+from headwise.shapes import Array
+
+__all__ = [
+    "adamw",
+    "gelu",
+    "gelu_backward",
+    "layer_norm",
+    "layer_norm_backward",
+    "linear",
+    "linear_backward",
+]
+
+_C = math.sqrt(2 / math.pi)
+_A = 0.044715
+
+
+def linear(x: Array, weight: Array, bias: Array) -> Array:
+    """Y (R, E) = x Wᵀ + b for x (R, D), W (E, D), b (E,)."""
+    y = x @ weight.T
+    y += bias
+    return y
+
+
+def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+    """Gradients of x, W and b in y = x Wᵀ + b."""
+    return dy @ weight, dy.T @ x, dy.sum(axis=0)
+
+
+def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+    """Y (R, D) = g n + b with n = (x − mean) · inverse; also n, and inverse (R, 1)."""
+    normal = x - x.mean(axis=-1, keepdims=True)
+    variance = np.einsum("ri,ri->r", normal, normal)[:, None] / x.shape[-1]
+    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    normal *= inverse
+    return normal * gain + bias, normal, inverse
+
+
+def layer_norm_backward(dy: Array, normal: Array, inverse: Array, gain: Array) -> tuple[Array, Array, Array]:
+    """Gradients of x, g and b in y = g n + b."""
+    dgain, dbias = np.einsum("ri,ri->i", dy, normal), dy.sum(axis=0)
+    dx = dy * gain  # dn
+    # n = (x − mean) · inverse: the mean of dn and its part along n are what the normalisation took out
+    along = np.einsum("ri,ri->r", dx, normal)[:, None] / dy.shape[-1]
+    dx -= dx.mean(axis=-1, keepdims=True)
+    dx -= normal * along
+    dx *= inverse
+    return dx, dgain, dbias
+
+
+def gelu(x: Array) -> tuple[Array, Array]:
+    """Y = x/2 · (1 + t) with t = tanh(c (x + a x³)); also t."""
+    t = x * x
+    t *= _C * _A
+    t += _C
+    t *= x
+    np.tanh(t, out=t)
+    y = t + 1
+    y *= x
+    y *= 0.5
+    return y, t
+
+
+def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
+    """Gradient of x: dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
+    slope = x * x
+    slope *= 3 * _A * _C
+    slope += _C  # d(c (x + a x³))/dx
+    slope *= x
+    slope *= 1 - t * t  # dtanh(u) = (1 − t²) du
+    slope += t
+    slope += 1
+    slope *= 0.5
+    slope *= dy
+    return slope
+
+
+def adamw(
+    vector: Array,
+    gradient: Array,
+    mean: Array,
+    square: Array,
+    decays: Array,
+    constants: tuple[float, float, float, float, float, float],
+) -> None:
+    """One step of AdamW in place; `constants` are β₁, β₂, ε, the rate, rate · decay, and the number of the step."""
+    beta_1, beta_2, epsilon, rate, decay, step = constants
+    kind = vector.dtype.type
+    mean *= kind(beta_1)
+    mean += kind(1 - beta_1) * gradient
+    square *= kind(beta_2)
+    square += kind(1 - beta_2) * gradient * gradient
+    change = np.sqrt(square)
+    change /= kind(math.sqrt(1 - beta_2**step))
+    change += kind(epsilon)
+    np.divide(mean, change, out=change)
+    change *= kind(rate / (1 - beta_1**step))
+    vector *= 1 - kind(decay) * decays
+    vector -= change

@@ -1,0 +1,76 @@
+"""The compiled passes are the NumPy ones, to rounding, in both types and at widths that do not fill a vector."""
+
+import numpy as np
+import pytest
+
+from headwise.nn import fused, plain
+from headwise.nn.passes import passes
+
+pytest.importorskip("numba")
+
+TYPES = [(np.float32, 2e-6), (np.float64, 1e-14)]
+R = 37
+
+
+def same(found, expected, tolerance):
+    for a, b in zip(found, expected, strict=True):
+        assert a.shape == b.shape
+        assert a.dtype == b.dtype
+        np.testing.assert_allclose(a, b, rtol=tolerance, atol=tolerance * max(1, float(np.abs(b).max(initial=0))))
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+@pytest.mark.parametrize(("inputs", "outputs"), [(16, 48), (49, 64), (64, 10), (13, 7), (80, 16)])
+def test_linear(dtype, tolerance, inputs, outputs, rng):
+    x, weight, bias, dy = (
+        rng.normal(size=shape).astype(dtype) for shape in ((R, inputs), (outputs, inputs), outputs, (R, outputs))
+    )
+    same([fused.linear(x, weight, bias)], [plain.linear(x, weight, bias)], tolerance)
+    same(fused.linear_backward(dy, x, weight), plain.linear_backward(dy, x, weight), tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+@pytest.mark.parametrize("width", [64, 13])
+def test_layer_norm(dtype, tolerance, width, rng):
+    x, dy = 3 + rng.normal(size=(2, R, width)).astype(dtype)
+    gain, bias = rng.normal(size=(2, width)).astype(dtype)
+    found, expected = (each.layer_norm(x, gain, bias, 1e-5) for each in (fused, plain))
+    same(found, expected, 4 * tolerance)
+    same(
+        fused.layer_norm_backward(dy, *expected[1:], gain),
+        plain.layer_norm_backward(dy, *expected[1:], gain),
+        4 * tolerance,
+    )
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+def test_gelu(dtype, tolerance, rng):
+    x = np.concatenate([rng.normal(size=1000), [0, -0.0, 30, -30, 1e4, -1e4, 1e-30]]).astype(dtype)[None]
+    dy = rng.normal(size=x.shape).astype(dtype)
+    y, t = plain.gelu(x)
+    same(fused.gelu(x), (y, t), 2 * tolerance)
+    with np.errstate(over="ignore", invalid="ignore"):
+        same([fused.gelu_backward(dy, x, t)], [plain.gelu_backward(dy, x, t)], 2 * tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+def test_adamw(dtype, tolerance, rng):
+    vector, gradient, mean, decays = rng.normal(size=(4, R)).astype(dtype)
+    square = rng.random(R).astype(dtype)
+    constants = (0.9, 0.999, 1e-8, 1e-3, 5e-5, 7.0)
+    results = []
+    for each in (fused, plain):
+        held = [vector.copy(), mean.copy(), square.copy()]
+        each.adamw(held[0], gradient, held[1], held[2], decays, constants)
+        results.append(held)
+    same(*results, tolerance)
+
+
+def test_the_choice_depends_on_size_and_type_alone():
+    assert passes(np.zeros((100, 100), np.float32)) is fused
+    assert passes(np.zeros((5, 5), np.float32)) is plain
+    assert passes(np.zeros((100, 100), np.float16)) is plain
+
+
+def test_both_hold_the_same_functions():
+    assert fused.__all__ == plain.__all__

@@ -112,10 +112,14 @@ def _summary(grades: ClassGrades) -> dict[str, Any]:
 
 
 def _report(task: TaskGrade) -> str:
-    """The checker's own words, as a part of a page: its headings three levels down."""
+    """The checker's own words, as a part of a page: its headings two levels down."""
     if task.verdict is None or task.problem:
         return ""
-    return re.sub(r"^(#+ )", r"##\1", task.verdict.report("markdown"), flags=re.MULTILINE)
+    lines, fenced = [], False
+    for line in task.verdict.report("markdown").split("\n"):
+        fenced ^= line.startswith("```")
+        lines.append(f"##{line}" if line.startswith("#") and not fenced else line)
+    return "\n".join(lines)
 
 
 def _sentence(problem: str) -> str:

@@ -186,7 +186,8 @@ def _notebook(name: str, text: str, notes: list[str]) -> str:
         try:
             ast.parse(code)
         except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            notes.append(f"{name}: cell {number} is not Python ({error}) and was left out")
+            why = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else type(error).__name__
+            notes.append(f"{name}: cell {number} is not Python ({why}) and was left out")
             continue
         parts += [f"# %% cell {number}", code]
     return "\n".join(parts) + "\n"

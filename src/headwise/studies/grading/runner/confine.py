@@ -67,16 +67,17 @@ def confine(memory: int, seconds: int, hidden: Sequence[str]) -> tuple[str, ...]
         Folders that cannot be read although they lie among Python's own.
     """
     _wait_for_other_threads()
-    _limit(memory, seconds)
+    open_doors = _limit(memory, seconds)
     if not sys.platform.startswith("linux"):
-        return ("files, network and processes are limited only by this system's own permissions (not Linux)",)
+        return (*open_doors, "files, network and processes have only the limits of the user (this is not Linux)")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: the grader's end is this one's end
     libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody reads this memory
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: needed by both walls, and no set-user-id program helps
     libc.capset(struct.pack("II", 0x20080522, 0), bytes(24))
     landlocked = _landlock(libc, hidden)
-    open_doors = [] if landlocked else ["other files can be read (Landlock needs Linux 5.13)"]
+    if not landlocked:
+        open_doors.append("other files can be read (Landlock needs Linux 5.13)")
     if not _seccomp(libc, landlocked):
         open_doors.append("network and processes are not confined (no seccomp here)")
     return tuple(open_doors)
@@ -91,16 +92,25 @@ def _wait_for_other_threads() -> None:
     raise RuntimeError("another thread is running")
 
 
-def _limit(memory: int, seconds: int) -> None:
-    for what, value in (
-        (resource.RLIMIT_AS, memory),
-        (resource.RLIMIT_CPU, seconds),
-        (resource.RLIMIT_FSIZE, 0),
-        (resource.RLIMIT_CORE, 0),
-        (resource.RLIMIT_NOFILE, 64),
-        (resource.RLIMIT_NPROC, 0),
+def _limit(memory: int, seconds: int) -> list[str]:
+    """Set the resource limits, never above what this process may use itself; returns what could not be limited."""
+    open_doors = []
+    for name, value in (
+        ("AS", memory),
+        ("CPU", seconds),
+        ("FSIZE", 0),
+        ("CORE", 0),
+        ("NOFILE", 64),
+        ("NPROC", 0),
     ):
-        resource.setrlimit(what, (value, value))
+        what = getattr(resource, f"RLIMIT_{name}")
+        _, hard = resource.getrlimit(what)
+        value = value if hard == resource.RLIM_INFINITY else min(value, hard)
+        try:
+            resource.setrlimit(what, (value, value))
+        except (ValueError, OSError):
+            open_doors.append(f"this system sets no limit to RLIMIT_{name}")
+    return open_doors
 
 
 def _landlock(libc: ctypes.CDLL, hidden: Sequence[str]) -> bool:

@@ -94,6 +94,8 @@ def test_what_is_refused(small, tmp_path):
         (tmp_path / "none",),
         (small, "--rubric", tmp_path / "none.yaml"),
         (small, "--format", "gradescope"),
+        (small, "--out", tmp_path),
+        (small, "--feedback", small),
     ):
         with pytest.raises(DataError):
             run(*arguments)

@@ -15,7 +15,7 @@ from headwise.cli.console import bars, messages, output
 from headwise.errors import DataError
 from headwise.files import write_text
 from headwise.studies.grading.classroom import ClassGrades, grade_class
-from headwise.studies.grading.feedback import student_page, write_feedback
+from headwise.studies.grading.feedback import check_feedback_folder, student_page, write_feedback
 from headwise.studies.grading.rubric import default_rubric, read_rubric
 from headwise.studies.grading.submissions import read_class, read_submission
 from headwise.studies.grading.tables import TABLES, as_json, gradescope, points
@@ -74,6 +74,10 @@ def grade(
     alone = format is Format.gradescope and out is not None and out.suffix == ".json"
     if format is Format.gradescope and out is None:
         raise DataError("--out: Gradescope's results need a place; a folder, or results.json for one submission.")
+    if out is not None and out.is_dir() and (alone or format is not Format.gradescope):
+        raise DataError(f"--out: expected a file; {out} is a folder.")
+    if feedback is not None:
+        check_feedback_folder(feedback)
     asked = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
     with bars() as progress:

@@ -21,10 +21,25 @@ from headwise.studies.grading.classroom import ClassGrades
 from headwise.studies.grading.judge import Grade, TaskGrade
 from headwise.studies.grading.tables import points
 
-__all__ = ["student_page", "write_feedback"]
+__all__ = ["check_feedback_folder", "student_page", "write_feedback"]
 
-_OURS = "index.html", "index.md", "students"
+_OURS = "index.html", "students"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
+
+
+def check_feedback_folder(folder: Path) -> None:
+    """Refuse a folder that holds anything but earlier feedback, which is replaced.
+
+    Raises
+    ------
+    DataError
+        If there is something else.
+    """
+    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
+    foreign = [name for name in there if name not in _OURS]
+    if foreign or (folder.exists() and not folder.is_dir()):
+        found = f"it holds {foreign[0]}" if foreign else "it is a file"
+        raise DataError(f"{folder}: expected a new folder, or one of feedback pages; {found}.")
 
 
 def write_feedback(grades: ClassGrades, folder: Path) -> None:
@@ -39,11 +54,7 @@ def write_feedback(grades: ClassGrades, folder: Path) -> None:
     MissingExtraError
         If Jinja or markdown-it is not installed.
     """
-    there = sorted(path.name for path in folder.iterdir()) if folder.is_dir() else []
-    if (foreign := [name for name in there if name not in _OURS]) or (folder.exists() and not folder.is_dir()):
-        raise DataError(
-            f"{folder}: expected a new folder, or one of feedback pages; it holds {(foreign or ['a file'])[0]}."
-        )
+    check_feedback_folder(folder)
     folder.parent.mkdir(parents=True, exist_ok=True)
     beside = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
     try:

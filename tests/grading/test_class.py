@@ -13,7 +13,7 @@ import pytest
 from headwise.check import Example, Verdict
 from headwise.studies.grading.classroom import ClassGrades, _seed, grade_class
 from headwise.studies.grading.feedback import write_feedback
-from headwise.studies.grading.judge import Grade, TaskGrade
+from headwise.studies.grading.judge import Grade, TaskGrade, judge
 from headwise.studies.grading.rubric import Rubric, Task, default_rubric
 from headwise.studies.grading.sandbox import Limits
 from headwise.studies.grading.submissions import Submission
@@ -247,6 +247,14 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+def test_a_source_that_takes_for_ever_to_search(monkeypatch):
+    monkeypatch.setattr("headwise.studies.grading.judge._CHECKING", -19.0)
+    endless = "einsum(" * 100_000
+    source = RIGHT.replace("W", "w").replace("wq.T", "wq").replace("    P =", f"    P = '{endless}'; P =")
+    (task,) = judge(submission("eve", source), RUBRIC, 0).tasks
+    assert (task.problem, task.points) == ("its check did not come to an end; look at it by hand", 0)
 
 
 def test_what_was_not_handed_in():

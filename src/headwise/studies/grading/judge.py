@@ -2,6 +2,11 @@
 
 from __future__ import annotations
 
+import math
+import signal
+import threading
+from collections.abc import Iterator
+from contextlib import contextmanager
 from dataclasses import dataclass
 
 import numpy as np
@@ -13,6 +18,8 @@ from headwise.studies.grading.sandbox import Sandbox, SubmissionError
 from headwise.studies.grading.submissions import Submission, defining
 
 __all__ = ["Grade", "Mark", "TaskGrade", "judge"]
+
+_CHECKING = 60.0  # seconds for the checker's own work on one task, twenty times what it takes
 
 
 @dataclass(frozen=True, slots=True)
@@ -112,7 +119,10 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
         with Sandbox(submission.files, file, rubric.limits) as box:
             verdict, problem = None, ""
             try:
-                verdict = check(box.function(name), task.kind, source=submission.files[file], rng=rng)
+                with _deadline(rubric.limits.seconds_in_all + _CHECKING):
+                    verdict = check(box.function(name), task.kind, source=submission.files[file], rng=rng)
+            except _OutOfTimeError:
+                problem = "its check did not come to an end; look at it by hand"
             except UncallableError as error:
                 problem = f"it could not be called: {box.said or error}"
             except Exception as error:  # the checker's own failure is for a person to look at, not for a traceback
@@ -121,6 +131,32 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
     except (SubmissionError, OSError) as error:
         return TaskGrade(task.name, name, nothing, problem=str(error), file=file)
+
+
+class _OutOfTimeError(BaseException):
+    """Not an `Exception`, which a checker may take for the submission's."""
+
+
+@contextmanager
+def _deadline(seconds: float) -> Iterator[None]:
+    """End the block when it takes longer: the source is read here too, and can be made to take for ever to search.
+
+    Signals reach the main thread only, where a worker process does its work; elsewhere there is no deadline.
+    """
+    if threading.current_thread() is not threading.main_thread():
+        yield
+        return
+
+    def end(signum: int, frame: object) -> None:
+        raise _OutOfTimeError
+
+    before = signal.signal(signal.SIGALRM, end)
+    signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
+    try:
+        yield
+    finally:
+        signal.setitimer(signal.ITIMER_REAL, 0)
+        signal.signal(signal.SIGALRM, before)
 
 
 def _mark(task: Task, name: str, verdict: Verdict, end: str) -> Mark:
@@ -160,5 +196,6 @@ def _holds(name: str, verdict: Verdict) -> tuple[bool, str]:
         return False, "it did not answer these inputs"
     if not all(each.agrees for each in tried):
         worst = max(each.difference for each in tried)
-        return False, f"it is off by {worst:.1g}, relative to the largest output"
+        off = f"it is off by {worst:.1g}, relative to the largest output"
+        return False, off if math.isfinite(worst) else "another shape came back, or NaN"
     return bool(tried), "" if tried else "it takes no such input"

@@ -14,6 +14,7 @@ from headwise.attention import (
     attention,
     attention_backward,
     attention_forward,
+    merge,
     multi_head_attention,
     self_attention,
 )
@@ -30,6 +31,7 @@ __all__ = [
     "attention_backward",
     "attention_forward",
     "check",
+    "merge",
     "multi_head_attention",
     "self_attention",
 ]

@@ -66,7 +66,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     lane = lanes(o)
     qt, s, ot = _aligned(d * ROWS, o), _aligned(COLUMNS * ROWS, o), _aligned(e * ROWS, o)
     top, add, beside, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
-    bad, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
+    bad, part, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
     unit, sign = _units(rule, o)
     one = unit / unit
     for work in range(first, last):
@@ -89,7 +89,10 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
                 powers(shrink, shrink, beside, unused, one, 1, w)  # what was summed under the old maximum shrinks
                 scale(ot, ot, shrink, unused, one, e, w)
                 scale(add, add, shrink, unused, one, 1, w)
-            powers(s, s, beside, add, unit, c, w)
+            part[:w] = 0
+            powers(s, s, beside, part, unit, c, w)
+            for j in range(w):
+                add[j] += part[j]
             product(ot, 0, w, memory(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
         for j in range(r):
             shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0

@@ -109,19 +109,12 @@ def _block(rows, vectors):
 
             cells = [(r, i) for r in range(rows) for i in range(vectors)]
             where = [builder.add(builder.mul(cr, index(r)), index(i * kind.count)) for r, i in cells]
-            before = builder.block
-            adding, start, loop, end = (builder.append_basic_block(name) for name in ("adding", "start", "loop", "end"))
-            builder.cbranch(add, adding, start)
-            builder.position_at_end(adding)
-            old = [load(c, offset) for offset in where]
-            builder.branch(start)
-
-            builder.position_at_end(start)
-            first = [_merge(builder, kind, (ir.Constant(kind, None), before), (value, adding)) for value in old]
+            zero, start = ir.Constant(kind, None), builder.block
+            loop, end, adding, done = (builder.append_basic_block(name) for name in ("loop", "end", "adding", "done"))
             builder.cbranch(builder.icmp_signed(">", depth, index(0)), loop, end)
 
             builder.position_at_end(loop)
-            k, *sums = (_merge(builder, t, (x, start)) for t, x in [(INDEX, index(0)), *((kind, x) for x in first)])
+            k, *sums = (_merge(builder, t, (x, start)) for t, x in [(INDEX, index(0)), *[(kind, zero)] * len(cells)])
             b_row = builder.gep(b, [builder.mul(k, br)])
             a_column = builder.gep(a, [builder.mul(k, ac)])
             right = [load(b_row, index(i * kind.count)) for i in range(vectors)]
@@ -136,7 +129,15 @@ def _block(rows, vectors):
             builder.cbranch(builder.icmp_signed("<", following, depth), loop, end)
 
             builder.position_at_end(end)
-            results = [_merge(builder, kind, (x, start), (y, loop)) for x, y in zip(first, new, strict=True)]
+            sums = [_merge(builder, kind, (zero, start), (value, loop)) for value in new]
+            builder.cbranch(add, adding, done)
+
+            builder.position_at_end(adding)  # at last, not at first: a long sum is made of short ones
+            more = [builder.fadd(x, load(c, offset)) for x, offset in zip(sums, where, strict=True)]
+            builder.branch(done)
+
+            builder.position_at_end(done)
+            results = [_merge(builder, kind, (x, end), (y, adding)) for x, y in zip(sums, more, strict=True)]
             for offset, result in zip(where, results, strict=True):
                 builder.store(result, vector_at(builder, kind, c, offset), align=size)
             return context.get_dummy_value()

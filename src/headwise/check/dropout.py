@@ -1,48 +1,104 @@
-"""Telling dropout from other noise: what is kept is the right number times one factor, and the rest is zero."""
+"""Telling dropout from other noise: what is kept is the right number times one factor, and the rest is zero.
+
+The output is an affine function of the weights that the values are mixed with. Where it is an invertible one, the
+weights that a function really used can be solved for, whatever comes after them.
+"""
 
 from __future__ import annotations
 
 from headwise.check.calling import Caller
 from headwise.check.pinned import np
 from headwise.check.probes import revealing
-from headwise.check.search import Asked, Explanation, explain
+from headwise.check.reference import Answer, Case, Trace, answer, build
+from headwise.check.search import Asked, Explanation, difference, explain
+from headwise.shapes import Array
 
 __all__ = ["dropped"]
 
-_ROUNDING = 1e-9
+_ROUNDING = 1e-8
 
 
 def dropped(caller: Caller, rng: np.random.Generator) -> Explanation | None:
-    """Return what explains the answers beside dropout, or None where dropout does not explain them.
-
-    The values are the identity, so that the output shows the weights; dropout may be on either.
-    """
+    """Return what explains the answers beside dropout, or None where dropout does not explain them."""
     first, second = ([Asked(p, caller.ask(p.case)) for p in revealing(caller.face, rng)] for _ in range(2))
-    if not any(a.reply.output is not None for a in first):
+    if first[0].reply.output is None:
         return None
-    found, left = explain(first, second, _agrees, most=2)
+    found, left = explain(first, second, _agrees, most=1)
     if left:
         return None
-    share = [_dropped_share(found, a) for a in first + second if a.reply.output is not None]
+    share = [_share(found, a) for a in first + second if a.reply.output is not None]
     return found if float(np.mean(share)) > 0.01 else None
 
 
 def _agrees(explanation: Explanation, asked: Asked) -> bool:
-    """Whether everything that was kept is the right number times one factor."""
-    expected, got = explanation.answer(asked.probe.case), asked.reply.output
-    if expected is None or got is None or expected.output.shape != got.shape or not np.isfinite(got).all():
+    expected = explanation.answer(asked.probe.case)
+    if expected is None or not _weights_agree(asked.reply.weights, expected):
         return False
-    kept = np.abs(got) > _ROUNDING
+    return _pair(explanation, expected, asked) is not None
+
+
+def _share(explanation: Explanation, asked: Asked) -> float:
+    """How much is zero that should not be."""
+    expected = explanation.answer(asked.probe.case)
+    pair = None if expected is None else _pair(explanation, expected, asked)
+    return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
+
+
+def _pair(explanation: Explanation, expected: Answer, asked: Asked) -> tuple[Array, Array] | None:
+    """What the function used and what it should have, where the first is the second with dropout: weights or output."""
+    got = asked.reply.output
+    assert got is not None
+    if got.shape != expected.output.shape or not (np.isfinite(got) == np.isfinite(expected.output)).all():
+        return None
+    if not np.isfinite(got).all():
+        return np.ones(1), np.ones(1)  # NaN in the same places, and nothing to be seen through it
+    if _is_dropout(got, expected.output):
+        return got, expected.output
+    used, right = _used_weights(explanation, asked.probe.case, got), expected.weights[-1]
+    return (used, right) if used is not None and _is_dropout(used, right) else None
+
+
+def _is_dropout(used: Array, right: Array) -> bool:
+    """Zero, or right times a factor that makes up for the zeros (or leaves them)."""
+    kept = np.abs(used) > _ROUNDING
     if not kept.any():
         return False
     with np.errstate(all="ignore"):
-        factors = got[kept] / expected.output[kept]
-    return bool(np.isfinite(factors).all() and factors[0] > 0 and np.ptp(factors) <= 1e-6 * factors[0])
+        factors = used[kept] / right[kept]
+    if not np.isfinite(factors).all() or np.ptp(factors) > 1e-5 * abs(factors[0]):
+        return False
+    makes_up = float(factors[0]) * float(kept[np.abs(right) > 1e-5].mean())
+    return 0.6 < makes_up < 1.6 or abs(factors[0] - 1) < 1e-6
 
 
-def _dropped_share(explanation: Explanation, asked: Asked) -> float:
-    """How much is zero that should not be."""
-    expected, got = explanation.answer(asked.probe.case), asked.reply.output
-    assert expected is not None
-    assert got is not None
-    return float(((np.abs(got) <= _ROUNDING) & (np.abs(expected.output) > 1e-6)).mean())
+def _used_weights(explanation: Explanation, case: Case, output: Array) -> Array | None:
+    """Solve for the weights with which the values were mixed; None where the output does not determine them."""
+    plain = explanation.answer(case)
+    assert plain is not None
+    shape = plain.weights[-1].shape
+
+    def with_weights(p: Array) -> Array:
+        def put(t: Trace) -> None:
+            t.p = p
+
+        found = answer(case, build((explanation.habit, *explanation.changes, {"+clean": put})))
+        assert found is not None
+        return found.output.ravel()
+
+    nothing = with_weights(np.zeros(shape))
+    if nothing.size < np.prod(shape) or nothing.size != output.size or not np.isfinite(nothing).all():
+        return None
+    units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
+    matrix = np.stack([with_weights(unit) - nothing for unit in units], axis=1)
+    solved, _, rank, _ = np.linalg.lstsq(matrix, output.ravel() - nothing, rcond=1e-9)
+    if rank < matrix.shape[1] or np.abs(matrix @ solved + nothing - output.ravel()).max() > 1e-6:
+        return None
+    return np.asarray(solved.reshape(shape))
+
+
+def _weights_agree(got: Array | None, expected: Answer) -> bool:
+    """Returned weights may be those before dropout or after it."""
+    if got is None:
+        return True
+    same = [w for w in expected.weights if w.shape == got.shape]
+    return any(difference(got, w) < _ROUNDING or _is_dropout(got, w) for w in same)

@@ -109,10 +109,11 @@ def probes(face: Face, round_number: int, rng: np.random.Generator) -> list[Prob
 
 
 def revealing(face: Face, rng: np.random.Generator) -> list[Probe]:
-    """Return probes whose values are the identity, so that the output shows the weights one by one."""
+    """Return probes with values so wide that the output determines the weights."""
     maker = (_Projected if face.kind == "attention" else _Tokens)(face, Sizes.of_round(0), rng)
-    cases = [maker.bare(), maker.bare()]
-    return maker.finished([*(Probe("plain", case) for case in cases), *maker.about_logits(cases[0])])
+    case = maker.with_wide_values()
+    found = [Probe("plain", case), Probe("plain", maker.with_wide_values()), *maker.about_logits(case)]
+    return maker.finished([*found, *maker.more_wide(), Probe("large-logits", maker.large(case))])
 
 
 def narrowed(case: Case) -> Case:
@@ -130,8 +131,16 @@ class _Maker:
     def base(self, times: float = 1.0) -> Case:
         raise NotImplementedError
 
-    def bare(self) -> Case:
-        """A case whose values are the identity."""
+    def with_wide_values(self) -> Case:
+        """A case whose values have more features than there are tokens."""
+        raise NotImplementedError
+
+    def more_wide(self) -> Iterator[Probe]:
+        """Others like that."""
+        return iter(())
+
+    def large(self, case: Case) -> Case:
+        """Logits that are all large, and differ by little: their softmax is ordinary."""
         raise NotImplementedError
 
     def all(self) -> Iterator[Probe]:
@@ -256,15 +265,9 @@ class _Tokens(_Maker):
         width = s.heads * s.width if self.face.kind == "multi_head" else s.width * 3 + 1
         return self.matrices(times, s.tokens, width, width, width, width)
 
-    def bare(self) -> Case:
-        n, width = self.sizes.tokens, self.sizes.tokens * self.heads
-        case = self.matrices(1.0, n, width, width, width, width)
-        # X = [S S …] and Wv = [[S …] …]/H with S = Sᵀ = S⁻¹: X Wvᵀ = X Wv = [1 1 …]
-        u = self.normal(n)
-        mirror = np.eye(n) - 2 * np.outer(u, u) / (u @ u)
-        case |= {"X": np.tile(mirror, (case["X"].shape[0], 1, self.heads))}
-        case |= {"Wv": np.tile(mirror, (self.heads, self.heads)) / self.heads}
-        return case | ({"Wo": np.eye(width)} if "Wo" in case else {})
+    def with_wide_values(self) -> Case:
+        width = 5 * self.heads
+        return self.matrices(1.0, 3, width, width, width, width)
 
     def matrices(
         self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int | None = None
@@ -299,12 +302,10 @@ class _Tokens(_Maker):
             yield Probe("columns", case | {"tokens": "columns"})
         yield from self.about_logits(case)
         yield from self.edges(case)
-        yield Probe("large-logits", self.large())
+        yield Probe("large-logits", self.large(self.base()))
         yield Probe("float32", narrowed(self.base()))
 
-    def large(self) -> Case:
-        """Logits that are all large, and differ by little: their softmax is ordinary."""
-        case = self.base()
+    def large(self, case: Case) -> Case:
         case["Wk"] = case["Wq"] + 0.3 * case["Wk"]
         direction = self.normal(case["X"].shape[-1])
         direction *= direction.size**0.5 / (direction @ direction) ** 0.5
@@ -323,9 +324,14 @@ class _Projected(_Maker):
         width = 2 * s.width + 2
         return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
 
-    def bare(self) -> Case:
-        case = self.base()
-        return case | {"v": np.zeros_like(case["v"][..., :1]) + np.eye(self.sizes.tokens)}
+    def with_wide_values(self) -> Case:
+        return self.arrays(1.0, self.heads, 3, 3, 4, 4)
+
+    def more_wide(self) -> Iterator[Probe]:
+        if self.lead:
+            yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 4, 4, heads=2 * self.heads))
+        if "cos" in self.takes:
+            yield Probe("rotary", self.with_wide_values() | self.angles(3, 4, False))
 
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
         batch, heads = self.sizes.batch if self.lead == 2 else 1, heads or self.heads
@@ -362,7 +368,7 @@ class _Projected(_Maker):
             yield Probe("mask", cross | {"mask": self.mask(1, 1, s.tokens, s.keys)})
         yield from self.aligned()
         yield from self.edges(case)
-        yield Probe("large-logits", self.large())
+        yield Probe("large-logits", self.large(self.base()))
         yield Probe("float32", narrowed(case))
 
     def aligned(self) -> Iterator[Probe]:
@@ -382,9 +388,7 @@ class _Projected(_Maker):
             long = self.arrays(1.0, self.heads, many, few, self.sizes.model, self.sizes.values)
             yield Probe("empty-rows", long | limits[0] | {"align": "end"})
 
-    def large(self) -> Case:
-        """Logits that are all large, and differ by little: their softmax is ordinary."""
-        case = self.base()
+    def large(self, case: Case) -> Case:
         direction = self.normal(case["q"].shape[-1])
         direction *= direction.size**0.5 / (direction @ direction) ** 0.5
         return case | {x: 40 * direction + 0.05 * case[x] for x in "qk"}

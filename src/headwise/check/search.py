@@ -24,7 +24,7 @@ __all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits"
 # how far rounding may take an answer, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _AT_ONCE = 3  # mistakes that one probe shows together
-_BUDGET = 9000  # combinations that are tried before giving up
+_BUDGET = 16000  # combinations that are tried before giving up
 _ORDER = {code: place for place, code in enumerate(CATALOGUE)}
 
 
@@ -42,7 +42,7 @@ class Asked:
         return bool(first.dtype == np.float32)
 
 
-@dataclass(frozen=True, slots=True)
+@dataclass(frozen=True, slots=True, eq=False)
 class Explanation:
     """Entries of the catalogue, and the changes of the reference that they stand for."""
 
@@ -55,6 +55,10 @@ class Explanation:
             zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
         )
         return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
+
+    def __le__(self, other: Explanation) -> bool:
+        """Whether all of it is part of the other."""
+        return self.habit is other.habit and all(any(c is o for o in other.changes) for c in self.changes)
 
     def answer(self, case: Case) -> Answer | None:
         """What the reference with these mistakes gives."""
@@ -87,14 +91,17 @@ def explain(
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     budget = [_BUDGET]
-    waiting = [(0, next(order), Explanation(habit=habit), 0) for habit in HABITS]
+    limited = any(name in a.probe.case for a in first for name in ("mask", "causal", "window", "lengths"))
+    waiting = [(0, next(order), Explanation(habit=habit), 0) for habit in (HABITS if limited else HABITS[:1])]
+    got: dict[Explanation, int] = {}  # how far each got
     while waiting and budget[0] > 0:
         total, _, start, size = heappop(waiting)
         for found in _extended(start, size, first, known, agrees, budget):
             failing = _first_failing(found, first, agrees)
             if failing is None and all(agrees(found, a) for a in second):
                 return found, []
-            if failing is not None:
+            if failing is not None and not any(far >= failing and part <= found for part, far in got.items()):
+                got[found] = failing
                 if failing > reached:
                     furthest, reached = found, failing
                 for more in range(1, min(_AT_ONCE, most - total) + 1):

@@ -14,7 +14,7 @@ import numpy as np
 from headwise.check import UncallableError, Verdict, check
 from headwise.check.catalogue import CATALOGUE
 from headwise.studies.grading.rubric import FACTS, PROPERTIES, Rubric, Task
-from headwise.studies.grading.sandbox import Sandbox, SubmissionError
+from headwise.studies.grading.sandbox import Sandbox, SubmissionError, printable
 from headwise.studies.grading.submissions import Submission, defining
 
 __all__ = ["Grade", "Mark", "TaskGrade", "judge"]
@@ -124,9 +124,9 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             except _OutOfTimeError:
                 problem = "its check did not come to an end; look at it by hand"
             except UncallableError as error:
-                problem = f"it could not be called: {box.said or error}"
+                problem = f"it could not be called: {box.said or printable(error)}"
             except Exception as error:  # the checker's own failure is for a person to look at, not for a traceback
-                problem = f"it could not be checked: {type(error).__name__}: {error}"
+                problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
             marks = tuple(_mark(task, each, verdict, box.end) for each in task.points) if verdict else nothing
             return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
     except (SubmissionError, OSError) as error:

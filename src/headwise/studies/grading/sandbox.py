@@ -28,7 +28,7 @@ from headwise.errors import HeadwiseError
 from headwise.studies.grading.runner.wire import HEADER, Value, decode, encode
 from headwise.studies.grading.signature import signature_of
 
-__all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError"]
+__all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError", "printable"]
 
 _HEADWISE = Path(headwise.__file__).parent
 _START = """
@@ -136,9 +136,9 @@ class Sandbox:
             self.open_doors: tuple[str, ...] = self._hear(_START_UP, "while starting")
             broken = self._ask((tuple(files.items()), main), "while its file was read")
             if broken is not None:
-                raise SubmissionError(f"it is not Python: {_printable(broken)}")
+                raise SubmissionError(f"it is not Python: {printable(broken)}")
             failed = self._hear(limits.seconds_per_call, "while its file was run")
-            self.failed = tuple((int(line), _printable(says)) for line, says in failed)
+            self.failed = tuple((int(line), printable(says)) for line, says in failed)
         except (TypeError, ValueError):  # a reply of another form than ours
             raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
         finally:
@@ -179,7 +179,7 @@ class Sandbox:
                             np.copyto(mine, array, casting="no")
                 return answer
             case ("raised", str(kind), str(says), int(line)):
-                self.said = _printable(says) + (f" (line {line})" if line else "")
+                self.said = printable(says) + (f" (line {line})" if line else "")
                 if kind in _RAISED:
                     raise _RAISED[kind](self.said.removeprefix(f"{kind}: "))
                 raise SubmissionError(self.said)
@@ -277,7 +277,7 @@ def _sendable(value: Any) -> Value:
     return value
 
 
-def _printable(says: Any) -> str:
+def printable(says: Any) -> str:
     """What a submission said, in one line without control characters, and no longer than a person reads."""
     text = "".join(c if c.isprintable() else " " for c in str(says))
     return text if len(text) <= 300 else text[:299] + "…"

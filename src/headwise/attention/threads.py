@@ -9,7 +9,7 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import contextmanager
+from contextlib import AbstractContextManager, contextmanager
 from functools import cache
 from typing import Any
 
@@ -18,7 +18,6 @@ from threadpoolctl import ThreadpoolController
 __all__ = ["each", "single_threaded_blas", "threads", "workers"]
 
 _local = threading.local()
-_lock = threading.Lock()
 
 
 @contextmanager
@@ -62,24 +61,14 @@ def each(task: Callable[[int], None], count: int) -> None:
             helper.result()
 
 
-@contextmanager
-def single_threaded_blas() -> Iterator[None]:
-    """One BLAS thread a worker. The limit is the process's, so the first to enter sets it and the last restores it."""
-    with _lock:
-        if not _limits:
-            _limits.append(_blas().limit(limits=1, user_api="blas"))
-        else:
-            _limits.append(_limits[0])
-    try:
-        yield
-    finally:
-        with _lock:
-            limit = _limits.pop()
-            if not _limits:
-                limit.restore_original_limits()
+def single_threaded_blas() -> AbstractContextManager[Any]:
+    """One BLAS thread a worker, inside the ``with``.
 
-
-_limits: list[Any] = []  # one entry for each engine that is computing
+    OpenBLAS knows one limit for the whole process, which threadpoolctl lets one thread at a time control: where that is
+    another one, its limit stays.
+    """
+    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
+    return limit
 
 
 @cache

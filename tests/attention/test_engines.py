@@ -1,0 +1,184 @@
+"""The fast engines where they are themselves: across tiles and threads, in float32, in memory, without numba."""
+
+import subprocess
+import sys
+import threading
+import tracemalloc
+from concurrent.futures import ThreadPoolExecutor
+
+import numpy as np
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+
+import headwise as hw
+from headwise.attention import compiled
+from headwise.attention.threads import _blas, each, single_threaded_blas, threads, workers
+
+FAST = ["blockwise", "compiled"]
+TILES = {  # N and M divide neither engine's tiles; M is long enough for several tiles of each
+    "plain": lambda rng, n, m: {},
+    "causal": lambda rng, n, m: {"causal": True, "align": "end"},
+    "window": lambda rng, n, m: {"window": (37, 101), "align": "start"},
+    "mask": lambda rng, n, m: {"mask": rng.random((n, m)) < 0.1},
+    "keys": lambda rng, n, m: {"mask": rng.random((2, 1, 1, m)) < 0.3, "lengths": np.array([m - 71, 3])},
+    "bias, softcap": lambda rng, n, m: {"bias": rng.normal(size=(3, 1, m)), "softcap": 1.7},
+    "bias of a row": lambda rng, n, m: {"bias": rng.normal(size=(2, 1, n, 1)), "scale": -3.0},
+    "large": lambda rng, n, m: {"scale": 40.0},
+    "nothing": lambda rng, n, m: {"scale": 0.0},
+}
+
+
+def both(q, k, v, do, engine, **options):
+    (o, lse), cache = hw.attention_forward(q, k, v, **options, return_lse=True, engine=engine)
+    return o, lse, *hw.attention_backward(do, cache)
+
+
+@pytest.mark.parametrize("engine", FAST)
+@pytest.mark.parametrize("option", TILES)
+def test_tiles_agree_with_dense(engine, option, rng):
+    lead, heads, groups, n, m, d, e = 2, 3, 1, 131, 1091, 17, 19
+    shapes = ((heads, n, d), (groups, m, d), (groups, m, e), (heads, n, e))
+    arrays = [rng.normal(size=(lead, *shape)) for shape in shapes]
+    options = TILES[option](rng, n, m)
+    for found, expected in zip(both(*arrays, engine, **options), both(*arrays, "dense", **options), strict=True):
+        np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
+
+
+@settings(max_examples=40, deadline=None)
+@given(data=st.data())
+def test_any_shape_and_options(data):
+    def draw(low, high):
+        return data.draw(st.integers(low, high))
+
+    rng = np.random.default_rng(draw(0, 10**6))
+    groups, repeat, n, m, d, e = draw(1, 2), draw(1, 3), draw(0, 70), draw(0, 140), draw(1, 20), draw(1, 20)
+    heads, dtype = groups * repeat, data.draw(st.sampled_from([np.float32, np.float64]))
+    q, k, v, do = (
+        rng.normal(size=(2, *s)).astype(dtype) for s in ((heads, n, d), (groups, m, d), (groups, m, e), (heads, n, e))
+    )
+    options = {"align": data.draw(st.sampled_from(["start", "end"])), "causal": data.draw(st.booleans())}
+    if data.draw(st.booleans()):
+        options["window"] = (draw(0, 20), draw(0, 20))
+    if data.draw(st.booleans()):
+        options["mask"] = rng.random((draw(1, 2), heads, n, m)) < 0.5
+    if data.draw(st.booleans()):
+        options["bias"] = rng.normal(size=(n, 1)).astype(dtype)
+    if data.draw(st.booleans()):
+        options["lengths"] = rng.integers(0, m + 1, size=2)
+    if data.draw(st.booleans()):
+        options["softcap"] = 2.0
+    rounding = 3e-4 if dtype == np.float32 else 1e-11
+    expected = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense", **options)
+    for engine in FAST:
+        for found, wanted in zip(both(q, k, v, do, engine, **options), expected, strict=True):
+            np.testing.assert_allclose(found, wanted, rtol=rounding, atol=rounding)
+
+
+@pytest.mark.parametrize("engine", FAST)
+def test_thread_counts_give_the_same_bytes(engine, rng):
+    q, k, v, do = (rng.normal(size=(1, h, 2203, 5)).astype(np.float32) for h in (2, 1, 1, 2))
+    bias = rng.normal(size=(2203, 1)).astype(np.float32)
+    for options in ({}, {"bias": bias}):
+        results = []
+        for count in (1, 2, 5):
+            with threads(count):
+                assert workers() == count
+                results.append(b"".join(a.tobytes() for a in both(q, k, v, do, engine, **options)))
+        assert results[0] == results[1] == results[2]
+
+
+@pytest.mark.parametrize("engine", FAST)
+@pytest.mark.parametrize(("n", "m", "size"), [(3, 16411, 1.0), (67, 211, 1e4), (211, 67, 1.0)])
+def test_float32_is_as_good_as_dense(engine, n, m, size, rng):
+    q, k, v, do = (rng.normal(size=(2, x, 64)).astype(np.float32) for x in (n, m, m, n))
+    exact = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense", scale=size / 64)
+    dense, fast = (both(q, k, v, do, name, scale=size / 64) for name in ("dense", engine))
+    for a, b, c in zip(exact, dense, fast, strict=True):
+        floor = 4 * np.finfo(np.float32).eps * np.abs(a).max()
+        assert np.abs(c - a).max() <= 2 * np.abs(b - a).max() + floor
+
+
+@pytest.mark.parametrize("engine", FAST)
+def test_memory_is_linear_in_the_tokens(engine, rng):
+    n = 65536  # the window only saves time: without it the same arrays are made
+    q, k, v, do = (rng.standard_normal((1, n, 64), np.float32) for _ in range(4))
+    hw.attention(q[:, :99], k[:, :99], v[:, :99], engine=engine)  # what is made once
+    tracemalloc.start()
+    results = both(q, k, v, do, engine, window=(150, 150))
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak - sum(a.nbytes for a in results) <= 64 * 2**20
+
+
+@pytest.mark.parametrize("engine", FAST)
+def test_a_bias_for_all_heads_makes_no_array_of_every_logit(engine, rng):
+    q, k, v, do = (rng.standard_normal((8, 8, 128, 8), np.float32) for _ in range(4))
+    bias = rng.standard_normal((128, 128), np.float32)
+    hw.attention_backward(do, hw.attention_forward(q, k, v, bias=bias, engine=engine)[1])
+    tracemalloc.start()
+    both(q, k, v, do, engine, bias=bias)
+    peak = tracemalloc.get_traced_memory()[1]
+    tracemalloc.stop()
+    assert peak < 0.75 * 8 * 8 * 128 * 128 * 4
+
+
+def test_workers_start_no_workers_of_their_own():
+    seen = []
+    each(lambda i: seen.append((workers(), threading.current_thread().name)), 50)
+    assert {count for count, _ in seen} == {1}
+    before = threading.active_count()
+    with threads(1):
+        each(lambda i: seen.append((workers(), threading.current_thread().name)), 50)
+    assert len(seen) == 100
+    assert threading.active_count() == before
+
+
+def test_a_failure_in_a_worker_is_raised():
+    def fail(i):
+        raise ZeroDivisionError
+
+    with threads(3), pytest.raises(ZeroDivisionError):
+        each(fail, 7)
+
+
+def test_blas_threads_are_given_back_however_calls_overlap():
+    def blas():
+        return [pool["num_threads"] for pool in _blas().info()]
+
+    before = blas()
+    with single_threaded_blas():
+        assert set(blas()) <= {1}
+
+    def compute(i):
+        with single_threaded_blas():
+            return threading.Event().wait(0.001)
+
+    with ThreadPoolExecutor(4) as pool:
+        list(pool.map(compute, range(20)))
+    assert blas() == before
+
+
+def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):
+    monkeypatch.setattr(compiled, "installed", lambda: False)
+    compiled._kernel.cache_clear()
+    q, k, v = rng.normal(size=(3, 2, 67, 5))
+    np.testing.assert_allclose(hw.attention(q, k, v), hw.attention(q, k, v, engine="dense"), atol=1e-12)
+    with pytest.raises(hw.HeadwiseError, match=r"numba, which is not installed: pip install 'headwise\[fast\]'"):
+        hw.attention(q, k, v, engine="compiled")
+
+
+def test_a_small_problem_imports_no_compiler():
+    code = "import sys, numpy as n, headwise as h; h.attention(*n.ones((3, 2, 9, 4))); print('numba' in sys.modules)"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout == "False\n"
+
+
+@pytest.mark.parametrize(("seconds", "says"), [(1.3, True), (0.0, False)])
+def test_a_long_first_call_says_what_it_does(monkeypatch, capfd, seconds, says):
+    import numba
+
+    monkeypatch.setattr(numba, "njit", lambda *args, **options: lambda function: threading.Event().wait(seconds))
+    compiled._kernel.cache_clear()
+    compiled._kernel("forward", np.dtype(np.float32))
+    compiled._kernel.cache_clear()
+    assert ("compiling attention for this machine, once" in capfd.readouterr().err) == says

@@ -19,6 +19,7 @@ from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Labelled
 from headwise.models.vit import ViT, vit_params
 from headwise.train.loop import Trainer, judge
+from headwise.train.memory import kept_memory
 from headwise.train.recipe import Recipe
 from torch_vit import TorchViT
 
@@ -57,7 +58,7 @@ def compare(tokens: str, rounds: int, compiled: bool) -> None:
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
     recipe = Recipe(batch=BATCH, shift=0, rotate=0)
-    with single_threaded_blas():
+    with single_threaded_blas(), kept_memory():
         trainer = Trainer.fresh(model, recipe, 60_000)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 

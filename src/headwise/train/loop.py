@@ -24,6 +24,7 @@ from headwise.shapes import Array, IntArray
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
 from headwise.train.augment import moved
 from headwise.train.checkpoint import load_arrays, save_arrays
+from headwise.train.memory import kept_memory
 from headwise.train.recipe import Recipe
 
 __all__ = ["Epoch", "Judged", "Trained", "Trainer", "judge", "train_vit"]
@@ -178,7 +179,7 @@ def train_vit(
     DataError
         If the state is that of another model, recipe or data.
     """
-    with threads(workers), single_threaded_blas():
+    with threads(workers), single_threaded_blas(), kept_memory():
         trainer = Trainer.fresh(model, recipe, len(data.train.labels))
         what = {"model": asdict(model), "recipe": asdict(recipe), "data": data.name, "images": len(data.train.labels)}
         if state is not None and state.exists():

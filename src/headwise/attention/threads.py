@@ -9,11 +9,11 @@ import os
 import threading
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
-from contextlib import AbstractContextManager, contextmanager
+from contextlib import contextmanager
 from functools import cache
 from typing import Any
 
-from threadpoolctl import ThreadpoolController
+from threadpoolctl import OpenBLASController, ThreadpoolController
 
 __all__ = ["each", "single_threaded_blas", "threads", "workers"]
 
@@ -61,14 +61,33 @@ def each(task: Callable[[int], None], count: int) -> None:
             helper.result()
 
 
-def single_threaded_blas() -> AbstractContextManager[Any]:
-    """One BLAS thread a worker, inside the ``with``.
+@contextmanager
+def single_threaded_blas() -> Iterator[None]:
+    """One BLAS thread a worker. OpenBLAS has one limit for all: the first to enter sets it, the last restores it.
 
-    OpenBLAS knows one limit for the whole process, which threadpoolctl lets one thread at a time control: where that is
-    another one, its limit stays.
+    Where there is one thread already, which somebody else has seen to, nothing is set or restored.
     """
-    limit: AbstractContextManager[Any] = _blas().limit(limits=1, user_api="blas")
-    return limit
+    global _inside, _limit
+    with _lock:
+        _inside += 1
+        if _inside == 1 and any(pool["num_threads"] != 1 for pool in _blas().info()):
+            _limit = _blas().limit(limits=1, user_api="blas")
+    try:
+        yield
+    finally:
+        with _lock:
+            _inside -= 1
+            if _inside == 0 and _limit is not None:
+                # threadpoolctl lets only the thread that set a limit change it, and the last need not be the first
+                if hasattr(OpenBLASController, "clear_controlling_thread"):
+                    OpenBLASController.clear_controlling_thread(force=True)
+                _limit.restore_original_limits()
+                _limit = None
+
+
+_lock = threading.Lock()
+_inside = 0
+_limit: Any = None
 
 
 @cache

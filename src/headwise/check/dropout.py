@@ -9,13 +9,15 @@ from __future__ import annotations
 from headwise.check.calling import Caller
 from headwise.check.pinned import np
 from headwise.check.probes import revealing
-from headwise.check.reference import Answer, Case, Trace, answer, build
+from headwise.check.reference import STAGES, Answer, Case, Trace, answer, build
 from headwise.check.search import Asked, Explanation, difference, explain
 from headwise.shapes import Array
 
 __all__ = ["dropped"]
 
 _ROUNDING = 1e-8
+_BAND = list(STAGES)[list(STAGES).index("scale") : list(STAGES).index("divide") + 1]
+_ON_WEIGHTS = {*_BAND, *(f"+{name}" for name in _BAND)}  # stages that make the weights and touch nothing else
 
 
 def dropped(caller: Caller, rng: np.random.Generator) -> Explanation | None:
@@ -23,28 +25,28 @@ def dropped(caller: Caller, rng: np.random.Generator) -> Explanation | None:
     first, second = ([Asked(p, caller.ask(p.case)) for p in revealing(caller.face, rng)] for _ in range(2))
     if first[0].reply.output is None:
         return None
-    found, left = explain(first, second, _agrees, most=1)
+    solver = _Solver()
+
+    def agrees(explanation: Explanation, asked: Asked) -> bool:
+        expected = explanation.answer(asked.probe.case)
+        if expected is None or not _weights_agree(asked.reply.weights, expected):
+            return False
+        return _pair(explanation, expected, asked, solver) is not None
+
+    def share(asked: Asked) -> float:
+        """How much is zero that should not be."""
+        expected = found.answer(asked.probe.case)
+        pair = None if expected is None else _pair(found, expected, asked, solver)
+        return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
+
+    found, left = explain(first, second, agrees, most=1)
     if left:
         return None
-    share = [_share(found, a) for a in first + second if a.reply.output is not None]
-    return found if float(np.mean(share)) > 0.01 else None
+    shares = [share(a) for a in first + second if a.reply.output is not None]
+    return found if float(np.mean(shares)) > 0.01 else None
 
 
-def _agrees(explanation: Explanation, asked: Asked) -> bool:
-    expected = explanation.answer(asked.probe.case)
-    if expected is None or not _weights_agree(asked.reply.weights, expected):
-        return False
-    return _pair(explanation, expected, asked) is not None
-
-
-def _share(explanation: Explanation, asked: Asked) -> float:
-    """How much is zero that should not be."""
-    expected = explanation.answer(asked.probe.case)
-    pair = None if expected is None else _pair(explanation, expected, asked)
-    return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
-
-
-def _pair(explanation: Explanation, expected: Answer, asked: Asked) -> tuple[Array, Array] | None:
+def _pair(explanation: Explanation, expected: Answer, asked: Asked, solver: _Solver) -> tuple[Array, Array] | None:
     """What the function used and what it should have, where the first is the second with dropout: weights or output."""
     got = asked.reply.output
     assert got is not None
@@ -54,7 +56,7 @@ def _pair(explanation: Explanation, expected: Answer, asked: Asked) -> tuple[Arr
         return np.ones(1), np.ones(1)  # NaN in the same places, and nothing to be seen through it
     if _is_dropout(got, expected.output):
         return got, expected.output
-    used, right = _used_weights(explanation, asked.probe.case, got), expected.weights[-1]
+    used, right = solver(explanation, expected, asked), expected.weights[-1]
     return (used, right) if used is not None and _is_dropout(used, right) else None
 
 
@@ -71,12 +73,23 @@ def _is_dropout(used: Array, right: Array) -> bool:
     return 0.6 < makes_up < 1.6 or abs(factors[0] - 1) < 1e-6
 
 
-def _used_weights(explanation: Explanation, case: Case, output: Array) -> Array | None:
-    """Solve for the weights with which the values were mixed; None where the output does not determine them."""
-    plain = explanation.answer(case)
-    assert plain is not None
-    shape = plain.weights[-1].shape
+class _Solver:
+    """Solves for the weights with which the values were mixed, once for all mistakes that only change the weights."""
 
+    def __init__(self) -> None:
+        self._solved: dict[tuple[int, ...], Array | None] = {}
+
+    def __call__(self, explanation: Explanation, expected: Answer, asked: Asked) -> Array | None:
+        """Return them, or None where the output does not determine them."""
+        others = (c for c in (explanation.habit, *explanation.changes) if not _ON_WEIGHTS.issuperset(c))
+        key = (id(asked), *map(id, others))
+        if key not in self._solved:
+            assert asked.reply.output is not None
+            self._solved[key] = _solved(explanation, asked.probe.case, asked.reply.output, expected.weights[-1].shape)
+        return self._solved[key]
+
+
+def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[int, ...]) -> Array | None:
     def with_weights(p: Array) -> Array:
         def put(t: Trace) -> None:
             t.p = p

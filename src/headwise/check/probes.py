@@ -266,8 +266,8 @@ class _Tokens(_Maker):
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:
-        width = 5 * self.heads
-        return self.matrices(1.0, 3, width, width, width, width)
+        width = 7 * self.heads
+        return self.matrices(1.0, 6, width, width, width, width)
 
     def matrices(
         self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int | None = None
@@ -325,13 +325,13 @@ class _Projected(_Maker):
         return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
 
     def with_wide_values(self) -> Case:
-        return self.arrays(1.0, self.heads, 3, 3, 4, 4)
+        return self.arrays(1.0, self.heads, 4, 4, 6, 6)
 
     def more_wide(self) -> Iterator[Probe]:
         if self.lead:
-            yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 4, 4, heads=2 * self.heads))
+            yield Probe("groups", self.arrays(1.0, self.heads, 4, 4, 6, 6, heads=2 * self.heads))
         if "cos" in self.takes:
-            yield Probe("rotary", self.with_wide_values() | self.angles(3, 4, False))
+            yield Probe("rotary", self.with_wide_values() | self.angles(4, 6, False))
 
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
         batch, heads = self.sizes.batch if self.lead == 2 else 1, heads or self.heads

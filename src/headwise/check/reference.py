@@ -39,6 +39,7 @@ class Trace:
     offset: Any = 0  # the key that query 0 is aligned with, (B, 1, 1, 1)
     see: BoolArray | None = None  # (B, H, N, M) or what broadcasts to it; None: everything
     axis: int | tuple[int, ...] = -1  # over which the softmax normalises
+    power: Callable[[Any], Any] = np.exp
     e: Array = field(init=False)  # exp(s)
     p: Array = field(init=False)  # weights (B, H, N, M)
     weights: list[Array] = field(default_factory=list)  # what may be returned as the weights
@@ -182,7 +183,7 @@ def shift(t: Trace) -> None:
 
 def exponentiate(t: Trace) -> None:
     """exp(s)."""
-    t.e = np.exp(t.s)
+    t.e = t.power(t.s)
 
 
 def divide(t: Trace) -> None:

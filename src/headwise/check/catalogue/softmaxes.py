@@ -33,18 +33,18 @@ def over_their_sum(t: Trace) -> None:
 
 
 def again(t: Trace) -> None:
-    e = np.exp(t.p)
+    e = t.power(t.p)
     t.p = e / e.sum(axis=t.axis, keepdims=True)
 
 
 def again_hidden(t: Trace) -> None:
-    e = np.exp(t.p) if t.see is None else np.exp(t.p) * t.see
+    e = t.power(t.p) if t.see is None else t.power(t.p) * t.see
     total = e.sum(axis=t.axis, keepdims=True)
     t.p = e / np.where(total == 0, 1, total)
 
 
 def base_two(t: Trace) -> None:
-    t.e = np.exp2(t.s)
+    t.power = np.exp2
 
 
 ENTRIES = (
@@ -94,7 +94,7 @@ ENTRIES = (
         " multiply the logits by log₂ e.",
         "Use np.exp, or fold log₂ e into the scale.",
         ("softmax",),
-        ({"exponentiate": base_two},),
+        ({"+hide": base_two},),
     ),
     Entry(
         "softmax-overflow",

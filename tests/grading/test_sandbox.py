@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 import headwise
-from headwise.studies.grading.runner.confine import _CALLS, _CHECKED
+from headwise.studies.grading.runner.confine import _CALLS, _CHECKED, _without
 from headwise.studies.grading.sandbox import Limits, Sandbox, SubmissionError
 from headwise.studies.grading.signature import signature_of
 
@@ -214,6 +214,15 @@ def test_what_is_refused(name, tmp_path):
     assert victim.read_text() == "student,points\n"
     assert [p.name for p in tmp_path.iterdir()] == ["grades.csv"]
     assert (before.st_mode, before.st_uid, before.st_mtime_ns) == (after.st_mode, after.st_uid, after.st_mtime_ns)
+
+
+def test_a_package_among_pythons_own_can_be_hidden(tmp_path):
+    for package in ("lib/site/headwise/check", "lib/site/numpy", "lib/other"):
+        (tmp_path / package).mkdir(parents=True)
+    rules = dict(_without(tmp_path, [tmp_path / "lib/site/headwise"], 3, 1))
+    readable = {str(Path(path).relative_to(tmp_path)) for path, rights in rules.items() if rights == 3}
+    assert readable == {"lib/site/numpy", "lib/other"}
+    assert dict(_without(tmp_path, [tmp_path.parent / "headwise"], 3, 1)) == {str(tmp_path): 3}
 
 
 @LINUX

@@ -30,7 +30,7 @@ report: $(VENV)/lab.stamp ## train on real digits, draw, caption, and write repo
 	$(BIN)/headwise report --out report
 
 test: $(VENV)/dev.stamp ## every test
-	$(BIN)/python -m pytest -n auto
+	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/dev.stamp ## style and types
 	$(BIN)/ruff check .

@@ -41,8 +41,7 @@ def kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """
     if not installed():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
-    say = "headwise: compiling for this machine, once; the result is kept on disk"
-    word = threading.Timer(1.0, print, (say,), {"file": sys.stderr, "flush": True})
+    word = threading.Timer(1.0, _say_so)
     word.daemon = True
     word.start()
     try:
@@ -55,3 +54,9 @@ def kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
         return compiled
     finally:
         word.cancel()
+
+
+@cache
+def _say_so() -> None:
+    """Once a process."""
+    print("headwise: compiling for this machine, once; the result is kept on disk", file=sys.stderr, flush=True)

@@ -56,7 +56,7 @@ def test_attend_prints_json_and_writes(tmp_path, rng):
 
 
 def test_train_interrupted_and_resumed(tmp_path):
-    few = ("train", "--tokens", "14x14", "--held-out", 2400, "--epochs", 40, "--batch", 50)
+    few = ("train", "--tokens", "14x14", "--held-out", 2400, "--epochs", 25, "--batch", 50)
     whole = headwise(*few, "--out", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
     reached = json.loads(whole.stdout)
@@ -128,6 +128,34 @@ def test_a_plain_error_on_one_line(arguments, message, tmp_path):
     assert message in lines[-1]
     assert len(lines) == 1, shown.stderr
     assert sorted(tmp_path.iterdir()) == before  # nothing half-written
+
+
+def test_a_reader_that_stops_early_is_no_error(tmp_path):
+    arrays = {"X": np.ones((300, 6)), **{n: np.ones((6, 6)) for n in ("Wq", "Wk", "Wv")}}
+    np.savez(tmp_path / "a.npz", **arrays)
+    command = f"{sys.executable} -m headwise attend {tmp_path / 'a.npz'} --json | head -c 10"
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    assert shown.stdout == '{"output":'
+    assert shown.stderr == ""
+
+
+def test_what_the_system_refuses_is_told_on_one_line():
+    shown = headwise("attend", "--out", "/proc/nowhere/o.npz")
+    assert shown.returncode == 2
+    assert shown.stderr.startswith("headwise: ")
+    assert len(shown.stderr.splitlines()) == 1
+
+
+def test_without_the_extra_it_says_how_to_install_it(tmp_path):
+    (tmp_path / "typer.py").write_text("raise ModuleNotFoundError('No module named typer', name='typer')")
+    shown = subprocess.run(
+        [sys.executable, "-m", "headwise", "attend"],
+        capture_output=True,
+        text=True,
+        env=os.environ | {"PYTHONPATH": str(tmp_path)},
+    )
+    assert shown.returncode == 2
+    assert shown.stderr == "headwise: the command line needs typer: pip install 'headwise[lab]'\n"
 
 
 def test_an_unknown_option_or_command_is_status_2():

@@ -10,6 +10,9 @@ from headwise.data.digits import Digits, Labelled, bundled_digits
 from headwise.studies.report import build
 from headwise.train.recipe import Recipe
 
+# on one worker, so that the report is built once
+pytestmark = pytest.mark.xdist_group("report")
+
 
 @pytest.fixture(scope="module")
 def few():

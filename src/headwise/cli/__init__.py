@@ -5,6 +5,7 @@ A new command is a module with a function of its name, and a line in `COMMANDS`.
 
 from __future__ import annotations
 
+import os
 import sys
 from collections.abc import Sequence
 from importlib import import_module
@@ -39,12 +40,15 @@ def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
 def run() -> int:
     """Run the command that was typed; returns its exit status.
 
-    What Headwise refuses is told on one line, with status 2. Ctrl-C is status 130.
+    What Headwise or the system refuses is told on one line, with status 2. Ctrl-C is status 130.
     """
     typed = sys.argv[1:2]
     try:
         application(typed if typed and typed[0] in COMMANDS else COMMANDS)()
-    except HeadwiseError as error:
+    except BrokenPipeError:  # whoever read the output has seen enough
+        os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
+        return 1
+    except (HeadwiseError, OSError) as error:
         print(f"headwise: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:

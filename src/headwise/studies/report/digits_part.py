@@ -72,7 +72,7 @@ def picture_section(run: Run, digits: Digits, folder: Path, progress: Progress) 
             (
                 Statement(
                     "Of the test digits, which the model has not seen, these {count} were picked by rule: {why}.",
-                    {"count": len(picked), "why": ", ".join(f"the {why}" for why in picked)},
+                    {"count": len(picked), "why": "; ".join(f"the {why}" for why in picked)},
                 ),
             )
         )

@@ -7,6 +7,7 @@ and written as JSON as it stands.
 from __future__ import annotations
 
 import json
+import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
@@ -135,13 +136,18 @@ class Verdict:
         return report(self, format)
 
     def to_json(self) -> str:
-        """Every field as JSON; `from_json` reads it back."""
-        return json.dumps(asdict(self), ensure_ascii=False, indent=2)
+        """Every field as JSON, where an infinite difference is null; `from_json` reads it back."""
+        fields = asdict(self)
+        for each in (fields, *fields["tried"]):
+            each["difference"] = each["difference"] if math.isfinite(each["difference"]) else None
+        return json.dumps(fields, ensure_ascii=False, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
         """Read what `to_json` wrote."""
         given: dict[str, Any] = json.loads(text)
+        for each in (given, *given["tried"]):
+            each["difference"] = math.inf if each["difference"] is None else each["difference"]
         example = given.pop("example")
         if example is not None:
             example = Example(tuple((name, value) for name, value in example["inputs"]), **_rest(example, "inputs"))

@@ -1,0 +1,189 @@
+"""Attention in matrix products and reshapes, with any mistakes planted in it: the style of most repositories."""
+
+import numpy as np
+
+
+def sees(shape, wrong, mask, causal, window, align, lengths):
+    """(B, H, N, M) of what may be seen, or None for everything."""
+    b, _, n, m = shape
+    ok = None
+    last = np.full(b, m) if lengths is None else np.asarray(lengths)
+    if mask is not None and "mask-ignored" not in wrong:
+        mask = np.asarray(mask)
+        while mask.ndim < 4:
+            mask = mask[None]
+        if "mask-on-queries" in wrong:
+            mask = np.moveaxis(mask, -1, -2)
+        if "mask-not-broadcast" in wrong:
+            mask = mask[:1, :1]
+        ok = np.logical_not(mask) if "mask-inverted" in wrong else mask
+    offset = np.zeros(b, int)
+    at_end = align == "end"
+    if "causal-alignment" in wrong:
+        at_end = not at_end
+    if at_end:
+        offset = last - n
+    row = np.arange(n)[None, None, :, None] + offset[:, None, None, None]
+    column = np.arange(m)[None, None, None, :]
+    rules = []
+    if causal and "causal-missing" not in wrong:
+        if "causal-reversed" in wrong:
+            rules.append(column >= row)
+        elif "causal-strict" in wrong:
+            rules.append(column < row)
+        else:
+            rules.append(column <= row)
+    if window is not None:
+        left, right = window
+        if left is not None:
+            rules.append(row - column < left if "window-off-by-one" in wrong else row - column <= left)
+        if right is not None:
+            rules.append(column - row <= right)
+    if lengths is not None and "lengths-ignored" not in wrong:
+        rules.append(column < last[:, None, None, None])
+    for rule in rules:
+        ok = rule if ok is None else ok & rule
+    return ok
+
+
+def softmax(s, wrong, ok, axis=-1):
+    if "softmax-axis" in wrong:
+        axis = -2
+    if "softmax-global" in wrong:
+        axis = (-2, -1)
+    if "softmax-missing" in wrong:
+        return np.where(np.isneginf(s), 0.0, s)
+    top = s.max(axis=axis, keepdims=True)
+    top = np.where(np.isneginf(top), 0.0, top)
+    e = np.exp(s) if "softmax-overflow" in wrong else np.exp(s - top)
+    if "softmax-base-2" in wrong:
+        e = 2.0**s if "softmax-overflow" in wrong else 2.0 ** (s - top)
+    z = e.sum(axis=axis, keepdims=True)
+    p = e / z if "mask-all-hidden-nan" in wrong else e / np.where(z == 0.0, 1.0, z)
+    if "softmax-twice" in wrong:
+        p = np.exp(p) / np.exp(p).sum(axis=axis, keepdims=True)
+    return p
+
+
+def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, window=None, align=None, lengths=None,
+           scale=None, softcap=None, model=None, rng=None):  # fmt: skip
+    """(B, H, N, d), (B, G, M, d), (B, G, M, e) -> output and weights."""
+    n, d = q.shape[-2:]
+    if "batch-mixed" in wrong:
+        b = len(q)
+        k, v = (np.concatenate(list(a), axis=-2)[None].repeat(b, axis=0) for a in (k, v))
+    if "qv-swapped" in wrong and model is None:
+        q, v = v, q
+    if "kv-swapped" in wrong and model is None:
+        k, v = v, k
+    times = q.shape[1] // k.shape[1]
+    if times > 1:
+        spread = (lambda a: np.tile(a, (1, times, 1, 1))) if "groups-tiled" in wrong else (
+            lambda a: np.repeat(a, times, axis=1)
+        )  # fmt: skip
+        k, v = spread(k), spread(v)
+    if scale is None:
+        scale = 1 / np.sqrt(d)
+        if "scale-missing" in wrong or "scale-after-softmax" in wrong:
+            scale = 1.0
+        if "scale-model-width" in wrong:
+            scale = 1 / np.sqrt(model or d * q.shape[1])
+        if "scale-no-root" in wrong:
+            scale = 1 / d
+        if "scale-inverted" in wrong:
+            scale = np.sqrt(d)
+        if "scale-tokens" in wrong:
+            scale = 1 / np.sqrt(n)
+    s = (k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)) * scale
+    ok = sees(s.shape, wrong, mask, causal, window, align, lengths)
+    capped = (lambda t: t) if softcap is None else (lambda t: softcap * np.tanh(t / softcap))
+    if "softcap-order" not in wrong:
+        s = capped(s)
+    if bias is not None and "bias-missing" not in wrong:
+        s = s + bias
+    if "softcap-order" in wrong:
+        s = capped(s)
+    logits = s
+    if ok is not None:
+        if "mask-added-as-number" in wrong:
+            s = s + ok.astype(float)
+        elif "mask-finite-fill" in wrong:
+            s = np.where(ok, s, -1e9)
+        elif "mask-after-softmax" not in wrong:
+            s = np.where(ok, s, -np.inf)
+    p = softmax(s, wrong, ok)
+    if "scale-after-softmax" in wrong:
+        p = p / np.sqrt(d)
+    if "mask-after-softmax" in wrong and ok is not None:
+        p = p * ok
+    if "heads-share-weights" in wrong:
+        p = np.repeat(p[:, :1], p.shape[1], axis=1)
+    given = p
+    if "dropout-active" in wrong:
+        p = p * (rng.random(p.shape) > 0.2) / 0.8
+    if ok is not None and "mask-leaks-nan" not in wrong:
+        v = np.where(np.broadcast_to(ok, s.shape).any(-2)[..., None], v, 0.0)
+    o = p @ v
+    if "weights-before-softmax" in wrong:
+        given = logits
+    if "weights-transposed-out" in wrong:
+        given = np.swapaxes(given, -1, -2)
+    return o, given
+
+
+def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=None, bv=None, bo=None, rng=None, **rest):
+    """(N, D) or (B, N, D) -> output and weights."""
+    alone = X.ndim == 2
+    raw = X
+    if "input-changed" in wrong:
+        X = X.copy()
+        raw -= 1.0
+        raw = X
+    x = X[None] if alone else X
+    if "dtype-lowered" in wrong:
+        x, Wq, Wk, Wv = (a.astype(np.float32) for a in (x, Wq, Wk, Wv))
+    if "positions-added" in wrong:
+        place, pair = np.arange(x.shape[-2])[:, None], np.arange(x.shape[-1])[None]
+        angle = place / 10000 ** (2 * (pair // 2) / x.shape[-1])
+        x = x + np.where(pair % 2 == 0, np.sin(angle), np.cos(angle))
+    if "norm-added" in wrong:
+        x = (x - x.mean(-1, keepdims=True)) / np.sqrt(x.var(-1, keepdims=True) + 1e-5)
+    if "qv-swapped" in wrong:
+        Wq, Wv, bq, bv = Wv, Wq, bv, bq
+    if "kv-swapped" in wrong:
+        Wk, Wv, bk, bv = Wv, Wk, bv, bk
+    turn = (lambda W: W) if "weights-transposed" in wrong else (lambda W: W.T)
+    q, k, v = x @ turn(Wq), x @ turn(Wk), x @ turn(Wv)
+    if "bias-missing" not in wrong:
+        q, k, v = (a if b is None else a + b for a, b in ((q, bq), (k, bk), (v, bv)))
+    if "values-are-inputs" in wrong:
+        v = x
+    b, n, _ = x.shape
+    used = 1 if "heads-ignored" in wrong else heads
+
+    def split(a):
+        if "heads-split-unmoved" in wrong:
+            return a.reshape(b, used, n, -1)
+        if "heads-interleaved" in wrong:
+            return a.reshape(b, n, -1, used).transpose(0, 3, 1, 2)
+        if "heads-attend-heads" in wrong:
+            return a.reshape(b, n, used, -1)
+        return a.reshape(b, n, used, -1).transpose(0, 2, 1, 3)
+
+    inner = wrong - {"qv-swapped", "kv-swapped"}
+    o, p = attend(split(q), split(k), split(v), inner, model=x.shape[-1], rng=rng, **rest)
+    if "heads-averaged" in wrong:
+        o = np.tile(o.mean(axis=1), used)
+    elif "heads-merged-unmoved" in wrong or "heads-attend-heads" in wrong:
+        o = o.reshape(b, n, -1)
+    else:
+        o = o.transpose(0, 2, 1, 3).reshape(b, n, -1)
+    if Wo is not None and "output-projection-missing" not in wrong:
+        o = o @ (Wo if "output-projection-transposed" in wrong else Wo.T)
+    if bo is not None and "bias-missing" not in wrong:
+        o = o + bo
+    if "residual-added" in wrong:
+        o = o + (raw[None] if alone else raw)
+    if "output-transposed" in wrong:
+        o = np.swapaxes(o, -1, -2)
+    return (o[0], p[0]) if alone else (o, p)

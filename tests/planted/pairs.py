@@ -1,0 +1,45 @@
+"""Two mistakes at once: random pairs of those that can be made together, and can be told apart once they are."""
+
+import numpy as np
+
+from headwise.check.catalogue import CATALOGUE
+from headwise.check.reference import combine
+from planted import garden
+
+# pairs of which the first leaves nothing for the others to show on
+SILENT = {
+    "heads-ignored": "heads-merged-unmoved heads-share-weights heads-interleaved heads-split-unmoved heads-averaged "
+    "heads-attend-heads",
+    "mask-ignored": "mask-inverted mask-on-queries mask-not-broadcast",
+    "softmax-missing": "softmax-axis softmax-global softmax-twice scale-model-width scale-missing "
+    "scale-no-root scale-inverted scale-tokens",  # what is divided by its sum has no scale
+    "bias-missing": "softcap-order",  # where it is after the bias, and not after the mask
+    "mask-added-as-number": "mask-finite-fill mask-after-softmax softcap-order",
+    "mask-after-softmax": "mask-finite-fill mask-all-hidden-nan softcap-order",  # nothing is hidden before the softmax
+    "mask-finite-fill": "softmax-overflow softcap-order",  # exp(−10⁹) is zero
+    "qv-swapped": "groups-tiled",  # with fewer key heads, the shapes do not fit
+    "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
+    "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
+}
+
+
+def can_be_together(one, other):
+    """Whether some change of one goes with some change of the other; what is only watched goes with everything."""
+    first, second = CATALOGUE[one].changes, CATALOGUE[other].changes
+    if not first or not second:
+        return True
+    silent = other in SILENT.get(one, "").split() or one in SILENT.get(other, "").split()
+    return combine(first[0], second[0]) and not silent
+
+
+def random_pairs(count, seed=7):
+    """Style, kind and two codes, as many times as asked."""
+    rng = np.random.default_rng(seed)
+    found = []
+    while len(found) < count:
+        kind = str(rng.choice(list(garden.CODES)))
+        styles = [s for s in garden.STYLES if kind != "attention" or s != "columns"]
+        one, other = (str(c) for c in rng.choice(garden.CODES[kind], 2, replace=False))
+        if can_be_together(one, other):
+            found.append((str(rng.choice(styles)), kind, one, other))
+    return found

@@ -1,0 +1,52 @@
+"""Every planted mistake is named exactly, no correct function is accused, and of two mistakes both are named."""
+
+import pytest
+
+import headwise as hw
+from headwise.check import CATALOGUE
+from planted import correct, garden, pairs
+
+UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_unknown.py
+
+
+def each_in_every_style():
+    """Style, kind and code: each code in every style that has a place for it, the kinds taken in turn."""
+    for place, code in enumerate(CATALOGUE):
+        if code in UNPLANTABLE:
+            continue
+        kinds = garden.kinds_of(code)
+        for number, style in enumerate(garden.STYLES):
+            fitting = [kind for kind in kinds if style != "columns" or kind != "attention"]
+            if fitting:
+                yield style, fitting[(place + number) % len(fitting)], code
+
+
+def test_every_entry_is_planted_in_three_styles():
+    planted = list(each_in_every_style())
+    for code in CATALOGUE.keys() - UNPLANTABLE:
+        assert len({style for style, _, planted_code in planted if planted_code == code}) >= 3
+
+
+@pytest.mark.parametrize(("style", "kind", "code"), list(each_in_every_style()))
+def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
+    assert hw.check(garden.plant(style, kind, [code])).mistakes == (code,)
+
+
+def test_there_are_a_hundred_correct_functions():
+    assert len(list(correct.everything())) >= 100
+
+
+@pytest.mark.parametrize(("name", "function"), list(correct.everything()))
+def test_a_correct_function_is_not_accused(name, function):
+    verdict = hw.check(function)
+    assert verdict.ok, verdict.mistakes
+    assert verdict.mistakes == ()
+    assert verdict.difference < 1e-3
+    assert verdict.inputs >= 8
+
+
+def test_of_two_mistakes_both_are_named():
+    """A sample; `benchmarks/checker.py` does three hundred."""
+    sample = pairs.random_pairs(40, seed=11)
+    both = [set(hw.check(garden.plant(style, kind, codes)).mistakes) == set(codes) for style, kind, *codes in sample]
+    assert sum(both) >= 0.9 * len(both)

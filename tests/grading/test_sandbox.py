@@ -216,9 +216,19 @@ def test_what_is_refused(name, tmp_path):
     assert (before.st_mode, before.st_uid, before.st_mtime_ns) == (after.st_mode, after.st_uid, after.st_mtime_ns)
 
 
+@LINUX
+def test_what_is_hidden_cannot_be_imported_where_others_can(monkeypatch):
+    import yaml
+
+    monkeypatch.setattr("headwise.studies.grading.sandbox._HIDDEN", Path(yaml.__file__).parent)
+    with sandbox(f"import jinja2\nimport yaml\nopen({yaml.__file__!r})") as box:
+        assert [line for line, _ in box.failed] == [2, 3]
+
+
 def test_a_package_among_pythons_own_can_be_hidden(tmp_path):
     for package in ("lib/site/headwise/check", "lib/site/numpy", "lib/other"):
         (tmp_path / package).mkdir(parents=True)
+    (tmp_path / "lib64").symlink_to("lib")  # as in a virtual environment
     rules = dict(_without(tmp_path, [tmp_path / "lib/site/headwise"], 3, 1))
     readable = {str(Path(path).relative_to(tmp_path)) for path, rights in rules.items() if rights == 3}
     assert readable == {"lib/site/numpy", "lib/other"}

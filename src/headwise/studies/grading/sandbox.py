@@ -31,6 +31,7 @@ from headwise.studies.grading.signature import signature_of
 __all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError", "printable"]
 
 _HEADWISE = Path(headwise.__file__).parent
+_HIDDEN = _HEADWISE  # from the submission, wherever it is installed
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
@@ -119,7 +120,7 @@ class Sandbox:
         self.said = ""
         self._socket, theirs = socket.socketpair()
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
-        options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(_HEADWISE)]
+        options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(_HIDDEN)]
         options += ["matplotlib.pyplot"] if any(_DRAWS.search(text) for text in files.values()) else []
         with theirs:
             self._process = subprocess.Popen(

@@ -48,6 +48,7 @@ _CHECKED |= {"tgkill": (234, 131), "prlimit64": (302, 261)}
 _ARCHITECTURES = {"x86_64": (0, 0xC000003E), "aarch64": (1, 0xC00000B7)}  # column above, the kernel's own number
 _NEW = 424  # from here on numbers are the same everywhere; "no such call" lets a library take its older way
 
+_LIBRARIES = ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")
 _WRITES = os.O_WRONLY | os.O_RDWR | os.O_CREAT | os.O_TRUNC
 _FCNTL = (0, 1, 2, 3, 4, 1030)  # duplicate, flags; not the ones that direct signals at a process
 _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it a terminal, how much is there, close on exec
@@ -121,11 +122,11 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str]) -> bool:
     read, read_dir, write = 1 << 2, 1 << 3, 1 << 1
     handled = (1 << (13, 14, 15, 15, 16)[min(abi, 5) - 1]) - 1
     rules = libc.syscall(444, struct.pack("Q", handled), 8, 0)
-    allowed = [(path, read | read_dir) for path in ("/usr/lib", "/usr/lib64", "/lib", "/lib64", "/usr/local/lib")]
-    allowed += [("/etc/ld.so.cache", read), ("/usr/share/zoneinfo", read), ("/etc/localtime", read)]
+    allowed = [("/etc/ld.so.cache", read), ("/usr/share/zoneinfo", read | read_dir), ("/etc/localtime", read)]
     allowed += [("/dev/urandom", read), ("/dev/zero", read), ("/dev/null", read | write)]
-    for root in {sys.prefix, sys.base_prefix}:
-        allowed += _without(Path(root).resolve(), [Path(path).resolve() for path in hidden], read | read_dir, read_dir)
+    out_of_sight = [Path(path).resolve() for path in hidden]
+    for root in {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *_LIBRARIES)}:
+        allowed += _without(root, out_of_sight, read | read_dir, read_dir)
     for path, rights in allowed:
         if os.path.exists(path):
             folder = os.open(path, os.O_PATH)
@@ -138,8 +139,8 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str]) -> bool:
 
 
 def _without(root: Path, hidden: Sequence[Path], all_of_it: int, names: int) -> Iterator[tuple[str, int]]:
-    """The paths that make up `root` without the hidden ones: a rule can only add."""
-    if root in hidden:
+    """The paths that make up `root` without the hidden ones: a rule can only add, and adds all that lies below."""
+    if root in hidden or root.is_symlink():  # where a link leads has a rule of its own, or should have none
         return
     if not any(root in path.parents for path in hidden):
         yield str(root), all_of_it

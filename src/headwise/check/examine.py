@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, replace
+from textwrap import shorten
 from typing import Any
 
 from headwise.check.calling import Caller
@@ -242,6 +243,6 @@ def _tried(asked: list[Asked]) -> tuple[Tried, ...]:
 def _refusals(asked: list[Asked]) -> tuple[str, ...]:
     refused: dict[str, str] = {}
     for a in asked:
-        if a.reply.output is None:
-            refused.setdefault(PROBES[a.probe.name], a.reply.error.splitlines()[0])
+        if a.reply.output is None and a.probe.name != "groups":  # a variant of its own, that nobody need offer
+            refused.setdefault(PROBES[a.probe.name], shorten(a.reply.error, 110))
     return tuple(f"Not judged, because it refuses: {says} ({error})." for says, error in refused.items())

@@ -39,15 +39,21 @@ def _departs(got: Reply, expected: Answer) -> bool:
 
 
 def _small(like: Case, name: str, caller: Caller, rng: np.random.Generator) -> Iterator[Case]:
-    """Cases with the options of a probe, and small whole numbers in the arrays."""
+    """Cases with the options of a probe and small whole numbers in the arrays; they grow as they go."""
     limited = any(x in like for x in ("mask", "causal", "window", "lengths"))
     for number in range(_TRIES):
-        tokens = 3 if limited or number > _TRIES // 3 else 2
-        width = 2 if number < 2 * _TRIES // 3 else 4
-        sizes = {"tokens": tokens, "width": width, "batch": 2 if name == "batch" or caller.face.lead > 1 else 1}
-        case = _tokens(like, rng, **sizes) if "X" in like else _projected(like, name, rng, caller.face.lead, **sizes)
+        large = number >= _TRIES // 3
+        tokens = 3 if limited or large else 2
+        width = 4 if number >= 2 * _TRIES // 3 else 2
+        several = name in ("batch", "groups", "mask-each") or large
+        if "X" in like:
+            batch = 2 if several and like["X"].shape[0] > 1 else 1
+            case = _tokens(like, rng, tokens, width, batch)
+        else:
+            batch = 2 if several and caller.face.lead == 2 else 1
+            case = _projected(like, name, rng, tokens, width, batch, 2 if several and caller.face.lead else 1)
         if name == "large-logits":
-            case |= {x: case[x] * 40 + 0.0 for x in ("X", "q", "k") if x in case}
+            case |= {x: case[x] * 40 for x in ("X", "q", "k") if x in case}
         yield case | _options(like, case, name, rng)
 
 
@@ -58,18 +64,19 @@ def _whole(rng: np.random.Generator, *shape: int) -> Array:
 def _tokens(like: Case, rng: np.random.Generator, tokens: int, width: int, batch: int) -> Case:
     heads = 2 if like.get("heads", 1) > 1 else 1
     rows = width * heads if width == 2 else 4
-    case: Case = {"X": _whole(rng, max(batch, 2 if like["X"].shape[0] > 1 else 1), tokens, rows)}
+    case: Case = {"X": _whole(rng, batch, tokens, rows)}
     case |= {name: _whole(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}
     case |= {name: _whole(rng, rows) for name in ("bq", "bk", "bv", "bo") if name in like}
     return case | ({"heads": heads} if "heads" in like else {})
 
 
-def _projected(like: Case, name: str, rng: np.random.Generator, lead: int, tokens: int, width: int, batch: int) -> Case:
-    keys = tokens + int(like["k"].shape[2]) - int(like["q"].shape[2]) if name == "aligned" else tokens
-    keys = tokens + 1 if keys > tokens else tokens
-    heads, groups = (4, 2) if name == "groups" else ((2, 2) if lead else (1, 1))
+def _projected(
+    like: Case, name: str, rng: np.random.Generator, tokens: int, width: int, batch: int, heads: int
+) -> Case:
+    keys = tokens + 1 if name == "aligned" else tokens
+    heads, groups = (4, 2) if name == "groups" else (heads, heads)
     shape = {"q": (heads, tokens), "k": (groups, keys), "v": (groups, keys)}
-    case: Case = {x: _whole(rng, batch if lead == 2 else 1, *shape[x], width) for x in "qkv"}
+    case: Case = {x: _whole(rng, batch, *shape[x], width) for x in "qkv"}
     if name == "hidden-nan":
         for x in "kv":
             if np.isnan(like[x]).any():
@@ -132,5 +139,7 @@ def _bare(a: Array) -> Array:
 
 def _text(value: Any) -> str:
     if isinstance(value, np.ndarray):
+        if value.dtype.kind == "f" and np.isfinite(value).all() and (value == value.round()).all():
+            value = value.astype(int)
         return np.array2string(value, precision=3, suppress_small=True, separator=" ")
     return str(value)

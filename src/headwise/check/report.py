@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Iterator
 from textwrap import fill, indent
 
@@ -53,10 +54,7 @@ def evidence(v: Verdict) -> str:
             f"Its answers agree with the definition on all {v.inputs} inputs that it was tried on; the largest"
             f" difference is {v.difference:.1e} of the largest number in the answer."
         )
-    away = max(t.difference for t in v.tried)
-    apart = (
-        "in shape, or by NaN" if away == float("inf") else f"by up to {away:.2g} of the largest number in the answer"
-    )
+    apart = _by(max((t.difference for t in v.tried if t.inputs and math.isfinite(t.difference)), default=0.0))
     if any(code in _UNEXPLAINED for code in v.mistakes):
         return f"It was tried on {v.inputs} inputs, and differs {apart}."
     if "dropout-active" in v.mistakes:
@@ -72,6 +70,13 @@ def evidence(v: Verdict) -> str:
         f"The definition with {how} put in gives its answers on all {v.inputs} inputs, to {v.difference:.1e}, half of"
         f" them inputs on which the explanation was not chosen. Without, they differ {apart}."
     )
+
+
+def _by(difference: float) -> str:
+    """How far apart, where a number can say it."""
+    if difference > 1e-6:
+        return f"by up to {difference:.2g} of the largest number in the answer"
+    return "in shape, or by NaN"
 
 
 def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:

@@ -28,7 +28,7 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
     "group": (r"\btile\(|repeat", r"//|%"),
     "output": (r"W_?[oO]\w*|[oO]ut\w*proj",),
     "bias": (r"\bb_?[qkvo]\b|bias",),
-    "mask": (r"mask|visible|-?np\.inf|1e\d+", r"where\("),
+    "mask": (r"where\(|\binf\b|1e\d+|mask\w*\]|fill|(&|\||~|\*|\+)\s*\w*mask", r"mask|visible"),
     "causal": (r"tril|triu|causal|arange",),
     "window": (r"window|\bleft\b|\bright\b",),
     "align": (r"align|offset|\bstart\b|\bend\b",),

@@ -1,0 +1,47 @@
+"""``headwise check``: which mistake a file's attention holds."""
+
+from __future__ import annotations
+
+import enum
+from typing import Annotated
+
+import typer
+
+from headwise.check.examine import check as find_mistakes
+from headwise.check.loading import load_function
+from headwise.errors import DataError
+
+__all__ = ["Kind", "check"]
+
+
+class Kind(enum.StrEnum):
+    """What the function is meant to be."""
+
+    auto = "auto"
+    self_attention = "self_attention"
+    multi_head = "multi_head"
+    attention = "attention"
+
+
+def check(
+    file: Annotated[str, typer.Argument(help="FILE.py, or FILE.py:NAME where it holds several.", show_default=False)],
+    kind: Annotated[Kind, typer.Option(help="What it is meant to be.")] = Kind.auto,
+    adapter: Annotated[
+        str | None,
+        typer.Option(help="`torch` to give it tensors, or FILE.py:NAME of a function that makes the call."),
+    ] = None,
+    json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the verdict as Markdown.")] = False,
+) -> None:
+    """Name the mistake in somebody's attention code.
+
+    The file is imported and run in this process: check only what you would run. Status 0 if the function is right, 1
+    if it is not, 2 if it could not be run.
+    """
+    if json and markdown:
+        raise DataError("--json, --markdown: expected one of them; got both.")
+    function, source = load_function(file, kind.value)
+    through = adapter if adapter in (None, "torch") else load_function(str(adapter))[0]
+    verdict = find_mistakes(function, kind.value, adapter=through, source=source)
+    print(verdict.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
+    raise typer.Exit(0 if verdict.ok else 1)

@@ -123,13 +123,13 @@ def _summary(grades: ClassGrades) -> dict[str, Any]:
 
 
 def _report(task: TaskGrade) -> str:
-    """The checker's own words, as a part of a page: its headings two levels down."""
+    """The checker's own words, as a part of a page: its headings one level down."""
     if task.verdict is None or task.problem:
         return ""
     lines, fenced = [], False
     for line in task.verdict.report("markdown").split("\n"):
         fenced ^= line.startswith("```")
-        lines.append(f"##{line}" if line.startswith("#") and not fenced else line)
+        lines.append(f"#{line}" if line.startswith("#") and not fenced else line)
     return "\n".join(lines)
 
 

@@ -10,6 +10,7 @@ from importlib.resources import files
 from pathlib import Path
 
 from jinja2 import Environment, StrictUndefined
+from latex2mathml.converter import convert
 from markupsafe import Markup
 
 from headwise.files import write_text
@@ -17,7 +18,7 @@ from headwise.picture.caption import Caption
 from headwise.picture.text import Statement, as_html, as_text
 from headwise.shapes import Array
 
-__all__ = ["Document", "Figured", "Paragraph", "Section", "Table"]
+__all__ = ["Derivation", "Document", "Figured", "Paragraph", "Section", "Table"]
 
 
 @dataclass(frozen=True)
@@ -83,7 +84,15 @@ class Figured:
         return cls(source, caption.title, caption.parts, tuple(str(path.relative_to(root)) for path in files))
 
 
-Block = Paragraph | Table | Figured
+@dataclass(frozen=True)
+class Derivation:
+    """Steps of a derivation: words, the formula they lead to in LaTeX, and whether it was verified."""
+
+    steps: tuple[tuple[str, str, bool], ...]
+    kind: str = "derivation"
+
+
+Block = Paragraph | Table | Figured | Derivation
 
 
 @dataclass(frozen=True)
@@ -107,6 +116,7 @@ class Document:
         """The whole page."""
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters["statement"] = lambda statement: Markup(as_html(statement))
+        environment.filters["mathml"] = lambda tex: Markup(convert(tex, display="block"))
         source = (files("headwise.picture") / "document.html").read_text(encoding="utf-8")
         return environment.from_string(source).render(document=self) + "\n"
 

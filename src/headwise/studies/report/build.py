@@ -13,9 +13,11 @@ from headwise.picture.document import Document
 from headwise.picture.text import Statement
 from headwise.shapes import Array
 from headwise.studies.coursework import coursework
+from headwise.studies.gaussian import gaussian
 from headwise.studies.progress import Progress, Silent
 from headwise.studies.report.attention_part import attention_section
 from headwise.studies.report.digits_part import picture_section, training_section
+from headwise.studies.report.gaussian_part import gaussian_section
 from headwise.studies.report.provenance import provenance_section
 from headwise.studies.training import train_into
 from headwise.train.recipe import Recipe
@@ -94,6 +96,9 @@ def build(
     run = train_into(folder / "model", digits, recipe=recipe, keep=True, workers=workers, on_step=progress.advance)
     training = training_section(run, folder)
     pictures = picture_section(run, digits, folder, progress)
+    progress.stage("correlation by least squares", 1)
+    self_supervision = gaussian_section(gaussian(seed=recipe.seed), folder)
+    progress.advance()
     provenance = provenance_section(run, digits, study, arrays_name, time.perf_counter() - began)
 
     document = Document(
@@ -104,6 +109,6 @@ def build(
             "wrote it.",
             {"parameters": sum(array.size for array in run.params.values())},
         ),
-        (attention, training, pictures, provenance),
+        (attention, training, pictures, self_supervision, provenance),
     )
     return Report(document.save(folder), run.accuracy, run.tested_on)

@@ -5,10 +5,7 @@ This file lays out a problem for `kernels` and shares the units among the worker
 
 from __future__ import annotations
 
-import importlib.util
 import math
-import sys
-import threading
 from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
@@ -19,19 +16,14 @@ from headwise.attention.blockwise import Saved
 from headwise.attention.problem import Problem, finite, refuse_overflow
 from headwise.attention.threads import each, workers
 from headwise.attention.tiles import sequences
-from headwise.errors import MissingExtraError
+from headwise.jit import kernel
 from headwise.shapes import Array, IntArray
 
-__all__ = ["backward", "forward", "installed"]
+__all__ = ["backward", "forward"]
 
+_KERNELS = "headwise.attention.kernels"
 _ROWS = 64  # queries of a unit, as in `kernels`
-_WORTH_A_TASK = 4e6  # multiplications; a task costs some microseconds to hand over
-
-
-@cache
-def installed() -> bool:
-    """Whether numba is there; it is not imported for the answer."""
-    return importlib.util.find_spec("numba") is not None
+_WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
 def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
@@ -60,13 +52,13 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     starts, units = sequences(problem)
     dq = np.zeros((units[:, 4].max(initial=0) + 1, items, heads, n, d), real)
     dbias = np.zeros((0, 0, 0, 0) if problem.bias is None else problem.bias.shape, real)
-    kernel = _kernel("backward", real)
+    compute = kernel(_KERNELS, "backward", real)
     given = (
         *(starts, units, *_four(problem.q, problem.k, problem.v), _rule(problem)),
         *(*_four(do, o), shift.reshape(items, heads, n), total.reshape(items, heads, n)),
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
-    _share(lambda first, last: kernel(first, last, *given), len(starts) - 1, items * heads * n * m * (3 * d + 2 * e))
+    _share(lambda first, last: compute(first, last, *given), len(starts) - 1, items * heads * n * m * (3 * d + 2 * e))
     for other in dq[1:]:
         dq[0] += other
     grads = dq[0].reshape(problem.q.shape), dk[..., :d].reshape(problem.k.shape), dv[..., :e].reshape(problem.v.shape)
@@ -79,11 +71,11 @@ def _forward(problem: Problem, weights: bool) -> tuple[Array, Array, Array, Arra
     o = np.empty((items, heads, n, e), real)
     shift, total = (np.empty((items, heads, n), real) for _ in range(2))
     p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), real)
-    kernel = _kernel("forward", real)
+    compute = kernel(_KERNELS, "forward", real)
     given = (*_four(problem.q, problem.k, problem.v), _rule(problem), o, shift, total, p)
     units = items * heads * -(-n // _ROWS)
     found = _share(
-        lambda first, last: kernel(first, last, *given), units, items * heads * n * m * (problem.q.shape[-1] + e)
+        lambda first, last: compute(first, last, *given), units, items * heads * n * m * (problem.q.shape[-1] + e)
     )
     return o, shift, total, p, any(found)
 
@@ -150,25 +142,3 @@ def _nothing(dtype: np.dtype[Any]) -> Any:
 @lru_cache(maxsize=64)
 def _same(count: int, value: int) -> IntArray:
     return np.full(count, value, np.intp)
-
-
-@cache
-def _kernel(name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
-    """A function of `kernels` for one type: from the disk where it was compiled before, and a word where it was not."""
-    if not installed():
-        raise MissingExtraError('engine="compiled"', "numba", "fast")
-    say = "headwise: compiling attention for this machine, once; the result is kept on disk"
-    word = threading.Timer(1.0, print, (say,), {"file": sys.stderr, "flush": True})
-    word.daemon = True
-    word.start()
-    try:
-        import numba
-
-        from headwise.attention import kernels
-
-        signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
-        make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
-        compiled: Callable[..., Any] = make(getattr(kernels, name))
-        return compiled
-    finally:
-        word.cancel()

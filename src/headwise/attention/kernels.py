@@ -232,25 +232,41 @@ def _seen(rule, item, start, r, m):
 @compiled
 def _query_columns(q, item, h, start, r, w, sign, to):
     """Write r queries of a head as columns (d, w), zeros beside them."""
-    d = q.shape[3]
-    transpose(memory(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, memory(to), 0, w, lanes(to))
-    if r < w or sign != 1:
-        for i in range(d):
-            for j in range(r):
-                to[i * w + j] *= sign
-            for j in range(r, w):
-                to[i * w + j] = 0
+    d, columns = q.shape[3], memory(to)
+    transpose(memory(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, columns, 0, w, lanes(to))
+    _clear(columns, d, r, w)
+    if sign != 1:
+        for i in range(d * w):
+            columns[i] *= sign
 
 
 @compiled
 def _rows(a, item, h, start, r, wide, to):
     """Write r rows of a head side by side, each filled up to `wide`."""
-    x = a.shape[3]
+    one = to.dtype.type(1)
     for j in range(r):
-        for i in range(x):
-            to[j * wide + i] = a[item, h, start + j, i]
-        for i in range(x, wide):
-            to[j * wide + i] = 0
+        _row(memory(a), _start(a, item, h, start + j), _step(a, 3), a.shape[3], one, memory(to), j * wide, wide)
+
+
+@compiled
+def _row(a, a0, step, count, factor, to, t0, wide):
+    """Write a row times a factor, and zeros up to `wide`; all between `memory`, which LLVM turns into vectors."""
+    if step == 1:
+        for i in range(count):
+            to[t0 + i] = a[a0 + i] * factor
+    else:
+        for i in range(count):
+            to[t0 + i] = a[a0 + i * step] * factor
+    for i in range(count, wide):
+        to[t0 + i] = 0
+
+
+@compiled
+def _clear(to, rows, r, w):
+    """Zero the columns r … w, which belong to no query."""
+    for i in range(rows):
+        for j in range(r, w):
+            to[i * w + j] = 0
 
 
 @compiled
@@ -259,30 +275,24 @@ def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, de
 
     p = u / total, so that with do':  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o).
     """
-    e = do.shape[3]
+    e, rows, columns = do.shape[3], memory(do_rows), memory(dot)
     for j in range(r):
         inverse = total[item, h, start + j]
         inverse = 1 / inverse if inverse != 0 else inverse
-        for i in range(e):
-            do_rows[j * wide + i] = do[item, h, start + j, i] * inverse
-        for i in range(e, wide):
-            do_rows[j * wide + i] = 0
+        _row(memory(do), _start(do, item, h, start + j), _step(do, 3), e, inverse, rows, j * wide, wide)
         top[j] = shift[item, h, start + j]
-        delta[j] = _dot(do_rows[j * wide : j * wide + e], o[item, h, start + j])
+        delta[j] = _dot(rows, j * wide, memory(o), _start(o, item, h, start + j), e, top[j] * 0)
     top[r:w] = 0
     delta[r:w] = 0
-    transpose(memory(do_rows), 0, wide, 1, r, e, memory(dot), 0, w, lanes(dot))
-    for i in range(e):
-        for j in range(r, w):
-            dot[i * w + j] = 0
+    transpose(rows, 0, wide, 1, r, e, columns, 0, w, lanes(dot))
+    _clear(columns, e, r, w)
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})
-def _dot(a, b):
-    found = a.dtype.type(0)
-    for i in range(a.size):
-        found += a[i] * b[i]
-    return found
+def _dot(a, a0, b, b0, size, total):
+    for i in range(size):
+        total += a[a0 + i] * b[b0 + i]
+    return total
 
 
 @compiled

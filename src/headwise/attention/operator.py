@@ -13,6 +13,7 @@ from headwise.attention import blockwise, compiled, dense
 from headwise.attention.masks import Align, Window
 from headwise.attention.problem import Problem, problem
 from headwise.errors import DataError
+from headwise.jit import installed
 from headwise.shapes import Array, bind, floating
 
 __all__ = ["Cache", "attention", "attention_backward", "attention_forward"]
@@ -248,6 +249,6 @@ def _fastest(shape: tuple[int, ...], m: int) -> ModuleType:
     """
     head = shape[-2] * m
     every = math.prod(shape[:-2]) * head
-    if every > 4096 and compiled.installed():
+    if every > 4096 and installed():
         return compiled
     return blockwise if head > 4096 or every > 2**26 else dense

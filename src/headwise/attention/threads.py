@@ -70,7 +70,7 @@ def single_threaded_blas() -> Iterator[None]:
     global _inside, _limit
     with _lock:
         _inside += 1
-        if _inside == 1 and any(pool["num_threads"] != 1 for pool in _blas().info()):
+        if _inside == 1 and any(pool["num_threads"] != 1 for pool in _blas().info() if pool["user_api"] == "blas"):
             _limit = _blas().limit(limits=1, user_api="blas")
     try:
         yield

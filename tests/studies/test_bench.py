@@ -1,0 +1,71 @@
+"""The measuring itself: turns, medians, ratios, the limit; and the command that prints them."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from headwise.cli.bench import bench as command
+from headwise.studies import bench as study
+from headwise.studies.bench import Bench, Machine, Timing, Work, interleaved
+
+TINY = (Work((2, 3, 17, 5)), Work((2, 3, 17, 5), causal=True, backward=True))
+MACHINE = Machine("some processor", 2, {"numpy": "2"}, blas=1e9, products=2e9)
+
+
+def test_contestants_take_turns():
+    calls = []
+    medians, rounds = interleaved(
+        {"a": lambda: calls.append("a") or time.sleep(0.001), "b": lambda: calls.append("b") or time.sleep(0.003)},
+        seconds=0.02,
+    )
+    assert calls == ["a", "b"] * (rounds + 2)
+    assert 0.001 < medians["a"] < medians["b"]
+
+
+def test_operations_are_counted_by_hand():
+    assert Work((2, 3, 5, 7)).operations == 2 * (2 * 3 * 5 * 5 * 7) * 2
+    assert Work((2, 3, 5, 7), causal=True, backward=True).operations == 2 * (2 * 3 * 15 * 7) * 7
+
+
+def test_ratios_and_limit():
+    timing = Timing(TINY[0], {"headwise": 2.0, "torch": 3.0}, limit=1.0, rounds=3)
+    assert timing.ratio("torch") == 1.5
+    assert timing.ratio("numpy") is None
+    assert timing.of_limit == 0.5
+
+
+@pytest.fixture
+def quick(monkeypatch):
+    monkeypatch.setattr(study, "machine", lambda: MACHINE)
+    monkeypatch.setattr(study, "_SECONDS", 0.001)
+    monkeypatch.setattr("headwise.cli.bench.WORK", TINY)
+
+
+def test_every_line_is_measured(quick):
+    found = study.bench(TINY, peer=False)
+    assert isinstance(found, Bench)
+    assert [timing.work for timing in found.timings] == list(TINY)
+    for timing in found.timings:
+        assert set(timing.seconds) == {"headwise", "numpy"}
+        assert timing.limit == timing.work.operations / 2e9
+
+
+def test_the_command(quick, tmp_path):
+    app = typer.Typer()
+    app.command()(command)
+    plot = tmp_path / "ratios.svg"
+    printed = CliRunner().invoke(app, ["--json", "--no-peer", "--plot", str(plot)])
+    assert printed.exit_code == 0, printed.output
+    facts = json.loads(printed.stdout)
+    assert facts["machine"]["cpu"] == "some processor"
+    assert [line["work"]["shape"] for line in facts["timings"]] == [[2, 3, 17, 5]] * 2
+    assert "<svg" in plot.read_text()
+    table = CliRunner().invoke(app, ["--no-peer"])
+    assert table.exit_code == 0
+    assert "2×3×17×5" in table.stdout
+    assert max(map(len, table.stdout.splitlines())) <= 80
+    assert np.isfinite(facts["timings"][0]["of_limit"])

@@ -78,7 +78,6 @@ class Sizes:
 PROBES = {
     "plain": "ordinary tokens",
     "sharp": "tokens four times as large, so that the softmax is nearly a choice",
-    "wide": "matrices that are not square, or as many keys as there are not queries",
     "batch": "several items at once",
     "biased": "biases of the projections",
     "groups": "fewer key heads than query heads",
@@ -99,6 +98,7 @@ PROBES = {
     "hidden-nan": "NaN behind the mask",
     "large-logits": "logits in the thousands",
     "float32": "float32 arguments",
+    "wide": "sizes that differ where they may",
 }
 
 
@@ -289,7 +289,6 @@ class _Tokens(_Maker):
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(4.0))
-        yield Probe("wide", self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * s.values, s.keys))
         if self.face.batched:
             width = case["X"].shape[-1]
             yield Probe("batch", self.matrices(1.0, s.tokens, width, width, width, width, s.batch))
@@ -304,6 +303,7 @@ class _Tokens(_Maker):
         yield from self.edges(case)
         yield Probe("large-logits", self.large(self.base()))
         yield Probe("float32", narrowed(self.base()))
+        yield Probe("wide", self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * s.values, s.keys))
 
     def large(self, case: Case) -> Case:
         case["Wk"] = case["Wq"] + 0.3 * case["Wk"]

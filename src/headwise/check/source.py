@@ -20,15 +20,15 @@ OPERATIONS: dict[str, tuple[str, ...]] = {
         r"[qQ]\w*\s*@\s*[kK]|[kK]\w*\s*@\s*[qQ]|(einsum|matmul|dot|inner)\(.*\b[qQkK]\w*\b.*\b[qQkK]\w*\b",
         r"@.*(\.T|swapaxes|transpose|\.mT)",
     ),
-    "scale": (r"sqrt|\*\*\s*-?\(?0?\.5|\bscal\w*\s*=|/\s*d\w*\b", r"/"),
-    "softmax": (r"\bexp2?\(|softmax\(", r"\.sum\(|\.max\("),
+    "scale": (r"sqrt|\*\*\s*-?\(?0?\.5|\bscal\w*\s*=", r"[/*]\s*(d\w*\b|len\(|\w+\.shape)", r"@.*/"),
+    "softmax": (r"\bexp2?\(", r"softmax\(", r"\.sum\(|\.max\("),
     "mix": (r"@\s*[vVxX]\w*\b|(einsum|matmul|dot)\(.*\b[vVxX]\w*\b",),
     "split": (r"reshape|split\(|\.view\(|rearrange", r"\[[^\]]*:[^\]]*\]"),
     "merge": (r"concatenate|hstack|\.mean\(|merge|stack\(", r"reshape"),
     "group": (r"\btile\(|repeat", r"//|%"),
     "output": (r"W_?[oO]\w*|[oO]ut\w*proj",),
     "bias": (r"\bb_?[qkvo]\b|bias",),
-    "mask": (r"where\(|\binf\b|1e\d+|mask\w*\]|fill|(&|\||~|\*|\+)\s*\w*mask", r"mask|visible"),
+    "mask": (r"where\(|\binf\b|tril|triu|1e\d+|mask\w*\]|fill|(&|\||~|\*|\+)\s*\w*mask", r"mask|visible"),
     "causal": (r"tril|triu|causal|arange",),
     "window": (r"window|\bleft\b|\bright\b",),
     "align": (r"align|offset|\bstart\b|\bend\b",),
@@ -71,29 +71,27 @@ def places(source: str, name: str, codes: tuple[str, ...]) -> tuple[Place, ...]:
 
 
 def _statements(source: str, name: str) -> list[tuple[int, str]]:
-    """The simple statements of a function and of the functions of the same file that it uses: line and text."""
+    """The statements of a function, then of those of the same file that it uses: line and text."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return []
     functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-    waiting, reached = [name], {}
+    waiting, reached = [name], dict[str, ast.FunctionDef]()
     while waiting:
-        one = waiting.pop()
+        one = waiting.pop(0)
         if one in functions and one not in reached:
             reached[one] = functions[one]
             waiting += [n.id for n in ast.walk(functions[one]) if isinstance(n, ast.Name)]
-    return sorted({pair for f in reached.values() for pair in _lines(f, source)})
+    return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
 
 
 def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:
-    found = []
-    text = source.splitlines()
+    """Its statements, but those that only hold others, and docstrings."""
+    text, found = source.splitlines(), []
     for node in ast.walk(function):
-        if isinstance(node, ast.stmt) and not isinstance(node, ast.FunctionDef | ast.ClassDef):
-            constant = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)  # a docstring
-            if not constant:
-                last = node.body[0].lineno - 1 if hasattr(node, "body") and node.body else node.end_lineno
-                lines = text[node.lineno - 1 : max(node.lineno, last or node.lineno)]
-                found.append((node.lineno, " ".join(line.split("#")[0].strip() for line in lines)))
-    return found
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and not docstring:
+            lines = text[node.lineno - 1 : node.end_lineno]
+            found.append((node.lineno, " ".join(line.split("#")[0].strip() for line in lines)))
+    return sorted(found)

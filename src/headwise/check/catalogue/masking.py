@@ -72,7 +72,7 @@ def zero_over_zero(t: Trace) -> None:
     t.p = t.e / t.e.sum(axis=t.axis, keepdims=True)
 
 
-def leaking_keys(t: Trace) -> None:
+def hidden_but_nan(t: Trace) -> None:
     """A mask that is added leaves a NaN in the logits."""
     if t.see is not None:
         t.s = np.where(t.see | np.isnan(t.s), t.s, -np.inf)
@@ -186,7 +186,7 @@ ENTRIES = (
         "0 · NaN is NaN: a weight of zero does not keep it out. Padding that was never written often holds NaN.",
         "Zero the hidden values before the product, and use np.where to hide the logits, not an addition.",
         ("mix", "mask"),
-        ({"mix": every_key}, {"+hide": leaking_keys}, {"mix": every_key, "+hide": leaking_keys}),
+        ({"mix": every_key}, {"hide": hidden_but_nan}, {"mix": every_key, "hide": hidden_but_nan}),
     ),
     Entry(
         "causal-missing",
@@ -194,7 +194,7 @@ ENTRIES = (
         CAUSAL,
         "The output of a token changes when a later one does.",
         "Hide m > n: np.tril of ones is what may be seen.",
-        ("causal", "mask"),
+        ("causal", "mask", "softmax"),
         ({"causal": nothing},),
     ),
     Entry(
@@ -248,7 +248,7 @@ ENTRIES = (
         "query n of item b sees key m where m < lengths[b]",
         "An item's output depends on how far it was padded.",
         "Hide the keys at and past lengths[b].",
-        ("lengths", "mask"),
+        ("lengths", "mask", "softmax", "logits"),
         ({"lengths": nothing},),
     ),
 )

@@ -28,7 +28,7 @@ def test_a_wrong_one_fails_with_its_mistake():
 def test_the_fixture(tmp_path):
     test = tmp_path / "test_mine.py"
     test.write_text("def test_mine(assert_attention):\n    assert_attention(lambda X, Wq, Wk, Wv: X @ Wv.T)\n")
-    command = [sys.executable, "-m", "pytest", "-q", "-p", "headwise.testing", "-p", "no:cacheprovider", str(test)]
+    command = [sys.executable, "-m", "pytest", "-q", "-p", "no:cacheprovider", str(test)]
     done = subprocess.run(command, capture_output=True, text=True, cwd=tmp_path)
     assert done.returncode == 1
     assert "AssertionError: <lambda>: " in done.stdout

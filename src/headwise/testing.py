@@ -11,11 +11,12 @@ or import the function; it works in any test, notebook or grader's cell.
 from __future__ import annotations
 
 from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from headwise.check import Verdict, check
+if TYPE_CHECKING:
+    from headwise.check import Verdict
 
 __all__ = ["assert_attention"]
 
@@ -51,6 +52,8 @@ def assert_attention(
     True
     """
     __tracebackhide__ = True
+    from headwise.check import check  # here, so that every pytest run in the house does not load it
+
     verdict = check(function, kind, adapter=adapter)
     if not verdict.ok:
         raise AssertionError(f"{verdict.name}: {', '.join(verdict.mistakes)}\n\n{verdict.report()}")

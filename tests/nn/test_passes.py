@@ -25,7 +25,9 @@ def test_linear(dtype, tolerance, inputs, outputs, rng):
     x, weight, bias, dy = (
         rng.normal(size=shape).astype(dtype) for shape in ((R, inputs), (outputs, inputs), outputs, (R, outputs))
     )
-    same([fused.linear(x, weight, bias)], [plain.linear(x, weight, bias)], tolerance)
+    residual = rng.normal(size=(R, outputs)).astype(dtype)
+    for added in (None, residual, np.asfortranarray(residual)):
+        same([fused.linear(x, weight, bias, added)], [plain.linear(x, weight, bias, added)], tolerance)
     same(fused.linear_backward(dy, x, weight), plain.linear_backward(dy, x, weight), tolerance)
 
 
@@ -51,6 +53,15 @@ def test_gelu(dtype, tolerance, rng):
     same(fused.gelu(x), (y, t), 2 * tolerance)
     with np.errstate(over="ignore", invalid="ignore"):
         same([fused.gelu_backward(dy, x, t)], [plain.gelu_backward(dy, x, t)], 2 * tolerance)
+
+
+@pytest.mark.parametrize(("dtype", "tolerance"), TYPES)
+def test_cross_entropy(dtype, tolerance, rng):
+    logits, labels = (10 * rng.normal(size=(R, 11))).astype(dtype), rng.integers(0, 11, R)
+    logits[0], logits[1] = 1e4, -1e4
+    (loss, p), (expected_loss, expected_p) = (each.cross_entropy(logits, labels) for each in (fused, plain))
+    assert loss == pytest.approx(expected_loss, rel=2 * tolerance)
+    same([p], [expected_p], 2 * tolerance)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)

@@ -37,7 +37,7 @@ def self_attention_layer_params(width: int, rng: np.random.Generator) -> Params:
 
 
 def self_attention_layer_forward(
-    x: Array, params: Params, *, heads: int, return_weights: bool = False
+    x: Array, params: Params, *, heads: int, return_weights: bool = False, residual: Array | None = None
 ) -> tuple[Array, SelfAttentionCache]:
     """Multi-head self-attention with a final transformation.
 
@@ -51,6 +51,8 @@ def self_attention_layer_forward(
         H, a divisor of D.
     return_weights : bool
         Keep the attention weights in the cache.
+    residual : ndarray of shape (B, N, D), optional
+        Added to the output; its gradient is dy itself.
 
     Returns
     -------
@@ -66,7 +68,7 @@ def self_attention_layer_forward(
         o, attention_cache = attention_forward(q, k, v)
         weights = None
     joined = o.swapaxes(1, 2).reshape(b, n, width)  # (B, H, N, d) -> (B, N, D): heads side by side
-    y, output_cache = linear_forward(joined, scope(params, "output"))
+    y, output_cache = linear_forward(joined, scope(params, "output"), residual)
     return y, SelfAttentionCache(qkv_cache, attention_cache, output_cache, weights)
 
 

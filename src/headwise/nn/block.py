@@ -56,11 +56,11 @@ def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     return scoped("hidden", linear_params(width, hidden, rng)) | scoped("output", linear_params(hidden, width, rng))
 
 
-def mlp_forward(x: Array, params: Params) -> tuple[Array, MlpCache]:
-    """Y = W₂ gelu(W₁ x + b₁) + b₂, token by token, for x of shape (..., D)."""
+def mlp_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, MlpCache]:
+    """Y = W₂ gelu(W₁ x + b₁) + b₂, token by token, for x (..., D); a residual is added in the last pass."""
     hidden, hidden_cache = linear_forward(x, scope(params, "hidden"))
     active, gelu_cache = gelu_forward(hidden)
-    y, output_cache = linear_forward(active, scope(params, "output"))
+    y, output_cache = linear_forward(active, scope(params, "output"), residual)
     return y, MlpCache(hidden_cache, gelu_cache, output_cache)
 
 
@@ -101,14 +101,11 @@ def block_forward(x: Array, params: Params, *, heads: int, return_weights: bool 
     cache : BlockCache
     """
     normal, norm_1 = layer_norm_forward(x, scope(params, "norm_1"))
-    mixed, attention = self_attention_layer_forward(
-        normal, scope(params, "attention"), heads=heads, return_weights=return_weights
+    z, attention = self_attention_layer_forward(
+        normal, scope(params, "attention"), heads=heads, return_weights=return_weights, residual=x
     )
-    z = mixed
-    z += x
     normal, norm_2 = layer_norm_forward(z, scope(params, "norm_2"))
-    y, mlp = mlp_forward(normal, scope(params, "mlp"))
-    y += z
+    y, mlp = mlp_forward(normal, scope(params, "mlp"), residual=z)
     return y, BlockCache(norm_1, attention, norm_2, mlp)
 
 

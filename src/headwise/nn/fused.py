@@ -6,10 +6,11 @@ import numpy as np
 
 from headwise.jit import kernel
 from headwise.nn import plain
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 
 __all__ = [
     "adamw",
+    "cross_entropy",
     "gelu",
     "gelu_backward",
     "layer_norm",
@@ -22,12 +23,13 @@ _MODULE = "headwise.nn.kernels"
 _BYTES = 64  # products are in whole vectors, at most this wide
 
 
-def linear(x: Array, weight: Array, bias: Array) -> Array:
+def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
     """As `plain.linear`."""
     if not _whole_vectors(weight.shape[0], x.dtype):
-        return plain.linear(x, weight, bias)
+        return plain.linear(x, weight, bias, residual)
     y = np.empty((len(x), len(weight)), x.dtype)
-    _call("linear", x, np.ascontiguousarray(weight.T), bias, y)
+    added = np.empty((0, 0), x.dtype) if residual is None else np.ascontiguousarray(residual)
+    _call("linear", x, np.ascontiguousarray(weight.T), bias, added, y)
     return y
 
 
@@ -69,6 +71,13 @@ def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
     dx = np.empty_like(x)
     _call("gelu_backward", dy.reshape(-1), x.reshape(-1), t.reshape(-1), dx.reshape(-1))
     return dx
+
+
+def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
+    """As `plain.cross_entropy`."""
+    p, losses = np.empty_like(logits), np.empty(len(logits), logits.dtype)
+    _call("cross_entropy", logits, labels.astype(np.intp, copy=False), p, losses)
+    return float(losses.mean()), p
 
 
 def adamw(

@@ -27,16 +27,20 @@ def _read(real, *axes):
 
 
 def linear_types(real):  # noqa: D103
-    return types.void(*_read(real, 2, 2, 1), *_arrays(real, 2))
+    return types.void(*_read(real, 2, 2, 1, 2), *_arrays(real, 2))
 
 
-def linear(x, across, bias, y):
-    """Y (R, E) = x (R, D) · across (D, E) + bias."""
+def linear(x, across, bias, residual, y):
+    """Y (R, E) = x (R, D) · across (D, E) + bias + residual; an empty residual is left out."""
     rows, depth = x.shape
     width = bias.size
     for r in range(rows):
-        for i in range(width):
-            y[r, i] = bias[i]
+        if residual.size:
+            for i in range(width):
+                y[r, i] = bias[i] + residual[r, i]
+        else:
+            for i in range(width):
+                y[r, i] = bias[i]
     product(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
 
 
@@ -134,6 +138,27 @@ def gelu_backward(dy, x, t, dx):
     for i in range(x.size):
         inner = x[i] * (one - t[i] * t[i]) * (c + a * x[i] * x[i])
         dx[i] = half * dy[i] * (one + t[i] + inner)
+
+
+def cross_entropy_types(real):  # noqa: D103
+    return types.void(*_read(real, 2), types.Array(types.intp, 1, "C", readonly=True), *_arrays(real, 2, 1))
+
+
+def cross_entropy(logits, labels, p, losses):
+    """P = softmax(logits) row by row, and each row's −log p[label]."""
+    rows, classes = logits.shape
+    log2e = logits.dtype.type(_LOG2E)
+    for r in range(rows):
+        top = logits[r, 0]
+        for i in range(classes):
+            top = max(top, logits[r, i])
+        total = top - top
+        for i in range(classes):
+            p[r, i] = exp2((logits[r, i] - top) * log2e)
+            total += p[r, i]
+        for i in range(classes):
+            p[r, i] /= total
+        losses[r] = math.log(total) - (logits[r, labels[r]] - top)
 
 
 def adamw_types(real):  # noqa: D103

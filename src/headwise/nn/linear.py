@@ -30,14 +30,16 @@ def linear_params(inputs: int, outputs: int, rng: np.random.Generator) -> Params
     return {"weight": weight, "bias": np.zeros(outputs, np.float32)}
 
 
-def linear_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
-    """Y = x Wᵀ + b.
+def linear_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, LinearCache]:
+    """Y = x Wᵀ + b, and a residual if there is one, whose gradient is dy itself.
 
     Parameters
     ----------
     x : ndarray of shape (..., D)
     params : dict
         ``weight`` (E, D) and ``bias`` (E,).
+    residual : ndarray of shape (..., E), optional
+        Added in the same pass.
 
     Returns
     -------
@@ -46,7 +48,8 @@ def linear_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
     """
     weight = params["weight"]
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one product of matrices, not one an item
-    y = passes(rows).linear(rows, weight, params["bias"])
+    added = None if residual is None else residual.reshape(len(rows), -1)
+    y = passes(rows).linear(rows, weight, params["bias"], added)
     return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)
 
 

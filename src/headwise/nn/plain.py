@@ -9,10 +9,11 @@ import math
 
 import numpy as np
 
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 
 __all__ = [
     "adamw",
+    "cross_entropy",
     "gelu",
     "gelu_backward",
     "layer_norm",
@@ -25,10 +26,12 @@ _C = math.sqrt(2 / math.pi)
 _A = 0.044715
 
 
-def linear(x: Array, weight: Array, bias: Array) -> Array:
-    """Y (R, E) = x Wᵀ + b for x (R, D), W (E, D), b (E,)."""
+def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+    """Y (R, E) = x Wᵀ + b, plus a residual (R, E) if there is one, for x (R, D), W (E, D), b (E,)."""
     y = x @ weight.T
     y += bias
+    if residual is not None:
+        y += residual
     return y
 
 
@@ -83,6 +86,16 @@ def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
     slope *= 0.5
     slope *= dy
     return slope
+
+
+def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
+    """The mean of −log p[label] over the rows of logits (R, C), and p = softmax(logits), shifted against overflow."""
+    p = logits - logits.max(axis=-1, keepdims=True)
+    picked = p[np.arange(len(labels)), labels]
+    np.exp(p, out=p)
+    total = p.sum(axis=-1, keepdims=True)
+    p /= total
+    return float(np.mean(np.log(total[:, 0]) - picked)), p
 
 
 def adamw(

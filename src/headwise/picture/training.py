@@ -25,10 +25,10 @@ def draw_training(
     with style():
         figure = Figure(figsize=(7.2, 2.4), layout="constrained")
         loss, accuracy = figure.subplots(1, 2)
-        loss.plot(epochs, train_loss, color=_TRAIN, label="training (augmented)")
+        loss.plot(epochs, train_loss, color=_TRAIN, marker=".", ms=3, label="training (augmented)")
         if validation_loss:
-            loss.plot(epochs, validation_loss, color=_VALIDATION, label="validation")
-            accuracy.plot(epochs, validation_accuracy, color=_VALIDATION)
+            loss.plot(epochs, validation_loss, color=_VALIDATION, marker=".", ms=3, label="validation")
+            accuracy.plot(epochs, validation_accuracy, color=_VALIDATION, marker=".", ms=3)
         loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
         loss.legend()
         accuracy.set(xlabel="epoch", ylabel="validation accuracy")

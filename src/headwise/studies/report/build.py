@@ -13,10 +13,12 @@ from headwise.picture.document import Document
 from headwise.picture.text import Statement
 from headwise.shapes import Array
 from headwise.studies.coursework import coursework
+from headwise.studies.expressiveness import expressiveness
 from headwise.studies.gaussian import gaussian
 from headwise.studies.progress import Progress, Silent
 from headwise.studies.report.attention_part import attention_section
 from headwise.studies.report.digits_part import picture_section, training_section
+from headwise.studies.report.expressiveness_part import expressiveness_section
 from headwise.studies.report.gaussian_part import gaussian_section
 from headwise.studies.report.provenance import provenance_section
 from headwise.studies.training import train_into
@@ -88,6 +90,10 @@ def build(
     attention = attention_section(study, folder, arrays_name)
     progress.advance()
 
+    progress.stage("one head or several, fitted to each other", 5)
+    families = expressiveness(seed=recipe.seed, on_fit=progress.advance)
+    expressive = expressiveness_section(families, folder)
+
     progress.stage("reading digits", 1)
     digits = digits or bundled_digits()
     progress.advance()
@@ -109,6 +115,6 @@ def build(
             "wrote it.",
             {"parameters": sum(array.size for array in run.params.values())},
         ),
-        (attention, training, pictures, self_supervision, provenance),
+        (attention, expressive, training, pictures, self_supervision, provenance),
     )
     return Report(document.save(folder), run.accuracy, run.tested_on)

@@ -1,0 +1,240 @@
+"""Is one head more expressive than three? As families of functions X ↦ SA(X), neither contains the other.
+
+Both counterexamples are constructed and run, and each family is fitted to functions drawn from the other. The final
+transformation is the identity throughout, D is the width and H divides it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.attention import attention_backward, attention_forward, multi_head_attention
+from headwise.attention.operator import Cache
+from headwise.nn.params import Params, pack, unpack
+from headwise.shapes import Array
+from headwise.train.adamw import AdamW, adamw_step
+
+__all__ = ["Expressiveness", "Fit", "expressiveness", "fit", "off_the_segment", "pinned_ranks"]
+
+WIDTH, MANY, TOKENS = 6, 3, 5
+_SHARP = 20.0  # logits apart, so that a softmax is a choice to within e^−20
+
+
+@dataclass(frozen=True)
+class Fit:
+    """One family fitted to functions that another number of heads computes.
+
+    Attributes
+    ----------
+    heads, of : int
+        Heads of the family that was fitted, and of the functions it was fitted to.
+    losses : ndarray of shape (targets, starts)
+        Mean squared error on fresh inputs after the last step, over the variance of the outputs.
+    """
+
+    heads: int
+    of: int
+    losses: Array
+
+    @property
+    def best(self) -> Array:
+        """(targets,): of all starts."""
+        return np.asarray(self.losses.min(axis=1))
+
+
+@dataclass(frozen=True)
+class Expressiveness:
+    """Both counterexamples, and the fits.
+
+    Attributes
+    ----------
+    off_segment : float
+        How far an output of three heads lies from the segment on which every single head's output must lie.
+    segment : float
+        That segment's length.
+    rank_needed, rank_possible : int
+        Rank of the single head's bilinear form, and the most that one of three heads can have.
+    fits : tuple of Fit
+        Each family to itself and to the other, over many inputs.
+    fixed_loss : float
+        The best loss of a single head fitted to three heads on one fixed X alone.
+    steps, starts, inputs : int
+        Steps of gradient descent, random starts, and inputs (N, D) in the training batch.
+    """
+
+    off_segment: float
+    segment: float
+    rank_needed: int
+    rank_possible: int
+    fits: tuple[Fit, ...]
+    fixed_loss: float
+    steps: int
+    starts: int
+    inputs: int
+
+
+def expressiveness(
+    *,
+    targets: int = 3,
+    starts: int = 4,
+    steps: int = 600,
+    inputs: int = 64,
+    seed: int = 0,
+    on_fit: Callable[[], None] = lambda: None,
+) -> Expressiveness:
+    """Construct the counterexamples and run the fits.
+
+    Parameters
+    ----------
+    targets, starts, steps, inputs : int
+        Functions drawn from each family, random starts for each, steps of Adam, and inputs in the batch.
+    seed : int
+    on_fit : callable
+        Called after each of the five fits.
+
+    Returns
+    -------
+    Expressiveness
+    """
+    distance, length = off_the_segment()
+    needed, possible = pinned_ranks(np.random.default_rng([seed, 5]))
+    fits = []
+    for heads, of in ((1, 1), (MANY, 1), (1, MANY), (MANY, MANY)):
+        fits.append(fit(heads, of, targets=targets, starts=starts, steps=steps, inputs=inputs, seed=seed))
+        on_fit()
+    fixed = fit(1, MANY, targets=targets, starts=starts, steps=4 * steps, inputs=1, seed=seed, judged_on_training=True)
+    on_fit()
+    return Expressiveness(
+        distance, length, needed, possible, tuple(fits), float(fixed.best.max()), steps, starts, inputs
+    )
+
+
+def off_the_segment() -> tuple[float, float]:
+    """A function of three heads that no single head computes.
+
+    On equal tokens every output is Wv x whatever the weights, so a single head that computes the same function has the
+    same Wv, here the identity. On two tokens its outputs then lie on the segment between them. The first of the three
+    heads takes its coordinates from one token and the others theirs from the other, and leave it.
+
+    Returns
+    -------
+    distance, length : float
+        Of the output from the segment, and of the segment.
+    """
+    x = np.zeros((2, WIDTH))
+    x[0, 0], x[1, -1] = 1, 1  # the tokens: the first and the last coordinate
+    x[:, 2] = 1  # seen by both, to make every query alike
+    d = WIDTH // MANY
+    Wq, Wk = np.zeros((2, WIDTH, WIDTH))
+    for h, chosen in enumerate((0, *[WIDTH - 1] * (MANY - 1))):
+        Wq[h * d, 2], Wk[h * d, chosen] = _SHARP * np.sqrt(d), 1
+    output = multi_head_attention(x, Wq, Wk, np.eye(WIDTH), heads=MANY).output[0]
+    along = x[1] - x[0]
+    t = np.clip((output - x[0]) @ along / (along @ along), 0, 1)
+    return float(np.linalg.norm(output - x[0] - t * along)), float(np.linalg.norm(along))
+
+
+def pinned_ranks(rng: np.random.Generator) -> tuple[int, int]:
+    """A function of one head that no three heads compute.
+
+    With Wv the identity and two tokens, every coordinate of output 0 is p x₀ + (1 − p) x₁ with the same
+    p = σ(x₀ᵀ M (x₀ − x₁)), M = Wqᵀ Wk / √d. Three heads that compute the same function for all tokens must have that p
+    each, hence each the form M. But a head's form has at most rank D/H.
+
+    Returns
+    -------
+    needed, possible : int
+        The rank of M for a random single head, and the largest rank of a random head's form among three.
+    """
+    Wq, Wk = rng.normal(size=(2, WIDTH, WIDTH))
+    parts = zip(np.split(Wq, MANY), np.split(Wk, MANY), strict=True)
+    return int(np.linalg.matrix_rank(Wq.T @ Wk)), max(int(np.linalg.matrix_rank(q.T @ k)) for q, k in parts)
+
+
+def fit(
+    heads: int,
+    of: int,
+    *,
+    targets: int,
+    starts: int,
+    steps: int,
+    inputs: int,
+    seed: int,
+    judged_on_training: bool = False,
+) -> Fit:
+    """Fit a family by gradient descent to functions of another number of heads.
+
+    All targets and starts are fitted side by side, as a leading axis of one problem.
+
+    Parameters
+    ----------
+    heads, of : int
+        Heads of the family, and of the functions.
+    targets, starts, steps, inputs, seed : int
+        As in `expressiveness`.
+    judged_on_training : bool
+        Judge by the inputs that were fitted, not by fresh ones.
+
+    Returns
+    -------
+    Fit
+    """
+    rng = np.random.default_rng([seed, of, inputs])
+    x, fresh = rng.normal(size=(2, inputs if judged_on_training else max(inputs, 64), TOKENS, WIDTH))
+    x = x[:inputs]
+    truth = _draw(targets, rng)
+    wanted, _ = _forward(x, truth, of)
+    tested = x if judged_on_training else fresh
+    expected = _forward(tested, truth, of)[0]
+
+    params = _draw(targets * starts, np.random.default_rng([seed, heads, 7]))
+    vector = pack(params)
+    memory, decays = AdamW.fresh(vector), np.zeros_like(vector)
+    goal = np.repeat(wanted, starts, axis=0)
+    for step in range(steps):
+        now = unpack(vector, params)
+        o, cache = _forward(x, now, heads)
+        gradient = pack(_backward(2 * (o - goal) / o[0].size, cache))
+        rate = 0.03 * 0.5 * (1 + np.cos(np.pi * step / steps))
+        adamw_step(vector, gradient, memory, rate=rate, decay=0.0, decays=decays)
+    found, _ = _forward(tested, unpack(vector, params), heads)
+    error = ((found - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
+    scale = np.repeat(expected.var(axis=(1, 2, 3)), starts)
+    return Fit(heads, of, (error / scale).reshape(targets, starts))
+
+
+class _Cache(NamedTuple):
+    x: Array
+    attention: Cache
+    shape: tuple[int, ...]  # (count, B, H, N, d)
+
+
+def _draw(count: int, rng: np.random.Generator) -> Params:
+    """Random functions: Wq, Wk, Wv of shape (count, D, D)."""
+    return {name: rng.normal(size=(count, WIDTH, WIDTH)) / np.sqrt(2) for name in ("Wq", "Wk", "Wv")}
+
+
+def _forward(x: Array, params: Params, heads: int) -> tuple[Array, _Cache]:
+    """Outputs (count, B, N, D) of every function on every input (B, N, D)."""
+    count, (b, n, width) = len(params["Wq"]), x.shape
+    split = {
+        name: np.einsum("bni,coi->cbno", x, weight, optimize=True)
+        .reshape(count, b, n, heads, width // heads)
+        .swapaxes(2, 3)
+        for name, weight in params.items()
+    }
+    o, cache = attention_forward(*(split[name] for name in ("Wq", "Wk", "Wv")))
+    return o.swapaxes(2, 3).reshape(count, b, n, width), _Cache(x, cache, o.shape)
+
+
+def _backward(do: Array, cache: _Cache) -> Params:
+    count, b, heads, n, d = cache.shape
+    grads = attention_backward(do.reshape(count, b, n, heads, d).swapaxes(2, 3), cache.attention)
+    return {
+        name: np.einsum("cbno,bni->coi", g.swapaxes(2, 3).reshape(count, b, n, heads * d), cache.x, optimize=True)
+        for name, g in zip(("Wq", "Wk", "Wv"), grads, strict=True)
+    }

@@ -23,6 +23,12 @@ def test_the_bundled_split_is_even_disjoint_and_seeded():
     assert (bundled_digits(seed=1).test.images != digits.test.images).any()
 
 
+@pytest.mark.parametrize("held_out", [0, 15, 2500, -10])
+def test_a_split_that_cannot_be(held_out):
+    with pytest.raises(DataError, match="held_out: expected a multiple of ten"):
+        bundled_digits(held_out=held_out)
+
+
 def write_idx(path, shape, fill=3):
     path.write_bytes(
         bytes([0, 0, 8, len(shape)])

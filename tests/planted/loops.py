@@ -165,7 +165,7 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             tokens(x, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, bq=bq, bk=bk, bv=bv, bo=bo, rng=rng, **rest) for x in X
         ]
         return np.stack([o for o, _ in found]), np.stack([p for _, p in found])
-    batch = X if X.ndim == 3 else [X]
+    batch = X.copy() if X.ndim == 3 else [X.copy()]
     lists = [one_item(np.array(x), Wq, Wk, Wv, wrong, heads, bq, bk, bv) for x in batch]
     q, k, v = (np.array([item[i] for item in lists]) for i in range(3))
     if "input-changed" in wrong:

@@ -11,14 +11,15 @@ SILENT = {
     "heads-ignored": "heads-merged-unmoved heads-share-weights heads-interleaved heads-split-unmoved heads-averaged "
     "heads-attend-heads",
     "mask-ignored": "mask-inverted mask-on-queries mask-not-broadcast",
-    "softmax-missing": "softmax-axis softmax-global softmax-twice scale-model-width scale-missing "
-    "scale-no-root scale-inverted scale-tokens",  # what is divided by its sum has no scale
+    "softmax-missing": "softmax-axis softmax-global softmax-twice softmax-base-2 mask-after-softmax scale-model-width "
+    "scale-missing scale-no-root scale-inverted scale-tokens",  # what is divided by its sum has no scale
     "bias-missing": "softcap-order",  # where it is after the bias, and not after the mask
-    "mask-added-as-number": "mask-finite-fill mask-after-softmax softcap-order",
+    "mask-added-as-number": "mask-leaks-nan mask-finite-fill mask-after-softmax softcap-order",
     "mask-after-softmax": "mask-finite-fill mask-all-hidden-nan softcap-order",  # nothing is hidden before the softmax
     "mask-finite-fill": "softmax-overflow softcap-order",  # exp(−10⁹) is zero
     "qv-swapped": "groups-tiled",  # with fewer key heads, the shapes do not fit
     "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
+    "softmax-axis": "softmax-global",
     "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
 }
 

@@ -52,25 +52,42 @@ def _pair(explanation: Explanation, expected: Answer, asked: Asked, solver: _Sol
     assert got is not None
     if got.shape != expected.output.shape or not (np.isfinite(got) == np.isfinite(expected.output)).all():
         return None
-    if not np.isfinite(got).all():
+    if asked.probe.name == "hidden-nan" or not np.isfinite(got).all():
         return np.ones(1), np.ones(1)  # NaN in the same places, and nothing to be seen through it
     if _is_dropout(got, expected.output):
         return got, expected.output
-    used, right = solver(explanation, expected, asked), expected.weights[-1]
+    right = _mixing_weights(explanation, asked.probe.case)
+    used = solver(explanation, right.shape, asked)
     return (used, right) if used is not None and _is_dropout(used, right) else None
 
 
 def _is_dropout(used: Array, right: Array) -> bool:
     """Zero, or right times a factor that makes up for the zeros (or leaves them)."""
-    kept = np.abs(used) > _ROUNDING
+    known = np.isfinite(used)
+    if not known.any():
+        return False
+    used, right = used[known], right[known]
+    large = np.abs(right) > 1e-2 * np.abs(right).max()
+    kept = large & (np.abs(used) > _ROUNDING)
     if not kept.any():
         return False
-    with np.errstate(all="ignore"):
-        factors = used[kept] / right[kept]
-    if not np.isfinite(factors).all() or np.ptp(factors) > 1e-5 * abs(factors[0]):
+    factor = float(np.median(used[kept] / right[kept]))
+    left_in = np.abs(used) > abs(factor * right) / 2
+    if not np.isfinite(factor) or np.abs(used - factor * right * left_in).max() > 1e-6 * np.abs(factor * right).max():
         return False
-    makes_up = float(factors[0]) * float(kept[np.abs(right) > 1e-5].mean())
-    return 0.6 < makes_up < 1.6 or abs(factors[0] - 1) < 1e-6
+    makes_up = factor * float(kept.sum() / large.sum())
+    return 0.55 < makes_up < 1.8 or abs(factor - 1) < 1e-6
+
+
+def _mixing_weights(explanation: Explanation, case: Case) -> Array:
+    """The weights with which the explanation mixes the values."""
+    found: list[Array] = []
+
+    def note(t: Trace) -> None:
+        found.append(t.p)
+
+    answer(case, build((explanation.habit, *explanation.changes, {"+clean": note})))
+    return found[0]
 
 
 class _Solver:
@@ -79,13 +96,13 @@ class _Solver:
     def __init__(self) -> None:
         self._solved: dict[tuple[int, ...], Array | None] = {}
 
-    def __call__(self, explanation: Explanation, expected: Answer, asked: Asked) -> Array | None:
+    def __call__(self, explanation: Explanation, shape: tuple[int, ...], asked: Asked) -> Array | None:
         """Return them, or None where the output does not determine them."""
         others = (c for c in (explanation.habit, *explanation.changes) if not _ON_WEIGHTS.issuperset(c))
         key = (id(asked), *map(id, others))
         if key not in self._solved:
             assert asked.reply.output is not None
-            self._solved[key] = _solved(explanation, asked.probe.case, asked.reply.output, expected.weights[-1].shape)
+            self._solved[key] = _solved(explanation, asked.probe.case, asked.reply.output, shape)
         return self._solved[key]
 
 
@@ -103,10 +120,15 @@ def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[in
         return None
     units = np.eye(int(np.prod(shape))).reshape(-1, *shape)
     matrix = np.stack([with_weights(unit) - nothing for unit in units], axis=1)
-    solved, _, rank, _ = np.linalg.lstsq(matrix, output.ravel() - nothing, rcond=1e-9)
-    if rank < matrix.shape[1] or np.abs(matrix @ solved + nothing - output.ravel()).max() > 1e-6:
+    if not np.isfinite(matrix).all():
         return None
-    return np.asarray(solved.reshape(shape))
+    felt = matrix.any(axis=0)  # weights of values that are zero are not
+    solved, _, rank, _ = np.linalg.lstsq(matrix[:, felt], output.ravel() - nothing, rcond=1e-9)
+    if rank < felt.sum() or np.abs(matrix[:, felt] @ solved + nothing - output.ravel()).max() > 1e-6:
+        return None
+    found = np.full(felt.shape, np.nan)
+    found[felt] = solved
+    return found.reshape(shape)
 
 
 def _weights_agree(got: Array | None, expected: Answer) -> bool:

@@ -113,7 +113,7 @@ def revealing(face: Face, rng: np.random.Generator) -> list[Probe]:
     maker = (_Projected if face.kind == "attention" else _Tokens)(face, Sizes.of_round(0), rng)
     case = maker.with_wide_values()
     found = [Probe("plain", case), Probe("plain", maker.with_wide_values()), *maker.about_logits(case)]
-    return maker.finished([*found, *maker.more_wide(), Probe("large-logits", maker.large(case))])
+    return maker.finished([*found, *maker.more_wide(), *maker.edges(case), Probe("large-logits", maker.large(case))])
 
 
 def narrowed(case: Case) -> Case:
@@ -266,8 +266,17 @@ class _Tokens(_Maker):
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:
-        width = 7 * self.heads
-        return self.matrices(1.0, 6, width, width, width, width)
+        n, width = (4, 5 * self.heads) if self.heads > 1 else (10, 11)
+        return self.matrices(1.0, n, width, width, width, width)
+
+    def more_wide(self) -> Iterator[Probe]:
+        yield from self.biased(self.with_wide_values())
+
+    def biased(self, case: Case) -> Iterator[Probe]:
+        """The case with every bias that the function takes."""
+        biases = {f"b{x}": self.normal(case["Wq"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
+        if biases:
+            yield Probe("biased", case | biases)
 
     def matrices(
         self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int | None = None
@@ -292,9 +301,7 @@ class _Tokens(_Maker):
         if self.face.batched:
             width = case["X"].shape[-1]
             yield Probe("batch", self.matrices(1.0, s.tokens, width, width, width, width, s.batch))
-        biases = {f"b{x}": self.normal(case["Wq"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
-        if biases:
-            yield Probe("biased", case | biases)
+        yield from self.biased(case)
         if "Wo" in self.takes - self.face.needs:
             yield Probe("plain", {k: v for k, v in case.items() if k != "Wo"})
         if "tokens" in self.takes:
@@ -325,13 +332,13 @@ class _Projected(_Maker):
         return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
 
     def with_wide_values(self) -> Case:
-        return self.arrays(1.0, self.heads, 4, 4, 6, 6)
+        return self.arrays(1.0, self.heads, 3, 3, 6, 6)
 
     def more_wide(self) -> Iterator[Probe]:
         if self.lead:
-            yield Probe("groups", self.arrays(1.0, self.heads, 4, 4, 6, 6, heads=2 * self.heads))
+            yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 6, 6, heads=2 * self.heads))
         if "cos" in self.takes:
-            yield Probe("rotary", self.with_wide_values() | self.angles(4, 6, False))
+            yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
 
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
         batch, heads = self.sizes.batch if self.lead == 2 else 1, heads or self.heads

@@ -92,10 +92,11 @@ def explain(
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     budget = [_BUDGET]
     limited = any(name in a.probe.case for a in first for name in ("mask", "causal", "window", "lengths"))
-    waiting = [(0, next(order), Explanation(habit=habit), 0) for habit in (HABITS if limited else HABITS[:1])]
+    # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
+    waiting = [(0, 0, next(order), Explanation(habit=habit), 0) for habit in (HABITS if limited else HABITS[:1])]
     got: dict[Explanation, int] = {}  # how far each got
     while waiting and budget[0] > 0:
-        total, _, start, size = heappop(waiting)
+        total, _, _, start, size = heappop(waiting)
         for found in _extended(start, size, first, known, agrees, budget):
             failing = _first_failing(found, first, agrees)
             if failing is None and all(agrees(found, a) for a in second):
@@ -105,7 +106,7 @@ def explain(
                 if failing > reached:
                     furthest, reached = found, failing
                 for more in range(1, min(_AT_ONCE, most - total) + 1):
-                    heappush(waiting, (total + more, next(order), found, more))
+                    heappush(waiting, (total + more, -total, next(order), found, more))
     return furthest, [a for a in first + second if not agrees(furthest, a)]
 
 

@@ -30,6 +30,8 @@ class Entry:
     changes : tuple of Change
         The reference with this mistake put in: the ways in which people write it. Empty for what is seen by watching
         the function and not by its answers.
+    met : tuple of str
+        Public threads in which it was met, as repository and number.
     """
 
     code: str
@@ -39,3 +41,4 @@ class Entry:
     mend: str
     look: tuple[str, ...]
     changes: tuple[Change, ...] = ()
+    met: tuple[str, ...] = ()

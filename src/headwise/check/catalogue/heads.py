@@ -151,6 +151,7 @@ ENTRIES = (
         "Reshape to (N, H, d), or slice W[h*d:(h+1)*d].",
         ("split",),
         ({"split": interleaved}, {"split": interleaved, "merge": interleaved_back}),
+        met=("mlxcel#928", "sglang#24321"),
     ),
     Entry(
         "heads-split-unmoved",
@@ -160,6 +161,7 @@ ENTRIES = (
         "Reshape to (N, H, d) first, then move the head axis to the front.",
         ("split",),
         ({"split": unmoved_split},),
+        met=("FuxiCTR#30", "onnx#7118"),
     ),
     Entry(
         "heads-merged-unmoved",
@@ -169,6 +171,7 @@ ENTRIES = (
         "Move the head axis behind the tokens first, then reshape to (N, H·d).",
         ("merge",),
         ({"merge": unmoved_merge},),
+        met=("jsbaan/transformer-from-scratch#6",),
     ),
     Entry(
         "heads-averaged",
@@ -187,6 +190,7 @@ ENTRIES = (
         "Multiply each head's values with that head's own weights.",
         ("mix", "softmax"),
         ({"+divide": first_heads_weights}, {"+divide": mean_weights}),
+        met=("pytorch#34537",),
     ),
     Entry(
         "heads-attend-heads",
@@ -205,6 +209,7 @@ ENTRIES = (
         "Repeat each key head in place: np.repeat(k, H // G, axis=-3), or repeat_interleave.",
         ("group",),
         ({"group": tiled},),
+        met=("onnx#7274", "jax-js#180"),
     ),
     Entry(
         "rope-layout",
@@ -214,6 +219,7 @@ ENTRIES = (
         "Rotate the pairs of the layout that is asked for.",
         ("rope",),
         tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
+        met=("transformers#25199", "TinyLlama#24", "transformers#31788"),
     ),
     Entry(
         "batch-mixed",

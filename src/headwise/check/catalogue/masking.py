@@ -114,6 +114,7 @@ ENTRIES = (
         "Hide where the mask is False: np.where(mask, s, -np.inf).",
         ("mask",),
         ({"mask": inverted},),
+        met=("pytorch#170415", "LLMs-from-scratch#1061"),
     ),
     Entry(
         "mask-ignored",
@@ -132,6 +133,7 @@ ENTRIES = (
         "np.where(mask, s, -np.inf).",
         ("mask",),
         ({"mask": nothing, "+bias": added}, {"hide": all_added}),
+        met=("pytorch#21518",),
     ),
     Entry(
         "mask-after-softmax",
@@ -141,6 +143,7 @@ ENTRIES = (
         "Hide the logits before the softmax.",
         ("mask", "softmax"),
         ({"hide": nothing, "+divide": zeroed_after}, {"mask": nothing, "+divide": mask_zeroed_after}),
+        met=("pytorch-image-models#2236",),
     ),
     Entry(
         "mask-on-queries",
@@ -169,6 +172,7 @@ ENTRIES = (
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30)),
+        met=("apex#1390",),
     ),
     Entry(
         "mask-all-hidden-nan",
@@ -178,6 +182,7 @@ ENTRIES = (
         "Replace a maximum of −∞ by 0 and a sum of 0 by 1, or zero those rows with np.where afterwards.",
         ("softmax", "mask"),
         ({"divide": zero_over_zero},),
+        met=("pytorch#103963", "pytorch#160064", "pytorch#41508"),
     ),
     Entry(
         "mask-leaks-nan",
@@ -187,6 +192,7 @@ ENTRIES = (
         "Zero the hidden values before the product, and use np.where to hide the logits, not an addition.",
         ("mix", "mask"),
         ({"mix": every_key}, {"hide": hidden_but_nan}, {"mix": every_key, "hide": hidden_but_nan}),
+        met=("pytorch#101967",),
     ),
     Entry(
         "causal-missing",
@@ -223,6 +229,7 @@ ENTRIES = (
         "Use the alignment that is asked for; with lengths, the last key is the last valid one.",
         ("causal", "align"),
         ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
+        met=("flash-attention#517", "mlx#2835"),
     ),
     Entry(
         "window-off-by-one",
@@ -241,6 +248,7 @@ ENTRIES = (
         "Apply the softcap to the scaled logits first.",
         ("softcap",),
         ({"cap": nothing, "+bias": cap}, {"cap": nothing, "+hide": cap}),
+        met=("onnx#7865",),
     ),
     Entry(
         "lengths-ignored",

@@ -32,6 +32,16 @@ def exchanged(first: str, second: str) -> Stage:
     return exchange
 
 
+def exchanged_once_rotated(first: str, second: str) -> Stage:
+    """Queries, keys or values exchanged after the rotary positions are put in."""
+
+    def exchange(t: Trace) -> None:
+        if "cos" in t.case:
+            exchanged(first, second)(t)
+
+    return exchange
+
+
 def keys_times_queries(t: Trace) -> None:
     t.s = t.k @ t.q.swapaxes(-1, -2) * t.scale
 
@@ -71,6 +81,7 @@ ENTRIES = (
         "Write X @ W.T instead of X @ W (with tokens as columns, W @ X).",
         ("projection",),
         tuple({"project": transposed(which)} for which in ("qkv", "q", "k", "v", "qk")),
+        met=("AutoGPTQ#139", "NVIDIA/DeepLearningExamples#528"),
     ),
     Entry(
         "qk-swapped",
@@ -88,7 +99,8 @@ ENTRIES = (
         "The queries are made with the value matrix, and the values with the query matrix.",
         "Use Wq for the queries and Wv for the values; look at the order of the arguments too.",
         ("projection", "mix"),
-        ({"+arrange": exchanged("q", "v")},),
+        ({"+arrange": exchanged("q", "v")}, {"+rotate": exchanged_once_rotated("q", "v")}),
+        met=("mlxcel#928",),
     ),
     Entry(
         "kv-swapped",
@@ -97,7 +109,8 @@ ENTRIES = (
         "The keys are made with the value matrix, and the values with the key matrix.",
         "Use Wk for the keys and Wv for the values; look at the order of the arguments too.",
         ("projection", "mix"),
-        ({"+arrange": exchanged("k", "v")},),
+        ({"+arrange": exchanged("k", "v")}, {"+rotate": exchanged_once_rotated("k", "v")}),
+        met=("mlxcel#928",),
     ),
     Entry(
         "values-are-inputs",

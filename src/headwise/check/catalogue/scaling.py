@@ -55,6 +55,7 @@ ENTRIES = (
         "Take d from the split queries, q.shape[-1], not from the tokens.",
         ("scale", "logits"),
         scaled(lambda t: t.width**-0.5, lambda t: all_widths(t) ** -0.5),
+        met=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
     ),
     Entry(
         "scale-no-root",
@@ -73,6 +74,7 @@ ENTRIES = (
         "Divide by np.sqrt(d), or multiply with d ** -0.5.",
         ("scale", "logits"),
         scaled(lambda t: width(t) ** 0.5),
+        met=("esceptico/perceiver-io#9",),
     ),
     Entry(
         "scale-tokens",
@@ -90,6 +92,6 @@ ENTRIES = (
         "Rows of the weights sum to 1/√d.",
         "Move the division inside: softmax(q @ k.T / np.sqrt(d)).",
         ("scale", "softmax"),
-        ({"scale": scaled(lambda t: 1.0)[0]["scale"], "+divide": after_softmax},),
+        ({"scale": scaled(lambda t: 1.0)[0]["scale"], "+clean": after_softmax},),
     ),
 )

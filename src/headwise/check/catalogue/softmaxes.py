@@ -56,6 +56,7 @@ ENTRIES = (
         "Normalise over the last axis of the logits: axis=-1, keepdims=True.",
         ("softmax",),
         ({"+hide": over(-2)},),
+        met=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Entry(
         "softmax-global",
@@ -104,5 +105,6 @@ ENTRIES = (
         "Subtract s.max(axis=-1, keepdims=True) before np.exp; the weights do not change.",
         ("softmax",),
         ({"shift": nothing},),
+        met=("pytorch#119131", "ultralytics#24990"),
     ),
 )

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from functools import lru_cache
 
 import numpy as np
 
@@ -22,13 +23,18 @@ def scope(params: Mapping[str, Array], prefix: str) -> Params:
     >>> list(scope({"head.weight": np.zeros(1), "norm.gain": np.zeros(1)}, "head"))
     ['weight']
     """
-    start = prefix + "."
-    return {name.removeprefix(start): array for name, array in params.items() if name.startswith(start)}
+    return {local: params[name] for local, name in _below(tuple(params), prefix + ".")}
 
 
 def scoped(prefix: str, params: Mapping[str, Array]) -> Params:
     """The inverse of `scope`: local names put below a prefix."""
     return {f"{prefix}.{name}": array for name, array in params.items()}
+
+
+@lru_cache(maxsize=1024)
+def _below(names: tuple[str, ...], start: str) -> tuple[tuple[str, str], ...]:
+    """Local and full names below a prefix; asked for the same every step, so answered once."""
+    return tuple((name.removeprefix(start), name) for name in names if name.startswith(start))
 
 
 def pack(params: Mapping[str, Array]) -> Array:

@@ -19,10 +19,10 @@ from headwise.attention.tiles import sequences
 from headwise.jit import kernel
 from headwise.shapes import Array, IntArray
 
-__all__ = ["backward", "forward"]
+__all__ = ["COLUMNS", "ROWS", "backward", "forward"]
 
 _KERNELS = "headwise.attention.kernels"
-_ROWS = 64  # queries of a unit, as in `kernels`
+ROWS, COLUMNS = 64, 64  # a tile of logits, its queries and its output stay in the first-level cache
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
@@ -73,7 +73,7 @@ def _forward(problem: Problem, weights: bool) -> tuple[Array, Array, Array, Arra
     p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), real)
     compute = kernel(_KERNELS, "forward", real)
     given = (*_four(problem.q, problem.k, problem.v), _rule(problem), o, shift, total, p)
-    units = items * heads * -(-n // _ROWS)
+    units = items * heads * -(-n // ROWS)
     found = _share(
         lambda first, last: compute(first, last, *given), units, items * heads * n * m * (problem.q.shape[-1] + e)
     )

@@ -14,12 +14,12 @@ import math
 import numpy as np
 from numba import njit, types
 
+from headwise.attention.compiled import COLUMNS, ROWS
 from headwise.attention.passes import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
 from headwise.attention.simd import compiled, lanes, memory, product
 
 __all__ = ["backward", "backward_types", "forward", "forward_types"]
 
-ROWS, COLUMNS = 64, 64  # a tile of logits, its queries and its output stay in the first-level cache
 _LOG2E = math.log2(math.e)
 
 # What hides or moves logits travels together: mask and bias, each (items, heads or 1, N or 1, M or 1) or empty, with

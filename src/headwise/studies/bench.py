@@ -24,6 +24,7 @@ from headwise.studies.progress import Progress, Silent
 
 __all__ = ["LONG", "WORK", "Bench", "Machine", "Timing", "Work", "bench", "interleaved", "machine"]
 
+_SHORT, _REST = 0.2, 0.03
 _SECONDS = 1.5  # that one contestant may take for one line of the table, beyond its first rounds
 
 
@@ -143,7 +144,8 @@ def interleaved(
 ) -> tuple[dict[str, float], int]:
     """Median seconds of each, and the number of rounds. They take turns, so that a disturbance meets them all.
 
-    One round warms up, and its times decide on the number of rounds: 3 to 41, as many as fit in `seconds` each.
+    Before a short turn all rest a moment and the contestant warms up, since threads of a library that has had its turn
+    keep a core busy for some 20 ms. There are 3 to 41 rounds, as many as fit in `seconds` each.
 
     Examples
     --------
@@ -159,6 +161,9 @@ def interleaved(
     times: dict[str, list[float]] = {name: [] for name in contestants}
     for _ in range(rounds):
         for name, call in contestants.items():
+            if slowest < _SHORT:
+                time.sleep(_REST)
+                call()
             times[name].append(_time(call))
     return {name: statistics.median(found) for name, found in times.items()}, rounds
 

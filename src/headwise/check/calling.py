@@ -13,7 +13,7 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwise.check.pinned import np
+from headwise.check.pinned import np, unchanged_numpy
 from headwise.check.probes import Face
 from headwise.check.reference import Case
 from headwise.shapes import Array
@@ -136,6 +136,7 @@ class Caller:
         front = self.face.lead if batch == 1 or not tokens else 1
         if isinstance(result, Mapping):
             result = tuple(result.values())
+            result = result[0] if len(result) == 1 else result
         parts = [result]
         if isinstance(result, tuple) and len(result) > 1 and np.ndim(_bare(result[0])) >= 2:
             parts = [part for part in result if np.ndim(_bare(part)) >= 2]
@@ -194,6 +195,12 @@ def _same(a: Array, b: Array) -> bool:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    """Keep what a function prints and warns of to itself, and what it does to NumPy."""
+    with (
+        unchanged_numpy(),
+        np.errstate(all="ignore"),
+        warnings.catch_warnings(),
+        contextlib.redirect_stdout(io.StringIO()),
+    ):
         warnings.simplefilter("ignore")
         yield

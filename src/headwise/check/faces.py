@@ -195,19 +195,25 @@ def _working(start: Caller, tried: dict[str, str]) -> Iterator[Caller]:
     if kind == "attention":
         for lead in (2, 1, 0):
             caller = replace(start, face=replace(start.face, lead=lead))
-            if _plausible(caller, tried):
-                found.append(caller)
+            found += _accepted(caller, tried)
     else:
         for lead, columns in ((0, False), (0, True), (1, False), (1, True)):
             if found and columns != found[0].columns:
                 continue
             caller = replace(start, columns=columns, face=replace(start.face, lead=lead))
-            if _plausible(caller, tried):
-                found.append(caller)
+            found += _accepted(caller, tried)
         if len(found) == 2:  # with and without a batch axis: one caller for both, then one that leaves the batch alone
             found = [replace(found[0], face=replace(found[0].face, batched=True)), found[0]]
     for caller in found:
         yield _with_key_mask(caller)
+
+
+def _accepted(caller: Caller, tried: dict[str, str]) -> list[Caller]:
+    """The caller, with a mask of keys alone if it cannot be called otherwise; nothing if it cannot be called."""
+    if _plausible(caller, tried):
+        return [caller]
+    of_keys = replace(caller, face=replace(caller.face, key_mask=True))
+    return [of_keys] if "mask" in caller.face.needs and _plausible(of_keys, tried) else []
 
 
 def _plausible(caller: Caller, tried: dict[str, str]) -> bool:
@@ -233,7 +239,7 @@ def _has_shape(reply: Reply, case: Case) -> bool:
 
 def _with_key_mask(caller: Caller) -> Caller:
     """Offer a mask of keys alone where one of queries and keys is refused."""
-    if "mask" not in caller.face.takes:
+    if "mask" not in caller.face.takes or caller.face.key_mask:
         return caller
     of_keys = replace(caller, face=replace(caller.face, key_mask=True))
 

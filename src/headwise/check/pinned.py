@@ -1,11 +1,14 @@
-"""NumPy as it was when the checker was imported.
+"""NumPy as it was, whatever the function that is checked does to it.
 
-A function that is checked runs in this process and may replace ``np.exp`` or ``np.allclose``, by mistake or on
-purpose. Everything in this folder takes its NumPy from here, where such a replacement does not reach.
+That function runs in this process and may replace ``np.exp`` or ``np.allclose``, by mistake or on purpose. Everything
+in this folder takes its NumPy from here, where such a replacement does not reach; and what a call replaced is put
+back after it, for NumPy's own parts look their functions up by name.
 """
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager
 from types import SimpleNamespace
 from typing import TYPE_CHECKING
 
@@ -13,9 +16,21 @@ import numpy
 import numpy.linalg
 import numpy.random
 
-__all__ = ["np"]
+__all__ = ["np", "unchanged_numpy"]
 
 if TYPE_CHECKING:
     import numpy as np
 else:
     np = SimpleNamespace(**vars(numpy))
+
+
+@contextmanager
+def unchanged_numpy() -> Iterator[None]:
+    """Put back after the block what it replaced in NumPy."""
+    modules = [vars(module) for module in (numpy, numpy.linalg, numpy.random)]
+    before = [dict(names) for names in modules]
+    try:
+        yield
+    finally:
+        for names, old in zip(modules, before, strict=True):
+            names.update(old)

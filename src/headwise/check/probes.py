@@ -155,7 +155,7 @@ class _Maker:
         """What changes nothing, for arguments that have to be given."""
         b, _, n, m = self.grid(case)
         values: Case = {
-            "mask": np.ones((1, 1, n, m), bool),
+            "mask": np.ones((b, 1, 1, m) if self.face.key_mask else (1, 1, n, m), bool),
             "bias": np.zeros((1, 1, n, m)),
             "lengths": np.full(b, m),
             "causal": False,

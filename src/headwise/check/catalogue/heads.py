@@ -203,7 +203,7 @@ ENTRIES = (
     ),
     Entry(
         "groups-tiled",
-        "Query heads read the key heads 0 1 0 1 … instead of 0 0 1 1 …",
+        "Query heads read the key heads in the order 0 1 0 1 instead of 0 0 1 1.",
         "query head h reads key head h // (H/G)",
         "np.tile and torch's Tensor.repeat do this.",
         "Repeat each key head in place: np.repeat(k, H // G, axis=-3), or repeat_interleave.",

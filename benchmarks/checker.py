@@ -1,0 +1,98 @@
+"""How well the checker names what was planted: ``python benchmarks/checker.py > docs/checker.md``.
+
+Every entry of the catalogue in every style that has a place for it, every correct function, and three hundred random
+pairs. A few minutes.
+"""
+
+from __future__ import annotations
+
+import platform
+import sys
+import time
+from collections import defaultdict
+from pathlib import Path
+
+sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
+
+import headwise as hw
+from headwise.check import CATALOGUE
+from planted import correct, garden, pairs
+
+HEAD = """# How well the checker names mistakes
+
+Made by `python benchmarks/checker.py > docs/checker.md`. The functions are those of `tests/planted/`: every entry of
+the catalogue written in up to four styles (matrix products, loops, einsum, tokens as columns) and as up to three kinds of
+function (self-attention, multi-head, attention of q, k and v); correct functions in the same styles, presented in
+different ways, and unusual algorithms; and random pairs of mistakes in one function. "Named" means that the verdict
+holds exactly the planted mistakes and nothing else.
+"""
+
+
+def timed(function):
+    began = time.perf_counter()
+    mistakes = hw.check(function).mistakes
+    return mistakes, time.perf_counter() - began
+
+
+def singles(times):
+    found = defaultdict(list)
+    for kind, codes in garden.CODES.items():
+        for style in garden.STYLES:
+            if style == "columns" and kind == "attention":
+                continue
+            for code in codes:
+                mistakes, seconds = timed(garden.plant(style, kind, [code]))
+                times.append(seconds)
+                found[code].append(mistakes == (code,))
+    return found
+
+
+def two_at_once(times, count=300):
+    missed = []
+    for style, kind, *codes in pairs.random_pairs(count, seed=2026):
+        mistakes, seconds = timed(garden.plant(style, kind, codes))
+        times.append(seconds)
+        if set(mistakes) != set(codes):
+            missed.append((style, kind, codes, mistakes))
+    return count, missed
+
+
+def main():
+    alone, right, both = [], [], []
+    found = singles(alone)
+    accused = []
+    functions = list(correct.everything())
+    for name, function in functions:
+        mistakes, seconds = timed(function)
+        right.append(seconds)
+        if mistakes:
+            accused.append((name, mistakes))
+    count, missed = two_at_once(both)
+
+    print(HEAD)
+    print("| what | functions | as they should be | longest check |")
+    print("|---|---:|---:|---:|")
+    planted, named = sum(map(len, found.values())), sum(map(sum, found.values()))
+    print(f"| one mistake planted | {planted} | {named} named | {max(alone):.1f} s |")
+    print(f"| correct | {len(functions)} | {len(functions) - len(accused)} not accused | {max(right):.1f} s |")
+    print(f"| two mistakes planted | {count} | {count - len(missed)} named both | {max(both):.1f} s |")
+    print(
+        f"\nMedian time of a check: {sorted(alone + right + both)[len(alone + right + both) // 2]:.2f} s, on one core of a"
+    )
+    print(f"{platform.machine()} machine with Python {platform.python_version()}.\n")
+    if accused:
+        print("Accused, and correct:\n")
+        print("\n".join(f"- {name}: {', '.join(mistakes)}" for name, mistakes in accused))
+    if missed:
+        print("## Pairs of which not both were named\n\n| style | kind | planted | named |\n|---|---|---|---|")
+        for style, kind, codes, mistakes in missed:
+            print(f"| {style} | {kind} | {', '.join(codes)} | {', '.join(mistakes) or 'right'} |")
+        print()
+    print("## Each mistake\n\n| mistake | planted | named |\n|---|---:|---:|")
+    for code in CATALOGUE:
+        if code in found:
+            print(f"| `{code}` | {len(found[code])} | {sum(found[code])} |")
+
+
+if __name__ == "__main__":
+    main()

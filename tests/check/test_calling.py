@@ -1,0 +1,147 @@
+"""However a function wants its arguments, it is found out; what cannot be called is told."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.check import UncallableError
+from headwise.errors import DataError
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def right(X, Wq, Wk, Wv):
+    return softmax(X @ Wq.T @ (X @ Wk.T).T / np.sqrt(len(Wq))) @ X @ Wv.T
+
+
+def unscaled(X, Wq, Wk, Wv):
+    return softmax(X @ Wq.T @ (X @ Wk.T).T) @ X @ Wv.T
+
+
+def pairs(q, k, v, mask=None):
+    s = q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+    mask = np.ones(s.shape, bool) if mask is None else np.broadcast_to(mask, s.shape)
+    s = np.where(mask, s, -np.inf)
+    e = np.exp(s - np.where(mask.any(-1, keepdims=True), s.max(-1, keepdims=True), 0))
+    total = e.sum(-1, keepdims=True)
+    seen = mask.any(-2)[..., None]
+    return e / np.where(total == 0, 1, total) @ np.where(seen, v, 0)
+
+
+@pytest.mark.parametrize("kind", ["auto", "self_attention"])
+@pytest.mark.parametrize(
+    "present",
+    [
+        lambda f: f,
+        lambda f: lambda a, b, c, d: f(a, b, c, d),
+        lambda f: lambda *args: f(*args),
+        lambda f: lambda *, w_v, w_k, w_q, x: f(x, w_q, w_k, w_v),
+        lambda f: lambda Wv, Wk, Wq, tokens: f(tokens, Wq, Wk, Wv),
+        lambda f: lambda X, Wq, Wk, Wv, d_k: f(X, Wq, Wk, Wv) if d_k == len(Wq) else None,
+        lambda f: lambda X, Wq, Wk, Wv: f(X.T, Wq, Wk, Wv).T,
+        lambda f: lambda X, Wq, Wk, Wv: np.stack([f(x, Wq, Wk, Wv) for x in X]) if X.ndim == 3 else [][0],
+        lambda f: lambda X, Wq, Wk, Wv: f(X, Wq, Wk, Wv).tolist(),
+        lambda f: lambda X, Wq, Wk, Wv: {"output": f(X, Wq, Wk, Wv)},
+    ],
+    ids=["names", "positions", "star", "keywords", "order", "width", "columns", "batch", "lists", "dict"],
+)
+def test_self_attention_however_it_is_presented(present, kind):
+    assert hw.check(present(right), kind).mistakes == ()
+    assert hw.check(present(unscaled), kind).mistakes == ("scale-missing",)
+
+
+@pytest.mark.parametrize("layout", ["BHNd", "HNd", "Nd"])
+def test_attention_in_every_layout(layout):
+    def only(q, k, v, mask=None):
+        if q.ndim != len(layout):
+            raise ValueError(f"expected {layout}")
+        return pairs(q, k, v, mask)
+
+    verdict = hw.check(only)
+    assert verdict.ok, verdict.mistakes
+    assert ", ".join(layout) in verdict.read_as
+
+
+def test_a_mask_of_keys_is_offered_where_one_of_pairs_is_refused():
+    def padded(q, k, v, mask):
+        batch, keys = mask.shape  # refuses any other
+        if (batch, keys) != (len(q), k.shape[2]):
+            raise ValueError("expected (batch, keys)")
+        return pairs(q, k, v, mask[:, None, None])
+
+    verdict = hw.check(padded)
+    assert verdict.ok, verdict.mistakes
+    assert hw.check(lambda q, k, v, mask: padded(q, k, v, mask) * 0 + pairs(q, k, v)).mistakes == ("mask-ignored",)
+
+
+def test_a_function_may_say_that_its_matrices_are_in_out():
+    def f(X, Wq, Wk, Wv):
+        """Wq, Wk, Wv: arrays of shape (d_model, d_k)."""
+        return right(X, Wq.T, Wk.T, Wv.T)
+
+    assert hw.check(f).ok
+    f.__doc__ = "Self-attention."
+    assert hw.check(f, source="").mistakes == ("weights-transposed",)
+    right_after_all = lambda X, Wq, Wk, Wv: right(X, Wq, Wk, Wv)  # noqa: E731
+    right_after_all.__doc__ = "Matrices of shape (in, out)."
+    assert hw.check(right_after_all, source="").ok
+
+
+def test_an_adapter_makes_the_call():
+    def module(x, weights):
+        q, k, v = weights
+        return right(x, q.T, k.T, v.T)
+
+    adapter = lambda f, X, Wq, Wk, Wv: f(X, (Wq.T, Wk.T, Wv.T))  # noqa: E731
+    assert hw.check(module, adapter=adapter).ok
+    assert hw.check(lambda x, w: 2 * module(x, w), adapter=adapter).mistakes == ("unknown",)
+
+
+def test_torch_tensors_through_the_adapter():
+    torch = pytest.importorskip("torch")
+
+    def f(X, Wq, Wk, Wv):
+        q, k, v = (torch.nn.functional.linear(X, W) for W in (Wq, Wk, Wv))
+        return torch.nn.functional.scaled_dot_product_attention(q, k, v)
+
+    assert hw.check(f, adapter="torch").ok
+
+
+def test_a_batch_that_nothing_explains_is_left_out_of_the_judgement():
+    def f(X, Wq, Wk, Wv):
+        return right(X, Wq, Wk, Wv) if X.ndim == 2 else np.cumsum(right(X[0], Wq, Wk, Wv)[None].repeat(len(X), 0), 0)
+
+    verdict = hw.check(f)
+    assert verdict.ok
+    assert any("nothing explains" in note for note in verdict.notes)
+
+
+def test_an_option_that_is_refused_is_told():
+    def f(q, k, v, softcap=None):
+        if softcap is not None:
+            raise NotImplementedError("softcap")
+        return pairs(q, k, v)
+
+    verdict = hw.check(f)
+    assert verdict.ok
+    assert any("a softcap (NotImplementedError: softcap)" in note for note in verdict.notes)
+
+
+@pytest.mark.parametrize(
+    ("call", "error", "message"),
+    [
+        (lambda: hw.check(3), DataError, "function: expected something that can be called; got int"),
+        (lambda: hw.check(right, "heads"), DataError, "kind: expected one of auto, self_attention, multi_head"),
+        (lambda: hw.check(right, adapter="jax"), DataError, 'adapter: expected a function or "torch"'),
+        (lambda: hw.check(lambda X, Wq, Wk, Wv: None), UncallableError, r"with X of shape \(N, D\)"),
+        (lambda: hw.check(lambda a: a), UncallableError, "there is no reading of its arguments"),
+        (lambda: hw.check(right, "attention"), UncallableError, "cannot be called as attention"),
+        (lambda: hw.check(lambda q, k, v: exec("raise SystemExit(1)")), UncallableError, "SystemExit: 1"),
+    ],
+)
+def test_refusals(call, error, message):
+    with pytest.raises(error, match=message):
+        call()

@@ -1,0 +1,77 @@
+"""The catalogue: every stable name is there, every entry makes a difference, and the page says what it says."""
+
+import subprocess
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headwise.check import CATALOGUE
+from headwise.check.catalogue.page import page
+from headwise.check.probes import Face, probes
+from headwise.check.reference import STAGES
+from headwise.check.search import PRECISIONS, Explanation, difference
+from headwise.check.source import OPERATIONS
+
+DOCS = Path(__file__).parents[2] / "docs"
+
+CODES = """
+weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs scale-missing scale-model-width scale-no-root
+scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global softmax-missing softmax-twice softmax-base-2
+softmax-overflow heads-ignored heads-interleaved heads-split-unmoved heads-merged-unmoved heads-averaged
+heads-share-weights heads-attend-heads output-projection-missing output-projection-transposed bias-missing
+residual-added positions-added norm-added dropout-active mask-inverted mask-ignored mask-added-as-number
+mask-after-softmax mask-on-queries mask-not-broadcast mask-finite-fill mask-all-hidden-nan mask-leaks-nan
+causal-missing causal-reversed causal-strict causal-alignment window-off-by-one softcap-order groups-tiled rope-layout
+batch-mixed lengths-ignored dtype-lowered input-changed output-transposed weights-transposed-out
+weights-before-softmax tokens-scrambled unknown
+"""
+
+OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]
+FACES = [
+    Face("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), 1),
+    Face("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), 2),
+]
+
+
+@pytest.fixture(scope="module")
+def cases():
+    rng = np.random.default_rng(5)
+    return [probe.case for face in FACES for probe in probes(face, 0, rng)]
+
+
+def test_every_stable_name_is_there():
+    assert set(CATALOGUE) == set(CODES.split())
+
+
+@pytest.mark.parametrize("entry", list(CATALOGUE.values()), ids=list(CATALOGUE))
+def test_an_entry_is_whole(entry):
+    assert all((entry.title.endswith("."), entry.formula, entry.hint.endswith("."), entry.mend.endswith(".")))
+    assert set(entry.look) <= set(OPERATIONS)
+    for change in entry.changes:
+        assert {name.removeprefix("+") for name in change} <= set(STAGES)
+
+
+@pytest.mark.parametrize("code", [code for code, entry in CATALOGUE.items() if entry.changes])
+def test_every_way_of_making_a_mistake_shows(code, cases):
+    """On some probe the answer is another, in the output or in every array that may pass for the weights."""
+    plain = [Explanation().answer(case) for case in cases]
+    for change in CATALOGUE[code].changes:
+        changed = [Explanation((code,), (change,)).answer(case) for case in cases]
+        assert any(a is not None and _differ(a, b) for a, b in zip(changed, plain, strict=True))
+
+
+def _differ(a, b):
+    if difference(a.output, b.output) > PRECISIONS["float64"]:
+        return True
+    return all(difference(x, b.weights[-1]) > PRECISIONS["float64"] for x in a.weights)
+
+
+def test_the_page_is_current():
+    assert (DOCS / "mistakes.md").read_text() == page()
+
+
+def test_the_command_prints_the_page():
+    command = [sys.executable, "-m", "headwise.check.catalogue.page"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == page()

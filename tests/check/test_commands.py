@@ -1,0 +1,95 @@
+"""``headwise check`` and ``headwise diff``, run as a user would."""
+
+import json
+
+import pytest
+from typer.testing import CliRunner
+
+import headwise as hw
+from headwise.check.diff import diff
+from headwise.cli import application
+from headwise.errors import DataError
+from planted import by_hand
+
+SOURCE = """
+import numpy as np
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+def ours(X, Wq, Wk, Wv):
+    return softmax(X @ Wq.T @ (X @ Wk.T).T / np.sqrt(len(Wq))) @ X @ Wv.T
+
+def theirs(X, Wq, Wk, Wv):
+    s = X @ Wq.T @ (X @ Wk.T).T
+    return softmax(s / len(Wq)) @ X @ Wv.T
+"""
+
+
+@pytest.fixture
+def file(tmp_path):
+    path = tmp_path / "answers.py"
+    path.write_text(SOURCE)
+    return path
+
+
+def run(*arguments):
+    return CliRunner().invoke(application(("check", "diff")), [str(a) for a in arguments])
+
+
+def test_status_and_text(file):
+    good, bad = run("check", f"{file}:ours"), run("check", f"{file}:theirs")
+    assert (good.exit_code, bad.exit_code) == (0, 1)
+    assert "ours is right" in good.output
+    assert "scale-no-root" in bad.output
+    assert "line 13" in bad.output
+
+
+def test_json_and_markdown(file):
+    assert json.loads(run("check", f"{file}:theirs", "--json").output)["mistakes"] == ["scale-no-root"]
+    assert run("check", f"{file}:theirs", "--markdown", "--kind", "self_attention").output.startswith("## ")
+
+
+def test_the_only_function_needs_no_name(tmp_path):
+    path = tmp_path / "one.py"
+    path.write_text(SOURCE[: SOURCE.index("def theirs")])
+    assert run("check", path).exit_code == 0
+
+
+@pytest.mark.parametrize(
+    ("name", "text", "message"),
+    [
+        ("missing.py", None, "there is no such file"),
+        ("broken.py", "def f(:\n", "fails when it is imported: SyntaxError"),
+        ("exits.py", "raise SystemExit(0)\n", "fails when it is imported: SystemExit"),
+        ("empty.py", "x = 1\n", "found none among no functions"),
+        ("several.py", SOURCE, "found these: ours, theirs. Name it"),
+        ("several.py:nobody", SOURCE, "expected a function nobody; it defines softmax, ours, theirs"),
+    ],
+)
+def test_what_cannot_be_run_is_told(tmp_path, name, text, message):
+    if text is not None:
+        (tmp_path / name.partition(":")[0]).write_text(text)
+    result = run("check", tmp_path / name)
+    assert isinstance(result.exception, DataError)  # the command line turns it into status 2
+    assert message in str(result.exception)
+
+
+def test_diff_names_what_takes_one_to_the_other(file):
+    result = run("diff", f"{file}:ours", f"{file}:theirs")
+    assert result.exit_code == 1
+    assert "theirs: scale-no-root" in result.output
+    same = run("diff", f"{file}:theirs", f"{file}:theirs")
+    assert same.exit_code == 0
+    assert "Both: scale-no-root" in same.output
+
+
+def test_diff_of_functions():
+    found = diff(by_hand.student_a, by_hand.two_sides)
+    assert found.added == ("scale-inverted", "softmax-axis")
+    assert found.removed == ("weights-transposed",)
+    assert not found.same
+    assert found.explained
+    with pytest.raises(DataError, match="second: expected self_attention, which the first is; got attention"):
+        diff(hw.self_attention, hw.attention)

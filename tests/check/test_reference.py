@@ -1,0 +1,66 @@
+"""The reference that mistakes are put into, held to loops over numbers that share nothing with it."""
+
+import numpy as np
+import pytest
+
+from headwise.check.probes import Face, probes
+from headwise.check.reference import STAGES, answer, build, combine, rotated_halves, rotated_neighbours
+from oracles import attention_loop, self_attention_loop
+
+EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap"])
+
+
+@pytest.mark.parametrize("round_number", [0, 1])
+def test_attention_equals_a_loop_on_every_probe(round_number):
+    face = Face("attention", EVERYTHING | {"q", "k", "v"}, frozenset("qkv"), 2)
+    for probe in probes(face, round_number, np.random.default_rng(3)):
+        case = dict(probe.case)
+        clean = case | {x: np.nan_to_num(case[x]) for x in "kv"}
+        o, p, _ = attention_loop(clean.pop("q"), clean.pop("k"), clean.pop("v"), **clean)
+        found = answer(case, build())
+        np.testing.assert_allclose(found.output, o, atol=1e-10, err_msg=probe.name)
+        np.testing.assert_allclose(found.weights[-1], p, atol=1e-10, err_msg=probe.name)
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_tokens_equal_a_loop_over_heads(heads):
+    kind = "multi_head" if heads > 1 else "self_attention"
+    names = frozenset(["X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo"] + ["heads"] * (heads > 1))
+    for probe in probes(Face(kind, names, frozenset(), 0, batched=True), 0, np.random.default_rng(4)):
+        c = probe.case
+        if probe.name == "float32":
+            continue
+        h = c.get("heads", 1)
+        for item, output in zip(c["X"], answer(c, build()).output, strict=True):
+            parts = [
+                self_attention_loop(item, *(np.split(c[f"W{x}"], h)[i] for x in "qkv"), *(
+                    np.split(c[f"b{x}"], h)[i] if f"b{x}" in c else None for x in "qkv"
+                ))[0]
+                for i in range(h)
+            ]  # fmt: skip
+            joined = np.hstack(parts)
+            joined = joined @ c["Wo"].T if "Wo" in c else joined
+            np.testing.assert_allclose(output, joined + c.get("bo", 0), atol=1e-10, err_msg=probe.name)
+
+
+def test_rotary_layouts_are_each_others_permutation(rng):
+    a, turns = rng.normal(size=(2, 3, 5, 6)), rng.normal(size=(5, 3))
+    order = [0, 2, 4, 1, 3, 5]  # neighbours brought to halves
+    halves = rotated_halves(a[..., order], np.cos(turns), np.sin(turns))
+    np.testing.assert_allclose(rotated_neighbours(a, np.cos(turns), np.sin(turns))[..., order], halves, atol=1e-14)
+    one = a[0, 0, 2, 0] + 1j * a[0, 0, 2, 1]
+    turned = rotated_neighbours(a, np.cos(turns), np.sin(turns))[0, 0, 2, :2]
+    np.testing.assert_allclose(turned, [(one * np.exp(1j * turns[2, 0])).real, (one * np.exp(1j * turns[2, 0])).imag])
+
+
+def test_changes_are_put_where_they_say():
+    log = []
+    stages = build([{"scale": lambda t: log.append("instead")}, {"+scale": lambda t: log.append("after")}])
+    assert STAGES["scale"] not in stages
+    assert [stage(None) for stage in stages if stage not in STAGES.values() and "lambda" in stage.__name__]
+    assert log == ["instead", "after"]
+
+
+def test_two_changes_of_one_stage_cannot_be_made_together():
+    assert not combine({"scale": print}, {"scale": print})
+    assert combine({"scale": print}, {"+scale": print, "hide": print})

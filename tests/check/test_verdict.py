@@ -1,0 +1,152 @@
+"""What a verdict rests on and how it reads."""
+
+import json
+import time
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.check import CATALOGUE, Verdict
+from headwise.errors import DataError
+from planted import by_hand
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def unscaled(X, Wq, Wk, Wv):
+    Q, K, V = X @ Wq.T, X @ Wk.T, X @ Wv.T
+    S = Q @ K.T
+    return softmax(S) @ V
+
+
+def squashed(X, Wq, Wk, Wv):
+    return np.tanh(softmax(X @ Wq.T @ (X @ Wk.T).T / np.sqrt(len(Wq))) @ X @ Wv.T)
+
+
+@pytest.mark.parametrize("function", [hw.self_attention, hw.multi_head_attention, hw.attention])
+def test_our_own_are_right(function):
+    verdict = hw.check(function)
+    assert verdict.ok
+    assert verdict.difference < 1e-9
+    assert all(tried.agrees for tried in verdict.tried)
+    assert all(fact.holds for fact in verdict.facts)
+
+
+@pytest.mark.parametrize("function", list(by_hand.EXPECTED), ids=lambda f: f.__name__)
+def test_mistakes_as_people_write_them(function):
+    assert set(hw.check(function).mistakes) == by_hand.EXPECTED[function]
+
+
+def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
+    """Right in the sizes of the second round, unscaled in those of the first: neither right nor unscaled."""
+
+    def sometimes(X, Wq, Wk, Wv):
+        return unscaled(X, Wq, Wk, Wv) if len(X) == 5 else hw.self_attention(X, Wq, Wk, Wv).output
+
+    assert hw.check(sometimes, source="").mistakes == ("unknown",)
+
+
+def test_three_mistakes_at_once():
+    def f(X, Wq, Wk, Wv):
+        return softmax((X @ Wq @ (X @ Wk).T).T).T @ X @ Wv
+
+    assert hw.check(f).mistakes == ("weights-transposed", "scale-missing", "softmax-axis")
+
+
+def test_unknown_comes_with_facts_and_an_example():
+    verdict = hw.check(squashed)
+    assert verdict.mistakes == ("unknown",)
+    holds = {fact.name: fact.holds for fact in verdict.facts}
+    assert holds["permutation-equivariant"]
+    assert holds["shift-invariant"]
+    assert not holds["linear-in-values"]
+    assert not holds["rows-sum-to-one"]
+    assert verdict.example is not None
+    assert verdict.example.expected != verdict.example.got
+
+
+def test_scrambled_tokens_are_told_from_the_rest():
+    def f(X, Wq, Wk, Wv):
+        return np.cumsum(hw.self_attention(X, Wq, Wk, Wv).output, axis=0)
+
+    assert hw.check(f, source="").mistakes == ("tokens-scrambled",)
+
+
+def test_the_example_is_small_and_true():
+    """Two or three tokens, whole numbers, and the definition's answer and the function's own."""
+    example = hw.check(unscaled).example
+    X, Wq, Wk, Wv = (np.array(json.loads(_commas(text)), float) for _, text in example.inputs)
+    assert len(X) in (2, 3)
+    with np.printoptions(precision=3, suppress=True):
+        assert example.expected == str(hw.self_attention(X, Wq, Wk, Wv).output)
+        assert example.got == str(unscaled(X, Wq, Wk, Wv))
+
+
+def _commas(text):
+    return ",".join(text.split()).replace("[,", "[")
+
+
+def test_the_place_in_the_source():
+    place, = hw.check(unscaled).places  # fmt: skip
+    assert place.text == "S = Q @ K.T"
+    source = "# a comment\n\ndef unscaled(X, Wq, Wk, Wv):\n    return X\n"
+    assert hw.check(unscaled, source=source).places == ()
+
+
+@pytest.mark.parametrize(
+    ("function", "line"),
+    [
+        (by_hand.student_a, "Q, K, V = X @ Wq"),
+        (by_hand.student_b, "weights = np.exp(scores)"),
+        (by_hand.student_c, "np.sqrt(D)"),
+        (by_hand.student_d, "reshape(B, num_heads, N"),
+        (by_hand.student_g, "+ x"),
+        (by_hand.causal_a, "np.triu"),
+        (by_hand.causal_b, "np.tril"),
+        (by_hand.grouped, "np.concatenate([k]"),
+        (by_hand.rooted, "/ queries.shape[-1]"),
+    ],
+)
+def test_places_of_mistakes_as_people_write_them(function, line):
+    assert any(line in place.text for place in hw.check(function).places)
+
+
+def test_the_text_says_what_it_is_what_it_should_be_and_where():
+    text = hw.check(unscaled).report()
+    for part in ("scale-missing", CATALOGUE["scale-missing"].title, CATALOGUE["scale-missing"].formula, "S = Q @ K.T"):
+        assert part in text
+    assert "expected" in text
+    assert "got" in text
+    assert max(map(len, text.splitlines())) <= 100
+
+
+def test_the_text_for_what_is_right_says_what_was_verified():
+    verdict = hw.check(hw.self_attention)
+    text = verdict.report()
+    assert "is right" in text
+    assert f"all {verdict.inputs} inputs" in text
+    assert "logits in the thousands" in text
+
+
+def test_markdown_and_json():
+    verdict = hw.check(squashed)
+    assert verdict.report("markdown").startswith("## squashed is not self-attention")
+    assert json.loads(verdict.report("json"))["mistakes"] == ["unknown"]
+    assert Verdict.from_json(verdict.report("json")) == verdict
+    with pytest.raises(DataError, match="format: expected one of text, markdown, json"):
+        verdict.report("html")
+
+
+def test_the_same_verdict_every_time():
+    assert hw.check(unscaled) == hw.check(unscaled)
+
+
+@pytest.mark.parametrize("function", [squashed, by_hand.masked_a, hw.attention])
+def test_a_check_is_quick(function):
+    began = time.perf_counter()
+    hw.check(function)
+    assert time.perf_counter() - began < 3

@@ -53,6 +53,15 @@ def test_look(params, rng):
     np.testing.assert_allclose(seen.probabilities.sum(-1), 1, atol=1e-12)
 
 
+def test_asking_for_the_weights_changes_nothing_else(params, rng):
+    images, dlogits = rng.random((3, 4, 6)), rng.normal(size=(3, 3))
+    found = [vit_forward(images, params, TINY, return_weights=wanted) for wanted in (False, True)]
+    np.testing.assert_allclose(found[0][0], found[1][0], atol=1e-12)
+    grads = [vit_backward(dlogits, cache) for _, cache in found]
+    for name in params:
+        np.testing.assert_allclose(grads[0][name], grads[1][name], atol=1e-12)
+
+
 def test_refusals(params):
     with pytest.raises(ShapeError, match=r"images: expected \(B, 4, 6\); got \(2, 6, 4\)\. Transposed\?"):
         vit_forward(np.zeros((2, 6, 4)), params, TINY)

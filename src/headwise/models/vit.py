@@ -130,9 +130,11 @@ def vit_forward(images: Array, params: Params, model: ViT, *, return_weights: bo
     x, embedding = embedding_forward(tokens, scope(params, "embedding"))
     blocks = []
     for i in range(model.depth):
-        x, cache = block_forward(x, scope(params, f"blocks.{i}"), heads=model.heads, return_weights=return_weights)
+        # of the last block only the class token is read, so only it is computed, unless all weights are wanted
+        asking = 1 if i == model.depth - 1 and not return_weights else None
+        own = scope(params, f"blocks.{i}")
+        x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
         blocks.append(cache)
-    # only the class token is read, so only it is normalised
     normal, norm = layer_norm_forward(x[:, 0], scope(params, "norm"))
     logits, head = linear_forward(normal, scope(params, "head"))
     return logits, ViTCache(embedding, tuple(blocks), norm, head)
@@ -143,7 +145,7 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     dnormal, head_grads = linear_backward(dlogits, cache.head)
     dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
     b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_1.normal) // b, width), dlogits.dtype)
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), dlogits.dtype)
     dx[:, 0] = dclass  # only the class token was read
     grads = scoped("head", head_grads) | scoped("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):

@@ -21,9 +21,10 @@ __all__ = [
 
 
 class SelfAttentionCache(NamedTuple):
-    """Caches of the three steps, and the attention weights (B, H, N, N) if they were asked for."""
+    """Caches of the four steps, and the attention weights (B, H, N, N) if they were asked for."""
 
-    qkv: LinearCache
+    query: LinearCache
+    key_value: LinearCache
     attention: Cache
     output: LinearCache
     weights: Array | None
@@ -37,7 +38,13 @@ def self_attention_layer_params(width: int, rng: np.random.Generator) -> Params:
 
 
 def self_attention_layer_forward(
-    x: Array, params: Params, *, heads: int, return_weights: bool = False, residual: Array | None = None
+    x: Array,
+    params: Params,
+    *,
+    heads: int,
+    asking: int | None = None,
+    return_weights: bool = False,
+    residual: Array | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
     """Multi-head self-attention with a final transformation.
 
@@ -49,37 +56,52 @@ def self_attention_layer_forward(
         h·d … (h+1)·d − 1 of each third of ``qkv``.
     heads : int
         H, a divisor of D.
+    asking : int, optional
+        Only the first A tokens ask, and get an output; all N by default. Every token is attended to.
     return_weights : bool
         Keep the attention weights in the cache.
-    residual : ndarray of shape (B, N, D), optional
+    residual : ndarray of shape (B, A, D), optional
         Added to the output; its gradient is dy itself.
 
     Returns
     -------
-    y : ndarray of shape (B, N, D)
+    y : ndarray of shape (B, A, D)
     cache : SelfAttentionCache
     """
     b, n, width = x.shape
-    qkv, qkv_cache = linear_forward(x, scope(params, "qkv"))
-    q, k, v = qkv.reshape(b, n, 3, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, N, d)
+    asking = n if asking is None else asking
+    own, others = _split(scope(params, "qkv"), width)
+    query, query_cache = linear_forward(x[:, :asking], own)
+    key_value, key_value_cache = linear_forward(x, others)
+    q = query.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
+    k, v = key_value.reshape(b, n, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, N, d)
     if return_weights:
         (o, weights), attention_cache = attention_forward(q, k, v, return_weights=True)
     else:
         o, attention_cache = attention_forward(q, k, v)
         weights = None
-    joined = o.swapaxes(1, 2).reshape(b, n, width)  # (B, H, N, d) -> (B, N, D): heads side by side
+    joined = o.swapaxes(1, 2).reshape(b, asking, width)  # (B, H, A, d) -> (B, A, D): heads side by side
     y, output_cache = linear_forward(joined, scope(params, "output"), residual)
-    return y, SelfAttentionCache(qkv_cache, attention_cache, output_cache, weights)
+    return y, SelfAttentionCache(query_cache, key_value_cache, attention_cache, output_cache, weights)
 
 
 def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple[Array, Params]:
-    """Gradients with respect to x (B, N, D), and to the parameters."""
+    """Gradients with respect to x (B, N, D), and to the parameters, for dy (B, A, D)."""
     djoined, output_grads = linear_backward(dy, cache.output)
-    b, n, width = djoined.shape
-    heads = cache.attention.problem.shape[-3]
-    do = djoined.reshape(b, n, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
-    dqkv = np.empty((b, n, 3, heads, width // heads), dy.dtype)
-    for i, part in enumerate(attention_backward(do, cache.attention)):
-        dqkv[:, :, i] = part.swapaxes(1, 2)  # q, k, v are the thirds of qkv
-    dx, qkv_grads = linear_backward(dqkv.reshape(b, n, 3 * width), cache.qkv)
-    return dx, scoped("qkv", qkv_grads) | scoped("output", output_grads)
+    *_, heads, asking, n = cache.attention.problem.shape
+    b, _, width = djoined.shape
+    do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
+    dq, dk, dv = attention_backward(do, cache.attention)
+    dkey_value = np.empty((b, n, 2, heads, width // heads), dy.dtype)
+    for i, part in enumerate((dk, dv)):
+        dkey_value[:, :, i] = part.swapaxes(1, 2)
+    dx, others = linear_backward(dkey_value.reshape(b, n, 2 * width), cache.key_value)
+    dasking, own = linear_backward(dq.swapaxes(1, 2).reshape(b, asking, width), cache.query)
+    dx[:, :asking] += dasking  # those that ask are attended to as well
+    qkv = {name: np.concatenate([own[name], others[name]]) for name in own}
+    return dx, scoped("qkv", qkv) | scoped("output", output_grads)
+
+
+def _split(qkv: Params, width: int) -> tuple[Params, Params]:
+    """The rows of Wq, and those of Wk and Wv."""
+    return {name: a[:width] for name, a in qkv.items()}, {name: a[width:] for name, a in qkv.items()}

@@ -82,7 +82,9 @@ def block_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     }
 
 
-def block_forward(x: Array, params: Params, *, heads: int, return_weights: bool = False) -> tuple[Array, BlockCache]:
+def block_forward(
+    x: Array, params: Params, *, heads: int, asking: int | None = None, return_weights: bool = False
+) -> tuple[Array, BlockCache]:
     """One pre-norm block: z = x + attention(norm₁(x)), y = z + mlp(norm₂(z)).
 
     Parameters
@@ -92,17 +94,25 @@ def block_forward(x: Array, params: Params, *, heads: int, return_weights: bool 
         As made by `block_params`.
     heads : int
         H, a divisor of D.
+    asking : int, optional
+        Only the first A tokens are computed, which is all that a last block needs whose other outputs nobody reads; all
+        N by default.
     return_weights : bool
         Keep the attention weights in the cache.
 
     Returns
     -------
-    y : ndarray of shape (B, N, D)
+    y : ndarray of shape (B, A, D)
     cache : BlockCache
     """
     normal, norm_1 = layer_norm_forward(x, scope(params, "norm_1"))
     z, attention = self_attention_layer_forward(
-        normal, scope(params, "attention"), heads=heads, return_weights=return_weights, residual=x
+        normal,
+        scope(params, "attention"),
+        heads=heads,
+        asking=asking,
+        return_weights=return_weights,
+        residual=x[:, :asking],
     )
     normal, norm_2 = layer_norm_forward(z, scope(params, "norm_2"))
     y, mlp = mlp_forward(normal, scope(params, "mlp"), residual=z)
@@ -110,13 +120,13 @@ def block_forward(x: Array, params: Params, *, heads: int, return_weights: bool 
 
 
 def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
-    """Gradients with respect to x (B, N, D), and to the parameters."""
+    """Gradients with respect to x (B, N, D), and to the parameters, for dy (B, A, D)."""
     dnormal, mlp_grads = mlp_backward(dy, cache.mlp)
     dz, norm_2_grads = layer_norm_backward(dnormal, cache.norm_2)
     dz += dy  # y = z + mlp(norm₂(z))
     dnormal, attention_grads = self_attention_layer_backward(dz, cache.attention)
     dx, norm_1_grads = layer_norm_backward(dnormal, cache.norm_1)
-    dx += dz  # z = x + attention(norm₁(x))
+    dx[:, : dz.shape[1]] += dz  # z = x + attention(norm₁(x)), for the tokens that ask
     return dx, {
         **scoped("norm_1", norm_1_grads),
         **scoped("attention", attention_grads),

@@ -90,6 +90,27 @@ def test_a_function_may_say_that_its_matrices_are_in_out():
     assert hw.check(right_after_all, source="").ok
 
 
+def test_a_function_may_say_that_it_is_causal():
+    def causal_attention(q, k, v):
+        return pairs(q, k, v, np.tril(np.ones((q.shape[-2], k.shape[-2]), bool)))
+
+    def causal_in_name_only(q, k, v):
+        return pairs(q, k, v)
+
+    assert hw.check(causal_attention).ok
+    assert hw.check(causal_in_name_only).mistakes == ("causal-missing",)
+    unnamed = lambda q, k, v: causal_attention(q, k, v)  # noqa: E731
+    assert not hw.check(unnamed, source="").ok
+
+
+def test_a_default_that_is_a_number_asks_for_it():
+    def f(q, k, v, scale=1.0, causal=True):
+        mask = np.tril(np.ones((q.shape[-2], k.shape[-2]), bool)) if causal else None
+        return pairs(q * scale * q.shape[-1] ** 0.5, k, v, mask)
+
+    assert hw.check(f).ok
+
+
 def test_an_adapter_makes_the_call():
     def module(x, weights):
         q, k, v = weights

@@ -147,6 +147,6 @@ def test_the_same_verdict_every_time():
 
 @pytest.mark.parametrize("function", [squashed, by_hand.masked_a, hw.attention])
 def test_a_check_is_quick(function):
-    began = time.perf_counter()
+    began = time.process_time()  # the machine may be busy with something else
     hw.check(function)
-    assert time.perf_counter() - began < 3
+    assert time.process_time() - began < 3

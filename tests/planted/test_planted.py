@@ -6,28 +6,31 @@ import headwise as hw
 from headwise.check import CATALOGUE
 from planted import correct, garden, pairs
 
-UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_unknown.py
+UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_verdict.py
 
 
-def each_in_every_style():
-    """Style, kind and code: each code in every style that has a place for it, the kinds taken in turn."""
+def each_in_three_styles():
+    """Style, kind and code: each code in three styles, the kinds taken in turn."""
     for place, code in enumerate(CATALOGUE):
         if code in UNPLANTABLE:
             continue
         kinds = garden.kinds_of(code)
-        for number, style in enumerate(garden.STYLES):
+        styles = list(garden.STYLES)
+        if kinds != ["attention"]:
+            styles.pop(place % 3)  # three are enough, and columns are one of them where they can be
+        for number, style in enumerate(styles):
             fitting = [kind for kind in kinds if style != "columns" or kind != "attention"]
             if fitting:
                 yield style, fitting[(place + number) % len(fitting)], code
 
 
 def test_every_entry_is_planted_in_three_styles():
-    planted = list(each_in_every_style())
+    planted = list(each_in_three_styles())
     for code in CATALOGUE.keys() - UNPLANTABLE:
         assert len({style for style, _, planted_code in planted if planted_code == code}) >= 3
 
 
-@pytest.mark.parametrize(("style", "kind", "code"), list(each_in_every_style()))
+@pytest.mark.parametrize(("style", "kind", "code"), list(each_in_three_styles()))
 def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
     assert hw.check(garden.plant(style, kind, [code])).mistakes == (code,)
 

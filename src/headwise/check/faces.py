@@ -109,6 +109,7 @@ def callers(
         converters = [_tensor] if adapter == "torch" else [np.asarray, _tensor]
     signature = _signature(function)
     said = _says(function, source)
+    name = _name(function)
     if callable(adapter):
         function, signature = partial(adapter, function), _signature(adapter, skip=1)
 
@@ -116,7 +117,9 @@ def callers(
     tried: dict[str, str] = {}
     for convert in converters:
         for one_kind, names, needs in _readings(signature, kind):
-            face = Face(one_kind, frozenset(names) - _HELPS, frozenset(needs) - _HELPS, 0, dtype=own_type)
+            takes = frozenset(names) - _HELPS
+            causal = "causal" in name.lower() and "causal" not in takes
+            face = Face(one_kind, takes, frozenset(needs) - _HELPS, 0, dtype=own_type, causal=causal)
             start = Caller(function, face, names, transposed=bool(_IN_OUT.search(said)), convert=convert)
             if found := list(_working(start, tried)):
                 return found
@@ -169,7 +172,8 @@ def _by_name(parameters: list[inspect.Parameter], kind: str) -> Iterator[tuple[s
         if role in ("d", "D") and p.default is not p.empty:
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
-        if p.default is p.empty:
+        asks = role == "scale" and p.default is not None  # a default that is a number asks for that number
+        if p.default is p.empty or asks or (role == "causal" and p.default is True):
             needs.add(role)
     for one_kind in ("multi_head", "self_attention", "attention"):
         fits = set(_BASIC[one_kind]) <= set(names)
@@ -253,16 +257,24 @@ def _with_key_mask(caller: Caller) -> Caller:
 
 def in_words(caller: Caller) -> str:
     """How a function is called, for people."""
-    if caller.face.kind == "attention":
-        return ("q of shape (N, d)", "q of shape (H, N, d)", "q of shape (B, H, N, d)")[caller.face.lead]
-    shape = ("(D, N)" if caller.columns else "(N, D)", "(B, D, N)" if caller.columns else "(B, N, D)")
-    tokens = f"X of shape {shape[0]} and {shape[1]}" if caller.face.batched else f"X of shape {shape[caller.face.lead]}"
-    return f"{tokens} and matrices (in, out)" if caller.transposed else tokens
+    face = caller.face
+    if face.kind == "attention":
+        said = ["q of shape (N, d)", "q of shape (H, N, d)", "q of shape (B, H, N, d)"][face.lead]
+    else:
+        one, many = ("(D, N)", "(B, D, N)") if caller.columns else ("(N, D)", "(B, N, D)")
+        said = f"X of shape {one} and {many}" if face.batched else f"X of shape {many if face.lead else one}"
+    said += " and matrices (in, out)" * caller.transposed
+    said += ", in float32" * (face.dtype == "float32")
+    return said + ", causal as its name says" * face.causal
+
+
+def _name(function: Callable[..., Any]) -> str:
+    return str(getattr(function, "__name__", ""))
 
 
 def _says(function: Callable[..., Any], source: str) -> str:
     """What a function says about itself: its docstring, its annotations and its comments."""
-    name = getattr(function, "__name__", "")
+    name = _name(function)
     said = [getattr(function, "__doc__", None) or ""]
     said += [f"{p.annotation} {p.default}" for p in _signature(function) or []]
     try:

@@ -45,6 +45,8 @@ class Face:
         Whether its mask is of keys alone, (B, M).
     dtype : {"float64", "float32"}
         The type of the arguments; float32 for a function that says that it works in that.
+    causal : bool
+        Whether it is causal without being asked, as its name says.
     """
 
     kind: str
@@ -54,6 +56,7 @@ class Face:
     batched: bool = False
     key_mask: bool = False
     dtype: str = "float64"
+    causal: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -149,6 +152,9 @@ class _Maker:
     def finished(self, found: Iterable[Probe]) -> list[Probe]:
         """The probes with the arguments that have to be given, in the function's own type."""
         whole = [Probe(probe.name, self.neutral(probe.case) | probe.case) for probe in found]
+        if self.face.causal:
+            square = (p for p in whole if self.grid(p.case)[2] == self.grid(p.case)[3])  # others need an alignment
+            whole = [Probe(p.name, p.case | {"causal": True}) for p in square]
         return [Probe(p.name, narrowed(p.case)) for p in whole] if self.face.dtype == "float32" else whole
 
     def neutral(self, case: Case) -> Case:
@@ -161,7 +167,7 @@ class _Maker:
             "causal": False,
             "window": None,
             "align": "start",
-            "scale": None,
+            "scale": self.width(case) ** -0.5,
             "softcap": None,
         }
         if "X" in case:
@@ -177,6 +183,10 @@ class _Maker:
             batch, n, _ = case["X"].shape
             return batch, self.heads, n, n
         return (*case["q"].shape[:3], case["k"].shape[2])
+
+    def width(self, case: Case) -> int:
+        """Of one head."""
+        return int(case["Wq"].shape[0] // self.heads if "X" in case else case["q"].shape[-1])
 
     def mask(self, *shape: int) -> BoolArray:
         """A mask without an empty or a full row or column, and not symmetric."""

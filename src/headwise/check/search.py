@@ -87,7 +87,7 @@ def explain(
     Where nothing explains everything, it is the explanation that gets furthest through the probes in their order.
     """
     first, second = [a for a in first if a.reply.output is not None], [a for a in second if a.reply.output is not None]
-    known = [one for one in singles() if _shows(one, first)]
+    mistakes = _Mistakes(first)
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     budget = [_BUDGET]
@@ -97,7 +97,7 @@ def explain(
     got: dict[Explanation, int] = {}  # how far each got
     while waiting and budget[0] > 0:
         total, _, _, start, size = heappop(waiting)
-        for found in _extended(start, size, first, known, agrees, budget):
+        for found in _extended(start, size, first, mistakes, agrees, budget):
             failing = _first_failing(found, first, agrees)
             if failing is None and all(agrees(found, a) for a in second):
                 return found, []
@@ -111,7 +111,7 @@ def explain(
 
 
 def _extended(
-    start: Explanation, size: int, asked: list[Asked], known: list[Explanation], agrees: Agrees, budget: list[int]
+    start: Explanation, size: int, asked: list[Asked], mistakes: _Mistakes, agrees: Agrees, budget: list[int]
 ) -> Iterator[Explanation]:
     """Explanations with so many more mistakes that get past the probe on which `start` fails."""
     if size == 0:
@@ -119,8 +119,7 @@ def _extended(
         return
     failing = _first_failing(start, asked, agrees)
     assert failing is not None
-    here = asked[failing]
-    for chosen in _choices(size, here, known):
+    for chosen in mistakes.choices(size, failing):
         budget[0] -= 1
         if budget[0] < 0:
             return
@@ -130,33 +129,43 @@ def _extended(
                 break
             grown = grown + one
         else:
-            if agrees(grown, here) and all(agrees(grown, a) for a in asked[:failing]):
+            if all(agrees(grown, a) for a in asked[failing::-1]):
                 yield grown
-
-
-def _choices(size: int, here: Asked, known: list[Explanation]) -> Iterator[tuple[Explanation, ...]]:
-    """What to add at once. All but one must show on the probe alone; of three, only each entry's usual form."""
-    showing = [one for one in known if _shows(one, [here])]
-    if size == 1:
-        yield from ((one,) for one in showing)
-    elif size == 2:
-        shown = {id(one) for one in showing}
-        hidden = [one for one in known if id(one) not in shown]
-        yield from combinations(showing, 2)
-        yield from product(showing, hidden)
-    else:
-        usual = {one.codes: one for one in reversed(showing)}
-        yield from combinations(reversed(usual.values()), size)
 
 
 def _first_failing(explanation: Explanation, asked: list[Asked], agrees: Agrees) -> int | None:
     return next((i for i, a in enumerate(asked) if not agrees(explanation, a)), None)
 
 
-def _shows(one: Explanation, asked: list[Asked]) -> bool:
-    """Whether a mistake makes any difference on these probes."""
-    plain = Explanation()
-    return any(not _equal(one.answer(a.probe.case), plain.answer(a.probe.case)) for a in asked)
+class _Mistakes:
+    """Every way of making one mistake, and on which probes each makes a difference by itself."""
+
+    def __init__(self, asked: list[Asked]) -> None:
+        self._all = singles()
+        self._cases = [a.probe.case for a in asked]
+        self._showing: dict[int, list[Explanation]] = {}
+
+    def showing(self, probe: int) -> list[Explanation]:
+        """Those that show on one probe."""
+        if probe not in self._showing:
+            case = self._cases[probe]
+            plain = Explanation().answer(case)
+            self._showing[probe] = [one for one in self._all if not _equal(one.answer(case), plain)]
+        return self._showing[probe]
+
+    def choices(self, size: int, probe: int) -> Iterator[tuple[Explanation, ...]]:
+        """What to add at once on a probe. All but one must show on it alone; of three, only each entry's usual form."""
+        showing = self.showing(probe)
+        if size == 1:
+            yield from ((one,) for one in showing)
+        elif size == 2:
+            yield from combinations(showing, 2)
+            seen = {id(one) for one in showing}
+            elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
+            yield from product(showing, [one for one in self._all if id(one) in elsewhere])
+        else:
+            usual = {one.codes: one for one in reversed(showing)}
+            yield from combinations(reversed(usual.values()), size)
 
 
 def _equal(a: Answer | None, b: Answer | None) -> bool:

@@ -36,7 +36,7 @@ def exchanged_once_rotated(first: str, second: str) -> Stage:
     """Queries, keys or values exchanged after the rotary positions are put in."""
 
     def exchange(t: Trace) -> None:
-        if "cos" in t.case:
+        if not t.of_tokens:
             exchanged(first, second)(t)
 
     return exchange

@@ -47,6 +47,15 @@ def base_two(t: Trace) -> None:
     t.power = np.exp2
 
 
+def over_zero(t: Trace) -> None:
+    """Where every exp is zero for want of a maximum, 0/0; not where every key is hidden."""
+    total = t.e.sum(axis=t.axis, keepdims=True)
+    if t.see is not None:
+        seen = np.broadcast_to(t.see, t.e.shape).any(axis=t.axis, keepdims=True)
+        total = np.where(seen, total, 1)
+    t.p = t.e / total
+
+
 ENTRIES = (
     Entry(
         "softmax-axis",
@@ -104,7 +113,7 @@ ENTRIES = (
         "exp overflows at 710 in float64, at 89 in float32 and at 12 in float16.",
         "Subtract s.max(axis=-1, keepdims=True) before np.exp; the weights do not change.",
         ("softmax",),
-        ({"shift": nothing},),
+        ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),
         met=("pytorch#119131", "ultralytics#24990"),
     ),
 )

@@ -22,7 +22,7 @@ from headwise.shapes import Array, IntArray
 __all__ = ["COLUMNS", "ROWS", "backward", "forward"]
 
 _KERNELS = "headwise.attention.kernels"
-ROWS, COLUMNS = 64, 64  # a tile of logits, its queries and its output stay in the first-level cache
+ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache, or all of it
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 

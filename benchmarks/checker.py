@@ -50,7 +50,7 @@ def singles(times):
 
 def two_at_once(times, count=300):
     missed = []
-    for style, kind, *codes in pairs.random_pairs(count, seed=2026):
+    for style, kind, *codes in pairs.random_pairs(count, seed=4242):
         mistakes, seconds = timed(garden.plant(style, kind, codes))
         times.append(seconds)
         if set(mistakes) != set(codes):

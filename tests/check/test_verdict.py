@@ -50,6 +50,38 @@ def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
     assert hw.check(sometimes, source="").mistakes == ("unknown",)
 
 
+@pytest.mark.parametrize(
+    ("change", "codes"),
+    [
+        (lambda o: o * (1 + 1e-5), {"unknown"}),  # near, and not what rounding does
+        (lambda o: o.astype(np.float32), {"dtype-lowered"}),
+        (lambda o: o.astype(np.float32).astype(float), {"dtype-lowered"}),
+        (lambda o: o.astype(np.float16), {"dtype-lowered"}),
+        (lambda o: o * (1 + 1e-6 * np.random.default_rng().normal()), {"unknown"}),
+        (lambda o: np.full_like(o, np.nan), {"unknown"}),
+        (lambda o: o[..., :0], {"unknown"}),
+        (lambda o: o * 1e300, {"unknown"}),
+        (lambda o: np.ma.array(o), set()),
+        (lambda o: o.astype(object), set()),
+    ],
+)
+def test_what_is_near_is_not_the_same(change, codes):
+    verdict = hw.check(lambda X, Wq, Wk, Wv: change(hw.self_attention(X, Wq, Wk, Wv).output), source="")
+    assert set(verdict.mistakes) == codes
+    assert verdict.report()
+
+
+def test_what_refuses_ordinary_inputs_is_not_right():
+    calls = iter(range(1000))
+
+    def f(X, Wq, Wk, Wv):
+        if next(calls) % 5 == 4:
+            raise RuntimeError("now and then")
+        return hw.self_attention(X, Wq, Wk, Wv).output
+
+    assert hw.check(f, source="").mistakes == ("unknown",)
+
+
 def test_three_mistakes_at_once():
     def f(X, Wq, Wk, Wv):
         return softmax((X @ Wq @ (X @ Wk).T).T).T @ X @ Wv

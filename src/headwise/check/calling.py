@@ -13,9 +13,11 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+import numpy.typing as npt
+
 from headwise.check.pinned import np, unchanged_numpy
 from headwise.check.probes import Face
-from headwise.check.reference import Case
+from headwise.check.trace import Case
 from headwise.shapes import Array
 
 __all__ = ["Caller", "Reply"]
@@ -138,8 +140,10 @@ class Caller:
             result = tuple(result.values())
             result = result[0] if len(result) == 1 else result
         parts = [result]
-        if isinstance(result, tuple) and len(result) > 1 and np.ndim(_bare(result[0])) >= 2:
-            parts = [part for part in result if np.ndim(_bare(part)) >= 2]
+        if isinstance(result, tuple) and len(result) > 1 and _bare(result[0]).ndim >= 2:
+            parts = [part for part in result if _bare(part).ndim >= 2]
+        if any(_bare(part).dtype.kind == "c" for part in parts):
+            raise TypeError("answered with complex numbers")
         dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2]
         arrays = [np.array(_bare(part), dtype=np.float64) for part in parts[:2]]
         if len(arrays) == 2 and arrays[0].shape[-2:] == (n, m) != arrays[1].shape[-2:]:
@@ -184,9 +188,9 @@ def _fit(a: Array, shape: str, full: tuple[int, int, int, int], front: int, face
     return a
 
 
-def _bare(value: Any) -> Any:
-    """A torch tensor's numbers; anything else as it is."""
-    return value.detach().cpu() if hasattr(value, "detach") else value
+def _bare(value: Any) -> npt.NDArray[Any]:
+    """A plain array of whatever came back: no subclass, whose operators could say anything."""
+    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _same(a: Array, b: Array) -> bool:

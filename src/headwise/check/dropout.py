@@ -9,8 +9,9 @@ from __future__ import annotations
 from headwise.check.calling import Caller
 from headwise.check.pinned import np
 from headwise.check.probes import revealing
-from headwise.check.reference import STAGES, Answer, Case, Trace, answer, build
+from headwise.check.reference import STAGES, Answer, answer, build
 from headwise.check.search import Asked, Explanation, difference, explain
+from headwise.check.trace import Case, Trace
 from headwise.shapes import Array
 
 __all__ = ["dropped"]

@@ -7,8 +7,9 @@ from typing import Any
 
 from headwise.check.calling import Caller, Reply
 from headwise.check.pinned import np
-from headwise.check.reference import Answer, Case, answer, build
+from headwise.check.reference import Answer, answer, build
 from headwise.check.search import Asked, Explanation, difference, fits
+from headwise.check.trace import Case
 from headwise.check.verdict import Example
 from headwise.shapes import Array, BoolArray
 

@@ -14,7 +14,7 @@ from typing import Any
 from headwise.check.calling import Caller, Reply, grid
 from headwise.check.pinned import np
 from headwise.check.probes import Face, probes
-from headwise.check.reference import Case
+from headwise.check.trace import Case
 from headwise.errors import DataError, HeadwiseError
 from headwise.shapes import Array
 

@@ -8,8 +8,8 @@ from typing import TypeAlias
 from headwise.check.calling import Caller
 from headwise.check.pinned import np
 from headwise.check.probes import probes
-from headwise.check.reference import Case
 from headwise.check.search import Asked, difference
+from headwise.check.trace import Case
 from headwise.check.verdict import Fact
 from headwise.shapes import Array
 

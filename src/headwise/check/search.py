@@ -16,13 +16,17 @@ from headwise.check.calling import Reply
 from headwise.check.catalogue import CATALOGUE
 from headwise.check.pinned import np
 from headwise.check.probes import Probe
-from headwise.check.reference import HABITS, Answer, Case, Change, answer, build, combine
+from headwise.check.reference import HABITS, Answer, answer, build, combine
+from headwise.check.trace import Case, Change
 from headwise.shapes import Array
 
 __all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits", "worst"]
 
-# how far rounding may take an answer, relative to its largest number, by the type that it was computed in
+# how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
+# how far it surely may, and how many times as far as it takes the reference in that type
+_SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
+_TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
 _BUDGET = 16000  # combinations that are tried before giving up
 _ORDER = {code: place for place, code in enumerate(CATALOGUE)}
@@ -60,9 +64,9 @@ class Explanation:
         """Whether all of it is part of the other."""
         return self.habit is other.habit and all(any(c is o for o in other.changes) for c in self.changes)
 
-    def answer(self, case: Case) -> Answer | None:
+    def answer(self, case: Case, in_type: str = "float64") -> Answer | None:
         """What the reference with these mistakes gives."""
-        return answer(case, build((self.habit, *self.changes)))
+        return answer(case, build((self.habit, *self.changes)), in_type)
 
     def goes_with(self, other: Explanation) -> bool:
         """Whether both sets of mistakes can be made at once."""
@@ -182,10 +186,19 @@ def fits(precision: str) -> Agrees:
 
     def agrees(explanation: Explanation, asked: Asked) -> bool:
         of_type = "float32" if asked.narrow and precision == "float64" else precision
-        # logits in the thousands have lost three digits
-        return worst(explanation, asked) <= PRECISIONS[of_type] * (20 if asked.probe.name == "large-logits" else 1)
+        times = 20 if asked.probe.name == "large-logits" else 1  # these have lost digits before they are compared
+        found = worst(explanation, asked)
+        if found <= _SURELY[of_type] or of_type == "float64":
+            return found <= _SURELY[of_type] * times
+        return found <= times * PRECISIONS[of_type] and found <= _TIMES * _rounding(explanation, asked, of_type)
 
     return agrees
+
+
+def _rounding(explanation: Explanation, asked: Asked, of_type: str) -> float:
+    """How far the explanation's own answer moves when it is computed in a narrower type."""
+    coarse, fine = (explanation.answer(asked.probe.case, in_type) for in_type in (of_type, "float64"))
+    return 0.0 if coarse is None or fine is None else difference(coarse.output.astype(np.float64), fine.output)
 
 
 def worst(explanation: Explanation, asked: Asked) -> float:

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 
-from headwise.check.reference import Change
+from headwise.check.trace import Change
 
 __all__ = ["Entry"]
 

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 from headwise.check.catalogue.entry import Entry
 from headwise.check.pinned import np
-from headwise.check.reference import Stage, Trace, merge, rotated_halves, rotated_neighbours, split
+from headwise.check.reference import merge, rotated_halves, rotated_neighbours, split
+from headwise.check.trace import Stage, Trace
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]
@@ -126,11 +127,14 @@ def first_items_keys(t: Trace) -> None:
 
 def across_items(t: Trace) -> None:
     """Token n of an item attends to token n of every item."""
+    if t.q.shape[0] == 1:
+        return
     t.q, t.k, t.v = (a.swapaxes(0, 2) for a in (t.q, t.k, t.v))
 
 
 def within_items(t: Trace) -> None:
-    t.o = t.o.swapaxes(0, 2)
+    if t.o.shape[2] != 1:
+        t.o = t.o.swapaxes(0, 2)
 
 
 ENTRIES = (

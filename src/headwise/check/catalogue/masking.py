@@ -5,7 +5,8 @@ from __future__ import annotations
 from headwise.check.catalogue.entry import Entry
 from headwise.check.catalogue.projections import nothing
 from headwise.check.pinned import np
-from headwise.check.reference import Stage, Trace, cap, ends, every_key, windowed
+from headwise.check.reference import cap, ends, every_key, windowed
+from headwise.check.trace import Stage, Trace
 
 __all__ = ["ENTRIES"]
 

@@ -7,7 +7,7 @@ from typing import TypeAlias
 
 from headwise.check.catalogue.entry import Entry
 from headwise.check.pinned import np
-from headwise.check.reference import Change, Stage, Trace
+from headwise.check.trace import Change, Stage, Trace
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]

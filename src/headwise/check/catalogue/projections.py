@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwise.check.catalogue.entry import Entry
-from headwise.check.reference import Stage, Trace
+from headwise.check.trace import Stage, Trace
 
 __all__ = ["ENTRIES"]
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwise.check.catalogue.entry import Entry
-from headwise.check.reference import Change, Stage, Trace
+from headwise.check.trace import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
 

@@ -299,6 +299,26 @@ def masked_arrays(query, key, value, mask=None):
     return p @ np.where(hidden.all(axis=0)[:, None], 0.0, value)
 
 
+def with_masks(X, Wq, Wk, Wv, Wo, num_heads, mask=None, causal=False):
+    """Batches only, D × D matrices only, weights with the output."""
+    batch, n, width = X.shape
+
+    def split(a):
+        return a.reshape(batch, n, num_heads, width // num_heads).transpose(0, 2, 1, 3)
+
+    q, k, v = (split(X @ W.T) for W in (Wq, Wk, Wv))
+    s = q @ k.transpose(0, 1, 3, 2) / np.sqrt(width // num_heads)
+    if causal:
+        s = np.where(np.tril(np.ones((n, n), bool)), s, -np.inf)
+    if mask is not None:
+        s = np.where(mask, s, -np.inf)
+    top = s.max(axis=-1, keepdims=True)
+    e = np.exp(s - np.where(np.isinf(top), 0, top))
+    total = e.sum(axis=-1, keepdims=True)
+    p = e / np.where(total == 0, 1, total)
+    return (p @ v).transpose(0, 2, 1, 3).reshape(X.shape) @ Wo.T, p
+
+
 def with_partial(X, Wq, Wk, Wv, *, norm):
     return softmax(X @ Wq.T @ (X @ Wk.T).T / norm(len(Wq))) @ X @ Wv.T
 
@@ -316,7 +336,7 @@ class Module:
 UNUSUAL = [
     products_of_weights, scale_in_the_queries, base_two_folded, online_softmax, one_maximum_for_all, log_sum_exp,
     sigmoids_of_differences, one_query_at_a_time, tokens_last_to_first, in_long_double, unscaled_when_asked, as_asked,
-    one_mask_of_blocks, one_matrix_for_all, causal_by_slices, masked_arrays, partial(with_partial, norm=np.sqrt),
+    with_masks, one_mask_of_blocks, one_matrix_for_all, causal_by_slices, masked_arrays, partial(with_partial, norm=np.sqrt),
     Module(), Module().forward,
 ]  # fmt: skip
 

@@ -15,7 +15,7 @@ from headwise.check.faces import callers, in_words
 from headwise.check.facts import facts
 from headwise.check.pinned import np
 from headwise.check.probes import PROBES, probes
-from headwise.check.search import Asked, Explanation, explain, fits, worst
+from headwise.check.search import Agrees, Asked, Explanation, explain, fits, worst
 from headwise.check.source import places, source_of
 from headwise.check.verdict import Tried, Verdict
 
@@ -156,7 +156,7 @@ def examine(caller: Caller, rng: np.random.Generator) -> Findings:
     for precision, most in (("float64", 4), ("float32", 2 if rounded["float32"] else 1), ("float16", 2)):
         if precision == "float16" and not rounded["float16"]:
             continue
-        found, left = explain(first, second, fits(precision), most)
+        found, left = _explained(caller, rounds, fits(precision), most)
         if precision == "float64" and left and _beside_the_point(caller, found, left):
             what = " and ".join(dict.fromkeys(PROBES[a.probe.name] for a in left))
             return Findings(caller, rounds, found, watched, notes=(f"What it does with {what} is not explained.",))
@@ -167,6 +167,22 @@ def examine(caller: Caller, rng: np.random.Generator) -> Findings:
             return Findings(caller, rounds, found, (*watched, *lowered))
     findings = Findings(caller, rounds, None, watched)
     return _but_for_weights(_with_dropout(findings, rng))
+
+
+def _explained(
+    caller: Caller, rounds: tuple[list[Asked], list[Asked]], agrees: Agrees, most: int
+) -> tuple[Explanation, list[Asked]]:
+    """As `explain`; for heads first without the matrices that are not D × D, of which many make nothing sensible."""
+    if caller.face.kind != "multi_head":
+        return explain(*rounds, agrees, most=most)
+    first, second = ([a for a in asked if a.probe.name != "wide"] for asked in rounds)
+    found, left = explain(first, second, agrees, most)
+    if left:
+        return found, left
+    also, left = explain(*rounds, agrees, most=len(found.codes))
+    if not left:
+        return also, left
+    return found, [a for asked in rounds for a in asked if a.reply.output is not None and not agrees(found, a)]
 
 
 def _answers_what_is_ordinary(asked: list[Asked]) -> bool:
@@ -212,7 +228,7 @@ def _but_for_weights(findings: Findings) -> Findings:
     if findings.explanation is not None or not any(a.reply.weights is not None for a in first):
         return findings
     first, second = ([replace(a, reply=replace(a.reply, weights=None)) for a in r] for r in (first, second))
-    found, left = explain(first, second, fits("float64"))
+    found, left = explain(first, second, fits("float64"), most=1)
     if left or not found.codes:
         return findings
     return replace(findings, explanation=found, notes=("The weights that it returns are not explained.",))

@@ -20,7 +20,7 @@ from headwise.check.reference import HABITS, Answer, answer, build, combine
 from headwise.check.trace import Case, Change
 from headwise.shapes import Array
 
-__all__ = ["PRECISIONS", "Asked", "Explanation", "difference", "explain", "fits", "worst"]
+__all__ = ["PRECISIONS", "Agrees", "Asked", "Explanation", "difference", "explain", "fits", "worst"]
 
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
@@ -28,7 +28,7 @@ PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
-_BUDGET = 16000  # combinations that are tried before giving up
+_BUDGET = 12000  # combinations that are tried before giving up
 _ORDER = {code: place for place, code in enumerate(CATALOGUE)}
 
 

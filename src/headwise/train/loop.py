@@ -18,7 +18,7 @@ from headwise.attention.threads import each, single_threaded_blas, threads
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward, softmax
+from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params, pack, unpack
 from headwise.shapes import Array, IntArray
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
@@ -32,7 +32,9 @@ __all__ = ["Epoch", "Judged", "Trained", "Trainer", "judge", "train_vit"]
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 
-_SHARD = 32  # images; fixed, so that the sums do not depend on how many threads ran
+# How a batch is cut is fixed by the batch, so that the sums do not depend on how many threads ran.
+_TOKENS = 1600  # of a shard at most: what a block makes of them stays in the second-level cache
+_MOVED = 32  # images that are moved by one generator
 
 
 class Epoch(NamedTuple):
@@ -101,7 +103,7 @@ class Trainer:
             dlogits *= dlogits.dtype.type(share)
             return loss * share, pack(vit_backward(dlogits, cache))
 
-        losses, gradients = zip(*_together(shard, _shards(len(labels))), strict=True)
+        losses, gradients = zip(*_together(shard, _shards(len(labels), self.model)), strict=True)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
@@ -140,7 +142,7 @@ class Trainer:
             rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
             return moved(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
 
-        return np.concatenate(_together(shard, list(enumerate(_shards(len(images))))))
+        return np.concatenate(_together(shard, list(enumerate(_slices(len(images), _MOVED)))))
 
     def __post_init__(self) -> None:
         self._decays = decayed(self.like)
@@ -203,9 +205,9 @@ def judge(data: Labelled, params: Params, model: ViT) -> Judged:
         return vit_forward(data.images[part], params, model)[0]
 
     with single_threaded_blas():
-        logits = np.concatenate(_together(shard, _shards(len(data.labels))))
-    loss, _ = cross_entropy_forward(logits, data.labels)
-    return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), softmax(logits))
+        logits = np.concatenate(_together(shard, _shards(len(data.labels), model)))
+    loss, cache = cross_entropy_forward(logits, data.labels)
+    return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
 
 
 def _together(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
@@ -219,8 +221,13 @@ def _together(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[
     return [results[i] for i in range(len(parts))]
 
 
-def _shards(count: int) -> list[slice]:
-    return [slice(start, min(start + _SHARD, count)) for start in range(0, count, _SHARD)]
+def _shards(count: int, model: ViT) -> list[slice]:
+    """Images that are computed together: as many as a cache holds, but never all in one shard."""
+    return _slices(count, max(1, min(_TOKENS // (1 + model.tokeniser.count), -(-count // 2))))
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
 
 
 def _keep(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:

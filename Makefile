@@ -42,7 +42,7 @@ parity: $(VENV)/peers.stamp ## the same as torch, number by number
 
 bench: $(VENV)/peers.stamp ## side by side with torch
 	$(BIN)/headwise bench
-	$(BIN)/python benchmarks/vit_step.py
+	$(BIN)/python benchmarks/vit_step.py --compiled
 
 model: $(VENV)/dev.stamp ## the model that ships; DATA=folder with MNIST's four idx files
 	$(BIN)/python benchmarks/ship.py $(DATA)

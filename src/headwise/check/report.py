@@ -151,7 +151,7 @@ def _markdown(v: Verdict) -> str:
 def _marked(name: str, text: str) -> str:
     if name == "In the source":
         where, _, line = text.partition(":  ")
-        return f"{where}: `{line}`"
+        return f"{where}: `` {line} ``" if "`" in line else f"{where}: `{line}`"
     return f"`{text}`" if name == "It should be" else text
 
 

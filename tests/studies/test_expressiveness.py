@@ -1,9 +1,12 @@
+import json
+
 import numpy as np
 import pytest
 
 from headwise.studies.expressiveness import (
     MANY,
     WIDTH,
+    Expressiveness,
     _backward,
     _draw,
     _forward,
@@ -44,5 +47,7 @@ def test_each_family_finds_itself_and_not_the_other():
     assert best[1, MANY] > 0.1
     assert best[MANY, 1] > 0.05
     assert study.fixed_loss < 0.05
+    back = Expressiveness.from_json(json.loads(json.dumps(study.to_json())))
+    assert back.to_json() == study.to_json()
     again = expressiveness(targets=1, starts=3, steps=300, inputs=32)
     np.testing.assert_array_equal(study.fits[1].losses, again.fits[1].losses)

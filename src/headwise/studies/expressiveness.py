@@ -8,7 +8,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -75,6 +75,17 @@ class Expressiveness:
     steps: int
     starts: int
     inputs: int
+
+    def to_json(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        fits = [{"heads": each.heads, "of": each.of, "losses": each.losses.tolist()} for each in self.fits]
+        return {**vars(self), "fits": fits}
+
+    @classmethod
+    def from_json(cls, content: dict[str, Any]) -> Expressiveness:
+        """The inverse of `to_json`."""
+        fits = tuple(Fit(each["heads"], each["of"], np.array(each["losses"])) for each in content["fits"])
+        return cls(**{**content, "fits": fits})
 
 
 def expressiveness(

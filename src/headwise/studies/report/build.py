@@ -13,8 +13,9 @@ from headwise.picture.document import Document
 from headwise.picture.text import Statement
 from headwise.shapes import Array
 from headwise.studies.coursework import coursework
-from headwise.studies.expressiveness import expressiveness
+from headwise.studies.expressiveness import Expressiveness, expressiveness
 from headwise.studies.gaussian import gaussian
+from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
 from headwise.studies.report.attention_part import attention_section
 from headwise.studies.report.digits_part import picture_section, training_section
@@ -63,7 +64,7 @@ def build(
     Parameters
     ----------
     folder : Path
-        Gets ``index.html``, ``figures/``, ``tables/``, ``arrays/`` and ``model/``.
+        Gets ``index.html``, ``figures/``, ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
     digits : Digits, optional
         The bundled ones by default.
     arrays : mapping, optional
@@ -91,7 +92,13 @@ def build(
     progress.advance()
 
     progress.stage("one head or several, fitted to each other", 5)
-    families = expressiveness(seed=recipe.seed, on_fit=progress.advance)
+    families = Expressiveness.from_json(
+        kept(
+            folder / "studies" / "expressiveness.json",
+            {"seed": recipe.seed},
+            lambda: expressiveness(seed=recipe.seed, on_fit=progress.advance).to_json(),
+        )
+    )
     expressive = expressiveness_section(families, folder)
 
     progress.stage("reading digits", 1)

@@ -5,14 +5,12 @@ ratio are printed. Run it on a quiet machine.
 """
 
 import argparse
-import sys
 from collections.abc import Callable
-from pathlib import Path
 
 import numpy as np
 import torch
+from torch_vit import TorchViT
 
-sys.path.insert(0, str(Path(__file__).parents[1] / "tests"))
 from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Labelled
 from headwise.models.vit import ViT, vit_params
@@ -20,7 +18,6 @@ from headwise.studies.bench import interleaved
 from headwise.train.loop import Trainer, judge
 from headwise.train.memory import kept_memory
 from headwise.train.recipe import Recipe
-from torch_vit import TorchViT
 
 BATCH = 128
 

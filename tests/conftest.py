@@ -4,7 +4,8 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-sys.path.insert(0, str(Path(__file__).parent))  # so that tests can import oracles
+HERE = Path(__file__).parent
+sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]  # so that tests can import oracles, and the peer in torch
 
 
 def pytest_collection_modifyitems(config, items):

@@ -29,7 +29,7 @@ def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) 
         return plain.linear(x, weight, bias, residual)
     y = np.empty((len(x), len(weight)), x.dtype)
     added = np.empty((0, 0), x.dtype) if residual is None else np.ascontiguousarray(residual)
-    _call("linear", x, np.ascontiguousarray(weight.T), bias, added, y)
+    _call("linear", x, weight, bias, added, y)
     return y
 
 
@@ -40,9 +40,9 @@ def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, A
         return plain.linear_backward(dy, x, weight)
     compiled_dx = _whole_vectors(inputs, x.dtype)
     dx = np.empty(x.shape if compiled_dx else (0, 0), x.dtype)
-    dacross, dbias = np.empty((inputs, outputs), x.dtype), np.zeros(outputs, x.dtype)
-    _call("linear_backward", dy, x, weight, dx, dacross, dbias)
-    return dx if compiled_dx else dy @ weight, np.ascontiguousarray(dacross.T), dbias
+    dweight, dbias = np.empty_like(weight), np.zeros(outputs, x.dtype)
+    _call("linear_backward", dy, x, weight, dx, dweight, dbias)
+    return dx if compiled_dx else dy @ weight, dweight, dbias
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:

@@ -7,10 +7,11 @@ Letters: R rows, D and E features. ``f_types(real)`` is the signature of f for a
 
 import math
 
+import numpy as np
 from numba import njit, types
 
-from headwise.attention.passes import exp2
-from headwise.attention.simd import product
+from headwise.attention.passes import exp2, transpose
+from headwise.attention.simd import lanes, memory, product
 
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
@@ -30,10 +31,12 @@ def linear_types(real):  # noqa: D103
     return types.void(*_read(real, 2, 2, 1, 2), *_arrays(real, 2))
 
 
-def linear(x, across, bias, residual, y):
-    """Y (R, E) = x (R, D) · across (D, E) + bias + residual; an empty residual is left out."""
+def linear(x, weight, bias, residual, y):
+    """Y (R, E) = x (R, D) Wᵀ + bias + residual, W (E, D); an empty residual is left out."""
     rows, depth = x.shape
     width = bias.size
+    across = np.empty((depth, width), x.dtype)
+    transpose(memory(weight), 0, depth, 1, width, depth, memory(across), 0, width, lanes(x))
     for r in range(rows):
         if residual.size:
             for i in range(width):
@@ -48,13 +51,15 @@ def linear_backward_types(real):  # noqa: D103
     return types.void(*_read(real, 2, 2, 2), *_arrays(real, 2, 2, 1))
 
 
-def linear_backward(dy, x, weight, dx, dacross, dbias):
-    """Dx (R, D) = dy (R, E) · W (E, D); dacross (D, E) = xᵀ dy, which is dWᵀ; dbias = Σ dy. An empty dx is left out."""
+def linear_backward(dy, x, weight, dx, dweight, dbias):
+    """Dx (R, D) = dy (R, E) W (E, D); dW = dyᵀ x, by way of its transpose; dbias = Σ dy. An empty dx is left out."""
     rows, width = dy.shape
     depth = x.shape[1]
+    dacross = np.empty((depth, width), x.dtype)
     if dx.size:
         product(dx, 0, depth, dy, 0, width, 1, weight, 0, depth, rows, depth, width, False)
     product(dacross, 0, width, x, 0, 1, depth, dy, 0, width, depth, width, rows, False)
+    transpose(memory(dacross), 0, width, 1, depth, width, memory(dweight), 0, depth, lanes(x))
     for r in range(rows):
         for i in range(width):
             dbias[i] += dy[r, i]

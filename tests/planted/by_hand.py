@@ -65,7 +65,7 @@ def student_g(x, wq, wk, wv):
 
 def student_h(x, wq, wk, wv, wo, h):
     n, d = x.shape
-    split = lambda a: a.reshape(n, h, -1).swapaxes(0, 1)  # noqa: E731
+    split = lambda a: a.reshape(n, h, -1).swapaxes(0, 1)  # noqa: E731 - as people write it
     q, k, v = split(x @ wq.T), split(x @ wk.T), split(x @ wv.T)
     o = softmax(q @ k.swapaxes(1, 2) / np.sqrt(d / h)) @ v
     return o.reshape(n, d) @ wo.T

@@ -169,11 +169,8 @@ def multi_head_attention(
     a, dtype = _checked(given, tokens, heads)
 
     x = _as_rows(a["X"], tokens)
-    share = {name: np.split(array, heads) for name, array in a.items() if name not in ("X", "Wo", "bo")}
-    each = [
-        self_attention(x, **{name: parts[h] for name, parts in share.items()}, scale=scale)  # type: ignore[arg-type]
-        for h in range(heads)
-    ]
+    share: dict[str, Any] = {name: np.split(array, heads) for name, array in a.items() if name not in ("X", "Wo", "bo")}
+    each = [self_attention(x, **{name: parts[h] for name, parts in share.items()}, scale=scale) for h in range(heads)]
 
     output = np.concatenate([head.output for head in each], axis=-1)
     if "Wo" in a:

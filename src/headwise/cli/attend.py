@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import json
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
 import numpy as np
 import typer
@@ -38,9 +38,9 @@ def attend(
     """
     if out is not None and out.suffix != ".npz":
         raise DataError(f"--out: expected a file ending in .npz; got {out}.")
-    given = read_arrays(arrays) if arrays else coursework_arrays()
+    given: dict[str, Any] = read_arrays(arrays) if arrays else coursework_arrays()
     x = given.pop("X")
-    attended = multi_head_attention(x, **given, heads=heads, tokens="columns" if columns else "rows")  # type: ignore[arg-type]
+    attended = multi_head_attention(x, **given, heads=heads, tokens="columns" if columns else "rows")
     if out is not None:
         with replacing(out) as beside:
             np.savez(beside, allow_pickle=False, output=attended.output, weights=attended.weights)

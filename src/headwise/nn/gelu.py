@@ -31,4 +31,5 @@ def gelu_forward(x: Array) -> tuple[Array, GeluCache]:
 
 def gelu_backward(dy: Array, cache: GeluCache) -> Array:
     """Gradient with respect to x: dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
-    return passes(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)  # type: ignore[no-any-return]
+    dx: Array = passes(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)
+    return dx

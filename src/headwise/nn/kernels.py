@@ -27,7 +27,8 @@ def _read(real, *axes):
     return [types.Array(real, n, "C", readonly=True) for n in axes]
 
 
-def linear_types(real):  # noqa: D103
+def linear_types(real):
+    """Signature of `linear`."""
     return types.void(*_read(real, 2, 2, 1, 2), *_arrays(real, 2))
 
 
@@ -47,7 +48,8 @@ def linear(x, weight, bias, residual, y):
     product(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
 
 
-def linear_backward_types(real):  # noqa: D103
+def linear_backward_types(real):
+    """Signature of `linear_backward`."""
     return types.void(*_read(real, 2, 2, 2), *_arrays(real, 2, 2, 1))
 
 
@@ -81,7 +83,8 @@ def _dot(a, b, count):
     return total
 
 
-def layer_norm_types(real):  # noqa: D103
+def layer_norm_types(real):
+    """Signature of `layer_norm`."""
     return types.void(*_read(real, 2, 1, 1), types.float64, *_arrays(real, 2, 2, 2))
 
 
@@ -99,7 +102,8 @@ def layer_norm(x, gain, bias, epsilon, y, normal, inverse):
             y[r, i] = normal[r, i] * gain[i] + bias[i]
 
 
-def layer_norm_backward_types(real):  # noqa: D103
+def layer_norm_backward_types(real):
+    """Signature of `layer_norm_backward`."""
     return types.void(*_read(real, 2, 2, 2, 1), *_arrays(real, 2, 1, 1))
 
 
@@ -117,7 +121,8 @@ def layer_norm_backward(dy, normal, inverse, gain, dx, dgain, dbias):
             dx[r, i] = (dx[r, i] - mean - normal[r, i] * along) * scale
 
 
-def gelu_types(real):  # noqa: D103
+def gelu_types(real):
+    """Signature of `gelu`."""
     return types.void(*_read(real, 1), *_arrays(real, 1, 1))
 
 
@@ -133,7 +138,8 @@ def gelu(x, y, t):
         y[i] = half * x[i] * (one + tanh)
 
 
-def gelu_backward_types(real):  # noqa: D103
+def gelu_backward_types(real):
+    """Signature of `gelu_backward`."""
     return types.void(*_read(real, 1, 1, 1), *_arrays(real, 1))
 
 
@@ -145,7 +151,8 @@ def gelu_backward(dy, x, t, dx):
         dx[i] = half * dy[i] * (one + t[i] + inner)
 
 
-def cross_entropy_types(real):  # noqa: D103
+def cross_entropy_types(real):
+    """Signature of `cross_entropy`."""
     return types.void(*_read(real, 2), types.Array(types.intp, 1, "C", readonly=True), *_arrays(real, 2, 1))
 
 
@@ -166,7 +173,8 @@ def cross_entropy(logits, labels, p, losses):
         losses[r] = math.log(total) - (logits[r, labels[r]] - top)
 
 
-def adamw_types(real):  # noqa: D103
+def adamw_types(real):
+    """Signature of `adamw`."""
     return types.void(
         *_arrays(real, 1), *_read(real, 1), *_arrays(real, 1, 1), *_read(real, 1), types.UniTuple(types.float64, 6)
     )

@@ -9,6 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -128,12 +129,12 @@ def coursework(
         raise DataError(f"swap: expected two different inputs from 0 to {n - 1}; got {swap[0]} and {swap[1]}.")
     exchanged = np.arange(n)
     exchanged[list(swap)] = exchanged[list(reversed(swap))]
-    rest = {name: array for name, array in arrays.items() if name != "X"}
+    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     rng = np.random.default_rng([seed, 120])
     orders = list(_orders(n, rng))
 
     def attend(tokens: Array, h: int) -> Attended:
-        return multi_head_attention(tokens, **rest, heads=h)  # type: ignore[arg-type]
+        return multi_head_attention(tokens, **rest, heads=h)
 
     runs = []
     for h in heads:

@@ -53,7 +53,8 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
     try:
         with safe_open(path, framework="numpy") as opened:
             about = json.loads((opened.metadata() or {})["headwise"])
-            return {name: opened.get_tensor(name) for name in opened.keys()}, about  # noqa: SIM118 - no mapping
+            names = opened.keys()
+            return {name: opened.get_tensor(name) for name in names}, about
     except SafetensorError as error:
         raise CheckpointError(f"{path}: corrupt, or no safetensors file ({error}).") from None
     except (KeyError, json.JSONDecodeError):

@@ -116,7 +116,7 @@ def read_rubric(path: Path) -> Rubric:
 
 def _yaml(text: str) -> Any:
     try:
-        import yaml  # type: ignore[import-untyped,unused-ignore]
+        import yaml
     except ImportError:
         raise MissingExtraError("a rubric", "PyYAML", "lab") from None
     try:

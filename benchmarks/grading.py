@@ -31,7 +31,8 @@ def main() -> None:
     right = sum(not task.problem and not task.mistakes for each in grades.grades for task in each.tasks)
     tasks = sum(len(each.tasks) for each in grades.grades)
     print(
-        f"{len(grades.grades)} submissions, {tasks} tasks, {right} of them right: {seconds:.0f} s, {workers()} at a time"
+        f"{len(grades.grades)} submissions, {tasks} tasks, {right} of them right: "
+        f"{seconds:.0f} s, {workers()} at a time"
     )
 
 

@@ -15,6 +15,7 @@ import headwise as hw
 from headwise.cli import COMMANDS
 from headwise.data.arrays import coursework_arrays
 from headwise.data.digits import bundled_digits
+from processes import at_a_terminal
 
 
 def headwise(*arguments, folder=None):
@@ -63,7 +64,9 @@ def test_train_interrupted_and_resumed(tmp_path):
     assert reached["trained_on"] == 200
     assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
     command = [sys.executable, "-m", "headwise", *map(str, few), "--out", str(tmp_path / "broken")]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        command, preexec_fn=at_a_terminal, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     until = time.monotonic() + 60
     while not (tmp_path / "broken" / "training.safetensors").exists() and time.monotonic() < until:
         time.sleep(0.01)

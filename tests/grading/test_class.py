@@ -18,6 +18,7 @@ from headwise.studies.grading.rubric import Rubric, Task, default_rubric
 from headwise.studies.grading.sandbox import Limits
 from headwise.studies.grading.submissions import Submission
 from headwise.studies.grading.tables import as_json, plain_table
+from processes import at_a_terminal
 
 HEAD = "import numpy as np\n"
 RIGHT = """
@@ -216,7 +217,9 @@ if __name__ == "__main__":
 def test_ctrl_c_ends_everything_at_once(tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
-    process = subprocess.Popen([sys.executable, script], stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, script], preexec_fn=at_a_terminal, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+    )
     assert process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 30
     while len(family := descendants(process.pid)) < 4 and time.monotonic() < deadline:  # two judges, two submissions

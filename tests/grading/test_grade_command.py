@@ -15,6 +15,7 @@ from typer.testing import CliRunner
 
 from headwise.cli.grade import grade
 from headwise.errors import DataError
+from processes import at_a_terminal
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "class"
 FOUND = {  # each student's mistakes, task by task
@@ -106,7 +107,9 @@ def test_ctrl_c_leaves_the_file_of_before(small, tmp_path):
     (small / "slow.py").write_text("while True: pass\ndef self_attention(X, Wq, Wk, Wv): pass\n")
     out = tmp_path / "grades.csv"
     out.write_text("of before")
-    process = subprocess.Popen([sys.executable, "-c", SCRIPT, small, "--out", out], stderr=subprocess.PIPE, text=True)
+    process = subprocess.Popen(
+        [sys.executable, "-c", SCRIPT, small, "--out", out], preexec_fn=at_a_terminal, stderr=subprocess.PIPE, text=True
+    )
     assert process.stderr.readline().startswith("Grading 2")
     time.sleep(1)
     os.kill(process.pid, signal.SIGINT)

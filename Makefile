@@ -5,7 +5,7 @@ PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help report test lint parity bench model clean
+.PHONY: help browser report test lint parity bench model clean
 
 help: ## what can be made
 	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
@@ -19,7 +19,7 @@ $(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[lab,fast,dev]'
+	$(INSTALL) -e '.[lab,fast,series,web,cluster,dev]'
 	touch $@ $(VENV)/lab.stamp
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp
@@ -29,7 +29,12 @@ $(VENV)/peers.stamp: $(VENV)/dev.stamp
 report: $(VENV)/lab.stamp ## train on real digits, draw, caption, and write report/index.html
 	$(BIN)/headwise report --out report
 
-test: $(VENV)/dev.stamp ## every test
+# The pages are tested in a real browser; where there is none and none can be had, those tests say so.
+browser:
+	@command -v chromedriver >/dev/null || $$(command -v sudo) apt-get install -y -q chromium chromium-driver \
+		|| echo "no browser: the tests of the pages will be skipped"
+
+test: $(VENV)/dev.stamp browser ## every test
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
 lint: $(VENV)/dev.stamp ## style and types

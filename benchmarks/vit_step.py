@@ -12,10 +12,11 @@ import torch
 from torch_vit import TorchViT
 
 from headwise.attention.threads import single_threaded_blas
-from headwise.data.digits import Labelled
+from headwise.data.digits import Digits, Labelled
 from headwise.models.vit import ViT, vit_params
 from headwise.studies.bench import interleaved
-from headwise.train.loop import Trainer, judge
+from headwise.train.digits import DigitsTask, judge
+from headwise.train.loop import Trainer
 from headwise.train.memory import kept_memory
 from headwise.train.recipe import Recipe
 
@@ -43,7 +44,9 @@ def compare(tokens: str, compiled: bool) -> None:
     params = vit_params(model, rng)
     recipe = Recipe(batch=BATCH, shift=0, rotate=0)
     with single_threaded_blas(), kept_memory():
-        trainer = Trainer.fresh(model, recipe, 60_000)
+        digits = Labelled(images, labels)
+        trainer = Trainer.fresh(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
+        every = np.arange(BATCH)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 
         def inference(module: torch.nn.Module) -> Callable[[], None]:
@@ -54,10 +57,10 @@ def compare(tokens: str, compiled: bool) -> None:
             return infer
 
         steps = {
-            "headwise": lambda: trainer.step(images, labels),
+            "headwise": lambda: trainer.step(every),
             "torch": torch_step(model, params, images, labels, False),
         }
-        runs = {"headwise": lambda: judge(Labelled(images, labels), params, model), "torch": inference(peer)}
+        runs = {"headwise": lambda: judge(digits, params, model), "torch": inference(peer)}
         if compiled:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
             runs["torch.compile"] = inference(torch.compile(peer))

@@ -17,7 +17,7 @@ from headwise.studies.training import train_into
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
 from headwise.train.augment import moved
 from headwise.train.checkpoint import load_vit, save_arrays, save_vit
-from headwise.train.loop import train_vit
+from headwise.train.digits import train_vit
 from headwise.train.recipe import Recipe
 
 SMALL = ViT(tokens="14x14", width=8, depth=1, heads=2, hidden=8)

@@ -82,4 +82,5 @@ def paint(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
     for n, (y, x, h, w) in enumerate(boxes):
         total[..., y : y + h, x : x + w] += values[..., n, None, None]
         count[y : y + h, x : x + w] += 1
-    return total / np.maximum(count, 1)
+    painted: Array = total / np.maximum(count, 1)
+    return painted

@@ -16,7 +16,8 @@ from headwise.files import write_text
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
-from headwise.train.loop import Epoch, judge, train_vit
+from headwise.train.digits import judge, train_vit
+from headwise.train.loop import Epoch
 from headwise.train.recipe import Recipe
 
 __all__ = ["Run", "train_into"]

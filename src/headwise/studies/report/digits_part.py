@@ -13,7 +13,7 @@ from headwise.picture.training import draw_training
 from headwise.studies.explaining import explain, telling_digits
 from headwise.studies.progress import Progress
 from headwise.studies.training import Run
-from headwise.train.loop import judge
+from headwise.train.digits import judge
 
 __all__ = ["picture_section", "training_section"]
 

@@ -1,0 +1,151 @@
+"""Training a vision transformer on digits, and judging it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import asdict, dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headwise.attention.threads import single_threaded_blas
+from headwise.data.digits import Digits, Labelled
+from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
+from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.params import Params
+from headwise.shapes import Array, IntArray
+from headwise.train.augment import moved
+from headwise.train.loop import Epoch, Piece, Trained, Validated, together, train
+from headwise.train.recipe import Recipe
+
+__all__ = ["DigitsTask", "Judged", "judge", "train_vit"]
+
+_TOKENS = 1600  # of a shard at most: what a block makes of them stays in the second-level cache
+_MOVED = 32  # images that are moved by one generator
+
+
+class Judged(NamedTuple):
+    """A model on labelled images: mean cross-entropy in nats, how many it got right, and its probabilities (B, C)."""
+
+    loss: float
+    right: int
+    probabilities: Array
+
+    @property
+    def accuracy(self) -> float:
+        """Share that it got right."""
+        return self.right / len(self.probabilities)
+
+
+class Shard(NamedTuple):
+    """Images that are computed together, with their labels, and which share of the batch they are."""
+
+    images: Array
+    labels: IntArray
+    share: float
+
+
+@dataclass(frozen=True)
+class DigitsTask:
+    """A vision transformer that learns to read digits, moved a little each time they are seen."""
+
+    model: ViT
+    data: Digits
+    recipe: Recipe
+
+    @property
+    def examples(self) -> int:
+        """Training digits."""
+        return len(self.data.train.labels)
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """Random weights."""
+        return vit_params(self.model, rng)
+
+    def shards(self, chosen: IntArray, step: int) -> Sequence[Shard]:
+        """As many images together as a cache holds."""
+        images = self._augmented(self.data.train.images[chosen], step)
+        labels = self.data.train.labels[chosen]
+        parts = _shards(len(labels), self.model)
+        return [Shard(images[part], labels[part], len(labels[part]) / len(labels)) for part in parts]
+
+    def gradients(self, shard: Shard, params: Params) -> Piece:
+        """Cross-entropy's."""
+        logits, cache = vit_forward(shard.images, params, self.model)
+        loss, loss_cache = cross_entropy_forward(logits, shard.labels)
+        dlogits = cross_entropy_backward(loss_cache)
+        dlogits *= dlogits.dtype.type(shard.share)
+        return Piece(loss * shard.share, vit_backward(dlogits, cache))
+
+    def validate(self, params: Params) -> Validated | None:
+        """On the validation digits, as they are."""
+        if not len(self.data.validation.labels):
+            return None
+        judged = judge(self.data.validation, params, self.model)
+        return Validated(judged.loss, judged.accuracy)
+
+    def about(self) -> dict[str, Any]:
+        """The model, and which digits."""
+        return {"model": asdict(self.model), "data": self.data.name, "images": self.examples}
+
+    def _augmented(self, images: Array, step: int) -> Array:
+        recipe = self.recipe
+        if recipe.shift == recipe.rotate == 0:
+            return images
+
+        def shard(numbered: tuple[int, slice]) -> Array:
+            rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
+            return moved(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
+
+        return np.concatenate(together(shard, list(enumerate(_slices(len(images), _MOVED)))))
+
+
+def train_vit(
+    model: ViT,
+    data: Digits,
+    recipe: Recipe,
+    *,
+    state: Path | None = None,
+    workers: int = 2,
+    on_step: Callable[[], None] = lambda: None,
+    on_epoch: Callable[[Epoch], None] = lambda epoch: None,
+) -> Trained:
+    """Train a vision transformer on digits; the other parameters are those of `train`.
+
+    Parameters
+    ----------
+    model : ViT
+    data : Digits
+    recipe : Recipe
+    state : Path, optional
+    workers : int
+    on_step, on_epoch : callable
+
+    Returns
+    -------
+    Trained
+    """
+    task = DigitsTask(model, data, recipe)
+    return train(task, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
+
+
+def judge(data: Labelled, params: Params, model: ViT) -> Judged:
+    """How well a model does on labelled images."""
+
+    def shard(part: slice) -> Array:
+        return vit_forward(data.images[part], params, model)[0]
+
+    with single_threaded_blas():
+        logits = np.concatenate(together(shard, _shards(len(data.labels), model)))
+    loss, cache = cross_entropy_forward(logits, data.labels)
+    return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
+
+
+def _shards(count: int, model: ViT) -> list[slice]:
+    """Images that are computed together: as many as a cache holds, but never all in one shard."""
+    return _slices(count, max(1, min(_TOKENS // (1 + model.tokeniser.count), -(-count // 2))))
+
+
+def _slices(count: int, size: int) -> list[slice]:
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]

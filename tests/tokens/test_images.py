@@ -2,31 +2,117 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.tokens import Patches, tokeniser
+from headwise.models.vit import ViT, vit_forward, vit_params
+from headwise.tokens import Patches, Rearranged, tokeniser
+from headwise.tokens.images import ORDERS
+
+NAMES = ["7x7", "4x4", "14x2", "rows", "columns", "pixels", "8x8/4", "10x4/6x3", "scrambled-7x7", "reordered-8x4/5x3"]
 
 
-@pytest.mark.parametrize("name", ["7x7", "4x4", "14x2", "rows", "columns", "pixels"])
+@pytest.mark.parametrize("name", NAMES)
 def test_a_token_is_what_its_box_cuts_out(name, rng):
     cut = tokeniser(name, (28, 28))
     images = rng.random((2, 28, 28))
-    tokens = cut.cut(images)
+    tokens, arranged = cut.cut(images), cut.arranged(images)
     assert tokens.shape == (2, cut.count, cut.inputs)
     assert cut.boxes.shape == (cut.count, 4)
+    assert cut.grid[0] * cut.grid[1] == cut.count
     for n, (top, left, height, width) in enumerate(cut.boxes):
-        np.testing.assert_array_equal(tokens[:, n], images[:, top : top + height, left : left + width].reshape(2, -1))
+        box = arranged[:, top : top + height, left : left + width]
+        assert box.shape == (2, *cut.size)
+        np.testing.assert_array_equal(tokens[:, n], box.reshape(2, -1))
+
+
+def covered(cut):
+    times = np.zeros(cut.image, int)
+    for top, left, height, width in cut.boxes:
+        times[top : top + height, left : left + width] += 1
+    return times
 
 
 def test_boxes_tile_the_image():
-    covered = np.zeros((4, 6), int)
-    for top, left, height, width in Patches((4, 6), (2, 3)).boxes:
-        covered[top : top + height, left : left + width] += 1
-    assert (covered == 1).all()
+    assert (covered(Patches((4, 6), (2, 3))) == 1).all()
 
 
-def test_refusals():
-    with pytest.raises(DataError, match=r"tokens: expected a patch size such as 7x7, or one of rows, .*got 'stripes'"):
-        tokeniser("stripes", (28, 28))
-    with pytest.raises(ShapeError, match="patch width that divides the image's 28 pixels"):
-        tokeniser("7x0", (28, 28))
+def test_overlapping_patches_cover_every_pixel():
+    np.testing.assert_array_equal(covered(Patches((3, 7), (3, 3), (1, 2))), [[1, 1, 2, 1, 2, 1, 1]] * 3)
+
+
+def test_only_strides_that_cover_are_taken():
+    for stride in range(1, 8):
+        fits = stride in (1, 2, 4)  # of 11 pixels a patch of 7 leaves 4
+        try:
+            cut = Patches((11, 7), (7, 7), (stride, 7))
+        except ShapeError:
+            assert not fits
+        else:
+            assert fits
+            assert (covered(cut) > 0).all()
+
+
+@pytest.mark.parametrize("name", ["scrambled-rows", "reordered-rows"])
+def test_rearranging_moves_every_image_alike_and_loses_nothing(name, rng):
+    cut = tokeniser(name, (5, 7))
+    image = np.arange(35.0).reshape(5, 7)
+    moved = cut.arranged(image)
+    assert (moved != image).any()
+    np.testing.assert_array_equal(np.sort(moved, axis=None), image.ravel())
+    order = moved.astype(int).ravel()
+    batch = rng.random((2, 3, 5, 7))
+    np.testing.assert_array_equal(cut.arranged(batch).reshape(2, 3, -1), batch.reshape(2, 3, -1)[..., order])
+    np.testing.assert_array_equal(tokeniser(name, (5, 7)).arranged(image), moved)
+    another = Rearranged(Patches((5, 7), (1, 7)), name.partition("-")[0], seed=1)
+    assert (another.arranged(image) != moved).any()
+
+
+def test_reordering_keeps_rows_whole_and_scrambling_does_not():
+    image = np.arange(35).reshape(5, 7).astype(float)
+    together = {name: np.diff(tokeniser(f"{name}-rows", (5, 7)).arranged(image), axis=1) for name in ORDERS}
+    assert (together["reordered"] == 1).all()
+    assert (together["scrambled"] == 1).mean() < 0.5
+
+
+def test_reordered_rows_are_rows_with_their_positions_reordered(rng):
+    """What a model of rows loses when the rows of all images change places: nothing, it relabels its positions."""
+    plain, reordered = (
+        ViT(tokens=name, image=(5, 7), width=4, depth=2, heads=2, hidden=3) for name in ("rows", "reordered-rows")
+    )
+    params = vit_params(plain, rng)
+    images = rng.random((2, 5, 7)).astype(np.float32)
+    rows = np.arange(5.0)[:, None] * np.ones(7)
+    order = reordered.tokeniser.arranged(rows)[:, 0].astype(int)
+    positions = params["embedding.positions"]
+    relabelled = params | {"embedding.positions": np.concatenate([positions[:1], positions[1:][order]])}
+    expected, _ = vit_forward(images, params, plain)
+    found, _ = vit_forward(images, relabelled, reordered)
+    np.testing.assert_allclose(found, expected, atol=1e-6)
+    assert np.abs(vit_forward(images, params, reordered)[0] - expected).max() > 1e-4
+
+
+@pytest.mark.parametrize(
+    ("name", "error", "message"),
+    [
+        ("stripes", DataError, r"tokens: expected a patch size such as 7x7, or one of rows, .*got 'stripes'"),
+        ("mixed-7x7", DataError, r"scrambled-7x7 or reordered-7x7; got 'mixed-7x7'"),
+        ("scrambled-stripes", DataError, "got 'stripes'"),
+        ("7x0", ShapeError, r"patch width that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\); got 0"),
+        ("8x8", ShapeError, r"patch height that divides the image's 28 pixels .* got 8"),
+        (
+            "8x8/3",
+            ShapeError,
+            "none of the image's 28 pixels of height out, for a patch height of 8 one of 1, 2, 4, 5; got 3",
+        ),
+        ("7x7/14", ShapeError, "for a patch height of 7 one of 1, 3, 7; got 14"),
+        ("7x7/0", ShapeError, "got 0"),
+        ("30x7/1", ShapeError, "patch height from 1 to the image's 28 pixels; got 30"),
+    ],
+)
+def test_refusals(name, error, message):
+    with pytest.raises(error, match=message):
+        tokeniser(name, (28, 28))
+
+
+@pytest.mark.parametrize("name", ["7x7", "scrambled-7x7"])
+def test_images_of_another_shape_are_refused(name):
     with pytest.raises(ShapeError, match=r"images: expected \(B, 28, 28\)"):
-        tokeniser("7x7", (28, 28)).cut(np.zeros((28, 28)))
+        tokeniser(name, (28, 28)).cut(np.zeros((28, 28)))

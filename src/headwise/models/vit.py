@@ -18,7 +18,7 @@ from headwise.nn.loss import softmax
 from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.params import Params, scope, scoped
 from headwise.shapes import Array
-from headwise.tokens import Patches, tokeniser
+from headwise.tokens import Tokeniser, tokeniser
 
 __all__ = ["Seen", "ViT", "ViTCache", "look", "vit_backward", "vit_forward", "vit_params"]
 
@@ -58,7 +58,7 @@ class ViT:
             raise ShapeError(f"heads: expected a divisor of the width {self.width} ({divisors}); got {self.heads}.")
 
     @property
-    def tokeniser(self) -> Patches:
+    def tokeniser(self) -> Tokeniser:
         """What cuts the image."""
         return tokeniser(self.tokens, self.image)
 

@@ -1,5 +1,5 @@
 """Data cut into tokens, each with its place."""
 
-from headwise.tokens.images import Patches, tokeniser
+from headwise.tokens.images import Patches, Rearranged, Tokeniser, tokeniser
 
-__all__ = ["Patches", "tokeniser"]
+__all__ = ["Patches", "Rearranged", "Tokeniser", "tokeniser"]

@@ -1,38 +1,79 @@
 """Cutting images into tokens, and where in the image each token lies.
 
-A tokeniser knows its tokens' boxes in pixels, so that pictures and distances work for tokens of any shape. A new one is
-an entry of `NAMED`, or any name of the form ``"7x7"``.
+A tokeniser knows its tokens' boxes in pixels, so that pictures and distances work for tokens of any shape. Names stand
+for tokenisers: ``"7x7"``, ``"8x8/4"`` (overlapping: a patch every 4 pixels), an entry of `NAMED`, and any of these
+after an entry of `ORDERS`, as in ``"scrambled-7x7"``.
 """
 
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass
+from functools import lru_cache
+from typing import Protocol
 
 import numpy as np
+from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["NAMED", "Patches", "tokeniser"]
+__all__ = ["NAMED", "ORDERS", "Patches", "Rearranged", "Tokeniser", "tokeniser"]
+
+
+class Tokeniser(Protocol):
+    """What cuts an image into N tokens of P numbers each, all of one size and in a grid."""
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a token in pixels."""
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+
+    @property
+    def count(self) -> int:
+        """N, the number of tokens."""
+
+    @property
+    def inputs(self) -> int:
+        """P, the numbers in one token."""
+
+    @property
+    def boxes(self) -> IntArray:
+        """(N, 4): top, left, height and width of each token in the image as it is cut."""
+
+    def arranged(self, images: Array) -> Array:
+        """(..., Y, X) images -> the same shape: the images as they are cut, which the boxes belong to."""
+
+    def cut(self, images: Array) -> Array:
+        """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
 
 
 @dataclass(frozen=True)
 class Patches:
-    """Rectangles of one size that tile the image, from left to right and then from top to bottom.
+    """Rectangles of one size that cover the image, from left to right and then from top to bottom.
 
     Parameters
     ----------
     image : (int, int)
         Height and width of the image in pixels.
     size : (int, int)
-        Height and width of a patch in pixels; each divides the image's.
+        Height and width of a patch in pixels.
+    stride : (int, int), optional
+        Pixels from one patch to the next, down and across; less than the size and the patches overlap. By default the
+        size, so that they tile.
 
     Raises
     ------
     ShapeError
-        If the size does not divide the image; the message lists those that do.
+        If a pixel would be left out; the message lists the sizes or strides that leave none.
 
     Examples
     --------
@@ -42,23 +83,37 @@ class Patches:
     (4, 6)
     >>> rows.cut(np.zeros((2, 4, 6))).shape
     (2, 4, 6)
+    >>> Patches(image=(4, 6), size=(2, 4), stride=(1, 2)).grid
+    (3, 2)
     """
 
     image: tuple[int, int]
     size: tuple[int, int]
+    stride: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for axis, whole, part in zip(("height", "width"), self.image, self.size, strict=True):
-            if part < 1 or whole % part:
-                divisors = ", ".join(str(n) for n in range(1, whole + 1) if whole % n == 0)
+        for axis, whole, part, step in zip(("height", "width"), self.image, self.size, self._steps, strict=True):
+            if self.stride is None and (part < 1 or whole % part):
+                fitting = _listed(n for n in range(1, whole + 1) if whole % n == 0)
                 raise ShapeError(
-                    f"tokens: expected a patch {axis} that divides the image's {whole} pixels ({divisors}); got {part}."
+                    f"tokens: expected a patch {axis} that divides the image's {whole} pixels ({fitting}); got {part}."
+                )
+            if not 1 <= part <= whole:
+                raise ShapeError(f"tokens: expected a patch {axis} from 1 to the image's {whole} pixels; got {part}.")
+            if not 1 <= step <= part or (whole - part) % step:
+                fitting = _listed(n for n in range(1, part + 1) if (whole - part) % n == 0)
+                raise ShapeError(
+                    f"tokens: expected a stride that leaves none of the image's {whole} pixels of {axis} out, for a "
+                    f"patch {axis} of {part} one of {fitting}; got {step}."
                 )
 
     @property
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
-        return self.image[0] // self.size[0], self.image[1] // self.size[1]
+        down, across = (
+            (whole - part) // step + 1 for whole, part, step in zip(self.image, self.size, self._steps, strict=True)
+        )
+        return down, across
 
     @property
     def count(self) -> int:
@@ -73,15 +128,89 @@ class Patches:
     @property
     def boxes(self) -> IntArray:
         """(N, 4): top, left, height and width of each token in pixels."""
-        top, left = np.indices(self.grid).reshape(2, -1) * np.array(self.size)[:, None]
+        top, left = np.indices(self.grid).reshape(2, -1) * np.array(self._steps)[:, None]
         return np.stack([top, left, np.full_like(top, self.size[0]), np.full_like(left, self.size[1])], axis=1)
+
+    def arranged(self, images: Array) -> Array:
+        """(..., Y, X) images -> themselves."""
+        return images
 
     def cut(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
         bind(f"B {self.image[0]} {self.image[1]}", images=images)
-        (rows, columns), (height, width) = self.grid, self.size
-        tiles = images.reshape(-1, rows, height, columns, width).swapaxes(2, 3)
-        return tiles.reshape(-1, self.count, self.inputs)
+        return images.reshape(-1, self.image[0] * self.image[1])[:, _pixels(self)]
+
+    @property
+    def _steps(self) -> tuple[int, int]:
+        return self.stride or self.size
+
+
+@dataclass(frozen=True)
+class Rearranged:
+    """Pixels that change places, in every image alike, before it is cut: the same numbers, another neighbourhood.
+
+    Parameters
+    ----------
+    patches : Patches
+        What cuts the rearranged image.
+    order : str
+        An entry of `ORDERS`: ``"scrambled"`` moves every pixel, ``"reordered"`` whole rows of pixels.
+    seed : int
+        Which permutation.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> image = np.arange(6.0).reshape(3, 2)
+    >>> Rearranged(Patches((3, 2), (1, 2)), "reordered").arranged(image)
+    array([[4., 5.],
+           [0., 1.],
+           [2., 3.]])
+    """
+
+    patches: Patches
+    order: str
+    seed: int = 0
+
+    @property
+    def image(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.patches.image
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of a token in pixels."""
+        return self.patches.size
+
+    @property
+    def grid(self) -> tuple[int, int]:
+        """Rows and columns of tokens."""
+        return self.patches.grid
+
+    @property
+    def count(self) -> int:
+        """N, the number of tokens."""
+        return self.patches.count
+
+    @property
+    def inputs(self) -> int:
+        """P, the numbers in one token."""
+        return self.patches.inputs
+
+    @property
+    def boxes(self) -> IntArray:
+        """(N, 4): top, left, height and width of each token in the rearranged image."""
+        return self.patches.boxes
+
+    def arranged(self, images: Array) -> Array:
+        """(..., Y, X) images -> the same shape, the pixels in their new places."""
+        flat = images.reshape(*images.shape[:-2], -1)
+        return flat[..., _order(self.order, self.image, self.seed)].reshape(images.shape)
+
+    def cut(self, images: Array) -> Array:
+        """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
+        bind(f"B {self.image[0]} {self.image[1]}", images=images)
+        return self.patches.cut(self.arranged(images))
 
 
 NAMED: dict[str, Callable[[tuple[int, int]], Patches]] = {
@@ -90,14 +219,23 @@ NAMED: dict[str, Callable[[tuple[int, int]], Patches]] = {
     "pixels": lambda image: Patches(image, (1, 1)),
 }
 
+# (Y, X) positions in reading order, and a generator -> the old position of every new one
+ORDERS: dict[str, Callable[[IntArray, np.random.Generator], IntArray]] = {
+    "scrambled": lambda places, rng: rng.permutation(places.ravel()),
+    "reordered": lambda places, rng: rng.permutation(places).ravel(),
+}
 
-def tokeniser(name: str, image: tuple[int, int]) -> Patches:
+
+def tokeniser(name: str, image: tuple[int, int]) -> Tokeniser:
     """The tokeniser that a name stands for.
 
     Parameters
     ----------
     name : str
-        ``"7x7"`` for patches 7 pixels high and 7 wide, or a name in `NAMED`.
+        ``"7x7"`` for patches 7 pixels high and 7 wide, ``"8x8/4"`` for one every 4 pixels (``"8x6/4x2"`` for every 4
+        down and 2 across), or a name in `NAMED`. An entry of `ORDERS` and a hyphen before it rearrange the pixels
+        first.
+        ``"pixels"`` is for small images: N tokens cost N² attention weights in every head, for a digit 784².
     image : (int, int)
         Height and width of the image in pixels.
 
@@ -112,9 +250,48 @@ def tokeniser(name: str, image: tuple[int, int]) -> Patches:
     --------
     >>> tokeniser("7x7", (28, 28)).count
     16
+    >>> tokeniser("scrambled-8x8/4", (28, 28)).grid
+    (6, 6)
     """
+    order, _, rest = name.rpartition("-")
+    if not order:
+        return _patches(name, image)
+    if order in ORDERS:
+        return Rearranged(_patches(rest, image), order)
+    raise _unknown(name)
+
+
+def _patches(name: str, image: tuple[int, int]) -> Patches:
     if name in NAMED:
         return NAMED[name](image)
-    if match := re.fullmatch(r"(\d+)x(\d+)", name):
-        return Patches(image, (int(match[1]), int(match[2])))
-    raise DataError(f"tokens: expected a patch size such as 7x7, or one of {', '.join(NAMED)}; got {name!r}.")
+    if match := re.fullmatch(r"(\d+)x(\d+)(?:/(\d+)(?:x(\d+))?)?", name):
+        height, width, down, across = match.groups()
+        stride = (int(down), int(across or down)) if down else None
+        return Patches(image, (int(height), int(width)), stride)
+    raise _unknown(name)
+
+
+def _unknown(name: str) -> DataError:
+    return DataError(
+        f"tokens: expected a patch size such as 7x7, or one of {', '.join(NAMED)}; or patches that overlap, such as "
+        f"8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in ORDERS)}; got {name!r}."
+    )
+
+
+def _listed(numbers: Iterable[int]) -> str:
+    return ", ".join(map(str, numbers))
+
+
+@lru_cache(maxsize=16)
+def _pixels(patches: Patches) -> IntArray:
+    """(N, P): which pixel of the image, in reading order, each number of each token is."""
+    places = np.arange(patches.image[0] * patches.image[1]).reshape(patches.image)
+    down, across = patches.stride or patches.size
+    return sliding_window_view(places, patches.size)[::down, ::across].reshape(patches.count, patches.inputs)
+
+
+@lru_cache(maxsize=16)
+def _order(order: str, image: tuple[int, int], seed: int) -> IntArray:
+    """(Y X,): the old position of every new one."""
+    places = np.arange(image[0] * image[1]).reshape(image)
+    return ORDERS[order](places, np.random.default_rng([seed, *image]))

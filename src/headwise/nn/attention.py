@@ -10,7 +10,7 @@ from headwise.attention import attention_backward, attention_forward
 from headwise.attention.operator import Cache
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, scope, scoped
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 
 __all__ = [
     "SelfAttentionCache",
@@ -43,6 +43,7 @@ def self_attention_layer_forward(
     *,
     heads: int,
     asking: int | None = None,
+    lengths: IntArray | None = None,
     return_weights: bool = False,
     residual: Array | None = None,
 ) -> tuple[Array, SelfAttentionCache]:
@@ -58,6 +59,8 @@ def self_attention_layer_forward(
         H, a divisor of D.
     asking : int, optional
         Only the first A tokens ask, and get an output; all N by default. Every token is attended to.
+    lengths : ndarray of int of shape (B,), optional
+        How many of each item's tokens there are; those after them are padding, which nobody attends to.
     return_weights : bool
         Keep the attention weights in the cache.
     residual : ndarray of shape (B, A, D), optional
@@ -76,9 +79,9 @@ def self_attention_layer_forward(
     q = query.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
     k, v = key_value.reshape(b, n, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, N, d)
     if return_weights:
-        (o, weights), attention_cache = attention_forward(q, k, v, return_weights=True)
+        (o, weights), attention_cache = attention_forward(q, k, v, lengths=lengths, return_weights=True)
     else:
-        o, attention_cache = attention_forward(q, k, v)
+        o, attention_cache = attention_forward(q, k, v, lengths=lengths)
         weights = None
     joined = o.swapaxes(1, 2).reshape(b, asking, width)  # (B, H, A, d) -> (B, A, D): heads side by side
     y, output_cache = linear_forward(joined, scope(params, "output"), residual)

@@ -1,0 +1,274 @@
+"""The series transformer: time steps -> tokens -> post-norm layers with batch norm -> all tokens -> class or value.
+
+Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Series Representation Learning", arXiv
+2010.02803 (2021), section 3.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.nn.dropout import dropout_backward, dropout_forward
+from headwise.nn.encoder_layer import (
+    EncoderLayerCache,
+    encoder_layer_backward,
+    encoder_layer_forward,
+    encoder_layer_params,
+)
+from headwise.nn.gelu import GeluCache, gelu_backward, gelu_forward
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.padding import Padding
+from headwise.nn.params import Params, scope, scoped
+from headwise.shapes import Array, IntArray, bind
+
+__all__ = [
+    "Series",
+    "SeriesCache",
+    "SeriesSeen",
+    "imputing_backward",
+    "imputing_forward",
+    "imputing_params",
+    "look_series",
+    "series_backward",
+    "series_forward",
+    "series_params",
+]
+
+_POSITIONS = 0.02  # learned positions begin within ± this
+
+
+@dataclass(frozen=True)
+class Series:
+    """What a series transformer is made of: everything about it but its weights.
+
+    Attributes
+    ----------
+    variables, steps : int
+        V, and the longest series that it can take.
+    outputs : int
+        Classes, or numbers to predict.
+    width, depth, heads, hidden : int
+        D, the number of layers, H, and the MLP's hidden width.
+    dropout : float
+        The share of numbers that is dropped while training.
+    """
+
+    variables: int
+    steps: int
+    outputs: int
+    width: int = 64
+    depth: int = 3
+    heads: int = 8
+    hidden: int = 256
+    dropout: float = 0.1
+
+    def __post_init__(self) -> None:
+        for name in ("variables", "steps", "outputs", "width", "depth", "heads", "hidden"):
+            if getattr(self, name) < 1:
+                raise DataError(f"{name}: expected 1 or more; got {getattr(self, name)}.")
+        if self.width % self.heads:
+            divisors = ", ".join(str(h) for h in range(1, self.width + 1) if self.width % h == 0)
+            raise ShapeError(f"heads: expected a divisor of the width {self.width} ({divisors}); got {self.heads}.")
+        if not 0 <= self.dropout < 1:
+            raise DataError(f"dropout: expected a share from 0 to less than 1; got {self.dropout}.")
+
+
+class EncoderCache(NamedTuple):
+    """Caches in the order of the forward pass, up to the tokens that a head reads."""
+
+    padding: Padding
+    embedding: LinearCache
+    kept: Array | None
+    layers: tuple[EncoderLayerCache, ...]
+    gelu: GeluCache
+    kept_last: Array | None
+
+
+class SeriesCache(NamedTuple):
+    """Caches of the encoder and of the head, and how many steps the model was made for."""
+
+    encoder: EncoderCache
+    head: LinearCache
+    steps: int
+
+    @property
+    def seen(self) -> Params:
+        """What the running averages of batch normalisation move towards, by parameter."""
+        averages: Params = {}
+        for i, layer in enumerate(self.encoder.layers):
+            averages |= scoped(f"layers.{i}", layer.seen)
+        return averages
+
+
+class SeriesSeen(NamedTuple):
+    """What the model made of some series.
+
+    Attributes
+    ----------
+    outputs : ndarray of shape (B, outputs)
+        Logits of the classes, or the predicted numbers.
+    weights : ndarray of shape (B, L, H, N, N)
+        Attention weights of every layer and head. Those on padding are zero, and so are those of it.
+    """
+
+    outputs: Array
+    weights: Array
+
+
+def series_params(model: Series, rng: np.random.Generator) -> Params:
+    """Fresh weights of the encoder and of the head, in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> params = series_params(Series(variables=12, steps=29, outputs=9), np.random.default_rng(0))
+    >>> params["head.weight"].shape, sum(array.size for array in params.values())
+    ((9, 1856), 170121)
+    """
+    return _encoder_params(model, rng) | scoped("head", linear_params(model.steps * model.width, model.outputs, rng))
+
+
+def imputing_params(model: Series, rng: np.random.Generator) -> Params:
+    """Fresh weights of the encoder, and of what predicts the variables of a step from its token."""
+    return _encoder_params(model, rng) | scoped("values", linear_params(model.width, model.variables, rng))
+
+
+def series_forward(
+    x: Array,
+    lengths: IntArray,
+    params: Params,
+    model: Series,
+    *,
+    rng: np.random.Generator | None = None,
+    return_weights: bool = False,
+) -> tuple[Array, SeriesCache]:
+    """Class logits, or predicted numbers, of a batch of series.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, N, V)
+        Standardised variables, N at most ``model.steps``; what stands in the padding is never read.
+    lengths : ndarray of int of shape (B,)
+        Valid steps of each series, from 1 to N.
+    params : dict
+        As made by `series_params`, in the type of `x`.
+    model : Series
+    rng : Generator, optional
+        While training: dropout is drawn from it, and the normalisation uses the batch's statistics.
+    return_weights : bool
+        Keep every layer's attention weights in the cache.
+
+    Returns
+    -------
+    outputs : ndarray of shape (B, outputs)
+    cache : SeriesCache
+
+    Raises
+    ------
+    ShapeError
+        If the series have another width than the model's, or are longer.
+    DataError
+        If a length is not from 1 to N.
+    """
+    rows, encoder = _encoder_forward(x, lengths, params, model, rng, return_weights)
+    flat = Padding(lengths, model.steps).pad(rows).reshape(len(x), -1)  # padding is zero to the head
+    outputs, head = linear_forward(flat, scope(params, "head"))
+    return outputs, SeriesCache(encoder, head, model.steps)
+
+
+def series_backward(doutputs: Array, cache: SeriesCache) -> Params:
+    """Gradients with respect to every parameter, but the running averages, which have none."""
+    dflat, head_grads = linear_backward(doutputs, cache.head)
+    drows = Padding(cache.encoder.padding.lengths, cache.steps).take(dflat.reshape(len(dflat), cache.steps, -1))
+    return _encoder_backward(drows, cache.encoder, cache.steps) | scoped("head", head_grads)
+
+
+def imputing_forward(
+    x: Array, lengths: IntArray, params: Params, model: Series, *, rng: np.random.Generator | None = None
+) -> tuple[Array, SeriesCache]:
+    """The variables (R, V) of every valid step, predicted from series some of whose values were masked.
+
+    The other parameters are those of `series_forward`, with weights as made by `imputing_params`.
+    """
+    rows, encoder = _encoder_forward(x, lengths, params, model, rng, False)
+    predicted, head = linear_forward(rows, scope(params, "values"))
+    return predicted, SeriesCache(encoder, head, model.steps)
+
+
+def imputing_backward(dpredicted: Array, cache: SeriesCache) -> Params:
+    """Gradients with respect to every parameter, but the running averages, for dpredicted (R, V)."""
+    drows, values_grads = linear_backward(dpredicted, cache.head)
+    return _encoder_backward(drows, cache.encoder, cache.steps) | scoped("values", values_grads)
+
+
+def look_series(x: Array, lengths: IntArray, params: Params, model: Series) -> SeriesSeen:
+    """Outputs and attention weights of a batch of series (B, N, V)."""
+    outputs, cache = series_forward(x, lengths, params, model, return_weights=True)
+    weights = np.stack(
+        [layer.attention.weights for layer in cache.encoder.layers if layer.attention.weights is not None], 1
+    )
+    asks = np.arange(x.shape[1]) < lengths[:, None]
+    return SeriesSeen(outputs, weights * asks[:, None, None, :, None])
+
+
+def _encoder_params(model: Series, rng: np.random.Generator) -> Params:
+    params = scoped("embedding", linear_params(model.variables, model.width, rng))
+    params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (model.steps, model.width)).astype(np.float32)
+    for i in range(model.depth):
+        params |= scoped(f"layers.{i}", encoder_layer_params(model.width, model.hidden, rng))
+    return params
+
+
+def _encoder_forward(
+    x: Array, lengths: IntArray, params: Params, model: Series, rng: np.random.Generator | None, return_weights: bool
+) -> tuple[Array, EncoderCache]:
+    """A token (R, D) for every valid step."""
+    _check(x, lengths, model)
+    padding = Padding(lengths, x.shape[1])
+    embedded, embedding = linear_forward(padding.take(x), scope(params, "embedding"))
+    embedded *= embedded.dtype.type(np.sqrt(model.width))
+    rows, kept = dropout_forward(embedded + params["positions"][padding.places], model.dropout, rng)
+    layers = []
+    for i in range(model.depth):
+        rows, cache = encoder_layer_forward(
+            rows,
+            scope(params, f"layers.{i}"),
+            padding,
+            heads=model.heads,
+            dropout=model.dropout,
+            rng=rng,
+            return_weights=return_weights,
+        )
+        layers.append(cache)
+    active, gelu = gelu_forward(rows)
+    told, kept_last = dropout_forward(active, model.dropout, rng)
+    return told, EncoderCache(padding, embedding, kept, tuple(layers), gelu, kept_last)
+
+
+def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
+    drows = gelu_backward(dropout_backward(drows, cache.kept_last), cache.gelu)
+    grads: Params = {}
+    for i in reversed(range(len(cache.layers))):
+        drows, layer_grads = encoder_layer_backward(drows, cache.layers[i])
+        grads |= scoped(f"layers.{i}", layer_grads)
+    drows = dropout_backward(drows, cache.kept)
+    width = drows.shape[1]
+    positions = np.zeros((steps, width), drows.dtype)
+    positions[: cache.padding.steps] = cache.padding.pad(drows).sum(axis=0)
+    _, embedding_grads = linear_backward(drows * drows.dtype.type(np.sqrt(width)), cache.embedding)  # √D (W x + b)
+    return grads | {"positions": positions} | scoped("embedding", embedding_grads)
+
+
+def _check(x: Array, lengths: IntArray, model: Series) -> None:
+    n = bind(f"B N {model.variables}", x=x).bind("B", lengths=lengths)["N"]
+    if n > model.steps:
+        raise ShapeError(
+            f"x: expected at most {model.steps} steps, the longest this model was made for; got {n}. "
+            "Cut the series, or train a model for longer ones."
+        )
+    if lengths.size and not 1 <= lengths.min() <= lengths.max() <= n:
+        raise DataError(f"lengths: expected 1 to N={n} steps; got {lengths.min()} to {lengths.max()}.")

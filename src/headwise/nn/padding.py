@@ -1,0 +1,58 @@
+"""Series of unequal lengths in one array: which of its steps are real, and the way to those alone and back.
+
+Letters: B items, N steps of the longest, R valid steps of all items together.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from functools import cached_property
+
+import numpy as np
+
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Padding"]
+
+
+@dataclass(frozen=True)
+class Padding:
+    """Item i has ``lengths[i]`` valid steps, and after them padding up to `steps`.
+
+    `take` and `pad` are each other's gradient: what one does forward, the other does backward.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> padding = Padding(np.array([1, 3]), 3)
+    >>> rows = padding.take(np.arange(1.0, 7).reshape(2, 3, 1))
+    >>> rows.ravel(), padding.places
+    (array([1., 4., 5., 6.]), array([0, 0, 1, 2]))
+    >>> padding.pad(rows)[:, :, 0]
+    array([[1., 0., 0.],
+           [4., 5., 6.]])
+    """
+
+    lengths: IntArray
+    steps: int
+
+    @cached_property
+    def valid(self) -> IntArray:
+        """(R,): the valid steps, counted through all items."""
+        return np.flatnonzero(np.arange(self.steps) < self.lengths[:, None])
+
+    @property
+    def places(self) -> IntArray:
+        """(R,): each valid step's place in its own series, from 0."""
+        return self.valid % self.steps
+
+    def take(self, x: Array) -> Array:
+        """(B, N, ...) -> (R, ...): the valid steps."""
+        rows: Array = x.reshape(-1, *x.shape[2:])[self.valid]
+        return rows
+
+    def pad(self, rows: Array) -> Array:
+        """(R, ...) -> (B, N, ...), with zeros in the padding."""
+        x = np.zeros((len(self.lengths) * self.steps, *rows.shape[1:]), rows.dtype)
+        x[self.valid] = rows
+        return x.reshape(-1, self.steps, *rows.shape[1:])

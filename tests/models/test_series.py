@@ -1,0 +1,116 @@
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.series import (
+    Series,
+    imputing_backward,
+    imputing_forward,
+    imputing_params,
+    look_series,
+    series_backward,
+    series_forward,
+    series_params,
+)
+from oracles import check_gradients
+
+TINY = Series(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
+LENGTHS = np.array([5, 1, 3])
+
+
+def random_params(params, rng):
+    return {
+        name: rng.uniform(0.5, 2, array.shape) if name.endswith("variance") else rng.normal(size=array.shape)
+        for name, array in params.items()
+    }
+
+
+@pytest.fixture
+def params(rng):
+    return random_params(series_params(TINY, rng), rng)
+
+
+@pytest.fixture
+def x(rng):
+    return rng.normal(size=(3, 5, 2))
+
+
+@pytest.mark.parametrize("which", ["head", "values"])
+def test_backward_equals_central_differences(which, x, rng):
+    make, forward, backward = {
+        "head": (series_params, series_forward, series_backward),
+        "values": (imputing_params, imputing_forward, imputing_backward),
+    }[which]
+    params = random_params(make(TINY, rng), rng)
+    names = [name for name in params if not name.endswith(("mean", "variance"))]
+
+    def run(params):
+        return forward(x, LENGTHS, params, TINY, rng=np.random.default_rng(5))
+
+    y, cache = run(params)
+    dy = rng.normal(size=y.shape)
+    grads = backward(dy, cache)
+    assert set(grads) == set(names)
+    assert set(cache.seen) == set(params) - set(names)
+
+    def f(*arrays):
+        return run(params | dict(zip(names, arrays, strict=True)))[0]
+
+    check_gradients(f, [params[n] for n in names], [grads[n] for n in names], dy, rtol=1e-6)
+
+
+@pytest.mark.parametrize("training", [True, False])
+def test_what_stands_in_the_padding_is_never_read(training, params, x):
+    seeded = [np.random.default_rng(5) if training else None for _ in range(3)]
+    expected, cache = series_forward(x, LENGTHS, params, TINY, rng=seeded[0])
+    dirty, wider = x.copy(), np.full((3, 7, 2), np.nan)
+    dirty[1, 1:] = dirty[2, 3:] = np.nan
+    wider[:, :5] = dirty
+    for other, rng in zip((dirty, wider), seeded[1:], strict=True):
+        found, again = series_forward(other, LENGTHS, params, TINY, rng=rng)
+        np.testing.assert_allclose(found, expected, atol=1e-12)
+        for name in cache.seen:
+            np.testing.assert_allclose(again.seen[name], cache.seen[name], atol=1e-12)
+
+
+def test_an_item_does_not_depend_on_its_batch_once_trained(params, x):
+    together, _ = series_forward(x, LENGTHS, params, TINY)
+    for i in range(3):
+        alone, _ = series_forward(x[i : i + 1], LENGTHS[i : i + 1], params, TINY)
+        np.testing.assert_allclose(alone[0], together[i], atol=1e-12)
+
+
+def test_while_training_it_does(params, x):
+    one, _ = series_forward(x, LENGTHS, params, TINY, rng=np.random.default_rng(0))
+    x[0] *= 2
+    other, _ = series_forward(x, LENGTHS, params, TINY, rng=np.random.default_rng(0))
+    assert np.abs(one[2] - other[2]).max() > 1e-3
+
+
+def test_the_order_of_the_steps_counts(params, x):
+    seen, _ = series_forward(x, LENGTHS, params, TINY)
+    turned, _ = series_forward(x[:, ::-1], np.array([5, 5, 5]), params, TINY)
+    assert np.abs(seen[0] - turned[0]).max() > 1e-3
+
+
+def test_look_series(params, x):
+    seen = look_series(x, LENGTHS, params, TINY)
+    assert seen.weights.shape == (3, 2, 3, 5, 5)  # series, layer, head, query, key
+    for i, length in enumerate(LENGTHS):
+        np.testing.assert_allclose(seen.weights[i, :, :, :length, :length].sum(-1), 1, atol=1e-12)
+        assert seen.weights[i, :, :, length:].max(initial=0) == 0
+        assert seen.weights[i, :, :, :, length:].max(initial=0) == 0
+    np.testing.assert_allclose(seen.outputs, series_forward(x, LENGTHS, params, TINY)[0], atol=1e-12)
+
+
+def test_refusals(params, x):
+    with pytest.raises(ShapeError, match=r"x: expected \(B, N, 2\); got \(3, 5, 3\)"):
+        series_forward(np.zeros((3, 5, 3)), LENGTHS, params, TINY)
+    with pytest.raises(ShapeError, match="at most 7 steps, the longest this model was made for; got 11"):
+        series_forward(np.zeros((3, 11, 2)), LENGTHS, params, TINY)
+    with pytest.raises(DataError, match="lengths: expected 1 to N=5 steps; got 0 to 6"):
+        series_forward(x, np.array([0, 6, 1]), params, TINY)
+    with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
+        Series(variables=1, steps=1, outputs=2, heads=7)
+    with pytest.raises(DataError, match="dropout"):
+        Series(variables=1, steps=1, outputs=2, dropout=1)

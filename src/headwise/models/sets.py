@@ -1,0 +1,241 @@
+"""Models of sets: each member embedded, all pooled into one vector, and read out.
+
+The order of a set's members makes no difference to the result. Source: Lee et al., "Set Transformer", ICML 2019,
+arXiv 1810.00825; the encoders and poolings beside attention are those it is compared with there, section 5.1.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.params import Params, scope, scoped
+from headwise.nn.relu import relu_backward, relu_forward
+from headwise.nn.set_blocks import (
+    isab_backward,
+    isab_forward,
+    isab_params,
+    pma_backward,
+    pma_forward,
+    pma_params,
+    sab_backward,
+    sab_forward,
+    sab_params,
+)
+from headwise.shapes import Array, BoolArray, IntArray, bind
+
+__all__ = ["ENCODERS", "POOLINGS", "SetCache", "SetModel", "set_backward", "set_forward", "set_params", "set_weights"]
+
+ENCODERS = ("rFF", "SAB", "ISAB")
+POOLINGS = ("mean", "sum", "max", "PMA")
+
+
+@dataclass(frozen=True)
+class SetModel:
+    """What a model of sets is made of: everything about it but its weights.
+
+    Attributes
+    ----------
+    inputs, outputs : int
+        Numbers a member, and numbers to say about the set.
+    encoder : {"SAB", "ISAB", "rFF"}
+        Attention among the members, attention by way of induced points, or each member by itself.
+    pooling : {"PMA", "mean", "sum", "max"}
+        Attention by one learned seed, or a statistic of each feature.
+    width, depth, heads : int
+        D, the number of blocks (of the encoder rFF: pairs of linear layers), and H.
+    points : int
+        Induced points.
+    norm : bool
+        Layer normalisation in the attention blocks.
+    """
+
+    inputs: int
+    outputs: int = 1
+    encoder: str = "SAB"
+    pooling: str = "PMA"
+    width: int = 64
+    depth: int = 2
+    heads: int = 4
+    points: int = 16
+    norm: bool = False
+
+    def __post_init__(self) -> None:
+        if self.encoder not in ENCODERS:
+            raise DataError(f"encoder: expected one of {', '.join(ENCODERS)}; got {self.encoder!r}.")
+        if self.pooling not in POOLINGS:
+            raise DataError(f"pooling: expected one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
+        if self.heads < 1 or self.width % self.heads:
+            divisors = ", ".join(str(h) for h in range(1, self.width + 1) if self.width % h == 0)
+            raise ShapeError(f"heads: expected a divisor of the width {self.width} ({divisors}); got {self.heads}.")
+
+
+class SetCache(NamedTuple):
+    """Caches in the order of the forward pass: the encoder's blocks or layers, the pooling, the decoder's layers."""
+
+    encoder: tuple[Any, ...]
+    pooling: Any
+    decoder: tuple[Any, ...]
+    model: SetModel
+
+
+class _Pooled(NamedTuple):
+    """Which members there are (B, N, 1), and, for the maximum, which it was (B, 1, D)."""
+
+    valid: BoolArray
+    largest: IntArray | None
+
+
+def set_params(model: SetModel, rng: np.random.Generator) -> Params:
+    """Fresh weights in float32.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum(array.size for array in set_params(SetModel(inputs=1), np.random.default_rng(0)).values())
+    37953
+    """
+    params: Params = {}
+    width = model.inputs
+    for i in range(2 * model.depth if model.encoder == "rFF" else model.depth):
+        if model.encoder == "rFF":
+            block = linear_params(width, model.width, rng)
+        elif model.encoder == "SAB":
+            block = sab_params(width, model.width, rng, norm=model.norm)
+        else:
+            block = isab_params(width, model.width, model.points, rng, norm=model.norm)
+        params |= scoped(f"encoder.{i}", block)
+        width = model.width
+    if model.pooling == "PMA":
+        params |= scoped("pooling", pma_params(model.width, 1, rng, norm=model.norm))
+    else:  # attention ends with a layer of its own; a statistic is given one
+        params |= scoped("decoder.0", linear_params(model.width, model.width, rng))
+    return params | scoped("decoder.1", linear_params(model.width, model.outputs, rng))
+
+
+def set_forward(
+    sets: Array, params: Params, model: SetModel, *, lengths: IntArray | None = None, return_weights: bool = False
+) -> tuple[Array, SetCache]:
+    """What the model says of each set.
+
+    Parameters
+    ----------
+    sets : ndarray of shape (B, N, V)
+        In the type of the parameters.
+    params : dict
+        As made by `set_params`.
+    model : SetModel
+    lengths : ndarray of int of shape (B,), optional
+        How many members each set has; the rest is padding, and makes no difference as long as it is finite.
+    return_weights : bool
+        Keep the attention weights in the caches of the blocks.
+
+    Returns
+    -------
+    y : ndarray of shape (B, outputs)
+    cache : SetCache
+
+    Raises
+    ------
+    ShapeError
+        If a member has another number of variables than the model takes.
+    DataError
+        If a set is empty, or longer than the array.
+    """
+    _check(sets, model, lengths)
+    x, caches = sets, []
+    cache: Any
+    attending: dict[str, Any] = {"heads": model.heads, "lengths": lengths, "return_weights": return_weights}
+    for i in range(2 * model.depth if model.encoder == "rFF" else model.depth):
+        own = scope(params, f"encoder.{i}")
+        if model.encoder == "rFF":
+            x, cache = _dense(x, own, bent=i < 2 * model.depth - 1)
+        else:
+            x, cache = (sab_forward if model.encoder == "SAB" else isab_forward)(x, own, **attending)
+        caches.append(cache)
+    pooling: Any
+    if model.pooling == "PMA":
+        pooled, pooling = pma_forward(x, scope(params, "pooling"), **attending)
+        x, decoder = pooled[:, 0], []
+    else:
+        pooled, pooling = _pool(x, lengths, model.pooling)
+        x, first = _dense(pooled, scope(params, "decoder.0"), bent=True)
+        decoder = [first]
+    y, last = _dense(x, scope(params, "decoder.1"), bent=False)
+    return y, SetCache(tuple(caches), pooling, (*decoder, last), model)
+
+
+def set_backward(dy: Array, cache: SetCache) -> Params:
+    """Gradients with respect to every parameter."""
+    model = cache.model
+    dx, grads = _dense_backward(dy, cache.decoder[-1])
+    grads = scoped("decoder.1", grads)
+    if model.pooling == "PMA":
+        dx, own = pma_backward(dx[:, None], cache.pooling)
+        grads |= scoped("pooling", own)
+    else:
+        dx, own = _dense_backward(dx, cache.decoder[0])
+        grads |= scoped("decoder.0", own)
+        dx = _pool_backward(dx, cache.pooling, model.pooling)
+    backward: Any = {"rFF": _dense_backward, "SAB": sab_backward, "ISAB": isab_backward}[model.encoder]
+    for i in reversed(range(len(cache.encoder))):
+        dx, own = backward(dx, cache.encoder[i])
+        grads |= scoped(f"encoder.{i}", own)
+    return grads
+
+
+def set_weights(cache: SetCache) -> tuple[Array, Array]:
+    """Attention weights that SAB and PMA kept: (B, L, H, N, N) among the members, and (B, H, N) of the seed."""
+    return np.stack([block.weights for block in cache.encoder], axis=1), cache.pooling.weights[:, :, 0]
+
+
+def _check(sets: Array, model: SetModel, lengths: IntArray | None) -> None:
+    bind(f"B N {model.inputs}", sets=sets)
+    b, n, _ = sets.shape
+    shortest = n if lengths is None or not b else int(np.min(lengths))
+    if shortest < 1 or (lengths is not None and b and int(np.max(lengths)) > n):
+        found = f"lengths {shortest} to {int(np.max(lengths))}" if lengths is not None else "no members"
+        raise DataError(f"sets: expected 1 to {n} members in each; got {found}. Leave empty sets out: nothing to pool.")
+
+
+def _dense(x: Array, params: Params, *, bent: bool) -> tuple[Array, tuple[LinearCache, BoolArray | None]]:
+    """A linear layer, and ReLU after it if `bent`."""
+    y, cache = linear_forward(x, params)
+    if not bent:
+        return y, (cache, None)
+    y, active = relu_forward(y)
+    return y, (cache, active)
+
+
+def _dense_backward(dy: Array, cache: tuple[LinearCache, BoolArray | None]) -> tuple[Array, Params]:
+    linear, active = cache
+    return linear_backward(dy if active is None else relu_backward(dy, active), linear)
+
+
+def _pool(x: Array, lengths: IntArray | None, how: str) -> tuple[Array, _Pooled]:
+    """(B, N, D) -> (B, D), over the members that there are."""
+    b, n, _ = x.shape
+    valid = np.arange(n)[None, :, None] < (np.full(b, n) if lengths is None else lengths)[:, None, None]
+    if how == "max":
+        largest = np.where(valid, x, -np.inf).argmax(axis=1, keepdims=True)
+        return np.take_along_axis(x, largest, axis=1)[:, 0], _Pooled(valid, largest)
+    total = np.where(valid, x, 0).sum(axis=1)
+    if how == "mean":
+        total = total / valid.sum(axis=1).astype(x.dtype)
+    return total, _Pooled(valid, None)
+
+
+def _pool_backward(dy: Array, cache: _Pooled, how: str) -> Array:
+    valid, largest = cache
+    dx = np.zeros((*valid.shape[:2], dy.shape[-1]), dy.dtype)
+    if largest is not None:
+        np.put_along_axis(dx, largest, dy[:, None], axis=1)
+        return dx
+    if how == "mean":
+        dy = dy / valid.sum(axis=1).astype(dy.dtype)
+    dx += dy[:, None] * valid
+    return dx

@@ -1,0 +1,124 @@
+"""The multihead attention block: one set of tokens asks another.
+
+Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, equations 6 and 7. As in the authors' code, the
+projected queries themselves are what the attention is added to, the feed-forward layer is one linear layer and a ReLU,
+and the normalisations may be left out. The logits are divided by √d, d the width of one head.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.attention import attention_backward, attention_forward
+from headwise.attention.operator import Cache
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
+from headwise.nn.params import Params, scope, scoped
+from headwise.nn.relu import relu_backward, relu_forward
+from headwise.shapes import Array, BoolArray, IntArray
+
+__all__ = ["MabCache", "mab_backward", "mab_forward", "mab_params"]
+
+
+class MabCache(NamedTuple):
+    """Caches in the order of the forward pass; the norms' are None where there are none, as the weights if unasked."""
+
+    query: LinearCache
+    key_value: LinearCache
+    attention: Cache
+    norm_1: NormCache | None
+    output: LinearCache
+    active: BoolArray
+    norm_2: NormCache | None
+    weights: Array | None
+
+
+def mab_params(asking: int, asked: int, width: int, rng: np.random.Generator, *, norm: bool) -> Params:
+    """``query`` (D, asking), ``key_value`` (2D, asked), ``output`` (D, D), and ``norm_1`` and ``norm_2`` if wanted."""
+    both = [linear_params(asked, width, rng) for _ in range(2)]
+    key_value = {name: np.concatenate([part[name] for part in both]) for name in ("weight", "bias")}
+    params = {
+        **scoped("query", linear_params(asking, width, rng)),
+        **scoped("key_value", key_value),
+        **scoped("output", linear_params(width, width, rng)),
+    }
+    if norm:
+        params |= scoped("norm_1", layer_norm_params(width)) | scoped("norm_2", layer_norm_params(width))
+    return params
+
+
+def mab_forward(
+    x: Array,
+    y: Array,
+    params: Params,
+    *,
+    heads: int,
+    lengths: IntArray | None = None,
+    return_weights: bool = False,
+) -> tuple[Array, MabCache]:
+    """H = norm₁(Wq x + attention(x, y)), z = norm₂(h + relu(W h + b)).
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, N, X)
+        What asks.
+    y : ndarray of shape (B, M, Y)
+        What is asked.
+    params : dict
+        As made by `mab_params`; without norms there, none is applied.
+    heads : int
+        H, a divisor of D.
+    lengths : ndarray of int of shape (B,), optional
+        How many of y's tokens there are in each item; the rest is padding, which is not attended to.
+    return_weights : bool
+        Keep the attention weights (B, H, N, M) in the cache.
+
+    Returns
+    -------
+    z : ndarray of shape (B, N, D)
+    cache : MabCache
+    """
+    b, n, _ = x.shape
+    query, query_cache = linear_forward(x, scope(params, "query"))
+    key_value, key_value_cache = linear_forward(y, scope(params, "key_value"))
+    width = query.shape[-1]
+    q = query.reshape(b, n, heads, width // heads).swapaxes(1, 2)  # (B, H, N, d)
+    k, v = key_value.reshape(b, -1, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, M, d)
+    weights = None
+    if return_weights:
+        (o, weights), attention = attention_forward(q, k, v, lengths=lengths, return_weights=True)
+    else:
+        o, attention = attention_forward(q, k, v, lengths=lengths)
+    h, norm_1 = _norm(query + o.swapaxes(1, 2).reshape(b, n, width), scope(params, "norm_1"))
+    hidden, output = linear_forward(h, scope(params, "output"))
+    positive, active = relu_forward(hidden)
+    z, norm_2 = _norm(h + positive, scope(params, "norm_2"))
+    return z, MabCache(query_cache, key_value_cache, attention, norm_1, output, active, norm_2, weights)
+
+
+def mab_backward(dz: Array, cache: MabCache) -> tuple[Array, Array, Params]:
+    """Gradients with respect to x (B, N, X), to y (B, M, Y), and to the parameters."""
+    dz, norm_2 = _norm_backward(dz, cache.norm_2)
+    dh, output = linear_backward(relu_backward(dz, cache.active), cache.output)
+    dh = dh + dz  # z = h + relu(W h + b)
+    dquery, norm_1 = _norm_backward(dh, cache.norm_1)
+    b, n, width = dquery.shape
+    _, heads, _, m = cache.attention.problem.shape
+    do = dquery.reshape(b, n, heads, width // heads).swapaxes(1, 2)
+    dq, dk, dv = attention_backward(do, cache.attention)
+    dquery = dquery + dq.swapaxes(1, 2).reshape(b, n, width)  # h = query + attention(query, …)
+    dkey_value = np.stack([dk, dv]).transpose(1, 3, 0, 2, 4).reshape(b, m, 2 * width)
+    dx, query = linear_backward(dquery, cache.query)
+    dy, key_value = linear_backward(dkey_value, cache.key_value)
+    grads = scoped("query", query) | scoped("key_value", key_value) | scoped("output", output)
+    return dx, dy, grads | scoped("norm_1", norm_1) | scoped("norm_2", norm_2)
+
+
+def _norm(x: Array, params: Params) -> tuple[Array, NormCache | None]:
+    return layer_norm_forward(x, params) if params else (x, None)
+
+
+def _norm_backward(dy: Array, cache: NormCache | None) -> tuple[Array, Params]:
+    return (dy, {}) if cache is None else layer_norm_backward(dy, cache)

@@ -1,0 +1,109 @@
+"""Blocks for sets: attention among all members, attention by way of induced points, pooling by attention.
+
+Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, equations 8 to 11. As in the authors' code, pooling
+asks the members as they are, with no feed-forward layer before.
+"""
+
+from __future__ import annotations
+
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab_params
+from headwise.nn.linear import linear_params
+from headwise.nn.params import Params, scope, scoped
+from headwise.shapes import Array, IntArray
+
+__all__ = [
+    "IsabCache",
+    "isab_backward",
+    "isab_forward",
+    "isab_params",
+    "pma_backward",
+    "pma_forward",
+    "pma_params",
+    "sab_backward",
+    "sab_forward",
+    "sab_params",
+]
+
+
+class IsabCache(NamedTuple):
+    """Caches of the two steps: the induced points ask the set, the set asks what they found."""
+
+    gather: MabCache
+    give: MabCache
+
+
+def sab_params(inputs: int, width: int, rng: np.random.Generator, *, norm: bool) -> Params:
+    """Those of one multihead attention block."""
+    return mab_params(inputs, inputs, width, rng, norm=norm)
+
+
+def sab_forward(
+    x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
+) -> tuple[Array, MabCache]:
+    """Set attention block: MAB(x, x), for x (B, N, X); y is (B, N, D). Cost N²."""
+    return mab_forward(x, x, params, heads=heads, lengths=lengths, return_weights=return_weights)
+
+
+def sab_backward(dy: Array, cache: MabCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (B, N, X), and to the parameters."""
+    dasking, dasked, grads = mab_backward(dy, cache)
+    return dasking + dasked, grads  # x was on both sides
+
+
+def isab_params(inputs: int, width: int, points: int, rng: np.random.Generator, *, norm: bool) -> Params:
+    """``points`` (P, D), and the blocks ``gather`` and ``give``."""
+    return {
+        "points": linear_params(width, points, rng)["weight"],
+        **scoped("gather", mab_params(width, inputs, width, rng, norm=norm)),
+        **scoped("give", mab_params(inputs, width, width, rng, norm=norm)),
+    }
+
+
+def isab_forward(
+    x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
+) -> tuple[Array, IsabCache]:
+    """Induced set attention block: MAB(x, MAB(points, x)), for x (B, N, X); y is (B, N, D). Cost N · P."""
+    found, gather = _ask(params["points"], x, scope(params, "gather"), heads, lengths, return_weights)
+    y, give = mab_forward(x, found, scope(params, "give"), heads=heads, return_weights=return_weights)
+    return y, IsabCache(gather, give)
+
+
+def isab_backward(dy: Array, cache: IsabCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (B, N, X), and to the parameters."""
+    dasking, dfound, give = mab_backward(dy, cache.give)
+    dpoints, dasked, gather = mab_backward(dfound, cache.gather)
+    grads = {"points": dpoints.sum(axis=0), **scoped("gather", gather), **scoped("give", give)}
+    return dasking + dasked, grads  # x was asked by the points, and asked what they found
+
+
+def pma_params(width: int, seeds: int, rng: np.random.Generator, *, norm: bool) -> Params:
+    """``seeds`` (S, D), and the block ``ask``."""
+    return {
+        "seeds": linear_params(width, seeds, rng)["weight"],
+        **scoped("ask", mab_params(width, width, width, rng, norm=norm)),
+    }
+
+
+def pma_forward(
+    x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
+) -> tuple[Array, MabCache]:
+    """Pooling by multihead attention: MAB(seeds, x), for x (B, N, D); y is (B, S, D)."""
+    return _ask(params["seeds"], x, scope(params, "ask"), heads, lengths, return_weights)
+
+
+def pma_backward(dy: Array, cache: MabCache) -> tuple[Array, Params]:
+    """Gradients with respect to x (B, N, D), and to the parameters."""
+    dseeds, dx, ask = mab_backward(dy, cache)
+    return dx, {"seeds": dseeds.sum(axis=0), **scoped("ask", ask)}  # every item was asked by the same seeds
+
+
+def _ask(
+    tokens: Array, x: Array, params: Params, heads: int, lengths: IntArray | None, return_weights: bool
+) -> tuple[Array, MabCache]:
+    """Learned tokens ask every item of x."""
+    asking = np.broadcast_to(tokens, (len(x), *tokens.shape))
+    return mab_forward(asking, x, params, heads=heads, lengths=lengths, return_weights=return_weights)

@@ -1,0 +1,148 @@
+"""What is to be trained: every tokenisation with every seed, on training sets of every size."""
+
+from __future__ import annotations
+
+import hashlib
+import json
+from dataclasses import asdict, dataclass, replace
+from functools import lru_cache
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise import __version__
+from headwise.data.digits import Digits, Labelled, bundled_digits, idx_digits
+from headwise.errors import DataError
+from headwise.models.vit import ViT
+from headwise.train.recipe import Recipe
+
+__all__ = ["DEFAULT", "Job", "Plan", "checksum", "digits_of", "unseen"]
+
+DEFAULT = ("7x7", "4x4", "rows", "scrambled-7x7")
+_MODEL, _RECIPE = ViT(), Recipe(epochs=15)
+
+
+@dataclass(frozen=True)
+class Job:
+    """One run, and all that it depends on.
+
+    Attributes
+    ----------
+    model, recipe : ViT, Recipe
+        The seed is the recipe's.
+    size : int
+        Training digits.
+    data, digest : str
+        Which digits, for a reader and for certain.
+    version : str
+        Of Headwise.
+    """
+
+    model: ViT
+    recipe: Recipe
+    size: int
+    data: str
+    digest: str
+    version: str = __version__
+
+    @property
+    def configuration(self) -> dict[str, Any]:
+        """All of it, as JSON holds it."""
+        return dict(json.loads(json.dumps(asdict(self))))
+
+    @property
+    def identity(self) -> str:
+        """A short name that no other configuration has."""
+        return hashlib.sha256(json.dumps(self.configuration, sort_keys=True).encode()).hexdigest()[:12]
+
+
+@dataclass(frozen=True)
+class Plan:
+    """Which runs make up a comparison.
+
+    Attributes
+    ----------
+    tokens : tuple of str
+        Names for `headwise.tokens.tokeniser`; the others are compared with the first, and a rearranged one with the
+        same cut of the upright image where that is there.
+    seeds : int
+        Runs of each; seed s begins with the same random numbers and sees the same digits in the same order, whatever
+        the tokenisation. With n seeds the exact test cannot give less than 2¹⁻ⁿ: six are the least that can reach 0.05.
+    sizes : tuple of int
+        Training sets smaller than all there is, each with as many steps as the whole.
+    model, recipe : ViT, Recipe
+        What all runs share.
+
+    Raises
+    ------
+    DataError
+        If there is nothing to compare, or something twice.
+    ShapeError
+        If an image cannot be cut so.
+    """
+
+    tokens: tuple[str, ...] = DEFAULT
+    seeds: int = 6
+    sizes: tuple[int, ...] = ()
+    model: ViT = _MODEL
+    recipe: Recipe = _RECIPE
+
+    def __post_init__(self) -> None:
+        for name in self.tokens:
+            self.of(name)
+        for what, given in (("tokens", self.tokens), ("sizes", self.sizes)):
+            if len(set(given)) < len(given):
+                raise DataError(f"{what}: expected each once; got {', '.join(map(str, given))}.")
+        if len(self.tokens) < 2:
+            raise DataError(f"tokens: expected two or more to compare; got {', '.join(self.tokens) or 'none'}.")
+        if self.seeds < 1:
+            raise DataError(f"seeds: expected 1 or more; got {self.seeds}.")
+
+    def of(self, tokens: str) -> ViT:
+        """The model that cuts its images so."""
+        return replace(self.model, tokens=tokens)
+
+    def jobs(self, digits: Digits) -> list[Job]:
+        """Seed by seed, so that an interrupted comparison has as many of each tokenisation as can be.
+
+        Raises
+        ------
+        DataError
+            If a size is not below the number of training digits.
+        """
+        whole, digest = len(digits.train.labels), checksum(digits)
+        for size in self.sizes:
+            if not 1 <= size < whole:
+                raise DataError(f"sizes: expected 1 to {whole - 1}, fewer than all training digits; got {size}.")
+        return [
+            Job(self.of(tokens), self._recipe(seed, size, whole), size, digits.name, digest)
+            for seed in range(self.seeds)
+            for size in (whole, *self.sizes)
+            for tokens in self.tokens
+        ]
+
+    def _recipe(self, seed: int, size: int, whole: int) -> Recipe:
+        steps = self.recipe.epochs * self.recipe.steps(whole)
+        return replace(self.recipe, seed=self.recipe.seed + seed, epochs=max(1, round(steps / self.recipe.steps(size))))
+
+
+@lru_cache(maxsize=1)
+def digits_of(folder: Path | None = None) -> Digits:
+    """MNIST from a folder of idx files, or else the bundled digits; kept in memory, for one run after another."""
+    return bundled_digits() if folder is None else idx_digits(folder, held_out=0)
+
+
+def unseen(digits: Digits) -> Labelled:
+    """All digits that are not trained on: since no choice is made by the validation digits, they judge too."""
+    parts = digits.validation, digits.test
+    return Labelled(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+
+
+def checksum(digits: Digits) -> str:
+    """SHA-256 of all images and labels."""
+    found = hashlib.sha256()
+    for part in (digits.train, digits.validation, digits.test):
+        for array in part:
+            found.update(str(array.shape).encode() + np.ascontiguousarray(array).tobytes())
+    return found.hexdigest()

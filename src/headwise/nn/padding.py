@@ -7,12 +7,16 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from functools import cached_property
+from typing import TypeVar
 
 import numpy as np
+import numpy.typing as npt
 
-from headwise.shapes import Array, IntArray
+from headwise.shapes import IntArray
 
 __all__ = ["Padding"]
+
+_Kind = TypeVar("_Kind", bound=np.generic)
 
 
 @dataclass(frozen=True)
@@ -46,12 +50,12 @@ class Padding:
         """(R,): each valid step's place in its own series, from 0."""
         return self.valid % self.steps
 
-    def take(self, x: Array) -> Array:
+    def take(self, x: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
         """(B, N, ...) -> (R, ...): the valid steps."""
-        rows: Array = x.reshape(-1, *x.shape[2:])[self.valid]
+        rows: npt.NDArray[_Kind] = x.reshape(-1, *x.shape[2:])[self.valid]
         return rows
 
-    def pad(self, rows: Array) -> Array:
+    def pad(self, rows: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
         """(R, ...) -> (B, N, ...), with zeros in the padding."""
         x = np.zeros((len(self.lengths) * self.steps, *rows.shape[1:]), rows.dtype)
         x[self.valid] = rows

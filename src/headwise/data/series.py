@@ -1,0 +1,256 @@
+"""Labelled series with an official split: those that come with aeon, or one's own in .ts or .npz files."""
+
+from __future__ import annotations
+
+import zipfile
+from collections import Counter
+from dataclasses import dataclass
+from importlib.util import find_spec
+from pathlib import Path
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.data.ts import Parsed, read_ts
+from headwise.errors import DataError, MissingExtraError, ShapeError
+from headwise.shapes import Array, BoolArray, IntArray
+from headwise.tokens.series import Standard, pad_series
+
+__all__ = ["LabelledSeries", "SeriesData", "bundled_series", "hold_out", "load_series", "standardised"]
+
+_KINDS = (".ts", ".npz")
+
+
+class LabelledSeries(NamedTuple):
+    """Series in one array, with what is to be learnt of each.
+
+    Attributes
+    ----------
+    x : ndarray of float32 of shape (B, N, V)
+        Zeros after each series' end.
+    lengths : ndarray of int of shape (B,)
+    labels : ndarray of shape (B,)
+        Classes from 0, as integers; or numbers to predict, as float32.
+    """
+
+    x: Array
+    lengths: IntArray
+    labels: IntArray | Array
+
+    def take(self, chosen: IntArray | BoolArray) -> LabelledSeries:
+        """Some of them."""
+        return LabelledSeries(self.x[chosen], self.lengths[chosen], self.labels[chosen])
+
+
+@dataclass(frozen=True)
+class SeriesData:
+    """Series to learn from, and to judge by.
+
+    Attributes
+    ----------
+    name : str
+    train, test : LabelledSeries
+    classes : tuple of str
+        Their names, in the order of the labels; empty where numbers are to be predicted.
+    """
+
+    name: str
+    train: LabelledSeries
+    test: LabelledSeries
+    classes: tuple[str, ...]
+
+    @property
+    def variables(self) -> int:
+        """V."""
+        variables: int = self.train.x.shape[2]
+        return variables
+
+    @property
+    def steps(self) -> int:
+        """Of the longest series."""
+        longest: int = max(self.train.x.shape[1], self.test.x.shape[1])
+        return longest
+
+
+def load_series(what: str | Path) -> SeriesData:
+    """A labelled set with its split.
+
+    Parameters
+    ----------
+    what : str or Path
+        The name of a set that comes with aeon; or a folder with ``NAME_TRAIN`` and ``NAME_TEST``, or one of the two
+        files. They end in ``.ts``, or in ``.npz`` with the arrays ``x`` (B, N, V), ``y`` (B,) and, where lengths are
+        unequal, ``lengths`` (B,). Whole numbers and words in ``y`` are classes; floating-point numbers are predicted.
+
+    Returns
+    -------
+    SeriesData
+
+    Raises
+    ------
+    DataError
+        If a file is missing or unreadable, values are missing, the sets do not fit one another, or the test set has a
+        class that the training set has not.
+
+    Examples
+    --------
+    >>> vowels = load_series("JapaneseVowels")
+    >>> vowels.train.x.shape, vowels.test.x.shape, len(vowels.classes)
+    ((270, 26, 12), (370, 29, 12), 9)
+    """
+    path = Path(what)
+    if path.is_dir():
+        name, train, test = _pair(path)
+    elif path.suffix.lower() in _KINDS:
+        name, train, test = _partner(path)
+    else:
+        name, known = str(what), bundled_series()
+        if name not in known:
+            raise DataError(f"{what}: no such file or folder, nor a set that comes with aeon: {', '.join(known)}.")
+        train, test = (_bundled() / name / f"{name}_{part}.ts" for part in ("TRAIN", "TEST"))
+    return _join(name, train, test)
+
+
+def bundled_series() -> tuple[str, ...]:
+    """The sets with an official split that come with aeon."""
+    root = _bundled()
+    return tuple(sorted(folder.name for folder in root.iterdir() if (folder / f"{folder.name}_TRAIN.ts").is_file()))
+
+
+def standardised(data: SeriesData) -> SeriesData:
+    """The same set with every variable on the scale of the training series."""
+    scale = Standard.of(data.train.x, data.train.lengths)
+    train, test = (part._replace(x=scale.apply(part.x, part.lengths)) for part in (data.train, data.test))
+    return SeriesData(data.name, train, test, data.classes)
+
+
+def hold_out(data: SeriesData, share: float, seed: int = 0) -> SeriesData:
+    """A set made of the training series alone: some are held out to judge by, class by class.
+
+    Parameters
+    ----------
+    data : SeriesData
+    share : float
+        How many of each class are held out, at least one and never all.
+    seed : int
+        Which.
+
+    Returns
+    -------
+    SeriesData
+
+    Raises
+    ------
+    DataError
+        If a class has a single series, or the share is not between 0 and 1.
+    """
+    if not 0 < share < 1:
+        raise DataError(f"share: expected a number between 0 and 1; got {share}.")
+    rng = np.random.default_rng([seed, 270])
+    labels = data.train.labels if data.classes else np.zeros(len(data.train.labels))
+    held: list[int] = []
+    for label in np.unique(labels):
+        own = rng.permutation(np.flatnonzero(labels == label))
+        if len(own) < 2:
+            raise DataError(f"{data.name}: class {data.classes[int(label)]!r} has one series, so none can be held out.")
+        held += own[: min(max(1, round(share * len(own))), len(own) - 1)].tolist()
+    aside = np.isin(np.arange(len(labels)), held)
+    return SeriesData(
+        f"{data.name}, a part of its training series held out",
+        data.train.take(~aside),
+        data.train.take(aside),
+        data.classes,
+    )
+
+
+def _bundled() -> Path:
+    found = find_spec("aeon")  # found, not imported: that takes seconds
+    if found is None or not found.submodule_search_locations:
+        raise MissingExtraError("a bundled set of series", "aeon", "series")
+    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
+
+
+def _pair(folder: Path) -> tuple[str, Path, Path]:
+    found = [path for kind in _KINDS for path in sorted(folder.glob(f"*_TRAIN{kind}"))]
+    if len(found) != 1:
+        names = ", ".join(path.name for path in found) or "none"
+        raise DataError(
+            f"{folder}: expected one file NAME_TRAIN.ts or NAME_TRAIN.npz; got {names}. Name the file itself."
+        )
+    return _partner(found[0])
+
+
+def _partner(path: Path) -> tuple[str, Path, Path]:
+    name = path.stem.removesuffix("_TRAIN").removesuffix("_TEST")
+    if name == path.stem:
+        raise DataError(f"{path}: expected a name that ends in _TRAIN or _TEST, so that its partner can be found.")
+    return name, path.with_name(f"{name}_TRAIN{path.suffix}"), path.with_name(f"{name}_TEST{path.suffix}")
+
+
+def _join(name: str, train_path: Path, test_path: Path) -> SeriesData:
+    train, test = (read_ts(p) if p.suffix.lower() == ".ts" else _read_npz(p) for p in (train_path, test_path))
+    kinds = ["numbers" if parsed.numbers else "classes" for parsed in (train, test)]
+    if kinds[0] != kinds[1]:
+        raise DataError(f"{test_path}: expected {kinds[0]} for labels, as the training series have; got {kinds[1]}.")
+    widths = [parsed.series[0].shape[1] for parsed in (train, test)]
+    if widths[0] != widths[1]:
+        raise DataError(f"{test_path}: expected {widths[0]} variables, as the training series have; got {widths[1]}.")
+    if train.numbers:
+        classes: tuple[str, ...] = ()
+        labels = [_targets(parsed, path) for parsed, path in ((train, train_path), (test, test_path))]
+    else:
+        classes = _classes(train, test, train_path, test_path)
+        labels = [np.array([classes.index(label) for label in parsed.labels]) for parsed in (train, test)]
+    parts = [LabelledSeries(*pad_series(p.series), own) for p, own in zip((train, test), labels, strict=True)]
+    return SeriesData(name, parts[0], parts[1], classes)
+
+
+def _classes(train: Parsed, test: Parsed, train_path: Path, test_path: Path) -> tuple[str, ...]:
+    """The classes of the training series, 10 after 9; none of the test series may have another."""
+    classes = tuple(sorted(set(train.labels), key=lambda label: (label.isdigit() and int(label), label)))
+    if len(classes) < 2:
+        raise DataError(f"{train_path}: expected two classes or more; all series are {classes[0]!r}.")
+    unseen = Counter(label for label in test.labels if label not in classes)
+    if unseen:
+        label, count = unseen.most_common(1)[0]
+        raise DataError(
+            f"{test_path}: class {label!r} ({count} series) is not among the training series, so it cannot be learnt; "
+            "move some of it to the training set, or drop it."
+        )
+    return classes
+
+
+def _targets(parsed: Parsed, path: Path) -> Array:
+    try:
+        targets = np.array(parsed.labels, np.float32)
+    except ValueError:
+        raise DataError(f"{path}: expected a number for every label.") from None
+    if not np.isfinite(targets).all():
+        raise DataError(f"{path}: a number to predict is missing or infinite; drop its series.")
+    return targets
+
+
+def _read_npz(path: Path) -> Parsed:
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        with np.load(path, allow_pickle=False) as archive:
+            arrays = {name: archive[name] for name in archive.files}
+    except (ValueError, OSError, EOFError, zipfile.BadZipFile) as error:
+        raise DataError(f"{path}: cannot be read ({str(error).splitlines()[0]}).") from None
+    if not {"x", "y"} <= arrays.keys():
+        raise DataError(f"{path}: expected the arrays x (B, N, V) and y (B,); got {', '.join(arrays) or 'none'}.")
+    x, y = arrays["x"], arrays["y"]
+    lengths = arrays.get("lengths", np.full(len(x), x.shape[1] if x.ndim > 1 else 0))
+    if x.ndim != 3 or x.dtype.kind not in "iuf" or not len(x):
+        raise DataError(f"{path}: x: expected numbers (B, N, V), B at least 1; got {x.dtype} {x.shape}.")
+    if y.shape != (len(x),) or lengths.shape != (len(x),):
+        shapes = f"{y.shape} and {lengths.shape}"
+        raise ShapeError(f"{path}: expected y and lengths of shape ({len(x)},), one a series; got {shapes}.")
+    if lengths.dtype.kind not in "iu" or lengths.min() < 1 or lengths.max() > x.shape[1]:
+        raise DataError(f"{path}: lengths: expected whole numbers from 1 to N={x.shape[1]}.")
+    series = [one[:n].astype(np.float64) for one, n in zip(x, lengths, strict=True)]
+    for i, one in enumerate(series):
+        if not np.isfinite(one.astype(np.float32)).all():
+            raise DataError(f"{path}: series {i} has missing values (NaN) or infinities; fill them in, or drop it.")
+    return Parsed(series, [str(label) for label in y.tolist()], y.dtype.kind == "f")

@@ -1,0 +1,101 @@
+"""Series as tokens: a time step is a token, so series are laid side by side, padded, and put on one scale.
+
+Letters: B series, N steps of the longest, V variables.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.shapes import Array, BoolArray, IntArray, bind
+
+__all__ = ["Standard", "pad_series", "valid_steps"]
+
+
+def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
+    """Series of unequal lengths in one array, with zeros after their ends.
+
+    Parameters
+    ----------
+    series : sequence of ndarray of shape (n, V)
+
+    Returns
+    -------
+    x : ndarray of float32 of shape (B, N, V)
+    lengths : ndarray of int of shape (B,)
+
+    Raises
+    ------
+    DataError
+        If there is no series, or one is empty.
+    ShapeError
+        If one has another number of variables than the first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, lengths = pad_series([np.ones((1, 2)), np.ones((3, 2))])
+    >>> x.shape, lengths
+    ((2, 3, 2), array([1, 3]))
+    """
+    if not series:
+        raise DataError("series: expected at least one; got none.")
+    variables = series[0].shape[-1]
+    for i, one in enumerate(series):
+        if one.ndim != 2 or one.shape[1] != variables:
+            raise ShapeError(
+                f"series {i}: expected (steps, V={variables}), as series 0 has; got {one.shape}. "
+                "All series must hold the same variables."
+            )
+        if not len(one):
+            raise DataError(f"series {i}: expected at least one step; it is empty.")
+    lengths = np.array([len(one) for one in series])
+    x = np.zeros((len(series), lengths.max(), variables), np.float32)
+    for i, one in enumerate(series):
+        x[i, : len(one)] = one
+    return x, lengths
+
+
+def valid_steps(x: Array, lengths: IntArray) -> BoolArray:
+    """(B, N): which steps of padded series (B, N, V) are real."""
+    steps: BoolArray = np.arange(x.shape[1]) < lengths[:, None]
+    return steps
+
+
+@dataclass(frozen=True)
+class Standard:
+    """Shift and scale of every variable, so that it has mean zero and variance one where it was measured.
+
+    Attributes
+    ----------
+    mean, deviation : ndarray of shape (V,)
+        A variable that never changes has deviation one.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> x, lengths = pad_series([np.array([[1.0], [5.0]]), np.array([[3.0]])])
+    >>> Standard.of(x, lengths).apply(x, lengths).round(2)[:, :, 0].tolist()
+    [[-1.2200000286102295, 1.2200000286102295], [0.0, 0.0]]
+    """
+
+    mean: Array
+    deviation: Array
+
+    @classmethod
+    def of(cls, x: Array, lengths: IntArray) -> Standard:
+        """Measured over all valid steps of (B, N, V)."""
+        rows = x[valid_steps(x, lengths)].astype(np.float64)
+        deviation = rows.std(axis=0)
+        return cls(rows.mean(axis=0), np.where(deviation > 0, deviation, 1.0))
+
+    def apply(self, x: Array, lengths: IntArray) -> Array:
+        """The same series on this scale, in float32, with zeros in the padding."""
+        bind("V", mean=self.mean).bind("B N V", x=x)
+        scaled = (x - self.mean) / self.deviation
+        scaled[~valid_steps(x, lengths)] = 0
+        return scaled.astype(np.float32)

@@ -1,0 +1,63 @@
+"""``headwise sets``: which pooling learns to tell the largest member of a set."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from headwise.cli.console import bars, messages, output
+from headwise.errors import DataError
+from headwise.picture.text import as_text
+from headwise.studies.sets import PUBLISHED, SetsStudy, study_sets
+
+__all__ = ["sets"]
+
+
+def sets(
+    out: Annotated[Path, typer.Option(help="Folder for a file a run and a table of all.")] = Path("runs/sets"),
+    seeds: Annotated[int, typer.Option(help="Runs of each model.")] = 5,
+    steps: Annotated[int, typer.Option(help="Batches of 128 new sets that each run sees.")] = 10_000,
+    workers: Annotated[int, typer.Option(help="Threads; the result does not depend on how many.")] = 1,
+    as_json: Annotated[bool, typer.Option("--json", help="Print the table as JSON.")] = False,
+) -> None:
+    """Train models of sets to tell the largest member, with several poolings and seeds, and say which learn it.
+
+    Runs that were finished in the folder before are kept; the same command goes on after an interruption.
+
+    Example: `headwise sets --seeds 3 --steps 2000`
+    """
+    if workers < 1:
+        raise DataError(f"--workers: expected 1 or more; got {workers}.")
+    try:
+        with bars() as progress:
+            found = study_sets(out, seeds=seeds, steps=steps, workers=workers, progress=progress)
+    except KeyboardInterrupt:
+        messages.print("headwise: interrupted; the same command goes on where it stopped.")
+        raise typer.Exit(130) from None
+    if as_json:
+        content = {**found.to_json(), "conclusion": [as_text(said) for said in found.conclusion()]}
+        print(json.dumps(content))
+        return
+    output.print(_table(found))
+    for said in found.conclusion():
+        output.print(as_text(said), markup=False)
+    output.print(f"a row a run in {out / 'runs.csv'}", soft_wrap=True, markup=False)
+
+
+def _table(found: SetsStudy) -> Table:
+    title = f"Mean absolute error for the largest of 1 to 10 numbers from 0 to 100; {found.seeds} seeds"
+    table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
+    table.add_column("encoder + pooling")
+    for name in ("weights", "mean", "deviation", "paper*", "order, float32", "float64"):
+        table.add_column(name, justify="right")
+    for each in found.poolings:
+        paper = "{:.3g} ± {:.2g}".format(*PUBLISHED[each.name]) if each.name in PUBLISHED else "–"
+        deviation = f"{each.deviation:.3f}" if found.seeds > 1 else "–"
+        order = f"{each.moved:.0e}", f"{each.moved_double:.0e}"
+        table.add_row(each.name, f"{each.parameters:,}", f"{each.mean:.3f}", deviation, paper, *order)
+    table.caption = "* as remembered from table 1 of arXiv 1810.00825; trained there on twice as many batches"
+    return table

@@ -1,0 +1,88 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from headwise.errors import DataError
+from headwise.models.sets import SetModel, set_params
+from headwise.nn.params import pack
+from headwise.picture.text import as_text
+from headwise.studies.sets import Contender, Pooling, SetsStudy, order_matters, study_sets
+from headwise.train.loop import train
+from headwise.train.recipe import Recipe
+from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
+
+FEW = (Contender("rFF", "mean"), Contender("rFF", "max"))
+MODEL = SetModel(1, encoder="rFF", pooling="max", width=16, heads=2)
+
+
+def test_the_sets_are_what_they_say():
+    sets = draw_sets(2000, np.random.default_rng(3))
+    for members, length, largest in zip(sets.members[..., 0], sets.lengths, sets.largest[:, 0], strict=True):
+        assert largest == members[:length].max()
+        assert (members[length:] == 0).all()
+    assert sorted(set(sets.lengths.tolist())) == list(range(1, 11))
+    valid = np.concatenate([m[:n] for m, n in zip(sets.members[..., 0], sets.lengths, strict=True)])
+    assert abs(valid.mean()) < 0.03
+    assert -1 <= valid.min() < -0.99 < 0.99 < valid.max() <= 1
+
+
+def test_it_learns_and_every_step_is_new():
+    task = MaximumTask(MODEL, seed=0, examples=128 * 300, validation=100)
+    batches = [task.shards(np.arange(5), step)[0].members for step in (0, 1)]
+    assert batches[0].shape != batches[1].shape or (batches[0] != batches[1]).any()
+    sets = draw_sets(500, np.random.default_rng(4))
+    untrained = mean_absolute_error(sets, task.fresh(np.random.default_rng(0)), MODEL)
+    trained = train(task, Recipe(epochs=1, batch=128, decay=0, shift=0, rotate=0))
+    assert mean_absolute_error(sets, trained.params, MODEL) < untrained / 20
+    assert trained.history[-1].validation_loss < untrained / 20
+    again = train(task, Recipe(epochs=1, batch=128, decay=0, shift=0, rotate=0), workers=1)
+    assert pack(again.params).tobytes() == pack(trained.params).tobytes()
+
+
+def test_runs_are_kept_and_the_same(tmp_path):
+    found = study_sets(tmp_path, seeds=2, steps=30, contenders=FEW)
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert [(row["contender"], row["seed"]) for row in rows] == [(c.name, str(s)) for c in FEW for s in (0, 1)]
+    assert tuple(float(row["error"]) for row in rows[:2]) == found.poolings[0].errors
+    kept = next((tmp_path / "runs").glob("rFF-max-1.json"))
+    content = json.loads(kept.read_text())
+    content["result"]["error"] = 0.5  # were it run again, this would be gone
+    kept.write_text(json.dumps(content))
+    again = study_sets(tmp_path, seeds=2, steps=30, contenders=FEW)
+    assert again.poolings[1].errors == (found.poolings[1].errors[0], 0.5)
+    assert study_sets(tmp_path, seeds=1, steps=31, contenders=FEW).poolings[1].errors[0] != again.poolings[1].errors[0]
+
+
+def pooling(name, *errors, moved=1e-7):
+    return Pooling(name, 7, errors, moved, moved / 1e9)
+
+
+@pytest.mark.parametrize(
+    ("poolings", "said"),
+    [
+        ((("SAB + PMA", 0.1, 0.2), ("rFF + mean", 2.0, 3.0)), "rFF + mean is off by 16.7 times as much as SAB + PMA"),
+        ((("SAB + PMA", 4.0, 5.0), ("rFF + mean", 2.0, 3.0)), "SAB + PMA is off by 1.8 times as much as rFF + mean"),
+        ((("SAB + PMA", 2.0, 4.0), ("rFF + mean", 1.0, 3.0)), "SAB + PMA and rFF + mean are not told apart"),
+        ((("SAB + PMA", 0.1, 0.2), ("rFF + max", 0.3, 0.4)), "with every seed better than every other's"),
+        ((("SAB + PMA", 0.1, 0.5), ("rFF + max", 0.4, 0.6)), "though not with every seed"),
+    ],
+)
+def test_the_conclusion_is_chosen_by_the_figures(poolings, said):
+    text = " ".join(as_text(s) for s in SetsStudy(tuple(pooling(*p) for p in poolings), 2, 9).conclusion())
+    assert said in text
+    assert "that is rounding" in text
+
+
+def test_an_order_that_matters_is_said():
+    study = SetsStudy((pooling("rFF + max", 1.0, moved=1e-3),), 1, 9)
+    assert "one of these models knows the order" in as_text(study.conclusion()[-1])
+    params = set_params(MODEL, np.random.default_rng(0))
+    assert order_matters(params, MODEL, np.float64) < 1e-14
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(DataError, match="seeds and steps: expected 1 or more; got 0 and 5"):
+        study_sets(tmp_path, seeds=0, steps=5)
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,223 @@
+"""The table transformer: columns -> tokens -> pre-norm blocks -> class token -> class or value.
+
+Source: Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959 (2021), section 3.3: a
+number is a multiple of its column's vector, a category has a vector of its own, and every column adds one more. Here
+the first block is normalised like the others, and the MLP is GELU's.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.nn.block import BlockCache, block_backward, block_forward, block_params
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
+from headwise.nn.params import Params, scope, scoped
+from headwise.shapes import Array, IntArray, bind
+
+__all__ = [
+    "Table",
+    "TableCache",
+    "columns_backward",
+    "columns_forward",
+    "table_backward",
+    "table_forward",
+    "table_params",
+    "table_weights",
+]
+
+
+@dataclass(frozen=True)
+class Table:
+    """What a table transformer is made of: everything about it but its weights.
+
+    Attributes
+    ----------
+    numbers : int
+        J, columns of numbers.
+    categories : tuple of int
+        How many categories each of the K other columns has.
+    outputs : int
+        Classes, or numbers to predict.
+    width, depth, heads, hidden : int
+        D, the number of blocks, H, and the MLP's hidden width.
+    """
+
+    numbers: int
+    categories: tuple[int, ...] = ()
+    outputs: int = 1
+    width: int = 32
+    depth: int = 2
+    heads: int = 4
+    hidden: int = 64
+
+    def __post_init__(self) -> None:
+        if self.columns < 1:
+            raise DataError("table: expected at least one column; got none.")
+        if self.heads < 1 or self.width % self.heads:
+            divisors = ", ".join(str(h) for h in range(1, self.width + 1) if self.width % h == 0)
+            raise ShapeError(f"heads: expected a divisor of the width {self.width} ({divisors}); got {self.heads}.")
+
+    @property
+    def columns(self) -> int:
+        """J + K, the tokens beside the class token."""
+        return self.numbers + len(self.categories)
+
+
+class ColumnsCache(NamedTuple):
+    """The numbers (B, J), their columns' vectors (J, D), and which row of all categories' vectors was taken (B, K)."""
+
+    numbers: Array
+    slope: Array
+    rows: IntArray
+    vectors: int
+
+
+class TableCache(NamedTuple):
+    """Caches in the order of the forward pass."""
+
+    columns: ColumnsCache
+    blocks: tuple[BlockCache, ...]
+    norm: NormCache
+    head: LinearCache
+
+
+def table_params(model: Table, rng: np.random.Generator) -> Params:
+    """Fresh weights in float32; what makes tokens of the columns does not decay.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> sum(array.size for array in table_params(Table(30, outputs=2), np.random.default_rng(0)).values())
+    19170
+    """
+    bound = model.width**-0.5
+
+    def uniform(*shape: int) -> Array:
+        return rng.uniform(-bound, bound, shape).astype(np.float32)
+
+    params = {
+        "columns.slope": uniform(model.numbers, model.width),
+        "columns.vectors": uniform(sum(model.categories), model.width),
+        "columns.offset": uniform(model.columns, model.width),
+        "columns.class_token": uniform(model.width),
+    }
+    for i in range(model.depth):
+        params |= scoped(f"blocks.{i}", block_params(model.width, model.hidden, rng))
+    params |= scoped("norm", layer_norm_params(model.width))
+    return params | scoped("head", linear_params(model.width, model.outputs, rng))
+
+
+def columns_forward(
+    numbers: Array, codes: IntArray, params: Params, categories: tuple[int, ...]
+) -> tuple[Array, ColumnsCache]:
+    """The class token, x_j a_j + b_j for every number, v_k[c] + b_k for every category.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (B, J)
+    codes : ndarray of int of shape (B, K)
+        Each from 0 to one less than its column's categories.
+    params : dict
+        ``slope`` (J, D), ``vectors`` (all categories, D), ``offset`` (J + K, D) and ``class_token`` (D,).
+    categories : tuple of int
+        How many each column has.
+
+    Returns
+    -------
+    y : ndarray of shape (B, 1 + J + K, D)
+    cache : ColumnsCache
+    """
+    slope, vectors = params["slope"], params["vectors"]
+    rows = codes + np.cumsum([0, *categories[:-1]])[: codes.shape[1]]
+    j = numbers.shape[1]
+    y = np.empty((len(numbers), 1 + j + codes.shape[1], slope.shape[1]), slope.dtype)
+    y[:, 0] = params["class_token"]
+    y[:, 1 : 1 + j] = numbers[:, :, None] * slope
+    y[:, 1 + j :] = vectors[rows]
+    y[:, 1:] += params["offset"]
+    return y, ColumnsCache(numbers, slope, rows, len(vectors))
+
+
+def columns_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, Params]:
+    """Gradients with respect to the numbers (B, J), and to the parameters."""
+    j = cache.numbers.shape[1]
+    dvectors = np.zeros((cache.vectors, dy.shape[-1]), dy.dtype)
+    np.add.at(dvectors, cache.rows, dy[:, 1 + j :])  # many items take the same vector
+    return (
+        np.einsum("bjd,jd->bj", dy[:, 1 : 1 + j], cache.slope),
+        {
+            "slope": np.einsum("bj,bjd->jd", cache.numbers, dy[:, 1 : 1 + j]),  # x_j a_j
+            "vectors": dvectors,
+            "offset": dy[:, 1:].sum(axis=0),
+            "class_token": dy[:, 0].sum(axis=0),
+        },
+    )
+
+
+def table_forward(
+    numbers: Array, codes: IntArray, params: Params, model: Table, *, return_weights: bool = False
+) -> tuple[Array, TableCache]:
+    """Class logits, or predicted numbers, of a batch of rows.
+
+    Parameters
+    ----------
+    numbers : ndarray of shape (B, J)
+        Standardised, in the type of the parameters.
+    codes : ndarray of int of shape (B, K)
+        Categories by number.
+    params : dict
+        As made by `table_params`.
+    model : Table
+    return_weights : bool
+        Keep every layer's attention weights in the cache.
+
+    Returns
+    -------
+    outputs : ndarray of shape (B, outputs)
+    cache : TableCache
+
+    Raises
+    ------
+    ShapeError
+        If the rows have other columns than the model's.
+    DataError
+        If a category's number is out of range.
+    """
+    bind(f"B {model.numbers}", numbers=numbers).bind(f"B {len(model.categories)}", codes=codes)
+    if codes.size and (codes.min() < 0 or (codes >= np.array(model.categories)).any()):
+        raise DataError(f"codes: expected categories from 0 to below {model.categories}; got one that is not.")
+    x, columns = columns_forward(numbers, codes, scope(params, "columns"), model.categories)
+    blocks = []
+    for i in range(model.depth):
+        asking = 1 if i == model.depth - 1 and not return_weights else None  # of the last only the class token is read
+        own = scope(params, f"blocks.{i}")
+        x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
+        blocks.append(cache)
+    normal, norm = layer_norm_forward(x[:, 0], scope(params, "norm"))
+    outputs, head = linear_forward(normal, scope(params, "head"))
+    return outputs, TableCache(columns, tuple(blocks), norm, head)
+
+
+def table_backward(doutputs: Array, cache: TableCache) -> Params:
+    """Gradients with respect to every parameter."""
+    dnormal, head_grads = linear_backward(doutputs, cache.head)
+    dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
+    b, width = dclass.shape
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), doutputs.dtype)
+    dx[:, 0] = dclass  # only the class token was read
+    grads = scoped("head", head_grads) | scoped("norm", norm_grads)
+    for i in reversed(range(len(cache.blocks))):
+        dx, block_grads = block_backward(dx, cache.blocks[i])
+        grads |= scoped(f"blocks.{i}", block_grads)
+    _, columns_grads = columns_backward(dx, cache.columns)
+    return grads | scoped("columns", columns_grads)
+
+
+def table_weights(cache: TableCache) -> Array:
+    """Attention weights (B, L, H, 1 + J + K, 1 + J + K) that a forward pass kept; token 0 is the class token."""
+    return np.stack([block.attention.weights for block in cache.blocks if block.attention.weights is not None], axis=1)

@@ -1,0 +1,138 @@
+"""The columns of a table as tokens: numbers standardised, categories numbered, by what the training rows held."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError, ShapeError
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Columns"]
+
+
+@dataclass(frozen=True)
+class Columns:
+    """What is known of a table's columns: where numbers lie, and which categories there are.
+
+    Attributes
+    ----------
+    names : tuple of str
+        Of the columns of numbers, then of those of categories.
+    mean, deviation : tuple of float
+        Of each column of numbers; one that is constant has deviation one.
+    levels : tuple of tuple
+        The categories of each column of them, in order.
+    """
+
+    names: tuple[str, ...]
+    mean: tuple[float, ...]
+    deviation: tuple[float, ...]
+    levels: tuple[tuple[Any, ...], ...]
+
+    @classmethod
+    def of(cls, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = (), names: Sequence[str] = ()) -> Columns:
+        """Learn the columns from the training rows.
+
+        Parameters
+        ----------
+        numbers : array_like of shape (B, J)
+        categories : sequence of array_like of shape (B,)
+            Any values that can be told apart and sorted as text.
+        names : sequence of str, optional
+            Of all columns; ``number 0`` and so on by default.
+
+        Raises
+        ------
+        DataError
+            If there are no rows, no columns, or a value is missing.
+
+        Examples
+        --------
+        >>> columns = Columns.of([[1.0], [3.0]], [["red", "blue"]], ["size", "colour"])
+        >>> columns.encode([[2.0]], [["blue"]])
+        (array([[0.]], dtype=float32), array([[0]]))
+        >>> columns.encode([[2.0]], [["green"]])
+        Traceback (most recent call last):
+        ...
+        headwise.errors.DataError: colour: 'green' was in no training row; known are 'blue', 'red'. Train on rows that
+        hold it, or join rare categories into one before training.
+        """
+        table = np.asarray(numbers, np.float64)
+        count = table.shape[1] if table.ndim == 2 else 0
+        default = [f"number {j}" for j in range(count)] + [f"category {j}" for j in range(len(categories))]
+        called = tuple(names) or tuple(default)
+        if not called:
+            raise DataError("table: expected at least one column; got none.")
+        rows = len(table) if count else len(np.asarray(categories[0]))
+        if not rows:
+            raise DataError("table: expected at least one row to learn from; got an empty table.")
+        _finite(table, called)
+        deviation = table.std(axis=0)
+        deviation[deviation == 0] = 1
+        levels = tuple(
+            tuple(sorted(set(_values(column, name)), key=str))
+            for column, name in zip(categories, called[count:], strict=True)
+        )
+        return cls(called, tuple(table.mean(axis=0).tolist()), tuple(deviation.tolist()), levels)
+
+    def encode(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
+        """Standardised numbers (B, J) in float32, and the places (B, K) of the categories in their lists.
+
+        Raises
+        ------
+        ShapeError
+            If there are other columns than there were.
+        DataError
+            If a value is missing, or a category was in no training row.
+        """
+        table = np.asarray(numbers, np.float64)
+        expected = len(self.mean), len(self.levels)
+        if table.ndim != 2 or (table.shape[1], len(categories)) != expected:
+            raise ShapeError(
+                f"table: expected {expected[0]} columns of numbers and {expected[1]} of categories, as in training; "
+                f"got {table.shape[-1] if table.ndim == 2 else 0} and {len(categories)}."
+            )
+        _finite(table, self.names)
+        standard = (table - np.array(self.mean)) / np.array(self.deviation)
+        codes = np.empty((len(table), expected[1]), np.int64)
+        for k, (column, levels) in enumerate(zip(categories, self.levels, strict=True)):
+            codes[:, k] = _places(_values(column, self.names[expected[0] + k]), levels, self.names[expected[0] + k])
+        return standard.astype(np.float32), codes
+
+
+def _finite(table: Array, names: Sequence[str]) -> None:
+    bad = ~np.isfinite(table)
+    if bad.any():
+        j = int(np.flatnonzero(bad.any(axis=0))[0])
+        raise DataError(
+            f"{names[j]}: {int(bad[:, j].sum())} of {len(table)} numbers are missing or infinite. Fill them in before, "
+            "for example with scikit-learn's SimpleImputer in a pipeline, or leave these rows out."
+        )
+
+
+def _values(column: npt.ArrayLike, name: str) -> list[Any]:
+    found: list[Any] = np.asarray(column, dtype=object).tolist()
+    missing = sum(value is None or value != value for value in found)  # NaN is the one value unequal to itself
+    if missing:
+        raise DataError(
+            f"{name}: {missing} of {len(found)} categories are missing. Give them a name of their own, such as "
+            "'unknown', or leave these rows out."
+        )
+    return found
+
+
+def _places(values: Sequence[Any], levels: Sequence[Any], name: str) -> list[int]:
+    place = {level: i for i, level in enumerate(levels)}
+    for value in values:
+        if value not in place:
+            known = ", ".join(map(repr, levels[:8])) + (" …" if len(levels) > 8 else "")
+            raise DataError(
+                f"{name}: {value!r} was in no training row; known are {known}. Train on rows that hold it, or join "
+                "rare categories into one before training."
+            )
+    return [place[value] for value in values]

@@ -1,0 +1,99 @@
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.tables import Table, table_backward, table_forward, table_params, table_weights
+from headwise.tokens.tables import Columns
+from oracles import check_gradients
+
+TINY = Table(3, (2, 5), outputs=2, width=6, depth=2, heads=3, hidden=7)
+B = 4
+
+
+@pytest.fixture
+def params(rng):
+    return {name: rng.normal(size=array.shape) for name, array in table_params(TINY, rng).items()}
+
+
+@pytest.fixture
+def rows(rng):
+    return rng.normal(size=(B, 3)), np.stack([[1, 0, 1, 1], [4, 0, 2, 4]], axis=1)
+
+
+@pytest.mark.parametrize("asked", [False, True])
+def test_backward_equals_central_differences(params, rows, asked, rng):
+    y, cache = table_forward(*rows, params, TINY, return_weights=asked)
+    dy = rng.normal(size=y.shape)
+    grads = table_backward(dy, cache)
+    assert grads.keys() == params.keys()
+
+    def f(*arrays):
+        return table_forward(*rows, dict(zip(params, arrays, strict=True)), TINY)[0]
+
+    check_gradients(f, list(params.values()), [grads[name] for name in params], dy)
+
+
+@pytest.mark.parametrize("model", [Table(3, (), 2, 6, 1, 3, 7), Table(0, (2, 5), 2, 6, 1, 3, 7)])
+def test_numbers_alone_and_categories_alone(model, rows, rng):
+    params = {name: rng.normal(size=array.shape) for name, array in table_params(model, rng).items()}
+    numbers, codes = rows[0][:, : model.numbers], rows[1][:, : len(model.categories)]
+    y, cache = table_forward(numbers, codes, params, model)
+    grads = table_backward(rng.normal(size=y.shape), cache)
+    assert {name: grad.shape for name, grad in grads.items()} == {name: a.shape for name, a in params.items()}
+
+
+def test_a_token_is_what_its_column_says(params, rows):
+    """With the attention and the MLP switched off, the class token alone is read: no column counts."""
+    still = params | {name: 0 * a for name, a in params.items() if "output" in name}
+    np.testing.assert_allclose(np.ptp(table_forward(*rows, still, TINY)[0], axis=0), 0, atol=1e-12)
+    numbers, codes = rows
+    _, cache = table_forward(numbers, codes, params, TINY)
+    tokens = (cache.blocks[0].norm_1.normal / cache.blocks[0].norm_1.inverse).reshape(B, 6, 6)
+    for b in range(B):
+        for j in range(3):
+            expected = numbers[b, j] * params["columns.slope"][j] + params["columns.offset"][j]
+            np.testing.assert_allclose(tokens[b, 1 + j], expected - expected.mean(), atol=1e-12)
+        for k, first in enumerate((0, 2)):
+            expected = params["columns.vectors"][first + codes[b, k]] + params["columns.offset"][3 + k]
+            np.testing.assert_allclose(tokens[b, 4 + k], expected - expected.mean(), atol=1e-12)
+
+
+def test_weights_that_are_kept(params, rows):
+    weights = table_weights(table_forward(*rows, params, TINY, return_weights=True)[1])
+    assert weights.shape == (B, 2, 3, 6, 6)
+    np.testing.assert_allclose(weights.sum(-1), 1)
+
+
+def test_columns_learn_and_encode(rng):
+    numbers = np.column_stack([rng.normal(5, 3, 50), np.full(50, 7.0)])
+    colours = rng.choice(["red", "blue", "green"], 50)
+    columns = Columns.of(numbers, [colours])
+    assert columns.names == ("number 0", "number 1", "category 0")
+    standard, codes = columns.encode(numbers, [colours])
+    np.testing.assert_allclose(standard[:, 0].mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(standard[:, 0].std(), 1, atol=1e-6)
+    assert (standard[:, 1] == 0).all()  # a constant column
+    assert [columns.levels[0][c] for c in codes[:, 0]] == colours.tolist()
+
+
+def test_refusals(params, rows):
+    numbers, codes = rows
+    with pytest.raises(ShapeError, match=r"numbers: expected \(B, 3\); got \(4, 2\)"):
+        table_forward(numbers[:, :2], codes, params, TINY)
+    with pytest.raises(DataError, match="codes: expected categories from 0 to below"):
+        table_forward(numbers, codes + 4, params, TINY)
+    with pytest.raises(DataError, match="at least one column"):
+        Table(0)
+    with pytest.raises(ShapeError, match="heads: expected a divisor"):
+        Table(3, heads=5)
+    with pytest.raises(DataError, match="expected at least one row to learn from; got an empty table"):
+        Columns.of(np.zeros((0, 3)))
+    with pytest.raises(DataError, match="at least one column"):
+        Columns.of(np.zeros((3, 0)))
+    with pytest.raises(DataError, match=r"age: 1 of 2 numbers are missing or infinite\. Fill them in"):
+        Columns.of([[1.0], [np.nan]], names=["age"])
+    with pytest.raises(DataError, match=r"port: 2 of 3 categories are missing\. Give them a name"):
+        Columns.of(np.ones((3, 1)), [["S", None, np.nan]], ["age", "port"])
+    columns = Columns.of([[1.0], [2.0]], [["a", "b"]])
+    with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories, as in training; got 2"):
+        columns.encode(np.ones((2, 2)), [["a", "a"]])

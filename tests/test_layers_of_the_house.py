@@ -17,6 +17,7 @@ ORDER = [
     {"nn", "tokens", "measure", "check"},
     {"models", "data"},
     {"train", "picture"},
+    {"estimators"},
     {"studies", "testing"},
     {"cli", "web"},
 ]

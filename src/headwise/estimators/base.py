@@ -1,0 +1,192 @@
+"""What the two estimators share: reading the data, keeping some aside, training, and looking at the attention."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import BaseEstimator
+from sklearn.utils import check_random_state
+from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
+
+from headwise.errors import DataError, ShapeError
+from headwise.estimators.arrays import array_3d, as_table, category_columns, kind_of
+from headwise.estimators.reading import ImageReader, Reader, SequenceReader, Sizes, TableReader
+from headwise.estimators.telling import told
+from headwise.models.networks import Inputs
+from headwise.nn.params import Params
+from headwise.shapes import Array, IntArray
+from headwise.train.loop import train
+from headwise.train.recipe import Recipe
+from headwise.train.supervised import Examples, Supervised, outputs_of
+
+__all__ = ["Transformer"]
+
+_TOGETHER = 128  # items whose attention weights are held at a time
+
+
+class Transformer(BaseEstimator):  # type: ignore[misc]
+    """What the two estimators share."""
+
+    def __init__(
+        self,
+        kind: str = "auto",
+        *,
+        categories: str | Sequence[int | str] = "auto",
+        tokens: str = "rows",
+        width: int = 32,
+        depth: int = 2,
+        heads: int = 4,
+        hidden: int = 64,
+        epochs: int = 100,
+        batch: int = 32,
+        rate: float = 3e-3,
+        decay: float = 0.05,
+        validation: float = 0.15,
+        patience: int = 15,
+        verbose: int = 0,
+        n_jobs: int = 1,
+        random_state: int | np.random.RandomState | None = None,
+    ) -> None:
+        self.kind = kind
+        self.categories = categories
+        self.tokens = tokens
+        self.width = width
+        self.depth = depth
+        self.heads = heads
+        self.hidden = hidden
+        self.epochs = epochs
+        self.batch = batch
+        self.rate = rate
+        self.decay = decay
+        self.validation = validation
+        self.patience = patience
+        self.verbose = verbose
+        self.n_jobs = n_jobs
+        self.random_state = random_state
+
+    _numeric = False  # whether y holds numbers
+
+    def attention(self, X: npt.ArrayLike) -> Array:
+        """Attention weights of every layer and head on some items.
+
+        Parameters
+        ----------
+        X : array_like
+            As in ``fit``.
+
+        Returns
+        -------
+        ndarray of shape (B, L, H, N, N)
+            How much token n takes from token m; the tokens are named in ``tokens_``. Zero from padding and to it.
+        """
+        inputs = self._inputs(X)
+        return np.concatenate(list(self._attention(inputs)))
+
+    def _fit(self, inputs: Inputs, answers: npt.NDArray[Any], outputs: int) -> None:
+        """Train on items whose answers are classes (B,) or standardised numbers (B, 1)."""
+        if not 0 <= self.validation < 1:
+            raise DataError(f"validation: expected a share from 0 to less than 1; got {self.validation}.")
+        if self.patience < 1:
+            raise DataError(f"patience: expected 1 epoch or more; got {self.patience}.")
+        rng = check_random_state(self.random_state)
+        self.network_ = self._reader.network(outputs, Sizes(self.width, self.depth, self.heads, self.hidden))
+        recipe = Recipe(
+            epochs=self.epochs,
+            batch=self.batch,
+            rate=self.rate,
+            decay=self.decay,
+            shift=0,
+            rotate=0,
+            seed=int(rng.randint(2**31 - 1)),
+        )
+        everything = Examples(inputs, answers)
+        kept_aside = self._kept_aside(answers, np.random.default_rng([recipe.seed, 7]))
+        aside = np.zeros(len(answers), bool)
+        aside[kept_aside] = True
+        validation = everything.take(kept_aside) if len(kept_aside) else None
+        task = Supervised(self.network_, everything.take(np.flatnonzero(~aside)), validation, recipe.seed)
+        with told(self.verbose, self.epochs) as on_epoch:
+            patience = self.patience if validation is not None else None
+            trained = train(task, recipe, patience=patience, workers=self.n_jobs, on_epoch=on_epoch)
+        # in double precision, so that what is said of an item hardly depends on the items beside it
+        self.params_: Params = {name: array.astype(np.float64) for name, array in trained.params.items()}
+        self.history_ = trained.history
+        self.n_iter_ = len(trained.history)
+        self.tokens_ = self._reader.tokens
+        self.attention_ = self._mean_attention(inputs)
+
+    def _outputs(self, X: npt.ArrayLike) -> Array:
+        inputs = self._inputs(X)
+        return outputs_of(self.network_, _double(inputs), self.params_)
+
+    def _inputs(self, X: npt.ArrayLike) -> Inputs:
+        check_is_fitted(self)
+        if self.kind_ == "table":
+            mixed = isinstance(self._reader, TableReader) and bool(self._reader.categories)
+            x = validate_data(self, X, reset=False, **as_table(mixed))
+        else:
+            x = array_3d(X, self.kind_)
+        return self._reader.read(x)
+
+    def _read(self, X: npt.ArrayLike, y: Any) -> tuple[Inputs, npt.NDArray[Any]]:
+        """Learn how to read X, and read it; y as one number or label an item."""
+        self.kind_ = kind_of(self.kind, X)
+        self._reader: Reader
+        if self.kind_ == "table":
+            categories = category_columns(self.categories, X)
+            x, y = validate_data(self, X, y, y_numeric=self._numeric, **as_table(bool(categories)))
+            names = [str(name) for name in getattr(self, "feature_names_in_", [])]
+            self._reader = TableReader.of(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
+        else:
+            x = array_3d(X, self.kind_)
+            y = column_or_1d(y, warn=True)
+            if len(x) != len(y):
+                raise ShapeError(f"y: expected {len(x)} values, one an item of X; got {len(y)}.")
+            self.n_features_in_ = x.shape[2]
+            images = self.kind_ == "images"
+            self._reader = (
+                ImageReader.of(x, self.tokens) if images else SequenceReader.of(x, ordered=self.kind_ == "series")
+            )
+        return self._reader.read(x), y
+
+    def _kept_aside(self, answers: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
+        """Items to validate by: of every class its share, but always one and never all."""
+        if not self.validation:
+            return np.empty(0, np.int64)
+        classes = answers.ndim == 1
+        groups = [np.flatnonzero(answers == c) for c in np.unique(answers)] if classes else [np.arange(len(answers))]
+        chosen = []
+        for group in groups:
+            if len(group) < 2:
+                one = f"class {self._label(answers[group[0]])!r}" if classes else "y"
+                raise DataError(
+                    f"y: {one} has 1 sample, and early stopping keeps some aside to validate by. Give it at least two, "
+                    "leave it out, or set validation=0."
+                )
+            count = min(max(1, round(self.validation * len(group))), len(group) - 1)
+            chosen.append(rng.permutation(group)[:count])
+        return np.sort(np.concatenate(chosen))
+
+    def _attention(self, inputs: Inputs) -> Iterator[Array]:
+        for start in range(0, len(inputs[0]), _TOGETHER):
+            some = _double(tuple(array[start : start + _TOGETHER] for array in inputs))
+            yield self._reader.arrange(self.network_.weights(some, self.params_))
+
+    def _label(self, answer: Any) -> Any:
+        """What the user calls a class."""
+        return answer
+
+    def _mean_attention(self, inputs: Inputs) -> Array:
+        """Over the items in which a token asks."""
+        total, asked = 0.0, 0.0
+        for weights in self._attention(inputs):
+            total = total + weights.sum(axis=0)
+            asked = asked + (weights.sum(axis=-1, keepdims=True) > 0).sum(axis=0)
+        return np.asarray(total / np.maximum(asked, 1))
+
+
+def _double(inputs: Inputs) -> Inputs:
+    return tuple(array.astype(np.float64) if array.dtype.kind == "f" else array for array in inputs)

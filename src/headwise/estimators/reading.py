@@ -1,0 +1,257 @@
+"""What an estimator is given, made into what a network takes: a reader for each kind of data, learned in ``fit``."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import dataclass
+from typing import Any, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.networks import ImageNetwork, Inputs, Network, SeriesNetwork, SetNetwork, TableNetwork
+from headwise.models.series import Series
+from headwise.models.sets import SetModel
+from headwise.models.tables import Table
+from headwise.models.vit import ViT
+from headwise.shapes import Array, BoolArray, IntArray
+from headwise.tokens.tables import Columns
+
+__all__ = ["ImageReader", "Reader", "SequenceReader", "Sizes", "TableReader", "stacked"]
+
+
+@dataclass(frozen=True)
+class Sizes:
+    """How large a network is to be, whatever it reads."""
+
+    width: int
+    depth: int
+    heads: int
+    hidden: int
+
+    def __post_init__(self) -> None:
+        for name in ("width", "depth", "heads", "hidden"):
+            value = getattr(self, name)
+            if not isinstance(value, (int, np.integer)) or value < 1:
+                raise DataError(f"{name}: expected a whole number from 1; got {value!r}.")
+
+
+class Reader(Protocol):
+    """Reads one kind of data, and knows the network for it."""
+
+    def read(self, x: npt.NDArray[Any]) -> Inputs:
+        """What the network takes."""
+
+    def network(self, outputs: int, sizes: Sizes) -> Network:
+        """The network for what was learned from."""
+
+    def arrange(self, weights: Array) -> Array:
+        """Attention weights with the tokens in the order of the data."""
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The names of the tokens."""
+
+
+@dataclass(frozen=True)
+class TableReader:
+    """Rows, of which some columns hold categories."""
+
+    columns: Columns
+    numbers: tuple[int, ...]
+    categories: tuple[int, ...]
+
+    @classmethod
+    def of(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableReader:
+        """Learn the columns, whose names are given in their order."""
+        numbers = tuple(j for j in range(x.shape[1]) if j not in set(categories))
+        order = (*numbers, *categories)
+        split = _split(x, numbers, tuple(categories), names)
+        return cls(Columns.of(*split, [names[j] for j in order]), numbers, tuple(categories))
+
+    def read(self, x: npt.NDArray[Any]) -> Inputs:
+        """Numbers and codes."""
+        return self.columns.encode(*_split(x, self.numbers, self.categories, self.tokens[1:]))
+
+    def network(self, outputs: int, sizes: Sizes) -> Network:
+        """A table transformer."""
+        levels = tuple(len(levels) for levels in self.columns.levels)
+        return TableNetwork(
+            Table(len(self.numbers), levels, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden)
+        )
+
+    def arrange(self, weights: Array) -> Array:
+        """The class token first, then the columns as they came."""
+        order = np.array([0, *(1 + self._order)])
+        return weights[..., order[:, None], order]
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The class token, then the columns as they came."""
+        return ("class", *(self.columns.names[j] for j in self._order))
+
+    @property
+    def _order(self) -> IntArray:
+        """Where each column of the data is among the numbers and then the categories."""
+        return np.argsort((*self.numbers, *self.categories))
+
+
+@dataclass(frozen=True)
+class SequenceReader:
+    """Series or sets (B, N, V): rows of NaN at an item's end are padding."""
+
+    ordered: bool
+    steps: int
+    mean: Array
+    deviation: Array
+
+    @classmethod
+    def of(cls, x: Array, *, ordered: bool) -> SequenceReader:
+        """Learn where each variable lies."""
+        lengths = _lengths(x)
+        there = x[np.arange(x.shape[1]) < lengths[:, None]]
+        deviation = there.std(axis=0)
+        deviation[deviation == 0] = 1
+        return cls(ordered, x.shape[1], there.mean(axis=0), deviation)
+
+    def read(self, x: Array) -> Inputs:
+        """Standardised members or steps, zero in the padding, and lengths."""
+        if x.shape[2] != len(self.mean):
+            raise ShapeError(f"X: expected {len(self.mean)} variables, as in training; got {x.shape[2]}.")
+        if self.ordered and x.shape[1] > self.steps:
+            raise ShapeError(
+                f"X: expected at most {self.steps} steps, the longest series of the training; got {x.shape[1]}. "
+                "Train on series that long, or cut these."
+            )
+        lengths = _lengths(x)
+        return np.nan_to_num((x - self.mean) / self.deviation).astype(np.float32), lengths
+
+    def network(self, outputs: int, sizes: Sizes) -> Network:
+        """A series transformer, or a set transformer."""
+        variables = len(self.mean)
+        if self.ordered:
+            return SeriesNetwork(
+                Series(variables, self.steps, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden)
+            )
+        return SetNetwork(
+            SetModel(variables, outputs, width=sizes.width, depth=sizes.depth, heads=sizes.heads, norm=True)
+        )
+
+    def arrange(self, weights: Array) -> Array:
+        """As they are."""
+        return weights
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """Steps or members by number."""
+        return tuple(f"{'step' if self.ordered else 'member'} {n}" for n in range(self.steps))
+
+
+@dataclass(frozen=True)
+class ImageReader:
+    """Images (B, Y, X), cut into tokens."""
+
+    cut: str
+    image: tuple[int, int]
+    mean: float
+    deviation: float
+
+    @classmethod
+    def of(cls, x: Array, cut: str) -> ImageReader:
+        """Learn where the pixels lie."""
+        _whole(x)
+        return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(x.std()) or 1.0)
+
+    def read(self, x: Array) -> Inputs:
+        """The pixels, which the network itself shifts and scales."""
+        if x.shape[1:] != self.image:
+            raise ShapeError(f"X: expected images of {self.image} pixels, as in training; got {x.shape[1:]}.")
+        _whole(x)
+        return (x.astype(np.float32),)
+
+    def network(self, outputs: int, sizes: Sizes) -> Network:
+        """A vision transformer."""
+        return ImageNetwork(
+            ViT(
+                self.cut,
+                self.image,
+                sizes.width,
+                sizes.depth,
+                sizes.heads,
+                sizes.hidden,
+                outputs,
+                self.mean,
+                self.deviation,
+            )
+        )
+
+    def arrange(self, weights: Array) -> Array:
+        """As they are: the class token first, then the tokens in reading order."""
+        return weights
+
+    @property
+    def tokens(self) -> tuple[str, ...]:
+        """The class token, then the others by number."""
+        count = ViT(self.cut, self.image).tokeniser.count
+        return ("class", *(f"token {n}" for n in range(count)))
+
+
+def stacked(items: Sequence[npt.ArrayLike]) -> Array:
+    """Items of unequal length (N, V) in one array (B, N, V), filled up with NaN."""
+    arrays = [np.asarray(item, np.float64) for item in items]
+    if any(array.ndim != 2 for array in arrays):
+        raise ShapeError(f"X: expected items of shape (N, V); got {sorted({array.shape for array in arrays})[:3]}.")
+    widths = {array.shape[1] for array in arrays}
+    if len(widths) > 1:
+        raise ShapeError(f"X: expected as many variables in every item; got {sorted(widths)}.")
+    result = np.full((len(arrays), max(len(array) for array in arrays), widths.pop()), np.nan)
+    for row, array in zip(result, arrays, strict=True):
+        row[: len(array)] = array
+    return result
+
+
+def _split(
+    x: npt.NDArray[Any], numbers: tuple[int, ...], categories: tuple[int, ...], names: Sequence[str]
+) -> tuple[Array, list[npt.NDArray[Any]]]:
+    table = np.empty((len(x), len(numbers)))
+    for i, j in enumerate(numbers):
+        try:
+            table[:, i] = x[:, j]
+        except (TypeError, ValueError):
+            odd = next(value for value in x[:, j].tolist() if not _is_number(value))
+            raise DataError(
+                f"{names[j]}: expected numbers; got {odd!r}. Name the columns that hold categories in `categories`."
+            ) from None
+    return table, [x[:, j] for j in categories]
+
+
+def _is_number(value: Any) -> bool:
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True
+
+
+def _lengths(x: Array) -> IntArray:
+    """How many rows each item has before nothing but NaN follows."""
+    there: BoolArray = np.asarray(~np.isnan(x).all(axis=2))
+    lengths: IntArray = x.shape[1] - there[:, ::-1].argmax(axis=1)
+    if not there.any(axis=1).all():
+        i = int(np.flatnonzero(~there.any(axis=1))[0])
+        raise DataError(f"X: item {i} is empty. Leave empty series and sets out: there is nothing to learn from.")
+    inside = np.arange(x.shape[1]) < lengths[:, None]
+    if not np.isfinite(x[inside]).all():
+        i = int(np.flatnonzero((inside & ~np.isfinite(x).all(axis=2)).any(axis=1))[0])
+        raise DataError(
+            f"X: item {i} holds NaN or infinity; only whole rows of NaN at its end are taken, as padding. Fill missing "
+            "values in before."
+        )
+    return lengths
+
+
+def _whole(x: Array) -> None:
+    if not np.isfinite(x).all():
+        i = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2)))[0])
+        raise DataError(f"X: image {i} holds NaN or infinity. Fill missing pixels in before.")

@@ -1,0 +1,171 @@
+"""`TransformerClassifier` and `TransformerRegressor`: any of the transformers behind scikit-learn's face."""
+
+from __future__ import annotations
+
+from typing import Any, Self, TypeVar
+
+import numpy as np
+import numpy.typing as npt
+from sklearn.base import ClassifierMixin, RegressorMixin
+from sklearn.utils.multiclass import check_classification_targets
+
+from headwise.estimators.base import Transformer
+from headwise.nn.loss import softmax
+from headwise.shapes import Array
+
+__all__ = ["TransformerClassifier", "TransformerRegressor"]
+
+_Estimator = TypeVar("_Estimator", bound=Transformer)
+
+_PARAMETERS = """\
+Parameters
+    ----------
+    kind : {"auto", "table", "series", "sets", "images"}
+        What X is. By its axes if "auto": (items, columns) is a table, whose columns become tokens; (items, steps,
+        variables) are series. Sets (items, members, variables) and images (items, height, width) are to be named.
+        Series and sets of unequal length come as a list of arrays, or are filled up with rows of NaN at their end.
+    categories : "auto" or list of int or str
+        The columns of a table that hold categories; by "auto" the columns of a data frame that hold no numbers. A
+        category that was in no training row is refused.
+    tokens : str
+        How images are cut: "rows", "columns", "pixels" or a patch size such as "4x4".
+    width, depth, heads, hidden : int
+        D, the number of blocks, H (a divisor of D), and the MLP's hidden width.
+    epochs, batch : int
+        Passes over the items at most, and items a step.
+    rate, decay : float
+        The learning rate's peak, and AdamW's weight decay.
+    validation : float
+        The share of the items, of every class the same, that is kept aside to validate by; at 0 none are, and all
+        epochs are run.
+    patience : int
+        Training stops when the validation loss has not fallen for so many epochs; the weights with the lowest stay.
+    verbose : int
+        A progress bar, if not 0.
+    n_jobs : int
+        Threads; the result does not depend on how many.
+    random_state : int, RandomState or None
+        Same number, same result.
+
+    Attributes
+    ----------
+    attention_ : ndarray of shape (L, H, N, N)
+        Attention weights of every layer and head, the mean over the items of the fit (over those in which a token
+        asks, where lengths differ); ``attention(X)`` gives those of each item. Rows sum to one.
+    tokens_ : tuple of str
+        The tokens' names; the first is the class token, except among series and sets, which have none.
+    n_iter_ : int
+        Epochs that were run.
+    history_ : tuple of Epoch
+        Losses of each.
+    params_ : dict
+        The weights.
+    n_features_in_ : int
+        Columns, variables, or an image's width."""
+
+
+def _with_parameters(estimator: type[_Estimator]) -> type[_Estimator]:
+    """Put what the estimators share into their documentation."""
+    estimator.__doc__ = (estimator.__doc__ or "").replace("{parameters}", _PARAMETERS)
+    return estimator
+
+
+@_with_parameters
+class TransformerClassifier(ClassifierMixin, Transformer):  # type: ignore[misc]
+    """A transformer that tells classes apart, with scikit-learn's face.
+
+    {parameters}
+    classes_ : ndarray of shape (C,)
+        The labels, in order.
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_iris
+    >>> X, y = load_iris(return_X_y=True)
+    >>> model = TransformerClassifier(width=8, depth=1, heads=2, hidden=16, rate=0.01, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.9
+    True
+    >>> model.tokens_, model.attention_.shape
+    (('class', 'column 0', 'column 1', 'column 2', 'column 3'), (1, 2, 5, 5))
+    """
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from items and their labels.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, columns) or (B, N, V), or list of array_like of shape (N, V)
+        y : array_like of shape (B,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If a value is missing, an item is empty, or a class has too few items to keep one aside.
+        """
+        inputs, labels = self._read(X, y)
+        check_classification_targets(labels)
+        self.classes_, places = np.unique(labels, return_inverse=True)
+        self._fit(inputs, places.astype(np.int64), len(self.classes_))
+        return self
+
+    def predict_proba(self, X: npt.ArrayLike) -> Array:
+        """Probabilities (B, C) of the classes."""
+        return softmax(self._outputs(X))
+
+    def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
+        """The likeliest label (B,) of each item."""
+        likeliest = self._outputs(X).argmax(axis=1)
+        found: npt.NDArray[Any] = self.classes_[likeliest]
+        return found
+
+    def _label(self, answer: Any) -> Any:
+        return self.classes_.tolist()[answer]
+
+
+@_with_parameters
+class TransformerRegressor(RegressorMixin, Transformer):  # type: ignore[misc]
+    """A transformer that predicts a number, with scikit-learn's face; least squares on standardised values.
+
+    {parameters}
+
+    Examples
+    --------
+    >>> from sklearn.datasets import load_diabetes
+    >>> X, y = load_diabetes(return_X_y=True)
+    >>> model = TransformerRegressor(width=8, depth=1, heads=2, hidden=16, epochs=30, random_state=0).fit(X, y)
+    >>> model.score(X, y) > 0.3
+    True
+    """
+
+    _numeric = True
+
+    def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
+        """Learn from items and their values.
+
+        Parameters
+        ----------
+        X : array_like of shape (B, columns) or (B, N, V), or list of array_like of shape (N, V)
+        y : array_like of shape (B,)
+
+        Returns
+        -------
+        self
+
+        Raises
+        ------
+        DataError
+            If a value is missing, or an item is empty.
+        """
+        inputs, values = self._read(X, y)
+        values = values.astype(np.float64)
+        self._mean, self._deviation = float(values.mean()), float(values.std()) or 1.0
+        self._fit(inputs, ((values - self._mean) / self._deviation)[:, None].astype(np.float32), 1)
+        return self
+
+    def predict(self, X: npt.ArrayLike) -> Array:
+        """The value (B,) of each item."""
+        return self._outputs(X)[:, 0] * self._deviation + self._mean

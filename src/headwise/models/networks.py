@@ -1,0 +1,162 @@
+"""One face for the models of tables, sets, images and series, for what trains any of them.
+
+A network takes a tuple of arrays with an item a row, and says some numbers about each item.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict, dataclass
+from typing import Any, ClassVar, Protocol
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.models.series import Series, look_series, series_backward, series_forward, series_params
+from headwise.models.sets import SetModel, set_backward, set_forward, set_params, set_weights
+from headwise.models.tables import Table, table_backward, table_forward, table_params, table_weights
+from headwise.models.vit import ViT, look, vit_backward, vit_forward, vit_params
+from headwise.nn.params import Params
+from headwise.shapes import Array
+
+__all__ = ["ImageNetwork", "Inputs", "Network", "SeriesNetwork", "SetNetwork", "TableNetwork"]
+
+Inputs = tuple[npt.NDArray[Any], ...]
+
+
+class Network(Protocol):
+    """What training needs of a model."""
+
+    @property
+    def joint(self) -> bool:
+        """Whether items of a batch are normalised together, so that a batch may not be cut."""
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """The weights to begin with."""
+
+    def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """Outputs (B, E), and the cache; a generator while training."""
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
+        """Gradients, and what running averages saw."""
+
+    def weights(self, inputs: Inputs, params: Params) -> Array:
+        """Attention weights (B, L, H, N, N)."""
+
+    def about(self) -> Mapping[str, Any]:
+        """What tells it from another, as JSON can hold it."""
+
+
+@dataclass(frozen=True)
+class TableNetwork:
+    """Of rows: numbers (B, J) and codes (B, K)."""
+
+    model: Table
+    joint: ClassVar[bool] = False
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """As `table_params`."""
+        return table_params(self.model, rng)
+
+    def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """As `table_forward`."""
+        return table_forward(inputs[0], inputs[1], params, self.model)
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
+        """As `table_backward`."""
+        return table_backward(dy, cache), {}
+
+    def weights(self, inputs: Inputs, params: Params) -> Array:
+        """Token 0 is the class token, then the numbers, then the categories."""
+        return table_weights(table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)[1])
+
+    def about(self) -> Mapping[str, Any]:
+        """The model."""
+        return {"table": asdict(self.model)}
+
+
+@dataclass(frozen=True)
+class SetNetwork:
+    """Of sets: members (B, N, V) and lengths (B,)."""
+
+    model: SetModel
+    joint: ClassVar[bool] = False
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """As `set_params`."""
+        return set_params(self.model, rng)
+
+    def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """As `set_forward`."""
+        return set_forward(inputs[0], params, self.model, lengths=inputs[1])
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
+        """As `set_backward`."""
+        return set_backward(dy, cache), {}
+
+    def weights(self, inputs: Inputs, params: Params) -> Array:
+        """Among the members; zero from padding and to it."""
+        members, lengths = inputs
+        found, _ = set_weights(set_forward(members, params, self.model, lengths=lengths, return_weights=True)[1])
+        asks = np.arange(members.shape[1]) < lengths[:, None]
+        return found * asks[:, None, None, :, None]
+
+    def about(self) -> Mapping[str, Any]:
+        """The model."""
+        return {"sets": asdict(self.model)}
+
+
+@dataclass(frozen=True)
+class ImageNetwork:
+    """Of images (B, Y, X)."""
+
+    model: ViT
+    joint: ClassVar[bool] = False
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """As `vit_params`."""
+        return vit_params(self.model, rng)
+
+    def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """As `vit_forward`."""
+        return vit_forward(inputs[0], params, self.model)
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
+        """As `vit_backward`."""
+        return vit_backward(dy, cache), {}
+
+    def weights(self, inputs: Inputs, params: Params) -> Array:
+        """Token 0 is the class token, then the patches in reading order."""
+        return look(inputs[0], params, self.model).weights
+
+    def about(self) -> Mapping[str, Any]:
+        """The model."""
+        return {"images": asdict(self.model)}
+
+
+@dataclass(frozen=True)
+class SeriesNetwork:
+    """Of series: steps (B, N, V) and lengths (B,)."""
+
+    model: Series
+    joint: ClassVar[bool] = True
+
+    def fresh(self, rng: np.random.Generator) -> Params:
+        """As `series_params`."""
+        return series_params(self.model, rng)
+
+    def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
+        """As `series_forward`."""
+        return series_forward(inputs[0], inputs[1], params, self.model, rng=rng)
+
+    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
+        """As `series_backward`."""
+        return series_backward(dy, cache), cache.seen
+
+    def weights(self, inputs: Inputs, params: Params) -> Array:
+        """Among the steps; zero from padding and to it."""
+        return look_series(inputs[0], inputs[1], params, self.model).weights
+
+    def about(self) -> Mapping[str, Any]:
+        """The model."""
+        return {"series": asdict(self.model)}

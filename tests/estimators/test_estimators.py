@@ -1,0 +1,225 @@
+"""The estimators on every kind of data, in scikit-learn's own tools, and what they refuse."""
+
+import pickle
+import subprocess
+import sys
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.base import clone
+from sklearn.datasets import load_breast_cancer, load_digits
+from sklearn.model_selection import GridSearchCV, cross_val_score
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from headwise.errors import DataError, HeadwiseError, ShapeError
+from headwise.estimators import TransformerClassifier, TransformerRegressor
+
+SMALL = {"width": 8, "depth": 1, "heads": 2, "hidden": 16, "epochs": 40, "rate": 0.02, "random_state": 0}
+
+
+def classifier(kind="auto", **changed):
+    return TransformerClassifier(kind, **{**SMALL, **changed})
+
+
+@pytest.fixture
+def mixed(rng):
+    """Sex decides, and age for one of them; the fare says nothing."""
+    sex, age = rng.choice(["female", "male"], 120), rng.uniform(0, 80, 120).round()
+    y = np.where((sex == "female") | (age < 40), "lived", "died")
+    return pd.DataFrame({"fare": rng.normal(size=120), "sex": sex, "age": age}), y
+
+
+@pytest.fixture
+def series(rng):
+    """Two variables; in one class the first rises, in the other it falls. 3 to 7 steps."""
+    items, y = [], rng.integers(0, 2, 60)
+    for way in y:
+        steps = int(rng.integers(3, 8))
+        slope = np.linspace(-1, 1, steps) * (1 if way else -1)
+        items.append(np.column_stack([slope, 3 + rng.normal(size=steps)]) + rng.normal(size=(steps, 2)) / 9)
+    return items, y
+
+
+def test_breast_cancer():
+    X, y = load_breast_cancer(return_X_y=True)
+    assert cross_val_score(classifier(epochs=25), X, y, cv=3).mean() > 0.95
+
+
+def test_a_data_frame_with_categories(mixed):
+    X, y = mixed
+    model = classifier(depth=2).fit(X, y)
+    assert model.score(X, y) > 0.9
+    assert model.tokens_ == ("class", "fare", "sex", "age")
+    assert model.attention_.shape == (2, 2, 4, 4)
+    weights = model.attention(X[:7])
+    assert weights.shape == (7, 2, 2, 4, 4)
+    np.testing.assert_allclose(weights.sum(-1), 1)
+    np.testing.assert_allclose(model.attention_, model.attention(X).mean(axis=0), atol=1e-12)
+    named = classifier(depth=2, categories=["sex"]).fit(X, y)
+    placed = classifier(depth=2, categories=[1]).fit(X.to_numpy(dtype=object), y)
+    np.testing.assert_array_equal(named.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(placed.predict_proba(X.to_numpy(dtype=object)), model.predict_proba(X))
+
+
+def test_attention_is_laid_out_as_the_columns_are(mixed):
+    """The category stands between two numbers; what a token is asked for is its own column."""
+    X, y = mixed
+    model = classifier().fit(X, y)
+    other = X.copy()
+    other.loc[0, "age"] += 30
+    moved = np.abs(model.attention(other[:1]) - model.attention(X[:1]))[0, 0].max(axis=0)  # (N, N)
+    quiet = [n for n in range(4) if model.tokens_[n] != "age"]
+    assert moved[model.tokens_.index("age")].max() > 1e-3  # its own row, as what asks
+    ratio = [model.attention(x[:1])[0, 0][:, quiet][:, :, quiet] for x in (X, other)]
+    ratio = [r / r.sum(-1, keepdims=True) for r in ratio]
+    np.testing.assert_allclose(ratio[0], ratio[1], atol=1e-9)  # among themselves, the others do as before
+
+
+def test_series_of_unequal_length(series):
+    items, y = series
+    model = classifier(epochs=60).fit(items, y)
+    assert model.kind_ == "series"
+    assert model.score(items, y) > 0.9
+    padded = np.full((len(items), 7, 2), np.nan)
+    for row, item in zip(padded, items, strict=True):
+        row[: len(item)] = item
+    np.testing.assert_allclose(model.predict_proba(padded), model.predict_proba(items))
+    weights = model.attention(items[:5])
+    for item, own in zip(items, weights, strict=False):
+        np.testing.assert_allclose(own.sum(-1), np.arange(weights.shape[-1]) < len(item) + np.zeros((1, 2, 1)))
+    np.testing.assert_allclose(model.attention_.sum(-1), 1)
+    with pytest.raises(ShapeError, match="X: expected at most 7 steps, the longest series of the training; got 9"):
+        model.predict(np.zeros((1, 9, 2)))
+
+
+def test_sets_have_no_order(rng):
+    X = rng.uniform(0, 9, (150, 4, 1))
+    y = X.max(axis=1)[:, 0]
+    model = TransformerRegressor("sets", **{**SMALL, "epochs": 60}).fit(X, y)
+    assert model.score(X, y) > 0.9
+    for order in (rng.permutation(4) for _ in range(5)):
+        np.testing.assert_allclose(model.predict(X[:, order]), model.predict(X), rtol=1e-10)
+    assert model.predict(X[:, :2]).shape == (150,)  # other sizes of sets than those of the training
+    assert model.predict(np.concatenate([X, X], axis=1)).shape == (150,)
+
+
+def test_images():
+    X, y = load_digits(return_X_y=True)
+    X = X.reshape(-1, 8, 8)[:400]
+    model = classifier("images", tokens="2x8", width=16, epochs=25).fit(X, y[:400])
+    assert model.score(X, y[:400]) > 0.9
+    assert model.attention_.shape == (1, 2, 5, 5)
+    assert model.tokens_[:2] == ("class", "token 0")
+    with pytest.raises(ShapeError, match=r"X: expected images of \(8, 8\) pixels, as in training; got \(8, 7\)"):
+        model.predict(X[:2, :, 1:])
+
+
+def test_scikit_learns_tools(mixed):
+    X, y = mixed
+    numbers = X[["fare", "age"]].to_numpy()
+    pipeline = make_pipeline(StandardScaler(), classifier(epochs=5))
+    search = GridSearchCV(pipeline, {"transformerclassifier__width": [4, 8]}, cv=2).fit(numbers, y)
+    assert search.best_estimator_.predict(numbers).shape == (120,)
+    model = classifier(epochs=5).fit(X, y)
+    again, copy = pickle.loads(pickle.dumps(model)), clone(model).fit(X, y)
+    np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
+    np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
+    assert clone(model).get_params() == model.get_params()
+
+
+def test_training_stops_early_at_its_best(mixed, rng):
+    X, _ = mixed
+    y = rng.integers(0, 2, 120)  # nothing to learn
+    model = classifier(epochs=200, patience=4).fit(X, y)
+    losses = [epoch.validation_loss for epoch in model.history_]
+    assert model.n_iter_ == len(losses) < 200
+    assert int(np.argmin(losses)) == len(losses) - 5
+    whole = classifier(epochs=7, validation=0).fit(X, y)
+    assert whole.n_iter_ == 7
+    assert whole.history_[0].validation_loss is None
+
+
+def test_what_is_kept_aside_is_of_every_class(mixed):
+    model, rng = classifier(validation=0.2), np.random.default_rng(0)
+    answers = np.repeat([0, 1, 2], [50, 10, 2])
+    aside = model._kept_aside(answers, rng)
+    assert np.bincount(answers[aside]).tolist() == [10, 2, 1]
+    assert len(set(aside.tolist())) == 13
+
+
+def test_a_progress_bar(mixed, capsys):
+    X, y = mixed
+    classifier(epochs=3, verbose=1).fit(X, y)
+    shown = capsys.readouterr()
+    assert shown.out == ""
+    assert "3/3" in shown.err
+    assert "validation" in shown.err
+    classifier(epochs=3).fit(X, y)
+    assert capsys.readouterr().err == ""
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X.assign(age=np.where(X.age > 70, np.nan, X.age)), "age: [0-9]+ of 120 numbers are missing"),
+        (lambda X: X.assign(sex=X.sex.where(X.age < 70)), "sex: [0-9]+ of 120 categories are missing"),
+        (lambda X: X.assign(sex=X.sex.replace("male", "unknown")), "sex: 'unknown' was in no training row; known are"),
+    ],
+)
+def test_a_table_that_cannot_be_read(mixed, change, message):
+    X, y = mixed
+    model = classifier(epochs=1).fit(X, y)
+    with pytest.raises(DataError, match=message):
+        model.predict(change(X))
+
+
+@pytest.mark.parametrize(
+    ("settings", "X", "y", "message"),
+    [
+        ({"kind": "trees"}, np.ones((4, 2)), [0, 0, 1, 1], "kind: expected one of auto, table, series, sets, images"),
+        ({}, np.ones((4, 2)), [0, 0, 0, 1], "class 1 has 1 sample, and early stopping keeps some aside"),
+        ({}, np.ones((4, 3, 2)), [0, 1], "y: expected 4 values, one an item of X; got 2"),
+        ({"validation": 1.5}, np.ones((4, 2)), [0, 0, 1, 1], "validation: expected a share"),
+        ({"patience": 0}, np.ones((4, 2)), [0, 0, 1, 1], "patience: expected 1 epoch or more"),
+        ({"width": 0}, np.ones((4, 2)), [0, 0, 1, 1], "width: expected a whole number from 1; got 0"),
+        ({"heads": 3}, np.ones((4, 2)), [0, 0, 1, 1], "heads: expected a divisor of the width 8"),
+        ({"kind": "sets"}, np.ones((4, 2)), [0, 0, 1, 1], r"X: expected \(items, members, variables\) for sets"),
+        ({"kind": "sets"}, np.ones((4, 0, 2)), [0, 0, 1, 1], "X: expected something in every item"),
+        ({"kind": "images", "tokens": "3x3"}, np.ones((4, 8, 8)), [0, 0, 1, 1], "divides the image's 8 pixels"),
+        ({"categories": "sex"}, np.ones((4, 2)), [0, 0, 1, 1], 'categories: expected "auto", or a list of columns'),
+        ({"categories": [5]}, np.ones((4, 2)), [0, 0, 1, 1], "categories: 5 is no column of X"),
+        ({}, [np.ones((2, 2)), np.ones((3, 1))], [0, 1], r"as many variables in every item; got \[1, 2\]"),
+        ({}, np.full((4, 2), np.nan), [0, 0, 1, 1], "contains NaN"),
+        ({"categories": [0]}, np.array([["a", "b"]] * 4), [0, 0, 1, 1], "column 1: expected numbers; got 'b'"),
+    ],
+)
+def test_refusals(settings, X, y, message):
+    with pytest.raises(ValueError, match=message):
+        classifier(**settings).fit(X, y)
+
+
+def test_holes_and_empty_items():
+    X = np.ones((4, 3, 2))
+    X[1, 1] = np.nan
+    with pytest.raises(HeadwiseError, match="X: item 1 holds NaN or infinity; only whole rows of NaN at its end"):
+        classifier().fit(X, [0, 0, 1, 1])
+    X[1] = np.nan
+    with pytest.raises(HeadwiseError, match="X: item 1 is empty"):
+        classifier("sets").fit(X, [0, 0, 1, 1])
+
+
+def test_another_width_is_refused(mixed):
+    X, y = mixed
+    model = classifier(epochs=1).fit(X[["fare", "age"]].to_numpy(), y)
+    with pytest.raises(ValueError, match="3 features, but TransformerClassifier is expecting 2"):
+        model.predict(np.ones((2, 3)))
+    series = classifier(epochs=1).fit(np.ones((4, 3, 2)), [0, 0, 1, 1])
+    with pytest.raises(ShapeError, match="X: expected 2 variables, as in training; got 5"):
+        series.predict(np.ones((4, 3, 5)))
+
+
+def test_headwise_alone_does_not_load_it():
+    code = "import sys, headwise; print('sklearn' in sys.modules); import headwise.estimators"
+    assert subprocess.run([sys.executable, "-c", code], capture_output=True, text=True).stdout == "False\n"

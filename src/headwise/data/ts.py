@@ -112,7 +112,7 @@ def _column(where: str, text: str) -> Array:
     except ValueError:
         odd = next(value for value in values if not _is_number(value))
         raise DataError(f"{where}: expected numbers between commas; got {odd[:40]!r}.") from None
-    if not np.isfinite(column.astype(np.float32)).all():
+    if not (np.abs(column) <= np.finfo(np.float32).max).all():
         raise DataError(f"{where}: holds a number that is infinite or beyond what float32 can hold.")
     return column
 

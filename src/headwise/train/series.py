@@ -33,7 +33,7 @@ from headwise.train.loop import Piece, Validated
 from headwise.train.masking import geometric_masks
 from headwise.train.recipe import Recipe
 
-__all__ = ["ImputingTask", "JudgedSeries", "SeriesTask", "judge_series", "predict_series"]
+__all__ = ["ImputingTask", "JudgedSeries", "SeriesTask", "fingerprint", "judge_series", "predict_series"]
 
 _TOGETHER = 128  # series of one forward pass when judging
 
@@ -114,8 +114,8 @@ class SeriesTask:
 
     def about(self) -> dict[str, Any]:
         """The model, and fingerprints of the data and of the weights it begins with."""
-        started = None if self.start is None else _fingerprint(*(self.start[name] for name in sorted(self.start)))
-        return {"model": asdict(self.model), "data": _fingerprint(*self.train), "start": started}
+        started = None if self.start is None else fingerprint(*(self.start[name] for name in sorted(self.start)))
+        return {"model": asdict(self.model), "data": fingerprint(*self.train), "start": started}
 
 
 @dataclass(frozen=True)
@@ -169,7 +169,7 @@ class ImputingTask:
     def about(self) -> dict[str, Any]:
         """The model, the masks and a fingerprint of the data."""
         masks = {"ratio": self.ratio, "run": self.run}
-        return {"model": asdict(self.model), "data": _fingerprint(*self.train[:2]), "masks": masks}
+        return {"model": asdict(self.model), "data": fingerprint(*self.train[:2]), "masks": masks}
 
 
 def predict_series(x: Array, lengths: IntArray, params: Params, model: Series) -> Array:
@@ -200,7 +200,8 @@ def _cut(series: LabelledSeries) -> LabelledSeries:
     return series._replace(x=series.x[:, : series.lengths.max()])
 
 
-def _fingerprint(*arrays: Array | IntArray) -> str:
+def fingerprint(*arrays: Array | IntArray) -> str:
+    """Sixteen letters that tell these arrays from others, in values, shapes or types."""
     digest = hashlib.sha256()
     for array in arrays:
         digest.update(repr((array.shape, array.dtype.str)).encode())

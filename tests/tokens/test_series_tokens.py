@@ -1,0 +1,27 @@
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, ShapeError
+from headwise.tokens.series import Standard, pad_series, valid_steps
+
+
+def test_padding_at_the_end(rng):
+    series = [rng.normal(size=(n, 3)) for n in (2, 5, 1)]
+    x, lengths = pad_series(series)
+    assert x.shape == (3, 5, 3)
+    assert x.dtype == np.float32
+    steps = valid_steps(x, lengths)
+    assert steps.sum(axis=1).tolist() == [2, 5, 1]
+    np.testing.assert_allclose(x[steps], np.concatenate(series), rtol=1e-6)
+    np.testing.assert_array_equal(x[~steps], 0)
+
+
+def test_refusals(rng):
+    with pytest.raises(DataError, match="at least one; got none"):
+        pad_series([])
+    with pytest.raises(ShapeError, match=r"series 1: expected \(steps, V=3\), as series 0 has; got \(2, 4\)"):
+        pad_series([np.ones((2, 3)), np.ones((2, 4))])
+    with pytest.raises(DataError, match="series 0: expected at least one step"):
+        pad_series([np.ones((0, 3))])
+    with pytest.raises(ShapeError, match=r"x: expected \(B, N, V=2\)"):
+        Standard(np.zeros(2), np.ones(2)).apply(np.ones((1, 5, 3)), np.array([5]))

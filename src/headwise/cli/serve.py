@@ -1,0 +1,46 @@
+"""``headwise serve``: the live pages, on this machine."""
+
+from __future__ import annotations
+
+from importlib import import_module
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headwise.cli.console import messages
+from headwise.data.digits import bundled_digits
+from headwise.errors import MissingExtraError
+from headwise.studies.exploring import SHIPPED, explore, shipped
+from headwise.train.checkpoint import load_vit
+
+__all__ = ["serve"]
+
+
+def serve(
+    model: Annotated[
+        list[Path] | None,
+        typer.Option(help="Weights from `headwise train`, instead of those that ship; may be given more than once."),
+    ] = None,
+    host: Annotated[
+        str, typer.Option(help="Address to listen on; by default only this machine is answered.")
+    ] = "127.0.0.1",
+    port: Annotated[int, typer.Option(help="Port to listen on; 0 for any that is free.")] = 8421,
+) -> None:
+    """Serve live pages: draw a digit and see what models attend to in it; change arrays and see attention follow.
+
+    Example: `headwise serve --port 8421`
+    """
+    try:  # loaded by name, as commands are: the two faces stand side by side, and most commands need no server
+        pages, serving = import_module("headwise.web.app"), import_module("headwise.web.serving")
+    except ModuleNotFoundError as error:
+        raise MissingExtraError("headwise serve", str(error.name), "web") from None
+    with serving.listen(host, port) as listening:
+        models = {path.stem: load_vit(path) for path in model} if model else {name: shipped(name) for name in SHIPPED}
+        for saved in models.values():  # so that the first drawing is answered as quickly as any
+            explore(bundled_digits().test.images[:1], saved.params, saved.model).content()
+        if not serving.is_loopback(host):
+            messages.print(f"headwise: warning: {host} is open to others on the network, and there is no password.")
+        messages.print(f"Headwise is at {serving.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)
+        serving.run(pages.application(models, host), listening)
+    messages.print("headwise: stopped.")

@@ -1,0 +1,179 @@
+"""The pages and what they ask of the library."""
+
+from __future__ import annotations
+
+import asyncio
+import io
+import time
+from collections.abc import Awaitable, Callable, Mapping
+from functools import lru_cache
+from importlib.resources import files
+from importlib.resources.abc import Traversable
+from typing import Any
+
+import numpy as np
+from starlette.applications import Starlette
+from starlette.exceptions import HTTPException
+from starlette.requests import Request
+from starlette.responses import JSONResponse, PlainTextResponse, Response
+from starlette.routing import Route
+from starlette.types import ASGIApp
+
+from headwise.data.arrays import coursework_arrays
+from headwise.data.digits import bundled_digits
+from headwise.errors import DataError, HeadwiseError
+from headwise.studies.coursework import HeadRun, coursework
+from headwise.studies.exploring import as_shown, explore, in_turn
+from headwise.train.checkpoint import Saved
+from headwise.web.desk import Desk
+from headwise.web.guard import Guard, Refused
+from headwise.web.reading import matrix, picture, told
+
+__all__ = ["application", "attended", "read"]
+
+DECIMALS = 4  # of the coursework's numbers
+_PATIENCE = 10.0  # seconds to wait for a body
+_HERE, _EXPLORER = files("headwise.web") / "static", files("headwise.picture") / "explorer"
+_SENT = {  # no other file is ever sent
+    "/": _HERE / "draw.html",
+    "/coursework": _HERE / "coursework.html",
+    "/static/pages.css": _HERE / "pages.css",
+    "/static/draw.js": _HERE / "draw.js",
+    "/static/coursework.js": _HERE / "coursework.js",
+    "/static/explorer.css": _EXPLORER / "explorer.css",
+    "/static/explorer.js": _EXPLORER / "explorer.js",
+    "/static/drawing.js": _EXPLORER / "drawing.js",
+}
+_TYPES = {"js": "text/javascript", "css": "text/css", "html": "text/html"}
+
+
+def application(models: Mapping[str, Saved], host: str = "127.0.0.1") -> ASGIApp:
+    """The pages, as an ASGI application.
+
+    Parameters
+    ----------
+    models : mapping
+        By the name that the page shows them under.
+    host : str
+        The name or address that the server listens on, beside which it answers to localhost and to addresses.
+
+    Returns
+    -------
+    ASGI application
+    """
+    desk = Desk()
+
+    async def read_digit(request: Request) -> Response:
+        body = await _body(request)
+        return await desk.do(lambda: JSONResponse(read(body, models)))
+
+    async def attend(request: Request) -> Response:
+        body = await _body(request)
+        return await desk.do(lambda: JSONResponse(attended(told(body))))
+
+    async def example(request: Request) -> Response:
+        content = await desk.do(lambda: _example(request.path_params["digit"]))
+        return Response(content, media_type="image/png")
+
+    routes = [
+        *(Route(path, _sends(file)) for path, file in _SENT.items()),
+        Route("/api/read", read_digit, methods=["POST"]),
+        Route("/api/attend", attend, methods=["POST"]),
+        Route("/api/coursework", _given),
+        Route("/api/example/{digit:int}.png", example),
+    ]
+    handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
+        Refused: _refused,
+        HeadwiseError: _unusable,
+        HTTPException: _plain,
+    }
+    return Guard(Starlette(routes=routes, exception_handlers=handlers), host)
+
+
+def read(body: bytes, models: Mapping[str, Saved]) -> dict[str, Any]:
+    """What the models make of an image file, with how long that took in milliseconds."""
+    began = time.perf_counter()
+    image, prepared = picture(body)
+    seen = {name: explore(image[None], saved.params, saved.model).content() for name, saved in models.items()}
+    return {"models": seen, "prepared": prepared, "took": round(1000 * (time.perf_counter() - began))}
+
+
+def attended(asked: Mapping[str, Any]) -> dict[str, Any]:
+    """Multi-head self-attention of pasted arrays, as given and with two inputs swapped."""
+    texts = asked.get("arrays")
+    if not isinstance(texts, dict):
+        raise Refused(400, "Expected arrays.")
+    names = ("X", "Wq", "Wk", "Wv", "Wo")
+    arrays = {name: matrix(name, texts.get(name, "")) for name in names if texts.get(name) or name != "Wo"}
+    heads, swap = asked.get("heads"), asked.get("swap")
+    if not isinstance(heads, int) or isinstance(heads, bool):
+        raise DataError("heads: expected a whole number.")
+    if not (isinstance(swap, list) and len(swap) == 2 and all(type(n) is int for n in swap)):
+        raise DataError("swap: expected two inputs.")
+    with np.errstate(all="ignore"):
+        study = coursework(arrays, heads=(heads,), swap=(swap[0], swap[1]))
+    (run,) = study.runs
+    if not all(np.isfinite(array).all() for made in (run.given, run.swapped) for array in made):
+        raise DataError("X: the result is not finite; numbers this large overflow.")
+    return {
+        "decimals": DECIMALS,
+        "permutations": study.permutations,
+        "deviation": f"{run.largest_deviation:.1e}",
+        "swap": swap,
+        **_shown(run),
+    }
+
+
+def _shown(run: HeadRun) -> dict[str, Any]:
+    return {
+        name: {part: as_shown(array, DECIMALS) for part, array in made._asdict().items()}
+        for name, made in (("given", run.given), ("swapped", run.swapped))
+    }
+
+
+async def _body(request: Request) -> bytes:
+    try:
+        async with asyncio.timeout(_PATIENCE):
+            return await request.body()
+    except TimeoutError:
+        raise Refused(408, f"The request did not arrive within {_PATIENCE:.0f} seconds.") from None
+
+
+async def _given(request: Request) -> Response:
+    arrays = coursework_arrays()
+    lines = {name: [" ".join(f"{value:g}" for value in row) for row in array] for name, array in arrays.items()}
+    return JSONResponse({name: "\n".join(rows) for name, rows in lines.items()})
+
+
+@lru_cache(maxsize=10)
+def _example(digit: int) -> bytes:
+    from PIL import Image
+
+    if digit > 9:
+        raise Refused(404, "There are ten digits, 0 to 9.")
+    test = bundled_digits().test
+    image = test.images[in_turn(test, 10)[digit]]
+    content = io.BytesIO()
+    Image.fromarray((image * 255).round().astype(np.uint8)).save(content, "PNG")
+    return content.getvalue()
+
+
+def _sends(file: Traversable) -> Callable[[Request], Awaitable[Response]]:
+    content, kind = file.read_text(encoding="utf-8"), _TYPES[file.name.rpartition(".")[2]]
+
+    async def send(request: Request) -> Response:
+        return Response(content, media_type=kind)
+
+    return send
+
+
+async def _refused(request: Request, error: Refused) -> Response:
+    return error.response()
+
+
+async def _unusable(request: Request, error: HeadwiseError) -> Response:
+    return PlainTextResponse(str(error), 422)
+
+
+async def _plain(request: Request, error: HTTPException) -> Response:
+    return PlainTextResponse(f"{error.detail}: {request.method} {request.url.path}", error.status_code)

@@ -1,0 +1,51 @@
+"""Where the work is done: a few threads, and a queue that does not grow without end."""
+
+from __future__ import annotations
+
+import asyncio
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import TypeVar
+
+from headwise.attention.threads import single_threaded_blas, threads, workers
+from headwise.web.guard import Refused
+
+__all__ = ["Desk"]
+
+_Result = TypeVar("_Result")
+
+
+class Desk:
+    """Runs tasks in threads, each on one core.
+
+    Parameters
+    ----------
+    waiting : int
+        Tasks that may be under way or waiting; another is refused.
+    """
+
+    def __init__(self, waiting: int = 256) -> None:
+        self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="headwise-desk")
+        self._waiting = waiting
+        self._inside = 0
+
+    async def do(self, task: Callable[[], _Result]) -> _Result:
+        """What the task returns.
+
+        Raises
+        ------
+        Refused
+            503, if too many are waiting.
+        """
+        if self._inside >= self._waiting:
+            raise Refused(503, "Too many requests are waiting; try again in a moment.")
+
+        def alone() -> _Result:
+            with threads(1), single_threaded_blas():
+                return task()
+
+        self._inside += 1
+        try:
+            return await asyncio.get_running_loop().run_in_executor(self._pool, alone)
+        finally:
+            self._inside -= 1

@@ -1,0 +1,107 @@
+"""What people send, made into arrays, or refused with a message that says why."""
+
+from __future__ import annotations
+
+import json
+import re
+import tempfile
+import warnings
+from io import BytesIO
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.data.pictures import Picture, read_picture
+from headwise.errors import DataError, MissingExtraError
+from headwise.shapes import Array
+from headwise.web.guard import Refused
+
+__all__ = ["matrix", "picture", "told"]
+
+_FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
+_PIXELS = 4_000_000  # of an image; the page sends far smaller ones
+_SIDE = 16  # rows and columns of a matrix
+
+
+def picture(body: bytes) -> Picture:
+    """An image file as a digit, its size read from its header before anything is decoded.
+
+    Raises
+    ------
+    Refused
+        415 for what is no image, 413 for one of too many pixels, 422 for one without a digit.
+    """
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("reading images", "pillow", "lab") from None
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
+            width, height = opened.size
+    except Image.DecompressionBombError:
+        width = height = _PIXELS
+    except Exception:  # decoders raise all kinds of errors on bytes that are made to confuse them
+        raise Refused(415, f"This is not an image that can be read; expected {', '.join(_FORMATS)}.") from None
+    if width * height > _PIXELS:
+        raise Refused(413, f"The image has too many pixels: at most {_PIXELS:,}.")
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(body)
+        try:
+            return read_picture(path)
+        except DataError as error:
+            raise Refused(422, str(error).replace(f"{path}: ", "The image: ")) from None
+        except Exception:
+            raise Refused(415, "The image cannot be decoded; it may be cut short.") from None
+
+
+def told(body: bytes) -> dict[str, Any]:
+    """A JSON object.
+
+    Raises
+    ------
+    Refused
+        400 for anything else.
+    """
+    try:
+        found = json.loads(body)
+    except (ValueError, RecursionError):
+        raise Refused(400, "Expected JSON.") from None
+    if not isinstance(found, dict):
+        raise Refused(400, "Expected a JSON object.")
+    return found
+
+
+def matrix(name: str, text: Any) -> Array:
+    r"""Numbers as people paste them: a row a line, with commas, blanks or tabs between, brackets or not.
+
+    Raises
+    ------
+    DataError
+        If there are none, one is no number, rows differ in length, or there are too many for this page.
+
+    Examples
+    --------
+    >>> matrix("X", "[[1, 2.5],\n [3e-1, -4]]")
+    array([[ 1. ,  2.5],
+           [ 0.3, -4. ]])
+    """
+    if not isinstance(text, str):
+        raise DataError(f"{name}: expected text; got {type(text).__name__}.")
+    lines = [re.sub(r"[\[\](),]", " ", line).split() for line in re.split(r"[\n;]|\]\s*,", text)]
+    rows = [line for line in lines if line]
+    if not rows:
+        raise DataError(f"{name}: expected numbers, a row a line; it is empty.")
+    if len(rows) > _SIDE or max(map(len, rows)) > _SIDE:
+        raise DataError(f"{name}: at most {_SIDE} × {_SIDE} here; `headwise attend` takes any size.")
+    numbers = []
+    for i, row in enumerate(rows, 1):
+        if len(row) != len(rows[0]):
+            raise DataError(f"{name}: row {i} has {len(row)} numbers, row 1 has {len(rows[0])}.")
+        for word in row:
+            try:
+                numbers.append(float(word))
+            except ValueError:
+                raise DataError(f"{name}: {word[:20]!r} in row {i} is not a number.") from None
+    return np.array(numbers).reshape(len(rows), -1)

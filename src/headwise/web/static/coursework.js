@@ -1,0 +1,118 @@
+"use strict";
+// Arrays that can be changed; the server runs the library on them after each change.
+
+const FIELDS = {
+  X: "X, the tokens", Wq: "Wq, queries", Wk: "Wk, keys", Wv: "Wv, values", Wo: "Wo, final (empty: the identity)",
+};
+const form = document.querySelector("form");
+const results = document.querySelector(".results");
+let last = null; // the last answer, to be shown again in other colours
+
+for (const [name, words] of Object.entries(FIELDS)) {
+  const area = Headwise.element("textarea", { name, id: name, rows: 7, spellcheck: "false", wrap: "off", "aria-describedby": `${name}-error` });
+  form.querySelector(".arrays").append(Headwise.element("div", { class: "field" },
+    Headwise.element("label", { for: name }, words), area,
+    Headwise.element("p", { class: "error", id: `${name}-error`, role: "alert" })));
+}
+
+// ---- asking
+
+const load = async () => {
+  const arrays = await (await fetch("/api/coursework")).json();
+  for (const [name, text] of Object.entries(arrays)) form.elements[name].value = text;
+  ask();
+};
+
+let asked = 0;
+const ask = async () => {
+  const mine = asked += 1;
+  offerInputs();
+  const question = {
+    arrays: Object.fromEntries(Object.keys(FIELDS).map((name) => [name, form.elements[name].value])),
+    heads: Number(form.elements.heads.value),
+    swap: [Number(form.elements.first.value), Number(form.elements.second.value)],
+  };
+  try {
+    const response = await fetch("/api/attend", { method: "POST", body: JSON.stringify(question), headers: { "Content-Type": "application/json" } });
+    const answered = response.ok ? await response.json() : await response.text();
+    if (mine !== asked) return; // a later change is on its way
+    wipe();
+    if (response.ok) show(answered); else refuse(answered);
+  } catch {
+    refuse("The server does not answer; is it still running?");
+  }
+};
+
+// as many inputs to swap as X has rows
+const offerInputs = () => {
+  const count = form.elements.X.value.split("\n").filter((line) => line.trim()).length;
+  [["first", 0], ["second", 1]].forEach(([name, standard]) => {
+    const select = form.elements[name];
+    if (select.options.length === count) return;
+    const before = select.value === "" ? standard : Number(select.value);
+    select.replaceChildren(...Array.from({ length: count }, (_, i) => new Option(String(i), String(i))));
+    select.value = String(before < count ? before : Math.min(standard, count - 1));
+  });
+};
+
+// ---- refused: beside the field that the message begins with
+
+const refuse = (message) => {
+  const name = message.split(":")[0];
+  const beside = document.getElementById(`${name}-error`) || document.getElementById("other-error");
+  beside.textContent = message;
+  if (form.elements[name]) form.elements[name].setAttribute("aria-invalid", "true");
+  document.querySelector(".status").textContent = "";
+  results.classList.add("stale");
+};
+
+const wipe = () => {
+  for (const place of document.querySelectorAll(".error")) place.textContent = "";
+  for (const field of form.elements) field.removeAttribute("aria-invalid");
+  results.classList.remove("stale");
+};
+
+// ---- showing
+
+const show = (told) => {
+  last = told;
+  const [a, b] = told.swap;
+  document.querySelector(".status").textContent =
+    `Swapped inputs give swapped outputs: over ${told.permutations} orders of the inputs, the outputs follow to within ${told.deviation}.`;
+  results.replaceChildren(...["given", "swapped"].map((which) => {
+    const { weights, output } = told[which];
+    const marked = which === "swapped" ? told.swap : [];
+    return Headwise.element("div", { class: which },
+      Headwise.element("h2", {}, which === "given" ? "As given" : `Inputs ${a} and ${b} swapped`),
+      ...weights.map((matrix, h) => table(`Attention weights, head ${h}`, matrix, told.decimals, marked, true)),
+      table("Output, a row a token", output, told.decimals, marked, false));
+  }));
+};
+
+const table = (title, matrix, decimals, marked, coloured) => {
+  const made = Headwise.element("table", {}, Headwise.element("caption", {}, title));
+  made.append(Headwise.element("tr", {}, Headwise.element("td"), ...matrix[0].map((_, m) => Headwise.element("th", { scope: "col" }, String(m)))));
+  matrix.forEach((row, n) => {
+    const line = Headwise.element("tr", marked.includes(n) ? { class: "swapped" } : {}, Headwise.element("th", { scope: "row" }, String(n)));
+    for (const whole of row) {
+      const cell = Headwise.element("td", {}, Headwise.spelled(whole, decimals));
+      if (coloured) {
+        const colour = Headwise.colour(whole / 10 ** decimals);
+        cell.style.background = `rgb(${colour.join(" ")})`;
+        cell.style.color = colour[0] * 0.3 + colour[1] * 0.6 + colour[2] * 0.1 > 105 ? "#111" : "#fff";
+      }
+      line.append(cell);
+    }
+    made.append(line);
+  });
+  return Headwise.element("div", { class: "scroll" }, made);
+};
+
+// ---- listening
+
+let soon = 0;
+form.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 150); });
+form.addEventListener("submit", (event) => event.preventDefault());
+form.querySelector(".load").addEventListener("click", load);
+Headwise.themeButton(document.querySelector(".theme"), () => { if (last) show(last); });
+load();

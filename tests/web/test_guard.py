@@ -1,0 +1,208 @@
+"""What the server refuses, and how: the application itself, without a socket."""
+
+import io
+import struct
+import zlib
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headwise as hw
+from headwise.data.arrays import coursework_arrays
+from headwise.data.digits import bundled_digits
+from headwise.studies.exploring import explore, shipped
+from headwise.web.app import application
+from headwise.web.guard import LARGEST
+from headwise.web.reading import matrix
+from serving import Client
+
+ARRAYS = {
+    name: "\n".join(", ".join(map(repr, row)) for row in array.tolist()) for name, array in coursework_arrays().items()
+}
+
+
+@pytest.fixture(scope="module")
+def client():
+    return Client(application({"7x7": shipped("7x7")}), base_url="http://127.0.0.1:8421")
+
+
+def png(pixels):
+    content = io.BytesIO()
+    Image.fromarray(pixels).save(content, "PNG")
+    return content.getvalue()
+
+
+def bomb(side):
+    """A PNG of a few bytes whose header promises side × side pixels."""
+
+    def chunk(kind, data):
+        return struct.pack(">I", len(data)) + kind + data + struct.pack(">I", zlib.crc32(kind + data))
+
+    header = struct.pack(">IIBBBBB", side, side, 8, 0, 0, 0, 0)
+    return (
+        b"\x89PNG\r\n\x1a\n"
+        + chunk(b"IHDR", header)
+        + chunk(b"IDAT", zlib.compress(b"\0" * 1000))
+        + chunk(b"IEND", b"")
+    )
+
+
+# ---- answers are the library's
+
+
+def test_a_digit_is_read_as_the_library_reads_it(client):
+    test = bundled_digits().test
+    pixels = (test.images[3] * 255).round().astype(np.uint8)
+    told = client.post("/api/read", content=png(pixels)).json()
+    saved = shipped("7x7")
+    expected = explore(pixels[None].astype(np.float32) / np.float32(255), saved.params, saved.model).content()
+    assert told["models"] == {"7x7": expected}
+    assert told["models"]["7x7"]["digits"][0]["ranked"][0] == test.labels[3]
+    assert told["prepared"] == "taken as it is"
+
+
+@pytest.mark.parametrize("heads", [1, 3])
+def test_attention_is_the_librarys(client, heads):
+    told = client.post("/api/attend", json={"arrays": ARRAYS, "heads": heads, "swap": [1, 3]}).json()
+    arrays = coursework_arrays()
+    for which, order in (("given", [0, 1, 2, 3, 4]), ("swapped", [0, 3, 2, 1, 4])):
+        expected = hw.multi_head_attention(**(arrays | {"X": arrays["X"][order]}), heads=heads)
+        np.testing.assert_array_equal(told[which]["output"], np.rint(expected.output * 1e4))
+        np.testing.assert_array_equal(told[which]["weights"], np.rint(expected.weights * 1e4))
+    assert told["permutations"] == 120
+    assert float(told["deviation"]) < 1e-14
+
+
+# ---- whom it answers
+
+
+@pytest.mark.parametrize("host", ["evil.example", "evil.example:8421", "127.0.0.1.evil.example", "", "localhost.evil"])
+def test_another_name_is_not_answered(client, host):
+    refused = client.get("/", headers={"host": host})
+    assert refused.status_code == 421
+    assert refused.text.startswith("Host: ")
+
+
+@pytest.mark.parametrize("host", ["localhost", "LOCALHOST:8421", "127.0.0.1:1", "[::1]:8421", "[::1]"])
+def test_this_machine_is_answered(client, host):
+    assert client.get("/", headers={"host": host}).status_code == 200
+
+
+def test_other_sites_cannot_ask(client):
+    for origin in ("http://evil.example", "null", "http://127.0.0.1:9999"):
+        refused = client.post("/api/attend", json={}, headers={"origin": origin})
+        assert refused.status_code == 403
+    assert client.post("/api/attend", json={}, headers={"origin": "http://127.0.0.1:8421"}).status_code == 400
+
+
+@pytest.mark.parametrize("path", ["/", "/coursework", "/static/draw.js", "/api/example/3.png", "/nowhere"])
+def test_every_answer_is_under_a_strict_policy(client, path):
+    headers = client.get(path).headers
+    policy = headers["content-security-policy"]
+    assert "default-src 'none'" in policy
+    assert "unsafe" not in policy
+    assert headers["x-content-type-options"] == "nosniff"
+
+
+def test_the_pages_hold_nothing_inline(client):
+    for path in ("/", "/coursework"):
+        page = client.get(path).text
+        assert "<style" not in page
+        assert "style=" not in page
+        assert " on" + "click" not in page
+        assert page.count("<script") == page.count("<script src=")
+
+
+@pytest.mark.parametrize("path", ["/static/../app.py", "/static/%2e%2e/app.py", "/static/app.py", "/etc/passwd"])
+def test_no_other_file_is_sent(client, path):
+    assert client.get(path).status_code == 404
+
+
+# ---- what it does not take
+
+
+@pytest.mark.parametrize(
+    ("body", "status", "message"),
+    [
+        (b"", 415, "not an image"),
+        (b"hello", 415, "not an image"),
+        (b"%!PS-Adobe-3.0 EPSF-3.0\n%%BoundingBox: 0 0 9 9\n", 415, "not an image"),
+        (b"<svg xmlns='http://www.w3.org/2000/svg'/>", 415, "not an image"),
+        (bomb(3000), 413, "too many pixels"),
+        (bomb(60_000), 413, "too many pixels"),
+        (bomb(200), 422, "image"),
+        (png(np.zeros((28, 28), np.uint8)), 422, "every pixel is the same"),
+        (png(np.full((50, 40), 255, np.uint8)), 422, "nothing stands out"),
+    ],
+)
+def test_what_is_no_digit_is_refused_in_words(client, body, status, message):
+    refused = client.post("/api/read", content=body)
+    assert refused.status_code == status, refused.text
+    assert message in refused.text
+    assert "/tmp" not in refused.text
+    assert refused.headers["content-type"].startswith("text/plain")
+
+
+def test_too_large_a_body_is_refused_before_it_is_read(client):
+    async def never():
+        raise AssertionError("it was read")
+        yield b""
+
+    refused = client.post("/api/read", content=never(), headers={"content-length": str(LARGEST + 1)})
+    assert refused.status_code == 413
+
+
+def test_too_large_a_stream_is_refused_when_it_turns_out_to_be(client):
+    async def chunks():
+        for _ in range(LARGEST // 100_000 + 2):
+            yield bytes(100_000)
+
+    refused = client.post("/api/read", content=chunks())
+    assert refused.status_code == 413
+    assert "too large" in refused.text
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        ({"heads": 4}, "heads: expected a divisor of the 6 rows of Wq (1, 2, 3, 6); got 4."),
+        ({"heads": "3"}, "heads: expected a whole number."),
+        ({"swap": [0, 0]}, "swap: expected two different inputs from 0 to 4; got 0 and 0."),
+        ({"swap": [0, 9]}, "swap: expected two different inputs"),
+        ({"swap": None}, "swap: expected two inputs."),
+        ({"arrays": ARRAYS | {"Wk": "1 2\n3 4"}}, "Wk: expected (d=6, D=6)"),
+        ({"arrays": ARRAYS | {"X": "1, 2\n3"}}, "X: row 2 has 1 numbers, row 1 has 2."),
+        ({"arrays": ARRAYS | {"Wv": "1 2 x"}}, "Wv: 'x' in row 1 is not a number."),
+        ({"arrays": ARRAYS | {"Wv": ""}}, "Wv: expected numbers"),
+        ({"arrays": ARRAYS | {"X": "nan " * 6 + "\n" + "1 " * 6}}, "X: expected finite numbers"),
+        ({"arrays": ARRAYS | {"X": "1e300 " * 6 + "\n" + "2e300 " * 6}}, "overflow"),
+        ({"arrays": ARRAYS | {"X": "1 " * 17}}, "X: at most 16 × 16"),
+        ({"arrays": ARRAYS | {"X": [[1]]}}, "X: expected text"),
+    ],
+)  # fmt: skip
+def test_arrays_that_do_not_fit_are_told_by_the_field(client, change, message):
+    refused = client.post("/api/attend", json={"arrays": ARRAYS, "heads": 1, "swap": [0, 1]} | change)
+    assert refused.status_code == 422
+    assert message in refused.text
+
+
+@pytest.mark.parametrize("body", [b"", b"no json", b"[1]", b"[" * 100_000, b"{}", b'{"arrays": 3}', b'{"arrays": {}}'])
+def test_what_is_no_question_is_refused(client, body):
+    refused = client.post("/api/attend", content=body)
+    assert refused.status_code in (400, 422)
+    assert "Traceback" not in refused.text
+
+
+def test_other_methods_and_paths(client):
+    assert client.get("/api/read").status_code == 405
+    assert client.post("/").status_code == 405
+    assert client.get("/api/example/11.png").status_code == 404
+    assert client.get("/nowhere").text == "Not Found: GET /nowhere"
+
+
+@pytest.mark.parametrize(
+    "text", ["1, -2.5\n3e-4, 4", "1 -2.5\n\n3e-4\t4\n", "[[1, -2.5], [3e-4, 4]]", "1 -2.5; 3e-4 4"]
+)
+def test_numbers_as_people_paste_them(text):
+    assert matrix("X", text).tolist() == [[1.0, -2.5], [3e-4, 4.0]]

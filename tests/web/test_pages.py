@@ -1,0 +1,199 @@
+"""The live pages in a real browser: drawing, keys, files, the arrays; nothing asked of any other machine."""
+
+import base64
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headwise as hw
+from browser import chromium, complaints, hosts_asked, seen_at
+from headwise.data.arrays import coursework_arrays
+from headwise.data.digits import bundled_digits
+from headwise.studies.exploring import SHIPPED, explore, shipped, views
+from serving import serving
+
+pytestmark = pytest.mark.xdist_group("browser")
+
+
+@pytest.fixture(scope="module")
+def pages():
+    """(driver, address) of one browser at one server."""
+    with chromium() as driver, serving() as (_, where):
+        yield driver, where
+
+
+@pytest.fixture
+def page(pages):
+    """Opens a page anew; afterwards the console must be empty, and nobody else have been asked."""
+    driver, where = pages
+    seen_at(driver, 1280)
+    complaints(driver), hosts_asked(driver)
+
+    def opened(path=""):
+        driver.get(where + path)
+        return driver
+
+    yield opened
+    assert complaints(driver) == []
+    assert hosts_asked(driver) == {"127.0.0.1"}
+
+
+def until(driver, script, *arguments):
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, 20, poll_frequency=0.05).until(lambda d: d.execute_script(script, *arguments))
+
+
+def texts(driver, selector):
+    return [found.text for found in driver.find_elements("css selector", selector)]
+
+
+def answered(driver):
+    until(driver, "return document.querySelector('.status').textContent.startsWith('Answered') && !asking && !waiting")
+    return texts(driver, ".reading")
+
+
+def strokes(driver, *paths):
+    """Draw with the mouse, in parts of the pad's width from its middle."""
+    from selenium.webdriver import ActionChains
+
+    pad = driver.find_element("css selector", ".pad")
+    side = pad.size["width"]
+    for path in paths:
+        actions = ActionChains(driver, duration=10)
+        for i, (x, y) in enumerate(path):
+            actions.move_to_element_with_offset(pad, x * side, y * side)
+            if i == 0:
+                actions.click_and_hold()
+        actions.release().perform()
+
+
+def test_drawing_is_answered_by_every_model(page):
+    driver = page()
+    strokes(driver, [(0, -0.3), (0, -0.1), (0, 0.1), (0, 0.3)])
+    said = answered(driver)
+    assert len(said) == len(SHIPPED)
+    pixels = driver.execute_script("return canvas.toDataURL().split(',')[1]")
+    drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(pixels))).convert("L"))
+    assert drawn.shape == (280, 280)
+    assert drawn[:, 140].mean() > 100 > 10 > drawn[:, 40].mean()
+    told = driver.execute_script("return answer.models")
+    for name, words in zip(SHIPPED, said, strict=True):
+        saved = shipped(name)
+        shown = np.array(told[name]["digits"][0]["pixels"]).reshape(28, 28)
+        assert shown.sum() > 20 * 255
+        drawn = explore(shown[None] / 255, saved.params, saved.model).drawn[0]
+        first = int(drawn.probabilities.argmax())
+        assert words.startswith(f"reads {first} (")
+        assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * drawn.probabilities[first], abs=1)
+    driver.find_element("css selector", ".clear").click()
+    assert texts(driver, ".status") == ["Nothing is drawn yet."]
+
+
+def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page):
+    driver = page()
+    driver.find_elements("css selector", ".examples button")[4].click()
+    answered(driver)
+    test = bundled_digits().test
+    image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
+    for name, words in zip(SHIPPED, texts(driver, ".reading"), strict=True):
+        saved = shipped(name)
+        drawn = explore(image[None], saved.params, saved.model).drawn[0]
+        assert words.startswith(f"reads 4 ({drawn.probabilities[4]:.1%})")
+    rows = driver.find_element("css selector", ".card[data-model=rows]")
+    rows.click()
+    until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
+    row = views(drawn.weights.astype(float))["mean"][0]  # of the last of them, the rows
+    script = "return [...document.querySelectorAll('.listed td')].slice(1).map(cell => cell.textContent)"
+    assert driver.execute_script(script) == [f"{value:.3f}" for value in row]
+
+
+def test_drawing_by_keys(page):
+    from selenium.webdriver.common.keys import Keys
+
+    driver = page()
+    pad = driver.find_element("css selector", ".pad")
+    pad.send_keys(*[Keys.ARROW_UP] * 9, Keys.SPACE, *[Keys.ARROW_DOWN] * 18)
+    assert pad.get_attribute("aria-description") == "Pen down, row 23, column 14."
+    assert all(words.startswith(("reads 1", "reads 7")) for words in answered(driver))
+    pad.send_keys(Keys.DELETE)
+    assert texts(driver, ".status") == ["Nothing is drawn yet."]
+
+
+def test_a_file_is_read_and_another_refused(page, tmp_path):
+    driver = page()
+    field = driver.find_element("css selector", "input[type=file]")
+    digit = (bundled_digits().test.images[bundled_digits().test.labels == 2][0] * 255).astype(np.uint8)
+    Image.fromarray(255 - np.kron(digit, np.ones((40, 40), np.uint8))).save(tmp_path / "two.jpg")  # 1120 pixels wide
+    field.send_keys(str(tmp_path / "two.jpg"))
+    assert all(words.startswith("reads 2") for words in answered(driver))
+    assert "560 × 560 pixels, dark ink turned light" in texts(driver, ".status")[0]
+    (tmp_path / "odd.png").write_bytes(b"no image")
+    field.send_keys(str(tmp_path / "odd.png"))
+    until(driver, "return document.querySelector('.status').classList.contains('wrong')")
+    assert texts(driver, ".status") == ["This is not an image that the browser can read."]
+
+
+def cells(driver, which, index):
+    script = """return [...document.querySelectorAll(`.${arguments[0]} table`)][arguments[1]].innerText"""
+    lines = driver.execute_script(script, which, index).split("\n")
+    return [line.split("\t")[1:] for line in lines if "\t" in line and line.split("\t")[0].isdecimal()]
+
+
+def test_the_courseworks_numbers_follow_what_is_typed(page):
+    from selenium.webdriver.support.ui import Select
+
+    driver = page("coursework")
+    until(driver, "return document.querySelectorAll('.results table').length === 4")
+    arrays = coursework_arrays()
+    one = hw.multi_head_attention(**arrays, heads=1)
+    assert cells(driver, "given", 0) == [[f"{value:.4f}" for value in row] for row in one.weights[0]]
+    heads = driver.find_element("name", "heads")
+    heads.clear()
+    heads.send_keys("3")
+    Select(driver.find_element("name", "second")).select_by_value("4")
+    until(driver, "return document.querySelectorAll('.results table').length === 8 && last.swap[1] === 4")
+    swapped = arrays["X"][[4, 1, 2, 3, 0]]
+    three = hw.multi_head_attention(**(arrays | {"X": swapped}), heads=3)
+    assert cells(driver, "swapped", 2) == [[f"{value:.4f}" for value in row] for row in three.weights[2]]
+    assert cells(driver, "swapped", 3) == [[f"{value:.4f}" for value in row] for row in three.output]
+    area = driver.find_element("name", "X")
+    area.clear()
+    area.send_keys("1 0 0 0 0 0\n0 1 0 0 0 0")
+    until(driver, "return last.given.output.length === 2")
+    small = hw.multi_head_attention(**(arrays | {"X": np.eye(6)[:2]}), heads=3)
+    assert cells(driver, "given", 3) == [[f"{value:.4f}" for value in row] for row in small.output]
+
+
+def test_an_error_stands_beside_its_field(pages):
+    driver, where = pages
+    seen_at(driver, 1280)
+    driver.get(where + "coursework")
+    until(driver, "return document.querySelectorAll('.results table').length === 4")
+    area = driver.find_element("name", "Wk")
+    area.send_keys("\n1 2 3")
+    until(driver, "return document.getElementById('Wk-error').textContent")
+    assert texts(driver, "#Wk-error") == ["Wk: row 7 has 3 numbers, row 1 has 6."]
+    assert area.get_attribute("aria-invalid") == "true"
+    driver.find_element("css selector", ".load").click()
+    until(driver, "return !document.getElementById('Wk-error').textContent")
+    assert area.get_attribute("aria-invalid") is None
+    assert all("422" in message for message in complaints(driver))  # the browser itself notes a refused request
+
+
+@pytest.mark.parametrize("path", ["", "coursework"])
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_pages_fit_in_light_and_dark(page, path, width, dark):
+    driver = page(path)
+    if path:
+        until(driver, "return document.querySelectorAll('.results table').length")
+    else:
+        driver.find_elements("css selector", ".examples button")[8].click()
+        answered(driver)
+    seen_at(driver, width, dark=dark)
+    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+    assert (paper == "rgb(255, 255, 255)") != dark

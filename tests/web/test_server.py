@@ -1,0 +1,117 @@
+"""The server as it is run: a hundred at once, Ctrl-C, a port in use, and bodies that never come."""
+
+import asyncio
+import os
+import signal
+import socket
+import subprocess
+import sys
+from pathlib import Path
+
+import httpx
+import pytest
+
+from headwise.errors import DataError
+from headwise.web.desk import Desk
+from headwise.web.guard import Refused
+from headwise.web.serving import address, is_loopback, listen
+from serving import serving
+
+DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()
+
+
+@pytest.fixture(scope="module")
+def running():
+    with serving() as (_, where):
+        yield where
+
+
+def test_a_hundred_at_once_are_answered(running):
+    async def all_at_once():
+        limits = httpx.Limits(max_connections=None)
+        async with httpx.AsyncClient(base_url=running, timeout=60, limits=limits) as client:
+            asked = (client.post("/api/read", content=DIGIT) for _ in range(100))
+            return await asyncio.gather(*asked)
+
+    answers = asyncio.run(all_at_once())
+    assert {answer.status_code for answer in answers} == {200}
+    first = answers[0].json()["models"]
+    assert set(first) == {"7x7", "4x4", "rows"}
+    assert all(answer.json()["models"] == first for answer in answers[::20])
+
+
+def test_a_body_that_is_announced_too_large_is_refused_unsent(running):
+    host, port = running.removeprefix("http://").strip("/").split(":")
+    with socket.create_connection((host, int(port)), timeout=10) as line:
+        line.sendall(f"POST /api/read HTTP/1.1\r\nHost: {host}\r\nContent-Length: 9999999999\r\n\r\n".encode())
+        assert line.recv(4096).startswith(b"HTTP/1.1 413 ")
+
+
+def test_what_is_no_http_does_no_harm(running):
+    host, port = running.removeprefix("http://").strip("/").split(":")
+    for nonsense in (b"\x16\x03\x01\x02\x00", b"GET\r\n\r\n", b"GET / HTTP/1.1\r\nHost: a\r\nHost: b\r\n\r\n"):
+        with socket.create_connection((host, int(port)), timeout=10) as line:
+            line.sendall(nonsense)
+            line.shutdown(socket.SHUT_WR)
+            assert b" 200 " not in line.recv(4096)
+    assert httpx.get(running).status_code == 200
+
+
+def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
+    with serving("--host", "0.0.0.0") as (process, where):
+        assert httpx.get(where.replace("0.0.0.0", "127.0.0.1")).status_code == 200
+        process.send_signal(signal.SIGINT)
+        said = process.stderr.read()
+        assert process.wait(timeout=20) == 0
+    assert said == "headwise: stopped.\n"
+
+
+def test_a_port_in_use_is_told():
+    with listen("127.0.0.1", 0) as taken:
+        port = taken.getsockname()[1]
+        with pytest.raises(DataError, match=f"--port: {port} is in use on 127.0.0.1; name another, or 0"):
+            listen("127.0.0.1", port)
+
+
+@pytest.mark.parametrize(("host", "port"), [("nowhere.invalid", 0), ("192.0.2.1", 0), ("127.0.0.1", 99999)])
+def test_where_it_cannot_listen_is_told(host, port):
+    with pytest.raises(DataError, match=r"--host|--port"):
+        listen(host, port)
+
+
+def test_only_this_machine_unless_told():
+    assert is_loopback("127.0.0.1")
+    assert is_loopback("localhost")
+    assert is_loopback("::1")
+    assert not is_loopback("0.0.0.0")
+    assert not is_loopback("192.0.2.1")
+    with listen("127.0.0.1", 0) as listening:
+        assert address("127.0.0.1", listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
+
+
+def test_the_queue_has_an_end():
+    async def fill():
+        desk, gate = Desk(waiting=2), asyncio.Event()
+        loop = asyncio.get_running_loop()
+
+        def slow():
+            return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
+
+        first = [asyncio.create_task(desk.do(slow)) for _ in range(2)]
+        await asyncio.sleep(0.05)
+        with pytest.raises(Refused, match="try again") as refused:
+            await desk.do(lambda: None)
+        gate.set()
+        await asyncio.gather(*first)
+        assert await desk.do(lambda: 7) == 7  # there is room again
+        return refused.value.status
+
+    assert asyncio.run(fill()) == 503
+
+
+def test_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch):
+    (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('No module named uvicorn', name='uvicorn')")
+    monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
+    done = subprocess.run([sys.executable, "-m", "headwise", "serve"], capture_output=True, text=True, timeout=60)
+    assert done.returncode == 2
+    assert "needs uvicorn, which is not installed: pip install 'headwise[web]'" in done.stderr

@@ -93,7 +93,8 @@ def test_explain_with_the_model_that_ships(tmp_path):
     assert shown.returncode == 0, shown.stderr
     assert f"reads a {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}
-    assert files == {f"attention.{kind}" for kind in ("png", "svg", "pdf", "npz", "json", "md")}
+    kinds = "png", "svg", "pdf", "npz", "json", "md", "tex", "txt", "alt.txt"
+    assert files == {f"attention.{kind}" for kind in kinds}
     told = json.loads(headwise("explain", "digit.png", "--json", folder=tmp_path).stdout)
     assert int(np.argmax(told["probabilities"])) == digits.test.labels[0]
 

@@ -17,7 +17,22 @@ from headwise.errors import HeadwiseError
 
 __all__ = ["COMMANDS", "application", "run"]
 
-COMMANDS = ("attend", "train", "explain", "explore", "serve", "report", "check", "diff", "sets", "grade", "bench")
+COMMANDS = (
+    "attend",
+    "train",
+    "explain",
+    "explore",
+    "serve",
+    "caption",
+    "compare",
+    "report",
+    "check",
+    "diff",
+    "series",
+    "sets",
+    "grade",
+    "bench",
+)
 
 
 def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:

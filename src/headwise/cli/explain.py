@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
@@ -11,12 +12,15 @@ import typer
 from headwise.cli.console import output
 from headwise.data.pictures import read_picture
 from headwise.errors import DataError
+from headwise.picture.captioned import KINDS, Captioned, wanted
 from headwise.picture.text import as_text
-from headwise.studies.explaining import Explained
-from headwise.studies.explaining import explain as explain_digit
+from headwise.studies.explaining import seen
 from headwise.train.checkpoint import load_vit, shipped_vit
 
-__all__ = ["explain"]
+__all__ = ["explain", "folder_for", "save_all"]
+
+FIGURE = f"Which figure: {', '.join(KINDS)}, or all."
+TOKEN = "One token's view instead: 1 for the first in reading order, 0 for the class token."
 
 
 def explain(
@@ -26,41 +30,56 @@ def explain(
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder for the picture, its arrays and its caption; by default DIGIT-attention beside the image."
-        ),
+        typer.Option(help="Folder for pictures, arrays and captions; by default DIGIT-attention beside the image."),
     ] = None,
     label: Annotated[int, typer.Option(help="The true digit, if it is known.", show_default=False)] = -1,
+    figure: Annotated[str, typer.Option(help=FIGURE)] = "maps",
+    token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, statements and files as JSON.")] = False,
 ) -> None:
     """Draw and caption what a vision transformer attends to in one digit.
 
-    Example: `headwise explain digit.png --out explained`
+    Example: `headwise explain digit.png --out explained --figure all`
     """
     saved = load_vit(model) if model else shipped_vit()
     picture = read_picture(digit)
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
-    explained = explain_digit(picture.image, saved.params, saved.model, label=label)
-    folder = out or digit.with_name(f"{digit.stem}-attention")
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"--out: {folder} is a file; name a folder.")
+    folder = folder_for(digit, out)
+    figures = wanted(seen(picture.image, saved.params, saved.model, label=label), figure, token)
     if as_json:
-        _print_json(explained, picture.prepared, explained.save(folder / "attention"))
+        told: dict[str, object] = {
+            "probabilities": [round(float(p), 6) for p in figures[0].drawn.probabilities],
+            "prepared": picture.prepared,
+        }
+        print_json(told, figures, folder)
         return
     # the answer first: the files take longer than all that went before
-    output.print(explained.caption.text(), markup=False)
-    output.print(f"\nThe image: {picture.prepared}.")
-    explained.save(folder / "attention")
-    output.print(f"Picture, arrays and caption are in {folder}.", soft_wrap=True, markup=False)
+    for captioned in figures:
+        output.print(captioned.caption.text() + "\n", markup=False)
+    output.print(f"The image: {picture.prepared}.")
+    save_all(figures, folder)
 
 
-def _print_json(explained: Explained, prepared: str, files: list[Path]) -> None:
-    statements = [as_text(statement) for part in explained.caption.parts.values() for statement in part]
-    told = {
-        "probabilities": [round(float(p), 6) for p in explained.drawn.probabilities],
-        "prepared": prepared,
-        "caption": statements,
-        "files": [str(path) for path in files],
-    }
+def folder_for(source: Path, out: Path | None) -> Path:
+    """Where the files go: `out`, or a folder beside the source."""
+    folder = out or source.with_name(f"{source.stem}-attention")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--out: {folder} is a file; name a folder.")
+    return folder
+
+
+def save_all(figures: Sequence[Captioned], folder: Path) -> None:
+    """Write every figure with its arrays and caption, and say where."""
+    for captioned in figures:
+        captioned.save(folder / captioned.name)
+    output.print(f"Pictures, arrays and captions are in {folder}.", soft_wrap=True, markup=False)
+
+
+def print_json(told: dict[str, object], figures: Sequence[Captioned], folder: Path) -> None:
+    """Save everything, and print it as JSON."""
+    captions = [part for captioned in figures for part in captioned.caption.parts.values()]
+    told["caption"] = [as_text(statement) for part in captions for statement in part]
+    told["alternative"] = [captioned.caption.alt() for captioned in figures]
+    told["files"] = [str(path) for captioned in figures for path in captioned.save(folder / captioned.name)]
     print(json.dumps(told, ensure_ascii=False))

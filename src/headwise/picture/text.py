@@ -1,4 +1,4 @@
-"""Statements: sentences whose every number is a value that was measured, with formulae that can be spelled three ways.
+"""Statements: sentences whose every number is a value that was measured, with formulae that can be spelled four ways.
 
 A template holds no digit of its own. Numbers come in as ``{name:format}``, formulae as ``<name>`` from `FORMULAE`.
 """
@@ -11,7 +11,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
-__all__ = ["FORMULAE", "Formula", "Statement", "as_html", "as_markdown", "as_text"]
+__all__ = ["FORMULAE", "Formula", "Statement", "as_html", "as_latex", "as_markdown", "as_text"]
 
 
 class Formula(NamedTuple):
@@ -36,7 +36,32 @@ FORMULAE = {
     "p of patches": Formula(
         r"p_m = A^{(l,h)}_{0,m} / (1 - A^{(l,h)}_{0,0})", "p_m = A(l,h)[0, m] / (1 − A(l,h)[0, 0])"
     ),
-    "distance": Formula(r"\frac{1}{N} \sum_{n,m} p_{nm} \lVert c_n - c_m \rVert", "(1/N) Σ p[n, m] ‖c_n − c_m‖"),
+    "distance": Formula(r"\frac{1}{N} \sum_{n,m} p_{nm} \| c_n - c_m \|", "(1/N) Σ p[n, m] ‖c_n − c_m‖"),
+    "row": Formula(r"A^{(l,h)}_{n,m}", "A(l,h)[n, m]"),
+    "to class": Formula(r"A^{(l,h)}_{n,0}", "A(l,h)[n, 0]"),
+    "received": Formula(r"\frac{1}{N} \sum_{n} A^{(l,h)}_{n,m}", "(1/N) Σ_n A(l,h)[n, m]"),
+    "p of row": Formula(
+        r"p_m = A^{(l,h)}_{n,m} / \sum_{j=1}^{N} A^{(l,h)}_{n,j}", "p_m = A(l,h)[n, m] / Σ_j A(l,h)[n, j], j = 1, …, N"
+    ),
+    "p received": Formula(r"p_m", "p_m"),
+    "distance of row": Formula(r"\sum_{m} p_{m} \| c_n - c_m \|", "Σ p[m] ‖c_n − c_m‖"),
+    "entropy": Formula(r"-\frac{1}{T} \sum_{n,m} p_{nm} \log_2 p_{nm}", "−(1/T) Σ p[n, m] log₂ p[n, m]"),
+    "agreement": Formula(
+        r"1 - \sqrt{h(\frac{p+q}{2}) - \frac{h(p)+h(q)}{2}}",
+        "1 − √(h((p + q)/2) − (h(p) + h(q))/2)",
+    ),
+    "entropies": Formula(r"h(p) = -\sum_m p_m \log_2 p_m", "h(p) = −Σ p log₂ p"),
+    "asking": Formula(r"h(\frac{1}{T} \sum_n p_n) - \frac{1}{T} \sum_n h(p_n)", "h(mean of the rows) − mean of h(row)"),
+    "rollout": Formula(r"R^{(l)} = M^{(l)} \cdots M^{(1)} M^{(0)}", "R(l) = M(l) ⋯ M(1) M(0)"),
+    "mixed": Formula(r"M^{(l)} = \frac{1}{2} I + \frac{1}{2H} \sum_{h} A^{(l,h)}", "M(l) = I/2 + (1/2H) Σ_h A(l,h)"),
+    "class rollout": Formula(r"R^{(l)}_{0,m}", "R(l)[0, m]"),
+    "class to class rollout": Formula(r"R^{(l)}_{0,0}", "R(l)[0, 0]"),
+    "received rollout": Formula(r"\frac{1}{N} \sum_{n} R^{(l)}_{n,m}", "(1/N) Σ_n R(l)[n, m]"),
+    "p of rollout": Formula(r"p_m = R^{(l)}_{0,m} / (1 - R^{(l)}_{0,0})", "p_m = R(l)[0, m] / (1 − R(l)[0, 0])"),
+    "cosine": Formula(r"\frac{e_n \cdot e_m}{\| e_n \| \, \| e_m \|}", "e_n · e_m / (‖e_n‖ ‖e_m‖)"),
+    "n": Formula("n", "n"),
+    "e": Formula("e_n", "e_n"),
+    "T": Formula("T", "T"),
     "Q": Formula("Q", "Q"),
     "K": Formula("K", "K"),
     "X": Formula("X", "X"),
@@ -57,6 +82,23 @@ FORMULAE = {
     "sum of logits": Formula(r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}", "Σ_h Q_h K_hᵀ = Q Kᵀ"),
     "D/H": Formula(r"D/H", "D/H"),
 }
+
+_LATEX = str.maketrans(
+    {
+        **{own: "\\" + own for own in "&%$#_{}"},
+        "\\": r"\textbackslash{}",
+        "~": r"\textasciitilde{}",
+        "^": r"\textasciicircum{}",
+        "<": "$<$",
+        ">": "$>$",
+        "×": r"$\times$",
+        "−": "$-$",
+        "°": r"$^{\circ}$",
+        "–": "--",
+        "…": r"\ldots{}",
+        "’": "'",
+    }
+)
 
 _MARK = re.compile(r"<([^<>]+)>")
 
@@ -91,6 +133,17 @@ def as_text(statement: Statement) -> str:
 def as_markdown(statement: Statement) -> str:
     """With formulae between dollar signs."""
     return statement.spelled(lambda formula: f"${formula.tex}$")
+
+
+def as_latex(statement: Statement) -> str:
+    r"""For a paper: formulae between dollar signs, and in the words nothing that LaTeX would take for its own.
+
+    Examples
+    --------
+    >>> print(as_latex(Statement("{share:.0%} of <class row> & more", {"share": 0.25})))
+    25\% of $A^{(l,h)}_{0,m}$ \& more
+    """
+    return statement.spelled(lambda formula: f"${formula.tex}$", lambda words: words.translate(_LATEX))
 
 
 def as_html(statement: Statement) -> str:

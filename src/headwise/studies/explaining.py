@@ -1,43 +1,21 @@
-"""What a model attends to in one digit: the arrays, the picture, the caption, saved side by side."""
+"""What a model attends to in one digit: the arrays, the picture, the caption."""
 
 from __future__ import annotations
-
-from dataclasses import dataclass
-from pathlib import Path
 
 import numpy as np
 
 from headwise.data.digits import Labelled
 from headwise.errors import ShapeError
-from headwise.files import write_text
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
-from headwise.picture.attention import Drawn, draw
-from headwise.picture.caption import Caption, caption
-from headwise.picture.save import save_figure
+from headwise.picture.captioned import Captioned
+from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
 
-__all__ = ["Explained", "explain", "telling_digits"]
+__all__ = ["explain", "seen", "telling_digits"]
 
 
-@dataclass(frozen=True)
-class Explained:
-    """The arrays that were drawn, and the caption measured from them."""
-
-    drawn: Drawn
-    caption: Caption
-
-    def save(self, stem: Path) -> list[Path]:
-        """Write the picture as PNG, SVG and PDF, its arrays as .npz, its caption as .md and .json."""
-        paths = save_figure(draw(self.drawn), stem)
-        beside = {kind: stem.with_name(f"{stem.name}.{kind}") for kind in ("npz", "json", "md")}
-        self.drawn.save(beside["npz"])
-        self.caption.save(beside["json"])
-        write_text(beside["md"], self.caption.markdown())
-        return [*paths, *beside.values()]
-
-
-def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Explained:
+def seen(image: Array, params: Params, model: ViT, *, label: int = -1) -> Drawn:
     """Look at one digit with a model.
 
     Parameters
@@ -50,7 +28,43 @@ def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Exp
 
     Returns
     -------
-    Explained
+    Drawn
+
+    Raises
+    ------
+    ShapeError
+        If the image has another size than the model's.
+    """
+    if image.shape != model.image:
+        raise ShapeError(f"image: expected {model.image} pixels, as the model was made for; got {image.shape}.")
+    found = look(image[None].astype(np.float32), params, model)
+    arranged = model.tokeniser.arranged(image)
+    return Drawn(
+        arranged,
+        model.tokeniser.boxes,
+        found.weights[0],
+        found.probabilities[0],
+        label,
+        model.width // model.heads,
+        params["embedding.positions"][1:],
+        rearranged=not np.array_equal(arranged, image),
+    )
+
+
+def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Captioned:
+    """Look at one digit with a model, and caption what its class token attends to.
+
+    Parameters
+    ----------
+    image : ndarray of shape (Y, X)
+        From 0 (background) to 1 (ink).
+    params, model : dict, ViT
+    label : int
+        The true class, if it is known.
+
+    Returns
+    -------
+    Captioned
 
     Raises
     ------
@@ -65,13 +79,7 @@ def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Exp
     >>> explain(bundled_digits().test.images[0], saved.params, saved.model).drawn.weights.shape
     (4, 4, 17, 17)
     """
-    if image.shape != model.image:
-        raise ShapeError(f"image: expected {model.image} pixels, as the model was made for; got {image.shape}.")
-    seen = look(image[None].astype(np.float32), params, model)
-    drawn = Drawn(
-        image, model.tokeniser.boxes, seen.weights[0], seen.probabilities[0], label, model.width // model.heads
-    )
-    return Explained(drawn, caption(drawn))
+    return Captioned(seen(image, params, model, label=label))
 
 
 def telling_digits(probabilities: Array, data: Labelled) -> dict[str, int]:

@@ -1,0 +1,132 @@
+"""Figures that have captions: every kind by its name, and one of them with its arrays and files."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from functools import cached_property, partial
+from pathlib import Path
+from typing import NamedTuple
+
+from matplotlib.figure import Figure
+
+from headwise.errors import DataError
+from headwise.picture.attention import draw, draw_token
+from headwise.picture.captions.depth import depth_caption
+from headwise.picture.captions.maps import maps_caption
+from headwise.picture.captions.matrices import matrices_caption
+from headwise.picture.captions.positions import positions_caption
+from headwise.picture.captions.rolled import rollout_caption
+from headwise.picture.captions.token import token_caption
+from headwise.picture.captions.written import Caption
+from headwise.picture.depth import draw_depth
+from headwise.picture.drawn import Drawn
+from headwise.picture.heads import draw_heads
+from headwise.picture.positions import draw_positions
+from headwise.picture.rolled import draw_rollout, rolled
+from headwise.picture.save import save_figure
+from headwise.shapes import Array
+
+__all__ = ["KINDS", "Captioned", "Kind", "wanted"]
+
+
+class Kind(NamedTuple):
+    """What draws a figure, what captions it, and the one map (N,) by which it ranks the image's tokens, if it does."""
+
+    draw: Callable[[Drawn], Figure]
+    caption: Callable[[Drawn], Caption]
+    ranks: Callable[[Drawn], Array] | None = None
+
+
+KINDS = {
+    "maps": Kind(draw, maps_caption, lambda drawn: drawn.maps[-1].mean(axis=0)),
+    "matrices": Kind(draw_heads, matrices_caption),
+    "rollout": Kind(draw_rollout, rollout_caption, lambda drawn: rolled(drawn)[-1, int(drawn.classed) :]),
+    "depth": Kind(draw_depth, depth_caption),
+    "positions": Kind(draw_positions, positions_caption),
+}
+
+
+@dataclass(frozen=True)
+class Captioned:
+    """A figure, the arrays that it is drawn from, and the caption measured from them.
+
+    Attributes
+    ----------
+    drawn : Drawn
+    figure : str
+        A name in `KINDS`, or ``"token"`` for one token's view.
+    token : int
+        Whose view, 1 to N or 0 for the class token.
+
+    Raises
+    ------
+    DataError
+        If there is no such figure or no such token.
+    """
+
+    drawn: Drawn
+    figure: str = "maps"
+    token: int = 0
+
+    def __post_init__(self) -> None:
+        if self.figure not in (*KINDS, "token"):
+            raise DataError(f"figure: expected one of {', '.join(KINDS)}, or token; got {self.figure!r}.")
+        if self.figure == "token":
+            self.drawn.index(self.token)
+
+    @cached_property
+    def caption(self) -> Caption:
+        """Measured once."""
+        return self._kind.caption(self.drawn)
+
+    @property
+    def ranks(self) -> Array | None:
+        """(N,): the map by which the figure ranks the image's tokens, which can be tested; None if it ranks none."""
+        return self._kind.ranks(self.drawn) if self._kind.ranks else None
+
+    @property
+    def name(self) -> str:
+        """What its files are called."""
+        return {"maps": "attention", "token": f"attention-token-{self.token}"}.get(
+            self.figure, f"attention-{self.figure}"
+        )
+
+    def draw(self) -> Figure:
+        """The figure."""
+        return self._kind.draw(self.drawn)
+
+    def save(self, stem: Path) -> list[Path]:
+        """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all spellings."""
+        paths = save_figure(self.draw(), stem)
+        arrays = stem.with_name(f"{stem.name}.npz")
+        self.drawn.save(arrays)
+        return [*paths, arrays, *self.caption.save(stem)]
+
+    @property
+    def _kind(self) -> Kind:
+        if self.figure == "token":
+            return Kind(partial(draw_token, token=self.token), partial(token_caption, token=self.token))
+        return KINDS[self.figure]
+
+
+def wanted(drawn: Drawn, figure: str = "maps", token: int | None = None) -> list[Captioned]:
+    """The figures that were asked for.
+
+    Parameters
+    ----------
+    drawn : Drawn
+    figure : str
+        A name in `KINDS`, or ``"all"`` that the arrays allow: without position embeddings, all but one.
+    token : int, optional
+        One token's view: instead of the maps, and beside whatever else was asked for.
+
+    Returns
+    -------
+    list of Captioned
+    """
+    names = [name for name in KINDS if name != "positions" or drawn.positions.size] if figure == "all" else [figure]
+    if token is None:
+        return [Captioned(drawn, name) for name in names]
+    others = [] if figure == "maps" else names
+    return [Captioned(drawn, "token", token), *(Captioned(drawn, name) for name in others)]

@@ -1,0 +1,101 @@
+"""The caption of attention rollout."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from headwise.measure.space import share_on_ink
+from headwise.measure.weights import effective_number, shares
+from headwise.picture.captions.facts import Facts, arrays, basics, digit, ends, trend, verdict
+from headwise.picture.captions.row import left, painted
+from headwise.picture.captions.trust import trust_facts, trusted
+from headwise.picture.captions.written import Caption, stated
+from headwise.picture.drawn import Drawn
+from headwise.picture.rolled import rolled
+
+__all__ = ["rollout_caption", "rollout_facts"]
+
+_LIMITS = (
+    "Rollout multiplies attention weights and half a residual path; values, MLPs and normalisation are left out, and "
+    "with them how much each path carries and with which sign.",
+    "Products of such averages even out with depth whatever the model has learned, so evenness in the last panels is "
+    "no finding.",
+)
+
+
+def rollout_facts(drawn: Drawn) -> Facts:
+    """Every number that the caption may state, from the arrays that were drawn."""
+    through = rolled(drawn)
+    maps = through[:, int(drawn.classed) :]
+    p = shares(maps)
+    order = np.argsort(-maps[-1], kind="stable")
+    on_ink = share_on_ink(p, drawn.ink, drawn.boxes)
+    facts = basics(drawn) | trust_facts(drawn) | ends("effective", effective_number(p)[:, None])
+    facts |= {"scale_top": float(maps.max()), "first_token": int(order[0]) + 1, "first_share": float(p[-1, order[0]])}
+    facts |= {"even_share": 1 / drawn.tokens, "last_ink": float(on_ink[-1]), "last_layer": facts["layers"] - 1}
+    if drawn.classed:
+        facts |= {"dropped": float(through[-1, 0])}
+    return facts
+
+
+def rollout_caption(drawn: Drawn) -> Caption:
+    """Measure the rollout, and let the rules write."""
+    facts = rollout_facts(drawn)
+    whose = "the class token" if drawn.classed else "the tokens"
+    title = f"What reaches {whose} by attention rollout" + digit(drawn)
+    return Caption(
+        stated(facts, title)[0],
+        stated(facts, left(drawn), _shown(drawn), painted(drawn), arrays(drawn)),
+        stated(facts, _reading(drawn)),
+        stated(facts, verdict(drawn), _findings(facts)),
+        stated(facts, _LIMITS, trusted(drawn, "the last panel")),
+        stated(
+            facts,
+            f"{title}: {{layers}} heat maps over {{tokens}} tokens, one more layer in each.",
+            "In the last the darkest is token {first_token}, with {first_share:.0%} of what reaches it from the image.",
+        ),
+    )
+
+
+def _shown(drawn: Drawn) -> Iterator[str]:
+    read = "row <class rollout>" if drawn.classed else "mean of all rows, <received rollout>,"
+    yield (
+        f"The panels on the right, from layer <from 0> alone to all layers up to {{last_layer}}: the {read} of "
+        "<rollout>, where <mixed> mixes the mean over heads, half and half, with the residual path."
+    )
+    if drawn.classed:
+        yield (
+            "Below each panel, cls is <class to class rollout>, what the class token keeps of itself and no panel can "
+            "show; with it, a panel's weights sum to one."
+        )
+
+
+def _reading(drawn: Drawn) -> Iterator[str]:
+    yield "A dark token is one from which much could have come, if weights were all that counted."
+    yield "An even share of the whole would be {uniform:.3f} a token."
+    which = "<p of rollout>" if drawn.classed else "<p received> a panel's weights"
+    yield f"The effective number of tokens is <effective> with {which}."
+
+
+def _findings(facts: Facts) -> Iterator[str]:
+    yield (
+        "Through all layers the most comes from token {first_token}: {first_share:.0%} of what comes from the image, "
+        "where an even share would be {even_share:.0%}."
+    )
+    if "dropped" in facts:
+        yield "The class token keeps {dropped:.0%} of itself."
+    if facts["layers"] > 1:
+        yield (
+            f"From the first panel to the last the rollout {trend(facts, 'effective', 'widens', 'narrows')} "
+            "({effective_first:.1f} and {effective_last:.1f} effective tokens of {tokens})."
+        )
+    if facts["area"] > 0:
+        looks = facts["last_ink"] >= facts["on_ink"] * facts["area"]
+        yield (
+            "It puts {last_ink:.0%} on ink, where an even spread would put {area:.0%}: "
+            + ("at least" if looks else "less than")
+            + " {on_ink} times as much, so "
+            + ("it looks at ink." if looks else "it does not single ink out.")
+        )

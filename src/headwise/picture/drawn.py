@@ -1,0 +1,147 @@
+"""What a picture of attention shows and its caption says, as arrays."""
+
+from __future__ import annotations
+
+from dataclasses import MISSING, dataclass, field, fields
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.errors import DataError
+from headwise.files import replacing
+from headwise.measure.faithfulness import Faithfulness
+from headwise.shapes import Array, BoolArray, IntArray, bind
+
+__all__ = ["BACKGROUND", "INK", "Drawn"]
+
+INK = 0.5  # a pixel above this is ink
+BACKGROUND = 0.1  # and one below this is background; a picture that is half background is a drawing
+
+_TESTED = "tested_"  # before the names of a faithfulness score's values, in a file
+
+
+@dataclass(frozen=True)
+class Drawn:
+    """All that the pictures show and their captions say, as arrays.
+
+    Attributes
+    ----------
+    image : ndarray of shape (Y, X)
+        As it is cut, from 0 (background) to 1 (ink); all zero where there is none.
+    boxes : ndarray of int of shape (N, 4)
+        Top, left, height and width of each token, in pixels.
+    weights : ndarray of shape (L, H, T, T)
+        Attention weights of every layer and head. T is 1 + N with a class token, which comes first, or N without.
+    probabilities : ndarray of shape (C,)
+        Of the classes; empty where they are not known.
+    label : int
+        The true class; −1 where it is not known.
+    head_width : int
+        d in the logits' 1/√d; 0 where it is not known.
+    positions : ndarray of shape (N, D)
+        The tokens' position embeddings, without the class token's; empty where they are not known.
+    cut_off : float
+        Mean weight of the tokens that were cut off the arrays before they came, in all rows.
+    rearranged : bool
+        Whether the pixels changed places before the image was cut.
+    tested : Faithfulness or None
+        How far the map that the caption names can be believed, if that was measured.
+    """
+
+    image: Array
+    boxes: IntArray
+    weights: Array
+    probabilities: Array
+    label: int = -1
+    head_width: int = 0
+    positions: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
+    cut_off: float = 0.0
+    rearranged: bool = False
+    tested: Faithfulness | None = None
+
+    def __post_init__(self) -> None:
+        sizes = bind("Y X", image=self.image).bind("N 4", boxes=self.boxes).bind("C", probabilities=self.probabilities)
+        tokens = sizes["N"] + self.classed
+        bind(f"L H {tokens} {tokens}", weights=self.weights)
+        if self.positions.size:
+            sizes.bind("N D", positions=self.positions)
+
+    @property
+    def tokens(self) -> int:
+        """N, the tokens of the image."""
+        return len(self.boxes)
+
+    @property
+    def classed(self) -> bool:
+        """Whether there is a class token."""
+        return bool(self.weights.shape[-1] != self.tokens)
+
+    @property
+    def size(self) -> tuple[int, int]:
+        """Height and width of the image in pixels."""
+        return self.image.shape[0], self.image.shape[1]
+
+    @property
+    def ink(self) -> BoolArray:
+        """(Y, X): which pixels are ink; none unless the image is a drawing, on a background that fills half of it."""
+        return (self.image > INK) & bool((self.image < BACKGROUND).mean() >= INK)
+
+    @property
+    def maps(self) -> Array:
+        """(L, H, N): the class token's weights on the tokens; without one, the mean over all rows."""
+        return self.weights[:, :, 0, 1:] if self.classed else self.weights.mean(axis=2)
+
+    def row(self, token: int) -> Array:
+        """(L, H, N): one token's weights on the tokens of the image.
+
+        Parameters
+        ----------
+        token : int
+            From 1 to N, or 0 for the class token.
+
+        Raises
+        ------
+        DataError
+            If there is no such token.
+        """
+        return self.weights[:, :, self.index(token), int(self.classed) :]
+
+    def index(self, token: int) -> int:
+        """Where a token, 1 to N or 0 for the class token, is in the weights."""
+        if not 1 - self.classed <= token <= self.tokens:
+            zero = "0 for the class token, or " if self.classed else "these arrays have no class token; expected "
+            raise DataError(f"token: {zero}1 to {self.tokens} in reading order; got {token}.")
+        return token - (not self.classed)
+
+    def save(self, path: Path) -> None:
+        """Write the arrays to an .npz file."""
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "tested"}
+        if self.tested is not None:
+            arrays |= {_TESTED + f.name: np.asarray(getattr(self.tested, f.name)) for f in fields(self.tested)}
+        with replacing(path) as beside:
+            np.savez(beside, allow_pickle=False, **arrays)
+
+    @classmethod
+    def load(cls, path: Path) -> Drawn:
+        """Read what `save` wrote.
+
+        Raises
+        ------
+        DataError
+            If the file holds other arrays.
+        """
+        with np.load(path, allow_pickle=False) as saved:
+            found: dict[str, Any] = {name: saved[name] for name in saved.files}
+        needed = {f.name for f in fields(cls) if f.default is MISSING and f.default_factory is MISSING}
+        if missing := needed - found.keys():
+            raise DataError(f"{path}: not the arrays of a picture; missing {', '.join(sorted(missing))}.")
+        scores = {name.removeprefix(_TESTED): found[name].tolist() for name in found if name.startswith(_TESTED)}
+        arrays = {f.name: found[f.name] for f in fields(cls) if f.name in found}
+        plain = {name: array.item() for name, array in arrays.items() if array.ndim == 0}
+        return cls(**(arrays | plain), tested=_scored(scores) if scores else None)
+
+
+def _scored(scores: dict[str, Any]) -> Faithfulness:
+    values: dict[str, Any] = {name: tuple(v) if isinstance(v, list) else v for name, v in scores.items()}
+    return Faithfulness(**values)

@@ -1,0 +1,61 @@
+"""The full N × N matrices of attention weights, for every layer and head."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from headwise.picture.drawn import Drawn
+from headwise.picture.panels import COLOURS, COLUMN, MARK, PAGE, add_bar, frame
+from headwise.picture.save import fix_layout, style
+
+__all__ = ["draw_heads"]
+
+
+def draw_heads(drawn: Drawn) -> Figure:
+    """A matrix for each layer and head, rows who attends and columns to whom, on one scale with a bar.
+
+    Parameters
+    ----------
+    drawn : Drawn
+
+    Returns
+    -------
+    Figure
+        As wide as two columns of a paper (7.2 inches), or as one (3.5) for up to two heads.
+    """
+    layers, heads = drawn.weights.shape[:2]
+    width = PAGE if heads > 2 else COLUMN
+    panel = min(1.5, (width - 1.2) / heads)
+    with style():
+        figure = Figure(figsize=(width, max(2.0, 0.55 + layers * (panel + 0.08))), layout="constrained")
+        grid = figure.subplots(layers, heads, squeeze=False)
+        scale = Normalize(0, float(drawn.weights.max()))
+        for layer in range(layers):
+            for head in range(heads):
+                _draw_matrix(grid[layer, head], drawn, layer, head, scale)
+            grid[layer, 0].set_ylabel(f"layer {layer}\nfrom token")
+        for head in range(heads):
+            grid[0, head].set_title(f"head {head}")
+            grid[-1, head].set_xlabel("to token")
+            grid[-1, head].tick_params(labelbottom=True)
+        for axes in grid[:, 0]:
+            axes.tick_params(labelleft=True)
+        add_bar(figure, grid.ravel().tolist(), "attention weight")
+        fix_layout(figure)
+    return figure
+
+
+def _draw_matrix(axes: Axes, drawn: Drawn, layer: int, head: int, scale: Normalize) -> None:
+    first = int(not drawn.classed)  # tokens of the image count from 1
+    last = drawn.tokens + 0.5
+    extent = (first - 0.5, last, last, first - 0.5)
+    axes.imshow(drawn.weights[layer, head], cmap=COLOURS, norm=scale, interpolation="nearest", extent=extent)
+    if drawn.classed:  # lines between the class token and the image's
+        axes.axhline(0.5, color=MARK, linewidth=0.5)
+        axes.axvline(0.5, color=MARK, linewidth=0.5)
+    ticks = [first, drawn.tokens]
+    axes.set(xticks=ticks, yticks=ticks)
+    axes.tick_params(length=0, pad=1.5, labelsize=6, labelbottom=False, labelleft=False)
+    frame(axes)

@@ -1,0 +1,65 @@
+"""``headwise caption`` as a user types it."""
+
+import json
+import os
+import subprocess
+import sys
+
+import numpy as np
+import pytest
+
+
+def headwise(*arguments, folder):
+    return subprocess.run(
+        [sys.executable, "-m", "headwise", "caption", *map(str, arguments)],
+        capture_output=True,
+        text=True,
+        cwd=folder,
+        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
+        timeout=120,
+    )
+
+
+def test_arrays_of_another_framework(rng, tmp_path):
+    layers = {f"layer{i}": rng.dirichlet(np.full(7, 0.3), (1, 2, 7)).astype(np.float32) for i in range(3)}
+    np.savez(tmp_path / "a.npz", **layers)
+    shown = headwise("a.npz", "--grid", "2x3", "--patch", "4x4", "--class-token", "last", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    text = " ".join(shown.stdout.split())
+    share = layers["layer2"][0, 1, 6, 6]
+    top = max(layer[0, :, 6, :6].max() for layer in layers.values())
+    assert f"from 0 to {top:.3f}, the largest weight drawn" in text
+    assert "N = 6 tokens of 4 × 4 pixels" in text
+    assert "Nothing was tested" in text
+    assert shown.stderr == ""
+    folder = tmp_path / "a-attention"
+    assert {path.name for path in folder.iterdir()} == {
+        f"attention.{end}" for end in ("png", "svg", "pdf", "npz", "md", "tex", "txt", "alt.txt", "json")
+    }
+    with np.load(folder / "attention.npz") as saved:
+        assert saved["weights"][2, 1, 0, 0] == share
+    # what was saved can be captioned again, without a word on its layout
+    again = headwise("a-attention/attention.npz", "--token", 4, "--json", "--out", "b", folder=tmp_path)
+    told = json.loads(again.stdout)
+    assert any("row A(l,h)[n, m]" in sentence for sentence in told["caption"])
+    assert (tmp_path / "b" / "attention-token-4.tex").exists()
+    assert told["alternative"][0].startswith("What token 4 attends to")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("a.npz",), "with a class token 6"),
+        (("a.npz", "--grid", "2by3"), "--grid: expected rows x columns, such as 4x4"),
+        (("a.npz", "--grid", "2x3", "--token", "7"), "token: 0 for the class token, or 1 to 6"),
+        (("a.npz", "--grid", "2x3", "--figure", "positions"), "none came with these arrays"),
+    ],
+)
+def test_a_plain_error_on_one_line(rng, tmp_path, arguments, message):
+    np.savez(tmp_path / "a.npz", w=rng.dirichlet(np.ones(7), (2, 7)))
+    shown = headwise(*arguments, folder=tmp_path)
+    assert shown.returncode == 2
+    assert shown.stdout == ""
+    assert len(shown.stderr.strip().splitlines()) == 1
+    assert message in shown.stderr
+    assert [path.name for path in tmp_path.iterdir()] == ["a.npz"]

@@ -1,0 +1,166 @@
+"""Attention arrays from elsewhere: every layout that is taken, and every mistake that is named."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headwise.errors import DataError, ShapeError
+from headwise.picture.attention import draw
+from headwise.picture.caption import caption
+from headwise.studies.captioning import Layout, drawn_from, read_arrays, read_image, stacked
+from headwise.studies.row_sums import check_rows
+
+L, H, GRID = 3, 2, (5, 2)
+N = 10
+
+
+def weights(rng, tokens=N + 1):
+    return rng.dirichlet(np.full(tokens, 0.5), (L, H, tokens))
+
+
+def test_layouts_that_say_the_same(rng):
+    w = weights(rng)
+    layers = {f"block_{i + 8}": w[i] for i in range(L)}  # 8, 9, 10: not in the order of the alphabet
+    for arrays in (
+        {"anything": w},
+        {"x": w[None]},
+        {"x": w[:, None]},
+        layers,
+        {name: layer[None] for name, layer in layers.items()},
+        {"attentions": w, "hidden": rng.normal(size=(4, 5))},
+        {"x": w, "image": rng.random((10, 4))},
+    ):
+        np.testing.assert_array_equal(stacked(arrays), w)
+    np.testing.assert_array_equal(stacked({"x": w[1]}), w[1:2])
+    np.testing.assert_array_equal(stacked({"x": w[1, 1]}), w[1:2, 1:2])
+    np.testing.assert_array_equal(stacked({"a0": w[0, 0], "a1": w[1, 0]}), w[:2, :1])
+
+
+@pytest.mark.parametrize(("said", "at"), [("auto", 0), ("first", 0), ("last", N), ("4", 4)])
+def test_the_class_token_wherever_it_is(rng, said, at):
+    w = weights(rng)
+    drawn = drawn_from({"x": w}, Layout(GRID, (2, 2), said))
+    others = [n for n in range(N + 1) if n != at]
+    np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
+    np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
+    assert drawn.size == (10, 4)
+
+
+def test_no_class_token(rng):
+    w = weights(rng, N)
+    for said in ("auto", "none"):
+        drawn = drawn_from({"x": w}, Layout(GRID, class_token=said))
+        np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
+        assert "there is no class token" in caption(drawn).text()
+    draw(drawn)
+
+
+def test_an_image_gives_the_patches_and_patches_the_grid(rng):
+    w, image = weights(rng), rng.random((15, 8))
+    assert drawn_from({"x": w, "image": image}, Layout(GRID)).boxes[0].tolist() == [0, 0, 3, 4]
+    assert drawn_from({"x": w}, Layout(patch=(3, 4)), image).boxes.shape == (N, 4)
+    colours = (image[..., None] * np.array([255, 255, 255])).astype(np.uint8)
+    np.testing.assert_allclose(drawn_from({"x": w, "image": colours}, Layout(GRID)).image, image, atol=1 / 255)
+    with pytest.raises(ShapeError, match="image: expected 15 × 6 pixels, because 5x2 patches have 3 × 3; got 15 × 8"):
+        drawn_from({"x": w}, Layout(GRID, (3, 3)), image)
+    with pytest.raises(DataError, match=r"image: expected .* pixels from 0 to 1; got"):
+        drawn_from({"x": w, "image": image * 9}, Layout(GRID))
+
+
+def test_positions_beside_the_weights(rng):
+    w = weights(rng)
+    assert drawn_from({"x": w, "positions": rng.normal(size=(N, 7))}, Layout(GRID)).positions.shape == (N, 7)
+    with pytest.raises(ShapeError, match="positions: expected"):
+        drawn_from({"x": w, "positions": rng.normal(size=(N + 1, 7))}, Layout(GRID))
+
+
+def test_what_was_dropped_is_said(rng):
+    w = weights(rng)
+    cut = w[:, :, 1:, 1:]
+    with pytest.raises(DataError, match=r"Tokens cut off, such as the class token's column\? Then say so"):
+        drawn_from({"x": cut}, Layout(GRID))
+    drawn = drawn_from({"x": cut}, Layout(GRID, dropped=True))
+    assert drawn.cut_off == pytest.approx(w[:, :, 1:, 0].mean())
+    np.testing.assert_allclose(drawn.weights.sum(axis=-1), 1)
+    assert f"{drawn.cut_off:.1%} of the rows' weight" in caption(drawn).text()
+    with pytest.raises(DataError, match="Logits"):
+        drawn_from({"x": cut - 1}, Layout(GRID, dropped=True))
+
+
+def test_a_grid_is_not_guessed(rng):
+    with pytest.raises(DataError, match=r"have 11: with a class token 10 \(2x5, 5x2, .*\), or without .* 11 \(1x11"):
+        drawn_from({"x": weights(rng)}, Layout())
+    with pytest.raises(ShapeError, match="expected 12, or 13 with a class token, because 4x3 is 12"):
+        drawn_from({"x": weights(rng)}, Layout((4, 3)))
+    with pytest.raises(ShapeError, match="expected 10, because 5x2 is 10 tokens; the arrays have 11"):
+        drawn_from({"x": weights(rng)}, Layout(GRID, class_token="none"))
+    with pytest.raises(ShapeError, match="Registers"):
+        drawn_from({"x": weights(rng, N + 5)}, Layout(GRID))
+    with pytest.raises(DataError, match="class token: expected auto, first"):
+        drawn_from({"x": weights(rng)}, Layout(GRID, class_token="second"))
+
+
+def softmax(s, axis):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+MISTAKES = {
+    "transposed": (lambda w, s, rng: np.swapaxes(w, 2, 3), r"columns sum to one: transposed"),
+    "over the whole matrix": (lambda w, s, rng: softmax(s, (2, 3)), "softmax over the whole matrix"),
+    "over the heads": (lambda w, s, rng: softmax(s, 1), "sum to one over the heads"),
+    "over the layers": (lambda w, s, rng: softmax(s, 0), "sum to one over the layers"),
+    "logits": (lambda w, s, rng: s, "Logits, before the softmax"),
+    "summed": (lambda w, s, rng: w.sum(axis=1, keepdims=True), "Summed over 2 heads"),
+    "dropout": (lambda w, s, rng: w * (rng.random(w.shape) > 0.1) / 0.9, "after dropout"),
+    "scaled": (lambda w, s, rng: w * 1.7, "weights that were scaled"),
+    "padding": (lambda w, s, rng: w * (np.arange(N + 1) < 9)[:, None], "12 rows are all 0"),
+    "nan": (lambda w, s, rng: np.where(w > 0.9, np.nan, w), "NaN"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_rows_that_do_not_sum_to_one(rng, mistake):
+    make, words = MISTAKES[mistake]
+    logits = rng.normal(size=(L, H, N + 1, N + 1)) * 3
+    with pytest.raises(DataError, match=words):
+        check_rows(make(softmax(logits, -1), logits, rng))
+
+
+def test_rounding_is_no_mistake(rng):
+    w = weights(rng)
+    check_rows(w.astype(np.float16))
+    bits = w.astype(np.float32).view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)
+    check_rows(bits.view(np.float32))  # as bfloat16 holds them
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({}, "holds none"),
+        ({"x": np.ones((2, 3, 4))}, r"last two axes are the same tokens, \(..., T, T\); got \(2, 3, 4\)"),
+        ({"x": np.ones((2, 2, 3, 4, 4))}, "Several images"),
+        ({"x": np.ones((3, 4, 4), int)}, "floating-point weights; got int64"),
+        ({"a": np.ones((3, 4, 4)), "b": np.ones((2, 4, 4))}, r"one for each layer .* a \(3, 4, 4\), b \(2, 4, 4\)"),
+    ],
+)
+def test_arrays_that_are_no_attention(arrays, words):
+    with pytest.raises((DataError, ShapeError), match=words):
+        stacked(arrays)
+
+
+def test_files(rng, tmp_path):
+    w = weights(rng)
+    np.save(tmp_path / "a.npy", w)
+    np.savez(tmp_path / "a.npz", x=w, y=w)
+    (tmp_path / "b.npz").write_text("no arrays")
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")["weights"], w)
+    assert read_arrays(tmp_path / "a.npz").keys() == {"x", "y"}
+    for name, words in (("b.npz", "not an .npz or .npy file"), ("c.npz", "no such file")):
+        with pytest.raises(DataError, match=words):
+            read_arrays(tmp_path / name)
+    Image.fromarray(np.full((3, 5), 51, np.uint8)).save(tmp_path / "a.png")
+    np.testing.assert_allclose(read_image(tmp_path / "a.png"), np.full((3, 5), 0.2))
+    for name, words in (("b.npz", "not an image"), ("c.png", "no such file")):
+        with pytest.raises(DataError, match=words):
+            read_image(tmp_path / name)

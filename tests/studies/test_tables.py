@@ -1,0 +1,77 @@
+import csv
+import json
+
+import numpy as np
+import pytest
+
+from headwise.data.tables import TABLES, load_table
+from headwise.errors import DataError
+from headwise.picture.text import as_text
+from headwise.studies.tables import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
+
+QUICK = {"epochs": 4, "width": 8, "depth": 1, "heads": 2}
+
+
+@pytest.mark.parametrize(
+    ("name", "rows", "columns", "categories"),
+    [("breast-cancer", 569, 30, 0), ("wine", 178, 13, 0), ("titanic", 1043, 7, 3), ("diabetes", 442, 10, 1)],
+)
+def test_the_tables_are_what_they_say(name, rows, columns, categories):
+    data = load_table(name)
+    assert data.rows.shape == (rows, columns) == (len(data.answers), len(data.names))
+    assert len(data.categories) == categories
+    numbers = np.delete(data.rows, data.categories, axis=1).astype(float)
+    assert np.isfinite(numbers).all()
+    assert all(len(set(data.rows[:, j])) <= 3 for j in data.categories)
+    assert data.answers.dtype.kind == ("U" if data.classes else "f")
+
+
+def test_the_titanic_is_known_from_the_books():
+    data = load_table("titanic")
+    women = data.rows[:, 1] == "female"
+    survived = data.answers == "survived"
+    assert survived[women].mean() > 0.7 > 0.3 > survived[~women].mean()
+    assert set(TABLES) == {"breast-cancer", "wine", "titanic", "diabetes"}
+
+
+def test_runs_are_kept_and_folds_are_shared(tmp_path):
+    found = study_tables(tmp_path, tables=["wine", "diabetes"], seeds=2, **QUICK)
+    rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
+    assert len(rows) == 2 * len(MODELS) * 2
+    wine, diabetes = found.tables
+    assert (wine.rows, wine.columns, wine.categories, wine.classes) == (178, 13, 0, True)
+    assert min(wine.scores[LINEAR]) > 0.95
+    assert min(wine.scores[TREES]) > 0.9
+    assert 0.4 < min(diabetes.scores[LINEAR]) < 0.55
+    path = tmp_path / "runs" / "wine-transformer-1.json"
+    content = json.loads(path.read_text())
+    path.write_text(json.dumps({**content, "result": 0.25}))
+    again = study_tables(tmp_path, tables=["wine"], seeds=2, **QUICK)
+    assert again.tables[0].scores[TRANSFORMER][1] == 0.25
+    assert again.tables[0].scores[LINEAR] == wine.scores[LINEAR]
+
+
+def scores(transformer, trees, linear):
+    return TableScores("wine", 178, 13, 0, True, dict(zip(MODELS, (transformer, trees, linear), strict=True)))
+
+
+def test_the_conclusion_is_chosen_by_the_figures():
+    base = np.linspace(0.90, 0.95, 6)
+    better, worse = tuple(base + 0.02), tuple(base - 0.03)
+    mixed = tuple(base + np.array([1, -1, 1, -1, 1, -1]) / 100)
+    text = [as_text(s) for s in TablesStudy((scores(tuple(base), worse, better),), 6).conclusion()]
+    assert text[0] == "wine: 3.0 points of accuracy more than the boosted trees (p = 0.031)."
+    assert text[1] == "wine: 2.0 points of accuracy less than the linear model (p = 0.031)."
+    text = [as_text(s) for s in TablesStudy((scores(tuple(base), mixed, better),), 6).conclusion()]
+    assert text[0].startswith("wine: no difference from the boosted trees is shown (p = 1")
+    few = TablesStudy((scores(better[:2], worse[:2], worse[:2]),), 2)
+    assert "With 2 seeds the exact test cannot give less than p = 0.5" in as_text(few.conclusion()[2])
+    assert not any("cannot give" in line for line in text)
+
+
+def test_refusals(tmp_path):
+    with pytest.raises(DataError, match="table: expected one of breast-cancer, wine, titanic, diabetes; got 'iris'"):
+        study_tables(tmp_path, tables=["wine", "iris"])
+    with pytest.raises(DataError, match="seeds and tables: expected 1 or more; got 0 and 1"):
+        study_tables(tmp_path, tables=["wine"], seeds=0)
+    assert not list(tmp_path.iterdir())

@@ -30,6 +30,7 @@ COMMANDS = (
     "diff",
     "series",
     "sets",
+    "tables",
     "grade",
     "bench",
 )

@@ -24,7 +24,7 @@ def main() -> None:
     command = [sys.executable, "-m", "headwise", "serve", "--port", "0"]
     server = subprocess.Popen(command, stderr=subprocess.PIPE, text=True)
     try:
-        where = re.search(r"http://\S+", server.stderr.readline())[0]
+        where = next(found[0] for line in server.stderr if (found := re.search(r"http://\S+", line)))
         drawing = picture()
         with httpx.Client(base_url=where, timeout=60) as client:
             answers = [
@@ -47,6 +47,10 @@ def picture() -> bytes:
     content = io.BytesIO()
     Image.fromarray(255 - np.pad(np.kron(digit, np.ones((8, 8), np.uint8)), ((0, 56), (56, 0)))).save(content, "PNG")
     return content.getvalue()
+
+
+def ask(client, drawing):
+    return client.post("/api/read", content=drawing).raise_for_status()
 
 
 async def at_once(where, drawing):

@@ -15,7 +15,8 @@ from headwise.measure.rollout import rollout
 from headwise.measure.space import attention_distance, share_on_ink
 from headwise.measure.weights import effective_number, entropy, without_class_token
 from headwise.models.vit import ViT, vit_params
-from headwise.studies.exploring import SHIPPED, explore, in_turn, shipped, views
+from headwise.picture.explorer.content import views
+from headwise.studies.exploring import SHIPPED, explore, in_turn, shipped
 from headwise.train.checkpoint import save_vit
 
 pytestmark = pytest.mark.xdist_group("browser")

@@ -11,7 +11,8 @@ import headwise as hw
 from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.data.arrays import coursework_arrays
 from headwise.data.digits import bundled_digits
-from headwise.studies.exploring import SHIPPED, explore, shipped, views
+from headwise.picture.explorer.content import views
+from headwise.studies.exploring import SHIPPED, explore, shipped
 from serving import serving
 
 pytestmark = pytest.mark.xdist_group("browser")

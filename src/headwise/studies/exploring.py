@@ -1,130 +1,29 @@
-"""What a model attends to in some images, gathered so that a page can show any view of it without computing.
-
-A view is a matrix of attention weights: one head's, the mean over a layer's heads, over all, or their rollout. Numbers
-leave here as whole multiples of the last digit that is shown, so that what a page prints is what the library computed.
-"""
+"""What a model attends to in some images, gathered for a page on which it can be walked through."""
 
 from __future__ import annotations
 
-import html
-from collections.abc import Iterator, Sequence
+from collections.abc import Sequence
 from dataclasses import dataclass
-from functools import lru_cache
 from importlib.resources import as_file, files
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
 
 from headwise.data.digits import Labelled
 from headwise.errors import DataError, ShapeError
 from headwise.files import write_text
-from headwise.measure.rollout import rollout
-from headwise.measure.space import attention_distance, centres, share_on_ink
-from headwise.measure.weights import effective_number, entropy
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
 from headwise.picture.attention import INK, Drawn
-from headwise.picture.caption import caption
 from headwise.picture.explorer import explorer_page, inline
-from headwise.picture.text import Formula, Statement
+from headwise.picture.explorer.content import DECIMALS, MEASURES, digit_content, views
 from headwise.shapes import Array, IntArray
 from headwise.train.checkpoint import Saved, load_vit
 
-__all__ = ["MEASURES", "SHIPPED", "Explorer", "Measure", "as_shown", "explore", "in_turn", "shipped", "views"]
+__all__ = ["SHIPPED", "Explorer", "explore", "in_turn", "shipped"]
 
 SHIPPED = ("7x7", "4x4", "rows")  # models that come with the package, by how they cut an image
-DECIMALS = 3  # of a weight
-
-
-class Measure(NamedTuple):
-    """A number about each token's row of a view: its name, its unit, and how many decimals of it are shown."""
-
-    name: str
-    unit: str
-    decimals: int
-
-
-# all but the last two are of what a token gives the image's tokens, made to sum to one without the class token
-MEASURES = {
-    "entropy": Measure("entropy", "bits", 2),
-    "effective": Measure("effective number of tokens", "", 1),
-    "distance": Measure("mean distance", "pixels", 1),
-    "ink": Measure("share on ink", "%", 1),
-    "class": Measure("weight on the class token", "%", 1),
-    "itself": Measure("weight on itself", "%", 1),
-}
-
-
-def views(weights: Array) -> dict[str, Array]:
-    """Every matrix that can be looked at, by its name in a link.
-
-    Parameters
-    ----------
-    weights : ndarray of shape (L, H, N, N)
-
-    Returns
-    -------
-    dict
-        ``"1.3"`` is layer 1, head 3; ``"1.mean"`` the mean over its heads; ``"mean"`` that over all; ``"rollout"``.
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> list(views(np.full((2, 2, 5, 5), 0.2)))
-    ['0.0', '0.1', '0.mean', '1.0', '1.1', '1.mean', 'mean', 'rollout']
-    """
-    found: dict[str, Array] = {}
-    for layer, of_layer in enumerate(weights):
-        found |= {f"{layer}.{head}": matrix for head, matrix in enumerate(of_layer)}
-        found[f"{layer}.mean"] = of_layer.mean(axis=0)
-    return found | {"mean": weights.mean(axis=(0, 1)), "rollout": rollout(weights)}
-
-
-def measured(matrices: Array, drawn: Drawn) -> dict[str, Array]:
-    """Each measure of every row of every view.
-
-    Parameters
-    ----------
-    matrices : ndarray of shape (V, 1 + N, 1 + N)
-    drawn : Drawn
-
-    Returns
-    -------
-    dict
-        By the names in `MEASURES`, arrays (V, 1 + N); NaN for the class token's distance, since it has no place, and
-        for the share on ink of an image without any.
-    """
-    on_image = matrices[..., 1:]
-    total = on_image.sum(axis=-1, keepdims=True)
-    p = np.divide(on_image, total, out=np.full_like(on_image, 1 / on_image.shape[-1]), where=total > 0)
-    places = centres(drawn.boxes)
-    between = np.linalg.norm(places[:, None] - places, axis=-1)
-    distance = np.full(matrices.shape[:-1], np.nan)
-    distance[:, 1:] = (p[:, 1:] * between).sum(axis=-1)
-    ink = share_on_ink(p, drawn.ink, drawn.boxes) if drawn.ink.any() else np.full(matrices.shape[:-1], np.nan)
-    return {
-        "entropy": entropy(p),
-        "effective": effective_number(p),
-        "distance": distance,
-        "ink": 100 * ink,
-        "class": 100 * matrices[..., 0],
-        "itself": 100 * np.diagonal(matrices, axis1=-2, axis2=-1),
-    }
-
-
-def as_shown(values: Array, decimals: int) -> Any:
-    """Whole multiples of the last decimal shown, as nested lists; None for what is not a number.
-
-    Examples
-    --------
-    >>> as_shown(np.array([[0.12345, 1.0], [np.nan, -0.00001]]), 3)
-    [[123, 1000], [None, 0]]
-    """
-    rounded = np.rint(np.asarray(values, np.float64) * 10**decimals)
-    known = ~np.isnan(rounded)
-    whole = np.where(known, rounded, 0).astype(np.int64)
-    return whole.tolist() if known.all() else np.where(known, whole, np.array(None)).tolist()
 
 
 @dataclass(frozen=True)
@@ -167,7 +66,7 @@ class Explorer:
             "decimals": DECIMALS,
             "views": list(views(self.drawn[0].weights)),
             "measures": {key: measure._asdict() for key, measure in MEASURES.items()},
-            "digits": [_digit(drawn) for drawn in self.drawn],
+            "digits": [digit_content(drawn) for drawn in self.drawn],
         }
 
     def page(self) -> str:
@@ -262,81 +161,3 @@ def shipped(tokens: str) -> Saved:
         raise DataError(f"tokens: expected one of {', '.join(SHIPPED)}; got {tokens!r}.")
     with as_file(files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors") as path:
         return load_vit(path)
-
-
-def _digit(drawn: Drawn) -> dict[str, Any]:
-    """One image for the page."""
-    named = views(drawn.weights.astype(np.float64))
-    matrices = np.stack(list(named.values()))
-    rows = measured(matrices, drawn)
-    parts = list(caption(drawn).parts.items())[
-        1:
-    ]  # the first describes the printed figure; the page says what it shows
-    return {
-        "label": drawn.label,
-        "pixels": as_shown(drawn.image.ravel() * 255, 0),
-        "probabilities": as_shown(drawn.probabilities, DECIMALS),
-        "ranked": np.argsort(-drawn.probabilities, kind="stable").tolist(),
-        "weights": as_shown(matrices.reshape(len(matrices), -1), DECIMALS),
-        "rows": {key: as_shown(values, MEASURES[key].decimals) for key, values in rows.items()},
-        "means": {key: as_shown(_mean(values), MEASURES[key].decimals) for key, values in rows.items()},
-        "said": [" ".join(map(_html, said)) for said in _said(list(named), rows, drawn)],
-        "caption": [[_html(Statement(heading)), " ".join(map(_html, said))] for heading, said in parts],
-    }
-
-
-def _said(names: Sequence[str], rows: dict[str, Array], drawn: Drawn) -> Iterator[list[Statement]]:
-    """What the numbers say about each view, over all tokens."""
-    tokens = len(drawn.boxes)
-    even = np.full((tokens, tokens), 1 / tokens)
-    about: dict[str, Any] = {
-        "tokens": tokens,
-        "area": 100 * float(share_on_ink(even[0], drawn.ink, drawn.boxes)),
-        "even_distance": float(attention_distance(even, drawn.boxes)),
-    }
-    means = {key: _mean(values) for key, values in rows.items()}
-    for i, name in enumerate(names):
-        opening, place = _opening(name)
-        facts = about | place | {key: float(values[i]) for key, values in means.items()}
-        templates = [
-            opening + ": a token spreads what it gives the image over {effective:.1f} of {tokens} tokens in effect "
-            "({entropy:.2f} bits), at a mean distance of {distance:.1f} pixels (an even spread: {even_distance:.1f})."
-        ]
-        if drawn.ink.any():
-            templates.append("Of this, {ink:.1f}% falls on ink, which covers {area:.1f}% of the image.")
-        templates.append(
-            "The class token receives {class:.1f}% of the attention; {itself:.1f}% is what tokens keep for themselves."
-        )
-        yield [Statement(template, facts) for template in templates]
-
-
-def _opening(view: str) -> tuple[str, dict[str, Any]]:
-    """How a sentence about a view begins, with the numbers in that."""
-    layer, _, head = view.partition(".")
-    if view == "mean":
-        return "The mean over all layers and heads", {}
-    if view == "rollout":
-        return "Rollout, attention multiplied through all layers, half of each passing it by", {}
-    if head == "mean":
-        return "Layer {layer}, the mean of its heads", {"layer": int(layer)}
-    return "Layer {layer}, head {head}", {"layer": int(layer), "head": int(head)}
-
-
-def _mean(values: Array) -> Array:
-    """Over a view's tokens, those left out that have no such number."""
-    known = ~np.isnan(values)
-    count = known.sum(axis=-1)
-    total = np.where(known, values, 0).sum(axis=-1)
-    return np.asarray(np.divide(total, count, out=np.full(total.shape, np.nan), where=count > 0))
-
-
-def _html(statement: Statement) -> str:
-    return statement.spelled(_mathml, html.escape)
-
-
-@lru_cache(maxsize=256)
-def _mathml(formula: Formula) -> str:
-    """A formula is spelled once, however many captions hold it."""
-    from latex2mathml.converter import convert
-
-    return str(convert(formula.tex))

@@ -22,8 +22,9 @@ from starlette.types import ASGIApp
 from headwise.data.arrays import coursework_arrays
 from headwise.data.digits import bundled_digits
 from headwise.errors import DataError, HeadwiseError
+from headwise.picture.explorer.content import as_shown
 from headwise.studies.coursework import HeadRun, coursework
-from headwise.studies.exploring import as_shown, explore, in_turn
+from headwise.studies.exploring import explore, in_turn
 from headwise.train.checkpoint import Saved
 from headwise.web.desk import Desk
 from headwise.web.guard import Guard, Refused

@@ -11,6 +11,8 @@ from rich.table import Table
 
 from headwise.cli.console import bars, messages, output
 from headwise.errors import DataError
+from headwise.picture.save import save_figure
+from headwise.picture.sets import draw_errors
 from headwise.picture.text import as_text
 from headwise.studies.sets import PUBLISHED, SetsStudy, study_sets
 
@@ -18,7 +20,7 @@ __all__ = ["sets"]
 
 
 def sets(
-    out: Annotated[Path, typer.Option(help="Folder for a file a run and a table of all.")] = Path("runs/sets"),
+    out: Annotated[Path, typer.Option(help="Folder for a file a run, and a table and a figure.")] = Path("runs/sets"),
     seeds: Annotated[int, typer.Option(help="Runs of each model.")] = 5,
     steps: Annotated[int, typer.Option(help="Batches of 128 new sets that each run sees.")] = 10_000,
     workers: Annotated[int, typer.Option(help="Threads; the result does not depend on how many.")] = 1,
@@ -38,6 +40,8 @@ def sets(
     except KeyboardInterrupt:
         messages.print("headwise: interrupted; the same command goes on where it stopped.")
         raise typer.Exit(130) from None
+    errors = {each.name: each.errors for each in found.poolings}
+    save_figure(draw_errors(errors, {name: mean for name, (mean, _) in PUBLISHED.items()}), out / "errors")
     if as_json:
         content = {**found.to_json(), "conclusion": [as_text(said) for said in found.conclusion()]}
         print(json.dumps(content))
@@ -45,7 +49,7 @@ def sets(
     output.print(_table(found))
     for said in found.conclusion():
         output.print(as_text(said), markup=False)
-    output.print(f"a row a run in {out / 'runs.csv'}", soft_wrap=True, markup=False)
+    output.print(f"a row a run in {out / 'runs.csv'}, drawn in {out / 'errors.svg'}", soft_wrap=True, markup=False)
 
 
 def _table(found: SetsStudy) -> Table:

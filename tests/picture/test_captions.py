@@ -3,7 +3,7 @@
 import json
 import re
 import string
-from itertools import combinations
+from itertools import combinations, pairwise
 from pathlib import Path
 
 import numpy as np
@@ -213,6 +213,17 @@ class Recomputed:
             "far_cosine": np.mean([pairs[o] for o in pairs if far[o] == most]),
             "correlation": spearmanr(list(far.values()), list(pairs.values())).statistic,
         }  # fmt: skip
+
+    def deletion(self, saved):
+        curves = saved["curves"]
+        self.facts |= {"band": 0.95, "full": curves[0, 0, 0], "empty": curves[0, 0, -1]}
+        for i, name in enumerate(("own", "ink", "chance")):
+            for way, curve in (("out", curves[0, i]), ("in", curves[1, i])):
+                self.facts[f"{name}_{way}"] = sum((a + b) / 2 / self.n for a, b in pairwise(curve))
+            self.facts[f"{name}_half"] = next(
+                (k for k, v in enumerate(curves[0, i]) if v < curves[0, i, 0] / 2), self.n + 1
+            )
+        self.score(saved)
 
     def score(self, saved):
         if "tested_deletion" in saved:

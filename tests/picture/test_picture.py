@@ -10,6 +10,7 @@ from headwise.measure.rollout import rollout
 from headwise.picture.attention import draw, draw_token
 from headwise.picture.caption import measure
 from headwise.picture.captioned import KINDS, Captioned, wanted
+from headwise.picture.deletion import draw_deletion
 from headwise.picture.depth import draw_depth
 from headwise.picture.drawn import Drawn
 from headwise.picture.heads import draw_heads
@@ -76,6 +77,16 @@ def test_the_cosines_that_are_drawn(rng):
         draw_positions(drawn(rng, positions=np.zeros((0, 0))))
 
 
+def test_the_curves_that_are_drawn(rng):
+    given = drawn(rng, tested=TESTED)
+    for axes, curves in zip(draw_deletion(given).axes, given.curves, strict=True):
+        lines = {line.get_label(): line.get_ydata() for line in axes.lines}
+        for label, curve in zip(("by the map", "by ink", "random, mean"), curves, strict=False):
+            np.testing.assert_array_equal(lines[label], curve)
+    with pytest.raises(DataError, match=r"none came with these arrays\. That takes the model"):
+        draw_deletion(drawn(rng))
+
+
 def test_an_image_without_ink_has_no_outline(rng):
     given = drawn(rng)
     blank = Drawn(np.zeros_like(given.image), given.boxes, given.weights, given.probabilities)
@@ -90,7 +101,7 @@ def test_an_image_without_ink_has_no_outline(rng):
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8)])
 @pytest.mark.parametrize("kind", KINDS)
 def test_figures_fit_a_paper(rng, kind, shape):
-    figure = KINDS[kind].draw(drawn(rng, shape=shape))
+    figure = KINDS[kind].draw(drawn(rng, shape=shape, tested=TESTED))
     width, height = figure.get_size_inches()
     assert 2.5 <= width <= 7.2
     assert height <= 9
@@ -103,7 +114,7 @@ def test_figures_fit_a_paper(rng, kind, shape):
 
 
 def test_every_kind_is_the_same_bytes_from_run_to_run(rng, tmp_path):
-    for captioned in wanted(drawn(rng, "14x14", tested=TESTED), "all", 2):
+    for captioned in wanted(drawn(rng, "14x14", shape=(1, 2), tested=TESTED), "all", 2):
         one = captioned.save(tmp_path / "one" / captioned.name)
         two = Captioned(captioned.drawn, captioned.figure, captioned.token).save(tmp_path / "two" / captioned.name)
         ends = ["png", "svg", "pdf", "npz", "md", "tex", "txt", "alt.txt", "json"]
@@ -124,7 +135,9 @@ def test_what_was_asked_for(rng):
     assert [c.name for c in wanted(given)] == ["attention"]
     assert [c.name for c in wanted(given, token=4)] == ["attention-token-4"]
     assert [c.name for c in wanted(given, "depth", 4)] == ["attention-token-4", "attention-depth"]
-    assert len(wanted(given, "all")) == len(wanted(drawn(rng, positions=np.zeros((0, 0))), "all")) + 1
+    assert [c.figure for c in wanted(given, "all")] == ["maps", "matrices", "rollout", "depth", "positions"]
+    assert [c.figure for c in wanted(drawn(rng, positions=np.zeros((0, 0))), "all")][-1] == "depth"
+    assert [c.figure for c in wanted(given, "all", testable=True)] == list(KINDS)
     with pytest.raises(DataError, match="figure: expected one of maps, matrices"):
         wanted(given, "map")
 

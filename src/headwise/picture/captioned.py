@@ -8,10 +8,12 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
+import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.picture.attention import draw, draw_token
+from headwise.picture.captions.deletion import deletion_caption
 from headwise.picture.captions.depth import depth_caption
 from headwise.picture.captions.maps import maps_caption
 from headwise.picture.captions.matrices import matrices_caption
@@ -19,6 +21,7 @@ from headwise.picture.captions.positions import positions_caption
 from headwise.picture.captions.rolled import rollout_caption
 from headwise.picture.captions.token import token_caption
 from headwise.picture.captions.written import Caption
+from headwise.picture.deletion import draw_deletion
 from headwise.picture.depth import draw_depth
 from headwise.picture.drawn import Drawn
 from headwise.picture.heads import draw_heads
@@ -38,12 +41,17 @@ class Kind(NamedTuple):
     ranks: Callable[[Drawn], Array] | None = None
 
 
+def _last_layer(drawn: Drawn) -> Array:
+    return np.asarray(drawn.maps[-1].mean(axis=0))
+
+
 KINDS = {
-    "maps": Kind(draw, maps_caption, lambda drawn: drawn.maps[-1].mean(axis=0)),
+    "maps": Kind(draw, maps_caption, _last_layer),
     "matrices": Kind(draw_heads, matrices_caption),
     "rollout": Kind(draw_rollout, rollout_caption, lambda drawn: rolled(drawn)[-1, int(drawn.classed) :]),
     "depth": Kind(draw_depth, depth_caption),
     "positions": Kind(draw_positions, positions_caption),
+    "deletion": Kind(draw_deletion, deletion_caption, _last_layer),
 }
 
 
@@ -110,22 +118,25 @@ class Captioned:
         return KINDS[self.figure]
 
 
-def wanted(drawn: Drawn, figure: str = "maps", token: int | None = None) -> list[Captioned]:
+def wanted(drawn: Drawn, figure: str = "maps", token: int | None = None, *, testable: bool = False) -> list[Captioned]:
     """The figures that were asked for.
 
     Parameters
     ----------
     drawn : Drawn
     figure : str
-        A name in `KINDS`, or ``"all"`` that the arrays allow: without position embeddings, all but one.
+        A name in `KINDS`, or ``"all"`` that the arrays allow: positions need embeddings, and deletion curves a test.
     token : int, optional
         One token's view: instead of the maps, and beside whatever else was asked for.
+    testable : bool
+        Whether the curves will be measured.
 
     Returns
     -------
     list of Captioned
     """
-    names = [name for name in KINDS if name != "positions" or drawn.positions.size] if figure == "all" else [figure]
+    given = {"positions": drawn.positions.size, "deletion": testable or drawn.curves.size}
+    names = [name for name in KINDS if given.get(name, True)] if figure == "all" else [figure]
     if token is None:
         return [Captioned(drawn, name) for name in names]
     others = [] if figure == "maps" else names

@@ -45,6 +45,9 @@ class Drawn:
         Mean weight of the tokens that were cut off the arrays before they came, in all rows.
     rearranged : bool
         Whether the pixels changed places before the image was cut.
+    curves : ndarray of shape (2, 5, N + 1)
+        What the model answers while tokens are taken away, and put in: in the order of the map that is tested, of the
+        ink, and of random orders their mean and the bounds of the middle 95%. Empty if that was not measured.
     tested : Faithfulness or None
         How far the map that the caption names can be believed, if that was measured.
     """
@@ -58,6 +61,7 @@ class Drawn:
     positions: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     cut_off: float = 0.0
     rearranged: bool = False
+    curves: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     tested: Faithfulness | None = None
 
     def __post_init__(self) -> None:
@@ -66,6 +70,8 @@ class Drawn:
         bind(f"L H {tokens} {tokens}", weights=self.weights)
         if self.positions.size:
             sizes.bind("N D", positions=self.positions)
+        if self.curves.size:
+            bind(f"2 5 {sizes['N'] + 1}", curves=self.curves)
 
     @property
     def tokens(self) -> int:

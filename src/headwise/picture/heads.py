@@ -23,10 +23,10 @@ def draw_heads(drawn: Drawn) -> Figure:
     Returns
     -------
     Figure
-        As wide as two columns of a paper (7.2 inches), or as one (3.5) for up to two heads.
+        From one column of a paper wide (3.5 inches) to two (7.2), by the number of heads.
     """
     layers, heads = drawn.weights.shape[:2]
-    width = PAGE if heads > 2 else COLUMN
+    width = max(COLUMN, min(PAGE, 1.2 + 1.5 * heads))
     panel = min(1.5, (width - 1.2) / heads)
     with style():
         figure = Figure(figsize=(width, max(2.0, 0.55 + layers * (panel + 0.08))), layout="constrained")

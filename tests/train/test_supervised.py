@@ -1,0 +1,91 @@
+"""Learning from examples with answers: what a batch adds up to, and which weights early stopping returns."""
+
+import numpy as np
+import pytest
+
+from headwise.models.networks import ImageNetwork, SeriesNetwork, SetNetwork, TableNetwork
+from headwise.models.series import Series
+from headwise.models.sets import SetModel
+from headwise.models.tables import Table
+from headwise.models.vit import ViT
+from headwise.train.loop import train
+from headwise.train.recipe import Recipe
+from headwise.train.supervised import Examples, Supervised, outputs_of
+
+B = 7
+SMALL = {"width": 6, "depth": 1, "heads": 3}
+
+
+def examples(name, rng, classes=True):
+    lengths = rng.integers(1, 6, B)
+    network, inputs = {
+        "table": lambda: (
+            TableNetwork(Table(2, (3,), 2, hidden=5, **SMALL)),
+            (rng.normal(size=(B, 2)), rng.integers(0, 3, (B, 1))),
+        ),
+        "sets": lambda: (SetNetwork(SetModel(2, 2, **SMALL)), (rng.normal(size=(B, 5, 2)), lengths)),
+        "images": lambda: (ImageNetwork(ViT("2x3", (4, 6), hidden=5, classes=2, **SMALL)), (rng.random((B, 4, 6)),)),
+        "series": lambda: (
+            SeriesNetwork(Series(2, 5, 2, hidden=5, dropout=0.0, **SMALL)),
+            (rng.normal(size=(B, 5, 2)), lengths),
+        ),
+    }[name]()
+    answers = rng.integers(0, 2, B) if classes else rng.normal(size=(B, 2))
+    return network, Examples(inputs, answers)
+
+
+@pytest.mark.parametrize("classes", [True, False])
+@pytest.mark.parametrize("name", ["table", "sets", "images", "series"])
+def test_the_shards_add_up_to_the_batch(name, classes, rng):
+    network, data = examples(name, rng, classes)
+    task = Supervised(network, data, None, 0)
+    params = {k: a.astype(np.float64) for k, a in task.fresh(rng).items()}
+    shards = task.shards(np.arange(B), 0)
+    assert len(shards) == (1 if network.joint else 2)
+    pieces = [task.gradients(shard, params) for shard in shards]
+    y, _ = network.forward(data.inputs, params, np.random.default_rng(0))
+    if classes:
+        p = np.exp(y) / np.exp(y).sum(1, keepdims=True)
+        loss = -np.log(p[np.arange(B), data.answers]).mean()
+    else:
+        loss = np.square(y - data.answers).mean()
+    assert sum(piece.loss for piece in pieces) == pytest.approx(loss, rel=1e-10)
+    name, step = "head.weight" if "head.weight" in params else "decoder.1.weight", 1e-6
+
+    def at(shift):
+        moved = {**params, name: params[name] + shift * direction}
+        return sum(task.gradients(shard, moved).loss for shard in shards)
+
+    direction = rng.normal(size=params[name].shape)
+    slope = sum((piece.gradients[name] * direction).sum() for piece in pieces)
+    assert slope == pytest.approx((at(step) - at(-step)) / (2 * step), rel=1e-6)
+    assert bool(pieces[0].averages) == (type(network) is SeriesNetwork)
+
+
+@pytest.mark.parametrize("name", ["table", "sets", "images", "series"])
+def test_the_weights_of_every_kind(name, rng):
+    network, data = examples(name, rng)
+    params = {k: a.astype(np.float64) for k, a in network.fresh(rng).items()}
+    weights = network.weights(data.inputs, params)
+    tokens = {"table": 4, "sets": 5, "images": 5, "series": 5}[name]
+    assert weights.shape == (B, 1, 3, tokens, tokens)
+    there = np.full(B, tokens) if name in ("table", "images") else data.inputs[1]
+    for own, n in zip(weights, there, strict=True):
+        np.testing.assert_allclose(own[..., :n, :n].sum(-1), 1)
+        assert (own[..., n:, :] == 0).all()
+    np.testing.assert_allclose(
+        outputs_of(network, data.inputs, params), network.forward(data.inputs, params)[0], atol=1e-12
+    )
+
+
+def test_early_stopping_returns_the_best_weights(rng):
+    numbers = rng.normal(size=(80, 3)).astype(np.float32)
+    data = Examples((numbers, np.empty((80, 0), int)), rng.integers(0, 2, 80))  # nothing to learn
+    task = Supervised(
+        TableNetwork(Table(3, (), 2, hidden=8, **SMALL)), data.take(np.arange(50)), data.take(np.arange(50, 80)), 0
+    )
+    trained = train(task, Recipe(epochs=60, rate=0.02, batch=20, shift=0, rotate=0), patience=5)
+    losses = [epoch.validation_loss for epoch in trained.history]
+    assert len(losses) < 60
+    assert task.validate(trained.params).loss == pytest.approx(min(losses), rel=1e-12)
+    assert min(losses) < losses[-1]

@@ -7,6 +7,7 @@ from collections.abc import Callable, Generator, Iterator, Sequence
 from contextlib import closing, contextmanager
 from typing import Any
 
+from headwise import __version__
 from headwise.attention.threads import workers as cores
 from headwise.data.digits import Digits
 from headwise.errors import DataError, MissingExtraError
@@ -14,6 +15,8 @@ from headwise.studies.tokenisations.plan import Job
 from headwise.studies.tokenisations.runs import Run, run
 
 __all__ = ["results"]
+
+_PATIENCE = "10s"  # for a scheduler to answer
 
 
 def results(
@@ -80,10 +83,11 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         raise MissingExtraError("running on several workers", "dask", "cluster") from None
     if scheduler is not None:
         try:
-            client = Client(scheduler, timeout="10s", set_as_default=False)
+            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
         except (OSError, ValueError) as error:
             raise DataError(f"scheduler: {scheduler} does not answer ({error}). Is dask-scheduler running?") from None
         with client:
+            _examine(client, scheduler)
             yield client
         return
     options = {"processes": True, "threads_per_worker": 1, "dashboard_address": None}
@@ -92,3 +96,16 @@ def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
         Client(cluster, set_as_default=False) as client,
     ):
         yield client
+
+
+def _examine(client: Any, scheduler: str) -> None:
+    """Refuse workers that could not run a task; Dask would try for ever."""
+    try:
+        # a lambda travels as code, so that workers without Headwise can say so
+        found = client.run(lambda: __import__("headwise").__version__)
+    except ImportError:
+        raise DataError(f"scheduler: the workers of {scheduler} have no Headwise. Install it there.") from None
+    if not found:
+        raise DataError(f"scheduler: {scheduler} has no workers. Start some with: dask worker {scheduler}")
+    if others := {address: version for address, version in found.items() if version != __version__}:
+        raise DataError(f"scheduler: expected workers with headwise {__version__}, as here; got {others}.")

@@ -1,0 +1,253 @@
+"""What a comparison says: every sentence is chosen by a rule over the figures, and holds no number but theirs."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import asdict
+
+from headwise.picture.document import Table
+from headwise.picture.text import Statement, as_markdown
+from headwise.studies.tokenisations.result import LEVEL, Comparison, Pair
+from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
+from headwise.studies.tokenisations.statistics import Interval, sign_flip, smallest_p, t_interval
+
+__all__ = ["BUDGET", "SAME", "conclusion", "markdown"]
+
+BUDGET = 0.05  # models have one budget if the largest exceeds the smallest by at most this share of its weights
+SAME = 1e-4  # logits agree to rounding if they deviate by at most this share of the largest
+
+
+def conclusion(comparison: Comparison) -> dict[str, tuple[Statement, ...]]:
+    """The statements by their headings."""
+    parts = {
+        "What was compared": _compared(comparison),
+        "Which cut reads better": _accuracy(comparison),
+        "What rearranging the pixels does": _rearranged(comparison),
+        "What moving the digit does": _shifted(comparison),
+        "What the positions learn": _positions(comparison),
+        "With fewer digits": _sizes(comparison),
+        "What it does not say": _limits(comparison),
+    }
+    written = {heading: tuple(statements) for heading, statements in parts.items()}
+    return {heading: statements for heading, statements in written.items() if statements}
+
+
+def markdown(parts: dict[str, tuple[Statement, ...]], tables: Sequence[Table] = ()) -> str:
+    """A document of paragraphs under headings, then the tables."""
+    blocks = ["# Tokenisations compared"]
+    for heading, statements in parts.items():
+        blocks += [f"## {heading}", " ".join(map(as_markdown, statements))]
+    for table in tables:
+        lines = [table.columns, ("---", *["---:"] * (len(table.columns) - 1)), *table.rows]
+        blocks += [as_markdown(table.title), "\n".join(f"| {' | '.join(line)} |" for line in lines)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def _compared(c: Comparison) -> Iterator[Statement]:
+    yield Statement(
+        "The same transformer (D = {width}, {depth} blocks of {heads} heads, MLP {hidden}) was trained with {names}, "
+        "{seeds} seeds each, on {trained:,} digits of {data} (epochs: {epochs}), and judged by {tested:,} digits on "
+        "which no run was trained.",
+        {
+            **asdict(c.model),
+            "names": _and(c.names),
+            "seeds": c.seeds,
+            "trained": c.trained_on,
+            "tested": c.tested_on,
+            "data": c.data,
+            "epochs": c.recipe.epochs,
+        },
+    )
+    verdict = ": one budget, to within {few:.0%}." if c.budget <= BUDGET else ", more than {few:.0%}: not one budget."
+    yield Statement(
+        "Only the embedding and the positions change their shapes; in weights the largest model exceeds the smallest "
+        "by {budget:.1%}" + verdict,
+        {"budget": c.budget, "few": BUDGET},
+    )
+    most, least = (pick(c.entries, key=lambda entry: entry.cost.operations) for pick in (max, min))
+    if most.cost.operations > least.cost.operations:
+        yield Statement(
+            "In work they differ: {most} needs {times:.1f} times the multiply-adds of {least}, and {slower:.1f} times "
+            "the time for a training step.",
+            {
+                "most": most.name,
+                "least": least.name,
+                "times": most.cost.operations / least.cost.operations,
+                "slower": most.step / least.step,
+            },
+        )
+
+
+def _accuracy(c: Comparison) -> Iterator[Statement]:
+    for pair in c.pairs:
+        yield from _pair(c, pair, c.difference(pair))
+    if smallest_p(c.seeds) > LEVEL:
+        yield Statement(
+            "With {seeds} seeds the exact test cannot give less than p = {smallest:.2g}, so it could not have shown a "
+            "difference.",
+            {"seeds": c.seeds, "smallest": smallest_p(c.seeds)},
+        )
+    else:
+        yield Statement(
+            "The smallest p that the test can give with {seeds} seeds is {smallest:.2g}. It is not adjusted for the "
+            "number of comparisons: if nothing differed, {expected:.2g} of {pairs} would be expected below {level}.",
+            {
+                "seeds": c.seeds,
+                "smallest": smallest_p(c.seeds),
+                "expected": LEVEL * len(c.pairs),
+                "pairs": len(c.pairs),
+                "level": LEVEL,
+            },
+        )
+
+
+def _pair(c: Comparison, pair: Pair, found: Interval) -> Iterator[Statement]:
+    template = {
+        "better": "Cut by {name}, digits are read better than by {base}",
+        "worse": "Cut by {name}, digits are read worse than by {base}",
+        "no difference shown": "Between {name} and {base} no difference is shown at {seeds} seeds",
+    }[pair.verdict]
+    values = {"name": pair.name, "base": pair.base, "seeds": c.seeds, "p": pair.p_seeds, **_points(found)}
+    yield Statement(f"{template} ({_interval(found)}, p = {{p:.2g}}).", values)
+    if (pair.p_digits <= LEVEL) != (pair.p_seeds <= LEVEL):
+        shown = (
+            "Of these very models, on these digits, a difference is shown all the same"
+            if pair.p_digits <= LEVEL
+            else "Over the digits, for these very models, the difference is not shown"
+        )
+        yield Statement(
+            shown + ": {better} digits are read by more of the runs and {worse} by fewer (p = {p:.2g}).",
+            {"better": pair.digits_better, "worse": pair.digits_worse, "p": pair.p_digits},
+        )
+
+
+def _rearranged(c: Comparison) -> Iterator[Statement]:
+    for pair in c.pairs:
+        if not pair.name.endswith(f"-{pair.base}"):
+            continue
+        deviation = c.relabelled.get(pair.name)
+        if deviation is None:
+            template = "{name} has the pixels of {base} in other tokens"
+        elif deviation <= SAME:
+            template = (
+                "{name} has the tokens of {base} in another order: with its positions relabelled it computes the same "
+                "logits, to {deviation:.0e} of the largest, so nothing is lost in principle"
+            )
+        else:
+            template = "{name} has the tokens of {base} in another order, and yet deviates by {deviation:.0e}"
+        outcome = {
+            "better": "; trained, it reads better by {mean:.2f} points.",
+            "worse": "; trained, it reads worse, by {mean:.2f} points.",
+            "no difference shown": "; trained, it shows no difference at {seeds} seeds ({mean:+.2f} points).",
+        }[pair.verdict]
+        mean = 100 * c.difference(pair).mean
+        yield Statement(
+            template + outcome,
+            {
+                "name": pair.name,
+                "base": pair.base,
+                "deviation": deviation,
+                "seeds": c.seeds,
+                "mean": mean if pair.verdict == "no difference shown" else abs(mean),
+            },
+        )
+
+
+def _shifted(c: Comparison) -> Iterator[Statement]:
+    right, down = (list(DIRECTIONS).index(direction) for direction in ("right", "down"))
+    first = c.names[0]
+    farthest = c.lost(first)[..., -1].mean(axis=0) / c.tested_on
+    yield Statement(
+        "Moving all digits by {pixels} pixels to the right changes what {name} reads by {across:+.1f} points, moving "
+        "them as far down by {down:+.1f}; in training they were moved by up to {trained:g}.",
+        {
+            "pixels": SHIFTS[-1],
+            "name": first,
+            "across": -100 * farthest[right],
+            "down": -100 * farthest[down],
+            "trained": c.recipe.shift,
+        },
+    )
+    for pair in c.pairs:
+        if "-" in pair.name:  # rearranged: nothing in it has a direction
+            continue
+        extra = c.sideways(pair.name) - c.sideways(pair.base)
+        p, found = sign_flip(extra.tolist()), t_interval(extra / (c.tested_on * len(SHIFTS)))
+        template = (
+            "Whether the digit moves right or down makes no difference shown between {name} and {base}"
+            if p > LEVEL
+            else "Beside {base}, {name} suffers more from a move to the right than from one downwards"
+            if found.mean > 0
+            else "Beside {base}, {name} suffers less from a move to the right than from one downwards"
+        )
+        yield Statement(
+            f"{template} ({_interval(found)} of right over down, mean over all distances; p = {{p:.2g}}).",
+            {"name": pair.name, "base": pair.base, "p": p, **_points(found)},
+        )
+
+
+def _positions(c: Comparison) -> Iterator[Statement]:
+    found = {entry.name: t_interval(entry.nearness) for entry in c.entries}
+    groups: dict[str, list[str]] = {}
+    for name, (mean, low, high) in found.items():
+        group = "unknown" if low is None or high is None else "near" if low > 0 else "far" if high < 0 else "none"
+        groups.setdefault(group, []).append(f"{name} ({mean:+.2f})")
+    templates = {
+        "near": "Tokens whose pixels lie nearer in the upright image learn positions that are more alike, with {names}",
+        "far": "Tokens whose pixels lie nearer in the upright image learn positions that are less alike, with {names}",
+        "none": "How near tokens' pixels lie upright is not seen to matter to their positions with {names}",
+        "unknown": "How alike positions are goes with how near their tokens' pixels lie, in one run each, with {names}",
+    }
+    for group, template in templates.items():
+        if group in groups:
+            yield Statement(
+                template + ": in brackets the rank correlation, mean over seeds.", {"names": _and(groups[group])}
+            )
+
+
+def _sizes(c: Comparison) -> Iterator[Statement]:
+    for size, right in zip(c.sizes[:-1], c.by_size.swapaxes(0, 1), strict=False):
+        for pair in c.pairs:
+            more = right[c.names.index(pair.name)] - right[c.names.index(pair.base)]
+            p, found = sign_flip(more.tolist()), t_interval(more / c.tested_on)
+            template = (
+                "Trained on {size:,} digits, {name} and {base} show no difference"
+                if p > LEVEL
+                else "Trained on {size:,} digits, {name} reads better than {base}"
+                if found.mean > 0
+                else "Trained on {size:,} digits, {name} reads worse than {base}"
+            )
+            yield Statement(
+                f"{template} ({_interval(found)}, p = {{p:.2g}}).",
+                {"size": size, "name": pair.name, "base": pair.base, "p": p, **_points(found)},
+            )
+
+
+def _limits(c: Comparison) -> Iterator[Statement]:
+    if c.seeds > 1:
+        yield Statement(
+            "The {seeds} seeds differ in the first weights, the order of the digits and how each is moved, so what is "
+            "shown over them holds for training again on these {trained:,} digits and judging by these {tested:,}.",
+            {"seeds": c.seeds, "trained": c.trained_on, "tested": c.tested_on},
+        )
+    else:
+        yield Statement("One run of each does not tell a better cut from a luckier start.")
+    yield Statement(
+        "All were trained by one recipe (peak rate {rate:g}, epochs: {epochs}); another recipe for each, or a longer "
+        "training, could rank them otherwise.",
+        asdict(c.recipe),
+    )
+
+
+def _interval(found: Interval) -> str:
+    """A template for the mean, with the interval where there is one."""
+    return "{mean:+.2f} points" + ("" if found.low is None else ", {level:.0%} interval {low:+.2f} to {high:+.2f}")
+
+
+def _points(found: Interval) -> dict[str, float]:
+    shares = {name: 100 * value for name, value in found._asdict().items() if value is not None}
+    return {**shares, "level": 0.95}
+
+
+def _and(names: Sequence[str]) -> str:
+    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)

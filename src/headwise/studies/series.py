@@ -39,8 +39,8 @@ NAMES = {
 }
 RESULTS = "results.csv"
 
-_TRAINING = Recipe(epochs=60, batch=32, rate=1e-3, clip=4.0, shift=0.0, rotate=0.0)
-_PRETRAINING = replace(_TRAINING, epochs=100)
+_TRAINING = Recipe(epochs=60, batch=32, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
+_PRETRAINING = replace(_TRAINING, epochs=200)
 
 
 @dataclass(frozen=True)
@@ -163,6 +163,7 @@ def compare_series(
         raise DataError(f"{data.name}: its labels are numbers; this study compares classifiers.")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder}: is a file; name a folder.")
+    plan.model(data)  # refuses what cannot be built, before anything is written
     runs = plan.runs()
     rows: list[Row] = []
     progress.stage(data.name, len(runs))

@@ -1,0 +1,108 @@
+"""``headwise series``: a transformer on labelled series, with and without pre-training, beside baselines."""
+
+from __future__ import annotations
+
+import json
+from dataclasses import replace
+from pathlib import Path
+from typing import Annotated
+
+import typer
+from rich.table import Table
+
+from headwise.cli.console import bars, messages, output
+from headwise.data.series import hold_out, load_series
+from headwise.picture.text import as_text
+from headwise.studies.series import NAMES, Plan, Result, compare_series
+from headwise.studies.series_findings import findings, table
+from headwise.studies.series_report import save_report
+
+__all__ = ["series"]
+
+_STANDARD = Plan()
+
+
+def series(
+    data: Annotated[
+        str,
+        typer.Argument(
+            help="A set that comes with aeon, such as JapaneseVowels; or a folder, or a file, NAME_TRAIN.ts or .npz "
+            "with NAME_TEST beside it."
+        ),
+    ] = "JapaneseVowels",
+    out: Annotated[
+        Path | None, typer.Option(help="Folder for the runs, table and pictures; by default runs/series-NAME.")
+    ] = None,
+    seeds: Annotated[int, typer.Option(help="Runs of each method that is random.")] = _STANDARD.seeds,
+    pretrain: Annotated[bool, typer.Option(help="Also pre-train, by filling in hidden values.")] = True,
+    baselines: Annotated[bool, typer.Option(help="Also run DTW and ROCKET, from aeon.")] = True,
+    held_out: Annotated[
+        float | None,
+        typer.Option(
+            help="Judge by this share of the training series, held out, instead of by the test series: for choosing "
+            "the settings below.",
+            show_default=False,
+        ),
+    ] = None,
+    split: Annotated[int, typer.Option(help="Which series --held-out holds out.")] = 0,
+    epochs: Annotated[int, typer.Option(help="Passes over the training series.")] = _STANDARD.recipe.epochs,
+    pretrain_epochs: Annotated[int, typer.Option(help="And of pre-training.")] = _STANDARD.pretraining.epochs,
+    batch: Annotated[int, typer.Option(help="Series a step.")] = _STANDARD.recipe.batch,
+    rate: Annotated[float, typer.Option(help="The learning rate's peak.")] = _STANDARD.recipe.rate,
+    decay: Annotated[float, typer.Option(help="Weight decay.")] = _STANDARD.recipe.decay,
+    width: Annotated[int, typer.Option(help="D.")] = _STANDARD.width,
+    depth: Annotated[int, typer.Option(help="Layers.")] = _STANDARD.depth,
+    heads: Annotated[int, typer.Option(help="H.")] = _STANDARD.heads,
+    dropout: Annotated[float, typer.Option(help="Share of numbers dropped while training.")] = _STANDARD.dropout,
+    as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
+) -> None:
+    """Train a transformer on labelled series, with and without pre-training, and compare it with baselines.
+
+    Finished runs are kept in the folder: the same command goes on where it was interrupted.
+
+    Example: `headwise series JapaneseVowels --seeds 5 --out runs/vowels`
+    """
+    recipe = replace(_STANDARD.recipe, epochs=epochs, batch=batch, rate=rate, decay=decay)
+    plan = Plan(
+        seeds=seeds,
+        pretrain=pretrain,
+        baselines=baselines,
+        width=width,
+        depth=depth,
+        heads=heads,
+        hidden=4 * width,
+        dropout=dropout,
+        recipe=recipe,
+        pretraining=replace(recipe, epochs=pretrain_epochs),
+    )
+    loaded = load_series(data)
+    folder = out or Path("runs") / f"series-{loaded.name}"
+    if held_out is not None:
+        loaded = hold_out(loaded, held_out, split)
+    try:
+        with bars() as progress:
+            result = compare_series(loaded, folder, plan, progress)
+    except KeyboardInterrupt:
+        messages.print(f"headwise: interrupted; the same command goes on in {folder}.")
+        raise typer.Exit(130) from None
+    save_report(result)
+    _print(result, as_json)
+
+
+def _print(result: Result, as_json: bool) -> None:
+    said = [as_text(statement) for statement in findings(result)]
+    if as_json:
+        accuracies = {NAMES[method]: values.tolist() for method, values in result.accuracies.items()}
+        print(
+            json.dumps({"accuracies": accuracies, "findings": said, "folder": str(result.folder)}, ensure_ascii=False)
+        )
+        return
+    made = table(result)
+    shown = Table(title=as_text(made.title), title_justify="left", title_style="bold", box=None, padding=(0, 1))
+    for i, column in enumerate(made.columns):
+        shown.add_column(column, justify="right" if i else "left", header_style="dim")
+    for row in made.rows:
+        shown.add_row(*row)
+    output.print(shown)
+    output.print("\n" + " ".join(said), markup=False)
+    output.print(f"\nRuns, table and pictures are in {result.folder}.", soft_wrap=True, markup=False)

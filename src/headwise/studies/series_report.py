@@ -1,0 +1,66 @@
+"""What a comparison of series classifiers leaves in its folder: table, findings and pictures."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import numpy as np
+
+from headwise.data.series import standardised
+from headwise.files import write_text
+from headwise.models.series import look_series
+from headwise.nn.loss import softmax
+from headwise.picture.accuracies import draw_accuracies, draw_losses
+from headwise.picture.save import save_figure
+from headwise.picture.series import DrawnSeries, caption_series, draw_series
+from headwise.picture.text import as_markdown
+from headwise.studies.series import NAMES, Result, weights_of
+from headwise.studies.series_baselines import BASELINES
+from headwise.studies.series_findings import findings, table
+from headwise.studies.tokenisations.statistics import t_interval
+
+__all__ = ["look_at", "save_report"]
+
+
+def save_report(result: Result) -> list[Path]:
+    """Write ``summary.md``, ``accuracy.*``, ``losses.*`` and ``attention.*`` into the folder; returns their paths."""
+    folder = result.folder
+    accuracies = {NAMES[method]: values for method, values in result.accuracies.items()}
+    intervals = {name: t_interval(values)[1:] for name, values in accuracies.items()}
+    ours = [method for method in result.accuracies if method not in BASELINES]
+    losses = {NAMES[method]: [row.losses for row in result.of(method)] for method in ours}
+    imputing = [row.imputing for row in result.of("pre-trained")]
+    drawn = look_at(result, 0)
+    paths = [
+        *save_figure(draw_accuracies(accuracies, intervals, [NAMES[method] for method in ours]), folder / "accuracy"),
+        *save_figure(draw_losses(losses, imputing), folder / "losses"),
+        *save_figure(draw_series(drawn), folder / "attention"),
+    ]
+    paths += caption_series(drawn).save(folder / "attention")
+    write_text(folder / "summary.md", _summary(result))
+    return [*paths, folder / "summary.md"]
+
+
+def look_at(result: Result, which: int) -> DrawnSeries:
+    """One of the judged series, as the transformer of seed 0 sees it; the pre-trained one if there is one."""
+    method = "pre-trained" if result.plan.pretrain else "transformer"
+    model, judged = result.plan.model(result.data), standardised(result.data).test
+    one = judged.take(np.array([which]))
+    length = int(one.lengths[0])
+    seen = look_series(one.x[:, :length], one.lengths, weights_of(result, method), model)
+    return DrawnSeries(
+        one.x[0, :length],
+        seen.weights[0],
+        softmax(seen.outputs)[0],
+        result.data.classes,
+        int(one.labels[0]),
+        model.width // model.heads,
+    )
+
+
+def _summary(result: Result) -> str:
+    """The table and the findings, as Markdown."""
+    made = table(result)
+    rows = ["| " + " | ".join(row) + " |" for row in (made.columns, ("---", *["---:"] * 4), *made.rows)]
+    said = " ".join(as_markdown(statement) for statement in findings(result))
+    return f"# {as_markdown(made.title)}\n\n" + "\n".join(rows) + f"\n\n{said}\n"

@@ -260,6 +260,18 @@ def test_an_odd_link_opens_the_first_view(page):
     assert complaints(driver) == []
 
 
+def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path):
+    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{explorer._repr_html_()}", encoding="utf-8")
+    complaints(driver)
+    driver.get((tmp_path / "notebook.html").as_uri())
+    driver.switch_to.frame(driver.find_element("css selector", "iframe"))
+    wait_for(driver, ".explorer .readout")
+    driver.find_element("css selector", ".class-token").click()
+    assert "class token gives the class token" in text(driver, ".readout")
+    driver.switch_to.default_content()
+    assert complaints(driver) == []
+
+
 def test_every_control_has_a_name(page):
     driver = page()
     unnamed = driver.execute_script(

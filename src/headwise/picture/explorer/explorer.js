@@ -179,8 +179,9 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     const told = ranked.slice(0, 3).map((i) => `${i} (${Headwise.spelled(probabilities[i], data.decimals - 2)}%)`);
     const truth = label < 0 ? "" : label === ranked[0] ? " It is right." : ` It is wrong: the label is ${label}.`;
     find(".verdict").textContent = `Read as ${told[0]}; next ${told[1]} and ${told[2]}.${truth}`;
+    const before = [...root.querySelectorAll(".caption details")].map((part) => part.open);
     find(".caption").innerHTML = caption.map(([heading, words], i) =>
-      `<details${i === 1 ? " open" : ""}><summary>${heading}</summary><p>${words}</p></details>`).join("");
+      `<details${before[i] ?? i === 1 ? " open" : ""}><summary>${heading}</summary><p>${words}</p></details>`).join("");
     find(".caption").prepend(Headwise.element("h3", {}, "The class token’s picture, all layers and heads"));
   };
 

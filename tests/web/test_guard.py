@@ -1,5 +1,6 @@
 """What the server refuses, and how: the application itself, without a socket."""
 
+import asyncio
 import io
 import struct
 import zlib
@@ -161,6 +162,16 @@ def test_too_large_a_stream_is_refused_when_it_turns_out_to_be(client):
     refused = client.post("/api/read", content=chunks())
     assert refused.status_code == 413
     assert "too large" in refused.text
+
+
+def test_a_body_that_never_comes_is_not_waited_for(client, monkeypatch):
+    async def slow():
+        yield b"half"
+        await asyncio.sleep(5)
+        yield b"the rest"
+
+    monkeypatch.setattr("headwise.web.app._PATIENCE", 0.05)
+    assert client.post("/api/read", content=slow()).status_code == 408
 
 
 @pytest.mark.parametrize(

@@ -123,6 +123,24 @@ def test_drawing_by_keys(page):
     assert texts(driver, ".status") == ["Nothing is drawn yet."]
 
 
+def test_drawing_with_a_finger_on_a_phone(page):
+    driver = page()
+    seen_at(driver, 390)
+    frame = driver.execute_script("return document.querySelector('.pad').getBoundingClientRect().toJSON()")
+    x = frame["x"] + frame["width"] / 2
+    for kind, height in (
+        ("touchStart", 0.2),
+        ("touchMove", 0.4),
+        ("touchMove", 0.6),
+        ("touchMove", 0.8),
+        ("touchEnd", None),
+    ):
+        points = [] if height is None else [{"x": x, "y": frame["y"] + height * frame["height"]}]
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    assert all(words.startswith("reads 1") for words in answered(driver))
+    assert driver.execute_script("return scrollY") == 0
+
+
 def test_a_file_is_read_and_another_refused(page, tmp_path):
     driver = page()
     field = driver.find_element("css selector", "input[type=file]")

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
+from starlette.requests import ClientDisconnect, Request
 from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
@@ -138,6 +138,8 @@ async def _body(request: Request) -> bytes:
             return await request.body()
     except TimeoutError:
         raise Refused(408, f"The request did not arrive within {_PATIENCE:.0f} seconds.") from None
+    except ClientDisconnect:
+        raise Refused(400, "The request broke off.") from None  # nobody is there to read it
 
 
 async def _given(request: Request) -> Response:

@@ -64,7 +64,7 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve until Ctrl-C."""
     config = uvicorn.Config(
         app,
-        log_level="warning",
+        log_level="error",
         access_log=False,
         server_header=False,
         lifespan="off",

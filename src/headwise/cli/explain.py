@@ -3,18 +3,19 @@
 from __future__ import annotations
 
 import json
+import time
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
 
 import typer
 
-from headwise.cli.console import output
+from headwise.cli.console import messages, output
 from headwise.data.pictures import read_picture
 from headwise.errors import DataError
 from headwise.picture.captioned import KINDS, Captioned, wanted
 from headwise.picture.text import as_text
-from headwise.studies.explaining import seen
+from headwise.studies.explaining import Trial, seen
 from headwise.train.checkpoint import load_vit, shipped_vit
 
 __all__ = ["explain", "folder_for", "save_all"]
@@ -37,7 +38,7 @@ def explain(
     token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, statements and files as JSON.")] = False,
 ) -> None:
-    """Draw and caption what a vision transformer attends to in one digit.
+    """Draw and caption what a vision transformer attends to in one digit, and test how far that can be believed.
 
     Example: `headwise explain digit.png --out explained --figure all`
     """
@@ -46,17 +47,19 @@ def explain(
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
     folder = folder_for(digit, out)
-    figures = wanted(seen(picture.image, saved.params, saved.model, label=label), figure, token)
+    figures = wanted(seen(picture.image, saved.params, saved.model, label=label), figure, token, testable=True)
+    trial = Trial(picture.image, saved.params, saved.model)
     if as_json:
+        figures = [trial.tested(captioned) for captioned in figures]
         told: dict[str, object] = {
             "probabilities": [round(float(p), 6) for p in figures[0].drawn.probabilities],
             "prepared": picture.prepared,
         }
         print_json(told, figures, folder)
         return
-    # the answer first: the files take longer than all that went before
-    for captioned in figures:
-        output.print(captioned.caption.text() + "\n", markup=False)
+    # the answer first: the test and the files take longer than all that went before
+    for i, captioned in enumerate(figures):
+        figures[i] = _told(captioned, trial)
     output.print(f"The image: {picture.prepared}.")
     save_all(figures, folder)
 
@@ -83,3 +86,18 @@ def print_json(told: dict[str, object], figures: Sequence[Captioned], folder: Pa
     told["alternative"] = [captioned.caption.alt() for captioned in figures]
     told["files"] = [str(path) for captioned in figures for path in captioned.save(folder / captioned.name)]
     print(json.dumps(told, ensure_ascii=False))
+
+
+def _told(captioned: Captioned, trial: Trial) -> Captioned:
+    """Print the caption, the last part of it when the test is done; all of it then, if the curves are what is drawn."""
+    said = 0
+    if captioned.figure != "deletion":
+        first = captioned.caption.paragraphs()[:-1]
+        output.print("\n\n".join(first) + "\n", markup=False)
+        said = len(first)
+    began = time.perf_counter()
+    with messages.status("taking tokens away …"):
+        tested = trial.tested(captioned)
+    took = "" if captioned.ranks is None else f" (Tested in {time.perf_counter() - began:.1f} s.)"
+    output.print("\n\n".join(tested.caption.paragraphs()[said:]) + f"{took}\n", markup=False)
+    return tested

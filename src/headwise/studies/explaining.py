@@ -1,18 +1,29 @@
-"""What a model attends to in one digit: the arrays, the picture, the caption."""
+"""What a model attends to in one digit: the arrays, the picture, the caption, and how far it can be believed."""
 
 from __future__ import annotations
+
+from dataclasses import replace
+from functools import cached_property
 
 import numpy as np
 
 from headwise.data.digits import Labelled
 from headwise.errors import ShapeError
+from headwise.measure.curves import Worth, deletion, insertion, random_orders, ranking
+from headwise.measure.faithfulness import faithfulness
+from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions
+from headwise.measure.space import ink_of_tokens
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
 from headwise.picture.captioned import Captioned
+from headwise.picture.deletion import BAND
 from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
+from headwise.studies.leaving_out import LeavingOut
 
-__all__ = ["explain", "seen", "telling_digits"]
+__all__ = ["Trial", "explain", "seen", "telling_digits"]
+
+_ORDERS, _FEWER = 1000, 100  # random orders to compare with; fewer where not every set of tokens can be played
 
 
 def seen(image: Array, params: Params, model: ViT, *, label: int = -1) -> Drawn:
@@ -51,8 +62,49 @@ def seen(image: Array, params: Params, model: ViT, *, label: int = -1) -> Drawn:
     )
 
 
+class Trial:
+    """A trial of figures of one image: takes tokens away in the order of their map, and asks the model again.
+
+    Parameters
+    ----------
+    image : ndarray of shape (Y, X)
+    params, model : dict, ViT
+    """
+
+    def __init__(self, image: Array, params: Params, model: ViT) -> None:
+        self._image, self._params, self._model = image, params, model
+
+    def tested(self, captioned: Captioned) -> Captioned:
+        """The figure with the score of the map by which it ranks the tokens, and its curves; as it is if it ranks none.
+
+        Parameters
+        ----------
+        captioned : Captioned
+
+        Returns
+        -------
+        Captioned
+        """
+        ranks, drawn = captioned.ranks, captioned.drawn
+        if ranks is None:
+            return captioned
+        values, ink = ranks.astype(np.float64), ink_of_tokens(drawn.ink, drawn.boxes)
+        orders = _ORDERS if drawn.tokens <= EXACT_UP_TO else _FEWER
+        score = faithfulness(self._game, values, ink, orders=orders, rng=np.random.default_rng(0))
+        curves = _curves(self._game, values, ink, orders, np.random.default_rng(0))  # of the same orders
+        return replace(captioned, drawn=replace(drawn, tested=score, curves=curves))
+
+    @cached_property
+    def _game(self) -> Worth:
+        """Played once for all figures: in full, while all sets of tokens can be."""
+        probabilities = look(self._image[None].astype(np.float32), self._params, self._model).probabilities
+        game = LeavingOut(self._image, self._params, self._model, int(probabilities.argmax()))
+        tokens = self._model.tokeniser.count
+        return Tabulated(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
+
+
 def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Captioned:
-    """Look at one digit with a model, and caption what its class token attends to.
+    """Look at one digit with a model, caption what its class token attends to, and test how far that can be believed.
 
     Parameters
     ----------
@@ -76,10 +128,11 @@ def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Cap
     >>> from headwise.data.digits import bundled_digits
     >>> from headwise.train.checkpoint import shipped_vit
     >>> saved = shipped_vit()
-    >>> explain(bundled_digits().test.images[0], saved.params, saved.model).drawn.weights.shape
-    (4, 4, 17, 17)
+    >>> explained = explain(bundled_digits().test.images[0], saved.params, saved.model)
+    >>> explained.drawn.weights.shape, explained.drawn.tested.tokens
+    ((4, 4, 17, 17), 16)
     """
-    return Captioned(seen(image, params, model, label=label))
+    return Trial(image, params, model).tested(Captioned(seen(image, params, model, label=label)))
 
 
 def telling_digits(probabilities: Array, data: Labelled) -> dict[str, int]:
@@ -105,3 +158,13 @@ def telling_digits(probabilities: Array, data: Labelled) -> dict[str, int]:
     if not right.all():
         picked["surest mistake"] = int(np.where(right, -1, sure).argmax())
     return picked
+
+
+def _curves(game: Worth, values: Array, ink: Array, count: int, rng: np.random.Generator) -> Array:
+    """(2, 5, N + 1): deletion and insertion in the map's order, the ink's, and random orders' mean and bounds."""
+    own, by_ink = ranking(values, rng), ranking(ink, rng)
+    orders = np.concatenate([[own, by_ink], random_orders(len(values), count, rng)])
+    measured = np.stack([deletion(game, orders), insertion(game, orders)]).astype(np.float64)
+    chance = measured[:, 2:]
+    low, high = np.percentile(chance, [50 - 50 * BAND, 50 + 50 * BAND], axis=1)
+    return np.stack([measured[:, 0], measured[:, 1], chance.mean(axis=1), low, high], axis=1)

@@ -53,7 +53,7 @@ def deletion_caption(drawn: Drawn) -> Caption:
         stated(facts, _SHOWN, arrays(drawn)),
         stated(facts, _READING),
         stated(facts, verdict(drawn), _findings(facts)),
-        stated(facts, _LIMITS, trusted(drawn, "the class token's row, the mean over the last layer's heads")),
+        stated(facts, _LIMITS, trusted(drawn, "this map")),
         stated(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _areas()),
     )
 
@@ -62,8 +62,8 @@ _SHOWN = (
     "Left: the probability of the class that the model reads in the whole image, while tokens are taken out of the "
     "sequence one by one, those with the largest weight first (solid line); right: while they are put in, from none.",
     "The weight is the class token's in the last layer, the mean over heads.",
-    "Dashed: in the order of the tokens' ink. Dotted: the mean over random orders, in grey the middle of them, "
-    "{band:.0%}.",
+    "Dashed: in the order of the tokens' ink. Dotted: the mean over random orders; in grey, the middle {band:.0%} of "
+    "them.",
 )
 
 _READING = (

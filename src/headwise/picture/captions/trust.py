@@ -4,15 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headwise.measure.faithfulness import Faithfulness
 from headwise.picture.captions.facts import Facts
 from headwise.picture.captions.rules import RULES
+from headwise.picture.deletion import BAND
 from headwise.picture.drawn import Drawn
 
 __all__ = ["UNRANKED", "trust_facts", "trusted"]
 
 UNRANKED = (
-    "This figure shows how tokens are mixed and ranks none by what it did to the answer, so there was no such "
-    "ranking to "
+    "This figure shows how tokens are mixed and ranks none by what it did to the answer, so there was no ranking to "
     "test."
 )
 _UNTESTED = (
@@ -27,7 +28,7 @@ def trust_facts(drawn: Drawn) -> Facts:
     if t is None:
         return {}
     return {
-        "full": t.full,
+        "band": BAND,
         "deletion": t.deletion,
         "random_deletion": t.random_deletion[0],
         "random_low": t.random_deletion[1],
@@ -48,40 +49,37 @@ def trusted(drawn: Drawn, which: str) -> Iterator[str]:
         yield _UNTESTED
         return
     yield (
-        f"As a test, the image's tokens were taken out of the sequence in the order of {which}, the largest weight "
-        "first: "
-        "the area below the probability of the class read is {deletion:.3f}, where random orders have "
-        "{random_deletion:.3f} ({random_low:.3f} to {random_high:.3f} for the middle of them) and the order of the ink "
-        "{ink_deletion:.3f}; less is better, and it beats {beaten:.0%} of {orders:,} random orders."
+        f"As a test, the image's tokens were taken out of the sequence in the order of {which}, the largest first: the "
+        "area below the probability of the class read is {deletion:.3f}, where random orders have "
+        "{random_deletion:.3f} "
+        "on average, the middle {band:.0%} of them from {random_low:.3f} to {random_high:.3f}, and the order of the "
+        "ink "
+        "{ink_deletion:.3f}. Less is better; it beats {beaten:.0%} of {orders:,} random orders."
     )
     values = "exact Shapley values" if t.shapley_error == 0 else "Shapley values (estimated, ± {shapley_error:.3f})"
-    yield (f"Its rank correlation with the tokens' {values} is {{shapley:.2f}}, that of the ink {{ink_shapley:.2f}}.")
-    yield _verdict(drawn)
+    yield f"Its rank correlation with the tokens' {values} is {{shapley:.2f}}, that of the ink {{ink_shapley:.2f}}."
+    yield _verdict(t)
 
 
-def _verdict(drawn: Drawn) -> str:
-    t = drawn.tested
-    if t is None:
-        raise ValueError("a verdict without a test")
+def _verdict(t: Faithfulness) -> str:
     by_chance = t.beaten_by_deletion >= RULES["chance"].threshold
     by_values = t.shapley >= RULES["follows"].threshold
-    than_ink = t.deletion < t.ink_deletion
     if not by_chance and not by_values:
         return (
-            "So on this image it is no better than chance (at least {chance:.0%} of random orders beaten would be), "
-            "and "
-            "it must not be read as an explanation of the answer."
+            "So on this image it is not shown to be better than chance (that would be at least {chance:.0%} of the "
+            "random orders beaten), nor does it follow the Shapley values (at least {follows}): it must not be read as "
+            "an explanation of the answer."
         )
-    said = "So on this image its order is " + (
-        "better than chance" if by_chance else "not shown to be better than chance"
-    )
-    said += (", and it" if by_chance else ", though it") + (
-        " follows the Shapley values (at least {follows})"
+    if not by_chance:
+        return (
+            "So on this image it follows the Shapley values (at least {follows}), but is not shown to be better than "
+            "chance (at least {chance:.0%} of the random orders beaten): believe it in outline only."
+        )
+    said = "So on this image it is better than chance (at least {chance:.0%} of the random orders beaten), " + (
+        "and follows the Shapley values (at least {follows}); "
         if by_values
-        else " does not follow the Shapley values (less than {follows})"
+        else "but does not follow the Shapley values (less than {follows}); "
     )
-    if not by_chance and by_values:
-        return said + ": believe it in outline only."
-    if than_ink:
-        return said + "; it is better than the order of the ink too."
-    return said + ", but the ink alone, which needs no model, does as well or better."
+    if t.deletion < t.ink_deletion:
+        return said + "it is better than the order of the ink, too."
+    return said + "the ink alone, which needs no model, does as well or better."

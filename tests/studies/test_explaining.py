@@ -1,0 +1,108 @@
+"""A figure's test: tokens are left out for good, and every score is what a brute-force count of the same game says."""
+
+from dataclasses import replace
+from itertools import pairwise, permutations
+
+import numpy as np
+import pytest
+from scipy.stats import spearmanr
+
+from headwise.errors import ShapeError
+from headwise.models.vit import ViT, look, vit_params
+from headwise.picture.captioned import wanted
+from headwise.studies.explaining import Trial, explain, seen
+from headwise.studies.leaving_out import LeavingOut
+
+N = 5
+MODEL = ViT(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
+
+
+@pytest.fixture
+def digit(rng):
+    image = np.zeros((N, 7), np.float32)
+    image[1, 2:5] = image[3, 1] = image[2, 3:5] = 1
+    params = {
+        name: array + rng.normal(size=array.shape).astype(np.float32) / 2
+        for name, array in vit_params(MODEL, rng).items()
+    }
+    return image, params
+
+
+def left_out(image, params, kept, target, model=MODEL):
+    """The same by a smaller model: an image of the kept rows alone, with their positions."""
+    rows = np.flatnonzero(kept)
+    smaller = params | {"embedding.positions": params["embedding.positions"][[0, *(rows + 1)]]}
+    found = look(image[None, rows], smaller, replace(model, image=(len(rows), image.shape[1])))
+    return found.probabilities[0, target]
+
+
+def test_a_token_that_is_left_out_is_not_there(rng, digit):
+    image, params = digit
+    kept = rng.random((11, N)) < 0.6
+    kept[:, 0] |= ~kept.any(axis=1)  # the smaller model needs a row
+    answers = LeavingOut(image, params, MODEL, 2)(kept)
+    np.testing.assert_allclose(answers, [left_out(image, params, k, 2) for k in kept], rtol=1e-4)
+    nothing = LeavingOut(image, params, MODEL, 2)(np.zeros((1, N), bool))
+    np.testing.assert_array_equal(nothing, LeavingOut(image * 0, params, MODEL, 2)(np.zeros((1, N), bool)))
+
+
+def test_the_score_is_a_brute_force_counts(digit):
+    image, params = digit
+    given = seen(image, params, MODEL)
+    target = int(given.probabilities.argmax())
+    empty = float(LeavingOut(image, params, MODEL, target)(np.zeros((1, N), bool))[0])
+
+    def worth(members):
+        kept = np.isin(np.arange(N), list(members))
+        return float(left_out(image, params, kept, target)) if kept.any() else empty
+
+    def curve(order):
+        return [worth(set(range(N)) - set(order[:k])) for k in range(N + 1)]
+
+    def area(values):
+        return sum((a + b) / 2 / N for a, b in pairwise(values))
+
+    orders = list(permutations(range(N)))
+    values = np.zeros(N)
+    for order in orders:
+        for k, token in enumerate(order):
+            values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
+    trial = Trial(image, params, MODEL)
+    for captioned in wanted(given, "all", testable=True):
+        tested = trial.tested(captioned)
+        if captioned.ranks is None:
+            assert tested is captioned
+            continue
+        found, drawn = tested.drawn.tested, tested.drawn
+        own = curve(list(np.argsort(-captioned.ranks)))
+        np.testing.assert_allclose(drawn.curves[0, 0], own, rtol=1e-4)
+        assert found.deletion == pytest.approx(area(own), rel=1e-4)
+        assert found.shapley == pytest.approx(spearmanr(captioned.ranks, values).statistic, abs=1e-6)
+        every = [area(curve(order)) for order in orders]
+        assert found.random_deletion[0] == pytest.approx(np.mean(every), abs=0.02)
+        assert found.beaten_by_deletion == pytest.approx(np.mean(np.array(every) > found.deletion + 1e-6), abs=0.05)
+        assert found.random_deletion[0] == pytest.approx(area(drawn.curves[0, 2]), rel=1e-6)
+        assert found.insertion == pytest.approx(area(drawn.curves[1, 0]), rel=1e-6)
+
+
+def test_more_tokens_than_all_sets_can_be_played_for(rng):
+    model = replace(MODEL, image=(17, 7), depth=1)
+    image = np.zeros((17, 7), np.float32)
+    image[5:9, 3] = 1
+    explained = explain(image, vit_params(model, rng), model)
+    assert explained.drawn.tested.shapley_error > 0
+    assert "Shapley values (estimated, ±" in explained.caption.text()
+    assert explained.drawn.curves.shape == (2, 5, 18)
+
+
+def test_the_image_is_drawn_as_it_is_cut(rng, digit):
+    image, params = digit
+    model = replace(MODEL, tokens="reordered-rows")
+    given = seen(image, params, model, label=1)
+    np.testing.assert_array_equal(given.image, model.tokeniser.arranged(image))
+    assert given.rearranged
+    assert not seen(image, params, MODEL).rearranged
+    assert (given.label, given.head_width) == (1, 3)
+    np.testing.assert_array_equal(given.positions, params["embedding.positions"][1:])
+    with pytest.raises(ShapeError, match="image: expected"):
+        seen(image.T, params, MODEL)

@@ -12,7 +12,7 @@ from headwise.models.series import (
     series_forward,
     series_params,
 )
-from oracles import check_gradients
+from oracles import check_gradients, self_attention_loop
 
 TINY = Series(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
 LENGTHS = np.array([5, 1, 3])
@@ -71,6 +71,41 @@ def test_what_stands_in_the_padding_is_never_read(training, params, x):
         np.testing.assert_allclose(found, expected, atol=1e-12)
         for name in cache.seen:
             np.testing.assert_allclose(again.seen[name], cache.seen[name], atol=1e-12)
+
+
+def written_out(x, p):
+    """The model on one series (n, V), step by step, head by head, with the running averages."""
+
+    def linear(name, rows):
+        return rows @ p[f"{name}.weight"].T + p[f"{name}.bias"]
+
+    def norm(name, rows):
+        deviation = np.sqrt(p[f"{name}.variance"] + 1e-5)
+        return p[f"{name}.gain"] * (rows - p[f"{name}.mean"]) / deviation + p[f"{name}.bias"]
+
+    def gelu(rows):
+        return rows / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (rows + 0.044715 * rows**3)))
+
+    rows = linear("embedding", x) * np.sqrt(6) + p["positions"][: len(x)]
+    for i in range(2):
+        thirds = [np.split(p[f"layers.{i}.attention.qkv.{part}"], 3) for part in ("weight", "bias")]
+        heads = []
+        for own in (slice(0, 2), slice(2, 4), slice(4, 6)):
+            weights, biases = ([third[own] for third in part] for part in thirds)
+            heads.append(self_attention_loop(rows, *weights, *biases)[0])
+        rows = norm(f"layers.{i}.norm_1", rows + linear(f"layers.{i}.attention.output", np.concatenate(heads, axis=1)))
+        hidden = gelu(linear(f"layers.{i}.mlp.hidden", rows))
+        rows = norm(f"layers.{i}.norm_2", rows + linear(f"layers.{i}.mlp.output", hidden))
+    return gelu(rows)
+
+
+def test_forward_equals_the_model_written_out(params, x):
+    outputs, _ = series_forward(x, LENGTHS, params, TINY)
+    for i, length in enumerate(LENGTHS):
+        tokens = np.zeros((7, 6))
+        tokens[:length] = written_out(x[i, :length], params)
+        expected = params["head.weight"] @ tokens.ravel() + params["head.bias"]
+        np.testing.assert_allclose(outputs[i], expected, rtol=1e-10)
 
 
 def test_an_item_does_not_depend_on_its_batch_once_trained(params, x):

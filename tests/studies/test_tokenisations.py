@@ -328,15 +328,22 @@ def test_directions_follow_the_figures(compared):
     *_, found = compared
     found = with_differences(found, [0] * 6)
     heading = "What moving the digit does"
-    assert "Whether the digit moves right or down makes no difference shown between rows and 14x14" in told(
-        found, heading
-    )
-    for direction, word in ((0, "more"), (1, "less")):
+    said = told(found, heading)
+    assert "What a move right costs is not shown to differ between rows and 14x14" in said
+    assert "That rows beside 14x14 does better in one direction than in the other is not shown" in said
+    for direction, word, costlier, dearer in (
+        (0, "right", -3, "more"),
+        (1, "down", -3, "more"),
+        (1, "down", 3, "less"),
+    ):
         moved = found.entries[1].moved.copy()
-        moved[:, direction] -= 3
+        moved[:, direction] += costlier
         entries = (found.entries[0], replace(found.entries[1], moved=moved), found.entries[2])
         said = told(replace(found, entries=entries), heading)
-        assert f"Beside 14x14, rows suffers {word} from a move to the right" in said
+        assert f"A move {word} costs rows {dearer} than 14x14" in said
+        assert f"{100 * -costlier / 20:+.2f} points" in said
+        to_the_right = "worse" if (word == "right") == (dearer == "more") else "better"
+        assert f"So beside 14x14, to the right rows does {to_the_right} than downwards" in said
 
 
 def test_budget_and_relabelling_are_checked_not_claimed(compared):

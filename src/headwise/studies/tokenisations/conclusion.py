@@ -7,6 +7,7 @@ from dataclasses import asdict
 
 from headwise.picture.document import Table
 from headwise.picture.text import Statement, as_markdown
+from headwise.shapes import IntArray
 from headwise.studies.tokenisations.result import LEVEL, Comparison, Pair
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
 from headwise.studies.tokenisations.statistics import Interval, sign_flip, smallest_p, t_interval
@@ -171,38 +172,54 @@ def _shifted(c: Comparison) -> Iterator[Statement]:
     for pair in c.pairs:
         if "-" in pair.name:  # rearranged: nothing in it has a direction
             continue
-        extra = c.sideways(pair.name) - c.sideways(pair.base)
-        p, found = sign_flip(extra.tolist()), t_interval(extra / (c.tested_on * len(SHIFTS)))
-        template = (
-            "Whether the digit moves right or down makes no difference shown between {name} and {base}"
-            if p > LEVEL
-            else "Beside {base}, {name} suffers more from a move to the right than from one downwards"
-            if found.mean > 0
-            else "Beside {base}, {name} suffers less from a move to the right than from one downwards"
+        costs = {direction: c.costlier(pair, direction) for direction in DIRECTIONS}
+        for direction, extra in costs.items():
+            yield _moved(
+                c,
+                pair,
+                extra,
+                {
+                    "more": "A move {direction} costs {name} more than {base}",
+                    "less": "A move {direction} costs {name} less than {base}",
+                    "same": "What a move {direction} costs is not shown to differ between {name} and {base}",
+                },
+                direction,
+            )
+        yield _moved(
+            c,
+            pair,
+            costs["right"] - costs["down"],
+            {
+                "more": "So beside {base}, to the right {name} does worse than downwards",
+                "less": "So beside {base}, to the right {name} does better than downwards",
+                "same": "That {name} beside {base} does better in one direction than in the other is not shown",
+            },
         )
-        yield Statement(
-            f"{template} ({_interval(found)} of right over down, mean over all distances; p = {{p:.2g}}).",
-            {"name": pair.name, "base": pair.base, "p": p, **_points(found)},
-        )
+
+
+def _moved(c: Comparison, pair: Pair, extra: IntArray, templates: dict[str, str], direction: str = "") -> Statement:
+    """Whether digits are lost, seed by seed and over all distances, more by one than by the other."""
+    p, found = sign_flip(extra.tolist()), t_interval(extra / (c.tested_on * len(SHIFTS)))
+    template = templates["same" if p > LEVEL else "more" if found.mean > 0 else "less"]
+    values = {"name": pair.name, "base": pair.base, "direction": direction, "p": p, **_points(found)}
+    return Statement(f"{template} ({_interval(found)}, mean over distances; p = {{p:.2g}}).", values)
 
 
 def _positions(c: Comparison) -> Iterator[Statement]:
-    found = {entry.name: t_interval(entry.nearness) for entry in c.entries}
     groups: dict[str, list[str]] = {}
-    for name, (mean, low, high) in found.items():
+    for entry in c.entries:
+        mean, low, high = t_interval(entry.nearness)
         group = "unknown" if low is None or high is None else "near" if low > 0 else "far" if high < 0 else "none"
-        groups.setdefault(group, []).append(f"{name} ({mean:+.2f})")
+        groups.setdefault(group, []).append(f"{entry.name} {mean:+.2f}")
     templates = {
-        "near": "Tokens whose pixels lie nearer in the upright image learn positions that are more alike, with {names}",
-        "far": "Tokens whose pixels lie nearer in the upright image learn positions that are less alike, with {names}",
-        "none": "How near tokens' pixels lie upright is not seen to matter to their positions with {names}",
-        "unknown": "How alike positions are goes with how near their tokens' pixels lie, in one run each, with {names}",
+        "near": "Tokens whose pixels lie nearer in the upright image learn positions that are more alike",
+        "far": "Tokens whose pixels lie nearer in the upright image learn positions that are less alike",
+        "none": "How near their pixels lie in the upright image is not seen to matter to the tokens' positions",
+        "unknown": "One run each does not tell whether tokens whose pixels lie nearer learn positions that are alike",
     }
     for group, template in templates.items():
         if group in groups:
-            yield Statement(
-                template + ": in brackets the rank correlation, mean over seeds.", {"names": _and(groups[group])}
-            )
+            yield Statement(template + " (rank correlation, mean over seeds): {names}.", {"names": _and(groups[group])})
 
 
 def _sizes(c: Comparison) -> Iterator[Statement]:

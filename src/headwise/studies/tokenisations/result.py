@@ -11,7 +11,7 @@ import numpy as np
 from headwise.models.vit import ViT
 from headwise.shapes import Array, IntArray
 from headwise.studies.tokenisations.costs import Cost
-from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
+from headwise.studies.tokenisations.runs import DIRECTIONS
 from headwise.studies.tokenisations.statistics import Interval, sign_flip, t_interval
 from headwise.train.recipe import Recipe
 
@@ -158,15 +158,10 @@ class Comparison:
         entry = self.entry(name)
         return entry.right[:, None, None] - entry.moved
 
-    def sideways(self, name: str) -> IntArray:
-        """(seeds,): how many more digits are lost to the right than downwards, all distances together."""
-        lost = self.lost(name).sum(axis=2)
-        across, down = (list(DIRECTIONS).index(direction) for direction in ("right", "down"))
-        return np.asarray(lost[:, across] - lost[:, down])
-
-    def sideways_share(self, name: str) -> Interval:
-        """The same as a share of all digits, mean over distances and seeds."""
-        return t_interval(self.sideways(name) / (self.tested_on * len(SHIFTS)))
+    def costlier(self, pair: Pair, direction: str) -> IntArray:
+        """(seeds,): how many more digits a move costs `pair.name` than `pair.base`, all distances together."""
+        along = list(DIRECTIONS).index(direction)
+        return np.asarray((self.lost(pair.name) - self.lost(pair.base))[:, along].sum(axis=1))
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""

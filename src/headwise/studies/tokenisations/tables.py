@@ -58,10 +58,11 @@ def _differences(comparison: Comparison) -> Table:
     return Table(
         Statement(
             "Differences in points, seed by seed: mean, {level:.0%} interval, p of the exact sign-flip test over "
-            "seeds; digits that more, or fewer, of the runs read correctly, and p of the same test over digits.",
+            "seeds; digits that more, or fewer, of the runs read correctly, and p of the same test over digits; the "
+            "verdict by the test over seeds.",
             {"level": 0.95},
         ),
-        ("tokens", "points", "interval", "p over seeds", "digits better / worse", "p over digits", "over seeds"),
+        ("tokens", "points", "interval", "p over seeds", "digits better / worse", "p over digits", "verdict"),
         tuple(rows),
         "differences",
     )

@@ -47,9 +47,11 @@ def test_a_folder_of_ones_own(own):
 
 
 def test_choosing_by_training_series_held_out(own):
-    shown = series(".", *FEW, "--held-out", 0.25, "--no-pretrain", "--out", "chosen", "--json", folder=own)
+    shown = series(".", *FEW, "--held-out", 0.25, "--no-pretrain", "--split", 3, "--json", folder=own)
     assert shown.returncode == 0, shown.stderr
-    assert "17 series to learn from and 6 to judge by" in json.loads(shown.stdout)["findings"][0]
+    told = json.loads(shown.stdout)
+    assert "17 series to learn from and 6 to judge by" in told["findings"][0]
+    assert told["folder"] == "runs/series-own-split-3"
 
 
 @pytest.mark.parametrize(

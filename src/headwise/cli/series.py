@@ -76,9 +76,13 @@ def series(
         pretraining=replace(recipe, epochs=pretrain_epochs),
     )
     loaded = load_series(data)
-    folder = out or Path("runs") / f"series-{loaded.name}"
+    name = f"series-{loaded.name}"
     if held_out is not None:
-        loaded = hold_out(loaded, held_out, split)
+        loaded, name = (
+            hold_out(loaded, held_out, split),
+            f"{name}-split-{split}",
+        )  # apart from the official split's runs
+    folder = out or Path("runs") / name
     try:
         with bars() as progress:
             result = compare_series(loaded, folder, plan, progress)

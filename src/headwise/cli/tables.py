@@ -51,18 +51,18 @@ def tables(
 
 
 def _table(found: TablesStudy) -> Table:
-    title = f"Accuracy or share of the variance (R²), rows predicted fold by fold; {found.seeds} seeds, 95% intervals"
+    title = f"Every row predicted by a model that had not seen its fold; {found.seeds} seeds, 95% intervals"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    for name in ("table", "rows", "columns", "score"):
-        table.add_column(name, justify="left" if name in ("table", "score") else "right")
+    for name in ("table", "rows", "numbers", "categories", "score"):
+        table.add_column(name, justify="left" if name in ("table", "score") else "right", no_wrap=True)
     for model in MODELS:
         table.add_column(model, justify="right", no_wrap=True)
     for each in found.tables:
-        columns = f"{each.columns}, {each.categories} of categories" if each.categories else str(each.columns)
+        columns = str(each.columns - each.categories), str(each.categories)
         scores = [each.interval(model) for model in MODELS]
         shown = [
             f"{mean:.1%}" if low is None or high is None else f"{mean:.1%} ± {(high - low) / 2:.1%}"
             for mean, low, high in scores
         ]
-        table.add_row(each.table, f"{each.rows:,}", columns, "accuracy" if each.classes else "R²", *shown)
+        table.add_row(each.table, f"{each.rows:,}", *columns, "accuracy" if each.classes else "R²", *shown)
     return table

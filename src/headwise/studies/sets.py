@@ -27,7 +27,7 @@ from headwise.train.loop import train
 from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 
-__all__ = ["CONTENDERS", "PUBLISHED", "Contender", "Pooling", "SetsStudy", "study_sets"]
+__all__ = ["CONTENDERS", "PUBLISHED", "Contender", "Pooling", "SetsStudy", "order_matters", "study_sets"]
 
 BATCH, RATE, TESTED, ORDERS = 128, 1e-3, 10_000, 200
 

@@ -151,7 +151,7 @@ def study_tables(
         for model in MODELS:
             for seed in range(seeds):
                 made_of = {"table": data.name, "rows": len(data.rows), "model": model, "seed": seed, "folds": FOLDS}
-                made_of |= settings if model == TRANSFORMER else {}
+                made_of |= _settings(data, settings) if model == TRANSFORMER else {}
                 path = folder / "runs" / f"{data.name}-{model}-{seed}.json".replace(" ", "-")
                 score = kept(path, made_of, partial(_score, data, model, seed, workers, settings))
                 rows.append({"table": data.name, "model": model, "seed": seed, "score": score})
@@ -174,6 +174,12 @@ def _score(data: TableData, model: str, seed: int, workers: int, settings: dict[
     with threadpool_limits(workers, user_api="openmp"):  # the trees' threads wait busily for each other
         said = cross_val_predict(make[model](data, seed), data.rows, data.answers, cv=folds)
     return float((accuracy_score if data.classes else r2_score)(data.answers, said))
+
+
+def _settings(data: TableData, settings: dict[str, Any]) -> dict[str, Any]:
+    """All that decides how the transformer is made and trained, but the seed; threads do not."""
+    everything = _transformer(data, 0, workers=1, settings=settings).get_params()
+    return {name: value for name, value in everything.items() if name not in ("n_jobs", "random_state", "verbose")}
 
 
 def _transformer(data: TableData, seed: int, *, workers: int, settings: dict[str, Any]) -> Any:

@@ -60,7 +60,7 @@ def series(
 
     Finished runs are kept in the folder: the same command goes on where it was interrupted.
 
-    Example: `headwise series JapaneseVowels --seeds 5 --out runs/vowels`
+    Example: `headwise series JapaneseVowels --seeds 10 --out runs/vowels`
     """
     recipe = replace(_STANDARD.recipe, epochs=epochs, batch=batch, rate=rate, decay=decay)
     plan = Plan(

@@ -50,7 +50,7 @@ class Plan:
     Attributes
     ----------
     seeds : int
-        Runs of each method that has anything random in it.
+        Runs of each method that has anything random in it; with fewer than six the exact test has no verdict.
     pretrain, baselines : bool
         Whether to run these too.
     width, depth, heads, hidden, dropout
@@ -59,7 +59,7 @@ class Plan:
         Of the training for classes, and of the pre-training; the seed is each run's own.
     """
 
-    seeds: int = 5
+    seeds: int = 6
     pretrain: bool = True
     baselines: bool = True
     width: int = 64

@@ -46,9 +46,10 @@ def _said(result: Result) -> Iterator[Statement]:
         "data": data.name,
         "seeds": result.plan.seeds,
     }
+    variables = "variable" if facts["variables"] == 1 else "variables"
     steps = "{most} steps" if facts["least"] == facts["most"] else "{least} to {most} steps"
     yield Statement(
-        "{data}: {trained} series to learn from and {judged} to judge by, of {variables} variables, "
+        "{data}: {trained} series to learn from and {judged} to judge by, of {variables} " + variables + ", "
         f"{steps} and {{classes}} classes; seeds: {{seeds}}.",
         facts,
     )

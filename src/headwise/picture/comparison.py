@@ -113,7 +113,7 @@ def draw_similarities(names: Sequence[str], similarities: Sequence[Array]) -> Fi
     columns = min(4, len(names))
     rows = -(-len(names) // columns)
     with style():
-        figure = Figure(figsize=(7.2, 0.5 + 1.85 * rows), layout="constrained")
+        figure = Figure(figsize=(7.2, 0.3 + rows * (0.4 + 5.6 / columns)), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(names) :]:
             axes.axis("off")

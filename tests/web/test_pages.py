@@ -34,6 +34,8 @@ def page(pages):
 
     def opened(path=""):
         driver.get(where + path)
+        if not path:
+            answered(driver)  # the example that the page begins with
         return driver
 
     yield opened

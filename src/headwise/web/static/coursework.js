@@ -9,7 +9,7 @@ const results = document.querySelector(".results");
 let last = null; // the last answer, to be shown again in other colours
 
 for (const [name, words] of Object.entries(FIELDS)) {
-  const area = Headwise.element("textarea", { name, id: name, rows: 7, spellcheck: "false", wrap: "off", "aria-describedby": `${name}-error` });
+  const area = Headwise.element("textarea", { name, id: name, rows: name === "Wo" ? 3 : 7, spellcheck: "false", wrap: "off", "aria-describedby": `${name}-error` });
   form.querySelector(".arrays").append(Headwise.element("div", { class: "field" },
     Headwise.element("label", { for: name }, words), area,
     Headwise.element("p", { class: "error", id: `${name}-error`, role: "alert" })));
@@ -76,9 +76,13 @@ const wipe = () => {
 
 const show = (told) => {
   last = told;
-  const [a, b] = told.swap;
   document.querySelector(".status").textContent =
     `Swapped inputs give swapped outputs: over ${told.permutations} orders of the inputs, the outputs follow to within ${told.deviation}.`;
+  showTables(told);
+};
+
+const showTables = (told) => {
+  const [a, b] = told.swap;
   results.replaceChildren(...["given", "swapped"].map((which) => {
     const { weights, output } = told[which];
     const marked = which === "swapped" ? told.swap : [];
@@ -114,5 +118,5 @@ let soon = 0;
 form.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 150); });
 form.addEventListener("submit", (event) => event.preventDefault());
 form.querySelector(".load").addEventListener("click", load);
-Headwise.themeButton(document.querySelector(".theme"), () => { if (last) show(last); });
+Headwise.themeButton(document.querySelector(".theme"), () => { if (last) showTables(last); });
 load();

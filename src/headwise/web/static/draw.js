@@ -17,14 +17,16 @@ let mounted = null; // its explorer
 
 let asking = false;
 let waiting = null;
+let wiped = 0; // how often the pad was: an answer to what was wiped meanwhile is not shown
 
 const ask = async (image) => {
   if (asking) { waiting = image; return; }
   asking = true;
+  const before = wiped;
   try {
     const response = await fetch("/api/read", { method: "POST", body: image, headers: { "Content-Type": "application/octet-stream" } });
-    if (response.ok) show(await response.json());
-    else refuse(await response.text());
+    const told = response.ok ? await response.json() : await response.text();
+    if (before === wiped) (response.ok ? show : refuse)(told);
   } catch {
     refuse("The server does not answer; is it still running?");
   }
@@ -45,8 +47,7 @@ const refuse = (message) => {
 
 const show = (told) => {
   answer = told;
-  status.classList.remove("wrong");
-  status.textContent = `Answered in ${told.took} ms. The image: ${told.prepared}.`;
+  say(`Answered in ${told.took} ms. The image: ${told.prepared}.`);
   const names = Object.keys(told.models);
   if (!names.includes(chosen)) chosen = names[0];
   if (cards.children.length !== names.length) cards.replaceChildren(...names.map(card));
@@ -56,7 +57,10 @@ const show = (told) => {
   explore();
 };
 
-const tokensName = (name) => (/^\d+x\d+$/.test(name) ? `${name.replace("x", " × ")} patches` : name);
+const tokensName = (name) => {
+  if (/^\d+x\d+$/.test(name)) return `${name.replace("x", " × ")} patches`;
+  return ["rows", "columns"].includes(name) ? `${name} of pixels` : name;
+};
 
 const card = (name) => {
   const input = Headwise.element("input", { type: "radio", name: "model", value: name });
@@ -102,6 +106,7 @@ const place = (event) => {
 };
 
 const stroke = ([x0, y0], [x1, y1]) => {
+  if (foreign) emptied();
   ink.strokeStyle = "white";
   ink.lineWidth = 24;
   ink.lineCap = "round";
@@ -116,11 +121,18 @@ const clear = () => {
   ink.fillRect(0, 0, SIDE, SIDE);
 };
 
+const say = (message) => {
+  status.classList.remove("wrong");
+  status.textContent = message;
+};
+
+let foreign = false; // whether an image is on the pad, which the first stroke wipes away
 const emptied = () => {
   clear();
+  foreign = false;
   waiting = null;
-  status.classList.remove("wrong");
-  status.textContent = "Nothing is drawn yet.";
+  wiped += 1;
+  say("Nothing is drawn yet.");
 };
 
 let last = null;
@@ -174,12 +186,14 @@ document.querySelector(".clear").addEventListener("click", emptied);
 
 // made small here, so that a photograph of any size can be sent
 const take = async (file) => {
+  say("Reading …");
   try {
     const image = await createImageBitmap(file);
     const scale = Math.min(1, 560 / Math.max(image.width, image.height));
     const small = new OffscreenCanvas(Math.max(1, Math.round(image.width * scale)), Math.max(1, Math.round(image.height * scale)));
     small.getContext("2d").drawImage(image, 0, 0, small.width, small.height);
     clear();
+    foreign = true;
     const fit = SIDE / Math.max(image.width, image.height);
     const [width, height] = [image.width * fit, image.height * fit];
     ink.drawImage(image, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
@@ -201,13 +215,22 @@ pad.addEventListener("drop", (event) => {
   if (event.dataTransfer.files.length) take(event.dataTransfer.files[0]);
   else refuse("That holds no image file.");
 });
+const takeExample = async (digit) => {
+  say("Reading …");
+  take(await (await fetch(`/api/example/${digit}.png`)).blob());
+};
 for (let digit = 0; digit < 10; digit += 1) {
   const button = Headwise.element("button", { type: "button", "aria-label": `a handwritten ${digit}` },
     Headwise.element("img", { src: `/api/example/${digit}.png`, alt: "", width: 28, height: 28 }));
-  button.addEventListener("click", async () => take(await (await fetch(`/api/example/${digit}.png`)).blob()));
+  button.addEventListener("click", () => takeExample(digit));
   document.querySelector(".examples .row").append(button);
 }
 
-clear();
 document.querySelector(".cards").hidden = true;
-Headwise.themeButton(document.querySelector(".theme"), () => { if (answer) show(answer); });
+Headwise.themeButton(document.querySelector(".theme"), () => {
+  if (answer === null) return;
+  Object.values(answer.models).forEach((data, i) => fill(cards.children[i], data));
+  mounted.show();
+});
+clear();
+takeExample(4); // so that there is something to look into from the start

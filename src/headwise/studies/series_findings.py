@@ -60,7 +60,7 @@ def _said(result: Result) -> Iterator[Statement]:
     if baselines:
         yield _against(best, means[best], baselines)
     yield Statement(
-        "One judged series is {one:.2%} of them: differences below that are of single series.",
+        "One judged series is {one:.2%} of all: a difference of that size is a single series.",
         {"one": 1 / _judged(result)},
     )
 

@@ -67,8 +67,8 @@ class Plan:
         Names for `headwise.tokens.tokeniser`; the others are compared with the first, and a rearranged one with the
         same cut of the upright image where that is there.
     seeds : int
-        Runs of each; seed s begins with the same random numbers and sees the same digits in the same order, whatever
-        the tokenisation. With n seeds the exact test cannot give less than 2¹⁻ⁿ: six are the least that can reach 0.05.
+        Runs of each; with seed s the same digits come in the same order, moved alike, whatever the tokenisation. With n
+        seeds the exact test cannot give less than 2¹⁻ⁿ: six are the least that can reach 0.05.
     sizes : tuple of int
         Training sets smaller than all there is, each with as many steps as the whole.
     model, recipe : ViT, Recipe

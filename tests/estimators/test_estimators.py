@@ -210,6 +210,24 @@ def test_holes_and_empty_items():
         classifier("sets").fit(X, [0, 0, 1, 1])
 
 
+@pytest.mark.parametrize(
+    ("y", "message"),
+    [([0.0, 1.0, np.nan, 1.0], "Input y contains NaN"), (["a", "b", "a", "b"], "Convert your data to numeric values")],
+)
+def test_values_that_are_none(y, message):
+    with pytest.raises(ValueError, match=message):
+        TransformerRegressor(**SMALL).fit(np.ones((4, 3, 2)), y)
+
+
+def test_threads_change_nothing(mixed):
+    X, y = mixed
+    found = [classifier(epochs=2, n_jobs=n).fit(X, y).predict_proba(X) for n in (None, 2, -1)]
+    np.testing.assert_array_equal(found[0], found[1])
+    np.testing.assert_array_equal(found[0], found[2])
+    with pytest.raises(ValueError, match="n_jobs == 0"):
+        classifier(n_jobs=0).fit(X, y)
+
+
 def test_another_width_is_refused(mixed):
     X, y = mixed
     model = classifier(epochs=1).fit(X[["fare", "age"]].to_numpy(), y)

@@ -7,8 +7,9 @@ from typing import Any
 
 import numpy as np
 import numpy.typing as npt
+from joblib import effective_n_jobs  # type: ignore[import-untyped]
 from sklearn.base import BaseEstimator
-from sklearn.utils import check_random_state
+from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headwise.errors import DataError, ShapeError
@@ -47,7 +48,7 @@ class Transformer(BaseEstimator):  # type: ignore[misc]
         validation: float = 0.15,
         patience: int = 10,
         verbose: int = 0,
-        n_jobs: int = 1,
+        n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.kind = kind
@@ -110,7 +111,7 @@ class Transformer(BaseEstimator):  # type: ignore[misc]
         task = Supervised(self.network_, everything.take(np.flatnonzero(~aside)), validation, recipe.seed)
         with told(self.verbose, self.epochs) as on_epoch:
             patience = self.patience if validation is not None else None
-            trained = train(task, recipe, patience=patience, workers=self.n_jobs, on_epoch=on_epoch)
+            trained = train(task, recipe, patience=patience, workers=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
         # in double precision, so that what is said of an item hardly depends on the items beside it
         self.params_: Params = {name: array.astype(np.float64) for name, array in trained.params.items()}
         self.history_ = trained.history
@@ -142,7 +143,9 @@ class Transformer(BaseEstimator):  # type: ignore[misc]
             self._reader = TableReader.of(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
         else:
             x = array_3d(X, self.kind_)
-            y = column_or_1d(y, warn=True)
+            y = check_array(
+                column_or_1d(y, warn=True), ensure_2d=False, dtype="numeric" if self._numeric else None, input_name="y"
+            )
             if len(x) != len(y):
                 raise ShapeError(f"y: expected {len(x)} values, one an item of X; got {len(y)}.")
             self.n_features_in_ = x.shape[2]

@@ -42,8 +42,8 @@ Parameters
         Training stops when the validation loss has not fallen for so many epochs; the weights with the lowest stay.
     verbose : int
         A progress bar, if not 0.
-    n_jobs : int
-        Threads; the result does not depend on how many.
+    n_jobs : int or None
+        Threads, one for None and every core for -1; the result does not depend on how many.
     random_state : int, RandomState or None
         Same number, same result.
 

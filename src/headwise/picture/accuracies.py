@@ -6,7 +6,7 @@ from collections.abc import Mapping, Sequence
 
 import numpy as np
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, PercentFormatter
+from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
 from headwise.picture.save import fix_layout, style
 from headwise.shapes import Array
@@ -57,6 +57,7 @@ def draw_losses(classes: Mapping[str, Sequence[Sequence[float]]], imputing: Sequ
             for i, run in enumerate(runs):
                 panels[-1].plot(range(1, len(run) + 1), run, color=colour, linewidth=0.7, label=None if i else name)
         panels[-1].set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log", title="training for the classes")
+        panels[-1].yaxis.set_minor_formatter(NullFormatter())
         panels[-1].legend()
         for run in imputing:
             panels[0].plot(range(1, len(run) + 1), run, color=_COLOURS[1], linewidth=0.7)

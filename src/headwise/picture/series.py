@@ -79,9 +79,9 @@ def _draw_input(axes: Axes, drawn: DrawnSeries) -> None:
     reach = float(np.abs(drawn.x).max()) or 1.0
     around = (-0.5, steps - 0.5, variables - 0.5, -0.5)
     image = axes.imshow(drawn.x.T, cmap="RdBu_r", vmin=-reach, vmax=reach, aspect="auto", extent=around)
-    axes.set(xlabel="step", ylabel="variable", title=f"{steps} steps of {variables} variables, standardised")
-    for axis in (axes.xaxis, axes.yaxis):
-        axis.set_major_locator(MaxNLocator(6, integer=True))
+    axes.set(xlabel="step", ylabel="variable", title="the series, standardised")
+    axes.set_yticks(range(0, variables, max(1, variables // 4)))
+    axes.xaxis.set_major_locator(MaxNLocator(8, integer=True))
     bar = axes.figure.colorbar(image, ax=axes, pad=0.01)
     bar.set_label("deviations")
     bar.outline.set_linewidth(0.4)
@@ -100,11 +100,11 @@ def caption_series(drawn: DrawnSeries) -> Caption:
     title = "What the steps of a series of class {label} attend to"
     return Caption(
         stated(facts, title)[0],
-        stated(facts, _SHOWN),
+        stated(facts, _SHOWN[facts["variables"] == 1], _ALL_SHOWN),
         stated(facts, _READING),
         stated(facts, _findings(facts)),
         stated(facts, _LIMITS),
-        stated(facts, title + ".", _SHOWN[:2]),
+        stated(facts, title + ".", _SHOWN[facts["variables"] == 1], _ALL_SHOWN[0]),
     )
 
 
@@ -152,8 +152,12 @@ def _measure(drawn: DrawnSeries) -> dict[str, Any]:
     }
 
 
-_SHOWN = (
+_SHOWN = (  # of several variables, and of one
     "Above: the series, {steps} steps of {variables} variables, each shifted and scaled by the training series.",
+    "Above: the series, {steps} steps of one variable, shifted and scaled by the training series.",
+)
+
+_ALL_SHOWN = (
     "Below, layer <l> from top to bottom and head <h> from left to right, both counted from <from 0>: the attention "
     "weights <weights> with <d> = {d}, a row for each step that asks and a column for each that is attended to, in "
     "order of time.",

@@ -254,6 +254,22 @@ def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") != paper
 
 
+def test_a_tap_chooses_the_token_that_looks(page, explorer):
+    driver = page("#digit=0&view=2.2")
+    seen_at(driver, 390)
+    driver.execute_script("document.querySelector('.image').scrollIntoView({block: 'center'})")
+    frame = driver.execute_script("return document.querySelector('.image').getBoundingClientRect().toJSON()")
+    point = {
+        "x": frame["x"] + 0.6 * frame["width"],
+        "y": frame["y"] + 0.9 * frame["height"],
+    }  # fourth row, third column
+    for kind, points in (("touchStart", [point]), ("touchEnd", [])):
+        driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
+    wait_for(driver, ".cell.from")
+    assert text(driver, ".readout").startswith("Token 15 (row 4, column 3) looks most at")
+    assert table(driver) == [f"{value:.3f}" for value in explorer.drawn[0].weights[2, 2, 15]]
+
+
 def test_an_odd_link_opens_the_first_view(page):
     driver = page("#digit=99&view=<b>&from=-1&to=1e3")
     assert "class token looks most" in text(driver, ".readout")

@@ -47,4 +47,5 @@ def explore(
         chosen = in_turn(test, digits)
         pictures, labels = test.images[chosen], test.labels[chosen]
     explore_images(pictures, saved.params, saved.model, labels=labels).save(out)
-    output.print(f"{out}: {len(pictures)} images, {out.stat().st_size / 1000:,.0f} kB.", markup=False, soft_wrap=True)
+    size = f"{out.stat().st_size / 1000:,.0f} kB"
+    output.print(f"{out}: {len(pictures)} image{'s' * (len(pictures) > 1)}, {size}.", markup=False, soft_wrap=True)

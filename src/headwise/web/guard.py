@@ -73,9 +73,11 @@ class Guard:
 
     def _check(self, method: str, headers: Headers) -> None:
         if not self._ours(headers.get("host", "")):
-            raise Refused(421, f"Host: this server does not answer to {headers.get('host', '')!r}.")
+            raise Refused(
+                421, f"Host: this server is not {headers.get('host', '')!r}; use its address, or name it by --host."
+            )
         origin = headers.get("origin")
-        if method != "GET" and origin is not None and origin.partition("://")[2] != headers["host"]:
+        if method != "GET" and origin is not None and origin.partition("://")[2] != host:
             raise Refused(403, f"Origin: {origin!r} is another site; only this server's own pages may ask.")
         length = headers.get("content-length", "0")
         if not length.isdecimal():

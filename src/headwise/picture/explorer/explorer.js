@@ -178,7 +178,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     const { probabilities, ranked, label, caption } = digit();
     const told = ranked.slice(0, 3).map((i) => `${i} (${Headwise.spelled(probabilities[i], data.decimals - 2)}%)`);
     const truth = label < 0 ? "" : label === ranked[0] ? " It is right." : ` It is wrong: the label is ${label}.`;
-    find(".verdict").textContent = `Read as ${told[0]}; next ${told[1]} and ${told[2]}.${truth}`;
+    find(".verdict").textContent = `Read as ${told[0]}; next ${told.slice(1).join(" and ")}.${truth}`;
     const before = [...root.querySelectorAll(".caption details")].map((part) => part.open);
     find(".caption").innerHTML = caption.map(([heading, words], i) =>
       `<details${before[i] ?? i === 1 ? " open" : ""}><summary>${heading}</summary><p>${words}</p></details>`).join("");
@@ -255,7 +255,8 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     if (key === "Home") return 0;
     if (key === "End") return count - 1;
     if (n === 0) return by > 0 ? 1 : 0;
-    return Math.min(count - 1, n + by < 1 ? 0 : n + by);
+    if (n + by >= count) return n;
+    return Math.max(0, n + by);
   };
   const KEYS = ["ArrowLeft", "ArrowRight", "ArrowUp", "ArrowDown", "Home", "End"];
   tokens.addEventListener("keydown", (event) => {

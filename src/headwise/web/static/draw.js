@@ -50,7 +50,7 @@ const show = (told) => {
   say(`Answered in ${told.took} ms. The image: ${told.prepared}.`);
   const names = Object.keys(told.models);
   if (!names.includes(chosen)) chosen = names[0];
-  if (cards.children.length !== names.length) cards.replaceChildren(...names.map(card));
+  if (cards.children.length !== names.length) cards.replaceChildren(...names.map((name) => card(name, told.models[name])));
   names.forEach((name, i) => fill(cards.children[i], told.models[name]));
   document.querySelector(".cards").hidden = false;
   document.querySelector(".below").hidden = false;
@@ -62,11 +62,11 @@ const tokensName = (name) => {
   return ["rows", "columns"].includes(name) ? `${name} of pixels` : name;
 };
 
-const card = (name) => {
+const card = (name, data) => {
   const input = Headwise.element("input", { type: "radio", name: "model", value: name });
   input.checked = name === chosen;
   input.addEventListener("change", () => { chosen = name; explore(); });
-  const bars = Array.from({ length: 10 }, (_, digit) =>
+  const bars = data.digits[0].probabilities.map((_, digit) =>
     Headwise.element("div", { class: "bar" }, Headwise.element("i"), Headwise.element("span", {}, String(digit))));
   return Headwise.element("label", { class: "card", "data-model": name }, input,
     Headwise.element("strong", {}, tokensName(name)),

@@ -121,7 +121,8 @@ def explore(
         arranged = cut.arranged(image)
         width = model.width // model.heads
         drawn.append(Drawn(arranged, cut.boxes, seen.weights[0], seen.probabilities[0], label, width))
-    return Explorer(title or f"What a vision transformer attends to (tokens: {model.tokens})", model.tokens, tuple(drawn))
+    heading = title or f"What a vision transformer attends to (tokens: {model.tokens})"
+    return Explorer(heading, model.tokens, tuple(drawn))
 
 
 def in_turn(data: Labelled, count: int) -> IntArray:

@@ -72,10 +72,9 @@ class Guard:
         await self.app(scope, self._counted(receive), with_headers)
 
     def _check(self, method: str, headers: Headers) -> None:
-        if not self._ours(headers.get("host", "")):
-            raise Refused(
-                421, f"Host: this server is not {headers.get('host', '')!r}; use its address, or name it by --host."
-            )
+        host = headers.get("host", "")
+        if not self._ours(host):
+            raise Refused(421, f"Host: this server is not {host!r}; use its address, or name it by --host.")
         origin = headers.get("origin")
         if method != "GET" and origin is not None and origin.partition("://")[2] != host:
             raise Refused(403, f"Origin: {origin!r} is another site; only this server's own pages may ask.")

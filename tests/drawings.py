@@ -1,5 +1,7 @@
 """Arrays to be drawn, for the tests of figures and captions."""
 
+from dataclasses import replace
+
 import numpy as np
 
 from headwise.measure.faithfulness import Faithfulness
@@ -22,8 +24,10 @@ def drawn(rng, tokens="7x7", *, weights=None, classed=True, shape=(L, H), concen
     image[6:22, 12:16] = 1
     if weights is None:
         weights = rng.dirichlet(np.full(n, concentration), (*shape, n)).astype(np.float32)
-    more = {
-        "curves": np.sort(rng.random((2, 5, cut.count + 1)))[:, :, ::-1] if "tested" in more else np.zeros((0, 0, 0))
-    } | more
     more = {"label": 3, "head_width": 16, "positions": rng.normal(size=(cut.count, 11)).astype(np.float32)} | more
-    return Drawn(cut.arranged(image), cut.boxes, weights, rng.dirichlet(np.full(10, 0.3)), **more)
+    tested = more.pop("tested", None)
+    made = Drawn(cut.arranged(image), cut.boxes, weights, rng.dirichlet(np.full(10, 0.3)), **more)
+    if tested is None:
+        return made
+    curves = np.sort(rng.random((2, 5, cut.count + 1)))[:, :, ::-1]
+    return replace(made, tested=tested, ranking=made.last, curves=curves)

@@ -20,6 +20,7 @@ from headwise.picture.captioned import Captioned, wanted
 from headwise.picture.captions.facts import named_heads
 from headwise.picture.captions.rules import RULES
 from headwise.picture.drawn import Drawn
+from headwise.picture.rolled import rolled_last
 from headwise.picture.text import FORMULAE
 from headwise.studies.explaining import seen
 from headwise.train.checkpoint import shipped_vit
@@ -358,7 +359,9 @@ def test_what_was_done_to_arrays_and_image_is_said(rng):
 def test_the_verdict_is_the_scores(rng, beaten, shapley, ink, words):
     score = replace(TESTED, beaten_by_deletion=beaten, shapley=shapley, ink_deletion=ink)
     assert words in Captioned(drawn(rng, tested=score), "maps").caption.text()
-    assert words in Captioned(drawn(rng, tested=score), "rollout").caption.text()
+    given = drawn(rng, tested=score)
+    assert "Nothing was tested" in Captioned(given, "rollout").caption.text()  # another map was
+    assert words in Captioned(replace(given, ranking=rolled_last(given)), "rollout").caption.text()
 
 
 def test_without_a_model_nothing_was_tested(rng):
@@ -394,3 +397,16 @@ def test_the_documented_thresholds_are_the_rules():
     page = (Path(__file__).parents[2] / "docs/captions.md").read_text(encoding="utf-8")
     for name, rule in RULES.items():
         assert f"| `{name}` | {rule.threshold:g} | {rule.decides} |" in page, name
+
+
+def test_where_the_answer_falls_below_half(rng):
+    given = drawn(rng, "14x14", tested=TESTED)
+    falling = np.broadcast_to([0.8, 0.5, 0.3, 0.2, 0.1], (2, 5, 5))
+    for curves, words in (
+        (falling, "below half of what it was with 2 of 4 tokens taken away, where random orders need 2"),
+        (np.concatenate([falling[:, :2], falling[:, :3] * 0 + 0.9], axis=1), "with 2 of 4 tokens taken away."),
+        (falling * 0 + 0.9, ""),
+    ):
+        text = Captioned(replace(given, curves=curves), "deletion").caption.text()
+        assert words in text
+        assert ("below half" in text) == bool(words)

@@ -1,5 +1,7 @@
 """The figures: on one scale, of tokens of any shape, readable, and the same bytes from run to run."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 from PIL import Image
@@ -83,8 +85,9 @@ def test_the_curves_that_are_drawn(rng):
         lines = {line.get_label(): line.get_ydata() for line in axes.lines}
         for label, curve in zip(("by the map", "by ink", "random, mean"), curves, strict=False):
             np.testing.assert_array_equal(lines[label], curve)
-    with pytest.raises(DataError, match=r"none came with these arrays\. That takes the model"):
-        draw_deletion(drawn(rng))
+    for untested in (drawn(rng), replace(given, ranking=given.ranking[::-1])):
+        with pytest.raises(DataError, match=r"none came with these arrays\. That takes the model"):
+            draw_deletion(untested)
 
 
 def test_an_image_without_ink_has_no_outline(rng):
@@ -133,6 +136,8 @@ def test_a_figure_is_readable_at_the_size_of_a_page(rng, tmp_path):
 def test_what_was_asked_for(rng):
     given = drawn(rng)
     assert [c.name for c in wanted(given)] == ["attention"]
+    assert [c.name for c in wanted(given, token=0)] == ["attention"]
+    assert [c.figure for c in wanted(given, "all", 0)] == ["maps", "matrices", "rollout", "depth", "positions"]
     assert [c.name for c in wanted(given, token=4)] == ["attention-token-4"]
     assert [c.name for c in wanted(given, "depth", 4)] == ["attention-token-4", "attention-depth"]
     assert [c.figure for c in wanted(given, "all")] == ["maps", "matrices", "rollout", "depth", "positions"]

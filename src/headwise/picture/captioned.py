@@ -8,7 +8,6 @@ from functools import cached_property, partial
 from pathlib import Path
 from typing import NamedTuple
 
-import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
@@ -26,7 +25,7 @@ from headwise.picture.depth import draw_depth
 from headwise.picture.drawn import Drawn
 from headwise.picture.heads import draw_heads
 from headwise.picture.positions import draw_positions
-from headwise.picture.rolled import draw_rollout, rolled
+from headwise.picture.rolled import draw_rollout, rolled_last
 from headwise.picture.save import save_figure
 from headwise.shapes import Array
 
@@ -41,17 +40,13 @@ class Kind(NamedTuple):
     ranks: Callable[[Drawn], Array] | None = None
 
 
-def _last_layer(drawn: Drawn) -> Array:
-    return np.asarray(drawn.maps[-1].mean(axis=0))
-
-
 KINDS = {
-    "maps": Kind(draw, maps_caption, _last_layer),
+    "maps": Kind(draw, maps_caption, lambda drawn: drawn.last),
     "matrices": Kind(draw_heads, matrices_caption),
-    "rollout": Kind(draw_rollout, rollout_caption, lambda drawn: rolled(drawn)[-1, int(drawn.classed) :]),
+    "rollout": Kind(draw_rollout, rollout_caption, rolled_last),
     "depth": Kind(draw_depth, depth_caption),
     "positions": Kind(draw_positions, positions_caption),
-    "deletion": Kind(draw_deletion, deletion_caption, _last_layer),
+    "deletion": Kind(draw_deletion, deletion_caption, lambda drawn: drawn.last),
 }
 
 
@@ -135,9 +130,11 @@ def wanted(drawn: Drawn, figure: str = "maps", token: int | None = None, *, test
     -------
     list of Captioned
     """
-    given = {"positions": drawn.positions.size, "deletion": testable or drawn.curves.size}
+    given = {"positions": drawn.positions.size, "deletion": testable or drawn.was_tested(drawn.last)}
     names = [name for name in KINDS if given.get(name, True)] if figure == "all" else [figure]
     if token is None:
         return [Captioned(drawn, name) for name in names]
-    others = [] if figure == "maps" else names
-    return [Captioned(drawn, "token", token), *(Captioned(drawn, name) for name in others)]
+    view = Captioned(drawn, "token", token)
+    first = view if token > 0 else Captioned(drawn)
+    others = [name for name in names if name != first.figure and figure != "maps"]
+    return [first, *(Captioned(drawn, name) for name in others)]

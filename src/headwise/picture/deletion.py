@@ -19,14 +19,14 @@ BAND = 0.95  # of the random orders lie within the grey band
 
 
 def answers(drawn: Drawn) -> Array:
-    """(2, 5, N + 1): the curves that were measured.
+    """(2, 5, N + 1): the curves that were measured for the last layer's maps.
 
     Raises
     ------
     DataError
         If none were.
     """
-    if not drawn.curves.size:
+    if not drawn.was_tested(drawn.last) or not drawn.curves.size:
         raise DataError(
             "curves: expected those of a test; none came with these arrays. That takes the model, which `headwise "
             "explain` has and arrays alone do not."

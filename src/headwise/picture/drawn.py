@@ -48,8 +48,10 @@ class Drawn:
     curves : ndarray of shape (2, 5, N + 1)
         What the model answers while tokens are taken away, and put in: in the order of the map that is tested, of the
         ink, and of random orders their mean and the bounds of the middle 95%. Empty if that was not measured.
+    ranking : ndarray of shape (N,)
+        The map that was tested; empty if none was.
     tested : Faithfulness or None
-        How far the map that the caption names can be believed, if that was measured.
+        How far that map can be believed.
     """
 
     image: Array
@@ -62,6 +64,7 @@ class Drawn:
     cut_off: float = 0.0
     rearranged: bool = False
     curves: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    ranking: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     tested: Faithfulness | None = None
 
     def __post_init__(self) -> None:
@@ -72,6 +75,8 @@ class Drawn:
             sizes.bind("N D", positions=self.positions)
         if self.curves.size:
             bind(f"2 5 {sizes['N'] + 1}", curves=self.curves)
+        if self.tested is not None:
+            sizes.bind("N", ranking=self.ranking)
 
     @property
     def tokens(self) -> int:
@@ -97,6 +102,15 @@ class Drawn:
     def maps(self) -> Array:
         """(L, H, N): the class token's weights on the tokens; without one, the mean over all rows."""
         return self.weights[:, :, 0, 1:] if self.classed else self.weights.mean(axis=2)
+
+    @property
+    def last(self) -> Array:
+        """(N,): the maps of the last layer, averaged over heads."""
+        return np.asarray(self.maps[-1].mean(axis=0))
+
+    def was_tested(self, ranking: Array) -> bool:
+        """Whether this map, (N,), is the one that was tested."""
+        return self.tested is not None and bool(np.allclose(ranking, self.ranking, rtol=1e-4))
 
     def row(self, token: int) -> Array:
         """(L, H, N): one token's weights on the tokens of the image.

@@ -12,7 +12,7 @@ from headwise.picture.panels import PAGE, add_bar, draw_input, draw_map
 from headwise.picture.save import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_rollout", "rolled"]
+__all__ = ["draw_rollout", "rolled", "rolled_last"]
 
 _ACROSS = 6  # panels beside the input, and then another row
 
@@ -25,6 +25,11 @@ def rolled(drawn: Drawn) -> Array:
     weights = drawn.weights.astype(np.float64)
     through = np.stack([rollout(weights[: last + 1]) for last in range(len(weights))])  # (L, T, T)
     return through[:, 0] if drawn.classed else through.mean(axis=1)
+
+
+def rolled_last(drawn: Drawn) -> Array:
+    """(N,): the rollout through all layers, without what the class token keeps of itself."""
+    return rolled(drawn)[-1, int(drawn.classed) :]
 
 
 def draw_rollout(drawn: Drawn) -> Figure:

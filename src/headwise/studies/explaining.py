@@ -92,7 +92,7 @@ class Trial:
         orders = _ORDERS if drawn.tokens <= EXACT_UP_TO else _FEWER
         score = faithfulness(self._game, values, ink, orders=orders, rng=np.random.default_rng(0))
         curves = _curves(self._game, values, ink, orders, np.random.default_rng(0))  # of the same orders
-        return replace(captioned, drawn=replace(drawn, tested=score, curves=curves))
+        return replace(captioned, drawn=replace(drawn, ranking=ranks, tested=score, curves=curves))
 
     @cached_property
     def _game(self) -> Worth:

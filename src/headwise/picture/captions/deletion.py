@@ -53,7 +53,7 @@ def deletion_caption(drawn: Drawn) -> Caption:
         stated(facts, _SHOWN, arrays(drawn)),
         stated(facts, _READING),
         stated(facts, verdict(drawn), _findings(facts)),
-        stated(facts, _LIMITS, trusted(drawn, "this map")),
+        stated(facts, _LIMITS, trusted(drawn, drawn.last, "this map")),
         stated(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _areas()),
     )
 

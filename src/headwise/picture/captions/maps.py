@@ -48,7 +48,7 @@ def maps_caption(drawn: Drawn) -> Caption:
         stated(facts, left(drawn), _panels(drawn), painted(drawn), arrays(drawn)),
         stated(facts, _reading(drawn)),
         stated(facts, verdict(drawn), _on_itself(drawn, facts), spread(facts), seen(facts), _among(drawn, facts)),
-        stated(facts, LIMITS, trusted(drawn, "the last layer's maps, averaged over heads")),
+        stated(facts, LIMITS, trusted(drawn, drawn.last, "the last layer's maps, averaged over heads")),
         stated(facts, f"{title}: {panels_in_words(facts)}", extremes(facts)),
     )
 

@@ -13,7 +13,7 @@ from headwise.picture.captions.row import left, painted
 from headwise.picture.captions.trust import trust_facts, trusted
 from headwise.picture.captions.written import Caption, stated
 from headwise.picture.drawn import Drawn
-from headwise.picture.rolled import rolled
+from headwise.picture.rolled import rolled, rolled_last
 
 __all__ = ["rollout_caption", "rollout_facts"]
 
@@ -50,7 +50,7 @@ def rollout_caption(drawn: Drawn) -> Caption:
         stated(facts, left(drawn), _shown(drawn), painted(drawn), arrays(drawn)),
         stated(facts, _reading(drawn)),
         stated(facts, verdict(drawn), _findings(facts)),
-        stated(facts, _LIMITS, trusted(drawn, "the last panel")),
+        stated(facts, _LIMITS, trusted(drawn, rolled_last(drawn), "the last panel")),
         stated(
             facts,
             f"{title}: {{layers}} heat maps over {{tokens}} tokens, one more layer in each.",

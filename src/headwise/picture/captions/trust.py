@@ -9,6 +9,7 @@ from headwise.picture.captions.facts import Facts
 from headwise.picture.captions.rules import RULES
 from headwise.picture.deletion import BAND
 from headwise.picture.drawn import Drawn
+from headwise.shapes import Array
 
 __all__ = ["UNRANKED", "trust_facts", "trusted"]
 
@@ -42,10 +43,10 @@ def trust_facts(drawn: Drawn) -> Facts:
     }
 
 
-def trusted(drawn: Drawn, which: str) -> Iterator[str]:
-    """The test of the map that `which` names, and its verdict by rule."""
+def trusted(drawn: Drawn, ranking: Array, which: str) -> Iterator[str]:
+    """The test of a map, (N,), that `which` names, and its verdict by rule; of another map there is none."""
     t = drawn.tested
-    if t is None:
+    if t is None or not drawn.was_tested(ranking):
         yield _UNTESTED
         return
     yield (

@@ -1,9 +1,11 @@
 """The explorer's page: the library's own numbers, under a megabyte, by pointer and keys, with nothing fetched."""
 
+import hashlib
 import html
 import re
 import subprocess
 import sys
+from importlib.resources import files
 
 import numpy as np
 import pytest
@@ -82,6 +84,14 @@ def test_a_dozen_digits_are_under_a_megabyte(tokens):
     page = explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen]).page()
     assert len(page.encode()) < 1_000_000
     assert not re.search(r"""(src|href)=["'](?!data:)""", page.replace("${", ""))
+
+
+@pytest.mark.parametrize("tokens", SHIPPED)
+def test_each_card_is_of_the_weights_beside_it(tokens):
+    weights = files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors"
+    card = (files("headwise.models") / "weights" / shipped(tokens).about["card"]).read_text(encoding="utf-8")
+    assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
+    assert f"**{shipped(tokens).about['right']:,} of MNIST" in card
 
 
 def test_views_are_heads_means_and_rollout(rng):

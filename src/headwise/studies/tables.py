@@ -102,7 +102,7 @@ class TablesStudy:
         said.append(
             Statement(
                 "This is about these very rows, dealt out anew by every seed: it does not say what other rows or other "
-                "tables would show. No model was tuned to any table."
+                "tables would show."
             )
         )
         return tuple(said)

@@ -55,13 +55,17 @@ def sets(
 def _table(found: SetsStudy) -> Table:
     title = f"Mean absolute error for the largest of 1 to 10 numbers from 0 to 100; {found.seeds} seeds"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    table.add_column("encoder + pooling")
-    for name in ("weights", "mean", "deviation", "paper*", "order, float32", "float64"):
-        table.add_column(name, justify="right")
+    table.add_column("model", no_wrap=True)
+    for name in ("weights", "mean", "deviation", "paper*", "order**"):
+        table.add_column(name, justify="right", no_wrap=True)
     for each in found.poolings:
         paper = "{:.3g} ± {:.2g}".format(*PUBLISHED[each.name]) if each.name in PUBLISHED else "–"
         deviation = f"{each.deviation:.3f}" if found.seeds > 1 else "–"
-        order = f"{each.moved:.0e}", f"{each.moved_double:.0e}"
-        table.add_row(each.name, f"{each.parameters:,}", f"{each.mean:.3f}", deviation, paper, *order)
-    table.caption = "* as remembered from table 1 of arXiv 1810.00825; trained there on twice as many batches"
+        order = f"{each.moved:.0e}, {each.moved_double:.0e}"
+        table.add_row(each.name, f"{each.parameters:,}", f"{each.mean:.3f}", deviation, paper, order)
+    table.caption = (
+        "* as remembered from table 1 of arXiv 1810.00825\n"
+        "** how far another order moves an answer, in float32 and float64"
+    )
+    table.caption_justify = "left"
     return table

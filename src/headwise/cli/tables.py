@@ -51,18 +51,16 @@ def tables(
 
 
 def _table(found: TablesStudy) -> Table:
-    title = f"Every row predicted by a model that had not seen its fold; {found.seeds} seeds, 95% intervals"
+    title = f"{found.seeds} seeds, 95% intervals; every row predicted by a model that had not seen it"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
-    for name in ("table", "rows", "numbers", "categories", "score"):
-        table.add_column(name, justify="left" if name in ("table", "score") else "right", no_wrap=True)
-    for model in MODELS:
-        table.add_column(model, justify="right", no_wrap=True)
+    table.add_column("table", no_wrap=True)
+    for name in ("rows", "score", *MODELS):
+        table.add_column(name, justify="right", no_wrap=True)
     for each in found.tables:
-        columns = str(each.columns - each.categories), str(each.categories)
         scores = [each.interval(model) for model in MODELS]
         shown = [
             f"{mean:.1%}" if low is None or high is None else f"{mean:.1%} ± {(high - low) / 2:.1%}"
             for mean, low, high in scores
         ]
-        table.add_row(each.table, f"{each.rows:,}", *columns, "accuracy" if each.classes else "R²", *shown)
+        table.add_row(each.table, f"{each.rows:,}", "accuracy" if each.classes else "R²", *shown)
     return table

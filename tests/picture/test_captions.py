@@ -231,7 +231,13 @@ class Recomputed:
         if "tested_deletion" in saved:
             t = {name.removeprefix("tested_"): saved[name] for name in saved.files if name.startswith("tested_")}
             self.facts |= {n: float(t[n]) for n in ("deletion", "ink_deletion", "orders", "shapley", "ink_shapley")}
-            self.facts |= {"beaten": float(t["beaten_by_deletion"]), "band": 0.95}
+            self.facts |= {
+                "beaten": float(t["beaten_by_deletion"]),
+                "band": 0.95,
+                "beaten_in": float(t["beaten_by_insertion"]),
+            }
+            self.facts |= {n: float(t[n]) for n in ("insertion", "ink_insertion")}
+            self.facts |= {"random_insertion": float(t["random_insertion"][0])}
             self.facts |= dict(zip(("random_deletion", "random_low", "random_high"), t["random_deletion"], strict=True))
 
 
@@ -347,21 +353,38 @@ def test_what_was_done_to_arrays_and_image_is_said(rng):
 
 
 @pytest.mark.parametrize(
-    ("beaten", "shapley", "ink", "words"),
+    ("out", "into", "shapley", "words"),
     [
-        (0.99, 0.7, 0.5, "beaten), and follows the Shapley values (at least 0.5); it is better than the order of"),
-        (0.99, 0.7, 0.1, "and follows the Shapley values (at least 0.5); the ink alone, which needs no model, does"),
-        (0.99, 0.2, 0.5, "better than chance (at least 95% of the random orders beaten), but does not follow"),
-        (0.6, 0.7, 0.5, "it follows the Shapley values (at least 0.5), but is not shown to be better than chance"),
-        (0.6, 0.2, 0.5, "must not be read as an explanation"),
+        (0.99, 0.99, 0.7, "better than chance both ways (at least 95% of the random orders beaten), and follows"),
+        (0.99, 0.99, 0.2, "both ways (at least 95% of the random orders beaten), but does not follow"),
+        (0.99, 0.6, 0.7, "when tokens are taken away, not shown to be when they are put in (at least 95%"),
+        (
+            0.6,
+            0.99,
+            0.2,
+            "not follow the Shapley values (at least 0.5): it explains the answer in part at most",
+        ),
+        (0.6, 0.6, 0.7, "either way (at least 95% of the random orders beaten), but follows the Shapley values"),
+        (0.6, 0.6, 0.2, "and does not follow the Shapley values (at least 0.5): it must not be read as"),
+        (0.99, 0.99, 0.7, "it may be read as an outline of what the answer rests on."),
     ],
 )
-def test_the_verdict_is_the_scores(rng, beaten, shapley, ink, words):
-    score = replace(TESTED, beaten_by_deletion=beaten, shapley=shapley, ink_deletion=ink)
+def test_the_verdict_is_the_scores(rng, out, into, shapley, words):
+    score = replace(TESTED, beaten_by_deletion=out, beaten_by_insertion=into, shapley=shapley)
     assert words in Captioned(drawn(rng, tested=score), "maps").caption.text()
     given = drawn(rng, tested=score)
     assert "Nothing was tested" in Captioned(given, "rollout").caption.text()  # another map was
     assert words in Captioned(replace(given, ranking=rolled_last(given)), "rollout").caption.text()
+
+
+def test_the_ink_is_said_to_do_as_well_where_it_does(rng):
+    for by_ink, said in (
+        ({}, False),
+        ({"ink_deletion": 0.2}, False),
+        ({"ink_deletion": 0.2, "ink_insertion": 0.9}, True),
+    ):
+        text = caption(drawn(rng, tested=replace(TESTED, **by_ink))).text()
+        assert ("The ink alone, which needs no model" in text) == said
 
 
 def test_without_a_model_nothing_was_tested(rng):

@@ -59,7 +59,7 @@ def draw_deletion(drawn: Drawn) -> Figure:
             _draw_curves(panel, measured)
             panel.set_xlabel(f"tokens {way}")
         axes[0].set_ylabel("probability of the class read")
-        axes[0].legend(loc="lower left", bbox_to_anchor=(0, 1), ncols=4, borderpad=0)
+        figure.legend(*axes[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         fix_layout(figure)
     return figure
 

@@ -74,7 +74,7 @@ def draw_depth(drawn: Drawn) -> Figure:
         left, right = figure.subplots(1, 2)
         _draw_profile(left, found.distance, found.even_distance, "mean attention distance (pixels)")
         _draw_profile(right, found.entropy, found.even_entropy, "mean entropy (bits)")
-        left.legend(*left.get_legend_handles_labels(), loc="lower left", bbox_to_anchor=(0, 1), ncols=3, borderpad=0)
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         fix_layout(figure)
     return figure
 

@@ -44,7 +44,11 @@ RULES = {
         0.3,
         "Positions are ordered by distance if the rank correlation of cosine and distance is beyond this, either way.",
     ),
-    "chance": Rule(0.95, "A map is better than chance if it beats at least this share of random orders of the tokens."),
+    "chance": Rule(
+        0.95,
+        "A map is better than chance, as tokens are taken away or put in, if it beats at least this share of random "
+        "orders.",
+    ),
     "follows": Rule(
         0.5, "A map follows the tokens' Shapley values if its rank correlation with them is at least this."
     ),

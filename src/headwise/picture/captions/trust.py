@@ -36,6 +36,10 @@ def trust_facts(drawn: Drawn) -> Facts:
         "random_high": t.random_deletion[2],
         "ink_deletion": t.ink_deletion,
         "beaten": t.beaten_by_deletion,
+        "insertion": t.insertion,
+        "random_insertion": t.random_insertion[0],
+        "ink_insertion": t.ink_insertion,
+        "beaten_in": t.beaten_by_insertion,
         "orders": t.orders,
         "shapley": t.shapley,
         "ink_shapley": t.ink_shapley,
@@ -57,30 +61,36 @@ def trusted(drawn: Drawn, ranking: Array, which: str) -> Iterator[str]:
         "ink "
         "{ink_deletion:.3f}. Less is better; it beats {beaten:.0%} of {orders:,} random orders."
     )
+    yield (
+        "Put in from none in the same order, where more is better, they give {insertion:.3f}, random orders "
+        "{random_insertion:.3f} and the ink {ink_insertion:.3f}; it beats {beaten_in:.0%}."
+    )
     values = "exact Shapley values" if t.shapley_error == 0 else "Shapley values (estimated, ± {shapley_error:.3f})"
     yield f"Its rank correlation with the tokens' {values} is {{shapley:.2f}}, that of the ink {{ink_shapley:.2f}}."
     yield _verdict(t)
 
 
 def _verdict(t: Faithfulness) -> str:
-    by_chance = t.beaten_by_deletion >= RULES["chance"].threshold
-    by_values = t.shapley >= RULES["follows"].threshold
-    if not by_chance and not by_values:
-        return (
-            "So on this image it is not shown to be better than chance (that would be at least {chance:.0%} of the "
-            "random orders beaten), nor does it follow the Shapley values (at least {follows}): it must not be read as "
-            "an explanation of the answer."
-        )
-    if not by_chance:
-        return (
-            "So on this image it follows the Shapley values (at least {follows}), but is not shown to be better than "
-            "chance (at least {chance:.0%} of the random orders beaten): believe it in outline only."
-        )
-    said = "So on this image it is better than chance (at least {chance:.0%} of the random orders beaten), " + (
-        "and follows the Shapley values (at least {follows}); "
-        if by_values
-        else "but does not follow the Shapley values (less than {follows}); "
+    """What the test supports: taking tokens away, putting them in, and the Shapley values."""
+    chance = RULES["chance"].threshold
+    out, into = t.beaten_by_deletion >= chance, t.beaten_by_insertion >= chance
+    follows = t.shapley >= RULES["follows"].threshold
+    by_chance = {
+        (True, True): "better than chance both ways",
+        (True, False): "better than chance when tokens are taken away, not shown to be when they are put in",
+        (False, True): "better than chance when tokens are put in, not shown to be when they are taken away",
+        (False, False): "not shown to be better than chance either way",
+    }[out, into]
+    joined = "and" if follows == (out or into) else "but"
+    by_values = f"{joined} {'follows' if follows else 'does not follow'} the Shapley values"
+    said = (
+        f"So on this image the order is {by_chance} (at least {{chance:.0%}} of the random orders beaten), {by_values} "
+        "(at least {follows}): "
     )
-    if t.deletion < t.ink_deletion:
-        return said + "it is better than the order of the ink, too."
-    return said + "the ink alone, which needs no model, does as well or better."
+    said += {
+        0: "it must not be read as an explanation of the answer.",
+        3: "it may be read as an outline of what the answer rests on.",
+    }.get(out + into + follows, "it explains the answer in part at most.")
+    if t.deletion >= t.ink_deletion and t.insertion <= t.ink_insertion:
+        said += " The ink alone, which needs no model, does as well or better."
+    return said

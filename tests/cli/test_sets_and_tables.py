@@ -11,7 +11,7 @@ import pytest
 
 from processes import at_a_terminal
 
-SETS = ("sets", "--seeds", "1", "--steps", "40")
+SETS = ("sets", "--seeds", "1", "--steps", "12")
 
 
 def headwise(*arguments, folder):

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import csv
 import io
+import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -30,6 +31,7 @@ from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 __all__ = ["CONTENDERS", "PUBLISHED", "Contender", "Pooling", "SetsStudy", "order_matters", "study_sets"]
 
 BATCH, RATE, TESTED, ORDERS = 128, 1e-3, 10_000, 200
+LEVEL = 0.05  # a difference is shown if the exact test's p is at most this
 
 
 class Contender(NamedTuple):
@@ -208,21 +210,31 @@ def _gathered(name: str, rows: Sequence[dict[str, Any]]) -> Pooling:
 
 
 def _best(best: Pooling, poolings: Sequence[Pooling]) -> Statement:
-    others = [each for each in poolings if each is not best]
-    clear = all(max(best.errors) < min(each.errors) for each in others)
-    how = "with every seed better than every other's" if clear else "though not with every seed"
+    clear = all(_apart(best, each) for each in poolings if each is not best)
+    how = "and all its seeds come closer than any other's" if clear else "though that is not shown against all others"
     return Statement(
         "{name} comes closest, off by {error:.3f} on average, " + how + ".", {"name": best.name, "error": best.mean}
     )
 
 
 def _against(one: Pooling, other: Pooling) -> Statement:
-    values = {"one": one.name, "other": other.name, "by": other.mean / one.mean, "under": one.mean / other.mean}
-    if max(one.errors) < min(other.errors):
-        return Statement("{other} is off by {by:.1f} times as much as {one}, whichever seeds are compared.", values)
-    if max(other.errors) < min(one.errors):
-        return Statement("{one} is off by {under:.1f} times as much as {other}, whichever seeds are compared.", values)
-    return Statement("{one} and {other} are not told apart by these seeds.", values)
+    near, far = sorted((one, other), key=lambda each: each.mean)
+    values = {"near": near.name, "far": far.name, "by": far.mean / near.mean, "p": _separation(len(one.errors))}
+    if _apart(near, far):
+        return Statement(
+            "{far} is off by {by:.1f} times as much as {near}; all its seeds are worse (p = {p:.2g}).", values
+        )
+    return Statement("{far} is off by {by:.1f} times as much as {near}, which these seeds do not show.", values)
+
+
+def _apart(near: Pooling, far: Pooling) -> bool:
+    """Whether all seeds of one are better than all of the other, and chance seldom does that."""
+    return max(near.errors) < min(far.errors) and _separation(len(near.errors)) <= LEVEL
+
+
+def _separation(seeds: int) -> float:
+    """How often that comes about, either way, where there is no difference: the exact rank test's least p."""
+    return 2 / math.comb(2 * seeds, seeds)
 
 
 def _order(poolings: Sequence[Pooling]) -> Statement:

@@ -258,8 +258,9 @@ def test_a_second_time_nothing_is_trained_and_an_addition_trains_only_itself(com
     assert trained == []
     same = {**again.to_json(), "entries": None}
     assert same == {**found.to_json(), "entries": None}
-    compare(folder, replace(plan, tokens=(*plan.tokens, "28x14")), load=load)
+    added = compare(folder, replace(plan, tokens=(*plan.tokens, "28x14")), load=load)
     assert {name for name, _ in trained[0]} == {"28x14"}
+    assert (added.entry("28x14").nearness == 0).all()  # two tokens: no pair is nearer than another
 
 
 def test_interrupted_it_keeps_what_was_finished(tmp_path, monkeypatch):
@@ -369,6 +370,17 @@ def test_a_rearranged_cut_is_compared_with_its_upright_one():
     assert bases(("7x7", "rows", "reordered-rows", "scrambled-4x4")) == {
         "rows": "7x7", "reordered-rows": "rows", "scrambled-4x4": "7x7"
     }  # fmt: skip
+
+
+@pytest.mark.parametrize("name", ["rows", "reordered-rows", "3x2"])
+def test_nearness_is_that_of_the_upright_image(name):
+    """Positions that are as alike as the tokens' own rows and columns are near."""
+    cut = tokeniser(name, (6, 4))
+    down, across = np.indices((6, 4)).astype(float)
+    place = np.stack([cut.cut(axis[None])[0].mean(axis=1) for axis in (down, across)], axis=1)
+    alike = np.exp(-np.linalg.norm(place[:, None] - place, axis=-1))
+    assert comparing._nearness(alike, cut) == pytest.approx(1)
+    assert comparing._nearness(-alike, cut) == pytest.approx(-1)
 
 
 def test_relabelling_is_found_only_where_there_is_one():

@@ -169,6 +169,8 @@ def _nearness(similarity: Array, cut: Tokeniser) -> float:
     place = cut.cut(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
     distance = np.sqrt(((place[:, None] - place) ** 2).sum(axis=-1))
     pairs = np.triu_indices(cut.count, k=1)
+    if np.unique(distance[pairs]).size < 2:
+        return 0.0  # all are equally near
     return float(spearmanr(similarity[pairs], -distance[pairs]).statistic)
 
 

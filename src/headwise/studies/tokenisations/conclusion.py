@@ -47,12 +47,12 @@ def markdown(parts: dict[str, tuple[Statement, ...]], tables: Sequence[Table] = 
 def _compared(c: Comparison) -> Iterator[Statement]:
     yield Statement(
         "The same transformer (D = {width}, {depth} blocks of {heads} heads, MLP {hidden}) was trained with {names}, "
-        "{seeds} seeds each, on {trained:,} digits of {data} (epochs: {epochs}), and judged by {tested:,} digits on "
+        "{seeds} each, on {trained:,} digits of {data} (epochs: {epochs}), and judged by {tested:,} digits on "
         "which no run was trained.",
         {
             **asdict(c.model),
             "names": _and(c.names),
-            "seeds": c.seeds,
+            "seeds": _seeds(c),
             "trained": c.trained_on,
             "tested": c.tested_on,
             "data": c.data,
@@ -84,16 +84,16 @@ def _accuracy(c: Comparison) -> Iterator[Statement]:
         yield from _pair(c, pair, c.difference(pair))
     if smallest_p(c.seeds) > LEVEL:
         yield Statement(
-            "With {seeds} seeds the exact test cannot give less than p = {smallest:.2g}, so it could not have shown a "
+            "With {seeds} the exact test cannot give less than p = {smallest:.2g}, so it could not have shown a "
             "difference.",
-            {"seeds": c.seeds, "smallest": smallest_p(c.seeds)},
+            {"seeds": _seeds(c), "smallest": smallest_p(c.seeds)},
         )
     else:
         yield Statement(
-            "The smallest p that the test can give with {seeds} seeds is {smallest:.2g}. It is not adjusted for the "
+            "The smallest p that the test can give with {seeds} is {smallest:.2g}. It is not adjusted for the "
             "number of comparisons: if nothing differed, {expected:.2g} of {pairs} would be expected below {level}.",
             {
-                "seeds": c.seeds,
+                "seeds": _seeds(c),
                 "smallest": smallest_p(c.seeds),
                 "expected": LEVEL * len(c.pairs),
                 "pairs": len(c.pairs),
@@ -106,9 +106,9 @@ def _pair(c: Comparison, pair: Pair, found: Interval) -> Iterator[Statement]:
     template = {
         "better": "Cut by {name}, digits are read better than by {base}",
         "worse": "Cut by {name}, digits are read worse than by {base}",
-        "no difference shown": "Between {name} and {base} no difference is shown at {seeds} seeds",
+        "no difference shown": "Between {name} and {base} no difference is shown at {seeds}",
     }[pair.verdict]
-    values = {"name": pair.name, "base": pair.base, "seeds": c.seeds, "p": pair.p_seeds, **_points(found)}
+    values = {"name": pair.name, "base": pair.base, "seeds": _seeds(c), "p": pair.p_seeds, **_points(found)}
     yield Statement(f"{template} ({_interval(found)}, p = {{p:.2g}}).", values)
     if (pair.p_digits <= LEVEL) != (pair.p_seeds <= LEVEL):
         shown = (
@@ -139,7 +139,7 @@ def _rearranged(c: Comparison) -> Iterator[Statement]:
         outcome = {
             "better": "; trained, it reads better by {mean:.2f} points.",
             "worse": "; trained, it reads worse, by {mean:.2f} points.",
-            "no difference shown": "; trained, it shows no difference at {seeds} seeds ({mean:+.2f} points).",
+            "no difference shown": "; trained, it shows no difference at {seeds} ({mean:+.2f} points).",
         }[pair.verdict]
         mean = 100 * c.difference(pair).mean
         yield Statement(
@@ -148,7 +148,7 @@ def _rearranged(c: Comparison) -> Iterator[Statement]:
                 "name": pair.name,
                 "base": pair.base,
                 "deviation": deviation,
-                "seeds": c.seeds,
+                "seeds": _seeds(c),
                 "mean": mean if pair.verdict == "no difference shown" else abs(mean),
             },
         )
@@ -243,9 +243,9 @@ def _sizes(c: Comparison) -> Iterator[Statement]:
 def _limits(c: Comparison) -> Iterator[Statement]:
     if c.seeds > 1:
         yield Statement(
-            "The {seeds} seeds differ in the first weights, the order of the digits and how each is moved, so what is "
+            "The {seeds} differ in the first weights, the order of the digits and how each is moved, so what is "
             "shown over them holds for training again on these {trained:,} digits and judging by these {tested:,}.",
-            {"seeds": c.seeds, "trained": c.trained_on, "tested": c.tested_on},
+            {"seeds": _seeds(c), "trained": c.trained_on, "tested": c.tested_on},
         )
     else:
         yield Statement("One run of each does not tell a better cut from a luckier start.")
@@ -254,6 +254,10 @@ def _limits(c: Comparison) -> Iterator[Statement]:
         "training, could rank them otherwise.",
         asdict(c.recipe),
     )
+
+
+def _seeds(c: Comparison) -> str:
+    return "1 seed" if c.seeds == 1 else f"{c.seeds} seeds"
 
 
 def _interval(found: Interval) -> str:

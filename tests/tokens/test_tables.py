@@ -1,0 +1,31 @@
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, ShapeError
+from headwise.tokens.tables import Columns
+
+
+def test_columns_learn_and_encode(rng):
+    numbers = np.column_stack([rng.normal(5, 3, 50), np.full(50, 7.0)])
+    colours = rng.choice(["red", "blue", "green"], 50)
+    columns = Columns.of(numbers, [colours])
+    assert columns.names == ("number 0", "number 1", "category 0")
+    standard, codes = columns.encode(numbers, [colours])
+    np.testing.assert_allclose(standard[:, 0].mean(), 0, atol=1e-6)
+    np.testing.assert_allclose(standard[:, 0].std(), 1, atol=1e-6)
+    assert (standard[:, 1] == 0).all()  # a constant column
+    assert [columns.levels[0][c] for c in codes[:, 0]] == colours.tolist()
+
+
+def test_refusals():
+    with pytest.raises(DataError, match="expected at least one row to learn from; got an empty table"):
+        Columns.of(np.zeros((0, 3)))
+    with pytest.raises(DataError, match="at least one column"):
+        Columns.of(np.zeros((3, 0)))
+    with pytest.raises(DataError, match=r"age: 1 of 2 numbers are missing or infinite\. Fill them in"):
+        Columns.of([[1.0], [np.nan]], names=["age"])
+    with pytest.raises(DataError, match=r"port: 2 of 3 categories are missing\. Give them a name"):
+        Columns.of(np.ones((3, 1)), [["S", None, np.nan]], ["age", "port"])
+    columns = Columns.of([[1.0], [2.0]], [["a", "b"]])
+    with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories, as in training; got 2"):
+        columns.encode(np.ones((2, 2)), [["a", "a"]])

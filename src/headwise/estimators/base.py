@@ -103,14 +103,9 @@ class Transformer(BaseEstimator):  # type: ignore[misc]
             rotate=0,
             seed=int(rng.randint(2**31 - 1)),
         )
-        everything = Examples(inputs, answers)
-        kept_aside = self._kept_aside(answers, np.random.default_rng([recipe.seed, 7]))
-        aside = np.zeros(len(answers), bool)
-        aside[kept_aside] = True
-        validation = everything.take(kept_aside) if len(kept_aside) else None
-        task = Supervised(self.network_, everything.take(np.flatnonzero(~aside)), validation, recipe.seed)
+        task = self._task(Examples(inputs, answers), recipe.seed)
         with told(self.verbose, self.epochs) as on_epoch:
-            patience = self.patience if validation is not None else None
+            patience = self.patience if task.validation is not None else None
             trained = train(task, recipe, patience=patience, workers=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
         # in double precision, so that what is said of an item hardly depends on the items beside it
         self.params_: Params = {name: array.astype(np.float64) for name, array in trained.params.items()}
@@ -154,6 +149,13 @@ class Transformer(BaseEstimator):  # type: ignore[misc]
                 ImageReader.of(x, self.tokens) if images else SequenceReader.of(x, ordered=self.kind_ == "series")
             )
         return self._reader.read(x), y
+
+    def _task(self, everything: Examples, seed: int) -> Supervised:
+        """Learning from all but those kept aside."""
+        kept_aside = self._kept_aside(everything.answers, np.random.default_rng([seed, 7]))
+        others = np.setdiff1d(np.arange(len(everything)), kept_aside)
+        validation = everything.take(kept_aside) if len(kept_aside) else None
+        return Supervised(self.network_, everything.take(others), validation, seed)
 
     def _kept_aside(self, answers: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
         """Items to validate by: of every class its share, but always one and never all."""

@@ -44,6 +44,10 @@ def test_the_class_token_wherever_it_is(rng, said, at):
     np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
     np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
     assert drawn.size == (10, 4)
+    sized, unsized = caption(drawn).text(), caption(drawn_from({"x": w}, Layout(GRID, class_token=said))).text()
+    assert "a pixel here is the side of a token" in unsized
+    assert "a pixel here" not in sized
+    assert "only the places of its tokens are drawn" in sized
 
 
 def test_no_class_token(rng):

@@ -39,7 +39,7 @@ def test_the_page_needs_nothing_beside_it(made):
 
 def test_every_figure_is_there_in_three_formats(made):
     folder = made.page.parent / "figures"
-    stems = {path.stem for path in folder.iterdir()}
+    stems = {path.name.split(".")[0] for path in folder.iterdir()}
     assert {"training", "attention-1-head", "attention-3-heads", "attention-surest"} <= stems
     for stem in stems:
         for kind in ("png", "svg", "pdf"):

@@ -60,8 +60,9 @@ def _draw(drawn: Drawn, maps: Array, on_class: Array | None, label: str, token: 
     layers, heads, _ = maps.shape
     panel = min(1.05, 4.4 / heads)
     width = max(COLUMN, min(PAGE, 2.8 + heads * 1.1))
+    tall = panel * min(1.5, drawn.size[0] / drawn.size[1])
     with style():
-        figure = Figure(figsize=(width, max(2.2, 0.3 + layers * (panel + 0.1))), layout="constrained")
+        figure = Figure(figsize=(width, max(2.2, 0.3 + layers * (tall + 0.1))), layout="constrained")
         sides = figure.subfigures(1, 2, width_ratios=(min(2.1, 0.4 * width), 0.55 + heads * panel), squeeze=False)
         left = sides[0, 0].subplots()
         draw_input(left, drawn)

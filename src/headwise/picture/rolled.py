@@ -50,7 +50,10 @@ def draw_rollout(drawn: Drawn) -> Figure:
     rows = -(-len(maps) // across)
     panel = min(1.3, 5.2 / (across + 0.8))
     with style():
-        size = min(PAGE, 2.6 + across * (panel + 0.1)), max(1.9, rows * (panel + 0.4))
+        size = (
+            min(PAGE, 2.6 + across * (panel + 0.1)),
+            max(1.9, rows * (panel * min(1.5, drawn.size[0] / drawn.size[1]) + 0.4)),
+        )
         figure = Figure(figsize=size, layout="constrained")
         sides = figure.subfigures(1, 2, width_ratios=(1.6, 0.7 + across * panel), squeeze=False)
         draw_input(sides[0, 0].subplots(), drawn)

@@ -71,6 +71,8 @@ def arrays(drawn: Drawn) -> Iterator[str]:
         )
     if not drawn.image.any():
         yield "No image came with the arrays: only the places of its tokens are drawn."
+        if (drawn.boxes[:, 2:] == 1).all():
+            yield "Nor did their size: a pixel here is the side of a token."
     if drawn.cut_off > 0:
         yield (
             "Some tokens were cut off the arrays before they came; they had {cut_off:.1%} of the rows' weight on "

@@ -143,8 +143,9 @@ def test_what_was_asked_for(rng):
     assert [c.figure for c in wanted(given, "all")] == ["maps", "matrices", "rollout", "depth", "positions"]
     assert [c.figure for c in wanted(drawn(rng, positions=np.zeros((0, 0))), "all")][-1] == "depth"
     assert [c.figure for c in wanted(given, "all", testable=True)] == list(KINDS)
-    with pytest.raises(DataError, match="figure: expected one of maps, matrices"):
-        wanted(given, "map")
+    for none in ("map", "token"):
+        with pytest.raises(DataError, match=r"figure: expected one of maps, matrices, .*, or all; got"):
+            wanted(given, none)
 
 
 def test_arrays_come_back(rng, tmp_path):

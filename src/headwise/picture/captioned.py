@@ -129,7 +129,14 @@ def wanted(drawn: Drawn, figure: str = "maps", token: int | None = None, *, test
     Returns
     -------
     list of Captioned
+
+    Raises
+    ------
+    DataError
+        If there is no such figure or no such token.
     """
+    if figure not in (*KINDS, "all"):
+        raise DataError(f"figure: expected one of {', '.join(KINDS)}, or all; got {figure!r}.")
     given = {"positions": drawn.positions.size, "deletion": testable or drawn.was_tested(drawn.last)}
     names = [name for name in KINDS if given.get(name, True)] if figure == "all" else [figure]
     if token is None:

@@ -51,7 +51,7 @@ def test_sets_interrupted_and_gone_on_with(tmp_path):
     table = headwise(*SETS, "--out", "broken", folder=tmp_path)
     shown = " ".join(table.stdout.split())
     for each in found["poolings"]:
-        assert f"{each['mean']:.3f}" in shown
+        assert f"{each['mean']:.4f}" in shown
     assert found["conclusion"][0] in shown
 
 

@@ -9,7 +9,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.models.sets import SetModel, set_backward, set_forward, set_params, set_weights
 from oracles import check_gradients
 
-B, N, V, D, H, P = 3, 5, 2, 6, 3, 7
+B, N, V, D, H, P = 3, 5, 2, 6, 3, 2
 LENGTHS = np.array([5, 2, 1])
 PAIRS = [("SAB", "PMA"), ("ISAB", "PMA"), ("rFF", "PMA"), ("rFF", "mean"), ("rFF", "sum"), ("SAB", "max")]
 

@@ -5,11 +5,22 @@ Letters: ... leading axes (layers, heads), N tokens, Y and X the image's height 
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 import numpy as np
 
+from headwise.measure.weights import without_class_token
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["attention_distance", "centres", "ink_of_tokens", "paint", "share_on_ink"]
+__all__ = [
+    "Distances",
+    "attention_distance",
+    "attention_distances",
+    "centres",
+    "ink_of_tokens",
+    "paint",
+    "share_on_ink",
+]
 
 
 def centres(boxes: IntArray) -> Array:
@@ -46,6 +57,54 @@ def attention_distance(weights: Array, boxes: IntArray) -> Array:
     c = centres(boxes)
     between = np.sqrt(((c[:, None] - c) ** 2).sum(axis=-1))  # (N, N)
     return np.asarray((weights * between).sum(axis=-1).mean(axis=-1))
+
+
+class Distances(NamedTuple):
+    """Attention distance in pixels, two ways, and what the class token takes.
+
+    Attributes
+    ----------
+    without : ndarray of shape (...)
+        Rows made to sum to one again without the class token: how far the image's tokens look at one another.
+    counted_as_none : ndarray of shape (...)
+        Weight on the class token, which has no place, counts as no distance at all: what one gets who drops its column
+        and does not normalise again. It is less than `without` by just what that column held.
+    dropped : ndarray of shape (...)
+        The image's tokens' mean weight on the class token.
+    """
+
+    without: Array
+    counted_as_none: Array
+    dropped: Array
+
+
+def attention_distances(weights: Array, boxes: IntArray) -> Distances:
+    """Mean distance of the image's tokens to what they attend to, without the class token and with it.
+
+    The class token's own row is in neither, since it looks from no place.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (..., 1 + N, 1 + N)
+        Rows that sum to one, the class token first.
+    boxes : ndarray of int of shape (N, 4)
+
+    Returns
+    -------
+    Distances
+
+    Examples
+    --------
+    Two tokens ten pixels apart, which give half their weight to the class token, and the rest to each other:
+
+    >>> import numpy as np
+    >>> weights = np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])
+    >>> attention_distances(weights, np.array([[0, 0, 4, 4], [0, 10, 4, 4]]))
+    Distances(without=array(10.), counted_as_none=array(5.), dropped=array(0.5))
+    """
+    kept, dropped = without_class_token(weights)
+    as_they_are = attention_distance(weights[..., 1:, 1:], boxes)
+    return Distances(attention_distance(kept, boxes), as_they_are, np.asarray(dropped.mean(axis=-1)))
 
 
 def ink_of_tokens(ink: BoolArray, boxes: IntArray) -> Array:

@@ -1,4 +1,4 @@
-"""Measures of attention weights as distributions: entropy, effective number, the class token's share.
+"""Measures of attention weights as distributions: entropy, effective number, what is on the class token and on itself.
 
 Letters: ... leading axes (layers, heads), N queries, M keys.
 """
@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["effective_number", "entropy", "without_class_token"]
+__all__ = ["effective_number", "entropy", "on_class_token", "on_itself", "shares", "without_class_token"]
 
 
 def entropy(p: Array) -> Array:
@@ -86,3 +86,42 @@ def without_class_token(weights: Array) -> tuple[Array, Array]:
     kept = weights[..., 1:, 1:]
     total = kept.sum(axis=-1, keepdims=True)
     return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0), weights[..., 1:, 0]
+
+
+def on_class_token(weights: Array) -> Array:
+    """(..., N, N) weights whose token 0 is the class token -> (..., N): the weight each token puts on it, itself first.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> on_class_token(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
+    array([0.5  , 0.125, 1.   ])
+    """
+    return weights[..., 0]
+
+
+def on_itself(weights: Array) -> Array:
+    """(..., N, N) weights -> (..., N): the weight each token keeps on itself.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> on_itself(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
+    array([0.5  , 0.875, 0.   ])
+    """
+    return np.asarray(np.diagonal(weights, axis1=-2, axis2=-1))
+
+
+def shares(values: Array) -> Array:
+    """(..., N) values that are not negative -> the same made to sum to one; where all are zero, evenly.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> shares(np.array([[1.0, 3.0], [0.0, 0.0]]))
+    array([[0.25, 0.75],
+           [0.5 , 0.5 ]])
+    """
+    total = values.sum(axis=-1, keepdims=True)
+    even = np.full_like(values, 1 / values.shape[-1])
+    return np.asarray(np.divide(values, total, out=even, where=total > 0))

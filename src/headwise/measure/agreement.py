@@ -1,0 +1,45 @@
+"""Do heads agree? How alike their maps are.
+
+Letters: ... leading axes (layers, heads), K heads in all, N tokens.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.measure.weights import entropy, shares
+from headwise.shapes import Array
+
+__all__ = ["agreement"]
+
+
+def agreement(maps: Array) -> Array:
+    r"""One less the Jensen–Shannon distance between every two heads' maps.
+
+    .. math:: 1 - \sqrt{h\bigl(\tfrac{p + q}2\bigr) - \tfrac{h(p) + h(q)}2}, \qquad h(p) = -\sum_m p_m \log_2 p_m
+
+    Source: Lin, "Divergence measures based on the Shannon entropy" (1991); its root is a distance: Endres & Schindelin
+    (2003). In bits it is at most one.
+
+    Parameters
+    ----------
+    maps : ndarray of shape (..., N)
+        What each head attends to, not negative; each is made to sum to one, and one that is all zero is taken as even.
+
+    Returns
+    -------
+    ndarray of shape (K, K)
+        From 0, no token in common, to 1, the same; heads in the order of ``maps.reshape(-1, N)``.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> agreement(np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 0.5, 0.5]]))
+    array([[1., 1., 0.],
+           [1., 1., 0.],
+           [0., 0., 1.]])
+    """
+    p = shares(maps.reshape(-1, maps.shape[-1]).astype(np.float64))
+    own = entropy(p)
+    divergence = entropy((p[:, None] + p) / 2) - (own[:, None] + own) / 2
+    return np.asarray(1 - np.sqrt(np.clip(divergence, 0, 1)))  # rounding may leave −1e-17 where two are the same

@@ -1,0 +1,193 @@
+"""How far one map of one image can be believed, beside what chance and the ink alone reach.
+
+Letters: N tokens, S sets of tokens, R orders.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwise.errors import DataError
+from headwise.measure.curves import (
+    Worth,
+    area,
+    comprehensiveness,
+    deletion,
+    insertion,
+    random_orders,
+    ranking,
+    sufficiency,
+)
+from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions, sampled_shapley, shapley
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Faithfulness", "faithfulness", "rank_correlation"]
+
+
+def rank_correlation(a: Array, b: Array) -> float:
+    r"""Spearman's: the correlation of two maps' ranks, ties sharing the mean of theirs; 0 if either is all alike.
+
+    Source: Spearman, "The Proof and Measurement of Association between Two Things" (1904).
+
+    Parameters
+    ----------
+    a, b : ndarray of shape (N,)
+
+    Returns
+    -------
+    float
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> round(rank_correlation(np.array([0.1, 0.2, 0.2, 0.5]), np.array([1.0, 2.0, 3.0, 9.0])), 4)
+    0.9487
+    """
+    ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (a, b)]
+    length = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
+    return float((ranks[0] * ranks[1]).sum()) / length if length > 0 else 0.0
+
+
+@dataclass(frozen=True)
+class Faithfulness:
+    """How far one map of one image can be believed, beside what chance and the ink alone reach.
+
+    Areas are from 0 to 1; a faithful map has less area of deletion than chance, and more of insertion.
+
+    Attributes
+    ----------
+    tokens : int
+        N.
+    full, empty : float
+        What the model answers to all tokens, and to none.
+    deletion, insertion : float
+        Areas, tokens in the map's order.
+    random_deletion, random_insertion : (float, float, float)
+        The same for random orders: their mean, and the bounds of the middle 95% of them.
+    ink_deletion, ink_insertion : float
+        The same for tokens in the order of their ink, which needs no model.
+    beaten_by_deletion, beaten_by_insertion : float
+        The share of random orders that the map is better than.
+    comprehensiveness, sufficiency : float
+        ERASER's, in the units of the answer.
+    shapley : float
+        Spearman's rank correlation of the map with the tokens' Shapley values.
+    ink_shapley : float
+        That of the ink with them.
+    shapley_error : float
+        The mean standard error of the Shapley values; 0 where they are exact, which is up to 16 tokens.
+    orders : int
+        Random orders that were drawn.
+    """
+
+    tokens: int
+    full: float
+    empty: float
+    deletion: float
+    insertion: float
+    random_deletion: tuple[float, float, float]
+    random_insertion: tuple[float, float, float]
+    ink_deletion: float
+    ink_insertion: float
+    beaten_by_deletion: float
+    beaten_by_insertion: float
+    comprehensiveness: float
+    sufficiency: float
+    shapley: float
+    ink_shapley: float
+    shapley_error: float
+    orders: int
+
+
+def faithfulness(
+    worth: Worth, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
+) -> Faithfulness:
+    """Judge one map by one game.
+
+    Up to 16 tokens all sets are played once, so that every curve is looked up and the Shapley values are exact; above,
+    only the sets that the orders need are played, and the values are estimated from the same orders.
+
+    Parameters
+    ----------
+    worth : callable
+        The game.
+    values : ndarray of shape (N,)
+        The map.
+    ink : ndarray of shape (N,)
+        Each token's share of ink, or whatever it should be better than.
+    orders : int
+        Random orders to compare with, two or more.
+    rng : numpy.random.Generator
+        For those, and for the order of equal values.
+
+    Returns
+    -------
+    Faithfulness
+
+    Raises
+    ------
+    DataError
+        If map and ink differ in length, or there are fewer than two orders.
+
+    Examples
+    --------
+    A game won by the first token alone, and a map that knows it:
+
+    >>> import numpy as np
+    >>> found = faithfulness(
+    ...     lambda kept: kept[:, 0].astype(float), np.array([0.9, 0.1, 0.0]), np.zeros(3), rng=np.random.default_rng(0)
+    ... )
+    >>> round(found.deletion, 4), round(found.random_deletion[0], 1), found.shapley > found.ink_shapley
+    (0.1667, 0.5, True)
+    """
+    if values.shape != ink.shape or values.ndim != 1:
+        raise DataError(f"ink: expected a share for each of the map's {values.shape} tokens; got {ink.shape}.")
+    if orders < 2:
+        raise DataError(f"orders: expected two or more; got {orders}.")
+    n = len(values)
+    if n <= EXACT_UP_TO:
+        worth = Tabulated(worth(coalitions(n)))
+    own, by_ink = ranking(values, rng), ranking(ink, rng)
+    drawn = random_orders(n, orders, rng)
+    every = np.concatenate([[own, by_ink], drawn])
+    deleted, inserted = deletion(worth, every), insertion(worth, every)
+    worths, error = (shapley(worth.worths), 0.0) if isinstance(worth, Tabulated) else _estimated(drawn, inserted[2:])
+    areas_deleted, areas_inserted = area(deleted), area(inserted)
+    return Faithfulness(
+        tokens=n,
+        full=float(deleted[0, 0]),
+        empty=float(deleted[0, -1]),
+        deletion=float(areas_deleted[0]),
+        insertion=float(areas_inserted[0]),
+        random_deletion=_spread(areas_deleted[2:]),
+        random_insertion=_spread(areas_inserted[2:]),
+        ink_deletion=float(areas_deleted[1]),
+        ink_insertion=float(areas_inserted[1]),
+        beaten_by_deletion=float((areas_deleted[2:] > areas_deleted[0]).mean()),
+        beaten_by_insertion=float((areas_inserted[2:] < areas_inserted[0]).mean()),
+        comprehensiveness=float(comprehensiveness(deleted[0])),
+        sufficiency=float(sufficiency(inserted[0])),
+        shapley=rank_correlation(values, worths),
+        ink_shapley=rank_correlation(ink, worths),
+        shapley_error=error,
+        orders=orders,
+    )
+
+
+def _estimated(orders: IntArray, curves: Array) -> tuple[Array, float]:
+    found = sampled_shapley(orders, curves)
+    return found.values, float(found.errors.mean())
+
+
+def _spread(areas: Array) -> tuple[float, float, float]:
+    low, high = np.percentile(areas, [2.5, 97.5])
+    return float(areas.mean()), float(low), float(high)
+
+
+def _ranks(values: Array) -> Array:
+    """Ranks from 0, equal values sharing the mean of theirs."""
+    _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
+    last = np.cumsum(counts)
+    return np.asarray((last - (counts + 1) / 2)[where])

@@ -1,0 +1,122 @@
+"""Attention weighted by the gradient of what the model answers: only weight that raises the answer counts.
+
+Letters: ... leading axes, L layers, H heads, N tokens; y the logit of a class, A the attention weights.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.shapes import Array, bind
+
+__all__ = ["gradient_rollout", "gradient_weighted", "head_sensitivity"]
+
+
+def gradient_weighted(weights: Array, gradients: Array) -> Array:
+    r"""Each layer's attention weights times their gradient, what is negative left out, the mean over heads.
+
+    .. math:: \bar A^{(l)} = \frac1H \sum_h \max\Bigl(0, \frac{\partial y}{\partial A^{(l,h)}} \odot A^{(l,h)}\Bigr)
+
+    Source: Chefer, Gur & Wolf, arXiv 2103.15679 (2021), equation 5; arXiv 2012.09838 (2020), equation 13, has relevance
+    in the place of A.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (..., L, H, N, N)
+    gradients : ndarray of shape (..., L, H, N, N)
+        Of one number with respect to each weight, as if each could move by itself.
+
+    Returns
+    -------
+    ndarray of shape (..., L, N, N)
+        Not negative; rows need not sum to one.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape, or their last two axes do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradient_weighted(np.array([[[[0.25, 0.75], [0.5, 0.5]]]]), np.array([[[[4.0, 4.0], [-2.0, 0.0]]]]))
+    array([[[1., 3.],
+            [0., 0.]]])
+    """
+    bind("... L H N N", weights=weights, gradients=gradients)
+    return np.asarray(np.maximum(weights * gradients, 0).mean(axis=-3))
+
+
+def gradient_rollout(weights: Array, gradients: Array) -> Array:
+    r"""How relevance accumulates over layers, the residual path carrying on what there was.
+
+    .. math:: R^{(0)} = I, \qquad R^{(l)} = R^{(l-1)} + \bar A^{(l)} R^{(l-1)}
+
+    Source: Chefer, Gur & Wolf, arXiv 2103.15679 (2021), equation 6, for self-attention alone.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (..., L, H, N, N)
+        The first layer first.
+    gradients : ndarray of shape (..., L, H, N, N)
+
+    Returns
+    -------
+    ndarray of shape (..., N, N)
+        Row n says how relevant each input is to output n; for a classifier, read the class token's row.
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape, or their last two axes do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> gradient_rollout(np.array([[[[0.25, 0.75], [0.5, 0.5]]]]), np.array([[[[4.0, 4.0], [-2.0, 0.0]]]]))
+    array([[2., 3.],
+           [0., 1.]])
+    """
+    layers = gradient_weighted(weights, gradients)
+    relevance = np.broadcast_to(np.eye(layers.shape[-1], dtype=layers.dtype), layers[..., 0, :, :].shape)
+    for i in range(layers.shape[-3]):
+        relevance = relevance + layers[..., i, :, :] @ relevance
+    return relevance
+
+
+def head_sensitivity(weights: Array, gradients: Array) -> Array:
+    r"""How much the loss would change, at first order, if a head's output were scaled: the head's importance.
+
+    With a gate :math:`\xi_h` on the output :math:`o_h = A^{(h)} v_h` of head h,
+
+    .. math:: \frac{\partial \mathcal L}{\partial \xi_h} = \langle \partial \mathcal L / \partial o_h, o_h \rangle
+              = \sum_{nm} A^{(h)}_{nm} \frac{\partial \mathcal L}{\partial A^{(h)}_{nm}}, \qquad
+              I_h = \mathbb E_x \Bigl|\frac{\partial \mathcal L(x)}{\partial \xi_h}\Bigr|
+
+    Source: Michel, Levy & Neubig, "Are Sixteen Heads Really Better than One?", arXiv 1905.10650 (2019), equation 2.
+
+    Parameters
+    ----------
+    weights : ndarray of shape (B, ..., H, N, N)
+        Of B inputs.
+    gradients : ndarray of shape (B, ..., H, N, N)
+        Of each input's own loss.
+
+    Returns
+    -------
+    ndarray of shape (..., H)
+
+    Raises
+    ------
+    ShapeError
+        If the two differ in shape, or their last two axes do.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> weights = np.full((2, 1, 2, 2), 0.5)  # two inputs, one head
+    >>> head_sensitivity(weights, np.array([np.full((1, 2, 2), 3.0), np.full((1, 2, 2), -1.0)]))
+    array([4.])
+    """
+    bind("... H N N", weights=weights, gradients=gradients)
+    return np.asarray(np.abs((weights * gradients).sum(axis=(-2, -1))).mean(axis=0))

@@ -1,0 +1,40 @@
+"""What the learned positions know of each other."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.shapes import Array, bind
+
+__all__ = ["position_similarity"]
+
+
+def position_similarity(positions: Array) -> Array:
+    r"""Cosine of the angle between every two tokens' position embeddings.
+
+    .. math:: \frac{e_n \cdot e_m}{\lVert e_n \rVert \lVert e_m \rVert}
+
+    Source: Dosovitskiy et al., arXiv 2010.11929 (2020), figure 7, middle.
+
+    Parameters
+    ----------
+    positions : ndarray of shape (N, D)
+        Without the class token's, which has no place in the image.
+
+    Returns
+    -------
+    ndarray of shape (N, N)
+        From −1 to 1; 0 with an embedding that is all zero.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> position_similarity(np.array([[1.0, 0.0], [0.0, 2.0], [-3.0, 0.0]])) + 0
+    array([[ 1.,  0., -1.],
+           [ 0.,  1.,  0.],
+           [-1.,  0.,  1.]])
+    """
+    bind("N D", positions=positions)
+    length = np.linalg.norm(positions, axis=1, keepdims=True)
+    unit = np.divide(positions, length, out=np.zeros_like(positions), where=length > 0)
+    return np.asarray(np.clip(unit @ unit.T, -1, 1))

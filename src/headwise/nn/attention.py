@@ -14,6 +14,7 @@ from headwise.shapes import Array, IntArray
 
 __all__ = [
     "SelfAttentionCache",
+    "attention_weights_gradient",
     "self_attention_layer_backward",
     "self_attention_layer_forward",
     "self_attention_layer_params",
@@ -103,6 +104,15 @@ def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple
     dx[:, :asking] += dasking  # those that ask are attended to as well
     qkv = {name: np.concatenate([own[name], others[name]]) for name in own}
     return dx, scoped("qkv", qkv) | scoped("output", output_grads)
+
+
+def attention_weights_gradient(dy: Array, cache: SelfAttentionCache) -> Array:
+    """Gradient with respect to the attention weights (B, H, A, N), each moving by itself, for dy (B, A, D)."""
+    djoined, _ = linear_backward(dy, cache.output)
+    *_, heads, asking, _ = cache.attention.problem.shape
+    b, _, width = djoined.shape
+    do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
+    return np.asarray(do @ cache.attention.problem.v.mT)  # o = p v
 
 
 def _split(qkv: Params, width: int) -> tuple[Params, Params]:

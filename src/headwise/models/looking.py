@@ -1,0 +1,191 @@
+"""Looking closely at a vision transformer: gradients of attention weights, and the game of tokens left out."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.attention.threads import each, single_threaded_blas
+from headwise.errors import DataError
+from headwise.models.vit import ViT, ViTCache, vit_forward
+from headwise.nn.attention import attention_weights_gradient
+from headwise.nn.block import block_backward, block_forward, mlp_backward
+from headwise.nn.embedding import embedding_forward
+from headwise.nn.linear import linear_backward, linear_forward
+from headwise.nn.loss import softmax
+from headwise.nn.norm import layer_norm_backward, layer_norm_forward
+from headwise.nn.params import Params, scope
+from headwise.shapes import Array, BoolArray, IntArray, bind
+
+__all__ = ["MISSING", "Closer", "TokenGame", "attention_gradients", "look_closely"]
+
+_TOKENS = 1600  # of a shard at most, so that what a block makes of them stays in the second-level cache
+
+# what stands in the place of a missing token's pixels; "removed" leaves the token itself out
+MISSING: dict[str, Callable[[ViT], float] | None] = {
+    "removed": None,
+    "black": lambda model: 0.0,
+    "mean": lambda model: model.mean,
+}
+
+
+class Closer(NamedTuple):
+    """What the model made of some images, and what its attention weights did for one class.
+
+    Attributes
+    ----------
+    probabilities : ndarray of shape (B, classes)
+    weights : ndarray of shape (B, L, H, 1 + N, 1 + N)
+    gradients : ndarray of shape (B, L, H, 1 + N, 1 + N)
+        Of the target's logit, before the softmax over classes, with respect to each weight, as if it could move by
+        itself.
+    target : ndarray of int of shape (B,)
+        Whose logit it is.
+    """
+
+    probabilities: Array
+    weights: Array
+    gradients: Array
+    target: IntArray
+
+
+def look_closely(images: Array, params: Params, model: ViT, target: IntArray | None = None) -> Closer:
+    """Probabilities, attention weights and their gradients, for a batch of images.
+
+    Parameters
+    ----------
+    images : ndarray of shape (B, Y, X)
+    params, model : dict, ViT
+    target : ndarray of int of shape (B,), optional
+        The class whose logit is asked about; by default the one that the model reads.
+
+    Returns
+    -------
+    Closer
+
+    Raises
+    ------
+    ShapeError
+        If the images have another size than the model's, or the targets are not one an image.
+    DataError
+        If there is no such class.
+    """
+    logits, cache = vit_forward(images, params, model, return_weights=True)
+    chosen = logits.argmax(axis=1) if target is None else np.asarray(target)
+    bind(f"{len(images)}", target=chosen)
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < model.classes:
+        raise DataError(f"target: expected classes from 0 to {model.classes - 1}; got {chosen.min()} … {chosen.max()}.")
+    dlogits = np.zeros_like(logits)
+    dlogits[np.arange(len(images)), chosen] = 1
+    weights = [block.attention.weights for block in cache.blocks if block.attention.weights is not None]
+    return Closer(softmax(logits), np.stack(weights, axis=1), attention_gradients(dlogits, cache), chosen)
+
+
+def attention_gradients(dlogits: Array, cache: ViTCache) -> Array:
+    """Gradients (B, L, H, 1 + N, 1 + N) with respect to every attention weight, for dlogits (B, classes).
+
+    The forward pass must have been asked for its weights, or its last block has the class token's row alone.
+    """
+    dnormal, _ = linear_backward(dlogits, cache.head)
+    dclass, _ = layer_norm_backward(dnormal, cache.norm)
+    b, width = dclass.shape
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), dlogits.dtype)
+    dx[:, 0] = dclass  # only the class token was read
+    found = []
+    for block in reversed(cache.blocks):
+        dnormal, _ = mlp_backward(dx, block.mlp)
+        dz, _ = layer_norm_backward(dnormal, block.norm_2)
+        found.append(attention_weights_gradient(dz + dx, block.attention))  # y = z + mlp(norm₂(z))
+        dx, _ = block_backward(dx, block)
+    return np.stack(found[::-1], axis=1)
+
+
+@dataclass(frozen=True)
+class TokenGame:
+    """The probability of a class when only some of an image's tokens are there.
+
+    Parameters
+    ----------
+    image : ndarray of shape (Y, X)
+    params, model : dict, ViT
+    target : int
+        The class.
+    missing : {"removed", "black", "mean"}
+        A missing token is left out of the sequence, the others keeping their positions; or its pixels become
+        background; or they become the mean pixel that the model knows, which is zero after its normalisation.
+
+    Raises
+    ------
+    DataError
+        If there is no such class, or no such way to be missing.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from headwise.models.vit import vit_params
+    >>> model = ViT(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    >>> params = vit_params(model, np.random.default_rng(0))
+    >>> game = TokenGame(np.ones((4, 4), np.float32), params, model, target=3)
+    >>> game(np.array([[True, True, True, True], [False, False, True, False]])).shape
+    (2,)
+    """
+
+    image: Array
+    params: Params
+    model: ViT
+    target: int
+    missing: str = "removed"
+
+    def __post_init__(self) -> None:
+        if self.missing not in MISSING:
+            raise DataError(f"missing: expected one of {', '.join(MISSING)}; got {self.missing!r}.")
+        if not 0 <= self.target < self.model.classes:
+            raise DataError(f"target: expected a class from 0 to {self.model.classes - 1}; got {self.target}.")
+
+    def __call__(self, kept: BoolArray) -> Array:
+        """(S, N) kept tokens -> (S,) probabilities of the class."""
+        bind(f"S {self.model.tokeniser.count}", kept=kept)
+        filling = MISSING[self.missing]
+        own = self._embedded(self.model.tokeniser.cut(self.image[None]))
+        sizes = kept.sum(axis=1)
+        if filling is None:  # sets of one size are sequences of one length
+            parts = [part for size in np.unique(sizes) for part in _shards(np.flatnonzero(sizes == size), 1 + size)]
+        else:
+            parts = _shards(np.arange(len(kept)), 1 + kept.shape[1])
+            blank = self._embedded(np.full_like(self.model.tokeniser.cut(self.image[None]), filling(self.model)))
+        answers = np.empty(len(kept), own.dtype)
+
+        def play(i: int) -> None:
+            with_class = np.insert(kept[parts[i]], 0, True, axis=1)  # (S, 1 + N)
+            if filling is None:
+                x = own[np.nonzero(with_class)[1].reshape(len(with_class), -1)]
+            else:
+                x = np.where(with_class[..., None], own, blank)
+            answers[parts[i]] = self._read(x)
+
+        with single_threaded_blas():
+            each(play, len(parts))
+        return answers
+
+    def _embedded(self, tokens: Array) -> Array:
+        """(1 + N, D): the class token and the embedded tokens, each with its position."""
+        normal = (tokens - tokens.dtype.type(self.model.mean)) / tokens.dtype.type(self.model.deviation)
+        return np.asarray(embedding_forward(normal, scope(self.params, "embedding"))[0][0])
+
+    def _read(self, x: Array) -> Array:
+        """(S, 1 + K, D) -> (S,): what the blocks make of it."""
+        for i in range(self.model.depth):
+            asking = 1 if i == self.model.depth - 1 else None  # of the last block only the class token is read
+            x, _ = block_forward(x, scope(self.params, f"blocks.{i}"), heads=self.model.heads, asking=asking)
+        normal, _ = layer_norm_forward(x[:, 0], scope(self.params, "norm"))
+        logits, _ = linear_forward(normal, scope(self.params, "head"))
+        return np.asarray(softmax(logits)[:, self.target])
+
+
+def _shards(chosen: IntArray, length: int) -> list[IntArray]:
+    """The sets in pieces, as many sequences of this length together as a cache holds."""
+    size = max(1, _TOKENS // length)
+    return [chosen[start : start + size] for start in range(0, len(chosen), size)]

@@ -8,10 +8,10 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.errors import ShapeError
+from headwise.models.looking import TokenGame
 from headwise.models.vit import ViT, look, vit_params
 from headwise.picture.captioned import wanted
 from headwise.studies.explaining import Trial, explain, seen
-from headwise.studies.leaving_out import LeavingOut
 
 N = 5
 MODEL = ViT(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
@@ -36,21 +36,11 @@ def left_out(image, params, kept, target, model=MODEL):
     return found.probabilities[0, target]
 
 
-def test_a_token_that_is_left_out_is_not_there(rng, digit):
-    image, params = digit
-    kept = rng.random((11, N)) < 0.6
-    kept[:, 0] |= ~kept.any(axis=1)  # the smaller model needs a row
-    answers = LeavingOut(image, params, MODEL, 2)(kept)
-    np.testing.assert_allclose(answers, [left_out(image, params, k, 2) for k in kept], rtol=1e-4)
-    nothing = LeavingOut(image, params, MODEL, 2)(np.zeros((1, N), bool))
-    np.testing.assert_array_equal(nothing, LeavingOut(image * 0, params, MODEL, 2)(np.zeros((1, N), bool)))
-
-
 def test_the_score_is_a_brute_force_counts(digit):
     image, params = digit
     given = seen(image, params, MODEL)
     target = int(given.probabilities.argmax())
-    empty = float(LeavingOut(image, params, MODEL, target)(np.zeros((1, N), bool))[0])
+    empty = float(TokenGame(image, params, MODEL, target)(np.zeros((1, N), bool))[0])
 
     def worth(members):
         kept = np.isin(np.arange(N), list(members))

@@ -13,13 +13,13 @@ from headwise.measure.curves import Worth, deletion, insertion, random_orders, r
 from headwise.measure.faithfulness import faithfulness
 from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions
 from headwise.measure.space import ink_of_tokens
+from headwise.models.looking import TokenGame
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
 from headwise.picture.captioned import Captioned
 from headwise.picture.deletion import BAND
 from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
-from headwise.studies.leaving_out import LeavingOut
 
 __all__ = ["Trial", "explain", "seen", "telling_digits"]
 
@@ -97,8 +97,9 @@ class Trial:
     @cached_property
     def _game(self) -> Worth:
         """Played once for all figures: in full, while all sets of tokens can be."""
-        probabilities = look(self._image[None].astype(np.float32), self._params, self._model).probabilities
-        game = LeavingOut(self._image, self._params, self._model, int(probabilities.argmax()))
+        image = self._image.astype(np.float32)
+        target = int(look(image[None], self._params, self._model).probabilities.argmax())
+        game = TokenGame(image, self._params, self._model, target)
         tokens = self._model.tokeniser.count
         return Tabulated(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 

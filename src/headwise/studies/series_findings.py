@@ -10,7 +10,7 @@ from headwise.picture.document import Table
 from headwise.picture.text import Statement
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
-from headwise.studies.tokenisations.statistics import sign_flip, smallest_p, t_interval
+from headwise.studies.statistics import sign_flip, smallest_p, t_interval
 
 __all__ = ["findings", "table"]
 

@@ -17,7 +17,7 @@ from headwise.picture.text import as_markdown
 from headwise.studies.series import NAMES, Result, weights_of
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.series_findings import findings, table
-from headwise.studies.tokenisations.statistics import t_interval
+from headwise.studies.statistics import t_interval
 
 __all__ = ["look_at", "save_report"]
 

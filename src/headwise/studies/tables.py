@@ -20,7 +20,7 @@ from headwise.files import write_text
 from headwise.picture.text import Statement
 from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
-from headwise.studies.tokenisations.statistics import Interval, sign_flip, smallest_p, t_interval
+from headwise.studies.statistics import Interval, sign_flip, smallest_p, t_interval
 
 __all__ = ["MODELS", "TableScores", "TablesStudy", "study_tables"]
 

@@ -18,13 +18,13 @@ from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_simil
 from headwise.picture.save import save_figure
 from headwise.shapes import Array, IntArray
 from headwise.studies.progress import Progress, Silent
+from headwise.studies.statistics import sign_flip
 from headwise.studies.tokenisations.conclusion import conclusion, markdown
 from headwise.studies.tokenisations.costs import cost, step_times
 from headwise.studies.tokenisations.plan import Plan, digits_of, unseen
 from headwise.studies.tokenisations.result import Comparison, Entry, Pair, bases
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS, Ledger, Run
 from headwise.studies.tokenisations.spreading import results
-from headwise.studies.tokenisations.statistics import sign_flip
 from headwise.studies.tokenisations.tables import tables
 from headwise.tokens import Tokeniser
 

@@ -8,9 +8,9 @@ from dataclasses import asdict
 from headwise.picture.document import Table
 from headwise.picture.text import Statement, as_markdown
 from headwise.shapes import IntArray
+from headwise.studies.statistics import Interval, sign_flip, smallest_p, t_interval
 from headwise.studies.tokenisations.result import LEVEL, Comparison, Pair
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
-from headwise.studies.tokenisations.statistics import Interval, sign_flip, smallest_p, t_interval
 
 __all__ = ["BUDGET", "SAME", "conclusion", "markdown"]
 

@@ -10,9 +10,9 @@ import numpy as np
 
 from headwise.models.vit import ViT
 from headwise.shapes import Array, IntArray
+from headwise.studies.statistics import Interval, sign_flip, t_interval
 from headwise.studies.tokenisations.costs import Cost
 from headwise.studies.tokenisations.runs import DIRECTIONS
-from headwise.studies.tokenisations.statistics import Interval, sign_flip, t_interval
 from headwise.train.recipe import Recipe
 
 __all__ = ["LEVEL", "Comparison", "Entry", "Pair", "bases"]

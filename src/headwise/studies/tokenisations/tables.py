@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 from headwise.picture.document import Table
 from headwise.picture.text import Statement
+from headwise.studies.statistics import Interval
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
-from headwise.studies.tokenisations.statistics import Interval
 
 __all__ = ["tables"]
 

@@ -19,7 +19,8 @@ ORDER = [
     {"train", "picture"},
     {"estimators"},
     {"studies", "testing"},
-    {"cli", "web"},
+    {"web"},
+    {"cli"},
 ]
 RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from importlib import import_module
 from pathlib import Path
 from typing import Annotated
 
@@ -31,8 +30,8 @@ def serve(
 
     Example: `headwise serve --port 8421`
     """
-    try:  # loaded by name, as commands are: the two faces stand side by side, and most commands need no server
-        pages, serving = import_module("headwise.web.app"), import_module("headwise.web.serving")
+    try:
+        from headwise.web import app, serving
     except ModuleNotFoundError as error:
         raise MissingExtraError("headwise serve", str(error.name), "web") from None
     with serving.listen(host, port) as listening:
@@ -42,5 +41,5 @@ def serve(
         if not serving.is_loopback(host):
             messages.print(f"headwise: warning: {host} is open to others on the network, and there is no password.")
         messages.print(f"Headwise is at {serving.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)
-        serving.run(pages.application(models, host), listening)
+        serving.run(app.application(models, host), listening)
     messages.print("headwise: stopped.")

@@ -82,7 +82,7 @@ def test_the_game_equals_the_model_by_hand(params, rng):
 
 
 def test_refusals(params):
-    with pytest.raises(DataError, match="missing: expected one of removed, black, mean; got 'white'"):
+    with pytest.raises(DataError, match="missing: expected one of removed, black, mean, imputed; got 'white'"):
         TokenGame(np.zeros((4, 6)), params, TINY, 1, "white")
     with pytest.raises(DataError, match="target: expected a class from 0 to 2"):
         TokenGame(np.zeros((4, 6)), params, TINY, 3)

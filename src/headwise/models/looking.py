@@ -10,6 +10,7 @@ import numpy as np
 
 from headwise.attention.threads import each, single_threaded_blas
 from headwise.errors import DataError
+from headwise.models.imputing import imputed
 from headwise.models.vit import ViT, ViTCache, vit_forward
 from headwise.nn.attention import attention_weights_gradient
 from headwise.nn.block import block_backward, block_forward, mlp_backward
@@ -24,12 +25,7 @@ __all__ = ["MISSING", "Closer", "TokenGame", "attention_gradients", "look_closel
 
 _TOKENS = 1600  # of a shard at most, so that what a block makes of them stays in the second-level cache
 
-# what stands in the place of a missing token's pixels; "removed" leaves the token itself out
-MISSING: dict[str, Callable[[ViT], float] | None] = {
-    "removed": None,
-    "black": lambda model: 0.0,
-    "mean": lambda model: model.mean,
-}
+MISSING = ("removed", "black", "mean", "imputed")  # what a missing token can be
 
 
 class Closer(NamedTuple):
@@ -113,9 +109,16 @@ class TokenGame:
     params, model : dict, ViT
     target : int
         The class.
-    missing : {"removed", "black", "mean"}
+    missing : {"removed", "black", "mean", "imputed"}
         A missing token is left out of the sequence, the others keeping their positions; or its pixels become
-        background; or they become the mean pixel that the model knows, which is zero after its normalisation.
+        background; or they become the mean pixel that the model knows, which is zero after its normalisation; or they
+        are made of their neighbours by `headwise.models.imputing.imputed`, in the picture as it is cut, and become the
+        mean pixel where no token is left to make them of.
+
+    Notes
+    -----
+    Where patches overlap, a missing token that is black or mean is so in its own cut only: a token that is there keeps
+    the pixels that they share. To impute, those pixels are known, and the missing token's cut shows them as they are.
 
     Raises
     ------
@@ -148,32 +151,43 @@ class TokenGame:
     def __call__(self, kept: BoolArray) -> Array:
         """(S, N) kept tokens -> (S,) probabilities of the class."""
         bind(f"S {self.model.tokeniser.count}", kept=kept)
-        filling = MISSING[self.missing]
-        own = self._embedded(self.model.tokeniser.cut(self.image[None]))
-        sizes = kept.sum(axis=1)
-        if filling is None:  # sets of one size are sequences of one length
-            parts = [part for size in np.unique(sizes) for part in _shards(np.flatnonzero(sizes == size), 1 + size)]
-        else:
-            parts = _shards(np.arange(len(kept)), 1 + kept.shape[1])
-            blank = self._embedded(np.full_like(self.model.tokeniser.cut(self.image[None]), filling(self.model)))
-        answers = np.empty(len(kept), own.dtype)
+        sizes = kept.sum(axis=1) if self.missing == "removed" else np.full(len(kept), kept.shape[1])
+        # sequences of one length go together
+        parts = [part for size in np.unique(sizes) for part in _shards(np.flatnonzero(sizes == size), 1 + size)]
+        prepared = self._preparing()
+        answers = np.empty(len(kept), np.result_type(self.image, self.params["head.weight"]))
 
         def play(i: int) -> None:
-            with_class = np.insert(kept[parts[i]], 0, True, axis=1)  # (S, 1 + N)
-            if filling is None:
-                x = own[np.nonzero(with_class)[1].reshape(len(with_class), -1)]
-            else:
-                x = np.where(with_class[..., None], own, blank)
-            answers[parts[i]] = self._read(x)
+            answers[parts[i]] = self._read(prepared(kept[parts[i]]))
 
         with single_threaded_blas():
             each(play, len(parts))
         return answers
 
+    def _preparing(self) -> Callable[[BoolArray], Array]:
+        """What makes (S, N) kept tokens into (S, 1 + K, D), what the first block is given."""
+        cut = self.model.tokeniser.cut(self.image[None])
+        own = self._embedded(cut)[0]
+        if self.missing == "removed":
+            return lambda kept: own[np.nonzero(_with_class(kept))[1].reshape(len(kept), -1)]
+        if self.missing == "imputed":
+            return lambda kept: self._embedded(self._imputed(kept))
+        blank = self._embedded(np.full_like(cut, self.model.mean if self.missing == "mean" else 0))[0]
+        return lambda kept: np.where(_with_class(kept)[..., None], own, blank)
+
+    def _imputed(self, kept: BoolArray) -> Array:
+        """(S, N) kept tokens -> (S, N, P): the tokens of the picture that can be made of them."""
+        arranged, boxes = self.model.tokeniser.arranged(self.image), self.model.tokeniser.boxes
+        known = np.zeros((len(kept), *self.image.shape), bool)
+        for n, (y, x, h, w) in enumerate(boxes):
+            known[:, y : y + h, x : x + w] |= kept[:, n, None, None]
+        filled = imputed(arranged, known, self.model.mean)
+        return np.stack([filled[:, y : y + h, x : x + w].reshape(len(kept), h * w) for y, x, h, w in boxes], axis=1)
+
     def _embedded(self, tokens: Array) -> Array:
-        """(1 + N, D): the class token and the embedded tokens, each with its position."""
+        """(S, N, P) tokens -> (S, 1 + N, D): the class token and the embedded tokens, each with its position."""
         normal = (tokens - tokens.dtype.type(self.model.mean)) / tokens.dtype.type(self.model.deviation)
-        return np.asarray(embedding_forward(normal, scope(self.params, "embedding"))[0][0])
+        return embedding_forward(normal, scope(self.params, "embedding"))[0]
 
     def _read(self, x: Array) -> Array:
         """(S, 1 + K, D) -> (S,): what the blocks make of it."""
@@ -183,6 +197,11 @@ class TokenGame:
         normal, _ = layer_norm_forward(x[:, 0], scope(self.params, "norm"))
         logits, _ = linear_forward(normal, scope(self.params, "head"))
         return np.asarray(softmax(logits)[:, self.target])
+
+
+def _with_class(kept: BoolArray) -> BoolArray:
+    """(S, 1 + N): the class token is always there."""
+    return np.insert(kept, 0, True, axis=1)
 
 
 def _shards(chosen: IntArray, length: int) -> list[IntArray]:

@@ -1,0 +1,72 @@
+"""Pixels made of their neighbours solve a dense system written down one by one; the game shows them to the model."""
+
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headwise.errors import ShapeError
+from headwise.models.imputing import imputed
+from headwise.models.looking import TokenGame
+from headwise.models.vit import ViT, look, vit_params
+
+MODEL = ViT(tokens="3x2", image=(9, 8), width=6, depth=2, heads=3, hidden=5, classes=3)
+
+
+def by_hand(image, known):
+    """One equation a pixel, solved densely."""
+    height, width = image.shape
+    system, right = np.eye(image.size), np.where(known, image, 0).ravel()
+    for y, x in zip(*np.nonzero(~known), strict=True):
+        near = [(y + a, x + b, 12 if a and b else 6) for a in (-1, 0, 1) for b in (-1, 0, 1) if a or b]
+        near = [(b, c, 1 / part) for b, c, part in near if 0 <= b < height and 0 <= c < width]
+        for b, c, weight in near:
+            system[y * width + x, b * width + c] = -weight / sum(weight for _, _, weight in near)
+    return np.linalg.solve(system, right).reshape(image.shape)
+
+
+@pytest.mark.parametrize("size", [(7, 5), (1, 11), (11, 1), (5, 2)])
+def test_every_pixel_is_the_mean_of_its_neighbours(size, rng):
+    image, known = rng.random(size), rng.random((13, *size)) < 0.4
+    known[:, 0, 0] |= ~known.any(axis=(1, 2))
+    found = imputed(np.where(known.any(axis=0), image, np.nan), known, 0.5)  # what nobody knows is never looked at
+    np.testing.assert_allclose(found, [by_hand(image, there) for there in known], atol=1e-12)
+
+
+def test_nothing_known_and_everything_known(rng):
+    image = rng.random((5, 7)).astype(np.float32)
+    nothing, everything = imputed(image, np.array([np.zeros((5, 7), bool), np.ones((5, 7), bool)]), 0.13)
+    np.testing.assert_array_equal(nothing, np.float32(0.13))
+    np.testing.assert_array_equal(everything, image)
+    with pytest.raises(ShapeError, match="known: expected"):
+        imputed(image, np.ones((3, 7, 5), bool), 0.13)
+
+
+@pytest.mark.parametrize("tokens", ["3x2", "3x4/2", "rows", "reordered-3x2"])
+def test_the_game_shows_the_model_the_imputed_picture(tokens, rng):
+    model = replace(MODEL, tokens=tokens)
+    params = {name: rng.normal(size=array.shape) for name, array in vit_params(model, rng).items()}
+    image, cut = rng.random((9, 8)), model.tokeniser
+    kept = rng.random((7, cut.count)) < 0.5
+    kept[0], kept[1] = True, False
+    answers = TokenGame(image, params, model, 1, "imputed")(kept)
+    upright = replace(model, tokens=tokens.removeprefix("reordered-"))  # given the picture as it is cut
+    for answer, there in zip(answers, kept, strict=True):
+        known = np.zeros((9, 8), bool)
+        for y, x, h, w in cut.boxes[there]:
+            known[y : y + h, x : x + w] = True
+        shown = by_hand(cut.arranged(image), known) if known.any() else np.full((9, 8), model.mean)
+        assert answer == pytest.approx(look(shown[None], params, upright).probabilities[0, 1], abs=1e-9)
+
+
+def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
+    model = replace(MODEL, tokens="3x4/2")
+    params = {name: rng.normal(size=array.shape) for name, array in vit_params(model, rng).items()}
+    image, cut = rng.random((9, 8)), model.tokeniser
+    kept = rng.random((7, cut.count)) < 0.5
+    answers = TokenGame(image, params, model, 1, "black")(kept)
+    beside = replace(model, tokens="3x4", image=(3, 4 * cut.count))  # the same tokens side by side share no pixel
+    for answer, there in zip(answers, kept, strict=True):
+        tokens = np.where(there[:, None], cut.cut(image[None])[0], 0).reshape(cut.count, 3, 4)
+        shown = np.concatenate(tokens, axis=1)
+        assert answer == pytest.approx(look(shown[None], params, beside).probabilities[0, 1], abs=1e-12)

@@ -1,14 +1,17 @@
-"""Writing a file so that it is either the old one or the new one, never half of either."""
+"""Writing a file so that it is either the old one or the new one, never half of either; and a table as CSV."""
 
 from __future__ import annotations
 
+import csv
+import io
 import os
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Any
 
-__all__ = ["replacing", "write_text"]
+__all__ = ["as_csv", "replacing", "write_text"]
 
 
 @contextmanager
@@ -43,6 +46,19 @@ def write_text(path: Path, text: str) -> None:
     """Write a text file whole, in UTF-8."""
     with replacing(path) as beside:
         beside.write_text(text, encoding="utf-8")
+
+
+def as_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+    r"""A table as CSV, its columns' names first, a line feed after each row.
+
+    Examples
+    --------
+    >>> as_csv(["name", "right"], [("rows, reordered", 97), ("7x7", 98)])
+    'name,right\n"rows, reordered",97\n7x7,98\n'
+    """
+    text = io.StringIO()
+    csv.writer(text, lineterminator="\n").writerows([columns, *rows])
+    return text.getvalue()
 
 
 def _umask() -> int:

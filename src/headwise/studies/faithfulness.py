@@ -9,11 +9,10 @@ from headwise.measure.space import ink_of_tokens
 from headwise.models.looking import TokenGame
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
+from headwise.picture.drawn import INK
 from headwise.shapes import Array
 
 __all__ = ["faithful"]
-
-_INK = 0.5  # a pixel above this is ink
 
 
 def faithful(
@@ -58,6 +57,6 @@ def faithful(
     seen = look(pixels[None], params, model)
     values = seen.weights[0, :, :, 0, 1:].mean(axis=(0, 1)) if shown is None else shown
     cut = model.tokeniser
-    ink = ink_of_tokens(cut.arranged(image) > _INK, cut.boxes)
+    ink = ink_of_tokens(cut.arranged(image) > INK, cut.boxes)
     game = TokenGame(pixels, params, model, int(seen.probabilities[0].argmax()), missing)
     return faithfulness(game, values, ink, orders=orders, rng=np.random.default_rng(seed))

@@ -6,8 +6,6 @@ Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Ser
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass, replace
 from pathlib import Path
@@ -18,7 +16,7 @@ import numpy as np
 from headwise import __version__
 from headwise.data.series import SeriesData, standardised
 from headwise.errors import DataError
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.models.series import Series
 from headwise.nn.params import Params
 from headwise.shapes import Array
@@ -169,7 +167,7 @@ def compare_series(
     progress.stage(data.name, len(runs))
     for method, seed in runs:
         rows.append(Row(method, seed, **_kept_run(method, seed, data, plan, folder / "runs" / f"{method}-{seed}")))
-        write_text(folder / RESULTS, _as_csv(data, rows))
+        write_text(folder / RESULTS, _table(data, rows))
         progress.advance(f"{NAMES[method]}, seed {seed}: {rows[-1].accuracy:.1%}")
     return Result(data, plan, tuple(rows), folder)
 
@@ -217,10 +215,9 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
     return {"right": right, "judged": judged, "losses": losses, "imputing": imputing}
 
 
-def _as_csv(data: SeriesData, rows: Sequence[Row]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(("data", "method", "seed", "right", "judged", "accuracy", "headwise"))
-    for row in rows:
-        writer.writerow((data.name, row.method, row.seed, row.right, row.judged, f"{row.accuracy:.4f}", __version__))
-    return text.getvalue()
+def _table(data: SeriesData, rows: Sequence[Row]) -> str:
+    columns = ("data", "method", "seed", "right", "judged", "accuracy", "headwise")
+    return as_csv(
+        columns,
+        ((data.name, row.method, row.seed, row.right, row.judged, f"{row.accuracy:.4f}", __version__) for row in rows),
+    )

@@ -5,8 +5,6 @@ Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, section 5.1 
 
 from __future__ import annotations
 
-import csv
-import io
 import math
 from collections.abc import Sequence
 from dataclasses import asdict, dataclass
@@ -18,7 +16,7 @@ import numpy as np
 
 from headwise import __version__
 from headwise.errors import DataError
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.models.sets import SetModel, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.picture.text import Statement
@@ -169,7 +167,7 @@ def study_sets(
             found = kept(path, made_of, partial(_run, model, recipe, steps, workers))
             rows.append({"contender": contender.name, "seed": seed, "steps": steps, "batch": BATCH, **found})
             progress.advance(f"{contender.name}, seed {seed}: {found['error']:.3f}")
-    write_text(folder / "runs.csv", _as_csv(rows))
+    write_text(folder / "runs.csv", as_csv([*rows[0], "headwise"], ([*row.values(), __version__] for row in rows)))
     return SetsStudy(tuple(_gathered(each.name, rows) for each in contenders), seeds, steps)
 
 
@@ -246,11 +244,3 @@ def _order(poolings: Sequence[Pooling]) -> Statement:
         + ("that is rounding." if rounding else "that is more than rounding, so one of these models knows the order."),
         {"single": single, "double": double, "narrow": "float32", "wide": "float64"},
     )
-
-
-def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], "headwise"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "headwise": __version__} for row in rows)
-    return text.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable, Sequence
 from dataclasses import asdict, dataclass
 from functools import partial
@@ -16,7 +14,7 @@ from threadpoolctl import threadpool_limits
 from headwise import __version__
 from headwise.data.tables import TABLES, TableData, load_table
 from headwise.errors import DataError
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.picture.text import Statement
 from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
@@ -156,7 +154,10 @@ def study_tables(
                 score = kept(path, made_of, partial(_score, data, model, seed, workers, settings))
                 rows.append({"table": data.name, "model": model, "seed": seed, "score": score})
                 progress.advance(f"{data.name}, {model}, seed {seed}: {score:.3f}")
-    write_text(folder / "runs.csv", _as_csv(rows))
+    write_text(
+        folder / "runs.csv",
+        as_csv([*rows[0], "folds", "headwise"], ([*row.values(), FOLDS, __version__] for row in rows)),
+    )
     return TablesStudy(tuple(_gathered(data, rows) for data in loaded), seeds)
 
 
@@ -232,11 +233,3 @@ def _against(each: TableScores, other: str) -> Statement:
         return Statement("{table}: no difference from the {other} is shown (p = {p:.2g}).", values)
     way = "more" if found.mean > 0 else "less"
     return Statement("{table}: {by:.1f} {what} " + way + " than the {other} (p = {p:.2g}).", values)
-
-
-def _as_csv(rows: Sequence[dict[str, Any]]) -> str:
-    text = io.StringIO()
-    writer = csv.DictWriter(text, [*rows[0], "folds", "headwise"], lineterminator="\n")
-    writer.writeheader()
-    writer.writerows({**row, "folds": FOLDS, "headwise": __version__} for row in rows)
-    return text.getvalue()

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import csv
-import io
 from collections.abc import Callable
 from dataclasses import asdict, dataclass
 from pathlib import Path
@@ -12,7 +10,7 @@ from typing import Any
 from headwise import __version__
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
@@ -140,7 +138,7 @@ def train_into(
         "test_loss": judged.loss,
         "history": [epoch._asdict() for epoch in trained.history],
     }
-    write_text(folder / HISTORY, _as_csv(trained.history))
+    write_text(folder / HISTORY, as_csv(Epoch._fields, trained.history))
     save_vit(finished, model, trained.params, complete)
     state.unlink(missing_ok=True)  # last: until now a kill loses nothing
     return _run(trained.params, model, recipe, complete, finished)
@@ -159,11 +157,3 @@ def _run(params: Params, model: ViT, recipe: Recipe, about: dict[str, Any], path
         about["test_loss"],
         path,
     )
-
-
-def _as_csv(history: tuple[Epoch, ...]) -> str:
-    text = io.StringIO()
-    writer = csv.writer(text, lineterminator="\n")
-    writer.writerow(Epoch._fields)
-    writer.writerows(history)
-    return text.getvalue()

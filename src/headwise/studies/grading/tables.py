@@ -2,13 +2,12 @@
 
 from __future__ import annotations
 
-import csv
-import io
 import json
 from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
+from headwise.files import as_csv
 from headwise.studies.grading.classroom import ClassGrades
 from headwise.studies.grading.judge import Grade, TaskGrade
 
@@ -121,9 +120,7 @@ def _found(task: TaskGrade) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    text = io.StringIO()
-    csv.writer(text, lineterminator="\n").writerows([columns, *(map(_cell, row) for row in rows)])
-    return text.getvalue()
+    return as_csv(columns, (map(_cell, row) for row in rows))
 
 
 def _cell(text: str) -> str:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import csv
-import io
 import time
 from collections.abc import Iterable
 from dataclasses import asdict, dataclass, replace
@@ -14,7 +13,7 @@ import numpy as np
 
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import CheckpointError, DataError
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.shapes import Array, IntArray
 from headwise.studies.tokenisations.plan import Job, checksum, unseen
 from headwise.train.checkpoint import load_arrays, save_arrays
@@ -146,11 +145,8 @@ class Ledger:
         arrays: dict[str, Any] = {"predictions": found.predictions, "positions": found.positions, "moved": found.moved}
         save_arrays(self._file(found.job), arrays, found.job.configuration)
         rows = self._rows() | {found.job.identity: {name: str(value) for name, value in _row(found).items()}}
-        text = io.StringIO()
-        writer = csv.DictWriter(text, _COLUMNS, lineterminator="\n")
-        writer.writeheader()
-        writer.writerows(sorted(rows.values(), key=lambda row: (row["tokens"], int(row["size"]), int(row["seed"]))))
-        write_text(self.table, text.getvalue())
+        ordered = sorted(rows.values(), key=lambda row: (row["tokens"], int(row["size"]), int(row["seed"])))
+        write_text(self.table, as_csv(_COLUMNS, ([row[name] for name in _COLUMNS] for row in ordered)))
 
     def others(self, jobs: Iterable[Job]) -> int:
         """Rows that belong to none of these jobs."""

@@ -10,11 +10,9 @@ from headwise.picture.document import Table
 from headwise.picture.text import Statement
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
-from headwise.studies.statistics import sign_flip, smallest_p, t_interval
+from headwise.studies.statistics import LEVEL, sign_flip, smallest_p, t_interval
 
 __all__ = ["findings", "table"]
-
-LEVEL = 0.05  # a difference is one if the exact test's p is below this
 
 
 def table(result: Result) -> Table:
@@ -70,15 +68,15 @@ def _pretraining(result: Result) -> Statement:
     pairs = zip(result.of("pre-trained"), result.of("transformer"), strict=True)
     differences = [with_it.right - without.right for with_it, without in pairs]
     p, n, change = sign_flip(differences), len(differences), float(np.mean(differences))
-    facts = {"p": p, "n": n, "change": abs(change), "least": smallest_p(n), "level": LEVEL}
-    if smallest_p(n) >= LEVEL:
+    facts = {"p": p, "n": n, "change": abs(change), "least": smallest_p(n)}
+    if smallest_p(n) > LEVEL:
         return Statement(
             "Pre-training changes the series read rightly by {change:.1f} on average, but {n} seeds are too few for a "
             "verdict: the exact test cannot give less than p = {least:.3f}.",
             {name: facts[name] for name in ("change", "n", "least")},
         )
     told = {name: facts[name] for name in ("change", "n", "p")}
-    if p >= LEVEL:
+    if p > LEVEL:
         return Statement(
             "Whether pre-training helps cannot be told by {n} seeds: a difference of {change:.1f} series on average, "
             "p = {p:.3f} in the exact paired test.",

@@ -22,6 +22,7 @@ from headwise.nn.params import Params
 from headwise.picture.text import Statement
 from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
+from headwise.studies.statistics import LEVEL
 from headwise.train.loop import train
 from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
@@ -29,7 +30,6 @@ from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 __all__ = ["CONTENDERS", "PUBLISHED", "Contender", "Pooling", "SetsStudy", "order_matters", "study_sets"]
 
 BATCH, RATE, TESTED, ORDERS = 128, 1e-3, 10_000, 200
-LEVEL = 0.05  # a difference is shown if the exact test's p is at most this
 
 
 class Contender(NamedTuple):

@@ -10,7 +10,9 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["Interval", "sign_flip", "smallest_p", "t_interval"]
+__all__ = ["LEVEL", "Interval", "sign_flip", "smallest_p", "t_interval"]
+
+LEVEL = 0.05  # a difference is shown if the exact test's p is at most this
 
 
 class Interval(NamedTuple):

@@ -18,12 +18,11 @@ from headwise.files import as_csv, write_text
 from headwise.picture.text import Statement
 from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
-from headwise.studies.statistics import Interval, sign_flip, smallest_p, t_interval
+from headwise.studies.statistics import LEVEL, Interval, sign_flip, smallest_p, t_interval
 
 __all__ = ["MODELS", "TableScores", "TablesStudy", "study_tables"]
 
 FOLDS = 5
-LEVEL = 0.05  # a difference is shown if the exact test's p is at most this
 TRANSFORMER, TREES, LINEAR = MODELS = ("transformer", "boosted trees", "linear model")
 _WHOLE = 10**9  # scores as whole numbers, for the exact test
 

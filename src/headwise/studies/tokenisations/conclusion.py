@@ -8,8 +8,8 @@ from dataclasses import asdict
 from headwise.picture.document import Table
 from headwise.picture.text import Statement, as_markdown
 from headwise.shapes import IntArray
-from headwise.studies.statistics import Interval, sign_flip, smallest_p, t_interval
-from headwise.studies.tokenisations.result import LEVEL, Comparison, Pair
+from headwise.studies.statistics import LEVEL, Interval, sign_flip, smallest_p, t_interval
+from headwise.studies.tokenisations.result import Comparison, Pair
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
 
 __all__ = ["BUDGET", "SAME", "conclusion", "markdown"]

@@ -10,14 +10,12 @@ import numpy as np
 
 from headwise.models.vit import ViT
 from headwise.shapes import Array, IntArray
-from headwise.studies.statistics import Interval, sign_flip, t_interval
+from headwise.studies.statistics import LEVEL, Interval, sign_flip, t_interval
 from headwise.studies.tokenisations.costs import Cost
 from headwise.studies.tokenisations.runs import DIRECTIONS
 from headwise.train.recipe import Recipe
 
-__all__ = ["LEVEL", "Comparison", "Entry", "Pair", "bases"]
-
-LEVEL = 0.05  # a difference is shown if the exact test's p is at most this
+__all__ = ["Comparison", "Entry", "Pair", "bases"]
 
 
 @dataclass(frozen=True)

@@ -1,0 +1,149 @@
+"""Run an audit, digit by digit; what is finished is kept, and what was interrupted goes on."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import asdict
+from functools import partial
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.attention.threads import single_threaded_blas, threads
+from headwise.data.digits import Labelled
+from headwise.errors import DataError
+from headwise.models.looking import MISSING
+from headwise.shapes import Array
+from headwise.studies.audit.digit import KINDS, ORDERS, SAMPLED, DigitAudit, audit_digit
+from headwise.studies.audit.heads import study_heads
+from headwise.studies.audit.result import Audit
+from headwise.studies.audit.sanity import sanity, stages
+from headwise.studies.keeping import kept
+from headwise.studies.progress import Progress, Silent
+from headwise.train.checkpoint import Saved
+from headwise.train.series import fingerprint
+
+__all__ = ["audit"]
+
+REDRAWS = 3  # of the random weights
+LOOKED_AT = 50  # digits, with random weights: the flow is slow
+
+
+def audit(
+    folder: Path,
+    saved: Saved,
+    digits: Labelled,
+    *,
+    data: str,
+    apart: bool,
+    count: int = 200,
+    seed: int = 0,
+    workers: int = 1,
+    progress: Progress | None = None,
+) -> Audit:
+    """Judge every kind of map by what the model answers without the tokens it names.
+
+    Parameters
+    ----------
+    folder : Path
+        Gets ``digits/``, a file a digit, and ``sanity/``, a file for each time that the weights are made anew.
+    saved : Saved
+        The model.
+    digits : Labelled
+        Of which `count` are chosen at random.
+    data : str
+        Which digits they are, for a reader.
+    apart : bool
+        Whether it is known that the model was not trained on them.
+    count, seed : int
+    workers : int
+        Threads; the result does not depend on how many.
+    progress : Progress, optional
+
+    Returns
+    -------
+    Audit
+
+    Raises
+    ------
+    DataError
+        If there are not so many digits, or fewer than two are asked for; or the folder is a file.
+    ShapeError
+        If they are of another size than the model's.
+    """
+    model, params, _ = saved
+    if workers < 1:
+        raise DataError(f"workers: expected 1 or more; got {workers}.")
+    if not 2 <= count <= len(digits.labels):
+        raise DataError(f"digits: expected 2 to {len(digits.labels)}, which there are; got {count}.")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"{folder} is a file; name a folder.")
+    chosen = np.sort(np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count])
+    digits = Labelled(digits.images[chosen], digits.labels[chosen])
+    progress = progress or Silent()
+    with threads(workers), single_threaded_blas():
+        progress.stage("leaving heads out", model.depth * model.heads)
+        heads = study_heads(digits, params, model, progress.advance)
+        made_of = {
+            "model": asdict(model),
+            "weights": fingerprint(*(params[name] for name in sorted(params))),
+            "head": heads.best,
+            "seed": seed,
+        }
+        progress.stage("leaving tokens out", count)
+        audited = []
+        for which, image in zip(chosen.tolist(), digits.images, strict=True):
+            audited.append(_kept_digit(folder, which, image, saved, made_of, heads.best))
+            progress.advance(f"digit {which}")
+        few = digits.images[:LOOKED_AT]
+        progress.stage("making weights anew", REDRAWS * len(stages(model)))
+        found = [_kept_sanity(folder, i, few, saved, made_of, heads.best, progress) for i in range(REDRAWS)]
+    return Audit(
+        model,
+        str(saved.about.get("data", "digits that its weights do not name")),
+        data,
+        apart,
+        seed,
+        tuple(audited),
+        heads,
+        np.mean(found, axis=0),
+        REDRAWS,
+    )
+
+
+def _kept_digit(
+    folder: Path, which: int, image: Array, saved: Saved, made_of: Mapping[str, Any], head: tuple[int, int]
+) -> DigitAudit:
+    own = {"image": fingerprint(image), "kinds": KINDS, "missing": MISSING, "orders": [ORDERS, SAMPLED]}
+
+    def make() -> dict[str, Any]:
+        rng = np.random.default_rng([made_of["seed"], 1, which])
+        return audit_digit(image, saved.params, saved.model, head, rng).to_json()
+
+    return DigitAudit.from_json(kept(folder / "digits" / f"{which:05}.json", {**made_of, **own}, make))
+
+
+def _kept_sanity(
+    folder: Path,
+    redraw: int,
+    images: Array,
+    saved: Saved,
+    made_of: Mapping[str, Any],
+    head: tuple[int, int],
+    progress: Progress,
+) -> Array:
+    draw = partial(sanity, images, saved.params, saved.model, head)
+    made = False
+
+    def make() -> Any:
+        nonlocal made
+        made = True
+        return draw(np.random.default_rng([made_of["seed"], 2, redraw]), progress.advance).tolist()
+
+    own = {"images": fingerprint(images), "redraw": redraw, "kinds": KINDS}
+    found = np.array(kept(folder / "sanity" / f"{redraw}.json", {**made_of, **own}, make))
+    if not made:
+        for _ in stages(saved.model):
+            progress.advance()
+    return found

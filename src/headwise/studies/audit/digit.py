@@ -1,0 +1,102 @@
+"""One digit: what the model answers while its tokens are taken away and put in, in the order of every kind of map."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headwise.measure.curves import deletion, insertion, random_orders, ranking
+from headwise.measure.faithfulness import rank_correlation
+from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions, sampled_shapley, shapley
+from headwise.measure.space import ink_of_tokens
+from headwise.models.looking import MISSING, TokenGame, look_closely
+from headwise.models.vit import ViT
+from headwise.nn.params import Params
+from headwise.picture.drawn import INK
+from headwise.shapes import Array
+from headwise.studies.audit.kinds import MAPS, REFERENCES, maps
+
+__all__ = ["CHANCE", "KINDS", "ORDERS", "SAMPLED", "DigitAudit", "audit_digit"]
+
+KINDS = (*MAPS, *REFERENCES)
+CHANCE = "random orders"
+ORDERS = 40  # random ones, whose mean is chance
+SAMPLED = 200  # random orders to estimate Shapley values from, where there are too many sets to play them all
+
+
+@dataclass(frozen=True)
+class DigitAudit:
+    """What one digit says.
+
+    Attributes
+    ----------
+    predicted : int
+        The class that the model reads, whose probability all curves are of.
+    curves : ndarray of shape (kinds + 1, missing, 2, N + 1)
+        Deletion and insertion, for each kind in `KINDS` and the mean over random orders, for each way to be missing.
+    shapley : ndarray of shape (kinds,)
+        Rank correlation of each kind of map with the Shapley values.
+    error : float
+        Mean standard error of the Shapley values; 0 where they are exact.
+    """
+
+    predicted: int
+    curves: Array
+    shapley: Array
+    error: float
+
+    def to_json(self) -> dict[str, Any]:
+        """As JSON holds it."""
+        arrays = {"curves": self.curves.tolist(), "shapley": self.shapley.tolist()}
+        return {"predicted": self.predicted, "error": self.error, **arrays}
+
+    @classmethod
+    def from_json(cls, told: dict[str, Any]) -> DigitAudit:
+        """What `to_json` told."""
+        return cls(**told | {name: np.array(told[name]) for name in ("curves", "shapley")})
+
+
+def audit_digit(
+    image: Array, params: Params, model: ViT, head: tuple[int, int], rng: np.random.Generator
+) -> DigitAudit:
+    """Play the games of one digit.
+
+    Parameters
+    ----------
+    image : ndarray of shape (Y, X)
+    params, model : dict, ViT
+    head : (int, int)
+        Layer and head that matter most.
+    rng : numpy.random.Generator
+        For the random orders, and the order of equal values.
+
+    Returns
+    -------
+    DigitAudit
+    """
+    closer = look_closely(image[None], params, model)
+    target = int(closer.target[0])
+    cut = model.tokeniser
+    n = cut.count
+    random = random_orders(n, ORDERS, rng)
+    worth = TokenGame(image, params, model, target)
+    if n <= EXACT_UP_TO:
+        played = Tabulated(worth(coalitions(n)))
+        values, error = shapley(played.worths), 0.0
+    else:
+        orders = random_orders(n, SAMPLED, rng)
+        values, errors = sampled_shapley(orders, insertion(worth, orders))
+        error = float(errors.mean())
+    ink = ink_of_tokens(cut.arranged(image) > INK, cut.boxes)
+    every = np.stack([*maps(closer.weights[0], closer.gradients[0], head), ink, np.zeros(n), values])
+    orders = np.concatenate([[ranking(each, rng) for each in every], random])
+    curves = []
+    for missing in MISSING:
+        exact = missing == "removed" and n <= EXACT_UP_TO
+        game = played if exact else TokenGame(image, params, model, target, missing)
+        both = np.stack([deletion(game, orders), insertion(game, orders)], axis=1).astype(np.float64)
+        curves.append(np.concatenate([both[: len(every)], both[len(every) :].mean(axis=0, keepdims=True)]))
+    found = np.array([rank_correlation(each, values) for each in every])
+    return DigitAudit(target, np.stack(curves, axis=1), found, error)

@@ -1,0 +1,90 @@
+"""Which heads matter: by the gradient of the loss, and by what is read without them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwise.data.digits import Labelled
+from headwise.measure.gradients import head_sensitivity
+from headwise.models.looking import attention_gradients
+from headwise.models.vit import ViT, vit_forward
+from headwise.nn.loss import softmax
+from headwise.nn.params import Params
+from headwise.shapes import Array, IntArray
+from headwise.train.digits import judge
+
+__all__ = ["Heads", "study_heads", "without_head"]
+
+_TOGETHER = 100  # digits whose attention weights are in memory at once
+
+
+@dataclass(frozen=True)
+class Heads:
+    """What each head matters.
+
+    Attributes
+    ----------
+    importance : ndarray of shape (L, H)
+        The mean over digits of |∂ loss / ∂ gate|: `headwise.measure.gradients.head_sensitivity`.
+    right : int
+        Digits that the model reads correctly.
+    loss : float
+        Its mean cross-entropy in nats.
+    right_without : ndarray of int of shape (L, H)
+        Digits read correctly when the output of that head alone is zero.
+    loss_without : ndarray of shape (L, H)
+    """
+
+    importance: Array
+    right: int
+    loss: float
+    right_without: IntArray
+    loss_without: Array
+
+    @property
+    def best(self) -> tuple[int, int]:
+        """Layer and head that matter most by the gradient."""
+        layer, head = np.unravel_index(self.importance.argmax(), self.importance.shape)
+        return int(layer), int(head)
+
+
+def study_heads(digits: Labelled, params: Params, model: ViT, on_head: Callable[[], None] = lambda: None) -> Heads:
+    """Importance and ablation of every head, on the same digits; `on_head` is called after each ablation.
+
+    Examples
+    --------
+    >>> from headwise.data.digits import bundled_digits
+    >>> from headwise.train.checkpoint import shipped_vit
+    >>> few = Labelled(*(part[:11] for part in bundled_digits().test))
+    >>> study_heads(few, shipped_vit().params, shipped_vit().model).importance.shape
+    (4, 4)
+    """
+    shape = model.depth, model.heads
+    importance = np.zeros(shape)
+    for start in range(0, len(digits.labels), _TOGETHER):
+        labels = digits.labels[start : start + _TOGETHER]
+        logits, cache = vit_forward(digits.images[start : start + _TOGETHER], params, model, return_weights=True)
+        dlogits = softmax(logits)
+        dlogits[np.arange(len(labels)), labels] -= 1  # of each digit's own cross-entropy
+        weights = np.stack(
+            [block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1
+        )
+        importance += len(labels) * head_sensitivity(weights, attention_gradients(dlogits, cache))
+    whole = judge(digits, params, model)
+    right, loss = np.zeros(shape, np.int64), np.zeros(shape)
+    for at in np.ndindex(shape):
+        judged = judge(digits, without_head(params, model, *at), model)
+        right[at], loss[at] = judged.right, judged.loss
+        on_head()
+    return Heads(importance / len(digits.labels), whole.right, whole.loss, right, loss)
+
+
+def without_head(params: Params, model: ViT, layer: int, head: int) -> Params:
+    """The weights of a model in which one head's output is zero: nobody reads its columns of the output projection."""
+    name, width = f"blocks.{layer}.attention.output.weight", model.width // model.heads
+    read = params[name].copy()
+    read[:, head * width : (head + 1) * width] = 0
+    return params | {name: read}

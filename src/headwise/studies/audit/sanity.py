@@ -1,0 +1,78 @@
+"""Does a map depend on what the model has learnt? Its layers are made anew, from the top, and the maps compared.
+
+Source: Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292 (2018), section 3: cascading randomisation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+import numpy as np
+
+from headwise.measure.faithfulness import rank_correlation
+from headwise.models.looking import look_closely
+from headwise.models.vit import ViT, vit_params
+from headwise.nn.params import Params
+from headwise.shapes import Array
+from headwise.studies.audit.kinds import maps
+
+__all__ = ["randomised", "sanity", "stages"]
+
+
+def stages(model: ViT) -> dict[str, tuple[str, ...]]:
+    """What is made anew at each stage, besides all that was before: the beginnings of the weights' names.
+
+    Examples
+    --------
+    >>> stages(ViT(depth=2))
+    {'head': ('head.', 'norm.'), 'layer 1': ('blocks.1.',), 'layer 0': ('blocks.0.',), 'embedding': ('embedding.',)}
+    """
+    layers = {f"layer {i}": (f"blocks.{i}.",) for i in reversed(range(model.depth))}
+    return {"head": ("head.", "norm."), **layers, "embedding": ("embedding.",)}
+
+
+def randomised(params: Params, fresh: Params, model: ViT) -> list[Params]:
+    """The weights after each stage: those from the top down to it are `fresh`, the others as they were learnt."""
+    found = []
+    anew: Params = {}
+    for starts in stages(model).values():
+        anew |= {name: array for name, array in fresh.items() if name.startswith(starts)}
+        found.append(params | anew)
+    return found
+
+
+def sanity(
+    images: Array,
+    params: Params,
+    model: ViT,
+    head: tuple[int, int],
+    rng: np.random.Generator,
+    on_stage: Callable[[], None] = lambda: None,
+) -> Array:
+    """Rank correlation of every kind of map with that of the same model, its weights made anew from the top.
+
+    Parameters
+    ----------
+    images : ndarray of shape (B, Y, X)
+    params, model : dict, ViT
+    head : (int, int)
+        Layer and head that matter most in the trained model.
+    rng : numpy.random.Generator
+        For the new weights, which are drawn as before any training.
+    on_stage : callable
+        Called after each stage.
+
+    Returns
+    -------
+    ndarray of shape (stages, kinds, B)
+        All maps are of the class that the trained model reads.
+    """
+    whole = look_closely(images, params, model)
+    own = [maps(weights, gradients, head) for weights, gradients in zip(whole.weights, whole.gradients, strict=True)]
+    found = []
+    for changed in randomised(params, vit_params(model, rng), model):
+        closer = look_closely(images, changed, model, whole.target)
+        pairs = zip(own, closer.weights, closer.gradients, strict=True)
+        found.append([list(map(rank_correlation, before, maps(w, g, head))) for before, w, g in pairs])
+        on_stage()
+    return np.array(found).swapaxes(1, 2)

@@ -1,0 +1,43 @@
+import numpy as np
+from scipy.stats import entropy as scipy_entropy
+
+from headwise.measure.weights import effective_number, entropy, on_class_token, on_itself, shares, without_class_token
+
+
+def test_entropy_equals_scipys(distributions):
+    p = distributions(2, 3, 7)
+    p[0, 0] = [1, 0, 0, 0, 0, 0, 0]
+    np.testing.assert_allclose(entropy(p), scipy_entropy(p, base=2, axis=-1), atol=1e-13)
+    assert not np.signbit(entropy(p)).any()  # nothing is "-0.00 bits"
+
+
+def test_the_effective_number_is_the_number_of_tokens_that_are_alike():
+    for n in range(1, 8):
+        np.testing.assert_allclose(effective_number(np.repeat([1 / n, 0], [n, 7 - n])), n)
+
+
+def test_leaving_out_the_class_token(distributions):
+    weights = distributions(2, 5, 5)
+    kept, dropped = without_class_token(weights)
+    np.testing.assert_allclose(kept.sum(-1), 1)
+    np.testing.assert_allclose(kept * (1 - dropped)[..., None], weights[:, 1:, 1:])
+    np.testing.assert_array_equal(dropped, weights[:, 1:, 0])
+    alone, _ = without_class_token(np.array([[0.5, 0.5], [1.0, 0.0]]))
+    np.testing.assert_array_equal(alone, [[0.0]])  # nothing left to share out, and no NaN
+
+
+def test_what_is_on_the_class_token_and_on_itself(distributions):
+    weights = distributions(2, 3, 5, 5)
+    on_class, own = on_class_token(weights), on_itself(weights)
+    for layer, head, n in np.ndindex(2, 3, 5):
+        assert on_class[layer, head, n] == weights[layer, head, n, 0]
+        assert own[layer, head, n] == weights[layer, head, n, n]
+
+
+def test_shares_sum_to_one_and_keep_their_ratios(rng):
+    values = rng.random((3, 5))
+    values[1] = 0
+    found = shares(values)
+    np.testing.assert_allclose(found.sum(-1), 1)
+    np.testing.assert_allclose(found[::2] * values[::2, :1], values[::2] * found[::2, :1])
+    np.testing.assert_array_equal(found[1], 0.2)

@@ -1,9 +1,14 @@
+from functools import partial
+
 import numpy as np
 import pytest
 
-from headwise.errors import DataError
-from headwise.models.looking import TokenGame, look_closely
-from headwise.models.vit import ViT, look, vit_params
+from headwise.errors import DataError, ShapeError
+from headwise.measure.gradients import head_sensitivity
+from headwise.models.looking import MISSING, TokenGame, attention_gradients, look_closely
+from headwise.models.vit import ViT, look, vit_forward, vit_params
+from headwise.nn.loss import softmax
+from oracles import numeric_gradients
 
 TINY = ViT(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
 
@@ -24,8 +29,8 @@ def affine(x, params, name):
     return x @ params[f"{name}.weight"].T + params[f"{name}.bias"]
 
 
-def by_hand(image, params, kept=None, moved=None):
-    """Logits of one image, with tokens left out, and with something added to the weights of each layer."""
+def by_hand(image, params, kept=None, moved=None, gates=None):
+    """Logits of one image; with tokens left out, something added to each layer's weights, or heads' outputs scaled."""
     tokens = [image[y : y + 2, x : x + 3].ravel() for y in (0, 2) for x in (0, 3)]
     kept = range(4) if kept is None else kept
     embedded = [affine((tokens[n] - TINY.mean) / TINY.deviation, params, "embedding.token") for n in kept]
@@ -42,12 +47,17 @@ def by_hand(image, params, kept=None, moved=None):
             own = slice(2 * h, 2 * h + 2)
             p = np.exp(q[:, own] @ k[:, own].T / np.sqrt(2))
             p /= p.sum(1, keepdims=True)
-            heads.append((p if moved is None else p + moved[i, h]) @ v[:, own])
+            p = p if moved is None else p + moved[i, h]
+            heads.append((1 if gates is None else gates[i, h]) * p @ v[:, own])
         x = x + affine(np.concatenate(heads, 1), params, f"blocks.{i}.attention.output")
         a = affine(norm(x, params, f"blocks.{i}.norm_2"), params, f"blocks.{i}.mlp.hidden")
         a = a / 2 * (1 + np.tanh(np.sqrt(2 / np.pi) * (a + 0.044715 * a**3)))
         x = x + affine(a, params, f"blocks.{i}.mlp.output")
     return affine(norm(x[0], params, "norm"), params, "head")
+
+
+def probability(logits, target):
+    return (np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())[target]
 
 
 def test_gradients_of_the_weights_equal_central_differences(params, rng):
@@ -62,8 +72,24 @@ def test_gradients_of_the_weights_equal_central_differences(params, rng):
         assert closer.gradients[at] == pytest.approx((up - down) / (2 * step), abs=1e-6, rel=1e-6)
 
 
-def probability(logits, target):
-    return (np.exp(logits - logits.max()) / np.exp(logits - logits.max()).sum())[target]
+def test_without_a_target_it_is_the_class_that_the_model_reads(params, rng):
+    images = rng.random((5, 4, 6))
+    closer = look_closely(images, params, TINY)
+    np.testing.assert_array_equal(closer.target, [by_hand(image, params).argmax() for image in images])
+    np.testing.assert_array_equal(closer.gradients, look_closely(images, params, TINY, closer.target).gradients)
+
+
+def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, rng):
+    images, labels = rng.random((2, 4, 6)), np.array([2, 0])
+
+    def loss(gates, item):
+        return -np.log(probability(by_hand(images[item], params, gates=gates), labels[item]))
+
+    gates = [numeric_gradients(partial(loss, item=i), [np.ones((2, 3))], np.array(1.0))[0] for i in range(2)]
+    logits, cache = vit_forward(images, params, TINY, return_weights=True)
+    dlogits = softmax(logits) - np.eye(3)[labels]  # each image's own cross-entropy
+    found = head_sensitivity(look(images, params, TINY).weights, attention_gradients(dlogits, cache))
+    np.testing.assert_allclose(found, np.abs(gates).mean(axis=0), rtol=1e-6)
 
 
 def test_the_game_equals_the_model_by_hand(params, rng):
@@ -81,8 +107,25 @@ def test_the_game_equals_the_model_by_hand(params, rng):
             assert answer == pytest.approx(probability(expected, 1), abs=1e-12)
 
 
+@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("tokens", ["7x7", "rows", "8x8/4", "reordered-7x7"])
+def test_with_nothing_missing_the_game_is_the_model(tokens, missing, rng):
+    model = ViT(tokens=tokens, width=6, depth=2, heads=3, hidden=5)
+    image, params = rng.random((28, 28), dtype=np.float32), vit_params(model, rng)
+    everything = np.ones((1, model.tokeniser.count), bool)
+    answer = TokenGame(image, params, model, 7, missing)(everything)
+    assert answer.dtype == np.float32
+    np.testing.assert_allclose(answer, look(image[None], params, model).probabilities[:, 7], rtol=1e-5)
+
+
 def test_refusals(params):
     with pytest.raises(DataError, match="missing: expected one of removed, black, mean, imputed; got 'white'"):
         TokenGame(np.zeros((4, 6)), params, TINY, 1, "white")
     with pytest.raises(DataError, match="target: expected a class from 0 to 2"):
         TokenGame(np.zeros((4, 6)), params, TINY, 3)
+    with pytest.raises(ShapeError, match=r"kept: expected \(S, 4\)"):
+        TokenGame(np.zeros((4, 6)), params, TINY, 1)(np.ones((2, 5), bool))
+    with pytest.raises(ShapeError, match=r"target: expected \(2,\)"):
+        look_closely(np.zeros((2, 4, 6)), params, TINY, np.array([1]))
+    with pytest.raises(DataError, match="target: expected classes from 0 to 2; got 0 … 3"):
+        look_closely(np.zeros((2, 4, 6)), params, TINY, np.array([3, 0]))

@@ -24,6 +24,7 @@ COMMANDS = (
     "explore",
     "serve",
     "caption",
+    "audit",
     "compare",
     "report",
     "check",

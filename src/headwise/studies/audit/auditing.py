@@ -26,8 +26,7 @@ from headwise.train.series import fingerprint
 
 __all__ = ["audit"]
 
-REDRAWS = 3  # of the random weights
-LOOKED_AT = 50  # digits, with random weights: the flow is slow
+DRAWS, LOOKED_AT = 8, 30  # of random weights, and digits that are looked at with each: the flow is slow
 
 
 def audit(
@@ -97,18 +96,18 @@ def audit(
             audited.append(_kept_digit(folder, which, image, saved, made_of, heads.best))
             progress.advance(f"digit {which}")
         few = digits.images[:LOOKED_AT]
-        progress.stage("making weights anew", REDRAWS * len(stages(model)))
-        found = [_kept_sanity(folder, i, few, saved, made_of, heads.best, progress) for i in range(REDRAWS)]
+        progress.stage("making weights anew", DRAWS * len(stages(model)))
+        found = [_kept_sanity(folder, i, few, saved, made_of, heads.best, progress) for i in range(DRAWS)]
     return Audit(
         model,
-        str(saved.about.get("data", "digits that its weights do not name")),
+        str(saved.about.get("data", f"{saved.about.get('trained_on', 'unknown')} digits")),
         data,
         apart,
         seed,
+        tuple(chosen.tolist()),
         tuple(audited),
         heads,
-        np.mean(found, axis=0),
-        REDRAWS,
+        np.array(found),
     )
 
 

@@ -1,6 +1,6 @@
 """What many digits show: intervals by resampling them, paired tests by their signs, and many tests together.
 
-Letters: B digits, T tests or values.
+Letters: B digits, T tests or values, R draws.
 """
 
 from __future__ import annotations
@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["bootstrap", "holm", "sign_flips"]
+__all__ = ["bootstrap", "bootstrap_crossed", "holm", "sign_flips"]
 
 _RESAMPLES = 2000
 _FLIPS = 50_000  # so that Holm's correction of some hundred tests leaves what can be shown
@@ -28,11 +28,27 @@ def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> A
     >>> bootstrap(rng.normal(size=400), rng).round(1)  # 0 ± 1.96 / √400
     array([-0. , -0.1,  0.1])
     """
-    count = len(values)
-    drawn = rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count  # how often each digit is drawn
-    means = np.tensordot(drawn, values, axes=1)
-    low, high = np.percentile(means, [50 - 50 * level, 50 + 50 * level], axis=0)
-    return np.stack([values.mean(axis=0), low, high])
+    means = np.tensordot(_resampled(len(values), rng), values, axes=1)
+    return _bounds(values.mean(axis=0), means, level)
+
+
+def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
+    """(R, B, ...) values -> (3, ...): as `bootstrap`, where draws and digits are both but samples of what could be.
+
+    Source: Owen, "The Pigeonhole Bootstrap" (2007).
+    """
+    draws, digits = (_resampled(count, rng) for count in values.shape[:2])
+    means = np.einsum("sr,sb,rb...->s...", draws, digits, values, optimize=True)
+    return _bounds(values.mean(axis=(0, 1)), means, level)
+
+
+def _resampled(count: int, rng: np.random.Generator) -> Array:
+    """(resamples, count): the share that each has in each resample."""
+    return np.asarray(rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count)
+
+
+def _bounds(mean: Array, means: Array, level: float) -> Array:
+    return np.stack([mean, *np.percentile(means, [50 - 50 * level, 50 + 50 * level], axis=0)])
 
 
 def sign_flips(differences: Array, rng: np.random.Generator) -> Array:
@@ -58,8 +74,8 @@ def sign_flips(differences: Array, rng: np.random.Generator) -> Array:
     All of eleven have one sign: 2 of 2¹¹ ways.
 
     >>> import numpy as np
-    >>> sign_flips(np.ones((11, 1)), np.random.default_rng(0)).round(4)
-    array([0.0009])
+    >>> sign_flips(np.ones((11, 1)), np.random.default_rng(0)).round(3)
+    array([0.001])
     """
     bind("B T", differences=differences)
     observed = np.abs(differences.sum(axis=0))

@@ -17,11 +17,11 @@ from headwise.models.vit import ViT
 from headwise.shapes import Array
 from headwise.studies.audit.digit import CHANCE, KINDS, ORDERS, DigitAudit
 from headwise.studies.audit.heads import Heads
-from headwise.studies.audit.inference import bootstrap, holm, sign_flips
+from headwise.studies.audit.inference import bootstrap, bootstrap_crossed, holm, sign_flips
 from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.sanity import stages
 
-__all__ = ["CRITERIA", "LEVEL", "MEASURES", "Audit", "Criterion", "Test"]
+__all__ = ["CRITERIA", "LEVEL", "MEASURES", "SHAPLEY", "Audit", "Criterion", "Test"]
 
 LEVEL = 0.05  # a difference is shown if the test's p, after Holm's correction, is at most this
 
@@ -93,14 +93,14 @@ class Audit:
     apart : bool
         Whether it is known that it was not trained on these.
     seed : int
+    chosen : tuple of int
+        Which of the data's test digits.
     digits : tuple of DigitAudit
     heads : Heads
         On the same digits.
-    sanity : ndarray of shape (stages, kinds, digits)
+    sanity : ndarray of shape (draws, stages, kinds, digits)
         Rank correlation of each kind of map, in the order of `MAPS`, with that of the partly random model, of as many
-        of the digits as were looked at; the mean over `redraws`.
-    redraws : int
-        How often the weights were made anew.
+        of the digits as were looked at.
     """
 
     model: ViT
@@ -108,10 +108,10 @@ class Audit:
     data: str
     apart: bool
     seed: int
+    chosen: tuple[int, ...]
     digits: tuple[DigitAudit, ...]
     heads: Heads
     sanity: Array
-    redraws: int
 
     @cached_property
     def curves(self) -> Array:
@@ -140,8 +140,8 @@ class Audit:
 
     @cached_property
     def survivals(self) -> Array:
-        """(3, stages, kinds): mean over digits of `sanity`, and its interval."""
-        return bootstrap(np.moveaxis(self.sanity, -1, 0), self._rng(3))
+        """(3, stages, kinds): mean of `sanity`, and its interval over draws and digits."""
+        return bootstrap_crossed(np.moveaxis(self.sanity, -1, 1), self._rng(3))
 
     @cached_property
     def against_chance(self) -> tuple[Test, ...]:
@@ -189,7 +189,7 @@ class Audit:
             },
             "sanity": {
                 "digits": self.sanity.shape[-1],
-                "redraws": self.redraws,
+                "draws": len(self.sanity),
                 "stages": list(stages(self.model)),
                 "correlations": {kind: self.survivals[:, :, i].tolist() for i, kind in enumerate(MAPS)},
             },

@@ -55,8 +55,9 @@ def sanity(
     ----------
     images : ndarray of shape (B, Y, X)
     params, model : dict, ViT
+        As trained.
     head : (int, int)
-        Layer and head that matter most in the trained model.
+        Layer and head that matter most in it.
     rng : numpy.random.Generator
         For the new weights, which are drawn as before any training.
     on_stage : callable

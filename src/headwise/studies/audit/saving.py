@@ -1,0 +1,47 @@
+"""What an audit leaves in its folder."""
+
+from __future__ import annotations
+
+import json
+from pathlib import Path
+
+from matplotlib.figure import Figure
+
+from headwise.files import write_text
+from headwise.models.looking import MISSING
+from headwise.picture.audit import draw_curves, draw_gains, draw_sanity
+from headwise.picture.save import save_figure
+from headwise.studies.audit.digit import CHANCE, KINDS
+from headwise.studies.audit.findings import findings, markdown
+from headwise.studies.audit.kinds import MAPS
+from headwise.studies.audit.result import MEASURES, Audit
+from headwise.studies.audit.sanity import stages
+from headwise.studies.audit.tables import records, tables
+
+__all__ = ["figures", "save"]
+
+
+def save(audit: Audit, folder: Path) -> list[Path]:
+    """Write ``audit.json``, ``findings.md``, the tables as CSV, and the figures as PNG, SVG and PDF."""
+    made = tables(audit)
+    written = [folder / "audit.json", folder / "findings.md"]
+    write_text(written[0], json.dumps(audit.to_json()) + "\n")
+    write_text(written[1], markdown(findings(audit), made))
+    for table in (*made, *records(audit)):
+        written.append(folder / "tables" / f"{table.name}.csv")
+        write_text(written[-1], table.csv())
+    for name, figure in figures(audit).items():
+        written += save_figure(figure, folder / "figures" / name)
+    return written
+
+
+def figures(audit: Audit) -> dict[str, Figure]:
+    """Every figure by its name."""
+    games, ranks = audit.gains[..., :-1], audit.gains[..., -1]
+    by_measure = games.reshape(*games.shape[:-1], len(MISSING), len(MEASURES))  # (3, kinds, missing, measures)
+    gains = {measure: by_measure[..., j] for j, measure in enumerate(MEASURES)}
+    return {
+        "gains": draw_gains(KINDS, MISSING, gains, ranks),
+        "curves": draw_curves((*KINDS, CHANCE), MISSING, audit.curves.mean(axis=0)),
+        "sanity": draw_sanity(tuple(MAPS), ("trained", *stages(audit.model)), audit.survivals),
+    }

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from headwise.errors import DataError
+from headwise.errors import DataError, ShapeError
 from headwise.measure.curves import area, comprehensiveness, deletion, insertion, sufficiency
 from headwise.measure.faithfulness import faithfulness, rank_correlation
 from headwise.measure.shapley import coalitions, shapley
@@ -114,3 +114,7 @@ def test_refusals():
         judged(WORTHS, ink=np.zeros(5))
     with pytest.raises(DataError, match="orders: expected two or more; got 1"):
         judged(WORTHS, orders=1)
+    with pytest.raises(DataError, match="values and ink: expected numbers, so that tokens can be ranked; got NaN"):
+        judged(np.where(WORTHS > 0.1, WORTHS, np.nan))
+    with pytest.raises(ShapeError, match=r"b: expected \(N=7,\)"):
+        rank_correlation(WORTHS, WORTHS[:5])

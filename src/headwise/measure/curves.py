@@ -54,14 +54,24 @@ def ranking(values: Array, rng: np.random.Generator) -> IntArray:
 
 
 def random_orders(tokens: int, count: int, rng: np.random.Generator) -> IntArray:
-    """(R, N): random orders of the tokens, the baseline of every order."""
+    """(R, N): random orders of the tokens, the baseline of every order.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> random_orders(3, 2, np.random.default_rng(0))
+    array([[2, 0, 1],
+           [2, 1, 0]])
+    """
     return np.asarray(rng.permuted(np.tile(np.arange(tokens), (count, 1)), axis=1))
 
 
 def deletion(worth: Worth, orders: IntArray) -> Array:
-    """What the model answers while tokens are taken away, the first in the order first.
+    r"""What the model answers while tokens are taken away, the first in the order first.
 
-    Source: Petsiuk, Das & Saenko, "RISE", arXiv 1806.07421 (2018), section 3.2; with the least important first it is
+    .. math:: v(\text{all} \setminus \{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
+
+    Source: Petsiuk, Das & Saenko, "RISE", arXiv 1806.07421 (2018); with the least important first it is
     the positive perturbation of Chefer, Gur & Wolf, arXiv 2012.09838 (2020).
 
     Parameters
@@ -87,7 +97,22 @@ def deletion(worth: Worth, orders: IntArray) -> Array:
 
 
 def insertion(worth: Worth, orders: IntArray) -> Array:
-    """What the model answers while tokens are put in, the first in the order first: the counterpart of `deletion`.
+    r"""What the model answers while tokens are put in, the first in the order first: the counterpart of `deletion`.
+
+    .. math:: v(\{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
+
+    Source: Petsiuk, Das & Saenko, "RISE", arXiv 1806.07421 (2018).
+
+    Parameters
+    ----------
+    worth : callable
+        The game.
+    orders : ndarray of int of shape (..., N)
+
+    Returns
+    -------
+    ndarray of shape (..., N + 1)
+        From no token to all.
 
     Examples
     --------
@@ -99,9 +124,22 @@ def insertion(worth: Worth, orders: IntArray) -> Array:
 
 
 def area(curves: Array) -> Array:
-    """(..., N + 1) curves -> (...): the area below, over the share of tokens taken or put, by trapezia.
+    r"""The area below a curve, over the share of tokens taken or put, by trapezia.
+
+    .. math:: \frac1N \sum_{k=1}^N \frac{v_{k-1} + v_k}2
 
     A faithful order has a small area of deletion and a large one of insertion.
+
+    Source: Petsiuk, Das & Saenko, "RISE", arXiv 1806.07421 (2018).
+
+    Parameters
+    ----------
+    curves : ndarray of shape (..., N + 1)
+        From `deletion` or `insertion`.
+
+    Returns
+    -------
+    ndarray of shape (...)
 
     Examples
     --------

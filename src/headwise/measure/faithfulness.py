@@ -21,13 +21,16 @@ from headwise.measure.curves import (
     sufficiency,
 )
 from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions, sampled_shapley, shapley
-from headwise.shapes import Array, IntArray
+from headwise.shapes import Array, IntArray, bind
 
 __all__ = ["Faithfulness", "faithfulness", "rank_correlation"]
 
 
 def rank_correlation(a: Array, b: Array) -> float:
     r"""Spearman's: the correlation of two maps' ranks, ties sharing the mean of theirs; 0 if either is all alike.
+
+    .. math:: \frac{\sum_m (r_m - \bar r)(s_m - \bar s)}
+              {\sqrt{\sum_m (r_m - \bar r)^2 \sum_m (s_m - \bar s)^2}}, \qquad r, s \text{ the ranks}
 
     Source: Spearman, "The Proof and Measurement of Association between Two Things" (1904).
 
@@ -39,12 +42,18 @@ def rank_correlation(a: Array, b: Array) -> float:
     -------
     float
 
+    Raises
+    ------
+    ShapeError
+        If the two differ in length.
+
     Examples
     --------
     >>> import numpy as np
     >>> round(rank_correlation(np.array([0.1, 0.2, 0.2, 0.5]), np.array([1.0, 2.0, 3.0, 9.0])), 4)
     0.9487
     """
+    bind("N", a=a, b=b)
     ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (a, b)]
     length = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
     return float((ranks[0] * ranks[1]).sum()) / length if length > 0 else 0.0
@@ -129,7 +138,7 @@ def faithfulness(
     Raises
     ------
     DataError
-        If map and ink differ in length, or there are fewer than two orders.
+        If map and ink differ in length or hold NaN, which has no rank, or there are fewer than two orders.
 
     Examples
     --------
@@ -144,6 +153,8 @@ def faithfulness(
     """
     if values.shape != ink.shape or values.ndim != 1:
         raise DataError(f"ink: expected a share for each of the map's {values.shape} tokens; got {ink.shape}.")
+    if np.isnan(values).any() or np.isnan(ink).any():
+        raise DataError("values and ink: expected numbers, so that tokens can be ranked; got NaN. Shares of nothing?")
     if orders < 2:
         raise DataError(f"orders: expected two or more; got {orders}.")
     n = len(values)

@@ -18,6 +18,8 @@ def mixed(weights: Array, residual: float = 0.5) -> Array:
 
     .. math:: M^{(l)} = r I + (1 - r) \frac1H \sum_h A^{(l,h)}
 
+    Source: Abnar & Zuidema, arXiv 2005.00928 (2020), section 3, where r is one half.
+
     Parameters
     ----------
     weights : ndarray of shape (..., L, H, N, N)
@@ -34,6 +36,13 @@ def mixed(weights: Array, residual: float = 0.5) -> Array:
         If the last two axes differ.
     DataError
         If the share is not from 0 to 1.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> mixed(np.array([[[[0.0, 1.0], [0.5, 0.5]]]]))  # one layer of one head
+    array([[[0.5 , 0.5 ],
+            [0.25, 0.75]]])
     """
     n = bind("... L H N N", weights=weights)["N"]
     if not 0 <= residual <= 1:

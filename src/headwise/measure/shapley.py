@@ -125,8 +125,19 @@ def sampled_shapley(orders: IntArray, curves: Array) -> Sampled:
 
     Raises
     ------
+    ShapeError
+        If there is not a curve of N + 1 points for each order.
     DataError
         If there are fewer than two orders, which tell no error.
+
+    Examples
+    --------
+    Two orders of two tokens, which are worth something only together: what each adds depends on which comes first.
+
+    >>> import numpy as np
+    >>> found = sampled_shapley(np.array([[0, 1], [1, 0]]), np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]))
+    >>> found.values, found.errors
+    (array([0.5, 0.5]), array([0.5, 0.5]))
     """
     sizes = bind("R N", orders=orders)
     bind(f"{sizes['R']} {sizes['N'] + 1}", curves=curves)

@@ -24,7 +24,15 @@ __all__ = [
 
 
 def centres(boxes: IntArray) -> Array:
-    """(N, 2): each token's centre, in pixels from the image's top left corner."""
+    """(N, 2): each token's centre, in pixels from the image's top left corner.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> centres(np.array([[0, 0, 4, 4], [0, 4, 4, 8]]))
+    array([[2., 2.],
+           [2., 8.]])
+    """
     return boxes[:, :2] + boxes[:, 2:] / 2
 
 
@@ -79,9 +87,14 @@ class Distances(NamedTuple):
 
 
 def attention_distances(weights: Array, boxes: IntArray) -> Distances:
-    """Mean distance of the image's tokens to what they attend to, without the class token and with it.
+    r"""Mean distance of the image's tokens to what they attend to, without the class token and with it.
 
-    The class token's own row is in neither, since it looks from no place.
+    .. math:: \frac1N \sum_{n,m} \frac{p_{nm}}{1 - p_{n0}} \lVert c_n - c_m \rVert, \qquad
+              \frac1N \sum_{n,m} p_{nm} \lVert c_n - c_m \rVert, \qquad \frac1N \sum_n p_{n0}
+
+    over the image's tokens, from 1 to N; the class token's own row is in none, since it looks from no place.
+
+    Source: as for `attention_distance`, which leaves open what becomes of the class token's weight.
 
     Parameters
     ----------
@@ -108,7 +121,14 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
 
 
 def ink_of_tokens(ink: BoolArray, boxes: IntArray) -> Array:
-    """(N,): the share of each token's pixels that are ink, for ink of shape (Y, X)."""
+    """(N,): the share of each token's pixels that are ink, for ink of shape (Y, X).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> ink_of_tokens(np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
+    array([0.5, 0. ])
+    """
     return np.array([ink[y : y + h, x : x + w].mean() for y, x, h, w in boxes])
 
 
@@ -120,6 +140,8 @@ def share_on_ink(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
     Weights that are all alike give the share of the image's area that is ink (for tokens that tile it), which is what
     to compare with.
 
+    Source: ours; it is what is left of weights painted over the image, when all but the ink is cut away.
+
     Parameters
     ----------
     p : ndarray of shape (..., N)
@@ -130,12 +152,27 @@ def share_on_ink(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
     Returns
     -------
     ndarray of shape (...)
+
+    Examples
+    --------
+    Three quarters of the weight are on a token that is half ink, and the other has none:
+
+    >>> import numpy as np
+    >>> share_on_ink(np.array([0.75, 0.25]), np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
+    array(0.375)
     """
     return np.asarray(p @ ink_of_tokens(ink, boxes).astype(p.dtype))
 
 
 def paint(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
-    """(..., N) values -> (..., Y, X): every token's value on all pixels of its box; the mean where boxes overlap."""
+    """(..., N) values -> (..., Y, X): every token's value on all pixels of its box; the mean where boxes overlap.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> paint(np.array([1.0, 3.0]), np.array([[0, 0, 1, 2], [0, 1, 1, 2]]), (1, 4))
+    array([[1., 2., 3., 0.]])
+    """
     total = np.zeros((*values.shape[:-1], *image), values.dtype)
     count = np.zeros(image, values.dtype)
     for n, (y, x, h, w) in enumerate(boxes):

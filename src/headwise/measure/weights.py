@@ -17,6 +17,8 @@ def entropy(p: Array) -> Array:
 
     .. math:: h = -\sum_m p_m \log_2 p_m
 
+    Source: Shannon, "A Mathematical Theory of Communication" (1948).
+
     Parameters
     ----------
     p : ndarray of shape (..., M)

@@ -2,18 +2,17 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-
 import numpy as np
 
 from headwise.attention.threads import each
 from headwise.errors import MissingExtraError
-from headwise.shapes import Array, BoolArray, IntArray, bind
+from headwise.shapes import Array, BoolArray, bind
 
 __all__ = ["imputed"]
 
 # of a pixel's eight neighbours, the four that come after it in reading order; (down, right) and how much each counts
 _NEIGHBOURS = {(0, 1): 1 / 6, (1, -1): 1 / 12, (1, 0): 1 / 6, (1, 1): 1 / 12}
+_TOGETHER = 16  # sets whose equations are in memory at once
 
 
 def imputed(image: Array, known: BoolArray, otherwise: float) -> Array:
@@ -65,37 +64,38 @@ def imputed(image: Array, known: BoolArray, otherwise: float) -> Array:
     except ImportError:
         raise MissingExtraError("imputed pixels", "scipy", "lab") from None
     bind("Y X", image=image).bind("S Y X", known=known)
-    height, width = image.shape
-    values, sets = image.ravel().astype(np.float64), known.reshape(len(known), -1)
-    filled = np.empty(sets.shape)
-    links = list(_links(height, width))
+    filled = np.empty(known.shape)
 
-    def fill(i: int) -> None:
-        there = sets[i]
-        if there.all() or not there.any():
-            filled[i] = values if there.any() else otherwise
-            return
-        # row k of the band holds the entries k below the diagonal; a known pixel is an equation of its own
-        band = np.zeros((width + 2, there.size))
-        right = np.where(there, values, 0.0)
-        band[0] = there
-        for first, second, weight in links:
-            for one, other in ((first, second), (second, first)):
-                asking = ~there[one]
-                band[0, one] += weight * asking
-                right[one] += weight * asking * there[other] * values[other]
-            # where a row is short, two neighbours may lie equally far below the diagonal, but never in one column
-            band[second - first, first] -= weight * ~(there[first] | there[second])
-        filled[i] = solveh_banded(band, right, lower=True, overwrite_ab=True, overwrite_b=True, check_finite=False)
+    def fill(part: int) -> None:
+        chosen = slice(part * _TOGETHER, (part + 1) * _TOGETHER)
+        for i, (band, right) in enumerate(zip(*_equations(image, known[chosen]), strict=True), chosen.start):
+            if known[i].any():
+                solved = solveh_banded(band.T, right, lower=True, overwrite_ab=True, check_finite=False)
+                filled[i] = solved.reshape(image.shape)
+            else:
+                filled[i] = otherwise
 
-    each(fill, len(sets))
-    return filled.reshape(known.shape).astype(image.dtype)
+    each(fill, -(-len(known) // _TOGETHER))
+    return filled.astype(image.dtype)
 
 
-def _links(height: int, width: int) -> Iterator[tuple[IntArray, IntArray, float]]:
-    """Every two neighbours once: those that come first in reading order, the others, and the weight between them."""
-    places = np.arange(height * width).reshape(height, width)
+def _equations(image: Array, known: BoolArray) -> tuple[Array, Array]:
+    """One equation a pixel, times its sum of w: the lower band (S, Y X, 2 + X), and the right-hand side (S, Y X).
+
+    Entry k of a pixel's band is what it and the k-th pixel after it have in common. A known pixel stands for itself.
+    """
+    sets, height, width = known.shape
+    total, around = np.zeros((height, width)), np.zeros(known.shape)
+    band = np.zeros((*known.shape, width + 2))
+    seen = np.where(known, image, 0.0)
     for (down, right), weight in _NEIGHBOURS.items():
-        first = places[: height - down, max(0, -right) : width - max(0, right)]
-        second = places[down:, max(0, right) : width + min(0, right)]
-        yield first.ravel(), second.ravel(), weight
+        first = np.s_[..., : height - down, max(0, -right) : width - max(0, right)]
+        second = np.s_[..., down:, max(0, right) : width + min(0, right)]
+        for one, other in ((first, second), (second, first)):
+            total[one] += weight
+            around[one] += weight * seen[other]
+        # where rows are short, two neighbours may lie equally far behind, but never behind one pixel
+        band[..., down * width + right][first] -= weight * ~(known[first] | known[second])
+    band[..., 0] += np.where(known, 1, total)
+    right_hand = np.where(known, image, around)
+    return band.reshape(sets, height * width, -1), right_hand.reshape(sets, -1)

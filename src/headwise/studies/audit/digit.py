@@ -22,7 +22,7 @@ __all__ = ["CHANCE", "KINDS", "ORDERS", "SAMPLED", "DigitAudit", "audit_digit"]
 
 KINDS = (*MAPS, *REFERENCES)
 CHANCE = "random orders"
-ORDERS = 40  # random ones, whose mean is chance
+ORDERS = 30  # random ones, whose mean is chance
 SAMPLED = 200  # random orders to estimate Shapley values from, where there are too many sets to play them all
 
 

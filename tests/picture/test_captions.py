@@ -21,7 +21,7 @@ from headwise.picture.captions.facts import named_heads
 from headwise.picture.captions.rules import RULES
 from headwise.picture.drawn import Drawn
 from headwise.picture.rolled import rolled_last
-from headwise.picture.text import FORMULAE
+from headwise.picture.formulae import FORMULAE
 from headwise.studies.explaining import seen
 from headwise.train.checkpoint import shipped_vit
 

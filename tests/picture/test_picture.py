@@ -19,7 +19,8 @@ from headwise.picture.heads import draw_heads
 from headwise.picture.positions import draw_positions
 from headwise.picture.rolled import draw_rollout
 from headwise.picture.save import save_figure
-from headwise.picture.text import FORMULAE, Statement, as_html, as_latex, as_markdown, as_text
+from headwise.picture.formulae import FORMULAE
+from headwise.picture.text import Statement, as_html, as_latex, as_markdown, as_text
 
 
 def images(figure):

@@ -14,20 +14,31 @@ def test_the_coursework_on_our_own_arrays():
     assert study.permutations == 120
     for run in study.runs:
         assert run.given.weights.shape == (run.heads, 5, 5)
-        assert run.largest_deviation < 1e-14
+        assert max(run.moved) < 1e-14
+        assert min(run.causal, run.positions) > 0.01
+        assert run.leak == 0
         np.testing.assert_allclose(run.swapped.output, run.given.output[[1, 0, 2, 3, 4]], atol=1e-14)
-    assert study.logits_deviation < 1e-14
+    assert study.shares.deviation < 1e-14
+    assert study.shares.products < 1e-14
     assert np.abs(study.runs[0].given.output - study.runs[1].given.output).max() > 0.1
-    assert study.causal_deviation > 0.01
-    assert study.position_deviation > 0.01
 
 
 def test_other_arrays_and_heads(rng):
     arrays = {"X": rng.normal(size=(8, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv", "Wo")}}
     study = coursework(arrays, heads=(1, 2, 4), swap=(2, 7))
     assert study.permutations == 720  # of 40,320: drawn at random
-    assert max(run.largest_deviation for run in study.runs) < 1e-13
+    assert max(run.moved.output for run in study.runs) < 1e-13
     np.testing.assert_allclose(study.runs[2].swapped.output[2], study.runs[2].given.output[7], atol=1e-13)
+
+
+def test_a_head_that_looked_at_anothers_rows_would_be_seen(monkeypatch):
+    from headwise.studies import coursework as module
+
+    def mixing(X, Wq, Wk, Wv, *, heads):  # every head takes its logits from all rows
+        return module.Attended(X @ Wq.T @ Wk @ X.T @ X @ Wv.T, np.zeros((heads, len(X), len(X))))
+
+    monkeypatch.setattr(module, "multi_head_attention", mixing)
+    assert module._leak(coursework_arrays(), 3, np.random.default_rng(0)) > 0.1
 
 
 def test_refusals(rng):

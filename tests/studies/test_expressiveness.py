@@ -11,8 +11,8 @@ from headwise.studies.expressiveness import (
     _draw,
     _forward,
     expressiveness,
+    forms_read_off,
     off_the_segment,
-    pinned_ranks,
 )
 from oracles import check_gradients
 
@@ -22,8 +22,13 @@ def test_several_heads_leave_the_segment():
     assert distance > 0.4 * length
 
 
-def test_a_heads_form_has_the_rank_of_its_rows(rng):
-    assert pinned_ranks(rng) == (WIDTH, WIDTH // MANY)
+@pytest.mark.parametrize(("heads", "rank"), [(1, WIDTH), (MANY, WIDTH // MANY)])
+def test_the_form_behind_every_coordinate_is_read_off_the_outputs(heads, rank, rng):
+    forms, deviation = forms_read_off(heads, rng)
+    assert deviation < 1e-9
+    assert set(np.linalg.matrix_rank(forms, tol=1e-6)) == {rank}
+    apart = np.abs(forms - forms[0]).max(axis=(1, 2)) > 1e-6
+    assert apart.tolist() == [i >= WIDTH // heads for i in range(WIDTH)]  # one form a head
 
 
 @pytest.mark.parametrize("heads", [1, MANY])
@@ -47,6 +52,8 @@ def test_each_family_finds_itself_and_not_the_other():
     assert best[1, MANY] > 0.1
     assert best[MANY, 1] > 0.05
     assert study.fixed_loss < 0.05
+    assert study.ranks == ((WIDTH,) * WIDTH, (WIDTH // MANY,) * WIDTH)
+    assert max(study.one_form, study.read_off) < 1e-9
     back = Expressiveness.from_json(json.loads(json.dumps(study.to_json())))
     assert back.to_json() == study.to_json()
     again = expressiveness(targets=1, starts=3, steps=300, inputs=32)

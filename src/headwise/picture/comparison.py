@@ -110,8 +110,8 @@ def draw_similarities(names: Sequence[str], similarities: Sequence[Array]) -> Fi
     -------
     Figure
     """
-    columns = min(4, len(names))
-    rows = -(-len(names) // columns)
+    rows = -(-len(names) // 4)
+    columns = -(-len(names) // rows)
     with style():
         figure = Figure(figsize=(7.2, 0.3 + rows * (0.4 + 5.6 / columns)), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)

@@ -2,23 +2,26 @@
 
 from __future__ import annotations
 
-import csv
-import io
-from collections.abc import Sequence
+import re
+from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
+from typing import NamedTuple
 
 from jinja2 import Environment, StrictUndefined
 from latex2mathml.converter import convert
-from markupsafe import Markup
+from markupsafe import Markup, escape
 
-from headwise.files import write_text
+from headwise.files import as_csv, write_text
 from headwise.picture.caption import Caption
 from headwise.picture.text import Statement, as_html, as_text
 from headwise.shapes import Array
 
-__all__ = ["Derivation", "Document", "Figured", "Paragraph", "Section", "Table"]
+__all__ = ["Block", "Code", "Derivation", "Document", "Figured", "Paragraph", "Section", "Step", "Table"]
+
+
+_STOPPED = re.compile(r"<math\b(?:(?!</math>).)*</math>[.,;:)]+", re.DOTALL)
 
 
 @dataclass(frozen=True)
@@ -31,12 +34,16 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading for each column, and for each row where the first column is one."""
+    """A table with a heading for each column, and for each row where the first column is one.
+
+    `words` tells that its cells hold sentences, to be broken into lines.
+    """
 
     title: Statement
     columns: tuple[str, ...]
     rows: tuple[tuple[str, ...], ...]
     name: str
+    words: bool = False
     kind: str = "table"
 
     @classmethod
@@ -57,9 +64,7 @@ class Table:
 
     def csv(self) -> str:
         """The same table for a program."""
-        text = io.StringIO()
-        csv.writer(text, lineterminator="\n").writerows([self.columns, *self.rows])
-        return text.getvalue()
+        return as_csv(self.columns, self.rows)
 
 
 @dataclass(frozen=True)
@@ -84,38 +89,97 @@ class Figured:
         return cls(source, caption.title, caption.parts, tuple(str(path.relative_to(root)) for path in files))
 
 
+class Step(NamedTuple):
+    """One step of a derivation.
+
+    Attributes
+    ----------
+    words : Statement or str
+        Why it is taken.
+    tex : str
+        What it says, in LaTeX; empty where the words say all.
+    holds : bool, optional
+        Whether it was verified; None for an argument that there is nothing to verify by.
+    """
+
+    words: Statement | str
+    tex: str = ""
+    holds: bool | None = None
+
+
 @dataclass(frozen=True)
 class Derivation:
-    """Steps of a derivation: words, the formula they lead to in LaTeX, and whether it was verified."""
+    """Steps, one leading to the next."""
 
-    steps: tuple[tuple[str, str, bool], ...]
+    steps: tuple[Step, ...]
     kind: str = "derivation"
 
 
-Block = Paragraph | Table | Figured | Derivation
+@dataclass(frozen=True)
+class Code:
+    """A program as it stands in a file."""
+
+    title: Statement
+    source: str
+    kind: str = "code"
+
+
+Block = Paragraph | Table | Figured | Derivation | Code
 
 
 @dataclass(frozen=True)
 class Section:
-    """A heading and what stands under it."""
+    """A heading, what stands under it, and the sections inside it.
+
+    Attributes
+    ----------
+    anchor, heading : str
+    blocks : tuple
+    sections : tuple of Section
+    number : str
+        As the table of contents prints it, such as ``"2"`` or ``"(b)"``.
+    """
 
     anchor: str
     heading: str
-    blocks: tuple[Block, ...]
+    blocks: tuple[Block, ...] = ()
+    sections: tuple[Section, ...] = ()
+    number: str = ""
+
+    @property
+    def all_blocks(self) -> Iterator[Block]:
+        """Its own, and those of the sections inside."""
+        yield from self.blocks
+        for section in self.sections:
+            yield from section.all_blocks
 
 
 @dataclass(frozen=True)
 class Document:
-    """A title, a line below it, and sections."""
+    """A whole document.
+
+    Attributes
+    ----------
+    title : str
+    subtitle : tuple of Statement
+        What it is.
+    abstract : tuple of Statement
+        What it found, in short.
+    sections : tuple of Section
+    files : tuple of str
+        The same document in other forms, beside the page.
+    """
 
     title: str
-    subtitle: Statement
+    subtitle: tuple[Statement, ...]
+    abstract: tuple[Statement, ...]
     sections: tuple[Section, ...]
+    files: tuple[str, ...] = ()
 
     def html(self) -> str:
         """The whole page."""
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["statement"] = lambda statement: Markup(as_html(statement))
+        environment.filters["statement"] = _said
         environment.filters["mathml"] = lambda tex: Markup(convert(tex, display="block"))
         source = (files("headwise.picture") / "document.html").read_text(encoding="utf-8")
         return environment.from_string(source).render(document=self) + "\n"
@@ -123,9 +187,16 @@ class Document:
     def save(self, folder: Path) -> Path:
         """Write ``index.html``, and every table as CSV in ``tables/``."""
         for section in self.sections:
-            for block in section.blocks:
+            for block in section.all_blocks:
                 if isinstance(block, Table):
                     write_text(folder / "tables" / f"{block.name}.csv", block.csv())
         page = folder / "index.html"
         write_text(page, self.html())
         return page
+
+
+def _said(words: Statement | str) -> Markup:
+    """A statement with its formulae, none of them on another line than the stop after it."""
+    if not isinstance(words, Statement):
+        return escape(words)
+    return Markup(_STOPPED.sub(r'<span class="together">\g<0></span>', as_html(words)))

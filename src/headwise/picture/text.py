@@ -1,6 +1,7 @@
 """Statements: sentences whose every number is a value that was measured, with formulae that can be spelled four ways.
 
-A template holds no digit of its own. Numbers come in as ``{name:format}``, formulae as ``<name>`` from `FORMULAE`.
+A template holds no digit of its own. Numbers come in as ``{name:format}``, formulae as ``<name>`` from
+`headwise.picture.formulae`.
 """
 
 from __future__ import annotations
@@ -9,79 +10,12 @@ import html
 import re
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from typing import Any, NamedTuple
+from typing import Any
 
-__all__ = ["FORMULAE", "Formula", "Statement", "as_html", "as_latex", "as_markdown", "as_text"]
+from headwise.picture.formulae import FORMULAE, Formula
 
+__all__ = ["Statement", "as_html", "as_latex", "as_markdown", "as_text", "counted", "tiny"]
 
-class Formula(NamedTuple):
-    """One formula, in LaTeX and in plain Unicode."""
-
-    tex: str
-    text: str
-
-
-FORMULAE = {
-    "weights": Formula(r"A^{(l,h)} = \mathrm{softmax}(Q K^{\top} / \sqrt{d})", "A(l,h) = softmax(Q Kᵀ / √d)"),
-    "class row": Formula(r"A^{(l,h)}_{0,m}", "A(l,h)[0, m]"),
-    "class to class": Formula(r"A^{(l,h)}_{0,0}", "A(l,h)[0, 0]"),
-    "all patches": Formula(r"m = 1, \ldots, N", "m = 1, …, N"),
-    "token 0": Formula(r"m = 0", "m = 0"),
-    "from 0": Formula(r"0", "0"),
-    "l": Formula("l", "l"),
-    "h": Formula("h", "h"),
-    "m": Formula("m", "m"),
-    "d": Formula("d", "d"),
-    "effective": Formula(r"2^{-\sum_m p_m \log_2 p_m}", "2^(−Σ p log₂ p)"),
-    "p of patches": Formula(
-        r"p_m = A^{(l,h)}_{0,m} / (1 - A^{(l,h)}_{0,0})", "p_m = A(l,h)[0, m] / (1 − A(l,h)[0, 0])"
-    ),
-    "distance": Formula(r"\frac{1}{N} \sum_{n,m} p_{nm} \| c_n - c_m \|", "(1/N) Σ p[n, m] ‖c_n − c_m‖"),
-    "row": Formula(r"A^{(l,h)}_{n,m}", "A(l,h)[n, m]"),
-    "to class": Formula(r"A^{(l,h)}_{n,0}", "A(l,h)[n, 0]"),
-    "received": Formula(r"\frac{1}{N} \sum_{n} A^{(l,h)}_{n,m}", "(1/N) Σ_n A(l,h)[n, m]"),
-    "p of row": Formula(
-        r"p_m = A^{(l,h)}_{n,m} / \sum_{j=1}^{N} A^{(l,h)}_{n,j}", "p_m = A(l,h)[n, m] / Σ_j A(l,h)[n, j], j = 1, …, N"
-    ),
-    "p received": Formula(r"p_m", "p_m"),
-    "distance of row": Formula(r"\sum_{m} p_{m} \| c_n - c_m \|", "Σ p[m] ‖c_n − c_m‖"),
-    "entropy": Formula(r"-\frac{1}{T} \sum_{n,m} p_{nm} \log_2 p_{nm}", "−(1/T) Σ p[n, m] log₂ p[n, m]"),
-    "agreement": Formula(
-        r"1 - \sqrt{h(\frac{p+q}{2}) - \frac{h(p)+h(q)}{2}}",
-        "1 − √(h((p + q)/2) − (h(p) + h(q))/2)",
-    ),
-    "entropies": Formula(r"h(p) = -\sum_m p_m \log_2 p_m", "h(p) = −Σ p log₂ p"),
-    "asking": Formula(r"h(\frac{1}{T} \sum_n p_n) - \frac{1}{T} \sum_n h(p_n)", "h(mean of the rows) − mean of h(row)"),
-    "rollout": Formula(r"R^{(l)} = M^{(l)} \cdots M^{(1)} M^{(0)}", "R(l) = M(l) ⋯ M(1) M(0)"),
-    "mixed": Formula(r"M^{(l)} = \frac{1}{2} I + \frac{1}{2H} \sum_{h} A^{(l,h)}", "M(l) = I/2 + (1/2H) Σ_h A(l,h)"),
-    "class rollout": Formula(r"R^{(l)}_{0,m}", "R(l)[0, m]"),
-    "class to class rollout": Formula(r"R^{(l)}_{0,0}", "R(l)[0, 0]"),
-    "received rollout": Formula(r"\frac{1}{N} \sum_{n} R^{(l)}_{n,m}", "(1/N) Σ_n R(l)[n, m]"),
-    "p of rollout": Formula(r"p_m = R^{(l)}_{0,m} / (1 - R^{(l)}_{0,0})", "p_m = R(l)[0, m] / (1 − R(l)[0, 0])"),
-    "cosine": Formula(r"\frac{e_n \cdot e_m}{\| e_n \| \, \| e_m \|}", "e_n · e_m / (‖e_n‖ ‖e_m‖)"),
-    "n": Formula("n", "n"),
-    "e": Formula("e_n", "e_n"),
-    "T": Formula("T", "T"),
-    "Q": Formula("Q", "Q"),
-    "K": Formula("K", "K"),
-    "X": Formula("X", "X"),
-    "P": Formula("P", "P"),
-    "H": Formula("H", "H"),
-    "D": Formula("D", "D"),
-    "sa": Formula(
-        r"\mathrm{SA}(X) = \mathrm{softmax}(X W_q^{\top} W_k X^{\top} / \sqrt{D})\, X W_v^{\top}",
-        "SA(X) = softmax(X Wqᵀ Wk Xᵀ / √D) X Wvᵀ",
-    ),
-    "equivariance": Formula(r"\mathrm{SA}(P X) = P\, \mathrm{SA}(X)", "SA(P X) = P SA(X)"),
-    "weights move": Formula(r"A(PX) = P\, A(X)\, P^{\top}", "A(P X) = P A(X) Pᵀ"),
-    "one head": Formula(r"\frac{1}{\sqrt{D}} \sum_{i=1}^{D} q_{n,i} k_{m,i}", "(1/√D) Σ_{i=1…D} q[n, i] k[m, i]"),
-    "many heads": Formula(
-        r"\frac{1}{\sqrt{D/H}} \sum_{i \in \mathrm{head}\, h} q_{n,i} k_{m,i}",
-        "(1/√(D/H)) Σ_{i in head h} q[n, i] k[m, i]",
-    ),
-    "sum of logits": Formula(r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}", "Σ_h Q_h K_hᵀ = Q Kᵀ"),
-    "D/H": Formula(r"D/H", "D/H"),
-}
 
 _LATEX = str.maketrans(
     {
@@ -101,6 +35,7 @@ _LATEX = str.maketrans(
     }
 )
 
+_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 _MARK = re.compile(r"<([^<>]+)>")
 
 
@@ -124,6 +59,31 @@ class Statement:
         for i, piece in enumerate(_MARK.split(self.template)):
             pieces.append(formula(FORMULAE[piece]) if i % 2 else words(piece.format(**self.values)))
         return "".join(pieces)
+
+
+def counted(number: int, thing: str) -> str:
+    """A number of things, in the singular if it is one.
+
+    Examples
+    --------
+    >>> counted(1, "run"), counted(3, "run")
+    ('1 run', '3 runs')
+    """
+    return f"{number:,} {thing}" + ("" if number == 1 else "s")
+
+
+def tiny(value: float) -> str:
+    """A deviation that should be zero, by its order of magnitude.
+
+    Examples
+    --------
+    >>> tiny(4.4e-16), tiny(0.0)
+    ('4×10⁻¹⁶', '0')
+    """
+    if value == 0:
+        return "0"
+    digit, power = f"{value:.0e}".split("e")
+    return f"{digit}×10{str(int(power)).translate(_RAISED)}"
 
 
 def as_text(statement: Statement) -> str:

@@ -9,7 +9,7 @@ import itertools
 import math
 from collections.abc import Iterator, Mapping, Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -17,9 +17,30 @@ from headwise.attention import Attended, attention, multi_head_attention
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Coursework", "HeadRun", "coursework"]
+__all__ = ["Coursework", "HeadRun", "Moved", "Shares", "coursework"]
 
 _ALL_PERMUTATIONS = 720  # up to 6 tokens every permutation is run; beyond that, as many random ones
+
+
+class Moved(NamedTuple):
+    """The largest deviations, over all entries and all permutations P that were run, from what should be zero.
+
+    Attributes
+    ----------
+    projections : float
+        |Q(PX) − P Q(X)|, and the same for keys and values.
+    logits : float
+        |L(PX) − P L(X) Pᵀ|.
+    weights : float
+        |A(PX) − P A(X) Pᵀ|.
+    output : float
+        |SA(PX) − P SA(X)|.
+    """
+
+    projections: float
+    logits: float
+    weights: float
+    output: float
 
 
 @dataclass(frozen=True)
@@ -31,14 +52,46 @@ class HeadRun:
     heads : int
     given, swapped : Attended
         Output (N, D') and weights (H, N, N), for the inputs as given and with two of them swapped.
-    largest_deviation : float
-        The largest |SA(PX) − P SA(X)| over all entries and the permutations P that were run.
+    moved : Moved
+        How far each step of the proof of equivariance is from holding.
+    causal, positions : float
+        The largest |SA(PX) − P SA(X)| with a causal mask, and with a vector added to each position: what breaks it.
+    leak : float
+        The largest change of an output coordinate that the last head does not own, when that head's rows of Wq and Wk
+        are drawn anew; zero if no coordinate is another head's.
     """
 
     heads: int
     given: Attended
     swapped: Attended
-    largest_deviation: float
+    moved: Moved
+    causal: float
+    positions: float
+    leak: float
+
+
+class Shares(NamedTuple):
+    """How the logits of one head are shared out to H of them.
+
+    Attributes
+    ----------
+    whole : ndarray of shape (N, N)
+        Q Kᵀ of a single head, without its scale.
+    each : ndarray of shape (H, N, N)
+        Q_h K_hᵀ, without their scale.
+    products : float
+        The largest deviation of the single head's weights from the product of the heads' weights to the power 1/√H,
+        each row divided by its sum.
+    """
+
+    whole: Array
+    each: Array
+    products: float
+
+    @property
+    def deviation(self) -> float:
+        """How far the heads' logits are from adding up to the single head's."""
+        return float(np.abs(self.each.sum(axis=0) - self.whole).max())
 
 
 @dataclass(frozen=True)
@@ -54,22 +107,15 @@ class Coursework:
     runs : tuple of HeadRun
     permutations : int
         How many were run; all N! of them if N is at most 6.
-    logits : ndarray of shape (N, N)
-        Q Kᵀ of a single head, without its scale.
-    logits_by_head : ndarray of shape (H, N, N)
-        Q_h K_hᵀ of the run with the most heads, without their scale.
-    causal_deviation, position_deviation : float
-        The same largest deviation with a causal mask, and with a vector added to each position: what breaks it.
+    shares : Shares
+        Of the run with the most heads.
     """
 
     arrays: dict[str, Array]
     swap: tuple[int, int]
     runs: tuple[HeadRun, ...]
     permutations: int
-    logits: Array
-    logits_by_head: Array
-    causal_deviation: float
-    position_deviation: float
+    shares: Shares
 
     @property
     def tokens(self) -> int:
@@ -80,11 +126,6 @@ class Coursework:
     def width(self) -> int:
         """D, the rows of Wq."""
         return int(self.arrays["Wq"].shape[0])
-
-    @property
-    def logits_deviation(self) -> float:
-        """How far the heads' logits are from adding up to the single head's."""
-        return float(np.abs(self.logits_by_head.sum(axis=0) - self.logits).max())
 
 
 def coursework(
@@ -101,7 +142,8 @@ def coursework(
     swap : (int, int)
         Two inputs, counted from 0.
     seed : int
-        For the permutations, where there are too many to run all, and for the positions that break equivariance.
+        For the permutations, where there are too many to run all, for the positions that break equivariance, and for
+        the rows that a head is given anew.
 
     Returns
     -------
@@ -118,7 +160,7 @@ def coursework(
     --------
     >>> from headwise.data.arrays import coursework_arrays
     >>> study = coursework(coursework_arrays())
-    >>> study.permutations, study.runs[1].largest_deviation < 1e-14
+    >>> study.permutations, study.runs[1].moved.output < 1e-14
     (120, True)
     """
     x = np.asarray(arrays["X"])
@@ -127,44 +169,103 @@ def coursework(
     n = len(x)
     if not (0 <= swap[0] < n and 0 <= swap[1] < n and swap[0] != swap[1]):
         raise DataError(f"swap: expected two different inputs from 0 to {n - 1}; got {swap[0]} and {swap[1]}.")
-    exchanged = np.arange(n)
-    exchanged[list(swap)] = exchanged[list(reversed(swap))]
-    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     rng = np.random.default_rng([seed, 120])
     orders = list(_orders(n, rng))
-
-    def attend(tokens: Array, h: int) -> Attended:
-        return multi_head_attention(tokens, **rest, heads=h)
-
-    runs = []
-    for h in heads:
-        given = attend(x, h)
-        moved = (np.abs(attend(x[order], h).output - given.output[order]).max() for order in orders)
-        runs.append(HeadRun(h, given, attend(x[exchanged], h), float(max(moved))))
-
-    q = x @ np.asarray(arrays["Wq"]).T + arrays.get("bq", 0)
-    k = x @ np.asarray(arrays["Wk"]).T + arrays.get("bk", 0)
-    v = x @ np.asarray(arrays["Wv"]).T + arrays.get("bv", 0)
-    most = max(heads)
     positions = rng.normal(size=x.shape)
-
-    def causal(order: IntArray) -> Array:
-        return np.asarray(attention(q[order][None], k[order][None], v[order][None], causal=True)[0])
-
-    plain = np.arange(n)
-    with_positions = attend(x + positions, 1).output
+    runs = tuple(_run(arrays, h, swap, orders, positions, np.random.default_rng([seed, h])) for h in heads)
     return Coursework(
         arrays={name: np.asarray(array) for name, array in arrays.items()},
         swap=swap,
-        runs=tuple(runs),
+        runs=runs,
         permutations=len(orders),
-        logits=q @ k.T,
-        logits_by_head=np.stack([a @ b.T for a, b in zip(np.split(q, most, 1), np.split(k, most, 1), strict=True)]),
-        causal_deviation=max(float(np.abs(causal(o) - causal(plain)[o]).max()) for o in orders),
-        position_deviation=max(
-            float(np.abs(attend(x[o] + positions, 1).output - with_positions[o]).max()) for o in orders
-        ),
+        shares=_shares(arrays, max(heads)),
     )
+
+
+def _run(
+    arrays: Mapping[str, Array],
+    heads: int,
+    swap: tuple[int, int],
+    orders: list[IntArray],
+    positions: Array,
+    rng: np.random.Generator,
+) -> HeadRun:
+    x = np.asarray(arrays["X"])
+    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+
+    def attend(tokens: Array, **other: Array) -> Attended:
+        return multi_head_attention(tokens, **{**rest, **other}, heads=heads)
+
+    def deviation(function: Any) -> float:
+        """Of function(PX) from P function(X), the largest."""
+        plain = function(x)
+        return max(float(np.abs(function(x[order]) - plain[order]).max()) for order in orders)
+
+    given = attend(x)  # refuses arrays that do not fit
+    exchanged = np.arange(len(x))
+    exchanged[list(swap)] = exchanged[list(reversed(swap))]
+    return HeadRun(
+        heads,
+        given,
+        attend(x[exchanged]),
+        _moved(arrays, heads, orders),
+        deviation(lambda tokens: _causal(tokens, arrays, heads)),
+        deviation(lambda tokens: attend(tokens + positions).output),
+        _leak(arrays, heads, rng),
+    )
+
+
+def _moved(arrays: Mapping[str, Array], heads: int, orders: list[IntArray]) -> Moved:
+    """Each quantity of SA(PX) beside that of SA(X), permuted."""
+    x = np.asarray(arrays["X"])
+    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+
+    def steps(tokens: Array) -> tuple[Array, Array, Array, Array]:
+        q, k, v = _projected(tokens, arrays, heads)
+        found = multi_head_attention(tokens, **rest, heads=heads)
+        return np.concatenate([q, k, v]), q @ k.mT, found.weights, found.output
+
+    def permuted(found: tuple[Array, Array, Array, Array], p: IntArray) -> tuple[Array, Array, Array, Array]:
+        projections, logits, weights, output = found
+        return projections[:, p], logits[:, p][..., p], weights[:, p][..., p], output[p]
+
+    plain = steps(x)
+    apart = [[float(np.abs(a - b).max()) for a, b in zip(steps(x[p]), permuted(plain, p), strict=True)] for p in orders]
+    return Moved(*(max(column) for column in zip(*apart, strict=True)))
+
+
+def _projected(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tuple[Array, Array, Array]:
+    """Queries, keys and values by head: (H, N, d) each."""
+    found = (tokens @ np.asarray(arrays[f"W{name}"]).T + arrays.get(f"b{name}", 0) for name in "qkv")
+    q, k, v = (np.stack(np.split(each, heads, axis=1)) for each in found)
+    return q, k, v
+
+
+def _causal(tokens: Array, arrays: Mapping[str, Array], heads: int) -> Array:
+    """(N, H·e): the heads' outputs side by side, each output seeing only its own input and those before it."""
+    return np.concatenate(list(attention(*_projected(tokens, arrays, heads), causal=True)), axis=-1)
+
+
+def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> float:
+    """What new queries and keys of the last head change in coordinates that other heads own, before any Wo."""
+    own = len(np.asarray(arrays["Wv"])) // heads
+    before: dict[str, Any] = {name: np.array(arrays[name], dtype=np.float64) for name in ("X", "Wq", "Wk", "Wv")}
+    after = {name: array.copy() for name, array in before.items()}
+    for name in ("Wq", "Wk"):
+        rows = len(after[name]) // heads
+        after[name][-rows:] = rng.normal(size=after[name][-rows:].shape)
+    old, new = (multi_head_attention(**each, heads=heads).output for each in (before, after))
+    return float(np.abs(new - old)[:, :-own].max(initial=0))
+
+
+def _shares(arrays: Mapping[str, Array], heads: int) -> Shares:
+    x = np.asarray(arrays["X"], dtype=np.float64)
+    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+    (q, k, _), (q_h, k_h, _) = _projected(x, arrays, 1), _projected(x, arrays, heads)
+    single = multi_head_attention(x, **rest, heads=1).weights[0]
+    product = np.prod(multi_head_attention(x, **rest, heads=heads).weights, axis=0) ** (1 / np.sqrt(heads))
+    product /= product.sum(axis=1, keepdims=True)
+    return Shares((q @ k.mT)[0], q_h @ k_h.mT, float(np.abs(product - single).max()))
 
 
 def _orders(n: int, rng: np.random.Generator) -> Iterator[IntArray]:

@@ -18,9 +18,10 @@ from headwise.nn.params import Params, pack, unpack
 from headwise.shapes import Array
 from headwise.train.adamw import AdamW, adamw_step
 
-__all__ = ["Expressiveness", "Fit", "expressiveness", "fit", "off_the_segment", "pinned_ranks"]
+__all__ = ["Expressiveness", "Fit", "expressiveness", "fit", "forms_read_off", "off_the_segment"]
 
 WIDTH, MANY, TOKENS = 6, 3, 5
+_RANK = 1e-6  # a singular value below this is none
 _SHARP = 20.0  # logits apart, so that a softmax is a choice to within e^−20
 
 
@@ -56,25 +57,31 @@ class Expressiveness:
         How far an output of three heads lies from the segment on which every single head's output must lie.
     segment : float
         That segment's length.
-    rank_needed, rank_possible : int
-        Rank of the single head's bilinear form, and the most that one of three heads can have.
+    ranks : (tuple of int, tuple of int)
+        Of the bilinear form that each output coordinate shows: for a random single head, and for three.
+    one_form : float
+        By how much the single head's coordinates differ in what they show.
+    read_off : float
+        By how much the forms that were read off the outputs differ from those that the functions were made with.
     fits : tuple of Fit
         Each family to itself and to the other, over many inputs.
     fixed_loss : float
         The best loss of a single head fitted to three heads on one fixed X alone.
-    steps, starts, inputs : int
-        Steps of gradient descent, random starts, and inputs (N, D) in the training batch.
+    steps, starts, inputs, seed : int
+        Steps of gradient descent, random starts, inputs (N, D) in the training batch, and what all was drawn with.
     """
 
     off_segment: float
     segment: float
-    rank_needed: int
-    rank_possible: int
+    ranks: tuple[tuple[int, ...], ...]
+    one_form: float
+    read_off: float
     fits: tuple[Fit, ...]
     fixed_loss: float
     steps: int
     starts: int
     inputs: int
+    seed: int
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
@@ -85,7 +92,8 @@ class Expressiveness:
     def from_json(cls, content: dict[str, Any]) -> Expressiveness:
         """The inverse of `to_json`."""
         fits = tuple(Fit(each["heads"], each["of"], np.array(each["losses"])) for each in content["fits"])
-        return cls(**{**content, "fits": fits})
+        ranks = tuple(map(tuple, content["ranks"]))
+        return cls(**{**content, "fits": fits, "ranks": ranks})
 
 
 def expressiveness(
@@ -112,7 +120,7 @@ def expressiveness(
     Expressiveness
     """
     distance, length = off_the_segment()
-    needed, possible = pinned_ranks(np.random.default_rng([seed, 5]))
+    forms = [forms_read_off(heads, np.random.default_rng([seed, 5])) for heads in (1, MANY)]
     fits = []
     for heads, of in ((1, 1), (MANY, 1), (1, MANY), (MANY, MANY)):
         fits.append(fit(heads, of, targets=targets, starts=starts, steps=steps, inputs=inputs, seed=seed))
@@ -120,7 +128,17 @@ def expressiveness(
     fixed = fit(1, MANY, targets=targets, starts=starts, steps=4 * steps, inputs=1, seed=seed, judged_on_training=True)
     on_fit()
     return Expressiveness(
-        distance, length, needed, possible, tuple(fits), float(fixed.best.max()), steps, starts, inputs
+        distance,
+        length,
+        tuple(tuple(int(rank) for rank in np.linalg.matrix_rank(found, tol=_RANK)) for found, _ in forms),
+        float(np.abs(forms[0][0] - forms[0][0][0]).max()),
+        max(deviation for _, deviation in forms),
+        tuple(fits),
+        float(fixed.best.max()),
+        steps,
+        starts,
+        inputs,
+        seed,
     )
 
 
@@ -149,21 +167,48 @@ def off_the_segment() -> tuple[float, float]:
     return float(np.linalg.norm(output - x[0] - t * along)), float(np.linalg.norm(along))
 
 
-def pinned_ranks(rng: np.random.Generator) -> tuple[int, int]:
-    """A function of one head that no three heads compute.
+def forms_read_off(heads: int, rng: np.random.Generator, *, inputs: int = 200) -> tuple[Array, float]:
+    """The bilinear form behind every output coordinate of a random function, read off its outputs alone.
 
-    With Wv the identity and two tokens, every coordinate of output 0 is p x₀ + (1 − p) x₁ with the same
-    p = σ(x₀ᵀ M (x₀ − x₁)), M = Wqᵀ Wk / √d. Three heads that compute the same function for all tokens must have that p
-    each, hence each the form M. But a head's form has at most rank D/H.
+    With Wv the identity and two tokens, coordinate i of output 0 is p x₀ᵢ + (1 − p) x₁ᵢ with p = σ(x₀ᵀ M (x₀ − x₁)) and
+    M = Wqᵀ Wk / √d of the head that owns i. So the logit of p is linear in M, and enough inputs determine it. A single
+    head has one M for all coordinates, of a rank up to D; each of three has its own, of rank D/3 at most. Hence three
+    heads compute no function of a single head whose M has a higher rank.
+
+    Parameters
+    ----------
+    heads : int
+    rng : numpy.random.Generator
+        Draws the function and the inputs.
+    inputs : int
+        Pairs of tokens, more than D².
 
     Returns
     -------
-    needed, possible : int
-        The rank of M for a random single head, and the largest rank of a random head's form among three.
+    forms : ndarray of shape (D, D, D)
+        M as each coordinate shows it.
+    deviation : float
+        The largest from the M that the function was made with.
+
+    Examples
+    --------
+    >>> forms, deviation = forms_read_off(3, np.random.default_rng(0))
+    >>> [int(rank) for rank in np.linalg.matrix_rank(forms, tol=1e-6)], deviation < 1e-9
+    ([2, 2, 2, 2, 2, 2], True)
     """
-    Wq, Wk = rng.normal(size=(2, WIDTH, WIDTH))
-    parts = zip(np.split(Wq, MANY), np.split(Wk, MANY), strict=True)
-    return int(np.linalg.matrix_rank(Wq.T @ Wk)), max(int(np.linalg.matrix_rank(q.T @ k)) for q, k in parts)
+    Wq, Wk = rng.normal(size=(2, WIDTH, WIDTH)) / np.sqrt(WIDTH)
+    x = rng.normal(size=(inputs, 2, WIDTH))
+    o = multi_head_attention(x, Wq, Wk, np.eye(WIDTH), heads=heads).output[:, 0]
+    taken, left = (o - x[:, 1], x[:, 0] - o)  # p : 1 − p, both times x₀ᵢ − x₁ᵢ
+    logits = np.log(taken / left)
+    products = np.einsum("bi,bj->bij", x[:, 0], x[:, 0] - x[:, 1]).reshape(inputs, -1)
+    # a coordinate in which the tokens hardly differ shows p badly, and so does a p near 0 or 1
+    sure = np.minimum(np.abs(taken), np.abs(left)) > 1e-3
+    forms = np.stack([np.linalg.lstsq(products[s], p[s], rcond=None)[0] for s, p in zip(sure.T, logits.T, strict=True)])
+    parts = zip(np.split(Wq, heads), np.split(Wk, heads), strict=True)
+    made_with = np.stack([q.T @ k / np.sqrt(len(q)) for q, k in parts]).repeat(WIDTH // heads, axis=0)
+    forms = forms.reshape(WIDTH, WIDTH, WIDTH)
+    return forms, float(np.abs(forms - made_with).max())
 
 
 def fit(

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 
 from headwise.picture.document import Table
-from headwise.picture.text import Statement
+from headwise.picture.text import Statement, counted
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.statistics import LEVEL, sign_flip, smallest_p, t_interval
@@ -71,9 +71,9 @@ def _pretraining(result: Result) -> Statement:
     facts = {"p": p, "n": n, "change": abs(change), "least": smallest_p(n)}
     if smallest_p(n) > LEVEL:
         return Statement(
-            "Pre-training changes the series read rightly by {change:.1f} on average, but {n} seeds are too few for a "
+            "Pre-training changes the series read rightly by {change:.1f} on average, but {n} are too few for a "
             "verdict: the exact test cannot give less than p = {least:.3f}.",
-            {name: facts[name] for name in ("change", "n", "least")},
+            {**{name: facts[name] for name in ("change", "least")}, "n": counted(n, "seed")},
         )
     told = {name: facts[name] for name in ("change", "n", "p")}
     if p > LEVEL:

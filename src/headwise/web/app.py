@@ -119,7 +119,7 @@ def attended(asked: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "decimals": DECIMALS,
         "permutations": study.permutations,
-        "deviation": f"{run.largest_deviation:.1e}",
+        "deviation": f"{run.moved.output:.1e}",
         "swap": swap,
         **_shown(run),
     }

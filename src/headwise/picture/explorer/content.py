@@ -18,7 +18,8 @@ from headwise.measure.space import attention_distance, centres, share_on_ink
 from headwise.measure.weights import effective_number, entropy
 from headwise.picture.attention import Drawn
 from headwise.picture.caption import caption
-from headwise.picture.text import Formula, Statement
+from headwise.picture.formulae import Formula
+from headwise.picture.text import Statement
 from headwise.shapes import Array
 
 __all__ = ["DECIMALS", "MEASURES", "Measure", "as_shown", "digit_content", "measured", "views"]

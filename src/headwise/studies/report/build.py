@@ -3,125 +3,180 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
+from importlib.util import find_spec
 from pathlib import Path
+from typing import NamedTuple
 
 from headwise.data.arrays import coursework_arrays
 from headwise.data.digits import Digits, bundled_digits
+from headwise.errors import DataError, MissingExtraError
 from headwise.picture.document import Document
+from headwise.picture.printing import print_page
 from headwise.picture.text import Statement
 from headwise.shapes import Array
-from headwise.studies.coursework import coursework
-from headwise.studies.expressiveness import Expressiveness, expressiveness
-from headwise.studies.gaussian import gaussian
-from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
-from headwise.studies.report.attention_part import attention_section
-from headwise.studies.report.digits_part import picture_section, training_section
-from headwise.studies.report.expressiveness_part import expressiveness_section
-from headwise.studies.report.gaussian_part import gaussian_section
+from headwise.studies.report.attention import attention_chapter
+from headwise.studies.report.desk import Chapter, Desk
+from headwise.studies.report.effort import EFFORTS, Effort
+from headwise.studies.report.gaussian import gaussian_chapter
 from headwise.studies.report.provenance import provenance_section
-from headwise.studies.training import train_into
-from headwise.train.recipe import Recipe
+from headwise.studies.report.series import series_chapter
+from headwise.studies.report.vision import vision_chapter
 
-__all__ = ["Report", "build"]
+__all__ = ["PARTS", "Report", "build"]
+
+
+class Part(NamedTuple):
+    """One part of the report: what writes it, and the optional library and extra that it needs, if any."""
+
+    write: Callable[[Desk], Chapter]
+    needs: tuple[str, str] | None = None
+
+
+PARTS = {
+    "attention": Part(attention_chapter),
+    "vision": Part(vision_chapter),
+    "series": Part(series_chapter, ("aeon", "series")),
+    "gaussian": Part(gaussian_chapter),
+}
 
 
 @dataclass(frozen=True)
 class Report:
-    """Where the report is, and what it found first of all.
+    """Where the report is, and what it found.
 
     Attributes
     ----------
     page : Path
         ``index.html``.
-    accuracy : float
-        Share of the test digits that its model reads correctly.
-    tested_on : int
-        Test digits.
+    pdf : Path or None
+        The same printed, where there is a browser.
+    headlines : tuple of Statement
     """
 
     page: Path
-    accuracy: float
-    tested_on: int
+    pdf: Path | None
+    headlines: tuple[Statement, ...]
 
 
 def build(
     folder: Path,
     *,
-    digits: Digits | None = None,
+    parts: Sequence[str] = tuple(PARTS),
+    effort: Effort = EFFORTS["default"],
     arrays: Mapping[str, Array] | None = None,
-    arrays_name: str = "our own arrays",
-    recipe: Recipe | None = None,
+    arrays_name: str = "our own, drawn at random and rounded, since those of the sheet's notebook are not to be had",
+    load: Callable[[], Digits] = bundled_digits,
+    command: str = "headwise report",
     workers: int = 2,
     progress: Progress | None = None,
 ) -> Report:
     """Run the studies and write the report.
 
-    A model that was trained before with the same recipe on the same digits is kept; an interrupted training goes on.
+    What was finished before in the same folder with the same ingredients is kept; what was interrupted goes on.
 
     Parameters
     ----------
     folder : Path
-        Gets ``index.html``, ``figures/``, ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
-    digits : Digits, optional
-        The bundled ones by default.
+        Gets ``index.html``, ``report.pdf``, ``figures/``, ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
+    parts : sequence of str
+        Keys of `PARTS`; they come in its order.
+    effort : Effort
+        How many seeds, epochs and samples.
     arrays : mapping, optional
         X, Wq, Wk, Wv (and Wo, biases) for the coursework; our own by default.
     arrays_name : str
         Where they are from, for the reader.
-    recipe : Recipe, optional
-        How to train.
+    load : callable
+        Reads the digits; the bundled ones by default.
+    command : str
+        What makes this report, for the page of provenance.
     workers : int
-        Threads.
+        Threads, and processes for independent runs.
     progress : Progress, optional
         Told how far it is.
 
     Returns
     -------
     Report
+
+    Raises
+    ------
+    DataError
+        If there is no such part.
+    MissingExtraError
+        If a part needs a library that is not installed.
     """
-    began = time.perf_counter()
-    progress = progress or Silent()
-    recipe = recipe or Recipe()
-
-    progress.stage("attention on the coursework's arrays", 1)
-    study = coursework(arrays or coursework_arrays())
-    attention = attention_section(study, folder, arrays_name)
-    progress.advance()
-
-    progress.stage("one head or several, fitted to each other", 5)
-    families = Expressiveness.from_json(
-        kept(
-            folder / "studies" / "expressiveness.json",
-            {"seed": recipe.seed},
-            lambda: expressiveness(seed=recipe.seed, on_fit=progress.advance).to_json(),
-        )
-    )
-    expressive = expressiveness_section(families, folder)
-
-    progress.stage("reading digits", 1)
-    digits = digits or bundled_digits()
-    progress.advance()
-
-    progress.stage("training the vision transformer", recipe.epochs * recipe.steps(len(digits.train.labels)))
-    run = train_into(folder / "model", digits, recipe=recipe, keep=True, workers=workers, on_step=progress.advance)
-    training = training_section(run, folder)
-    pictures = picture_section(run, digits, folder, progress)
-    progress.stage("correlation by least squares", 1)
-    self_supervision = gaussian_section(gaussian(seed=recipe.seed), folder)
-    progress.advance()
-    provenance = provenance_section(run, digits, study, arrays_name, time.perf_counter() - began)
-
+    _check(parts)
+    desk = Desk(folder, effort, arrays or coursework_arrays(), arrays_name, load, workers, progress or Silent())
+    chapters: list[Chapter] = []
+    seconds: dict[str, float] = {}
+    chosen = [name for name in PARTS if name in parts]
+    for i, name in enumerate(chosen, start=1):
+        began = time.perf_counter()
+        told = _Numbered(desk.progress, f"{i}/{len(chosen)} {name}: ")
+        chapters.append(PARTS[name].write(replace(desk, progress=told)))
+        seconds[name] = time.perf_counter() - began
+    provenance = provenance_section(chapters, effort.name, command, seconds, str(len(PARTS) + 1))
     document = Document(
         "Self-attention, checked",
-        Statement(
-            "Multi-head self-attention in NumPy on arrays small enough to print, and what a vision transformer of "
-            "{parameters:,} weights attends to in handwritten digits. Every number below was measured by the run that "
-            "wrote it.",
-            {"parameters": sum(array.size for array in run.params.values())},
+        (
+            Statement(
+                "Answers to an exercise sheet on self-attention, vision transformers, transformers for other data, and "
+                "self-supervision."
+            ),
+            Statement(
+                "Every number and every finding below was measured by the run that wrote this page, but for what is "
+                "quoted and marked as quoted."
+            ),
+            _behind(effort, parts),
         ),
-        (attention, expressive, training, pictures, self_supervision, provenance),
+        tuple(statement for chapter in chapters for statement in chapter.headline),
+        (*(chapter.section for chapter in chapters), provenance),
     )
-    return Report(document.save(folder), run.accuracy, run.tested_on)
+    desk.progress.stage("printing", 1)
+    page, pdf = print_page(document, folder)
+    desk.progress.advance()
+    return Report(page, pdf, document.abstract)
+
+
+@dataclass(frozen=True)
+class _Numbered:
+    """Says of every stage which part of how many it belongs to."""
+
+    progress: Progress
+    before: str
+
+    def stage(self, title: str, total: int) -> None:
+        self.progress.stage(self.before + title, total)
+
+    def advance(self, note: str = "") -> None:
+        self.progress.advance(note)
+
+
+def _check(parts: Sequence[str]) -> None:
+    """Refuse what cannot be built before anything is written."""
+    if unknown := [name for name in parts if name not in PARTS]:
+        raise DataError(f"part: expected {', '.join(PARTS)}; got {unknown[0]}.")
+    for name in parts:
+        needs = PARTS[name].needs
+        if needs and find_spec(needs[0]) is None:
+            raise MissingExtraError(f"the report's part on {name}", *needs)
+
+
+def _behind(effort: Effort, parts: Sequence[str]) -> Statement:
+    """Which report this is, and how much stands behind it."""
+    kind = {
+        "quick": "This is the quick report, a look and not a result",
+        "default": "This is the standard report",
+        "full": "This is the full report",
+    }.get(effort.name, "This is a report")
+    counts = {
+        "vision": f"{effort.cuts.seeds} seeds for each way of cutting an image",
+        "series": f"{effort.series.seeds} for each series classifier",
+        "gaussian": f"{effort.samples} samples for each Gaussian estimate",
+    }
+    told = ", ".join(count for name, count in counts.items() if name in parts)
+    return Statement(kind + (": {told}; every figure says what stands behind it." if told else "."), {"told": told})

@@ -2,55 +2,61 @@
 
 from __future__ import annotations
 
-import hashlib
 import platform
+from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
-import numpy as np
-
 from headwise import __version__
-from headwise.data.digits import Digits
 from headwise.picture.document import Paragraph, Section, Table
 from headwise.picture.text import Statement
-from headwise.studies.coursework import Coursework
-from headwise.studies.training import Run
+from headwise.studies.report.desk import Chapter
 
 __all__ = ["provenance_section"]
 
-_LIBRARIES = ("numpy", "scipy", "matplotlib", "mlxtend", "safetensors", "numba")
+_LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon", "safetensors", "dask")
 
 
-def provenance_section(run: Run, digits: Digits, study: Coursework, arrays_name: str, seconds: float) -> Section:
-    """Versions, seeds, data with checksums, and the time taken."""
-    counts = [len(part.labels) for part in (digits.train, digits.validation, digits.test)]
-    rows = [
-        ("Headwise", __version__),
-        ("Python", platform.python_version()),
-        *((library, found) for library in _LIBRARIES if (found := _version(library))),
-        ("seed", str(run.recipe.seed)),
-        ("digits", f"{digits.name}: {' / '.join(map(str, counts))} to train, validate and test"),
-        ("training digits, SHA-256", _checksum(*digits.train)),
-        ("test digits, SHA-256", _checksum(*digits.test)),
-        ("coursework arrays", arrays_name),
-        ("coursework arrays, SHA-256", _checksum(*study.arrays.values())),
-        ("trained weights, SHA-256", _checksum(*(run.params[name] for name in sorted(run.params)))),
-        ("time taken by this build", f"{seconds:.0f} s"),
-    ]
+def provenance_section(
+    chapters: Sequence[Chapter], effort: str, command: str, seconds: dict[str, float], number: str
+) -> Section:
+    """Versions, seeds, data with checksums, the command, and the time each part took."""
+    versions = [("Headwise", __version__), ("Python", platform.python_version())]
+    versions += [(library, found) for library in _LIBRARIES if (found := _version(library))]
     return Section(
         "provenance",
         "Provenance",
         (
             Paragraph(
                 (
+                    Statement("This is the {effort} report. It is made again by: {command}", _of(effort, command)),
                     Statement(
-                        "The command headwise report makes this document again, the same but for the time taken; a "
-                        "training that it has finished before is kept and not run again."
+                        "It comes out the same, byte for byte, but for the times. Studies that have been finished in "
+                        "the same folder are kept and not run again, so that the times below are those of what was "
+                        "left to do."
                     ),
                 )
             ),
-            Table(Statement("What this document was made of."), ("what", "which"), tuple(rows), "provenance"),
+            Table(
+                Statement("What each part was made of."),
+                ("what", "which"),
+                tuple(row for chapter in chapters for row in chapter.made_of),
+                "provenance",
+            ),
+            Table(Statement("Versions."), ("what", "which"), tuple(versions), "versions"),
+            Table(
+                Statement("Time taken."),
+                ("part", "seconds"),
+                tuple((part, f"{taken:.0f} s") for part, taken in {**seconds, "in all": sum(seconds.values())}.items()),
+                "times",
+            ),
         ),
+        number=number,
     )
+
+
+def _of(effort: str, command: str) -> dict[str, str]:
+    words = {"quick": "quick", "default": "standard", "full": "full"}
+    return {"effort": words.get(effort, effort), "command": command}
 
 
 def _version(library: str) -> str:
@@ -58,10 +64,3 @@ def _version(library: str) -> str:
         return version(library)
     except PackageNotFoundError:
         return ""
-
-
-def _checksum(*arrays: np.ndarray) -> str:
-    digest = hashlib.sha256()
-    for array in arrays:
-        digest.update(np.ascontiguousarray(array).tobytes())
-    return digest.hexdigest()

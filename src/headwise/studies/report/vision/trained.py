@@ -1,21 +1,14 @@
-"""The report's parts on the vision transformer: its training, and what it attends to."""
+"""The vision transformer that the report trains: what it is made of, how it learned, what it reaches."""
 
 from __future__ import annotations
 
-from pathlib import Path
-
-from headwise.data.digits import Digits
-from headwise.picture.attention import draw
-from headwise.picture.document import Block, Figured, Paragraph, Section, Table
-from headwise.picture.save import inline, save_figure
+from headwise.picture.document import Block, Paragraph, Section, Table
 from headwise.picture.text import Statement
 from headwise.picture.training import draw_training
-from headwise.studies.explaining import explain, telling_digits
-from headwise.studies.progress import Progress
+from headwise.studies.report.desk import Desk
 from headwise.studies.training import Run
-from headwise.train.digits import judge
 
-__all__ = ["picture_section", "training_section"]
+__all__ = ["trained_section"]
 
 _WORDS = {
     "token": "tokens",
@@ -26,16 +19,21 @@ _WORDS = {
 }
 
 
-def training_section(run: Run, folder: Path) -> Section:
+def trained_section(run: Run, desk: Desk) -> Section:
     """Draw the course of the training, and state what was reached."""
     epochs = run.history
     held_out = [epoch for epoch in epochs if epoch.validation_loss is not None]
-    figure = draw_training(
-        [epoch.train_loss for epoch in epochs],
-        [float(epoch.validation_loss or 0) for epoch in held_out],
-        [float(epoch.validation_accuracy or 0) for epoch in held_out],
+    figure = desk.figure(
+        draw_training(
+            [epoch.train_loss for epoch in epochs],
+            [float(epoch.validation_loss or 0) for epoch in held_out],
+            [float(epoch.validation_accuracy or 0) for epoch in held_out],
+        ),
+        "training",
+        Statement("The course of the training"),
+        shown=(_curve(run),),
+        behind=Statement("One run, seed {seed}.", {"seed": run.recipe.seed}),
     )
-    paths = save_figure(figure, folder / "figures" / "training")
     low, high = run.interval
     reached = Statement(
         "It reads {right:,} of {tested:,} test digits correctly, {accuracy:.1%}; the {level:.0%} interval (Wilson) is "
@@ -51,41 +49,10 @@ def training_section(run: Run, folder: Path) -> Section:
     )
     blocks: tuple[Block, ...] = (
         Paragraph((_made_of(run), _trained_by(run), reached)),
-        Figured(
-            inline(figure),
-            Statement("The course of the training"),
-            {"What is shown": (_curve(run),)},
-            tuple(f"figures/{path.name}" for path in paths),
-        ),
+        figure,
         _parameters(run),
     )
-    return Section("training", "A vision transformer, trained", blocks)
-
-
-def picture_section(run: Run, digits: Digits, folder: Path, progress: Progress) -> Section:
-    """Pick telling test digits, draw what the model attends to in each, and caption it."""
-    judged = judge(digits.test, run.params, run.model)
-    picked = telling_digits(judged.probabilities, digits.test)
-    progress.stage("drawing what it attends to", len(picked))
-    blocks: list[Block] = [
-        Paragraph(
-            (
-                Statement(
-                    "Of the test digits, which the model has not seen, these {count} were picked by rule: {why}.",
-                    {"count": len(picked), "why": "; ".join(f"the {why}" for why in picked)},
-                ),
-            )
-        )
-    ]
-    for why, position in picked.items():
-        explained = explain(
-            digits.test.images[position], run.params, run.model, label=int(digits.test.labels[position])
-        )
-        stem = folder / "figures" / ("attention-" + why.replace(",", "").replace(" ", "-"))
-        paths = explained.save(stem)
-        blocks.append(Figured.captioned(inline(draw(explained.drawn)), explained.caption, paths, folder))
-        progress.advance()
-    return Section("pictures", "What it attends to", tuple(blocks))
+    return Section("training", "The model, trained here", blocks, number="2.1")
 
 
 def _made_of(run: Run) -> Statement:

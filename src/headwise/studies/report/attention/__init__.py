@@ -1,0 +1,82 @@
+"""The report's first part: multi-head self-attention on arrays small enough to print.
+
+The sections, in order: the functions, the arrays, the runs, swapped inputs, why head counts differ, expressiveness.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.files import replacing
+from headwise.picture.document import Section
+from headwise.picture.text import Statement, tiny
+from headwise.studies.coursework import Coursework, coursework
+from headwise.studies.expressiveness import Expressiveness, expressiveness
+from headwise.studies.keeping import kept
+from headwise.studies.report.attention.difference import difference_section
+from headwise.studies.report.attention.expressive import expressiveness_section
+from headwise.studies.report.attention.given import arrays_section, functions_section
+from headwise.studies.report.attention.runs import runs_section
+from headwise.studies.report.attention.swapping import swapping_section
+from headwise.studies.report.checksums import checksum
+from headwise.studies.report.desk import Chapter, Desk
+
+__all__ = ["attention_chapter"]
+
+_FITS = 5  # four pairs of families, and the one fixed input
+
+
+def attention_chapter(desk: Desk) -> Chapter:
+    """Run the coursework and the fits, and write them up."""
+    desk.progress.stage("attention on the coursework's arrays", 1)
+    study = coursework(desk.arrays, seed=desk.effort.seed)  # refuses arrays that do not fit, before anything is written
+    with replacing(desk.folder / "arrays" / "coursework.npz") as beside:
+        np.savez(beside, allow_pickle=False, **study.arrays)
+    sections = [
+        functions_section(study),
+        arrays_section(study, desk),
+        runs_section(study, desk),
+        swapping_section(study),
+        difference_section(study),
+    ]
+    desk.progress.advance()
+    families = _families(desk)
+    sections.append(expressiveness_section(families, desk))
+    return Chapter(
+        Section("attention", "Computer assignment: multi-head self-attention", sections=tuple(sections), number="1"),
+        (_headline(study),),
+        (
+            ("coursework arrays", desk.arrays_name),
+            ("coursework arrays, SHA-256", checksum(*study.arrays.values())),
+            ("fits of one family to the other", f"seed {families.seed}, {families.starts} starts each"),
+        ),
+    )
+
+
+def _families(desk: Desk) -> Expressiveness:
+    effort = desk.effort
+    asked = {"targets": effort.targets, "starts": effort.starts, "steps": effort.steps, "seed": effort.seed}
+    desk.progress.stage("one head or several, fitted to each other", _FITS)
+    return Expressiveness.from_json(
+        kept(
+            desk.folder / "studies" / "expressiveness.json",
+            asked,
+            lambda: expressiveness(**asked, on_fit=desk.progress.advance).to_json(),
+        )
+    )
+
+
+def _headline(study: Coursework) -> Statement:
+    few, many = study.runs[0], study.runs[-1]
+    return Statement(
+        "On the coursework's arrays, the outputs for H = {few} and H = {many} differ by up to {apart:.2f} though the "
+        "matrices are the same; permuted inputs give permuted outputs to within {moved}, over {permutations} "
+        "permutations.",
+        {
+            "few": few.heads,
+            "many": many.heads,
+            "apart": float(np.abs(few.given.output - many.given.output).max()),
+            "moved": tiny(max(run.moved.output for run in study.runs)),
+            "permutations": study.permutations,
+        },
+    )

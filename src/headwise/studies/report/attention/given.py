@@ -1,0 +1,108 @@
+"""What the coursework is made of: the two functions, and the arrays."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from headwise.attention import multi_head_attention, self_attention
+from headwise.picture.document import Block, Code, Paragraph, Section, Table
+from headwise.picture.text import Statement, tiny
+from headwise.studies.coursework import Coursework
+from headwise.studies.report.desk import Desk
+
+__all__ = ["arrays_section", "functions_section"]
+
+
+def functions_section(study: Coursework) -> Section:
+    """The functions as they stand in the package, without their documentation."""
+    a: dict[str, Any] = {name: array for name, array in study.arrays.items() if name not in ("Wo", "bo")}
+    apart = np.abs(self_attention(**a).output - multi_head_attention(**a, heads=1).output).max()
+    most = max(run.heads for run in study.runs)
+    return Section(
+        "functions",
+        "The functions",
+        (
+            Paragraph(
+                (
+                    Statement(
+                        "Standard self-attention with the dot-product scaling and nothing else added, <sa>: no "
+                        "positions, no residual, no mask. A token is a row of <X>."
+                    ),
+                )
+            ),
+            Code(Statement("self_attention"), _source(self_attention)),
+            Paragraph(
+                (
+                    Statement(
+                        "The multi-head version uses it as a component. Head <h>, counted from <from 0>, owns <D/H> "
+                        "consecutive rows of each matrix, so <D/H> must be whole; the heads' outputs are put side by "
+                        "side, and a final transformation <W_o> may follow."
+                    ),
+                    *_rows_of_a_head(study.width, most),
+                )
+            ),
+            Code(Statement("multi_head_attention"), _source(multi_head_attention)),
+            Paragraph(
+                (
+                    Statement(
+                        "With one head and the identity the two agree: their outputs on the arrays below differ by "
+                        "{apart}. Checks of types, shapes and values, and a choice between tokens as rows or as "
+                        "columns, are in the helpers.",
+                        {"apart": tiny(float(apart))},
+                    ),
+                )
+            ),
+        ),
+        number="1.1",
+    )
+
+
+def _rows_of_a_head(width: int, heads: int) -> tuple[Statement, ...]:
+    if heads * heads == width:
+        return ()
+    return (
+        Statement(
+            "The sheet gives the first head the first <H> rows, which cannot be meant: {heads} heads of {heads} rows "
+            "are {needed} rows, and there are {width}. The first <D/H> = {own} rows are.",
+            {"heads": heads, "needed": heads * heads, "width": width, "own": width // heads},
+        ),
+    )
+
+
+def arrays_section(study: Coursework, desk: Desk) -> Section:
+    """Every array, printed in full."""
+    blocks: list[Block] = [
+        Paragraph(
+            (
+                Statement(
+                    "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows, printed in "
+                    "full.",
+                    {"name": desk.arrays_name, "n": study.tokens, "d": study.width},
+                ),
+                Statement(
+                    "No final transformation is given, so it is the identity."
+                    if "Wo" not in study.arrays
+                    else "A final transformation <W_o> is given, and applied to the heads' outputs."
+                ),
+            )
+        )
+    ]
+    for name, array in study.arrays.items():
+        matrix = np.atleast_2d(array)
+        rows = [f"x{i}" for i in range(len(matrix))] if name == "X" else [str(i) for i in range(len(matrix))]
+        what = "the tokens, one a row" if name == "X" else "a row is an output feature"
+        columns = [str(i) for i in range(matrix.shape[1])]
+        blocks.append(Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, "g"))
+    return Section("arrays", "The arrays", tuple(blocks), number="1.2")
+
+
+def _source(function: Callable[..., Any]) -> str:
+    """A function's source without its docstring."""
+    lines = inspect.getsource(function).splitlines()
+    first = ast.parse("\n".join(lines)).body[0].body[0]  # type: ignore[attr-defined]
+    return "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :])

@@ -1,0 +1,46 @@
+"""The report's third part: a transformer for time series, the paper's questions answered, and our own run of it."""
+
+from __future__ import annotations
+
+from headwise.data.series import load_series
+from headwise.picture.document import Section
+from headwise.picture.text import Statement
+from headwise.studies.report.checksums import checksum
+from headwise.studies.report.desk import Chapter, Desk
+from headwise.studies.report.series.ours import ours_section
+from headwise.studies.report.series.paper import paper_sections
+from headwise.studies.series import NAMES, Result, compare_series
+
+__all__ = ["series_chapter"]
+
+DATA = "JapaneseVowels"
+
+
+def series_chapter(desk: Desk) -> Chapter:
+    """Run the series transformer and its baselines, and answer the paper's questions beside what was found."""
+    data = load_series(DATA)
+    result = compare_series(data, desk.folder / "studies" / f"series-{DATA}", desk.effort.series, desk.progress)
+    ours = ours_section(result, desk)
+    return Chapter(
+        Section(
+            "series",
+            "Another kind of data: time series",
+            sections=(*paper_sections(result), ours),
+            number="3",
+        ),
+        (_headline(result),),
+        (
+            ("series", f"{data.name}, from the package aeon: {len(data.train.labels)} / {len(data.test.labels)}"),
+            ("training series, SHA-256", checksum(*data.train)),
+            ("test series, SHA-256", checksum(*data.test)),
+            ("series classifiers", f"seeds 0 to {result.plan.seeds - 1}"),
+        ),
+    )
+
+
+def _headline(result: Result) -> Statement:
+    means = {name: float(values.mean()) for name, values in result.accuracies.items()}
+    told = "; ".join(f"{NAMES[name]} {mean:.1%}" for name, mean in sorted(means.items(), key=lambda item: -item[1]))
+    return Statement(
+        "On {data}, mean accuracy over the runs of each method: {told}.", {"data": result.data.name, "told": told}
+    )

@@ -1,0 +1,85 @@
+"""Our own run of the series transformer, beside baselines on the same split."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headwise.picture.accuracies import draw_accuracies, draw_losses
+from headwise.picture.document import Figured, Paragraph, Section
+from headwise.picture.save import inline, save_figure
+from headwise.picture.series import caption_series, draw_series
+from headwise.picture.text import Statement, counted
+from headwise.studies.report.desk import Desk
+from headwise.studies.series import NAMES, Result
+from headwise.studies.series_baselines import BASELINES
+from headwise.studies.series_findings import findings, table
+from headwise.studies.series_report import look_at
+from headwise.studies.statistics import t_interval
+
+__all__ = ["ours_section"]
+
+
+def ours_section(result: Result, desk: Desk) -> Section:
+    """The table, what may be said of it, and three pictures."""
+    accuracies = {NAMES[method]: values for method, values in result.accuracies.items()}
+    ours = [method for method in result.accuracies if method not in BASELINES]
+    losses = {NAMES[method]: [row.losses for row in result.of(method)] for method in ours}
+    imputing = [row.imputing for row in result.of("pre-trained")]
+    behind = Statement(
+        "{runs} of every method that has anything random in it, seeds from {first}; one of the others.",
+        {"runs": counted(result.plan.seeds, "run"), "first": 0},
+    )
+    accuracy = desk.figure(
+        draw_accuracies(
+            accuracies,
+            {name: t_interval(values)[1:] for name, values in accuracies.items()},
+            [NAMES[method] for method in ours],
+        ),
+        "series-accuracy",
+        Statement("Accuracy on {data}, method by method", {"data": result.data.name}),
+        shown=(Statement("A ring is a run, a bar the mean, a line Student's interval of the mean."),),
+        behind=behind,
+        arrays=dict(result.accuracies),
+    )
+    course = desk.figure(
+        draw_losses(losses, imputing),
+        "series-losses",
+        Statement("The course of the training"),
+        shown=(
+            Statement("A line is a run: mean squared error over the hidden values while pre-training, then the loss.")
+            if imputing
+            else Statement("A line is a run."),
+        ),
+        says=_imputed(result),
+        behind=behind,
+    )
+    blocks = (
+        Paragraph(findings(result)),
+        replace(table(result), name="series-accuracy"),
+        accuracy,
+        course,
+        _attention(result, desk),
+    )
+    return Section("series-run", "Our own run", blocks, number="3.6")
+
+
+def _imputed(result: Result) -> tuple[Statement, ...]:
+    last = [row.imputing[-1] for row in result.of("pre-trained") if row.imputing]
+    if not last:
+        return ()
+    return (
+        Statement(
+            "Who fills in the mean makes an error of about one, since the variables are standardised; at the end of "
+            "pre-training the error on the hidden values of the training series is {error:.2f} (mean over {runs}, with "
+            "dropout on).",
+            {"error": sum(last) / len(last), "runs": counted(len(last), "run")},
+        ),
+    )
+
+
+def _attention(result: Result, desk: Desk) -> Figured:
+    drawn = look_at(result, 0)
+    caption, stem = caption_series(drawn), desk.folder / "figures" / "series-attention"
+    figure = draw_series(drawn)
+    paths = [*save_figure(figure, stem), *caption.save(stem)]
+    return Figured.captioned(inline(figure), caption, paths, desk.folder)

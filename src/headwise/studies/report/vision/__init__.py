@@ -1,0 +1,66 @@
+"""The report's second part: a vision transformer's attention picture with its caption, and rows instead of patches."""
+
+from __future__ import annotations
+
+from headwise.data.digits import Digits
+from headwise.picture.document import Section
+from headwise.picture.text import Statement
+from headwise.studies.report.checksums import checksum
+from headwise.studies.report.desk import Chapter, Desk
+from headwise.studies.report.vision.cuts import compared, cuts_section, headline
+from headwise.studies.report.vision.pictures import pictures_section
+from headwise.studies.report.vision.trained import trained_section
+from headwise.studies.training import Run, train_into
+
+__all__ = ["vision_chapter"]
+
+
+def vision_chapter(desk: Desk) -> Chapter:
+    """Train, draw and caption; then train with other cuts, and compare."""
+    desk.progress.stage("reading digits", 1)
+    digits = desk.digits
+    desk.progress.advance()
+    run = _trained(desk, digits)
+    sections = [trained_section(run, desk), pictures_section(run, desk)]
+    comparison = compared(desk)
+    sections.append(cuts_section(comparison, desk))
+    return Chapter(
+        Section("vision", "Vision transformer", sections=tuple(sections), number="2"),
+        (_headline(run), headline(comparison)),
+        _made_of(run, digits, comparison.seeds, desk.effort.cuts.recipe.seed),
+    )
+
+
+def _trained(desk: Desk, digits: Digits) -> Run:
+    recipe = desk.effort.vision
+    steps = recipe.epochs * recipe.steps(len(digits.train.labels))
+    desk.progress.stage("training the vision transformer", steps)
+    return train_into(
+        desk.folder / "model",
+        digits,
+        recipe=recipe,
+        keep=True,
+        workers=desk.workers,
+        on_step=desk.progress.advance,
+    )
+
+
+def _headline(run: Run) -> Statement:
+    return Statement(
+        "The vision transformer trained here reads {accuracy:.1%} of {tested:,} test digits; the caption of its "
+        "attention picture is measured on it, and says how far the picture can be believed.",
+        {"accuracy": run.accuracy, "tested": run.tested_on},
+    )
+
+
+def _made_of(run: Run, digits: Digits, seeds: int, first: int) -> tuple[tuple[str, str], ...]:
+    counts = [len(part.labels) for part in (digits.train, digits.validation, digits.test)]
+    return (
+        ("digits", f"{digits.name}: {' / '.join(map(str, counts))} to train, validate and test"),
+        ("training digits, SHA-256", checksum(*digits.train)),
+        ("validation digits, SHA-256", checksum(*digits.validation)),
+        ("test digits, SHA-256", checksum(*digits.test)),
+        ("the model whose attention is shown", f"seed {run.recipe.seed}"),
+        ("its weights, SHA-256", checksum(*(run.params[name] for name in sorted(run.params)))),
+        ("models compared by how they cut", f"seeds {first} to {first + seeds - 1}"),
+    )

@@ -1,0 +1,59 @@
+"""What the trained model attends to in telling digits: the picture, and the caption that was asked for."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headwise.picture.captioned import Captioned
+from headwise.picture.document import Block, Figured, Paragraph, Section
+from headwise.picture.save import inline
+from headwise.picture.text import Statement
+from headwise.studies.explaining import Trial, seen, telling_digits
+from headwise.studies.report.desk import Desk
+from headwise.studies.training import Run
+from headwise.train.digits import judge
+
+__all__ = ["pictures_section"]
+
+_OF_THE_FIRST = ("rollout", "depth", "positions", "deletion")  # beside the maps, for the first digit alone
+
+
+def pictures_section(run: Run, desk: Desk) -> Section:
+    """Pick telling test digits by rule, draw what the model attends to in each, and caption it."""
+    test = desk.digits.test
+    picked = telling_digits(judge(test, run.params, run.model).probabilities, test)
+    desk.progress.stage("drawing what it attends to", len(picked) + len(_OF_THE_FIRST))
+    blocks: list[Block] = [_which(list(picked), run)]
+    for i, (why, position) in enumerate(picked.items()):
+        trial = Trial(test.images[position], run.params, run.model)
+        drawn = seen(test.images[position], run.params, run.model, label=int(test.labels[position]))
+        name = why.replace(",", "").replace(" ", "-")
+        for kind in ("maps", *(_OF_THE_FIRST if i == 0 else ())):
+            figure = trial.tested(Captioned(drawn, kind))
+            blocks.append(_figured(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, desk))
+            desk.progress.advance()
+    return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
+
+
+def _which(reasons: list[str], run: Run) -> Paragraph:
+    return Paragraph(
+        (
+            Statement(
+                "Of the {tested:,} test digits, which the model has not seen, these {count} were picked by rule: "
+                "{why}.",
+                {"tested": run.tested_on, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
+            ),
+            Statement(
+                "Every sentence of a caption is chosen by a rule over what was measured on this model and this digit, "
+                "so another model gets another caption. The first digit is also shown by rollout, by depth, by its "
+                "positions and by what happens when tokens are taken away."
+            ),
+        )
+    )
+
+
+def _figured(captioned: Captioned, name: str, run: Run, desk: Desk) -> Figured:
+    paths = captioned.save(desk.folder / "figures" / name)
+    made = Figured.captioned(inline(captioned.draw()), captioned.caption, paths, desk.folder)
+    behind = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
+    return replace(made, parts={**made.parts, "What stands behind it": (behind,)})

@@ -99,7 +99,7 @@ def holm(p: Array) -> Array:
     array([0.03, 0.06, 0.06, 0.02])
     """
     order = np.argsort(p)
-    stepped = np.minimum(1, p[order] * np.arange(len(p), 0, -1))
+    stepped = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
     adjusted = np.empty(len(p))
     adjusted[order] = stepped
     return adjusted

@@ -33,7 +33,7 @@ def made(rng, merit, *, apart=True):
             power = 3.0 ** (merit.get(kind, 0) + rng.normal(scale=0.05, size=(len(MISSING), 1)))
             curves[i, :, 0], curves[i, :, 1] = (1 - steps) ** power, 1 - (1 - steps) ** power
         shapley = [merit.get(kind, 0) + rng.normal(scale=0.05) for kind in KINDS]
-        return DigitAudit(3, curves, np.array(shapley), 0.0)
+        return DigitAudit(3, curves, np.array(shapley), np.array([1, 1, 1, 1, 3, *[1] * 5]), 0.0)
 
     importance = np.array([[1.0, 2, 3], [6, 5, 4]])
     heads = Heads(importance, 27, 0.5, np.array([[27, 26, 25], [20, 28, 24]]), 0.5 + importance / 100)
@@ -91,6 +91,8 @@ def test_findings_follow_the_figures(audit, rng):
     assert "Better than the order of the ink by all 17 criteria: rollout." in said["Better than the ink"]
     assert "ahead of the others is rollout, shown better in 102 and worse in 0 of 102" in said["Which kind of map"]
     assert "most often behind is flow" in said["Which kind of map"]
+    assert "which comes first: flow (3.0), tokens on average" in said["Which kind of map"]
+    assert "Told apart" not in said["Which kind of map"]
     assert "No kind is better" not in said["Which kind of map"]
     assert "By deletion rollout has the best mean whatever" in said["What a missing token is"]
     assert "(rollout) on average; that of the ink is 0.6" in said["The tokens' worth"]
@@ -106,6 +108,9 @@ def test_findings_follow_the_figures(audit, rng):
     lasting = replace(audit, sanity=audit.sanity + np.array([0, 0.3, 0, 0, 0, 0, 0])[:, None])
     assert "still resemble the trained model's" in as_text(findings(lasting)["Random weights"][1])
     assert "all layers (+0.30). So much" in as_text(findings(lasting)["Random weights"][1])
+
+    close = made(rng, MERIT | {"all layers": 0.8})
+    assert "by fewer than half of the 17 criteria: " in as_text(findings(close)["Which kind of map"][2])
 
     other = made(rng, {"gradient": 0.3, "ink": 0.9, "uniform": 0.4, "Shapley values": 1.0}, apart=False)
     said = {heading: " ".join(map(as_text, each)) for heading, each in findings(other).items()}
@@ -174,4 +179,5 @@ def test_a_digit_comes_back_from_json_as_it_was(audit):
     again = DigitAudit.from_json(json.loads(json.dumps(digit.to_json())))
     np.testing.assert_array_equal(again.curves, digit.curves)
     np.testing.assert_array_equal(again.shapley, digit.shapley)
+    np.testing.assert_array_equal(again.first, digit.first)
     assert (again.predicted, again.error) == (3, 0.125)

@@ -109,6 +109,8 @@ def test_one_digit_equals_a_count_of_everything(digit, params):
         np.testing.assert_allclose(found.curves[-1, at, 0], np.mean(all_orders, axis=0), atol=0.08)
     assert found.shapley[KINDS.index("Shapley values")] == pytest.approx(1)
     assert found.shapley[KINDS.index("uniform")] == 0
+    assert found.first[KINDS.index("uniform")] == N
+    assert found.first[KINDS.index("last layer")] == 1
     assert found.error == 0
 
 

@@ -15,7 +15,7 @@ from headwise.models.looking import MISSING, TokenGame, look_closely
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
 from headwise.picture.drawn import INK
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 from headwise.studies.audit.kinds import MAPS, REFERENCES, maps
 
 __all__ = ["CHANCE", "KINDS", "ORDERS", "SAMPLED", "DigitAudit", "audit_digit"]
@@ -24,6 +24,8 @@ KINDS = (*MAPS, *REFERENCES)
 CHANCE = "random orders"
 ORDERS = 30  # random ones, whose mean is chance
 SAMPLED = 200  # random orders to estimate Shapley values from, where there are too many sets to play them all
+
+_ARRAYS = ("curves", "shapley", "first")
 
 
 @dataclass(frozen=True)
@@ -38,6 +40,8 @@ class DigitAudit:
         Deletion and insertion, for each kind in `KINDS` and the mean over random orders, for each way to be missing.
     shapley : ndarray of shape (kinds,)
         Rank correlation of each kind of map with the Shapley values.
+    first : ndarray of int of shape (kinds,)
+        How many tokens share each map's largest value; where it is more than one, chance says which is first.
     error : float
         Mean standard error of the Shapley values; 0 where they are exact.
     """
@@ -45,17 +49,18 @@ class DigitAudit:
     predicted: int
     curves: Array
     shapley: Array
+    first: IntArray
     error: float
 
     def to_json(self) -> dict[str, Any]:
         """As JSON holds it."""
-        arrays = {"curves": self.curves.tolist(), "shapley": self.shapley.tolist()}
+        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
         return {"predicted": self.predicted, "error": self.error, **arrays}
 
     @classmethod
     def from_json(cls, told: dict[str, Any]) -> DigitAudit:
         """What `to_json` told."""
-        return cls(**told | {name: np.array(told[name]) for name in ("curves", "shapley")})
+        return cls(**told | {name: np.array(told[name]) for name in _ARRAYS})
 
 
 def audit_digit(
@@ -99,4 +104,5 @@ def audit_digit(
         both = np.stack([deletion(game, orders), insertion(game, orders)], axis=1).astype(np.float64)
         curves.append(np.concatenate([both[: len(every)], both[len(every) :].mean(axis=0, keepdims=True)]))
     found = np.array([rank_correlation(each, values) for each in every])
-    return DigitAudit(target, np.stack(curves, axis=1), found, error)
+    first = (every == every.max(axis=1, keepdims=True)).sum(axis=1)
+    return DigitAudit(target, np.stack(curves, axis=1), found, first, error)

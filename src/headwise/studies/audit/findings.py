@@ -16,9 +16,10 @@ from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import CRITERIA, LEVEL, SHAPLEY, Audit, Criterion, Test
 from headwise.studies.audit.tables import counted
 
-__all__ = ["UNCHANGED", "findings", "markdown"]
+__all__ = ["SEVERAL", "UNCHANGED", "findings", "markdown"]
 
 UNCHANGED = 0.99  # a map is the same map, for an order of tokens, if its rank correlation is at least this
+SEVERAL = 1.5  # tokens with a map's largest value, on average
 
 
 def findings(audit: Audit) -> dict[str, tuple[Statement, ...]]:
@@ -136,6 +137,24 @@ def _each_other(a: Audit) -> Iterator[Statement]:
     )
     if counts[first][0] < counts[first][2]:
         yield Statement("No kind is better than every other by every criterion.")
+    apart = {kind: 0 for kind in MAPS if kind != first}
+    for test in a.against_each_other:
+        if first in (test.kind, test.other):
+            apart[test.other if test.kind == first else test.kind] += test.verdict != "not shown"
+    near = [kind for kind, shown in apart.items() if 2 * shown < len(CRITERIA)]
+    if near:
+        yield Statement(
+            "Told apart from {first} by fewer than half of the {total} criteria: {kinds}.",
+            {"first": first, "total": len(CRITERIA), "kinds": _and(near)},
+        )
+    shared = np.mean([digit.first for digit in a.digits], axis=0)
+    several = [f"{kind} ({shared[a.of(kind)]:.1f})" for kind in MAPS if shared[a.of(kind)] >= SEVERAL]
+    if several:
+        yield Statement(
+            "Some maps give their largest value to several tokens, so that chance says which comes first: {kinds}, "
+            "tokens on average.",
+            {"kinds": _and(several)},
+        )
 
 
 def _missing(a: Audit) -> Iterator[Statement]:

@@ -178,6 +178,7 @@ class Audit:
             "shapley_error": float(np.mean([digit.error for digit in self.digits])),
             "criteria": criteria,
             "scores": {kind: self.means[:, self.of(kind)].tolist() for kind in (*KINDS, CHANCE)},
+            "first": np.mean([digit.first for digit in self.digits], axis=0).tolist(),
             "tests": {name: [{**asdict(t), "verdict": t.verdict} for t in tests] for name, tests in questions.items()},
             "heads": {
                 "importance": self.heads.importance.tolist(),

@@ -1,9 +1,10 @@
-"""The examples on the pages in docs/ run; what is measured is on the page of measures."""
+"""The examples on the pages in docs/ run, their links lead somewhere, and what is measured is on its page."""
 
 import doctest
 import importlib
 import inspect
 import pkgutil
+import re
 from pathlib import Path
 
 import pytest
@@ -19,6 +20,12 @@ def test_the_examples_of_the_page(page):
     failed, tried = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert failed == 0
     assert tried > 10
+
+
+@pytest.mark.parametrize("page", [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))], ids=lambda page: page.stem)
+def test_links_lead_somewhere(page):
+    for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
+        assert (page.parent / target).exists(), target
 
 
 def test_every_measure_is_on_its_page():

@@ -15,7 +15,7 @@ $(BIN)/python:
 
 # A stamp for each set of libraries, so that the second run installs nothing.
 $(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[lab,fast]'
+	$(INSTALL) -e '.[lab,fast,series,cluster]'
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
@@ -26,7 +26,7 @@ $(VENV)/peers.stamp: $(VENV)/dev.stamp
 	$(INSTALL) torch==2.13.0
 	touch $@
 
-report: $(VENV)/lab.stamp ## train on real digits, draw, caption, and write report/index.html
+report: $(VENV)/lab.stamp ## answer the exercise sheet: run every study, and write report/index.html
 	$(BIN)/headwise report --out report
 
 # The pages are tested in a real browser; where there is none and none can be had, those tests say so.

@@ -41,12 +41,12 @@ def kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """
     if not installed():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
+    import numba  # slow by itself, and not what the word is about
+
     word = threading.Timer(1.0, _say_so)
     word.daemon = True
     word.start()
     try:
-        import numba
-
         kernels = import_module(module)
         signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
         make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")

@@ -20,8 +20,8 @@ from headwise.picture.captioned import Captioned, wanted
 from headwise.picture.captions.facts import named_heads
 from headwise.picture.captions.rules import RULES
 from headwise.picture.drawn import Drawn
-from headwise.picture.rolled import rolled_last
 from headwise.picture.formulae import FORMULAE
+from headwise.picture.rolled import rolled_last
 from headwise.studies.explaining import seen
 from headwise.train.checkpoint import shipped_vit
 

@@ -15,11 +15,11 @@ from headwise.picture.captioned import KINDS, Captioned, wanted
 from headwise.picture.deletion import draw_deletion
 from headwise.picture.depth import draw_depth
 from headwise.picture.drawn import Drawn
+from headwise.picture.formulae import FORMULAE
 from headwise.picture.heads import draw_heads
 from headwise.picture.positions import draw_positions
 from headwise.picture.rolled import draw_rollout
 from headwise.picture.save import save_figure
-from headwise.picture.formulae import FORMULAE
 from headwise.picture.text import Statement, as_html, as_latex, as_markdown, as_text
 
 

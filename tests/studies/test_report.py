@@ -1,30 +1,73 @@
-"""The report: its text and numbers follow the arrays and the model that it is given."""
+"""The report: its text and numbers follow the arrays and the models that it is given."""
 
 import re
+import string
+import sys
+from collections import Counter
+from dataclasses import replace
+from itertools import pairwise
 
 import numpy as np
 import pytest
 
+from headwise import multi_head_attention
 from headwise.data.arrays import coursework_arrays
 from headwise.data.digits import Digits, Labelled, bundled_digits
-from headwise.studies.report import build
+from headwise.errors import DataError, MissingExtraError, ShapeError
+from headwise.picture import printing
+from headwise.studies.expressiveness import Fit
+from headwise.studies.report import EFFORTS, PARTS, build
+from headwise.studies.report.attention.expressive import _found
+from headwise.studies.tokenisations.plan import Plan
 from headwise.train.recipe import Recipe
 
 # on one worker, so that the report is built once
 pytestmark = pytest.mark.xdist_group("report")
 
+QUICK = EFFORTS["quick"]
+TINY = replace(
+    QUICK,
+    name="tiny",
+    vision=Recipe(epochs=2, batch=50),
+    cuts=Plan(("7x7", "rows", "scrambled-rows", "reordered-rows"), seeds=2, recipe=Recipe(epochs=1, batch=100)),
+    series=replace(
+        QUICK.series,
+        baselines=False,
+        recipe=replace(QUICK.series.recipe, epochs=2),
+        pretraining=replace(QUICK.series.pretraining, epochs=2),
+    ),
+    bridge=replace(QUICK.bridge, epochs=1),
+    targets=1,
+    starts=1,
+    steps=40,
+    samples=60,
+)
 
-@pytest.fixture(scope="module")
+
 def few():
     digits = bundled_digits()
-    return Digits("some digits", *(Labelled(p.images[:n], p.labels[:n]) for p, n in (
-        (digits.train, 300), (digits.validation, 50), (digits.test, 40)
-    )))  # fmt: skip
+    sizes = ((digits.train, 300), (digits.validation, 50), (digits.test, 40))
+    return Digits("some digits", *(Labelled(part.images[:n], part.labels[:n]) for part, n in sizes))
 
 
 @pytest.fixture(scope="module")
-def made(few, tmp_path_factory):
-    return build(tmp_path_factory.mktemp("report"), digits=few, recipe=Recipe(epochs=2, batch=50))
+def made(tmp_path_factory):
+    return build(tmp_path_factory.mktemp("report"), effort=TINY, load=few, workers=1)
+
+
+@pytest.fixture(scope="module")
+def other(tmp_path_factory):
+    """Other arrays, and a model that learned otherwise."""
+    rng = np.random.default_rng(3)
+    arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
+    effort = replace(TINY, vision=Recipe(epochs=1, batch=50, seed=3), steps=10)
+    folder = tmp_path_factory.mktemp("other")
+    parts = ("vision", "attention")
+    return build(folder, parts=parts, effort=effort, load=few, arrays=arrays, arrays_name="other arrays", workers=1)
+
+
+def timeless(page):
+    return re.sub(r"\d+ s<", "<", page)
 
 
 def test_the_page_needs_nothing_beside_it(made):
@@ -35,48 +78,141 @@ def test_the_page_needs_nothing_beside_it(made):
         assert source.startswith("data:image/svg+xml;base64,")
     for link in re.findall(r'href="([^"#]+)"', page):
         assert (made.page.parent / link).is_file(), link
+    for link in re.findall(r'href="#([^"]+)"', page):
+        assert page.count(f'id="{link}"') == 1
 
 
-def test_every_figure_is_there_in_three_formats(made):
+def test_the_contents_follow_the_sheet(made):
+    page = made.page.read_text()
+    listed = re.findall(r'<a href="#[^"]*"><span class="number">([^<]*)</span>', page)
+    assert [number for number in listed if re.fullmatch(r"\d", number)] == ["1", "2", "3", "4", "5"]
+    assert listed[listed.index("2") :][:4] == ["2", "2.1", "(a)", "(b)"]
+
+
+def test_every_figure_is_there_in_three_formats_and_says_what_stands_behind_it(made):
     folder = made.page.parent / "figures"
     stems = {path.name.split(".")[0] for path in folder.iterdir()}
-    assert {"training", "attention-1-head", "attention-3-heads", "attention-surest"} <= stems
+    assert {
+        "training",
+        "attention-1-head",
+        "attention-3-heads",
+        "attention-surest",
+        "cuts-accuracy",
+        "gaussian",
+    } < stems
     for stem in stems:
         for kind in ("png", "svg", "pdf"):
             assert (folder / f"{stem}.{kind}").stat().st_size > 1000
+    page = made.page.read_text()
+    captions = re.findall(r"<figcaption>\n(.*?)</figcaption>", page, flags=re.DOTALL)
+    assert len(captions) == page.count("<img ")
+    behind = [caption for caption in captions if "What stands behind it" in caption]
+    # the coursework's weights are no experiment, and the series' attention is one series of one model
+    assert len(captions) - len(behind) == 3
 
 
-def test_tables_state_what_was_computed(made):
-    from headwise import multi_head_attention
-
+def test_tables_have_names_of_their_own_and_state_what_was_computed(made):
+    links = Counter(re.findall(r'href="tables/([^"]+)"', made.page.read_text()))
+    assert set(links.values()) == {1}
+    assert set(links) == {path.name for path in (made.page.parent / "tables").iterdir()}
     output = multi_head_attention(**coursework_arrays(), heads=3).output
     table = np.loadtxt(made.page.parent / "tables" / "output-3.csv", delimiter=",", skiprows=1, usecols=range(1, 7))
     np.testing.assert_allclose(table, output, atol=5e-5)
 
 
-def test_text_follows_arrays_and_model(made, few, rng, tmp_path):
-    arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
-    other = build(
-        tmp_path, digits=few, arrays=arrays, arrays_name="other arrays", recipe=Recipe(epochs=1, batch=50, seed=3)
-    )
-    pages = [made.page.read_text(), other.page.read_text()]
-    assert "N = 5 tokens" in pages[0]
-    assert "N = 4 tokens" in pages[1]
-    assert "120 permutations" in pages[0]
-    assert "24 permutations" in pages[1]
-    assert "in 2 epochs" in pages[0]
-    assert "in 1 epochs" in pages[1]
-    assert f"{arrays['X'][0, 0]:g}" in pages[1]
+def test_text_follows_arrays_and_model(made, other):
+    pages = [report.page.read_text() for report in (made, other)]
+    for this, that in (
+        ("N = 5 tokens", "N = 4 tokens"),
+        ("120 permutations", "24 permutations"),
+        ("3 heads of 3 rows are 9 rows, and there are 6", "The multi-head version"),
+        ("in 2 epochs", "in 1 epochs"),
+    ):
+        assert this in pages[0]
+        assert this not in pages[1]
+        assert that in pages[1]
+    assert "which cannot be meant" not in pages[1]  # nine rows, three heads: there the first H rows are D/H rows
+    figures = [report.page.parent / "figures" / "attention-surest.json" for report in (made, other)]
+    assert figures[0].read_text() != figures[1].read_text()
+    assert made.headlines[:2] != other.headlines[:2]
 
 
-def test_the_second_time_the_model_is_kept_and_the_page_is_the_same(made, few):
+def test_only_the_parts_that_were_asked_for_in_their_order(other):
+    page = other.page.read_text()
+    assert page.index('<section id="attention">') < page.index('<section id="vision">')
+    assert '<section id="gaussian">' not in page
+    assert not (other.page.parent / "studies" / "bridge.json").exists()
+
+
+def test_the_second_time_studies_are_kept_and_the_page_is_the_same(made):
     before = made.page.read_text()
     weights = made.page.parent / "model" / "model.safetensors"
     written = weights.stat().st_mtime_ns
-    again = build(made.page.parent, digits=few, recipe=Recipe(epochs=2, batch=50))
-
-    def timeless(text):
-        return re.sub(r"\d+ s<", "", text)
-
+    again = build(made.page.parent, effort=TINY, load=few, workers=1)
     assert weights.stat().st_mtime_ns == written
     assert timeless(again.page.read_text()) == timeless(before)
+
+
+def test_a_report_has_no_number_but_those_it_measured():
+    """Over the templates of every module of the report."""
+    import ast
+    from pathlib import Path
+
+    import headwise.studies.report
+
+    for path in Path(headwise.studies.report.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text())):
+            if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Statement" and node.args:
+                for part in ast.walk(node.args[0]):
+                    if isinstance(part, ast.Constant) and isinstance(part.value, str):
+                        literal = "".join(text for text, *_ in string.Formatter().parse(part.value))
+                        assert not re.search(r"\d", re.sub("<[^<>]+>", "", literal)), (path.name, literal)
+
+
+def test_a_fit_is_judged_by_what_it_reached():
+    def said(*losses):
+        statement = _found(Fit(1, 3, np.array(losses)[:, None]))
+        return statement.template
+
+    assert "found every one" in said(1e-6, 1e-5)
+    assert "found none" in said(0.2, 0.5)
+    assert "decides nothing" in said(1e-6, 0.5)
+
+
+def test_refusals_come_before_anything_is_written(tmp_path, monkeypatch, rng):
+    folder = tmp_path / "report"
+    with pytest.raises(DataError, match="part: expected attention, vision, series, gaussian; got vison"):
+        build(folder, parts=("vison",))
+    arrays = {"X": rng.normal(size=(5, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv")}}
+    with pytest.raises(ShapeError, match="heads: expected a divisor of the 4 rows of Wq"):
+        build(folder, arrays=arrays, load=few)
+    monkeypatch.setattr(sys.modules["headwise.studies.report.build"], "find_spec", lambda name: None)
+    with pytest.raises(MissingExtraError, match="aeon"):
+        build(folder)
+    assert not folder.exists()
+
+
+@pytest.mark.skipif(printing.browser() is None, reason="no browser")
+def test_it_is_printed_where_there_is_a_browser(made):
+    assert made.pdf.read_bytes().startswith(b"%PDF")
+    assert 'href="report.pdf"' in made.page.read_text()
+
+
+def test_without_a_browser_there_is_a_page_alone(tmp_path, monkeypatch):
+    monkeypatch.setattr(printing, "browser", lambda: None)
+    (tmp_path / "report.pdf").write_text("of another page")
+    made = build(tmp_path, parts=("gaussian",), effort=TINY)
+    assert made.pdf is None
+    assert "report.pdf" not in made.page.read_text()
+    assert not (tmp_path / "report.pdf").exists()
+
+
+def test_every_effort_spends_more_than_the_one_before():
+    efforts = [EFFORTS[name] for name in ("quick", "default", "full")]
+    for less, more in pairwise(efforts):
+        assert less.cuts.seeds < more.cuts.seeds
+        assert less.series.seeds < more.series.seeds
+        assert less.vision.epochs < more.vision.epochs
+        assert less.starts < more.starts
+    assert list(PARTS) == ["attention", "vision", "series", "gaussian"]
+    assert efforts[0].seeded(7).cuts.recipe.seed == 7

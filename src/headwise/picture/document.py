@@ -15,6 +15,7 @@ from markupsafe import Markup, escape
 
 from headwise.files import as_csv, write_text
 from headwise.picture.caption import Caption
+from headwise.picture.save import inline
 from headwise.picture.text import Statement, as_html, as_text
 from headwise.shapes import Array
 
@@ -84,9 +85,9 @@ class Figured:
         return " ".join([as_text(self.title) + ".", *map(as_text, shown)])
 
     @classmethod
-    def captioned(cls, source: str, caption: Caption, files: Sequence[Path], root: Path) -> Figured:
-        """A figure with a caption that was measured, linked to its files."""
-        return cls(source, caption.title, caption.parts, tuple(str(path.relative_to(root)) for path in files))
+    def captioned(cls, caption: Caption, files: Sequence[Path], root: Path) -> Figured:
+        """A saved figure with a caption that was measured, linked to its files."""
+        return cls(inline(files), caption.title, caption.parts, tuple(str(path.relative_to(root)) for path in files))
 
 
 class Step(NamedTuple):

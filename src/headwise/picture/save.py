@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import base64
 import io
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
@@ -65,9 +65,10 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
     return paths
 
 
-def inline(figure: Figure) -> str:
-    """The figure as a data URI (SVG), for a page that needs nothing beside it."""
-    return "data:image/svg+xml;base64," + base64.b64encode(_bytes(figure, "svg")).decode()
+def inline(paths: Iterable[Path]) -> str:
+    """A saved figure's SVG among its files, as a data URI, for a page that needs nothing beside it."""
+    drawing = next(path for path in paths if path.suffix == ".svg")
+    return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:

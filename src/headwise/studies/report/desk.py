@@ -100,7 +100,7 @@ class Desk:
             "What stands behind it": (behind,) if behind else (),
         }
         return Figured(
-            inline(drawn),
+            inline(paths),
             title,
             {heading: said for heading, said in parts.items() if said},
             tuple(str(path.relative_to(self.folder)) for path in paths),

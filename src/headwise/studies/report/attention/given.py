@@ -12,6 +12,7 @@ import numpy as np
 from headwise.attention import multi_head_attention, self_attention
 from headwise.picture.document import Block, Code, Paragraph, Section, Table
 from headwise.picture.text import Statement, tiny
+from headwise.shapes import Array
 from headwise.studies.coursework import Coursework
 from headwise.studies.report.desk import Desk
 
@@ -97,8 +98,13 @@ def arrays_section(study: Coursework, desk: Desk) -> Section:
         rows = [f"x{i}" for i in range(len(matrix))] if name == "X" else [str(i) for i in range(len(matrix))]
         what = "the tokens, one a row" if name == "X" else "a row is an output feature"
         columns = [str(i) for i in range(matrix.shape[1])]
-        blocks.append(Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, "g"))
+        blocks.append(Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, _decimals(matrix)))
     return Section("arrays", "The arrays", tuple(blocks), number="1.2")
+
+
+def _decimals(matrix: Array) -> str:
+    """A format that prints the numbers in full where they were rounded, and with six digits otherwise."""
+    return next((f".{k}f" for k in range(5) if np.array_equal(matrix.round(k), matrix)), ".6g")
 
 
 def _source(function: Callable[..., Any]) -> str:

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from headwise.picture.accuracies import draw_accuracies, draw_losses
 from headwise.picture.document import Figured, Paragraph, Section
-from headwise.picture.save import inline, save_figure
+from headwise.picture.save import save_figure
 from headwise.picture.series import caption_series, draw_series
 from headwise.picture.text import Statement, counted
 from headwise.studies.report.desk import Desk
@@ -80,6 +80,5 @@ def _imputed(result: Result) -> tuple[Statement, ...]:
 def _attention(result: Result, desk: Desk) -> Figured:
     drawn = look_at(result, 0)
     caption, stem = caption_series(drawn), desk.folder / "figures" / "series-attention"
-    figure = draw_series(drawn)
-    paths = [*save_figure(figure, stem), *caption.save(stem)]
-    return Figured.captioned(inline(figure), caption, paths, desk.folder)
+    paths = [*save_figure(draw_series(drawn), stem), *caption.save(stem)]
+    return Figured.captioned(caption, paths, desk.folder)

@@ -6,7 +6,6 @@ from dataclasses import replace
 
 from headwise.picture.captioned import Captioned
 from headwise.picture.document import Block, Figured, Paragraph, Section
-from headwise.picture.save import inline
 from headwise.picture.text import Statement
 from headwise.studies.explaining import Trial, seen, telling_digits
 from headwise.studies.report.desk import Desk
@@ -54,6 +53,6 @@ def _which(reasons: list[str], run: Run) -> Paragraph:
 
 def _figured(captioned: Captioned, name: str, run: Run, desk: Desk) -> Figured:
     paths = captioned.save(desk.folder / "figures" / name)
-    made = Figured.captioned(inline(captioned.draw()), captioned.caption, paths, desk.folder)
+    made = Figured.captioned(captioned.caption, paths, desk.folder)
     behind = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
     return replace(made, parts={**made.parts, "What stands behind it": (behind,)})

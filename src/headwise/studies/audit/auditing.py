@@ -102,7 +102,7 @@ def audit(
             progress.advance()
     return Audit(
         model,
-        str(saved.about.get("data", f"{saved.about.get('trained_on', 'unknown')} digits")),
+        _trained_on(saved.about),
         data,
         apart,
         seed,
@@ -111,6 +111,13 @@ def audit(
         heads,
         np.array(found),
     )
+
+
+def _trained_on(about: Mapping[str, Any]) -> str:
+    """As far as the weights say."""
+    if "data" in about:
+        return str(about["data"])
+    return f"{about['trained_on']:,} digits" if "trained_on" in about else "its weights do not say on which"
 
 
 def _kept_digit(

@@ -207,7 +207,7 @@ def _filled(network: Bridge) -> tuple[Statement, ...]:
         ),
         Statement(
             "So without a label it has learned {explained:.0%} of what there is to know, and its answers have a "
-            "correlation of {correlation:.2f} with the rows of the precision matrix at work."
+            "correlation of {correlation:.2f} with the best that can be given."
             if network.explained > 0
             else "It has learned nothing of what there is to know (correlation with the best answers "
             "{correlation:.2f}).",

@@ -28,7 +28,10 @@ def provenance_section(
         (
             Paragraph(
                 (
-                    Statement("This is the {effort} report. It is made again by: {command}", _of(effort, command)),
+                    Statement(
+                        "This is the {effort} report. It is made again by the command “{command}”.",
+                        _of(effort, command),
+                    ),
                     Statement(
                         "It comes out the same, byte for byte, but for the times. Studies that have been finished in "
                         "the same folder are kept and not run again, so that the times below are those of what was "
@@ -41,6 +44,7 @@ def provenance_section(
                 ("what", "which"),
                 tuple(row for chapter in chapters for row in chapter.made_of),
                 "provenance",
+                words=True,
             ),
             Table(Statement("Versions."), ("what", "which"), tuple(versions), "versions"),
             Table(

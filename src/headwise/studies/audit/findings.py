@@ -222,6 +222,7 @@ def _worth(a: Audit) -> Iterator[Statement]:
 
 def _sanity(a: Audit) -> Iterator[Statement]:
     mean, low, _ = a.survivals  # (stages, kinds)
+    ends = {kind: f"{kind} ({value:+.2f})" for kind, value in zip(MAPS, mean[-1].round(2) + 0.0, strict=True)}
     blind = [kind for i, kind in enumerate(MAPS) if mean[0, i] >= UNCHANGED]
     if blind:
         yield Statement(
@@ -230,8 +231,8 @@ def _sanity(a: Audit) -> Iterator[Statement]:
             {"kinds": _and(blind)},
         )
     values = {"digits": a.sanity.shape[-1], "draws": len(a.sanity)}
-    still = [f"{kind} ({mean[-1, i]:+.2f})" for i, kind in enumerate(MAPS) if low[-1, i] > 0]
-    gone = [f"{kind} ({mean[-1, i]:+.2f})" for i, kind in enumerate(MAPS) if low[-1, i] <= 0]
+    still = [ends[kind] for i, kind in enumerate(MAPS) if low[-1, i] > 0]
+    gone = [ends[kind] for i, kind in enumerate(MAPS) if low[-1, i] <= 0]
     if still:
         yield Statement(
             "With every weight made anew these maps still resemble the trained model's (rank correlation above zero, "

@@ -105,7 +105,8 @@ def _missing(audit: Audit) -> Table:
 
 def _sanity(audit: Audit) -> Table:
     names = list(stages(audit.model))
-    rows = [(kind, *(f"{value:+.2f}" for value in audit.survivals[0, :, i])) for i, kind in enumerate(MAPS)]
+    means = audit.survivals[0].round(2) + 0.0  # no −0
+    rows = [(kind, *(f"{value:+.2f}" for value in means[:, i])) for i, kind in enumerate(MAPS)]
     return Table(
         Statement(
             "Rank correlation of each kind of map with that of the same model, its weights made anew from the top down "

@@ -43,6 +43,13 @@ def made(rng, merit, *, apart=True):
     return Audit(MODEL, "other digits", "some digits", apart, 0, tuple(range(DIGITS)), digits, heads, sanity)
 
 
+def with_deletion_of_chance(digit):
+    """The same, with rollout no better than chance where tokens are taken away."""
+    curves = digit.curves.copy()
+    curves[KINDS.index("rollout"), :, 0] = digit.curves[-1, :, 0]
+    return replace(digit, curves=curves)
+
+
 MERIT = {"rollout": 0.8, "last layer": 0.6, "flow": -0.6, "ink": 0.6, "Shapley values": 1.0}
 
 
@@ -111,6 +118,11 @@ def test_findings_follow_the_figures(audit, rng):
 
     close = made(rng, MERIT | {"all layers": 0.8})
     assert "by fewer than half of the 17 criteria: " in as_text(findings(close)["Which kind of map"][2])
+
+    swapped = replace(audit, digits=tuple(with_deletion_of_chance(digit) for digit in audit.digits))
+    told = " ".join(map(as_text, findings(swapped)["Better than the ink"]))
+    assert "Better by some of 17 and worse by others: rollout (better by 9, worse by 8)." in told
+    assert "better by insertion (4), sufficiency (4)" in told
 
     other = made(rng, {"gradient": 0.3, "ink": 0.9, "uniform": 0.4, "Shapley values": 1.0}, apart=False)
     said = {heading: " ".join(map(as_text, each)) for heading, each in findings(other).items()}

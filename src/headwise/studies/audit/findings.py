@@ -2,24 +2,23 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
 from headwise.measure.faithfulness import rank_correlation
-from headwise.models.looking import MISSING
 from headwise.picture.captions.rules import RULES
 from headwise.picture.document import Table
 from headwise.picture.text import Statement, as_markdown
 from headwise.studies.audit.digit import CHANCE, ORDERS
 from headwise.studies.audit.kinds import MAPS
-from headwise.studies.audit.result import CRITERIA, LEVEL, SHAPLEY, Audit, Criterion, Test
+from headwise.studies.audit.result import LEVEL, SHAPLEY, Audit
 from headwise.studies.audit.tables import counted
+from headwise.studies.audit.verdicts import beside, by_missing, column, each_other, listed
 
-__all__ = ["SEVERAL", "UNCHANGED", "findings", "markdown"]
+__all__ = ["UNCHANGED", "findings", "markdown"]
 
 UNCHANGED = 0.99  # a map is the same map, for an order of tokens, if its rank correlation is at least this
-SEVERAL = 1.5  # tokens with a map's largest value, on average
 
 
 def findings(audit: Audit) -> dict[str, tuple[Statement, ...]]:
@@ -28,8 +27,8 @@ def findings(audit: Audit) -> dict[str, tuple[Statement, ...]]:
         "What was audited": _audited(audit),
         "Better than chance": _chance(audit),
         "Better than the ink": _ink(audit),
-        "Which kind of map": _each_other(audit),
-        "What a missing token is": _missing(audit),
+        "Which kind of map": each_other(audit),
+        "What a missing token is": by_missing(audit),
         "The tokens' worth": _worth(audit),
         "Random weights": _sanity(audit),
         "Heads": _heads(audit),
@@ -73,7 +72,7 @@ def _audited(a: Audit) -> Iterator[Statement]:
 
 
 def _chance(a: Audit) -> Iterator[Statement]:
-    yield from _counted(a.against_chance, CHANCE, MAPS)
+    yield from beside(a.against_chance, CHANCE)
     better, worse, total = counted(a.against_chance, "uniform")
     outcome = "as it should be" if not better + worse else "which is chance at work"
     yield Statement(
@@ -85,104 +84,12 @@ def _chance(a: Audit) -> Iterator[Statement]:
 
 
 def _ink(a: Audit) -> Iterator[Statement]:
-    yield from _counted(a.against_ink, "the order of the ink", MAPS)
-
-
-def _counted(tests: Sequence[Test], other: str, kinds: Sequence[str] | Mapping[str, str]) -> Iterator[Statement]:
-    """Which kinds are shown better, or worse, by all criteria, some, or none."""
-    counts = {kind: counted(tests, kind) for kind in kinds}
-    total = next(iter(counts.values()))[2]
-
-    def named(rule: Callable[[int, int], bool], at: int | None = None) -> str:
-        chosen = {kind: found for kind, found in counts.items() if rule(*found[:2])}
-        return _and([kind if at is None else f"{kind} ({found[at]})" for kind, found in chosen.items()])
-
-    groups = [
-        ("Better than {other} by all {total} criteria: {kinds}.", named(lambda better, _: better == total)),
-        (
-            "Better by some of {total} and worse by none: {kinds}.",
-            named(lambda better, worse: 0 < better < total and not worse, 0),
-        ),
-        ("Not shown to be better or worse by any of {total}: {kinds}.", named(lambda *found: not any(found))),
-        (
-            "Worse by some of {total} and better by none: {kinds}.",
-            named(lambda better, worse: 0 < worse < total and not better, 1),
-        ),
-        ("Worse than {other} by all {total} criteria: {kinds}.", named(lambda _, worse: worse == total)),
-    ]
-    both = {kind: found for kind, found in counts.items() if found[0] and found[1]}
-    mixed = _and([f"{kind} (better by {better}, worse by {worse})" for kind, (better, worse, _) in both.items()])
-    groups.insert(2, ("Better by some of {total} and worse by others: {kinds}.", mixed))
-    for template, names in groups:
-        if names:
-            yield Statement(template, {"other": other, "total": total, "kinds": names})
-    if not any(found[0] for found in counts.values()):
-        yield Statement("No kind of map is shown to be better than {other} by any criterion.", {"other": other})
-
-
-def _each_other(a: Audit) -> Iterator[Statement]:
-    counts = {kind: counted(a.against_each_other, kind) for kind in MAPS}
-    lead = {kind: better - worse for kind, (better, worse, _) in counts.items()}
-    first, last = max(lead, key=lambda kind: lead[kind]), min(lead, key=lambda kind: lead[kind])
-    if lead[first] == lead[last]:
-        yield Statement("No kind of map is shown to be ahead of the others.")
-        return
-    better, worse, total = counts[first]
-    values = {"first": first, "better": better, "worse": worse, "total": total}
-    values |= {"last": last, "behind_better": counts[last][0], "behind_worse": counts[last][1]}
-    yield Statement(
-        "Most often ahead of the others is {first}, shown better in {better} and worse in {worse} of {total} tests; "
-        "most often behind is {last}, better in {behind_better} and worse in {behind_worse}.",
-        values,
-    )
-    if counts[first][0] < counts[first][2]:
-        yield Statement("No kind is better than every other by every criterion.")
-    apart = {kind: 0 for kind in MAPS if kind != first}
-    for test in a.against_each_other:
-        if first in (test.kind, test.other):
-            apart[test.other if test.kind == first else test.kind] += test.verdict != "not shown"
-    near = [kind for kind, shown in apart.items() if 2 * shown < len(CRITERIA)]
-    if near:
-        yield Statement(
-            "Told apart from {first} by fewer than half of the {total} criteria: {kinds}.",
-            {"first": first, "total": len(CRITERIA), "kinds": _and(near)},
-        )
-    shared = np.mean([digit.first for digit in a.digits], axis=0)
-    several = [f"{kind} ({shared[a.of(kind)]:.1f})" for kind in MAPS if shared[a.of(kind)] >= SEVERAL]
-    if several:
-        yield Statement(
-            "Some maps give their largest value to several tokens, so that chance says which comes first: {kinds}, "
-            "tokens on average.",
-            {"kinds": _and(several)},
-        )
-
-
-def _missing(a: Audit) -> Iterator[Statement]:
-    best = {
-        missing: min(MAPS, key=lambda kind: a.means[0, a.of(kind), _column("deletion", missing)]) for missing in MISSING
-    }
-    if len(set(best.values())) == 1:
-        yield Statement(
-            "By deletion {kind} has the best mean whatever stands for a missing token.", {"kind": best[MISSING[0]]}
-        )
-    else:
-        names = _and([f"{kind} with {missing}" for missing, kind in best.items()])
-        yield Statement("By deletion the best mean is that of {names} tokens.", {"names": names})
-    verdicts: dict[tuple[str, str, str], set[str]] = {}
-    for test in a.against_each_other:
-        verdicts.setdefault((test.kind, test.other, test.criterion.measure), set()).add(test.verdict)
-    turned = sum({"better", "worse"} <= found for found in verdicts.values())
-    yield Statement(
-        "Of {asked} questions of two kinds of map by one measure, {turned} "
-        + ("has" if turned == 1 else "have")
-        + " one answer with one way to be missing and the opposite with another, both shown.",
-        {"asked": len(verdicts), "turned": turned},
-    )
+    yield from beside(a.against_ink, "the order of the ink")
 
 
 def _worth(a: Audit) -> Iterator[Statement]:
-    column = _column(SHAPLEY, "removed")
-    found = {kind: float(a.means[0, a.of(kind), column]) for kind in MAPS}
+    at = column(SHAPLEY, "removed")
+    found = {kind: float(a.means[0, a.of(kind), at]) for kind in MAPS}
     high, low = (pick(found, key=lambda kind: found[kind]) for pick in (max, min))
     error = float(np.mean([digit.error for digit in a.digits]))
     yield Statement(
@@ -196,14 +103,14 @@ def _worth(a: Audit) -> Iterator[Statement]:
             "high": high,
             "lowest": found[low],
             "highest": found[high],
-            "ink": float(a.means[0, a.of("ink"), column]),
+            "ink": float(a.means[0, a.of("ink"), at]),
         },
     )
     follows = RULES["follows"].threshold
-    kinds = _and([kind for kind, value in found.items() if value >= follows])
+    kinds = listed([kind for kind, value in found.items() if value >= follows])
     template = "At least {follows} on average: {kinds}." if kinds else "None has {follows} or more on average."
     yield Statement(template, {"follows": follows, "kinds": kinds})
-    deletion = a.means[0, :, _column("deletion", "removed")]
+    deletion = a.means[0, :, column("deletion", "removed")]
     best = min(MAPS, key=lambda kind: deletion[a.of(kind)])
     own, chance, ceiling = (float(deletion[a.of(kind)]) for kind in (best, CHANCE, "Shapley values"))
     if chance > ceiling:
@@ -228,7 +135,7 @@ def _sanity(a: Audit) -> Iterator[Statement]:
         yield Statement(
             "When the classifier alone is made anew, these maps stay the same: {kinds}. So they do not depend on how "
             "the classes are told apart in the end.",
-            {"kinds": _and(blind)},
+            {"kinds": listed(blind)},
         )
     values = {"digits": a.sanity.shape[-1], "draws": len(a.sanity)}
     still = [ends[kind] for i, kind in enumerate(MAPS) if low[-1, i] > 0]
@@ -237,12 +144,12 @@ def _sanity(a: Audit) -> Iterator[Statement]:
         yield Statement(
             "With every weight made anew these maps still resemble the trained model's (rank correlation above zero, "
             "over {digits} digits and {draws} draws): {kinds}. So much of them is not what was learnt.",
-            {**values, "kinds": _and(still)},
+            {**values, "kinds": listed(still)},
         )
     if gone:
         yield Statement(
             "With every weight made anew these are not shown to resemble the trained model's: {kinds}.",
-            {**values, "kinds": _and(gone)},
+            {**values, "kinds": listed(gone)},
         )
 
 
@@ -284,11 +191,3 @@ def _limits(a: Audit) -> Iterator[Statement]:
         "{level} after correction.",
         {"level": LEVEL},
     )
-
-
-def _column(measure: str, missing: str) -> int:
-    return CRITERIA.index(Criterion(measure, missing))
-
-
-def _and(names: Sequence[str]) -> str:
-    return ", ".join(names[:-1]) + " and " + names[-1] if len(names) > 1 else "".join(names)

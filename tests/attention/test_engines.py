@@ -94,7 +94,7 @@ def test_thread_counts_give_the_same_bytes(engine, rng):
 def test_float32_is_as_good_as_dense(engine, n, m, size, rng):
     # Over several draws: with sharp logits the largest error of one is how the nearest tie of two keys was rounded.
     excess = []
-    for _ in range(15):
+    for _ in range(15 if size > 1 else 3):
         q, k, v, do = (rng.normal(size=(2, x, 64)).astype(np.float32) for x in (n, m, m, n))
         exact = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense", scale=size / 64)
         dense, fast = (both(q, k, v, do, name, scale=size / 64) for name in ("dense", engine))

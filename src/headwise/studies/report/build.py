@@ -70,7 +70,7 @@ def build(
     arrays_name: str = "our own, drawn at random and rounded, since those of the sheet's notebook are not to be had",
     load: Callable[[], Digits] = bundled_digits,
     command: str = "headwise report",
-    workers: int = 2,
+    workers: int = 1,
     progress: Progress | None = None,
 ) -> Report:
     """Run the studies and write the report.

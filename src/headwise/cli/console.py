@@ -26,7 +26,10 @@ class Bars:
         self._task: TaskID | None = None
 
     def stage(self, title: str, total: int) -> None:
-        """Finish the stage before, and begin a new one."""
+        """Finish the stage before, whose steps may have been kept from another time, and begin a new one."""
+        if self._task is not None:
+            before = next(task for task in self._progress.tasks if task.id == self._task)
+            self._progress.update(self._task, completed=before.total)
         self._task = self._progress.add_task(title, total=total, note="")
         if not messages.is_terminal:
             messages.print(f"{title} …")

@@ -75,7 +75,7 @@ def _expanded(study: Coursework) -> Derivation:
             ),
             Step(
                 Statement(
-                    "With the identity as final transformation the heads never mix. Other queries and keys for the "
+                    _unmixed(study) + " Other queries and keys for the "
                     "last head change the other heads' output coordinates by {leak}: an output coordinate depends on "
                     "the rows that its own head owns, and on no others.",
                     {"leak": tiny(many.leak)},
@@ -84,6 +84,12 @@ def _expanded(study: Coursework) -> Derivation:
             ),
         )
     )
+
+
+def _unmixed(study: Coursework) -> str:
+    if "Wo" in study.arrays:
+        return "Before the final transformation, which is left out in this step, the heads never mix."
+    return "With the identity as final transformation the heads never mix."
 
 
 def _worked(study: Coursework) -> Table:

@@ -18,6 +18,8 @@ from headwise.studies.report.desk import Desk
 
 __all__ = ["arrays_section", "functions_section"]
 
+_PLACES = 5  # decimals of a number in a table of arrays, at most
+
 
 def functions_section(study: Coursework) -> Section:
     """The functions as they stand in the package, without their documentation."""
@@ -81,9 +83,14 @@ def arrays_section(study: Coursework, desk: Desk) -> Section:
         Paragraph(
             (
                 Statement(
-                    "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows, printed in "
-                    "full.",
+                    "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows.",
                     {"name": desk.arrays_name, "n": study.tokens, "d": study.width},
+                ),
+                Statement("They are printed in full.")
+                if all(map(_printed_in_full, study.arrays.values()))
+                else Statement(
+                    "They are printed to {places} decimals, and kept in full in {file}.",
+                    {"places": _PLACES, "file": "arrays/coursework.npz"},
                 ),
                 Statement(
                     "No final transformation is given, so it is the identity."
@@ -103,8 +110,13 @@ def arrays_section(study: Coursework, desk: Desk) -> Section:
 
 
 def _decimals(matrix: Array) -> str:
-    """A format that prints the numbers in full where they were rounded, and with six digits otherwise."""
-    return next((f".{k}f" for k in range(5) if np.array_equal(matrix.round(k), matrix)), ".6g")
+    """A format with as few decimals as print the numbers in full, or with `_PLACES` where more would be needed."""
+    places = next((k for k in range(_PLACES) if np.array_equal(matrix.round(k), matrix)), _PLACES)
+    return f".{places}f"
+
+
+def _printed_in_full(array: Array) -> bool:
+    return np.array_equal(array.round(_PLACES), array)
 
 
 def _source(function: Callable[..., Any]) -> str:

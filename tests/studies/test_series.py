@@ -65,6 +65,16 @@ def test_every_run_is_a_row_and_is_not_run_again(data, tmp_path, monkeypatch):
     assert fewer.rows[0].right == whole.rows[0].right
 
 
+def test_in_two_processes_it_is_the_same(data, tmp_path):
+    apart = compare_series(data, tmp_path / "two", PLAN, workers=2)
+    alone = compare_series(data, tmp_path / "one", PLAN)
+    assert [(row.method, row.seed, row.right, tuple(row.losses)) for row in apart.rows] == [
+        (row.method, row.seed, row.right, tuple(row.losses)) for row in alone.rows
+    ]
+    for path in sorted((tmp_path / "one").rglob("*.*")):
+        assert (tmp_path / "two" / path.relative_to(tmp_path / "one")).read_bytes() == path.read_bytes()
+
+
 def test_an_interrupted_run_goes_on_to_the_same_end(data, tmp_path, monkeypatch):
     expected = compare_series(data, tmp_path / "whole", PLAN)
     real = series.train

@@ -16,14 +16,13 @@ from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.models.vit import ViT, vit_params
 from headwise.picture.text import as_text
-from headwise.studies.tokenisations import comparing, spreading
+from headwise.studies.tokenisations import comparing, runs
 from headwise.studies.tokenisations.comparing import compare, relabelling, save
 from headwise.studies.tokenisations.conclusion import conclusion
 from headwise.studies.tokenisations.costs import cost, multiply_adds, step_times
 from headwise.studies.tokenisations.plan import Plan, checksum
 from headwise.studies.tokenisations.result import Comparison, Pair, bases
-from headwise.studies.tokenisations.runs import SHIFTS, Ledger, run, shifted
-from headwise.studies.tokenisations.spreading import results
+from headwise.studies.tokenisations.runs import SHIFTS, Ledger, results, run, shifted
 from headwise.studies.tokenisations.tables import tables
 from headwise.tokens import tokeniser
 from headwise.train.recipe import Recipe
@@ -391,7 +390,7 @@ def test_a_killed_worker_loses_only_its_own_attempt(tmp_path, monkeypatch):
             time.sleep(60)
         return run(job, load())
 
-    monkeypatch.setattr(spreading, "_attempt", attempt)
+    monkeypatch.setattr(runs, "_attempt", attempt)
     killed = []
 
     def kill():

@@ -10,7 +10,7 @@ from typing import Any
 from headwise import __version__
 from headwise.files import write_text
 
-__all__ = ["kept"]
+__all__ = ["is_kept", "kept"]
 
 
 def kept(path: Path, made_of: Mapping[str, Any], make: Callable[[], Any]) -> Any:
@@ -35,13 +35,22 @@ def kept(path: Path, made_of: Mapping[str, Any], make: Callable[[], Any]) -> Any
     running
     [1, 1, 2]
     """
-    ingredients = json.loads(json.dumps({**made_of, "headwise": __version__}))
+    if is_kept(path, made_of):
+        return json.loads(path.read_text(encoding="utf-8"))["result"]
+    result = make()
+    write_text(path, json.dumps({"made of": _ingredients(made_of), "result": result}) + "\n")
+    return result
+
+
+def is_kept(path: Path, made_of: Mapping[str, Any]) -> bool:
+    """Whether `kept` would give what is there, with nothing to make."""
     try:
         found = json.loads(path.read_text(encoding="utf-8"))
-        if found["made of"] == ingredients:
-            return found["result"]
+        return bool(found["made of"] == _ingredients(made_of)) and "result" in found
     except (OSError, ValueError, KeyError, TypeError):
-        pass  # nothing there, or nothing that can be used
-    result = make()
-    write_text(path, json.dumps({"made of": ingredients, "result": result}) + "\n")
-    return result
+        return False  # nothing there, or nothing that can be used
+
+
+def _ingredients(made_of: Mapping[str, Any]) -> Any:
+    """As they come back from the disk."""
+    return json.loads(json.dumps({**made_of, "headwise": __version__}))

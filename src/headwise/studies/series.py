@@ -14,15 +14,17 @@ from typing import Any
 import numpy as np
 
 from headwise import __version__
+from headwise.attention.threads import single_threaded_blas
 from headwise.data.series import SeriesData, standardised
 from headwise.errors import DataError
 from headwise.files import as_csv, write_text
 from headwise.models.series import Series
 from headwise.nn.params import Params
 from headwise.shapes import Array
-from headwise.studies.keeping import kept
+from headwise.studies.keeping import is_kept, kept
 from headwise.studies.progress import Progress, Silent
 from headwise.studies.series_baselines import BASELINES
+from headwise.studies.spreading import spread
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.loop import train
 from headwise.train.recipe import Recipe
@@ -132,7 +134,12 @@ class Result:
 
 
 def compare_series(
-    data: SeriesData, folder: Path, plan: Plan | None = None, progress: Progress | None = None
+    data: SeriesData,
+    folder: Path,
+    plan: Plan | None = None,
+    progress: Progress | None = None,
+    *,
+    workers: int = 1,
 ) -> Result:
     """Run every method with every seed; what is finished is kept, and what was interrupted goes on.
 
@@ -144,6 +151,8 @@ def compare_series(
         Where ``results.csv`` is written, a row a run, and each run in ``runs/``.
     plan : Plan, optional
     progress : Progress, optional
+    workers : int
+        Processes on this machine; with more than one, independent runs are tasks on Dask.
 
     Returns
     -------
@@ -163,13 +172,22 @@ def compare_series(
         raise DataError(f"{folder}: is a file; name a folder.")
     plan.model(data)  # refuses what cannot be built, before anything is written
     runs = plan.runs()
-    rows: list[Row] = []
+    made = {f"{method}-{seed}": _Run(method, seed, data, plan, folder / "runs") for method, seed in runs}
+    found: dict[str, Row] = {}
     progress.stage(data.name, len(runs))
-    for method, seed in runs:
-        rows.append(Row(method, seed, **_kept_run(method, seed, data, plan, folder / "runs" / f"{method}-{seed}")))
-        write_text(folder / RESULTS, _table(data, rows))
-        progress.advance(f"{NAMES[method]}, seed {seed}: {rows[-1].accuracy:.1%}")
-    return Result(data, plan, tuple(rows), folder)
+
+    def keep(name: str, row: Row) -> None:
+        found[name] = row
+        write_text(folder / RESULTS, _table(data, [found[each] for each in made if each in found]))
+        progress.advance(f"{NAMES[row.method]}, seed {row.seed}: {row.accuracy:.1%}")
+
+    missing = {name: run.row for name, run in made.items() if not run.is_kept}
+    for name in (name for name in made if name not in missing):
+        keep(name, made[name].row())
+    if missing:
+        for name, row in spread(missing, workers=workers):
+            keep(name, row)
+    return Result(data, plan, tuple(found[name] for name in made), folder)
 
 
 def weights_of(result: Result, method: str, seed: int = 0) -> Params:
@@ -177,24 +195,46 @@ def weights_of(result: Result, method: str, seed: int = 0) -> Params:
     return load_arrays(result.folder / "runs" / f"{method}-{seed}.safetensors")[0]
 
 
-def _kept_run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> dict[str, Any]:
-    """What a run gave before, or gives now; how many other runs there are makes no difference to it."""
-    made_of = {
-        "data": fingerprint(*data.train, *data.test),
-        "plan": None if method in BASELINES else asdict(replace(plan, seeds=1, pretrain=True, baselines=True)),
-        "method": method,
-        "seed": seed,
-    }
-    found: dict[str, Any] = kept(
-        stem.with_name(f"{stem.name}.json"), made_of, lambda: _run(method, seed, data, plan, stem)
-    )
-    return found
+@dataclass(frozen=True)
+class _Run:
+    """One run of a plan, kept on disk; how many other runs there are makes no difference to it."""
+
+    method: str
+    seed: int
+    data: SeriesData
+    plan: Plan
+    folder: Path
+
+    @property
+    def is_kept(self) -> bool:
+        return is_kept(self._path, self._made_of)
+
+    def row(self) -> Row:
+        """What the run gave before, or gives now."""
+        stem = self.folder / f"{self.method}-{self.seed}"
+        found = kept(self._path, self._made_of, lambda: _run(self.method, self.seed, self.data, self.plan, stem))
+        return Row(self.method, self.seed, **found)
+
+    @property
+    def _path(self) -> Path:
+        return self.folder / f"{self.method}-{self.seed}.json"
+
+    @property
+    def _made_of(self) -> dict[str, Any]:
+        whole = replace(self.plan, seeds=1, pretrain=True, baselines=True)
+        return {
+            "data": fingerprint(*self.data.train, *self.data.test),
+            "plan": None if self.method in BASELINES else asdict(whole),
+            "method": self.method,
+            "seed": self.seed,
+        }
 
 
 def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> dict[str, Any]:
     judged = len(data.test.labels)
     if method in BASELINES:
-        found = BASELINES[method].classify(data, seed)
+        with single_threaded_blas():  # the same sums in the same order, wherever it runs
+            found = BASELINES[method].classify(data, seed)
         return {"right": int((found == data.test.labels).sum()), "judged": judged}
     scaled, model = standardised(data), plan.model(data)
     states = [stem.with_name(f"{stem.name}-{stage}.safetensors") for stage in ("imputing", "classes")]

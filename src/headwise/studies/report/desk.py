@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from functools import cached_property
+from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
@@ -72,6 +73,11 @@ class Desk:
     def digits(self) -> Digits:
         """Read once."""
         return self.load()
+
+    @property
+    def processes(self) -> int:
+        """For independent runs: as many as there are workers where Dask is installed, or this one alone."""
+        return self.workers if find_spec("distributed") else 1
 
     def figure(
         self,

@@ -23,8 +23,7 @@ from headwise.studies.tokenisations.conclusion import conclusion, markdown
 from headwise.studies.tokenisations.costs import cost, step_times
 from headwise.studies.tokenisations.plan import Plan, digits_of, unseen
 from headwise.studies.tokenisations.result import Comparison, Entry, Pair, bases
-from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS, Ledger, Run
-from headwise.studies.tokenisations.spreading import results
+from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS, Ledger, Run, results
 from headwise.studies.tokenisations.tables import tables
 from headwise.tokens import Tokeniser
 
@@ -51,7 +50,7 @@ def compare(
     load : callable
         Reads the digits, here and on every worker.
     workers, scheduler
-        As in `headwise.studies.tokenisations.spreading.results`.
+        As in `headwise.studies.spreading.spread`.
     progress : Progress, optional
         Told of each run.
 

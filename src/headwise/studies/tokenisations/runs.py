@@ -4,22 +4,25 @@ from __future__ import annotations
 
 import csv
 import time
-from collections.abc import Iterable
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from dataclasses import asdict, dataclass, replace
+from functools import partial
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 
+from headwise.attention.threads import workers as cores
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import CheckpointError, DataError
 from headwise.files import as_csv, write_text
 from headwise.shapes import Array, IntArray
+from headwise.studies.spreading import spread
 from headwise.studies.tokenisations.plan import Job, checksum, unseen
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.digits import judge, train_vit
 
-__all__ = ["DIRECTIONS", "SHIFTS", "Ledger", "Run", "run", "shifted"]
+__all__ = ["DIRECTIONS", "SHIFTS", "Ledger", "Run", "results", "run", "shifted"]
 
 SHIFTS = (1, 2, 3, 4)  # pixels
 DIRECTIONS = {"right": (0, 1), "down": (1, 0)}
@@ -96,6 +99,38 @@ def run(job: Job, digits: Digits, *, threads: int = 1) -> Run:
         trained.params["embedding.positions"][1:],
         np.array(moved),
     )
+
+
+def results(
+    jobs: Sequence[Job], load: Callable[[], Digits], *, workers: int = 1, scheduler: str | None = None
+) -> Iterator[Run]:
+    """Run the jobs, here or on Dask's workers, and give out what each found as soon as it is there, in any order.
+
+    Parameters
+    ----------
+    jobs : sequence of Job
+    load : callable
+        Reads the digits; called where a run is computed, so that no worker depends on another's memory.
+    workers : int
+        Processes on this machine, of one thread each; with 1, this process alone and all its cores.
+    scheduler : str, optional
+        As in `headwise.studies.spreading.spread`, which says what is raised.
+
+    Yields
+    ------
+    Run
+    """
+    if scheduler is None and workers == 1:
+        digits, threads = load(), cores()
+        tasks = {job.identity: partial(run, job, digits, threads=threads) for job in jobs}
+    else:
+        tasks = {job.identity: partial(_attempt, job, load) for job in jobs}
+    for _, found in spread(tasks, workers=workers, scheduler=scheduler):
+        yield found
+
+
+def _attempt(job: Job, load: Callable[[], Digits]) -> Run:
+    return run(job, load())
 
 
 def shifted(images: Array, down: int, right: int) -> Array:

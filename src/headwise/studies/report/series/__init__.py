@@ -19,7 +19,8 @@ DATA = "JapaneseVowels"
 def series_chapter(desk: Desk) -> Chapter:
     """Run the series transformer and its baselines, and answer the paper's questions beside what was found."""
     data = load_series(DATA)
-    result = compare_series(data, desk.folder / "studies" / f"series-{DATA}", desk.effort.series, desk.progress)
+    folder = desk.folder / "studies" / f"series-{DATA}"
+    result = compare_series(data, folder, desk.effort.series, desk.progress, workers=desk.processes)
     ours = ours_section(result, desk)
     return Chapter(
         Section(

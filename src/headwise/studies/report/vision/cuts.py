@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
-from importlib.util import find_spec
 from typing import Any
 
 from headwise.picture.document import Block, Paragraph, Section
@@ -44,9 +43,8 @@ def compared(desk: Desk) -> Comparison:
     plan = desk.effort.cuts
 
     def make() -> object:
-        workers = desk.workers if find_spec("distributed") else 1
         folder = desk.folder / "studies" / "tokenisations"
-        return compare(folder, plan, load=desk.load, workers=workers, progress=desk.progress).to_json()
+        return compare(folder, plan, load=desk.load, workers=desk.processes, progress=desk.progress).to_json()
 
     made_of = {"jobs": [job.identity for job in plan.jobs(desk.digits)], "digits": checksum(desk.digits)}
     return Comparison.from_json(kept(desk.folder / "studies" / "tokenisations.json", made_of, make))

@@ -1,80 +1,79 @@
-"""Where runs are computed: here, one after another, or as independent tasks on Dask's workers."""
+"""Where independent tasks are computed: here, one after another, or on Dask's workers."""
 
 from __future__ import annotations
 
 import logging
 import signal
-from collections.abc import Callable, Generator, Iterator, Sequence
+from collections.abc import Callable, Generator, Iterator, Mapping
 from contextlib import closing, contextmanager
 from multiprocessing import resource_tracker
-from typing import Any
+from typing import Any, TypeVar
 
 from headwise import __version__
-from headwise.attention.threads import workers as cores
-from headwise.data.digits import Digits
 from headwise.errors import DataError, MissingExtraError
-from headwise.studies.tokenisations.plan import Job
-from headwise.studies.tokenisations.runs import Run, run
 
-__all__ = ["results"]
+__all__ = ["spread"]
 
 _PATIENCE = "10s"  # for a scheduler to answer
 
+T = TypeVar("T")
 
-def results(
-    jobs: Sequence[Job], load: Callable[[], Digits], *, workers: int = 1, scheduler: str | None = None
-) -> Iterator[Run]:
-    """Run the jobs, and give out what each found as soon as it is there, in any order.
+
+def spread(
+    tasks: Mapping[str, Callable[[], T]], *, workers: int = 1, scheduler: str | None = None
+) -> Iterator[tuple[str, T]]:
+    """Run the tasks, and give out what each found as soon as it is there.
 
     Parameters
     ----------
-    jobs : sequence of Job
-    load : callable
-        Reads the digits; called where a run is computed, so that no worker depends on another's memory.
+    tasks : mapping of str to callable
+        By a name that tells each from any other. What a task needs travels with it, and what it returns travels back.
     workers : int
-        Processes on this machine, of one thread each; with 1, this process alone and all its cores.
+        Processes on this machine, of one thread each; with 1, this process alone, in the order of the tasks.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers to use instead.
 
     Yields
     ------
-    Run
+    name : str
+    found
+        What the task returned.
 
     Raises
     ------
     MissingExtraError
         If Dask is needed and not installed.
     DataError
-        If the scheduler does not answer, or a run has killed every worker that tried it.
+        If the scheduler does not answer, or a task has killed every worker that tried it.
+
+    Examples
+    --------
+    >>> dict(spread({"two": lambda: 1 + 1, "three": lambda: 1 + 2}))
+    {'two': 2, 'three': 3}
     """
     if workers < 1:
         raise DataError(f"workers: expected 1 or more; got {workers}.")
     if scheduler is None and workers == 1:
-        digits = load()
-        for job in jobs:
-            yield run(job, digits, threads=cores())
+        for name, task in tasks.items():
+            yield name, task()
         return
-    with _client(min(workers, len(jobs)), scheduler) as client, closing(_gathered(client, jobs, load)) as found:
+    with _client(min(workers, len(tasks)), scheduler) as client, closing(_gathered(client, tasks)) as found:
         yield from found
 
 
-def _attempt(job: Job, load: Callable[[], Digits]) -> Run:
-    return run(job, load())
-
-
-def _gathered(client: Any, jobs: Sequence[Job], load: Callable[[], Digits]) -> Generator[Run, None, None]:
+def _gathered(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generator[tuple[str, T], None, None]:
     from distributed import KilledWorker, as_completed
 
     # a task whose worker died is tried again, elsewhere, by the scheduler itself
-    futures = [client.submit(_attempt, job, load, key=f"headwise-{job.identity}", pure=False) for job in jobs]
+    names = {client.submit(task, key=f"headwise-{name}", pure=False): name for name, task in tasks.items()}
     try:
-        for future in as_completed(futures, loop=client.loop):
-            yield future.result()
+        for future in as_completed(list(names), loop=client.loop):
+            yield names[future], future.result()
             future.release()
     except KilledWorker as error:
         raise DataError(f"workers: {error.task} ended every worker that tried it. Out of memory?") from None
     finally:
-        client.cancel(futures)
+        client.cancel(list(names))
 
 
 @contextmanager

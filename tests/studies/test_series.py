@@ -65,6 +65,7 @@ def test_every_run_is_a_row_and_is_not_run_again(data, tmp_path, monkeypatch):
     assert fewer.rows[0].right == whole.rows[0].right
 
 
+@pytest.mark.filterwarnings("ignore")  # those of the libraries that the processes run on
 def test_in_two_processes_it_is_the_same(data, tmp_path):
     apart = compare_series(data, tmp_path / "two", PLAN, workers=2)
     alone = compare_series(data, tmp_path / "one", PLAN)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headwise.errors import ShapeError
+from headwise.errors import DataError, ShapeError
 from headwise.models.vit import ViT, look, vit_backward, vit_forward, vit_params
 from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
 from oracles import check_gradients
@@ -65,6 +65,8 @@ def test_asking_for_the_weights_changes_nothing_else(params, rng):
 def test_refusals(params):
     with pytest.raises(ShapeError, match=r"images: expected \(B, 4, 6\); got \(2, 6, 4\)\. Transposed\?"):
         vit_forward(np.zeros((2, 6, 4)), params, TINY)
+    with pytest.raises(DataError, match=r"images: expected float64, as the parameters are; got float32\. Use astype\."):
+        vit_forward(np.zeros((2, 4, 6), np.float32), params, TINY)
     with pytest.raises(ShapeError, match=r"patch height that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\)"):
         ViT(tokens="5x7")
     with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):

@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.errors import ShapeError
+from headwise.errors import DataError, ShapeError
 from headwise.nn.block import BlockCache, block_backward, block_forward, block_params
 from headwise.nn.embedding import embedding_backward, embedding_forward, embedding_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
@@ -125,7 +125,11 @@ def vit_forward(images: Array, params: Params, model: ViT, *, return_weights: bo
     ------
     ShapeError
         If the images have another size than the model's.
+    DataError
+        If the images have another type than the parameters.
     """
+    if images.dtype != (dtype := params["embedding.positions"].dtype):
+        raise DataError(f"images: expected {dtype}, as the parameters are; got {images.dtype}. Use astype.")
     tokens = (model.tokeniser.cut(images) - images.dtype.type(model.mean)) / images.dtype.type(model.deviation)
     x, embedding = embedding_forward(tokens, scope(params, "embedding"))
     blocks = []

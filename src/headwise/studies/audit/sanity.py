@@ -59,8 +59,9 @@ def sanity(images: Array, params: Params, model: ViT, head: tuple[int, int], rng
     """
     whole = look_closely(images, params, model)
     own = [maps(weights, gradients, head) for weights, gradients in zip(whole.weights, whole.gradients, strict=True)]
+    fresh = {name: array.astype(params[name].dtype) for name, array in vit_params(model, rng).items()}
     found = []
-    for changed in randomised(params, vit_params(model, rng), model):
+    for changed in randomised(params, fresh, model):
         closer = look_closely(images, changed, model, whole.target)
         pairs = zip(own, closer.weights, closer.gradients, strict=True)
         found.append([list(map(rank_correlation, before, maps(w, g, head))) for before, w, g in pairs])

@@ -104,6 +104,8 @@ def arrays_section(study: Coursework, desk: Desk) -> Section:
         matrix = np.atleast_2d(array)
         rows = [f"x{i}" for i in range(len(matrix))] if name == "X" else [str(i) for i in range(len(matrix))]
         what = "the tokens, one a row" if name == "X" else "a row is an output feature"
+        if array.ndim == 1:
+            what = "one number for each output feature"
         columns = [str(i) for i in range(matrix.shape[1])]
         blocks.append(Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, _decimals(matrix)))
     return Section("arrays", "The arrays", tuple(blocks), number="1.2")

@@ -45,7 +45,7 @@ def report(
 ) -> None:
     """Answer the exercise sheet: run every study, measure, draw, caption, and write it all into one page.
 
-    About eight minutes on two cores. What was finished before in the same folder is kept; what was interrupted goes on.
+    About seven minutes on two cores. What was finished before in the same folder is kept; what was interrupted goes on.
 
     Example: `headwise report --out report`
     """

@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import math
-import os
-import platform
 import statistics
 import time
 from collections.abc import Callable, Mapping, Sequence
@@ -14,12 +12,12 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from threadpoolctl import threadpool_info
 
 from headwise import jit
 from headwise.attention import attention, attention_backward, attention_forward
 from headwise.attention.threads import each, single_threaded_blas, workers
 from headwise.jit import installed
+from headwise.studies.machine import blas, processor
 from headwise.studies.progress import Progress, Silent
 
 __all__ = ["LONG", "WORK", "Bench", "Machine", "Timing", "Work", "bench", "interleaved", "machine"]
@@ -185,7 +183,7 @@ def machine() -> Machine:
     medians, _ = interleaved({name: call for name, (call, _) in contestants.items()})
     rates = {name: contestants[name][1] / seconds for name, seconds in medians.items()}
     return Machine(
-        _cpu(), workers(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
+        processor(), workers(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
     )
 
 
@@ -263,22 +261,6 @@ def _time(call: Callable[[], object]) -> float:
     return time.perf_counter() - began
 
 
-def _cpu() -> str:
-    try:
-        with open("/proc/cpuinfo") as lines:
-            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
-    except (OSError, StopIteration):
-        return platform.processor() or platform.machine()
-
-
 def _libraries() -> dict[str, str]:
-    found = {}
-    for name in ("numpy", "numba", "torch"):
-        if importlib.util.find_spec(name):
-            found[name] = importlib.metadata.version(name)
-    for pool in threadpool_info():
-        if pool["user_api"] == "blas" and "numpy" in str(pool["filepath"]):
-            found["BLAS"] = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')} kernels"
-    if "OPENBLAS_CORETYPE" in os.environ:
-        found["BLAS"] += " (chosen by OPENBLAS_CORETYPE, not by the processor)"
-    return found
+    names = (name for name in ("numpy", "numba", "torch") if importlib.util.find_spec(name))
+    return {**{name: importlib.metadata.version(name) for name in names}, "BLAS": blas()}

@@ -9,6 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from headwise import __version__
 from headwise.picture.document import Paragraph, Section, Table
 from headwise.picture.text import Statement
+from headwise.studies.machine import blas, processor
 from headwise.studies.report.desk import Chapter
 
 __all__ = ["provenance_section"]
@@ -20,7 +21,12 @@ def provenance_section(
     chapters: Sequence[Chapter], effort: str, command: str, seconds: dict[str, float], number: str
 ) -> Section:
     """Versions, seeds, data with checksums, the command, and the time each part took."""
-    versions = [("Headwise", __version__), ("Python", platform.python_version())]
+    versions = [
+        ("Headwise", __version__),
+        ("Python", platform.python_version()),
+        ("processor", processor()),
+        ("BLAS", blas()),
+    ]
     versions += [(library, found) for library in _LIBRARIES if (found := _version(library))]
     return Section(
         "provenance",
@@ -33,9 +39,10 @@ def provenance_section(
                         _of(effort, command),
                     ),
                     Statement(
-                        "It comes out the same, byte for byte, but for the times. Studies that have been finished in "
-                        "the same folder are kept and not run again, so that the times below are those of what was "
-                        "left to do."
+                        "On the same processor, with the same libraries, it comes out the same byte for byte, but for "
+                        "the times; elsewhere the last bits of a sum may differ, and what is trained with them. "
+                        "Studies that have been finished in the same folder are kept and not run again, so that the "
+                        "times below are those of what was left to do."
                     ),
                 )
             ),
@@ -46,7 +53,7 @@ def provenance_section(
                 "provenance",
                 words=True,
             ),
-            Table(Statement("Versions."), ("what", "which"), tuple(versions), "versions"),
+            Table(Statement("Where it was made."), ("what", "which"), tuple(versions), "versions"),
             Table(
                 Statement("Time taken."),
                 ("part", "seconds"),

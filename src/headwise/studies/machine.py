@@ -1,0 +1,29 @@
+"""What a result's last bits depend on: the processor, and the library that multiplies matrices."""
+
+from __future__ import annotations
+
+import os
+import platform
+
+from threadpoolctl import threadpool_info
+
+__all__ = ["blas", "processor"]
+
+
+def processor() -> str:
+    """The processor's name, or its kind where the system does not tell."""
+    try:
+        with open("/proc/cpuinfo") as lines:
+            return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
+    except (OSError, StopIteration):
+        return platform.processor() or platform.machine()
+
+
+def blas() -> str:
+    """NumPy's BLAS, its version, and the kernels that it has chosen, or was told, for this processor."""
+    found = "unknown"
+    for pool in threadpool_info():
+        if pool["user_api"] == "blas" and "numpy" in str(pool["filepath"]):
+            found = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')} kernels"
+    told = " (chosen by OPENBLAS_CORETYPE, not by the processor)" if "OPENBLAS_CORETYPE" in os.environ else ""
+    return found + told

@@ -29,7 +29,7 @@ TINY = replace(
     QUICK,
     name="tiny",
     vision=Recipe(epochs=2, batch=50),
-    cuts=Plan(("7x7", "rows", "scrambled-rows", "reordered-rows"), seeds=2, recipe=Recipe(epochs=1, batch=100)),
+    cuts=Plan(("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=Recipe(epochs=1, batch=100)),
     series=replace(
         QUICK.series,
         baselines=False,
@@ -60,7 +60,8 @@ def other(tmp_path_factory):
     """Other arrays, and a model that learned otherwise."""
     rng = np.random.default_rng(3)
     arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
-    effort = replace(TINY, vision=Recipe(epochs=1, batch=50, seed=3), steps=10)
+    cuts = Plan(("7x7", "rows"), 1, recipe=TINY.cuts.recipe)
+    effort = replace(TINY, vision=Recipe(epochs=1, batch=50, seed=3), cuts=cuts, steps=10)
     folder = tmp_path_factory.mktemp("other")
     parts = ("vision", "attention")
     return build(folder, parts=parts, effort=effort, load=few, arrays=arrays, arrays_name="other arrays", workers=1)
@@ -98,6 +99,7 @@ def test_every_figure_is_there_in_three_formats_and_says_what_stands_behind_it(m
         "attention-3-heads",
         "attention-surest",
         "cuts-accuracy",
+        "cuts-sizes",
         "gaussian",
     } < stems
     for stem in stems:

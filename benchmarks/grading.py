@@ -8,7 +8,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from headwise.attention.threads import workers
+from headwise.parallel.threads import num_threads
 from headwise.studies.grading.classroom import grade_class
 from headwise.studies.grading.rubric import default_rubric
 from headwise.studies.grading.submissions import read_class
@@ -26,13 +26,13 @@ def main() -> None:
             (Path(folder) / f"student{i:03d}.py").write_text(source.read_text())
         submissions = read_class(Path(folder))
         began = time.perf_counter()
-        grades = grade_class(submissions, default_rubric(), jobs=workers())
+        grades = grade_class(submissions, default_rubric(), jobs=num_threads())
         seconds = time.perf_counter() - began
     right = sum(not task.problem and not task.mistakes for each in grades.grades for task in each.tasks)
     tasks = sum(len(each.tasks) for each in grades.grades)
     print(
         f"{len(grades.grades)} submissions, {tasks} tasks, {right} of them right: "
-        f"{seconds:.0f} s, {workers()} at a time"
+        f"{seconds:.0f} s, {num_threads()} at a time"
     )
 
 

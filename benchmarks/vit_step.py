@@ -11,9 +11,9 @@ import numpy as np
 import torch
 from torch_vit import TorchViT
 
-from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Digits, Labelled
 from headwise.models.vit import ViT, vit_params
+from headwise.parallel.threads import single_threaded_blas
 from headwise.studies.bench import interleaved
 from headwise.train.digits import DigitsTask, judge
 from headwise.train.loop import Trainer

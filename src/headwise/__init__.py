@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 from headwise._version import __version__
 from headwise.attention import (
-    Attended,
+    AttentionResult,
     attention,
     attention_backward,
     attention_forward,
@@ -24,7 +24,7 @@ if TYPE_CHECKING:
     from headwise.check import check
 
 __all__ = [
-    "Attended",
+    "AttentionResult",
     "HeadwiseError",
     "__version__",
     "attention",

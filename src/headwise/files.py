@@ -10,11 +10,11 @@ from contextlib import contextmanager
 from pathlib import Path
 from typing import Any
 
-__all__ = ["as_csv", "replacing", "write_text"]
+__all__ = ["atomic_write", "to_csv", "write_text"]
 
 
 @contextmanager
-def replacing(path: Path) -> Iterator[Path]:
+def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path beside `path`, renamed over it when the block ends well and removed when it does not.
 
     The temporary name keeps the suffix, from which some libraries choose their format.
@@ -24,7 +24,7 @@ def replacing(path: Path) -> Iterator[Path]:
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = Path(folder) / "a.txt"
-    ...     with replacing(target) as beside:
+    ...     with atomic_write(target) as beside:
     ...         _ = beside.write_text("whole")
     ...     target.read_text()
     'whole'
@@ -43,16 +43,16 @@ def replacing(path: Path) -> Iterator[Path]:
 
 def write_text(path: Path, text: str) -> None:
     """Write a text file whole, in UTF-8."""
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_text(text, encoding="utf-8")
 
 
-def as_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
+def to_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
     r"""A table as CSV, its columns' names first, a line feed after each row.
 
     Examples
     --------
-    >>> as_csv(["name", "right"], [("rows, reordered", 97), ("7x7", 98)])
+    >>> to_csv(["name", "right"], [("rows, reordered", 97), ("7x7", 98)])
     'name,right\n"rows, reordered",97\n7x7,98\n'
     """
     text = io.StringIO()

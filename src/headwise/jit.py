@@ -14,17 +14,17 @@ import numpy as np
 
 from headwise.errors import MissingExtraError
 
-__all__ = ["installed", "kernel"]
+__all__ = ["compile_kernel", "numba_available"]
 
 
 @cache
-def installed() -> bool:
+def numba_available() -> bool:
     """Whether numba is there; it is not imported for the answer."""
     return importlib.util.find_spec("numba") is not None
 
 
 @cache
-def kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
+def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     """A function compiled for one type: from the disk where it was compiled before, and a word where it was not.
 
     Parameters
@@ -39,7 +39,7 @@ def kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
     MissingExtraError
         If numba is not installed.
     """
-    if not installed():
+    if not numba_available():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
     import numba  # slow by itself, and not what the word is about
 

@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["Array", "BoolArray", "IntArray", "Sizes", "bind", "floating"]
+__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_float_arrays", "bind"]
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -24,7 +24,7 @@ IntArray: TypeAlias = npt.NDArray[np.integer[Any]]
 _FLOATS = (np.float16, np.float32, np.float64)
 
 
-class Sizes:
+class AxisSizes:
     """The sizes bound so far, and which argument bound each.
 
     Index it by letter for a size (``sizes["N"]``); ``sizes.lead`` is what ``...`` stands for.
@@ -55,7 +55,7 @@ class Sizes:
         """What ``...`` stands for; empty where no pattern held it."""
         return self._lead or ()
 
-    def bind(self, pattern: str, /, **arrays: npt.NDArray[Any]) -> Sizes:
+    def bind(self, pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
         """Bind each array to the pattern, in order, and return self."""
         for name, array in arrays.items():
             self._bind_one(pattern.split(), name, array.shape)
@@ -104,7 +104,7 @@ class Sizes:
         return f"{name}: expected ({', '.join(shown)}{comma}){because}; got {_shape(shape)}.{hint}"
 
 
-def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> Sizes:
+def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
     """Check arrays against one pattern and return the sizes it bound.
 
     Parameters
@@ -130,10 +130,10 @@ def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> Sizes:
     >>> bind("N D", X=np.zeros((5, 6))).bind("d D", Wq=np.zeros((2, 6)))["d"]
     2
     """
-    return Sizes().bind(pattern, **arrays)
+    return AxisSizes().bind(pattern, **arrays)
 
 
-def floating(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
+def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     """Return the arguments as arrays of one floating type, leaving those already right untouched.
 
     ``None`` is passed over. Types that differ are promoted to the widest, so nothing is rounded silently.
@@ -155,7 +155,7 @@ def floating(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
 
     Examples
     --------
-    >>> floating(X=[[1, 0], [0, 1]])
+    >>> as_float_arrays(X=[[1, 0], [0, 1]])
     Traceback (most recent call last):
     ...
     headwise.errors.DataError: X: expected float16, float32 or float64; got int64. Convert with X.astype(float).

@@ -13,8 +13,8 @@ from hypothesis import strategies as st
 
 import headwise as hw
 from headwise import jit
-from headwise.attention import operator
-from headwise.attention.threads import _blas, each, single_threaded_blas, threads, workers
+from headwise.attention import functional as operator
+from headwise.parallel.threads import _blas, limit_threads, num_threads, parallel_for, single_threaded_blas
 
 FAST = ["blockwise", "compiled"]
 TILES = {  # N and M divide neither engine's tiles; M is long enough for several tiles of each
@@ -83,8 +83,8 @@ def test_thread_counts_give_the_same_bytes(engine, rng):
     for options in ({}, {"bias": bias}):
         results = []
         for count in (1, 2, 5):
-            with threads(count):
-                assert workers() == count
+            with limit_threads(count):
+                assert num_threads() == count
                 results.append(b"".join(a.tobytes() for a in both(q, k, v, do, engine, **options)))
         assert results[0] == results[1] == results[2]
 
@@ -130,11 +130,11 @@ def test_a_bias_for_all_heads_makes_no_array_of_every_logit(engine, rng):
 
 def test_workers_start_no_workers_of_their_own():
     seen = []
-    each(lambda i: seen.append((workers(), threading.current_thread().name)), 50)
+    parallel_for(lambda i: seen.append((num_threads(), threading.current_thread().name)), 50)
     assert {count for count, _ in seen} == {1}
     before = threading.active_count()
-    with threads(1):
-        each(lambda i: seen.append((workers(), threading.current_thread().name)), 50)
+    with limit_threads(1):
+        parallel_for(lambda i: seen.append((num_threads(), threading.current_thread().name)), 50)
     assert len(seen) == 100
     assert threading.active_count() == before
 
@@ -143,8 +143,8 @@ def test_a_failure_in_a_worker_is_raised():
     def fail(i):
         raise ZeroDivisionError
 
-    with threads(3), pytest.raises(ZeroDivisionError):
-        each(fail, 7)
+    with limit_threads(3), pytest.raises(ZeroDivisionError):
+        parallel_for(fail, 7)
 
 
 def test_blas_threads_are_given_back_however_calls_overlap():
@@ -167,7 +167,7 @@ def test_blas_threads_are_given_back_however_calls_overlap():
 def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):
     for module in (jit, operator):
         monkeypatch.setattr(module, "installed", lambda: False)
-    jit.kernel.cache_clear()
+    jit.compile_kernel.cache_clear()
     q, k, v = rng.normal(size=(3, 2, 67, 5))
     np.testing.assert_allclose(hw.attention(q, k, v), hw.attention(q, k, v, engine="dense"), atol=1e-12)
     with pytest.raises(hw.HeadwiseError, match=r"numba, which is not installed: pip install 'headwise\[fast\]'"):
@@ -184,8 +184,8 @@ def test_a_long_first_call_says_what_it_does(monkeypatch, capfd, seconds, says):
     import numba
 
     monkeypatch.setattr(numba, "njit", lambda *args, **options: lambda function: threading.Event().wait(seconds))
-    jit.kernel.cache_clear()
+    jit.compile_kernel.cache_clear()
     jit._say_so.cache_clear()  # it speaks once a process
-    jit.kernel("headwise.attention.kernels", "forward", np.dtype(np.float32))
-    jit.kernel.cache_clear()
+    jit.compile_kernel("headwise.attention.compiled.kernels", "forward", np.dtype(np.float32))
+    jit.compile_kernel.cache_clear()
     assert ("compiling for this machine, once" in capfd.readouterr().err) == says

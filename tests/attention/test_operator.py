@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.attention.operator import ENGINES
+from headwise.attention.functional import ENGINES
 from headwise.errors import DataError, MaskError, ShapeError
 from oracles import assert_gradients, attention_loop, numeric_gradients
 

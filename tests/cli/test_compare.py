@@ -101,7 +101,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path):
 )
 @pytest.mark.filterwarnings("ignore")  # what a refused connection says
 def test_refusals(arguments, error, message, tmp_path, monkeypatch):
-    monkeypatch.setattr("headwise.studies.spreading._PATIENCE", "0.5s")
+    monkeypatch.setattr("headwise.parallel.tasks._PATIENCE", "0.5s")
     with pytest.raises(error, match=message):
         run(*arguments, "--out", tmp_path / "out")
     assert not (tmp_path / "out").exists()

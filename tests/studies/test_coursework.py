@@ -74,7 +74,7 @@ def test_a_head_that_looked_at_anothers_rows_would_be_seen(monkeypatch):
     from headwise.studies import coursework as module
 
     def mixing(X, Wq, Wk, Wv, *, heads):  # every head takes its logits from all rows
-        return module.Attended(X @ Wq.T @ Wk @ X.T @ X @ Wv.T, np.zeros((heads, len(X), len(X))))
+        return module.AttentionResult(X @ Wq.T @ Wk @ X.T @ X @ Wv.T, np.zeros((heads, len(X), len(X))))
 
     monkeypatch.setattr(module, "multi_head_attention", mixing)
     assert module._leak(coursework_arrays(), 3, np.random.default_rng(0)) > 0.1

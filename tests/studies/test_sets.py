@@ -8,8 +8,8 @@ from headwise.errors import DataError
 from headwise.models.sets import SetModel, set_params
 from headwise.nn.params import pack
 from headwise.picture.text import as_text
+from headwise.progress import NoProgress
 from headwise.studies.keeping import digest
-from headwise.studies.progress import Silent
 from headwise.studies.sets import CONTENDERS, Contender, Pooling, SetsStudy, order_matters, study_sets
 from headwise.train.loop import train
 from headwise.train.recipe import Recipe
@@ -78,7 +78,7 @@ def test_a_run_that_was_altered_is_run_again(damage, tmp_path):
 
 
 def test_the_table_grows_row_by_row(tmp_path):
-    class Stopping(Silent):
+    class Stopping(NoProgress):
         def advance(self, note=""):
             raise KeyboardInterrupt
 

@@ -15,8 +15,8 @@ import pytest
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.models.vit import ViT, vit_params
+from headwise.parallel.tasks import run_tasks
 from headwise.picture.text import as_text
-from headwise.studies.spreading import spread
 from headwise.studies.tokenisations import comparing, runs
 from headwise.studies.tokenisations.comparing import compare, relabelling, save
 from headwise.studies.tokenisations.conclusion import conclusion
@@ -469,7 +469,7 @@ def test_a_scheduler_that_stops():
     distributed = pytest.importorskip("distributed")
     with distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
         tasks = {"quick": lambda: 1, "slow": lambda: time.sleep(1)}
-        found = spread(tasks, scheduler=cluster.scheduler_address)
+        found = run_tasks(tasks, scheduler=cluster.scheduler_address)
         assert next(found) == ("quick", 1)
         cluster.close()
         with pytest.raises(DataError, match="scheduler: it stopped before the tasks were done"):
@@ -480,7 +480,7 @@ def test_a_scheduler_that_stops():
 def test_an_address_of_no_scheduler(address):
     pytest.importorskip("distributed")
     with pytest.raises(DataError, match=f"expected an address such as tcp://10.0.0.1:8786; got {address}"):
-        next(spread({"any": lambda: 1}, scheduler=address))
+        next(run_tasks({"any": lambda: 1}, scheduler=address))
 
 
 def test_a_job_knows_its_digits_by_every_image_and_label():

@@ -1,11 +1,11 @@
 """The operator: attention as a function of arrays. NumPy only."""
 
+from headwise.attention.functional import attention, attention_backward, attention_forward
 from headwise.attention.merge import merge
-from headwise.attention.operator import attention, attention_backward, attention_forward
-from headwise.attention.textbook import Attended, multi_head_attention, self_attention
+from headwise.attention.textbook import AttentionResult, multi_head_attention, self_attention
 
 __all__ = [
-    "Attended",
+    "AttentionResult",
     "attention",
     "attention_backward",
     "attention_forward",

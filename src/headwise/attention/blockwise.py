@@ -13,23 +13,23 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.attention.masks import rectangle
-from headwise.attention.problem import Problem, finite, refuse_overflow
-from headwise.attention.threads import each, single_threaded_blas
-from headwise.attention.tiles import add_to_bias_gradient, blocks, key_blocks, sequences
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite
+from headwise.attention.masks import mask_tile
+from headwise.attention.tiles import accumulate_bias_gradient, backward_schedule, key_blocks, split_range
+from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array
 
-__all__ = ["BOUNDED", "Saved", "backward", "forward"]
+__all__ = ["MAX_SAFE_LOGIT", "ForwardCache", "backward", "forward"]
 
 ROWS, COLUMNS = 256, 512  # a tile of float32 takes half of a megabyte of second-level cache
-BOUNDED = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32
+MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32
 LOG2E = math.log2(math.e)
 
 
-class Saved(NamedTuple):
+class ForwardCache(NamedTuple):
     """What the backward pass needs: p = 2^(logits · log2(e) − shift) / total, both (..., H, N, 1)."""
 
-    problem: Problem
+    problem: AttentionInputs
     o: Array
     shift: Array
     total: Array
@@ -40,15 +40,15 @@ class Saved(NamedTuple):
             return np.asarray((self.shift + np.log2(self.total)) / self.total.dtype.type(LOG2E))[..., 0]
 
 
-def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
+def forward(problem: AttentionInputs, weights: bool = False) -> tuple[Array, Array | None, ForwardCache]:
     """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
-    problem = finite(problem)
+    problem = mask_nonfinite(problem)
     *lead, heads, n, _ = problem.shape
     o = np.empty((*lead, heads, n, problem.v.shape[-1]), problem.q.dtype)
     shift, total = (np.empty((*lead, heads, n, 1), problem.q.dtype) for _ in range(2))
     p = np.zeros(problem.shape, problem.q.dtype) if weights else None
     bounded = _bounded(problem)
-    units = [(index, rows) for index in np.ndindex(*lead, heads) for rows in blocks(0, n, ROWS)]
+    units = [(index, rows) for index in np.ndindex(*lead, heads) for rows in split_range(0, n, ROWS)]
 
     def attend(i: int) -> None:
         index, rows = units[i]
@@ -57,19 +57,19 @@ def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | Non
             _weigh(problem, index, rows, shift[index][rows], total[index][rows], p[index])
 
     with single_threaded_blas():
-        each(attend, len(units))
-    refuse_overflow(shift, total)
-    return o, p, Saved(problem, o, shift, total)
+        parallel_for(attend, len(units))
+    check_overflow(shift, total)
+    return o, p, ForwardCache(problem, o, shift, total)
 
 
-def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:
+def backward(saved: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
     problem, o, _, total = saved
     inverse = _reciprocal(total)
     # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
     do = do * inverse
     delta = np.einsum("...e,...e->...", do, o)[..., None]
-    starts, units = sequences(problem)
+    starts, units = backward_schedule(problem)
     partial = [np.zeros(problem.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
     dk, dv = np.zeros(problem.k.shape, do.dtype), np.zeros(problem.v.shape, do.dtype)
     dbias = None if problem.bias is None else np.zeros(problem.bias.shape, do.dtype)
@@ -81,7 +81,7 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
             _descend(saved, (*items[item], int(group)), keys, do, delta, grads)
 
     with single_threaded_blas():
-        each(descend, len(starts) - 1)
+        parallel_for(descend, len(starts) - 1)
     dq = partial[0]
     for other in partial[1:]:
         dq += other
@@ -90,7 +90,7 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     return dq, dk, dv, dbias
 
 
-def _attend(problem: Problem, index: tuple[int, ...], rows: slice, bounded: bool) -> tuple[Array, Array, Array]:
+def _attend(problem: AttentionInputs, index: tuple[int, ...], rows: slice, bounded: bool) -> tuple[Array, Array, Array]:
     """Output (r, e), shift (r, 1) and total (r, 1) of one block of queries."""
     q, k, v = _scaled(problem, index, rows), problem.k[_group(problem, index)], problem.v[_group(problem, index)]
     o, total = np.zeros((len(q), v.shape[-1]), q.dtype), np.zeros((len(q), 1), q.dtype)
@@ -112,7 +112,7 @@ def _attend(problem: Problem, index: tuple[int, ...], rows: slice, bounded: bool
     return o * _reciprocal(total), _or_zero(top), total
 
 
-def _weigh(problem: Problem, index: tuple[int, ...], rows: slice, shift: Array, total: Array, p: Array) -> None:
+def _weigh(problem: AttentionInputs, index: tuple[int, ...], rows: slice, shift: Array, total: Array, p: Array) -> None:
     """Write the attention weights of one block of queries into p (N, M)."""
     q, k = _scaled(problem, index, rows), problem.k[_group(problem, index)]
     for keys in key_blocks(problem, index[:-1], rows, slice(0, len(k)), COLUMNS):
@@ -121,7 +121,7 @@ def _weigh(problem: Problem, index: tuple[int, ...], rows: slice, shift: Array, 
 
 
 def _descend(
-    saved: Saved,
+    saved: ForwardCache,
     pair: tuple[int, ...],
     chunk: slice,
     do: Array,
@@ -135,7 +135,7 @@ def _descend(
     room, second = (np.empty((ROWS, COLUMNS), do.dtype) for _ in range(2))
     for head in range(pair[-1] * repeat, (pair[-1] + 1) * repeat):
         index = (*pair[:-1], head)
-        for rows in blocks(0, problem.shape[-2], ROWS):
+        for rows in split_range(0, problem.shape[-2], ROWS):
             q, scaled, do_r = problem.q[index][rows], _scaled(problem, index, rows), do[index][rows]
             shift, delta_r, dq_r = saved.shift[index][rows], delta[index][rows], dq[index][rows]
             for keys in key_blocks(problem, pair[:-1], rows, chunk, COLUMNS):
@@ -148,7 +148,7 @@ def _descend(
                 ds -= delta_r  # p = softmax(s):  ds = p ∘ (dp − Σ p dp), and Σ p dp = do · o
                 ds *= u
                 if dbias is not None:
-                    add_to_bias_gradient(dbias, index, rows, keys, ds)
+                    accumulate_bias_gradient(dbias, index, rows, keys, ds)
                 if tanh is not None:
                     ds *= 1 - tanh**2  # s = c tanh(t / c):  dt = ds (1 − tanh²)
                 dq_r += ds @ k[keys]  # t = scale q kᵀ
@@ -156,7 +156,7 @@ def _descend(
 
 
 def _logits(
-    problem: Problem, index: tuple[int, ...], rows: slice, keys: slice, q: Array, k: Array, room: Array
+    problem: AttentionInputs, index: tuple[int, ...], rows: slice, keys: slice, q: Array, k: Array, room: Array
 ) -> tuple[Array, Array | None]:
     """Logits · log2(e) of one tile (r, c), −inf where hidden, written to `room`; and the softcap's tanh."""
     s: Array = np.matmul(q, k.T, out=room[: len(q), : len(k)])
@@ -165,19 +165,19 @@ def _logits(
         tanh = np.tanh(s)
         np.multiply(tanh, problem.softcap * LOG2E, out=s)
     if problem.bias is not None:
-        s += rectangle(problem.bias, index, rows, keys) * s.dtype.type(LOG2E)
+        s += mask_tile(problem.bias, index, rows, keys) * s.dtype.type(LOG2E)
     seen = problem.visible.tile(index, rows, keys)
     if seen is not None:
         np.copyto(s, -np.inf, where=~seen)
     return s, tanh
 
 
-def _scaled(problem: Problem, index: tuple[int, ...], rows: slice) -> Array:
+def _scaled(problem: AttentionInputs, index: tuple[int, ...], rows: slice) -> Array:
     factor = problem.scale * LOG2E if problem.softcap is None else problem.scale / problem.softcap
     return np.asarray(problem.q[index][rows] * problem.q.dtype.type(factor))
 
 
-def _bounded(problem: Problem) -> Array:
+def _bounded(problem: AttentionInputs) -> Array:
     """For each head, whether no logit can exceed BOUNDED in size: |q · k| ≤ ‖q‖ ‖k‖."""
     *lead, heads, _, _ = problem.shape
     if problem.bias is not None:
@@ -185,10 +185,10 @@ def _bounded(problem: Problem) -> Array:
     with np.errstate(over="ignore", invalid="ignore"):
         longest = [np.sqrt(np.einsum("...d,...d->...", a, a).max(axis=-1, initial=0)) for a in (problem.q, problem.k)]
         bound = longest[0] * np.repeat(longest[1], heads // problem.groups, axis=-1) * abs(problem.scale)
-    return np.asarray(bound <= BOUNDED)
+    return np.asarray(bound <= MAX_SAFE_LOGIT)
 
 
-def _group(problem: Problem, index: tuple[int, ...]) -> tuple[int, ...]:
+def _group(problem: AttentionInputs, index: tuple[int, ...]) -> tuple[int, ...]:
     """The key head that a query head reads."""
     return (*index[:-1], index[-1] * problem.groups // problem.shape[-3])
 

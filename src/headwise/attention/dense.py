@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.attention.problem import Problem, finite, refuse_overflow
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite
 from headwise.shapes import Array
 
-__all__ = ["Saved", "backward", "forward"]
+__all__ = ["ForwardCache", "backward", "forward"]
 
 
-class Saved(NamedTuple):
+class ForwardCache(NamedTuple):
     """What the backward pass needs."""
 
-    problem: Problem
+    problem: AttentionInputs
     o: Array
     p: Array
     capped: Array | None
@@ -31,22 +31,22 @@ class Saved(NamedTuple):
             return np.asarray(self.shift + np.log(self.total))[..., 0]
 
 
-def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
+def forward(problem: AttentionInputs, weights: bool = False) -> tuple[Array, Array | None, ForwardCache]:
     """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
-    problem = finite(problem)
+    problem = mask_nonfinite(problem)
     s, capped = logits(problem)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
     shift = np.where(np.isneginf(top), 0, top)  # a row that may attend to nothing: exp(−inf − 0) = 0, not NaN
     with np.errstate(invalid="ignore"):
         p = np.exp(s - shift)
     total = p.sum(axis=-1, keepdims=True)
-    refuse_overflow(top, total)
+    check_overflow(top, total)
     p /= np.where(total == 0, 1, total)
     o = _ungroup(_group(p, problem) @ problem.v, problem)
-    return o, p if weights else None, Saved(problem, o, p, capped, shift, total)
+    return o, p if weights else None, ForwardCache(problem, o, p, capped, shift, total)
 
 
-def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:
+def backward(saved: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
     problem = saved.problem
     q, k, v = _group(problem.q, problem), problem.k, problem.v
@@ -64,7 +64,7 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     return dq, dk, dv, dbias
 
 
-def logits(problem: Problem) -> tuple[Array, Array | None]:
+def logits(problem: AttentionInputs) -> tuple[Array, Array | None]:
     """Logits (..., H, N, M) in the order the design fixes, −inf where hidden; and those after the softcap alone."""
     with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused, by name, in forward
         s = _ungroup(_group(problem.q, problem) @ problem.k.mT * problem.scale, problem)
@@ -85,13 +85,13 @@ def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(a.sum(axis=repeated, keepdims=True))
 
 
-def _group(a: Array, problem: Problem) -> Array:
+def _group(a: Array, problem: AttentionInputs) -> Array:
     """(..., H, N, x) -> (..., G, R·N, x): the R query heads that read one key head become rows of one product."""
     *lead, heads, n, x = a.shape
     return a.reshape(*lead, problem.groups, heads // problem.groups * n, x)
 
 
-def _ungroup(a: Array, problem: Problem) -> Array:
+def _ungroup(a: Array, problem: AttentionInputs) -> Array:
     """(..., G, R·N, x) -> (..., H, N, x)."""
     *lead, heads, n, _ = problem.shape
     return a.reshape(*lead, heads, n, a.shape[-1])

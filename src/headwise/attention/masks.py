@@ -1,6 +1,6 @@
 """What "may attend" means: mask, lengths, causal and window, with the alignment they are measured by.
 
-`Visible` answers for any rectangle of queries and keys, so that an engine never needs the whole N × M array.
+`AttentionMask` answers for any rectangle of queries and keys, so that an engine never needs the whole N × M array.
 """
 
 from __future__ import annotations
@@ -14,14 +14,14 @@ import numpy.typing as npt
 from headwise.errors import MaskError
 from headwise.shapes import BoolArray, IntArray
 
-__all__ = ["Align", "Visible", "Window", "broadcasts", "rectangle", "visible"]
+__all__ = ["Align", "AttentionMask", "Window", "build_mask", "is_broadcastable", "mask_tile"]
 
 Align = Literal["start", "end"] | None
 Window = tuple[int | None, int | None] | None
 
 
 @dataclass(frozen=True, slots=True)
-class Visible:
+class AttentionMask:
     """Which keys each query may attend to.
 
     Query n is aligned with key ``n + offset``; it sees keys from ``left`` before to ``right`` after that one.
@@ -65,7 +65,7 @@ class Visible:
             local = slice(0, len(n))
             seen = (m >= first[local, None]) & (m < last[local, None])
         if self.mask is not None:
-            masked = rectangle(self.mask, index, rows, columns)
+            masked = mask_tile(self.mask, index, rows, columns)
             seen = masked if seen is None else seen & masked
         return seen
 
@@ -94,7 +94,7 @@ class Visible:
         return seen
 
 
-def visible(
+def build_mask(
     shape: tuple[int, ...],
     *,
     mask: npt.ArrayLike | None = None,
@@ -102,7 +102,7 @@ def visible(
     window: Window = None,
     align: Align = None,
     lengths: npt.ArrayLike | None = None,
-) -> Visible:
+) -> AttentionMask:
     """Check the arguments that hide keys, and combine them by AND.
 
     Parameters
@@ -131,7 +131,7 @@ def visible(
 
     Examples
     --------
-    >>> visible((1, 2, 4), causal=True, align="end").full()
+    >>> build_mask((1, 2, 4), causal=True, align="end").full()
     array([[[ True,  True,  True, False],
             [ True,  True,  True,  True]]])
     """
@@ -149,7 +149,9 @@ def visible(
             'align="end" the last query with the last (valid) key.'
         )
     offset = np.zeros(lead, np.intp) if align != "end" else np.broadcast_to(m if valid is None else valid, lead) - n
-    return Visible(shape, _mask(mask, shape), valid, np.ascontiguousarray(offset, np.intp).reshape(lead), left, right)
+    return AttentionMask(
+        shape, _mask(mask, shape), valid, np.ascontiguousarray(offset, np.intp).reshape(lead), left, right
+    )
 
 
 def _window(window: Window) -> tuple[int | None, int | None]:
@@ -190,20 +192,20 @@ def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | Non
             else " Numbers to add to the logits go in bias."
         )
         raise MaskError(f"mask: expected booleans, True attends; got {found.dtype}.{hint}")
-    if not broadcasts(found.shape, shape):
+    if not is_broadcastable(found.shape, shape):
         hint = " For one row of keys an item, write mask[:, None, None, :]." if found.ndim == 2 else ""
         raise MaskError(f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.{hint}")
     return found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
 
 
-def broadcasts(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
+def is_broadcastable(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
     """Whether an array of shape `given` can be repeated to `shape`."""
     return len(given) <= len(shape) and all(
         size in (1, whole) for size, whole in zip(reversed(given), reversed(shape), strict=False)
     )
 
 
-def rectangle(array: npt.NDArray[Any], index: tuple[int, ...], rows: slice, columns: slice) -> npt.NDArray[Any]:
+def mask_tile(array: npt.NDArray[Any], index: tuple[int, ...], rows: slice, columns: slice) -> npt.NDArray[Any]:
     """Cut (rows, columns) of one head from a mask or bias whose axes are whole or 1; its own axes stay so."""
     head: npt.NDArray[Any] = array[tuple(i if size > 1 else 0 for i, size in zip(index, array.shape, strict=False))]
     return head[rows if head.shape[0] > 1 else slice(None), columns if head.shape[1] > 1 else slice(None)]

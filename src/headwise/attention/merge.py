@@ -8,7 +8,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
-from headwise.shapes import Array, bind, floating
+from headwise.shapes import Array, as_float_arrays, bind
 
 __all__ = ["merge"]
 
@@ -60,7 +60,7 @@ def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, 
     """
     merged: tuple[Array, Array] | None = None
     for number, (part_o, part_lse) in enumerate(parts):
-        o, lse = floating(**{f"parts[{number}].o": part_o, f"parts[{number}].lse": part_lse})
+        o, lse = as_float_arrays(**{f"parts[{number}].o": part_o, f"parts[{number}].lse": part_lse})
         if merged is not None:
             expected = " ".join(map(str, merged[0].shape))
             bind(expected, **{f"parts[{number}].o": o})

@@ -12,12 +12,12 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
-from headwise.shapes import Array, bind, floating
+from headwise.shapes import Array, as_float_arrays, bind
 
-__all__ = ["Attended", "multi_head_attention", "self_attention"]
+__all__ = ["AttentionResult", "multi_head_attention", "self_attention"]
 
 
-class Attended(NamedTuple):
+class AttentionResult(NamedTuple):
     """What attention returns: the output, and the weights it was made with."""
 
     output: Array
@@ -35,7 +35,7 @@ def self_attention(
     bv: npt.ArrayLike | None = None,
     scale: float | None = None,
     tokens: Literal["rows", "columns"] = "rows",
-) -> Attended:
+) -> AttentionResult:
     r"""Scaled dot-product self-attention with one head.
 
     .. math:: Q = X W_q^\top + b_q \quad K = X W_k^\top + b_k \quad V = X W_v^\top + b_v
@@ -96,7 +96,7 @@ def self_attention(
     weights = softmax(logits)
     output = weights @ v
 
-    return Attended(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
+    return AttentionResult(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
 
 
 def multi_head_attention(
@@ -113,7 +113,7 @@ def multi_head_attention(
     bo: npt.ArrayLike | None = None,
     scale: float | None = None,
     tokens: Literal["rows", "columns"] = "rows",
-) -> Attended:
+) -> AttentionResult:
     r"""Multi-head self-attention: H heads, each on its own rows of the matrices, then concatenated and projected.
 
     .. math:: O = [\,\mathrm{head}_0, \ldots, \mathrm{head}_{H-1}]\, W_o^\top + b_o
@@ -178,7 +178,7 @@ def multi_head_attention(
     output = output + a.get("bo", 0)
     weights = np.stack([head.weights for head in each], axis=-3)
 
-    return Attended(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
+    return AttentionResult(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
 
 
 def softmax(logits: Array) -> Array:
@@ -208,7 +208,7 @@ def _checked(
     if tokens not in ("rows", "columns"):
         raise DataError(f'tokens: expected "rows" or "columns"; got {tokens!r}.')
     given = {name: value for name, value in given.items() if value is not None}
-    a = dict(zip(given, floating(**given), strict=True))
+    a = dict(zip(given, as_float_arrays(**given), strict=True))
 
     sizes = bind("... N D" if tokens == "rows" else "... D N", X=a["X"])
     sizes.bind("d D", Wq=a["Wq"], Wk=a["Wk"]).bind("e D", Wv=a["Wv"])

@@ -13,30 +13,30 @@ from functools import lru_cache
 
 import numpy as np
 
-from headwise.attention.problem import Problem
+from headwise.attention.inputs import AttentionInputs
 from headwise.shapes import Array, IntArray
 
-__all__ = ["add_to_bias_gradient", "blocks", "key_blocks", "sequences"]
+__all__ = ["accumulate_bias_gradient", "backward_schedule", "key_blocks", "split_range"]
 
 _PARTIALS = 32 * 2**20  # bytes that the partial dq may take
 _CHUNKS = 8
 _SMALLEST_CHUNK = 1024
 
 
-def blocks(start: int, stop: int, size: int) -> Iterator[slice]:
+def split_range(start: int, stop: int, size: int) -> Iterator[slice]:
     """Cut start … stop into slices of at most `size`."""
     for first in range(start, stop, size):
         yield slice(first, min(first + size, stop))
 
 
-def key_blocks(problem: Problem, item: tuple[int, ...], rows: slice, keys: slice, size: int) -> Iterator[slice]:
+def key_blocks(problem: AttentionInputs, item: tuple[int, ...], rows: slice, keys: slice, size: int) -> Iterator[slice]:
     """Blocks of the keys that any of the queries may see, but for the mask."""
     first, last = problem.visible.span(item, rows)
     start, stop = int(first.min(initial=keys.stop)), int(last.max(initial=0))
-    yield from blocks(max(start // size * size, keys.start), min(stop, keys.stop), size)
+    yield from split_range(max(start // size * size, keys.start), min(stop, keys.stop), size)
 
 
-def sequences(problem: Problem) -> tuple[IntArray, IntArray]:
+def backward_schedule(problem: AttentionInputs) -> tuple[IntArray, IntArray]:
     """The chunks of all keys, as rows (item, key head, first key, key past the last, number of its partial dq).
 
     Also where each sequence of them starts, and at last where the last one ends. A sequence shares no entry of dk, dv
@@ -65,7 +65,7 @@ def _grid(items: int, groups: int, m: int, count: int) -> tuple[IntArray, IntArr
     return np.arange(len(units) + 1, dtype=np.intp), units
 
 
-def add_to_bias_gradient(dbias: Array, index: tuple[int, ...], rows: slice, keys: slice, ds: Array) -> None:
+def accumulate_bias_gradient(dbias: Array, index: tuple[int, ...], rows: slice, keys: slice, ds: Array) -> None:
     """Add one tile's gradient to that of a bias of shape (..., H, N, M), any axis of which may be 1."""
     at = tuple(i if size > 1 else 0 for i, size in zip(index, dbias.shape, strict=False))
     summed = tuple(axis for axis in (0, 1) if dbias.shape[axis - 2] == 1)

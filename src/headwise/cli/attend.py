@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from headwise.attention import Attended, multi_head_attention
+from headwise.attention import AttentionResult, multi_head_attention
 from headwise.cli.console import matrix_table, output
 from headwise.data.arrays import coursework_arrays, read_arrays
 from headwise.errors import DataError
-from headwise.files import replacing
+from headwise.files import atomic_write
 
 __all__ = ["attend"]
 
@@ -42,7 +42,7 @@ def attend(
     x = given.pop("X")
     attended = multi_head_attention(x, **given, heads=heads, tokens="columns" if columns else "rows")
     if out is not None:
-        with replacing(out) as beside:
+        with atomic_write(out) as beside:
             np.savez(beside, allow_pickle=False, output=attended.output, weights=attended.weights)
     if as_json:
         print(json.dumps({name: array.tolist() for name, array in attended._asdict().items()}))
@@ -50,7 +50,7 @@ def attend(
         _print(attended, columns)
 
 
-def _print(attended: Attended, columns: bool) -> None:
+def _print(attended: AttentionResult, columns: bool) -> None:
     """A table a matrix; those of a batch one after the other."""
     *batch, heads, n, _ = attended.weights.shape
     tokens = [str(i) for i in range(n)]

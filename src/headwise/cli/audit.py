@@ -8,10 +8,10 @@ from typing import Annotated
 
 import typer
 
-from headwise.attention.threads import workers as cores
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.data.digits import bundled_digits, idx_digits
+from headwise.parallel.threads import num_threads as cores
 from headwise.picture.text import as_text
 from headwise.studies.audit.auditing import audit as audit_model
 from headwise.studies.audit.findings import findings

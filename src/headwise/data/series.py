@@ -10,12 +10,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.asked import counts
 from headwise.data.npz import load_npz
 from headwise.data.ts import Parsed, read_ts
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokens.series import Standard, pad_series
+from headwise.validation import check_counts
 
 __all__ = ["LabelledSeries", "SeriesData", "bundled_series", "hold_out", "load_series", "standardised"]
 
@@ -146,7 +146,7 @@ def hold_out(data: SeriesData, share: float, seed: int = 0) -> SeriesData:
     DataError
         If a class has a single series, or there is one in all; the share is not between 0 and 1, or the seed negative.
     """
-    counts(0, seed=seed)
+    check_counts(0, seed=seed)
     if not 0 < share < 1:
         raise DataError(f"share: expected a number between 0 and 1; got {share}.")
     rng = np.random.default_rng([seed, 270])

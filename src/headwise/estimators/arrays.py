@@ -9,12 +9,12 @@ import numpy as np
 import numpy.typing as npt
 from sklearn.utils import check_array
 
-from headwise.asked import once
 from headwise.errors import DataError, ShapeError
 from headwise.estimators.reading import stacked
 from headwise.models.networks import Inputs
 from headwise.shapes import Array
 from headwise.tokens.tables import is_missing
+from headwise.validation import check_unique
 
 __all__ = ["KINDS", "array_3d", "as_table", "category_columns", "check_answers", "in_reach", "kind_of"]
 
@@ -97,7 +97,7 @@ def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int
         if not isinstance(place, (int, np.integer)) or not 0 <= place < count:
             raise DataError(f"categories: {column!r} is no column of X, which has {columns or count}.")
         found.append(int(place))
-    once(categories=found)
+    check_unique(categories=found)
     return tuple(found)
 
 

@@ -9,7 +9,6 @@ from typing import Any, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from headwise.asked import counts
 from headwise.errors import DataError, ShapeError
 from headwise.models.networks import ImageNetwork, Inputs, Network, SeriesNetwork, SetNetwork, TableNetwork
 from headwise.models.series import Series
@@ -20,6 +19,7 @@ from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokens.scale import deviations
 from headwise.tokens.series import Standard
 from headwise.tokens.tables import Columns, is_missing
+from headwise.validation import check_counts
 
 __all__ = ["ImageReader", "Reader", "SequenceReader", "Sizes", "TableReader", "stacked"]
 
@@ -34,7 +34,7 @@ class Sizes:
     hidden: int
 
     def __post_init__(self) -> None:
-        counts(width=self.width, depth=self.depth, heads=self.heads, hidden=self.hidden)
+        check_counts(width=self.width, depth=self.depth, heads=self.heads, hidden=self.hidden)
 
 
 class Reader(Protocol):

@@ -5,15 +5,15 @@ from __future__ import annotations
 from numbers import Real
 from typing import Any
 
-from headwise.asked import counts
 from headwise.errors import DataError
+from headwise.validation import check_counts
 
 __all__ = ["check_settings"]
 
 
 def check_settings(given: dict[str, Any]) -> None:
     """Refuse what is of another kind than it should be; sizes are checked by `headwise.estimators.reading.Sizes`."""
-    counts(**{name: given[name] for name in ("epochs", "batch", "patience")})
+    check_counts(**{name: given[name] for name in ("epochs", "batch", "patience")})
     for name in ("rate", "decay"):
         if not isinstance(given[name], Real) or not 0 <= float(given[name]) < float("inf"):
             raise DataError(f"{name}: expected a number from 0; got {given[name]!r}.")

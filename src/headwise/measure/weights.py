@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.shapes import Array, floating
+from headwise.shapes import Array, as_float_arrays
 
 __all__ = ["effective_number", "entropy", "on_class_token", "on_itself", "shares", "without_class_token"]
 
@@ -40,7 +40,7 @@ def entropy(p: Array) -> Array:
     >>> entropy(np.array([[1.0, 0, 0, 0], [0.25, 0.25, 0.25, 0.25]]))
     array([0., 2.])
     """
-    (p,) = floating(p=p)
+    (p,) = as_float_arrays(p=p)
     logs = np.log2(p, out=np.zeros_like(p), where=p > 0)
     return np.asarray(0 - (p * logs).sum(axis=-1))  # 0 − x, so that no entropy is −0
 
@@ -135,7 +135,7 @@ def shares(values: Array) -> Array:
     array([[0.25, 0.75],
            [0.5 , 0.5 ]])
     """
-    (values,) = floating(values=values)
+    (values,) = as_float_arrays(values=values)
     total = values.sum(axis=-1, keepdims=True, dtype=np.result_type(values, np.float32))  # a float16 ends at 65504
     even = np.full_like(values, 1 / values.shape[-1])
     return np.asarray(np.divide(values, total, out=even, where=total > 0))

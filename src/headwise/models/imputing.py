@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.attention.threads import each
 from headwise.errors import MissingExtraError
+from headwise.parallel.threads import parallel_for
 from headwise.shapes import Array, BoolArray, bind
 
 __all__ = ["imputed"]
@@ -75,7 +75,7 @@ def imputed(image: Array, known: BoolArray, otherwise: float) -> Array:
             else:
                 filled[i] = otherwise
 
-    each(fill, -(-len(known) // _TOGETHER))
+    parallel_for(fill, -(-len(known) // _TOGETHER))
     return filled.astype(image.dtype)
 
 

@@ -8,7 +8,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.attention.threads import each, single_threaded_blas
 from headwise.errors import DataError
 from headwise.models.imputing import imputed
 from headwise.models.vit import ViT, ViTCache, vit_forward
@@ -19,6 +18,7 @@ from headwise.nn.linear import linear_backward, linear_forward
 from headwise.nn.loss import softmax
 from headwise.nn.norm import layer_norm_backward, layer_norm_forward
 from headwise.nn.params import Params, scope
+from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["MISSING", "Closer", "TokenGame", "attention_gradients", "look_closely"]
@@ -161,7 +161,7 @@ class TokenGame:
             answers[parts[i]] = self._read(prepared(kept[parts[i]]))
 
         with single_threaded_blas():
-            each(play, len(parts))
+            parallel_for(play, len(parts))
         return answers
 
     def _preparing(self) -> Callable[[BoolArray], Array]:

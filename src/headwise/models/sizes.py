@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwise.asked import counts
 from headwise.errors import ShapeError
+from headwise.validation import check_counts
 
 __all__ = ["check_sizes"]
 
@@ -25,7 +25,7 @@ def check_sizes(width: int, heads: int, **others: int) -> None:
     ...
     headwise.errors.ShapeError: heads: expected a divisor of the width 64 (1, 2, 4, 8, 16, 32, 64); got 3.
     """
-    counts(width=width, heads=heads, **others)
+    check_counts(width=width, heads=heads, **others)
     if width % heads:
         divisors = ", ".join(str(h) for h in range(1, width + 1) if width % h == 0)
         raise ShapeError(f"heads: expected a divisor of the width {width} ({divisors}); got {heads}.")

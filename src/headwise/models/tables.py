@@ -12,7 +12,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.asked import counts
 from headwise.errors import DataError
 from headwise.models.sizes import check_sizes
 from headwise.nn.block import BlockCache, block_backward, block_forward, block_params
@@ -20,6 +19,7 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.params import Params, scope, scoped
 from headwise.shapes import Array, IntArray, bind
+from headwise.validation import check_counts
 
 __all__ = [
     "Table",
@@ -58,10 +58,10 @@ class Table:
     hidden: int = 64
 
     def __post_init__(self) -> None:
-        counts(0, numbers=self.numbers)
+        check_counts(0, numbers=self.numbers)
         if self.columns < 1:
             raise DataError("table: expected at least one column; got none.")
-        counts(**{f"categories of column {k}": levels for k, levels in enumerate(self.categories)})
+        check_counts(**{f"categories of column {k}": levels for k, levels in enumerate(self.categories)})
         check_sizes(self.width, self.heads, outputs=self.outputs, depth=self.depth, hidden=self.hidden)
 
     @property

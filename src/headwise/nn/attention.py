@@ -7,7 +7,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
-from headwise.attention.operator import Cache
+from headwise.attention.functional import AttentionCache
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, scope, scoped
 from headwise.shapes import Array, IntArray
@@ -26,7 +26,7 @@ class SelfAttentionCache(NamedTuple):
 
     query: LinearCache
     key_value: LinearCache
-    attention: Cache
+    attention: AttentionCache
     output: LinearCache
     weights: Array | None
 

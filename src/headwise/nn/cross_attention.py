@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
-from headwise.attention.operator import Cache
+from headwise.attention.functional import AttentionCache
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.params import Params, scope, scoped
@@ -27,7 +27,7 @@ class MabCache(NamedTuple):
 
     query: LinearCache
     key_value: LinearCache
-    attention: Cache
+    attention: AttentionCache
     norm_1: NormCache | None
     output: LinearCache
     active: BoolArray

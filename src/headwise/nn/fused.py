@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.jit import kernel
+from headwise.jit import compile_kernel
 from headwise.nn import plain
 from headwise.shapes import Array, IntArray
 
@@ -93,7 +93,7 @@ def adamw(
 
 
 def _call(name: str, first: Array, *rest: object) -> None:
-    kernel(_MODULE, name, first.dtype)(first, *rest)
+    compile_kernel(_MODULE, name, first.dtype)(first, *rest)
 
 
 def _whole_vectors(width: int, dtype: np.dtype) -> bool:

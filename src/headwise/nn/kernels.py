@@ -10,8 +10,8 @@ import math
 import numpy as np
 from numba import njit, types
 
-from headwise.attention.passes import exp2, transpose
-from headwise.attention.simd import lanes, memory, product
+from headwise.attention.compiled.simd import multiply, num_lanes, pointer
+from headwise.attention.compiled.vector_ops import exp2, transpose
 
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
@@ -37,7 +37,7 @@ def linear(x, weight, bias, residual, y):
     rows, depth = x.shape
     width = bias.size
     across = np.empty((depth, width), x.dtype)
-    transpose(memory(weight), 0, depth, 1, width, depth, memory(across), 0, width, lanes(x))
+    transpose(pointer(weight), 0, depth, 1, width, depth, pointer(across), 0, width, num_lanes(x))
     for r in range(rows):
         if residual.size:
             for i in range(width):
@@ -45,7 +45,7 @@ def linear(x, weight, bias, residual, y):
         else:
             for i in range(width):
                 y[r, i] = bias[i]
-    product(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
+    multiply(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
 
 
 def linear_backward_types(real):
@@ -59,9 +59,9 @@ def linear_backward(dy, x, weight, dx, dweight, dbias):
     depth = x.shape[1]
     dacross = np.empty((depth, width), x.dtype)
     if dx.size:
-        product(dx, 0, depth, dy, 0, width, 1, weight, 0, depth, rows, depth, width, False)
-    product(dacross, 0, width, x, 0, 1, depth, dy, 0, width, depth, width, rows, False)
-    transpose(memory(dacross), 0, width, 1, depth, width, memory(dweight), 0, depth, lanes(x))
+        multiply(dx, 0, depth, dy, 0, width, 1, weight, 0, depth, rows, depth, width, False)
+    multiply(dacross, 0, width, x, 0, 1, depth, dy, 0, width, depth, width, rows, False)
+    transpose(pointer(dacross), 0, width, 1, depth, width, pointer(dweight), 0, depth, num_lanes(x))
     for r in range(rows):
         for i in range(width):
             dbias[i] += dy[r, i]

@@ -9,7 +9,7 @@ from types import ModuleType
 
 import numpy as np
 
-from headwise.jit import installed
+from headwise.jit import numba_available
 from headwise.nn import fused, plain
 from headwise.shapes import Array
 
@@ -21,4 +21,4 @@ _WORTH_IT = 1 << 12  # numbers; below this NumPy's call is over before numba's h
 def passes(x: Array) -> ModuleType:
     """`fused` or `plain`, which hold the same functions."""
     fits = x.size >= _WORTH_IT and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
-    return fused if fits and installed() else plain
+    return fused if fits and numba_available() else plain

@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
-from headwise.files import as_csv, write_text
+from headwise.files import to_csv, write_text
 from headwise.picture.caption import Caption
 from headwise.picture.save import inline
 from headwise.picture.text import Statement, as_html, as_text
@@ -66,7 +66,7 @@ class Table:
 
     def csv(self) -> str:
         """The same table for a program."""
-        return as_csv(self.columns, self.rows)
+        return to_csv(self.columns, self.rows)
 
 
 @dataclass(frozen=True)

@@ -12,7 +12,7 @@ import numpy.typing as npt
 
 from headwise.data.npz import load_npz
 from headwise.errors import DataError
-from headwise.files import replacing
+from headwise.files import atomic_write
 from headwise.measure.faithfulness import Faithfulness
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
@@ -155,7 +155,7 @@ class Drawn:
         arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "tested"}
         if self.tested is not None:
             arrays |= {_TESTED + f.name: np.asarray(getattr(self.tested, f.name)) for f in fields(self.tested)}
-        with replacing(path) as beside:
+        with atomic_write(path) as beside:
             np.savez(beside, allow_pickle=False, **arrays)
 
     @classmethod

@@ -9,7 +9,7 @@ import tempfile
 from dataclasses import replace
 from pathlib import Path
 
-from headwise.files import replacing
+from headwise.files import atomic_write
 from headwise.picture.document import Document
 
 __all__ = ["browser", "print_page"]
@@ -50,7 +50,7 @@ def print_page(document: Document, folder: Path, name: str = "report.pdf") -> tu
 
 def _printed(chromium: str, page: Path, pdf: Path) -> bool:
     """Whether the browser wrote it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, replacing(pdf) as beside:
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, atomic_write(pdf) as beside:
         command = [
             *(chromium, "--headless", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={profile}"),
             # a sandbox cannot be had as root, in a container; the page is our own and asks for nothing

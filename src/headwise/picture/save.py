@@ -13,7 +13,7 @@ import matplotlib
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
-from headwise.files import replacing
+from headwise.files import atomic_write
 
 __all__ = ["FORMATS", "fix_layout", "inline", "kind_of", "save_figure", "save_one", "style"]
 
@@ -74,7 +74,7 @@ def save_one(figure: Figure, path: Path) -> None:
         If it ends in no kind that is known.
     """
     kind = kind_of(path)
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         beside.write_bytes(_bytes(figure, kind))
 
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from headwise import jit
 from headwise.attention import attention, attention_backward, attention_forward
-from headwise.attention.threads import each, single_threaded_blas, workers
-from headwise.jit import installed
-from headwise.studies.machine import blas, processor
-from headwise.studies.progress import Progress, Silent
+from headwise.jit import numba_available
+from headwise.parallel.threads import num_threads, parallel_for, single_threaded_blas
+from headwise.progress import NoProgress, Progress
+from headwise.runtime import blas_name, cpu_name
 
 __all__ = ["LONG", "WORK", "Bench", "Machine", "Timing", "Work", "bench", "interleaved", "machine"]
 
@@ -128,7 +128,7 @@ def bench(work: Sequence[Work] = WORK, *, peer: bool = True, progress: Progress 
     Bench
         Contestants are "headwise" (what ``engine="auto"`` picks), "numpy" (the same without numba) and "torch".
     """
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     progress.stage("this machine", 1)
     here = machine()
     progress.advance()
@@ -184,7 +184,7 @@ def machine() -> Machine:
     medians, _ = interleaved({name: call for name, (call, _) in contestants.items()})
     rates = {name: contestants[name][1] / seconds for name, seconds in medians.items()}
     return Machine(
-        processor(), workers(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
+        cpu_name(), num_threads(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
     )
 
 
@@ -210,7 +210,7 @@ def _measure(work: Work, here: Machine, peer: bool) -> Timing:
 def _torch(work: Work, arrays: Sequence[Any]) -> Callable[[], object]:
     import torch
 
-    torch.set_num_threads(workers())
+    torch.set_num_threads(num_threads())
     *qkv, do = (torch.from_numpy(array) for array in arrays)
     attend = torch.nn.functional.scaled_dot_product_attention
     if work.backward:
@@ -236,9 +236,12 @@ def _products() -> dict[str, tuple[Callable[[], object], float]]:
     found: dict[str, tuple[Callable[[], object], float]] = {
         "blas": (_blas_products, 2.0 * _PIECES * _BLAS_TIMES * math.prod(_BLAS_SHAPE))
     }
-    if installed():
-        kernel = jit.kernel("headwise.studies.bench_kernels", "multiply", np.dtype(np.float32))
-        found["compiled"] = lambda: each(lambda _: kernel(_TIMES), _PIECES), 2.0 * _PIECES * _TIMES * 60 * 64 * 64
+    if numba_available():
+        kernel = jit.compile_kernel("headwise.attention.compiled.peak", "multiply", np.dtype(np.float32))
+        found["compiled"] = (
+            lambda: parallel_for(lambda _: kernel(_TIMES), _PIECES),
+            2.0 * _PIECES * _TIMES * 60 * 64 * 64,
+        )
     return found
 
 
@@ -253,7 +256,7 @@ def _blas_products() -> None:
             np.matmul(a, b, out=out)
 
     with single_threaded_blas():
-        each(multiply, _PIECES)
+        parallel_for(multiply, _PIECES)
 
 
 def _time(call: Callable[[], object]) -> float:
@@ -264,4 +267,4 @@ def _time(call: Callable[[], object]) -> float:
 
 def _libraries() -> dict[str, str]:
     names = (name for name in ("numpy", "numba", "torch") if importlib.util.find_spec(name))
-    return {**{name: importlib.metadata.version(name) for name in names}, "BLAS": blas()}
+    return {**{name: importlib.metadata.version(name) for name in names}, "BLAS": blas_name()}

@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from headwise.attention import Attended, attention, multi_head_attention
+from headwise.attention import AttentionResult, attention, multi_head_attention
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
@@ -66,8 +66,8 @@ class HeadRun:
     """
 
     heads: int
-    given: Attended
-    swapped: Attended
+    given: AttentionResult
+    swapped: AttentionResult
     moved: Moved
     causal: float
     positions: float
@@ -218,7 +218,7 @@ def _run(
     x = arrays["X"]
     rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
 
-    def attend(tokens: Array, **other: Array) -> Attended:
+    def attend(tokens: Array, **other: Array) -> AttentionResult:
         return multi_head_attention(tokens, **{**rest, **other}, heads=heads)
 
     def deviation(function: Any) -> float:

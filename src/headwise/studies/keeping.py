@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise import __version__
-from headwise.files import as_csv, write_text
+from headwise.files import to_csv, write_text
 
 __all__ = ["digest", "is_kept", "kept", "run_file", "runs_table"]
 
@@ -72,7 +72,7 @@ def runs_table(folder: Path) -> str:
         gave = {name: value for name, value in _flat(found["result"]) if not isinstance(value, list)}
         rows.append({"run": path.stem, **dict(_flat(found["made of"])), **gave})
     columns = list(dict.fromkeys(name for row in rows for name in row))
-    return as_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
+    return to_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

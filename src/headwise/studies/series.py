@@ -13,23 +13,23 @@ from typing import Any
 
 import numpy as np
 
-from headwise.asked import counts
-from headwise.attention.threads import single_threaded_blas
 from headwise.data.series import SeriesData, standardised
 from headwise.errors import CheckpointError, DataError
 from headwise.files import write_text
 from headwise.models.series import Series
 from headwise.nn.params import Params
+from headwise.parallel.tasks import run_tasks
+from headwise.parallel.threads import single_threaded_blas
+from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.studies.keeping import is_kept, kept, run_file, runs_table
-from headwise.studies.progress import Progress, Silent
 from headwise.studies.series_baselines import BASELINES
-from headwise.studies.spreading import spread
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.fingerprints import fingerprint
 from headwise.train.loop import Task, Trained, train
 from headwise.train.recipe import Recipe
 from headwise.train.series import ImputingTask, SeriesTask, judge_series
+from headwise.validation import check_counts
 
 __all__ = ["NAMES", "Plan", "Result", "Row", "compare_series", "weights_of"]
 
@@ -72,7 +72,7 @@ class Plan:
     pretraining: Recipe = _PRETRAINING
 
     def __post_init__(self) -> None:
-        counts(seeds=self.seeds)
+        check_counts(seeds=self.seeds)
 
     def model(self, data: SeriesData) -> Series:
         """For this set; as long as its longest series."""
@@ -166,7 +166,7 @@ def compare_series(
     MissingExtraError
         If baselines are wanted and aeon is not installed.
     """
-    plan, progress = plan or Plan(), progress or Silent()
+    plan, progress = plan or Plan(), progress or NoProgress()
     if not data.classes:
         raise DataError(
             f"{data.name}: its labels are numbers to predict, and this study compares classifiers. If they "
@@ -189,7 +189,7 @@ def compare_series(
     for name in (name for name in made if name not in missing):
         keep(name, made[name].row())
     if missing:
-        for name, row in spread(missing, workers=workers):
+        for name, row in run_tasks(missing, workers=workers):
             keep(name, row)
     return Result(data, plan, tuple(found[name] for name in made), folder)
 

@@ -14,17 +14,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.asked import counts, once
 from headwise.files import write_text
 from headwise.models.sets import SetModel, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.picture.text import Statement, tiny
+from headwise.progress import NoProgress, Progress
 from headwise.studies.keeping import kept, run_file, runs_table
-from headwise.studies.progress import Progress, Silent
 from headwise.studies.statistics import LEVEL
 from headwise.train.loop import train
 from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
+from headwise.validation import check_counts, check_unique
 
 __all__ = ["CONTENDERS", "PUBLISHED", "Contender", "Pooling", "SetsStudy", "order_matters", "study_sets"]
 
@@ -152,9 +152,9 @@ def study_sets(
     DataError
         If there is nothing to run, or a contender comes twice.
     """
-    counts(seeds=seeds, steps=steps, contenders=len(contenders), workers=workers)
-    once(contenders=[each.name for each in contenders])
-    progress = progress or Silent()
+    check_counts(seeds=seeds, steps=steps, contenders=len(contenders), workers=workers)
+    check_unique(contenders=[each.name for each in contenders])
+    progress = progress or NoProgress()
     progress.stage("poolings", len(contenders) * seeds)
     rows: list[dict[str, Any]] = []
     for contender in contenders:

@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headwise.asked import counts, once
 from headwise.data.tables import TABLES, TableData, load_table
 from headwise.files import write_text
 from headwise.picture.text import Statement, counted
+from headwise.progress import NoProgress, Progress
 from headwise.studies.keeping import kept, run_file, runs_table
-from headwise.studies.progress import Progress, Silent
 from headwise.studies.statistics import LEVEL, Interval, sign_flip, smallest_p, t_interval
+from headwise.validation import check_counts, check_unique
 
 __all__ = ["MODELS", "TableScores", "TablesStudy", "study_tables"]
 
@@ -138,10 +138,10 @@ def study_tables(
     DataError
         If there is nothing to run, no such table, or one twice.
     """
-    counts(seeds=seeds, tables=len(tables), workers=workers)
-    once(tables=tables)
+    check_counts(seeds=seeds, tables=len(tables), workers=workers)
+    check_unique(tables=tables)
     loaded = [load_table(name) for name in tables]
-    progress = progress or Silent()
+    progress = progress or NoProgress()
     progress.stage("tables", len(loaded) * len(MODELS) * seeds)
     rows: list[dict[str, Any]] = []
     for data in loaded:

@@ -8,10 +8,9 @@ from pathlib import Path
 from typing import Any
 
 from headwise import __version__
-from headwise.asked import counts
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import DataError
-from headwise.files import as_csv, write_text
+from headwise.files import to_csv, write_text
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
@@ -19,6 +18,7 @@ from headwise.train.digits import judge, train_vit
 from headwise.train.fingerprints import fingerprint
 from headwise.train.loop import Epoch
 from headwise.train.recipe import Recipe
+from headwise.validation import check_counts
 
 __all__ = ["Run", "train_into"]
 
@@ -113,7 +113,7 @@ def train_into(
         If the folder holds a run already and neither `resume` nor `keep` applies, or what is there to go on with was
         another run, or one on other digits.
     """
-    counts(workers=workers)
+    check_counts(workers=workers)
     model, recipe = model or ViT(), recipe or Recipe()
     judged_on = test or data.test
     state, finished = folder / STATE, folder / MODEL
@@ -143,7 +143,7 @@ def train_into(
         "test_loss": judged.loss,
         "history": [epoch._asdict() for epoch in trained.history],
     }
-    write_text(folder / HISTORY, as_csv(Epoch._fields, trained.history))
+    write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
     save_vit(finished, model, trained.params, complete)
     state.unlink(missing_ok=True)  # last: until now a kill loses nothing
     return _run(trained.params, model, recipe, complete, finished)

@@ -15,7 +15,7 @@ from safetensors import SafetensorError, safe_open
 from safetensors.numpy import save_file
 
 from headwise.errors import CheckpointError, DataError
-from headwise.files import replacing
+from headwise.files import atomic_write
 from headwise.models.vit import ViT, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
@@ -37,7 +37,7 @@ def save_arrays(path: Path, arrays: Mapping[str, Array], about: Mapping[str, Any
     """Write named arrays and a JSON header. The same content gives the same bytes."""
     # one entry only: the format does not fix the order of several
     header = {"headwise": json.dumps(about, sort_keys=True)}
-    with replacing(path) as beside:
+    with atomic_write(path) as beside:
         save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, metadata=header)
 
 

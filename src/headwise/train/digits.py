@@ -9,11 +9,11 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.attention.threads import single_threaded_blas
 from headwise.data.digits import Digits, Labelled
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
 from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
+from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.augment import moved
 from headwise.train.fingerprints import fingerprint

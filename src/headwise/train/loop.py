@@ -14,9 +14,9 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 
 import numpy as np
 
-from headwise.attention.threads import each, single_threaded_blas, threads
 from headwise.errors import CheckpointError, DataError
 from headwise.nn.params import Params, pack, unpack
+from headwise.parallel.threads import limit_threads, parallel_for, single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
 from headwise.train.checkpoint import load_arrays, save_arrays
@@ -210,7 +210,7 @@ def train(
     CheckpointError
         If the state's file is damaged.
     """
-    with threads(workers), single_threaded_blas(), kept_memory():
+    with limit_threads(workers), single_threaded_blas(), kept_memory():
         trainer = Trainer.fresh(task, recipe)
         what = {**task.about(), "recipe": asdict(recipe)} if state is not None else {}
         if state is not None and state.exists():
@@ -251,7 +251,7 @@ def together(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_
     def one(i: int) -> None:
         results[i] = task(parts[i])
 
-    each(one, len(parts))
+    parallel_for(one, len(parts))
     return [results[i] for i in range(len(parts))]
 
 

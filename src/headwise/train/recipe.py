@@ -5,8 +5,8 @@ from __future__ import annotations
 import math
 from dataclasses import dataclass
 
-from headwise.asked import counts
 from headwise.errors import DataError
+from headwise.validation import check_counts
 
 __all__ = ["Recipe"]
 
@@ -43,8 +43,8 @@ class Recipe:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        counts(epochs=self.epochs, batch=self.batch)
-        counts(0, seed=self.seed)
+        check_counts(epochs=self.epochs, batch=self.batch)
+        check_counts(0, seed=self.seed)
         for name in ("rate", "warmup", "decay", "clip", "shift", "rotate"):
             if not 0 <= getattr(self, name) < math.inf:
                 raise DataError(f"{name}: expected a number from 0; got {getattr(self, name)}.")

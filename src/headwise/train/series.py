@@ -13,7 +13,6 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.attention.threads import single_threaded_blas
 from headwise.data.series import LabelledSeries
 from headwise.models.series import (
     Series,
@@ -27,6 +26,7 @@ from headwise.models.series import (
 from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.padding import Padding
 from headwise.nn.params import Params
+from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.fingerprints import fingerprint
 from headwise.train.loop import Piece, Validated

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
-from headwise.attention.threads import single_threaded_blas, threads, workers
+from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.web.guard import Refused
 
 __all__ = ["Desk"]
@@ -25,7 +25,7 @@ class Desk:
     """
 
     def __init__(self, waiting: int = 256) -> None:
-        self._pool = ThreadPoolExecutor(workers(), thread_name_prefix="headwise-desk")
+        self._pool = ThreadPoolExecutor(num_threads(), thread_name_prefix="headwise-desk")
         self._waiting = waiting
         self._inside = 0
 
@@ -41,7 +41,7 @@ class Desk:
             raise Refused(503, "Too many requests are waiting; try again in a moment.")
 
         def alone() -> _Result:
-            with threads(1), single_threaded_blas():
+            with limit_threads(1), single_threaded_blas():
                 return task()
 
         self._inside += 1

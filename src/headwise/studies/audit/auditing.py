@@ -9,20 +9,20 @@ from typing import Any
 
 import numpy as np
 
-from headwise.asked import counts
-from headwise.attention.threads import single_threaded_blas, threads
 from headwise.data.digits import Labelled
 from headwise.errors import DataError
 from headwise.models.looking import MISSING
+from headwise.parallel.threads import limit_threads, single_threaded_blas
+from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.studies.audit.digit import KINDS, ORDERS, SAMPLED, DigitAudit, audit_digit
 from headwise.studies.audit.heads import study_heads
 from headwise.studies.audit.result import Audit
 from headwise.studies.audit.sanity import sanity
 from headwise.studies.keeping import kept
-from headwise.studies.progress import Progress, Silent
 from headwise.train.checkpoint import Saved
 from headwise.train.fingerprints import fingerprint
+from headwise.validation import check_counts
 
 __all__ = ["audit"]
 
@@ -72,16 +72,16 @@ def audit(
         If they are of another size than the model's.
     """
     model, params, _ = saved
-    counts(workers=workers)
-    counts(0, seed=seed)
+    check_counts(workers=workers)
+    check_counts(0, seed=seed)
     if not 2 <= count <= len(digits.labels):
         raise DataError(f"digits: expected 2 to {len(digits.labels)}, which there are; got {count}.")
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder.")
     chosen = np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count]  # fewer are some of more
     digits = Labelled(digits.images[chosen], digits.labels[chosen])
-    progress = progress or Silent()
-    with threads(workers), single_threaded_blas():
+    progress = progress or NoProgress()
+    with limit_threads(workers), single_threaded_blas():
         progress.stage("leaving heads out", model.depth * model.heads)
         heads = study_heads(digits, params, model, progress.advance)
         made_of = {

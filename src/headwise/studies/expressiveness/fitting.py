@@ -8,7 +8,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
-from headwise.attention.operator import Cache
+from headwise.attention.functional import AttentionCache
 from headwise.nn.params import Params, pack, unpack
 from headwise.shapes import Array
 from headwise.studies.expressiveness.constructions import Setting
@@ -89,7 +89,7 @@ def fit(
 
 class _Cache(NamedTuple):
     x: Array
-    attention: Cache
+    attention: AttentionCache
     shape: tuple[int, ...]  # (count, B, H, N, d)
 
 

@@ -7,7 +7,7 @@ from collections.abc import Iterable, Sequence
 from dataclasses import asdict
 from typing import Any
 
-from headwise.files import as_csv
+from headwise.files import to_csv
 from headwise.studies.grading.classroom import ClassGrades
 from headwise.studies.grading.judge import Grade, TaskGrade
 
@@ -120,7 +120,7 @@ def _found(task: TaskGrade) -> str:
 
 
 def _csv(columns: Sequence[str], rows: Iterable[Sequence[str]]) -> str:
-    return as_csv(columns, (map(_cell, row) for row in rows))
+    return to_csv(columns, (map(_cell, row) for row in rows))
 
 
 def _cell(text: str) -> str:

@@ -15,8 +15,8 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.picture.document import Document
 from headwise.picture.printing import print_page
 from headwise.picture.text import Statement
+from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
-from headwise.studies.progress import Progress, Silent
 from headwise.studies.report.attention import attention_chapter
 from headwise.studies.report.desk import Chapter, Desk
 from headwise.studies.report.effort import EFFORTS, Effort
@@ -110,7 +110,7 @@ def build(
         If a part needs a library that is not installed.
     """
     _check(parts)
-    desk = Desk(folder, effort, arrays or coursework_arrays(), arrays_name, load, workers, progress or Silent())
+    desk = Desk(folder, effort, arrays or coursework_arrays(), arrays_name, load, workers, progress or NoProgress())
     chapters: list[Chapter] = []
     seconds: dict[str, float] = {}
     chosen = [name for name in PARTS if name in parts]

@@ -13,12 +13,12 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.data.digits import Digits
-from headwise.files import replacing
+from headwise.files import atomic_write
 from headwise.picture.document import BEHIND, Figured, Section
 from headwise.picture.save import inline, save_figure
 from headwise.picture.text import Statement
+from headwise.progress import Progress
 from headwise.shapes import Array
-from headwise.studies.progress import Progress
 from headwise.studies.report.effort import Effort
 
 __all__ = ["Chapter", "Desk"]
@@ -98,7 +98,7 @@ class Desk:
         paths = save_figure(drawn, stem)
         if arrays:
             paths.append(stem.with_name(f"{name}.npz"))
-            with replacing(paths[-1]) as beside:
+            with atomic_write(paths[-1]) as beside:
                 np.savez(beside, allow_pickle=False, **arrays)
         parts = {
             "What is shown": shown,

@@ -9,7 +9,7 @@ from importlib.metadata import PackageNotFoundError, version
 from headwise import __version__
 from headwise.picture.document import Paragraph, Section, Table
 from headwise.picture.text import Statement
-from headwise.studies.machine import blas, processor
+from headwise.runtime import blas_name, cpu_name
 from headwise.studies.report.desk import Chapter
 
 __all__ = ["provenance_section"]
@@ -24,8 +24,8 @@ def provenance_section(
     versions = [
         ("Headwise", __version__),
         ("Python", platform.python_version()),
-        ("processor", processor()),
-        ("BLAS", blas()),
+        ("processor", cpu_name()),
+        ("BLAS", blas_name()),
     ]
     versions += [(library, found) for library in _LIBRARIES if (found := _version(library))]
     return Section(

@@ -18,8 +18,8 @@ from headwise.models.vit import ViT, vit_forward, vit_params
 from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
 from headwise.picture.pages import as_markdown_page
 from headwise.picture.save import save_figure
+from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array, IntArray
-from headwise.studies.progress import Progress, Silent
 from headwise.studies.statistics import sign_flip
 from headwise.studies.tokenisations.conclusion import conclusion
 from headwise.studies.tokenisations.costs import cost, step_times
@@ -55,7 +55,7 @@ def compare(
     load : callable
         Reads the digits, here and on every worker.
     workers, scheduler
-        As in `headwise.studies.spreading.spread`.
+        As in `headwise.parallel.tasks.run_tasks`.
     progress : Progress, optional
         Told of each run.
 
@@ -70,7 +70,7 @@ def compare(
     MissingExtraError
         If Dask is needed and not installed.
     """
-    plan, progress = plan or Plan(), progress or Silent()
+    plan, progress = plan or Plan(), progress or NoProgress()
     ledger, digits = Ledger(folder), load()
     jobs = plan.jobs(digits)
     progress.stage(f"training {len(plan.tokens)} tokenisations", len(jobs))

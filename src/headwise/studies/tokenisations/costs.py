@@ -7,9 +7,9 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headwise.attention.threads import single_threaded_blas, threads, workers
 from headwise.data.digits import Digits
 from headwise.models.vit import ViT, vit_params
+from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.studies.bench import interleaved
 from headwise.train.digits import DigitsTask
 from headwise.train.loop import Trainer
@@ -95,6 +95,6 @@ def step_times(models: Sequence[ViT], digits: Digits, recipe: Recipe, *, seconds
         chosen = np.arange(min(recipe.batch, len(digits.train.labels)))
         return lambda: trainer.step(chosen)
 
-    with threads(workers()), single_threaded_blas(), kept_memory():
+    with limit_threads(num_threads()), single_threaded_blas(), kept_memory():
         medians, _ = interleaved({model.tokens: stepping(model) for model in models}, seconds=seconds, rest=0)
     return [medians[model.tokens] for model in models]

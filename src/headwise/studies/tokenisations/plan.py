@@ -11,13 +11,13 @@ from typing import Any
 import numpy as np
 
 from headwise import __version__
-from headwise.asked import counts, once
 from headwise.data.digits import Digits, Labelled, bundled_digits, idx_digits
 from headwise.errors import DataError
 from headwise.models.vit import ViT
 from headwise.studies.keeping import digest
 from headwise.train.fingerprints import fingerprint
 from headwise.train.recipe import Recipe
+from headwise.validation import check_counts, check_unique
 
 __all__ = ["DEFAULT", "Job", "Plan", "digits_of", "passes", "unseen"]
 
@@ -93,10 +93,10 @@ class Plan:
     def __post_init__(self) -> None:
         for name in self.tokens:
             self.of(name)
-        once(tokens=self.tokens, sizes=self.sizes)
+        check_unique(tokens=self.tokens, sizes=self.sizes)
         if len(self.tokens) < 2:
             raise DataError(f"tokens: expected two or more to compare; got {', '.join(self.tokens) or 'none'}.")
-        counts(seeds=self.seeds)
+        check_counts(seeds=self.seeds)
 
     def of(self, tokens: str) -> ViT:
         """The model that cuts its images so."""

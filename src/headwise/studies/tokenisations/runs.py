@@ -12,12 +12,12 @@ from typing import Any
 
 import numpy as np
 
-from headwise.attention.threads import workers as cores
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import CheckpointError, DataError
-from headwise.files import as_csv, write_text
+from headwise.files import to_csv, write_text
+from headwise.parallel.tasks import run_tasks
+from headwise.parallel.threads import num_threads as cores
 from headwise.shapes import Array, IntArray
-from headwise.studies.spreading import spread
 from headwise.studies.tokenisations.plan import Job, unseen
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.digits import judge, train_vit
@@ -117,7 +117,7 @@ def results(
     workers : int
         Processes on this machine, of one thread each; with 1, this process alone and all its cores.
     scheduler : str, optional
-        As in `headwise.studies.spreading.spread`, which says what is raised.
+        As in `headwise.parallel.tasks.run_tasks`, which says what is raised.
 
     Yields
     ------
@@ -128,7 +128,7 @@ def results(
         tasks = {job.identity: partial(run, job, digits, threads=threads) for job in jobs}
     else:
         tasks = {job.identity: partial(_attempt, job, load) for job in jobs}
-    for _, found in spread(tasks, workers=workers, scheduler=scheduler):
+    for _, found in run_tasks(tasks, workers=workers, scheduler=scheduler):
         yield found
 
 
@@ -183,7 +183,7 @@ class Ledger:
         save_arrays(self._file(found.job), arrays, found.job.configuration)
         rows = self._rows() | {found.job.identity: {name: str(value) for name, value in _row(found).items()}}
         ordered = sorted(rows.values(), key=lambda row: (row["tokens"], int(row["size"]), int(row["seed"])))
-        write_text(self.table, as_csv(_COLUMNS, ([row[name] for name in _COLUMNS] for row in ordered)))
+        write_text(self.table, to_csv(_COLUMNS, ([row[name] for name in _COLUMNS] for row in ordered)))
 
     def others(self, jobs: Iterable[Job]) -> int:
         """Rows that belong to none of these jobs."""

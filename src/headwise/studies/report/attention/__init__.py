@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.files import replacing
+from headwise.files import atomic_write
 from headwise.picture.document import Section
 from headwise.picture.text import Statement, tiny
 from headwise.studies.coursework import Coursework, apart, coursework
@@ -30,7 +30,7 @@ def attention_chapter(desk: Desk) -> Chapter:
     """Run the coursework and the fits, and write them up."""
     desk.progress.stage("attention on the coursework's arrays", 1)
     study = coursework(desk.arrays, seed=desk.effort.seed)  # refuses arrays that do not fit, before anything is written
-    with replacing(desk.folder / "arrays" / "coursework.npz") as beside:
+    with atomic_write(desk.folder / "arrays" / "coursework.npz") as beside:
         np.savez(beside, allow_pickle=False, **study.arrays)
     sections = [
         functions_section(study),

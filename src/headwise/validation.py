@@ -7,10 +7,10 @@ from numbers import Integral
 
 from headwise.errors import DataError
 
-__all__ = ["counts", "once"]
+__all__ = ["check_counts", "check_unique"]
 
 
-def counts(least: int = 1, /, **given: object) -> None:
+def check_counts(least: int = 1, /, **given: object) -> None:
     """Refuse what is no whole number from the least one.
 
     Raises
@@ -20,8 +20,8 @@ def counts(least: int = 1, /, **given: object) -> None:
 
     Examples
     --------
-    >>> counts(seeds=3, steps=1)
-    >>> counts(0, seed=-1)
+    >>> check_counts(seeds=3, steps=1)
+    >>> check_counts(0, seed=-1)
     Traceback (most recent call last):
     ...
     headwise.errors.DataError: seed: expected 0 or more; got -1.
@@ -33,7 +33,7 @@ def counts(least: int = 1, /, **given: object) -> None:
             raise DataError(f"{name}: expected {least} or more; got {value}.")
 
 
-def once(**given: Sequence[object]) -> None:
+def check_unique(**given: Sequence[object]) -> None:
     """Refuse what is named twice: what is gathered by name would count double, or hide the other of its name.
 
     Raises
@@ -43,7 +43,7 @@ def once(**given: Sequence[object]) -> None:
 
     Examples
     --------
-    >>> once(tables=["wine", "iris", "wine"])
+    >>> check_unique(tables=["wine", "iris", "wine"])
     Traceback (most recent call last):
     ...
     headwise.errors.DataError: tables: expected each once; got wine, iris, wine.

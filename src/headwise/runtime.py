@@ -7,10 +7,10 @@ import platform
 
 from threadpoolctl import threadpool_info
 
-__all__ = ["blas", "processor"]
+__all__ = ["blas_name", "cpu_name"]
 
 
-def processor() -> str:
+def cpu_name() -> str:
     """The processor's name, or its kind where the system does not tell."""
     try:
         with open("/proc/cpuinfo") as lines:
@@ -19,7 +19,7 @@ def processor() -> str:
         return platform.processor() or platform.machine()
 
 
-def blas() -> str:
+def blas_name() -> str:
     """NumPy's BLAS, its version, and the kernels that it has chosen, or was told, for this processor."""
     found = "unknown"
     for pool in threadpool_info():

@@ -10,17 +10,17 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from headwise import __version__
-from headwise.asked import counts
 from headwise.errors import DataError, MissingExtraError
+from headwise.validation import check_counts
 
-__all__ = ["spread"]
+__all__ = ["run_tasks"]
 
 _PATIENCE = "10s"  # for a scheduler to answer
 
 T = TypeVar("T")
 
 
-def spread(
+def run_tasks(
     tasks: Mapping[str, Callable[[], T]], *, workers: int = 1, scheduler: str | None = None
 ) -> Iterator[tuple[str, T]]:
     """Run the tasks, and give out what each found as soon as it is there.
@@ -49,10 +49,10 @@ def spread(
 
     Examples
     --------
-    >>> dict(spread({"two": lambda: 1 + 1, "three": lambda: 1 + 2}))
+    >>> dict(run_tasks({"two": lambda: 1 + 1, "three": lambda: 1 + 2}))
     {'two': 2, 'three': 3}
     """
-    counts(workers=workers)
+    check_counts(workers=workers)
     if scheduler is None and workers == 1:
         for name, task in tasks.items():
             yield name, task()

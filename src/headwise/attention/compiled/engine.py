@@ -12,35 +12,35 @@ from typing import Any
 
 import numpy as np
 
-from headwise.attention.blockwise import Saved
-from headwise.attention.problem import Problem, finite, refuse_overflow
-from headwise.attention.threads import each, workers
-from headwise.attention.tiles import sequences
-from headwise.jit import kernel
+from headwise.attention.blockwise import ForwardCache
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite
+from headwise.attention.tiles import backward_schedule
+from headwise.jit import compile_kernel
+from headwise.parallel.threads import num_threads, parallel_for
 from headwise.shapes import Array, IntArray
 
 __all__ = ["COLUMNS", "ROWS", "backward", "forward"]
 
-_KERNELS = "headwise.attention.kernels"
+_KERNELS = "headwise.attention.compiled.kernels"
 ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache, or all of it
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
-def forward(problem: Problem, weights: bool = False) -> tuple[Array, Array | None, Saved]:
+def forward(problem: AttentionInputs, weights: bool = False) -> tuple[Array, Array | None, ForwardCache]:
     """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
     o, shift, total, p, suspect = _forward(problem, weights)
     if suspect:
-        cleaned = finite(problem)
+        cleaned = mask_nonfinite(problem)
         if cleaned is not problem:
             problem = cleaned
             o, shift, total, p, _ = _forward(problem, weights)
-        refuse_overflow(shift, total)
+        check_overflow(shift, total)
     whole = problem.shape[:-1]
-    saved = Saved(problem, o.reshape(*whole, o.shape[-1]), shift.reshape(*whole, 1), total.reshape(*whole, 1))
+    saved = ForwardCache(problem, o.reshape(*whole, o.shape[-1]), shift.reshape(*whole, 1), total.reshape(*whole, 1))
     return saved.o, p.reshape(problem.shape) if weights else None, saved
 
 
-def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None]:
+def backward(saved: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
     problem, o, shift, total = saved
     *lead, heads, n, m = problem.shape
@@ -49,10 +49,10 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     real = problem.q.dtype
     whole = 64 // real.itemsize  # rows of dk and dv are filled up to whole vectors
     dk, dv = (np.zeros((items, problem.groups, m, -(-x // whole) * whole), real) for x in (d, e))
-    starts, units = sequences(problem)
+    starts, units = backward_schedule(problem)
     dq = np.zeros((units[:, 4].max(initial=0) + 1, items, heads, n, d), real)
     dbias = np.zeros((0, 0, 0, 0) if problem.bias is None else problem.bias.shape, real)
-    compute = kernel(_KERNELS, "backward", real)
+    compute = compile_kernel(_KERNELS, "backward", real)
     given = (
         *(starts, units, *_four(problem.q, problem.k, problem.v), _rule(problem)),
         *(*_four(do, o), shift.reshape(items, heads, n), total.reshape(items, heads, n)),
@@ -65,13 +65,13 @@ def backward(saved: Saved, do: Array) -> tuple[Array, Array, Array, Array | None
     return *grads, None if problem.bias is None else dbias
 
 
-def _forward(problem: Problem, weights: bool) -> tuple[Array, Array, Array, Array, bool]:
+def _forward(problem: AttentionInputs, weights: bool) -> tuple[Array, Array, Array, Array, bool]:
     *lead, heads, n, m = problem.shape
     items, e, real = math.prod(lead), problem.v.shape[-1], problem.q.dtype
     o = np.empty((items, heads, n, e), real)
     shift, total = (np.empty((items, heads, n), real) for _ in range(2))
     p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), real)
-    compute = kernel(_KERNELS, "forward", real)
+    compute = compile_kernel(_KERNELS, "forward", real)
     given = (*_four(problem.q, problem.k, problem.v), _rule(problem), o, shift, total, p)
     units = items * heads * -(-n // ROWS)
     found = _share(
@@ -82,7 +82,7 @@ def _forward(problem: Problem, weights: bool) -> tuple[Array, Array, Array, Arra
 
 def _share(task: Callable[[int, int], Any], units: int, work: float) -> list[Any]:
     """Cut the units into as many ranges as their work is worth, and return what ``task(first, last)`` gave for each."""
-    most = 8 * workers() if workers() > 1 else 1
+    most = 8 * num_threads() if num_threads() > 1 else 1
     count = max(1, min(units, most, int(work / _WORTH_A_TASK)))
     if count == 1:
         return [task(0, units)]
@@ -92,7 +92,7 @@ def _share(task: Callable[[int, int], Any], units: int, work: float) -> list[Any
     def one(i: int) -> None:
         results[i] = task(bounds[i], bounds[i + 1])
 
-    each(one, count)
+    parallel_for(one, count)
     return results
 
 
@@ -106,7 +106,7 @@ def _four(*arrays: Array) -> tuple[Array, ...]:
     )
 
 
-def _rule(problem: Problem) -> tuple[Any, ...]:
+def _rule(problem: AttentionInputs) -> tuple[Any, ...]:
     """What hides or moves logits, as `kernels` wants it."""
     seen = problem.visible
     lead, m = problem.shape[:-3], problem.shape[-1]

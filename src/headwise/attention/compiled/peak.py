@@ -4,20 +4,20 @@
 import numpy as np
 from numba import types
 
-from headwise.attention.simd import memory, product
+from headwise.attention.compiled.simd import multiply, pointer
 
-__all__ = ["multiply", "multiply_types"]
+__all__ = ["multiply_repeatedly", "multiply_repeatedly_types"]
 
 
-def multiply_types(real):
-    """Signature of `multiply`; the type of the numbers is told by what it returns."""
+def multiply_repeatedly_types(real):
+    """Signature of `multiply_repeatedly`; the type of the numbers is told by what it returns."""
     return real(types.intp)
 
 
-def multiply(times):
+def multiply_repeatedly(times):
     """Multiply (60, 64) by (64, 64) so many times, in the engine's own blocks."""
     a, b, c = np.ones(60 * 64, np.float32), np.ones(64 * 64 + 16, np.float32), np.ones(60 * 64 + 16, np.float32)
     b0, c0 = -b.ctypes.data % 64 // 4, -c.ctypes.data % 64 // 4
     for _ in range(times):
-        product(c, c0, 64, memory(a), 0, 64, 1, b, b0, 64, 60, 64, 64, False)
+        multiply(c, c0, 64, pointer(a), 0, 64, 1, b, b0, 64, 60, 64, 64, False)
     return c[c0]

@@ -15,19 +15,19 @@ from typing import Any
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-__all__ = ["each", "single_threaded_blas", "threads", "workers"]
+__all__ = ["limit_threads", "num_threads", "parallel_for", "single_threaded_blas"]
 
 _local = threading.local()
 
 
 @contextmanager
-def threads(count: int) -> Iterator[None]:
+def limit_threads(count: int) -> Iterator[None]:
     """Let the engines called from this thread, inside the ``with``, use `count` threads; one inside a worker.
 
     Examples
     --------
-    >>> with threads(1):
-    ...     workers()
+    >>> with limit_threads(1):
+    ...     num_threads()
     1
     """
     before = getattr(_local, "count", None)
@@ -38,18 +38,18 @@ def threads(count: int) -> Iterator[None]:
         _local.count = before
 
 
-def workers() -> int:
-    """Threads an engine called from here may use: every core, unless `threads` says otherwise."""
+def num_threads() -> int:
+    """Threads an engine called from here may use: every core, unless `limit_threads` says otherwise."""
     return getattr(_local, "count", None) or _cores()
 
 
-def each(task: Callable[[int], None], count: int) -> None:
+def parallel_for(task: Callable[[int], None], count: int) -> None:
     """Call ``task(i)`` for i = 0 … count − 1, spread over the workers, each on one thread."""
-    used = min(workers(), count)
+    used = min(num_threads(), count)
     todo = iter(range(count))  # shared: whoever is free takes the next
 
     def work() -> None:
-        with threads(1):
+        with limit_threads(1):
             for i in todo:
                 task(i)
 

@@ -9,7 +9,7 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from headwise.attention.simd import INDEX, compiled, element, fma, index, spread, vector, vector_at
+from headwise.attention.compiled.simd import INDEX, broadcast, compiled, fma, index, load_scalar, vector, vector_at
 
 __all__ = ["exp2", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
 
@@ -71,8 +71,8 @@ def _down(step, reads_b=False):
             unit, rows, width = given[4:]
             kind = vector(context.get_value_type(signature.args[0].dtype))
             size = context.get_abi_sizeof(kind.element)
-            data = [element(context, builder, signature.args[i], given[i], index(0)) for i in range(4)]
-            unit = spread(builder, kind, unit)
+            data = [load_scalar(context, builder, signature.args[i], given[i], index(0)) for i in range(4)]
+            unit = broadcast(builder, kind, unit)
             with cgutils.for_range_slice(builder, index(0), width, index(kind.count), INDEX) as (j, _):
                 across, before = (builder.load(vector_at(builder, kind, data[i], j), align=size) for i in (2, 3))
                 running = cgutils.alloca_once(builder, kind)
@@ -134,8 +134,8 @@ def _transpose_square(typing, a, a0, ar, b, b0, br):
 
     def generate(context, builder, signature, given):
         _, a0, ar, _, b0, br = given
-        source = element(context, builder, signature.args[0], given[0], a0)
-        target = element(context, builder, signature.args[3], given[3], b0)
+        source = load_scalar(context, builder, signature.args[0], given[0], a0)
+        target = load_scalar(context, builder, signature.args[3], given[3], b0)
         kind = vector(context.get_value_type(signature.args[0].dtype))
         size, lanes = context.get_abi_sizeof(kind.element), kind.count
         rows = [
@@ -168,8 +168,8 @@ def _copy(typing, a, i, b, j):
 
     def generate(context, builder, signature, given):
         _, i, _, j = given
-        number = builder.load(element(context, builder, signature.args[0], given[0], i))
-        builder.store(number, element(context, builder, signature.args[2], given[2], j))
+        number = builder.load(load_scalar(context, builder, signature.args[0], given[0], i))
+        builder.store(number, load_scalar(context, builder, signature.args[2], given[2], j))
         return context.get_dummy_value()
 
     return types.void(a, types.intp, b, types.intp), generate

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Protocol
 
-__all__ = ["Progress", "Silent"]
+__all__ = ["NoProgress", "Progress"]
 
 
 class Progress(Protocol):
@@ -17,7 +17,7 @@ class Progress(Protocol):
         """One step of the stage is done."""
 
 
-class Silent:
+class NoProgress:
     """Says nothing."""
 
     def stage(self, title: str, total: int) -> None:

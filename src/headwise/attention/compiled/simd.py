@@ -13,14 +13,14 @@ from numba.extending import intrinsic
 
 __all__ = [
     "INDEX",
+    "broadcast",
     "compiled",
-    "element",
     "fma",
     "index",
-    "lanes",
-    "memory",
-    "product",
-    "spread",
+    "load_scalar",
+    "multiply",
+    "num_lanes",
+    "pointer",
     "vector",
     "vector_at",
 ]
@@ -35,7 +35,7 @@ compiled = njit(nogil=True, error_model="numpy")
 
 
 @compiled
-def lanes(array):
+def num_lanes(array):
     """How many of an array's numbers fill a vector."""
     return _BYTES // array.itemsize
 
@@ -50,19 +50,19 @@ def vector(scalar):
     return ir.VectorType(scalar, _BYTES // (4 if isinstance(scalar, ir.FloatType) else 8))
 
 
-def element(context, builder, array_type, array, offset):
-    """Pointer to an element of an array, or of what `memory` gave for one, by its offset in elements."""
+def load_scalar(context, builder, array_type, array, offset):
+    """Pointer to an element of an array, or of what `pointer` gave for one, by its offset in elements."""
     if isinstance(array_type, types.Array):
         array = context.make_array(array_type)(context, builder, array).data
     return builder.gep(array, [offset])
 
 
 @intrinsic
-def memory(typing, array):
-    """An array's memory, read by offsets and strides: so `product` is compiled once, not for each kind of array."""
+def pointer(typing, array):
+    """An array's memory, read by offsets and strides: so `multiply` is compiled once, not for each kind of array."""
 
     def generate(context, builder, signature, given):
-        return element(context, builder, signature.args[0], given[0], index(0))
+        return load_scalar(context, builder, signature.args[0], given[0], index(0))
 
     return types.CPointer(array.dtype)(array), generate
 
@@ -72,7 +72,7 @@ def vector_at(builder, kind, base, offset):
     return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
 
 
-def spread(builder, kind, number):
+def broadcast(builder, kind, number):
     """A number in every lane."""
     none = ir.Constant(kind, ir.Undefined)
     first = builder.insert_element(none, number, ir.Constant(ir.IntType(32), 0))
@@ -88,7 +88,7 @@ def fma(builder, kind, a, b, c):
 
 
 def _block(rows, vectors):
-    """C (+)= A B for a block of `rows` × `vectors` registers of C, which stay in them; arguments as in `product`."""
+    """C (+)= A B for a block of `rows` × `vectors` registers of C, which stay in them; arguments as in `multiply`."""
 
     @intrinsic
     def block(typing, c, c0, cr, a, a0, ar, ac, b, b0, br, depth, add):
@@ -98,7 +98,7 @@ def _block(rows, vectors):
         def generate(context, builder, signature, given):
             _, c0, cr, _, a0, ar, ac, _, b0, br, depth, add = given
             c, a, b = (
-                element(context, builder, signature.args[i], given[i], start)
+                load_scalar(context, builder, signature.args[i], given[i], start)
                 for i, start in ((0, c0), (3, a0), (7, b0))
             )
             kind = vector(context.get_value_type(signature.args[0].dtype))
@@ -119,7 +119,7 @@ def _block(rows, vectors):
             a_column = builder.gep(a, [builder.mul(k, ac)])
             right = [load(b_row, index(i * kind.count)) for i in range(vectors)]
             left = [
-                spread(builder, kind, builder.load(builder.gep(a_column, [builder.mul(ar, index(r))])))
+                broadcast(builder, kind, builder.load(builder.gep(a_column, [builder.mul(ar, index(r))])))
                 for r in range(rows)
             ]
             new = [fma(builder, kind, left[r], right[i], s) for (r, i), s in zip(cells, sums, strict=True)]
@@ -160,13 +160,13 @@ _1W, _12, _11 = (_block(1, vectors) for vectors in (_WIDEST, 2, 1))
 
 
 @compiled
-def product(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
+def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
     """C = A B, or C += A B where `add`: C (rows, width), A (rows, depth), B (depth, width).
 
     Each array is given with the offset of its first element, then its strides, in elements: of a row of C, of a row
     and a column of A, of a row of B. The columns of C and B lie side by side, and `width` is a multiple of the lanes.
     """
-    j, lane = 0, lanes(c)
+    j, lane = 0, num_lanes(c)
     while j < width:
         rest = (width - j) // lane
         vectors = _WIDEST if rest >= _WIDEST else 2 if rest >= 2 else 1

@@ -9,14 +9,15 @@ from typing import Any, Literal
 
 import numpy.typing as npt
 
-from headwise.attention import blockwise, compiled, dense
+from headwise.attention import blockwise, dense
+from headwise.attention.compiled import engine as compiled
+from headwise.attention.inputs import AttentionInputs, validate_inputs
 from headwise.attention.masks import Align, Window
-from headwise.attention.problem import Problem, problem
 from headwise.errors import DataError
-from headwise.jit import installed
-from headwise.shapes import Array, bind, floating
+from headwise.jit import numba_available
+from headwise.shapes import Array, as_float_arrays, bind
 
-__all__ = ["Cache", "attention", "attention_backward", "attention_forward"]
+__all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
 
 ENGINES: dict[str, ModuleType] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
 
@@ -24,10 +25,10 @@ Engine = Literal["auto", "dense", "blockwise", "compiled"]
 
 
 @dataclass(frozen=True, slots=True)
-class Cache:
+class AttentionCache:
     """What `attention_backward` needs from the forward pass."""
 
-    problem: Problem
+    problem: AttentionInputs
     engine: ModuleType
     saved: Any
 
@@ -150,7 +151,7 @@ def attention_forward(
     return_weights: bool = False,
     return_lse: bool = False,
     engine: Engine = "auto",
-) -> tuple[Any, Cache]:
+) -> tuple[Any, AttentionCache]:
     """`attention`, and what its backward pass needs.
 
     Parameters
@@ -173,7 +174,7 @@ def attention_forward(
     >>> o, cache = attention_forward(q, k, v)
     >>> dq, dk, dv = attention_backward(do, cache)
     """
-    asked = problem(
+    asked = validate_inputs(
         q,
         k,
         v,
@@ -194,10 +195,10 @@ def attention_forward(
     if return_lse:
         outputs.append(saved.lse())
     result = tuple(array.astype(asked.dtype, copy=False) for array in outputs)
-    return (result if len(result) > 1 else result[0]), Cache(asked, chosen, saved)
+    return (result if len(result) > 1 else result[0]), AttentionCache(asked, chosen, saved)
 
 
-def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
+def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array, ...]:
     """Gradients of ``sum(do * o)`` with respect to what `attention_forward` was given.
 
     Parameters
@@ -233,7 +234,7 @@ def attention_backward(do: npt.ArrayLike, cache: Cache) -> tuple[Array, ...]:
     """
     asked = cache.problem
     *lead, heads, n, _ = asked.shape
-    (cotangent,) = floating(do=do)
+    (cotangent,) = as_float_arrays(do=do)
     expected = (*lead, heads, n, asked.v.shape[-1])
     if cotangent.shape != expected:
         bind(" ".join(map(str, expected)), do=cotangent)
@@ -261,6 +262,6 @@ def _fastest(shape: tuple[int, ...], m: int) -> ModuleType:
     """
     head = shape[-2] * m
     every = math.prod(shape[:-2]) * head
-    if every > 4096 and installed():
+    if every > 4096 and numba_available():
         return compiled
     return blockwise if head > 4096 or every > 2**26 else dense

@@ -10,23 +10,23 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.attention.masks import Align, Visible, Window, broadcasts, rectangle, visible
+from headwise.attention.masks import Align, AttentionMask, Window, build_mask, is_broadcastable, mask_tile
 from headwise.errors import DataError, MaskError, ShapeError
-from headwise.shapes import Array, BoolArray, bind, floating
+from headwise.shapes import Array, BoolArray, as_float_arrays, bind
 
-__all__ = ["Problem", "finite", "problem", "refuse_overflow"]
+__all__ = ["AttentionInputs", "check_overflow", "mask_nonfinite", "validate_inputs"]
 
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
-class Problem:
+class AttentionInputs:
     """One attention problem, ready to be computed.
 
     Attributes
     ----------
     q, k, v : ndarray of shape (..., H, N, d), (..., G, M, d), (..., G, M, e)
-        In the type of the computation; what is hidden may be NaN or infinite until `finite` has passed it.
+        In the type of the computation; what is hidden may be NaN or infinite until `mask_nonfinite` has passed it.
     scale : float
         Factor of the logits.
     softcap : float or None
@@ -47,7 +47,7 @@ class Problem:
     scale: float
     softcap: float | None
     bias: Array | None
-    visible: Visible
+    visible: AttentionMask
     dtype: np.dtype[Any]
     bias_like: tuple[tuple[int, ...], np.dtype[Any]] | None
 
@@ -62,7 +62,7 @@ class Problem:
         return int(self.k.shape[-3])
 
 
-def problem(
+def validate_inputs(
     q: npt.ArrayLike,
     k: npt.ArrayLike,
     v: npt.ArrayLike,
@@ -75,9 +75,9 @@ def problem(
     lengths: npt.ArrayLike | None,
     scale: float | None,
     softcap: float | None,
-) -> Problem:
+) -> AttentionInputs:
     """Check the arguments of `attention` and bind them together; see there for their meaning."""
-    q, k, v = floating(q=q, k=k, v=v)
+    q, k, v = as_float_arrays(q=q, k=k, v=v)
     if not _fit(q.shape, k.shape, v.shape):
         bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
     heads, groups = q.shape[-3], k.shape[-3]
@@ -87,14 +87,14 @@ def problem(
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype == np.float16 else dtype
     whole_bias, bias_like = _bias(bias, shape, computing)
-    return Problem(
+    return AttentionInputs(
         q=q.astype(computing, copy=False),
         k=k.astype(computing, copy=False),
         v=v.astype(computing, copy=False),
         scale=_number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale),
         softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
         bias=whole_bias,
-        visible=visible(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
+        visible=build_mask(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
         bias_like=bias_like,
     )
@@ -105,12 +105,12 @@ def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
     return len(q) >= 3 and q[:-3] == k[:-3] == v[:-3] and q[-1] == k[-1] and len(q) == len(k) and k[:-1] == v[:-1]
 
 
-def finite(p: Problem) -> Problem:
+def mask_nonfinite(p: AttentionInputs) -> AttentionInputs:
     """The same problem without NaN and infinity: zeros where they are hidden, refused where they are attended to."""
     return p if all(map(_all_finite, (p.q, p.k, p.v))) else _without_hidden(p)
 
 
-def refuse_overflow(top: Array, total: Array) -> None:
+def check_overflow(top: Array, total: Array) -> None:
     """Refuse logits that overflowed, told by the maximum of a row, or by its sum of exponentials."""
     if not (np.isfinite(total).all() and (top < np.inf).all()):
         raise DataError(f"q, k: their products overflow {total.dtype}; scale them down or use a wider type.")
@@ -133,10 +133,10 @@ def _bias(
         return None, None
     if np.asarray(bias).dtype == np.bool_:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
-    (found,) = floating(bias=bias)
+    (found,) = as_float_arrays(bias=bias)
     if np.isnan(found).any() or np.isposinf(found).any():
         raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
-    if not broadcasts(found.shape, shape):
+    if not is_broadcastable(found.shape, shape):
         raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.")
     whole = found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
     return whole.astype(computing, copy=False), (found.shape, found.dtype)
@@ -148,7 +148,7 @@ def _all_finite(array: Array) -> bool:
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
-def _without_hidden(p: Problem) -> Problem:
+def _without_hidden(p: AttentionInputs) -> AttentionInputs:
     """Zero the tokens that are not finite and not attended to; refuse if one is attended to."""
     *lead, heads, n, m = p.shape
     repeat = heads // p.groups
@@ -177,12 +177,12 @@ def _zeroed(name: str, array: Array, matters: BoolArray, what: str) -> Array:
     return np.where(bad[..., None], np.zeros((), array.dtype), array)
 
 
-def _seen(p: Problem, index: tuple[int, ...], rows: slice) -> BoolArray:
+def _seen(p: AttentionInputs, index: tuple[int, ...], rows: slice) -> BoolArray:
     m = p.shape[-1]
     seen = np.ones((rows.stop - rows.start, m), np.bool_)
     tile = p.visible.tile(index, rows, slice(0, m))
     if tile is not None:
         seen &= tile
     if p.bias is not None:
-        seen &= ~np.isneginf(rectangle(p.bias, index, rows, slice(0, m)))
+        seen &= ~np.isneginf(mask_tile(p.bias, index, rows, slice(0, m)))
     return seen

@@ -14,9 +14,9 @@ import math
 import numpy as np
 from numba import njit, types
 
-from headwise.attention.compiled import COLUMNS, ROWS
-from headwise.attention.passes import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
-from headwise.attention.simd import compiled, lanes, memory, product
+from headwise.attention.compiled.engine import COLUMNS, ROWS
+from headwise.attention.compiled.simd import compiled, multiply, num_lanes, pointer
+from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
 
 __all__ = ["backward", "backward_types", "forward", "forward_types"]
 
@@ -63,7 +63,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     m, e = v.shape[2:]
     cuts = (n + ROWS - 1) // ROWS
     repeat = heads // k.shape[1]
-    lane = lanes(o)
+    lane = num_lanes(o)
     qt, s, ot = _aligned(d * ROWS, o), _aligned(COLUMNS * ROWS, o), _aligned(e * ROWS, o)
     top, add, beside, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
     bad, part, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
@@ -93,14 +93,14 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
             powers(s, s, beside, part, unit, c, w)
             for j in range(w):
                 add[j] += part[j]
-            product(ot, 0, w, memory(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
+            multiply(ot, 0, w, pointer(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
         for j in range(r):
             shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
             total[item, h, start + j] = add[j]
             shrink[j] = 1 / add[j] if add[j] != 0 else 0
         shrink[r:w] = 0
         scale(ot, ot, shrink, unused, one, e, w)
-        transpose(memory(ot), 0, w, 1, e, r, memory(o), _start(o, item, h, start), e, lane)
+        transpose(pointer(ot), 0, w, 1, e, r, pointer(o), _start(o, item, h, start), e, lane)
         not_finite(ot, ot, bad, bad, one, e, w)
         if p.size:
             _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total)
@@ -116,7 +116,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
     m, e = v.shape[2:]
     repeat = heads // k.shape[1]
     wide_d, wide_e = dk.shape[3], dv.shape[3]
-    lane = lanes(dk)
+    lane = num_lanes(dk)
     flat_dk, flat_dv = dk.reshape(dk.size), dv.reshape(dv.size)
     qt, dot, dqt = _aligned(d * ROWS, dk), _aligned(e * ROWS, dk), _aligned(d * ROWS, dk)
     q_rows, do_rows = _aligned(ROWS * wide_d, dk), _aligned(ROWS * wide_e, dk)
@@ -143,11 +143,24 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                     _logits(u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused)
                     powers(u, u, top, unused, unit, c, w)
                     key = (item * k.shape[1] + g) * m + at
-                    product(
-                        flat_dv, key * wide_e, wide_e, memory(u), 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
+                    multiply(
+                        flat_dv, key * wide_e, wide_e, pointer(u), 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
                     )  # o = p v
-                    product(
-                        ds, 0, w, memory(v), _start(v, item, g, at), _step(v, 2), _step(v, 3), dot, 0, w, c, w, e, False
+                    multiply(
+                        ds,
+                        0,
+                        w,
+                        pointer(v),
+                        _start(v, item, g, at),
+                        _step(v, 2),
+                        _step(v, 3),
+                        dot,
+                        0,
+                        w,
+                        c,
+                        w,
+                        e,
+                        False,
                     )
                     softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
                     if dbias.size:
@@ -155,11 +168,11 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                     if tanh.size:
                         for i in range(c * w):
                             ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
-                    product(
+                    multiply(
                         dqt,
                         0,
                         w,
-                        memory(k),
+                        pointer(k),
                         _start(k, item, g, at),
                         _step(k, 3),
                         _step(k, 2),
@@ -171,17 +184,17 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                         c,
                         at > low,
                     )
-                    product(flat_dk, key * wide_d, wide_d, memory(ds), 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
+                    multiply(flat_dk, key * wide_d, wide_d, pointer(ds), 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
                 for i in range(d * w):
                     dqt[i] *= factor  # t = scale q kᵀ
                 transpose(
-                    memory(dqt),
+                    pointer(dqt),
                     0,
                     w,
                     1,
                     d,
                     r,
-                    memory(dq),
+                    pointer(dq),
                     ((partial * q.shape[0] + item) * heads + h) * n * d + start * d,
                     d,
                     lane,
@@ -232,8 +245,8 @@ def _seen(rule, item, start, r, m):
 @compiled
 def _query_columns(q, item, h, start, r, w, sign, to):
     """Write r queries of a head as columns (d, w), zeros beside them."""
-    d, columns = q.shape[3], memory(to)
-    transpose(memory(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, columns, 0, w, lanes(to))
+    d, columns = q.shape[3], pointer(to)
+    transpose(pointer(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, columns, 0, w, num_lanes(to))
     _clear(columns, d, r, w)
     if sign != 1:
         for i in range(d * w):
@@ -245,12 +258,12 @@ def _rows(a, item, h, start, r, wide, to):
     """Write r rows of a head side by side, each filled up to `wide`."""
     one = to.dtype.type(1)
     for j in range(r):
-        _row(memory(a), _start(a, item, h, start + j), _step(a, 3), a.shape[3], one, memory(to), j * wide, wide)
+        _row(pointer(a), _start(a, item, h, start + j), _step(a, 3), a.shape[3], one, pointer(to), j * wide, wide)
 
 
 @compiled
 def _row(a, a0, step, count, factor, to, t0, wide):
-    """Write a row times a factor, and zeros up to `wide`; all between `memory`, which LLVM turns into vectors."""
+    """Write a row times a factor, and zeros up to `wide`; all between `pointer`, which LLVM turns into vectors."""
     if step == 1:
         for i in range(count):
             to[t0 + i] = a[a0 + i] * factor
@@ -275,16 +288,16 @@ def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, de
 
     p = u / total, so that with do':  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o).
     """
-    e, rows, columns = do.shape[3], memory(do_rows), memory(dot)
+    e, rows, columns = do.shape[3], pointer(do_rows), pointer(dot)
     for j in range(r):
         inverse = total[item, h, start + j]
         inverse = 1 / inverse if inverse != 0 else inverse
-        _row(memory(do), _start(do, item, h, start + j), _step(do, 3), e, inverse, rows, j * wide, wide)
+        _row(pointer(do), _start(do, item, h, start + j), _step(do, 3), e, inverse, rows, j * wide, wide)
         top[j] = shift[item, h, start + j]
-        delta[j] = _dot(rows, j * wide, memory(o), _start(o, item, h, start + j), e, top[j] * 0)
+        delta[j] = _dot(rows, j * wide, pointer(o), _start(o, item, h, start + j), e, top[j] * 0)
     top[r:w] = 0
     delta[r:w] = 0
-    transpose(rows, 0, wide, 1, r, e, columns, 0, w, lanes(dot))
+    transpose(rows, 0, wide, 1, r, e, columns, 0, w, num_lanes(dot))
     _clear(columns, e, r, w)
 
 
@@ -299,7 +312,7 @@ def _dot(a, a0, b, b0, size, total):
 def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
     """Logits (c, w) of a tile over `unit`, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
     mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap = rule
-    product(s, 0, w, memory(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
+    multiply(s, 0, w, pointer(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
     not_finite(s, s, bad, bad, s[0], c, w)
     if cap:
         inner, outer = s.dtype.type(abs(factor) / cap), s.dtype.type(cap * _LOG2E)

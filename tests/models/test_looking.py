@@ -7,7 +7,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.measure.gradients import head_sensitivity
 from headwise.models.looking import MISSING, TokenGame, attention_gradients, look_closely
 from headwise.models.vit import ViT, look, vit_forward, vit_params
-from headwise.nn.loss import softmax
+from headwise.nn.losses import softmax
 from oracles import numeric_gradients
 
 TINY = ViT(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)

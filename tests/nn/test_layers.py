@@ -3,18 +3,25 @@
 import numpy as np
 import pytest
 
+from headwise.nn.activations import gelu_backward, gelu_forward
 from headwise.nn.attention import (
     self_attention_layer_backward,
     self_attention_layer_forward,
     self_attention_layer_params,
 )
-from headwise.nn.block import block_backward, block_forward, block_params, mlp_backward, mlp_forward, mlp_params
-from headwise.nn.embedding import embedding_backward, embedding_forward, embedding_params
-from headwise.nn.gelu import gelu_backward, gelu_forward
+from headwise.nn.layer_norm import layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import linear_backward, linear_forward, linear_params
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
-from headwise.nn.norm import layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.params import pack, scope, scoped, unpack
+from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.params import flatten, subtree, unflatten, with_prefix
+from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
+from headwise.nn.transformer_block import (
+    block_backward,
+    block_forward,
+    block_params,
+    mlp_backward,
+    mlp_forward,
+    mlp_params,
+)
 from oracles import check_gradients, self_attention_loop
 
 B, N, D, H, F = 2, 5, 6, 3, 7
@@ -130,8 +137,8 @@ def test_attention_layer_equals_a_loop(rng):
 
 def test_packing_and_scoping_are_undone(rng):
     params = random_params(block_params(D, F, rng), rng)
-    back = unpack(pack(params), params)
+    back = unflatten(flatten(params), params)
     assert list(back) == list(params)
     for name, array in params.items():
         np.testing.assert_array_equal(back[name], array)
-    assert scoped("mlp", scope(params, "mlp")).keys() <= params.keys()
+    assert with_prefix("mlp", subtree(params, "mlp")).keys() <= params.keys()

@@ -4,8 +4,8 @@ import numpy as np
 import pytest
 
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
-from headwise.nn.params import pack, unpack
+from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.params import flatten, unflatten
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
 
 torch = pytest.importorskip("torch")
@@ -48,7 +48,7 @@ def test_loss_and_gradients(model, rng):
 def test_a_hundred_steps(rng):
     """In float64, where rounding stays small, a hundred steps of clipping and AdamW end with the same weights."""
     params, peer = both(MODEL, rng, np.float64)
-    vector = pack(params)
+    vector = flatten(params)
     memory, decays = AdamW.fresh(vector), decayed(params)
     optimiser = torch.optim.AdamW(
         [
@@ -59,10 +59,10 @@ def test_a_hundred_steps(rng):
     )
     for _ in range(100):
         images, labels = rng.random((4, 28, 28)), rng.integers(0, 10, 4)
-        now = unpack(vector, params)
+        now = unflatten(vector, params)
         logits, cache = vit_forward(images, now, MODEL)
         loss, loss_cache = cross_entropy_forward(logits, labels)
-        gradient = pack(vit_backward(cross_entropy_backward(loss_cache), cache))
+        gradient = flatten(vit_backward(cross_entropy_backward(loss_cache), cache))
         clip_norm(gradient, 1.0)
         adamw_step(vector, gradient, memory, rate=1e-3, decay=0.05, decays=decays)
 
@@ -72,5 +72,5 @@ def test_a_hundred_steps(rng):
         torch.nn.utils.clip_grad_norm_(peer.parameters(), 1.0)
         optimiser.step()
         assert loss == pytest.approx(peer_loss.item(), rel=1e-6)
-    for name, array in unpack(vector, params).items():
+    for name, array in unflatten(vector, params).items():
         np.testing.assert_allclose(array, peer.named()[name], rtol=1e-5, atol=1e-7, err_msg=name)

@@ -6,7 +6,7 @@ import pytest
 
 from headwise.errors import DataError
 from headwise.models.sets import SetModel, set_params
-from headwise.nn.params import pack
+from headwise.nn.params import flatten
 from headwise.picture.text import as_text
 from headwise.progress import NoProgress
 from headwise.studies.keeping import digest
@@ -40,7 +40,7 @@ def test_it_learns_and_every_step_is_new():
     assert mean_absolute_error(sets, trained.params, MODEL) < untrained / 20
     assert trained.history[-1].validation_loss < untrained / 20
     again = train(task, Recipe(epochs=1, batch=128, decay=0, shift=0, rotate=0), workers=1)
-    assert pack(again.params).tobytes() == pack(trained.params).tobytes()
+    assert flatten(again.params).tobytes() == flatten(trained.params).tobytes()
 
 
 def rows_of(path):

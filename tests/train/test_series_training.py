@@ -6,7 +6,7 @@ import pytest
 from headwise.data.series import LabelledSeries
 from headwise.errors import DataError
 from headwise.models.series import Series, imputing_forward, series_forward
-from headwise.nn.params import pack
+from headwise.nn.params import flatten
 from headwise.train.loop import Trainer, train
 from headwise.train.masking import geometric_masks
 from headwise.train.recipe import Recipe
@@ -143,7 +143,7 @@ def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
     with pytest.raises(StopError):
         train(task, RECIPE, state=tmp_path / "state.safetensors", workers=1, on_epoch=stop)
     again = train(task, RECIPE, state=tmp_path / "state.safetensors", workers=1)
-    np.testing.assert_array_equal(pack(again.params), pack(whole.params))
+    np.testing.assert_array_equal(flatten(again.params), flatten(whole.params))
 
 
 def test_fine_tuning_begins_with_what_was_learnt_before(data, tmp_path):
@@ -158,9 +158,9 @@ def test_fine_tuning_begins_with_what_was_learnt_before(data, tmp_path):
             assert array.shape == SeriesTask(MODEL, data, few).fresh(np.random.default_rng(0))[name].shape
         else:
             np.testing.assert_array_equal(array, learnt.params[name])
-    before = pack(learnt.params)
+    before = flatten(learnt.params)
     tuned = train(task, few, workers=1)
-    np.testing.assert_array_equal(pack(learnt.params), before)  # what was given is left as it was
+    np.testing.assert_array_equal(flatten(learnt.params), before)  # what was given is left as it was
     assert all(np.abs(tuned.params[n] - begun[n]).max() > 0 for n in begun if not n.endswith("key.bias"))
     assert task.about() != SeriesTask(MODEL, data, few).about()
     with pytest.raises(DataError, match="it differs in"):

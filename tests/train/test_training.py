@@ -13,7 +13,7 @@ import pytest
 from headwise.data.digits import Digits, Labelled
 from headwise.errors import CheckpointError, DataError
 from headwise.models.vit import ViT, vit_params
-from headwise.nn.params import pack
+from headwise.nn.params import flatten
 from headwise.studies.training import train_into
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
 from headwise.train.augment import moved
@@ -58,7 +58,7 @@ def test_only_matrices_decay(rng):
     params = vit_params(SMALL, rng)
     marked = decayed(params)
     assert marked.sum() == sum(array.size for name, array in params.items() if array.ndim == 2 and "weight" in name)
-    assert marked.size == pack(params).size
+    assert marked.size == flatten(params).size
 
 
 def test_clipping(rng):
@@ -105,13 +105,16 @@ def test_it_learns(data):
 
 
 def test_the_result_does_not_depend_on_threads(data):
-    results = [pack(train_vit(SMALL, data, RECIPE, workers=workers).params) for workers in (1, 2, 5)]
+    results = [flatten(train_vit(SMALL, data, RECIPE, workers=workers).params) for workers in (1, 2, 5)]
     assert results[0].tobytes() == results[1].tobytes() == results[2].tobytes()
 
 
 def test_another_seed_gives_another_model(data):
     other = Recipe(epochs=3, batch=50, seed=8)
-    assert pack(train_vit(SMALL, data, RECIPE).params).tobytes() != pack(train_vit(SMALL, data, other).params).tobytes()
+    assert (
+        flatten(train_vit(SMALL, data, RECIPE).params).tobytes()
+        != flatten(train_vit(SMALL, data, other).params).tobytes()
+    )
 
 
 class Killed(Exception):
@@ -204,7 +207,7 @@ def test_checkpoints_come_back(rng, tmp_path):
     saved = load_vit(tmp_path / "a.safetensors")
     assert saved.model == SMALL
     assert saved.about == {"seed": 3}
-    assert pack(saved.params).tobytes() == pack(params).tobytes()
+    assert flatten(saved.params).tobytes() == flatten(params).tobytes()
 
 
 def test_bad_checkpoints_are_refused(rng, tmp_path):

@@ -11,7 +11,7 @@ from sklearn.utils.multiclass import check_classification_targets
 
 from headwise.errors import DataError
 from headwise.estimators.base import Transformer
-from headwise.nn.loss import softmax
+from headwise.nn.losses import softmax
 from headwise.shapes import Array
 from headwise.tokens.scale import deviations
 

@@ -12,12 +12,12 @@ from headwise.errors import DataError
 from headwise.models.imputing import imputed
 from headwise.models.vit import ViT, ViTCache, vit_forward
 from headwise.nn.attention import attention_weights_gradient
-from headwise.nn.block import block_backward, block_forward, mlp_backward
-from headwise.nn.embedding import embedding_forward
+from headwise.nn.layer_norm import layer_norm_backward, layer_norm_forward
 from headwise.nn.linear import linear_backward, linear_forward
-from headwise.nn.loss import softmax
-from headwise.nn.norm import layer_norm_backward, layer_norm_forward
-from headwise.nn.params import Params, scope
+from headwise.nn.losses import softmax
+from headwise.nn.params import Params, subtree
+from headwise.nn.patch_embedding import embedding_forward
+from headwise.nn.transformer_block import block_backward, block_forward, mlp_backward
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
@@ -187,15 +187,15 @@ class TokenGame:
     def _embedded(self, tokens: Array) -> Array:
         """(S, N, P) tokens -> (S, 1 + N, D): the class token and the embedded tokens, each with its position."""
         normal = (tokens - tokens.dtype.type(self.model.mean)) / tokens.dtype.type(self.model.deviation)
-        return embedding_forward(normal, scope(self.params, "embedding"))[0]
+        return embedding_forward(normal, subtree(self.params, "embedding"))[0]
 
     def _read(self, x: Array) -> Array:
         """(S, 1 + K, D) -> (S,): what the blocks make of it."""
         for i in range(self.model.depth):
             asking = 1 if i == self.model.depth - 1 else None  # of the last block only the class token is read
-            x, _ = block_forward(x, scope(self.params, f"blocks.{i}"), heads=self.model.heads, asking=asking)
-        normal, _ = layer_norm_forward(x[:, 0], scope(self.params, "norm"))
-        logits, _ = linear_forward(normal, scope(self.params, "head"))
+            x, _ = block_forward(x, subtree(self.params, f"blocks.{i}"), heads=self.model.heads, asking=asking)
+        normal, _ = layer_norm_forward(x[:, 0], subtree(self.params, "norm"))
+        logits, _ = linear_forward(normal, subtree(self.params, "head"))
         return np.asarray(softmax(logits)[:, self.target])
 
 

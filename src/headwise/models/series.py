@@ -13,6 +13,7 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.sizes import check_sizes
+from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.dropout import dropout_backward, dropout_forward
 from headwise.nn.encoder_layer import (
     EncoderLayerCache,
@@ -20,10 +21,9 @@ from headwise.nn.encoder_layer import (
     encoder_layer_forward,
     encoder_layer_params,
 )
-from headwise.nn.gelu import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.padding import Padding
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 
 __all__ = [
@@ -97,7 +97,7 @@ class SeriesCache(NamedTuple):
         """What the running averages of batch normalisation move towards, by parameter."""
         averages: Params = {}
         for i, layer in enumerate(self.encoder.layers):
-            averages |= scoped(f"layers.{i}", layer.seen)
+            averages |= with_prefix(f"layers.{i}", layer.seen)
         return averages
 
 
@@ -126,12 +126,14 @@ def series_params(model: Series, rng: np.random.Generator) -> Params:
     >>> params["head.weight"].shape, sum(array.size for array in params.values())
     ((9, 1856), 170121)
     """
-    return _encoder_params(model, rng) | scoped("head", linear_params(model.steps * model.width, model.outputs, rng))
+    return _encoder_params(model, rng) | with_prefix(
+        "head", linear_params(model.steps * model.width, model.outputs, rng)
+    )
 
 
 def imputing_params(model: Series, rng: np.random.Generator) -> Params:
     """Fresh weights of the encoder, and of what predicts the variables of a step from its token."""
-    return _encoder_params(model, rng) | scoped("values", linear_params(model.width, model.variables, rng))
+    return _encoder_params(model, rng) | with_prefix("values", linear_params(model.width, model.variables, rng))
 
 
 def series_forward(
@@ -173,7 +175,7 @@ def series_forward(
     """
     rows, encoder = _encoder_forward(x, lengths, params, model, rng, return_weights)
     flat = Padding(lengths, model.steps).pad(rows).reshape(len(x), -1)  # padding is zero to the head
-    outputs, head = linear_forward(flat, scope(params, "head"))
+    outputs, head = linear_forward(flat, subtree(params, "head"))
     return outputs, SeriesCache(encoder, head, model.steps)
 
 
@@ -181,7 +183,7 @@ def series_backward(doutputs: Array, cache: SeriesCache) -> Params:
     """Gradients with respect to every parameter, but the running averages, which have none."""
     dflat, head_grads = linear_backward(doutputs, cache.head)
     drows = Padding(cache.encoder.padding.lengths, cache.steps).take(dflat.reshape(len(dflat), cache.steps, -1))
-    return _encoder_backward(drows, cache.encoder, cache.steps) | scoped("head", head_grads)
+    return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("head", head_grads)
 
 
 def imputing_forward(
@@ -192,14 +194,14 @@ def imputing_forward(
     The other parameters are those of `series_forward`, with weights as made by `imputing_params`.
     """
     rows, encoder = _encoder_forward(x, lengths, params, model, rng, False)
-    predicted, head = linear_forward(rows, scope(params, "values"))
+    predicted, head = linear_forward(rows, subtree(params, "values"))
     return predicted, SeriesCache(encoder, head, model.steps)
 
 
 def imputing_backward(dpredicted: Array, cache: SeriesCache) -> Params:
     """Gradients with respect to every parameter, but the running averages, for dpredicted (R, V)."""
     drows, values_grads = linear_backward(dpredicted, cache.head)
-    return _encoder_backward(drows, cache.encoder, cache.steps) | scoped("values", values_grads)
+    return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("values", values_grads)
 
 
 def look_series(x: Array, lengths: IntArray, params: Params, model: Series) -> SeriesSeen:
@@ -213,10 +215,10 @@ def look_series(x: Array, lengths: IntArray, params: Params, model: Series) -> S
 
 
 def _encoder_params(model: Series, rng: np.random.Generator) -> Params:
-    params = scoped("embedding", linear_params(model.variables, model.width, rng))
+    params = with_prefix("embedding", linear_params(model.variables, model.width, rng))
     params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (model.steps, model.width)).astype(np.float32)
     for i in range(model.depth):
-        params |= scoped(f"layers.{i}", encoder_layer_params(model.width, model.hidden, rng))
+        params |= with_prefix(f"layers.{i}", encoder_layer_params(model.width, model.hidden, rng))
     return params
 
 
@@ -226,14 +228,14 @@ def _encoder_forward(
     """A token (R, D) for every valid step."""
     _check(x, lengths, model)
     padding = Padding(lengths, x.shape[1])
-    embedded, embedding = linear_forward(padding.take(x), scope(params, "embedding"))
+    embedded, embedding = linear_forward(padding.take(x), subtree(params, "embedding"))
     embedded *= embedded.dtype.type(np.sqrt(model.width))
     rows, kept = dropout_forward(embedded + params["positions"][padding.places], model.dropout, rng)
     layers = []
     for i in range(model.depth):
         rows, cache = encoder_layer_forward(
             rows,
-            scope(params, f"layers.{i}"),
+            subtree(params, f"layers.{i}"),
             padding,
             heads=model.heads,
             dropout=model.dropout,
@@ -251,13 +253,13 @@ def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
     grads: Params = {}
     for i in reversed(range(len(cache.layers))):
         drows, layer_grads = encoder_layer_backward(drows, cache.layers[i])
-        grads |= scoped(f"layers.{i}", layer_grads)
+        grads |= with_prefix(f"layers.{i}", layer_grads)
     drows = dropout_backward(drows, cache.kept)
     width = drows.shape[1]
     positions = np.zeros((steps, width), drows.dtype)
     positions[: cache.padding.steps] = cache.padding.pad(drows).sum(axis=0)
     _, embedding_grads = linear_backward(drows * drows.dtype.type(np.sqrt(width)), cache.embedding)  # √D (W x + b)
-    return grads | {"positions": positions} | scoped("embedding", embedding_grads)
+    return grads | {"positions": positions} | with_prefix("embedding", embedding_grads)
 
 
 def _check(x: Array, lengths: IntArray, model: Series) -> None:

@@ -14,7 +14,7 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.models.sizes import check_sizes
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.relu import relu_backward, relu_forward
 from headwise.nn.set_blocks import (
     isab_backward,
@@ -108,13 +108,13 @@ def set_params(model: SetModel, rng: np.random.Generator) -> Params:
             block = sab_params(width, model.width, rng, norm=model.norm)
         else:
             block = isab_params(width, model.width, model.points, rng, norm=model.norm)
-        params |= scoped(f"encoder.{i}", block)
+        params |= with_prefix(f"encoder.{i}", block)
         width = model.width
     if model.pooling == "PMA":
-        params |= scoped("pooling", pma_params(model.width, 1, rng, norm=model.norm))
+        params |= with_prefix("pooling", pma_params(model.width, 1, rng, norm=model.norm))
     else:  # attention ends with a layer of its own; a statistic is given one
-        params |= scoped("decoder.0", linear_params(model.width, model.width, rng))
-    return params | scoped("decoder.1", linear_params(model.width, model.outputs, rng))
+        params |= with_prefix("decoder.0", linear_params(model.width, model.width, rng))
+    return params | with_prefix("decoder.1", linear_params(model.width, model.outputs, rng))
 
 
 def set_forward(
@@ -151,7 +151,7 @@ def set_forward(
     cache: Any
     attending: dict[str, Any] = {"heads": model.heads, "lengths": lengths, "return_weights": return_weights}
     for i in range(2 * model.depth if model.encoder == "rFF" else model.depth):
-        own = scope(params, f"encoder.{i}")
+        own = subtree(params, f"encoder.{i}")
         if model.encoder == "rFF":
             x, cache = _dense(x, own, bent=i < 2 * model.depth - 1)
         else:
@@ -159,13 +159,13 @@ def set_forward(
         caches.append(cache)
     pooling: Any
     if model.pooling == "PMA":
-        pooled, pooling = pma_forward(x, scope(params, "pooling"), **attending)
+        pooled, pooling = pma_forward(x, subtree(params, "pooling"), **attending)
         x, decoder = pooled[:, 0], []
     else:
         pooled, pooling = _pool(x, lengths, model.pooling)
-        x, first = _dense(pooled, scope(params, "decoder.0"), bent=True)
+        x, first = _dense(pooled, subtree(params, "decoder.0"), bent=True)
         decoder = [first]
-    y, last = _dense(x, scope(params, "decoder.1"), bent=False)
+    y, last = _dense(x, subtree(params, "decoder.1"), bent=False)
     return y, SetCache(tuple(caches), pooling, (*decoder, last), model)
 
 
@@ -173,18 +173,18 @@ def set_backward(dy: Array, cache: SetCache) -> Params:
     """Gradients with respect to every parameter."""
     model = cache.model
     dx, grads = _dense_backward(dy, cache.decoder[-1])
-    grads = scoped("decoder.1", grads)
+    grads = with_prefix("decoder.1", grads)
     if model.pooling == "PMA":
         dx, own = pma_backward(dx[:, None], cache.pooling)
-        grads |= scoped("pooling", own)
+        grads |= with_prefix("pooling", own)
     else:
         dx, own = _dense_backward(dx, cache.decoder[0])
-        grads |= scoped("decoder.0", own)
+        grads |= with_prefix("decoder.0", own)
         dx = _pool_backward(dx, cache.pooling, model.pooling)
     backward: Any = {"rFF": _dense_backward, "SAB": sab_backward, "ISAB": isab_backward}[model.encoder]
     for i in reversed(range(len(cache.encoder))):
         dx, own = backward(dx, cache.encoder[i])
-        grads |= scoped(f"encoder.{i}", own)
+        grads |= with_prefix(f"encoder.{i}", own)
     return grads
 
 

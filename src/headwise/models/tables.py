@@ -14,10 +14,10 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.models.sizes import check_sizes
-from headwise.nn.block import BlockCache, block_backward, block_forward, block_params
+from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_counts
 
@@ -84,7 +84,7 @@ class TableCache(NamedTuple):
 
     columns: ColumnsCache
     blocks: tuple[BlockCache, ...]
-    norm: NormCache
+    norm: LayerNormCache
     head: LinearCache
 
 
@@ -109,9 +109,9 @@ def table_params(model: Table, rng: np.random.Generator) -> Params:
         "columns.class_token": uniform(model.width),
     }
     for i in range(model.depth):
-        params |= scoped(f"blocks.{i}", block_params(model.width, model.hidden, rng))
-    params |= scoped("norm", layer_norm_params(model.width))
-    return params | scoped("head", linear_params(model.width, model.outputs, rng))
+        params |= with_prefix(f"blocks.{i}", block_params(model.width, model.hidden, rng))
+    params |= with_prefix("norm", layer_norm_params(model.width))
+    return params | with_prefix("head", linear_params(model.width, model.outputs, rng))
 
 
 def columns_forward(
@@ -193,15 +193,15 @@ def table_forward(
     bind(f"B {model.numbers}", numbers=numbers).bind(f"B {len(model.categories)}", codes=codes)
     if codes.size and (codes.min() < 0 or (codes >= np.array(model.categories)).any()):
         raise DataError(f"codes: expected categories from 0 to below {model.categories}; got one that is not.")
-    x, columns = columns_forward(numbers, codes, scope(params, "columns"), model.categories)
+    x, columns = columns_forward(numbers, codes, subtree(params, "columns"), model.categories)
     blocks = []
     for i in range(model.depth):
         asking = 1 if i == model.depth - 1 and not return_weights else None  # of the last only the class token is read
-        own = scope(params, f"blocks.{i}")
+        own = subtree(params, f"blocks.{i}")
         x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
         blocks.append(cache)
-    normal, norm = layer_norm_forward(x[:, 0], scope(params, "norm"))
-    outputs, head = linear_forward(normal, scope(params, "head"))
+    normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
+    outputs, head = linear_forward(normal, subtree(params, "head"))
     return outputs, TableCache(columns, tuple(blocks), norm, head)
 
 
@@ -212,12 +212,12 @@ def table_backward(doutputs: Array, cache: TableCache) -> Params:
     b, width = dclass.shape
     dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), doutputs.dtype)
     dx[:, 0] = dclass  # only the class token was read
-    grads = scoped("head", head_grads) | scoped("norm", norm_grads)
+    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):
         dx, block_grads = block_backward(dx, cache.blocks[i])
-        grads |= scoped(f"blocks.{i}", block_grads)
+        grads |= with_prefix(f"blocks.{i}", block_grads)
     _, columns_grads = columns_backward(dx, cache.columns)
-    return grads | scoped("columns", columns_grads)
+    return grads | with_prefix("columns", columns_grads)
 
 
 def table_weights(cache: TableCache) -> Array:

@@ -12,12 +12,12 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.models.sizes import check_sizes
-from headwise.nn.block import BlockCache, block_backward, block_forward, block_params
-from headwise.nn.embedding import embedding_backward, embedding_forward, embedding_params
+from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.loss import softmax
-from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.losses import softmax
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
+from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
 from headwise.tokens import Tokeniser, tokeniser
 
@@ -67,7 +67,7 @@ class ViTCache(NamedTuple):
 
     embedding: LinearCache
     blocks: tuple[BlockCache, ...]
-    norm: NormCache
+    norm: LayerNormCache
     head: LinearCache
 
 
@@ -95,11 +95,11 @@ def vit_params(model: ViT, rng: np.random.Generator) -> Params:
     139018
     """
     cut = model.tokeniser
-    params = scoped("embedding", embedding_params(cut.count, cut.inputs, model.width, rng))
+    params = with_prefix("embedding", embedding_params(cut.count, cut.inputs, model.width, rng))
     for i in range(model.depth):
-        params |= scoped(f"blocks.{i}", block_params(model.width, model.hidden, rng))
-    params |= scoped("norm", layer_norm_params(model.width))
-    return params | scoped("head", linear_params(model.width, model.classes, rng))
+        params |= with_prefix(f"blocks.{i}", block_params(model.width, model.hidden, rng))
+    params |= with_prefix("norm", layer_norm_params(model.width))
+    return params | with_prefix("head", linear_params(model.width, model.classes, rng))
 
 
 def vit_forward(images: Array, params: Params, model: ViT, *, return_weights: bool = False) -> tuple[Array, ViTCache]:
@@ -130,16 +130,16 @@ def vit_forward(images: Array, params: Params, model: ViT, *, return_weights: bo
     if images.dtype != (dtype := params["embedding.positions"].dtype):
         raise DataError(f"images: expected {dtype}, as the parameters are; got {images.dtype}. Use astype.")
     tokens = (model.tokeniser.cut(images) - images.dtype.type(model.mean)) / images.dtype.type(model.deviation)
-    x, embedding = embedding_forward(tokens, scope(params, "embedding"))
+    x, embedding = embedding_forward(tokens, subtree(params, "embedding"))
     blocks = []
     for i in range(model.depth):
         # of the last block only the class token is read, so only it is computed, unless all weights are wanted
         asking = 1 if i == model.depth - 1 and not return_weights else None
-        own = scope(params, f"blocks.{i}")
+        own = subtree(params, f"blocks.{i}")
         x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
         blocks.append(cache)
-    normal, norm = layer_norm_forward(x[:, 0], scope(params, "norm"))
-    logits, head = linear_forward(normal, scope(params, "head"))
+    normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
+    logits, head = linear_forward(normal, subtree(params, "head"))
     return logits, ViTCache(embedding, tuple(blocks), norm, head)
 
 
@@ -150,12 +150,12 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     b, width = dclass.shape
     dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), dlogits.dtype)
     dx[:, 0] = dclass  # only the class token was read
-    grads = scoped("head", head_grads) | scoped("norm", norm_grads)
+    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):
         dx, block_grads = block_backward(dx, cache.blocks[i])
-        grads |= scoped(f"blocks.{i}", block_grads)
+        grads |= with_prefix(f"blocks.{i}", block_grads)
     _, embedding_grads = embedding_backward(dx, cache.embedding)
-    return grads | scoped("embedding", embedding_grads)
+    return grads | with_prefix("embedding", embedding_grads)
 
 
 def look(images: Array, params: Params, model: ViT) -> Seen:

@@ -9,7 +9,7 @@ import numpy as np
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
 __all__ = [
@@ -35,7 +35,7 @@ def self_attention_layer_params(width: int, rng: np.random.Generator) -> Params:
     """``qkv`` (3D, D), whose rows are those of Wq, then Wk, then Wv; ``output`` (D, D)."""
     square = [linear_params(width, width, rng) for _ in range(3)]
     qkv = {name: np.concatenate([part[name] for part in square]) for name in ("weight", "bias")}
-    return scoped("qkv", qkv) | scoped("output", linear_params(width, width, rng))
+    return with_prefix("qkv", qkv) | with_prefix("output", linear_params(width, width, rng))
 
 
 def self_attention_layer_forward(
@@ -74,7 +74,7 @@ def self_attention_layer_forward(
     """
     b, n, width = x.shape
     asking = n if asking is None else asking
-    own, others = _split(scope(params, "qkv"), width)
+    own, others = _split(subtree(params, "qkv"), width)
     query, query_cache = linear_forward(x[:, :asking], own)
     key_value, key_value_cache = linear_forward(x, others)
     q = query.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
@@ -85,7 +85,7 @@ def self_attention_layer_forward(
         o, attention_cache = attention_forward(q, k, v, lengths=lengths)
         weights = None
     joined = o.swapaxes(1, 2).reshape(b, asking, width)  # (B, H, A, d) -> (B, A, D): heads side by side
-    y, output_cache = linear_forward(joined, scope(params, "output"), residual)
+    y, output_cache = linear_forward(joined, subtree(params, "output"), residual)
     return y, SelfAttentionCache(query_cache, key_value_cache, attention_cache, output_cache, weights)
 
 
@@ -103,7 +103,7 @@ def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple
     dasking, own = linear_backward(dq.swapaxes(1, 2).reshape(b, asking, width), cache.query)
     dx[:, :asking] += dasking  # those that ask are attended to as well
     qkv = {name: np.concatenate([own[name], others[name]]) for name in own}
-    return dx, scoped("qkv", qkv) | scoped("output", output_grads)
+    return dx, with_prefix("qkv", qkv) | with_prefix("output", output_grads)
 
 
 def attention_weights_gradient(dy: Array, cache: SelfAttentionCache) -> Array:

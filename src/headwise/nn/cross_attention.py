@@ -13,9 +13,9 @@ import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
+from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.relu import relu_backward, relu_forward
 from headwise.shapes import Array, BoolArray, IntArray
 
@@ -28,10 +28,10 @@ class MabCache(NamedTuple):
     query: LinearCache
     key_value: LinearCache
     attention: AttentionCache
-    norm_1: NormCache | None
+    norm_1: LayerNormCache | None
     output: LinearCache
     active: BoolArray
-    norm_2: NormCache | None
+    norm_2: LayerNormCache | None
     weights: Array | None
 
 
@@ -40,12 +40,12 @@ def mab_params(asking: int, asked: int, width: int, rng: np.random.Generator, *,
     both = [linear_params(asked, width, rng) for _ in range(2)]
     key_value = {name: np.concatenate([part[name] for part in both]) for name in ("weight", "bias")}
     params = {
-        **scoped("query", linear_params(asking, width, rng)),
-        **scoped("key_value", key_value),
-        **scoped("output", linear_params(width, width, rng)),
+        **with_prefix("query", linear_params(asking, width, rng)),
+        **with_prefix("key_value", key_value),
+        **with_prefix("output", linear_params(width, width, rng)),
     }
     if norm:
-        params |= scoped("norm_1", layer_norm_params(width)) | scoped("norm_2", layer_norm_params(width))
+        params |= with_prefix("norm_1", layer_norm_params(width)) | with_prefix("norm_2", layer_norm_params(width))
     return params
 
 
@@ -81,8 +81,8 @@ def mab_forward(
     cache : MabCache
     """
     b, n, _ = x.shape
-    query, query_cache = linear_forward(x, scope(params, "query"))
-    key_value, key_value_cache = linear_forward(y, scope(params, "key_value"))
+    query, query_cache = linear_forward(x, subtree(params, "query"))
+    key_value, key_value_cache = linear_forward(y, subtree(params, "key_value"))
     width = query.shape[-1]
     q = query.reshape(b, n, heads, width // heads).swapaxes(1, 2)  # (B, H, N, d)
     k, v = key_value.reshape(b, -1, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, M, d)
@@ -91,10 +91,10 @@ def mab_forward(
         (o, weights), attention = attention_forward(q, k, v, lengths=lengths, return_weights=True)
     else:
         o, attention = attention_forward(q, k, v, lengths=lengths)
-    h, norm_1 = _norm(query + o.swapaxes(1, 2).reshape(b, n, width), scope(params, "norm_1"))
-    hidden, output = linear_forward(h, scope(params, "output"))
+    h, norm_1 = _norm(query + o.swapaxes(1, 2).reshape(b, n, width), subtree(params, "norm_1"))
+    hidden, output = linear_forward(h, subtree(params, "output"))
     positive, active = relu_forward(hidden)
-    z, norm_2 = _norm(h + positive, scope(params, "norm_2"))
+    z, norm_2 = _norm(h + positive, subtree(params, "norm_2"))
     return z, MabCache(query_cache, key_value_cache, attention, norm_1, output, active, norm_2, weights)
 
 
@@ -112,13 +112,13 @@ def mab_backward(dz: Array, cache: MabCache) -> tuple[Array, Array, Params]:
     dkey_value = np.stack([dk, dv]).transpose(1, 3, 0, 2, 4).reshape(b, m, 2 * width)
     dx, query = linear_backward(dquery, cache.query)
     dy, key_value = linear_backward(dkey_value, cache.key_value)
-    grads = scoped("query", query) | scoped("key_value", key_value) | scoped("output", output)
-    return dx, dy, grads | scoped("norm_1", norm_1) | scoped("norm_2", norm_2)
+    grads = with_prefix("query", query) | with_prefix("key_value", key_value) | with_prefix("output", output)
+    return dx, dy, grads | with_prefix("norm_1", norm_1) | with_prefix("norm_2", norm_2)
 
 
-def _norm(x: Array, params: Params) -> tuple[Array, NormCache | None]:
+def _norm(x: Array, params: Params) -> tuple[Array, LayerNormCache | None]:
     return layer_norm_forward(x, params) if params else (x, None)
 
 
-def _norm_backward(dy: Array, cache: NormCache | None) -> tuple[Array, Params]:
+def _norm_backward(dy: Array, cache: LayerNormCache | None) -> tuple[Array, Params]:
     return (dy, {}) if cache is None else layer_norm_backward(dy, cache)

@@ -18,10 +18,10 @@ from headwise.nn.attention import (
     self_attention_layer_params,
 )
 from headwise.nn.batch_norm import BatchNormCache, batch_norm_backward, batch_norm_forward, batch_norm_params
-from headwise.nn.block import MlpCache, mlp_backward, mlp_forward, mlp_params
 from headwise.nn.dropout import dropout_backward, dropout_forward
 from headwise.nn.padding import Padding
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.transformer_block import MlpCache, mlp_backward, mlp_forward, mlp_params
 from headwise.shapes import Array
 
 __all__ = ["EncoderLayerCache", "encoder_layer_backward", "encoder_layer_forward", "encoder_layer_params"]
@@ -41,16 +41,16 @@ class EncoderLayerCache(NamedTuple):
     @property
     def seen(self) -> Params:
         """What the running averages move towards."""
-        return scoped("norm_1", self.norm_1.seen) | scoped("norm_2", self.norm_2.seen)
+        return with_prefix("norm_1", self.norm_1.seen) | with_prefix("norm_2", self.norm_2.seen)
 
 
 def encoder_layer_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``attention``, ``norm_1``, ``mlp`` and ``norm_2``."""
     return {
-        **scoped("attention", self_attention_layer_params(width, rng)),
-        **scoped("norm_1", batch_norm_params(width)),
-        **scoped("mlp", mlp_params(width, hidden, rng)),
-        **scoped("norm_2", batch_norm_params(width)),
+        **with_prefix("attention", self_attention_layer_params(width, rng)),
+        **with_prefix("norm_1", batch_norm_params(width)),
+        **with_prefix("mlp", mlp_params(width, hidden, rng)),
+        **with_prefix("norm_2", batch_norm_params(width)),
     }
 
 
@@ -90,16 +90,16 @@ def encoder_layer_forward(
     training = rng is not None
     attended, attention = self_attention_layer_forward(
         padding.pad(rows),
-        scope(params, "attention"),
+        subtree(params, "attention"),
         heads=heads,
         lengths=padding.lengths,
         return_weights=return_weights,
     )
     kept, kept_1 = dropout_forward(padding.take(attended), dropout, rng)
-    z, norm_1 = batch_norm_forward(rows + kept, scope(params, "norm_1"), training=training)
-    told, mlp = mlp_forward(z, scope(params, "mlp"))
+    z, norm_1 = batch_norm_forward(rows + kept, subtree(params, "norm_1"), training=training)
+    told, mlp = mlp_forward(z, subtree(params, "mlp"))
     kept, kept_2 = dropout_forward(told, dropout, rng)
-    y, norm_2 = batch_norm_forward(z + kept, scope(params, "norm_2"), training=training)
+    y, norm_2 = batch_norm_forward(z + kept, subtree(params, "norm_2"), training=training)
     return y, EncoderLayerCache(padding, attention, kept_1, norm_1, mlp, kept_2, norm_2)
 
 
@@ -112,8 +112,8 @@ def encoder_layer_backward(dy: Array, cache: EncoderLayerCache) -> tuple[Array, 
     dattended = cache.padding.pad(dropout_backward(dsum, cache.kept_1))
     dx, attention_grads = self_attention_layer_backward(dattended, cache.attention)
     return dsum + cache.padding.take(dx), {  # z = norm₁(x + drop(attention(x)))
-        **scoped("attention", attention_grads),
-        **scoped("norm_1", norm_1_grads),
-        **scoped("mlp", mlp_grads),
-        **scoped("norm_2", norm_2_grads),
+        **with_prefix("attention", attention_grads),
+        **with_prefix("norm_1", norm_1_grads),
+        **with_prefix("mlp", mlp_grads),
+        **with_prefix("norm_2", norm_2_grads),
     }

@@ -6,8 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import Params
-from headwise.nn.passes import passes
 from headwise.shapes import Array
 
 __all__ = ["LinearCache", "linear_backward", "linear_forward", "linear_params"]
@@ -49,7 +49,7 @@ def linear_forward(x: Array, params: Params, residual: Array | None = None) -> t
     weight = params["weight"]
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one product of matrices, not one an item
     added = None if residual is None else residual.reshape(len(rows), -1)
-    y = passes(rows).linear(rows, weight, params["bias"], added)
+    y = backend(rows).linear(rows, weight, params["bias"], added)
     return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)
 
 
@@ -57,5 +57,5 @@ def linear_backward(dy: Array, cache: LinearCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``weight`` and ``bias``."""
     rows, weight = cache
     dy_rows = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
-    dx, dweight, dbias = passes(dy_rows).linear_backward(dy_rows, rows, weight)  # y = x Wᵀ + b
+    dx, dweight, dbias = backend(dy_rows).linear_backward(dy_rows, rows, weight)  # y = x Wᵀ + b
     return dx.reshape(*dy.shape[:-1], -1), {"weight": dweight, "bias": dbias}

@@ -9,25 +9,25 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["Params", "pack", "scope", "scoped", "unpack"]
+__all__ = ["Params", "flatten", "subtree", "unflatten", "with_prefix"]
 
 Params = dict[str, Array]
 
 
-def scope(params: Mapping[str, Array], prefix: str) -> Params:
+def subtree(params: Mapping[str, Array], prefix: str) -> Params:
     """The parameters below a prefix, by their local names.
 
     Examples
     --------
     >>> import numpy as np
-    >>> list(scope({"head.weight": np.zeros(1), "norm.gain": np.zeros(1)}, "head"))
+    >>> list(subtree({"head.weight": np.zeros(1), "norm.gain": np.zeros(1)}, "head"))
     ['weight']
     """
     return {local: params[name] for local, name in _below(tuple(params), prefix + ".")}
 
 
-def scoped(prefix: str, params: Mapping[str, Array]) -> Params:
-    """The inverse of `scope`: local names put below a prefix."""
+def with_prefix(prefix: str, params: Mapping[str, Array]) -> Params:
+    """The inverse of `subtree`: local names put below a prefix."""
     return {f"{prefix}.{name}": array for name, array in params.items()}
 
 
@@ -37,13 +37,13 @@ def _below(names: tuple[str, ...], start: str) -> tuple[tuple[str, str], ...]:
     return tuple((name.removeprefix(start), name) for name in names if name.startswith(start))
 
 
-def pack(params: Mapping[str, Array]) -> Array:
+def flatten(params: Mapping[str, Array]) -> Array:
     """All parameters in one vector, in the order of their names."""
     return np.concatenate([params[name].ravel() for name in sorted(params)])
 
 
-def unpack(vector: Array, like: Mapping[str, Array]) -> Params:
-    """Views of a vector by the names and shapes of `like`: the inverse of `pack`, without a copy."""
+def unflatten(vector: Array, like: Mapping[str, Array]) -> Params:
+    """Views of a vector by the names and shapes of `like`: the inverse of `flatten`, without a copy."""
     views, start = {}, 0
     for name in sorted(like):
         stop = start + like[name].size

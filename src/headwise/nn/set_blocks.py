@@ -12,7 +12,7 @@ import numpy as np
 
 from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab_params
 from headwise.nn.linear import linear_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
 __all__ = [
@@ -58,8 +58,8 @@ def isab_params(inputs: int, width: int, points: int, rng: np.random.Generator, 
     """``points`` (P, D), and the blocks ``gather`` and ``give``."""
     return {
         "points": linear_params(width, points, rng)["weight"],
-        **scoped("gather", mab_params(width, inputs, width, rng, norm=norm)),
-        **scoped("give", mab_params(inputs, width, width, rng, norm=norm)),
+        **with_prefix("gather", mab_params(width, inputs, width, rng, norm=norm)),
+        **with_prefix("give", mab_params(inputs, width, width, rng, norm=norm)),
     }
 
 
@@ -67,8 +67,8 @@ def isab_forward(
     x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
 ) -> tuple[Array, IsabCache]:
     """Induced set attention block: MAB(x, MAB(points, x)), for x (B, N, X); y is (B, N, D). Cost N · P."""
-    found, gather = _ask(params["points"], x, scope(params, "gather"), heads, lengths, return_weights)
-    y, give = mab_forward(x, found, scope(params, "give"), heads=heads, return_weights=return_weights)
+    found, gather = _ask(params["points"], x, subtree(params, "gather"), heads, lengths, return_weights)
+    y, give = mab_forward(x, found, subtree(params, "give"), heads=heads, return_weights=return_weights)
     return y, IsabCache(gather, give)
 
 
@@ -76,7 +76,7 @@ def isab_backward(dy: Array, cache: IsabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, X), and to the parameters."""
     dasking, dfound, give = mab_backward(dy, cache.give)
     dpoints, dasked, gather = mab_backward(dfound, cache.gather)
-    grads = {"points": dpoints.sum(axis=0), **scoped("gather", gather), **scoped("give", give)}
+    grads = {"points": dpoints.sum(axis=0), **with_prefix("gather", gather), **with_prefix("give", give)}
     return dasking + dasked, grads  # x was asked by the points, and asked what they found
 
 
@@ -84,7 +84,7 @@ def pma_params(width: int, seeds: int, rng: np.random.Generator, *, norm: bool) 
     """``seeds`` (S, D), and the block ``ask``."""
     return {
         "seeds": linear_params(width, seeds, rng)["weight"],
-        **scoped("ask", mab_params(width, width, width, rng, norm=norm)),
+        **with_prefix("ask", mab_params(width, width, width, rng, norm=norm)),
     }
 
 
@@ -92,13 +92,13 @@ def pma_forward(
     x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
 ) -> tuple[Array, MabCache]:
     """Pooling by multihead attention: MAB(seeds, x), for x (B, N, D); y is (B, S, D)."""
-    return _ask(params["seeds"], x, scope(params, "ask"), heads, lengths, return_weights)
+    return _ask(params["seeds"], x, subtree(params, "ask"), heads, lengths, return_weights)
 
 
 def pma_backward(dy: Array, cache: MabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters."""
     dseeds, dx, ask = mab_backward(dy, cache)
-    return dx, {"seeds": dseeds.sum(axis=0), **scoped("ask", ask)}  # every item was asked by the same seeds
+    return dx, {"seeds": dseeds.sum(axis=0), **with_prefix("ask", ask)}  # every item was asked by the same seeds
 
 
 def _ask(

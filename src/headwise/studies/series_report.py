@@ -9,7 +9,7 @@ import numpy as np
 from headwise.data.series import standardised
 from headwise.files import write_text
 from headwise.models.series import look_series
-from headwise.nn.loss import softmax
+from headwise.nn.losses import softmax
 from headwise.picture.accuracies import draw_accuracies, draw_losses
 from headwise.picture.pages import as_markdown_table
 from headwise.picture.save import save_figure

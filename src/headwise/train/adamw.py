@@ -10,8 +10,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headwise.nn.params import pack
-from headwise.nn.passes import passes
+from headwise.nn.ops.dispatch import backend
+from headwise.nn.params import flatten
 from headwise.shapes import Array
 
 __all__ = ["AdamW", "adamw_step", "clip_norm", "decayed"]
@@ -53,12 +53,12 @@ def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, de
     """
     memory.steps += 1
     constants = (_BETA_1, _BETA_2, _EPSILON, rate, rate * decay, float(memory.steps))
-    passes(vector).adamw(vector, gradient, memory.mean, memory.square, decays, constants)
+    backend(vector).adamw(vector, gradient, memory.mean, memory.square, decays, constants)
 
 
 def decayed(params: Mapping[str, Array]) -> Array:
     """One for the entries of weight matrices, zero for biases, gains, positions and the class token."""
-    return pack({name: np.full_like(array, name.endswith("weight")) for name, array in params.items()})
+    return flatten({name: np.full_like(array, name.endswith("weight")) for name, array in params.items()})
 
 
 def clip_norm(gradient: Array, limit: float) -> float:

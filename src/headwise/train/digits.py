@@ -11,7 +11,7 @@ import numpy as np
 
 from headwise.data.digits import Digits, Labelled
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray

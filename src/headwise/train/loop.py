@@ -15,7 +15,7 @@ from typing import Any, NamedTuple, Protocol, TypeVar
 import numpy as np
 
 from headwise.errors import CheckpointError, DataError
-from headwise.nn.params import Params, pack, unpack
+from headwise.nn.params import Params, flatten, unflatten
 from headwise.parallel.threads import limit_threads, parallel_for, single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
@@ -118,13 +118,13 @@ class Trainer:
     def fresh(cls, task: Task, recipe: Recipe) -> Trainer:
         """Nothing learned."""
         like = task.fresh(np.random.default_rng([recipe.seed, 1]))
-        vector = pack(like)
+        vector = flatten(like)
         return cls(task, recipe, recipe.epochs * recipe.steps(task.examples), like, vector, AdamW.fresh(vector))
 
     @property
     def params(self) -> Params:
         """Views of the vector."""
-        return unpack(self.vector, self.like)
+        return unflatten(self.vector, self.like)
 
     def step(self, chosen: IntArray) -> float:
         """One step of AdamW on one batch; returns the loss before it."""
@@ -132,7 +132,7 @@ class Trainer:
 
         def one(shard: Any) -> tuple[Piece, Array]:
             piece = self.task.gradients(shard, params)
-            return piece, pack({name: piece.gradients.get(name, zero) for name, zero in self._zeros.items()})
+            return piece, flatten({name: piece.gradients.get(name, zero) for name, zero in self._zeros.items()})
 
         pieces, gradients = zip(*together(one, self.task.shards(chosen, self.memory.steps)), strict=True)
         gradient = gradients[0]

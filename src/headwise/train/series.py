@@ -23,7 +23,7 @@ from headwise.models.series import (
     series_forward,
     series_params,
 )
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.padding import Padding
 from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas

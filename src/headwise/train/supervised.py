@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.models.networks import Inputs, Network
-from headwise.nn.loss import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.nn.regression import squared_error_backward, squared_error_forward
 from headwise.shapes import Array, IntArray

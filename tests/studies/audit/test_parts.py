@@ -9,7 +9,7 @@ from scipy.stats import spearmanr
 from headwise.data.digits import Labelled
 from headwise.models.looking import MISSING, TokenGame, look_closely
 from headwise.models.vit import ViT, look, vit_forward, vit_params
-from headwise.nn.loss import cross_entropy_forward
+from headwise.nn.losses import cross_entropy_forward
 from headwise.studies.audit.digit import KINDS, audit_digit
 from headwise.studies.audit.heads import study_heads, without_head
 from headwise.studies.audit.kinds import MAPS, maps

@@ -11,7 +11,7 @@ from headwise.data.digits import Labelled
 from headwise.measure.gradients import head_sensitivity
 from headwise.models.looking import attention_gradients
 from headwise.models.vit import ViT, vit_forward
-from headwise.nn.loss import softmax
+from headwise.nn.losses import softmax
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 from headwise.train.digits import judge

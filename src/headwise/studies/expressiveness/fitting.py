@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
-from headwise.nn.params import Params, pack, unpack
+from headwise.nn.params import Params, flatten, unflatten
 from headwise.shapes import Array
 from headwise.studies.expressiveness.constructions import Setting
 from headwise.train.adamw import AdamW, adamw_step
@@ -72,16 +72,16 @@ def fit(
     (wanted, _), (expected, _) = (_forward(each, truth, of) for each in (x, fresh))
 
     params = _draw(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
-    vector = pack(params)
+    vector = flatten(params)
     memory, decays = AdamW.fresh(vector), np.zeros_like(vector)
     goal = np.repeat(wanted, starts, axis=0)
     for step in range(steps):
-        now = unpack(vector, params)
+        now = unflatten(vector, params)
         o, cache = _forward(x, now, heads)
-        gradient = pack(_backward(2 * (o - goal) / o[0].size, cache))
+        gradient = flatten(_backward(2 * (o - goal) / o[0].size, cache))
         rate = 0.03 * 0.5 * (1 + np.cos(np.pi * step / steps))
         adamw_step(vector, gradient, memory, rate=rate, decay=0.0, decays=decays)
-    found, _ = _forward(fresh, unpack(vector, params), heads)
+    found, _ = _forward(fresh, unflatten(vector, params), heads)
     error = ((found - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
     scale = np.repeat(expected.var(axis=(1, 2, 3)), starts)
     return Fit(heads, of, (error / scale).reshape(targets, starts))

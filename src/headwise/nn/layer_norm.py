@@ -9,16 +9,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import Params
-from headwise.nn.passes import passes
 from headwise.shapes import Array
 
-__all__ = ["NormCache", "layer_norm_backward", "layer_norm_forward", "layer_norm_params"]
+__all__ = ["LayerNormCache", "layer_norm_backward", "layer_norm_forward", "layer_norm_params"]
 
 _EPSILON = 1e-5
 
 
-class NormCache(NamedTuple):
+class LayerNormCache(NamedTuple):
     """The normalised input (R, D), one over its deviation (R, 1), and the gain (D,); R tokens, of all items."""
 
     normal: Array
@@ -31,7 +31,7 @@ def layer_norm_params(width: int) -> Params:
     return {"gain": np.ones(width, np.float32), "bias": np.zeros(width, np.float32)}
 
 
-def layer_norm_forward(x: Array, params: Params) -> tuple[Array, NormCache]:
+def layer_norm_forward(x: Array, params: Params) -> tuple[Array, LayerNormCache]:
     """Normalise each token over its features.
 
     Parameters
@@ -46,12 +46,12 @@ def layer_norm_forward(x: Array, params: Params) -> tuple[Array, NormCache]:
     cache : NormCache
     """
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-    y, normal, inverse = passes(rows).layer_norm(rows, params["gain"], params["bias"], _EPSILON)
-    return y.reshape(x.shape), NormCache(normal, inverse, params["gain"])
+    y, normal, inverse = backend(rows).layer_norm(rows, params["gain"], params["bias"], _EPSILON)
+    return y.reshape(x.shape), LayerNormCache(normal, inverse, params["gain"])
 
 
-def layer_norm_backward(dy: Array, cache: NormCache) -> tuple[Array, Params]:
+def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``gain`` and ``bias``."""
     rows = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
-    dx, dgain, dbias = passes(rows).layer_norm_backward(rows, *cache)
+    dx, dgain, dbias = backend(rows).layer_norm_backward(rows, *cache)
     return dx.reshape(dy.shape), {"gain": dgain, "bias": dbias}

@@ -9,7 +9,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.nn.passes import passes
+from headwise.nn.ops.dispatch import backend
 from headwise.shapes import Array
 
 __all__ = ["GeluCache", "gelu_backward", "gelu_forward"]
@@ -25,11 +25,11 @@ class GeluCache(NamedTuple):
 def gelu_forward(x: Array) -> tuple[Array, GeluCache]:
     """Y = x/2 · (1 + t) with t = tanh(c (x + a x³)), element by element."""
     x = np.ascontiguousarray(x)
-    y, t = passes(x).gelu(x)
+    y, t = backend(x).gelu(x)
     return y, GeluCache(x, t)
 
 
 def gelu_backward(dy: Array, cache: GeluCache) -> Array:
     """Gradient with respect to x: dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
-    dx: Array = passes(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)
+    dx: Array = backend(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)
     return dx

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.nn.passes import passes
+from headwise.nn.ops.dispatch import backend
 from headwise.shapes import Array, IntArray
 
 __all__ = ["CrossEntropyCache", "cross_entropy_backward", "cross_entropy_forward", "softmax"]
@@ -47,7 +47,7 @@ def cross_entropy_forward(logits: Array, labels: IntArray) -> tuple[float, Cross
     >>> round(loss, 4)  # log 10, since all ten classes are equally likely
     2.3026
     """
-    loss, probabilities = passes(logits).cross_entropy(logits, labels)
+    loss, probabilities = backend(logits).cross_entropy(logits, labels)
     return loss, CrossEntropyCache(probabilities, labels)
 
 

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array
 
 __all__ = ["embedding_backward", "embedding_forward", "embedding_params"]
@@ -19,7 +19,7 @@ _DEVIATION = 0.02
 def embedding_params(tokens: int, inputs: int, width: int, rng: np.random.Generator) -> Params:
     """``token`` (D, inputs), ``class_token`` (D,) and ``positions`` (1 + tokens, D), the class token's first."""
     return {
-        **scoped("token", linear_params(inputs, width, rng)),
+        **with_prefix("token", linear_params(inputs, width, rng)),
         "class_token": (_DEVIATION * rng.standard_normal(width)).astype(np.float32),
         "positions": (_DEVIATION * rng.standard_normal((1 + tokens, width))).astype(np.float32),
     }
@@ -40,7 +40,7 @@ def embedding_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
     y : ndarray of shape (B, 1 + N, D)
     cache : LinearCache
     """
-    embedded, cache = linear_forward(x, scope(params, "token"))
+    embedded, cache = linear_forward(x, subtree(params, "token"))
     b, n, width = embedded.shape
     y = np.empty((b, 1 + n, width), embedded.dtype)
     y[:, 0] = params["class_token"]
@@ -54,4 +54,4 @@ def embedding_backward(dy: Array, cache: LinearCache) -> tuple[Array, Params]:
     positions = dy.sum(axis=0)
     dx, token_grads = linear_backward(np.ascontiguousarray(dy[:, 1:]), cache)
     # the class token is added to position 0 in every item, so the two share a gradient
-    return dx, {**scoped("token", token_grads), "class_token": positions[0].copy(), "positions": positions}
+    return dx, {**with_prefix("token", token_grads), "class_token": positions[0].copy(), "positions": positions}

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.jit import compile_kernel
-from headwise.nn import plain
+from headwise.nn.ops import numpy_ops as plain
 from headwise.shapes import Array, IntArray
 
 __all__ = [
@@ -19,7 +19,7 @@ __all__ = [
     "linear_backward",
 ]
 
-_MODULE = "headwise.nn.kernels"
+_MODULE = "headwise.nn.ops.kernels"
 _BYTES = 64  # products are in whole vectors, at most this wide
 
 

@@ -10,16 +10,16 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
     self_attention_layer_backward,
     self_attention_layer_forward,
     self_attention_layer_params,
 )
-from headwise.nn.gelu import GeluCache, gelu_backward, gelu_forward
+from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.norm import NormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.params import Params, scope, scoped
+from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array
 
 __all__ = [
@@ -45,22 +45,24 @@ class MlpCache(NamedTuple):
 class BlockCache(NamedTuple):
     """Caches of the two sublayers, each after its normalisation."""
 
-    norm_1: NormCache
+    norm_1: LayerNormCache
     attention: SelfAttentionCache
-    norm_2: NormCache
+    norm_2: LayerNormCache
     mlp: MlpCache
 
 
 def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``hidden`` (F, D) and ``output`` (D, F)."""
-    return scoped("hidden", linear_params(width, hidden, rng)) | scoped("output", linear_params(hidden, width, rng))
+    return with_prefix("hidden", linear_params(width, hidden, rng)) | with_prefix(
+        "output", linear_params(hidden, width, rng)
+    )
 
 
 def mlp_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, MlpCache]:
     """Y = W₂ gelu(W₁ x + b₁) + b₂, token by token, for x (..., D); a residual is added in the last pass."""
-    hidden, hidden_cache = linear_forward(x, scope(params, "hidden"))
+    hidden, hidden_cache = linear_forward(x, subtree(params, "hidden"))
     active, gelu_cache = gelu_forward(hidden)
-    y, output_cache = linear_forward(active, scope(params, "output"), residual)
+    y, output_cache = linear_forward(active, subtree(params, "output"), residual)
     return y, MlpCache(hidden_cache, gelu_cache, output_cache)
 
 
@@ -69,16 +71,16 @@ def mlp_backward(dy: Array, cache: MlpCache) -> tuple[Array, Params]:
     dactive, output_grads = linear_backward(dy, cache.output)
     dhidden = gelu_backward(dactive, cache.gelu)
     dx, hidden_grads = linear_backward(dhidden, cache.hidden)
-    return dx, scoped("hidden", hidden_grads) | scoped("output", output_grads)
+    return dx, with_prefix("hidden", hidden_grads) | with_prefix("output", output_grads)
 
 
 def block_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
     """``norm_1``, ``attention``, ``norm_2`` and ``mlp``."""
     return {
-        **scoped("norm_1", layer_norm_params(width)),
-        **scoped("attention", self_attention_layer_params(width, rng)),
-        **scoped("norm_2", layer_norm_params(width)),
-        **scoped("mlp", mlp_params(width, hidden, rng)),
+        **with_prefix("norm_1", layer_norm_params(width)),
+        **with_prefix("attention", self_attention_layer_params(width, rng)),
+        **with_prefix("norm_2", layer_norm_params(width)),
+        **with_prefix("mlp", mlp_params(width, hidden, rng)),
     }
 
 
@@ -105,17 +107,17 @@ def block_forward(
     y : ndarray of shape (B, A, D)
     cache : BlockCache
     """
-    normal, norm_1 = layer_norm_forward(x, scope(params, "norm_1"))
+    normal, norm_1 = layer_norm_forward(x, subtree(params, "norm_1"))
     z, attention = self_attention_layer_forward(
         normal,
-        scope(params, "attention"),
+        subtree(params, "attention"),
         heads=heads,
         asking=asking,
         return_weights=return_weights,
         residual=x[:, :asking],
     )
-    normal, norm_2 = layer_norm_forward(z, scope(params, "norm_2"))
-    y, mlp = mlp_forward(normal, scope(params, "mlp"), residual=z)
+    normal, norm_2 = layer_norm_forward(z, subtree(params, "norm_2"))
+    y, mlp = mlp_forward(normal, subtree(params, "mlp"), residual=z)
     return y, BlockCache(norm_1, attention, norm_2, mlp)
 
 
@@ -128,8 +130,8 @@ def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
     dx, norm_1_grads = layer_norm_backward(dnormal, cache.norm_1)
     dx[:, : dz.shape[1]] += dz  # z = x + attention(norm₁(x)), for the tokens that ask
     return dx, {
-        **scoped("norm_1", norm_1_grads),
-        **scoped("attention", attention_grads),
-        **scoped("norm_2", norm_2_grads),
-        **scoped("mlp", mlp_grads),
+        **with_prefix("norm_1", norm_1_grads),
+        **with_prefix("attention", attention_grads),
+        **with_prefix("norm_2", norm_2_grads),
+        **with_prefix("mlp", mlp_grads),
     }

@@ -6,7 +6,7 @@ import numpy as np
 
 from headwise.measure.faithfulness import Faithfulness
 from headwise.picture.drawn import Drawn
-from headwise.tokens import tokeniser
+from headwise.tokenizers import get_tokenizer
 
 L, H = 3, 2
 TESTED = Faithfulness(
@@ -18,7 +18,7 @@ TESTED = Faithfulness(
 
 
 def drawn(rng, tokens="7x7", *, weights=None, classed=True, shape=(L, H), concentration=0.5, **more):
-    cut = tokeniser(tokens, (28, 28))
+    cut = get_tokenizer(tokens, (28, 28))
     n = cut.count + classed
     image = np.zeros((28, 28), np.float32)
     image[6:22, 12:16] = 1

@@ -10,7 +10,7 @@ from headwise.measure.space import (
     paint,
     share_on_ink,
 )
-from headwise.tokens import tokeniser
+from headwise.tokenizers import get_tokenizer
 
 
 def distance_by_hand(p, boxes):
@@ -22,13 +22,13 @@ def distance_by_hand(p, boxes):
 
 @pytest.mark.parametrize("name", ["7x7", "rows", "columns", "14x4"])
 def test_distance_equals_a_loop(name, distributions):
-    boxes = tokeniser(name, (28, 28)).boxes
+    boxes = get_tokenizer(name, (28, 28)).boxes
     weights = distributions(3, len(boxes), len(boxes))
     np.testing.assert_allclose(attention_distance(weights, boxes), [distance_by_hand(p, boxes) for p in weights])
 
 
 def test_distances_without_the_class_token_and_with_it(distributions):
-    boxes = tokeniser("2x3", (4, 15)).boxes
+    boxes = get_tokenizer("2x3", (4, 15)).boxes
     weights = distributions(3, 1 + len(boxes), 1 + len(boxes))
     weights[:, 0] = np.nan  # the class token looks from no place, so its row may not matter
     found = attention_distances(weights, boxes)
@@ -52,7 +52,7 @@ def test_ink_of_tokens_counts_pixels(rng):
 
 
 def test_share_on_ink(rng, distributions):
-    boxes = tokeniser("7x7", (28, 28)).boxes
+    boxes = get_tokenizer("7x7", (28, 28)).boxes
     ink = rng.random((28, 28)) < 0.3
     p = distributions(4, 16)
     density = paint(p, boxes, (28, 28)) / 49

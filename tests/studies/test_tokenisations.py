@@ -25,7 +25,7 @@ from headwise.studies.tokenisations.plan import Plan
 from headwise.studies.tokenisations.result import Comparison, Pair, bases
 from headwise.studies.tokenisations.runs import SHIFTS, Ledger, results, run, shifted
 from headwise.studies.tokenisations.tables import tables
-from headwise.tokens import tokeniser
+from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
 from headwise.train.recipe import Recipe
 
@@ -390,7 +390,7 @@ def test_a_rearranged_cut_is_compared_with_its_upright_one():
 @pytest.mark.parametrize("name", ["rows", "reordered-rows", "3x2"])
 def test_nearness_is_that_of_the_upright_image(name):
     """Positions that are as alike as the tokens' own rows and columns are near."""
-    cut = tokeniser(name, (6, 4))
+    cut = get_tokenizer(name, (6, 4))
     down, across = np.indices((6, 4)).astype(float)
     place = np.stack([cut.cut(axis[None])[0].mean(axis=1) for axis in (down, across)], axis=1)
     alike = np.exp(-np.linalg.norm(place[:, None] - place, axis=-1))
@@ -400,11 +400,11 @@ def test_nearness_is_that_of_the_upright_image(name):
 
 def test_relabelling_is_found_only_where_there_is_one():
     image = (6, 4)
-    rows, moved = tokeniser("rows", image), tokeniser("reordered-rows", image)
+    rows, moved = get_tokenizer("rows", image), get_tokenizer("reordered-rows", image)
     images = np.random.default_rng(0).random((2, *image))
     order = relabelling(rows, moved)
     np.testing.assert_array_equal(rows.cut(images)[:, order], moved.cut(images))
-    assert relabelling(tokeniser("2x2", image), tokeniser("reordered-2x2", image)) is None
+    assert relabelling(get_tokenizer("2x2", image), get_tokenizer("reordered-2x2", image)) is None
 
 
 def test_verdict_needs_the_exact_tests_leave():

@@ -3,15 +3,15 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.vit import ViT, vit_forward, vit_params
-from headwise.tokens import Patches, Rearranged, tokeniser
-from headwise.tokens.images import ORDERS
+from headwise.tokenizers import Patches, PermutedPixels, get_tokenizer
+from headwise.tokenizers.images import PERMUTATIONS
 
 NAMES = ["7x7", "4x4", "14x2", "rows", "columns", "pixels", "8x8/4", "10x4/6x3", "scrambled-7x7", "reordered-8x4/5x3"]
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_token_is_what_its_box_cuts_out(name, rng):
-    cut = tokeniser(name, (28, 28))
+    cut = get_tokenizer(name, (28, 28))
     images = rng.random((2, 28, 28))
     tokens, arranged = cut.cut(images), cut.arranged(images)
     assert tokens.shape == (2, cut.count, cut.inputs)
@@ -52,7 +52,7 @@ def test_only_strides_that_cover_are_taken():
 
 @pytest.mark.parametrize("name", ["scrambled-rows", "reordered-rows"])
 def test_rearranging_moves_every_image_alike_and_loses_nothing(name, rng):
-    cut = tokeniser(name, (5, 7))
+    cut = get_tokenizer(name, (5, 7))
     image = np.arange(35.0).reshape(5, 7)
     moved = cut.arranged(image)
     assert (moved != image).any()
@@ -60,19 +60,19 @@ def test_rearranging_moves_every_image_alike_and_loses_nothing(name, rng):
     order = moved.astype(int).ravel()
     batch = rng.random((2, 3, 5, 7))
     np.testing.assert_array_equal(cut.arranged(batch).reshape(2, 3, -1), batch.reshape(2, 3, -1)[..., order])
-    np.testing.assert_array_equal(tokeniser(name, (5, 7)).arranged(image), moved)
-    another = Rearranged(Patches((5, 7), (1, 7)), name.partition("-")[0], seed=1)
+    np.testing.assert_array_equal(get_tokenizer(name, (5, 7)).arranged(image), moved)
+    another = PermutedPixels(Patches((5, 7), (1, 7)), name.partition("-")[0], seed=1)
     assert (another.arranged(image) != moved).any()
 
 
 def test_an_order_that_is_not_known_is_refused():
     with pytest.raises(DataError, match="order: expected one of scrambled, reordered; got 'foo'"):
-        Rearranged(Patches((5, 7), (1, 7)), "foo")
+        PermutedPixels(Patches((5, 7), (1, 7)), "foo")
 
 
 def test_reordering_keeps_rows_whole_and_scrambling_does_not():
     image = np.arange(35).reshape(5, 7).astype(float)
-    together = {name: np.diff(tokeniser(f"{name}-rows", (5, 7)).arranged(image), axis=1) for name in ORDERS}
+    together = {name: np.diff(get_tokenizer(f"{name}-rows", (5, 7)).arranged(image), axis=1) for name in PERMUTATIONS}
     assert (together["reordered"] == 1).all()
     assert (together["scrambled"] == 1).mean() < 0.5
 
@@ -114,13 +114,13 @@ def test_reordered_rows_are_rows_with_their_positions_reordered(rng):
 )
 def test_refusals(name, error, message):
     with pytest.raises(error, match=message):
-        tokeniser(name, (28, 28))
+        get_tokenizer(name, (28, 28))
 
 
 @pytest.mark.parametrize("name", ["7x7", "scrambled-7x7"])
 def test_images_of_another_shape_are_refused(name):
     with pytest.raises(ShapeError, match=r"images: expected \(B, 28, 28\)"):
-        tokeniser(name, (28, 28)).cut(np.zeros((28, 28)))
+        get_tokenizer(name, (28, 28)).cut(np.zeros((28, 28)))
 
 
 @pytest.mark.parametrize("given", [{"size": 7}, {"image": 28}, {"stride": 4}, {"size": (7, 7, 1)}])

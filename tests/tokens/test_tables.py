@@ -2,13 +2,13 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.tokens.tables import Columns
+from headwise.tokenizers.tabular import ColumnEncoder
 
 
 def test_columns_learn_and_encode(rng):
     numbers = np.column_stack([rng.normal(5, 3, 50), np.full(50, 0.1)])
     colours = rng.choice(["red", "blue", "green"], 50)
-    columns = Columns.of(numbers, [colours])
+    columns = ColumnEncoder.of(numbers, [colours])
     assert columns.names == ("number 0", "number 1", "category 0")
     standard, codes = columns.encode(numbers, [colours])
     np.testing.assert_allclose(standard[:, 0].mean(), 0, atol=1e-6)
@@ -20,24 +20,24 @@ def test_columns_learn_and_encode(rng):
 
 def test_refusals():
     with pytest.raises(DataError, match="expected at least one row to learn from; got an empty table"):
-        Columns.of(np.zeros((0, 3)))
+        ColumnEncoder.of(np.zeros((0, 3)))
     with pytest.raises(DataError, match="at least one column"):
-        Columns.of(np.zeros((3, 0)))
+        ColumnEncoder.of(np.zeros((3, 0)))
     with pytest.raises(DataError, match=r"age: 1 of 2 numbers are missing or infinite\. Fill them in"):
-        Columns.of([[1.0], [np.nan]], names=["age"])
+        ColumnEncoder.of([[1.0], [np.nan]], names=["age"])
     with pytest.raises(DataError, match=r"port: 2 of 3 categories are missing\. Give them a name"):
-        Columns.of(np.ones((3, 1)), [["S", None, np.nan]], ["age", "port"])
+        ColumnEncoder.of(np.ones((3, 1)), [["S", None, np.nan]], ["age", "port"])
     with pytest.raises(ShapeError, match="names: expected 2, one a column; got 3"):
-        Columns.of([[1.0], [2.0]], [["a", "b"]], ["x", "y", "z"])
+        ColumnEncoder.of([[1.0], [2.0]], [["a", "b"]], ["x", "y", "z"])
     with pytest.raises(ShapeError, match="names: expected 2, one a column; got 1"):
-        Columns.of([[1.0, 2.0]], names=["x"])
+        ColumnEncoder.of([[1.0, 2.0]], names=["x"])
     with pytest.raises(ShapeError, match=r"numbers: expected \(B, J\), a row an item; got \(2,\)"):
-        Columns.of([1.0, 2.0])
+        ColumnEncoder.of([1.0, 2.0])
     with pytest.raises(DataError, match=r"numbers: expected a table of numbers"):
-        Columns.of([["a"], ["b"]])
+        ColumnEncoder.of([["a"], ["b"]])
     with pytest.raises(ShapeError, match="categories 1: expected 2, one a row of the numbers; got 3"):
-        Columns.of([[1.0], [2.0]], [["a", "b"], ["a", "b", "c"]])
-    columns = Columns.of([[1.0], [2.0]], [["a", "b"]])
+        ColumnEncoder.of([[1.0], [2.0]], [["a", "b"], ["a", "b", "c"]])
+    columns = ColumnEncoder.of([[1.0], [2.0]], [["a", "b"]])
     with pytest.raises(ShapeError, match="categories 0: expected 2, one a row of the numbers; got 1"):
         columns.encode([[1.0], [2.0]], [["a"]])
     with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories, as in training; got 2"):
@@ -46,6 +46,6 @@ def test_refusals():
 
 def test_a_table_of_categories_alone():
     for nothing in ([], np.empty((2, 0))):
-        columns = Columns.of(nothing, [["a", "b"]])
+        columns = ColumnEncoder.of(nothing, [["a", "b"]])
         standard, codes = columns.encode(nothing, [["b", "a"]])
         assert (standard.shape, codes.tolist()) == ((2, 0), [[1], [0]])

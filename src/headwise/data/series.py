@@ -14,7 +14,7 @@ from headwise.data.npz import load_npz
 from headwise.data.ts import Parsed, read_ts
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray
-from headwise.tokens.series import Standard, pad_series
+from headwise.tokenizers.series import Standardizer, pad_series
 from headwise.validation import check_counts
 
 __all__ = ["LabelledSeries", "SeriesData", "bundled_series", "hold_out", "load_series", "standardised"]
@@ -121,7 +121,7 @@ def bundled_series(*, classes: bool = False) -> tuple[str, ...]:
 
 def standardised(data: SeriesData) -> SeriesData:
     """The same set with every variable on the scale of the training series."""
-    scale = Standard.of(data.train.x, data.train.lengths)
+    scale = Standardizer.of(data.train.x, data.train.lengths)
     train, test = (part._replace(x=scale.apply(part.x, part.lengths)) for part in (data.train, data.test))
     return SeriesData(data.name, train, test, data.classes)
 

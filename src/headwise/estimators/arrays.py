@@ -13,7 +13,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.estimators.reading import stacked
 from headwise.models.networks import Inputs
 from headwise.shapes import Array
-from headwise.tokens.tables import is_missing
+from headwise.tokenizers.tabular import is_missing
 from headwise.validation import check_unique
 
 __all__ = ["KINDS", "array_3d", "as_table", "category_columns", "check_answers", "in_reach", "kind_of"]

@@ -16,9 +16,9 @@ from headwise.models.sets import SetModel
 from headwise.models.tables import Table
 from headwise.models.vit import ViT
 from headwise.shapes import Array, BoolArray, IntArray
-from headwise.tokens.scale import deviations
-from headwise.tokens.series import Standard
-from headwise.tokens.tables import Columns, is_missing
+from headwise.tokenizers.scale import column_std
+from headwise.tokenizers.series import Standardizer
+from headwise.tokenizers.tabular import ColumnEncoder, is_missing
 from headwise.validation import check_counts
 
 __all__ = ["ImageReader", "Reader", "SequenceReader", "Sizes", "TableReader", "stacked"]
@@ -58,7 +58,7 @@ class Reader(Protocol):
 class TableReader:
     """Rows, of which some columns hold categories."""
 
-    columns: Columns
+    columns: ColumnEncoder
     numbers: tuple[int, ...]
     categories: tuple[int, ...]
 
@@ -68,7 +68,7 @@ class TableReader:
         numbers = tuple(j for j in range(x.shape[1]) if j not in set(categories))
         order = (*numbers, *categories)
         split = _split(x, numbers, tuple(categories), names)
-        return cls(Columns.of(*split, [names[j] for j in order]), numbers, tuple(categories))
+        return cls(ColumnEncoder.of(*split, [names[j] for j in order]), numbers, tuple(categories))
 
     def read(self, x: npt.NDArray[Any]) -> Inputs:
         """Numbers and codes."""
@@ -103,12 +103,12 @@ class SequenceReader:
 
     ordered: bool
     steps: int
-    standard: Standard
+    standard: Standardizer
 
     @classmethod
     def of(cls, x: Array, *, ordered: bool) -> SequenceReader:
         """Learn where each variable lies."""
-        return cls(ordered, x.shape[1], Standard.of(x, _lengths(x)))
+        return cls(ordered, x.shape[1], Standardizer.of(x, _lengths(x)))
 
     def read(self, x: Array) -> Inputs:
         """Standardised members or steps, zero in the padding, and lengths."""
@@ -160,7 +160,7 @@ class ImageReader:
     def of(cls, x: Array, cut: str) -> ImageReader:
         """Learn where the pixels lie."""
         _whole(x)
-        return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(deviations(x.reshape(-1, 1))[0]))
+        return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(column_std(x.reshape(-1, 1))[0]))
 
     def read(self, x: Array) -> Inputs:
         """The pixels, which the network itself shifts and scales."""

@@ -13,7 +13,7 @@ from headwise.errors import DataError
 from headwise.estimators.base import Transformer
 from headwise.nn.losses import softmax
 from headwise.shapes import Array
-from headwise.tokens.scale import deviations
+from headwise.tokenizers.scale import column_std
 
 __all__ = ["TransformerClassifier", "TransformerRegressor"]
 
@@ -32,7 +32,7 @@ Parameters
         category that was in no training row is refused.
     tokens : str
         How images are cut: "rows", "columns", "pixels", a patch size such as "4x4", or whatever else
-        `headwise.tokens.tokeniser` takes.
+        `headwise.tokenizers.tokeniser` takes.
     width, depth, heads, hidden : int
         D, the number of blocks, H (a divisor of D), and the MLP's hidden width, which does nothing for sets:
         theirs is D.
@@ -168,7 +168,7 @@ class TransformerRegressor(RegressorMixin, Transformer):
         inputs, values = self._read(X, y)
         values = values.astype(np.float64)
         with np.errstate(over="ignore"):  # refused in words instead
-            self._mean, self._deviation = float(values.mean()), float(deviations(values[:, None])[0])
+            self._mean, self._deviation = float(values.mean()), float(column_std(values[:, None])[0])
         if not np.isfinite(self._deviation):
             raise DataError("y: its values are too large to compute with. Divide them by a number before.")
         self._fit(inputs, ((values - self._mean) / self._deviation)[:, None].astype(np.float32), 1)

@@ -19,7 +19,7 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
 from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
-from headwise.tokens import Tokeniser, tokeniser
+from headwise.tokenizers import ImageTokenizer, get_tokenizer
 
 __all__ = ["Seen", "ViT", "ViTCache", "look", "vit_backward", "vit_forward", "vit_params"]
 
@@ -57,9 +57,9 @@ class ViT:
         check_sizes(self.width, self.heads, depth=self.depth, hidden=self.hidden, classes=self.classes)
 
     @property
-    def tokeniser(self) -> Tokeniser:
+    def tokeniser(self) -> ImageTokenizer:
         """What cuts the image."""
-        return tokeniser(self.tokens, self.image)
+        return get_tokenizer(self.tokens, self.image)
 
 
 class ViTCache(NamedTuple):

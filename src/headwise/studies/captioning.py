@@ -19,7 +19,7 @@ from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
 from headwise.studies.beside import finite_positions, grey
 from headwise.studies.row_sums import ROWS, check_rows
-from headwise.tokens.images import Patches
+from headwise.tokenizers.images import Patches
 
 __all__ = ["Layout", "drawn_again", "drawn_from", "read_arrays", "stacked"]
 

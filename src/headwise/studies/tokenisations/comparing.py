@@ -28,7 +28,7 @@ from headwise.studies.tokenisations.result import Comparison, Entry, Pair, bases
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS, Ledger, Run, results
 from headwise.studies.tokenisations.structure import ink_lost
 from headwise.studies.tokenisations.tables import tables
-from headwise.tokens import Tokeniser
+from headwise.tokenizers import ImageTokenizer
 
 __all__ = ["compare", "figures", "relabelling", "save"]
 
@@ -166,7 +166,7 @@ def _entry(model: ViT, runs: Sequence[Run], step: float) -> Entry:
     )
 
 
-def _nearness(similarity: Array, cut: Tokeniser) -> float:
+def _nearness(similarity: Array, cut: ImageTokenizer) -> float:
     """Spearman's correlation, over all pairs of tokens, of similarity with nearness in the upright image."""
     axes = np.indices(cut.image, dtype=np.float64)  # (2, Y, X): the row and the column of every pixel
     place = cut.cut(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
@@ -183,12 +183,12 @@ def _pair(name: str, base: str, reads: dict[str, IntArray]) -> Pair:
     )
 
 
-def relabelling(plain: Tokeniser, moved: Tokeniser) -> IntArray | None:
+def relabelling(plain: ImageTokenizer, moved: ImageTokenizer) -> IntArray | None:
     """Which token of `plain` each token of `moved` is, if it is the same tokens in another order; else None.
 
     Examples
     --------
-    >>> from headwise.tokens import tokeniser
+    >>> from headwise.tokenizers import tokeniser
     >>> relabelling(tokeniser("rows", (3, 2)), tokeniser("reordered-rows", (3, 2)))
     array([2, 0, 1])
     >>> relabelling(tokeniser("rows", (3, 2)), tokeniser("scrambled-rows", (3, 2))) is None

@@ -66,7 +66,7 @@ class Plan:
     Attributes
     ----------
     tokens : tuple of str
-        Names for `headwise.tokens.tokeniser`; the others are compared with the first, and a rearranged one with the
+        Names for `headwise.tokenizers.tokeniser`; the others are compared with the first, and a rearranged one with the
         same cut of the upright image where that is there.
     seeds : int
         Runs of each; with seed s the same digits come in the same order, moved alike, whatever the tokenisation. With n

@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.shapes import Array
 from headwise.studies.tokenisations.runs import shifted
-from headwise.tokens import Tokeniser
+from headwise.tokenizers import ImageTokenizer
 
 __all__ = ["Structure", "ink_lost", "structure"]
 
@@ -35,7 +35,7 @@ class Structure:
     found_again: dict[tuple[int, int], float]
 
 
-def structure(cut: Tokeniser, images: Array, moves: Sequence[tuple[int, int]]) -> Structure:
+def structure(cut: ImageTokenizer, images: Array, moves: Sequence[tuple[int, int]]) -> Structure:
     """Count pixels, pairs, and tokens found again.
 
     Parameters
@@ -52,7 +52,7 @@ def structure(cut: Tokeniser, images: Array, moves: Sequence[tuple[int, int]]) -
 
     Examples
     --------
-    >>> from headwise.tokens import tokeniser
+    >>> from headwise.tokenizers import tokeniser
     >>> found = structure(tokeniser("rows", (4, 4)), np.eye(4)[None], [(1, 0), (0, 1)])
     >>> found.kept, found.above, found.beside, found.found_again
     (1.0, 0.0, 1.0, {(1, 0): 1.0, (0, 1): 1.0})
@@ -82,7 +82,7 @@ def ink_lost(images: Array, move: tuple[int, int]) -> float:
     return 1 - float(shifted(images, *move).sum(dtype=np.float64) / images.sum(dtype=np.float64))
 
 
-def _found_again(cut: Tokeniser, images: Array, move: tuple[int, int]) -> float:
+def _found_again(cut: ImageTokenizer, images: Array, move: tuple[int, int]) -> float:
     found = inked = 0
     for before, after in zip(cut.cut(images), cut.cut(shifted(images, *move)), strict=True):
         known = {token.tobytes() for token in before}

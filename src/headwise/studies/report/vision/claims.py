@@ -14,7 +14,7 @@ from headwise.studies.tokenisations.conclusion import SAME
 from headwise.studies.tokenisations.result import Comparison, Pair
 from headwise.studies.tokenisations.runs import SHIFTS
 from headwise.studies.tokenisations.structure import Structure, ink_lost, structure
-from headwise.tokens import tokeniser
+from headwise.tokenizers import get_tokenizer
 
 __all__ = ["claims_table"]
 
@@ -26,7 +26,7 @@ Row = tuple[str, str, str, str]
 def claims_table(comparison: Comparison, digits: Digits) -> Table:
     """Of the first two cuts, and of the same two with their pixels or tokens out of order where they were trained."""
     names = comparison.names[:2]
-    cuts = [tokeniser(name, comparison.model.image) for name in names]
+    cuts = [get_tokenizer(name, comparison.model.image) for name in names]
     moves = [(1, 0), (0, 1), (cuts[0].size[0], 0), (0, cuts[0].size[1])]
     found = [structure(cut, digits.test.images, moves) for cut in cuts]
     lost = {move: ink_lost(digits.test.images, move) for move in moves}

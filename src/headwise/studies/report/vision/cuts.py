@@ -17,7 +17,7 @@ from headwise.studies.tokenisations.comparing import compare, figures
 from headwise.studies.tokenisations.conclusion import conclusion
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.tables import tables
-from headwise.tokens import tokeniser
+from headwise.tokenizers import get_tokenizer
 
 __all__ = ["compared", "cuts_section", "headline"]
 
@@ -130,7 +130,7 @@ def _blocks(statements: tuple[Statement, ...] | None, *others: Block) -> tuple[B
 
 
 def _answer(comparison: Comparison) -> Statement:
-    first, second = (tokeniser(name, comparison.model.image) for name in comparison.names[:2])
+    first, second = (get_tokenizer(name, comparison.model.image) for name in comparison.names[:2])
     return Statement(
         "Instead of {count} tokens of {height} × {width} pixels the model gets {others} of {rows} × {columns}. The "
         "transformer itself need not know.",

@@ -12,9 +12,9 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray, bind
-from headwise.tokens.scale import deviations
+from headwise.tokenizers.scale import column_std
 
-__all__ = ["Standard", "pad_series", "valid_steps"]
+__all__ = ["Standardizer", "pad_series", "valid_mask"]
 
 
 def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
@@ -61,14 +61,14 @@ def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
     return x, lengths
 
 
-def valid_steps(x: Array, lengths: IntArray) -> BoolArray:
+def valid_mask(x: Array, lengths: IntArray) -> BoolArray:
     """(B, N): which steps of padded series (B, N, V) are real."""
     steps: BoolArray = np.arange(x.shape[1]) < lengths[:, None]
     return steps
 
 
 @dataclass(frozen=True)
-class Standard:
+class Standardizer:
     """Shift and scale of every variable, so that it has mean zero and variance one where it was measured.
 
     Attributes
@@ -80,7 +80,7 @@ class Standard:
     --------
     >>> import numpy as np
     >>> x, lengths = pad_series([np.array([[1.0], [5.0]]), np.array([[3.0]])])
-    >>> Standard.of(x, lengths).apply(x, lengths).round(2)[:, :, 0].tolist()
+    >>> Standardizer.of(x, lengths).apply(x, lengths).round(2)[:, :, 0].tolist()
     [[-1.2200000286102295, 1.2200000286102295], [0.0, 0.0]]
     """
 
@@ -88,14 +88,14 @@ class Standard:
     deviation: Array
 
     @classmethod
-    def of(cls, x: Array, lengths: IntArray) -> Standard:
+    def of(cls, x: Array, lengths: IntArray) -> Standardizer:
         """Measured over all valid steps of (B, N, V)."""
-        rows = x[valid_steps(x, lengths)].astype(np.float64)
-        return cls(rows.mean(axis=0), deviations(rows))
+        rows = x[valid_mask(x, lengths)].astype(np.float64)
+        return cls(rows.mean(axis=0), column_std(rows))
 
     def apply(self, x: Array, lengths: IntArray) -> Array:
         """The same series on this scale, in float32, with zeros in the padding."""
         bind("V", mean=self.mean).bind("B N V", x=x)
         scaled = (x - self.mean) / self.deviation
-        scaled[~valid_steps(x, lengths)] = 0
+        scaled[~valid_mask(x, lengths)] = 0
         return scaled.astype(np.float32)

@@ -1,8 +1,8 @@
 """Cutting images into tokens, and where in the image each token lies.
 
 A tokeniser knows its tokens' boxes in pixels, so that pictures and distances work for tokens of any shape. Names stand
-for tokenisers: ``"7x7"``, ``"8x8/4"`` (overlapping: a patch every 4 pixels), an entry of `NAMED`, and any of these
-after an entry of `ORDERS`, as in ``"scrambled-7x7"``.
+for tokenisers: ``"7x7"``, ``"8x8/4"`` (overlapping: a patch every 4 pixels), an entry of `TOKENIZERS`, and any of these
+after an entry of `PERMUTATIONS`, as in ``"scrambled-7x7"``.
 """
 
 from __future__ import annotations
@@ -19,10 +19,10 @@ from numpy.lib.stride_tricks import sliding_window_view
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["NAMED", "ORDERS", "Patches", "Rearranged", "Tokeniser", "tokeniser"]
+__all__ = ["PERMUTATIONS", "TOKENIZERS", "ImageTokenizer", "Patches", "PermutedPixels", "get_tokenizer"]
 
 
-class Tokeniser(Protocol):
+class ImageTokenizer(Protocol):
     """What cuts an image into N tokens of P numbers each, all of one size and in a grid."""
 
     @property
@@ -149,7 +149,7 @@ class Patches:
 
 
 @dataclass(frozen=True)
-class Rearranged:
+class PermutedPixels:
     """Pixels that change places, in every image alike, before it is cut: the same numbers, another neighbourhood.
 
     Parameters
@@ -157,7 +157,7 @@ class Rearranged:
     patches : Patches
         What cuts the rearranged image.
     order : str
-        An entry of `ORDERS`: ``"scrambled"`` moves every pixel, ``"reordered"`` whole rows of pixels.
+        An entry of `PERMUTATIONS`: ``"scrambled"`` moves every pixel, ``"reordered"`` whole rows of pixels.
     seed : int
         Which permutation.
 
@@ -165,7 +165,7 @@ class Rearranged:
     --------
     >>> import numpy as np
     >>> image = np.arange(6.0).reshape(3, 2)
-    >>> Rearranged(Patches((3, 2), (1, 2)), "reordered").arranged(image)
+    >>> PermutedPixels(Patches((3, 2), (1, 2)), "reordered").arranged(image)
     array([[4., 5.],
            [0., 1.],
            [2., 3.]])
@@ -176,8 +176,8 @@ class Rearranged:
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.order not in ORDERS:
-            raise DataError(f"order: expected one of {', '.join(ORDERS)}; got {self.order!r}.")
+        if self.order not in PERMUTATIONS:
+            raise DataError(f"order: expected one of {', '.join(PERMUTATIONS)}; got {self.order!r}.")
 
     @property
     def image(self) -> tuple[int, int]:
@@ -220,27 +220,27 @@ class Rearranged:
         return self.patches.cut(self.arranged(images))
 
 
-NAMED: dict[str, Callable[[tuple[int, int]], Patches]] = {
+TOKENIZERS: dict[str, Callable[[tuple[int, int]], Patches]] = {
     "rows": lambda image: Patches(image, (1, image[1])),
     "columns": lambda image: Patches(image, (image[0], 1)),
     "pixels": lambda image: Patches(image, (1, 1)),
 }
 
 # (Y, X) positions in reading order, and a generator -> the old position of every new one
-ORDERS: dict[str, Callable[[IntArray, np.random.Generator], IntArray]] = {
+PERMUTATIONS: dict[str, Callable[[IntArray, np.random.Generator], IntArray]] = {
     "scrambled": lambda places, rng: rng.permutation(places.ravel()),
     "reordered": lambda places, rng: rng.permutation(places).ravel(),
 }
 
 
-def tokeniser(name: str, image: tuple[int, int]) -> Tokeniser:
+def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
     """The tokeniser that a name stands for.
 
     Parameters
     ----------
     name : str
         ``"7x7"`` for patches 7 pixels high and 7 wide, ``"8x8/4"`` for one every 4 pixels (``"8x6/4x2"`` for every 4
-        down and 2 across), or a name in `NAMED`. An entry of `ORDERS` and a hyphen before it rearrange the pixels
+        down and 2 across), or a name in `TOKENIZERS`. An entry of `PERMUTATIONS` and a hyphen before it rearrange the pixels
         first.
         ``"pixels"`` is for small images: N tokens cost N² attention weights in every head, for a digit 784².
     image : (int, int)
@@ -255,22 +255,22 @@ def tokeniser(name: str, image: tuple[int, int]) -> Tokeniser:
 
     Examples
     --------
-    >>> tokeniser("7x7", (28, 28)).count
+    >>> get_tokenizer("7x7", (28, 28)).count
     16
-    >>> tokeniser("scrambled-8x8/4", (28, 28)).grid
+    >>> get_tokenizer("scrambled-8x8/4", (28, 28)).grid
     (6, 6)
     """
     order, _, rest = name.rpartition("-")
     if not order:
         return _patches(name, image)
-    if order in ORDERS:
-        return Rearranged(_patches(rest, image), order)
+    if order in PERMUTATIONS:
+        return PermutedPixels(_patches(rest, image), order)
     raise _unknown(name)
 
 
 def _patches(name: str, image: tuple[int, int]) -> Patches:
-    if name in NAMED:
-        return NAMED[name](image)
+    if name in TOKENIZERS:
+        return TOKENIZERS[name](image)
     if match := re.fullmatch(r"(\d+)x(\d+)(?:/(\d+)(?:x(\d+))?)?", name):
         height, width, down, across = match.groups()
         stride = (int(down), int(across or down)) if down else None
@@ -280,8 +280,8 @@ def _patches(name: str, image: tuple[int, int]) -> Patches:
 
 def _unknown(name: str) -> DataError:
     return DataError(
-        f"tokens: expected a patch size such as 7x7, or one of {', '.join(NAMED)}; or patches that overlap, such as "
-        f"8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in ORDERS)}; got {name!r}."
+        f"tokens: expected a patch size such as 7x7, or one of {', '.join(TOKENIZERS)}; or patches that overlap, such as "
+        f"8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in PERMUTATIONS)}; got {name!r}."
     )
 
 
@@ -301,4 +301,4 @@ def _pixels(patches: Patches) -> IntArray:
 def _order(order: str, image: tuple[int, int], seed: int) -> IntArray:
     """(Y X,): the old position of every new one."""
     places = np.arange(image[0] * image[1]).reshape(image)
-    return ORDERS[order](places, np.random.default_rng([seed, *image]))
+    return PERMUTATIONS[order](places, np.random.default_rng([seed, *image]))

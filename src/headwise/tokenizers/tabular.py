@@ -11,13 +11,13 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
-from headwise.tokens.scale import deviations
+from headwise.tokenizers.scale import column_std
 
-__all__ = ["Columns", "is_missing"]
+__all__ = ["ColumnEncoder", "is_missing"]
 
 
 @dataclass(frozen=True)
-class Columns:
+class ColumnEncoder:
     """What is known of a table's columns: where numbers lie, and which categories there are.
 
     Attributes
@@ -36,7 +36,9 @@ class Columns:
     levels: tuple[tuple[Any, ...], ...]
 
     @classmethod
-    def of(cls, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = (), names: Sequence[str] = ()) -> Columns:
+    def of(
+        cls, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = (), names: Sequence[str] = ()
+    ) -> ColumnEncoder:
         """Learn the columns from the training rows.
 
         Parameters
@@ -57,7 +59,7 @@ class Columns:
 
         Examples
         --------
-        >>> columns = Columns.of([[1.0], [3.0]], [["red", "blue"]], ["size", "colour"])
+        >>> columns = ColumnEncoder.of([[1.0], [3.0]], [["red", "blue"]], ["size", "colour"])
         >>> columns.encode([[2.0]], [["blue"]])
         (array([[0.]], dtype=float32), array([[0]]))
         >>> columns.encode([[2.0]], [["green"]])
@@ -81,7 +83,7 @@ class Columns:
             tuple(sorted(set(_values(column, name)), key=str))
             for column, name in zip(categories, called[count:], strict=True)
         )
-        return cls(called, tuple(table.mean(axis=0).tolist()), tuple(deviations(table).tolist()), levels)
+        return cls(called, tuple(table.mean(axis=0).tolist()), tuple(column_std(table).tolist()), levels)
 
     def encode(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
         """Standardised numbers (B, J) in float32, and the places (B, K) of the categories in their lists.

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headwise.measure.faithfulness import Faithfulness
+from headwise.metrics.faithfulness import Faithfulness
 from headwise.picture.drawn import Drawn
 from headwise.tokenizers import get_tokenizer
 

@@ -9,7 +9,7 @@ from pathlib import Path
 
 import pytest
 
-import headwise.measure
+import headwise.metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
@@ -47,7 +47,7 @@ def test_prose_is_no_code():
 
 def test_every_measure_is_on_its_page():
     named = words_of_code((DOCS / "measures.md").read_text(encoding="utf-8"))
-    for module in pkgutil.iter_modules(headwise.measure.__path__):
-        public = vars(importlib.import_module(f"headwise.measure.{module.name}"))
+    for module in pkgutil.iter_modules(headwise.metrics.__path__):
+        public = vars(importlib.import_module(f"headwise.metrics.{module.name}"))
         for name in filter(lambda name: inspect.isfunction(public[name]), public["__all__"]):
             assert name in named, f"{module.name}.{name} is not in docs/measures.md"

@@ -5,14 +5,14 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
-from headwise.measure.curves import (
+from headwise.metrics.perturbation import (
     aopc,
-    area,
+    auc,
     comprehensiveness,
-    deletion,
-    insertion,
+    deletion_curve,
+    insertion_curve,
     random_orders,
-    ranking,
+    rank_tokens,
     sufficiency,
 )
 
@@ -22,7 +22,7 @@ SHARES = [Fraction(1, 20), Fraction(1, 10), Fraction(1, 5), Fraction(1, 2)]
 def test_deletion_takes_away_and_insertion_puts_in(game, rng):
     worths, worth = game
     orders = rng.permuted(np.tile(np.arange(5), (2, 7, 1)), axis=-1)
-    deleted, inserted = deletion(worth, orders), insertion(worth, orders)
+    deleted, inserted = deletion_curve(worth, orders), insertion_curve(worth, orders)
     assert deleted.shape == inserted.shape == (2, 7, 6)
     for (*at, k), order in ((at, orders[at[:-1]].tolist()) for at in np.ndindex(deleted.shape)):
         assert deleted[(*at, k)] == worths[frozenset(order[k:])]
@@ -30,7 +30,7 @@ def test_deletion_takes_away_and_insertion_puts_in(game, rng):
 
 
 @pytest.mark.parametrize("order", [[0, 0, 1, 2, 3], [1, 2, 3, 4, 5], [-1, 0, 1, 2, 3]])
-@pytest.mark.parametrize("curve", [deletion, insertion])
+@pytest.mark.parametrize("curve", [deletion_curve, insertion_curve])
 def test_an_order_has_every_token_once(game, curve, order):
     with pytest.raises(DataError, match="orders: expected each of the 5 tokens once, from 0"):
         curve(game[1], np.array([order]))
@@ -44,7 +44,7 @@ def test_each_different_set_is_played_once(game):
         played.extend(map(bytes, kept))
         return worth(kept)
 
-    deletion(counting, random_orders(5, 211, np.random.default_rng(0)))
+    deletion_curve(counting, random_orders(5, 211, np.random.default_rng(0)))
     assert len(played) == len(set(played)) == 32
 
 
@@ -52,8 +52,8 @@ def test_area_is_that_of_trapezia(rng):
     curves = rng.random((2, 3, 8))
     for at in np.ndindex(2, 3):
         expected = sum((a + b) / 2 / 7 for a, b in zip(curves[at], curves[at][1:], strict=False))
-        assert area(curves)[at] == pytest.approx(expected)
-    assert area(np.ones(8)) == pytest.approx(1)  # whatever the number of tokens
+        assert auc(curves)[at] == pytest.approx(expected)
+    assert auc(np.ones(8)) == pytest.approx(1)  # whatever the number of tokens
 
 
 def test_aopc_is_the_mean_fall_over_all_steps(rng):
@@ -82,7 +82,7 @@ def test_shares_of_tokens_are_rounded_up_from_exact_shares():
 def test_ranking_is_from_the_largest_and_ties_are_broken_at_random():
     rng = np.random.default_rng(0)
     values = np.array([0.3, 0.1, 0.3, 0.9, 0.3])
-    drawn = [tuple(ranking(values, rng).tolist()) for _ in range(600)]
+    drawn = [tuple(rank_tokens(values, rng).tolist()) for _ in range(600)]
     assert {order[0] for order in drawn} == {3}
     assert {order[-1] for order in drawn} == {1}
     middles = [order[1:4] for order in drawn]

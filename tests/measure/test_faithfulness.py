@@ -5,9 +5,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.errors import DataError, ShapeError
-from headwise.measure.curves import area, comprehensiveness, deletion, insertion, sufficiency
-from headwise.measure.faithfulness import faithfulness, rank_correlation
-from headwise.measure.shapley import coalitions, shapley
+from headwise.metrics.faithfulness import faithfulness, spearman
+from headwise.metrics.perturbation import auc, comprehensiveness, deletion_curve, insertion_curve, sufficiency
+from headwise.metrics.shapley import coalitions, shapley
 
 
 def fair(worths):
@@ -33,8 +33,8 @@ def test_rank_correlation_equals_scipys(ties, rng):
         a, b = rng.integers(3, size=(2, n)).astype(float) if ties else rng.normal(size=(2, n))
         a[0], a[1] = 5, -5  # never all alike, of which SciPy knows no correlation
         b[0], b[1] = -5, 5
-        assert rank_correlation(a, b) == pytest.approx(spearmanr(a, b).statistic)
-    assert rank_correlation(np.ones(5), np.arange(5.0)) == 0
+        assert spearman(a, b) == pytest.approx(spearmanr(a, b).statistic)
+    assert spearman(np.ones(5), np.arange(5.0)) == 0
 
 
 def test_a_perfect_map_beats_every_other_order():
@@ -76,23 +76,23 @@ def test_every_number_is_that_of_its_own_measure(game, rng):
     found, curves = played(values, worth, ink, orders=5000)
     order, by_ink = np.argsort(-values), np.argsort(-ink)
     worths = shapley(worth(coalitions(5)))
-    assert found.deletion == pytest.approx(area(deletion(worth, order)))
-    np.testing.assert_allclose(curves[:, 0], [deletion(worth, order), insertion(worth, order)])
-    np.testing.assert_allclose(curves[:, 1], [deletion(worth, by_ink), insertion(worth, by_ink)])
-    assert found.insertion == pytest.approx(area(insertion(worth, order)))
-    assert found.ink_deletion == pytest.approx(area(deletion(worth, by_ink)))
-    assert found.ink_insertion == pytest.approx(area(insertion(worth, by_ink)))
-    assert found.comprehensiveness == pytest.approx(comprehensiveness(deletion(worth, order)))
-    assert found.sufficiency == pytest.approx(sufficiency(insertion(worth, order)))
+    assert found.deletion == pytest.approx(auc(deletion_curve(worth, order)))
+    np.testing.assert_allclose(curves[:, 0], [deletion_curve(worth, order), insertion_curve(worth, order)])
+    np.testing.assert_allclose(curves[:, 1], [deletion_curve(worth, by_ink), insertion_curve(worth, by_ink)])
+    assert found.insertion == pytest.approx(auc(insertion_curve(worth, order)))
+    assert found.ink_deletion == pytest.approx(auc(deletion_curve(worth, by_ink)))
+    assert found.ink_insertion == pytest.approx(auc(insertion_curve(worth, by_ink)))
+    assert found.comprehensiveness == pytest.approx(comprehensiveness(deletion_curve(worth, order)))
+    assert found.sufficiency == pytest.approx(sufficiency(insertion_curve(worth, order)))
     assert found.shapley == pytest.approx(spearmanr(values, worths).statistic)
     assert found.ink_shapley == pytest.approx(spearmanr(ink, worths).statistic)
     assert (found.full, found.empty) == (worth(np.ones((1, 5), bool))[0], worth(np.zeros((1, 5), bool))[0])
     every = np.array(list(itertools.permutations(range(5))))
     for measured, own, random, beaten, better in (
-        (deletion(worth, every), found.deletion, found.random_deletion, found.beaten_by_deletion, 1),
-        (insertion(worth, every), found.insertion, found.random_insertion, found.beaten_by_insertion, -1),
+        (deletion_curve(worth, every), found.deletion, found.random_deletion, found.beaten_by_deletion, 1),
+        (insertion_curve(worth, every), found.insertion, found.random_insertion, found.beaten_by_insertion, -1),
     ):
-        areas = area(measured)
+        areas = auc(measured)
         assert random[0] == pytest.approx(areas.mean(), abs=4 * areas.std() / np.sqrt(5000))
         step = 0 if better > 0 else 1
         np.testing.assert_allclose(curves[step, 2], measured.mean(axis=0), atol=0.05)
@@ -126,6 +126,6 @@ def test_refusals():
     with pytest.raises(DataError, match="values and ink: expected numbers, so that tokens can be ranked; got NaN"):
         judged(np.where(WORTHS > 0.1, WORTHS, np.nan))
     with pytest.raises(ShapeError, match=r"b: expected \(N=7,\)"):
-        rank_correlation(WORTHS, WORTHS[:5])
+        spearman(WORTHS, WORTHS[:5])
     with pytest.raises(DataError, match="b: expected numbers, so that they can be ranked; 1 are NaN"):
-        rank_correlation(WORTHS, np.where(np.arange(len(WORTHS)) == 2, np.nan, WORTHS))
+        spearman(WORTHS, np.where(np.arange(len(WORTHS)) == 2, np.nan, WORTHS))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import ShapeError
-from headwise.measure.gradients import gradient_rollout, gradient_weighted, head_sensitivity
+from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
 from oracles import numeric_gradients
 
 
@@ -52,11 +52,11 @@ def test_head_sensitivity_is_the_slope_over_a_gate_on_the_head(rng, distribution
     dp = np.array([numeric_gradients(lambda p, i=i: loss(p, gates, i), [weights[i]], one)[0] for i in range(2)])
     dgates = [numeric_gradients(lambda g, i=i: loss(weights[i], g, i), [gates], one)[0] for i in range(2)]
     expected = [(abs(dgates[0][h]) + abs(dgates[1][h])) / 2 for h in range(3)]
-    np.testing.assert_allclose(head_sensitivity(weights, dp), expected, rtol=1e-7)
+    np.testing.assert_allclose(head_importance(weights, dp), expected, rtol=1e-7)
     assert np.abs(np.mean(dgates, axis=0) - expected).max() > 0.1  # the mean of the slopes would be another number
 
 
-@pytest.mark.parametrize("measure", [gradient_weighted, gradient_rollout, head_sensitivity])
+@pytest.mark.parametrize("measure", [gradient_weighted, gradient_rollout, head_importance])
 def test_refusals(measure):
     with pytest.raises(ShapeError, match="gradients: expected"):
         measure(np.zeros((2, 3, 5, 5)), np.zeros((2, 2, 5, 5)))
@@ -66,4 +66,4 @@ def test_refusals(measure):
 
 def test_heads_are_not_taken_for_inputs():
     with pytest.raises(ShapeError, match=r"weights: expected \(\.\.\., B, H, N, N\); got \(3, 5, 5\)"):
-        head_sensitivity(np.zeros((3, 5, 5)), np.zeros((3, 5, 5)))
+        head_importance(np.zeros((3, 5, 5)), np.zeros((3, 5, 5)))

@@ -3,7 +3,7 @@ import pytest
 from scipy.spatial.distance import cdist
 
 from headwise.errors import ShapeError
-from headwise.measure.positions import position_similarity
+from headwise.metrics.positions import position_similarity
 
 
 def test_similarity_is_scipys_cosine_distance_from_one(rng):

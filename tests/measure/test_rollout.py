@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.measure.rollout import mixed, rollout
+from headwise.metrics.rollout import residual_mixture, rollout
 
 
 def over_all_paths(weights, residual):
@@ -33,7 +33,7 @@ def test_rows_sum_to_one_however_deep(distributions):
     single = rollout(weights.astype(np.float32))
     assert single.dtype == np.float32
     np.testing.assert_allclose(single.sum(-1), 1, atol=2e-6)
-    np.testing.assert_allclose(mixed(weights).sum(-1), 1, atol=1e-14)
+    np.testing.assert_allclose(residual_mixture(weights).sum(-1), 1, atol=1e-14)
 
 
 def test_the_residual_path_alone_carries_each_token_to_itself(distributions):

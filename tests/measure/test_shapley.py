@@ -5,8 +5,8 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.measure.curves import insertion, random_orders
-from headwise.measure.shapley import Tabulated, coalitions, sampled_shapley, shapley
+from headwise.metrics.perturbation import insertion_curve, random_orders
+from headwise.metrics.shapley import TabulatedGame, coalitions, sampled_shapley, shapley
 
 ALL = frozenset(range(5))
 
@@ -44,22 +44,22 @@ def test_sets_are_numbered_by_the_bits_of_their_tokens(game):
     kept = coalitions(5)
     assert [sum(1 << m for m in np.flatnonzero(row)) for row in kept] == list(range(32))
     _, worth = game
-    np.testing.assert_array_equal(Tabulated(worth(kept))(kept[[19, 3, 31, 0]]), worth(kept[[19, 3, 31, 0]]))
+    np.testing.assert_array_equal(TabulatedGame(worth(kept))(kept[[19, 3, 31, 0]]), worth(kept[[19, 3, 31, 0]]))
 
 
 def test_sampled_over_all_orders_is_exact(game):
     worths, worth = game
     orders = np.array(list(itertools.permutations(range(5))))
-    found = sampled_shapley(orders, insertion(worth, orders))
+    found = sampled_shapley(orders, insertion_curve(worth, orders))
     np.testing.assert_allclose(found.values, over_all_orders(worths, 5), atol=1e-14)
 
 
 def test_sampled_values_are_off_by_as_much_as_they_say(rng):
-    table = Tabulated(rng.normal(size=1 << 7))
+    table = TabulatedGame(rng.normal(size=1 << 7))
     exact, far = shapley(table.worths), []
     for _ in range(300):
         orders = random_orders(7, 53, rng)
-        found = sampled_shapley(orders, insertion(table, orders))
+        found = sampled_shapley(orders, insertion_curve(table, orders))
         assert found.values.sum() == pytest.approx(table.worths[-1] - table.worths[0])  # whatever the orders
         far.append((found.values - exact) / found.errors)
     # in units of the stated error they are a t of 52 degrees of freedom: no bias, and a spread of one

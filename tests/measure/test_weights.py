@@ -3,7 +3,14 @@ import pytest
 from scipy.stats import entropy as scipy_entropy
 
 from headwise.errors import DataError
-from headwise.measure.weights import effective_number, entropy, on_class_token, on_itself, shares, without_class_token
+from headwise.metrics.concentration import (
+    class_token_weight,
+    drop_class_token,
+    effective_number,
+    entropy,
+    normalize_rows,
+    self_weight,
+)
 
 
 def test_entropy_equals_scipys(distributions):
@@ -20,17 +27,17 @@ def test_the_effective_number_is_the_number_of_tokens_that_are_alike():
 
 def test_leaving_out_the_class_token(distributions):
     weights = distributions(2, 5, 5)
-    kept, dropped = without_class_token(weights)
+    kept, dropped = drop_class_token(weights)
     np.testing.assert_allclose(kept.sum(-1), 1)
     np.testing.assert_allclose(kept * (1 - dropped)[..., None], weights[:, 1:, 1:])
     np.testing.assert_array_equal(dropped, weights[:, 1:, 0])
-    alone, _ = without_class_token(np.array([[0.5, 0.5], [1.0, 0.0]]))
+    alone, _ = drop_class_token(np.array([[0.5, 0.5], [1.0, 0.0]]))
     np.testing.assert_array_equal(alone, [[0.0]])  # nothing left to share out, and no NaN
 
 
 def test_what_is_on_the_class_token_and_on_itself(distributions):
     weights = distributions(2, 3, 5, 5)
-    on_class, own = on_class_token(weights), on_itself(weights)
+    on_class, own = class_token_weight(weights), self_weight(weights)
     for layer, head, n in np.ndindex(2, 3, 5):
         assert on_class[layer, head, n] == weights[layer, head, n, 0]
         assert own[layer, head, n] == weights[layer, head, n, n]
@@ -39,18 +46,18 @@ def test_what_is_on_the_class_token_and_on_itself(distributions):
 def test_shares_sum_to_one_and_keep_their_ratios(rng):
     values = rng.random((3, 5))
     values[1] = 0
-    found = shares(values)
+    found = normalize_rows(values)
     np.testing.assert_allclose(found.sum(-1), 1)
     np.testing.assert_allclose(found[::2] * values[::2, :1], values[::2] * found[::2, :1])
     np.testing.assert_array_equal(found[1], 0.2)
 
 
 def test_many_small_floats_are_shared_out_too():
-    np.testing.assert_allclose(shares(np.ones(100_000, np.float16)).sum(dtype=float), 1, rtol=1e-2)
-    assert shares(np.ones(3, np.float16)).dtype == np.float16
+    np.testing.assert_allclose(normalize_rows(np.ones(100_000, np.float16)).sum(dtype=float), 1, rtol=1e-2)
+    assert normalize_rows(np.ones(3, np.float16)).dtype == np.float16
 
 
-@pytest.mark.parametrize("measure", [entropy, effective_number, shares])
+@pytest.mark.parametrize("measure", [entropy, effective_number, normalize_rows])
 def test_whole_numbers_are_refused(measure):
     with pytest.raises(DataError, match=r"expected float16, float32 or float64; got int64. Convert"):
         measure(np.eye(3, dtype=int))

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.measure.gradients import head_sensitivity
+from headwise.metrics.gradients import head_importance
 from headwise.models.looking import MISSING, TokenGame, attention_gradients, look_closely
 from headwise.models.vit import ViT, look, vit_forward, vit_params
 from headwise.nn.losses import softmax
@@ -88,7 +88,7 @@ def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, 
     gates = [numeric_gradients(partial(loss, item=i), [np.ones((2, 3))], np.array(1.0))[0] for i in range(2)]
     logits, cache = vit_forward(images, params, TINY, return_weights=True)
     dlogits = softmax(logits) - np.eye(3)[labels]  # each image's own cross-entropy
-    found = head_sensitivity(look(images, params, TINY).weights, attention_gradients(dlogits, cache))
+    found = head_importance(look(images, params, TINY).weights, attention_gradients(dlogits, cache))
     np.testing.assert_allclose(found, np.abs(gates).mean(axis=0), rtol=1e-6)
 
 

@@ -14,9 +14,9 @@ from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.cli.explore import explore as explore_command
 from headwise.data.digits import bundled_digits
 from headwise.errors import DataError, ShapeError
-from headwise.measure.rollout import rollout
-from headwise.measure.space import attention_distance, share_on_ink
-from headwise.measure.weights import effective_number, entropy, without_class_token
+from headwise.metrics.concentration import drop_class_token, effective_number, entropy
+from headwise.metrics.rollout import rollout
+from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViT, vit_params
 from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore, in_turn
@@ -109,14 +109,16 @@ def test_measures_are_the_librarys(explorer):
     content, drawn = explorer.content(), explorer.drawn[1]
     digit = content["digits"][1]
     weights = drawn.weights.astype(float)
-    kept, _ = without_class_token(weights)
+    kept, _ = drop_class_token(weights)
     for layer, head in ((0, 2), (3, 1)):
         view = content["views"].index(f"{layer}.{head}")
         p = weights[layer, head][:, 1:] / weights[layer, head][:, 1:].sum(-1, keepdims=True)
         for n in (0, 7):
             assert digit["rows"]["entropy"][view][n] == round(100 * float(entropy(p[n])))
             assert digit["rows"]["effective"][view][n] == round(10 * float(effective_number(p[n])))
-            assert digit["rows"]["ink"][view][n] == round(1000 * float(share_on_ink(p[n], drawn.ink, drawn.boxes)))
+            assert digit["rows"]["ink"][view][n] == round(
+                1000 * float(weight_on_foreground(p[n], drawn.ink, drawn.boxes))
+            )
         assert digit["rows"]["class"][view][5] == round(1000 * weights[layer, head, 5, 0])
         assert digit["rows"]["itself"][view][5] == round(1000 * weights[layer, head, 5, 5])
         assert digit["rows"]["distance"][view][0] is None

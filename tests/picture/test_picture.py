@@ -9,7 +9,7 @@ from PIL import Image
 
 from drawings import TESTED, H, L, drawn
 from headwise.errors import DataError, ShapeError
-from headwise.measure.rollout import rollout
+from headwise.metrics.rollout import rollout
 from headwise.picture.attention import draw, draw_token
 from headwise.picture.caption import measure
 from headwise.picture.captioned import KINDS, Captioned, wanted

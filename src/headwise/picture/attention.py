@@ -5,7 +5,7 @@ from __future__ import annotations
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headwise.measure.weights import on_itself
+from headwise.metrics.concentration import self_weight
 from headwise.picture.drawn import INK, Drawn
 from headwise.picture.panels import (
     COLUMN,
@@ -61,7 +61,7 @@ def draw_token(drawn: Drawn, token: int) -> Figure:
         If there is no such token.
     """
     maps = drawn.row(token)
-    beside = on_itself(drawn.weights)[:, :, 0] if token == 0 else drawn.weights[:, :, drawn.index(token), 0]
+    beside = self_weight(drawn.weights)[:, :, 0] if token == 0 else drawn.weights[:, :, drawn.index(token), 0]
     whose = "the class token" if token == 0 else f"token {token}"
     return _draw(drawn, maps, beside if drawn.classed else None, f"attention weight of {whose}", token)
 

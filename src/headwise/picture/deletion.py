@@ -8,7 +8,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headwise.errors import DataError
-from headwise.measure.faithfulness import BAND
+from headwise.metrics.faithfulness import CONFIDENCE_BAND
 from headwise.picture.drawn import Drawn
 from headwise.picture.panels import MARK, PAGE
 from headwise.picture.save import fix_layout, style
@@ -66,7 +66,7 @@ def draw_deletion(drawn: Drawn) -> Figure:
 def _draw_curves(axes: Axes, curves: Array) -> None:
     own, ink, chance, low, high = curves
     steps = np.arange(len(own))
-    axes.fill_between(steps, low, high, color="#d5d9de", linewidth=0, label=f"random, middle {BAND:.0%}")
+    axes.fill_between(steps, low, high, color="#d5d9de", linewidth=0, label=f"random, middle {CONFIDENCE_BAND:.0%}")
     axes.plot(steps, chance, color="#7a828c", linewidth=1, linestyle=(0, (1, 1)), label="random, mean")
     axes.plot(steps, ink, color=MARK, linewidth=1.2, linestyle=(0, (4, 2)), label="by ink")
     axes.plot(steps, own, color="#1f4e8c", linewidth=1.6, label="by the map")

@@ -8,8 +8,8 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
-from headwise.measure.space import attention_distance
-from headwise.measure.weights import entropy, shares, without_class_token
+from headwise.metrics.concentration import drop_class_token, entropy, normalize_rows
+from headwise.metrics.spatial import attention_distance
 from headwise.picture.drawn import Drawn
 from headwise.picture.known import mean_known
 from headwise.picture.panels import PAGE
@@ -47,7 +47,9 @@ class Profiles(NamedTuple):
 def profiles(drawn: Drawn) -> Profiles:
     """Measure the arrays that were drawn."""
     weights = drawn.weights.astype(np.float64)
-    kept, dropped = without_class_token(weights) if drawn.classed else (shares(weights), np.zeros(weights.shape[:-1]))
+    kept, dropped = (
+        drop_class_token(weights) if drawn.classed else (normalize_rows(weights), np.zeros(weights.shape[:-1]))
+    )
     giving = kept.any(axis=-1).mean(
         axis=-1
     )  # of the image's tokens, those that give it any weight, the others having no distance
@@ -56,7 +58,7 @@ def profiles(drawn: Drawn) -> Profiles:
     return Profiles(
         np.divide(distance, giving, out=np.full_like(distance, np.nan), where=giving > 0),
         float(attention_distance(even, drawn.boxes)),
-        entropy(shares(weights)).mean(axis=-1),
+        entropy(normalize_rows(weights)).mean(axis=-1),
         float(np.log2(weights.shape[-1])),
         dropped.mean(axis=-1),
     )

@@ -13,7 +13,7 @@ import numpy.typing as npt
 from headwise.data.npz import load_npz
 from headwise.errors import DataError
 from headwise.files import atomic_write
-from headwise.measure.faithfulness import Faithfulness
+from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["BACKGROUND", "INK", "Drawn"]

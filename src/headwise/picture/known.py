@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.measure.weights import shares
+from headwise.metrics.concentration import normalize_rows
 from headwise.shapes import Array
 
 __all__ = ["among_tokens", "mean_known"]
@@ -20,7 +20,7 @@ def among_tokens(maps: Array) -> Array:
     array([[0.25, 0.5 , 0.25],
            [ nan,  nan,  nan]])
     """
-    return np.where(maps.any(axis=-1, keepdims=True), shares(maps), np.nan)
+    return np.where(maps.any(axis=-1, keepdims=True), normalize_rows(maps), np.nan)
 
 
 def mean_known(values: Array) -> Array:

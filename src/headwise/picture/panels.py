@@ -13,7 +13,7 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from headwise.measure.space import paint
+from headwise.metrics.spatial import to_pixels
 from headwise.picture.drawn import INK, Drawn
 from headwise.shapes import Array, IntArray
 
@@ -60,7 +60,7 @@ def draw_input(axes: Axes, drawn: Drawn) -> None:
 def draw_map(axes: Axes, values: Array, drawn: Drawn, scale: Normalize) -> None:
     """(N,) values painted over their tokens, and the ink's outline."""
     height, width = drawn.size
-    painted = paint(values, drawn.boxes, drawn.size)
+    painted = to_pixels(values, drawn.boxes, drawn.size)
     axes.imshow(painted, cmap=COLOURS, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
     if drawn.ink.any() and not drawn.ink.all():
         across, down = np.arange(width) + 0.5, np.arange(height) + 0.5

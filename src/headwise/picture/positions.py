@@ -8,8 +8,8 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
-from headwise.measure.positions import position_similarity
-from headwise.measure.space import centres
+from headwise.metrics.positions import position_similarity
+from headwise.metrics.spatial import token_centers
 from headwise.picture.drawn import Drawn
 from headwise.picture.panels import COLOURS, PAGE, add_bar, frame
 from headwise.picture.save import fix_layout, style
@@ -38,7 +38,7 @@ def similarities(drawn: Drawn) -> Array:
 
 def apart(drawn: Drawn) -> Array:
     """(N, N): the distance in pixels between every two tokens' centres."""
-    c = centres(drawn.boxes)
+    c = token_centers(drawn.boxes)
     return np.asarray(np.hypot(*(c[:, None] - c).T))
 
 

@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.measure.rollout import rollout
+from headwise.metrics.rollout import rollout
 from headwise.picture.drawn import Drawn
 from headwise.picture.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
 from headwise.picture.save import fix_layout, style

@@ -12,7 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headwise.measure.weights import effective_number
+from headwise.metrics.concentration import effective_number
 from headwise.picture.captions.rules import RULES
 from headwise.picture.captions.written import Caption, stated
 from headwise.picture.save import fix_layout, style

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from headwise.data.npz import load_npz
 from headwise.errors import DataError, ShapeError
-from headwise.measure.weights import shares
+from headwise.metrics.concentration import normalize_rows
 from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
 from headwise.studies.beside import finite_positions, grey
@@ -199,7 +199,7 @@ def _made_whole(weights: Array) -> tuple[Array, float]:
             f"weights: expected something left in every row; {empty} rows are all 0. Padding, queries that may attend "
             "to nothing, or all on what was cut off? Leave them out."
         )
-    return shares(weights), float(lost.mean())
+    return normalize_rows(weights), float(lost.mean())
 
 
 def _grid(layout: Layout, image: Array | None, tokens: int) -> tuple[int, int]:

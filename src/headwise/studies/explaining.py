@@ -9,10 +9,10 @@ import numpy as np
 
 from headwise.data.digits import Labelled
 from headwise.errors import ShapeError
-from headwise.measure.curves import Worth
-from headwise.measure.faithfulness import faithfulness
-from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions
-from headwise.measure.space import ink_of_tokens
+from headwise.metrics.faithfulness import faithfulness
+from headwise.metrics.perturbation import ValueFunction
+from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
+from headwise.metrics.spatial import foreground_fraction
 from headwise.models.looking import TokenGame
 from headwise.models.vit import ViT, look
 from headwise.nn.params import Params
@@ -87,19 +87,19 @@ class Trial:
         ranks, drawn = captioned.ranks, captioned.drawn
         if ranks is None:
             return captioned
-        values, ink = ranks.astype(np.float64), ink_of_tokens(drawn.ink, drawn.boxes)
+        values, ink = ranks.astype(np.float64), foreground_fraction(drawn.ink, drawn.boxes)
         orders = _ORDERS if drawn.tokens <= EXACT_UP_TO else _FEWER
         score, curves = faithfulness(self._game, values, ink, orders=orders, rng=np.random.default_rng(0))
         return replace(captioned, drawn=replace(drawn, ranking=ranks, tested=score, curves=curves))
 
     @cached_property
-    def _game(self) -> Worth:
+    def _game(self) -> ValueFunction:
         """Played once for all figures: in full, while all sets of tokens can be."""
         image = self._image.astype(np.float32)
         target = int(look(image[None], self._params, self._model).probabilities.argmax())
         game = TokenGame(image, self._params, self._model, target)
         tokens = self._model.tokeniser.count
-        return Tabulated(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
+        return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 
 
 def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Captioned:

@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.curves import area
-from headwise.measure.faithfulness import BAND
+from headwise.metrics.faithfulness import CONFIDENCE_BAND
+from headwise.metrics.perturbation import auc
 from headwise.picture.captions.facts import Facts, arrays, basics, digit, verdict
 from headwise.picture.captions.trust import trust_facts, trusted
 from headwise.picture.captions.written import Caption, stated
@@ -31,10 +31,10 @@ def deletion_facts(drawn: Drawn) -> Facts:
     facts = (
         basics(drawn)
         | trust_facts(drawn)
-        | {"band": BAND, "full": float(deleted[0, 0]), "empty": float(deleted[0, -1])}
+        | {"band": CONFIDENCE_BAND, "full": float(deleted[0, 0]), "empty": float(deleted[0, -1])}
     )
     for name, at in (("own", 0), ("ink", 1), ("chance", 2)):
-        facts |= {f"{name}_out": float(area(deleted[at])), f"{name}_in": float(area(inserted[at]))}
+        facts |= {f"{name}_out": float(auc(deleted[at])), f"{name}_in": float(auc(inserted[at]))}
         facts |= {f"{name}_half": _half(deleted[at])}
     return facts
 

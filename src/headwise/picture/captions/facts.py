@@ -7,7 +7,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.measure.space import share_on_ink
+from headwise.metrics.spatial import weight_on_foreground
 from headwise.picture.captions.rules import RULES
 from headwise.picture.drawn import Drawn
 from headwise.picture.known import mean_known
@@ -50,7 +50,7 @@ def basics(drawn: Drawn) -> Facts:
         "d": drawn.head_width,
         "uniform": 1 / rows,
         "cut_off": drawn.cut_off,
-        "area": float(share_on_ink(np.full(drawn.tokens, 1 / drawn.tokens), drawn.ink, drawn.boxes)),
+        "area": float(weight_on_foreground(np.full(drawn.tokens, 1 / drawn.tokens), drawn.ink, drawn.boxes)),
         **{name: rule.threshold for name, rule in RULES.items()},
     }
     if len(drawn.probabilities):

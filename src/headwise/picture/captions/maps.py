@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.weights import on_itself
+from headwise.metrics.concentration import self_weight
 from headwise.picture.captions.distances import distance_facts, far, locality
 from headwise.picture.captions.facts import Facts, alike, arrays, digit, ends, known, place, verdict
 from headwise.picture.captions.row import (
@@ -34,7 +34,7 @@ def maps_facts(drawn: Drawn) -> Facts:
     found = profiles(drawn)
     facts = row_facts(drawn, drawn.maps.astype(np.float64)) | trust_facts(drawn)
     if drawn.classed:
-        kept = on_itself(drawn.weights.astype(np.float64))[:, :, 0]
+        kept = self_weight(drawn.weights.astype(np.float64))[:, :, 0]
         facts |= place("self_most", kept) | place("self_least", kept, least=True) | ends("self", kept)
     facts |= ends("distance", found.distance) | distance_facts(found)
     return facts | {"dropped": float(found.dropped.mean())}

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.weights import effective_number, entropy, on_itself, shares
+from headwise.metrics.concentration import effective_number, entropy, normalize_rows, self_weight
 from headwise.picture.captions.distances import distance_facts, locality
 from headwise.picture.captions.facts import Facts, arrays, basics, counted, digit, ends, named, place, verdict
 from headwise.picture.captions.row import LIMITS, notation
@@ -21,9 +21,9 @@ __all__ = ["matrices_caption", "matrices_facts"]
 def matrices_facts(drawn: Drawn) -> Facts:
     """Every number that the caption may state, from the arrays that were drawn."""
     weights = drawn.weights.astype(np.float64)
-    p = shares(weights)
+    p = normalize_rows(weights)
     asking = entropy(p.mean(axis=2)) - entropy(p).mean(axis=2)  # 0 bits: all rows are alike
-    itself = on_itself(weights)[:, :, int(drawn.classed) :].mean(axis=2)
+    itself = self_weight(weights)[:, :, int(drawn.classed) :].mean(axis=2)
     effective = effective_number(p).mean(axis=2)
     found = profiles(drawn)
     facts = basics(drawn) | {"scale_top": float(weights.max())} | distance_facts(found)

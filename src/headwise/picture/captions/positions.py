@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.faithfulness import rank_correlation
+from headwise.metrics.faithfulness import spearman
 from headwise.picture.captions.facts import Facts, arrays, basics
 from headwise.picture.captions.written import Caption, stated
 from headwise.picture.drawn import Drawn
@@ -44,7 +44,7 @@ def positions_facts(drawn: Drawn) -> Facts:
         "far_cosine": float(cosine[far == far.max()].mean()),
         "near": float(far.min()),
         "far": float(far.max()),
-        "correlation": rank_correlation(far, cosine),
+        "correlation": spearman(far, cosine),
         "neighbours": int(nearest[np.arange(n), alike].sum()),
         "by_chance": float((nearest.sum(axis=1) / (n - 1)).sum()),
     }

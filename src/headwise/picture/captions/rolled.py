@@ -6,8 +6,8 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.space import share_on_ink
-from headwise.measure.weights import effective_number
+from headwise.metrics.concentration import effective_number
+from headwise.metrics.spatial import weight_on_foreground
 from headwise.picture.captions.facts import Facts, arrays, basics, digit, ends, known, many, trend, verdict
 from headwise.picture.captions.row import left, painted
 from headwise.picture.captions.trust import trust_facts, trusted
@@ -32,7 +32,7 @@ def rollout_facts(drawn: Drawn) -> Facts:
     maps = through[:, int(drawn.classed) :]
     p = among_tokens(maps)
     order = np.argsort(-maps[-1], kind="stable")
-    on_ink = share_on_ink(p, drawn.ink, drawn.boxes)
+    on_ink = weight_on_foreground(p, drawn.ink, drawn.boxes)
     facts = basics(drawn) | trust_facts(drawn) | ends("effective", effective_number(p)[:, None])
     facts |= {"scale_top": float(maps.max()), "first_token": int(order[0]) + 1, "first_share": float(p[-1, order[0]])}
     facts |= {"even_share": 1 / drawn.tokens, "last_ink": float(on_ink[-1]), "last_layer": facts["layers"] - 1}

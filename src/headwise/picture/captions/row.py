@@ -6,9 +6,9 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.agreement import agreement
-from headwise.measure.space import share_on_ink
-from headwise.measure.weights import effective_number
+from headwise.metrics.concentration import effective_number
+from headwise.metrics.head_agreement import head_agreement
+from headwise.metrics.spatial import weight_on_foreground
 from headwise.picture.captions.facts import (
     Facts,
     agreeing,
@@ -58,11 +58,11 @@ def row_facts(drawn: Drawn, maps: Array) -> Facts:
     narrow = p[facts["narrow_layer"], facts["narrow_head"]]
     facts |= {"narrow_token": int(narrow.argmax()) + 1, "narrow_share": float(narrow.max())}
     facts |= named("even", effective >= facts["even"] * drawn.tokens)
-    on_ink, area = share_on_ink(p, drawn.ink, drawn.boxes), facts["area"]
+    on_ink, area = weight_on_foreground(p, drawn.ink, drawn.boxes), facts["area"]
     facts |= named("ink", on_ink >= facts["on_ink"] * area) | named("background", on_ink * facts["on_ink"] <= area)
     facts |= place("inkiest", on_ink)
     if facts["seeing"] > 1:
-        facts |= agreeing(agreement(maps[~blank]), np.flatnonzero(~blank), facts["heads"])
+        facts |= agreeing(head_agreement(maps[~blank]), np.flatnonzero(~blank), facts["heads"])
     return facts | {"scale_top": float(maps.max())}
 
 

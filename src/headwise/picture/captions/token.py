@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.space import centres
+from headwise.metrics.spatial import token_centers
 from headwise.picture.captions.distances import far
 from headwise.picture.captions.facts import (
     Facts,
@@ -44,7 +44,7 @@ def token_facts(drawn: Drawn, token: int) -> Facts:
     """Every number that the caption may state, from the arrays that were drawn."""
     maps = drawn.row(token).astype(np.float64)
     itself = maps[:, :, token - 1]
-    c = centres(drawn.boxes)
+    c = token_centers(drawn.boxes)
     far = np.hypot(*(c - c[token - 1]).T)
     distance = among_tokens(maps) @ far
     facts = row_facts(drawn, maps) | {"token": token, "even_distance": float(far.mean())}

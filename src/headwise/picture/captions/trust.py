@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.measure.faithfulness import BAND, Faithfulness
+from headwise.metrics.faithfulness import CONFIDENCE_BAND, Faithfulness
 from headwise.picture.captions.facts import Facts
 from headwise.picture.captions.rules import RULES
 from headwise.picture.drawn import Drawn
@@ -28,7 +28,7 @@ def trust_facts(drawn: Drawn) -> Facts:
     if t is None:
         return {}
     return {
-        "band": BAND,
+        "band": CONFIDENCE_BAND,
         "deletion": t.deletion,
         "random_deletion": t.random_deletion[0],
         "random_low": t.random_deletion[1],

@@ -13,9 +13,9 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.measure.rollout import rollout
-from headwise.measure.space import attention_distance, centres, share_on_ink
-from headwise.measure.weights import effective_number, entropy
+from headwise.metrics.concentration import effective_number, entropy
+from headwise.metrics.rollout import rollout
+from headwise.metrics.spatial import attention_distance, token_centers, weight_on_foreground
 from headwise.picture.attention import Drawn
 from headwise.picture.caption import caption
 from headwise.picture.formulae import Formula
@@ -87,11 +87,11 @@ def measured(matrices: Array, drawn: Drawn) -> dict[str, Array]:
         the share on ink of an image without any, and for the first four where a token gives the image no weight.
     """
     p = among_tokens(matrices[..., 1:])
-    places = centres(drawn.boxes)
+    places = token_centers(drawn.boxes)
     between = np.linalg.norm(places[:, None] - places, axis=-1)
     distance = np.full(matrices.shape[:-1], np.nan)
     distance[:, 1:] = (p[:, 1:] * between).sum(axis=-1)
-    ink = share_on_ink(p, drawn.ink, drawn.boxes) if drawn.ink.any() else np.full(matrices.shape[:-1], np.nan)
+    ink = weight_on_foreground(p, drawn.ink, drawn.boxes) if drawn.ink.any() else np.full(matrices.shape[:-1], np.nan)
     return {
         "entropy": entropy(p),
         "effective": effective_number(p),
@@ -149,7 +149,7 @@ def _said(names: Sequence[str], rows: dict[str, Array], drawn: Drawn) -> Iterato
     even = np.full((tokens, tokens), 1 / tokens)
     about: dict[str, Any] = {
         "tokens": tokens,
-        "area": 100 * float(share_on_ink(even[0], drawn.ink, drawn.boxes)),
+        "area": 100 * float(weight_on_foreground(even[0], drawn.ink, drawn.boxes)),
         "even_distance": float(attention_distance(even, drawn.boxes)),
     }
     means = {key: mean_known(values) for key, values in rows.items()}

@@ -7,10 +7,10 @@ from typing import Any
 
 import numpy as np
 
-from headwise.measure.curves import deletion, insertion, random_orders, ranking
-from headwise.measure.faithfulness import rank_correlation
-from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions, sampled_shapley, shapley
-from headwise.measure.space import ink_of_tokens
+from headwise.metrics.faithfulness import spearman
+from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
+from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
+from headwise.metrics.spatial import foreground_fraction
 from headwise.models.looking import MISSING, TokenGame, look_closely
 from headwise.models.vit import ViT
 from headwise.nn.params import Params
@@ -88,21 +88,21 @@ def audit_digit(
     random = random_orders(n, ORDERS, rng)
     worth = TokenGame(image, params, model, target)
     if n <= EXACT_UP_TO:
-        played = Tabulated(worth(coalitions(n)))
+        played = TabulatedGame(worth(coalitions(n)))
         values, error = shapley(played.worths), 0.0
     else:
         orders = random_orders(n, SAMPLED, rng)
-        values, errors = sampled_shapley(orders, insertion(worth, orders))
+        values, errors = sampled_shapley(orders, insertion_curve(worth, orders))
         error = float(errors.mean())
-    ink = ink_of_tokens(cut.arranged(image) > INK, cut.boxes)
+    ink = foreground_fraction(cut.arranged(image) > INK, cut.boxes)
     every = np.stack([*maps(closer.weights[0], closer.gradients[0], head), ink, np.zeros(n), values])
-    orders = np.concatenate([[ranking(each, rng) for each in every], random])
+    orders = np.concatenate([[rank_tokens(each, rng) for each in every], random])
     curves = []
     for missing in MISSING:
         exact = missing == "removed" and n <= EXACT_UP_TO
         game = played if exact else TokenGame(image, params, model, target, missing)
-        both = np.stack([deletion(game, orders), insertion(game, orders)], axis=1).astype(np.float64)
+        both = np.stack([deletion_curve(game, orders), insertion_curve(game, orders)], axis=1).astype(np.float64)
         curves.append(np.concatenate([both[: len(every)], both[len(every) :].mean(axis=0, keepdims=True)]))
-    found = np.array([rank_correlation(each, values) for each in every])
+    found = np.array([spearman(each, values) for each in every])
     first = (every == every.max(axis=1, keepdims=True)).sum(axis=1)
     return DigitAudit(target, np.stack(curves, axis=1), found, first, error)

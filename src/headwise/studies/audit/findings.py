@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.measure.faithfulness import rank_correlation
+from headwise.metrics.faithfulness import spearman
 from headwise.picture.captions.rules import RULES
 from headwise.picture.text import Statement, listed
 from headwise.studies.audit.digit import CHANCE, ORDERS
@@ -165,7 +165,7 @@ def _heads(a: Audit) -> Iterator[Statement]:
             "head": int(dearest[1]),
             "cost": float(costs.max()),
             "all": costs.size,
-            "agree": rank_correlation(heads.importance.ravel(), costs.ravel()),
+            "agree": spearman(heads.importance.ravel(), costs.ravel()),
         },
     )
 

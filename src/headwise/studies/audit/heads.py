@@ -8,7 +8,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.data.digits import Labelled
-from headwise.measure.gradients import head_sensitivity
+from headwise.metrics.gradients import head_importance
 from headwise.models.looking import attention_gradients
 from headwise.models.vit import ViT, vit_forward
 from headwise.nn.losses import softmax
@@ -28,7 +28,7 @@ class Heads:
     Attributes
     ----------
     importance : ndarray of shape (L, H)
-        The mean over digits of |∂ loss / ∂ gate|: `headwise.measure.gradients.head_sensitivity`.
+        The mean over digits of |∂ loss / ∂ gate|: `headwise.metrics.gradients.head_importance`.
     right : int
         Digits that the model reads correctly.
     loss : float
@@ -72,7 +72,7 @@ def study_heads(digits: Labelled, params: Params, model: ViT, on_head: Callable[
         weights = np.stack(
             [block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1
         )
-        importance += len(labels) * head_sensitivity(weights, attention_gradients(dlogits, cache))
+        importance += len(labels) * head_importance(weights, attention_gradients(dlogits, cache))
     whole = judge(digits, params, model)
     right, loss = np.zeros(shape, np.int64), np.zeros(shape)
     for at in np.ndindex(shape):

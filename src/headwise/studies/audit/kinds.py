@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.measure.flow import flow
-from headwise.measure.gradients import gradient_rollout, gradient_weighted
-from headwise.measure.rollout import rollout
+from headwise.metrics.flow import flow
+from headwise.metrics.gradients import gradient_rollout, gradient_weighted
+from headwise.metrics.rollout import rollout
 from headwise.shapes import Array, bind
 
 __all__ = ["MAPS", "REFERENCES", "maps"]

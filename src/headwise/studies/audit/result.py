@@ -11,7 +11,7 @@ from typing import Any, Literal
 import numpy as np
 
 from headwise import __version__
-from headwise.measure.curves import area, comprehensiveness, sufficiency
+from headwise.metrics.perturbation import auc, comprehensiveness, sufficiency
 from headwise.models.looking import MISSING
 from headwise.models.vit import ViT
 from headwise.shapes import Array
@@ -122,7 +122,7 @@ class Audit:
     def scores(self) -> Array:
         """(digits, kinds + 1, criteria): every kind, chance last, by every one of `CRITERIA`."""
         deleted, inserted = self.curves[..., 0, :], self.curves[..., 1, :]
-        by_measure = [area(deleted), area(inserted), comprehensiveness(deleted), sufficiency(inserted)]
+        by_measure = [auc(deleted), auc(inserted), comprehensiveness(deleted), sufficiency(inserted)]
         games = np.stack(by_measure, axis=-1).reshape(*self.curves.shape[:2], -1)  # missing, then measure
         ranks = np.zeros((*games.shape[:2], 1))  # those of random orders correlate with nothing
         ranks[:, :-1, 0] = [digit.shapley for digit in self.digits]

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.measure.faithfulness import rank_correlation
+from headwise.metrics.faithfulness import spearman
 from headwise.models.looking import look_closely
 from headwise.models.vit import ViT, vit_params
 from headwise.nn.params import Params
@@ -64,5 +64,5 @@ def sanity(images: Array, params: Params, model: ViT, head: tuple[int, int], rng
     for changed in randomised(params, fresh, model):
         closer = look_closely(images, changed, model, whole.target)
         pairs = zip(own, closer.weights, closer.gradients, strict=True)
-        found.append([list(map(rank_correlation, before, maps(w, g, head))) for before, w, g in pairs])
+        found.append([list(map(spearman, before, maps(w, g, head))) for before, w, g in pairs])
     return np.array(found).swapaxes(1, 2)

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headwise.measure.curves import area
+from headwise.metrics.perturbation import auc
 from headwise.models.looking import MISSING
 from headwise.picture.document import Table
 from headwise.picture.text import Statement
@@ -166,7 +166,7 @@ def _all_tests(audit: Audit) -> Table:
 
 
 def _all_digits(audit: Audit) -> Table:
-    areas = area(audit.curves)  # (digits, kinds + 1, missing, 2)
+    areas = auc(audit.curves)  # (digits, kinds + 1, missing, 2)
     rows = []
     for which, digit, found, own in zip(audit.chosen, audit.digits, areas, audit.scores, strict=True):
         for i, kind in enumerate((*KINDS, CHANCE)):

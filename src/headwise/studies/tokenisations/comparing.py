@@ -12,8 +12,8 @@ from matplotlib.figure import Figure
 from headwise import __version__
 from headwise.data.digits import Digits
 from headwise.files import write_text
-from headwise.measure.faithfulness import rank_correlation
-from headwise.measure.positions import position_similarity
+from headwise.metrics.faithfulness import spearman
+from headwise.metrics.positions import position_similarity
 from headwise.models.vit import ViT, vit_forward, vit_params
 from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
 from headwise.picture.pages import as_markdown_page
@@ -172,7 +172,7 @@ def _nearness(similarity: Array, cut: ImageTokenizer) -> float:
     place = cut.cut(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
     distance = np.sqrt(((place[:, None] - place) ** 2).sum(axis=-1))
     pairs = np.triu_indices(cut.count, k=1)
-    return rank_correlation(similarity[pairs], -distance[pairs])
+    return spearman(similarity[pairs], -distance[pairs])
 
 
 def _pair(name: str, base: str, reads: dict[str, IntArray]) -> Pair:

@@ -7,13 +7,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.measure.weights import entropy, shares
+from headwise.metrics.concentration import entropy, normalize_rows
 from headwise.shapes import Array
 
-__all__ = ["agreement"]
+__all__ = ["head_agreement"]
 
 
-def agreement(maps: Array) -> Array:
+def head_agreement(maps: Array) -> Array:
     r"""One less the Jensen–Shannon distance between every two heads' maps.
 
     .. math:: 1 - \sqrt{h\bigl(\tfrac{p + q}2\bigr) - \tfrac{h(p) + h(q)}2}, \qquad h(p) = -\sum_m p_m \log_2 p_m
@@ -34,12 +34,12 @@ def agreement(maps: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> agreement(np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 0.5, 0.5]]))
+    >>> head_agreement(np.array([[1.0, 0, 0], [2.0, 0, 0], [0, 0.5, 0.5]]))
     array([[1., 1., 0.],
            [1., 1., 0.],
            [0., 0., 1.]])
     """
-    p = shares(maps.reshape(-1, maps.shape[-1]).astype(np.float64))
+    p = normalize_rows(maps.reshape(-1, maps.shape[-1]).astype(np.float64))
     own = entropy(p)
     divergence = entropy((p[:, None] + p) / 2) - (own[:, None] + own) / 2
     return np.asarray(1 - np.sqrt(np.clip(divergence, 0, 1)))  # rounding may leave −1e-17 where two are the same

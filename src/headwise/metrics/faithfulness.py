@@ -10,26 +10,26 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.measure.curves import (
-    Worth,
-    area,
+from headwise.metrics.perturbation import (
+    ValueFunction,
+    auc,
     comprehensiveness,
-    deletion,
-    insertion,
+    deletion_curve,
+    insertion_curve,
     random_orders,
-    ranking,
+    rank_tokens,
     sufficiency,
 )
-from headwise.measure.shapley import EXACT_UP_TO, Tabulated, coalitions, sampled_shapley, shapley
+from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["BAND", "Faithfulness", "faithfulness", "rank_correlation"]
+__all__ = ["CONFIDENCE_BAND", "Faithfulness", "faithfulness", "spearman"]
 
-BAND = 0.95  # of the random orders lie within the bounds that are given of them
-_BOUNDS = (50 - 50 * BAND, 50 + 50 * BAND)  # as percentiles
+CONFIDENCE_BAND = 0.95  # of the random orders lie within the bounds that are given of them
+_BOUNDS = (50 - 50 * CONFIDENCE_BAND, 50 + 50 * CONFIDENCE_BAND)  # as percentiles
 
 
-def rank_correlation(a: Array, b: Array) -> float:
+def spearman(a: Array, b: Array) -> float:
     r"""Spearman's: the correlation of two maps' ranks, ties sharing the mean of theirs; 0 if either is all alike.
 
     .. math:: \frac{\sum_m (r_m - \bar r)(s_m - \bar s)}
@@ -55,7 +55,7 @@ def rank_correlation(a: Array, b: Array) -> float:
     Examples
     --------
     >>> import numpy as np
-    >>> round(rank_correlation(np.array([0.1, 0.2, 0.2, 0.5]), np.array([1.0, 2.0, 3.0, 9.0])), 4)
+    >>> round(spearman(np.array([0.1, 0.2, 0.2, 0.5]), np.array([1.0, 2.0, 3.0, 9.0])), 4)
     0.9487
     """
     bind("N", a=a, b=b)
@@ -121,7 +121,7 @@ class Faithfulness:
 
 
 def faithfulness(
-    worth: Worth, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
+    worth: ValueFunction, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
 ) -> tuple[Faithfulness, Array]:
     """Judge one map by one game.
 
@@ -174,13 +174,15 @@ def faithfulness(
         raise DataError(f"orders: expected two or more; got {orders}.")
     n = len(values)
     if n <= EXACT_UP_TO:
-        worth = Tabulated(worth(coalitions(n)))
-    own, by_ink = ranking(values, rng), ranking(ink, rng)
+        worth = TabulatedGame(worth(coalitions(n)))
+    own, by_ink = rank_tokens(values, rng), rank_tokens(ink, rng)
     drawn = random_orders(n, orders, rng)
     every = np.concatenate([[own, by_ink], drawn])
-    deleted, inserted = deletion(worth, every), insertion(worth, every)
-    worths, error = (shapley(worth.worths), 0.0) if isinstance(worth, Tabulated) else _estimated(drawn, inserted[2:])
-    areas_deleted, areas_inserted = area(deleted), area(inserted)
+    deleted, inserted = deletion_curve(worth, every), insertion_curve(worth, every)
+    worths, error = (
+        (shapley(worth.worths), 0.0) if isinstance(worth, TabulatedGame) else _estimated(drawn, inserted[2:])
+    )
+    areas_deleted, areas_inserted = auc(deleted), auc(inserted)
     score = Faithfulness(
         tokens=n,
         full=float(deleted[0, 0]),
@@ -195,8 +197,8 @@ def faithfulness(
         beaten_by_insertion=float((areas_inserted[2:] < areas_inserted[0]).mean()),
         comprehensiveness=float(comprehensiveness(deleted[0])),
         sufficiency=float(sufficiency(inserted[0])),
-        shapley=rank_correlation(values, worths),
-        ink_shapley=rank_correlation(ink, worths),
+        shapley=spearman(values, worths),
+        ink_shapley=spearman(ink, worths),
         shapley_error=error,
         orders=orders,
     )

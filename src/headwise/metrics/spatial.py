@@ -9,21 +9,21 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.measure.weights import without_class_token
+from headwise.metrics.concentration import drop_class_token
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = [
     "Distances",
     "attention_distance",
     "attention_distances",
-    "centres",
-    "ink_of_tokens",
-    "paint",
-    "share_on_ink",
+    "foreground_fraction",
+    "to_pixels",
+    "token_centers",
+    "weight_on_foreground",
 ]
 
 
-def centres(boxes: IntArray) -> Array:
+def token_centers(boxes: IntArray) -> Array:
     """(N, 2): each token's centre, in pixels from the image's top left corner.
 
     Raises
@@ -34,7 +34,7 @@ def centres(boxes: IntArray) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> centres(np.array([[0, 0, 4, 4], [0, 4, 4, 8]]))
+    >>> token_centers(np.array([[0, 0, 4, 4], [0, 4, 4, 8]]))
     array([[2., 2.],
            [2., 8.]])
     """
@@ -48,7 +48,7 @@ def attention_distance(weights: Array, boxes: IntArray) -> Array:
     .. math:: \frac1N \sum_n \sum_m p_{nm} \lVert c_n - c_m \rVert
 
     Source: Dosovitskiy et al., arXiv 2010.11929 (2020), appendix D.7, here with the weights' class token left out by
-    `headwise.measure.weights.without_class_token`, which says how much that is.
+    `headwise.metrics.concentration.drop_class_token`, which says how much that is.
 
     Parameters
     ----------
@@ -74,7 +74,7 @@ def attention_distance(weights: Array, boxes: IntArray) -> Array:
     array(5.)
     """
     bind("N 4", boxes=boxes).bind("... N N", weights=weights)
-    c = centres(boxes)
+    c = token_centers(boxes)
     between = np.sqrt(((c[:, None] - c) ** 2).sum(axis=-1))  # (N, N)
     return np.asarray((weights * between).sum(axis=-1).mean(axis=-1))
 
@@ -133,12 +133,12 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
     Distances(without=array(10.), counted_as_none=array(5.), dropped=array(0.5))
     """
     bind("N 4", boxes=boxes).bind(f"... {1 + len(boxes)} {1 + len(boxes)}", weights=weights)
-    kept, dropped = without_class_token(weights)
+    kept, dropped = drop_class_token(weights)
     as_they_are = attention_distance(weights[..., 1:, 1:], boxes)
     return Distances(attention_distance(kept, boxes), as_they_are, np.asarray(dropped.mean(axis=-1)))
 
 
-def ink_of_tokens(ink: BoolArray, boxes: IntArray) -> Array:
+def foreground_fraction(ink: BoolArray, boxes: IntArray) -> Array:
     """(N,): the share of each token's pixels that are ink, for ink of shape (Y, X).
 
     Raises
@@ -149,14 +149,14 @@ def ink_of_tokens(ink: BoolArray, boxes: IntArray) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> ink_of_tokens(np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
+    >>> foreground_fraction(np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
     array([0.5, 0. ])
     """
     bind("Y X", ink=ink).bind("N 4", boxes=boxes)
     return np.array([ink[y : y + h, x : x + w].mean() for y, x, h, w in boxes])
 
 
-def share_on_ink(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
+def weight_on_foreground(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
     r"""Share of attention that falls on ink, a token's weight being spread evenly over its pixels.
 
     .. math:: \sum_n p_n \cdot \mathrm{ink}_n
@@ -187,14 +187,14 @@ def share_on_ink(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
     Three quarters of the weight are on a token that is half ink, and the other has none:
 
     >>> import numpy as np
-    >>> share_on_ink(np.array([0.75, 0.25]), np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
+    >>> weight_on_foreground(np.array([0.75, 0.25]), np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
     array(0.375)
     """
     bind("N 4", boxes=boxes).bind("... N", p=p)
-    return np.asarray(p @ ink_of_tokens(ink, boxes).astype(p.dtype))
+    return np.asarray(p @ foreground_fraction(ink, boxes).astype(p.dtype))
 
 
-def paint(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
+def to_pixels(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
     """(..., N) values -> (..., Y, X): every token's value on all pixels of its box; the mean where boxes overlap.
 
     Raises
@@ -205,7 +205,7 @@ def paint(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> paint(np.array([1.0, 3.0]), np.array([[0, 0, 1, 2], [0, 1, 1, 2]]), (1, 4))
+    >>> to_pixels(np.array([1.0, 3.0]), np.array([[0, 0, 1, 2], [0, 1, 1, 2]]), (1, 4))
     array([[1., 2., 3., 0.]])
     """
     bind("N 4", boxes=boxes).bind("... N", values=values)

@@ -13,7 +13,7 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["EXACT_UP_TO", "Sampled", "Tabulated", "coalitions", "sampled_shapley", "shapley"]
+__all__ = ["EXACT_UP_TO", "ShapleyEstimate", "TabulatedGame", "coalitions", "sampled_shapley", "shapley"]
 
 EXACT_UP_TO = 16  # tokens: 65,536 coalitions, a model's forward pass each
 
@@ -78,13 +78,13 @@ def shapley(worths: Array) -> Array:
     return values
 
 
-class Tabulated:
+class TabulatedGame:
     """A game whose every coalition was played already: worths are looked up.
 
     Examples
     --------
     >>> import numpy as np
-    >>> Tabulated(np.array([0.0, 0.25, 0.5, 1.0]))(np.array([[True, False], [True, True]]))
+    >>> TabulatedGame(np.array([0.0, 0.25, 0.5, 1.0]))(np.array([[True, False], [True, True]]))
     array([0.25, 1.  ])
     """
 
@@ -96,14 +96,14 @@ class Tabulated:
         return self.worths[kept @ (1 << np.arange(kept.shape[-1]))]
 
 
-class Sampled(NamedTuple):
+class ShapleyEstimate(NamedTuple):
     """Shapley values estimated from some orders (N,), and the estimates' standard errors (N,)."""
 
     values: Array
     errors: Array
 
 
-def sampled_shapley(orders: IntArray, curves: Array) -> Sampled:
+def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
     r"""Shapley values estimated from random orders: what each token added when it came.
 
     .. math:: \hat\phi_m = \frac1R \sum_r v(S_r \cup m) - v(S_r), \qquad S_r \text{ those before } m \text{ in order } r
@@ -117,7 +117,7 @@ def sampled_shapley(orders: IntArray, curves: Array) -> Sampled:
     orders : ndarray of int of shape (R, N)
         The tokens, first to come first; drawn at random.
     curves : ndarray of shape (R, N + 1)
-        Worth of the first 0 … N tokens of each order: `headwise.measure.curves.insertion`.
+        Worth of the first 0 … N tokens of each order: `headwise.metrics.perturbation.insertion_curve`.
 
     Returns
     -------
@@ -145,4 +145,4 @@ def sampled_shapley(orders: IntArray, curves: Array) -> Sampled:
         raise DataError("orders: expected two or more, so that their spread tells the error; got one.")
     added = np.empty(orders.shape)
     np.put_along_axis(added, orders, np.diff(curves.astype(np.float64), axis=1), axis=1)
-    return Sampled(added.mean(axis=0), added.std(axis=0, ddof=1) / math.sqrt(len(orders)))
+    return ShapleyEstimate(added.mean(axis=0), added.std(axis=0, ddof=1) / math.sqrt(len(orders)))

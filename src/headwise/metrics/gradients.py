@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["gradient_rollout", "gradient_weighted", "head_sensitivity"]
+__all__ = ["gradient_rollout", "gradient_weighted", "head_importance"]
 
 
 def gradient_weighted(weights: Array, gradients: Array) -> Array:
@@ -84,7 +84,7 @@ def gradient_rollout(weights: Array, gradients: Array) -> Array:
     return relevance
 
 
-def head_sensitivity(weights: Array, gradients: Array) -> Array:
+def head_importance(weights: Array, gradients: Array) -> Array:
     r"""How much the loss would change, at first order, if a head's output were scaled: the head's importance.
 
     With a gate :math:`\xi_h` on the output :math:`o_h = A^{(h)} v_h` of head h,
@@ -115,7 +115,7 @@ def head_sensitivity(weights: Array, gradients: Array) -> Array:
     --------
     >>> import numpy as np
     >>> weights = np.full((2, 1, 2, 2), 0.5)  # two inputs, one head
-    >>> head_sensitivity(weights, np.array([np.full((1, 2, 2), 3.0), np.full((1, 2, 2), -1.0)]))
+    >>> head_importance(weights, np.array([np.full((1, 2, 2), 3.0), np.full((1, 2, 2), -1.0)]))
     array([4.])
     """
     bind("... B H N N", weights=weights, gradients=gradients)

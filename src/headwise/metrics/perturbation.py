@@ -16,23 +16,23 @@ from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray, IntArray
 
 __all__ = [
-    "Worth",
+    "ValueFunction",
     "aopc",
-    "area",
+    "auc",
     "comprehensiveness",
-    "deletion",
-    "insertion",
+    "deletion_curve",
+    "insertion_curve",
     "random_orders",
-    "ranking",
+    "rank_tokens",
     "sufficiency",
 ]
 
-Worth = Callable[[BoolArray], Array]
+ValueFunction = Callable[[BoolArray], Array]
 
 _SHARES = (0.05, 0.1, 0.2, 0.5)  # of the tokens; ERASER's, but for 1%, which of few tokens is the same one as 5%
 
 
-def ranking(values: Array, rng: np.random.Generator) -> IntArray:
+def rank_tokens(values: Array, rng: np.random.Generator) -> IntArray:
     """The tokens from the largest value to the smallest, those of equal value in random order.
 
     Parameters
@@ -48,7 +48,7 @@ def ranking(values: Array, rng: np.random.Generator) -> IntArray:
     Examples
     --------
     >>> import numpy as np
-    >>> ranking(np.array([0.25, 0.125, 0.625]), np.random.default_rng(0))
+    >>> rank_tokens(np.array([0.25, 0.125, 0.625]), np.random.default_rng(0))
     array([2, 0, 1])
     """
     return np.asarray(np.lexsort((rng.random(values.shape), -values)))
@@ -67,7 +67,7 @@ def random_orders(tokens: int, count: int, rng: np.random.Generator) -> IntArray
     return np.asarray(rng.permuted(np.tile(np.arange(tokens), (count, 1)), axis=1))
 
 
-def deletion(worth: Worth, orders: IntArray) -> Array:
+def deletion_curve(worth: ValueFunction, orders: IntArray) -> Array:
     r"""What the model answers while tokens are taken away, the first in the order first.
 
     .. math:: v(\text{all} \setminus \{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
@@ -96,14 +96,14 @@ def deletion(worth: Worth, orders: IntArray) -> Array:
     A game in which only the last of three tokens counts:
 
     >>> import numpy as np
-    >>> deletion(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
+    >>> deletion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
     array([1., 1., 0., 0.])
     """
     return _curves(worth, _places(orders)[..., None, :] >= _steps(orders))
 
 
-def insertion(worth: Worth, orders: IntArray) -> Array:
-    r"""What the model answers while tokens are put in, the first in the order first: the counterpart of `deletion`.
+def insertion_curve(worth: ValueFunction, orders: IntArray) -> Array:
+    r"""What the model answers while tokens are put in, the first in the order first: the counterpart of `deletion_curve`.
 
     .. math:: v(\{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
 
@@ -128,13 +128,13 @@ def insertion(worth: Worth, orders: IntArray) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> insertion(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
+    >>> insertion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
     array([0., 0., 1., 1.])
     """
     return _curves(worth, _places(orders)[..., None, :] < _steps(orders))
 
 
-def area(curves: Array) -> Array:
+def auc(curves: Array) -> Array:
     r"""The area below a curve, over the share of tokens taken or put, by trapezia.
 
     .. math:: \frac1N \sum_{k=1}^N \frac{v_{k-1} + v_k}2
@@ -146,7 +146,7 @@ def area(curves: Array) -> Array:
     Parameters
     ----------
     curves : ndarray of shape (..., N + 1)
-        From `deletion` or `insertion`.
+        From `deletion_curve` or `insertion_curve`.
 
     Returns
     -------
@@ -155,7 +155,7 @@ def area(curves: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> area(np.array([1.0, 0.5, 0.0]))
+    >>> auc(np.array([1.0, 0.5, 0.0]))
     array(0.5)
     """
     return np.asarray(np.trapezoid(curves, dx=1 / (curves.shape[-1] - 1), axis=-1))
@@ -171,7 +171,7 @@ def aopc(curves: Array) -> Array:
     Parameters
     ----------
     curves : ndarray of shape (..., N + 1)
-        From `deletion`.
+        From `deletion_curve`.
 
     Returns
     -------
@@ -197,7 +197,7 @@ def comprehensiveness(curves: Array) -> Array:
     Parameters
     ----------
     curves : ndarray of shape (..., N + 1)
-        From `deletion`.
+        From `deletion_curve`.
 
     Returns
     -------
@@ -222,7 +222,7 @@ def sufficiency(curves: Array) -> Array:
     Parameters
     ----------
     curves : ndarray of shape (..., N + 1)
-        From `insertion`.
+        From `insertion_curve`.
 
     Returns
     -------
@@ -237,7 +237,7 @@ def sufficiency(curves: Array) -> Array:
     return np.asarray(curves[..., -1] - curves[..., _sizes(curves)].mean(axis=-1))
 
 
-def _curves(worth: Worth, kept: BoolArray) -> Array:
+def _curves(worth: ValueFunction, kept: BoolArray) -> Array:
     """(..., N + 1, N) sets -> (..., N + 1); each different set is played once."""
     n = kept.shape[-1]
     different, where = np.unique(kept.reshape(-1, n), axis=0, return_inverse=True)

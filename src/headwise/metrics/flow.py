@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.errors import DataError, MissingExtraError
-from headwise.measure.rollout import mixed
+from headwise.metrics.rollout import residual_mixture
 from headwise.shapes import Array, bind
 
 __all__ = ["flow"]
@@ -21,7 +21,7 @@ def flow(weights: Array, source: int = 0, *, residual: float = 0.5) -> Array:
     r"""The maximum flow from one output to each input, one input at a time.
 
     Tokens of every layer are nodes, and a token n of layer l + 1 is joined to a token m of layer l by an edge of
-    capacity :math:`M^{(l)}_{nm}`, as for `headwise.measure.rollout.rollout`. Every input has the whole network to
+    capacity :math:`M^{(l)}_{nm}`, as for `headwise.metrics.rollout.rollout`. Every input has the whole network to
     itself, so the values do not sum to one.
 
     Source: Abnar & Zuidema, arXiv 2005.00928 (2020), section 3. The flow is exact for capacities rounded to multiples
@@ -68,7 +68,7 @@ def flow(weights: Array, source: int = 0, *, residual: float = 0.5) -> Array:
     if not 0 <= source < n:
         raise DataError(f"source: expected a token from 0 to {n - 1}; got {source}.")
     _check_rows(weights)
-    capacities = np.rint(mixed(weights.astype(np.float64), residual) * _ONE).astype(np.int32)
+    capacities = np.rint(residual_mixture(weights.astype(np.float64), residual) * _ONE).astype(np.int32)
     graph = np.zeros(((depth + 1) * n,) * 2, np.int32)  # node l·N + n is token n after l layers
     for i, layer in enumerate(capacities):
         graph[(i + 1) * n : (i + 2) * n, i * n : (i + 1) * n] = layer

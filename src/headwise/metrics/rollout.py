@@ -10,10 +10,10 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array, bind
 
-__all__ = ["mixed", "rollout"]
+__all__ = ["residual_mixture", "rollout"]
 
 
-def mixed(weights: Array, residual: float = 0.5) -> Array:
+def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
     r"""One matrix a layer: the mean over heads, mixed with the residual path that carries each token past them.
 
     .. math:: M^{(l)} = r I + (1 - r) \frac1H \sum_h A^{(l,h)}
@@ -40,7 +40,7 @@ def mixed(weights: Array, residual: float = 0.5) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> mixed(np.array([[[[0.0, 1.0], [0.5, 0.5]]]]))  # one layer of one head
+    >>> residual_mixture(np.array([[[[0.0, 1.0], [0.5, 0.5]]]]))  # one layer of one head
     array([[[0.5 , 0.5 ],
             [0.25, 0.75]]])
     """
@@ -89,7 +89,7 @@ def rollout(weights: Array, *, residual: float = 0.5) -> Array:
     array([[0.5, 0.5],
            [0.5, 0.5]])
     """
-    layers = mixed(weights, residual)
+    layers = residual_mixture(weights, residual)
     product = layers[..., 0, :, :]
     for i in range(1, layers.shape[-3]):
         product = layers[..., i, :, :] @ product  # the later layer reads what the earlier one wrote

@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.shapes import Array, as_float_arrays
 
-__all__ = ["effective_number", "entropy", "on_class_token", "on_itself", "shares", "without_class_token"]
+__all__ = ["class_token_weight", "drop_class_token", "effective_number", "entropy", "normalize_rows", "self_weight"]
 
 
 def entropy(p: Array) -> Array:
@@ -69,7 +69,7 @@ def effective_number(p: Array) -> Array:
     return np.asarray(np.exp2(entropy(p)))
 
 
-def without_class_token(weights: Array) -> tuple[Array, Array]:
+def drop_class_token(weights: Array) -> tuple[Array, Array]:
     """What the tokens of the data attend to among themselves, and how much of their weight that leaves out.
 
     Parameters
@@ -87,7 +87,7 @@ def without_class_token(weights: Array) -> tuple[Array, Array]:
     Examples
     --------
     >>> import numpy as np
-    >>> kept, dropped = without_class_token(np.full((3, 3), 1 / 3))
+    >>> kept, dropped = drop_class_token(np.full((3, 3), 1 / 3))
     >>> kept[0], dropped.round(2)
     (array([0.5, 0.5]), array([0.33, 0.33]))
     """
@@ -96,31 +96,31 @@ def without_class_token(weights: Array) -> tuple[Array, Array]:
     return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0), weights[..., 1:, 0]
 
 
-def on_class_token(weights: Array) -> Array:
+def class_token_weight(weights: Array) -> Array:
     """(..., N, N) weights whose token 0 is the class token -> (..., N): the weight each token puts on it, itself first.
 
     Examples
     --------
     >>> import numpy as np
-    >>> on_class_token(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
+    >>> class_token_weight(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
     array([0.5  , 0.125, 1.   ])
     """
     return weights[..., 0]
 
 
-def on_itself(weights: Array) -> Array:
+def self_weight(weights: Array) -> Array:
     """(..., N, N) weights -> (..., N): the weight each token keeps on itself.
 
     Examples
     --------
     >>> import numpy as np
-    >>> on_itself(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
+    >>> self_weight(np.array([[0.5, 0.25, 0.25], [0.125, 0.875, 0.0], [1.0, 0.0, 0.0]]))
     array([0.5  , 0.875, 0.   ])
     """
     return np.asarray(np.diagonal(weights, axis1=-2, axis2=-1))
 
 
-def shares(values: Array) -> Array:
+def normalize_rows(values: Array) -> Array:
     """(..., N) values that are not negative -> the same made to sum to one; where all are zero, evenly.
 
     Raises
@@ -131,7 +131,7 @@ def shares(values: Array) -> Array:
     Examples
     --------
     >>> import numpy as np
-    >>> shares(np.array([[1.0, 3.0], [0.0, 0.0]]))
+    >>> normalize_rows(np.array([[1.0, 3.0], [0.0, 0.0]]))
     array([[0.25, 0.75],
            [0.5 , 0.5 ]])
     """

@@ -15,7 +15,7 @@ from pathlib import Path
 sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import headwise as hw
-from headwise.check import CATALOGUE
+from headwise.checker import CATALOGUE
 from planted import correct, garden, pairs
 
 HEAD = """# How well the checker names mistakes

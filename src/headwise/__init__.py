@@ -21,7 +21,7 @@ from headwise.attention import (
 from headwise.errors import HeadwiseError
 
 if TYPE_CHECKING:
-    from headwise.check import check
+    from headwise.checker import check
 
 __all__ = [
     "AttentionResult",
@@ -40,5 +40,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import `check` when it is first asked for."""
     if name == "check":
-        return import_module("headwise.check")
+        return import_module("headwise.checker")
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 if TYPE_CHECKING:
-    from headwise.check import Verdict
+    from headwise.checker import Verdict
 
 __all__ = ["assert_attention"]
 
@@ -33,7 +33,7 @@ def assert_attention(
     kind : {"auto", "self_attention", "multi_head", "attention"}
         What it is meant to be.
     adapter : callable, "torch" or None
-        As for `headwise.check.check`.
+        As for `headwise.checker.check`.
 
     Returns
     -------
@@ -52,7 +52,7 @@ def assert_attention(
     True
     """
     __tracebackhide__ = True
-    from headwise.check import check  # here, so that every pytest run in the house does not load it
+    from headwise.checker import check  # here, so that every pytest run in the house does not load it
 
     verdict = check(function, kind, adapter=adapter)
     if not verdict.ok:

@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.check import UncallableError
+from headwise.checker import UncallableError
 from headwise.errors import DataError
 
 

@@ -7,12 +7,12 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headwise.check import CATALOGUE
-from headwise.check.catalogue.page import page
-from headwise.check.probes import Face, probes
-from headwise.check.reference import STAGES
-from headwise.check.search import PRECISIONS, Explanation, difference
-from headwise.check.source import OPERATIONS
+from headwise.checker import CATALOGUE
+from headwise.checker.catalogue.docs import mistakes_page
+from headwise.checker.locate import OPERATIONS
+from headwise.checker.probes import Interface, probes
+from headwise.checker.reference import STAGES
+from headwise.checker.search import PRECISIONS, Explanation, difference
 
 DOCS = Path(__file__).parents[2] / "docs"
 
@@ -30,8 +30,8 @@ weights-before-softmax tokens-scrambled unknown
 
 OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]
 FACES = [
-    Face("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), 1),
-    Face("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), 2),
+    Interface("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), 1),
+    Interface("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), 2),
 ]
 
 
@@ -69,9 +69,9 @@ def _differ(a, b):
 
 
 def test_the_page_is_current():
-    assert (DOCS / "mistakes.md").read_text() == page()
+    assert (DOCS / "mistakes.md").read_text() == mistakes_page()
 
 
 def test_the_command_prints_the_page():
-    command = [sys.executable, "-m", "headwise.check.catalogue.page"]
-    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == page()
+    command = [sys.executable, "-m", "headwise.checker.catalogue.docs"]
+    assert subprocess.run(command, capture_output=True, text=True, check=True).stdout == mistakes_page()

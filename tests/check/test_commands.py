@@ -6,7 +6,7 @@ import pytest
 from typer.testing import CliRunner
 
 import headwise as hw
-from headwise.check.diff import diff
+from headwise.checker.diff import diff
 from headwise.cli import application
 from headwise.errors import DataError
 from planted import by_hand

@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from headwise.check.probes import Face, probes
-from headwise.check.reference import STAGES, answer, build, combine, rotated_halves, rotated_neighbours
+from headwise.checker.probes import Interface, probes
+from headwise.checker.reference import STAGES, build, combine, evaluate, rotated_halves, rotated_neighbours
 from oracles import attention_loop, self_attention_loop
 
 EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap"])
@@ -12,12 +12,12 @@ EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", 
 
 @pytest.mark.parametrize("round_number", [0, 1])
 def test_attention_equals_a_loop_on_every_probe(round_number):
-    face = Face("attention", EVERYTHING | {"q", "k", "v"}, frozenset("qkv"), 2)
+    face = Interface("attention", EVERYTHING | {"q", "k", "v"}, frozenset("qkv"), 2)
     for probe in probes(face, round_number, np.random.default_rng(3)):
         case = dict(probe.case)
         clean = case | {x: np.nan_to_num(case[x]) for x in "kv"}
         o, p, _ = attention_loop(clean.pop("q"), clean.pop("k"), clean.pop("v"), **clean)
-        found = answer(case, build())
+        found = evaluate(case, build())
         np.testing.assert_allclose(found.output, o, atol=1e-10, err_msg=probe.name)
         np.testing.assert_allclose(found.weights[-1], p, atol=1e-10, err_msg=probe.name)
 
@@ -26,12 +26,12 @@ def test_attention_equals_a_loop_on_every_probe(round_number):
 def test_tokens_equal_a_loop_over_heads(heads):
     kind = "multi_head" if heads > 1 else "self_attention"
     names = frozenset(["X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo"] + ["heads"] * (heads > 1))
-    for probe in probes(Face(kind, names, frozenset(), 0, batched=True), 0, np.random.default_rng(4)):
+    for probe in probes(Interface(kind, names, frozenset(), 0, batched=True), 0, np.random.default_rng(4)):
         c = probe.case
         if probe.name == "float32":
             continue
         h = c.get("heads", 1)
-        for item, output in zip(c["X"], answer(c, build()).output, strict=True):
+        for item, output in zip(c["X"], evaluate(c, build()).output, strict=True):
             parts = [
                 self_attention_loop(item, *(np.split(c[f"W{x}"], h)[i] for x in "qkv"), *(
                     np.split(c[f"b{x}"], h)[i] if f"b{x}" in c else None for x in "qkv"

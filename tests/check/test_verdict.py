@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.check import CATALOGUE, Verdict
+from headwise.checker import CATALOGUE, Verdict
 from headwise.errors import DataError
 from planted import by_hand
 

@@ -10,7 +10,7 @@ from pathlib import Path
 
 import pytest
 
-from headwise.check import Example, Verdict
+from headwise.checker import Example, Verdict
 from headwise.studies.grading.classroom import ClassGrades, _seed, grade_class
 from headwise.studies.grading.feedback import write_feedback
 from headwise.studies.grading.judge import Grade, TaskGrade, judge
@@ -53,10 +53,10 @@ def self_attention(X, Wq, Wk, Wv):
     "patches headwise": """
 import sys
 try:
-    import headwise.check
-    headwise.check.check = print
+    import headwise.checker
+    headwise.checker.check = print
 except Exception:
-    sys.modules["headwise"] = sys.modules["headwise.check"] = np
+    sys.modules["headwise"] = sys.modules["headwise.checker"] = np
 self_attention = wrong""",
     "reads the stack": """
 import sys

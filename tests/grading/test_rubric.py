@@ -2,7 +2,7 @@
 
 import pytest
 
-from headwise.check.catalogue import CATALOGUE
+from headwise.checker.catalogue import CATALOGUE
 from headwise.errors import DataError
 from headwise.studies.grading.rubric import default_rubric, read_rubric
 

@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from headwise.check.catalogue import CATALOGUE
-from headwise.check.reference import combine
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.reference import combine
 from planted import garden
 
 # pairs of which the first leaves nothing for the others to show on

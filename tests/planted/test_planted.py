@@ -3,7 +3,7 @@
 import pytest
 
 import headwise as hw
-from headwise.check import CATALOGUE
+from headwise.checker import CATALOGUE
 from planted import correct, garden, pairs
 
 UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_verdict.py

@@ -7,8 +7,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.check.examine import check as find_mistakes
-from headwise.check.loading import load_function
+from headwise.checker.core import check as find_mistakes
+from headwise.checker.loading import load_function
 from headwise.errors import DataError
 
 __all__ = ["Kind", "check"]

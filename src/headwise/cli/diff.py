@@ -6,8 +6,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.check.diff import diff as compare
-from headwise.check.loading import load_function
+from headwise.checker.diff import diff as compare
+from headwise.checker.loading import load_function
 from headwise.cli.check import Kind
 
 __all__ = ["diff"]

@@ -15,7 +15,7 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from headwise.check.catalogue import CATALOGUE
+from headwise.checker.catalogue import CATALOGUE
 from headwise.errors import DataError, MissingExtraError
 from headwise.studies.grading.classroom import ClassGrades
 from headwise.studies.grading.judge import Grade, TaskGrade

@@ -11,8 +11,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headwise.check import UncallableError, Verdict, check
-from headwise.check.catalogue import CATALOGUE
+from headwise.checker import UncallableError, Verdict, check
+from headwise.checker.catalogue import CATALOGUE
 from headwise.studies.grading.rubric import FACTS, PROPERTIES, Rubric, Task
 from headwise.studies.grading.sandbox import Sandbox, SubmissionError, printable
 from headwise.studies.grading.submissions import Submission, defining

@@ -1,6 +1,6 @@
 """What a class is asked for, and what it is worth: a small YAML file, checked before anything is graded.
 
-Each task names a function and gives points for properties of it, all of them measured by `headwise.check`:
+Each task names a function and gives points for properties of it, all of them measured by `headwise.checker`:
 
 - ``runs``: it answered at least one input;
 - a fact about the function itself, such as ``rows-sum-to-one``;
@@ -16,9 +16,9 @@ from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
-from headwise.check.catalogue import CATALOGUE
-from headwise.check.faces import KINDS
-from headwise.check.probes import PROBES
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.probes import PROBES
+from headwise.checker.signatures import KINDS
 from headwise.errors import DataError, MissingExtraError
 from headwise.studies.grading.sandbox import Limits
 
@@ -55,7 +55,7 @@ class Task:
     function : tuple of str
         Its name, and other names that are accepted.
     kind : str
-        What it is meant to be, as for `headwise.check`; ``"auto"`` to find out.
+        What it is meant to be, as for `headwise.checker`; ``"auto"`` to find out.
     points : dict of str to float
         Points by property.
     mistakes : dict of str to float

@@ -1,0 +1,44 @@
+"""What an entry of the catalogue is."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+from headwise.checker.state import Change
+
+__all__ = ["Mistake"]
+
+
+@dataclass(frozen=True, slots=True)
+class Mistake:
+    """One mistake.
+
+    Attributes
+    ----------
+    code : str
+        Its stable name.
+    title : str
+        The mistake in one sentence.
+    formula : str
+        The line of mathematics that it should be.
+    hint : str
+        How the mistake shows itself, or why it is one.
+    mend : str
+        How to mend it.
+    look : tuple of str
+        Operations in the source to look at, the likeliest first; names of `headwise.checker.locate.OPERATIONS`.
+    changes : tuple of Change
+        The reference with this mistake put in: the ways in which people write it. Empty for what is seen by watching
+        the function and not by its answers.
+    met : tuple of str
+        Public threads in which it was met, as repository and number.
+    """
+
+    code: str
+    title: str
+    formula: str
+    hint: str
+    mend: str
+    look: tuple[str, ...]
+    changes: tuple[Change, ...] = ()
+    met: tuple[str, ...] = ()

@@ -1,0 +1,241 @@
+"""Mistakes with the heads: how they are split, kept apart and put together; groups, rotary pairs and batches."""
+
+from __future__ import annotations
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.numpy_guard import np
+from headwise.checker.reference import merge, rotated_halves, rotated_neighbours, split
+from headwise.checker.state import Stage, Trace
+from headwise.shapes import Array
+
+__all__ = ["ENTRIES"]
+
+SPLIT = "head h owns features h·d … (h+1)·d − 1:  q.reshape(N, H, d).transpose(1, 0, 2)"
+MERGE = "O = concat(head₀ … head_{H−1}):  o.transpose(1, 0, 2).reshape(N, H·d)"
+
+
+def one_head(t: Trace) -> None:
+    if t.of_tokens:
+        t.q, t.k, t.v = (a[:, None] for a in (t.q, t.k, t.v))
+
+
+def scale_of_a_part(t: Trace) -> None:
+    asked = t.case.get("scale")
+    t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if asked is None else asked
+
+
+def interleaved(t: Trace) -> None:
+    if t.of_tokens:
+        t.q, t.k, t.v = (
+            a.reshape(*a.shape[:2], -1, t.heads).transpose(0, 3, 1, 2) for a in (t.q, t.k, t.v)
+        )  # (B, N, d, H) -> (B, H, N, d)
+
+
+def interleaved_back(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = t.o.transpose(0, 2, 3, 1).reshape(t.o.shape[0], t.o.shape[2], -1)
+
+
+def unmoved_split(t: Trace) -> None:
+    if t.of_tokens:
+        t.q, t.k, t.v = (a.reshape(a.shape[0], t.heads, a.shape[1], -1) for a in (t.q, t.k, t.v))
+
+
+def unmoved_merge(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = t.o.reshape(t.o.shape[0], t.o.shape[2], -1)
+
+
+def mean_of_heads(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = t.o.mean(axis=1)
+
+
+def mean_repeated(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = np.tile(t.o.mean(axis=1), t.o.shape[1])
+
+
+def narrow_output(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = (t.o @ t.W["o"][:, : t.o.shape[-1]].T if "o" in t.W else t.o) + t.b.get("o", 0)
+
+
+def first_heads_weights(t: Trace) -> None:
+    t.p = np.broadcast_to(t.p[:, :1], t.p.shape)
+
+
+def mean_weights(t: Trace) -> None:
+    t.p = np.broadcast_to(t.p.mean(axis=1, keepdims=True), t.p.shape)
+
+
+def heads_as_tokens(t: Trace) -> None:
+    """(B, N, H·d) -> (B, N, H, d): what should be the token axis is the head axis."""
+    if t.of_tokens and t.heads == 1:
+        split(t)
+    elif t.of_tokens:
+        t.q, t.k, t.v = (a.reshape(*a.shape[:2], t.heads, -1) for a in (t.q, t.k, t.v))
+    elif t.q.shape[1] > 1:
+        t.q, t.k, t.v = (a.swapaxes(1, 2) for a in (t.q, t.k, t.v))
+
+
+def tokens_again(t: Trace) -> None:
+    if t.of_tokens and t.heads == 1:
+        merge(t)
+    elif t.of_tokens:
+        t.o = t.o.reshape(*t.o.shape[:2], -1)
+    elif t.case["q"].shape[1] > 1:
+        t.o = t.o.swapaxes(1, 2)
+
+
+def tokens_again_moved(t: Trace) -> None:
+    if t.of_tokens and t.heads == 1:
+        merge(t)
+    elif t.of_tokens:
+        t.o = t.o.swapaxes(1, 2).reshape(t.o.shape[0], t.o.shape[1], -1)
+
+
+def tiled(t: Trace) -> None:
+    times = t.q.shape[1] // t.k.shape[1]
+    t.k, t.v = (np.tile(a, (1, times, 1, 1)) for a in (t.k, t.v))
+
+
+def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
+    """Whether neighbours are rotated where halves are asked, and where neighbours are."""
+
+    def rotate(t: Trace) -> None:
+        if "cos" in t.case:
+            neighbours = of_neighbours if t.case.get("interleaved") else of_halves
+            turn = rotated_neighbours if neighbours else rotated_halves
+            t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
+
+    return rotate
+
+
+def joined(a: Array) -> Array:
+    """(B, H, M, d) -> (1, H, B·M, d): the keys of all items in one row."""
+    return a.swapaxes(0, 1).reshape(1, a.shape[1], -1, a.shape[3])
+
+
+def everybodys_keys(t: Trace) -> None:
+    t.k, t.v = joined(t.k), joined(t.v)
+
+
+def first_items_keys(t: Trace) -> None:
+    t.k, t.v = t.k[:1], t.v[:1]
+
+
+def across_items(t: Trace) -> None:
+    """Token n of an item attends to token n of every item."""
+    if t.q.shape[0] == 1:
+        return
+    t.q, t.k, t.v = (a.swapaxes(0, 2) for a in (t.q, t.k, t.v))
+
+
+def within_items(t: Trace) -> None:
+    if t.o.shape[2] != 1:
+        t.o = t.o.swapaxes(0, 2)
+
+
+ENTRIES = (
+    Mistake(
+        "heads-ignored",
+        "One head of the full width is used instead of H heads.",
+        SPLIT,
+        "The number of heads has no influence on the weights.",
+        "Split q, k and v into heads before the logits, and take one softmax for each head.",
+        ("split", "logits"),
+        ({"split": one_head}, {"split": one_head, "scale": scale_of_a_part}),
+    ),
+    Mistake(
+        "heads-interleaved",
+        "Head h takes the features h, h+H, h+2H … instead of a run of d features.",
+        SPLIT,
+        "reshape(N, d, H) or a slice with a step, W[h::H], does this.",
+        "Reshape to (N, H, d), or slice W[h*d:(h+1)*d].",
+        ("split",),
+        ({"split": interleaved}, {"split": interleaved, "merge": interleaved_back}),
+        met=("mlxcel#928", "sglang#24321"),
+    ),
+    Mistake(
+        "heads-split-unmoved",
+        "(N, D) is reshaped straight to (H, N, d): a head gets whole tokens instead of a part of every token.",
+        SPLIT,
+        "reshape keeps the order of the numbers; it does not move an axis.",
+        "Reshape to (N, H, d) first, then move the head axis to the front.",
+        ("split",),
+        ({"split": unmoved_split},),
+        met=("FuxiCTR#30", "onnx#7118"),
+    ),
+    Mistake(
+        "heads-merged-unmoved",
+        "(H, N, d) is reshaped straight to (N, D): a row of the output holds several tokens of one head.",
+        MERGE,
+        "reshape keeps the order of the numbers; it does not move an axis.",
+        "Move the head axis behind the tokens first, then reshape to (N, H·d).",
+        ("merge",),
+        ({"merge": unmoved_merge},),
+        met=("jsbaan/transformer-from-scratch#6",),
+    ),
+    Mistake(
+        "heads-averaged",
+        "The heads are averaged instead of concatenated.",
+        MERGE,
+        "The output is the width of one head, or repeats itself H times.",
+        "Concatenate the heads along the feature axis.",
+        ("merge",),
+        ({"merge": mean_of_heads}, {"merge": mean_repeated}, {"merge": mean_of_heads, "output": narrow_output}),
+    ),
+    Mistake(
+        "heads-share-weights",
+        "All heads use the same attention weights: those of the first head, or their average.",
+        "head_h = softmax(Q_h K_hᵀ / √d) V_h",
+        "An average of the weights over heads is for looking at, not for computing with.",
+        "Multiply each head's values with that head's own weights.",
+        ("mix", "softmax"),
+        ({"+divide": first_heads_weights}, {"+divide": mean_weights}),
+        met=("pytorch#34537",),
+    ),
+    Mistake(
+        "heads-attend-heads",
+        "Attention runs across the head axis (H × H weights for each token) instead of across the tokens (N × N).",
+        "S_h = Q_h K_hᵀ / √d, of shape (H, N, N)",
+        "No token has any influence on another.",
+        "Move the head axis in front of the tokens before the matrix product: (N, H, d) to (H, N, d).",
+        ("split", "logits"),
+        tuple({"split": heads_as_tokens, "merge": back} for back in (tokens_again, tokens_again_moved)),
+    ),
+    Mistake(
+        "groups-tiled",
+        "Query heads read the key heads in the order 0 1 0 1 instead of 0 0 1 1.",
+        "query head h reads key head h // (H/G)",
+        "np.tile and torch's Tensor.repeat do this.",
+        "Repeat each key head in place: np.repeat(k, H // G, axis=-3), or repeat_interleave.",
+        ("group",),
+        ({"group": tiled},),
+        met=("onnx#7274", "jax-js#180"),
+    ),
+    Mistake(
+        "rope-layout",
+        "The rotary embedding pairs halves where neighbours are meant, or the other way.",
+        "halves: (x_i, x_{i+d/2});  neighbours: (x_{2i}, x_{2i+1})",
+        "Both layouts are in use, and checkpoints are permuted from one to the other.",
+        "Rotate the pairs of the layout that is asked for.",
+        ("rope",),
+        tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
+        met=("transformers#25199", "TinyLlama#24", "transformers#31788"),
+    ),
+    Mistake(
+        "batch-mixed",
+        "Tokens of one item of the batch attend to tokens of another.",
+        "S[b] = Q[b] K[b]ᵀ / √d for each item b on its own",
+        "An item's output depends on what it was batched with.",
+        "Keep the batch axis in front in every product, or loop over the items.",
+        ("logits", "split"),
+        (
+            {"+group": everybodys_keys},
+            {"+group": across_items, "+mix": within_items},
+            {"+group": first_items_keys},
+        ),
+    ),
+)

@@ -1,0 +1,192 @@
+"""Mistakes around the operation: extra components, what is returned, and what happens to the arguments."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.numpy_guard import np
+from headwise.checker.state import Change, Stage, Trace
+from headwise.shapes import Array
+
+__all__ = ["ENTRIES"]
+
+PLAIN = "O = softmax(Q Kᵀ / √d) V, and nothing else"
+
+
+def residual(t: Trace) -> None:
+    t.o = t.o + (t.X if t.of_tokens else t.case["q"])
+
+
+def residual_of_inputs(t: Trace) -> None:
+    t.o = t.o + (t.case["X"] if t.of_tokens else t.case["q"])
+
+
+def residual_before_output(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = t.o + t.X
+
+
+def sinusoids(x: Array, interleaved: bool) -> Array:
+    """Positions for (..., N, D), Vaswani et al., section 3.5; sines and cosines alternating or one half each."""
+    n, width = x.shape[-2:]
+    even = np.arange(0, width, 2)
+    angles = np.arange(n)[:, None] / 10000.0 ** (even / width)
+    sin, cos = np.sin(angles), np.cos(angles)[:, : width // 2]
+    if not interleaved:
+        return np.concatenate([sin, cos], axis=1)
+    found = np.empty((n, width))
+    found[:, ::2], found[:, 1::2] = sin, cos
+    return found
+
+
+def with_sinusoids(interleaved: bool) -> Stage:
+    def add(t: Trace) -> None:
+        if t.of_tokens:
+            t.X = t.X + sinusoids(t.X, interleaved)
+        else:
+            t.q, t.k = (a + sinusoids(a, interleaved) for a in (t.q, t.k))
+
+    return add
+
+
+def with_index(t: Trace) -> None:
+    if t.of_tokens:
+        t.X = t.X + np.arange(t.X.shape[-2])[:, None]
+
+
+def layer_norm(x: Array, eps: float, on_std: bool) -> Array:
+    centred = x - x.mean(axis=-1, keepdims=True)
+    variance = (centred**2).mean(axis=-1, keepdims=True)
+    return np.asarray(centred / (np.sqrt(variance) + eps if on_std else np.sqrt(variance + eps)))
+
+
+def rms_norm(x: Array, eps: float, on_std: bool) -> Array:
+    return np.asarray(x / np.sqrt((x**2).mean(axis=-1, keepdims=True) + eps))
+
+
+Norm: TypeAlias = Callable[[Array, float, bool], Array]
+
+
+def norms() -> tuple[Change, ...]:
+    """Layer norm and RMS norm, of the tokens or of the output, with the epsilons in use."""
+    kinds: list[tuple[Norm, float, bool]] = [(layer_norm, eps, False) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
+    kinds += [(layer_norm, eps, True) for eps in (1e-5, 1e-6, 1e-8)]
+    kinds += [(rms_norm, eps, False) for eps in (1e-5, 1e-6, 1e-8, 0.0)]
+
+    def before(norm: Norm, eps: float, on_std: bool) -> Stage:
+        def stage(t: Trace) -> None:
+            if t.of_tokens:
+                t.X = norm(t.X, eps, on_std)
+            else:
+                t.q, t.k = norm(t.q, eps, on_std), norm(t.k, eps, on_std)
+
+        return stage
+
+    def after(norm: Norm, eps: float, on_std: bool) -> Stage:
+        def stage(t: Trace) -> None:
+            t.o = norm(t.o, eps, on_std)
+
+        return stage
+
+    return tuple({"+arrange": before(*k)} for k in kinds) + tuple({"+finish": after(*k)} for k in kinds)
+
+
+def turned_output(t: Trace) -> None:
+    t.o = t.o.swapaxes(-1, -2)
+
+
+def turned_weights(t: Trace) -> None:
+    t.weights = [w.swapaxes(-1, -2) for w in t.weights]
+
+
+def note_logits(t: Trace) -> None:
+    t.weights = [t.s]
+
+
+def return_noted(t: Trace) -> None:
+    t.weights = t.weights[:1]
+
+
+ENTRIES = (
+    Mistake(
+        "residual-added",
+        "The input is added to the output.",
+        PLAIN,
+        "The residual connection belongs to the transformer block around attention.",
+        "Return the attention output without + X.",
+        ("residual", "return"),
+        ({"+finish": residual}, {"+finish": residual_of_inputs}, {"+merge": residual_before_output}),
+    ),
+    Mistake(
+        "positions-added",
+        "Positional encodings are added to the tokens.",
+        PLAIN,
+        "Self-attention alone is permutation equivariant: with positions it no longer is.",
+        "Leave the positional encoding to the caller.",
+        ("positions",),
+        ({"+arrange": with_sinusoids(True)}, {"+arrange": with_sinusoids(False)}, {"+arrange": with_index}),
+    ),
+    Mistake(
+        "norm-added",
+        "The tokens or the output are normalised.",
+        PLAIN,
+        "The normalisation belongs to the transformer block around attention.",
+        "Leave the layer norm to the caller.",
+        ("norm",),
+        norms(),
+    ),
+    Mistake(
+        "dropout-active",
+        "Weights or outputs are dropped at random where nobody asked for training.",
+        PLAIN,
+        "The same input gives other outputs; what is kept is divided by the share that is kept.",
+        "Drop only in training, and let the default be no dropout.",
+        ("dropout",),
+        met=("pytorch#124464",),
+    ),
+    Mistake(
+        "dtype-lowered",
+        "The computation or the result is in a narrower type than the arguments.",
+        "float64 in, float64 out; float32 in, float32 out",
+        "An .astype(np.float32), or an array made by np.zeros(..., dtype=np.float32).",
+        "Make intermediate arrays in the type of the arguments.",
+        ("dtype",),
+    ),
+    Mistake(
+        "input-changed",
+        "The function writes into its arguments.",
+        "the caller's arrays are left as they are",
+        "X += …, s *= … on a view, and np.fill_diagonal do this.",
+        "Write x = x + … instead of x += …, or copy first.",
+        ("inplace",),
+    ),
+    Mistake(
+        "output-transposed",
+        "The output is returned with tokens as columns where they were given as rows, or the other way.",
+        "O of shape (N, e) for X of shape (N, D)",
+        "A transposition too many or too few at the end.",
+        "Return the output in the orientation of the input.",
+        ("return",),
+        ({"+finish": turned_output},),
+    ),
+    Mistake(
+        "weights-transposed-out",
+        "The returned attention weights are (keys, queries) instead of (queries, keys).",
+        "P[n, m] = how much output n takes from input m; rows sum to one",
+        "Columns of the returned weights sum to one.",
+        "Return the weights with one row for each query.",
+        ("return",),
+        ({"+finish": turned_weights},),
+    ),
+    Mistake(
+        "weights-before-softmax",
+        "The logits are returned as attention weights.",
+        "P = softmax(S)",
+        "The returned weights are negative or do not sum to one.",
+        "Return what the softmax gave.",
+        ("return",),
+        tuple({after: note_logits, "+finish": return_noted} for after in ("+hide", "+bias", "+logits")),
+    ),
+)

@@ -1,0 +1,97 @@
+"""Mistakes with the scale of the logits."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.state import Change, Stage, Trace
+
+__all__ = ["ENTRIES"]
+
+SCALE = "S = Q Kᵀ / √d,  d being the width of one head"
+
+
+def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
+    """Another factor by default, which gives way to a scale that is asked, or does not."""
+
+    def stage(factor: Callable[[Trace], float], gives_way: bool) -> Stage:
+        def scale(t: Trace) -> None:
+            asked = t.case.get("scale")
+            t.scale = asked if gives_way and asked is not None else factor(t)
+
+        return scale
+
+    return tuple({"scale": stage(factor, gives_way)} for factor in factors for gives_way in (True, False))
+
+
+def width(t: Trace) -> int:
+    return int(t.q.shape[-1])
+
+
+def all_widths(t: Trace) -> int:
+    return int(t.q.shape[-1] * t.q.shape[1])
+
+
+def after_softmax(t: Trace) -> None:
+    t.p = t.p * width(t) ** -0.5
+
+
+ENTRIES = (
+    Mistake(
+        "scale-missing",
+        "The logits are not divided by √d.",
+        SCALE,
+        "The wider the heads, the larger the logits, and the nearer the weights are to choosing a single token.",
+        "Divide the logits by np.sqrt(d), with d = q.shape[-1].",
+        ("scale", "logits"),
+        scaled(lambda t: 1.0),
+    ),
+    Mistake(
+        "scale-model-width",
+        "The logits are divided by √D, the width of the model, instead of by √d, the width of one head.",
+        SCALE,
+        "With several heads d = D/H; with one head and Wq of shape (d, D) it is the rows of Wq that count.",
+        "Take d from the split queries, q.shape[-1], not from the tokens.",
+        ("scale", "logits"),
+        scaled(lambda t: t.width**-0.5, lambda t: all_widths(t) ** -0.5),
+        met=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
+    ),
+    Mistake(
+        "scale-no-root",
+        "The logits are divided by d instead of by √d.",
+        SCALE,
+        "The weights come out too even.",
+        "Divide by np.sqrt(d).",
+        ("scale", "logits"),
+        scaled(lambda t: 1 / width(t)),
+    ),
+    Mistake(
+        "scale-inverted",
+        "The logits are multiplied by √d instead of divided by it.",
+        SCALE,
+        "The weights come out far too sharp.",
+        "Divide by np.sqrt(d), or multiply with d ** -0.5.",
+        ("scale", "logits"),
+        scaled(lambda t: width(t) ** 0.5),
+        met=("esceptico/perceiver-io#9",),
+    ),
+    Mistake(
+        "scale-tokens",
+        "The logits are divided by √N, the number of tokens, instead of by √d.",
+        SCALE,
+        "The same token gets other weights in a longer sequence; a wrong axis of .shape is the usual cause.",
+        "Take d from the last axis of the queries.",
+        ("scale", "logits"),
+        scaled(lambda t: t.q.shape[-2] ** -0.5, lambda t: t.k.shape[-2] ** -0.5),
+    ),
+    Mistake(
+        "scale-after-softmax",
+        "The weights are divided by √d after the softmax, instead of the logits before it.",
+        "P = softmax(Q Kᵀ / √d)",
+        "Rows of the weights sum to 1/√d.",
+        "Move the division inside: softmax(q @ k.T / np.sqrt(d)).",
+        ("scale", "softmax"),
+        ({"scale": scaled(lambda t: 1.0)[0]["scale"], "+clean": after_softmax},),
+    ),
+)

@@ -1,0 +1,119 @@
+"""Mistakes with the softmax."""
+
+from __future__ import annotations
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.catalogue.projections import nothing
+from headwise.checker.numpy_guard import np
+from headwise.checker.state import Stage, Trace
+
+__all__ = ["ENTRIES"]
+
+SOFTMAX = "P[n, m] = exp(S[n, m]) / Σ_m′ exp(S[n, m′])"
+
+
+def over(*axis: int) -> Stage:
+    def choose(t: Trace) -> None:
+        t.axis = axis
+
+    return choose
+
+
+def raw(t: Trace) -> None:
+    t.p = t.s if t.see is None else np.where(t.see, t.s, 0)
+
+
+def raw_with_infinities(t: Trace) -> None:
+    t.p = t.s
+
+
+def over_their_sum(t: Trace) -> None:
+    raw(t)
+    t.p = t.p / t.p.sum(axis=t.axis, keepdims=True)
+
+
+def again(t: Trace) -> None:
+    e = t.power(t.p)
+    t.p = e / e.sum(axis=t.axis, keepdims=True)
+
+
+def again_hidden(t: Trace) -> None:
+    e = t.power(t.p) if t.see is None else t.power(t.p) * t.see
+    total = e.sum(axis=t.axis, keepdims=True)
+    t.p = e / np.where(total == 0, 1, total)
+
+
+def base_two(t: Trace) -> None:
+    t.power = np.exp2
+
+
+def over_zero(t: Trace) -> None:
+    """Where every exp is zero for want of a maximum, 0/0; not where every key is hidden."""
+    total = t.e.sum(axis=t.axis, keepdims=True)
+    if t.see is not None:
+        seen = np.broadcast_to(t.see, t.e.shape).any(axis=t.axis, keepdims=True)
+        total = np.where(seen, total, 1)
+    t.p = t.e / total
+
+
+ENTRIES = (
+    Mistake(
+        "softmax-axis",
+        "The softmax normalises over the queries instead of over the keys.",
+        SOFTMAX,
+        "Columns of the weights sum to one, and rows do not.",
+        "Normalise over the last axis of the logits: axis=-1, keepdims=True.",
+        ("softmax",),
+        ({"+hide": over(-2)},),
+        met=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
+    ),
+    Mistake(
+        "softmax-global",
+        "One softmax is taken over the whole matrix instead of row by row.",
+        SOFTMAX,
+        "All the weights together sum to one.",
+        "Give the sum (and the maximum) an axis: s.sum(axis=-1, keepdims=True).",
+        ("softmax",),
+        tuple({"+hide": over(*axes)} for axes in ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))),
+    ),
+    Mistake(
+        "softmax-missing",
+        "There is no softmax: the logits themselves, or the logits over their sum, are the weights.",
+        SOFTMAX,
+        "Weights come out negative, or larger than one.",
+        "Take exp of the logits (less their maximum) before dividing by the row's sum.",
+        ("mix", "logits", "softmax"),
+        tuple(
+            {"shift": nothing, "exponentiate": nothing, "divide": p} for p in (raw, over_their_sum, raw_with_infinities)
+        ),
+    ),
+    Mistake(
+        "softmax-twice",
+        "The softmax is applied to weights that a softmax has made.",
+        SOFTMAX,
+        "The weights come out nearly even.",
+        "Apply it once.",
+        ("softmax",),
+        ({"+divide": again}, {"+divide": again_hidden}),
+    ),
+    Mistake(
+        "softmax-base-2",
+        "The softmax raises 2 to the logits instead of e.",
+        SOFTMAX,
+        "The weights come out too even, as if the logits were multiplied by ln 2. A kernel that uses exp2 must first"
+        " multiply the logits by log₂ e.",
+        "Use np.exp, or fold log₂ e into the scale.",
+        ("softmax",),
+        ({"+hide": base_two},),
+    ),
+    Mistake(
+        "softmax-overflow",
+        "The exponential is taken without subtracting the row's maximum: large logits give Inf or NaN.",
+        "P[n, m] = exp(S[n, m] − max_m S[n, m]) / Σ_m′ exp(S[n, m′] − max_m S[n, m])",
+        "exp overflows at 710 in float64, at 89 in float32 and at 12 in float16.",
+        "Subtract s.max(axis=-1, keepdims=True) before np.exp; the weights do not change.",
+        ("softmax",),
+        ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),
+        met=("pytorch#119131", "ultralytics#24990"),
+    ),
+)

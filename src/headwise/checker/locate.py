@@ -1,0 +1,97 @@
+"""Where in somebody's source a mistake probably is: by looking for the operation."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable
+from typing import Any
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.verdict import SourceLocation
+
+__all__ = ["OPERATIONS", "find_locations", "source_of"]
+
+# how an operation is written, the surest way first; each is looked for in one statement at a time
+OPERATIONS: dict[str, tuple[str, ...]] = {
+    "projection": (r"@\s*\(?W|W\w*(\.T)?\s*@|(dot|matmul|einsum)\(.*W", r"\bW\w*\["),
+    "logits": (
+        r"[qQ]\w*\s*@\s*[kK]|[kK]\w*\s*@\s*[qQ]|(einsum|matmul|dot|inner)\(.*\b[qQkK]\w*\b.*\b[qQkK]\w*\b",
+        r"@.*(\.T|swapaxes|transpose|\.mT)",
+    ),
+    "scale": (r"sqrt|\*\*\s*-?\(?0?\.5|\bscal\w*\s*=", r"[/*]\s*(d\w*\b|len\(|\w+\.shape)", r"@.*/"),
+    "softmax": (r"\bexp2?\(", r"softmax\(", r"\.sum\(|\.max\("),
+    "mix": (r"@\s*[vVxX]\w*\b|(einsum|matmul|dot)\(.*\b[vVxX]\w*\b",),
+    "split": (r"reshape|split\(|\.view\(|rearrange", r"\[[^\]]*:[^\]]*\]"),
+    "merge": (r"concatenate|hstack|\.mean\(|merge|stack\(", r"reshape"),
+    "group": (r"\btile\(|repeat", r"//|%"),
+    "output": (r"W_?[oO]\w*|[oO]ut\w*proj",),
+    "bias": (r"\bb_?[qkvo]\b|bias",),
+    "mask": (r"where\(|\binf\b|tril|triu|1e\d+|mask\w*\]|fill|(&|\||~|\*|\+)\s*\w*mask", r"mask|visible"),
+    "causal": (r"tril|triu|causal|arange",),
+    "window": (r"window|\bleft\b|\bright\b",),
+    "align": (r"align|offset|\bstart\b|\bend\b",),
+    "lengths": (r"length|\blens?\b",),
+    "softcap": (r"tanh|softcap|\bcap\b",),
+    "rope": (r"\bcos\b|\bsin\b|rot",),
+    "positions": (r"\bsin\(|\bcos\(|pos|\barange\b",),
+    "norm": (r"\.std\(|\.var\(|norm|eps",),
+    "dropout": (r"random|rng|drop|bernoulli|binomial",),
+    "dtype": (r"float32|float16|astype|dtype|half\(",),
+    "inplace": (r"[-+*/@]=|\[[^\]]*\]\s*=[^=]|out=|fill_diagonal|copyto|putmask|\.sort\(",),
+    "residual": (r"\+\s*[xXq]\b|[xX]\s*\+|\+=\s*[xX]\b",),
+    "return": (r"^\s*return\b",),
+}
+
+
+def source_of(function: Callable[..., Any]) -> str:
+    """Return the text of the file that a function is from, or nothing where it has none."""
+    try:
+        return inspect.getsource(inspect.getmodule(inspect.unwrap(function)) or function)
+    except (OSError, TypeError):
+        try:
+            return inspect.getsource(function)
+        except (OSError, TypeError):
+            return ""
+
+
+def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[SourceLocation, ...]:
+    """Return for each mistake the line where its operation stands, if one is found."""
+    statements = _statements(source, name)
+    found = []
+    for code in codes:
+        patterns = (p for operation in CATALOGUE[code].look for p in OPERATIONS[operation])
+        for pattern in patterns:
+            hits = [(line, text) for line, text in statements if re.search(pattern, text)]
+            if hits:
+                found.append(SourceLocation(code, *(hits[-1] if pattern.startswith("^") else hits[0])))
+                break
+    return tuple(found)
+
+
+def _statements(source: str, name: str) -> list[tuple[int, str]]:
+    """The statements of a function, then of those of the same file that it uses: line and text."""
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return []
+    functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    waiting, reached = [name], dict[str, ast.FunctionDef]()
+    while waiting:
+        one = waiting.pop(0)
+        if one in functions and one not in reached:
+            reached[one] = functions[one]
+            waiting += [n.id for n in ast.walk(functions[one]) if isinstance(n, ast.Name)]
+    return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
+
+
+def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:
+    """Its statements, but those that only hold others, and docstrings."""
+    text, found = source.splitlines(), []
+    for node in ast.walk(function):
+        docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
+        if isinstance(node, ast.stmt) and not hasattr(node, "body") and not docstring:
+            lines = text[node.lineno - 1 : node.end_lineno]
+            found.append((node.lineno, " ".join(line.split("#")[0].strip() for line in lines)))
+    return sorted(found)

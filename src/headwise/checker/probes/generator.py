@@ -1,0 +1,160 @@
+"""What the probes of tokens, and of queries, keys and values, have in common: all that concerns the logits."""
+
+from __future__ import annotations
+
+from abc import ABC, abstractmethod
+from collections.abc import Iterable, Iterator
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
+from headwise.checker.state import Case
+from headwise.shapes import Array, BoolArray
+
+__all__ = ["Generator", "to_float32"]
+
+
+def to_float32(case: Case) -> Case:
+    """The case with its float64 arrays as float32."""
+    return {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in case.items()}
+
+
+class Generator(ABC):
+    """What the probes of both sorts share: everything that concerns the logits."""
+
+    def __init__(self, face: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
+        self.face, self.takes, self.lead, self.sizes, self.rng = face, face.takes, face.lead, sizes, rng
+        self.heads = sizes.heads
+
+    @abstractmethod
+    def base(self, times: float = 1.0) -> Case:
+        """Ordinary arguments, `times` as large as usual."""
+
+    @abstractmethod
+    def with_wide_values(self) -> Case:
+        """A case whose values have more features than there are tokens."""
+
+    def more_wide(self) -> Iterator[Probe]:
+        """Others like that."""
+        return iter(())
+
+    @abstractmethod
+    def large(self, case: Case) -> Case:
+        """Logits that are all large, and differ by little: their softmax is ordinary."""
+
+    @abstractmethod
+    def all(self) -> Iterator[Probe]:
+        """Every probe of a round, in the order in which mistakes are looked for."""
+
+    def finished(self, found: Iterable[Probe]) -> list[Probe]:
+        """The probes with the arguments that have to be given, in the function's own type."""
+        whole = [Probe(probe.name, self.neutral(probe.case) | probe.case) for probe in found]
+        if self.face.causal:
+            square = (p for p in whole if self.grid(p.case)[2] == self.grid(p.case)[3])  # others need an alignment
+            whole = [Probe(p.name, p.case | {"causal": True}) for p in square]
+        return [Probe(p.name, to_float32(p.case)) for p in whole] if self.face.dtype == "float32" else whole
+
+    def neutral(self, case: Case) -> Case:
+        """What changes nothing, for arguments that have to be given."""
+        b, _, n, m = self.grid(case)
+        values: Case = {
+            "mask": np.ones((b, 1, 1, m) if self.face.key_mask else (1, 1, n, m), bool),
+            "bias": np.zeros((1, 1, n, m)),
+            "lengths": np.full(b, m),
+            "causal": False,
+            "window": None,
+            "align": "start",
+            "scale": self.width(case) ** -0.5,
+            "softcap": None,
+        }
+        if "X" in case:
+            values |= {f"b{x}": np.zeros(case[f"W{x}"].shape[0]) for x in "qkvo" if f"W{x}" in case}
+        return {name: value for name, value in values.items() if name in self.face.needs}
+
+    def normal(self, *shape: int) -> Array:
+        """Independent normal numbers."""
+        return self.rng.normal(size=shape)
+
+    def grid(self, case: Case) -> tuple[int, int, int, int]:
+        """(B, H, N, M) of a case's logits."""
+        if "X" in case:
+            batch, n, _ = case["X"].shape
+            return batch, self.heads, n, n
+        return (*case["q"].shape[:3], case["k"].shape[2])
+
+    def width(self, case: Case) -> int:
+        """Of one head."""
+        return int(case["Wq"].shape[0] // self.heads if "X" in case else case["q"].shape[-1])
+
+    def mask(self, *shape: int) -> BoolArray:
+        """A mask without an empty or a full row or column, and not symmetric."""
+        while True:
+            found = self.rng.random(shape) < 0.6
+            rows, columns = found.mean(axis=-1), found.mean(axis=-2)
+            mixed = ((rows > 0) & (rows < 1)).all() and ((columns > 0) & (columns < 1)).all()
+            if mixed and (shape[-1] != shape[-2] or not (found == found.swapaxes(-1, -2)).all()):
+                return found
+
+    def pairs_or_keys(self, batch: int, n: int, m: int) -> BoolArray:
+        """A mask as the function takes it: of pairs (1, 1, N, M), or of keys (B, 1, 1, M)."""
+        if not self.face.key_mask:
+            return self.mask(1, 1, n, m)
+        found = np.ones((batch, 1, 1, m), bool)
+        for item in found:
+            item[..., self.rng.choice(m, 2, replace=False)] = False
+        return found
+
+    def about_logits(self, case: Case) -> Iterator[Probe]:
+        """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
+        b, h, n, m = self.grid(case)
+        short = self.rng.permutation(np.arange(m - b, m))  # as many different lengths as items
+        options: dict[str, Case] = {
+            "scale": {"scale": 0.37},
+            "softcap": {"softcap": 1.3},
+            "bias": {"bias": 2 * self.normal(1, 1, n, m)},
+            "mask": {"mask": self.pairs_or_keys(b, n, m)},
+            "causal": {"causal": True},
+            "window": {"window": (2, 1)},
+            "lengths": {"lengths": short},
+        }
+        taken = {name: option for name, option in options.items() if name in self.takes}
+        for name, option in taken.items():
+            yield Probe(name, case | option)
+        if "scale" in taken:
+            yield Probe("scale", case | {"scale": 1.0})
+        if "mask" in taken and not self.face.key_mask and b * h > 1:
+            yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
+            yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
+        if "softcap" in taken:
+            for other in ("bias", "mask"):
+                if other in taken:
+                    yield Probe("softcap", case | taken["softcap"] | taken[other])
+        if len(taken) > 1:
+            mask = self.pairs_or_keys(b, n, m)
+            mask[..., 0] = True  # so that no query is left with nothing
+            open_mask = {"mask": mask if self.face.key_mask else mask | np.eye(n, m, dtype=bool)}
+            everything = {k: v for option in taken.values() for k, v in option.items()}
+            yield Probe("together", case | everything | (open_mask if "mask" in taken else {}))
+
+    def edges(self, case: Case) -> Iterator[Probe]:
+        """Queries that may attend to nothing, and NaN where nobody looks."""
+        b, _, n, m = self.grid(case)
+        if "mask" in self.takes:
+            empty = self.pairs_or_keys(b, n, m)
+            empty[0, 0, 0 if self.face.key_mask else 1] = False
+            yield Probe("empty-rows", case | {"mask": empty})
+            hidden = self.pairs_or_keys(b, n, m)
+            hidden[..., 2] = False
+            hidden[..., 0] = True
+            for where in ("k", "v"):
+                yield from self.poisoned(case | {"mask": hidden}, where, (slice(None), slice(None), 2))
+        if "lengths" in self.takes:
+            last = np.arange(m - b, m)
+            for where in ("k", "v"):
+                yield from self.poisoned(case | {"lengths": last}, where, (slice(None), slice(None), m - 1))
+
+    def poisoned(self, case: Case, where: str, at: tuple[slice | int, ...]) -> Iterator[Probe]:
+        """The case with NaN in one column of hidden keys or values."""
+        if where in case:
+            array = case[where].copy()
+            array[(*at, 0)] = np.nan
+            yield Probe("hidden-nan", case | {where: array})

@@ -1,0 +1,101 @@
+"""Probes for attention: queries, keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes.generator import Generator, to_float32
+from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
+from headwise.checker.state import Case
+
+__all__ = ["Projected"]
+
+
+class Projected(Generator):
+    """Queries, keys and values."""
+
+    def __init__(self, face: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
+        super().__init__(face, sizes, rng)
+        self.heads = sizes.heads if face.lead else 1
+
+    def base(self, times: float = 1.0) -> Case:
+        """Ordinary arguments, `times` as large as usual."""
+        s = self.sizes
+        width = 2 * s.width + 2
+        return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
+
+    def with_wide_values(self) -> Case:
+        """A case whose values have more features than there are tokens."""
+        return self.arrays(1.0, self.heads, 3, 3, 6, 6)
+
+    def more_wide(self) -> Iterator[Probe]:
+        """Others like that, with options of their own."""
+        if self.lead:
+            yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 6, 6, heads=2 * self.heads))
+        if "cos" in self.takes:
+            yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
+
+    def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
+        """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
+        batch, heads = self.sizes.batch if self.lead == 2 else 1, heads or self.heads
+        case: Case = {
+            "q": times * self.normal(batch, heads, n, d),
+            "k": times * self.normal(batch, groups, m, d),
+            "v": self.normal(batch, groups, m, e),
+        }
+        return case | (self.angles(n, d, False) if "cos" in self.face.needs else {})
+
+    def angles(self, n: int, d: int, interleaved: bool) -> Case:
+        """Rotary angles (n, d/2)."""
+        turns = 3 * self.normal(n, d // 2)
+        asked = {"interleaved": interleaved} if "interleaved" in self.takes else {}
+        return {"cos": np.cos(turns), "sin": np.sin(turns)} | asked
+
+    def all(self) -> Iterator[Probe]:
+        """Every probe of a round, in the order in which mistakes are looked for."""
+        s, case = self.sizes, self.base()
+        d = case["q"].shape[-1]
+        rotary = "cos" in self.face.needs
+        yield Probe("plain", case)
+        yield Probe("plain", self.base())
+        yield Probe("sharp", self.base(2.0))
+        if not rotary:
+            yield Probe("wide", self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values))
+        if self.lead:
+            yield Probe("groups", self.arrays(1.0, s.heads, s.tokens, s.tokens, d, d, heads=2 * s.heads))
+        if "cos" in self.takes:
+            yield Probe("rotary", case | self.angles(s.tokens, d, False))
+            if "interleaved" in self.takes:
+                yield Probe("rotary", case | self.angles(s.tokens, d, True))
+        yield from self.about_logits(case)
+        if "mask" in self.takes and not rotary:
+            cross = self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values)
+            yield Probe("mask", cross | {"mask": self.mask(1, 1, s.tokens, s.keys)})
+        yield from self.aligned()
+        yield from self.edges(case)
+        yield Probe("large-logits", self.large(self.base()))
+        yield Probe("float32", to_float32(case))
+
+    def aligned(self) -> Iterator[Probe]:
+        """Causal and windowed attention of few queries over more keys, or the other way, with each alignment."""
+        if "align" not in self.takes or "cos" in self.face.needs:
+            return
+        few, many = sorted((self.sizes.tokens, self.sizes.keys))
+        case = self.arrays(1.0, self.heads, few, many, self.sizes.model, self.sizes.values)
+        limits: list[Case] = [{name: on} for name, on in (("causal", True), ("window", (1, 1))) if name in self.takes]
+        for limit in limits:
+            yield Probe("aligned", case | limit | {"align": "start"})
+            yield Probe("aligned", case | limit | {"align": "end"})
+            if "lengths" in self.takes:
+                lengths = np.arange(many - 1, many - 1 - case["q"].shape[0], -1)
+                yield Probe("aligned", case | limit | {"align": "end", "lengths": lengths})
+        if limits:
+            long = self.arrays(1.0, self.heads, many, few, self.sizes.model, self.sizes.values)
+            yield Probe("empty-rows", long | limits[0] | {"align": "end"})
+
+    def large(self, case: Case) -> Case:
+        """Logits that are all large, and differ by little: their softmax is ordinary."""
+        direction = self.normal(case["q"].shape[-1])
+        direction *= direction.size**0.5 / (direction @ direction) ** 0.5
+        return case | {x: 40 * direction + 0.05 * case[x] for x in "qk"}

@@ -1,0 +1,272 @@
+"""The definition of attention as a row of small stages, any of which a mistake can replace.
+
+`evaluate` runs the stages on one case. A mistake is a mapping from the name of a stage to what stands there instead;
+``"+name"`` adds something after a stage and leaves the stage as it is. Two mistakes combine where they do not replace
+the same stage.
+
+A case is a dict of arguments by their usual names, in one fixed layout: tokens X (B, N, D) with weights (out, in), or
+q (B, H, N, d), k (B, G, M, d), v (B, G, M, e). Letters as everywhere: B batch, H heads, N queries, M keys.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+from typing import Any
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.state import Case, Change, Stage, Stages, Trace
+from headwise.shapes import Array
+
+__all__ = ["EQUIVALENT_VARIANTS", "STAGES", "Result", "build", "combine", "evaluate"]
+
+
+@dataclass(frozen=True, slots=True)
+class Result:
+    """An output, and the weights that may come with it: one array from a function, any of several from a reference."""
+
+    output: Array
+    weights: tuple[Array, ...] = ()
+
+
+def arrange(t: Trace) -> None:
+    """Put every argument in its place."""
+    c = t.case
+    t.heads = c.get("heads", 1)
+    if t.of_tokens:
+        t.X = c["X"]
+        t.W = {x: c[f"W{x}"] for x in "qkvo" if f"W{x}" in c}
+        t.b = {x: c[f"b{x}"] for x in "qkvo" if f"b{x}" in c}
+    else:
+        t.q, t.k, t.v = c["q"], c["k"], c["v"]
+
+
+def project(t: Trace) -> None:
+    """Q = X Wqᵀ + bq, and likewise K and V."""
+    if t.of_tokens:
+        t.q, t.k, t.v = (t.X @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+
+
+def split(t: Trace) -> None:
+    """(B, N, H·d) -> (B, H, N, d): head h owns a run of d columns."""
+    if t.of_tokens:
+        t.q, t.k, t.v = (a.reshape(*a.shape[:2], t.heads, -1).swapaxes(1, 2) for a in (t.q, t.k, t.v))
+
+
+def rotate(t: Trace) -> None:
+    """Rotary positions: pairs (i, i + d/2), or (2i, 2i + 1) where `interleaved` is asked."""
+    if "cos" in t.case:
+        turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+        t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
+
+
+def group(t: Trace) -> None:
+    """(B, G, M, d) -> (B, H, M, d): query head h reads key head h // (H/G)."""
+    times = t.q.shape[1] // t.k.shape[1]
+    if times > 1:
+        t.k, t.v = np.repeat(t.k, times, axis=1), np.repeat(t.v, times, axis=1)
+
+
+def scale(t: Trace) -> None:
+    """1/√d, d being the width of one head, unless another is asked."""
+    asked = t.case.get("scale")
+    t.scale = t.q.shape[-1] ** -0.5 if asked is None else asked
+
+
+def logits(t: Trace) -> None:
+    """S = scale · Q Kᵀ."""
+    t.s = t.q @ t.k.swapaxes(-1, -2) * t.scale
+
+
+def cap(t: Trace) -> None:
+    """C · tanh(s / c)."""
+    c = t.case.get("softcap")
+    if c is not None:
+        t.s = c * np.tanh(t.s / c)
+
+
+def bias(t: Trace) -> None:
+    """Add the bias."""
+    if "bias" in t.case:
+        t.s = t.s + t.case["bias"]
+
+
+def mask(t: Trace) -> None:
+    """True attends."""
+    if "mask" in t.case:
+        t.hide(t.case["mask"])
+
+
+def align(t: Trace) -> None:
+    """First query with first key, or last query with last valid key."""
+    if t.case.get("align") == "end":
+        t.offset = ends(t) - t.s.shape[-2]
+
+
+def causal(t: Trace) -> None:
+    """A query sees keys up to the one that it is aligned with."""
+    if t.case.get("causal"):
+        n, m = t.grid()
+        t.hide(m <= n)
+
+
+def window(t: Trace) -> None:
+    """A query sees `left` keys before the one that it is aligned with, and `right` after it."""
+    windowed(t, 0, 0)
+
+
+def lengths(t: Trace) -> None:
+    """Keys past an item's length are hidden."""
+    if "lengths" in t.case:
+        t.hide(np.arange(t.s.shape[-1]) < ends(t))
+
+
+def hide(t: Trace) -> None:
+    """Hidden logits become −∞."""
+    if t.see is not None:
+        t.s = np.where(t.see, t.s, -np.inf)
+
+
+def shift(t: Trace) -> None:
+    """Subtract the maximum, so that exp cannot overflow."""
+    top = t.s.max(axis=t.axis, keepdims=True)
+    t.s = t.s - np.where(np.isneginf(top), 0, top)
+
+
+def exponentiate(t: Trace) -> None:
+    """exp(s)."""
+    t.e = t.power(t.s)
+
+
+def divide(t: Trace) -> None:
+    """Divide by the sum; a row with nothing to attend to stays zero."""
+    total = t.e.sum(axis=t.axis, keepdims=True)
+    t.p = t.e / np.where(total == 0, 1, total)
+
+
+def clean(t: Trace) -> None:
+    """Nothing: a place for what people do to the values before they are mixed."""
+
+
+def mix(t: Trace) -> None:
+    """O = P V, without the keys that a query may not see, whatever they hold."""
+    if t.see is None or np.isfinite(t.v.sum()):
+        t.o = t.p @ t.v
+    else:
+        counts = (np.broadcast_to(t.see, t.p.shape) | (t.p != 0))[..., None]  # (B, H, N, M, 1)
+        t.o = np.where(counts, t.p[..., None] * t.v[:, :, None], 0).sum(axis=-2)
+
+
+def merge(t: Trace) -> None:
+    """(B, H, N, e) -> (B, N, H·e)."""
+    if t.of_tokens:
+        t.o = t.o.swapaxes(1, 2).reshape(t.o.shape[0], t.o.shape[2], -1)
+
+
+def output(t: Trace) -> None:
+    """O Woᵀ + bo."""
+    if t.of_tokens:
+        t.o = (t.o @ t.W["o"].T if "o" in t.W else t.o) + t.b.get("o", 0)
+
+
+def finish(t: Trace) -> None:
+    """Nothing comes after."""
+
+
+STAGES: dict[str, Stage] = {
+    stage.__name__: stage
+    for stage in (
+        *(arrange, project, split, rotate, group, scale, logits, cap, bias, mask, align, causal, window, lengths),
+        *(hide, shift, exponentiate, divide, clean, mix, merge, output, finish),
+    )
+}
+
+
+def build(changes: Iterable[Change] = ()) -> Stages:
+    """The stages in order, with the changes put in."""
+    slots = list(_SLOTS)
+    for change in changes:
+        for name, stage in change.items():
+            if name[0] == "+":
+                slots[_AFTER[name]] += (stage,)
+            else:
+                slots[_AFTER[f"+{name}"] - 1] = (stage,)
+    return tuple(stage for slot in slots for stage in slot)
+
+
+def combine(first: Change, second: Change) -> bool:
+    """Whether two changes can be made at once: they do not replace the same stage."""
+    return not any(name in second for name in first if not name.startswith("+"))
+
+
+def _note_weights(t: Trace) -> None:
+    if not (t.weights and t.weights[-1] is t.p):
+        t.weights.append(t.p)
+
+
+# each stage, what comes after it, and what is noted then: the softmax's own weights, and those that mix the values
+_SLOTS: list[Stages] = [
+    slot
+    for name, stage in STAGES.items()
+    for slot in ((stage,), (), (_note_weights,) if name in ("divide", "clean") else ())
+]
+_AFTER = {f"+{name}": 3 * place + 1 for place, name in enumerate(STAGES)}
+
+
+def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | None:
+    """Run the stages in a type, whatever that of the arguments.
+
+    None where shapes do not fit, as for a mistake that cannot be made on this case.
+    """
+    floats = ("float32", "float64")
+    t = Trace({k: v.astype(in_type) if str(getattr(v, "dtype", "")) in floats else v for k, v in case.items()})
+    try:
+        with np.errstate(all="ignore"):
+            for stage in stages:
+                stage(t)
+    except (ValueError, IndexError):
+        return None
+    return Result(t.o, tuple(t.weights))
+
+
+def ends(t: Trace) -> Any:
+    """One past the last valid key of each item, (B, 1, 1, 1)."""
+    return t.case["lengths"][:, None, None, None] if "lengths" in t.case else t.s.shape[-1]
+
+
+def windowed(t: Trace, more_left: int, more_right: int) -> None:
+    """Hide what is outside the window, with each side moved by so much."""
+    left, right = t.case.get("window") or (None, None)
+    n, m = t.grid() if (left, right) != (None, None) else (0, 0)
+    if left is not None:
+        t.hide(m >= n - left - more_left)
+    if right is not None:
+        t.hide(m <= n + right + more_right)
+
+
+def every_key(t: Trace) -> None:
+    """O = P V as it stands: a weight of zero does not keep a NaN out."""
+    t.o = t.p @ t.v
+
+
+def unseen_zeroed(t: Trace) -> None:
+    """Zero the values that no query may see: right, and a habit that shows beside a mistake."""
+    if t.see is not None:
+        seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
+        t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
+
+
+# ways of writing what is right that give the same answers, but not the same ones beside a mistake
+EQUIVALENT_VARIANTS: tuple[Change, ...] = ({}, {"clean": unseen_zeroed, "mix": every_key})
+
+
+def rotated_halves(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (i, i + d/2) of (..., N, d) by angles (N, d/2)."""
+    x, y = np.split(a, 2, axis=-1)
+    return np.concatenate([x * cos - y * sin, y * cos + x * sin], axis=-1)
+
+
+def rotated_neighbours(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (2i, 2i + 1) of (..., N, d) by angles (N, d/2)."""
+    x, y = a[..., ::2], a[..., 1::2]
+    return np.stack([x * cos - y * sin, y * cos + x * sin], axis=-1).reshape(a.shape)

@@ -1,0 +1,249 @@
+"""Looking for the mistakes that explain a function's answers.
+
+The answers come first, all of them; then, probe by probe, the smallest set of entries is grown with which the
+reference gives the same. A set that fits everything it was grown on must also fit a second round of probes, in other
+sizes and with other numbers, or it is not named.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass, field
+from heapq import heappop, heappush
+from itertools import combinations, count, product
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.invocation import Response
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import Probe
+from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
+from headwise.checker.state import Case, Change
+from headwise.shapes import Array
+
+__all__ = ["PRECISIONS", "Agreement", "Explanation", "Observation", "difference", "explain", "fits", "worst"]
+
+# how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
+PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
+# how far it surely may, and how many times as far as it takes the reference in that type
+_SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
+_TIMES = 30
+_AT_ONCE = 3  # mistakes that one probe shows together
+_BUDGET = 12000  # combinations that are tried before giving up
+_ORDER = {code: place for place, code in enumerate(CATALOGUE)}
+
+
+@dataclass(frozen=True, slots=True)
+class Observation:
+    """A probe, and what the function answered."""
+
+    probe: Probe
+    reply: Response
+
+    @property
+    def narrow(self) -> bool:
+        """Whether the arguments were float32."""
+        first = self.probe.case["X" if "X" in self.probe.case else "q"]
+        return bool(first.dtype == np.float32)
+
+
+@dataclass(frozen=True, slots=True, eq=False)
+class Explanation:
+    """Entries of the catalogue, and the changes of the reference that they stand for."""
+
+    codes: tuple[str, ...] = ()
+    changes: tuple[Change, ...] = ()
+    habit: Change = field(default_factory=dict)
+
+    def __add__(self, other: Explanation) -> Explanation:
+        both = sorted(
+            zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
+        )
+        return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
+
+    def __le__(self, other: Explanation) -> bool:
+        """Whether all of it is part of the other."""
+        return self.habit is other.habit and all(any(c is o for o in other.changes) for c in self.changes)
+
+    def answer(self, case: Case, in_type: str = "float64") -> Result | None:
+        """What the reference with these mistakes gives."""
+        return evaluate(case, build((self.habit, *self.changes)), in_type)
+
+    def goes_with(self, other: Explanation) -> bool:
+        """Whether both sets of mistakes can be made at once."""
+        return not set(self.codes) & set(other.codes) and all(
+            combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
+        )
+
+
+Agreement = Callable[[Explanation, Observation], bool]
+
+
+def singles() -> tuple[Explanation, ...]:
+    """Every way of making one mistake."""
+    return tuple(Explanation((e.code,), (change,)) for e in CATALOGUE.values() for change in e.changes)
+
+
+def explain(
+    first: Iterable[Observation], second: Iterable[Observation], agrees: Agreement, most: int = 4
+) -> tuple[Explanation, list[Observation]]:
+    """Return the smallest explanation of the first round that holds in the second, and what it leaves unexplained.
+
+    Where nothing explains everything, it is the explanation that gets furthest through the probes in their order.
+    """
+    first, second = [a for a in first if a.reply.output is not None], [a for a in second if a.reply.output is not None]
+    mistakes = _Mistakes(first)
+    furthest, reached = Explanation(), -1
+    order = count()  # so that of two equally small ones the first in the catalogue comes first
+    budget = [_BUDGET]
+    limited = any(name in a.probe.case for a in first for name in ("mask", "causal", "window", "lengths"))
+    # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
+    waiting = [
+        (0, 0, next(order), Explanation(habit=habit), 0)
+        for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
+    ]
+    got: dict[Explanation, int] = {}  # how far each got
+    while waiting and budget[0] > 0:
+        total, _, _, start, size = heappop(waiting)
+        for found in _extended(start, size, first, mistakes, agrees, budget):
+            failing = _first_failing(found, first, agrees)
+            if failing is None and all(agrees(found, a) for a in second):
+                return found, []
+            if failing is not None and not any(far >= failing and part <= found for part, far in got.items()):
+                got[found] = failing
+                if failing > reached:
+                    furthest, reached = found, failing
+                for more in range(1, min(_AT_ONCE, most - total) + 1):
+                    heappush(waiting, (total + more, -total, next(order), found, more))
+    return furthest, [a for a in first + second if not agrees(furthest, a)]
+
+
+def _extended(
+    start: Explanation, size: int, asked: list[Observation], mistakes: _Mistakes, agrees: Agreement, budget: list[int]
+) -> Iterator[Explanation]:
+    """Explanations with so many more mistakes that get past the probe on which `start` fails."""
+    if size == 0:
+        yield start
+        return
+    failing = _first_failing(start, asked, agrees)
+    assert failing is not None
+    for chosen in mistakes.choices(size, failing):
+        budget[0] -= 1
+        if budget[0] < 0:
+            return
+        grown = start
+        for one in chosen:
+            if not grown.goes_with(one):
+                break
+            grown = grown + one
+        else:
+            if all(agrees(grown, a) for a in asked[failing::-1]):
+                yield grown
+
+
+def _first_failing(explanation: Explanation, asked: list[Observation], agrees: Agreement) -> int | None:
+    return next((i for i, a in enumerate(asked) if not agrees(explanation, a)), None)
+
+
+class _Mistakes:
+    """Every way of making one mistake, and on which probes each makes a difference by itself."""
+
+    def __init__(self, asked: list[Observation]) -> None:
+        self._all = singles()
+        self._cases = [a.probe.case for a in asked]
+        self._showing: dict[int, list[Explanation]] = {}
+
+    def showing(self, probe: int) -> list[Explanation]:
+        """Those that show on one probe."""
+        if probe not in self._showing:
+            case = self._cases[probe]
+            plain = Explanation().answer(case)
+            self._showing[probe] = [one for one in self._all if not _equal(one.answer(case), plain)]
+        return self._showing[probe]
+
+    def choices(self, size: int, probe: int) -> Iterator[tuple[Explanation, ...]]:
+        """What to add at once on a probe. All but one must show on it alone; of three, only each entry's usual form."""
+        showing = self.showing(probe)
+        if size == 1:
+            yield from ((one,) for one in showing)
+        elif size == 2:
+            yield from combinations(showing, 2)
+            seen = {id(one) for one in showing}
+            elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
+            yield from product(showing, [one for one in self._all if id(one) in elsewhere])
+        else:
+            usual = {one.codes: one for one in reversed(showing)}
+            yield from combinations(reversed(usual.values()), size)
+
+
+def _equal(a: Result | None, b: Result | None) -> bool:
+    if a is None or b is None:
+        return a is b
+    if len(a.weights) != len(b.weights):
+        return False
+    pairs = zip((a.output, *a.weights), (b.output, *b.weights), strict=True)
+    return all(difference(x, y) < PRECISIONS["float64"] for x, y in pairs)
+
+
+def fits(precision: str) -> Agreement:
+    """Agreement to rounding in a type, of the output and of any weights that came with it."""
+
+    def agrees(explanation: Explanation, asked: Observation) -> bool:
+        of_type = "float32" if asked.narrow and precision == "float64" else precision
+        times = 20 if asked.probe.name == "large-logits" else 1  # these have lost digits before they are compared
+        found = worst(explanation, asked)
+        if found <= _SURELY[of_type] or of_type == "float64":
+            return found <= _SURELY[of_type] * times
+        return found <= times * PRECISIONS[of_type] and found <= _TIMES * _rounding(explanation, asked, of_type)
+
+    return agrees
+
+
+def _rounding(explanation: Explanation, asked: Observation, of_type: str) -> float:
+    """How far the explanation's own answer moves when it is computed in a narrower type."""
+    coarse, fine = (explanation.answer(asked.probe.case, in_type) for in_type in (of_type, "float64"))
+    return 0.0 if coarse is None or fine is None else difference(coarse.output.astype(np.float64), fine.output)
+
+
+def worst(explanation: Explanation, asked: Observation) -> float:
+    """The largest difference between what a function answered and what the explanation gives."""
+    expected = explanation.answer(asked.probe.case)
+    if expected is None or asked.reply.output is None:
+        return float("inf")
+    found = difference(asked.reply.output, expected.output)
+    if asked.reply.weights is None or np.isinf(found):
+        return found
+    return max(found, min(_weights_difference(asked.reply.weights, w) for w in expected.weights))
+
+
+def difference(got: Array, expected: Array) -> float:
+    """Largest difference relative to the largest number expected; inf for other shapes, or for NaN in other places."""
+    if got.shape != expected.shape:
+        return float("inf")
+    finite = np.isfinite(expected)
+    if not (np.isfinite(got) == finite).all():
+        return float("inf")
+    if not finite.any():
+        return 0.0
+    if not finite.all():
+        got, expected = got[finite], expected[finite]
+    largest = np.abs(expected).max()
+    return float(np.abs(got - expected).max() / (largest if largest > 0 else 1.0))
+
+
+def _weights_difference(got: Array, expected: Array) -> float:
+    """As `difference`; the mean over the heads, and the heads in another order, are weights too."""
+    if got.shape == expected.shape:
+        found = difference(got, expected)
+        if found < PRECISIONS["float16"] or expected.shape[1] == 1:
+            return found
+        return min(found, _any_order(got, expected))
+    if got.ndim == 4 and got.shape[1] == 1:
+        return difference(got, expected.mean(axis=1, keepdims=True))
+    return float("inf")
+
+
+def _any_order(got: Array, expected: Array) -> float:
+    """The difference once each head is matched with its nearest, if that uses every head."""
+    apart = [[difference(g, e) for e in expected.swapaxes(0, 1)] for g in got.swapaxes(0, 1)]
+    nearest = [row.index(min(row)) for row in apart]
+    return max(map(min, apart)) if len(set(nearest)) == len(nearest) else float("inf")

@@ -15,7 +15,7 @@ import httpx
 import numpy as np
 from PIL import Image
 
-from headwise.data.digits import bundled_digits
+from headwise.data.mnist import load_bundled_mnist
 
 ROUNDS, AT_ONCE = 60, 100
 
@@ -43,7 +43,7 @@ def main() -> None:
 
 def picture() -> bytes:
     """A digit drawn large, off the middle, dark on light."""
-    digit = (bundled_digits().test.images[0] * 255).astype(np.uint8)
+    digit = (load_bundled_mnist().test.images[0] * 255).astype(np.uint8)
     content = io.BytesIO()
     Image.fromarray(255 - np.pad(np.kron(digit, np.ones((8, 8), np.uint8)), ((0, 56), (56, 0)))).save(content, "PNG")
     return content.getvalue()

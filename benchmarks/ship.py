@@ -8,7 +8,7 @@ import hashlib
 from pathlib import Path
 
 from headwise.cli.console import bars
-from headwise.data.digits import idx_digits
+from headwise.data.mnist import load_mnist
 from headwise.files import write_text
 from headwise.models.vit import ViT
 from headwise.studies.training import Run, train_into
@@ -55,7 +55,7 @@ def main() -> None:
     asked = parser.parse_args()
     weights = WEIGHTS / f"vit-mnist-{asked.tokens}.safetensors"
     recipe = Recipe(epochs=EPOCHS[asked.tokens], seed=0)
-    digits = idx_digits(asked.folder, held_out=0)
+    digits = load_mnist(asked.folder, held_out=0)
     with bars() as progress:
         progress.stage("training", recipe.epochs * recipe.steps(len(digits.train.labels)))
         run = train_into(

@@ -11,7 +11,7 @@ import numpy as np
 import torch
 from torch_vit import TorchViT
 
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViT, vit_params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.studies.bench import interleaved
@@ -44,7 +44,7 @@ def compare(tokens: str, compiled: bool) -> None:
     params = vit_params(model, rng)
     recipe = Recipe(batch=BATCH, shift=0, rotate=0)
     with single_threaded_blas(), kept_memory():
-        digits = Labelled(images, labels)
+        digits = LabelledImages(images, labels)
         trainer = Trainer.fresh(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
         every = np.arange(BATCH)
         peer, x = TorchViT(model, params), torch.from_numpy(images)

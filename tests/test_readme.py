@@ -5,7 +5,7 @@ from pathlib import Path
 import numpy as np
 
 from headwise.cli import COMMANDS
-from headwise.data.pictures import read_picture
+from headwise.data.image_files import load_digit
 from headwise.picture.attention import Drawn
 from headwise.picture.caption import caption
 from headwise.studies.explaining import explain
@@ -17,7 +17,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 def test_the_picture_is_of_the_model_that_ships():
     saved = shipped_vit()
-    image = read_picture(ROOT / "examples/digit.png").image
+    image = load_digit(ROOT / "examples/digit.png").image
     now = explain(image, saved.params, saved.model, label=4).drawn
     shown = Drawn.load(ROOT / "docs/picture/attention.npz")
     np.testing.assert_allclose(shown.weights, now.weights, atol=1e-5)

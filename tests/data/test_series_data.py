@@ -5,7 +5,7 @@ import importlib.util
 import numpy as np
 import pytest
 
-from headwise.data.series import bundled_series, hold_out, load_series, standardised
+from headwise.data.series import bundled_series, load_series, standardize, train_validation_split
 from headwise.errors import DataError, HeadwiseError, MissingExtraError
 
 HEADER = "@problemName tiny\n@timeStamps false\n@univariate false\n@classLabel true a b\n@data\n"
@@ -172,36 +172,36 @@ def test_without_aeon(monkeypatch):
 
 def test_standardising_by_the_training_series_alone(tmp_path):
     data = load_series(write(tmp_path, test="100,200:0,0:a\n"))
-    scaled = standardised(data)
+    scaled = standardize(data)
     rows = np.concatenate([x[:n] for x, n in zip(scaled.train.x, scaled.train.lengths, strict=True)])
     np.testing.assert_allclose(rows.mean(axis=0), 0, atol=1e-6)
     np.testing.assert_allclose(rows.std(axis=0), 1, atol=1e-6)
     assert scaled.train.x[1, 2].tolist() == [0, 0]  # padding stays zero
     first = np.array([1, 2, 3, 7, 8.0])
     assert scaled.test.x[0, 0, 0] == pytest.approx((100 - first.mean()) / first.std())
-    constant = standardised(load_series(write(tmp_path, "5,5:1,2:a\n5,5:1,2:b\n")))
+    constant = standardize(load_series(write(tmp_path, "5,5:1,2:a\n5,5:1,2:b\n")))
     np.testing.assert_array_equal(constant.train.x[:, :, 0], 0)
 
 
 def test_holding_out_looks_at_no_test_series():
     data = load_series("JapaneseVowels")
-    held = hold_out(data, 0.25, seed=1)
+    held = train_validation_split(data, 0.25, seed=1)
     assert np.bincount(held.test.labels).tolist() == [8] * 9
     assert np.bincount(held.train.labels).tolist() == [22] * 9
     together = {x.tobytes() for x in np.concatenate([held.train.x, held.test.x])}
     assert together == {x.tobytes() for x in data.train.x}
     assert len(together) == 270
-    assert not np.array_equal(held.test.x, hold_out(data, 0.25, seed=2).test.x)
+    assert not np.array_equal(held.test.x, train_validation_split(data, 0.25, seed=2).test.x)
 
 
 def test_what_cannot_be_held_out(tmp_path):
     data = load_series(write(tmp_path))
     with pytest.raises(DataError, match="class 'a' has one series"):
-        hold_out(data, 0.5)
+        train_validation_split(data, 0.5)
     with pytest.raises(DataError, match="share: expected a number between 0 and 1"):
-        hold_out(data, 1.0)
+        train_validation_split(data, 1.0)
     with pytest.raises(DataError, match="seed: expected 0 or more; got -1"):
-        hold_out(data, 0.5, -1)
+        train_validation_split(data, 0.5, -1)
     numbers = write(tmp_path, "1:2:0.5\n", "1:2:-3\n", HEADER.replace("@classLabel true a b", "@targetLabel true"))
     with pytest.raises(DataError, match="tiny: there is one series, so none can be held out"):
-        hold_out(load_series(numbers), 0.5)
+        train_validation_split(load_series(numbers), 0.5)

@@ -1,7 +1,7 @@
 import numpy as np
 import pytest
 
-from headwise.data.tables import TABLES, load_table
+from headwise.data.tabular import TABLES, load_table
 
 
 @pytest.mark.parametrize(

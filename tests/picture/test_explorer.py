@@ -12,7 +12,7 @@ import pytest
 
 from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.cli.explore import explore as explore_command
-from headwise.data.digits import bundled_digits
+from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
@@ -28,7 +28,7 @@ DIGITS = 3
 
 @pytest.fixture(scope="module")
 def explorer():
-    saved, test = shipped_vit("7x7"), bundled_digits().test
+    saved, test = shipped_vit("7x7"), load_bundled_mnist().test
     chosen = in_turn(test, DIGITS)
     return explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen])
 
@@ -80,7 +80,7 @@ def table(driver):
 
 @pytest.mark.parametrize("tokens", SHIPPED)
 def test_a_dozen_digits_are_under_a_megabyte(tokens):
-    saved, test = shipped_vit(tokens), bundled_digits().test
+    saved, test = shipped_vit(tokens), load_bundled_mnist().test
     chosen = in_turn(test, 12)
     page = explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen]).page()
     assert len(page.encode()) < 1_000_000
@@ -130,7 +130,7 @@ def test_measures_are_the_librarys(explorer):
 @pytest.mark.parametrize("tokens", ["8x8/4", "columns", "scrambled-14x7"])
 def test_any_tokens(tokens, rng):
     model = ViT(tokens=tokens, width=12, depth=2, heads=3, hidden=8)
-    images = bundled_digits().test.images[:2]
+    images = load_bundled_mnist().test.images[:2]
     content = explore(images, vit_params(model, rng), model).content()
     assert len(content["boxes"]) == model.tokeniser.count
     shown = np.array(content["digits"][1]["pixels"]).reshape(28, 28) / 255

@@ -11,8 +11,8 @@ import numpy as np
 import pytest
 
 from headwise import multi_head_attention
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import Digits, Labelled, bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.picture import printing
 from headwise.picture.text import as_text
@@ -50,9 +50,9 @@ TINY = replace(
 
 
 def few():
-    digits = bundled_digits()
+    digits = load_bundled_mnist()
     sizes = ((digits.train, 300), (digits.validation, 50), (digits.test, 40))
-    return Digits("some digits", *(Labelled(part.images[:n], part.labels[:n]) for part, n in sizes))
+    return Digits("some digits", *(LabelledImages(part.images[:n], part.labels[:n]) for part, n in sizes))
 
 
 @pytest.fixture(scope="module")

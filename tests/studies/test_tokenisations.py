@@ -12,7 +12,7 @@ from functools import partial
 import numpy as np
 import pytest
 
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.models.vit import ViT, vit_params
 from headwise.parallel.tasks import run_tasks
@@ -41,7 +41,7 @@ def load(train=31, seed=0):
         labels = rng.integers(0, 10, count)
         images = rng.random((count, 28, 28)).astype(np.float32) / 4
         images[np.arange(count), 2 + 2 * labels] = 1
-        return Labelled(images, labels)
+        return LabelledImages(images, labels)
 
     return Digits("noise", some(train), some(7), some(13))
 

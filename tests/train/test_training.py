@@ -10,7 +10,7 @@ from pathlib import Path
 import numpy as np
 import pytest
 
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import CheckpointError, DataError
 from headwise.models.vit import ViT, vit_params
 from headwise.nn.params import flatten
@@ -30,7 +30,7 @@ def blobs(count, rng):
     labels = rng.integers(0, 10, count)
     images = rng.random((count, 28, 28)).astype(np.float32) / 4
     images[np.arange(count), 2 + 2 * labels] = 1
-    return Labelled(images, labels)
+    return LabelledImages(images, labels)
 
 
 @pytest.fixture

@@ -10,8 +10,8 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import load_bundled_mnist
 from headwise.studies.exploring import explore
 from headwise.train.checkpoint import shipped_vit
 from headwise.web.app import application
@@ -65,7 +65,7 @@ def progressive(scans):
 
 
 def test_a_digit_is_read_as_the_library_reads_it(client):
-    test = bundled_digits().test
+    test = load_bundled_mnist().test
     pixels = (test.images[3] * 255).round().astype(np.uint8)
     told = client.post("/api/read", content=png(pixels)).json()
     saved = shipped_vit("7x7")

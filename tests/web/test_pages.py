@@ -9,8 +9,8 @@ from PIL import Image
 
 import headwise as hw
 from browser import chromium, complaints, hosts_asked, seen_at
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import load_bundled_mnist
 from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore
 from headwise.train.checkpoint import SHIPPED, shipped_vit
@@ -100,7 +100,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     driver = page()
     driver.find_elements("css selector", ".examples button")[4].click()
     answered(driver)
-    test = bundled_digits().test
+    test = load_bundled_mnist().test
     image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
     for name, words in zip(SHIPPED, texts(driver, ".reading"), strict=True):
         saved = shipped_vit(name)
@@ -162,7 +162,7 @@ def test_drawing_with_a_finger_on_a_phone(page):
 def test_a_file_is_read_and_another_refused(page, tmp_path):
     driver = page()
     field = driver.find_element("css selector", "input[type=file]")
-    digit = (bundled_digits().test.images[bundled_digits().test.labels == 2][0] * 255).astype(np.uint8)
+    digit = (load_bundled_mnist().test.images[load_bundled_mnist().test.labels == 2][0] * 255).astype(np.uint8)
     Image.fromarray(255 - np.kron(digit, np.ones((40, 40), np.uint8))).save(tmp_path / "two.jpg")  # 1120 pixels wide
     field.send_keys(str(tmp_path / "two.jpg"))
     assert all(words.startswith("reads 2") for words in answered(driver))
@@ -176,7 +176,7 @@ def test_a_file_is_read_and_another_refused(page, tmp_path):
 
 def test_what_is_transparent_is_white_on_the_pad_as_it_is_to_the_server(page, tmp_path):
     driver = page()
-    digit = (bundled_digits().test.images[bundled_digits().test.labels == 2][0] * 255).astype(np.uint8)
+    digit = (load_bundled_mnist().test.images[load_bundled_mnist().test.labels == 2][0] * 255).astype(np.uint8)
     ink = np.kron(digit, np.ones((10, 10), np.uint8))
     Image.fromarray(np.dstack([*[np.zeros_like(ink)] * 3, ink])).save(
         tmp_path / "two.png"

@@ -11,7 +11,7 @@ import typer
 
 from headwise.attention import AttentionResult, multi_head_attention
 from headwise.cli.console import matrix_table, output
-from headwise.data.arrays import coursework_arrays, read_arrays
+from headwise.data.array_files import coursework_arrays, read_arrays
 from headwise.errors import DataError
 from headwise.files import atomic_write
 

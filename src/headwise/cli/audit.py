@@ -10,7 +10,7 @@ import typer
 
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
-from headwise.data.digits import bundled_digits, idx_digits
+from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.parallel.threads import num_threads as cores
 from headwise.picture.text import as_text
 from headwise.studies.audit.auditing import audit as audit_model
@@ -55,7 +55,7 @@ def audit(
     """
     writable(out)
     saved = load_vit(model) if model else shipped_vit()
-    found = bundled_digits() if data is None else idx_digits(data, held_out=0)
+    found = load_bundled_mnist() if data is None else load_mnist(data, held_out=0)
     own = found.name, len(found.train.labels)  # from training on these, the same test digits were kept apart
     apart = data is not None or (saved.about.get("data"), saved.about.get("trained_on")) == own
     try:

@@ -10,7 +10,7 @@ import typer
 
 from headwise.cli.console import output
 from headwise.cli.explain import FIGURE, TOKEN, folder_for, print_json, save_all
-from headwise.data.pictures import read_image
+from headwise.data.image_files import read_image
 from headwise.errors import DataError
 from headwise.picture.captioned import wanted
 from headwise.picture.drawn import Drawn

@@ -11,7 +11,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.data.pictures import read_picture
+from headwise.data.image_files import load_digit
 from headwise.errors import DataError
 from headwise.picture.captioned import KINDS, Captioned, wanted
 from headwise.picture.text import as_text
@@ -43,7 +43,7 @@ def explain(
     Example: `headwise explain digit.png --out explained --figure all`
     """
     saved = load_vit(model) if model else shipped_vit()
-    picture = read_picture(digit)
+    picture = load_digit(digit)
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
     folder = folder_for(digit, out)

@@ -9,8 +9,8 @@ import numpy as np
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.data.digits import bundled_digits, idx_digits
-from headwise.data.pictures import read_picture
+from headwise.data.image_files import load_digit
+from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.studies.exploring import explore as explore_images
 from headwise.studies.exploring import in_turn
@@ -43,9 +43,9 @@ def explore(
         raise DataError(f"--out: {out} is a folder; name a file.")
     saved = load_vit(model) if model else shipped_vit(tokens)
     if images:
-        pictures, labels = np.stack([read_picture(path).image for path in images]), None
+        pictures, labels = np.stack([load_digit(path).image for path in images]), None
     else:
-        test = (idx_digits(data) if data else bundled_digits()).test
+        test = (load_mnist(data) if data else load_bundled_mnist()).test
         chosen = in_turn(test, digits)
         pictures, labels = test.images[chosen], test.labels[chosen]
     explore_images(pictures, saved.params, saved.model, labels=labels).save(out)

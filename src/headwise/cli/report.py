@@ -13,8 +13,8 @@ import typer
 
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
-from headwise.data.arrays import read_arrays
-from headwise.data.digits import bundled_digits, idx_digits
+from headwise.data.array_files import read_arrays
+from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.picture.text import as_text
 from headwise.shapes import Array, bind
@@ -59,7 +59,7 @@ def report(
     writable(out)
     given: dict[str, Any] = {"arrays": _read(arrays, columns), "arrays_name": _named(arrays, columns)} if arrays else {}
     effort = EFFORTS["quick" if quick else "full" if full else "default"].seeded(seed)
-    load = partial(idx_digits, data) if data else bundled_digits
+    load = partial(load_mnist, data) if data else load_bundled_mnist
     asked = {"--arrays": arrays, "--data": data, "--seed": seed or None}
     switches = {"--quick": quick, "--full": full, "--columns": columns}
     try:

@@ -11,7 +11,7 @@ import typer
 
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
-from headwise.data.series import hold_out, load_series
+from headwise.data.series import load_series, train_validation_split
 from headwise.picture.text import as_text
 from headwise.studies.series import NAMES, Plan, Result, compare_series
 from headwise.studies.series_findings import findings, table
@@ -79,7 +79,7 @@ def series(
     name = f"series-{loaded.name}"
     if held_out is not None:
         loaded, name = (
-            hold_out(loaded, held_out, split),
+            train_validation_split(loaded, held_out, split),
             f"{name}-split-{split}",
         )  # apart from the official split's runs
     folder = out or Path("runs") / name

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import messages
-from headwise.data.digits import bundled_digits
+from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, MissingExtraError
 from headwise.studies.exploring import explore
 from headwise.train.checkpoint import SHIPPED, Saved, load_vit, shipped_vit
@@ -38,7 +38,7 @@ def serve(
     with serving.listen(host, port) as listening:
         models = _loaded(model) if model else {name: shipped_vit(name) for name in SHIPPED}
         for saved in models.values():  # so that the first drawing is answered as quickly as any
-            explore(bundled_digits().test.images[:1], saved.params, saved.model).content()
+            explore(load_bundled_mnist().test.images[:1], saved.params, saved.model).content()
         if not serving.is_loopback(host):
             messages.print(f"headwise: warning: {host} is open to others on the network, and there is no password.")
         messages.print(f"Headwise is at {serving.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)

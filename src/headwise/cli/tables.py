@@ -11,7 +11,7 @@ from rich.table import Table
 
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
-from headwise.data.tables import TABLES
+from headwise.data.tabular import TABLES
 from headwise.picture.text import as_text, counted
 from headwise.studies.tables import MODELS, TablesStudy, study_tables
 

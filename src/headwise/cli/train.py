@@ -10,7 +10,7 @@ import typer
 
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
-from headwise.data.digits import bundled_digits, idx_digits
+from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.models.vit import ViT
 from headwise.studies.training import Run, train_into
 from headwise.train.loop import Epoch
@@ -51,10 +51,10 @@ def train(
     writable(out)
     model, recipe = ViT(tokens=tokens), Recipe(epochs=epochs, batch=batch, rate=rate, seed=seed)
     if data is None:
-        digits = bundled_digits(held_out=500 if held_out is None else held_out)
+        digits = load_bundled_mnist(held_out=500 if held_out is None else held_out)
     else:
-        digits = idx_digits(data, held_out=5000 if held_out is None else held_out)
-    judged_on = idx_digits(test, held_out=0).test if test else None
+        digits = load_mnist(data, held_out=5000 if held_out is None else held_out)
+    judged_on = load_mnist(test, held_out=0).test if test else None
     with bars() as progress:
         progress.stage("training", epochs * recipe.steps(len(digits.train.labels)))
 

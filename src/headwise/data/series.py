@@ -17,7 +17,7 @@ from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.series import Standardizer, pad_series
 from headwise.validation import check_counts
 
-__all__ = ["LabelledSeries", "SeriesData", "bundled_series", "hold_out", "load_series", "standardised"]
+__all__ = ["LabelledSeries", "SeriesData", "bundled_series", "load_series", "standardize", "train_validation_split"]
 
 _KINDS = (".ts", ".npz")
 
@@ -119,14 +119,14 @@ def bundled_series(*, classes: bool = False) -> tuple[str, ...]:
     return tuple(path.parent.name for path in files if path.is_file() and not (classes and read_ts(path).numbers))
 
 
-def standardised(data: SeriesData) -> SeriesData:
+def standardize(data: SeriesData) -> SeriesData:
     """The same set with every variable on the scale of the training series."""
     scale = Standardizer.of(data.train.x, data.train.lengths)
     train, test = (part._replace(x=scale.apply(part.x, part.lengths)) for part in (data.train, data.test))
     return SeriesData(data.name, train, test, data.classes)
 
 
-def hold_out(data: SeriesData, share: float, seed: int = 0) -> SeriesData:
+def train_validation_split(data: SeriesData, share: float, seed: int = 0) -> SeriesData:
     """A set made of the training series alone: some are held out to judge by, class by class.
 
     Parameters

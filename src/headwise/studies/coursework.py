@@ -165,7 +165,7 @@ def coursework(
 
     Examples
     --------
-    >>> from headwise.data.arrays import coursework_arrays
+    >>> from headwise.data.array_files import coursework_arrays
     >>> study = coursework(coursework_arrays())
     >>> study.permutations, study.runs[1].moved.output < 1e-14
     (120, True)

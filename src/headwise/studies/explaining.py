@@ -7,7 +7,7 @@ from functools import cached_property
 
 import numpy as np
 
-from headwise.data.digits import Labelled
+from headwise.data.mnist import LabelledImages
 from headwise.errors import ShapeError
 from headwise.metrics.faithfulness import faithfulness
 from headwise.metrics.perturbation import ValueFunction
@@ -124,7 +124,7 @@ def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Cap
 
     Examples
     --------
-    >>> from headwise.data.digits import bundled_digits
+    >>> from headwise.data.mnist import bundled_digits
     >>> from headwise.train.checkpoint import shipped_vit
     >>> saved = shipped_vit()
     >>> explained = explain(bundled_digits().test.images[0], saved.params, saved.model)
@@ -134,7 +134,7 @@ def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Cap
     return Trial(image, params, model).tested(Captioned(seen(image, params, model, label=label)))
 
 
-def telling_digits(probabilities: Array, data: Labelled) -> dict[str, int]:
+def telling_digits(probabilities: Array, data: LabelledImages) -> dict[str, int]:
     """Which digits to show, by rule: the surest right one, the least sure right one, and the surest wrong one.
 
     Parameters

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.digits import Labelled
+from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
 from headwise.files import write_text
 from headwise.models.vit import ViT
@@ -39,7 +39,7 @@ class Explorer:
 
     Examples
     --------
-    >>> from headwise.data.digits import bundled_digits
+    >>> from headwise.data.mnist import bundled_digits
     >>> from headwise.train.checkpoint import shipped_vit
     >>> saved = shipped_vit("rows")
     >>> page = explore(bundled_digits().test.images[:2], saved.params, saved.model).page()
@@ -117,7 +117,7 @@ def explore(
     return Explorer(heading, model.tokens, drawn)
 
 
-def in_turn(data: Labelled, count: int) -> IntArray:
+def in_turn(data: LabelledImages, count: int) -> IntArray:
     """Positions of the first `count` digits of `data`, class after class: 0, 1, 2 … 9, 0, 1 …
 
     Raises
@@ -128,7 +128,7 @@ def in_turn(data: Labelled, count: int) -> IntArray:
     Examples
     --------
     >>> import numpy as np
-    >>> in_turn(Labelled(np.zeros((4, 28, 28)), np.array([7, 7, 3, 3])), 3)
+    >>> in_turn(LabelledImages(np.zeros((4, 28, 28)), np.array([7, 7, 3, 3])), 3)
     array([2, 0, 3])
     """
     if not 1 <= count <= len(data.labels):

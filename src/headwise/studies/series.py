@@ -13,7 +13,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.series import SeriesData, standardised
+from headwise.data.series import SeriesData, standardize
 from headwise.errors import CheckpointError, DataError
 from headwise.files import write_text
 from headwise.models.series import Series
@@ -256,7 +256,7 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
             found = BASELINES[method].classify(data, seed)
         right = int((found == data.test.labels).sum())
         return {"right": right, "judged": judged, "accuracy": right / judged}
-    scaled, model = standardised(data), plan.model(data)
+    scaled, model = standardize(data), plan.model(data)
     states = [stem.with_name(f"{stem.name}-{stage}.safetensors") for stage in ("imputing", "classes")]
     start: Params | None = None
     imputing: tuple[float, ...] = ()

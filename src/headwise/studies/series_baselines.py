@@ -13,7 +13,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headwise.data.series import LabelledSeries, SeriesData, standardised
+from headwise.data.series import LabelledSeries, SeriesData, standardize
 from headwise.errors import MissingExtraError
 from headwise.shapes import Array, IntArray
 
@@ -52,7 +52,7 @@ def _dtw(data: SeriesData, seed: int) -> IntArray:
 
 
 def _dtw_standardised(data: SeriesData, seed: int) -> IntArray:
-    return _dtw(standardised(data), seed)
+    return _dtw(standardize(data), seed)
 
 
 def _rocket(data: SeriesData, seed: int) -> IntArray:
@@ -60,7 +60,7 @@ def _rocket(data: SeriesData, seed: int) -> IntArray:
     with _aeon():
         from aeon.classification.convolution_based import RocketClassifier
 
-        scaled = standardised(data)
+        scaled = standardize(data)
         model = RocketClassifier(n_kernels=_KERNELS, random_state=seed)
         model.fit(_padded(scaled.train, data.steps), data.train.labels)
         return np.asarray(model.predict(_padded(scaled.test, data.steps)))

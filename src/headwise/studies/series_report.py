@@ -6,7 +6,7 @@ from pathlib import Path
 
 import numpy as np
 
-from headwise.data.series import standardised
+from headwise.data.series import standardize
 from headwise.files import write_text
 from headwise.models.series import look_series
 from headwise.nn.losses import softmax
@@ -45,7 +45,7 @@ def save_report(result: Result) -> list[Path]:
 def look_at(result: Result, which: int) -> DrawnSeries:
     """One of the judged series, as the transformer of seed 0 sees it; the pre-trained one if there is one."""
     method = "pre-trained" if result.plan.pretrain else "transformer"
-    model, judged = result.plan.model(result.data), standardised(result.data).test
+    model, judged = result.plan.model(result.data), standardize(result.data).test
     one = judged.take(np.array([which]))
     length = int(one.lengths[0])
     seen = look_series(one.x[:, :length], one.lengths, weights_of(result, method), model)

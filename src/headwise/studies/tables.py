@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 from threadpoolctl import threadpool_limits
 
-from headwise.data.tables import TABLES, TableData, load_table
+from headwise.data.tabular import TABLES, TableData, load_table
 from headwise.files import write_text
 from headwise.picture.text import Statement, counted
 from headwise.progress import NoProgress, Progress
@@ -121,7 +121,7 @@ def study_tables(
     folder : Path
         For ``runs/``, a file a run, and ``runs.csv``, a row for each ever finished there, whatever its settings.
     tables : sequence of str
-        Of `headwise.data.tables.TABLES`.
+        Of `headwise.data.tabular.TABLES`.
     seeds : int
     workers : int
         Threads of each model.

@@ -8,7 +8,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise import __version__
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError
 from headwise.files import to_csv, write_text
 from headwise.models.vit import ViT
@@ -77,7 +77,7 @@ def train_into(
     *,
     model: ViT | None = None,
     recipe: Recipe | None = None,
-    test: Labelled | None = None,
+    test: LabelledImages | None = None,
     resume: bool = False,
     keep: bool = False,
     workers: int = 2,

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
@@ -132,7 +132,7 @@ def train_vit(
     return train(task, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
 
 
-def judge(data: Labelled, params: Params, model: ViT) -> Judged:
+def judge(data: LabelledImages, params: Params, model: ViT) -> Judged:
     """How well a model does on labelled images."""
 
     def shard(part: slice) -> Array:

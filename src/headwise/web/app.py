@@ -19,8 +19,8 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, HeadwiseError
 from headwise.picture.explorer.content import as_shown
 from headwise.studies.coursework import HeadRun, coursework
@@ -158,7 +158,7 @@ def _example(digit: int) -> bytes:
 
     if digit > 9:
         raise Refused(404, "There are ten digits, 0 to 9.")
-    test = bundled_digits().test
+    test = load_bundled_mnist().test
     image = test.images[in_turn(test, 10)[digit]]
     content = io.BytesIO()
     Image.fromarray((image * 255).round().astype(np.uint8)).save(content, "PNG")

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.pictures import Picture, read_picture
+from headwise.data.image_files import PreparedDigit, load_digit
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 from headwise.web.guard import Refused
@@ -25,7 +25,7 @@ _SCANS = 100  # of a JPEG; each goes over all pixels, and ordinary progressive o
 _SIDE = 16  # rows and columns of a matrix
 
 
-def picture(body: bytes) -> Picture:
+def picture(body: bytes) -> PreparedDigit:
     """An image file as a digit, its size read from its header before anything is decoded.
 
     Raises
@@ -52,7 +52,7 @@ def picture(body: bytes) -> Picture:
         path = Path(folder) / "image"
         path.write_bytes(body)
         try:
-            return read_picture(path)
+            return load_digit(path)
         except DataError as error:
             raise Refused(422, str(error).replace(f"{path}: ", "The image: ")) from None
         except Exception:

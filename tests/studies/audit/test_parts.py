@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from headwise.data.digits import Labelled
+from headwise.data.mnist import LabelledImages
 from headwise.models.looking import MISSING, TokenGame, look_closely
 from headwise.models.vit import ViT, look, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_forward
@@ -55,7 +55,7 @@ def loss(images, labels, params):
 
 def test_importance_is_the_slope_of_the_loss_at_a_gate(rng, params):
     images, labels = rng.random((7, N, 7)), rng.integers(0, 4, 7)
-    found = study_heads(Labelled(images, labels), params, MODEL)
+    found = study_heads(LabelledImages(images, labels), params, MODEL)
     step, width = 1e-5, 2
     for layer, head in np.ndindex(2, 3):
         slopes = []
@@ -73,7 +73,7 @@ def test_importance_is_the_slope_of_the_loss_at_a_gate(rng, params):
 
 def test_a_head_left_out_has_no_values(rng, params):
     images, labels = rng.random((7, N, 7)), rng.integers(0, 4, 7)
-    found = study_heads(Labelled(images, labels), params, MODEL)
+    found = study_heads(LabelledImages(images, labels), params, MODEL)
     for layer, head in np.ndindex(2, 3):
         changed = {name: array.copy() for name, array in params.items()}
         for part in ("weight", "bias"):

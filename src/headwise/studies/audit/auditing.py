@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.digits import Labelled
+from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
 from headwise.models.looking import MISSING
 from headwise.parallel.threads import limit_threads, single_threaded_blas
@@ -32,7 +32,7 @@ DRAWS, LOOKED_AT = 8, 30  # of random weights, and digits that are looked at wit
 def audit(
     folder: Path,
     saved: Saved,
-    digits: Labelled,
+    digits: LabelledImages,
     *,
     data: str,
     apart: bool,
@@ -79,7 +79,7 @@ def audit(
     if folder.exists() and not folder.is_dir():
         raise DataError(f"{folder} is a file; name a folder.")
     chosen = np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count]  # fewer are some of more
-    digits = Labelled(digits.images[chosen], digits.labels[chosen])
+    digits = LabelledImages(digits.images[chosen], digits.labels[chosen])
     progress = progress or NoProgress()
     with limit_threads(workers), single_threaded_blas():
         progress.stage("leaving heads out", model.depth * model.heads)

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headwise.data.digits import Labelled
+from headwise.data.mnist import LabelledImages
 from headwise.metrics.gradients import head_importance
 from headwise.models.looking import attention_gradients
 from headwise.models.vit import ViT, vit_forward
@@ -51,14 +51,16 @@ class Heads:
         return int(layer), int(head)
 
 
-def study_heads(digits: Labelled, params: Params, model: ViT, on_head: Callable[[], None] = lambda: None) -> Heads:
+def study_heads(
+    digits: LabelledImages, params: Params, model: ViT, on_head: Callable[[], None] = lambda: None
+) -> Heads:
     """Importance and ablation of every head, on the same digits; `on_head` is called after each ablation.
 
     Examples
     --------
-    >>> from headwise.data.digits import bundled_digits
+    >>> from headwise.data.mnist import bundled_digits
     >>> from headwise.train.checkpoint import shipped_vit
-    >>> few = Labelled(*(part[:11] for part in bundled_digits().test))
+    >>> few = LabelledImages(*(part[:11] for part in bundled_digits().test))
     >>> study_heads(few, shipped_vit().params, shipped_vit().model).importance.shape
     (4, 4)
     """

@@ -9,8 +9,8 @@ from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
-from headwise.data.arrays import coursework_arrays
-from headwise.data.digits import Digits, bundled_digits
+from headwise.data.array_files import coursework_arrays
+from headwise.data.mnist import Digits, load_bundled_mnist
 from headwise.errors import DataError, MissingExtraError
 from headwise.picture.document import Document
 from headwise.picture.printing import print_page
@@ -68,7 +68,7 @@ def build(
     effort: Effort = EFFORTS["default"],
     arrays: Mapping[str, Array] | None = None,
     arrays_name: str = "our own, drawn at random and rounded, since those of the sheet's notebook are not to be had",
-    load: Callable[[], Digits] = bundled_digits,
+    load: Callable[[], Digits] = load_bundled_mnist,
     command: str = "headwise report",
     workers: int = 1,
     progress: Progress | None = None,

@@ -12,7 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.data.digits import Digits
+from headwise.data.mnist import Digits
 from headwise.files import atomic_write
 from headwise.picture.document import BEHIND, Figured, Section
 from headwise.picture.save import inline, save_figure

@@ -10,7 +10,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise import __version__
-from headwise.data.digits import Digits
+from headwise.data.mnist import Digits
 from headwise.files import write_text
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity

@@ -7,7 +7,7 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headwise.data.digits import Digits
+from headwise.data.mnist import Digits
 from headwise.models.vit import ViT, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.studies.bench import interleaved

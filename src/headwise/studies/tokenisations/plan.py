@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 
 from headwise import __version__
-from headwise.data.digits import Digits, Labelled, bundled_digits, idx_digits
+from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.models.vit import ViT
 from headwise.studies.keeping import digest
@@ -139,10 +139,12 @@ def passes(recipe: Recipe, size: int, whole: int) -> int:
 @lru_cache(maxsize=1)
 def digits_of(folder: Path | None = None) -> Digits:
     """MNIST from a folder of idx files, or else the bundled digits; kept in memory, for one run after another."""
-    return bundled_digits() if folder is None else idx_digits(folder, held_out=0)
+    return load_bundled_mnist() if folder is None else load_mnist(folder, held_out=0)
 
 
-def unseen(digits: Digits) -> Labelled:
+def unseen(digits: Digits) -> LabelledImages:
     """All digits that are not trained on: since no choice is made by the validation digits, they judge too."""
     parts = digits.validation, digits.test
-    return Labelled(np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts]))
+    return LabelledImages(
+        np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])
+    )

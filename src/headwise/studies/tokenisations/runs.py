@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.digits import Digits, Labelled
+from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import CheckpointError, DataError
 from headwise.files import to_csv, write_text
 from headwise.parallel.tasks import run_tasks
@@ -81,8 +81,8 @@ def run(job: Job, digits: Digits, *, threads: int = 1) -> Run:
         raise DataError(f"digits: expected {job.data} as the comparison began with; this machine has others.")
     began = time.perf_counter()
     chosen = np.random.default_rng([job.recipe.seed, 4]).permutation(len(digits.train.labels))[: job.size]
-    train = Labelled(digits.train.images[chosen], digits.train.labels[chosen])
-    nothing = Labelled(digits.train.images[:0], digits.train.labels[:0])
+    train = LabelledImages(digits.train.images[chosen], digits.train.labels[chosen])
+    nothing = LabelledImages(digits.train.images[:0], digits.train.labels[:0])
     trained = train_vit(job.model, replace(digits, train=train, validation=nothing), job.recipe, workers=threads)
     judged_on = unseen(digits)
     judged = judge(judged_on, trained.params, job.model)
@@ -233,5 +233,5 @@ def _row(found: Run) -> dict[str, Any]:
     return {name: values[name] for name in _COLUMNS}
 
 
-def _moved(data: Labelled, pixels: int, along: tuple[int, int]) -> Labelled:
-    return Labelled(shifted(data.images, pixels * along[0], pixels * along[1]), data.labels)
+def _moved(data: LabelledImages, pixels: int, along: tuple[int, int]) -> LabelledImages:
+    return LabelledImages(shifted(data.images, pixels * along[0], pixels * along[1]), data.labels)

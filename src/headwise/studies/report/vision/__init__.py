@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from headwise.data.digits import Digits
+from headwise.data.mnist import Digits
 from headwise.picture.document import Section
 from headwise.picture.text import Statement
 from headwise.studies.report.desk import Chapter, Desk

@@ -6,7 +6,7 @@ from collections.abc import Iterator, Mapping, Sequence
 
 import numpy as np
 
-from headwise.data.digits import Digits
+from headwise.data.mnist import Digits
 from headwise.picture.document import Table
 from headwise.picture.text import Statement, tiny
 from headwise.studies.statistics import LEVEL, sign_flip

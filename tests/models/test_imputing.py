@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from headwise.errors import ShapeError
-from headwise.models.imputing import imputed
-from headwise.models.looking import TokenGame
-from headwise.models.vit import ViT, look, vit_params
+from headwise.models.inpainting import inpaint
+from headwise.models.token_ablation import TokenGame
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 
-MODEL = ViT(tokens="3x2", image=(9, 8), width=6, depth=2, heads=3, hidden=5, classes=3)
+MODEL = ViTConfig(tokens="3x2", image=(9, 8), width=6, depth=2, heads=3, hidden=5, classes=3)
 
 
 def by_hand(image, known):
@@ -29,17 +29,17 @@ def by_hand(image, known):
 def test_every_pixel_is_the_mean_of_its_neighbours(size, rng):
     image, known = rng.random(size), rng.random((13, *size)) < 0.4
     known[:, 0, 0] |= ~known.any(axis=(1, 2))
-    found = imputed(np.where(known.any(axis=0), image, np.nan), known, 0.5)  # what nobody knows is never looked at
+    found = inpaint(np.where(known.any(axis=0), image, np.nan), known, 0.5)  # what nobody knows is never looked at
     np.testing.assert_allclose(found, [by_hand(image, there) for there in known], atol=1e-12)
 
 
 def test_nothing_known_and_everything_known(rng):
     image = rng.random((5, 7)).astype(np.float32)
-    nothing, everything = imputed(image, np.array([np.zeros((5, 7), bool), np.ones((5, 7), bool)]), 0.13)
+    nothing, everything = inpaint(image, np.array([np.zeros((5, 7), bool), np.ones((5, 7), bool)]), 0.13)
     np.testing.assert_array_equal(nothing, np.float32(0.13))
     np.testing.assert_array_equal(everything, image)
     with pytest.raises(ShapeError, match="known: expected"):
-        imputed(image, np.ones((3, 7, 5), bool), 0.13)
+        inpaint(image, np.ones((3, 7, 5), bool), 0.13)
 
 
 @pytest.mark.parametrize("tokens", ["3x2", "3x4/2", "rows", "reordered-3x2"])
@@ -56,7 +56,9 @@ def test_the_game_shows_the_model_the_imputed_picture(tokens, rng):
         for y, x, h, w in cut.boxes[there]:
             known[y : y + h, x : x + w] = True
         shown = by_hand(cut.arranged(image), known) if known.any() else np.full((9, 8), model.mean)
-        assert answer == pytest.approx(look(shown[None], params, upright).probabilities[0, 1], abs=1e-9)
+        assert answer == pytest.approx(
+            predict_with_attention(shown[None], params, upright).probabilities[0, 1], abs=1e-9
+        )
 
 
 def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
@@ -69,4 +71,6 @@ def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
     for answer, there in zip(answers, kept, strict=True):
         tokens = np.where(there[:, None], cut.cut(image[None])[0], 0).reshape(cut.count, 3, 4)
         shown = np.concatenate(tokens, axis=1)
-        assert answer == pytest.approx(look(shown[None], params, beside).probabilities[0, 1], abs=1e-12)
+        assert answer == pytest.approx(
+            predict_with_attention(shown[None], params, beside).probabilities[0, 1], abs=1e-12
+        )

@@ -5,12 +5,12 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.gradients import head_importance
-from headwise.models.looking import MISSING, TokenGame, attention_gradients, look_closely
-from headwise.models.vit import ViT, look, vit_forward, vit_params
+from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients, attention_gradients
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import softmax
 from oracles import numeric_gradients
 
-TINY = ViT(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
+TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
 
 
 @pytest.fixture
@@ -62,8 +62,8 @@ def probability(logits, target):
 
 def test_gradients_of_the_weights_equal_central_differences(params, rng):
     images, target = rng.random((2, 4, 6)), np.array([2, 0])
-    closer = look_closely(images, params, TINY, target)
-    np.testing.assert_array_equal(closer.weights, look(images, params, TINY).weights)
+    closer = attention_and_gradients(images, params, TINY, target)
+    np.testing.assert_array_equal(closer.weights, predict_with_attention(images, params, TINY).weights)
     step = 1e-5
     for at in np.ndindex(closer.gradients.shape):
         moved = np.zeros(closer.gradients.shape[1:])
@@ -74,9 +74,11 @@ def test_gradients_of_the_weights_equal_central_differences(params, rng):
 
 def test_without_a_target_it_is_the_class_that_the_model_reads(params, rng):
     images = rng.random((5, 4, 6))
-    closer = look_closely(images, params, TINY)
+    closer = attention_and_gradients(images, params, TINY)
     np.testing.assert_array_equal(closer.target, [by_hand(image, params).argmax() for image in images])
-    np.testing.assert_array_equal(closer.gradients, look_closely(images, params, TINY, closer.target).gradients)
+    np.testing.assert_array_equal(
+        closer.gradients, attention_and_gradients(images, params, TINY, closer.target).gradients
+    )
 
 
 def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, rng):
@@ -88,7 +90,7 @@ def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, 
     gates = [numeric_gradients(partial(loss, item=i), [np.ones((2, 3))], np.array(1.0))[0] for i in range(2)]
     logits, cache = vit_forward(images, params, TINY, return_weights=True)
     dlogits = softmax(logits) - np.eye(3)[labels]  # each image's own cross-entropy
-    found = head_importance(look(images, params, TINY).weights, attention_gradients(dlogits, cache))
+    found = head_importance(predict_with_attention(images, params, TINY).weights, attention_gradients(dlogits, cache))
     np.testing.assert_allclose(found, np.abs(gates).mean(axis=0), rtol=1e-6)
 
 
@@ -107,15 +109,17 @@ def test_the_game_equals_the_model_by_hand(params, rng):
             assert answer == pytest.approx(probability(expected, 1), abs=1e-12)
 
 
-@pytest.mark.parametrize("missing", MISSING)
+@pytest.mark.parametrize("missing", ABLATIONS)
 @pytest.mark.parametrize("tokens", ["7x7", "rows", "8x8/4", "reordered-7x7"])
 def test_with_nothing_missing_the_game_is_the_model(tokens, missing, rng):
-    model = ViT(tokens=tokens, width=6, depth=2, heads=3, hidden=5)
+    model = ViTConfig(tokens=tokens, width=6, depth=2, heads=3, hidden=5)
     image, params = rng.random((28, 28), dtype=np.float32), vit_params(model, rng)
     everything = np.ones((1, model.tokeniser.count), bool)
     answer = TokenGame(image, params, model, 7, missing)(everything)
     assert answer.dtype == np.float32
-    np.testing.assert_allclose(answer, look(image[None], params, model).probabilities[:, 7], rtol=1e-5)
+    np.testing.assert_allclose(
+        answer, predict_with_attention(image[None], params, model).probabilities[:, 7], rtol=1e-5
+    )
 
 
 def test_refusals(params):
@@ -126,6 +130,6 @@ def test_refusals(params):
     with pytest.raises(ShapeError, match=r"kept: expected \(S, 4\)"):
         TokenGame(np.zeros((4, 6)), params, TINY, 1)(np.ones((2, 5), bool))
     with pytest.raises(ShapeError, match=r"target: expected \(2,\)"):
-        look_closely(np.zeros((2, 4, 6)), params, TINY, np.array([1]))
+        attention_and_gradients(np.zeros((2, 4, 6)), params, TINY, np.array([1]))
     with pytest.raises(DataError, match="target: expected classes from 0 to 2; got 0 … 3"):
-        look_closely(np.zeros((2, 4, 6)), params, TINY, np.array([3, 0]))
+        attention_and_gradients(np.zeros((2, 4, 6)), params, TINY, np.array([3, 0]))

@@ -3,18 +3,18 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.series import (
-    Series,
-    imputing_backward,
-    imputing_forward,
-    imputing_params,
-    look_series,
+    SeriesTransformerConfig,
+    masked_prediction_backward,
+    masked_prediction_forward,
+    masked_prediction_params,
+    predict_series_with_attention,
     series_backward,
     series_forward,
     series_params,
 )
 from oracles import check_gradients, self_attention_loop
 
-TINY = Series(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
+TINY = SeriesTransformerConfig(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
 LENGTHS = np.array([5, 1, 3])
 
 
@@ -39,7 +39,7 @@ def x(rng):
 def test_backward_equals_central_differences(which, x, rng):
     make, forward, backward = {
         "head": (series_params, series_forward, series_backward),
-        "values": (imputing_params, imputing_forward, imputing_backward),
+        "values": (masked_prediction_params, masked_prediction_forward, masked_prediction_backward),
     }[which]
     params = random_params(make(TINY, rng), rng)
     names = [name for name in params if not name.endswith(("mean", "variance"))]
@@ -129,7 +129,7 @@ def test_the_order_of_the_steps_counts(params, x):
 
 
 def test_look_series(params, x):
-    seen = look_series(x, LENGTHS, params, TINY)
+    seen = predict_series_with_attention(x, LENGTHS, params, TINY)
     assert seen.weights.shape == (3, 2, 3, 5, 5)  # series, layer, head, query, key
     for i, length in enumerate(LENGTHS):
         np.testing.assert_allclose(seen.weights[i, :, :, :length, :length].sum(-1), 1, atol=1e-12)
@@ -146,8 +146,8 @@ def test_refusals(params, x):
     with pytest.raises(DataError, match="lengths: expected 1 to N=5 steps; got 0 to 6"):
         series_forward(x, np.array([0, 6, 1]), params, TINY)
     with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
-        Series(variables=1, steps=1, outputs=2, heads=7)
+        SeriesTransformerConfig(variables=1, steps=1, outputs=2, heads=7)
     with pytest.raises(DataError, match=r"width: expected a whole number; got 64\.0"):
-        Series(variables=1, steps=1, outputs=2, width=64.0)
+        SeriesTransformerConfig(variables=1, steps=1, outputs=2, width=64.0)
     with pytest.raises(DataError, match="dropout"):
-        Series(variables=1, steps=1, outputs=2, dropout=1)
+        SeriesTransformerConfig(variables=1, steps=1, outputs=2, dropout=1)

@@ -6,7 +6,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.sets import SetModel, set_backward, set_forward, set_params, set_weights
+from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params, set_weights
 from oracles import check_gradients
 
 B, N, V, D, H, P = 3, 5, 2, 6, 3, 2
@@ -15,7 +15,7 @@ PAIRS = [("SAB", "PMA"), ("ISAB", "PMA"), ("rFF", "PMA"), ("rFF", "mean"), ("rFF
 
 
 def tiny(encoder="SAB", pooling="PMA", norm=True):
-    return SetModel(V, 2, encoder, pooling, width=D, depth=2, heads=H, points=P, norm=norm)
+    return SetTransformerConfig(V, 2, encoder, pooling, width=D, depth=2, heads=H, points=P, norm=norm)
 
 
 def random(params, rng, dtype=np.float64):
@@ -72,14 +72,14 @@ def test_the_weights_that_are_kept(rng):
 
 def test_refusals():
     with pytest.raises(DataError, match=r"encoder: expected one of rFF, SAB, ISAB; got 'LSTM'"):
-        SetModel(1, encoder="LSTM")
+        SetTransformerConfig(1, encoder="LSTM")
     with pytest.raises(DataError, match="pooling: expected one of"):
-        SetModel(1, pooling="median")
+        SetTransformerConfig(1, pooling="median")
     with pytest.raises(ShapeError, match="heads: expected a divisor"):
-        SetModel(1, heads=5)
+        SetTransformerConfig(1, heads=5)
     for name in ("inputs", "outputs", "width", "depth", "heads", "points"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
-            SetModel(**{"inputs": 1, name: 0})
+            SetTransformerConfig(**{"inputs": 1, name: 0})
     model = tiny()
     params = set_params(model, np.random.default_rng(0))
     with pytest.raises(DataError, match="sets: expected 1 to 0 members in each; got no members"):

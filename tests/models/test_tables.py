@@ -2,10 +2,10 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.tables import Table, table_backward, table_forward, table_params, table_weights
+from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
 from oracles import check_gradients
 
-TINY = Table(3, (2, 5), outputs=2, width=6, depth=2, heads=3, hidden=7)
+TINY = TableTransformerConfig(3, (2, 5), outputs=2, width=6, depth=2, heads=3, hidden=7)
 B = 4
 
 
@@ -32,7 +32,9 @@ def test_backward_equals_central_differences(params, rows, asked, rng):
     check_gradients(f, list(params.values()), [grads[name] for name in params], dy)
 
 
-@pytest.mark.parametrize("model", [Table(3, (), 2, 6, 1, 3, 7), Table(0, (2, 5), 2, 6, 1, 3, 7)])
+@pytest.mark.parametrize(
+    "model", [TableTransformerConfig(3, (), 2, 6, 1, 3, 7), TableTransformerConfig(0, (2, 5), 2, 6, 1, 3, 7)]
+)
 def test_numbers_alone_and_categories_alone(model, rows, rng):
     params = {name: rng.normal(size=array.shape) for name, array in table_params(model, rng).items()}
     numbers, codes = rows[0][:, : model.numbers], rows[1][:, : len(model.categories)]
@@ -70,13 +72,13 @@ def test_refusals(params, rows):
     with pytest.raises(DataError, match="codes: expected categories from 0 to below"):
         table_forward(numbers, codes + 4, params, TINY)
     with pytest.raises(DataError, match="at least one column"):
-        Table(0)
+        TableTransformerConfig(0)
     with pytest.raises(ShapeError, match="heads: expected a divisor"):
-        Table(3, heads=5)
+        TableTransformerConfig(3, heads=5)
     for name in ("outputs", "width", "depth", "heads", "hidden"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
-            Table(3, **{name: 0})
+            TableTransformerConfig(3, **{name: 0})
     with pytest.raises(DataError, match="numbers: expected 0 or more; got -1"):
-        Table(-1, (2, 3))
+        TableTransformerConfig(-1, (2, 3))
     with pytest.raises(DataError, match="categories of column 1: expected 1 or more; got 0"):
-        Table(3, (2, 0))
+        TableTransformerConfig(3, (2, 0))

@@ -2,11 +2,11 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.vit import ViT, look, vit_backward, vit_forward, vit_params
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from oracles import check_gradients
 
-TINY = ViT(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
+TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
 
 
 @pytest.fixture
@@ -30,9 +30,9 @@ def test_backward_equals_central_differences(params, rng):
 
 
 def test_parameters_of_the_standard_model(rng):
-    sizes = {name: array.size for name, array in vit_params(ViT(), rng).items()}
+    sizes = {name: array.size for name, array in vit_params(ViTConfig(), rng).items()}
     assert sum(sizes.values()) == 139_018
-    rows = {name: array.size for name, array in vit_params(ViT(tokens="rows"), rng).items()}
+    rows = {name: array.size for name, array in vit_params(ViTConfig(tokens="rows"), rng).items()}
     assert {name for name in sizes if sizes[name] != rows[name]} == {"embedding.token.weight", "embedding.positions"}
     assert rows["embedding.token.weight"] == 64 * 28
     assert rows["embedding.positions"] == (1 + 28) * 64
@@ -46,7 +46,7 @@ def test_an_item_does_not_depend_on_its_batch(params, rng):
 
 
 def test_look(params, rng):
-    seen = look(rng.random((3, 4, 6)), params, TINY)
+    seen = predict_with_attention(rng.random((3, 4, 6)), params, TINY)
     assert seen.probabilities.shape == (3, 3)
     assert seen.weights.shape == (3, 2, 3, 5, 5)  # image, layer, head, query, key: four patches and the class token
     np.testing.assert_allclose(seen.weights.sum(-1), 1, atol=1e-12)
@@ -68,9 +68,9 @@ def test_refusals(params):
     with pytest.raises(DataError, match=r"images: expected float64, as the parameters are; got float32\. Use astype\."):
         vit_forward(np.zeros((2, 4, 6), np.float32), params, TINY)
     with pytest.raises(ShapeError, match=r"patch height that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\)"):
-        ViT(tokens="5x7")
+        ViTConfig(tokens="5x7")
     with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
-        ViT(heads=5)
+        ViTConfig(heads=5)
     for name in ("width", "depth", "heads", "hidden", "classes"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
-            ViT(**{"heads": 1, name: 0})
+            ViTConfig(**{"heads": 1, name: 0})

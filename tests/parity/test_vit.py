@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
+from headwise.models.vit import ViTConfig, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import flatten, unflatten
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
@@ -13,12 +13,12 @@ pytestmark = pytest.mark.parity
 
 from torch_vit import TorchViT  # noqa: E402 - needs torch
 
-MODEL = ViT()
+MODEL = ViTConfig()
 
 
 @pytest.fixture(params=["7x7", "4x4", "rows"])
 def model(request):
-    return ViT(tokens=request.param)
+    return ViTConfig(tokens=request.param)
 
 
 def both(model, rng, dtype):

@@ -14,7 +14,7 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
 from drawings import TESTED, drawn
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.picture.caption import caption
 from headwise.picture.captioned import Captioned, wanted
 from headwise.picture.captions.facts import named_heads
@@ -263,7 +263,7 @@ def models():
     image = np.zeros((28, 28), np.float32)
     image[4:24, 13:16] = 1
     shuffled = {name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in saved.params.items()}
-    params = {"trained": saved.params, "untrained": vit_params(ViT(), rng), "shuffled": shuffled}
+    params = {"trained": saved.params, "untrained": vit_params(ViTConfig(), rng), "shuffled": shuffled}
     return {name: seen(image, p, saved.model) for name, p in params.items()}
 
 

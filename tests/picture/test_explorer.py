@@ -17,7 +17,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore, in_turn
 from headwise.train.checkpoint import SHIPPED, save_vit, shipped_vit
@@ -129,7 +129,7 @@ def test_measures_are_the_librarys(explorer):
 
 @pytest.mark.parametrize("tokens", ["8x8/4", "columns", "scrambled-14x7"])
 def test_any_tokens(tokens, rng):
-    model = ViT(tokens=tokens, width=12, depth=2, heads=3, hidden=8)
+    model = ViTConfig(tokens=tokens, width=12, depth=2, heads=3, hidden=8)
     images = load_bundled_mnist().test.images[:2]
     content = explore(images, vit_params(model, rng), model).content()
     assert len(content["boxes"]) == model.tokeniser.count
@@ -138,14 +138,14 @@ def test_any_tokens(tokens, rng):
 
 
 def test_an_image_without_ink_has_no_share_on_ink(rng):
-    model = ViT(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
     digit = explore(np.zeros((1, 28, 28), np.float32), vit_params(model, rng), model).content()["digits"][0]
     assert set(np.ravel(digit["rows"]["ink"])) == {None}
     assert "ink" not in digit["said"][0]
 
 
 def test_what_cannot_be_explored_is_refused(rng):
-    model = ViT(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
     params, images = vit_params(model, rng), np.zeros((2, 28, 28), np.float32)
     for wrong, labels, error in (
         (images[:, :27], None, ShapeError), (images[:0], None, DataError), (images, [1], DataError),
@@ -162,7 +162,7 @@ def test_in_a_notebook_it_is_the_same_page(explorer):
 
 
 def test_the_command_writes_a_page(tmp_path, rng):
-    model = ViT(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
     save_vit(tmp_path / "mine.safetensors", model, vit_params(model, rng), {})
     command = [sys.executable, "-m", "headwise", "explore", "--digits", "2", "--model", "mine.safetensors"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -8,14 +8,14 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.looking import TokenGame
-from headwise.models.vit import ViT, look, vit_params
+from headwise.models.token_ablation import TokenGame
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 from headwise.picture.captioned import wanted
 from headwise.studies.explaining import Trial, explain, seen
 from headwise.studies.exploring import explore
 
 N = 5
-MODEL = ViT(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
+MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def left_out(image, params, kept, target, model=MODEL):
     """The same by a smaller model: an image of the kept rows alone, with their positions."""
     rows = np.flatnonzero(kept)
     smaller = params | {"embedding.positions": params["embedding.positions"][[0, *(rows + 1)]]}
-    found = look(image[None, rows], smaller, replace(model, image=(len(rows), image.shape[1])))
+    found = predict_with_attention(image[None, rows], smaller, replace(model, image=(len(rows), image.shape[1])))
     return found.probabilities[0, target]
 
 

@@ -5,7 +5,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
-from headwise.models.sets import SetModel, set_params
+from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten
 from headwise.picture.text import as_text
 from headwise.progress import NoProgress
@@ -16,7 +16,7 @@ from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 
 FEW = (Contender("rFF", "mean"), Contender("rFF", "max"))
-MODEL = SetModel(1, encoder="rFF", pooling="max", width=16, heads=2)
+MODEL = SetTransformerConfig(1, encoder="rFF", pooling="max", width=16, heads=2)
 
 
 def test_the_sets_are_what_they_say():

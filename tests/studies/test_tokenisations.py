@@ -14,7 +14,7 @@ import pytest
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError, MissingExtraError, ShapeError
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.tasks import run_tasks
 from headwise.picture.text import as_text
 from headwise.studies.tokenisations import comparing, runs
@@ -29,7 +29,7 @@ from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
 from headwise.train.recipe import Recipe
 
-MODEL = ViT(width=6, depth=1, heads=2, hidden=5)
+MODEL = ViTConfig(width=6, depth=1, heads=2, hidden=5)
 PLAN = Plan(tokens=("14x14", "reordered-14x14"), seeds=2, model=MODEL, recipe=Recipe(epochs=1, batch=11, seed=3))
 
 
@@ -61,7 +61,7 @@ def untimed():
 
 @pytest.mark.parametrize("name", ["7x7", "rows", "8x8/4"])
 def test_weights_and_operations(name):
-    model = ViT(tokens=name, width=6, depth=2, heads=3, hidden=5)
+    model = ViTConfig(tokens=name, width=6, depth=2, heads=3, hidden=5)
     counted, params = cost(model), vit_params(model, np.random.default_rng(0))
     assert counted.total == sum(array.size for array in params.values())
     assert counted.weights["embedding"] == 6 * counted.inputs + 6

@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.vit import ViT, vit_forward, vit_params
+from headwise.models.vit import ViTConfig, vit_forward, vit_params
 from headwise.tokenizers import Patches, PermutedPixels, get_tokenizer
 from headwise.tokenizers.images import PERMUTATIONS
 
@@ -80,7 +80,7 @@ def test_reordering_keeps_rows_whole_and_scrambling_does_not():
 def test_reordered_rows_are_rows_with_their_positions_reordered(rng):
     """What a model of rows loses when the rows of all images change places: nothing, it relabels its positions."""
     plain, reordered = (
-        ViT(tokens=name, image=(5, 7), width=4, depth=2, heads=2, hidden=3) for name in ("rows", "reordered-rows")
+        ViTConfig(tokens=name, image=(5, 7), width=4, depth=2, heads=2, hidden=3) for name in ("rows", "reordered-rows")
     )
     params = vit_params(plain, rng)
     images = rng.random((2, 5, 7)).astype(np.float32)

@@ -5,7 +5,7 @@ import pytest
 
 from headwise.data.series import LabelledSeries
 from headwise.errors import DataError
-from headwise.models.series import Series, imputing_forward, series_forward
+from headwise.models.series import SeriesTransformerConfig, masked_prediction_forward, series_forward
 from headwise.nn.params import flatten
 from headwise.train.loop import Trainer, train
 from headwise.train.masking import geometric_masks
@@ -13,7 +13,7 @@ from headwise.train.recipe import Recipe
 from headwise.train.series import ImputingTask, SeriesTask, judge_series, predict_series
 from oracles import check_gradients
 
-MODEL = Series(variables=2, steps=11, outputs=3, width=12, depth=1, heads=3, hidden=13, dropout=0.1)
+MODEL = SeriesTransformerConfig(variables=2, steps=11, outputs=3, width=12, depth=1, heads=3, hidden=13, dropout=0.1)
 RECIPE = Recipe(epochs=25, batch=17, rate=3e-3, clip=4.0, shift=0, rotate=0, seed=3)
 
 
@@ -69,7 +69,7 @@ def test_imputing_learns_from_hidden_values_alone(data, rng):
     batch = task.shards(chosen, 2)[0]
     hidden = geometric_masks(batch.series.x.shape, rng=batch.rng)
     assert hidden.sum() > 0
-    predicted, _ = imputing_forward(
+    predicted, _ = masked_prediction_forward(
         np.where(hidden, 0, batch.series.x), batch.series.lengths, params, MODEL, rng=batch.rng
     )
     total, count, row = 0.0, 0, 0
@@ -93,7 +93,9 @@ def test_imputing_learns_from_hidden_values_alone(data, rng):
 def test_the_loss_and_its_gradient(kind, data, rng):
     labels = data.labels if kind == "classes" else rng.normal(size=103).astype(np.float32)
     model = (
-        MODEL if kind == "classes" else Series(variables=2, steps=11, outputs=1, width=6, depth=1, heads=2, hidden=5)
+        MODEL
+        if kind == "classes"
+        else SeriesTransformerConfig(variables=2, steps=11, outputs=1, width=6, depth=1, heads=2, hidden=5)
     )
     own = LabelledSeries(data.x.astype(np.float64), data.lengths, labels).take(np.arange(5))
     task = SeriesTask(model, own, RECIPE)

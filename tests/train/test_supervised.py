@@ -3,11 +3,11 @@
 import numpy as np
 import pytest
 
-from headwise.models.networks import ImageNetwork, SeriesNetwork, SetNetwork, TableNetwork
-from headwise.models.series import Series
-from headwise.models.sets import SetModel
-from headwise.models.tables import Table
-from headwise.models.vit import ViT
+from headwise.models.series import SeriesTransformerConfig
+from headwise.models.sets import SetTransformerConfig
+from headwise.models.tabular import TableTransformerConfig
+from headwise.models.trainable import ImageModel, SeriesModel, SetModel, TableModel
+from headwise.models.vit import ViTConfig
 from headwise.train.loop import train
 from headwise.train.recipe import Recipe
 from headwise.train.supervised import Examples, Supervised, outputs_of
@@ -20,13 +20,16 @@ def examples(name, rng, classes=True):
     lengths = rng.integers(1, 6, B)
     network, inputs = {
         "table": lambda: (
-            TableNetwork(Table(2, (3,), 2, hidden=5, **SMALL)),
+            TableModel(TableTransformerConfig(2, (3,), 2, hidden=5, **SMALL)),
             (rng.normal(size=(B, 2)), rng.integers(0, 3, (B, 1))),
         ),
-        "sets": lambda: (SetNetwork(SetModel(2, 2, **SMALL)), (rng.normal(size=(B, 5, 2)), lengths)),
-        "images": lambda: (ImageNetwork(ViT("2x3", (4, 6), hidden=5, classes=2, **SMALL)), (rng.random((B, 4, 6)),)),
+        "sets": lambda: (SetModel(SetTransformerConfig(2, 2, **SMALL)), (rng.normal(size=(B, 5, 2)), lengths)),
+        "images": lambda: (
+            ImageModel(ViTConfig("2x3", (4, 6), hidden=5, classes=2, **SMALL)),
+            (rng.random((B, 4, 6)),),
+        ),
         "series": lambda: (
-            SeriesNetwork(Series(2, 5, 2, hidden=5, dropout=0.0, **SMALL)),
+            SeriesModel(SeriesTransformerConfig(2, 5, 2, hidden=5, dropout=0.0, **SMALL)),
             (rng.normal(size=(B, 5, 2)), lengths),
         ),
     }[name]()
@@ -59,7 +62,7 @@ def test_the_shards_add_up_to_the_batch(name, classes, rng):
     direction = rng.normal(size=params[name].shape)
     slope = sum((piece.gradients[name] * direction).sum() for piece in pieces)
     assert slope == pytest.approx((at(step) - at(-step)) / (2 * step), rel=1e-6)
-    assert bool(pieces[0].averages) == (type(network) is SeriesNetwork)
+    assert bool(pieces[0].averages) == (type(network) is SeriesModel)
 
 
 @pytest.mark.parametrize("name", ["table", "sets", "images", "series"])
@@ -82,7 +85,10 @@ def test_early_stopping_returns_the_best_weights(rng):
     numbers = rng.normal(size=(80, 3)).astype(np.float32)
     data = Examples((numbers, np.empty((80, 0), int)), rng.integers(0, 2, 80))  # nothing to learn
     task = Supervised(
-        TableNetwork(Table(3, (), 2, hidden=8, **SMALL)), data.take(np.arange(50)), data.take(np.arange(50, 80)), 0
+        TableModel(TableTransformerConfig(3, (), 2, hidden=8, **SMALL)),
+        data.take(np.arange(50)),
+        data.take(np.arange(50, 80)),
+        0,
     )
     trained = train(task, Recipe(epochs=60, rate=0.02, batch=20, shift=0, rotate=0), patience=5)
     losses = [epoch.validation_loss for epoch in trained.history]

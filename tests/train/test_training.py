@@ -12,7 +12,7 @@ import pytest
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import CheckpointError, DataError
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import flatten
 from headwise.studies.training import train_into
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
@@ -21,7 +21,7 @@ from headwise.train.checkpoint import load_vit, save_arrays, save_vit
 from headwise.train.digits import train_vit
 from headwise.train.recipe import Recipe
 
-SMALL = ViT(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
+SMALL = ViTConfig(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
 RECIPE = Recipe(epochs=3, batch=50, seed=7)
 
 
@@ -218,7 +218,7 @@ def test_bad_checkpoints_are_refused(rng, tmp_path):
     path.write_bytes(path.read_bytes()[:-5])
     with pytest.raises(CheckpointError, match="corrupt"):
         load_vit(path)
-    save_vit(path, ViT(tokens="7x7", width=8, depth=1, heads=2, hidden=8), params, {})
+    save_vit(path, ViTConfig(tokens="7x7", width=8, depth=1, heads=2, hidden=8), params, {})
     with pytest.raises(CheckpointError, match="expected"):
         load_vit(path)
     save_vit(path, SMALL, {name: array for name, array in params.items() if name != "norm.gain"}, {})

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
 from headwise.web.desk import Desk
 from headwise.web.guard import Refused
@@ -147,7 +147,7 @@ def test_the_queue_has_an_end():
 
 
 def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
-    small = ViT(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
+    small = ViTConfig(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
     paths = [tmp_path / name for name in ("one/model.safetensors", "two/model.safetensors", "third.safetensors")]
     for i, path in enumerate(paths):
         save_vit(path, small, vit_params(small, np.random.default_rng(i)), {})

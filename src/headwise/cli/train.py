@@ -11,7 +11,7 @@ import typer
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.studies.training import Run, train_into
 from headwise.train.loop import Epoch
 from headwise.train.recipe import Recipe
@@ -49,7 +49,7 @@ def train(
     Example: `headwise train --out runs/mine --epochs 30`
     """
     writable(out)
-    model, recipe = ViT(tokens=tokens), Recipe(epochs=epochs, batch=batch, rate=rate, seed=seed)
+    model, recipe = ViTConfig(tokens=tokens), Recipe(epochs=epochs, batch=batch, rate=rate, seed=seed)
     if data is None:
         digits = load_bundled_mnist(held_out=500 if held_out is None else held_out)
     else:

@@ -11,7 +11,7 @@ from sklearn.utils import check_array
 
 from headwise.errors import DataError, ShapeError
 from headwise.estimators.reading import stacked
-from headwise.models.networks import Inputs
+from headwise.models.trainable import Inputs
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
 from headwise.validation import check_unique

@@ -17,7 +17,7 @@ from headwise.estimators.arrays import array_3d, as_table, category_columns, che
 from headwise.estimators.reading import ImageReader, Reader, SequenceReader, Sizes, TableReader
 from headwise.estimators.settings import check_settings
 from headwise.estimators.telling import told
-from headwise.models.networks import Inputs
+from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import train

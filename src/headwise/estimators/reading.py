@@ -10,11 +10,11 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.networks import ImageNetwork, Inputs, Network, SeriesNetwork, SetNetwork, TableNetwork
-from headwise.models.series import Series
-from headwise.models.sets import SetModel
-from headwise.models.tables import Table
-from headwise.models.vit import ViT
+from headwise.models.series import SeriesTransformerConfig
+from headwise.models.sets import SetTransformerConfig
+from headwise.models.tabular import TableTransformerConfig
+from headwise.models.trainable import ImageModel, Inputs, SeriesModel, SetModel, TableModel, TrainableModel
+from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.scale import column_std
 from headwise.tokenizers.series import Standardizer
@@ -43,7 +43,7 @@ class Reader(Protocol):
     def read(self, x: npt.NDArray[Any]) -> Inputs:
         """What the network takes."""
 
-    def network(self, outputs: int, sizes: Sizes) -> Network:
+    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
         """The network for what was learned from."""
 
     def arrange(self, weights: Array) -> Array:
@@ -74,11 +74,13 @@ class TableReader:
         """Numbers and codes."""
         return self.columns.encode(*_split(x, self.numbers, self.categories, self.tokens[1:]))
 
-    def network(self, outputs: int, sizes: Sizes) -> Network:
+    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
         """A table transformer."""
         levels = tuple(len(levels) for levels in self.columns.levels)
-        return TableNetwork(
-            Table(len(self.numbers), levels, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden)
+        return TableModel(
+            TableTransformerConfig(
+                len(self.numbers), levels, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden
+            )
         )
 
     def arrange(self, weights: Array) -> Array:
@@ -122,15 +124,17 @@ class SequenceReader:
         lengths = _lengths(x)
         return self.standard.apply(x, lengths), lengths
 
-    def network(self, outputs: int, sizes: Sizes) -> Network:
+    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
         """A series transformer, or a set transformer."""
         variables = self._variables
         if self.ordered:
-            return SeriesNetwork(
-                Series(variables, self.steps, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden)
+            return SeriesModel(
+                SeriesTransformerConfig(
+                    variables, self.steps, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden
+                )
             )
-        return SetNetwork(
-            SetModel(variables, outputs, width=sizes.width, depth=sizes.depth, heads=sizes.heads, norm=True)
+        return SetModel(
+            SetTransformerConfig(variables, outputs, width=sizes.width, depth=sizes.depth, heads=sizes.heads, norm=True)
         )
 
     def arrange(self, weights: Array) -> Array:
@@ -169,10 +173,10 @@ class ImageReader:
         _whole(x)
         return (x.astype(np.float32),)
 
-    def network(self, outputs: int, sizes: Sizes) -> Network:
+    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
         """A vision transformer."""
-        return ImageNetwork(
-            ViT(
+        return ImageModel(
+            ViTConfig(
                 self.cut,
                 self.image,
                 sizes.width,
@@ -192,7 +196,7 @@ class ImageReader:
     @property
     def tokens(self) -> tuple[str, ...]:
         """The class token, then the others by number."""
-        count = ViT(self.cut, self.image).tokeniser.count
+        count = ViTConfig(self.cut, self.image).tokeniser.count
         return ("class", *(f"token {n}" for n in range(count)))
 
 

@@ -27,13 +27,13 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 
 __all__ = [
-    "Series",
     "SeriesCache",
-    "SeriesSeen",
-    "imputing_backward",
-    "imputing_forward",
-    "imputing_params",
-    "look_series",
+    "SeriesPrediction",
+    "SeriesTransformerConfig",
+    "masked_prediction_backward",
+    "masked_prediction_forward",
+    "masked_prediction_params",
+    "predict_series_with_attention",
     "series_backward",
     "series_forward",
     "series_params",
@@ -43,7 +43,7 @@ _POSITIONS = 0.02  # learned positions begin within ± this
 
 
 @dataclass(frozen=True)
-class Series:
+class SeriesTransformerConfig:
     """What a series transformer is made of: everything about it but its weights.
 
     Attributes
@@ -101,7 +101,7 @@ class SeriesCache(NamedTuple):
         return averages
 
 
-class SeriesSeen(NamedTuple):
+class SeriesPrediction(NamedTuple):
     """What the model made of some series.
 
     Attributes
@@ -116,13 +116,13 @@ class SeriesSeen(NamedTuple):
     weights: Array
 
 
-def series_params(model: Series, rng: np.random.Generator) -> Params:
+def series_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights of the encoder and of the head, in float32.
 
     Examples
     --------
     >>> import numpy as np
-    >>> params = series_params(Series(variables=12, steps=29, outputs=9), np.random.default_rng(0))
+    >>> params = series_params(SeriesTransformerConfig(variables=12, steps=29, outputs=9), np.random.default_rng(0))
     >>> params["head.weight"].shape, sum(array.size for array in params.values())
     ((9, 1856), 170121)
     """
@@ -131,7 +131,7 @@ def series_params(model: Series, rng: np.random.Generator) -> Params:
     )
 
 
-def imputing_params(model: Series, rng: np.random.Generator) -> Params:
+def masked_prediction_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights of the encoder, and of what predicts the variables of a step from its token."""
     return _encoder_params(model, rng) | with_prefix("values", linear_params(model.width, model.variables, rng))
 
@@ -140,7 +140,7 @@ def series_forward(
     x: Array,
     lengths: IntArray,
     params: Params,
-    model: Series,
+    model: SeriesTransformerConfig,
     *,
     rng: np.random.Generator | None = None,
     return_weights: bool = False,
@@ -186,35 +186,42 @@ def series_backward(doutputs: Array, cache: SeriesCache) -> Params:
     return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("head", head_grads)
 
 
-def imputing_forward(
-    x: Array, lengths: IntArray, params: Params, model: Series, *, rng: np.random.Generator | None = None
+def masked_prediction_forward(
+    x: Array,
+    lengths: IntArray,
+    params: Params,
+    model: SeriesTransformerConfig,
+    *,
+    rng: np.random.Generator | None = None,
 ) -> tuple[Array, SeriesCache]:
     """The variables (R, V) of every valid step, predicted from series some of whose values were masked.
 
-    The other parameters are those of `series_forward`, with weights as made by `imputing_params`.
+    The other parameters are those of `series_forward`, with weights as made by `masked_prediction_params`.
     """
     rows, encoder = _encoder_forward(x, lengths, params, model, rng, False)
     predicted, head = linear_forward(rows, subtree(params, "values"))
     return predicted, SeriesCache(encoder, head, model.steps)
 
 
-def imputing_backward(dpredicted: Array, cache: SeriesCache) -> Params:
+def masked_prediction_backward(dpredicted: Array, cache: SeriesCache) -> Params:
     """Gradients with respect to every parameter, but the running averages, for dpredicted (R, V)."""
     drows, values_grads = linear_backward(dpredicted, cache.head)
     return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("values", values_grads)
 
 
-def look_series(x: Array, lengths: IntArray, params: Params, model: Series) -> SeriesSeen:
+def predict_series_with_attention(
+    x: Array, lengths: IntArray, params: Params, model: SeriesTransformerConfig
+) -> SeriesPrediction:
     """Outputs and attention weights of a batch of series (B, N, V)."""
     outputs, cache = series_forward(x, lengths, params, model, return_weights=True)
     weights = np.stack(
         [layer.attention.weights for layer in cache.encoder.layers if layer.attention.weights is not None], 1
     )
     asks = np.arange(x.shape[1]) < lengths[:, None]
-    return SeriesSeen(outputs, weights * asks[:, None, None, :, None])
+    return SeriesPrediction(outputs, weights * asks[:, None, None, :, None])
 
 
-def _encoder_params(model: Series, rng: np.random.Generator) -> Params:
+def _encoder_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
     params = with_prefix("embedding", linear_params(model.variables, model.width, rng))
     params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (model.steps, model.width)).astype(np.float32)
     for i in range(model.depth):
@@ -223,7 +230,12 @@ def _encoder_params(model: Series, rng: np.random.Generator) -> Params:
 
 
 def _encoder_forward(
-    x: Array, lengths: IntArray, params: Params, model: Series, rng: np.random.Generator | None, return_weights: bool
+    x: Array,
+    lengths: IntArray,
+    params: Params,
+    model: SeriesTransformerConfig,
+    rng: np.random.Generator | None,
+    return_weights: bool,
 ) -> tuple[Array, EncoderCache]:
     """A token (R, D) for every valid step."""
     _check(x, lengths, model)
@@ -262,7 +274,7 @@ def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
     return grads | {"positions": positions} | with_prefix("embedding", embedding_grads)
 
 
-def _check(x: Array, lengths: IntArray, model: Series) -> None:
+def _check(x: Array, lengths: IntArray, model: SeriesTransformerConfig) -> None:
     n = bind(f"B N {model.variables}", x=x).bind("B", lengths=lengths)["N"]
     if n > model.steps:
         raise ShapeError(

@@ -29,14 +29,23 @@ from headwise.nn.set_blocks import (
 )
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["ENCODERS", "POOLINGS", "SetCache", "SetModel", "set_backward", "set_forward", "set_params", "set_weights"]
+__all__ = [
+    "ENCODERS",
+    "POOLINGS",
+    "SetCache",
+    "SetTransformerConfig",
+    "set_backward",
+    "set_forward",
+    "set_params",
+    "set_weights",
+]
 
 ENCODERS = ("rFF", "SAB", "ISAB")
 POOLINGS = ("mean", "sum", "max", "PMA")
 
 
 @dataclass(frozen=True)
-class SetModel:
+class SetTransformerConfig:
     """What a model of sets is made of: everything about it but its weights.
 
     Attributes
@@ -80,7 +89,7 @@ class SetCache(NamedTuple):
     encoder: tuple[Any, ...]
     pooling: Any
     decoder: tuple[Any, ...]
-    model: SetModel
+    model: SetTransformerConfig
 
 
 class _Pooled(NamedTuple):
@@ -90,13 +99,13 @@ class _Pooled(NamedTuple):
     largest: IntArray | None
 
 
-def set_params(model: SetModel, rng: np.random.Generator) -> Params:
+def set_params(model: SetTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum(array.size for array in set_params(SetModel(inputs=1), np.random.default_rng(0)).values())
+    >>> sum(array.size for array in set_params(SetTransformerConfig(inputs=1), np.random.default_rng(0)).values())
     37953
     """
     params: Params = {}
@@ -118,7 +127,12 @@ def set_params(model: SetModel, rng: np.random.Generator) -> Params:
 
 
 def set_forward(
-    sets: Array, params: Params, model: SetModel, *, lengths: IntArray | None = None, return_weights: bool = False
+    sets: Array,
+    params: Params,
+    model: SetTransformerConfig,
+    *,
+    lengths: IntArray | None = None,
+    return_weights: bool = False,
 ) -> tuple[Array, SetCache]:
     """What the model says of each set.
 
@@ -193,7 +207,7 @@ def set_weights(cache: SetCache) -> tuple[Array, Array]:
     return np.stack([block.weights for block in cache.encoder], axis=1), cache.pooling.weights[:, :, 0]
 
 
-def _check(sets: Array, model: SetModel, lengths: IntArray | None) -> None:
+def _check(sets: Array, model: SetTransformerConfig, lengths: IntArray | None) -> None:
     bind(f"B N {model.inputs}", sets=sets)
     b, n, _ = sets.shape
     shortest = n if lengths is None or not b else int(np.min(lengths))

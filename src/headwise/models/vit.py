@@ -21,11 +21,11 @@ from headwise.nn.transformer_block import BlockCache, block_backward, block_forw
 from headwise.shapes import Array
 from headwise.tokenizers import ImageTokenizer, get_tokenizer
 
-__all__ = ["Seen", "ViT", "ViTCache", "look", "vit_backward", "vit_forward", "vit_params"]
+__all__ = ["Prediction", "ViTCache", "ViTConfig", "predict_with_attention", "vit_backward", "vit_forward", "vit_params"]
 
 
 @dataclass(frozen=True)
-class ViT:
+class ViTConfig:
     """What a vision transformer is made of: everything about it but its weights.
 
     Attributes
@@ -71,7 +71,7 @@ class ViTCache(NamedTuple):
     head: LinearCache
 
 
-class Seen(NamedTuple):
+class Prediction(NamedTuple):
     """What the model made of some images.
 
     Attributes
@@ -85,13 +85,13 @@ class Seen(NamedTuple):
     weights: Array
 
 
-def vit_params(model: ViT, rng: np.random.Generator) -> Params:
+def vit_params(model: ViTConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum(array.size for array in vit_params(ViT(), np.random.default_rng(0)).values())
+    >>> sum(array.size for array in vit_params(ViTConfig(), np.random.default_rng(0)).values())
     139018
     """
     cut = model.tokeniser
@@ -102,7 +102,9 @@ def vit_params(model: ViT, rng: np.random.Generator) -> Params:
     return params | with_prefix("head", linear_params(model.width, model.classes, rng))
 
 
-def vit_forward(images: Array, params: Params, model: ViT, *, return_weights: bool = False) -> tuple[Array, ViTCache]:
+def vit_forward(
+    images: Array, params: Params, model: ViTConfig, *, return_weights: bool = False
+) -> tuple[Array, ViTCache]:
     """Class logits of a batch of images.
 
     Parameters
@@ -158,8 +160,8 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     return grads | with_prefix("embedding", embedding_grads)
 
 
-def look(images: Array, params: Params, model: ViT) -> Seen:
+def predict_with_attention(images: Array, params: Params, model: ViTConfig) -> Prediction:
     """Class probabilities and attention weights of a batch of images (B, Y, X)."""
     logits, cache = vit_forward(images, params, model, return_weights=True)
     weights = np.stack([block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1)
-    return Seen(softmax(logits), weights)
+    return Prediction(softmax(logits), weights)

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headwise.data.series import LabelledSeries
-from headwise.models.series import Series, imputing_forward
+from headwise.models.series import SeriesTransformerConfig, masked_prediction_forward
 from headwise.shapes import Array, BoolArray
 from headwise.train.loop import train
 from headwise.train.masking import geometric_masks
@@ -77,12 +77,12 @@ def bridge(recipe: Recipe, on_step: Callable[[], None] = lambda: None) -> Bridge
     root = np.linalg.cholesky(covariance())
     drawn = (rng.standard_normal((TRAINED_ON + JUDGED_BY, len(root))) @ root.T).reshape(-1, STEPS, VARIABLES)
     x, fresh = np.split(drawn.astype(np.float32), [TRAINED_ON])
-    model = Series(VARIABLES, STEPS, 1, width=32, depth=2, heads=4, hidden=64, dropout=0.0)
+    model = SeriesTransformerConfig(VARIABLES, STEPS, 1, width=32, depth=2, heads=4, hidden=64, dropout=0.0)
     task = ImputingTask(model, LabelledSeries(x, np.full(len(x), STEPS), np.zeros(len(x))), recipe)
     params = train(task, recipe, workers=1, on_step=on_step).params
     hidden = geometric_masks(fresh.shape, rng=rng)
     lengths = np.full(len(fresh), STEPS)
-    filled, _ = imputing_forward(np.where(hidden, 0, fresh), lengths, params, model)
+    filled, _ = masked_prediction_forward(np.where(hidden, 0, fresh), lengths, params, model)
     ideal = np.stack([conditional_mean(*each) for each in zip(fresh, hidden, strict=True)])
     found, best, true = (each.reshape(fresh.shape)[hidden].astype(np.float64) for each in (filled, ideal, fresh))
     return Bridge(

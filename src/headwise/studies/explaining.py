@@ -13,8 +13,8 @@ from headwise.metrics.faithfulness import faithfulness
 from headwise.metrics.perturbation import ValueFunction
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
 from headwise.metrics.spatial import foreground_fraction
-from headwise.models.looking import TokenGame
-from headwise.models.vit import ViT, look
+from headwise.models.token_ablation import TokenGame
+from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
 from headwise.picture.captioned import Captioned
 from headwise.picture.drawn import Drawn
@@ -25,7 +25,7 @@ __all__ = ["Trial", "explain", "seen", "telling_digits"]
 _ORDERS, _FEWER = 1000, 100  # random orders to compare with; fewer where not every set of tokens can be played
 
 
-def seen(image: Array, params: Params, model: ViT, *, label: int = -1) -> Drawn:
+def seen(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> Drawn:
     """Look at one digit with a model.
 
     Parameters
@@ -47,7 +47,7 @@ def seen(image: Array, params: Params, model: ViT, *, label: int = -1) -> Drawn:
     """
     if image.shape != model.image:
         raise ShapeError(f"image: expected {model.image} pixels, as the model was made for; got {image.shape}.")
-    found = look(image[None].astype(np.float32), params, model)
+    found = predict_with_attention(image[None].astype(np.float32), params, model)
     arranged = model.tokeniser.arranged(image)
     return Drawn(
         arranged,
@@ -70,7 +70,7 @@ class Trial:
     params, model : dict, ViT
     """
 
-    def __init__(self, image: Array, params: Params, model: ViT) -> None:
+    def __init__(self, image: Array, params: Params, model: ViTConfig) -> None:
         self._image, self._params, self._model = image, params, model
 
     def tested(self, captioned: Captioned) -> Captioned:
@@ -96,13 +96,13 @@ class Trial:
     def _game(self) -> ValueFunction:
         """Played once for all figures: in full, while all sets of tokens can be."""
         image = self._image.astype(np.float32)
-        target = int(look(image[None], self._params, self._model).probabilities.argmax())
+        target = int(predict_with_attention(image[None], self._params, self._model).probabilities.argmax())
         game = TokenGame(image, self._params, self._model, target)
         tokens = self._model.tokeniser.count
         return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 
 
-def explain(image: Array, params: Params, model: ViT, *, label: int = -1) -> Captioned:
+def explain(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> Captioned:
     """Look at one digit with a model, caption what its class token attends to, and test how far that can be believed.
 
     Parameters

@@ -12,7 +12,7 @@ import numpy as np
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
 from headwise.files import write_text
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.picture.attention import INK, Drawn
 from headwise.picture.explorer import explorer_page, inline
@@ -80,7 +80,7 @@ class Explorer:
 
 
 def explore(
-    images: Array, params: Params, model: ViT, *, labels: Sequence[int] | IntArray | None = None, title: str = ""
+    images: Array, params: Params, model: ViTConfig, *, labels: Sequence[int] | IntArray | None = None, title: str = ""
 ) -> Explorer:
     """Look at images with a model.
 

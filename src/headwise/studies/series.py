@@ -16,7 +16,7 @@ import numpy as np
 from headwise.data.series import SeriesData, standardize
 from headwise.errors import CheckpointError, DataError
 from headwise.files import write_text
-from headwise.models.series import Series
+from headwise.models.series import SeriesTransformerConfig
 from headwise.nn.params import Params
 from headwise.parallel.tasks import run_tasks
 from headwise.parallel.threads import single_threaded_blas
@@ -55,7 +55,7 @@ class Plan:
     pretrain, baselines : bool
         Whether to run these too.
     width, depth, heads, hidden, dropout
-        As of `Series`.
+        As of `SeriesTransformerConfig`.
     recipe, pretraining : Recipe
         Of the training for classes, and of the pre-training; the seed is each run's own.
     """
@@ -74,10 +74,10 @@ class Plan:
     def __post_init__(self) -> None:
         check_counts(seeds=self.seeds)
 
-    def model(self, data: SeriesData) -> Series:
+    def model(self, data: SeriesData) -> SeriesTransformerConfig:
         """For this set; as long as its longest series."""
         made = {name: getattr(self, name) for name in ("width", "depth", "heads", "hidden", "dropout")}
-        return Series(data.variables, data.steps, len(data.classes), **made)
+        return SeriesTransformerConfig(data.variables, data.steps, len(data.classes), **made)
 
     def runs(self) -> list[tuple[str, int]]:
         """Each method with each of its seeds, the quickest first."""

@@ -8,7 +8,7 @@ import numpy as np
 
 from headwise.data.series import standardize
 from headwise.files import write_text
-from headwise.models.series import look_series
+from headwise.models.series import predict_series_with_attention
 from headwise.nn.losses import softmax
 from headwise.picture.accuracies import draw_accuracies, draw_losses
 from headwise.picture.pages import as_markdown_table
@@ -48,7 +48,7 @@ def look_at(result: Result, which: int) -> DrawnSeries:
     model, judged = result.plan.model(result.data), standardize(result.data).test
     one = judged.take(np.array([which]))
     length = int(one.lengths[0])
-    seen = look_series(one.x[:, :length], one.lengths, weights_of(result, method), model)
+    seen = predict_series_with_attention(one.x[:, :length], one.lengths, weights_of(result, method), model)
     return DrawnSeries(
         one.x[0, :length],
         seen.weights[0],

@@ -15,7 +15,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.files import write_text
-from headwise.models.sets import SetModel, set_forward, set_params
+from headwise.models.sets import SetTransformerConfig, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.picture.text import Statement, tiny
 from headwise.progress import NoProgress, Progress
@@ -158,7 +158,7 @@ def study_sets(
     progress.stage("poolings", len(contenders) * seeds)
     rows: list[dict[str, Any]] = []
     for contender in contenders:
-        model = SetModel(1, encoder=contender.encoder, pooling=contender.pooling)
+        model = SetTransformerConfig(1, encoder=contender.encoder, pooling=contender.pooling)
         for seed in range(seeds):
             recipe = Recipe(epochs=1, batch=BATCH, rate=RATE, warmup=0.05, decay=0, shift=0, rotate=0, seed=seed)
             made_of = {"contender": contender.name, "seed": seed, "steps": steps, "tested_on": TESTED}
@@ -171,7 +171,7 @@ def study_sets(
     return SetsStudy(tuple(_gathered(each.name, rows) for each in contenders), seeds, steps)
 
 
-def order_matters(params: Params, model: SetModel, dtype: type[np.floating[Any]]) -> float:
+def order_matters(params: Params, model: SetTransformerConfig, dtype: type[np.floating[Any]]) -> float:
     """The largest change of an answer over random orders of random sets, over the range of answers."""
     rng = np.random.default_rng([model.width, 8])
     held = {name: array.astype(dtype) for name, array in params.items()}
@@ -183,7 +183,7 @@ def order_matters(params: Params, model: SetModel, dtype: type[np.floating[Any]]
     return moved / float(np.ptp(said))
 
 
-def _run(model: SetModel, recipe: Recipe, steps: int, workers: int) -> dict[str, Any]:
+def _run(model: SetTransformerConfig, recipe: Recipe, steps: int, workers: int) -> dict[str, Any]:
     task = MaximumTask(model, recipe.seed, steps * recipe.batch)
     params = train(task, recipe, workers=workers).params
     tested = draw_sets(TESTED, np.random.default_rng([recipe.seed, 9]))
@@ -197,7 +197,7 @@ def _run(model: SetModel, recipe: Recipe, steps: int, workers: int) -> dict[str,
 def _gathered(name: str, rows: Sequence[dict[str, Any]]) -> Pooling:
     own = [row for row in rows if row["contender"] == name]
     encoder, pooling = name.split(" + ")
-    fresh = set_params(SetModel(1, encoder=encoder, pooling=pooling), np.random.default_rng(0))
+    fresh = set_params(SetTransformerConfig(1, encoder=encoder, pooling=pooling), np.random.default_rng(0))
     return Pooling(
         name,
         sum(array.size for array in fresh.values()),

@@ -11,7 +11,7 @@ from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError
 from headwise.files import to_csv, write_text
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
 from headwise.train.digits import judge, train_vit
@@ -46,7 +46,7 @@ class Run:
         Its weights.
     """
 
-    model: ViT
+    model: ViTConfig
     recipe: Recipe
     params: Params
     history: tuple[Epoch, ...]
@@ -75,7 +75,7 @@ def train_into(
     folder: Path,
     data: Digits,
     *,
-    model: ViT | None = None,
+    model: ViTConfig | None = None,
     recipe: Recipe | None = None,
     test: LabelledImages | None = None,
     resume: bool = False,
@@ -114,7 +114,7 @@ def train_into(
         another run, or one on other digits.
     """
     check_counts(workers=workers)
-    model, recipe = model or ViT(), recipe or Recipe()
+    model, recipe = model or ViTConfig(), recipe or Recipe()
     judged_on = test or data.test
     state, finished = folder / STATE, folder / MODEL
     about = {
@@ -149,7 +149,7 @@ def train_into(
     return _run(trained.params, model, recipe, complete, finished)
 
 
-def _run(params: Params, model: ViT, recipe: Recipe, about: dict[str, Any], path: Path) -> Run:
+def _run(params: Params, model: ViTConfig, recipe: Recipe, about: dict[str, Any], path: Path) -> Run:
     return Run(
         model,
         recipe,

@@ -16,7 +16,7 @@ from safetensors.numpy import save_file
 
 from headwise.errors import CheckpointError, DataError
 from headwise.files import atomic_write
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
@@ -28,7 +28,7 @@ SHIPPED = ("7x7", "4x4", "rows")  # models that come with the package, by how th
 class Saved(NamedTuple):
     """A model with its weights, and what is known of how it was made."""
 
-    model: ViT
+    model: ViTConfig
     params: Params
     about: dict[str, Any]
 
@@ -66,7 +66,7 @@ def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
         ) from None
 
 
-def save_vit(path: Path, model: ViT, params: Params, about: Mapping[str, Any]) -> None:
+def save_vit(path: Path, model: ViTConfig, params: Params, about: Mapping[str, Any]) -> None:
     """Write a vision transformer's weights with all that is needed to use them."""
     save_arrays(path, params, {"kind": "vit", "model": asdict(model), "about": dict(about)})
 
@@ -112,7 +112,7 @@ def shipped_vit(tokens: str = SHIPPED[0]) -> Saved:
         return load_vit(path)
 
 
-def _model(told: object, arrays: Mapping[str, Array], path: Path) -> ViT:
+def _model(told: object, arrays: Mapping[str, Array], path: Path) -> ViTConfig:
     """The model that a header tells of; refused before anything is built, if it is none or larger than its arrays."""
     if not isinstance(told, dict) or (odd := told.keys() - _MODEL.keys()):
         what = f"it tells of {', '.join(sorted(map(str, odd)))} too" if isinstance(told, dict) else f"got {told!r}"
@@ -128,7 +128,7 @@ def _model(told: object, arrays: Mapping[str, Array], path: Path) -> ViT:
     if any(told.get(name, 1) > numbers for name in ("width", "depth", "hidden", "classes")):
         raise too_large
     try:
-        model = ViT(**(told | {"image": tuple(told["image"])} if "image" in told else told))
+        model = ViTConfig(**(told | {"image": tuple(told["image"])} if "image" in told else told))
         cut, d = model.tokeniser, model.width
     except ValueError as error:
         raise CheckpointError(f"{path}: its header's {error}") from None
@@ -159,7 +159,7 @@ _MODEL: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each field may 
 }
 
 
-def _params(arrays: Mapping[str, Array], model: ViT, path: Path) -> Params:
+def _params(arrays: Mapping[str, Array], model: ViTConfig, path: Path) -> Params:
     """The arrays in the model's own order; refused if they are not this model's, or not finite."""
     expected = vit_params(model, np.random.default_rng(0))
     if arrays.keys() != expected.keys():

@@ -10,7 +10,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.data.mnist import Digits, LabelledImages
-from headwise.models.vit import ViT, vit_backward, vit_forward, vit_params
+from headwise.models.vit import ViTConfig, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
@@ -51,7 +51,7 @@ class Shard(NamedTuple):
 class DigitsTask:
     """A vision transformer that learns to read digits, moved a little each time they are seen."""
 
-    model: ViT
+    model: ViTConfig
     data: Digits
     recipe: Recipe
 
@@ -104,7 +104,7 @@ class DigitsTask:
 
 
 def train_vit(
-    model: ViT,
+    model: ViTConfig,
     data: Digits,
     recipe: Recipe,
     *,
@@ -132,7 +132,7 @@ def train_vit(
     return train(task, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
 
 
-def judge(data: LabelledImages, params: Params, model: ViT) -> Judged:
+def judge(data: LabelledImages, params: Params, model: ViTConfig) -> Judged:
     """How well a model does on labelled images."""
 
     def shard(part: slice) -> Array:
@@ -144,7 +144,7 @@ def judge(data: LabelledImages, params: Params, model: ViT) -> Judged:
     return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
 
 
-def _shards(count: int, model: ViT) -> list[slice]:
+def _shards(count: int, model: ViTConfig) -> list[slice]:
     """Images that are computed together: as many as a cache holds, but never all in one shard."""
     return _slices(count, max(1, min(_TOKENS // (1 + model.tokeniser.count), -(-count // 2))))
 

@@ -15,10 +15,10 @@ import numpy as np
 
 from headwise.data.series import LabelledSeries
 from headwise.models.series import (
-    Series,
-    imputing_backward,
-    imputing_forward,
-    imputing_params,
+    SeriesTransformerConfig,
+    masked_prediction_backward,
+    masked_prediction_forward,
+    masked_prediction_params,
     series_backward,
     series_forward,
     series_params,
@@ -77,7 +77,7 @@ class SeriesTask:
         Weights of the encoder to begin with; the head is fresh.
     """
 
-    model: Series
+    model: SeriesTransformerConfig
     train: LabelledSeries
     recipe: Recipe
     validation: LabelledSeries | None = None
@@ -132,7 +132,7 @@ class ImputingTask:
         The share of values that is hidden, and how many steps a run of them lasts on average.
     """
 
-    model: Series
+    model: SeriesTransformerConfig
     train: LabelledSeries
     recipe: Recipe
     ratio: float = 0.15
@@ -145,7 +145,7 @@ class ImputingTask:
 
     def fresh(self, rng: np.random.Generator) -> Params:
         """Random weights."""
-        return imputing_params(self.model, rng)
+        return masked_prediction_params(self.model, rng)
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Batch]:
         """The batch, whole."""
@@ -155,12 +155,12 @@ class ImputingTask:
         """Those of the mean squared error over the hidden values alone."""
         (x, lengths, _), rng = shard
         hidden = geometric_masks(x.shape, rng=rng, ratio=self.ratio, run=self.run)
-        predicted, cache = imputing_forward(np.where(hidden, 0, x), lengths, params, self.model, rng=rng)
+        predicted, cache = masked_prediction_forward(np.where(hidden, 0, x), lengths, params, self.model, rng=rng)
         padding = Padding(lengths, x.shape[1])
         error = np.where(padding.take(hidden), predicted - padding.take(x), 0).astype(predicted.dtype)
         count = max(1, int(padding.take(hidden).sum()))
         dpredicted = error * error.dtype.type(2 / count)
-        return Piece(float((error * error).sum() / count), imputing_backward(dpredicted, cache), cache.seen)
+        return Piece(float((error * error).sum() / count), masked_prediction_backward(dpredicted, cache), cache.seen)
 
     def validate(self, params: Params) -> Validated | None:
         """Nothing is held out."""
@@ -172,14 +172,14 @@ class ImputingTask:
         return {"model": asdict(self.model), "data": fingerprint(*self.train[:2]), "masks": masks}
 
 
-def predict_series(x: Array, lengths: IntArray, params: Params, model: Series) -> Array:
+def predict_series(x: Array, lengths: IntArray, params: Params, model: SeriesTransformerConfig) -> Array:
     """Logits of the classes, or predicted numbers (B, outputs), of any number of series (B, N, V)."""
     with single_threaded_blas():
         parts = [slice(start, start + _TOGETHER) for start in range(0, len(x), _TOGETHER)]
         return np.concatenate([series_forward(x[part], lengths[part], params, model)[0] for part in parts])
 
 
-def judge_series(data: LabelledSeries, params: Params, model: Series) -> JudgedSeries:
+def judge_series(data: LabelledSeries, params: Params, model: SeriesTransformerConfig) -> JudgedSeries:
     """How well a model does on labelled series."""
     outputs = predict_series(data.x, data.lengths, params, model)
     right = int((outputs.argmax(axis=1) == data.labels).sum()) if data.labels.dtype.kind in "iu" else 0

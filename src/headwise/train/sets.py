@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.models.sets import SetModel, set_backward, set_forward, set_params
+from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.nn.regression import absolute_error_backward, absolute_error_forward
 from headwise.shapes import Array, IntArray
@@ -64,7 +64,7 @@ class MaximumTask:
         How many more, always the same, it is watched by; none by default.
     """
 
-    model: SetModel
+    model: SetTransformerConfig
     seed: int
     examples: int
     validation: int = 0
@@ -99,7 +99,7 @@ class MaximumTask:
         return {"task": "largest member", **asdict(self)}
 
 
-def mean_absolute_error(sets: Sets, params: Params, model: SetModel) -> float:
+def mean_absolute_error(sets: Sets, params: Params, model: SetTransformerConfig) -> float:
     """How far off the model is, on average, in units of the numbers."""
     y, _ = set_forward(sets.members, params, model, lengths=sets.lengths)
     return float(np.abs(y - sets.largest).mean() * _SCALE)

@@ -9,7 +9,7 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from headwise.models.networks import Inputs, Network
+from headwise.models.trainable import Inputs, TrainableModel
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.nn.regression import squared_error_backward, squared_error_forward
@@ -66,7 +66,7 @@ class Supervised:
         Of dropout, where the network has it.
     """
 
-    network: Network
+    network: TrainableModel
     train: Examples
     validation: Examples | None
     seed: int
@@ -121,7 +121,7 @@ class Supervised:
         return loss, squared_error_backward(difference)
 
 
-def outputs_of(network: Network, inputs: Inputs, params: Params) -> Array:
+def outputs_of(network: TrainableModel, inputs: Inputs, params: Params) -> Array:
     """What a network says of every item (B, E), some items at a time."""
     starts = range(0, len(inputs[0]), _TOGETHER)
     return np.concatenate(

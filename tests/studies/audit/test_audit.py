@@ -7,8 +7,8 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headwise.models.looking import MISSING
-from headwise.models.vit import ViT
+from headwise.models.token_ablation import ABLATIONS
+from headwise.models.vit import ViTConfig
 from headwise.picture.pages import as_markdown_page
 from headwise.picture.text import as_text
 from headwise.studies.audit.digit import CHANCE, KINDS, DigitAudit
@@ -21,7 +21,7 @@ from headwise.studies.audit.tables import counted, records, tables
 from headwise.studies.statistics import sign_flip
 
 N, DIGITS = 7, 29
-MODEL = ViT(tokens="rows", image=(N, 5), width=6, depth=2, heads=3, hidden=11, classes=4)
+MODEL = ViTConfig(tokens="rows", image=(N, 5), width=6, depth=2, heads=3, hidden=11, classes=4)
 
 
 def made(rng, merit, *, apart=True):
@@ -29,9 +29,9 @@ def made(rng, merit, *, apart=True):
     steps = np.linspace(0, 1, N + 1)
 
     def digit():
-        curves = np.empty((len(KINDS) + 1, len(MISSING), 2, N + 1))
+        curves = np.empty((len(KINDS) + 1, len(ABLATIONS), 2, N + 1))
         for i, kind in enumerate((*KINDS, CHANCE)):
-            power = 3.0 ** (merit.get(kind, 0) + rng.normal(scale=0.05, size=(len(MISSING), 1)))
+            power = 3.0 ** (merit.get(kind, 0) + rng.normal(scale=0.05, size=(len(ABLATIONS), 1)))
             curves[i, :, 0], curves[i, :, 1] = (1 - steps) ** power, 1 - (1 - steps) ** power
         shapley = [merit.get(kind, 0) + rng.normal(scale=0.05) for kind in KINDS]
         return DigitAudit(3, curves, np.array(shapley), np.array([1, 1, 1, 1, 3, *[1] * 5]), 0.0)
@@ -70,7 +70,7 @@ def test_areas_and_shares_equal_loops(audit):
             "sufficiency": np.mean([in_[N] - in_[k] for k in shares]),
         }
         for j, criterion in enumerate(CRITERIA):
-            if criterion.missing == MISSING[way] and criterion.measure in expected:
+            if criterion.missing == ABLATIONS[way] and criterion.measure in expected:
                 assert audit.scores[11, kind, j] == pytest.approx(expected[criterion.measure])
     np.testing.assert_array_equal(audit.scores[11, :-1, -1], audit.digits[11].shapley)
     assert audit.scores[11, -1, -1] == 0

@@ -7,8 +7,8 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.data.mnist import LabelledImages
-from headwise.models.looking import MISSING, TokenGame, look_closely
-from headwise.models.vit import ViT, look, vit_forward, vit_params
+from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_forward
 from headwise.studies.audit.digit import KINDS, audit_digit
 from headwise.studies.audit.heads import study_heads, without_head
@@ -16,7 +16,7 @@ from headwise.studies.audit.kinds import MAPS, maps
 from headwise.studies.audit.sanity import randomised, sanity, stages
 
 N = 5
-MODEL = ViT(tokens="rows", image=(N, 7), width=6, depth=2, heads=3, hidden=11, classes=4)
+MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=2, heads=3, hidden=11, classes=4)
 
 
 @pytest.fixture
@@ -89,16 +89,16 @@ def test_a_head_left_out_has_no_values(rng, params):
 def test_one_digit_equals_a_count_of_everything(digit, params):
     """Every curve by showing the model whole pictures; chance by all 120 orders."""
     found = audit_digit(digit, params, MODEL, (1, 2), np.random.default_rng(0))
-    closer = look_closely(digit[None], params, MODEL)
+    closer = attention_and_gradients(digit[None], params, MODEL)
     assert found.predicted == closer.target[0]
     every = maps(closer.weights[0], closer.gradients[0], (1, 2))
 
     def answer(kept, filling):
         shown = np.where(np.isin(np.arange(N), list(kept))[:, None], digit, filling)
-        return look(shown[None], params, MODEL).probabilities[0, found.predicted]
+        return predict_with_attention(shown[None], params, MODEL).probabilities[0, found.predicted]
 
     for missing, filling in (("black", 0.0), ("mean", MODEL.mean)):
-        at = MISSING.index(missing)
+        at = ABLATIONS.index(missing)
         for kind, values in zip(MAPS, every, strict=True):
             order = np.argsort(-values)
             if len(np.unique(values)) == N:
@@ -123,7 +123,7 @@ def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
         for k, token in enumerate(order):
             kept[k + 1 :, token] = True
         values[list(order)] += np.diff(game(kept)) / 120
-    closer = look_closely(digit[None], params, MODEL)
+    closer = attention_and_gradients(digit[None], params, MODEL)
     for kind, each in zip(MAPS, maps(closer.weights[0], closer.gradients[0], (1, 2)), strict=True):
         assert found.shapley[KINDS.index(kind)] == pytest.approx(spearmanr(each, values).statistic)
     ink = (digit > 0.5).mean(axis=1)
@@ -131,11 +131,11 @@ def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
 
 
 def test_too_many_tokens_to_play_every_set(rng):
-    model = ViT(tokens="rows", image=(17, 3), width=4, depth=1, heads=2, hidden=5, classes=3)
+    model = ViTConfig(tokens="rows", image=(17, 3), width=4, depth=1, heads=2, hidden=5, classes=3)
     image = rng.random((17, 3)).astype(np.float32)
     found = audit_digit(image, vit_params(model, rng), model, (0, 1), np.random.default_rng(0))
     assert found.error > 0
-    assert found.curves.shape == (len(KINDS) + 1, len(MISSING), 2, 18)
+    assert found.curves.shape == (len(KINDS) + 1, len(ABLATIONS), 2, 18)
 
 
 def test_weights_are_made_anew_from_the_top(rng, params):
@@ -159,9 +159,9 @@ def test_sanity_compares_maps_of_the_same_class(rng, params):
     assert found.shape == (4, len(MAPS), 3)
     blind = [kind not in ("gradient", "gradient rollout") for kind in MAPS]
     np.testing.assert_allclose(found[0, blind], 1)  # weights below the classifier are as they were
-    whole = look_closely(images, params, MODEL)
+    whole = attention_and_gradients(images, params, MODEL)
     changed = randomised(params, vit_params(MODEL, np.random.default_rng(7)), MODEL)[1]
-    after = look_closely(images, changed, MODEL, whole.target)
+    after = attention_and_gradients(images, changed, MODEL, whole.target)
     for i in range(3):
         one, other = (maps(each.weights[i], each.gradients[i], (0, 1)) for each in (whole, after))
         for kind, (a, b) in enumerate(zip(one, other, strict=True)):

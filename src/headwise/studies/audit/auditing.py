@@ -11,7 +11,7 @@ import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
-from headwise.models.looking import MISSING
+from headwise.models.token_ablation import ABLATIONS
 from headwise.parallel.threads import limit_threads, single_threaded_blas
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
@@ -124,7 +124,7 @@ def _trained_on(about: Mapping[str, Any]) -> str:
 def _kept_digit(
     folder: Path, which: int, image: Array, saved: Saved, made_of: Mapping[str, Any], head: tuple[int, int]
 ) -> DigitAudit:
-    own = {"image": fingerprint(image), "kinds": KINDS, "missing": MISSING, "orders": [ORDERS, SAMPLED]}
+    own = {"image": fingerprint(image), "kinds": KINDS, "missing": ABLATIONS, "orders": [ORDERS, SAMPLED]}
 
     def make() -> dict[str, Any]:
         rng = np.random.default_rng([made_of["seed"], 1, which])

@@ -11,8 +11,8 @@ from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
 from headwise.metrics.spatial import foreground_fraction
-from headwise.models.looking import MISSING, TokenGame, look_closely
-from headwise.models.vit import ViT
+from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
+from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.picture.drawn import INK
 from headwise.shapes import Array, IntArray
@@ -64,7 +64,7 @@ class DigitAudit:
 
 
 def audit_digit(
-    image: Array, params: Params, model: ViT, head: tuple[int, int], rng: np.random.Generator
+    image: Array, params: Params, model: ViTConfig, head: tuple[int, int], rng: np.random.Generator
 ) -> DigitAudit:
     """Play the games of one digit.
 
@@ -81,7 +81,7 @@ def audit_digit(
     -------
     DigitAudit
     """
-    closer = look_closely(image[None], params, model)
+    closer = attention_and_gradients(image[None], params, model)
     target = int(closer.target[0])
     cut = model.tokeniser
     n = cut.count
@@ -98,7 +98,7 @@ def audit_digit(
     every = np.stack([*maps(closer.weights[0], closer.gradients[0], head), ink, np.zeros(n), values])
     orders = np.concatenate([[rank_tokens(each, rng) for each in every], random])
     curves = []
-    for missing in MISSING:
+    for missing in ABLATIONS:
         exact = missing == "removed" and n <= EXACT_UP_TO
         game = played if exact else TokenGame(image, params, model, target, missing)
         both = np.stack([deletion_curve(game, orders), insertion_curve(game, orders)], axis=1).astype(np.float64)

@@ -9,8 +9,8 @@ import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.metrics.gradients import head_importance
-from headwise.models.looking import attention_gradients
-from headwise.models.vit import ViT, vit_forward
+from headwise.models.token_ablation import attention_gradients
+from headwise.models.vit import ViTConfig, vit_forward
 from headwise.nn.losses import softmax
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
@@ -52,7 +52,7 @@ class Heads:
 
 
 def study_heads(
-    digits: LabelledImages, params: Params, model: ViT, on_head: Callable[[], None] = lambda: None
+    digits: LabelledImages, params: Params, model: ViTConfig, on_head: Callable[[], None] = lambda: None
 ) -> Heads:
     """Importance and ablation of every head, on the same digits; `on_head` is called after each ablation.
 
@@ -84,7 +84,7 @@ def study_heads(
     return Heads(importance / len(digits.labels), whole.right, whole.loss, right, loss)
 
 
-def without_head(params: Params, model: ViT, layer: int, head: int) -> Params:
+def without_head(params: Params, model: ViTConfig, layer: int, head: int) -> Params:
     """The weights of a model in which one head's output is zero: nobody reads its columns of the output projection."""
     name, width = f"blocks.{layer}.attention.output.weight", model.width // model.heads
     read = params[name].copy()

@@ -12,8 +12,8 @@ import numpy as np
 
 from headwise import __version__
 from headwise.metrics.perturbation import auc, comprehensiveness, sufficiency
-from headwise.models.looking import MISSING
-from headwise.models.vit import ViT
+from headwise.models.token_ablation import ABLATIONS
+from headwise.models.vit import ViTConfig
 from headwise.shapes import Array
 from headwise.studies.audit.digit import CHANCE, KINDS, ORDERS, DigitAudit
 from headwise.studies.audit.heads import Heads
@@ -48,7 +48,7 @@ class Criterion:
 
 
 CRITERIA = (
-    *(Criterion(measure, missing) for missing in MISSING for measure in MEASURES),
+    *(Criterion(measure, missing) for missing in ABLATIONS for measure in MEASURES),
     Criterion(SHAPLEY, "removed"),
 )
 
@@ -103,7 +103,7 @@ class Audit:
         of the digits as were looked at.
     """
 
-    model: ViT
+    model: ViTConfig
     trained_on: str
     data: str
     apart: bool

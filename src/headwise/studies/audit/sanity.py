@@ -8,8 +8,8 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.metrics.faithfulness import spearman
-from headwise.models.looking import look_closely
-from headwise.models.vit import ViT, vit_params
+from headwise.models.token_ablation import attention_and_gradients
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
 from headwise.studies.audit.kinds import maps
@@ -17,19 +17,19 @@ from headwise.studies.audit.kinds import maps
 __all__ = ["randomised", "sanity", "stages"]
 
 
-def stages(model: ViT) -> dict[str, tuple[str, ...]]:
+def stages(model: ViTConfig) -> dict[str, tuple[str, ...]]:
     """What is made anew at each stage, besides all that was before: the beginnings of the weights' names.
 
     Examples
     --------
-    >>> stages(ViT(depth=2))
+    >>> stages(ViTConfig(depth=2))
     {'head': ('head.', 'norm.'), 'layer 1': ('blocks.1.',), 'layer 0': ('blocks.0.',), 'embedding': ('embedding.',)}
     """
     layers = {f"layer {i}": (f"blocks.{i}.",) for i in reversed(range(model.depth))}
     return {"head": ("head.", "norm."), **layers, "embedding": ("embedding.",)}
 
 
-def randomised(params: Params, fresh: Params, model: ViT) -> list[Params]:
+def randomised(params: Params, fresh: Params, model: ViTConfig) -> list[Params]:
     """The weights after each stage: those from the top down to it are `fresh`, the others as they were learnt."""
     found = []
     anew: Params = {}
@@ -39,7 +39,7 @@ def randomised(params: Params, fresh: Params, model: ViT) -> list[Params]:
     return found
 
 
-def sanity(images: Array, params: Params, model: ViT, head: tuple[int, int], rng: np.random.Generator) -> Array:
+def sanity(images: Array, params: Params, model: ViTConfig, head: tuple[int, int], rng: np.random.Generator) -> Array:
     """Rank correlation of every kind of map with that of the same model, its weights made anew from the top.
 
     Parameters
@@ -57,12 +57,12 @@ def sanity(images: Array, params: Params, model: ViT, head: tuple[int, int], rng
     ndarray of shape (stages, kinds, B)
         All maps are of the class that the trained model reads.
     """
-    whole = look_closely(images, params, model)
+    whole = attention_and_gradients(images, params, model)
     own = [maps(weights, gradients, head) for weights, gradients in zip(whole.weights, whole.gradients, strict=True)]
     fresh = {name: array.astype(params[name].dtype) for name, array in vit_params(model, rng).items()}
     found = []
     for changed in randomised(params, fresh, model):
-        closer = look_closely(images, changed, model, whole.target)
+        closer = attention_and_gradients(images, changed, model, whole.target)
         pairs = zip(own, closer.weights, closer.gradients, strict=True)
         found.append([list(map(spearman, before, maps(w, g, head))) for before, w, g in pairs])
     return np.array(found).swapaxes(1, 2)

@@ -8,7 +8,7 @@ from pathlib import Path
 from matplotlib.figure import Figure
 
 from headwise.files import write_text
-from headwise.models.looking import MISSING
+from headwise.models.token_ablation import ABLATIONS
 from headwise.picture.audit import draw_curves, draw_gains, draw_sanity
 from headwise.picture.pages import as_markdown_page
 from headwise.picture.save import save_figure
@@ -39,10 +39,10 @@ def save(audit: Audit, folder: Path) -> list[Path]:
 def figures(audit: Audit) -> dict[str, Figure]:
     """Every figure by its name."""
     games, ranks = audit.gains[..., :-1], audit.gains[..., -1]
-    by_measure = games.reshape(*games.shape[:-1], len(MISSING), len(MEASURES))  # (3, kinds, missing, measures)
+    by_measure = games.reshape(*games.shape[:-1], len(ABLATIONS), len(MEASURES))  # (3, kinds, missing, measures)
     gains = {measure: by_measure[..., j] for j, measure in enumerate(MEASURES)}
     return {
-        "gains": draw_gains(KINDS, MISSING, gains, ranks),
-        "curves": draw_curves((*KINDS, CHANCE), MISSING, audit.curves.mean(axis=0)),
+        "gains": draw_gains(KINDS, ABLATIONS, gains, ranks),
+        "curves": draw_curves((*KINDS, CHANCE), ABLATIONS, audit.curves.mean(axis=0)),
         "sanity": draw_sanity(tuple(MAPS), ("trained", *stages(audit.model)), audit.survivals),
     }

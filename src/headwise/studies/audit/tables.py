@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 
 from headwise.metrics.perturbation import auc
-from headwise.models.looking import MISSING
+from headwise.models.token_ablation import ABLATIONS
 from headwise.picture.document import Table
 from headwise.picture.text import Statement
 from headwise.shapes import Array
@@ -80,7 +80,7 @@ def _verdicts(audit: Audit) -> Table:
             "By how many criteria a kind of map is shown better / worse: {measures} measures with each of {ways} ways "
             "to be missing, and the Shapley values. Paired sign-flip tests over the digits, p of at most {level} after "
             "Holm's correction within each column.",
-            {"measures": len(MEASURES), "ways": len(MISSING), "level": LEVEL},
+            {"measures": len(MEASURES), "ways": len(ABLATIONS), "level": LEVEL},
         ),
         ("map", "than random orders", "than the ink", "than other maps"),
         tuple(rows),
@@ -89,7 +89,7 @@ def _verdicts(audit: Audit) -> Table:
 
 
 def _missing(audit: Audit) -> Table:
-    ways = [[CRITERIA.index(Criterion(way, missing)) for way in ("deletion", "insertion")] for missing in MISSING]
+    ways = [[CRITERIA.index(Criterion(way, missing)) for way in ("deletion", "insertion")] for missing in ABLATIONS]
     rows = []
     for i, kind in enumerate((*KINDS, CHANCE)):
         rows.append((kind, *(f"{audit.means[0, i, out]:.2f} / {audit.means[0, i, in_]:.2f}" for out, in_ in ways)))
@@ -98,7 +98,7 @@ def _missing(audit: Audit) -> Table:
             "Mean areas of deletion (less is better) / insertion (more is better), by what a missing token is: removed "
             "from the sequence, black, the mean pixel, or imputed from its neighbours."
         ),
-        ("order of", *MISSING),
+        ("order of", *ABLATIONS),
         tuple(rows),
         "missing",
     )
@@ -172,7 +172,7 @@ def _all_digits(audit: Audit) -> Table:
         for i, kind in enumerate((*KINDS, CHANCE)):
             numbers = _numbers(np.concatenate([found[i].ravel(), own[i, -1:]]))
             rows.append((str(which), str(digit.predicted), kind, *numbers))
-    columns = [f"{way} {missing}" for missing in MISSING for way in ("deletion", "insertion")]
+    columns = [f"{way} {missing}" for missing in ABLATIONS for way in ("deletion", "insertion")]
     title = Statement("Every digit's areas, and the rank correlation with its tokens' Shapley values.")
     return Table(title, ("digit", "read as", "order of", *columns, SHAPLEY), tuple(rows), "all-digits")
 

@@ -7,7 +7,7 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from headwise.models.looking import MISSING
+from headwise.models.token_ablation import ABLATIONS
 from headwise.picture.text import Statement, listed
 from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import CRITERIA, Audit, Criterion, Test
@@ -103,11 +103,12 @@ def each_other(a: Audit) -> Iterator[Statement]:
 def by_missing(a: Audit) -> Iterator[Statement]:
     """Whether it makes a difference what a missing token is."""
     best = {
-        missing: min(MAPS, key=lambda kind: a.means[0, a.of(kind), column("deletion", missing)]) for missing in MISSING
+        missing: min(MAPS, key=lambda kind: a.means[0, a.of(kind), column("deletion", missing)])
+        for missing in ABLATIONS
     }
     if len(set(best.values())) == 1:
         yield Statement(
-            "By deletion {kind} has the best mean whatever stands for a missing token.", {"kind": best[MISSING[0]]}
+            "By deletion {kind} has the best mean whatever stands for a missing token.", {"kind": best[ABLATIONS[0]]}
         )
     else:
         names = listed([f"{kind} with {missing}" for missing, kind in best.items()])

@@ -14,7 +14,7 @@ from headwise.data.mnist import Digits
 from headwise.files import write_text
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
-from headwise.models.vit import ViT, vit_forward, vit_params
+from headwise.models.vit import ViTConfig, vit_forward, vit_params
 from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
 from headwise.picture.pages import as_markdown_page
 from headwise.picture.save import save_figure
@@ -152,7 +152,7 @@ def _side_by_side(plan: Plan, digits: Digits, runs: Sequence[Run], times: Sequen
     )
 
 
-def _entry(model: ViT, runs: Sequence[Run], step: float) -> Entry:
+def _entry(model: ViTConfig, runs: Sequence[Run], step: float) -> Entry:
     similarities = np.stack([position_similarity(run.positions) for run in runs]).astype(np.float64)
     return Entry(
         model.tokens,

@@ -8,7 +8,7 @@ from dataclasses import dataclass, replace
 import numpy as np
 
 from headwise.data.mnist import Digits
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.studies.bench import interleaved
 from headwise.train.digits import DigitsTask
@@ -46,7 +46,7 @@ class Cost:
         return sum(self.weights.values())
 
 
-def cost(model: ViT) -> Cost:
+def cost(model: ViTConfig) -> Cost:
     """Count a model's weights and operations."""
     weights: dict[str, int] = {}
     for name, array in vit_params(model, np.random.default_rng(0)).items():
@@ -56,14 +56,14 @@ def cost(model: ViT) -> Cost:
     return Cost(model.tokeniser.count, model.tokeniser.inputs, weights, multiply_adds(model))
 
 
-def multiply_adds(model: ViT) -> int:
+def multiply_adds(model: ViTConfig) -> int:
     """Multiply-adds of one image's forward pass.
 
     Of the last block only the class token is computed, as in `headwise.models.vit.vit_forward`.
 
     Examples
     --------
-    >>> multiply_adds(ViT(tokens="14x14", image=(28, 28), width=2, depth=1, heads=1, hidden=3, classes=5))
+    >>> multiply_adds(ViTConfig(tokens="14x14", image=(28, 28), width=2, depth=1, heads=1, hidden=3, classes=5))
     1658
     """
     n, d, cut = model.tokeniser.count, model.width, model.tokeniser
@@ -76,7 +76,7 @@ def multiply_adds(model: ViT) -> int:
     return embedding + (model.depth - 1) * block(1 + n) + (block(1) if model.depth else 0) + d * model.classes
 
 
-def step_times(models: Sequence[ViT], digits: Digits, recipe: Recipe, *, seconds: float = 0.3) -> list[float]:
+def step_times(models: Sequence[ViTConfig], digits: Digits, recipe: Recipe, *, seconds: float = 0.3) -> list[float]:
     """Median seconds of one training step of each model, measured in turns, on all cores.
 
     Parameters
@@ -90,7 +90,7 @@ def step_times(models: Sequence[ViT], digits: Digits, recipe: Recipe, *, seconds
     """
     still = replace(recipe, shift=0, rotate=0)
 
-    def stepping(model: ViT) -> Callable[[], object]:
+    def stepping(model: ViTConfig) -> Callable[[], object]:
         trainer = Trainer.fresh(DigitsTask(model, digits, still), still)
         chosen = np.arange(min(recipe.batch, len(digits.train.labels)))
         return lambda: trainer.step(chosen)

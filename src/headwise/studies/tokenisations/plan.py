@@ -13,7 +13,7 @@ import numpy as np
 from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist, load_mnist
 from headwise.errors import DataError
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.studies.keeping import digest
 from headwise.train.fingerprints import fingerprint
 from headwise.train.recipe import Recipe
@@ -22,7 +22,7 @@ from headwise.validation import check_counts, check_unique
 __all__ = ["DEFAULT", "Job", "Plan", "digits_of", "passes", "unseen"]
 
 DEFAULT = ("7x7", "4x4", "rows", "scrambled-7x7")
-_MODEL, _RECIPE = ViT(), Recipe(epochs=15)
+_MODEL, _RECIPE = ViTConfig(), Recipe(epochs=15)
 
 
 @dataclass(frozen=True)
@@ -41,7 +41,7 @@ class Job:
         Of Headwise.
     """
 
-    model: ViT
+    model: ViTConfig
     recipe: Recipe
     size: int
     data: str
@@ -87,7 +87,7 @@ class Plan:
     tokens: tuple[str, ...] = DEFAULT
     seeds: int = 6
     sizes: tuple[int, ...] = ()
-    model: ViT = _MODEL
+    model: ViTConfig = _MODEL
     recipe: Recipe = _RECIPE
 
     def __post_init__(self) -> None:
@@ -98,7 +98,7 @@ class Plan:
             raise DataError(f"tokens: expected two or more to compare; got {', '.join(self.tokens) or 'none'}.")
         check_counts(seeds=self.seeds)
 
-    def of(self, tokens: str) -> ViT:
+    def of(self, tokens: str) -> ViTConfig:
         """The model that cuts its images so."""
         return replace(self.model, tokens=tokens)
 

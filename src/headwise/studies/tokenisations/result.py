@@ -8,7 +8,7 @@ from typing import Any, Literal
 
 import numpy as np
 
-from headwise.models.vit import ViT
+from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, IntArray
 from headwise.studies.statistics import LEVEL, Interval, sign_flip, t_interval
 from headwise.studies.tokenisations.costs import Cost
@@ -118,7 +118,7 @@ class Comparison:
     trained_on: int
     tested_on: int
     recipe: Recipe
-    model: ViT
+    model: ViTConfig
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
     sizes: tuple[int, ...]
@@ -181,7 +181,7 @@ class Comparison:
         )
         pairs = tuple(Pair(**_arrays(each, "more")) for each in content["pairs"])
         whole = _arrays(content, "by_size", "ink_lost")
-        model = ViT(**{**content["model"], "image": tuple(content["model"]["image"])})
+        model = ViTConfig(**{**content["model"], "image": tuple(content["model"]["image"])})
         shared = {"recipe": Recipe(**content["recipe"]), "model": model}
         return cls(**{**whole, **shared, "entries": entries, "pairs": pairs, "sizes": tuple(content["sizes"])})
 

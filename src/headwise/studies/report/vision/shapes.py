@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.models.vit import ViT, vit_params
+from headwise.models.vit import ViTConfig, vit_params
 from headwise.picture.document import Table
 from headwise.picture.text import Statement
 
@@ -18,7 +18,7 @@ _WORDS = {
 }
 
 
-def shapes_table(first: ViT, second: ViT) -> Table:
+def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
     """Every array of the two models, those of all blocks in one row each, and what passes through."""
     ours, theirs = (_shapes(model) for model in (first, second))
     rows = [("tokens, and numbers in each", *(_times(m.tokeniser.count, m.tokeniser.inputs) for m in (first, second)))]
@@ -35,7 +35,7 @@ def shapes_table(first: ViT, second: ViT) -> Table:
     )
 
 
-def _shapes(model: ViT) -> dict[str, str]:
+def _shapes(model: ViTConfig) -> dict[str, str]:
     """By name; blocks are alike, so the first stands for all."""
     params = vit_params(model, np.random.default_rng(0))
     return {name: _times(*array.shape) for name, array in params.items() if not _of_a_later_block(name)}
@@ -52,7 +52,7 @@ def _named(name: str, depth: int) -> str:
     return _WORDS.get(name, name.replace(".", " ").replace("_", " "))
 
 
-def _total(model: ViT) -> int:
+def _total(model: ViTConfig) -> int:
     return sum(array.size for array in vit_params(model, np.random.default_rng(0)).values())
 
 

@@ -22,10 +22,10 @@ from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_counts
 
 __all__ = [
-    "Table",
     "TableCache",
-    "columns_backward",
-    "columns_forward",
+    "TableTransformerConfig",
+    "feature_tokenizer_backward",
+    "feature_tokenizer_forward",
     "table_backward",
     "table_forward",
     "table_params",
@@ -34,7 +34,7 @@ __all__ = [
 
 
 @dataclass(frozen=True)
-class Table:
+class TableTransformerConfig:
     """What a table transformer is made of: everything about it but its weights.
 
     Attributes
@@ -88,13 +88,13 @@ class TableCache(NamedTuple):
     head: LinearCache
 
 
-def table_params(model: Table, rng: np.random.Generator) -> Params:
+def table_params(model: TableTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32; what makes tokens of the columns does not decay.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum(array.size for array in table_params(Table(30, outputs=2), np.random.default_rng(0)).values())
+    >>> sum(array.size for array in table_params(TableTransformerConfig(30, outputs=2), np.random.default_rng(0)).values())
     19170
     """
     bound = model.width**-0.5
@@ -114,7 +114,7 @@ def table_params(model: Table, rng: np.random.Generator) -> Params:
     return params | with_prefix("head", linear_params(model.width, model.outputs, rng))
 
 
-def columns_forward(
+def feature_tokenizer_forward(
     numbers: Array, codes: IntArray, params: Params, categories: tuple[int, ...]
 ) -> tuple[Array, ColumnsCache]:
     """The class token, x_j a_j + b_j for every number, v_k[c] + b_k for every category.
@@ -145,7 +145,7 @@ def columns_forward(
     return y, ColumnsCache(numbers, slope, rows, len(vectors))
 
 
-def columns_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, Params]:
+def feature_tokenizer_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, Params]:
     """Gradients with respect to the numbers (B, J), and to the parameters."""
     j = cache.numbers.shape[1]
     dvectors = np.zeros((cache.vectors, dy.shape[-1]), dy.dtype)
@@ -162,7 +162,7 @@ def columns_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, Params]:
 
 
 def table_forward(
-    numbers: Array, codes: IntArray, params: Params, model: Table, *, return_weights: bool = False
+    numbers: Array, codes: IntArray, params: Params, model: TableTransformerConfig, *, return_weights: bool = False
 ) -> tuple[Array, TableCache]:
     """Class logits, or predicted numbers, of a batch of rows.
 
@@ -193,7 +193,7 @@ def table_forward(
     bind(f"B {model.numbers}", numbers=numbers).bind(f"B {len(model.categories)}", codes=codes)
     if codes.size and (codes.min() < 0 or (codes >= np.array(model.categories)).any()):
         raise DataError(f"codes: expected categories from 0 to below {model.categories}; got one that is not.")
-    x, columns = columns_forward(numbers, codes, subtree(params, "columns"), model.categories)
+    x, columns = feature_tokenizer_forward(numbers, codes, subtree(params, "columns"), model.categories)
     blocks = []
     for i in range(model.depth):
         asking = 1 if i == model.depth - 1 and not return_weights else None  # of the last only the class token is read
@@ -216,7 +216,7 @@ def table_backward(doutputs: Array, cache: TableCache) -> Params:
     for i in reversed(range(len(cache.blocks))):
         dx, block_grads = block_backward(dx, cache.blocks[i])
         grads |= with_prefix(f"blocks.{i}", block_grads)
-    _, columns_grads = columns_backward(dx, cache.columns)
+    _, columns_grads = feature_tokenizer_backward(dx, cache.columns)
     return grads | with_prefix("columns", columns_grads)
 
 

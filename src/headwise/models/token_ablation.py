@@ -9,8 +9,8 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.imputing import imputed
-from headwise.models.vit import ViT, ViTCache, vit_forward
+from headwise.models.inpainting import inpaint
+from headwise.models.vit import ViTCache, ViTConfig, vit_forward
 from headwise.nn.attention import attention_weights_gradient
 from headwise.nn.layer_norm import layer_norm_backward, layer_norm_forward
 from headwise.nn.linear import linear_backward, linear_forward
@@ -21,14 +21,14 @@ from headwise.nn.transformer_block import block_backward, block_forward, mlp_bac
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["MISSING", "Closer", "TokenGame", "attention_gradients", "look_closely"]
+__all__ = ["ABLATIONS", "AttentionWithGradients", "TokenGame", "attention_and_gradients", "attention_gradients"]
 
 _TOKENS = 1600  # of a shard at most, so that what a block makes of them stays in the second-level cache
 
-MISSING = ("removed", "black", "mean", "imputed")  # what a missing token can be
+ABLATIONS = ("removed", "black", "mean", "imputed")  # what a missing token can be
 
 
-class Closer(NamedTuple):
+class AttentionWithGradients(NamedTuple):
     """What the model made of some images, and what its attention weights did for one class.
 
     Attributes
@@ -48,7 +48,9 @@ class Closer(NamedTuple):
     target: IntArray
 
 
-def look_closely(images: Array, params: Params, model: ViT, target: IntArray | None = None) -> Closer:
+def attention_and_gradients(
+    images: Array, params: Params, model: ViTConfig, target: IntArray | None = None
+) -> AttentionWithGradients:
     """Probabilities, attention weights and their gradients, for a batch of images.
 
     Parameters
@@ -77,7 +79,9 @@ def look_closely(images: Array, params: Params, model: ViT, target: IntArray | N
     dlogits = np.zeros_like(logits)
     dlogits[np.arange(len(images)), chosen] = 1
     weights = [block.attention.weights for block in cache.blocks if block.attention.weights is not None]
-    return Closer(softmax(logits), np.stack(weights, axis=1), attention_gradients(dlogits, cache), chosen)
+    return AttentionWithGradients(
+        softmax(logits), np.stack(weights, axis=1), attention_gradients(dlogits, cache), chosen
+    )
 
 
 def attention_gradients(dlogits: Array, cache: ViTCache) -> Array:
@@ -112,7 +116,7 @@ class TokenGame:
     missing : {"removed", "black", "mean", "imputed"}
         A missing token is left out of the sequence, the others keeping their positions; or its pixels become
         background; or they become the mean pixel that the model knows, which is zero after its normalisation; or they
-        are made of their neighbours by `headwise.models.imputing.imputed`, in the picture as it is cut, and become the
+        are made of their neighbours by `headwise.models.inpainting.inpaint`, in the picture as it is cut, and become the
         mean pixel where no token is left to make them of.
 
     Notes
@@ -129,7 +133,7 @@ class TokenGame:
     --------
     >>> import numpy as np
     >>> from headwise.models.vit import vit_params
-    >>> model = ViT(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    >>> model = ViTConfig(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
     >>> params = vit_params(model, np.random.default_rng(0))
     >>> game = TokenGame(np.ones((4, 4), np.float32), params, model, target=3)
     >>> game(np.array([[True, True, True, True], [False, False, True, False]])).shape
@@ -138,13 +142,13 @@ class TokenGame:
 
     image: Array
     params: Params
-    model: ViT
+    model: ViTConfig
     target: int
     missing: str = "removed"
 
     def __post_init__(self) -> None:
-        if self.missing not in MISSING:
-            raise DataError(f"missing: expected one of {', '.join(MISSING)}; got {self.missing!r}.")
+        if self.missing not in ABLATIONS:
+            raise DataError(f"missing: expected one of {', '.join(ABLATIONS)}; got {self.missing!r}.")
         if not 0 <= self.target < self.model.classes:
             raise DataError(f"target: expected a class from 0 to {self.model.classes - 1}; got {self.target}.")
 
@@ -181,7 +185,7 @@ class TokenGame:
         known = np.zeros((len(kept), *self.image.shape), bool)
         for n, (y, x, h, w) in enumerate(boxes):
             known[:, y : y + h, x : x + w] |= kept[:, n, None, None]
-        filled = imputed(arranged, known, self.model.mean)
+        filled = inpaint(arranged, known, self.model.mean)
         return np.stack([filled[:, y : y + h, x : x + w].reshape(len(kept), h * w) for y, x, h, w in boxes], axis=1)
 
     def _embedded(self, tokens: Array) -> Array:

@@ -12,19 +12,25 @@ from typing import Any, ClassVar, Protocol
 import numpy as np
 import numpy.typing as npt
 
-from headwise.models.series import Series, look_series, series_backward, series_forward, series_params
-from headwise.models.sets import SetModel, set_backward, set_forward, set_params, set_weights
-from headwise.models.tables import Table, table_backward, table_forward, table_params, table_weights
-from headwise.models.vit import ViT, look, vit_backward, vit_forward, vit_params
+from headwise.models.series import (
+    SeriesTransformerConfig,
+    predict_series_with_attention,
+    series_backward,
+    series_forward,
+    series_params,
+)
+from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params, set_weights
+from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
+from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward, vit_forward, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["ImageNetwork", "Inputs", "Network", "SeriesNetwork", "SetNetwork", "TableNetwork"]
+__all__ = ["ImageModel", "Inputs", "SeriesModel", "SetModel", "TableModel", "TrainableModel"]
 
 Inputs = tuple[npt.NDArray[Any], ...]
 
 
-class Network(Protocol):
+class TrainableModel(Protocol):
     """What training needs of a model."""
 
     @property
@@ -48,10 +54,10 @@ class Network(Protocol):
 
 
 @dataclass(frozen=True)
-class TableNetwork:
+class TableModel:
     """Of rows: numbers (B, J) and codes (B, K)."""
 
-    model: Table
+    model: TableTransformerConfig
     joint: ClassVar[bool] = False
 
     def fresh(self, rng: np.random.Generator) -> Params:
@@ -76,10 +82,10 @@ class TableNetwork:
 
 
 @dataclass(frozen=True)
-class SetNetwork:
+class SetModel:
     """Of sets: members (B, N, V) and lengths (B,)."""
 
-    model: SetModel
+    model: SetTransformerConfig
     joint: ClassVar[bool] = False
 
     def fresh(self, rng: np.random.Generator) -> Params:
@@ -107,10 +113,10 @@ class SetNetwork:
 
 
 @dataclass(frozen=True)
-class ImageNetwork:
+class ImageModel:
     """Of images (B, Y, X)."""
 
-    model: ViT
+    model: ViTConfig
     joint: ClassVar[bool] = False
 
     def fresh(self, rng: np.random.Generator) -> Params:
@@ -127,7 +133,7 @@ class ImageNetwork:
 
     def weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the patches in reading order."""
-        return look(inputs[0], params, self.model).weights
+        return predict_with_attention(inputs[0], params, self.model).weights
 
     def about(self) -> Mapping[str, Any]:
         """The model."""
@@ -135,10 +141,10 @@ class ImageNetwork:
 
 
 @dataclass(frozen=True)
-class SeriesNetwork:
+class SeriesModel:
     """Of series: steps (B, N, V) and lengths (B,)."""
 
-    model: Series
+    model: SeriesTransformerConfig
     joint: ClassVar[bool] = True
 
     def fresh(self, rng: np.random.Generator) -> Params:
@@ -155,7 +161,7 @@ class SeriesNetwork:
 
     def weights(self, inputs: Inputs, params: Params) -> Array:
         """Among the steps; zero from padding and to it."""
-        return look_series(inputs[0], inputs[1], params, self.model).weights
+        return predict_series_with_attention(inputs[0], inputs[1], params, self.model).weights
 
     def about(self) -> Mapping[str, Any]:
         """The model."""

@@ -8,14 +8,14 @@ from headwise.errors import MissingExtraError
 from headwise.parallel.threads import parallel_for
 from headwise.shapes import Array, BoolArray, bind
 
-__all__ = ["imputed"]
+__all__ = ["inpaint"]
 
 # of a pixel's eight neighbours, the four that come after it in reading order; (down, right) and how much each counts
 _NEIGHBOURS = {(0, 1): 1 / 6, (1, -1): 1 / 12, (1, 0): 1 / 6, (1, 1): 1 / 12}
 _TOGETHER = 16  # sets whose equations are in memory at once
 
 
-def imputed(image: Array, known: BoolArray, otherwise: float) -> Array:
+def inpaint(image: Array, known: BoolArray, otherwise: float) -> Array:
     r"""Make every unknown pixel the weighted mean of its neighbours, for several sets of known pixels.
 
     .. math:: x_i = \frac{\sum_j w_{ij} x_j}{\sum_j w_{ij}} \quad \text{for every unknown } i
@@ -54,7 +54,7 @@ def imputed(image: Array, known: BoolArray, otherwise: float) -> Array:
     A row of three pixels of which the ends are known, and one of which only the first is:
 
     >>> import numpy as np
-    >>> imputed(np.array([[0.0, 9.0, 1.0]]), np.array([[[True, False, True]], [[True, False, False]]]), 0.5)
+    >>> inpaint(np.array([[0.0, 9.0, 1.0]]), np.array([[[True, False, True]], [[True, False, False]]]), 0.5)
     array([[[0. , 0.5, 1. ]],
     <BLANKLINE>
            [[0. , 0. , 0. ]]])

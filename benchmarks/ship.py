@@ -11,9 +11,9 @@ from headwise.cli.console import bars
 from headwise.data.mnist import load_mnist
 from headwise.files import write_text
 from headwise.models.vit import ViTConfig
-from headwise.studies.training import Run, train_into
 from headwise.train.checkpoint import save_vit
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
+from headwise.train.run import TrainingRun, train_into
 
 WEIGHTS = Path(__file__).parents[1] / "src/headwise/models/weights"
 EPOCHS = {"7x7": 15, "4x4": 8, "rows": 8}  # `headwise explain` has the one that was trained longest
@@ -54,7 +54,7 @@ def main() -> None:
     parser.add_argument("--workers", type=int, default=2)
     asked = parser.parse_args()
     weights = WEIGHTS / f"vit-mnist-{asked.tokens}.safetensors"
-    recipe = Recipe(epochs=EPOCHS[asked.tokens], seed=0)
+    recipe = TrainingConfig(epochs=EPOCHS[asked.tokens], seed=0)
     digits = load_mnist(asked.folder, held_out=0)
     with bars() as progress:
         progress.stage("training", recipe.epochs * recipe.steps(len(digits.train.labels)))
@@ -74,7 +74,7 @@ def main() -> None:
     print(f"{weights.name}: {run.accuracy:.2%} of {run.tested_on:,}")
 
 
-def card(run: Run, weights: Path) -> str:
+def card(run: TrainingRun, weights: Path) -> str:
     low, high = run.interval
     tokens, cut = run.model.tokens, run.model.tokeniser
     other = f"python benchmarks/ship.py folder --tokens {tokens}"

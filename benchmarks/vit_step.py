@@ -15,10 +15,10 @@ from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.studies.bench import interleaved
-from headwise.train.digits import DigitsTask, judge
+from headwise.train.config import TrainingConfig
+from headwise.train.digits import DigitsTask, evaluate
 from headwise.train.loop import Trainer
-from headwise.train.memory import kept_memory
-from headwise.train.recipe import Recipe
+from headwise.train.malloc import keep_heap
 
 BATCH = 128
 
@@ -44,8 +44,8 @@ def compare(tokens: str, compiled: bool) -> None:
     model, rng = ViTConfig(tokens=tokens), np.random.default_rng(0)
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
-    recipe = Recipe(batch=BATCH, shift=0, rotate=0)
-    with single_threaded_blas(), kept_memory():
+    recipe = TrainingConfig(batch=BATCH, shift=0, rotate=0)
+    with single_threaded_blas(), keep_heap():
         digits = LabelledImages(images, labels)
         trainer = Trainer.fresh(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
         every = np.arange(BATCH)
@@ -62,7 +62,7 @@ def compare(tokens: str, compiled: bool) -> None:
             "headwise": lambda: trainer.step(every),
             "torch": torch_step(model, params, images, labels, False),
         }
-        runs = {"headwise": lambda: judge(digits, params, model), "torch": inference(peer)}
+        runs = {"headwise": lambda: evaluate(digits, params, model), "torch": inference(peer)}
         if compiled:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
             runs["torch.compile"] = inference(torch.compile(peer))

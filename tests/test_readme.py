@@ -9,14 +9,14 @@ from headwise.data.image_files import load_digit
 from headwise.picture.attention import Drawn
 from headwise.picture.caption import caption
 from headwise.studies.explaining import explain
-from headwise.train.checkpoint import shipped_vit
+from headwise.train.checkpoint import pretrained_vit
 
 ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
 def test_the_picture_is_of_the_model_that_ships():
-    saved = shipped_vit()
+    saved = pretrained_vit()
     image = load_digit(ROOT / "examples/digit.png").image
     now = explain(image, saved.params, saved.model, label=4).drawn
     shown = Drawn.load(ROOT / "docs/picture/attention.npz")

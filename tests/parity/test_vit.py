@@ -6,7 +6,7 @@ import pytest
 from headwise.models.vit import ViTConfig, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import flatten, unflatten
-from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
+from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -49,7 +49,7 @@ def test_a_hundred_steps(rng):
     """In float64, where rounding stays small, a hundred steps of clipping and AdamW end with the same weights."""
     params, peer = both(MODEL, rng, np.float64)
     vector = flatten(params)
-    memory, decays = AdamW.fresh(vector), decayed(params)
+    memory, decays = AdamW.fresh(vector), weight_decay_mask(params)
     optimiser = torch.optim.AdamW(
         [
             {"params": peer.those(decays=True), "weight_decay": 0.05},

@@ -23,7 +23,7 @@ from headwise.picture.drawn import Drawn
 from headwise.picture.formulae import FORMULAE
 from headwise.picture.rolled import rolled_last
 from headwise.studies.explaining import seen
-from headwise.train.checkpoint import shipped_vit
+from headwise.train.checkpoint import pretrained_vit
 
 EVEN, ON_INK, LOCAL, ALIKE, ASKING = 0.9, 1.25, 0.7, 0.7, 0.25  # the documented thresholds, once more
 
@@ -259,7 +259,7 @@ def test_no_template_holds_a_number(rng):
 
 def models():
     """The model that ships, one that has learned nothing, and one whose weights have changed places."""
-    saved, rng = shipped_vit(), np.random.default_rng(0)
+    saved, rng = pretrained_vit(), np.random.default_rng(0)
     image = np.zeros((28, 28), np.float32)
     image[4:24, 13:16] = 1
     shuffled = {name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in saved.params.items()}

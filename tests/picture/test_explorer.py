@@ -20,7 +20,7 @@ from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore, in_turn
-from headwise.train.checkpoint import SHIPPED, save_vit, shipped_vit
+from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
 
 pytestmark = pytest.mark.xdist_group("browser")
 DIGITS = 3
@@ -28,7 +28,7 @@ DIGITS = 3
 
 @pytest.fixture(scope="module")
 def explorer():
-    saved, test = shipped_vit("7x7"), load_bundled_mnist().test
+    saved, test = pretrained_vit("7x7"), load_bundled_mnist().test
     chosen = in_turn(test, DIGITS)
     return explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen])
 
@@ -78,21 +78,21 @@ def table(driver):
 # ---- without a browser
 
 
-@pytest.mark.parametrize("tokens", SHIPPED)
+@pytest.mark.parametrize("tokens", PRETRAINED)
 def test_a_dozen_digits_are_under_a_megabyte(tokens):
-    saved, test = shipped_vit(tokens), load_bundled_mnist().test
+    saved, test = pretrained_vit(tokens), load_bundled_mnist().test
     chosen = in_turn(test, 12)
     page = explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen]).page()
     assert len(page.encode()) < 1_000_000
     assert not re.search(r"""(src|href)=["'](?!data:)""", page.replace("${", ""))
 
 
-@pytest.mark.parametrize("tokens", SHIPPED)
+@pytest.mark.parametrize("tokens", PRETRAINED)
 def test_each_card_is_of_the_weights_beside_it(tokens):
     weights = files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors"
-    card = (files("headwise.models") / "weights" / shipped_vit(tokens).about["card"]).read_text(encoding="utf-8")
+    card = (files("headwise.models") / "weights" / pretrained_vit(tokens).about["card"]).read_text(encoding="utf-8")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
-    assert f"**{shipped_vit(tokens).about['right']:,} of MNIST" in card
+    assert f"**{pretrained_vit(tokens).about['right']:,} of MNIST" in card
 
 
 def test_views_are_heads_means_and_rollout(rng):
@@ -153,7 +153,7 @@ def test_what_cannot_be_explored_is_refused(rng):
         with pytest.raises(error):
             explore(wrong, params, model, labels=labels)
     with pytest.raises(DataError, match="one of 7x7, 4x4, rows"):
-        shipped_vit("5x5")
+        pretrained_vit("5x5")
 
 
 def test_in_a_notebook_it_is_the_same_page(explorer):

@@ -24,7 +24,7 @@ from headwise.studies.report.attention.expressive import _found
 from headwise.studies.report.attention.runs import _heaviest
 from headwise.studies.report.attention.swapping import swapping_section
 from headwise.studies.tokenisations.plan import Plan
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
 # on one worker, so that the report is built once
 pytestmark = pytest.mark.xdist_group("report")
@@ -33,8 +33,10 @@ QUICK = EFFORTS["quick"]
 TINY = replace(
     QUICK,
     name="tiny",
-    vision=Recipe(epochs=2, batch=50),
-    cuts=Plan(("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=Recipe(epochs=1, batch=100)),
+    vision=TrainingConfig(epochs=2, batch=50),
+    cuts=Plan(
+        ("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=TrainingConfig(epochs=1, batch=100)
+    ),
     series=replace(
         QUICK.series,
         baselines=False,
@@ -66,7 +68,7 @@ def other(tmp_path_factory):
     rng = np.random.default_rng(3)
     arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
     cuts = Plan(("7x7", "rows"), 1, recipe=TINY.cuts.recipe)
-    effort = replace(TINY, vision=Recipe(epochs=1, batch=50, seed=3), cuts=cuts, steps=10)
+    effort = replace(TINY, vision=TrainingConfig(epochs=1, batch=50, seed=3), cuts=cuts, steps=10)
     folder = tmp_path_factory.mktemp("other")
     parts = ("vision", "attention")
     return build(folder, parts=parts, effort=effort, load=few, arrays=arrays, arrays_name="other arrays", workers=1)

@@ -15,9 +15,9 @@ from headwise.studies.series import Plan, Result, Row, compare_series, weights_o
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.series_findings import findings, table
 from headwise.studies.series_report import look_at, save_report
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
-FEW = Recipe(epochs=3, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
+FEW = TrainingConfig(epochs=3, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
 PLAN = Plan(
     seeds=2, baselines=False, width=8, depth=1, heads=2, hidden=7, recipe=FEW, pretraining=replace(FEW, epochs=2)
 )

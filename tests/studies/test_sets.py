@@ -11,8 +11,8 @@ from headwise.picture.text import as_text
 from headwise.progress import NoProgress
 from headwise.studies.keeping import digest
 from headwise.studies.sets import CONTENDERS, Contender, Pooling, SetsStudy, order_matters, study_sets
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
-from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 
 FEW = (Contender("rFF", "mean"), Contender("rFF", "max"))
@@ -36,10 +36,10 @@ def test_it_learns_and_every_step_is_new():
     assert batches[0].shape != batches[1].shape or (batches[0] != batches[1]).any()
     sets = draw_sets(500, np.random.default_rng(4))
     untrained = mean_absolute_error(sets, task.fresh(np.random.default_rng(0)), MODEL)
-    trained = train(task, Recipe(epochs=1, batch=128, decay=0, shift=0, rotate=0))
+    trained = train(task, TrainingConfig(epochs=1, batch=128, decay=0, shift=0, rotate=0))
     assert mean_absolute_error(sets, trained.params, MODEL) < untrained / 20
     assert trained.history[-1].validation_loss < untrained / 20
-    again = train(task, Recipe(epochs=1, batch=128, decay=0, shift=0, rotate=0), workers=1)
+    again = train(task, TrainingConfig(epochs=1, batch=128, decay=0, shift=0, rotate=0), workers=1)
     assert flatten(again.params).tobytes() == flatten(trained.params).tobytes()
 
 

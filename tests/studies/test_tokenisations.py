@@ -27,10 +27,12 @@ from headwise.studies.tokenisations.runs import SHIFTS, Ledger, results, run, sh
 from headwise.studies.tokenisations.tables import tables
 from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
 MODEL = ViTConfig(width=6, depth=1, heads=2, hidden=5)
-PLAN = Plan(tokens=("14x14", "reordered-14x14"), seeds=2, model=MODEL, recipe=Recipe(epochs=1, batch=11, seed=3))
+PLAN = Plan(
+    tokens=("14x14", "reordered-14x14"), seeds=2, model=MODEL, recipe=TrainingConfig(epochs=1, batch=11, seed=3)
+)
 
 
 def load(train=31, seed=0):

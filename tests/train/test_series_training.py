@@ -7,14 +7,14 @@ from headwise.data.series import LabelledSeries
 from headwise.errors import DataError
 from headwise.models.series import SeriesTransformerConfig, masked_prediction_forward, series_forward
 from headwise.nn.params import flatten
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import Trainer, train
 from headwise.train.masking import geometric_masks
-from headwise.train.recipe import Recipe
-from headwise.train.series import ImputingTask, SeriesTask, judge_series, predict_series
+from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series, predict_series
 from oracles import check_gradients
 
 MODEL = SeriesTransformerConfig(variables=2, steps=11, outputs=3, width=12, depth=1, heads=3, hidden=13, dropout=0.1)
-RECIPE = Recipe(epochs=25, batch=17, rate=3e-3, clip=4.0, shift=0, rotate=0, seed=3)
+RECIPE = TrainingConfig(epochs=25, batch=17, rate=3e-3, clip=4.0, shift=0, rotate=0, seed=3)
 
 
 def waves(count, rng):
@@ -60,7 +60,7 @@ def in_float64(task, rng):
 
 def test_imputing_learns_from_hidden_values_alone(data, rng):
     small = data.take(np.arange(7))._replace(x=data.x[:7].astype(np.float64))
-    task = ImputingTask(MODEL, small, RECIPE)
+    task = MaskedPredictionTask(MODEL, small, RECIPE)
     params, names = in_float64(task, rng)
     chosen = np.arange(7)
     piece = task.gradients(task.shards(chosen, 2)[0], params)
@@ -131,7 +131,7 @@ def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
     task = SeriesTask(MODEL, data, RECIPE, validation=test)
     whole = train(task, RECIPE, workers=2)
     assert whole.history[-1].validation_accuracy > 0.9
-    judged = judge_series(test, whole.params, MODEL)
+    judged = evaluate_series(test, whole.params, MODEL)
     assert judged.right / 61 == whole.history[-1].validation_accuracy
     np.testing.assert_array_equal(predict_series(test.x, test.lengths, whole.params, MODEL), judged.outputs)
 
@@ -149,8 +149,8 @@ def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
 
 
 def test_fine_tuning_begins_with_what_was_learnt_before(data, tmp_path):
-    few = Recipe(epochs=12, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
-    imputing = ImputingTask(MODEL, data, few)
+    few = TrainingConfig(epochs=12, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
+    imputing = MaskedPredictionTask(MODEL, data, few)
     learnt = train(imputing, few, state=tmp_path / "imputing.safetensors", workers=1)
     assert learnt.history[-1].train_loss < 0.6 * learnt.history[0].train_loss
     task = SeriesTask(MODEL, data, few, start=learnt.params)

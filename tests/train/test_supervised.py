@@ -8,9 +8,9 @@ from headwise.models.sets import SetTransformerConfig
 from headwise.models.tabular import TableTransformerConfig
 from headwise.models.trainable import ImageModel, SeriesModel, SetModel, TableModel
 from headwise.models.vit import ViTConfig
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
-from headwise.train.recipe import Recipe
-from headwise.train.supervised import Examples, Supervised, outputs_of
+from headwise.train.supervised import Examples, Supervised, predict_batched
 
 B = 7
 SMALL = {"width": 6, "depth": 1, "heads": 3}
@@ -77,7 +77,7 @@ def test_the_weights_of_every_kind(name, rng):
         np.testing.assert_allclose(own[..., :n, :n].sum(-1), 1)
         assert (own[..., n:, :] == 0).all()
     np.testing.assert_allclose(
-        outputs_of(network, data.inputs, params), network.forward(data.inputs, params)[0], atol=1e-12
+        predict_batched(network, data.inputs, params), network.forward(data.inputs, params)[0], atol=1e-12
     )
 
 
@@ -90,7 +90,7 @@ def test_early_stopping_returns_the_best_weights(rng):
         data.take(np.arange(50, 80)),
         0,
     )
-    trained = train(task, Recipe(epochs=60, rate=0.02, batch=20, shift=0, rotate=0), patience=5)
+    trained = train(task, TrainingConfig(epochs=60, rate=0.02, batch=20, shift=0, rotate=0), patience=5)
     losses = [epoch.validation_loss for epoch in trained.history]
     assert len(losses) < 60
     assert task.validate(trained.params).loss == pytest.approx(min(losses), rel=1e-12)

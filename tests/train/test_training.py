@@ -14,15 +14,15 @@ from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import CheckpointError, DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import flatten
-from headwise.studies.training import train_into
-from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
-from headwise.train.augment import moved
+from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
+from headwise.train.augment import shift_and_rotate
 from headwise.train.checkpoint import load_vit, save_arrays, save_vit
+from headwise.train.config import TrainingConfig
 from headwise.train.digits import train_vit
-from headwise.train.recipe import Recipe
+from headwise.train.run import train_into
 
 SMALL = ViTConfig(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
-RECIPE = Recipe(epochs=3, batch=50, seed=7)
+RECIPE = TrainingConfig(epochs=3, batch=50, seed=7)
 
 
 def blobs(count, rng):
@@ -56,7 +56,7 @@ def test_adamw_equals_its_definition(rng):
 
 def test_only_matrices_decay(rng):
     params = vit_params(SMALL, rng)
-    marked = decayed(params)
+    marked = weight_decay_mask(params)
     assert marked.sum() == sum(array.size for name, array in params.items() if array.ndim == 2 and "weight" in name)
     assert marked.size == flatten(params).size
 
@@ -73,15 +73,15 @@ def test_clipping(rng):
 def test_augmentation_moves_and_turns():
     image = np.zeros((1, 28, 28), np.float32)
     image[0, 10:18, 12:16] = 1
-    still = moved(image, shift=0, rotate=0, rng=np.random.default_rng(0))
+    still = shift_and_rotate(image, shift=0, rotate=0, rng=np.random.default_rng(0))
     np.testing.assert_allclose(still, image, atol=1e-6)
-    many = moved(np.repeat(image, 200, 0), shift=2, rotate=0, rng=np.random.default_rng(0))
+    many = shift_and_rotate(np.repeat(image, 200, 0), shift=2, rotate=0, rng=np.random.default_rng(0))
     down, across = np.indices((28, 28))
     centres = np.array([[(m * down).sum() / m.sum(), (m * across).sum() / m.sum()] for m in many]) - [13.5, 13.5]
     assert np.abs(centres).max() <= 2 + 1e-5
     assert (np.abs(centres).max(axis=0) > 1.8).all()
     np.testing.assert_allclose(many.sum((1, 2)), image.sum(), rtol=1e-5)
-    turned = moved(np.repeat(image, 50, 0), shift=0, rotate=10, rng=np.random.default_rng(0))
+    turned = shift_and_rotate(np.repeat(image, 50, 0), shift=0, rotate=10, rng=np.random.default_rng(0))
     np.testing.assert_allclose(
         [[(m * down).sum() / m.sum(), (m * across).sum() / m.sum()] for m in turned], 13.5, atol=0.02
     )
@@ -89,7 +89,7 @@ def test_augmentation_moves_and_turns():
 
 
 def test_the_rate_rises_and_falls():
-    recipe = Recipe(rate=2.0, warmup=0.1)
+    recipe = TrainingConfig(rate=2.0, warmup=0.1)
     rates = [recipe.rate_at(step, 200) for step in range(200)]
     assert np.argmax(rates) in (19, 20)
     assert max(rates) == 2.0
@@ -99,7 +99,7 @@ def test_the_rate_rises_and_falls():
 
 
 def test_it_learns(data):
-    trained = train_vit(SMALL, data, Recipe(epochs=30, batch=50, shift=0, rotate=0))
+    trained = train_vit(SMALL, data, TrainingConfig(epochs=30, batch=50, shift=0, rotate=0))
     assert trained.history[-1].train_loss < 0.5 * trained.history[0].train_loss
     assert trained.history[-1].validation_accuracy > 0.6  # chance is 0.1
 
@@ -110,7 +110,7 @@ def test_the_result_does_not_depend_on_threads(data):
 
 
 def test_another_seed_gives_another_model(data):
-    other = Recipe(epochs=3, batch=50, seed=8)
+    other = TrainingConfig(epochs=3, batch=50, seed=8)
     assert (
         flatten(train_vit(SMALL, data, RECIPE).params).tobytes()
         != flatten(train_vit(SMALL, data, other).params).tobytes()
@@ -181,9 +181,9 @@ def test_a_folder_that_holds_a_run_is_left_alone(data, tmp_path):
 
 def test_resuming_another_run_is_refused(data, tmp_path):
     state = tmp_path / "training.safetensors"
-    train_vit(SMALL, data, Recipe(epochs=1, batch=50), state=state)
+    train_vit(SMALL, data, TrainingConfig(epochs=1, batch=50), state=state)
     with pytest.raises(DataError, match="it differs in recipe"):
-        train_vit(SMALL, data, Recipe(epochs=2, batch=50), state=state)
+        train_vit(SMALL, data, TrainingConfig(epochs=2, batch=50), state=state)
 
 
 def test_other_digits_of_the_same_name_and_number_are_told_apart(data, tmp_path):
@@ -291,4 +291,4 @@ def test_a_failed_write_leaves_the_old_file(rng, tmp_path):
 @pytest.mark.parametrize("change", [{"epochs": 0}, {"batch": 0}, {"rate": -1}, {"rate": math.nan}])
 def test_recipes_that_cannot_be(change):
     with pytest.raises(DataError, match=f"{next(iter(change))}: expected"):
-        Recipe(**change)
+        TrainingConfig(**change)

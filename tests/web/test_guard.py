@@ -13,7 +13,7 @@ import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.studies.exploring import explore
-from headwise.train.checkpoint import shipped_vit
+from headwise.train.checkpoint import pretrained_vit
 from headwise.web.app import application
 from headwise.web.guard import LARGEST
 from headwise.web.reading import matrix
@@ -26,7 +26,7 @@ ARRAYS = {
 
 @pytest.fixture(scope="module")
 def client():
-    return Client(application({"7x7": shipped_vit("7x7")}), base_url="http://127.0.0.1:8421")
+    return Client(application({"7x7": pretrained_vit("7x7")}), base_url="http://127.0.0.1:8421")
 
 
 def png(pixels):
@@ -68,7 +68,7 @@ def test_a_digit_is_read_as_the_library_reads_it(client):
     test = load_bundled_mnist().test
     pixels = (test.images[3] * 255).round().astype(np.uint8)
     told = client.post("/api/read", content=png(pixels)).json()
-    saved = shipped_vit("7x7")
+    saved = pretrained_vit("7x7")
     expected = explore(pixels[None].astype(np.float32) / np.float32(255), saved.params, saved.model).content()
     assert told["models"] == {"7x7": expected}
     assert told["models"]["7x7"]["digits"][0]["ranked"][0] == test.labels[3]

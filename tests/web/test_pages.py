@@ -13,7 +13,7 @@ from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore
-from headwise.train.checkpoint import SHIPPED, shipped_vit
+from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from serving import serving
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -78,14 +78,14 @@ def test_drawing_is_answered_by_every_model(page):
     driver = page()
     strokes(driver, [(0, -0.3), (0, -0.1), (0, 0.1), (0, 0.3)])
     said = answered(driver)
-    assert len(said) == len(SHIPPED)
+    assert len(said) == len(PRETRAINED)
     pixels = driver.execute_script("return canvas.toDataURL().split(',')[1]")
     drawn = np.asarray(Image.open(io.BytesIO(base64.b64decode(pixels))).convert("L"))
     assert drawn.shape == (280, 280)
     assert drawn[:, 140].mean() > 100 > 10 > drawn[:, 40].mean()
     told = driver.execute_script("return answer.models")
-    for name, words in zip(SHIPPED, said, strict=True):
-        saved = shipped_vit(name)
+    for name, words in zip(PRETRAINED, said, strict=True):
+        saved = pretrained_vit(name)
         shown = np.array(told[name]["digits"][0]["pixels"]).reshape(28, 28)
         assert shown.sum() > 20 * 255
         drawn = explore(shown[None] / 255, saved.params, saved.model).drawn[0]
@@ -102,8 +102,8 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     answered(driver)
     test = load_bundled_mnist().test
     image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
-    for name, words in zip(SHIPPED, texts(driver, ".reading"), strict=True):
-        saved = shipped_vit(name)
+    for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
+        saved = pretrained_vit(name)
         drawn = explore(image[None], saved.params, saved.model).drawn[0]
         assert words.startswith(f"reads 4 ({drawn.probabilities[4]:.1%})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")

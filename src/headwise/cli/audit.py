@@ -18,7 +18,7 @@ from headwise.studies.audit.findings import findings
 from headwise.studies.audit.result import Audit
 from headwise.studies.audit.saving import save
 from headwise.studies.audit.tables import tables
-from headwise.train.checkpoint import load_vit, shipped_vit
+from headwise.train.checkpoint import load_vit, pretrained_vit
 
 __all__ = ["audit"]
 
@@ -54,7 +54,7 @@ def audit(
     Example: `headwise audit --data mnist/ --digits 200`
     """
     writable(out)
-    saved = load_vit(model) if model else shipped_vit()
+    saved = load_vit(model) if model else pretrained_vit()
     found = load_bundled_mnist() if data is None else load_mnist(data, held_out=0)
     own = found.name, len(found.train.labels)  # from training on these, the same test digits were kept apart
     apart = data is not None or (saved.about.get("data"), saved.about.get("trained_on")) == own

@@ -20,7 +20,7 @@ from headwise.studies.tokenisations.plan import Plan, digits_of
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.runs import Ledger
 from headwise.studies.tokenisations.tables import tables
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
 __all__ = ["compare"]
 
@@ -77,7 +77,9 @@ def compare(
         tokens=tuple(name.strip() for each in tokens for name in each.split(",")) if tokens else _STANDARD.tokens,
         seeds=seeds if seeds is not None else _QUICK["seeds"] if quick else _STANDARD.seeds,
         sizes=_numbers(sizes),
-        recipe=Recipe(epochs=epochs if epochs is not None else _QUICK["epochs"] if quick else _STANDARD.recipe.epochs),
+        recipe=TrainingConfig(
+            epochs=epochs if epochs is not None else _QUICK["epochs"] if quick else _STANDARD.recipe.epochs
+        ),
     )
     writable(out)
     load = partial(digits_of, data)

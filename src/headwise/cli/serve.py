@@ -12,7 +12,7 @@ from headwise.cli.console import messages
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, MissingExtraError
 from headwise.studies.exploring import explore
-from headwise.train.checkpoint import SHIPPED, Saved, load_vit, shipped_vit
+from headwise.train.checkpoint import PRETRAINED, Checkpoint, load_vit, pretrained_vit
 
 __all__ = ["serve"]
 
@@ -36,7 +36,7 @@ def serve(
     except ModuleNotFoundError as error:
         raise MissingExtraError("headwise serve", str(error.name), "web") from None
     with serving.listen(host, port) as listening:
-        models = _loaded(model) if model else {name: shipped_vit(name) for name in SHIPPED}
+        models = _loaded(model) if model else {name: pretrained_vit(name) for name in PRETRAINED}
         for saved in models.values():  # so that the first drawing is answered as quickly as any
             explore(load_bundled_mnist().test.images[:1], saved.params, saved.model).content()
         if not serving.is_loopback(host):
@@ -46,7 +46,7 @@ def serve(
     messages.print("headwise: stopped.")
 
 
-def _loaded(paths: Sequence[Path]) -> dict[str, Saved]:
+def _loaded(paths: Sequence[Path]) -> dict[str, Checkpoint]:
     """Models by the names of their files, or of their folders where files are called alike, as `train` calls all."""
     stems = [path.stem for path in paths]
     names = [path.stem if stems.count(path.stem) == 1 else path.resolve().parent.name for path in paths]

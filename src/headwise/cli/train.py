@@ -12,13 +12,13 @@ from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.models.vit import ViTConfig
-from headwise.studies.training import Run, train_into
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import Epoch
-from headwise.train.recipe import Recipe
+from headwise.train.run import TrainingRun, train_into
 
 __all__ = ["train"]
 
-_STANDARD = Recipe()
+_STANDARD = TrainingConfig()
 
 
 def train(
@@ -49,7 +49,7 @@ def train(
     Example: `headwise train --out runs/mine --epochs 30`
     """
     writable(out)
-    model, recipe = ViTConfig(tokens=tokens), Recipe(epochs=epochs, batch=batch, rate=rate, seed=seed)
+    model, recipe = ViTConfig(tokens=tokens), TrainingConfig(epochs=epochs, batch=batch, rate=rate, seed=seed)
     if data is None:
         digits = load_bundled_mnist(held_out=500 if held_out is None else held_out)
     else:
@@ -89,7 +89,7 @@ def _line(epoch: Epoch, epochs: int) -> str:
     return line
 
 
-def _print(run: Run, as_json: bool) -> None:
+def _print(run: TrainingRun, as_json: bool) -> None:
     low, high = run.interval
     if as_json:
         names = ("data", "trained_on", "tested_on", "right", "test_loss")

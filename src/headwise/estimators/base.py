@@ -20,9 +20,9 @@ from headwise.estimators.telling import told
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
-from headwise.train.recipe import Recipe
-from headwise.train.supervised import Examples, Supervised, outputs_of
+from headwise.train.supervised import Examples, Supervised, predict_batched
 
 __all__ = ["Transformer"]
 
@@ -91,7 +91,7 @@ class Transformer(BaseEstimator):
         """Train on items whose answers are classes (B,) or standardised numbers (B, 1)."""
         rng = check_random_state(self.random_state)
         self.network_ = self._reader.network(outputs, Sizes(self.width, self.depth, self.heads, self.hidden))
-        recipe = Recipe(
+        recipe = TrainingConfig(
             epochs=self.epochs,
             batch=self.batch,
             rate=self.rate,
@@ -113,7 +113,7 @@ class Transformer(BaseEstimator):
 
     def _outputs(self, X: npt.ArrayLike) -> Array:
         inputs = self._inputs(X)
-        return outputs_of(self.network_, _double(inputs), self.params_)
+        return predict_batched(self.network_, _double(inputs), self.params_)
 
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)

@@ -15,10 +15,10 @@ import numpy as np
 from headwise.data.series import LabelledSeries
 from headwise.models.series import SeriesTransformerConfig, masked_prediction_forward
 from headwise.shapes import Array, BoolArray
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.masking import geometric_masks
-from headwise.train.recipe import Recipe
-from headwise.train.series import ImputingTask
+from headwise.train.series import MaskedPredictionTask
 
 __all__ = ["STEPS", "Bridge", "bridge", "conditional_mean", "covariance"]
 
@@ -60,7 +60,7 @@ class Bridge:
         return (self.nothing - self.network) / (self.nothing - self.least)
 
 
-def bridge(recipe: Recipe, on_step: Callable[[], None] = lambda: None) -> Bridge:
+def bridge(recipe: TrainingConfig, on_step: Callable[[], None] = lambda: None) -> Bridge:
     """Draw series, pre-train, and judge by fresh ones.
 
     Parameters
@@ -78,7 +78,7 @@ def bridge(recipe: Recipe, on_step: Callable[[], None] = lambda: None) -> Bridge
     drawn = (rng.standard_normal((TRAINED_ON + JUDGED_BY, len(root))) @ root.T).reshape(-1, STEPS, VARIABLES)
     x, fresh = np.split(drawn.astype(np.float32), [TRAINED_ON])
     model = SeriesTransformerConfig(VARIABLES, STEPS, 1, width=32, depth=2, heads=4, hidden=64, dropout=0.0)
-    task = ImputingTask(model, LabelledSeries(x, np.full(len(x), STEPS), np.zeros(len(x))), recipe)
+    task = MaskedPredictionTask(model, LabelledSeries(x, np.full(len(x), STEPS), np.zeros(len(x))), recipe)
     params = train(task, recipe, workers=1, on_step=on_step).params
     hidden = geometric_masks(fresh.shape, rng=rng)
     lengths = np.full(len(fresh), STEPS)

@@ -25,10 +25,10 @@ from headwise.shapes import Array
 from headwise.studies.keeping import is_kept, kept, run_file, runs_table
 from headwise.studies.series_baselines import BASELINES
 from headwise.train.checkpoint import load_arrays, save_arrays
-from headwise.train.fingerprints import fingerprint
-from headwise.train.loop import Task, Trained, train
-from headwise.train.recipe import Recipe
-from headwise.train.series import ImputingTask, SeriesTask, judge_series
+from headwise.train.config import TrainingConfig
+from headwise.train.hashing import fingerprint
+from headwise.train.loop import Task, TrainingResult, train
+from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series
 from headwise.validation import check_counts
 
 __all__ = ["NAMES", "Plan", "Result", "Row", "compare_series", "weights_of"]
@@ -40,7 +40,7 @@ NAMES = {
 }
 RESULTS = "results.csv"
 
-_TRAINING = Recipe(epochs=60, batch=32, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
+_TRAINING = TrainingConfig(epochs=60, batch=32, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
 _PRETRAINING = replace(_TRAINING, epochs=200)
 
 
@@ -68,8 +68,8 @@ class Plan:
     heads: int = 8
     hidden: int = 256
     dropout: float = 0.3
-    recipe: Recipe = _TRAINING
-    pretraining: Recipe = _PRETRAINING
+    recipe: TrainingConfig = _TRAINING
+    pretraining: TrainingConfig = _PRETRAINING
 
     def __post_init__(self) -> None:
         check_counts(seeds=self.seeds)
@@ -262,11 +262,11 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
     imputing: tuple[float, ...] = ()
     if method == "pre-trained":
         recipe = replace(plan.pretraining, seed=seed)
-        learnt = _train(ImputingTask(model, scaled.train, recipe), recipe, states[0])
+        learnt = _train(MaskedPredictionTask(model, scaled.train, recipe), recipe, states[0])
         start, imputing = learnt.params, tuple(epoch.train_loss for epoch in learnt.history)
     recipe = replace(plan.recipe, seed=seed)
     learnt = _train(SeriesTask(model, scaled.train, recipe, start=start), recipe, states[1])
-    right = judge_series(scaled.test, learnt.params, model).right
+    right = evaluate_series(scaled.test, learnt.params, model).right
     about = {"kind": "series", "model": asdict(model), "data": data.name, "classes": data.classes}
     save_arrays(stem.with_name(f"{stem.name}.safetensors"), learnt.params, about)
     for state in states:
@@ -275,7 +275,7 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
     return {"right": right, "judged": judged, "accuracy": right / judged, "losses": losses, "imputing": imputing}
 
 
-def _train(task: Task, recipe: Recipe, state: Path) -> Trained:
+def _train(task: Task, recipe: TrainingConfig, state: Path) -> TrainingResult:
     """Go on from the state of a run that was interrupted; from the beginning if that is damaged."""
     try:
         return train(task, recipe, state=state, workers=1)

@@ -21,8 +21,8 @@ from headwise.picture.text import Statement, tiny
 from headwise.progress import NoProgress, Progress
 from headwise.studies.keeping import kept, run_file, runs_table
 from headwise.studies.statistics import LEVEL
+from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
-from headwise.train.recipe import Recipe
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 from headwise.validation import check_counts, check_unique
 
@@ -160,7 +160,9 @@ def study_sets(
     for contender in contenders:
         model = SetTransformerConfig(1, encoder=contender.encoder, pooling=contender.pooling)
         for seed in range(seeds):
-            recipe = Recipe(epochs=1, batch=BATCH, rate=RATE, warmup=0.05, decay=0, shift=0, rotate=0, seed=seed)
+            recipe = TrainingConfig(
+                epochs=1, batch=BATCH, rate=RATE, warmup=0.05, decay=0, shift=0, rotate=0, seed=seed
+            )
             made_of = {"contender": contender.name, "seed": seed, "steps": steps, "tested_on": TESTED}
             made_of |= {"model": asdict(model), "recipe": asdict(recipe)}
             path = run_file(folder / "runs", f"{contender.encoder}-{contender.pooling}-{seed}", made_of)
@@ -183,7 +185,7 @@ def order_matters(params: Params, model: SetTransformerConfig, dtype: type[np.fl
     return moved / float(np.ptp(said))
 
 
-def _run(model: SetTransformerConfig, recipe: Recipe, steps: int, workers: int) -> dict[str, Any]:
+def _run(model: SetTransformerConfig, recipe: TrainingConfig, steps: int, workers: int) -> dict[str, Any]:
     task = MaximumTask(model, recipe.seed, steps * recipe.batch)
     params = train(task, recipe, workers=workers).params
     tested = draw_sets(TESTED, np.random.default_rng([recipe.seed, 9]))

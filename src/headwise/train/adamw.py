@@ -14,7 +14,7 @@ from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import flatten
 from headwise.shapes import Array
 
-__all__ = ["AdamW", "adamw_step", "clip_norm", "decayed"]
+__all__ = ["AdamW", "adamw_step", "clip_norm", "weight_decay_mask"]
 
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
@@ -56,7 +56,7 @@ def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, de
     backend(vector).adamw(vector, gradient, memory.mean, memory.square, decays, constants)
 
 
-def decayed(params: Mapping[str, Array]) -> Array:
+def weight_decay_mask(params: Mapping[str, Array]) -> Array:
     """One for the entries of weight matrices, zero for biases, gains, positions and the class token."""
     return flatten({name: np.full_like(array, name.endswith("weight")) for name, array in params.items()})
 

@@ -7,10 +7,10 @@ from scipy import ndimage
 
 from headwise.shapes import Array
 
-__all__ = ["moved"]
+__all__ = ["shift_and_rotate"]
 
 
-def moved(images: Array, *, shift: float, rotate: float, rng: np.random.Generator) -> Array:
+def shift_and_rotate(images: Array, *, shift: float, rotate: float, rng: np.random.Generator) -> Array:
     """Each image turned about its centre and shifted, by its own random amounts, with bilinear interpolation.
 
     Parameters

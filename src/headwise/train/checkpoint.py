@@ -20,12 +20,12 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["SHIPPED", "Saved", "load_arrays", "load_vit", "save_arrays", "save_vit", "shipped_vit"]
+__all__ = ["PRETRAINED", "Checkpoint", "load_arrays", "load_vit", "pretrained_vit", "save_arrays", "save_vit"]
 
-SHIPPED = ("7x7", "4x4", "rows")  # models that come with the package, by how they cut an image
+PRETRAINED = ("7x7", "4x4", "rows")  # models that come with the package, by how they cut an image
 
 
-class Saved(NamedTuple):
+class Checkpoint(NamedTuple):
     """A model with its weights, and what is known of how it was made."""
 
     model: ViTConfig
@@ -71,7 +71,7 @@ def save_vit(path: Path, model: ViTConfig, params: Params, about: Mapping[str, A
     save_arrays(path, params, {"kind": "vit", "model": asdict(model), "about": dict(about)})
 
 
-def load_vit(path: Path) -> Saved:
+def load_vit(path: Path) -> Checkpoint:
     """Read a vision transformer.
 
     Raises
@@ -90,10 +90,10 @@ def load_vit(path: Path) -> Saved:
     if not isinstance(about, dict):
         raise CheckpointError(f"{path}: its header's about: expected what is known of the model; got {about!r}.")
     model = _model(header.get("model"), arrays, path)
-    return Saved(model, _params(arrays, model, path), about)
+    return Checkpoint(model, _params(arrays, model, path), about)
 
 
-def shipped_vit(tokens: str = SHIPPED[0]) -> Saved:
+def pretrained_vit(tokens: str = PRETRAINED[0]) -> Checkpoint:
     """A trained model that comes with the package, by how it cuts an image; its card lies beside it.
 
     Raises
@@ -103,11 +103,11 @@ def shipped_vit(tokens: str = SHIPPED[0]) -> Saved:
 
     Examples
     --------
-    >>> shipped_vit().model.tokens
+    >>> pretrained_vit().model.tokens
     '7x7'
     """
-    if tokens not in SHIPPED:
-        raise DataError(f"tokens: expected one of {', '.join(SHIPPED)}; got {tokens!r}.")
+    if tokens not in PRETRAINED:
+        raise DataError(f"tokens: expected one of {', '.join(PRETRAINED)}; got {tokens!r}.")
     with as_file(files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors") as path:
         return load_vit(path)
 

@@ -15,18 +15,18 @@ from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
-from headwise.train.augment import moved
-from headwise.train.fingerprints import fingerprint
-from headwise.train.loop import Epoch, Piece, Trained, Validated, together, train
-from headwise.train.recipe import Recipe
+from headwise.train.augment import shift_and_rotate
+from headwise.train.config import TrainingConfig
+from headwise.train.hashing import fingerprint
+from headwise.train.loop import Epoch, ShardGradients, TrainingResult, ValidationResult, parallel_map, train
 
-__all__ = ["DigitsTask", "Judged", "judge", "train_vit"]
+__all__ = ["DigitsTask", "Evaluation", "evaluate", "train_vit"]
 
 _TOKENS = 1600  # of a shard at most: what a block makes of them stays in the second-level cache
 _MOVED = 32  # images that are moved by one generator
 
 
-class Judged(NamedTuple):
+class Evaluation(NamedTuple):
     """A model on labelled images: mean cross-entropy in nats, how many it got right, and its probabilities (B, C)."""
 
     loss: float
@@ -53,7 +53,7 @@ class DigitsTask:
 
     model: ViTConfig
     data: Digits
-    recipe: Recipe
+    recipe: TrainingConfig
 
     @property
     def examples(self) -> int:
@@ -71,20 +71,20 @@ class DigitsTask:
         parts = _shards(len(labels), self.model)
         return [Shard(images[part], labels[part], len(labels[part]) / len(labels)) for part in parts]
 
-    def gradients(self, shard: Shard, params: Params) -> Piece:
+    def gradients(self, shard: Shard, params: Params) -> ShardGradients:
         """Cross-entropy's."""
         logits, cache = vit_forward(shard.images, params, self.model)
         loss, loss_cache = cross_entropy_forward(logits, shard.labels)
         dlogits = cross_entropy_backward(loss_cache)
         dlogits *= dlogits.dtype.type(shard.share)
-        return Piece(loss * shard.share, vit_backward(dlogits, cache))
+        return ShardGradients(loss * shard.share, vit_backward(dlogits, cache))
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """On the validation digits, as they are."""
         if not len(self.data.validation.labels):
             return None
-        judged = judge(self.data.validation, params, self.model)
-        return Validated(judged.loss, judged.accuracy)
+        judged = evaluate(self.data.validation, params, self.model)
+        return ValidationResult(judged.loss, judged.accuracy)
 
     def about(self) -> dict[str, Any]:
         """The model, and which digits: by name, and so that no others are taken for them."""
@@ -98,21 +98,21 @@ class DigitsTask:
 
         def shard(numbered: tuple[int, slice]) -> Array:
             rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
-            return moved(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
+            return shift_and_rotate(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
 
-        return np.concatenate(together(shard, list(enumerate(_slices(len(images), _MOVED)))))
+        return np.concatenate(parallel_map(shard, list(enumerate(_slices(len(images), _MOVED)))))
 
 
 def train_vit(
     model: ViTConfig,
     data: Digits,
-    recipe: Recipe,
+    recipe: TrainingConfig,
     *,
     state: Path | None = None,
     workers: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Trained:
+) -> TrainingResult:
     """Train a vision transformer on digits; the other parameters are those of `train`.
 
     Parameters
@@ -132,16 +132,16 @@ def train_vit(
     return train(task, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
 
 
-def judge(data: LabelledImages, params: Params, model: ViTConfig) -> Judged:
+def evaluate(data: LabelledImages, params: Params, model: ViTConfig) -> Evaluation:
     """How well a model does on labelled images."""
 
     def shard(part: slice) -> Array:
         return vit_forward(data.images[part], params, model)[0]
 
     with single_threaded_blas():
-        logits = np.concatenate(together(shard, _shards(len(data.labels), model)))
+        logits = np.concatenate(parallel_map(shard, _shards(len(data.labels), model)))
     loss, cache = cross_entropy_forward(logits, data.labels)
-    return Judged(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
+    return Evaluation(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
 
 
 def _shards(count: int, model: ViTConfig) -> list[slice]:

@@ -18,12 +18,12 @@ from headwise.errors import CheckpointError, DataError
 from headwise.nn.params import Params, flatten, unflatten
 from headwise.parallel.threads import limit_threads, parallel_for, single_threaded_blas
 from headwise.shapes import Array, IntArray
-from headwise.train.adamw import AdamW, adamw_step, clip_norm, decayed
+from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
 from headwise.train.checkpoint import load_arrays, save_arrays
-from headwise.train.memory import kept_memory
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
+from headwise.train.malloc import keep_heap
 
-__all__ = ["Epoch", "Piece", "Task", "Trained", "Trainer", "Validated", "together", "train"]
+__all__ = ["Epoch", "ShardGradients", "Task", "Trainer", "TrainingResult", "ValidationResult", "parallel_map", "train"]
 
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
@@ -32,7 +32,7 @@ _TOWARDS = 0.1  # how far a running average moves in one step
 
 
 @dataclass(frozen=True)
-class Piece:
+class ShardGradients:
     """What one shard adds to a step.
 
     Attributes
@@ -51,7 +51,7 @@ class Piece:
     averages: Params = field(default_factory=dict)
 
 
-class Validated(NamedTuple):
+class ValidationResult(NamedTuple):
     """A model on the data held out: its loss, and its accuracy where there are classes."""
 
     loss: float
@@ -74,10 +74,10 @@ class Task(Protocol):
         How a batch is cut is fixed by the batch, so that the sums do not depend on how many threads ran.
         """
 
-    def gradients(self, shard: Any, params: Params) -> Piece:
+    def gradients(self, shard: Any, params: Params) -> ShardGradients:
         """The loss and its gradients on one shard; called from several threads."""
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """How the weights do on the data held out; None if there are none."""
 
     def about(self) -> Mapping[str, Any]:
@@ -94,7 +94,7 @@ class Epoch(NamedTuple):
     validation_accuracy: float | None
 
 
-class Trained(NamedTuple):
+class TrainingResult(NamedTuple):
     """A trained model's weights, and the course of its training."""
 
     params: Params
@@ -106,7 +106,7 @@ class Trainer:
     """A task in training: its parameters as one vector, and the optimiser's memory of them."""
 
     task: Task
-    recipe: Recipe
+    recipe: TrainingConfig
     total_steps: int
     like: Params = field(repr=False)
     vector: Array = field(repr=False)
@@ -115,7 +115,7 @@ class Trainer:
     best: Array | None = field(default=None, repr=False)
 
     @classmethod
-    def fresh(cls, task: Task, recipe: Recipe) -> Trainer:
+    def fresh(cls, task: Task, recipe: TrainingConfig) -> Trainer:
         """Nothing learned."""
         like = task.fresh(np.random.default_rng([recipe.seed, 1]))
         vector = flatten(like)
@@ -130,11 +130,11 @@ class Trainer:
         """One step of AdamW on one batch; returns the loss before it."""
         params = self.params
 
-        def one(shard: Any) -> tuple[Piece, Array]:
+        def one(shard: Any) -> tuple[ShardGradients, Array]:
             piece = self.task.gradients(shard, params)
             return piece, flatten({name: piece.gradients.get(name, zero) for name, zero in self._zeros.items()})
 
-        pieces, gradients = zip(*together(one, self.task.shards(chosen, self.memory.steps)), strict=True)
+        pieces, gradients = zip(*parallel_map(one, self.task.shards(chosen, self.memory.steps)), strict=True)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
@@ -169,20 +169,20 @@ class Trainer:
         return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
 
     def __post_init__(self) -> None:
-        self._decays = decayed(self.like)
+        self._decays = weight_decay_mask(self.like)
         self._zeros = {name: np.zeros_like(array) for name, array in self.like.items()}
 
 
 def train(
     task: Task,
-    recipe: Recipe,
+    recipe: TrainingConfig,
     *,
     patience: int | None = None,
     state: Path | None = None,
     workers: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Trained:
+) -> TrainingResult:
     """Train a model.
 
     Parameters
@@ -210,7 +210,7 @@ def train(
     CheckpointError
         If the state's file is damaged.
     """
-    with limit_threads(workers), single_threaded_blas(), kept_memory():
+    with limit_threads(workers), single_threaded_blas(), keep_heap():
         trainer = Trainer.fresh(task, recipe)
         what = {**task.about(), "recipe": asdict(recipe)} if state is not None else {}
         if state is not None and state.exists():
@@ -226,7 +226,7 @@ def train(
             on_epoch(trainer.history[-1])
         if patience is not None and trainer.best is not None:
             trainer.vector[:] = trainer.best
-        return Trained({name: array.copy() for name, array in trainer.params.items()}, tuple(trainer.history))
+        return TrainingResult({name: array.copy() for name, array in trainer.params.items()}, tuple(trainer.history))
 
 
 def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
@@ -244,7 +244,7 @@ def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
     ) from None
 
 
-def together(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
+def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
     """What the task makes of each part, in order, the work shared among the threads."""
     results: dict[int, _Result] = {}
 

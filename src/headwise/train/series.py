@@ -28,12 +28,12 @@ from headwise.nn.padding import Padding
 from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
-from headwise.train.fingerprints import fingerprint
-from headwise.train.loop import Piece, Validated
+from headwise.train.config import TrainingConfig
+from headwise.train.hashing import fingerprint
+from headwise.train.loop import ShardGradients, ValidationResult
 from headwise.train.masking import geometric_masks
-from headwise.train.recipe import Recipe
 
-__all__ = ["ImputingTask", "JudgedSeries", "SeriesTask", "judge_series", "predict_series"]
+__all__ = ["MaskedPredictionTask", "SeriesEvaluation", "SeriesTask", "evaluate_series", "predict_series"]
 
 _TOGETHER = 128  # series of one forward pass when judging
 
@@ -45,7 +45,7 @@ class Batch(NamedTuple):
     rng: np.random.Generator
 
 
-class JudgedSeries(NamedTuple):
+class SeriesEvaluation(NamedTuple):
     """A model on labelled series.
 
     Attributes
@@ -79,7 +79,7 @@ class SeriesTask:
 
     model: SeriesTransformerConfig
     train: LabelledSeries
-    recipe: Recipe
+    recipe: TrainingConfig
     validation: LabelledSeries | None = None
     start: Params | None = field(default=None, repr=False)
 
@@ -97,20 +97,20 @@ class SeriesTask:
         """The batch, whole."""
         return [Batch(_cut(self.train.take(chosen)), np.random.default_rng([self.recipe.seed, 4, step]))]
 
-    def gradients(self, shard: Batch, params: Params) -> Piece:
+    def gradients(self, shard: Batch, params: Params) -> ShardGradients:
         """Those of cross-entropy or of the mean squared error."""
         x, lengths, labels = shard.series
         outputs, cache = series_forward(x, lengths, params, self.model, rng=shard.rng)
         loss, doutputs = _loss(outputs, labels)
-        return Piece(loss, series_backward(doutputs, cache), cache.seen)
+        return ShardGradients(loss, series_backward(doutputs, cache), cache.seen)
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """On the series held out, if there are any."""
         if self.validation is None:
             return None
-        judged = judge_series(self.validation, params, self.model)
+        judged = evaluate_series(self.validation, params, self.model)
         classes = self.validation.labels.dtype.kind in "iu"
-        return Validated(judged.loss, judged.right / len(judged.outputs) if classes else None)
+        return ValidationResult(judged.loss, judged.right / len(judged.outputs) if classes else None)
 
     def about(self) -> dict[str, Any]:
         """The model, and fingerprints of the data and of the weights it begins with."""
@@ -119,7 +119,7 @@ class SeriesTask:
 
 
 @dataclass(frozen=True)
-class ImputingTask:
+class MaskedPredictionTask:
     """Pre-training: values are hidden in geometric runs, variable by variable, and predicted from the rest.
 
     Attributes
@@ -134,7 +134,7 @@ class ImputingTask:
 
     model: SeriesTransformerConfig
     train: LabelledSeries
-    recipe: Recipe
+    recipe: TrainingConfig
     ratio: float = 0.15
     run: float = 3.0
 
@@ -151,7 +151,7 @@ class ImputingTask:
         """The batch, whole."""
         return [Batch(_cut(self.train.take(chosen)), np.random.default_rng([self.recipe.seed, 5, step]))]
 
-    def gradients(self, shard: Batch, params: Params) -> Piece:
+    def gradients(self, shard: Batch, params: Params) -> ShardGradients:
         """Those of the mean squared error over the hidden values alone."""
         (x, lengths, _), rng = shard
         hidden = geometric_masks(x.shape, rng=rng, ratio=self.ratio, run=self.run)
@@ -160,9 +160,11 @@ class ImputingTask:
         error = np.where(padding.take(hidden), predicted - padding.take(x), 0).astype(predicted.dtype)
         count = max(1, int(padding.take(hidden).sum()))
         dpredicted = error * error.dtype.type(2 / count)
-        return Piece(float((error * error).sum() / count), masked_prediction_backward(dpredicted, cache), cache.seen)
+        return ShardGradients(
+            float((error * error).sum() / count), masked_prediction_backward(dpredicted, cache), cache.seen
+        )
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """Nothing is held out."""
         return None
 
@@ -179,11 +181,11 @@ def predict_series(x: Array, lengths: IntArray, params: Params, model: SeriesTra
         return np.concatenate([series_forward(x[part], lengths[part], params, model)[0] for part in parts])
 
 
-def judge_series(data: LabelledSeries, params: Params, model: SeriesTransformerConfig) -> JudgedSeries:
+def evaluate_series(data: LabelledSeries, params: Params, model: SeriesTransformerConfig) -> SeriesEvaluation:
     """How well a model does on labelled series."""
     outputs = predict_series(data.x, data.lengths, params, model)
     right = int((outputs.argmax(axis=1) == data.labels).sum()) if data.labels.dtype.kind in "iu" else 0
-    return JudgedSeries(_loss(outputs, data.labels)[0], right, outputs)
+    return SeriesEvaluation(_loss(outputs, data.labels)[0], right, outputs)
 
 
 def _loss(outputs: Array, labels: Array | IntArray) -> tuple[float, Array]:

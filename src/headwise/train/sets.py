@@ -15,12 +15,12 @@ from headwise.models.sets import SetTransformerConfig, set_backward, set_forward
 from headwise.nn.params import Params
 from headwise.nn.regression import absolute_error_backward, absolute_error_forward
 from headwise.shapes import Array, IntArray
-from headwise.train.loop import Piece, Validated
+from headwise.train.loop import ShardGradients, ValidationResult
 
-__all__ = ["LARGEST", "LONGEST", "MaximumTask", "Sets", "draw_sets", "mean_absolute_error"]
+__all__ = ["MAX_SET_SIZE", "MAX_VALUE", "MaximumTask", "Sets", "draw_sets", "mean_absolute_error"]
 
-LARGEST, LONGEST = 100.0, 10  # numbers are uniform from 0 to this, and sets have from 1 to so many
-_SHIFT = _SCALE = LARGEST / 2  # what the model reads and says is from −1 to 1
+MAX_VALUE, MAX_SET_SIZE = 100.0, 10  # numbers are uniform from 0 to this, and sets have from 1 to so many
+_SHIFT = _SCALE = MAX_VALUE / 2  # what the model reads and says is from −1 to 1
 
 
 class Sets(NamedTuple):
@@ -31,7 +31,7 @@ class Sets(NamedTuple):
     largest: Array
 
 
-def draw_sets(count: int, rng: np.random.Generator, *, longest: int = LONGEST) -> Sets:
+def draw_sets(count: int, rng: np.random.Generator, *, longest: int = MAX_SET_SIZE) -> Sets:
     """Sets of 1 to `longest` numbers from 0 to 100, both uniform, padded with zeros.
 
     Examples
@@ -42,7 +42,7 @@ def draw_sets(count: int, rng: np.random.Generator, *, longest: int = LONGEST) -
     ((3, 9, 1), array([9, 7, 6]))
     """
     lengths = rng.integers(1, longest, count, endpoint=True)
-    members = rng.uniform(0, LARGEST, (count, int(lengths.max()), 1))
+    members = rng.uniform(0, MAX_VALUE, (count, int(lengths.max()), 1))
     there = np.arange(members.shape[1]) < lengths[:, None]
     largest = np.where(there[..., None], members, -np.inf).max(axis=1)
     scaled = np.where(there[..., None], (members - _SHIFT) / _SCALE, 0)
@@ -76,23 +76,23 @@ class MaximumTask:
     def shards(self, chosen: IntArray, step: int) -> Sequence[Sets]:
         """New sets; as in the authors' code, all of a batch have as many members."""
         rng = np.random.default_rng([self.seed, 5, step])
-        length = int(rng.integers(1, LONGEST, endpoint=True))
-        members = rng.uniform(0, LARGEST, (len(chosen), length, 1))
+        length = int(rng.integers(1, MAX_SET_SIZE, endpoint=True))
+        members = rng.uniform(0, MAX_VALUE, (len(chosen), length, 1))
         scaled = ((members - _SHIFT) / _SCALE).astype(np.float32)
         return [Sets(scaled, np.full(len(chosen), length), scaled.max(axis=1))]
 
-    def gradients(self, shard: Sets, params: Params) -> Piece:
+    def gradients(self, shard: Sets, params: Params) -> ShardGradients:
         """The mean absolute error's."""
         y, cache = set_forward(shard.members, params, self.model)
         loss, difference = absolute_error_forward(y, shard.largest)
-        return Piece(loss, set_backward(absolute_error_backward(difference), cache))
+        return ShardGradients(loss, set_backward(absolute_error_backward(difference), cache))
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """The mean absolute error, in units of the numbers."""
         if not self.validation:
             return None
         sets = draw_sets(self.validation, np.random.default_rng([self.seed, 6]))
-        return Validated(mean_absolute_error(sets, params, self.model))
+        return ValidationResult(mean_absolute_error(sets, params, self.model))
 
     def about(self) -> dict[str, Any]:
         """The model, and which sets."""

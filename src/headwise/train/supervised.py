@@ -14,9 +14,9 @@ from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
 from headwise.nn.regression import squared_error_backward, squared_error_forward
 from headwise.shapes import Array, IntArray
-from headwise.train.loop import Piece, Validated
+from headwise.train.loop import ShardGradients, ValidationResult
 
-__all__ = ["Examples", "Supervised", "outputs_of"]
+__all__ = ["Examples", "Supervised", "predict_batched"]
 
 _TOGETHER = 256  # items that are judged at a time
 
@@ -92,21 +92,21 @@ class Supervised:
             for i, part in enumerate(parts)
         ]
 
-    def gradients(self, shard: Shard, params: Params) -> Piece:
+    def gradients(self, shard: Shard, params: Params) -> ShardGradients:
         """The loss's."""
         y, cache = self.network.forward(shard.examples.inputs, params, shard.rng)
         loss, dy = self._loss(y, shard.examples.answers)
         gradients, averages = self.network.backward(dy * dy.dtype.type(shard.share), cache)
-        return Piece(loss * shard.share, gradients, averages)
+        return ShardGradients(loss * shard.share, gradients, averages)
 
-    def validate(self, params: Params) -> Validated | None:
+    def validate(self, params: Params) -> ValidationResult | None:
         """On what was kept aside."""
         if self.validation is None:
             return None
-        y = outputs_of(self.network, self.validation.inputs, params)
+        y = predict_batched(self.network, self.validation.inputs, params)
         loss, _ = self._loss(y, self.validation.answers)
         right = y.argmax(axis=1) == self.validation.answers if self._classes else None
-        return Validated(loss, None if right is None else float(right.mean()))
+        return ValidationResult(loss, None if right is None else float(right.mean()))
 
     def about(self) -> dict[str, Any]:
         """The network, and how many examples."""
@@ -121,7 +121,7 @@ class Supervised:
         return loss, squared_error_backward(difference)
 
 
-def outputs_of(network: TrainableModel, inputs: Inputs, params: Params) -> Array:
+def predict_batched(network: TrainableModel, inputs: Inputs, params: Params) -> Array:
     """What a network says of every item (B, E), some items at a time."""
     starts = range(0, len(inputs[0]), _TOGETHER)
     return np.concatenate(

@@ -25,7 +25,7 @@ from headwise.errors import DataError, HeadwiseError
 from headwise.picture.explorer.content import as_shown
 from headwise.studies.coursework import HeadRun, coursework
 from headwise.studies.exploring import explore, in_turn
-from headwise.train.checkpoint import Saved
+from headwise.train.checkpoint import Checkpoint
 from headwise.web.desk import Desk
 from headwise.web.guard import PATIENCE, Guard, Refused
 from headwise.web.reading import matrix, picture, told
@@ -48,7 +48,7 @@ _SENT = {  # no other file is ever sent
 _TYPES = {"js": "text/javascript", "css": "text/css", "html": "text/html"}
 
 
-def application(models: Mapping[str, Saved], host: str = "127.0.0.1") -> ASGIApp:
+def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> ASGIApp:
     """The pages, as an ASGI application.
 
     Parameters
@@ -91,7 +91,7 @@ def application(models: Mapping[str, Saved], host: str = "127.0.0.1") -> ASGIApp
     return Guard(Starlette(routes=routes, exception_handlers=handlers), host)
 
 
-def read(body: bytes, models: Mapping[str, Saved]) -> dict[str, Any]:
+def read(body: bytes, models: Mapping[str, Checkpoint]) -> dict[str, Any]:
     """What the models make of an image file, with how long that took in milliseconds."""
     began = time.perf_counter()
     image, prepared = picture(body)

@@ -20,8 +20,8 @@ from headwise.studies.audit.heads import study_heads
 from headwise.studies.audit.result import Audit
 from headwise.studies.audit.sanity import sanity
 from headwise.studies.keeping import kept
-from headwise.train.checkpoint import Saved
-from headwise.train.fingerprints import fingerprint
+from headwise.train.checkpoint import Checkpoint
+from headwise.train.hashing import fingerprint
 from headwise.validation import check_counts
 
 __all__ = ["audit"]
@@ -31,7 +31,7 @@ DRAWS, LOOKED_AT = 8, 30  # of random weights, and digits that are looked at wit
 
 def audit(
     folder: Path,
-    saved: Saved,
+    saved: Checkpoint,
     digits: LabelledImages,
     *,
     data: str,
@@ -122,7 +122,7 @@ def _trained_on(about: Mapping[str, Any]) -> str:
 
 
 def _kept_digit(
-    folder: Path, which: int, image: Array, saved: Saved, made_of: Mapping[str, Any], head: tuple[int, int]
+    folder: Path, which: int, image: Array, saved: Checkpoint, made_of: Mapping[str, Any], head: tuple[int, int]
 ) -> DigitAudit:
     own = {"image": fingerprint(image), "kinds": KINDS, "missing": ABLATIONS, "orders": [ORDERS, SAMPLED]}
 
@@ -134,7 +134,7 @@ def _kept_digit(
 
 
 def _kept_sanity(
-    folder: Path, draw: int, images: Array, saved: Saved, made_of: Mapping[str, Any], head: tuple[int, int]
+    folder: Path, draw: int, images: Array, saved: Checkpoint, made_of: Mapping[str, Any], head: tuple[int, int]
 ) -> Array:
     def make() -> Any:
         rng = np.random.default_rng([made_of["seed"], 2, draw])

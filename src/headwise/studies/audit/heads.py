@@ -14,7 +14,7 @@ from headwise.models.vit import ViTConfig, vit_forward
 from headwise.nn.losses import softmax
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
-from headwise.train.digits import judge
+from headwise.train.digits import evaluate
 
 __all__ = ["Heads", "study_heads", "without_head"]
 
@@ -75,10 +75,10 @@ def study_heads(
             [block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1
         )
         importance += len(labels) * head_importance(weights, attention_gradients(dlogits, cache))
-    whole = judge(digits, params, model)
+    whole = evaluate(digits, params, model)
     right, loss = np.zeros(shape, np.int64), np.zeros(shape)
     for at in np.ndindex(shape):
-        judged = judge(digits, without_head(params, model, *at), model)
+        judged = evaluate(digits, without_head(params, model, *at), model)
         right[at], loss[at] = judged.right, judged.loss
         on_head()
     return Heads(importance / len(digits.labels), whole.right, whole.loss, right, loss)

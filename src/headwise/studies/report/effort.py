@@ -6,7 +6,7 @@ from dataclasses import dataclass, replace
 
 from headwise.studies.series import Plan as SeriesPlan
 from headwise.studies.tokenisations.plan import Plan as CutsPlan
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
 __all__ = ["EFFORTS", "Effort"]
 
@@ -37,10 +37,10 @@ class Effort:
     """
 
     name: str
-    vision: Recipe
+    vision: TrainingConfig
     cuts: CutsPlan
     series: SeriesPlan
-    bridge: Recipe
+    bridge: TrainingConfig
     targets: int
     starts: int
     steps: int
@@ -62,13 +62,13 @@ class Effort:
 # The first is what the others are compared with; then the same two with their pixels, or their rows, out of order.
 _CUTS = ("7x7", "rows", "scrambled-7x7", "scrambled-rows", "reordered-rows")
 _SERIES = SeriesPlan()
-_BRIDGE = Recipe(epochs=40, batch=64, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
+_BRIDGE = TrainingConfig(epochs=40, batch=64, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
 
 EFFORTS = {
     "quick": Effort(
         "quick",
-        vision=Recipe(epochs=4),
-        cuts=CutsPlan(_CUTS, seeds=2, recipe=Recipe(epochs=2)),
+        vision=TrainingConfig(epochs=4),
+        cuts=CutsPlan(_CUTS, seeds=2, recipe=TrainingConfig(epochs=2)),
         series=replace(
             _SERIES,
             seeds=1,
@@ -84,8 +84,8 @@ EFFORTS = {
     ),
     "default": Effort(
         "default",
-        vision=Recipe(),
-        cuts=CutsPlan(_CUTS, seeds=6, recipe=Recipe(epochs=10)),
+        vision=TrainingConfig(),
+        cuts=CutsPlan(_CUTS, seeds=6, recipe=TrainingConfig(epochs=10)),
         series=_SERIES,
         bridge=_BRIDGE,
         targets=3,
@@ -95,8 +95,8 @@ EFFORTS = {
     ),
     "full": Effort(
         "full",
-        vision=Recipe(epochs=60),
-        cuts=CutsPlan((*_CUTS, "4x4", "columns"), seeds=20, sizes=(500, 2000), recipe=Recipe(epochs=30)),
+        vision=TrainingConfig(epochs=60),
+        cuts=CutsPlan((*_CUTS, "4x4", "columns"), seeds=20, sizes=(500, 2000), recipe=TrainingConfig(epochs=30)),
         series=replace(_SERIES, seeds=20),
         bridge=replace(_BRIDGE, epochs=200),
         targets=10,

@@ -11,10 +11,10 @@ from headwise.data.mnist import Digits
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.studies.bench import interleaved
+from headwise.train.config import TrainingConfig
 from headwise.train.digits import DigitsTask
 from headwise.train.loop import Trainer
-from headwise.train.memory import kept_memory
-from headwise.train.recipe import Recipe
+from headwise.train.malloc import keep_heap
 
 __all__ = ["Cost", "cost", "multiply_adds", "step_times"]
 
@@ -76,7 +76,9 @@ def multiply_adds(model: ViTConfig) -> int:
     return embedding + (model.depth - 1) * block(1 + n) + (block(1) if model.depth else 0) + d * model.classes
 
 
-def step_times(models: Sequence[ViTConfig], digits: Digits, recipe: Recipe, *, seconds: float = 0.3) -> list[float]:
+def step_times(
+    models: Sequence[ViTConfig], digits: Digits, recipe: TrainingConfig, *, seconds: float = 0.3
+) -> list[float]:
     """Median seconds of one training step of each model, measured in turns, on all cores.
 
     Parameters
@@ -95,6 +97,6 @@ def step_times(models: Sequence[ViTConfig], digits: Digits, recipe: Recipe, *, s
         chosen = np.arange(min(recipe.batch, len(digits.train.labels)))
         return lambda: trainer.step(chosen)
 
-    with limit_threads(num_threads()), single_threaded_blas(), kept_memory():
+    with limit_threads(num_threads()), single_threaded_blas(), keep_heap():
         medians, _ = interleaved({model.tokens: stepping(model) for model in models}, seconds=seconds, rest=0)
     return [medians[model.tokens] for model in models]

@@ -15,14 +15,14 @@ from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist, load
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig
 from headwise.studies.keeping import digest
-from headwise.train.fingerprints import fingerprint
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
+from headwise.train.hashing import fingerprint
 from headwise.validation import check_counts, check_unique
 
 __all__ = ["DEFAULT", "Job", "Plan", "digits_of", "passes", "unseen"]
 
 DEFAULT = ("7x7", "4x4", "rows", "scrambled-7x7")
-_MODEL, _RECIPE = ViTConfig(), Recipe(epochs=15)
+_MODEL, _RECIPE = ViTConfig(), TrainingConfig(epochs=15)
 
 
 @dataclass(frozen=True)
@@ -42,7 +42,7 @@ class Job:
     """
 
     model: ViTConfig
-    recipe: Recipe
+    recipe: TrainingConfig
     size: int
     data: str
     digest: str
@@ -88,7 +88,7 @@ class Plan:
     seeds: int = 6
     sizes: tuple[int, ...] = ()
     model: ViTConfig = _MODEL
-    recipe: Recipe = _RECIPE
+    recipe: TrainingConfig = _RECIPE
 
     def __post_init__(self) -> None:
         for name in self.tokens:
@@ -121,16 +121,16 @@ class Plan:
             for tokens in self.tokens
         ]
 
-    def _recipe(self, seed: int, size: int, whole: int) -> Recipe:
+    def _recipe(self, seed: int, size: int, whole: int) -> TrainingConfig:
         return replace(self.recipe, seed=self.recipe.seed + seed, epochs=passes(self.recipe, size, whole))
 
 
-def passes(recipe: Recipe, size: int, whole: int) -> int:
+def passes(recipe: TrainingConfig, size: int, whole: int) -> int:
     """Over so many digits, to come nearest to as many steps as the recipe has over the whole.
 
     Examples
     --------
-    >>> passes(Recipe(epochs=15, batch=64), 500, 4000)  # of 8 steps, where the whole has 15 of 63
+    >>> passes(TrainingConfig(epochs=15, batch=64), 500, 4000)  # of 8 steps, where the whole has 15 of 63
     118
     """
     return max(1, round(recipe.epochs * recipe.steps(whole) / recipe.steps(size)))

@@ -13,7 +13,7 @@ from headwise.shapes import Array, IntArray
 from headwise.studies.statistics import LEVEL, Interval, sign_flip, t_interval
 from headwise.studies.tokenisations.costs import Cost
 from headwise.studies.tokenisations.runs import DIRECTIONS
-from headwise.train.recipe import Recipe
+from headwise.train.config import TrainingConfig
 
 __all__ = ["Comparison", "Entry", "Pair", "bases"]
 
@@ -117,7 +117,7 @@ class Comparison:
     version: str
     trained_on: int
     tested_on: int
-    recipe: Recipe
+    recipe: TrainingConfig
     model: ViTConfig
     entries: tuple[Entry, ...]
     pairs: tuple[Pair, ...]
@@ -182,7 +182,7 @@ class Comparison:
         pairs = tuple(Pair(**_arrays(each, "more")) for each in content["pairs"])
         whole = _arrays(content, "by_size", "ink_lost")
         model = ViTConfig(**{**content["model"], "image": tuple(content["model"]["image"])})
-        shared = {"recipe": Recipe(**content["recipe"]), "model": model}
+        shared = {"recipe": TrainingConfig(**content["recipe"]), "model": model}
         return cls(**{**whole, **shared, "entries": entries, "pairs": pairs, "sizes": tuple(content["sizes"])})
 
 

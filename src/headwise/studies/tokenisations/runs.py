@@ -20,8 +20,8 @@ from headwise.parallel.threads import num_threads as cores
 from headwise.shapes import Array, IntArray
 from headwise.studies.tokenisations.plan import Job, unseen
 from headwise.train.checkpoint import load_arrays, save_arrays
-from headwise.train.digits import judge, train_vit
-from headwise.train.fingerprints import fingerprint
+from headwise.train.digits import evaluate, train_vit
+from headwise.train.hashing import fingerprint
 
 __all__ = ["DIRECTIONS", "SHIFTS", "Ledger", "Run", "results", "run", "shifted"]
 
@@ -85,9 +85,9 @@ def run(job: Job, digits: Digits, *, threads: int = 1) -> Run:
     nothing = LabelledImages(digits.train.images[:0], digits.train.labels[:0])
     trained = train_vit(job.model, replace(digits, train=train, validation=nothing), job.recipe, workers=threads)
     judged_on = unseen(digits)
-    judged = judge(judged_on, trained.params, job.model)
+    judged = evaluate(judged_on, trained.params, job.model)
     moved = [
-        [judge(_moved(judged_on, pixels, along), trained.params, job.model).right for pixels in SHIFTS]
+        [evaluate(_moved(judged_on, pixels, along), trained.params, job.model).right for pixels in SHIFTS]
         for along in DIRECTIONS.values()
     ]
     return Run(

@@ -19,7 +19,7 @@ from headwise.studies.report.attention.given import arrays_section, functions_se
 from headwise.studies.report.attention.runs import runs_section
 from headwise.studies.report.attention.swapping import swapping_section
 from headwise.studies.report.desk import Chapter, Desk
-from headwise.train.fingerprints import fingerprint
+from headwise.train.hashing import fingerprint
 
 __all__ = ["attention_chapter"]
 

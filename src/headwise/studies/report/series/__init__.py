@@ -9,7 +9,7 @@ from headwise.studies.report.desk import Chapter, Desk
 from headwise.studies.report.series.ours import ours_section
 from headwise.studies.report.series.paper import paper_sections
 from headwise.studies.series import NAMES, Result, compare_series
-from headwise.train.fingerprints import fingerprint
+from headwise.train.hashing import fingerprint
 
 __all__ = ["series_chapter"]
 

@@ -9,8 +9,8 @@ from headwise.studies.report.desk import Chapter, Desk
 from headwise.studies.report.vision.cuts import compared, cuts_section, headline
 from headwise.studies.report.vision.pictures import pictures_section
 from headwise.studies.report.vision.trained import trained_section
-from headwise.studies.training import Run, train_into
-from headwise.train.fingerprints import fingerprint
+from headwise.train.hashing import fingerprint
+from headwise.train.run import TrainingRun, train_into
 
 __all__ = ["vision_chapter"]
 
@@ -31,7 +31,7 @@ def vision_chapter(desk: Desk) -> Chapter:
     )
 
 
-def _trained(desk: Desk, digits: Digits) -> Run:
+def _trained(desk: Desk, digits: Digits) -> TrainingRun:
     recipe = desk.effort.vision
     steps = recipe.epochs * recipe.steps(len(digits.train.labels))
     desk.progress.stage("training the vision transformer", steps)
@@ -45,7 +45,7 @@ def _trained(desk: Desk, digits: Digits) -> Run:
     )
 
 
-def _headline(run: Run) -> Statement:
+def _headline(run: TrainingRun) -> Statement:
     return Statement(
         "The vision transformer trained here reads {accuracy:.1%} of {tested:,} test digits; the caption of its "
         "attention picture is measured on it, and says how far the picture can be believed.",
@@ -53,7 +53,7 @@ def _headline(run: Run) -> Statement:
     )
 
 
-def _made_of(run: Run, digits: Digits, seeds: int, first: int) -> tuple[tuple[str, str], ...]:
+def _made_of(run: TrainingRun, digits: Digits, seeds: int, first: int) -> tuple[tuple[str, str], ...]:
     counts = [len(part.labels) for part in (digits.train, digits.validation, digits.test)]
     return (
         ("digits", f"{digits.name}: {' / '.join(map(str, counts))} to train, validate and test"),

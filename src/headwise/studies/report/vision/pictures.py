@@ -7,18 +7,18 @@ from headwise.picture.document import Block, Figured, Paragraph, Section
 from headwise.picture.text import Statement
 from headwise.studies.explaining import Trial, seen, telling_digits
 from headwise.studies.report.desk import Desk
-from headwise.studies.training import Run
-from headwise.train.digits import judge
+from headwise.train.digits import evaluate
+from headwise.train.run import TrainingRun
 
 __all__ = ["pictures_section"]
 
 _OF_THE_FIRST = ("rollout", "depth", "positions", "deletion")  # beside the maps, for the first digit alone
 
 
-def pictures_section(run: Run, desk: Desk) -> Section:
+def pictures_section(run: TrainingRun, desk: Desk) -> Section:
     """Pick telling test digits by rule, draw what the model attends to in each, and caption it."""
     test = desk.digits.test
-    picked = telling_digits(judge(test, run.params, run.model).probabilities, test)
+    picked = telling_digits(evaluate(test, run.params, run.model).probabilities, test)
     desk.progress.stage("drawing what it attends to", len(picked) + len(_OF_THE_FIRST))
     blocks: list[Block] = [_which(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
@@ -32,7 +32,7 @@ def pictures_section(run: Run, desk: Desk) -> Section:
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
 
 
-def _which(reasons: list[str], run: Run) -> Paragraph:
+def _which(reasons: list[str], run: TrainingRun) -> Paragraph:
     return Paragraph(
         (
             Statement(
@@ -49,7 +49,7 @@ def _which(reasons: list[str], run: Run) -> Paragraph:
     )
 
 
-def _figured(captioned: Captioned, name: str, run: Run, desk: Desk) -> Figured:
+def _figured(captioned: Captioned, name: str, run: TrainingRun, desk: Desk) -> Figured:
     paths = captioned.save(desk.folder / "figures" / name)
     behind = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
     return Figured.captioned(captioned.caption, behind, paths, desk.folder)

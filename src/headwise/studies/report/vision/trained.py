@@ -6,7 +6,7 @@ from headwise.picture.document import Block, Paragraph, Section, Table
 from headwise.picture.text import Statement, counted
 from headwise.picture.training import draw_training
 from headwise.studies.report.desk import Desk
-from headwise.studies.training import Run
+from headwise.train.run import TrainingRun
 
 __all__ = ["trained_section"]
 
@@ -19,7 +19,7 @@ _WORDS = {
 }
 
 
-def trained_section(run: Run, desk: Desk) -> Section:
+def trained_section(run: TrainingRun, desk: Desk) -> Section:
     """Draw the course of the training, and state what was reached."""
     epochs = run.history
     held_out = [epoch for epoch in epochs if epoch.validation_loss is not None]
@@ -55,7 +55,7 @@ def trained_section(run: Run, desk: Desk) -> Section:
     return Section("training", "The model, trained here", blocks, number="2.1")
 
 
-def _made_of(run: Run) -> Statement:
+def _made_of(run: TrainingRun) -> Statement:
     cut = run.model.tokeniser
     return Statement(
         "The model cuts {height} × {width} pixels into {tokens} tokens of {box_height} × {box_width}, embeds each in "
@@ -76,7 +76,7 @@ def _made_of(run: Run) -> Statement:
     )
 
 
-def _trained_by(run: Run) -> Statement:
+def _trained_by(run: TrainingRun) -> Statement:
     recipe = run.recipe
     return Statement(
         "It learned from {images:,} digits of {data} in {epochs} of AdamW (peak rate {rate:g}, decay {decay:g}, "
@@ -97,7 +97,7 @@ def _trained_by(run: Run) -> Statement:
     )
 
 
-def _curve(run: Run) -> Statement:
+def _curve(run: TrainingRun) -> Statement:
     last = run.history[-1]
     if last.validation_loss is None or last.validation_accuracy is None:
         return Statement(
@@ -113,7 +113,7 @@ def _curve(run: Run) -> Statement:
     )
 
 
-def _parameters(run: Run) -> Table:
+def _parameters(run: TrainingRun) -> Table:
     parts: dict[str, int] = {}
     for name, array in run.params.items():
         first, second = name.split(".")[:2]

@@ -14,19 +14,19 @@ from headwise.files import to_csv, write_text
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
-from headwise.train.digits import judge, train_vit
-from headwise.train.fingerprints import fingerprint
+from headwise.train.config import TrainingConfig
+from headwise.train.digits import evaluate, train_vit
+from headwise.train.hashing import fingerprint
 from headwise.train.loop import Epoch
-from headwise.train.recipe import Recipe
 from headwise.validation import check_counts
 
-__all__ = ["Run", "train_into"]
+__all__ = ["TrainingRun", "train_into"]
 
 MODEL, STATE, HISTORY = "model.safetensors", "training.safetensors", "history.csv"
 
 
 @dataclass(frozen=True)
-class Run:
+class TrainingRun:
     """A trained model with how it came about and how well it does.
 
     Attributes
@@ -47,7 +47,7 @@ class Run:
     """
 
     model: ViTConfig
-    recipe: Recipe
+    recipe: TrainingConfig
     params: Params
     history: tuple[Epoch, ...]
     data: str
@@ -76,14 +76,14 @@ def train_into(
     data: Digits,
     *,
     model: ViTConfig | None = None,
-    recipe: Recipe | None = None,
+    recipe: TrainingConfig | None = None,
     test: LabelledImages | None = None,
     resume: bool = False,
     keep: bool = False,
     workers: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
-) -> Run:
+) -> TrainingRun:
     """Train into a folder: ``model.safetensors`` and ``history.csv``, and while it lasts ``training.safetensors``.
 
     Parameters
@@ -114,7 +114,7 @@ def train_into(
         another run, or one on other digits.
     """
     check_counts(workers=workers)
-    model, recipe = model or ViTConfig(), recipe or Recipe()
+    model, recipe = model or ViTConfig(), recipe or TrainingConfig()
     judged_on = test or data.test
     state, finished = folder / STATE, folder / MODEL
     about = {
@@ -136,7 +136,7 @@ def train_into(
     elif resume and finished.exists() and not state.exists():
         raise DataError(f"{folder}: its run is finished; there is nothing to resume.")
     trained = train_vit(model, data, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
-    judged = judge(judged_on, trained.params, model)
+    judged = evaluate(judged_on, trained.params, model)
     complete = {
         **about,
         "right": judged.right,
@@ -149,8 +149,8 @@ def train_into(
     return _run(trained.params, model, recipe, complete, finished)
 
 
-def _run(params: Params, model: ViTConfig, recipe: Recipe, about: dict[str, Any], path: Path) -> Run:
-    return Run(
+def _run(params: Params, model: ViTConfig, recipe: TrainingConfig, about: dict[str, Any], path: Path) -> TrainingRun:
+    return TrainingRun(
         model,
         recipe,
         params,

@@ -10,7 +10,7 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["kept_memory"]
+__all__ = ["keep_heap"]
 
 # <malloc.h>: what may lie free at the heap's end before it is given back, and from which size a block is mapped anew
 _TRIM, _MAP = -1, -3
@@ -19,7 +19,7 @@ _USUAL = ((_TRIM, 64 << 20), (_MAP, 32 << 20))  # what glibc itself arrives at a
 
 
 @contextmanager
-def kept_memory() -> Iterator[None]:
+def keep_heap() -> Iterator[None]:
     """Keep freed memory inside the block, where the C library is glibc; elsewhere nothing changes."""
     _set(_KEPT)
     try:

@@ -8,11 +8,11 @@ from dataclasses import dataclass
 from headwise.errors import DataError
 from headwise.validation import check_counts
 
-__all__ = ["Recipe"]
+__all__ = ["TrainingConfig"]
 
 
 @dataclass(frozen=True)
-class Recipe:
+class TrainingConfig:
     """Everything that decides what training does, beside the model and the data.
 
     Attributes
@@ -58,7 +58,7 @@ class Recipe:
 
         Examples
         --------
-        >>> recipe = Recipe(rate=1.0, warmup=0.1)
+        >>> recipe = TrainingConfig(rate=1.0, warmup=0.1)
         >>> [round(recipe.rate_at(step, 100), 2) for step in (0, 9, 10, 55, 99)]
         [0.1, 1.0, 1.0, 0.5, 0.0]
         """

@@ -4,8 +4,8 @@ from dataclasses import replace
 
 import numpy as np
 
+from headwise.figures.record import AttentionRecord
 from headwise.metrics.faithfulness import Faithfulness
-from headwise.picture.drawn import Drawn
 from headwise.tokenizers import get_tokenizer
 
 L, H = 3, 2
@@ -26,7 +26,7 @@ def drawn(rng, tokens="7x7", *, weights=None, classed=True, shape=(L, H), concen
         weights = rng.dirichlet(np.full(n, concentration), (*shape, n)).astype(np.float32)
     more = {"label": 3, "head_width": 16, "positions": rng.normal(size=(cut.count, 11)).astype(np.float32)} | more
     tested = more.pop("tested", None)
-    made = Drawn(cut.arranged(image), cut.boxes, weights, rng.dirichlet(np.full(10, 0.3)), **more)
+    made = AttentionRecord(cut.arranged(image), cut.boxes, weights, rng.dirichlet(np.full(10, 0.3)), **more)
     if tested is None:
         return made
     curves = np.sort(rng.random((2, 5, cut.count + 1)))[:, :, ::-1]

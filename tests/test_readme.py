@@ -6,8 +6,8 @@ import numpy as np
 
 from headwise.cli import COMMANDS
 from headwise.data.image_files import load_digit
-from headwise.picture.attention import Drawn
-from headwise.picture.caption import caption
+from headwise.figures.caption_old import caption
+from headwise.figures.maps import AttentionRecord
 from headwise.studies.explaining import explain
 from headwise.train.checkpoint import pretrained_vit
 
@@ -19,13 +19,13 @@ def test_the_picture_is_of_the_model_that_ships():
     saved = pretrained_vit()
     image = load_digit(ROOT / "examples/digit.png").image
     now = explain(image, saved.params, saved.model, label=4).drawn
-    shown = Drawn.load(ROOT / "docs/picture/attention.npz")
+    shown = AttentionRecord.load(ROOT / "docs/picture/attention.npz")
     np.testing.assert_allclose(shown.weights, now.weights, atol=1e-5)
     np.testing.assert_allclose(shown.probabilities, now.probabilities, atol=1e-5)
 
 
 def test_the_caption_is_the_pictures():
-    written = caption(Drawn.load(ROOT / "docs/picture/attention.npz")).markdown()
+    written = caption(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).markdown()
     assert (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8") == written
     assert written in README
 

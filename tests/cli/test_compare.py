@@ -15,9 +15,9 @@ from typer.testing import CliRunner
 
 from headwise.cli.compare import compare
 from headwise.cli.console import document_table
+from headwise.document import blocks as document
 from headwise.errors import DataError, ShapeError
-from headwise.picture import document
-from headwise.picture.text import Statement
+from headwise.text.statement import Statement
 from processes import at_a_terminal
 
 FEW = ("--tokens", "14x14,28x14", "--seeds", "2", "--epochs", "1")

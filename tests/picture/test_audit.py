@@ -2,8 +2,8 @@
 
 import numpy as np
 
-from headwise.picture.audit import draw_curves, draw_gains, draw_sanity
-from headwise.picture.save import save_figure
+from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_sanity
+from headwise.figures.save import save_figure
 
 KINDS = ("one", "two", "three", "ink", "uniform", "worth")
 MISSING = ("removed", "black", "mean", "imputed")

@@ -14,15 +14,15 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
 from drawings import TESTED, drawn
+from headwise.figures.caption_old import caption
+from headwise.figures.captions.measurements import head_names
+from headwise.figures.gallery import CaptionedFigure, select_figures
+from headwise.figures.record import AttentionRecord
+from headwise.figures.rollout import last_rollout_map
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.picture.caption import caption
-from headwise.picture.captioned import Captioned, wanted
-from headwise.picture.captions.facts import named_heads
-from headwise.picture.captions.rules import RULES
-from headwise.picture.drawn import Drawn
-from headwise.picture.formulae import FORMULAE
-from headwise.picture.rolled import rolled_last
 from headwise.studies.explaining import seen
+from headwise.text.formulae import FORMULAE
+from headwise.thresholds import THRESHOLDS
 from headwise.train.checkpoint import pretrained_vit
 
 EVEN, ON_INK, LOCAL, ALIKE, ASKING = 0.9, 1.25, 0.7, 0.7, 0.25  # the documented thresholds, once more
@@ -39,7 +39,7 @@ EVEN, ON_INK, LOCAL, ALIKE, ASKING = 0.9, 1.25, 0.7, 0.7, 0.25  # the documented
     ids=["patches", "no class token", "rows", "overlapping"],
 )
 def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, how):
-    for captioned in wanted(drawn(rng, **how), "all", 5):
+    for captioned in select_figures(drawn(rng, **how), "all", 5):
         captioned.caption.save(tmp_path / "a")
         captioned.drawn.save(tmp_path / "a.npz")
         with np.load(tmp_path / "a.npz") as saved:
@@ -248,7 +248,7 @@ def statements(captioned):
 
 def test_no_template_holds_a_number(rng):
     for how in ({"label": -1}, {"concentration": 1e3, "tested": TESTED}, {"classed": False, "shape": (1, 1)}):
-        for captioned in wanted(drawn(rng, **how), "all", 2):
+        for captioned in select_figures(drawn(rng, **how), "all", 2):
             for statement in statements(captioned):
                 literal = "".join(text for text, *_ in string.Formatter().parse(statement.template))
                 bare = re.sub(r"<[^<>]+>", "", literal)
@@ -268,7 +268,7 @@ def models():
 
 
 def test_a_trained_an_untrained_and_a_shuffled_model_are_told_apart():
-    made = {name: {c.figure: c.caption for c in wanted(given, "all")} for name, given in models().items()}
+    made = {name: {c.figure: c.caption for c in select_figures(given, "all")} for name, given in models().items()}
     for figure in made["trained"]:
         _, shown, reading, says, _ = zip(*(made[name][figure].paragraphs() for name in made), strict=True)
         assert len(set(reading)) == 1  # how to read it is the same
@@ -313,8 +313,8 @@ def test_rules_at_their_thresholds(rng):
 
 
 def test_heads_are_named():
-    assert named_heads(np.zeros((2, 2), bool)) == ""
-    assert named_heads(np.array([[1, 1, 1], [0, 0, 1]], bool)) == "layer 0: heads 0, 1 and 2; layer 1: head 2"
+    assert head_names(np.zeros((2, 2), bool)) == ""
+    assert head_names(np.array([[1, 1, 1], [0, 0, 1]], bool)) == "layer 0: heads 0, 1 and 2; layer 1: head 2"
 
 
 def test_right_wrong_and_unknown_are_told_apart(rng):
@@ -325,10 +325,10 @@ def test_right_wrong_and_unknown_are_told_apart(rng):
         ((predicted + 1) % 10, "which is wrong: the label is"),
         (-1, ""),
     ):
-        text = caption(Drawn(given.image, given.boxes, given.weights, given.probabilities, label, 16)).text()
+        text = caption(AttentionRecord(given.image, given.boxes, given.weights, given.probabilities, label, 16)).text()
         assert words in text
         assert ("which is" in text.split("next comes")[0].split("reads a")[1]) == bool(words)
-    nothing = caption(Drawn(given.image, given.boxes, given.weights, np.zeros(0))).text()
+    nothing = caption(AttentionRecord(given.image, given.boxes, given.weights, np.zeros(0))).text()
     assert "reads a" not in nothing
     assert "digit" not in nothing.split("\n")[0]
 
@@ -336,7 +336,9 @@ def test_right_wrong_and_unknown_are_told_apart(rng):
 def test_nothing_is_said_of_ink_where_there_is_none(rng):
     given = drawn(rng)
     for image in (np.zeros_like(given.image), rng.random((28, 28))):
-        for captioned in wanted(Drawn(image, given.boxes, given.weights, given.probabilities), "all", 1):
+        for captioned in select_figures(
+            AttentionRecord(image, given.boxes, given.weights, given.probabilities), "all", 1
+        ):
             text = captioned.caption.text()
             assert " ink" not in text
             assert "outline" not in text
@@ -371,10 +373,10 @@ def test_what_was_done_to_arrays_and_image_is_said(rng):
 )
 def test_the_verdict_is_the_scores(rng, out, into, shapley, words):
     score = replace(TESTED, beaten_by_deletion=out, beaten_by_insertion=into, shapley=shapley)
-    assert words in Captioned(drawn(rng, tested=score), "maps").caption.text()
+    assert words in CaptionedFigure(drawn(rng, tested=score), "maps").caption.text()
     given = drawn(rng, tested=score)
-    assert "Nothing was tested" in Captioned(given, "rollout").caption.text()  # another map was
-    assert words in Captioned(replace(given, ranking=rolled_last(given)), "rollout").caption.text()
+    assert "Nothing was tested" in CaptionedFigure(given, "rollout").caption.text()  # another map was
+    assert words in CaptionedFigure(replace(given, ranking=last_rollout_map(given)), "rollout").caption.text()
 
 
 def test_the_ink_is_said_to_do_as_well_where_it_does(rng):
@@ -390,10 +392,10 @@ def test_the_ink_is_said_to_do_as_well_where_it_does(rng):
 def test_a_single_head_is_not_compared_with_itself(rng):
     one = drawn(rng, shape=(1, 1))
     for figure, token in (("maps", 0), ("token", 3)):
-        text = Captioned(one, figure, token).caption.text()
+        text = CaptionedFigure(one, figure, token).caption.text()
         assert "keeps from" not in text
     weight = one.weights[0, 0, 3]
-    text = Captioned(one, "token", 3).caption.text()
+    text = CaptionedFigure(one, "token", 3).caption.text()
     assert f"Token 3 keeps {weight[3]:.0%} of its attention on itself, where an even spread" in text
     assert f"On the class token it puts {weight[0]:.0%}. " in text
 
@@ -402,12 +404,12 @@ def test_without_a_model_nothing_was_tested(rng):
     assert "Nothing was tested" in caption(drawn(rng)).text()
     assert "Nothing was tested" not in caption(drawn(rng, tested=TESTED)).text()
     for figure in ("matrices", "depth"):
-        assert "ranks none" in Captioned(drawn(rng, tested=TESTED), figure).caption.text()
+        assert "ranks none" in CaptionedFigure(drawn(rng, tested=TESTED), figure).caption.text()
 
 
 @pytest.mark.parametrize("how", [{"tested": replace(TESTED, shapley_error=0.01)}, {"classed": False, "cut_off": 0.5}])
 def test_latex_has_nothing_that_latex_would_stumble_over(rng, how):
-    for captioned in wanted(drawn(rng, **how), "all", 2):
+    for captioned in select_figures(drawn(rng, **how), "all", 2):
         tex = captioned.caption.latex(captioned.name)
         assert tex.count("{") - tex.count("\\{") == tex.count("}") - tex.count("\\}")
         body = tex.split("\n", 1)[1]  # the first line is a comment
@@ -420,7 +422,7 @@ def test_latex_has_nothing_that_latex_would_stumble_over(rng, how):
 
 
 def test_the_text_in_place_of_a_picture_is_short_and_plain(rng):
-    for captioned in wanted(drawn(rng), "all", 2):
+    for captioned in select_figures(drawn(rng), "all", 2):
         alt = captioned.caption.alt()
         assert 60 < len(alt) < 500
         assert "\n" not in alt
@@ -429,7 +431,7 @@ def test_the_text_in_place_of_a_picture_is_short_and_plain(rng):
 
 def test_the_documented_thresholds_are_the_rules():
     page = (Path(__file__).parents[2] / "docs/captions.md").read_text(encoding="utf-8")
-    for name, rule in RULES.items():
+    for name, rule in THRESHOLDS.items():
         assert f"| `{name}` | {rule.threshold:g} | {rule.decides} |" in page, name
 
 
@@ -441,6 +443,6 @@ def test_where_the_answer_falls_below_half(rng):
         (np.concatenate([falling[:, :2], falling[:, :3] * 0 + 0.9], axis=1), "with 2 of 4 tokens taken away."),
         (falling * 0 + 0.9, ""),
     ):
-        text = Captioned(replace(given, curves=curves), "deletion").caption.text()
+        text = CaptionedFigure(replace(given, curves=curves), "deletion").caption.text()
         assert words in text
         assert ("below half" in text) == bool(words)

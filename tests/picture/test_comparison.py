@@ -3,8 +3,8 @@
 import numpy as np
 import pytest
 
-from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
-from headwise.picture.save import save_figure
+from headwise.experiments.tokenizers.plots import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
+from headwise.figures.save import save_figure
 
 NAMES = ("7x7", "rows", "scrambled-7x7")
 

@@ -6,11 +6,11 @@ import numpy as np
 import pytest
 
 from drawings import drawn
-from headwise.picture.attention import draw
-from headwise.picture.captioned import Captioned, wanted
-from headwise.picture.depth import profiles
-from headwise.picture.drawn import Drawn
-from headwise.picture.explorer.content import MEASURES, digit_content
+from headwise.explain.explorer.content import MEASURES, digit_content
+from headwise.figures.depth import profiles
+from headwise.figures.gallery import CaptionedFigure, select_figures
+from headwise.figures.maps import draw_maps
+from headwise.figures.record import AttentionRecord
 
 T = 17  # with the class token
 
@@ -18,7 +18,7 @@ T = 17  # with the class token
 def texts(given, token=1):
     """Every figure's caption with its alternative text, all of them drawn."""
     made = {}
-    for captioned in [*wanted(given, "all"), Captioned(given, "token", token)]:
+    for captioned in [*select_figures(given, "all"), CaptionedFigure(given, "token", token)]:
         captioned.draw()
         made[captioned.figure] = f"{captioned.caption.text()} {captioned.caption.alt()}"
         assert not re.search(r"\bnan\b|\b1 (tokens|heads|layers|maps|pairs)\b", made[captioned.figure])
@@ -35,11 +35,11 @@ def test_heads_that_give_the_image_no_weight_are_named_and_left_out(rng):
     weights = drawn(rng).weights.astype(float)
     given = drawn(rng, weights=on_class_token(weights, (0, 1), (2, 0)))
     said = texts(given)
-    kept = [Drawn(given.image, given.boxes, weights[layer : layer + 1, head : head + 1], given.probabilities)
+    kept = [AttentionRecord(given.image, given.boxes, weights[layer : layer + 1, head : head + 1], given.probabilities)
             for layer, head in ((0, 0), (1, 0), (1, 1), (2, 1))]  # fmt: skip
-    alone = [Captioned(one).caption for one in kept]
+    alone = [CaptionedFigure(one).caption for one in kept]
     effective = [s.values["narrow"] for one in alone for s in one.findings if "narrow" in s.values]
-    shown = {n: v for s in Captioned(given).caption.findings for n, v in s.values.items()}
+    shown = {n: v for s in CaptionedFigure(given).caption.findings for n, v in s.values.items()}
     assert (shown["narrow"], shown["wide"]) == (min(effective), max(effective))
     assert (shown["effective_first"], shown["effective_last"]) == (effective[0], effective[3])
     assert shown["pairs"] == 6
@@ -74,7 +74,7 @@ def test_a_class_token_that_looks_at_nothing_but_itself(rng):
     assert "uniform" not in said["maps"]
     assert "from 0 to one: all weights drawn are zero" in said["maps"]
     assert "Through all layers nothing comes from the image" in said["rollout"]
-    bar = draw(given).axes[-1]
+    bar = draw_maps(given).axes[-1]
     assert bar.get_ylim() == (0, 1)
     nowhere = texts(drawn(rng, weights=on_class_token(np.zeros((2, 2, T, T)), *np.ndindex(2, 2))))
     for figure in ("maps", "depth", "matrices"):
@@ -111,7 +111,7 @@ def test_one_layer_of_one_head_is_measured_in_words(rng):
 
 
 def test_of_one_token_nothing_is_said_to_be_near(rng):
-    given = Drawn(np.zeros((7, 7)), np.array([[0, 0, 7, 7]]), np.ones((2, 2, 1, 1)), np.zeros(0))
+    given = AttentionRecord(np.zeros((7, 7)), np.array([[0, 0, 7, 7]]), np.ones((2, 2, 1, 1)), np.zeros(0))
     for text in texts(given).values():
         assert "is local" not in text
         assert "most even" not in text

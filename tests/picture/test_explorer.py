@@ -14,11 +14,11 @@ from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.cli.explore import explore as explore_command
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
+from headwise.explain.explorer.content import build_views
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.picture.explorer.content import views
 from headwise.studies.exploring import explore, in_turn
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
 
@@ -97,7 +97,7 @@ def test_each_card_is_of_the_weights_beside_it(tokens):
 
 def test_views_are_heads_means_and_rollout(rng):
     weights = rng.dirichlet(np.ones(5), (2, 3, 5))
-    named = views(weights)
+    named = build_views(weights)
     assert list(named) == ["0.0", "0.1", "0.2", "0.mean", "1.0", "1.1", "1.2", "1.mean", "mean", "rollout"]
     np.testing.assert_array_equal(named["1.2"], weights[1, 2])
     np.testing.assert_allclose(named["1.mean"], (weights[1, 0] + weights[1, 1] + weights[1, 2]) / 3)
@@ -185,7 +185,7 @@ def test_a_page_that_is_slow_to_open_is_told(tmp_path, monkeypatch, capsys):
 def test_the_numbers_on_the_page_are_the_librarys(page, explorer):
     for digit, view, n in ((0, "0.0", 0), (1, "2.3", 6), (2, "rollout", 16), (1, "mean", 3), (2, "3.mean", 9)):
         driver = page(f"#digit={digit}&view={view}&from={n}")
-        matrix = views(explorer.drawn[digit].weights.astype(float))[view]
+        matrix = build_views(explorer.drawn[digit].weights.astype(float))[view]
         assert table(driver) == [f"{value:.3f}" for value in matrix[n]]
         p = matrix[n, 1:] / matrix[n, 1:].sum()
         assert text(driver, "[data-measure=entropy] .row") == f"{entropy(p):.2f}"

@@ -9,19 +9,19 @@ from PIL import Image
 
 from drawings import TESTED, H, L, drawn
 from headwise.errors import DataError, ShapeError
+from headwise.figures.caption_old import measure
+from headwise.figures.deletion import draw_deletion
+from headwise.figures.depth import draw_depth
+from headwise.figures.gallery import FIGURES, CaptionedFigure, select_figures
+from headwise.figures.head_matrices import draw_heads
+from headwise.figures.maps import draw_maps, draw_token
+from headwise.figures.positions import draw_positions
+from headwise.figures.record import AttentionRecord
+from headwise.figures.rollout import draw_rollout
+from headwise.figures.save import save_figure, style
 from headwise.metrics.rollout import rollout
-from headwise.picture.attention import draw, draw_token
-from headwise.picture.caption import measure
-from headwise.picture.captioned import KINDS, Captioned, wanted
-from headwise.picture.deletion import draw_deletion
-from headwise.picture.depth import draw_depth
-from headwise.picture.drawn import Drawn
-from headwise.picture.formulae import FORMULAE
-from headwise.picture.heads import draw_heads
-from headwise.picture.positions import draw_positions
-from headwise.picture.rolled import draw_rollout
-from headwise.picture.save import save_figure, style
-from headwise.picture.text import Statement, as_html, as_latex, as_markdown, as_text
+from headwise.text.formulae import FORMULAE
+from headwise.text.statement import Statement, as_html, as_latex, as_markdown, as_text
 
 
 def images(figure):
@@ -32,7 +32,7 @@ def images(figure):
 @pytest.mark.parametrize("tokens", ["rows", "4x4", "14x7", "scrambled-7x7"])
 def test_tokens_of_any_shape(rng, tokens):
     given = drawn(rng, tokens)
-    panel = images(draw(given))[1][0]
+    panel = images(draw_maps(given))[1][0]
     for m, (y, x, h, w) in enumerate(given.boxes):
         np.testing.assert_array_equal(panel[y : y + h, x : x + w], given.maps[0, 0, m])
 
@@ -51,7 +51,7 @@ def test_one_tokens_view_is_its_row(rng):
 
 def test_all_panels_share_one_scale(rng):
     given = drawn(rng)
-    for figure, top in ((draw(given), given.maps.max()), (draw_heads(given), given.weights.max())):
+    for figure, top in ((draw_maps(given), given.maps.max()), (draw_heads(given), given.weights.max())):
         norms = {(norm.vmin, norm.vmax) for _, norm in images(figure)[-L * H :]}
         assert norms == {(0.0, float(top))}
 
@@ -94,19 +94,19 @@ def test_the_curves_that_are_drawn(rng):
 
 def test_an_image_without_ink_has_no_outline(rng):
     given = drawn(rng)
-    blank = Drawn(np.zeros_like(given.image), given.boxes, given.weights, given.probabilities)
+    blank = AttentionRecord(np.zeros_like(given.image), given.boxes, given.weights, given.probabilities)
     assert not blank.ink.any()
     assert not drawn(rng).ink.all()
-    photo = Drawn(rng.random((28, 28)), given.boxes, given.weights, given.probabilities)
+    photo = AttentionRecord(rng.random((28, 28)), given.boxes, given.weights, given.probabilities)
     assert not photo.ink.any()  # no background, so no drawing
-    draw(blank)
-    assert draw(photo).axes[0].images[0].get_cmap().name == "gray"
+    draw_maps(blank)
+    assert draw_maps(photo).axes[0].images[0].get_cmap().name == "gray"
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8)])
-@pytest.mark.parametrize("kind", KINDS)
+@pytest.mark.parametrize("kind", FIGURES)
 def test_figures_fit_a_paper(rng, kind, shape):
-    figure = KINDS[kind].draw(drawn(rng, shape=shape, tested=TESTED))
+    figure = FIGURES[kind].draw(drawn(rng, shape=shape, tested=TESTED))
     width, height = figure.get_size_inches()
     assert 2.5 <= width <= 7.2
     assert height <= 9
@@ -119,9 +119,11 @@ def test_figures_fit_a_paper(rng, kind, shape):
 
 
 def test_every_kind_is_the_same_bytes_from_run_to_run(rng, tmp_path):
-    for captioned in wanted(drawn(rng, "14x14", shape=(1, 2), tested=TESTED), "all", 2):
+    for captioned in select_figures(drawn(rng, "14x14", shape=(1, 2), tested=TESTED), "all", 2):
         one = captioned.save(tmp_path / "one" / captioned.name)
-        two = Captioned(captioned.drawn, captioned.figure, captioned.token).save(tmp_path / "two" / captioned.name)
+        two = CaptionedFigure(captioned.drawn, captioned.figure, captioned.token).save(
+            tmp_path / "two" / captioned.name
+        )
         ends = ["png", "svg", "pdf", "npz", "md", "tex", "txt", "alt.txt", "json"]
         assert [path.name for path in one] == [f"{captioned.name}.{end}" for end in ends]
         for a, b in zip(one, two, strict=True):
@@ -129,7 +131,7 @@ def test_every_kind_is_the_same_bytes_from_run_to_run(rng, tmp_path):
 
 
 def test_a_figure_is_readable_at_the_size_of_a_page(rng, tmp_path):
-    path = save_figure(draw(drawn(rng, shape=(4, 4))), tmp_path / "a")[0]
+    path = save_figure(draw_maps(drawn(rng, shape=(4, 4))), tmp_path / "a")[0]
     with Image.open(path) as image:
         assert 1200 < image.width < 1800
         assert image.height < 1.5 * image.width
@@ -137,21 +139,21 @@ def test_a_figure_is_readable_at_the_size_of_a_page(rng, tmp_path):
 
 def test_what_was_asked_for(rng):
     given = drawn(rng)
-    assert [c.name for c in wanted(given)] == ["attention"]
-    assert [c.name for c in wanted(given, token=0)] == ["attention"]
-    assert [c.figure for c in wanted(given, "all", 0)] == ["maps", "matrices", "rollout", "depth", "positions"]
-    assert [c.name for c in wanted(given, token=4)] == ["attention-token-4"]
-    assert [c.name for c in wanted(given, "depth", 4)] == ["attention-token-4", "attention-depth"]
-    assert [c.figure for c in wanted(given, "all")] == ["maps", "matrices", "rollout", "depth", "positions"]
-    assert [c.figure for c in wanted(drawn(rng, positions=np.zeros((0, 0))), "all")][-1] == "depth"
-    assert [c.figure for c in wanted(given, "all", testable=True)] == list(KINDS)
+    assert [c.name for c in select_figures(given)] == ["attention"]
+    assert [c.name for c in select_figures(given, token=0)] == ["attention"]
+    assert [c.figure for c in select_figures(given, "all", 0)] == ["maps", "matrices", "rollout", "depth", "positions"]
+    assert [c.name for c in select_figures(given, token=4)] == ["attention-token-4"]
+    assert [c.name for c in select_figures(given, "depth", 4)] == ["attention-token-4", "attention-depth"]
+    assert [c.figure for c in select_figures(given, "all")] == ["maps", "matrices", "rollout", "depth", "positions"]
+    assert [c.figure for c in select_figures(drawn(rng, positions=np.zeros((0, 0))), "all")][-1] == "depth"
+    assert [c.figure for c in select_figures(given, "all", testable=True)] == list(FIGURES)
     for none in ("map", "token"):
         with pytest.raises(DataError, match=r"figure: expected one of maps, matrices, .*, or all; got"):
-            wanted(given, none)
+            select_figures(given, none)
 
 
 @pytest.mark.parametrize("shape", [(4, 4), (2, 8), (2, 12), (12, 16)])
-@pytest.mark.parametrize("make", [draw, draw_heads])
+@pytest.mark.parametrize("make", [draw_maps, draw_heads])
 def test_no_two_labels_touch(rng, make, shape):
     weights = rng.dirichlet(np.ones(5), (*shape, 5))
     with style():
@@ -172,24 +174,24 @@ def test_no_two_labels_touch(rng, make, shape):
 def test_arrays_come_back(rng, tmp_path):
     given = drawn(rng, tested=TESTED, cut_off=0.125, rearranged=True)
     given.save(tmp_path / "a.npz")
-    back = Drawn.load(tmp_path / "a.npz")
+    back = AttentionRecord.load(tmp_path / "a.npz")
     assert measure(back) == measure(given)
     assert back.tested == TESTED
     assert (back.cut_off, back.rearranged, back.label) == (0.125, True, 3)
     np.savez(tmp_path / "b.npz", image=given.image)
     with pytest.raises(DataError, match="missing boxes"):
-        Drawn.load(tmp_path / "b.npz")
+        AttentionRecord.load(tmp_path / "b.npz")
     (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:500])
     with pytest.raises(DataError, match="cannot be read"):
-        Drawn.load(tmp_path / "b.npz")
+        AttentionRecord.load(tmp_path / "b.npz")
 
 
 def test_arrays_that_do_not_fit_are_refused(rng):
     given = drawn(rng)
     with pytest.raises(ShapeError, match="weights: expected"):
-        Drawn(given.image, given.boxes[:-2], given.weights, given.probabilities)
+        AttentionRecord(given.image, given.boxes[:-2], given.weights, given.probabilities)
     with pytest.raises(ShapeError, match="positions: expected"):
-        Drawn(given.image, given.boxes, given.weights, given.probabilities, positions=np.zeros((3, 5)))
+        AttentionRecord(given.image, given.boxes, given.weights, given.probabilities, positions=np.zeros((3, 5)))
 
 
 def test_statements_are_spelled_four_ways():

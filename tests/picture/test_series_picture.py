@@ -6,16 +6,16 @@ import numpy as np
 import pytest
 
 from headwise.errors import ShapeError
-from headwise.picture.accuracies import draw_accuracies, draw_losses
-from headwise.picture.series import DrawnSeries, caption_series, draw_series
-from headwise.picture.text import as_text
+from headwise.experiments.plots import draw_accuracies, draw_losses
+from headwise.experiments.series.plots import SeriesRecord, caption_series, draw_series
+from headwise.text.statement import as_text
 
 L, H, N, V = 2, 3, 5, 7
 
 
 def drawn(rng, label=1, variables=V):
     weights = rng.dirichlet(np.ones(N) / 3, size=(L, H, N))
-    return DrawnSeries(rng.normal(size=(N, variables)), weights, np.array([0.3, 0.7]), ("slow", "fast"), label, 11)
+    return SeriesRecord(rng.normal(size=(N, variables)), weights, np.array([0.3, 0.7]), ("slow", "fast"), label, 11)
 
 
 def test_every_panel_shows_its_own_weights_on_one_scale(rng):
@@ -53,17 +53,17 @@ def test_the_caption_says_what_was_measured(rng):
 def test_another_series_another_caption(rng):
     assert "which is wrong: it is slow" in caption_series(drawn(rng, label=0)).text()
     assert "of one variable, shifted" in caption_series(drawn(rng, variables=1)).text()
-    even = DrawnSeries(np.zeros((N, V)), np.full((L, H, N, N), 1 / N), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
+    even = SeriesRecord(np.zeros((N, V)), np.full((L, H, N, N), 1 / N), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
     assert "Every head is nearly uniform" in caption_series(even).text()
     assert "with depth it stays about the same" in caption_series(even).text()
-    alone = DrawnSeries(np.zeros((N, V)), np.tile(np.eye(N), (L, H, 1, 1)), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
+    alone = SeriesRecord(np.zeros((N, V)), np.tile(np.eye(N), (L, H, 1, 1)), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
     assert "No head is nearly uniform" in caption_series(alone).text()
     assert caption_series(even).alt().startswith("What the steps of a series of class b attend to. Above:")
 
 
 def test_weights_of_another_length_are_refused(rng):
     with pytest.raises(ShapeError, match="weights"):
-        DrawnSeries(np.zeros((N + 1, V)), np.ones((L, H, N, N)), np.ones(2), ("a", "b"), 0, 11)
+        SeriesRecord(np.zeros((N + 1, V)), np.ones((L, H, N, N)), np.ones(2), ("a", "b"), 0, 11)
 
 
 def test_accuracies_and_losses(rng):

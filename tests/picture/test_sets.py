@@ -1,6 +1,6 @@
 import numpy as np
 
-from headwise.picture.sets import draw_errors
+from headwise.experiments.sets.plots import draw_errors
 
 
 def test_every_run_is_a_dot_and_every_mean_a_bar():

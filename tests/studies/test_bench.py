@@ -9,10 +9,10 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from headwise.benchmark.plot import draw_ratios
 from headwise.cli.bench import bench as command
 from headwise.errors import DataError
-from headwise.picture.bench import draw_ratios
-from headwise.picture.save import save_one
+from headwise.figures.save import save_one
 from headwise.studies import bench as study
 from headwise.studies.bench import Bench, Machine, Timing, Work, interleaved
 

@@ -7,8 +7,8 @@ import pytest
 
 import drawings
 from headwise.errors import DataError, ShapeError
-from headwise.picture.attention import draw
-from headwise.picture.caption import caption
+from headwise.figures.caption_old import caption
+from headwise.figures.maps import draw_maps
 from headwise.studies.captioning import Layout, drawn_again, drawn_from, read_arrays, stacked
 from headwise.studies.row_sums import check_rows
 
@@ -58,7 +58,7 @@ def test_no_class_token(rng):
         drawn = drawn_from({"x": w}, Layout(GRID, class_token=said))
         np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
         assert "there is no class token" in caption(drawn).text()
-    draw(drawn)
+    draw_maps(drawn)
 
 
 def test_an_image_gives_the_patches_and_patches_the_grid(rng):

@@ -8,9 +8,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.errors import DataError, ShapeError
+from headwise.figures.gallery import select_figures
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
-from headwise.picture.captioned import wanted
 from headwise.studies.explaining import Trial, explain, seen
 from headwise.studies.exploring import explore
 
@@ -59,7 +59,7 @@ def test_the_score_is_a_brute_force_counts(digit):
         for k, token in enumerate(order):
             values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
     trial = Trial(image, params, MODEL)
-    for captioned in wanted(given, "all", testable=True):
+    for captioned in select_figures(given, "all", testable=True):
         tested = trial.tested(captioned)
         if captioned.ranks is None:
             assert tested is captioned
@@ -101,12 +101,12 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
     image[1, 2:5] = 1
     params = vit_params(model, rng)
     given, trial = seen(image, params, model), Trial(image, params, model)
-    figures = wanted(given, "all", 1, testable=True)
+    figures = select_figures(given, "all", 1, testable=True)
     assert [each.figure for each in figures] == ["token", "maps", "matrices", "rollout", "depth", "deletion"]
     for each in figures:
         trial.tested(each).save(tmp_path / each.name)
     with pytest.raises(DataError, match="positions: expected two tokens or more, to compare; the image is one"):
-        _ = wanted(given, "positions")[0].caption
+        _ = select_figures(given, "positions")[0].caption
     assert explore(image[None], params, model).page().startswith("<!DOCTYPE html>")
 
 

@@ -13,9 +13,8 @@ import pytest
 from headwise import multi_head_attention
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
+from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
-from headwise.picture import printing
-from headwise.picture.text import as_text
 from headwise.studies.coursework import coursework
 from headwise.studies.expressiveness.fitting import Fit
 from headwise.studies.report import EFFORTS, PARTS, build
@@ -24,6 +23,7 @@ from headwise.studies.report.attention.expressive import _found
 from headwise.studies.report.attention.runs import _heaviest
 from headwise.studies.report.attention.swapping import swapping_section
 from headwise.studies.tokenisations.plan import Plan
+from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 
 # on one worker, so that the report is built once

@@ -9,12 +9,12 @@ import pytest
 
 from headwise.data.series import LabelledSeries, SeriesData
 from headwise.errors import DataError
-from headwise.picture.text import as_text
 from headwise.studies import series, series_baselines
 from headwise.studies.series import Plan, Result, Row, compare_series, weights_of
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.series_findings import findings, table
 from headwise.studies.series_report import look_at, save_report
+from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 
 FEW = TrainingConfig(epochs=3, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)

@@ -7,10 +7,10 @@ import pytest
 from headwise.errors import DataError
 from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten
-from headwise.picture.text import as_text
 from headwise.progress import NoProgress
 from headwise.studies.keeping import digest
 from headwise.studies.sets import CONTENDERS, Contender, Pooling, SetsStudy, order_matters, study_sets
+from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error

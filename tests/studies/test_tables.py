@@ -5,10 +5,10 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
-from headwise.picture.text import as_text
 from headwise.studies.keeping import digest
 from headwise.studies.statistics import sign_flip
 from headwise.studies.tables import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
+from headwise.text.statement import as_text
 
 QUICK = {"epochs": 4, "width": 8, "depth": 1, "heads": 2}
 

@@ -16,7 +16,6 @@ from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.tasks import run_tasks
-from headwise.picture.text import as_text
 from headwise.studies.tokenisations import comparing, runs
 from headwise.studies.tokenisations.comparing import compare, relabelling, save
 from headwise.studies.tokenisations.conclusion import conclusion
@@ -25,6 +24,7 @@ from headwise.studies.tokenisations.plan import Plan
 from headwise.studies.tokenisations.result import Comparison, Pair, bases
 from headwise.studies.tokenisations.runs import SHIFTS, Ledger, results, run, shifted
 from headwise.studies.tokenisations.tables import tables
+from headwise.text.statement import as_text
 from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
 from headwise.train.config import TrainingConfig

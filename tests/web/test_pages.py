@@ -11,7 +11,7 @@ import headwise as hw
 from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from headwise.picture.explorer.content import views
+from headwise.explain.explorer.content import build_views
 from headwise.studies.exploring import explore
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from serving import serving
@@ -109,7 +109,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
     until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
-    row = views(drawn.weights.astype(float))["mean"][0]  # of the last of them, the rows
+    row = build_views(drawn.weights.astype(float))["mean"][0]  # of the last of them, the rows
     script = "return [...document.querySelectorAll('.listed td')].slice(1).map(cell => cell.textContent)"
     assert driver.execute_script(script) == [f"{value:.3f}" for value in row]
 

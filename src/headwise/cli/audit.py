@@ -12,12 +12,12 @@ from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.parallel.threads import num_threads as cores
-from headwise.picture.text import as_text
 from headwise.studies.audit.auditing import audit as audit_model
 from headwise.studies.audit.findings import findings
 from headwise.studies.audit.result import Audit
 from headwise.studies.audit.saving import save
 from headwise.studies.audit.tables import tables
+from headwise.text.statement import as_text
 from headwise.train.checkpoint import load_vit, pretrained_vit
 
 __all__ = ["audit"]

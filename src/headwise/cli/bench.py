@@ -11,9 +11,9 @@ import typer
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from headwise.benchmark.plot import draw_ratios
 from headwise.cli.console import bars, output
-from headwise.picture.bench import draw_ratios
-from headwise.picture.save import kind_of, save_one
+from headwise.figures.save import check_figure_path, save_one
 from headwise.studies.bench import LONG, WORK, Bench, Timing
 from headwise.studies.bench import bench as measure
 
@@ -32,7 +32,7 @@ def bench(
     Example: `headwise bench --plot ratios.svg`
     """
     if plot is not None:
-        kind_of(plot)  # refused now rather than after all the measuring
+        check_figure_path(plot)  # refused now rather than after all the measuring
     work = [line for line in WORK if not short or line.operations < 5e9] + list(LONG if long else ())
     with bars() as progress:
         found = measure(work, peer=peer, progress=progress)

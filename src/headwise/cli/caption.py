@@ -12,8 +12,8 @@ from headwise.cli.console import output
 from headwise.cli.explain import FIGURE, TOKEN, folder_for, print_json, save_all
 from headwise.data.image_files import read_image
 from headwise.errors import DataError
-from headwise.picture.captioned import wanted
-from headwise.picture.drawn import Drawn
+from headwise.figures.gallery import select_figures
+from headwise.figures.record import AttentionRecord
 from headwise.studies.captioning import Layout, drawn_again, drawn_from, read_arrays
 
 __all__ = ["caption"]
@@ -48,7 +48,7 @@ def caption(
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
     layout = Layout(_pair("--grid", grid), _pair("--patch", patch), class_token, dropped)
-    figures = wanted(_drawn(arrays, layout, image), figure, token)
+    figures = select_figures(_drawn(arrays, layout, image), figure, token)
     folder = folder_for(arrays, out)
     if as_json:
         print_json({}, figures, folder)
@@ -58,10 +58,10 @@ def caption(
     save_all(figures, folder)
 
 
-def _drawn(path: Path, layout: Layout, image: Path | None) -> Drawn:
+def _drawn(path: Path, layout: Layout, image: Path | None) -> AttentionRecord:
     """The arrays of a picture that Headwise saved as they are, any others by the layout."""
     found = read_arrays(path)
-    if Drawn.owns(found):
+    if AttentionRecord.owns(found):
         if layout != Layout() or image:
             raise DataError(
                 f"--grid, --patch, --image, --class-token, --dropped: expected none of them, because {path} is a "

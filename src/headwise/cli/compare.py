@@ -12,7 +12,6 @@ import typer
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.errors import DataError
-from headwise.picture.text import Statement, as_text
 from headwise.studies.tokenisations.comparing import compare as compare_tokens
 from headwise.studies.tokenisations.comparing import save
 from headwise.studies.tokenisations.conclusion import conclusion
@@ -20,6 +19,7 @@ from headwise.studies.tokenisations.plan import Plan, digits_of
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.runs import Ledger
 from headwise.studies.tokenisations.tables import tables
+from headwise.text.statement import Statement, as_text
 from headwise.train.config import TrainingConfig
 
 __all__ = ["compare"]

@@ -13,14 +13,14 @@ import typer
 from headwise.cli.console import messages, output
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError
-from headwise.picture.captioned import KINDS, Captioned, wanted
-from headwise.picture.text import as_text
+from headwise.figures.gallery import FIGURES, CaptionedFigure, select_figures
 from headwise.studies.explaining import Trial, seen
+from headwise.text.statement import as_text
 from headwise.train.checkpoint import load_vit, pretrained_vit
 
 __all__ = ["explain", "folder_for", "save_all"]
 
-FIGURE = f"Which figure: {', '.join(KINDS)}, or all."
+FIGURE = f"Which figure: {', '.join(FIGURES)}, or all."
 TOKEN = "One token's view instead: 1 for the first in reading order, 0 for the class token."
 
 
@@ -47,7 +47,7 @@ def explain(
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
     folder = folder_for(digit, out)
-    figures = wanted(seen(picture.image, saved.params, saved.model, label=label), figure, token, testable=True)
+    figures = select_figures(seen(picture.image, saved.params, saved.model, label=label), figure, token, testable=True)
     trial = Trial(picture.image, saved.params, saved.model)
     if as_json:
         figures = [trial.tested(captioned) for captioned in figures]
@@ -72,14 +72,14 @@ def folder_for(source: Path, out: Path | None) -> Path:
     return folder
 
 
-def save_all(figures: Sequence[Captioned], folder: Path) -> None:
+def save_all(figures: Sequence[CaptionedFigure], folder: Path) -> None:
     """Write every figure with its arrays and caption, and say where."""
     for captioned in figures:
         captioned.save(folder / captioned.name)
     output.print(f"Pictures, arrays and captions are in {folder}.", soft_wrap=True, markup=False)
 
 
-def print_json(told: dict[str, object], figures: Sequence[Captioned], folder: Path) -> None:
+def print_json(told: dict[str, object], figures: Sequence[CaptionedFigure], folder: Path) -> None:
     """Save everything, and print it as JSON."""
     captions = [part for captioned in figures for part in captioned.caption.parts.values()]
     told["caption"] = [as_text(statement) for part in captions for statement in part]
@@ -88,7 +88,7 @@ def print_json(told: dict[str, object], figures: Sequence[Captioned], folder: Pa
     print(json.dumps(told, ensure_ascii=False))
 
 
-def _told(captioned: Captioned, trial: Trial) -> Captioned:
+def _told(captioned: CaptionedFigure, trial: Trial) -> CaptionedFigure:
     """Print the caption, the last part of it when the test is done; all of it then, if the curves are what is drawn."""
     said = 0
     if captioned.figure != "deletion":

@@ -16,9 +16,9 @@ from headwise.cli.folder import writable
 from headwise.data.array_files import read_arrays
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
-from headwise.picture.text import as_text
 from headwise.shapes import Array, bind
 from headwise.studies.report import EFFORTS, PARTS, build
+from headwise.text.statement import as_text
 
 __all__ = ["report"]
 

@@ -12,10 +12,10 @@ import typer
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.data.series import load_series, train_validation_split
-from headwise.picture.text import as_text
 from headwise.studies.series import NAMES, Plan, Result, compare_series
 from headwise.studies.series_findings import findings, table
 from headwise.studies.series_report import save_report
+from headwise.text.statement import as_text
 
 __all__ = ["series"]
 

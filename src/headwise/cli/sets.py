@@ -11,10 +11,10 @@ from rich.table import Table
 
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
-from headwise.picture.save import save_figure
-from headwise.picture.sets import draw_errors
-from headwise.picture.text import as_text, counted
+from headwise.experiments.sets.plots import draw_errors
+from headwise.figures.save import save_figure
 from headwise.studies.sets import PUBLISHED, SetsStudy, study_sets
+from headwise.text.statement import as_text, pluralize
 
 __all__ = ["sets"]
 
@@ -52,7 +52,7 @@ def sets(
 
 
 def _table(found: SetsStudy) -> Table:
-    title = f"Mean absolute error for the largest of 1 to 10 numbers from 0 to 100; {counted(found.seeds, 'seed')}"
+    title = f"Mean absolute error for the largest of 1 to 10 numbers from 0 to 100; {pluralize(found.seeds, 'seed')}"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
     table.add_column("model", overflow="fold")
     for name in ("weights", "mean", "deviation", "paper*", "order**"):

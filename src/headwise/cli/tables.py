@@ -12,8 +12,8 @@ from rich.table import Table
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
 from headwise.data.tabular import TABLES
-from headwise.picture.text import as_text, counted
 from headwise.studies.tables import MODELS, TablesStudy, study_tables
+from headwise.text.statement import as_text, pluralize
 
 __all__ = ["tables"]
 
@@ -50,7 +50,7 @@ def tables(
 
 
 def _table(found: TablesStudy) -> Table:
-    title = f"{counted(found.seeds, 'seed')}, 95% intervals; every row predicted by a model that had not seen it"
+    title = f"{pluralize(found.seeds, 'seed')}, 95% intervals; every row predicted by a model that had not seen it"
     table = Table(title=title, title_justify="left", box=None, padding=(0, 1))
     table.add_column("table", overflow="fold")
     for name in ("rows", "score", *MODELS):

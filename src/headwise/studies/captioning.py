@@ -14,8 +14,8 @@ import numpy.typing as npt
 
 from headwise.data.npz import load_npz
 from headwise.errors import DataError, ShapeError
+from headwise.figures.record import AttentionRecord
 from headwise.metrics.concentration import normalize_rows
-from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
 from headwise.studies.beside import finite_positions, grey
 from headwise.studies.row_sums import ROWS, check_rows
@@ -50,7 +50,7 @@ class Layout:
     dropped: bool = False
 
 
-def drawn_from(arrays: Mapping[str, npt.NDArray[Any]], layout: Layout, image: Array | None = None) -> Drawn:
+def drawn_from(arrays: Mapping[str, npt.NDArray[Any]], layout: Layout, image: Array | None = None) -> AttentionRecord:
     """Attention arrays as what can be drawn.
 
     Parameters
@@ -94,7 +94,7 @@ def drawn_from(arrays: Mapping[str, npt.NDArray[Any]], layout: Layout, image: Ar
         order = [at, *(n for n in range(tokens) if n != at)]
         weights = weights[:, :, order][..., order]
     size, patch = _sizes(grid, layout.patch, image)
-    return Drawn(
+    return AttentionRecord(
         np.zeros(size, np.float32) if image is None else image.astype(np.float32),
         Patches(size, patch).boxes,
         weights,
@@ -104,7 +104,7 @@ def drawn_from(arrays: Mapping[str, npt.NDArray[Any]], layout: Layout, image: Ar
     )
 
 
-def drawn_again(arrays: Mapping[str, npt.NDArray[Any]]) -> Drawn:
+def drawn_again(arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
     """The arrays of a picture's own file, which may have been changed since.
 
     Raises
@@ -114,7 +114,7 @@ def drawn_again(arrays: Mapping[str, npt.NDArray[Any]]) -> Drawn:
     DataError
         If they are not what a picture holds, or rows do not sum to one.
     """
-    drawn = Drawn.of(arrays)
+    drawn = AttentionRecord.of(arrays)
     check_rows(drawn.weights)
     return drawn
 

@@ -9,6 +9,8 @@ import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.errors import ShapeError
+from headwise.figures.gallery import CaptionedFigure
+from headwise.figures.record import AttentionRecord
 from headwise.metrics.faithfulness import faithfulness
 from headwise.metrics.perturbation import ValueFunction
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
@@ -16,8 +18,6 @@ from headwise.metrics.spatial import foreground_fraction
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
-from headwise.picture.captioned import Captioned
-from headwise.picture.drawn import Drawn
 from headwise.shapes import Array
 
 __all__ = ["Trial", "explain", "seen", "telling_digits"]
@@ -25,7 +25,7 @@ __all__ = ["Trial", "explain", "seen", "telling_digits"]
 _ORDERS, _FEWER = 1000, 100  # random orders to compare with; fewer where not every set of tokens can be played
 
 
-def seen(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> Drawn:
+def seen(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> AttentionRecord:
     """Look at one digit with a model.
 
     Parameters
@@ -49,7 +49,7 @@ def seen(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> 
         raise ShapeError(f"image: expected {model.image} pixels, as the model was made for; got {image.shape}.")
     found = predict_with_attention(image[None].astype(np.float32), params, model)
     arranged = model.tokeniser.arranged(image)
-    return Drawn(
+    return AttentionRecord(
         arranged,
         model.tokeniser.boxes,
         found.weights[0],
@@ -73,7 +73,7 @@ class Trial:
     def __init__(self, image: Array, params: Params, model: ViTConfig) -> None:
         self._image, self._params, self._model = image, params, model
 
-    def tested(self, captioned: Captioned) -> Captioned:
+    def tested(self, captioned: CaptionedFigure) -> CaptionedFigure:
         """The figure with the score of the map by which it ranks the tokens, and its curves; as it is if it ranks none.
 
         Parameters
@@ -102,7 +102,7 @@ class Trial:
         return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 
 
-def explain(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> Captioned:
+def explain(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> CaptionedFigure:
     """Look at one digit with a model, caption what its class token attends to, and test how far that can be believed.
 
     Parameters
@@ -131,7 +131,7 @@ def explain(image: Array, params: Params, model: ViTConfig, *, label: int = -1) 
     >>> explained.drawn.weights.shape, explained.drawn.tested.tokens
     ((4, 4, 17, 17), 16)
     """
-    return Trial(image, params, model).tested(Captioned(seen(image, params, model, label=label)))
+    return Trial(image, params, model).tested(CaptionedFigure(seen(image, params, model, label=label)))
 
 
 def telling_digits(probabilities: Array, data: LabelledImages) -> dict[str, int]:

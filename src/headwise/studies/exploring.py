@@ -11,12 +11,12 @@ import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
+from headwise.explain.explorer import explorer_page, inline
+from headwise.explain.explorer.content import DECIMALS, MEASURES, build_views, digit_content
+from headwise.figures.maps import INK, AttentionRecord
 from headwise.files import write_text
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
-from headwise.picture.attention import INK, Drawn
-from headwise.picture.explorer import explorer_page, inline
-from headwise.picture.explorer.content import DECIMALS, MEASURES, digit_content, views
 from headwise.shapes import Array, IntArray, bind
 from headwise.studies.explaining import seen
 
@@ -49,7 +49,7 @@ class Explorer:
 
     title: str
     tokens: str
-    drawn: tuple[Drawn, ...]
+    drawn: tuple[AttentionRecord, ...]
 
     def content(self) -> dict[str, Any]:
         """All that the page shows, as JSON can hold it."""
@@ -62,7 +62,7 @@ class Explorer:
             "heads": heads,
             "ink": INK,
             "decimals": DECIMALS,
-            "views": list(views(self.drawn[0].weights)),
+            "views": list(build_views(self.drawn[0].weights)),
             "measures": {key: measure._asdict() for key, measure in MEASURES.items()},
             "digits": [digit_content(drawn) for drawn in self.drawn],
         }

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.picture.document import Table
-from headwise.picture.text import Statement, counted
+from headwise.document.blocks import Table
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.statistics import LEVEL, sign_flip, smallest_p, t_interval
+from headwise.text.statement import Statement, pluralize
 
 __all__ = ["findings", "table"]
 
@@ -73,7 +73,7 @@ def _pretraining(result: Result) -> Statement:
             "Pre-training changes the series read rightly by {change:+.1f} on average, but {n} "
             + ("is" if n == 1 else "are")
             + " too few for a verdict: the exact test cannot give less than p = {least:.3f}.",
-            {"change": change, "least": smallest_p(n), "n": counted(n, "seed")},
+            {"change": change, "least": smallest_p(n), "n": pluralize(n, "seed")},
         )
     if p > LEVEL:
         return Statement(

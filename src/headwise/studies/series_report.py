@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from headwise.data.series import standardize
+from headwise.document.markdown import as_markdown_table
+from headwise.experiments.plots import draw_accuracies, draw_losses
+from headwise.experiments.series.plots import SeriesRecord, caption_series, draw_series
+from headwise.figures.save import save_figure
 from headwise.files import write_text
 from headwise.models.series import predict_series_with_attention
 from headwise.nn.losses import softmax
-from headwise.picture.accuracies import draw_accuracies, draw_losses
-from headwise.picture.pages import as_markdown_table
-from headwise.picture.save import save_figure
-from headwise.picture.series import DrawnSeries, caption_series, draw_series
-from headwise.picture.text import as_markdown
 from headwise.studies.series import NAMES, Result, weights_of
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.series_findings import findings, table
 from headwise.studies.statistics import t_interval
+from headwise.text.statement import as_markdown
 
 __all__ = ["look_at", "save_report"]
 
@@ -42,14 +42,14 @@ def save_report(result: Result) -> list[Path]:
     return [*paths, folder / "summary.md"]
 
 
-def look_at(result: Result, which: int) -> DrawnSeries:
+def look_at(result: Result, which: int) -> SeriesRecord:
     """One of the judged series, as the transformer of seed 0 sees it; the pre-trained one if there is one."""
     method = "pre-trained" if result.plan.pretrain else "transformer"
     model, judged = result.plan.model(result.data), standardize(result.data).test
     one = judged.take(np.array([which]))
     length = int(one.lengths[0])
     seen = predict_series_with_attention(one.x[:, :length], one.lengths, weights_of(result, method), model)
-    return DrawnSeries(
+    return SeriesRecord(
         one.x[0, :length],
         seen.weights[0],
         softmax(seen.outputs)[0],

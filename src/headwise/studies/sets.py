@@ -17,10 +17,10 @@ import numpy as np
 from headwise.files import write_text
 from headwise.models.sets import SetTransformerConfig, set_forward, set_params
 from headwise.nn.params import Params
-from headwise.picture.text import Statement, tiny
 from headwise.progress import NoProgress, Progress
 from headwise.studies.keeping import kept, run_file, runs_table
 from headwise.studies.statistics import LEVEL
+from headwise.text.statement import Statement, scientific
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
@@ -244,5 +244,5 @@ def _order(poolings: Sequence[Pooling]) -> Statement:
         "Another order of the members changed an answer by at most {single} of the range of answers in "
         "{narrow}, and {double} in {wide}: "
         + ("that is rounding." if rounding else "that is more than rounding, so one of these models knows the order."),
-        {"single": tiny(single), "double": tiny(double), "narrow": "float32", "wide": "float64"},
+        {"single": scientific(single), "double": scientific(double), "narrow": "float32", "wide": "float64"},
     )

@@ -13,10 +13,10 @@ from threadpoolctl import threadpool_limits
 
 from headwise.data.tabular import TABLES, TableData, load_table
 from headwise.files import write_text
-from headwise.picture.text import Statement, counted
 from headwise.progress import NoProgress, Progress
 from headwise.studies.keeping import kept, run_file, runs_table
 from headwise.studies.statistics import LEVEL, Interval, sign_flip, smallest_p, t_interval
+from headwise.text.statement import Statement, pluralize
 from headwise.validation import check_counts, check_unique
 
 __all__ = ["MODELS", "TableScores", "TablesStudy", "study_tables"]
@@ -93,7 +93,7 @@ class TablesStudy:
                 Statement(
                     "With {seeds} the exact test cannot give less than p = {smallest:.2g}, so it could not have "
                     "shown a difference at {level}.",
-                    {"seeds": counted(self.seeds, "seed"), "smallest": smallest_p(self.seeds), "level": LEVEL},
+                    {"seeds": pluralize(self.seeds, "seed"), "smallest": smallest_p(self.seeds), "level": LEVEL},
                 )
             )
         said.append(

@@ -22,7 +22,7 @@ from starlette.types import ASGIApp
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, HeadwiseError
-from headwise.picture.explorer.content import as_shown
+from headwise.explain.explorer.content import to_fixed_point
 from headwise.studies.coursework import HeadRun, coursework
 from headwise.studies.exploring import explore, in_turn
 from headwise.train.checkpoint import Checkpoint
@@ -131,7 +131,7 @@ def attended(asked: Mapping[str, Any]) -> dict[str, Any]:
 
 def _shown(run: HeadRun) -> dict[str, Any]:
     return {
-        name: {part: as_shown(array, DECIMALS) for part, array in made._asdict().items()}
+        name: {part: to_fixed_point(array, DECIMALS) for part, array in made._asdict().items()}
         for name, made in (("given", run.given), ("swapped", run.swapped))
     }
 

@@ -7,10 +7,9 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
+from headwise.document.markdown import as_markdown_page
 from headwise.models.token_ablation import ABLATIONS
 from headwise.models.vit import ViTConfig
-from headwise.picture.pages import as_markdown_page
-from headwise.picture.text import as_text
 from headwise.studies.audit.digit import CHANCE, KINDS, DigitAudit
 from headwise.studies.audit.findings import findings
 from headwise.studies.audit.heads import Heads
@@ -19,6 +18,7 @@ from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import CRITERIA, Audit
 from headwise.studies.audit.tables import counted, records, tables
 from headwise.studies.statistics import sign_flip
+from headwise.text.statement import as_text
 
 N, DIGITS = 7, 29
 MODEL = ViTConfig(tokens="rows", image=(N, 5), width=6, depth=2, heads=3, hidden=11, classes=4)

@@ -7,6 +7,7 @@ from typing import Any
 
 import numpy as np
 
+from headwise.figures.record import INK
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
@@ -14,7 +15,6 @@ from headwise.metrics.spatial import foreground_fraction
 from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
-from headwise.picture.drawn import INK
 from headwise.shapes import Array, IntArray
 from headwise.studies.audit.kinds import MAPS, REFERENCES, maps
 

@@ -7,14 +7,14 @@ from collections.abc import Iterator
 import numpy as np
 
 from headwise.metrics.faithfulness import spearman
-from headwise.picture.captions.rules import RULES
-from headwise.picture.text import Statement, listed
 from headwise.studies.audit.digit import CHANCE, ORDERS
 from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import SHAPLEY, Audit
 from headwise.studies.audit.tables import counted
 from headwise.studies.audit.verdicts import beside, by_missing, column, each_other
 from headwise.studies.statistics import LEVEL
+from headwise.text.statement import Statement, join_with_and
+from headwise.thresholds import THRESHOLDS
 
 __all__ = ["UNCHANGED", "findings"]
 
@@ -95,8 +95,8 @@ def _worth(a: Audit) -> Iterator[Statement]:
             "ink": float(a.means[0, a.of("ink"), at]),
         },
     )
-    follows = RULES["follows"].threshold
-    kinds = listed([kind for kind, value in found.items() if value >= follows])
+    follows = THRESHOLDS["follows"].threshold
+    kinds = join_with_and([kind for kind, value in found.items() if value >= follows])
     template = "At least {follows} on average: {kinds}." if kinds else "None has {follows} or more on average."
     yield Statement(template, {"follows": follows, "kinds": kinds})
     deletion = a.means[0, :, column("deletion", "removed")]
@@ -124,7 +124,7 @@ def _sanity(a: Audit) -> Iterator[Statement]:
         yield Statement(
             "When the classifier alone is made anew, these maps stay the same: {kinds}. So they do not depend on how "
             "the classes are told apart in the end.",
-            {"kinds": listed(blind)},
+            {"kinds": join_with_and(blind)},
         )
     values = {"digits": a.sanity.shape[-1], "draws": len(a.sanity)}
     still = [ends[kind] for i, kind in enumerate(MAPS) if low[-1, i] > 0]
@@ -133,12 +133,12 @@ def _sanity(a: Audit) -> Iterator[Statement]:
         yield Statement(
             "With every weight made anew these maps still resemble the trained model's (rank correlation above zero, "
             "over {digits} digits and {draws} draws): {kinds}. So much of them is not what was learnt.",
-            {**values, "kinds": listed(still)},
+            {**values, "kinds": join_with_and(still)},
         )
     if gone:
         yield Statement(
             "With every weight made anew these are not shown to resemble the trained model's: {kinds}.",
-            {**values, "kinds": listed(gone)},
+            {**values, "kinds": join_with_and(gone)},
         )
 
 

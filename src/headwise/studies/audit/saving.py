@@ -7,11 +7,11 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
+from headwise.document.markdown import as_markdown_page
+from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_sanity
+from headwise.figures.save import save_figure
 from headwise.files import write_text
 from headwise.models.token_ablation import ABLATIONS
-from headwise.picture.audit import draw_curves, draw_gains, draw_sanity
-from headwise.picture.pages import as_markdown_page
-from headwise.picture.save import save_figure
 from headwise.studies.audit.digit import CHANCE, KINDS
 from headwise.studies.audit.findings import findings
 from headwise.studies.audit.kinds import MAPS

@@ -6,16 +6,16 @@ from collections.abc import Sequence
 
 import numpy as np
 
+from headwise.document.blocks import Table
 from headwise.metrics.perturbation import auc
 from headwise.models.token_ablation import ABLATIONS
-from headwise.picture.document import Table
-from headwise.picture.text import Statement
 from headwise.shapes import Array
 from headwise.studies.audit.digit import CHANCE, KINDS
 from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import CRITERIA, MEASURES, SHAPLEY, Audit, Criterion, Test
 from headwise.studies.audit.sanity import stages
 from headwise.studies.statistics import LEVEL
+from headwise.text.statement import Statement
 
 __all__ = ["counted", "records", "tables"]
 

@@ -8,10 +8,10 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from headwise.models.token_ablation import ABLATIONS
-from headwise.picture.text import Statement, listed
 from headwise.studies.audit.kinds import MAPS
 from headwise.studies.audit.result import CRITERIA, Audit, Criterion, Test
 from headwise.studies.audit.tables import counted
+from headwise.text.statement import Statement, join_with_and
 
 __all__ = ["SEVERAL", "beside", "by_missing", "column", "each_other"]
 
@@ -36,12 +36,12 @@ def beside(tests: Sequence[Test], other: str) -> Iterator[Statement]:
         groups[outcome].append(told)
     for outcome, kinds in groups.items():
         if kinds:
-            yield Statement(_BESIDE[outcome], {"other": other, "total": len(CRITERIA), "kinds": listed(kinds)})
+            yield Statement(_BESIDE[outcome], {"other": other, "total": len(CRITERIA), "kinds": join_with_and(kinds)})
     found = {verdict: [t for t in tests if t.kind in MAPS and t.verdict == verdict] for verdict in ("better", "worse")}
     if not found["better"]:
         yield Statement("No kind of map is shown to be better than {other} by any criterion.", {"other": other})
     if groups["mixed"]:
-        by = {verdict: listed(_measures(own)) for verdict, own in found.items()}
+        by = {verdict: join_with_and(_measures(own)) for verdict, own in found.items()}
         yield Statement("Over all kinds of map, better by {better}, and worse by {worse}.", by)
 
 
@@ -88,7 +88,7 @@ def each_other(a: Audit) -> Iterator[Statement]:
     if near:
         yield Statement(
             "Told apart from {first} by fewer than half of the {total} criteria: {kinds}.",
-            {"first": first, "total": len(CRITERIA), "kinds": listed(near)},
+            {"first": first, "total": len(CRITERIA), "kinds": join_with_and(near)},
         )
     shared = np.mean([digit.first for digit in a.digits], axis=0)
     several = [f"{kind} ({shared[a.of(kind)]:.1f})" for kind in MAPS if shared[a.of(kind)] >= SEVERAL]
@@ -96,7 +96,7 @@ def each_other(a: Audit) -> Iterator[Statement]:
         yield Statement(
             "Some maps give their largest value to several tokens, so that chance says which comes first: {kinds}, "
             "tokens on average.",
-            {"kinds": listed(several)},
+            {"kinds": join_with_and(several)},
         )
 
 
@@ -111,7 +111,7 @@ def by_missing(a: Audit) -> Iterator[Statement]:
             "By deletion {kind} has the best mean whatever stands for a missing token.", {"kind": best[ABLATIONS[0]]}
         )
     else:
-        names = listed([f"{kind} with {missing}" for missing, kind in best.items()])
+        names = join_with_and([f"{kind} with {missing}" for missing, kind in best.items()])
         yield Statement("By deletion the best mean is that of {names} tokens.", {"names": names})
     verdicts: dict[tuple[str, str, str], set[str]] = {}
     for test in a.against_each_other:

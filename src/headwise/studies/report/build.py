@@ -11,10 +11,9 @@ from typing import NamedTuple
 
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, load_bundled_mnist
+from headwise.document.blocks import Document
+from headwise.document.pdf import print_page
 from headwise.errors import DataError, MissingExtraError
-from headwise.picture.document import Document
-from headwise.picture.printing import print_page
-from headwise.picture.text import Statement
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.studies.report.attention import attention_chapter
@@ -24,6 +23,7 @@ from headwise.studies.report.gaussian import gaussian_chapter
 from headwise.studies.report.provenance import provenance_section
 from headwise.studies.report.series import series_chapter
 from headwise.studies.report.vision import vision_chapter
+from headwise.text.statement import Statement
 
 __all__ = ["PARTS", "Report", "build"]
 

@@ -13,13 +13,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.data.mnist import Digits
+from headwise.document.blocks import BACKLINK_LABEL, FigureBlock, Section
+from headwise.figures.save import save_figure, svg_data_uri
 from headwise.files import atomic_write
-from headwise.picture.document import BEHIND, Figured, Section
-from headwise.picture.save import inline, save_figure
-from headwise.picture.text import Statement
 from headwise.progress import Progress
 from headwise.shapes import Array
 from headwise.studies.report.effort import Effort
+from headwise.text.statement import Statement
 
 __all__ = ["Chapter", "Desk"]
 
@@ -89,7 +89,7 @@ class Desk:
         behind: Statement,
         says: tuple[Statement, ...] = (),
         arrays: Mapping[str, Array] | None = None,
-    ) -> Figured:
+    ) -> FigureBlock:
         """Save a figure in three formats, with the arrays it is drawn from, and caption it.
 
         `behind` says how many seeds or runs stand behind it.
@@ -103,10 +103,10 @@ class Desk:
         parts = {
             "What is shown": shown,
             "What it says": says,
-            BEHIND: (behind,),
+            BACKLINK_LABEL: (behind,),
         }
-        return Figured(
-            inline(paths),
+        return FigureBlock(
+            svg_data_uri(paths),
             title,
             {heading: said for heading, said in parts.items() if said},
             tuple(str(path.relative_to(self.folder)) for path in paths),

@@ -4,13 +4,13 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.picture.document import Derivation, Figured, Paragraph, Section, Step, Table
-from headwise.picture.gaussian import draw_estimates
-from headwise.picture.text import Statement, at_most
+from headwise.coursework.gaussian_plot import draw_estimates
+from headwise.document.blocks import Derivation, FigureBlock, Paragraph, Section, Step, Table
 from headwise.studies.bridge import STEPS, TRAINED_ON, Bridge, bridge
 from headwise.studies.gaussian import Gaussian, gaussian
 from headwise.studies.keeping import kept
 from headwise.studies.report.desk import Chapter, Desk
+from headwise.text.statement import Statement, round_up
 
 __all__ = ["gaussian_chapter"]
 
@@ -66,7 +66,7 @@ def _derived(study: Gaussian, part: str) -> Derivation:
     return Derivation(tuple(Step(step.words, step.tex, step.holds) for step in study.steps[part]))
 
 
-def _figure(study: Gaussian, desk: Desk) -> Figured:
+def _figure(study: Gaussian, desk: Desk) -> FigureBlock:
     return desk.figure(
         draw_estimates(
             np.array(study.correlations),
@@ -177,7 +177,7 @@ def _said(study: Gaussian) -> tuple[Statement, ...]:
 
 def _bias(study: Gaussian) -> str:
     means = study.least_squares[:, -1].mean(axis=-1)
-    return at_most(float(np.abs(means - np.array(study.correlations)).max()), digits=1)
+    return round_up(float(np.abs(means - np.array(study.correlations)).max()), digits=1)
 
 
 def _table(study: Gaussian) -> Table:

@@ -7,10 +7,10 @@ from collections.abc import Sequence
 from importlib.metadata import PackageNotFoundError, version
 
 from headwise import __version__
-from headwise.picture.document import Paragraph, Section, Table
-from headwise.picture.text import Statement
+from headwise.document.blocks import Paragraph, Section, Table
 from headwise.runtime import blas_name, cpu_name
 from headwise.studies.report.desk import Chapter
+from headwise.text.statement import Statement
 
 __all__ = ["provenance_section"]
 

@@ -11,13 +11,13 @@ from matplotlib.figure import Figure
 
 from headwise import __version__
 from headwise.data.mnist import Digits
+from headwise.document.markdown import as_markdown_page
+from headwise.experiments.tokenizers.plots import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
+from headwise.figures.save import save_figure
 from headwise.files import write_text
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
 from headwise.models.vit import ViTConfig, vit_forward, vit_params
-from headwise.picture.comparison import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
-from headwise.picture.pages import as_markdown_page
-from headwise.picture.save import save_figure
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array, IntArray
 from headwise.studies.statistics import sign_flip

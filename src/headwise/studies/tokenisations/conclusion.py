@@ -5,12 +5,12 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from headwise.picture.captions.rules import RULES
-from headwise.picture.text import Statement, counted, listed, tiny
 from headwise.shapes import IntArray
 from headwise.studies.statistics import LEVEL, Interval, sign_flip, smallest_p, t_interval
 from headwise.studies.tokenisations.result import Comparison, Entry, Pair
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
+from headwise.text.statement import Statement, join_with_and, pluralize, scientific
+from headwise.thresholds import THRESHOLDS
 
 __all__ = ["BUDGET", "SAME", "conclusion"]
 
@@ -40,8 +40,8 @@ def _compared(c: Comparison) -> Iterator[Statement]:
         "which no run was trained.",
         {
             **asdict(c.model),
-            "names": listed(c.names),
-            "seeds": counted(c.seeds, "seed"),
+            "names": join_with_and(c.names),
+            "seeds": pluralize(c.seeds, "seed"),
             "trained": c.trained_on,
             "tested": c.tested_on,
             "data": c.data,
@@ -75,7 +75,7 @@ def _accuracy(c: Comparison) -> Iterator[Statement]:
         yield Statement(
             "With {seeds} the exact test cannot give less than p = {smallest:.2g}, so it could not have shown a "
             "difference.",
-            {"seeds": counted(c.seeds, "seed"), "smallest": smallest_p(c.seeds)},
+            {"seeds": pluralize(c.seeds, "seed"), "smallest": smallest_p(c.seeds)},
         )
     else:
         yield Statement(
@@ -83,7 +83,7 @@ def _accuracy(c: Comparison) -> Iterator[Statement]:
             "number of comparisons: if nothing differed, at most {expected:.2g} of {pairs} would be expected to reach "
             "{level}.",
             {
-                "seeds": counted(c.seeds, "seed"),
+                "seeds": pluralize(c.seeds, "seed"),
                 "smallest": smallest_p(c.seeds),
                 "expected": _reached(c.seeds) * len(c.pairs),
                 "pairs": len(c.pairs),
@@ -101,7 +101,7 @@ def _pair(c: Comparison, pair: Pair, found: Interval) -> Iterator[Statement]:
     values = {
         "name": pair.name,
         "base": pair.base,
-        "seeds": counted(c.seeds, "seed"),
+        "seeds": pluralize(c.seeds, "seed"),
         "p": pair.p_seeds,
         **_points(found),
     }
@@ -143,8 +143,8 @@ def _rearranged(c: Comparison) -> Iterator[Statement]:
             {
                 "name": pair.name,
                 "base": pair.base,
-                "deviation": tiny(deviation or 0.0),
-                "seeds": counted(c.seeds, "seed"),
+                "deviation": scientific(deviation or 0.0),
+                "seeds": pluralize(c.seeds, "seed"),
                 "mean": mean if pair.verdict == "no difference shown" else abs(mean),
             },
         )
@@ -233,7 +233,7 @@ def _positions(c: Comparison) -> Iterator[Statement]:
         if group in groups:
             yield Statement(
                 template + " (rank correlation of cosine and distance, mean over seeds): {names}.",
-                {"names": listed(groups[group])},
+                {"names": join_with_and(groups[group])},
             )
 
 
@@ -244,7 +244,7 @@ def _ordered(entry: Entry) -> str:
         return "unknown"
     if low <= 0 <= high:
         return "none"
-    return ("near" if low > 0 else "far") + ("" if abs(mean) > RULES["ordered"].threshold else ", weakly")
+    return ("near" if low > 0 else "far") + ("" if abs(mean) > THRESHOLDS["ordered"].threshold else ", weakly")
 
 
 def _sizes(c: Comparison) -> Iterator[Statement]:
@@ -270,7 +270,7 @@ def _limits(c: Comparison) -> Iterator[Statement]:
         yield Statement(
             "The {seeds} differ in the first weights, the order of the digits and how each is moved, so what is "
             "shown over them holds for training again on these {trained:,} digits and judging by these {tested:,}.",
-            {"seeds": counted(c.seeds, "seed"), "trained": c.trained_on, "tested": c.tested_on},
+            {"seeds": pluralize(c.seeds, "seed"), "trained": c.trained_on, "tested": c.tested_on},
         )
     else:
         yield Statement("One run of each does not tell a better cut from a luckier start.")

@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.picture.document import Table
-from headwise.picture.text import Statement, counted
+from headwise.document.blocks import Table
 from headwise.studies.statistics import Interval
 from headwise.studies.tokenisations.plan import passes
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.runs import DIRECTIONS, SHIFTS
+from headwise.text.statement import Statement, pluralize
 
 __all__ = ["tables"]
 
@@ -33,7 +33,7 @@ def _accuracy(comparison: Comparison) -> Table:
         Statement(
             "Share of {tested:,} digits read correctly: mean over {seeds}, {level:.0%} interval (Student), the "
             "least and the most of any run, and mean cross-entropy in nats.",
-            {"tested": comparison.tested_on, "seeds": counted(comparison.seeds, "seed"), "level": 0.95},
+            {"tested": comparison.tested_on, "seeds": pluralize(comparison.seeds, "seed"), "level": 0.95},
         ),
         ("tokens", "right", "interval", "runs", "loss"),
         tuple(tuple(row(name)) for name in comparison.names),
@@ -124,7 +124,7 @@ def _sizes(comparison: Comparison) -> Table:
             "Share of digits read correctly after training on so many, in as many steps as whole passes come nearest "
             "to; mean over seeds."
         ),
-        ("tokens", *(f"{size:,} ({counted(n, 'step')})" for size, n in zip(comparison.sizes, steps, strict=True))),
+        ("tokens", *(f"{size:,} ({pluralize(n, 'step')})" for size, n in zip(comparison.sizes, steps, strict=True))),
         tuple((name, *(f"{mean:.2%}" for mean in row)) for name, row in zip(comparison.names, means, strict=True)),
         "sizes",
     )

@@ -7,9 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
+from headwise.document.blocks import Section
 from headwise.files import atomic_write
-from headwise.picture.document import Section
-from headwise.picture.text import Statement, tiny
 from headwise.studies.coursework import Coursework, apart, coursework
 from headwise.studies.expressiveness.study import Expressiveness, expressiveness
 from headwise.studies.keeping import kept
@@ -19,6 +18,7 @@ from headwise.studies.report.attention.given import arrays_section, functions_se
 from headwise.studies.report.attention.runs import runs_section
 from headwise.studies.report.attention.swapping import swapping_section
 from headwise.studies.report.desk import Chapter, Desk
+from headwise.text.statement import Statement, scientific
 from headwise.train.hashing import fingerprint
 
 __all__ = ["attention_chapter"]
@@ -81,7 +81,7 @@ def _headline(study: Coursework) -> Statement:
             "few": few.heads,
             "many": many.heads,
             "furthest": furthest,
-            "moved": tiny(max(run.moved.output for run in study.runs)),
+            "moved": scientific(max(run.moved.output for run in study.runs)),
             "permutations": study.permutations,
         },
     )

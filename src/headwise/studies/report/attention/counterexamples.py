@@ -4,11 +4,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.picture.document import Derivation, Step
-from headwise.picture.text import Statement, tiny
+from headwise.document.blocks import Derivation, Step
 from headwise.studies.coursework import Coursework
 from headwise.studies.expressiveness.constructions import SHARP, on_one_input
 from headwise.studies.expressiveness.study import Expressiveness
+from headwise.text.statement import Statement, scientific
 
 __all__ = ["one_input", "one_not_several", "several_not_one", "transformed"]
 
@@ -94,8 +94,8 @@ def one_not_several(study: Expressiveness) -> Derivation:
                     {
                         "own": width // heads,
                         "width": width,
-                        "deviation": tiny(study.read_off),
-                        "same": tiny(study.one_form),
+                        "deviation": scientific(study.read_off),
+                        "same": scientific(study.one_form),
                         "one": _ranks(one),
                         "many": heads,
                         "several": _ranks(several),
@@ -136,7 +136,7 @@ def transformed(study: Expressiveness) -> Derivation:
                     "identity, so is the product in the other order, since both are square; hence the heads' shares "
                     "are projections, of rank D/H, that add up to the identity and annihilate one another (run on a "
                     "random matrix and its inverse, to within {apart}).",
-                    {"apart": tiny(study.projections)},
+                    {"apart": scientific(study.projections)},
                 ),
                 r"E_h = W_o^{(h)} W_v^{(h)}, \quad \sum_{h} E_h = I, \quad E_h E_g = W_o^{(h)} \left( W_v^{(h)}"
                 r" W_o^{(g)} \right) W_v^{(g)} = \delta_{h,g}\, E_h",
@@ -176,7 +176,7 @@ def one_input(coursework: Coursework) -> Derivation:
                 r"W_v^{\top} = X^{+} A^{-1} O \quad \Rightarrow \quad A X W_v^{\top} = A X X^{+} A^{-1} O = O",
             ),
             Step(
-                Statement(told, {"many": many.heads, "found": tiny(found or 0.0)}),
+                Statement(told, {"many": many.heads, "found": scientific(found or 0.0)}),
                 holds=None if found is None else found < _ROUNDING,
             ),
         )

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.picture.document import Block, Derivation, Paragraph, Section, Step, Table
-from headwise.picture.text import Statement, tiny
+from headwise.document.blocks import Block, Derivation, Paragraph, Section, Step, Table
 from headwise.studies.coursework import Coursework, apart
+from headwise.text.statement import Statement, scientific
 
 __all__ = ["difference_section"]
 
@@ -77,7 +77,7 @@ def _expanded(study: Coursework) -> Derivation:
                 Statement(
                     "Before the scale nothing is lost: the sum over all coordinates is the sum of the heads' sums, "
                     "here to within {deviation}.",
-                    {"deviation": tiny(shares.deviation)},
+                    {"deviation": scientific(shares.deviation)},
                 ),
                 r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}, \qquad \ell_{n,m} = \frac{1}{\sqrt{H}} \sum_{h}"
                 r" \ell^{(h)}_{n,m}",
@@ -87,7 +87,7 @@ def _expanded(study: Coursework) -> Derivation:
                 Statement(
                     "So the single head's weights are the heads' weights multiplied together, each to the power of one "
                     "over the root of H, every row then divided by its sum; here to within {products}.",
-                    {"products": tiny(shares.products)},
+                    {"products": scientific(shares.products)},
                 ),
                 r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
                 r" A^{(h)}_{n,j} \right)^{1/\sqrt{H}}}",
@@ -98,7 +98,7 @@ def _expanded(study: Coursework) -> Derivation:
                     _unmixed(study) + " Other queries and keys for the "
                     "last head change the other heads' output coordinates by {leak}: an output coordinate depends on "
                     "the rows that its own head owns, and on no others.",
-                    {"leak": tiny(many.leak)},
+                    {"leak": scientific(many.leak)},
                 ),
                 holds=many.leak < study.rounding,
             ),

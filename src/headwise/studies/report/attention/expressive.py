@@ -2,9 +2,8 @@
 
 from __future__ import annotations
 
-from headwise.picture.document import Paragraph, Section, Table
-from headwise.picture.expressiveness import draw_losses
-from headwise.picture.text import Statement, at_least, tiny
+from headwise.coursework.expressiveness.plots import draw_losses
+from headwise.document.blocks import Paragraph, Section, Table
 from headwise.studies.coursework import Coursework
 from headwise.studies.expressiveness.constructions import Setting
 from headwise.studies.expressiveness.fitting import Fit
@@ -16,6 +15,7 @@ from headwise.studies.report.attention.counterexamples import (
     transformed,
 )
 from headwise.studies.report.desk import Desk
+from headwise.text.statement import Statement, round_down, scientific
 
 __all__ = ["expressiveness_section", "setting_of"]
 
@@ -151,8 +151,8 @@ def _found(fit: Fit) -> Statement:
     values = {
         "heads": _heads(fit.heads),
         "of": _heads(fit.of).lower(),
-        "worst": tiny(worst),
-        "least": at_least(least),
+        "worst": scientific(worst),
+        "least": round_down(least),
     }
     if worst < _FITTED:
         verdict = "found every one of them (the best loss is at most {worst})."

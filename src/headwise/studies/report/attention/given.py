@@ -10,11 +10,11 @@ from typing import Any
 import numpy as np
 
 from headwise.attention import multi_head_attention, self_attention
-from headwise.picture.document import Block, Code, Paragraph, Section, Table
-from headwise.picture.text import Statement, counted, tiny
+from headwise.document.blocks import Block, Code, Paragraph, Section, Table
 from headwise.shapes import Array
 from headwise.studies.coursework import Coursework
 from headwise.studies.report.desk import Desk
+from headwise.text.statement import Statement, pluralize, scientific
 
 __all__ = ["arrays_section", "functions_section"]
 
@@ -56,7 +56,7 @@ def functions_section(study: Coursework) -> Section:
                         "With one head and the identity the two agree: their outputs on the arrays below differ by "
                         "{apart}. Checks of types, shapes and values, and a choice between tokens as rows or as "
                         "columns, are in the helpers.",
-                        {"apart": tiny(float(apart))},
+                        {"apart": scientific(float(apart))},
                     ),
                 )
             ),
@@ -76,7 +76,7 @@ def _rows_of_a_head(width: int, heads: int) -> tuple[Statement, ...]:
                 "heads": heads,
                 "needed": heads * heads,
                 "width": width,
-                "own": counted(width // heads, "row"),
+                "own": pluralize(width // heads, "row"),
             },
         ),
     )

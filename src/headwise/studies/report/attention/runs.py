@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.picture.document import Block, Section, Table
-from headwise.picture.matrices import draw_matrices
-from headwise.picture.text import Statement
+from headwise.coursework.matrices_figure import draw_matrices
+from headwise.document.blocks import Block, Section, Table
 from headwise.studies.coursework import Coursework, HeadRun
 from headwise.studies.report.desk import Desk
+from headwise.text.statement import Statement
 
 __all__ = ["runs_section"]
 

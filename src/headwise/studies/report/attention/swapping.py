@@ -5,9 +5,9 @@ from __future__ import annotations
 import math
 from collections.abc import Iterator
 
-from headwise.picture.document import Block, Derivation, Paragraph, Section, Step, Table
-from headwise.picture.text import Statement, tiny
+from headwise.document.blocks import Block, Derivation, Paragraph, Section, Step, Table
 from headwise.studies.coursework import Coursework
+from headwise.text.statement import Statement, scientific
 
 __all__ = ["swapping_section"]
 
@@ -79,7 +79,7 @@ def _proof(study: Coursework) -> Derivation:
     worst = [max(run.moved[i] for run in study.runs) for i in range(4)]
     return Derivation(
         tuple(
-            Step(Statement(words, {"apart": tiny(apart)}), tex, apart < study.rounding)
+            Step(Statement(words, {"apart": scientific(apart)}), tex, apart < study.rounding)
             for (words, tex), apart in zip(_steps(study), worst, strict=True)
         )
     )

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from headwise.data.series import load_series
-from headwise.picture.document import Section
-from headwise.picture.text import Statement
+from headwise.document.blocks import Section
 from headwise.studies.report.desk import Chapter, Desk
 from headwise.studies.report.series.ours import ours_section
 from headwise.studies.report.series.paper import paper_sections
 from headwise.studies.series import NAMES, Result, compare_series
+from headwise.text.statement import Statement
 from headwise.train.hashing import fingerprint
 
 __all__ = ["series_chapter"]

@@ -4,17 +4,17 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headwise.picture.accuracies import draw_accuracies, draw_losses
-from headwise.picture.document import Figured, Paragraph, Section
-from headwise.picture.save import save_figure
-from headwise.picture.series import caption_series, draw_series
-from headwise.picture.text import Statement, counted
+from headwise.document.blocks import FigureBlock, Paragraph, Section
+from headwise.experiments.plots import draw_accuracies, draw_losses
+from headwise.experiments.series.plots import caption_series, draw_series
+from headwise.figures.save import save_figure
 from headwise.studies.report.desk import Desk
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
 from headwise.studies.series_findings import findings, table
 from headwise.studies.series_report import look_at
 from headwise.studies.statistics import t_interval
+from headwise.text.statement import Statement, pluralize
 
 __all__ = ["ours_section"]
 
@@ -27,7 +27,7 @@ def ours_section(result: Result, desk: Desk) -> Section:
     imputing = [row.imputing for row in result.of("pre-trained")]
     behind = Statement(
         "{runs} of every method that has anything random in it, seeds from {first}; one of the others.",
-        {"runs": counted(result.plan.seeds, "run"), "first": 0},
+        {"runs": pluralize(result.plan.seeds, "run"), "first": 0},
     )
     accuracy = desk.figure(
         draw_accuracies(
@@ -72,14 +72,14 @@ def _imputed(result: Result) -> tuple[Statement, ...]:
             "Who fills in the mean makes an error of about one, since the variables are standardised; at the end of "
             "pre-training the error on the hidden values of the training series is {error:.2f} (mean over {runs}, with "
             "dropout on).",
-            {"error": sum(last) / len(last), "runs": counted(len(last), "run")},
+            {"error": sum(last) / len(last), "runs": pluralize(len(last), "run")},
         ),
     )
 
 
-def _attention(result: Result, desk: Desk) -> Figured:
+def _attention(result: Result, desk: Desk) -> FigureBlock:
     drawn = look_at(result, 0)
     caption, stem = caption_series(drawn), desk.folder / "figures" / "series-attention"
     paths = [*save_figure(draw_series(drawn), stem), *caption.save(stem)]
     behind = Statement("One series, and one run, with seed {seed}.", {"seed": 0})
-    return Figured.captioned(caption, behind, paths, desk.folder)
+    return FigureBlock.captioned(caption, behind, paths, desk.folder)

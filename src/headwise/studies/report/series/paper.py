@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
+from headwise.document.blocks import Paragraph, Section, Table
 from headwise.models.series import series_params
-from headwise.picture.document import Paragraph, Section, Table
-from headwise.picture.text import Statement
 from headwise.studies.series import NAMES, Result
 from headwise.studies.series_baselines import BASELINES
+from headwise.text.statement import Statement
 
 __all__ = ["QUOTED", "paper_sections"]
 

@@ -3,12 +3,12 @@
 from __future__ import annotations
 
 from headwise.data.mnist import Digits
-from headwise.picture.document import Section
-from headwise.picture.text import Statement
+from headwise.document.blocks import Section
 from headwise.studies.report.desk import Chapter, Desk
 from headwise.studies.report.vision.cuts import compared, cuts_section, headline
 from headwise.studies.report.vision.pictures import pictures_section
 from headwise.studies.report.vision.trained import trained_section
+from headwise.text.statement import Statement
 from headwise.train.hashing import fingerprint
 from headwise.train.run import TrainingRun, train_into
 

@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from headwise.data.mnist import Digits
-from headwise.picture.document import Table
-from headwise.picture.text import Statement, tiny
+from headwise.document.blocks import Table
 from headwise.studies.statistics import LEVEL, sign_flip
 from headwise.studies.tokenisations.conclusion import SAME
 from headwise.studies.tokenisations.result import Comparison, Pair
 from headwise.studies.tokenisations.runs import SHIFTS
 from headwise.studies.tokenisations.structure import Structure, ink_lost, structure
+from headwise.text.statement import Statement, scientific
 from headwise.tokenizers import get_tokenizer
 
 __all__ = ["claims_table"]
@@ -107,7 +107,7 @@ def _trained(comparison: Comparison) -> Iterator[Row]:
             yield (
                 f"Attention joins the {pair.base} in whatever order they come.",
                 f"The {pair.base} in another order, alike for all digits: given to the same weights, and trained anew",
-                f"logits the same to {tiny(same)} once the positions are relabelled; trained, "
+                f"logits the same to {scientific(same)} once the positions are relabelled; trained, "
                 + _outcome(comparison, pair),
                 _shown(same <= SAME),
             )

@@ -6,8 +6,7 @@ from collections.abc import Iterator
 from dataclasses import replace
 from typing import Any
 
-from headwise.picture.document import Block, Paragraph, Section
-from headwise.picture.text import Statement, counted
+from headwise.document.blocks import Block, Paragraph, Section
 from headwise.studies.keeping import kept
 from headwise.studies.report.desk import Desk
 from headwise.studies.report.vision.claims import claims_table
@@ -17,6 +16,7 @@ from headwise.studies.tokenisations.comparing import compare, figures
 from headwise.studies.tokenisations.conclusion import conclusion
 from headwise.studies.tokenisations.result import Comparison
 from headwise.studies.tokenisations.tables import tables
+from headwise.text.statement import Statement, pluralize
 from headwise.tokenizers import get_tokenizer
 
 __all__ = ["compared", "cuts_section", "headline"]
@@ -65,7 +65,7 @@ def headline(comparison: Comparison) -> Statement:
             "name": pair.name,
             "base": pair.base,
             "points": 100 * comparison.difference(pair).mean,
-            "seeds": counted(comparison.seeds, "seed"),
+            "seeds": pluralize(comparison.seeds, "seed"),
             "p": pair.p_seeds,
         },
     )
@@ -169,7 +169,7 @@ def _figures(comparison: Comparison, desk: Desk) -> Iterator[tuple[str, Block]]:
     behind = Statement(
         "{runs} of each, seeds {first} to {last}.",
         {
-            "runs": counted(comparison.seeds, "run"),
+            "runs": pluralize(comparison.seeds, "run"),
             "first": comparison.recipe.seed,
             "last": comparison.recipe.seed + comparison.seeds - 1,
         },

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from headwise.picture.captioned import Captioned
-from headwise.picture.document import Block, Figured, Paragraph, Section
-from headwise.picture.text import Statement
+from headwise.document.blocks import Block, FigureBlock, Paragraph, Section
+from headwise.figures.gallery import CaptionedFigure
 from headwise.studies.explaining import Trial, seen, telling_digits
 from headwise.studies.report.desk import Desk
+from headwise.text.statement import Statement
 from headwise.train.digits import evaluate
 from headwise.train.run import TrainingRun
 
@@ -26,7 +26,7 @@ def pictures_section(run: TrainingRun, desk: Desk) -> Section:
         drawn = seen(test.images[position], run.params, run.model, label=int(test.labels[position]))
         name = why.replace(",", "").replace(" ", "-")
         for kind in ("maps", *(_OF_THE_FIRST if i == 0 else ())):
-            figure = trial.tested(Captioned(drawn, kind))
+            figure = trial.tested(CaptionedFigure(drawn, kind))
             blocks.append(_figured(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, desk))
             desk.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
@@ -49,7 +49,7 @@ def _which(reasons: list[str], run: TrainingRun) -> Paragraph:
     )
 
 
-def _figured(captioned: Captioned, name: str, run: TrainingRun, desk: Desk) -> Figured:
+def _figured(captioned: CaptionedFigure, name: str, run: TrainingRun, desk: Desk) -> FigureBlock:
     paths = captioned.save(desk.folder / "figures" / name)
     behind = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
-    return Figured.captioned(captioned.caption, behind, paths, desk.folder)
+    return FigureBlock.captioned(captioned.caption, behind, paths, desk.folder)

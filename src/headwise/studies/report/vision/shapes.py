@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
+from headwise.document.blocks import Table
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.picture.document import Table
-from headwise.picture.text import Statement
+from headwise.text.statement import Statement
 
 __all__ = ["shapes_table"]
 

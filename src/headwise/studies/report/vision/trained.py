@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from headwise.picture.document import Block, Paragraph, Section, Table
-from headwise.picture.text import Statement, counted
-from headwise.picture.training import draw_training
+from headwise.document.blocks import Block, Paragraph, Section, Table
+from headwise.figures.training import draw_training
 from headwise.studies.report.desk import Desk
+from headwise.text.statement import Statement, pluralize
 from headwise.train.run import TrainingRun
 
 __all__ = ["trained_section"]
@@ -85,7 +85,7 @@ def _trained_by(run: TrainingRun) -> Statement:
         {
             "images": run.trained_on,
             "data": run.data,
-            "epochs": counted(recipe.epochs, "epoch"),
+            "epochs": pluralize(recipe.epochs, "epoch"),
             "rate": recipe.rate,
             "decay": recipe.decay,
             "batch": recipe.batch,

@@ -1,0 +1,56 @@
+"""How fast attention is beside others, line by line."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
+
+from headwise.figures.panels import PAGE
+from headwise.figures.save import fix_layout, style
+
+__all__ = ["draw_ratios"]
+
+_MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#1f4e8c"))
+_LIMIT, _OWN = "#111111", "#1f4e8c"
+
+
+def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]], limit: Sequence[float]) -> Figure:
+    """Each line's time as a multiple of headwise's: a mark a peer, a bar for the matrix products alone.
+
+    Parameters
+    ----------
+    lines : sequence of str
+        What was measured, from above.
+    peers : mapping of str to sequence of float or None
+        By name, a multiple a line; None where a peer was not measured.
+    limit : sequence of float
+        The matrix products alone, which nobody can undercut: a share a line.
+
+    Returns
+    -------
+    Figure
+        As wide as two columns of a paper (7.2 inches).
+    """
+    rows = range(len(lines))
+    with style():
+        figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(lines)), layout="constrained")
+        axes = figure.subplots()
+        axes.axvline(1, color=_OWN, linewidth=0.9, label="headwise")
+        axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the matrix products alone")
+        for (name, ratios), (mark, colour) in zip(peers.items(), _MARKS, strict=False):
+            there = [(ratio, row) for row, ratio in enumerate(ratios) if ratio is not None]
+            axes.plot(*zip(*there, strict=True), mark, color=colour, ms=4.5, mew=0, label=name)
+        axes.set(xscale="log", yticks=rows, yticklabels=lines, ylim=(len(lines) - 0.4, -0.6))
+        axes.set_ylabel("B×H×N×d")
+        axes.set_xlabel("time as a multiple of headwise's; farther right is slower")
+        axes.xaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
+        axes.xaxis.set_major_formatter("{x:g}")
+        axes.xaxis.set_minor_formatter(NullFormatter())
+        axes.tick_params(axis="y", length=0)
+        axes.grid(linewidth=0.3, color="#dddddd")
+        axes.set_axisbelow(True)
+        figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        fix_layout(figure)
+    return figure

@@ -1,0 +1,63 @@
+"""Estimates of a correlation against the sample's size."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headwise.figures.save import fix_layout, style
+from headwise.shapes import Array
+
+__all__ = ["draw_estimates"]
+
+_LEAST_SQUARES, _LIKELIHOOD = "#7a9cc6", "#c2571a"
+_95 = 1.96  # deviations on either side of the mean of a Gaussian that hold 95%
+
+
+def draw_estimates(
+    correlations: Array, sizes: Array, least_squares: Array, likelihood: Array, deviations: tuple[Array, Array]
+) -> Figure:
+    """Where 95% of the estimates lie, for two estimators, beside where they were predicted to lie.
+
+    Parameters
+    ----------
+    correlations : ndarray of shape (C,)
+    sizes : ndarray of shape (S,)
+    least_squares, likelihood : ndarray of shape (C, S, runs)
+        Estimates of each correlation from samples of each size.
+    deviations : (ndarray, ndarray) of shape (C, S)
+        Predicted standard deviations of the two.
+
+    Returns
+    -------
+    Figure
+    """
+    with style():
+        figure = Figure(figsize=(7.2, 2.5), layout="constrained")
+        grid = figure.subplots(1, len(correlations), sharex=True)
+        for i, (axes, c) in enumerate(zip(np.atleast_1d(grid), correlations, strict=True)):
+            axes.axhline(0, color="#555555", linewidth=0.5)
+            pairs = (
+                (least_squares, _LEAST_SQUARES, "least squares", 0.93),
+                (likelihood, _LIKELIHOOD, "likelihood", 1.07),
+            )
+            for (estimates, colour, name, shift), deviation in zip(pairs, deviations, strict=True):
+                axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=colour, alpha=0.18, linewidth=0)
+                low, middle, high = np.percentile(estimates[i] - c, [2.5, 50, 97.5], axis=-1)
+                axes.errorbar(
+                    sizes * shift,
+                    middle,
+                    [middle - low, high - middle],
+                    fmt=".",
+                    color=colour,
+                    markersize=3,
+                    linewidth=1,
+                    label=name,
+                )
+            axes.set(xscale="log", xlabel="sample size n", title=f"c = {c:g}".replace("-", "−"), ylim=(-1, 1))
+        np.atleast_1d(grid)[0].set_ylabel("estimate − c")
+        for axes in np.atleast_1d(grid)[1:]:
+            axes.set_yticklabels([])
+        np.atleast_1d(grid)[0].legend(loc="lower right")
+        fix_layout(figure)
+    return figure

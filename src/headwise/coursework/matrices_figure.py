@@ -1,0 +1,66 @@
+"""Attention weights as matrices with their numbers written in."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.colors import Normalize
+from matplotlib.figure import Figure
+
+from headwise.figures.save import fix_layout, style
+from headwise.shapes import Array
+
+__all__ = ["draw_matrices"]
+
+_COLOURS = "Blues"
+_WRITTEN_UP_TO = 8  # tokens; beyond that the numbers would not be readable
+
+
+def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
+    """Several N × N matrices of attention weights side by side, on one colour scale from 0 to 1.
+
+    Parameters
+    ----------
+    weights : sequence of ndarray of shape (N, N)
+        Row n is how output n shares its attention out to the inputs.
+    titles : sequence of str
+        One a matrix.
+
+    Returns
+    -------
+    Figure
+    """
+    columns = min(4, len(weights))
+    rows = -(-len(weights) // columns)
+    with style():
+        figure = Figure(figsize=(0.8 + 1.75 * columns, 0.25 + 1.95 * rows), layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for axes, matrix, title in zip(grid.flat, weights, titles, strict=False):
+            _draw_matrix(axes, matrix)
+            axes.set_title(title)
+        for axes in grid.flat[len(weights) :]:
+            axes.axis("off")
+        for axes in grid[-1]:
+            axes.set_xlabel("input")
+        for axes in grid[:, 0]:
+            axes.set_ylabel("output")
+        bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=30, shrink=0.85)
+        bar.set_label("attention weight")
+        bar.outline.set_linewidth(0.4)
+        fix_layout(figure)
+    return figure
+
+
+def _draw_matrix(axes: Axes, matrix: Array) -> None:
+    n = len(matrix)
+    axes.imshow(matrix, cmap=_COLOURS, norm=Normalize(0, 1), interpolation="nearest")
+    if n <= _WRITTEN_UP_TO:
+        for (row, column), weight in np.ndenumerate(matrix):
+            colour = "white" if weight > 0.55 else "#222222"
+            axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=6, color=colour)
+        axes.set(xticks=range(n), yticks=range(n))
+    axes.tick_params(length=0)
+    for spine in axes.spines.values():
+        spine.set(visible=True, linewidth=0.4)

@@ -1,0 +1,44 @@
+"""Statements and tables as Markdown."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+from headwise.document.blocks import Table
+from headwise.text.statement import Statement, as_markdown
+
+__all__ = ["as_markdown_page", "as_markdown_table"]
+
+
+def as_markdown_page(title: str, parts: Mapping[str, Sequence[Statement]], tables: Sequence[Table] = ()) -> str:
+    """Paragraphs under their headings, then the tables, each with its title.
+
+    Examples
+    --------
+    >>> print(as_markdown_page("Scores", {"What was found": [Statement("Nothing."), Statement("Yet.")]}), end="")
+    # Scores
+    <BLANKLINE>
+    ## What was found
+    <BLANKLINE>
+    Nothing. Yet.
+    """
+    blocks = [f"# {title}"]
+    for heading, statements in parts.items():
+        blocks += [f"## {heading}", " ".join(map(as_markdown, statements))]
+    for table in tables:
+        blocks += [as_markdown(table.title), as_markdown_table(table)]
+    return "\n\n".join(blocks) + "\n"
+
+
+def as_markdown_table(table: Table) -> str:
+    """Its columns and rows, numbers to the right; the title is not in it.
+
+    Examples
+    --------
+    >>> print(as_markdown_table(Table(Statement("Scores"), ("model", "right"), (("rows", "97"),), "scores")))
+    | model | right |
+    | --- | ---: |
+    | rows | 97 |
+    """
+    lines = [table.columns, ("---", *["---:"] * (len(table.columns) - 1)), *table.rows]
+    return "\n".join(f"| {' | '.join(line)} |" for line in lines)

@@ -2,7 +2,7 @@
 
 import argparse
 
-from headwise.studies.bench import LONG, WORK, bench
+from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, bench
 
 
 def main() -> None:
@@ -10,7 +10,9 @@ def main() -> None:
     parser.add_argument("--long", action="store_true", help="also 16,384 tokens")
     parser.add_argument("--only", default="", help="lines whose shape and name hold this")
     arguments = parser.parse_args()
-    work = [w for w in (*WORK, *(LONG if arguments.long else ())) if arguments.only in f"{w.shape} {w.name}"]
+    work = [
+        w for w in (*WORKLOADS, *(LONG_WORKLOADS if arguments.long else ())) if arguments.only in f"{w.shape} {w.name}"
+    ]
     found = bench(work)
     print(found.machine)
     print(

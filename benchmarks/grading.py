@@ -8,10 +8,10 @@ import time
 from itertools import cycle
 from pathlib import Path
 
+from headwise.grading.grade_class import grade_class
+from headwise.grading.rubric import default_rubric
+from headwise.grading.submissions import read_class
 from headwise.parallel.threads import num_threads
-from headwise.studies.grading.classroom import grade_class
-from headwise.studies.grading.rubric import default_rubric
-from headwise.studies.grading.submissions import read_class
 
 CLASS = Path(__file__).parents[1] / "examples/class"
 ENDLESS = CLASS / "emil.py"

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch_vit import TorchViT
 
+from headwise.benchmark.run import time_interleaved
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
-from headwise.studies.bench import interleaved
 from headwise.train.config import TrainingConfig
 from headwise.train.digits import DigitsTask, evaluate
 from headwise.train.loop import Trainer
@@ -66,7 +66,7 @@ def compare(tokens: str, compiled: bool) -> None:
         if compiled:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
             runs["torch.compile"] = inference(torch.compile(peer))
-        step, inferred = interleaved(steps)[0], interleaved(runs)[0]
+        step, inferred = time_interleaved(steps)[0], time_interleaved(runs)[0]
     for what, found in (("training step", step), ("inference", inferred)):
         for name, seconds in found.items():
             ratio = f"   torch / ours {seconds / found['headwise']:.2f}" if name != "headwise" else ""

@@ -6,9 +6,9 @@ import numpy as np
 
 from headwise.cli import COMMANDS
 from headwise.data.image_files import load_digit
+from headwise.explain.explanation import explain
 from headwise.figures.caption_old import caption
 from headwise.figures.maps import AttentionRecord
-from headwise.studies.explaining import explain
 from headwise.train.checkpoint import pretrained_vit
 
 ROOT = Path(__file__).parents[1]

@@ -14,8 +14,8 @@ from typer.testing import CliRunner
 from headwise.cli.audit import audit
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
+from headwise.experiments.faithfulness.run import audit as audit_model
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.studies.audit.auditing import audit as audit_model
 from headwise.train.checkpoint import load_vit, save_vit
 from processes import at_a_terminal
 

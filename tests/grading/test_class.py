@@ -11,13 +11,13 @@ from pathlib import Path
 import pytest
 
 from headwise.checker import Example, Verdict
-from headwise.studies.grading.classroom import ClassGrades, _seed, grade_class
-from headwise.studies.grading.feedback import write_feedback
-from headwise.studies.grading.judge import Grade, TaskGrade, judge
-from headwise.studies.grading.rubric import Rubric, Task, default_rubric
-from headwise.studies.grading.sandbox import Limits
-from headwise.studies.grading.submissions import Submission
-from headwise.studies.grading.tables import as_json, plain_table
+from headwise.grading.feedback import write_feedback
+from headwise.grading.grade_class import ClassGrades, _seed, grade_class
+from headwise.grading.grade_submission import Grade, TaskGrade, grade_submission
+from headwise.grading.result_tables import as_json, plain_table
+from headwise.grading.rubric import Rubric, Task, default_rubric
+from headwise.grading.sandbox import Limits
+from headwise.grading.submissions import Submission
 from processes import at_a_terminal
 
 HEAD = "import numpy as np\n"
@@ -203,9 +203,9 @@ def test_a_judge_that_dies_costs_nobody_else():
 
 SLOW = """
 import sys, time
-from headwise.studies.grading.classroom import grade_class
-from headwise.studies.grading.rubric import default_rubric
-from headwise.studies.grading.submissions import Submission
+from headwise.grading.grade_class import grade_class
+from headwise.grading.rubric import default_rubric
+from headwise.grading.submissions import Submission
 if __name__ == "__main__":
     slow = "print('began', flush=True)\\nwhile True: pass\\ndef self_attention(X, Wq, Wk, Wv): pass"
     print("ready", flush=True)
@@ -253,10 +253,10 @@ def alive(pid):
 
 
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):
-    monkeypatch.setattr("headwise.studies.grading.judge._CHECKING", -19.0)
+    monkeypatch.setattr("headwise.grading.grade_submission._CHECKING", -19.0)
     endless = "einsum(" * 100_000
     source = RIGHT.replace("W", "w").replace("wq.T", "wq").replace("    P =", f"    P = '{endless}'; P =")
-    (task,) = judge(submission("eve", source), RUBRIC, 0).tasks
+    (task,) = grade_submission(submission("eve", source), RUBRIC, 0).tasks
     assert (task.problem, task.points) == ("its check did not come to an end; look at it by hand", 0)
 
 

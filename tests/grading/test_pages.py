@@ -8,12 +8,12 @@ import re
 import pytest
 
 from headwise.errors import DataError
-from headwise.studies.grading.classroom import ClassGrades, grade_class
-from headwise.studies.grading.feedback import student_page, write_feedback
-from headwise.studies.grading.judge import Grade, Mark, TaskGrade
-from headwise.studies.grading.rubric import Rubric, Task
-from headwise.studies.grading.submissions import Submission
-from headwise.studies.grading.tables import gradescope, nbgrader_table, otter_table, plain_table
+from headwise.grading.feedback import student_page, write_feedback
+from headwise.grading.grade_class import ClassGrades, grade_class
+from headwise.grading.grade_submission import Grade, Mark, TaskGrade
+from headwise.grading.result_tables import gradescope, nbgrader_table, otter_table, plain_table
+from headwise.grading.rubric import Rubric, Task
+from headwise.grading.submissions import Submission
 
 UNSCALED = """
 import numpy as np

@@ -4,7 +4,7 @@ import pytest
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.errors import DataError
-from headwise.studies.grading.rubric import default_rubric, read_rubric
+from headwise.grading.rubric import default_rubric, read_rubric
 
 GOOD = """
 title: Sheet 3

@@ -12,9 +12,9 @@ import numpy as np
 import pytest
 
 import headwise
-from headwise.studies.grading.runner.confine import _CALLS, _CHECKED, _without
-from headwise.studies.grading.sandbox import Limits, Sandbox, SubmissionError
-from headwise.studies.grading.signature import signature_of
+from headwise.grading.runner.confinement import _CALLS, _CHECKED, _without
+from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
+from headwise.grading.signature import signature_of
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
 X = np.arange(6.0).reshape(2, 3)
@@ -220,7 +220,7 @@ def test_what_is_refused(name, tmp_path):
 def test_what_is_hidden_cannot_be_imported_where_others_can(monkeypatch):
     import yaml
 
-    monkeypatch.setattr("headwise.studies.grading.sandbox._HIDDEN", Path(yaml.__file__).parent)
+    monkeypatch.setattr("headwise.grading.sandbox._HIDDEN", Path(yaml.__file__).parent)
     with sandbox(f"import jinja2\nimport yaml\nopen({yaml.__file__!r})") as box:
         assert [line for line, _ in box.failed] == [2, 3]
 
@@ -264,7 +264,7 @@ def test_the_walls_stand_here():
 
 WITHOUT_LANDLOCK = """
 import sys
-from headwise.studies.grading.runner import confine
+from headwise.grading.runner import confinement as confine
 confine._landlock = lambda libc, hidden: False
 print(*confine.confine(1 << 32, 9, []))
 for mode in ("w", "a", "r+", "x"):

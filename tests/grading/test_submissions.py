@@ -6,7 +6,7 @@ import os
 import pytest
 
 from headwise.errors import DataError
-from headwise.studies.grading.submissions import defining, read_class, read_submission
+from headwise.grading.submissions import defining, read_class, read_submission
 
 F = "def self_attention(X, Wq, Wk, Wv): pass\n"
 

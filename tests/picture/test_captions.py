@@ -14,13 +14,13 @@ from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
 from drawings import TESTED, drawn
+from headwise.explain.explanation import record_attention
 from headwise.figures.caption_old import caption
 from headwise.figures.captions.measurements import head_names
 from headwise.figures.gallery import CaptionedFigure, select_figures
 from headwise.figures.record import AttentionRecord
 from headwise.figures.rollout import last_rollout_map
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.studies.explaining import seen
 from headwise.text.formulae import FORMULAE
 from headwise.thresholds import THRESHOLDS
 from headwise.train.checkpoint import pretrained_vit
@@ -264,7 +264,7 @@ def models():
     image[4:24, 13:16] = 1
     shuffled = {name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in saved.params.items()}
     params = {"trained": saved.params, "untrained": vit_params(ViTConfig(), rng), "shuffled": shuffled}
-    return {name: seen(image, p, saved.model) for name, p in params.items()}
+    return {name: record_attention(image, p, saved.model) for name, p in params.items()}
 
 
 def test_a_trained_an_untrained_and_a_shuffled_model_are_told_apart():

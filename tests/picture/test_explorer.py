@@ -15,11 +15,11 @@ from headwise.cli.explore import explore as explore_command
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.explain.explorer.content import build_views
+from headwise.explain.explorer_data import cycle_classes, explore
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.studies.exploring import explore, in_turn
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -29,7 +29,7 @@ DIGITS = 3
 @pytest.fixture(scope="module")
 def explorer():
     saved, test = pretrained_vit("7x7"), load_bundled_mnist().test
-    chosen = in_turn(test, DIGITS)
+    chosen = cycle_classes(test, DIGITS)
     return explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen])
 
 
@@ -81,7 +81,7 @@ def table(driver):
 @pytest.mark.parametrize("tokens", PRETRAINED)
 def test_a_dozen_digits_are_under_a_megabyte(tokens):
     saved, test = pretrained_vit(tokens), load_bundled_mnist().test
-    chosen = in_turn(test, 12)
+    chosen = cycle_classes(test, 12)
     page = explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen]).page()
     assert len(page.encode()) < 1_000_000
     assert not re.search(r"""(src|href)=["'](?!data:)""", page.replace("${", ""))

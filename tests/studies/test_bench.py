@@ -9,20 +9,20 @@ import pytest
 import typer
 from typer.testing import CliRunner
 
+from headwise.benchmark import run as study
 from headwise.benchmark.plot import draw_ratios
+from headwise.benchmark.run import Bench, Machine, Timing, Workload, time_interleaved
 from headwise.cli.bench import bench as command
 from headwise.errors import DataError
 from headwise.figures.save import save_one
-from headwise.studies import bench as study
-from headwise.studies.bench import Bench, Machine, Timing, Work, interleaved
 
-TINY = (Work((2, 3, 17, 5)), Work((2, 3, 17, 5), causal=True, backward=True))
+TINY = (Workload((2, 3, 17, 5)), Workload((2, 3, 17, 5), causal=True, backward=True))
 MACHINE = Machine("some processor", 2, {"numpy": "2"}, blas=1e9, products=2e9, fastest="blas")
 
 
 def test_contestants_take_turns():
     calls = []
-    medians, rounds = interleaved(
+    medians, rounds = time_interleaved(
         {"a": lambda: calls.append("a") or time.sleep(0.001), "b": lambda: calls.append("b") or time.sleep(0.003)},
         seconds=0.02,
     )
@@ -33,8 +33,8 @@ def test_contestants_take_turns():
 
 
 def test_operations_are_counted_by_hand():
-    assert Work((2, 3, 5, 7)).operations == 2 * (2 * 3 * 5 * 5 * 7) * 2
-    assert Work((2, 3, 5, 7), causal=True, backward=True).operations == 2 * (2 * 3 * 15 * 7) * 7
+    assert Workload((2, 3, 5, 7)).operations == 2 * (2 * 3 * 5 * 5 * 7) * 2
+    assert Workload((2, 3, 5, 7), causal=True, backward=True).operations == 2 * (2 * 3 * 15 * 7) * 7
 
 
 def test_ratios_and_limit():

@@ -7,10 +7,10 @@ import pytest
 
 import drawings
 from headwise.errors import DataError, ShapeError
+from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
+from headwise.explain.row_sums import check_attention_weights
 from headwise.figures.caption_old import caption
 from headwise.figures.maps import draw_maps
-from headwise.studies.captioning import Layout, drawn_again, drawn_from, read_arrays, stacked
-from headwise.studies.row_sums import check_rows
 
 L, H, GRID = 3, 2, (5, 2)
 N = 10
@@ -32,21 +32,21 @@ def test_layouts_that_say_the_same(rng):
         {"attentions": w, "hidden": rng.normal(size=(4, 5))},
         {"x": w, "image": rng.random((10, 4))},
     ):
-        np.testing.assert_array_equal(stacked(arrays), w)
-    np.testing.assert_array_equal(stacked({"x": w[1]}), w[1:2])
-    np.testing.assert_array_equal(stacked({"x": w[1, 1]}), w[1:2, 1:2])
-    np.testing.assert_array_equal(stacked({"a0": w[0, 0], "a1": w[1, 0]}), w[:2, :1])
+        np.testing.assert_array_equal(stack_layers(arrays), w)
+    np.testing.assert_array_equal(stack_layers({"x": w[1]}), w[1:2])
+    np.testing.assert_array_equal(stack_layers({"x": w[1, 1]}), w[1:2, 1:2])
+    np.testing.assert_array_equal(stack_layers({"a0": w[0, 0], "a1": w[1, 0]}), w[:2, :1])
 
 
 @pytest.mark.parametrize(("said", "at"), [("auto", 0), ("first", 0), ("last", N), ("4", 4)])
 def test_the_class_token_wherever_it_is(rng, said, at):
     w = weights(rng)
-    drawn = drawn_from({"x": w}, Layout(GRID, (2, 2), said))
+    drawn = from_arrays({"x": w}, TokenLayout(GRID, (2, 2), said))
     others = [n for n in range(N + 1) if n != at]
     np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
     np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
     assert drawn.size == (10, 4)
-    sized, unsized = caption(drawn).text(), caption(drawn_from({"x": w}, Layout(GRID, class_token=said))).text()
+    sized, unsized = caption(drawn).text(), caption(from_arrays({"x": w}, TokenLayout(GRID, class_token=said))).text()
     assert "a pixel here is the side of a token" in unsized
     assert "a pixel here" not in sized
     assert "only the places of its tokens are drawn" in sized
@@ -55,7 +55,7 @@ def test_the_class_token_wherever_it_is(rng, said, at):
 def test_no_class_token(rng):
     w = weights(rng, N)
     for said in ("auto", "none"):
-        drawn = drawn_from({"x": w}, Layout(GRID, class_token=said))
+        drawn = from_arrays({"x": w}, TokenLayout(GRID, class_token=said))
         np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
         assert "there is no class token" in caption(drawn).text()
     draw_maps(drawn)
@@ -63,43 +63,43 @@ def test_no_class_token(rng):
 
 def test_an_image_gives_the_patches_and_patches_the_grid(rng):
     w, image = weights(rng), rng.random((15, 8))
-    assert drawn_from({"x": w, "image": image}, Layout(GRID)).boxes[0].tolist() == [0, 0, 3, 4]
-    assert drawn_from({"x": w}, Layout(patch=(3, 4)), image).boxes.shape == (N, 4)
+    assert from_arrays({"x": w, "image": image}, TokenLayout(GRID)).boxes[0].tolist() == [0, 0, 3, 4]
+    assert from_arrays({"x": w}, TokenLayout(patch=(3, 4)), image).boxes.shape == (N, 4)
     colours = (image[..., None] * np.array([255, 255, 255])).astype(np.uint8)
-    np.testing.assert_allclose(drawn_from({"x": w, "image": colours}, Layout(GRID)).image, image, atol=1 / 255)
+    np.testing.assert_allclose(from_arrays({"x": w, "image": colours}, TokenLayout(GRID)).image, image, atol=1 / 255)
     with pytest.raises(ShapeError, match="image: expected 15 × 6 pixels, because 5x2 patches have 3 × 3; got 15 × 8"):
-        drawn_from({"x": w}, Layout(GRID, (3, 3)), image)
+        from_arrays({"x": w}, TokenLayout(GRID, (3, 3)), image)
     with pytest.raises(DataError, match=r"image: expected .* pixels from 0 to 1; got"):
-        drawn_from({"x": w, "image": image * 9}, Layout(GRID))
+        from_arrays({"x": w, "image": image * 9}, TokenLayout(GRID))
 
 
 def test_positions_beside_the_weights(rng):
     w = weights(rng)
-    assert drawn_from({"x": w, "positions": rng.normal(size=(N, 7))}, Layout(GRID)).positions.shape == (N, 7)
+    assert from_arrays({"x": w, "positions": rng.normal(size=(N, 7))}, TokenLayout(GRID)).positions.shape == (N, 7)
     with pytest.raises(ShapeError, match="positions: expected"):
-        drawn_from({"x": w, "positions": rng.normal(size=(N + 1, 7))}, Layout(GRID))
+        from_arrays({"x": w, "positions": rng.normal(size=(N + 1, 7))}, TokenLayout(GRID))
 
 
 def test_what_was_dropped_is_said(rng):
     w = weights(rng)
     cut = w[:, :, 1:, 1:]
     with pytest.raises(DataError, match=r"Tokens cut off, such as the class token's column\? Then say so"):
-        drawn_from({"x": cut}, Layout(GRID))
-    drawn = drawn_from({"x": cut}, Layout(GRID, dropped=True))
+        from_arrays({"x": cut}, TokenLayout(GRID))
+    drawn = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
     assert drawn.cut_off == pytest.approx(w[:, :, 1:, 0].mean())
     np.testing.assert_allclose(drawn.weights.sum(axis=-1), 1)
     assert f"{drawn.cut_off:.1%} of the rows' weight" in caption(drawn).text()
     with pytest.raises(DataError, match="Logits"):
-        drawn_from({"x": cut - 1}, Layout(GRID, dropped=True))
+        from_arrays({"x": cut - 1}, TokenLayout(GRID, dropped=True))
 
 
 def test_what_was_dropped_must_have_left_something(rng):
     w = weights(rng)
     w[1, 0, 3] = 0
     with pytest.raises(DataError, match="expected something left in every row; 1 rows are all 0"):
-        drawn_from({"x": w}, Layout(GRID, dropped=True))
+        from_arrays({"x": w}, TokenLayout(GRID, dropped=True))
     with pytest.raises(DataError, match="expected numbers; 11 of them are NaN"):
-        drawn_from({"x": np.where(np.arange(N + 1)[:, None] == 3, np.nan, w[:1, :1])}, Layout(GRID, dropped=True))
+        from_arrays({"x": np.where(np.arange(N + 1)[:, None] == 3, np.nan, w[:1, :1])}, TokenLayout(GRID, dropped=True))
 
 
 @pytest.mark.parametrize(
@@ -114,20 +114,20 @@ def test_what_was_dropped_must_have_left_something(rng):
 )
 def test_what_lies_beside_the_weights_is_numbers(rng, beside, words):
     with pytest.raises(DataError, match=words):
-        drawn_from({"weights": weights(rng)} | beside, Layout(GRID))
+        from_arrays({"weights": weights(rng)} | beside, TokenLayout(GRID))
 
 
 def test_sixteen_bits_are_as_many_greys(rng):
     image = rng.integers(0, 65536, (5, 2), dtype=np.uint16)
-    drawn = drawn_from({"weights": weights(rng), "image": image}, Layout(GRID))
+    drawn = from_arrays({"weights": weights(rng), "image": image}, TokenLayout(GRID))
     np.testing.assert_allclose(drawn.image, image / 65535, rtol=1e-6)
-    drawn = drawn_from({"weights": weights(rng), "image": image > 30000}, Layout(GRID))
+    drawn = from_arrays({"weights": weights(rng), "image": image > 30000}, TokenLayout(GRID))
     np.testing.assert_array_equal(drawn.image, image > 30000)
 
 
 def test_a_picture_that_no_memory_holds_is_refused(rng):
     with pytest.raises(DataError, match="at most 10,000,000 pixels; 5x2 patches of 100000 × 100000 have 100,000,000,0"):
-        drawn_from({"x": weights(rng)}, Layout(GRID, (100_000, 100_000)))
+        from_arrays({"x": weights(rng)}, TokenLayout(GRID, (100_000, 100_000)))
 
 
 def own(rng):
@@ -162,25 +162,25 @@ def own(rng):
 )
 def test_a_pictures_own_arrays_are_judged_too(rng, change, words):
     arrays = own(rng)
-    assert drawn_again(arrays).tested == drawings.TESTED
+    assert from_saved(arrays).tested == drawings.TESTED
     ((name, how),) = change.items()
     changed = {n: a for n, a in arrays.items() if n != name} | ({name: how(arrays.get(name))} if how else {})
     with pytest.raises((DataError, ShapeError), match=words):
-        drawn_again(changed)
+        from_saved(changed)
 
 
 def test_a_grid_is_not_guessed(rng):
     with pytest.raises(DataError, match=r"have 11: with a class token 10 \(2x5, 5x2, .*\), or without .* 11 \(1x11"):
-        drawn_from({"x": weights(rng)}, Layout())
+        from_arrays({"x": weights(rng)}, TokenLayout())
     with pytest.raises(ShapeError, match="expected 12, or 13 with a class token, because 4x3 is 12"):
-        drawn_from({"x": weights(rng)}, Layout((4, 3)))
+        from_arrays({"x": weights(rng)}, TokenLayout((4, 3)))
     with pytest.raises(ShapeError, match="expected 10, because 5x2 is 10 tokens; the arrays have 11"):
-        drawn_from({"x": weights(rng)}, Layout(GRID, class_token="none"))
+        from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token="none"))
     with pytest.raises(ShapeError, match="Registers"):
-        drawn_from({"x": weights(rng, N + 5)}, Layout(GRID))
+        from_arrays({"x": weights(rng, N + 5)}, TokenLayout(GRID))
     for said in ("second", "²", "-1"):
         with pytest.raises(DataError, match="class token: expected auto, first"):
-            drawn_from({"x": weights(rng)}, Layout(GRID, class_token=said))
+            from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token=said))
 
 
 def softmax(s, axis):
@@ -207,14 +207,14 @@ def test_rows_that_do_not_sum_to_one(rng, mistake):
     make, words = MISTAKES[mistake]
     logits = rng.normal(size=(L, H, N + 1, N + 1)) * 3
     with pytest.raises(DataError, match=words):
-        check_rows(make(softmax(logits, -1), logits, rng))
+        check_attention_weights(make(softmax(logits, -1), logits, rng))
 
 
 def test_rounding_is_no_mistake(rng):
     w = weights(rng)
-    check_rows(w.astype(np.float16))
+    check_attention_weights(w.astype(np.float16))
     bits = w.astype(np.float32).view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)
-    check_rows(bits.view(np.float32))  # as bfloat16 holds them
+    check_attention_weights(bits.view(np.float32))  # as bfloat16 holds them
 
 
 @pytest.mark.parametrize(
@@ -232,7 +232,7 @@ def test_rounding_is_no_mistake(rng):
 )
 def test_arrays_that_are_no_attention(arrays, words):
     with pytest.raises((DataError, ShapeError), match=words):
-        stacked(arrays)
+        stack_layers(arrays)
 
 
 def test_files(rng, tmp_path):

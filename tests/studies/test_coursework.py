@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
 
+from headwise.coursework.results import coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError, ShapeError
-from headwise.studies.coursework import coursework
-from headwise.studies.explaining import telling_digits
+from headwise.explain.explanation import pick_contrasting_examples
 
 
 def test_the_coursework_on_our_own_arrays():
@@ -95,5 +95,5 @@ def test_refusals(rng):
 def test_telling_digits():
     p = np.array([[0.9, 0.1], [0.6, 0.4], [0.3, 0.7], [0.2, 0.8], [0.99, 0.01]])
     data = LabelledImages(np.zeros((5, 28, 28), np.float32), np.array([0, 0, 0, 0, 0]))
-    assert telling_digits(p, data) == {"surest": 4, "least sure, yet right": 1, "surest mistake": 3}
-    assert "surest mistake" not in telling_digits(p[:2], LabelledImages(data.images[:2], data.labels[:2]))
+    assert pick_contrasting_examples(p, data) == {"surest": 4, "least sure, yet right": 1, "surest mistake": 3}
+    assert "surest mistake" not in pick_contrasting_examples(p[:2], LabelledImages(data.images[:2], data.labels[:2]))

@@ -8,11 +8,11 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.errors import DataError, ShapeError
+from headwise.explain.explanation import FaithfulnessTest, explain, record_attention
+from headwise.explain.explorer_data import explore
 from headwise.figures.gallery import select_figures
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
-from headwise.studies.explaining import Trial, explain, seen
-from headwise.studies.exploring import explore
 
 N = 5
 MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
@@ -39,7 +39,7 @@ def left_out(image, params, kept, target, model=MODEL):
 
 def test_the_score_is_a_brute_force_counts(digit):
     image, params = digit
-    given = seen(image, params, MODEL)
+    given = record_attention(image, params, MODEL)
     target = int(given.probabilities.argmax())
     empty = float(TokenGame(image, params, MODEL, target)(np.zeros((1, N), bool))[0])
 
@@ -58,7 +58,7 @@ def test_the_score_is_a_brute_force_counts(digit):
     for order in orders:
         for k, token in enumerate(order):
             values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
-    trial = Trial(image, params, MODEL)
+    trial = FaithfulnessTest(image, params, MODEL)
     for captioned in select_figures(given, "all", testable=True):
         tested = trial.tested(captioned)
         if captioned.ranks is None:
@@ -87,7 +87,7 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
             sets.append(len(kept))
             return super().__call__(kept)
 
-    monkeypatch.setattr("headwise.studies.explaining.TokenGame", Counted)
+    monkeypatch.setattr("headwise.explain.explanation.TokenGame", Counted)
     explained = explain(image, vit_params(model, rng), model)
     assert sum(sets) <= 2 * 102 * 18  # each order played once, out and in
     assert explained.drawn.tested.shapley_error > 0
@@ -100,7 +100,7 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
     image = np.zeros((N, 7), np.float32)
     image[1, 2:5] = 1
     params = vit_params(model, rng)
-    given, trial = seen(image, params, model), Trial(image, params, model)
+    given, trial = record_attention(image, params, model), FaithfulnessTest(image, params, model)
     figures = select_figures(given, "all", 1, testable=True)
     assert [each.figure for each in figures] == ["token", "maps", "matrices", "rollout", "depth", "deletion"]
     for each in figures:
@@ -113,11 +113,11 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
 def test_the_image_is_drawn_as_it_is_cut(rng, digit):
     image, params = digit
     model = replace(MODEL, tokens="reordered-rows")
-    given = seen(image, params, model, label=1)
+    given = record_attention(image, params, model, label=1)
     np.testing.assert_array_equal(given.image, model.tokeniser.arranged(image))
     assert given.rearranged
-    assert not seen(image, params, MODEL).rearranged
+    assert not record_attention(image, params, MODEL).rearranged
     assert (given.label, given.head_width) == (1, 3)
     np.testing.assert_array_equal(given.positions, params["embedding.positions"][1:])
     with pytest.raises(ShapeError, match="image: expected"):
-        seen(image.T, params, MODEL)
+        record_attention(image.T, params, MODEL)

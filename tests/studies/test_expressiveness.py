@@ -3,17 +3,17 @@ import json
 import numpy as np
 import pytest
 
-from headwise.studies.expressiveness.constructions import (
+from headwise.coursework.expressiveness.constructions import (
     Setting,
     directions,
-    forms_read_off,
-    off_the_segment,
-    on_one_input,
-    outside_the_interval,
+    outside_interval_example,
+    outside_segment_example,
     projections,
+    read_off_forms,
+    single_input_example,
 )
-from headwise.studies.expressiveness.fitting import _backward, _draw, _forward
-from headwise.studies.expressiveness.study import Expressiveness, expressiveness
+from headwise.coursework.expressiveness.fitting import _backward, _draw, _forward
+from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
 from oracles import check_gradients
 
 SETTINGS = [Setting(3, 3, 4), Setting(6, 3, 5), Setting(8, 2, 3)]
@@ -21,15 +21,15 @@ SETTINGS = [Setting(3, 3, 4), Setting(6, 3, 5), Setting(8, 2, 3)]
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_several_heads_leave_the_segment(setting):
-    distance, length = off_the_segment(setting)
+    distance, length = outside_segment_example(setting)
     assert distance == pytest.approx(np.sqrt(0.5), abs=1e-6)
     assert length == pytest.approx(np.sqrt(2))
-    assert off_the_segment(setting._replace(heads=1))[0] < 1e-9  # a single head does not
+    assert outside_segment_example(setting._replace(heads=1))[0] < 1e-9  # a single head does not
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
 def test_a_final_transformation_leaves_the_interval(setting):
-    assert outside_the_interval(setting) == pytest.approx(2, abs=1e-6)
+    assert outside_interval_example(setting) == pytest.approx(2, abs=1e-6)
 
 
 @pytest.mark.parametrize("setting", SETTINGS)
@@ -46,14 +46,14 @@ def test_directions_are_the_weights_less_what_changes_nothing(heads, width, rng)
 
 def test_one_input_asks_nothing(rng):
     for n, d, outputs in ((5, 6, 6), (6, 6, 2), (1, 4, 3)):
-        assert on_one_input(rng.normal(size=(n, d)), rng.normal(size=(n, outputs))) < 1e-10
-    assert on_one_input(rng.normal(size=(7, 6)), rng.normal(size=(7, 6))) is None
-    assert on_one_input(np.ones((2, 6)), rng.normal(size=(2, 6))) is None
+        assert single_input_example(rng.normal(size=(n, d)), rng.normal(size=(n, outputs))) < 1e-10
+    assert single_input_example(rng.normal(size=(7, 6)), rng.normal(size=(7, 6))) is None
+    assert single_input_example(np.ones((2, 6)), rng.normal(size=(2, 6))) is None
 
 
 @pytest.mark.parametrize(("heads", "width"), [(1, 6), (3, 6), (3, 9), (3, 3)])
 def test_the_form_behind_every_coordinate_is_read_off_the_outputs(heads, width, rng):
-    forms, deviation = forms_read_off(heads, rng, width=width)
+    forms, deviation = read_off_forms(heads, rng, width=width)
     assert deviation < 1e-9
     assert set(np.linalg.matrix_rank(forms, tol=1e-6)) == {width // heads}
     apart = np.abs(forms - forms[0]).max(axis=(1, 2)) > 1e-6

@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 from scipy.optimize import minimize_scalar
 
-from headwise.studies.gaussian import gaussian, likeliest
-from headwise.studies.gaussian_derivation import _step, derivation
+from headwise.coursework.gaussian import gaussian, maximum_likelihood
+from headwise.coursework.gaussian_derivation import _step, derivation
 
 
 def test_every_step_holds():
@@ -30,7 +30,7 @@ def test_the_likeliest_correlation(c, rng):
         method="bounded",
         options={"xatol": 1e-10},
     )
-    assert likeliest(xx, xy, yy) == pytest.approx(found.x, abs=1e-6)
+    assert maximum_likelihood(xx, xy, yy) == pytest.approx(found.x, abs=1e-6)
 
 
 def test_the_experiment_agrees_with_the_derivation():

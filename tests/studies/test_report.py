@@ -11,25 +11,25 @@ import numpy as np
 import pytest
 
 from headwise import multi_head_attention
+from headwise.coursework.expressiveness.fitting import Fit
+from headwise.coursework.report import BUDGETS, PARTS, build
+from headwise.coursework.report.attention.expressive import _found
+from headwise.coursework.report.attention.head_count import head_count_section
+from headwise.coursework.report.attention.outputs import _heaviest
+from headwise.coursework.report.attention.permutation import permutation_section
+from headwise.coursework.results import coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
 from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
-from headwise.studies.coursework import coursework
-from headwise.studies.expressiveness.fitting import Fit
-from headwise.studies.report import EFFORTS, PARTS, build
-from headwise.studies.report.attention.difference import difference_section
-from headwise.studies.report.attention.expressive import _found
-from headwise.studies.report.attention.runs import _heaviest
-from headwise.studies.report.attention.swapping import swapping_section
-from headwise.studies.tokenisations.plan import Plan
+from headwise.experiments.tokenizers.plan import Plan
 from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 
 # on one worker, so that the report is built once
 pytestmark = pytest.mark.xdist_group("report")
 
-QUICK = EFFORTS["quick"]
+QUICK = BUDGETS["quick"]
 TINY = replace(
     QUICK,
     name="tiny",
@@ -169,7 +169,9 @@ def test_text_follows_arrays_and_model(made, other):
 def test_sentences_are_true_of_the_arrays(changed, said, unsaid):
     study = coursework(coursework_arrays() | changed)
     runs = [_heaviest(run, study.rounding) for run in study.runs]
-    text = " ".join([*map(as_text, runs), *sentences(swapping_section(study)), *sentences(difference_section(study))])
+    text = " ".join(
+        [*map(as_text, runs), *sentences(permutation_section(study)), *sentences(head_count_section(study))]
+    )
     for sentence in said:
         assert sentence in text
     for sentence in unsaid:
@@ -205,9 +207,9 @@ def test_a_report_has_no_number_but_those_it_measured():
     import ast
     from pathlib import Path
 
-    import headwise.studies.report
+    import headwise.coursework.report
 
-    for path in Path(headwise.studies.report.__file__).parent.rglob("*.py"):
+    for path in Path(headwise.coursework.report.__file__).parent.rglob("*.py"):
         for node in ast.walk(ast.parse(path.read_text())):
             if isinstance(node, ast.Call) and getattr(node.func, "id", "") == "Statement" and node.args:
                 for part in ast.walk(node.args[0]):
@@ -233,7 +235,7 @@ def test_refusals_come_before_anything_is_written(tmp_path, monkeypatch, rng):
     arrays = {"X": rng.normal(size=(5, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv")}}
     with pytest.raises(ShapeError, match="heads: expected a divisor of the 4 rows of Wq"):
         build(folder, arrays=arrays, load=few)
-    monkeypatch.setattr(sys.modules["headwise.studies.report.build"], "find_spec", lambda name: None)
+    monkeypatch.setattr(sys.modules["headwise.coursework.report.build"], "find_spec", lambda name: None)
     with pytest.raises(MissingExtraError, match="aeon"):
         build(folder)
     assert not folder.exists()
@@ -255,7 +257,7 @@ def test_without_a_browser_there_is_a_page_alone(tmp_path, monkeypatch):
 
 
 def test_every_effort_spends_more_than_the_one_before():
-    efforts = [EFFORTS[name] for name in ("quick", "default", "full")]
+    efforts = [BUDGETS[name] for name in ("quick", "default", "full")]
     for less, more in pairwise(efforts):
         assert less.cuts.seeds < more.cuts.seeds
         assert less.series.seeds < more.series.seeds

@@ -9,11 +9,12 @@ import pytest
 
 from headwise.data.series import LabelledSeries, SeriesData
 from headwise.errors import DataError
-from headwise.studies import series, series_baselines
-from headwise.studies.series import Plan, Result, Row, compare_series, weights_of
-from headwise.studies.series_baselines import BASELINES
-from headwise.studies.series_findings import findings, table
-from headwise.studies.series_report import look_at, save_report
+from headwise.experiments.series import baselines as series_baselines
+from headwise.experiments.series import run as series
+from headwise.experiments.series.baselines import BASELINES
+from headwise.experiments.series.findings import findings, table
+from headwise.experiments.series.output import record_series, save_report
+from headwise.experiments.series.run import Plan, Result, SeriesRun, compare_series, weights_of
 from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 
@@ -134,7 +135,7 @@ def test_what_it_leaves_in_the_folder(data, tmp_path):
     assert pictures | {"summary.md", "attention.md", "results.csv"} <= names
     assert "| transformer, pre-trained | 2 |" in (tmp_path / "summary.md").read_text()
     for which in (0, 3):
-        drawn, length = look_at(result, which), data.test.lengths[which]
+        drawn, length = record_series(result, which), data.test.lengths[which]
         assert drawn.x.shape == (length, 2)
         assert drawn.weights.shape == (1, 2, length, length)
         assert drawn.label == data.test.labels[which]
@@ -172,7 +173,7 @@ def warped(a, b):
 def said_of(data, tmp_path, **right):
     """The findings over these numbers of series read rightly, run by run."""
     seeds = len(right["transformer"])
-    rows = [Row(name, seed, n, 29) for name, runs in right.items() for seed, n in enumerate(runs)]
+    rows = [SeriesRun(name, seed, n, 29) for name, runs in right.items() for seed, n in enumerate(runs)]
     return " ".join(as_text(s) for s in findings(Result(data, Plan(seeds=seeds), tuple(rows), tmp_path)))
 
 
@@ -203,7 +204,7 @@ def test_what_is_said_of_the_baselines(data, tmp_path):
 
 
 def test_the_table(data, tmp_path):
-    rows = (Row("transformer", 0, 27, 30), Row("transformer", 1, 30, 30), Row("dtw", 0, 15, 30))
+    rows = (SeriesRun("transformer", 0, 27, 30), SeriesRun("transformer", 1, 30, 30), SeriesRun("dtw", 0, 15, 30))
     made = table(Result(data, PLAN, rows, tmp_path))
     assert made.rows == (
         ("transformer", "2", "95.00%", "7.07%", "31.47% to 100.00%"),  # 95 ± 12.706 · 7.07 / √2, cut at what can be

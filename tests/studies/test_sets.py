@@ -5,17 +5,17 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
+from headwise.experiments.results_cache import config_digest
+from headwise.experiments.sets.run import SPECS, PoolingResult, SetModelSpec, SetsStudy, order_sensitivity, study_sets
 from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten
 from headwise.progress import NoProgress
-from headwise.studies.keeping import digest
-from headwise.studies.sets import CONTENDERS, Contender, Pooling, SetsStudy, order_matters, study_sets
 from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 
-FEW = (Contender("rFF", "mean"), Contender("rFF", "max"))
+FEW = (SetModelSpec("rFF", "mean"), SetModelSpec("rFF", "max"))
 MODEL = SetTransformerConfig(1, encoder="rFF", pooling="max", width=16, heads=2)
 
 
@@ -56,7 +56,7 @@ def test_runs_are_kept_and_the_same(tmp_path):
     [kept] = (tmp_path / "runs").glob("rFF-max-1-*.json")
     content = json.loads(kept.read_text())
     content["result"]["error"] = 0.5  # were it run again, this would be gone
-    kept.write_text(json.dumps({**content, "sum": digest(content["result"])}))
+    kept.write_text(json.dumps({**content, "sum": config_digest(content["result"])}))
     again = study_sets(tmp_path, seeds=2, steps=30, contenders=FEW)
     assert again.poolings[1].errors == (found.poolings[1].errors[0], 0.5)
 
@@ -93,7 +93,7 @@ def test_of_one_seed_there_is_no_deviation(tmp_path):
 
 
 def pooling(name, *errors, moved=1e-7):
-    return Pooling(name, 7, errors, moved, moved / 1e9)
+    return PoolingResult(name, 7, errors, moved, moved / 1e9)
 
 
 @pytest.mark.parametrize(
@@ -118,12 +118,12 @@ def test_an_order_that_matters_is_said():
     study = SetsStudy((pooling("rFF + max", 1.0, moved=1e-3),), 1, 9)
     assert "one of these models knows the order" in as_text(study.conclusion()[-1])
     params = set_params(MODEL, np.random.default_rng(0))
-    assert order_matters(params, MODEL, np.float64) < 1e-14
+    assert order_sensitivity(params, MODEL, np.float64) < 1e-14
 
 
 def test_refusals(tmp_path):
     with pytest.raises(DataError, match="seeds: expected 1 or more; got 0"):
         study_sets(tmp_path, seeds=0, steps=5)
     with pytest.raises(DataError, match=r"contenders: expected each once; got rFF \+ mean, rFF \+ mean"):
-        study_sets(tmp_path, contenders=[CONTENDERS[0], CONTENDERS[0]])
+        study_sets(tmp_path, contenders=[SPECS[0], SPECS[0]])
     assert not list(tmp_path.iterdir())

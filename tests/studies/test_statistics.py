@@ -6,13 +6,13 @@ import math
 import numpy as np
 import pytest
 
-from headwise.studies.statistics import Interval, sign_flip, smallest_p, t_interval
+from headwise.experiments.statistics import Interval, min_attainable_p, sign_flip_test, t_interval
 
 
 @pytest.mark.parametrize("differences", [(3, -1, 2, 5, 0), (1, 1, -1), (-4, -4, -4, -4), (0, 0), (7,)])
 def test_sign_flip_is_what_trying_all_signs_gives(differences):
     sums = [abs(np.dot(signs, differences)) for signs in itertools.product((-1, 1), repeat=len(differences))]
-    assert sign_flip(differences) == np.mean([total >= abs(sum(differences)) for total in sums])
+    assert sign_flip_test(differences) == np.mean([total >= abs(sum(differences)) for total in sums])
 
 
 def test_sign_flip_of_single_digits_is_mcnemars_exact_test():
@@ -20,13 +20,13 @@ def test_sign_flip_of_single_digits_is_mcnemars_exact_test():
 
     for better, worse in ((11, 3), (5, 5), (0, 7)):
         expected = binomtest(better, better + worse, 0.5).pvalue
-        assert sign_flip([1] * better + [-1] * worse + [0] * 89) == pytest.approx(expected, rel=1e-12)
+        assert sign_flip_test([1] * better + [-1] * worse + [0] * 89) == pytest.approx(expected, rel=1e-12)
 
 
 def test_the_smallest_p_is_that_of_all_signs_alike():
     for n in (1, 2, 5, 6):
-        assert sign_flip([1] * n) == smallest_p(n)
-    assert smallest_p(5) > 0.05 > smallest_p(6)  # six seeds are the least that can show anything
+        assert sign_flip_test([1] * n) == min_attainable_p(n)
+    assert min_attainable_p(5) > 0.05 > min_attainable_p(6)  # six seeds are the least that can show anything
 
 
 def test_t_interval_equals_scipys():

@@ -5,9 +5,9 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError
-from headwise.studies.keeping import digest
-from headwise.studies.statistics import sign_flip
-from headwise.studies.tables import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
+from headwise.experiments.results_cache import config_digest
+from headwise.experiments.statistics import sign_flip_test
+from headwise.experiments.tables.run import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
 from headwise.text.statement import as_text
 
 QUICK = {"epochs": 4, "width": 8, "depth": 1, "heads": 2}
@@ -24,7 +24,7 @@ def test_runs_are_kept_and_folds_are_shared(tmp_path):
     assert 0.4 < min(diabetes.scores[LINEAR]) < 0.55
     [path] = (tmp_path / "runs").glob("wine-transformer-1-*.json")
     content, other = json.loads(path.read_text()), {"score": 0.25}
-    path.write_text(json.dumps({**content, "result": other, "sum": digest(other)}))
+    path.write_text(json.dumps({**content, "result": other, "sum": config_digest(other)}))
     again = study_tables(tmp_path, tables=["wine"], seeds=2, **QUICK)
     assert again.tables[0].scores[TRANSFORMER][1] == 0.25
     assert again.tables[0].scores[LINEAR] == wine.scores[LINEAR]
@@ -58,7 +58,7 @@ def test_equal_counts_of_right_rows_are_ties(rows, rng):
     for _ in range(200):
         others, more = rng.integers(rows - 20, rows - 5, 6), rng.integers(-2, 6, 6)
         found = dict(zip(MODELS, (tuple((others + more) / rows), tuple(others / rows), ()), strict=True))
-        assert TableScores("any", rows, 3, 0, True, found).p(TREES) == sign_flip(more.tolist())
+        assert TableScores("any", rows, 3, 0, True, found).p(TREES) == sign_flip_test(more.tolist())
 
 
 def test_refusals(tmp_path):

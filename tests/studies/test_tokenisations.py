@@ -14,16 +14,17 @@ import pytest
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError, MissingExtraError, ShapeError
+from headwise.experiments.tokenizers import run as comparing
+from headwise.experiments.tokenizers import store as runs
+from headwise.experiments.tokenizers.costs import cost, multiply_adds, step_times
+from headwise.experiments.tokenizers.findings import findings
+from headwise.experiments.tokenizers.plan import Plan
+from headwise.experiments.tokenizers.result import Comparison, PairedComparison, baselines
+from headwise.experiments.tokenizers.result_tables import tables
+from headwise.experiments.tokenizers.run import compare, relabelling, save
+from headwise.experiments.tokenizers.store import SHIFTS, RunStore, results, run, shifted
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.tasks import run_tasks
-from headwise.studies.tokenisations import comparing, runs
-from headwise.studies.tokenisations.comparing import compare, relabelling, save
-from headwise.studies.tokenisations.conclusion import conclusion
-from headwise.studies.tokenisations.costs import cost, multiply_adds, step_times
-from headwise.studies.tokenisations.plan import Plan
-from headwise.studies.tokenisations.result import Comparison, Pair, bases
-from headwise.studies.tokenisations.runs import SHIFTS, Ledger, results, run, shifted
-from headwise.studies.tokenisations.tables import tables
 from headwise.text.statement import as_text
 from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
@@ -123,27 +124,27 @@ def test_the_ledger_gives_back_what_it_was_given_and_nothing_else(tmp_path):
     digits = load()
     jobs = PLAN.jobs(digits)
     found = run(jobs[0], digits)
-    Ledger(tmp_path).keep(found)
-    kept = Ledger(tmp_path).find(jobs[0])
+    RunStore(tmp_path).keep(found)
+    kept = RunStore(tmp_path).find(jobs[0])
     assert (kept.right, kept.loss, kept.train_loss) == (found.right, found.loss, found.train_loss)
     np.testing.assert_array_equal(kept.predictions, found.predictions)
     np.testing.assert_array_equal(kept.moved, found.moved)
     changes = ({"recipe": replace(jobs[0].recipe, rate=1e-3)}, {"version": "9"}, {"digest": "0"}, {"size": 30})
     for change in changes:
-        assert Ledger(tmp_path).find(replace(jobs[0], **change)) is None
-    assert Ledger(tmp_path).others(jobs) == 0
-    assert Ledger(tmp_path).others(jobs[1:]) == 1
+        assert RunStore(tmp_path).find(replace(jobs[0], **change)) is None
+    assert RunStore(tmp_path).others(jobs) == 0
+    assert RunStore(tmp_path).others(jobs[1:]) == 1
 
 
 def test_a_run_whose_arrays_are_damaged_is_run_again(tmp_path):
     digits = load()
     job = PLAN.jobs(digits)[0]
-    Ledger(tmp_path).keep(run(job, digits))
+    RunStore(tmp_path).keep(run(job, digits))
     [arrays] = (tmp_path / "runs").iterdir()
     arrays.write_bytes(arrays.read_bytes()[:-5])
-    assert Ledger(tmp_path).find(job) is None
+    assert RunStore(tmp_path).find(job) is None
     arrays.unlink()
-    assert Ledger(tmp_path).find(job) is None
+    assert RunStore(tmp_path).find(job) is None
 
 
 def test_a_table_that_is_not_ours_is_refused_and_left_alone(tmp_path):
@@ -155,25 +156,25 @@ def test_a_table_that_is_not_ours_is_refused_and_left_alone(tmp_path):
     assert list(tmp_path.iterdir()) == [table]
     digits = load()
     other = tmp_path / "other"
-    Ledger(other).keep(run(PLAN.jobs(digits)[0], digits))
+    RunStore(other).keep(run(PLAN.jobs(digits)[0], digits))
     cut_short = (other / "runs.csv").read_text()[:-20]
     (other / "runs.csv").write_text(cut_short)
     with pytest.raises(DataError, match=r"runs.csv, line 2: not a row"):
-        Ledger(other)
+        RunStore(other)
 
 
 def test_a_run_of_another_configuration_in_its_file_is_run_again(tmp_path):
     digits = load()
     jobs = PLAN.jobs(digits)[:2]
     for job in jobs:
-        Ledger(tmp_path).keep(run(job, digits))
+        RunStore(tmp_path).keep(run(job, digits))
     [mine] = (tmp_path / "runs").glob(f"*{jobs[0].identity}*")
     [other] = (tmp_path / "runs").glob(f"*{jobs[1].identity}*")
     mine.write_bytes(other.read_bytes())
-    assert Ledger(tmp_path).find(jobs[0]) is None
-    assert Ledger(tmp_path).find(jobs[1]) is not None
+    assert RunStore(tmp_path).find(jobs[0]) is None
+    assert RunStore(tmp_path).find(jobs[1]) is not None
     save_arrays(mine, {"other": np.zeros(3)}, jobs[0].configuration)
-    assert Ledger(tmp_path).find(jobs[0]) is None
+    assert RunStore(tmp_path).find(jobs[0]) is None
 
 
 @pytest.mark.parametrize(
@@ -190,15 +191,15 @@ def test_a_run_of_another_configuration_in_its_file_is_run_again(tmp_path):
 def test_a_damaged_table_of_runs(damage, said, tmp_path):
     digits, table = load(), tmp_path / "runs.csv"
     job = PLAN.jobs(digits)[0]
-    Ledger(tmp_path).keep(run(job, digits))
+    RunStore(tmp_path).keep(run(job, digits))
     written = table.read_bytes()
     table.write_bytes(damage(written))
     if said is None:
-        assert (Ledger(tmp_path).find(job) is None) == (not table.stat().st_size)
+        assert (RunStore(tmp_path).find(job) is None) == (not table.stat().st_size)
         return
     assert table.read_bytes() != written
     with pytest.raises(DataError, match=said):
-        Ledger(tmp_path)
+        RunStore(tmp_path)
 
 
 def test_plans_that_make_no_sense():
@@ -226,7 +227,7 @@ def compared(tmp_path_factory):
 
 def test_it_counts_what_the_runs_found(compared):
     folder, plan, found = compared
-    digits, ledger = load(), Ledger(folder)
+    digits, ledger = load(), RunStore(folder)
     runs = {(job.model.tokens, job.size, job.recipe.seed): ledger.find(job) for job in plan.jobs(digits)}
     for i, name in enumerate(plan.tokens):
         for j, size in enumerate((17, 31)):
@@ -258,7 +259,7 @@ def test_json_there_and_back(compared):
     *_, found = compared
     again = Comparison.from_json(json.loads(json.dumps(found.to_json())))
     assert again.to_json() == found.to_json()
-    assert conclusion(again) == conclusion(found)
+    assert findings(again) == findings(found)
     assert tables(again) == tables(found)
 
 
@@ -270,7 +271,7 @@ def test_a_second_time_nothing_is_trained_and_an_addition_trains_only_itself(com
         trained.append([(job.model.tokens, job.recipe.seed) for job in jobs])
         return results(jobs, *args, **kwargs)
 
-    monkeypatch.setattr("headwise.studies.tokenisations.comparing.results", counting)
+    monkeypatch.setattr("headwise.experiments.tokenizers.run.results", counting)
     again = compare(folder, plan, load=load)
     assert trained == []
     same = {**again.to_json(), "entries": None}
@@ -315,7 +316,7 @@ def test_everything_is_written(compared, tmp_path):
 
 
 def told(found, heading=None):
-    return " ".join(as_text(each) for at, part in conclusion(found).items() if heading in (None, at) for each in part)
+    return " ".join(as_text(each) for at, part in findings(found).items() if heading in (None, at) for each in part)
 
 
 def with_differences(found, more, seeds=6):
@@ -378,13 +379,13 @@ def test_budget_and_relabelling_are_checked_not_claimed(compared):
 def test_no_template_holds_a_digit(compared):
     *_, found = compared
     for each in (found, with_differences(found, [1] * 6), with_differences(found, [-1] * 6)):
-        for statements in conclusion(each).values():
+        for statements in findings(each).values():
             for statement in statements:
                 assert not re.search(r"\d", re.sub(r"\{[^{}]*\}", "", statement.template)), statement.template
 
 
 def test_a_rearranged_cut_is_compared_with_its_upright_one():
-    assert bases(("7x7", "rows", "reordered-rows", "scrambled-4x4")) == {
+    assert baselines(("7x7", "rows", "reordered-rows", "scrambled-4x4")) == {
         "rows": "7x7", "reordered-rows": "rows", "scrambled-4x4": "7x7"
     }  # fmt: skip
 
@@ -410,7 +411,7 @@ def test_relabelling_is_found_only_where_there_is_one():
 
 
 def test_verdict_needs_the_exact_tests_leave():
-    pair = partial(Pair, "a", "b", digits_better=0, digits_worse=0, p_digits=1.0)
+    pair = partial(PairedComparison, "a", "b", digits_better=0, digits_worse=0, p_digits=1.0)
     assert pair(more=np.array([5] * 5)).verdict == "no difference shown"  # p = 1/16
     assert pair(more=np.array([5] * 6)).verdict == "better"
     assert pair(more=np.array([-5] * 6)).verdict == "worse"

@@ -12,7 +12,7 @@ from PIL import Image
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from headwise.studies.exploring import explore
+from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web.app import application
 from headwise.web.guard import LARGEST

@@ -12,7 +12,7 @@ from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.explain.explorer.content import build_views
-from headwise.studies.exploring import explore
+from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from serving import serving
 

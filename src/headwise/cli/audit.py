@@ -11,12 +11,12 @@ import typer
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
+from headwise.experiments.faithfulness.findings import findings
+from headwise.experiments.faithfulness.output import save
+from headwise.experiments.faithfulness.result import Audit
+from headwise.experiments.faithfulness.result_tables import tables
+from headwise.experiments.faithfulness.run import audit as audit_model
 from headwise.parallel.threads import num_threads as cores
-from headwise.studies.audit.auditing import audit as audit_model
-from headwise.studies.audit.findings import findings
-from headwise.studies.audit.result import Audit
-from headwise.studies.audit.saving import save
-from headwise.studies.audit.tables import tables
 from headwise.text.statement import as_text
 from headwise.train.checkpoint import load_vit, pretrained_vit
 

@@ -12,9 +12,9 @@ from headwise.cli.console import output
 from headwise.cli.explain import FIGURE, TOKEN, folder_for, print_json, save_all
 from headwise.data.image_files import read_image
 from headwise.errors import DataError
+from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays
 from headwise.figures.gallery import select_figures
 from headwise.figures.record import AttentionRecord
-from headwise.studies.captioning import Layout, drawn_again, drawn_from, read_arrays
 
 __all__ = ["caption"]
 
@@ -47,7 +47,7 @@ def caption(
 
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
-    layout = Layout(_pair("--grid", grid), _pair("--patch", patch), class_token, dropped)
+    layout = TokenLayout(_pair("--grid", grid), _pair("--patch", patch), class_token, dropped)
     figures = select_figures(_drawn(arrays, layout, image), figure, token)
     folder = folder_for(arrays, out)
     if as_json:
@@ -58,17 +58,17 @@ def caption(
     save_all(figures, folder)
 
 
-def _drawn(path: Path, layout: Layout, image: Path | None) -> AttentionRecord:
+def _drawn(path: Path, layout: TokenLayout, image: Path | None) -> AttentionRecord:
     """The arrays of a picture that Headwise saved as they are, any others by the layout."""
     found = read_arrays(path)
     if AttentionRecord.owns(found):
-        if layout != Layout() or image:
+        if layout != TokenLayout() or image:
             raise DataError(
                 f"--grid, --patch, --image, --class-token, --dropped: expected none of them, because {path} is a "
                 "picture's own file and holds its layout."
             )
-        return drawn_again(found)
-    return drawn_from(found, layout, read_image(image) if image else None)
+        return from_saved(found)
+    return from_arrays(found, layout, read_image(image) if image else None)
 
 
 def _pair(option: str, text: str | None) -> tuple[int, int] | None:

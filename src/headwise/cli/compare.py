@@ -12,13 +12,13 @@ import typer
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.errors import DataError
-from headwise.studies.tokenisations.comparing import compare as compare_tokens
-from headwise.studies.tokenisations.comparing import save
-from headwise.studies.tokenisations.conclusion import conclusion
-from headwise.studies.tokenisations.plan import Plan, digits_of
-from headwise.studies.tokenisations.result import Comparison
-from headwise.studies.tokenisations.runs import Ledger
-from headwise.studies.tokenisations.tables import tables
+from headwise.experiments.tokenizers.findings import findings
+from headwise.experiments.tokenizers.plan import Plan, digits_of
+from headwise.experiments.tokenizers.result import Comparison
+from headwise.experiments.tokenizers.result_tables import tables
+from headwise.experiments.tokenizers.run import compare as compare_tokens
+from headwise.experiments.tokenizers.run import save
+from headwise.experiments.tokenizers.store import RunStore
 from headwise.text.statement import Statement, as_text
 from headwise.train.config import TrainingConfig
 
@@ -92,7 +92,7 @@ def compare(
     except KeyboardInterrupt:
         messages.print(f"headwise: interrupted; the same command goes on with the runs that are missing in {out}.")
         raise typer.Exit(130) from None
-    others = Ledger(out).others(chosen.jobs(load()))
+    others = RunStore(out).others(chosen.jobs(load()))
     _print(found, out, others, as_json)
 
 
@@ -104,7 +104,7 @@ def _numbers(typed: str) -> tuple[int, ...]:
 
 
 def _print(found: Comparison, folder: Path, others: int, as_json: bool) -> None:
-    parts = conclusion(found)
+    parts = findings(found)
     if as_json:
         said = {heading: [as_text(each) for each in statements] for heading, statements in parts.items()}
         print(json.dumps({**found.to_json(), "conclusion": said}, ensure_ascii=False))

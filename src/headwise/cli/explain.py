@@ -13,8 +13,8 @@ import typer
 from headwise.cli.console import messages, output
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError
+from headwise.explain.explanation import FaithfulnessTest, record_attention
 from headwise.figures.gallery import FIGURES, CaptionedFigure, select_figures
-from headwise.studies.explaining import Trial, seen
 from headwise.text.statement import as_text
 from headwise.train.checkpoint import load_vit, pretrained_vit
 
@@ -47,8 +47,10 @@ def explain(
     if not -1 <= label < saved.model.classes:
         raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
     folder = folder_for(digit, out)
-    figures = select_figures(seen(picture.image, saved.params, saved.model, label=label), figure, token, testable=True)
-    trial = Trial(picture.image, saved.params, saved.model)
+    figures = select_figures(
+        record_attention(picture.image, saved.params, saved.model, label=label), figure, token, testable=True
+    )
+    trial = FaithfulnessTest(picture.image, saved.params, saved.model)
     if as_json:
         figures = [trial.tested(captioned) for captioned in figures]
         told: dict[str, object] = {
@@ -88,7 +90,7 @@ def print_json(told: dict[str, object], figures: Sequence[CaptionedFigure], fold
     print(json.dumps(told, ensure_ascii=False))
 
 
-def _told(captioned: CaptionedFigure, trial: Trial) -> CaptionedFigure:
+def _told(captioned: CaptionedFigure, trial: FaithfulnessTest) -> CaptionedFigure:
     """Print the caption, the last part of it when the test is done; all of it then, if the curves are what is drawn."""
     said = 0
     if captioned.figure != "deletion":

@@ -12,8 +12,8 @@ from headwise.cli.console import messages, output
 from headwise.data.image_files import load_digit
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
-from headwise.studies.exploring import explore as explore_images
-from headwise.studies.exploring import in_turn
+from headwise.explain.explorer_data import cycle_classes
+from headwise.explain.explorer_data import explore as explore_images
 from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
 
 __all__ = ["explore"]
@@ -46,7 +46,7 @@ def explore(
         pictures, labels = np.stack([load_digit(path).image for path in images]), None
     else:
         test = (load_mnist(data) if data else load_bundled_mnist()).test
-        chosen = in_turn(test, digits)
+        chosen = cycle_classes(test, digits)
         pictures, labels = test.images[chosen], test.labels[chosen]
     explore_images(pictures, saved.params, saved.model, labels=labels).save(out)
     size = f"{out.stat().st_size / 1000:,.0f} kB"

@@ -14,11 +14,11 @@ from rich.table import Table
 from headwise.cli.console import bars, messages, output
 from headwise.errors import DataError
 from headwise.files import write_text
-from headwise.studies.grading.classroom import ClassGrades, grade_class
-from headwise.studies.grading.feedback import check_feedback_folder, student_page, write_feedback
-from headwise.studies.grading.rubric import default_rubric, read_rubric
-from headwise.studies.grading.submissions import read_class, read_submission
-from headwise.studies.grading.tables import TABLES, as_json, gradescope, points
+from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
+from headwise.grading.grade_class import ClassGrades, grade_class
+from headwise.grading.result_tables import TABLES, as_json, gradescope, points
+from headwise.grading.rubric import default_rubric, read_rubric
+from headwise.grading.submissions import read_class, read_submission
 
 __all__ = ["Format", "grade"]
 

@@ -13,11 +13,11 @@ import typer
 
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
+from headwise.coursework.report import BUDGETS, PARTS, build
 from headwise.data.array_files import read_arrays
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.shapes import Array, bind
-from headwise.studies.report import EFFORTS, PARTS, build
 from headwise.text.statement import as_text
 
 __all__ = ["report"]
@@ -58,7 +58,7 @@ def report(
         raise DataError(f"--workers: expected 1 or more; got {workers}.")
     writable(out)
     given: dict[str, Any] = {"arrays": _read(arrays, columns), "arrays_name": _named(arrays, columns)} if arrays else {}
-    effort = EFFORTS["quick" if quick else "full" if full else "default"].seeded(seed)
+    effort = BUDGETS["quick" if quick else "full" if full else "default"].seeded(seed)
     load = partial(load_mnist, data) if data else load_bundled_mnist
     asked = {"--arrays": arrays, "--data": data, "--seed": seed or None}
     switches = {"--quick": quick, "--full": full, "--columns": columns}

@@ -12,9 +12,9 @@ import typer
 from headwise.cli.console import bars, document_table, messages, output
 from headwise.cli.folder import writable
 from headwise.data.series import load_series, train_validation_split
-from headwise.studies.series import NAMES, Plan, Result, compare_series
-from headwise.studies.series_findings import findings, table
-from headwise.studies.series_report import save_report
+from headwise.experiments.series.findings import findings, table
+from headwise.experiments.series.output import save_report
+from headwise.experiments.series.run import METHOD_LABELS, Plan, Result, compare_series
 from headwise.text.statement import as_text
 
 __all__ = ["series"]
@@ -97,7 +97,7 @@ def series(
 def _print(result: Result, as_json: bool) -> None:
     said = [as_text(statement) for statement in findings(result)]
     if as_json:
-        accuracies = {NAMES[method]: values.tolist() for method, values in result.accuracies.items()}
+        accuracies = {METHOD_LABELS[method]: values.tolist() for method, values in result.accuracies.items()}
         print(
             json.dumps({"accuracies": accuracies, "findings": said, "folder": str(result.folder)}, ensure_ascii=False)
         )

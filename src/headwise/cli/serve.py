@@ -11,7 +11,7 @@ import typer
 from headwise.cli.console import messages
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, MissingExtraError
-from headwise.studies.exploring import explore
+from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import PRETRAINED, Checkpoint, load_vit, pretrained_vit
 
 __all__ = ["serve"]

@@ -12,8 +12,8 @@ from rich.table import Table
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
 from headwise.experiments.sets.plots import draw_errors
+from headwise.experiments.sets.run import PUBLISHED_ERRORS, SetsStudy, study_sets
 from headwise.figures.save import save_figure
-from headwise.studies.sets import PUBLISHED, SetsStudy, study_sets
 from headwise.text.statement import as_text, pluralize
 
 __all__ = ["sets"]
@@ -40,7 +40,7 @@ def sets(
         messages.print("headwise: interrupted; the same command goes on where it stopped.")
         raise typer.Exit(130) from None
     errors = {each.name: each.errors for each in found.poolings}
-    save_figure(draw_errors(errors, {name: mean for name, (mean, _) in PUBLISHED.items()}), out / "errors")
+    save_figure(draw_errors(errors, {name: mean for name, (mean, _) in PUBLISHED_ERRORS.items()}), out / "errors")
     if as_json:
         content = {**found.to_json(), "conclusion": [as_text(said) for said in found.conclusion()]}
         print(json.dumps(content))
@@ -58,7 +58,7 @@ def _table(found: SetsStudy) -> Table:
     for name in ("weights", "mean", "deviation", "paper*", "order**"):
         table.add_column(name, justify="right", overflow="fold")
     for each in found.poolings:
-        paper = "{:.3g} ± {:.2g}".format(*PUBLISHED[each.name]) if each.name in PUBLISHED else "–"
+        paper = "{:.3g} ± {:.2g}".format(*PUBLISHED_ERRORS[each.name]) if each.name in PUBLISHED_ERRORS else "–"
         deviation = f"{each.deviation:.4f}" if each.deviation is not None else "–"
         order = f"{each.moved:.0e}, {each.moved_double:.0e}"
         table.add_row(each.name, f"{each.parameters:,}", f"{each.mean:.4f}", deviation, paper, order)

@@ -12,7 +12,7 @@ from rich.table import Table
 from headwise.cli.console import bars, messages, output
 from headwise.cli.folder import writable
 from headwise.data.tabular import TABLES
-from headwise.studies.tables import MODELS, TablesStudy, study_tables
+from headwise.experiments.tables.run import MODELS, TablesStudy, study_tables
 from headwise.text.statement import as_text, pluralize
 
 __all__ = ["tables"]

@@ -19,12 +19,12 @@ from starlette.responses import JSONResponse, PlainTextResponse, Response
 from starlette.routing import Route
 from starlette.types import ASGIApp
 
+from headwise.coursework.results import HeadRun, coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, HeadwiseError
 from headwise.explain.explorer.content import to_fixed_point
-from headwise.studies.coursework import HeadRun, coursework
-from headwise.studies.exploring import explore, in_turn
+from headwise.explain.explorer_data import cycle_classes, explore
 from headwise.train.checkpoint import Checkpoint
 from headwise.web.desk import Desk
 from headwise.web.guard import PATIENCE, Guard, Refused
@@ -159,7 +159,7 @@ def _example(digit: int) -> bytes:
     if digit > 9:
         raise Refused(404, "There are ten digits, 0 to 9.")
     test = load_bundled_mnist().test
-    image = test.images[in_turn(test, 10)[digit]]
+    image = test.images[cycle_classes(test, 10)[digit]]
     content = io.BytesIO()
     Image.fromarray((image * 255).round().astype(np.uint8)).save(content, "PNG")
     return content.getvalue()

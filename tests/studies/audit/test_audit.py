@@ -8,16 +8,16 @@ import numpy as np
 import pytest
 
 from headwise.document.markdown import as_markdown_page
+from headwise.experiments.faithfulness.findings import findings
+from headwise.experiments.faithfulness.heads import Heads
+from headwise.experiments.faithfulness.maps import MAPS
+from headwise.experiments.faithfulness.per_image import CHANCE, KINDS, DigitAudit
+from headwise.experiments.faithfulness.resampling import bootstrap, bootstrap_crossed, holm, sign_flip_tests
+from headwise.experiments.faithfulness.result import CRITERIA, Audit
+from headwise.experiments.faithfulness.result_tables import count_verdicts, records, tables
+from headwise.experiments.statistics import sign_flip_test
 from headwise.models.token_ablation import ABLATIONS
 from headwise.models.vit import ViTConfig
-from headwise.studies.audit.digit import CHANCE, KINDS, DigitAudit
-from headwise.studies.audit.findings import findings
-from headwise.studies.audit.heads import Heads
-from headwise.studies.audit.inference import bootstrap, bootstrap_crossed, holm, sign_flips
-from headwise.studies.audit.kinds import MAPS
-from headwise.studies.audit.result import CRITERIA, Audit
-from headwise.studies.audit.tables import counted, records, tables
-from headwise.studies.statistics import sign_flip
 from headwise.text.statement import as_text
 
 N, DIGITS = 7, 29
@@ -77,15 +77,15 @@ def test_areas_and_shares_equal_loops(audit):
 
 
 def test_verdicts_are_the_merits(audit):
-    assert counted(audit.against_chance, "rollout") == (17, 0, 17)
-    assert counted(audit.against_chance, "flow") == (0, 17, 17)
-    assert counted(audit.against_chance, "uniform") == (0, 0, 17)
-    assert counted(audit.against_ink, "rollout") == (17, 0, 17)
-    assert counted(audit.against_ink, "last layer") == (0, 0, 17)
-    assert counted(audit.against_ink, "best head") == (0, 17, 17)
-    assert counted(audit.against_each_other, "rollout") == (102, 0, 102)
-    assert counted(audit.against_each_other, "last layer") == (5 * 17, 17, 102)
-    assert counted(audit.against_each_other, "flow") == (0, 102, 102)
+    assert count_verdicts(audit.against_chance, "rollout") == (17, 0, 17)
+    assert count_verdicts(audit.against_chance, "flow") == (0, 17, 17)
+    assert count_verdicts(audit.against_chance, "uniform") == (0, 0, 17)
+    assert count_verdicts(audit.against_ink, "rollout") == (17, 0, 17)
+    assert count_verdicts(audit.against_ink, "last layer") == (0, 0, 17)
+    assert count_verdicts(audit.against_ink, "best head") == (0, 17, 17)
+    assert count_verdicts(audit.against_each_other, "rollout") == (102, 0, 102)
+    assert count_verdicts(audit.against_each_other, "last layer") == (5 * 17, 17, 102)
+    assert count_verdicts(audit.against_each_other, "flow") == (0, 102, 102)
     for test in audit.against_chance:
         assert test.low <= test.better <= test.high
         assert test.better == pytest.approx(audit.gains[0, audit.of(test.kind), CRITERIA.index(test.criterion)])
@@ -171,9 +171,9 @@ def test_the_interval_over_draws_and_digits_covers_both(rng):
 
 def test_sign_flips_estimate_the_exact_test(rng):
     differences = rng.integers(-3, 5, (13, 5))
-    exact = [sign_flip(column) for column in differences.T.tolist()]
-    np.testing.assert_allclose(sign_flips(differences / 7, rng), exact, atol=0.008)
-    assert sign_flips(np.zeros((5, 1)), rng) == 1
+    exact = [sign_flip_test(column) for column in differences.T.tolist()]
+    np.testing.assert_allclose(sign_flip_tests(differences / 7, rng), exact, atol=0.008)
+    assert sign_flip_tests(np.zeros((5, 1)), rng) == 1
 
 
 def test_holm_is_the_step_down_procedure(rng):

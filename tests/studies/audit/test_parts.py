@@ -7,13 +7,13 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.data.mnist import LabelledImages
+from headwise.experiments.faithfulness.heads import study_heads, without_head
+from headwise.experiments.faithfulness.maps import MAPS, maps
+from headwise.experiments.faithfulness.per_image import KINDS, audit_digit
+from headwise.experiments.faithfulness.randomization import randomization_stages, randomization_test, randomize
 from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_forward
-from headwise.studies.audit.digit import KINDS, audit_digit
-from headwise.studies.audit.heads import study_heads, without_head
-from headwise.studies.audit.kinds import MAPS, maps
-from headwise.studies.audit.sanity import randomised, sanity, stages
 
 N = 5
 MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=2, heads=3, hidden=11, classes=4)
@@ -140,9 +140,9 @@ def test_too_many_tokens_to_play_every_set(rng):
 
 def test_weights_are_made_anew_from_the_top(rng, params):
     fresh = {name: array + 100 for name, array in params.items()}
-    assert list(stages(MODEL)) == ["head", "layer 1", "layer 0", "embedding"]
+    assert list(randomization_stages(MODEL)) == ["head", "layer 1", "layer 0", "embedding"]
     kept = []
-    for changed in randomised(params, fresh, MODEL):
+    for changed in randomize(params, fresh, MODEL):
         assert changed.keys() == params.keys()
         assert all((changed[name] is params[name]) or (changed[name] is fresh[name]) for name in params)
         kept.append({name.rsplit(".", 1)[0].split(".a")[0] for name in params if changed[name] is params[name]})
@@ -155,12 +155,12 @@ def test_weights_are_made_anew_from_the_top(rng, params):
 
 def test_sanity_compares_maps_of_the_same_class(rng, params):
     images = rng.random((3, N, 7))
-    found = sanity(images, params, MODEL, (0, 1), np.random.default_rng(7))
+    found = randomization_test(images, params, MODEL, (0, 1), np.random.default_rng(7))
     assert found.shape == (4, len(MAPS), 3)
     blind = [kind not in ("gradient", "gradient rollout") for kind in MAPS]
     np.testing.assert_allclose(found[0, blind], 1)  # weights below the classifier are as they were
     whole = attention_and_gradients(images, params, MODEL)
-    changed = randomised(params, vit_params(MODEL, np.random.default_rng(7)), MODEL)[1]
+    changed = randomize(params, vit_params(MODEL, np.random.default_rng(7)), MODEL)[1]
     after = attention_and_gradients(images, changed, MODEL, whole.target)
     for i in range(3):
         one, other = (maps(each.weights[i], each.gradients[i], (0, 1)) for each in (whole, after))

@@ -24,7 +24,7 @@ def explorer_page(content: Mapping[str, Any], title: str) -> str:
     Parameters
     ----------
     content : mapping
-        As made by `headwise.studies.exploring.Explorer.content`.
+        As made by `headwise.explain.explorer_data.Explorer.content`.
     title : str
 
     Returns

@@ -1,0 +1,282 @@
+"""How fast the engines are on this machine: side by side in one run, against what the matrix products alone cost."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import importlib.util
+import math
+import statistics
+import time
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headwise import jit
+from headwise.attention import attention, attention_backward, attention_forward
+from headwise.jit import numba_available
+from headwise.parallel.threads import num_threads, parallel_for, single_threaded_blas
+from headwise.progress import NoProgress, Progress
+from headwise.runtime import blas_name, cpu_name
+
+__all__ = [
+    "LONG_WORKLOADS",
+    "WORKLOADS",
+    "Bench",
+    "Machine",
+    "Timing",
+    "Workload",
+    "bench",
+    "machine",
+    "time_interleaved",
+]
+
+_SHORT, _REST = 0.2, 0.03
+_SECONDS = 1.5  # that one contestant may take for one line of the table, beyond its first rounds
+
+
+@dataclass(frozen=True)
+class Workload:
+    """A line of the table: attention of q, k and v of shape (B, H, N, d), in float32."""
+
+    shape: tuple[int, int, int, int]
+    causal: bool = False
+    backward: bool = False
+
+    @property
+    def name(self) -> str:
+        """What is computed, in words."""
+        return ("causal " if self.causal else "") + ("both ways" if self.backward else "forward")
+
+    @property
+    def operations(self) -> float:
+        """Multiplications and additions of the matrix products that cannot be avoided: two forward, five backward."""
+        b, h, n, d = self.shape
+        visible = n * (n + 1) / 2 if self.causal else n * n
+        return 2.0 * b * h * visible * d * (7 if self.backward else 2)
+
+
+SMALL = ((128, 4, 17, 16), (128, 4, 29, 16), (128, 4, 50, 16), (32, 8, 197, 64), (8, 8, 256, 64))
+WORKLOADS = tuple(
+    Workload(shape, causal, backward)
+    for backward in (False, True)
+    for shape, causal in [
+        *((s, False) for s in SMALL),
+        *(((1, 8, n, 64), c) for n in (1024, 4096) for c in (False, True)),
+    ]
+)
+LONG_WORKLOADS = tuple(
+    Workload((1, 8, 16384, 64), causal, backward) for backward in (False, True) for causal in (False, True)
+)
+
+
+@dataclass(frozen=True)
+class Machine:
+    """Where it was measured, and how fast this machine multiplies matrices.
+
+    Attributes
+    ----------
+    cpu : str
+    cores : int
+        Threads that every contestant may use.
+    libraries : dict of str to str
+        Versions, and the BLAS with the processor it takes this one for.
+    blas, products : float
+        Operations a second of matrix products in the cache, on all cores: by NumPy's BLAS, and by the faster of it and
+        the compiled engine's own.
+    fastest : str
+        Which that is, "blas" or "compiled". It takes part in every line of the table as the limit to compare with.
+    """
+
+    cpu: str
+    cores: int
+    libraries: Mapping[str, str]
+    blas: float
+    products: float
+    fastest: str
+
+
+@dataclass(frozen=True)
+class Timing:
+    """Median seconds of each contestant for one line of the table; `limit` is those of the matrix products alone."""
+
+    work: Workload
+    seconds: Mapping[str, float]
+    limit: float
+    rounds: int
+
+    def ratio(self, peer: str, to: str = "headwise") -> float | None:
+        """How many times faster than a peer; None where the peer was not there."""
+        return self.seconds[peer] / self.seconds[to] if {peer, to} <= set(self.seconds) else None
+
+    @property
+    def of_limit(self) -> float:
+        """The share of the time that the matrix products alone would have taken."""
+        return self.limit / self.seconds["headwise"]
+
+
+@dataclass(frozen=True)
+class Bench:
+    """The table and where it was measured."""
+
+    machine: Machine
+    timings: tuple[Timing, ...]
+
+
+def bench(work: Sequence[Workload] = WORKLOADS, *, peer: bool = True, progress: Progress | None = None) -> Bench:
+    """Measure each line of the table.
+
+    Parameters
+    ----------
+    work : sequence of Work
+    peer : bool
+        Also measure torch, where it is installed.
+    progress : Progress, optional
+        Told of each line.
+
+    Returns
+    -------
+    Bench
+        Contestants are "headwise" (what ``engine="auto"`` picks), "numpy" (the same without numba) and "torch".
+    """
+    progress = progress or NoProgress()
+    progress.stage("this machine", 1)
+    here = machine()
+    progress.advance()
+    progress.stage("attention", len(work))
+    timings = []
+    for line in work:
+        timings.append(_measure(line, here, peer))
+        progress.advance(f"{line.name} {line.shape}")
+    return Bench(here, tuple(timings))
+
+
+def time_interleaved(
+    contestants: Mapping[str, Callable[[], object]], *, seconds: float = _SECONDS, rest: float = _REST
+) -> tuple[dict[str, float], int]:
+    """Median seconds of each, and the number of rounds. They take turns, so that a disturbance meets them all.
+
+    Before a short turn all rest and the contestant warms up, since threads of another library that has had its turn
+    keep a core busy for some 20 ms; contestants of one library need no `rest`. There are 3 to 41 rounds, as many as
+    fit in `seconds` each.
+
+    Examples
+    --------
+    >>> contestants = {"short": lambda: sum(range(10)), "long": lambda: sum(range(10**5))}
+    >>> medians, rounds = time_interleaved(contestants, seconds=0.02)
+    >>> medians["short"] < medians["long"], rounds >= 3
+    (True, True)
+    """
+    for call in contestants.values():
+        call()
+    slowest = max(_time(call) for call in contestants.values())
+    rounds = int(min(max(seconds / max(slowest, 1e-9), 3), 41))
+    times: dict[str, list[float]] = {name: [] for name in contestants}
+    for _ in range(rounds):
+        for name, call in contestants.items():
+            if rest and slowest < _SHORT:
+                time.sleep(rest)
+                _warm_up(call, rest)
+            times[name].append(_time(call))
+    return {name: statistics.median(found) for name, found in times.items()}, rounds
+
+
+def _warm_up(call: Callable[[], object], seconds: float) -> None:
+    """Call for as long as the rest took, since a core that has slept is slow to begin with."""
+    until = time.perf_counter() + seconds
+    call()
+    while time.perf_counter() < until:
+        call()
+
+
+def machine() -> Machine:
+    """Describe this machine: its processor, its libraries, and how fast it multiplies matrices."""
+    contestants = _products()
+    medians, _ = time_interleaved({name: call for name, (call, _) in contestants.items()})
+    rates = {name: contestants[name][1] / seconds for name, seconds in medians.items()}
+    return Machine(
+        cpu_name(), num_threads(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
+    )
+
+
+def _measure(work: Workload, here: Machine, peer: bool) -> Timing:
+    rng = np.random.default_rng(0)
+    q, k, v, do = (rng.standard_normal(work.shape, np.float32) for _ in range(4))
+    b, h, n, _ = work.shape
+    small = n * n <= 4096 and b * h * n * n <= 2**26
+
+    def run(engine: Any) -> Callable[[], object]:
+        if not work.backward:
+            return lambda: attention(q, k, v, causal=work.causal, engine=engine)
+        return lambda: attention_backward(do, attention_forward(q, k, v, causal=work.causal, engine=engine)[1])
+
+    contestants = {"headwise": run("auto"), "numpy": run("dense" if small else "blockwise")}
+    if peer and importlib.util.find_spec("torch"):
+        contestants["torch"] = _torch(work, (q, k, v, do))
+    products, operations = _products()[here.fastest]
+    medians, rounds = time_interleaved({**contestants, "products": products})
+    return Timing(work, medians, medians.pop("products") * work.operations / operations, rounds)
+
+
+def _torch(work: Workload, arrays: Sequence[Any]) -> Callable[[], object]:
+    import torch
+
+    torch.set_num_threads(num_threads())
+    *qkv, do = (torch.from_numpy(array) for array in arrays)
+    attend = torch.nn.functional.scaled_dot_product_attention
+    if work.backward:
+        for tensor in qkv:
+            tensor.requires_grad_(True)
+        return lambda: torch.autograd.grad(attend(*qkv, is_causal=work.causal), qkv, do)
+
+    def forward() -> object:
+        with torch.no_grad():
+            return attend(*qkv, is_causal=work.causal)
+
+    return forward
+
+
+# What measures the machine: so many pieces, each of which multiplies the same matrices over and over. BLAS has the
+# larger tiles that suit it, in the second-level cache; the engine's own products their first-level ones.
+_PIECES, _TIMES = 8, 2000
+_BLAS_TIMES, _BLAS_SHAPE = 16, (1024, 256, 512)
+
+
+def _products() -> dict[str, tuple[Callable[[], object], float]]:
+    """What multiplies matrices and nothing else, on all cores, and how many operations that is."""
+    found: dict[str, tuple[Callable[[], object], float]] = {
+        "blas": (_blas_products, 2.0 * _PIECES * _BLAS_TIMES * math.prod(_BLAS_SHAPE))
+    }
+    if numba_available():
+        kernel = jit.compile_kernel("headwise.attention.compiled.peak", "multiply", np.dtype(np.float32))
+        found["compiled"] = (
+            lambda: parallel_for(lambda _: kernel(_TIMES), _PIECES),
+            2.0 * _PIECES * _TIMES * 60 * 64 * 64,
+        )
+    return found
+
+
+def _blas_products() -> None:
+    m, k, n = _BLAS_SHAPE
+    rng = np.random.default_rng(0)
+    a, b = rng.standard_normal((m, k), np.float32), rng.standard_normal((k, n), np.float32)
+
+    def multiply(_: int) -> None:
+        out = np.empty((m, n), np.float32)
+        for _ in range(_BLAS_TIMES):
+            np.matmul(a, b, out=out)
+
+    with single_threaded_blas():
+        parallel_for(multiply, _PIECES)
+
+
+def _time(call: Callable[[], object]) -> float:
+    began = time.perf_counter()
+    call()
+    return time.perf_counter() - began
+
+
+def _libraries() -> dict[str, str]:
+    names = (name for name in ("numpy", "numba", "torch") if importlib.util.find_spec(name))
+    return {**{name: importlib.metadata.version(name) for name in names}, "BLAS": blas_name()}

@@ -1,0 +1,140 @@
+"""Predicting y from x by least squares learns the correlation: samples drawn, and what is estimated from them.
+
+(x, y) is Gaussian with mean zero, unit variances and correlation c.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+import numpy as np
+
+from headwise.coursework.gaussian_derivation import Step, derivation
+from headwise.shapes import Array
+
+__all__ = ["Gaussian", "MaskedGaussian", "gaussian", "maximum_likelihood"]
+
+CORRELATIONS = (-0.5, 0.0, 0.6, 0.9)
+SIZES = (10, 30, 100, 300, 1000, 3000)
+
+
+@dataclass(frozen=True)
+class MaskedGaussian:
+    """Each coordinate of a Gaussian predicted from all the others.
+
+    Attributes
+    ----------
+    precision : ndarray of shape (d, d)
+        Inverse of the covariance that the data were drawn from.
+    learned : ndarray of shape (d, d)
+        The precision put together from the regressions' weights and residual variances alone.
+    samples : int
+    """
+
+    precision: Array
+    learned: Array
+    samples: int
+
+    @property
+    def largest_deviation(self) -> float:
+        """In units of the largest entry of the precision."""
+        return float(np.abs(self.learned - self.precision).max() / np.abs(self.precision).max())
+
+
+@dataclass(frozen=True)
+class Gaussian:
+    """The experiment beside the derivation.
+
+    Attributes
+    ----------
+    steps : dict of str to tuple of Step
+        By the part of the derivation.
+    correlations, sizes : tuple
+        The values of c, and the sample sizes n.
+    runs : int
+        Samples drawn for each.
+    least_squares, likelihood : ndarray of shape (len(correlations), len(sizes), runs)
+        Estimates of c from each sample.
+    masked : Masked
+    """
+
+    steps: dict[str, tuple[Step, ...]]
+    correlations: tuple[float, ...]
+    sizes: tuple[int, ...]
+    runs: int
+    least_squares: Array
+    likelihood: Array
+    masked: MaskedGaussian
+
+    def ratio(self, estimates: Array, predicted: Array) -> Array:
+        """Variance over the runs, over the variance predicted: (len(correlations), len(sizes))."""
+        return np.asarray(estimates.var(axis=-1, ddof=1) / predicted)
+
+    @property
+    def predicted_least_squares(self) -> Array:
+        """(1 − c²) / (n − 2), exact for n > 2."""
+        c, n = np.array(self.correlations)[:, None], np.array(self.sizes)
+        return np.asarray((1 - c**2) / (n - 2))
+
+    @property
+    def predicted_likelihood(self) -> Array:
+        """(1 − c²)² / ((1 + c²) n), for large n."""
+        c, n = np.array(self.correlations)[:, None], np.array(self.sizes)
+        return np.asarray((1 - c**2) ** 2 / ((1 + c**2) * n))
+
+
+def gaussian(*, runs: int = 400, seed: int = 0) -> Gaussian:
+    """Derive, draw, estimate.
+
+    Parameters
+    ----------
+    runs : int
+        Samples for each correlation and size.
+    seed : int
+
+    Returns
+    -------
+    Gaussian
+    """
+    rng = np.random.default_rng([seed, 2])
+    shape = (len(CORRELATIONS), len(SIZES), runs)
+    least_squares, likelihood = np.empty(shape), np.empty(shape)
+    for i, c in enumerate(CORRELATIONS):
+        for j, n in enumerate(SIZES):
+            x = rng.standard_normal((runs, n))
+            y = c * x + np.sqrt(1 - c**2) * rng.standard_normal((runs, n))
+            xx, xy, yy = ((a * b).mean(axis=1) for a, b in ((x, x), (x, y), (y, y)))
+            least_squares[i, j] = xy / xx
+            likelihood[i, j] = [maximum_likelihood(*moments) for moments in zip(xx, xy, yy, strict=True)]
+    return Gaussian(derivation(), CORRELATIONS, SIZES, runs, least_squares, likelihood, _masked(rng, samples=20_000))
+
+
+def maximum_likelihood(xx: float, xy: float, yy: float) -> float:
+    """The maximum-likelihood estimate of c from the sample's mean squares and products.
+
+    It is the root in (−1, 1) of c³ − xy c² + (xx + yy − 1) c − xy that has the largest likelihood.
+
+    Examples
+    --------
+    >>> round(maximum_likelihood(1.0, 0.5, 1.0), 6)
+    0.5
+    """
+    roots = np.roots([1, -xy, xx + yy - 1, -xy])
+    inside = roots.real[(np.abs(roots.imag) < 1e-9) & (np.abs(roots.real) < 1)]
+    fit = -0.5 * np.log(1 - inside**2) - (xx - 2 * inside * xy + yy) / (2 * (1 - inside**2))
+    return float(inside[fit.argmax()])
+
+
+def _masked(rng: np.random.Generator, samples: int, d: int = 5) -> MaskedGaussian:
+    """Draw from a Gaussian of d coordinates, predict each from the others, and put the precision together."""
+    mixing = rng.normal(size=(d, d)) / np.sqrt(d) + np.eye(d)
+    covariance = mixing @ mixing.T
+    x = rng.multivariate_normal(np.zeros(d), covariance, size=samples)
+    learned = np.empty((d, d))
+    for i in range(d):
+        others = np.delete(np.arange(d), i)
+        weights, *_ = np.linalg.lstsq(x[:, others], x[:, i], rcond=None)
+        residual = (x[:, i] - x[:, others] @ weights).var()
+        learned[i, i] = 1 / residual  # w_ij = −Λ_ij / Λ_ii, residual variance 1 / Λ_ii
+        learned[i, others] = -weights / residual
+    return MaskedGaussian(np.linalg.inv(covariance), learned, samples)

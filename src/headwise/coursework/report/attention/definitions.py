@@ -1,0 +1,147 @@
+"""What the coursework is made of: the two functions, and the arrays."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+from collections.abc import Callable
+from typing import Any
+
+import numpy as np
+
+from headwise.attention import multi_head_attention, self_attention
+from headwise.coursework.report.context import ReportContext
+from headwise.coursework.results import Coursework
+from headwise.document.blocks import Block, Code, Paragraph, Section, Table
+from headwise.shapes import Array
+from headwise.text.statement import Statement, pluralize, scientific
+
+__all__ = ["arrays_section", "functions_section"]
+
+_PLACES = 5  # decimals of a number in a table of arrays, at most
+
+
+def functions_section(study: Coursework) -> Section:
+    """The functions as they stand in the package, without their documentation."""
+    a: dict[str, Any] = {name: array for name, array in study.arrays.items() if name not in ("Wo", "bo")}
+    apart = np.abs(self_attention(**a).output - multi_head_attention(**a, heads=1).output).max()
+    most = max(run.heads for run in study.runs)
+    return Section(
+        "functions",
+        "The functions",
+        (
+            Paragraph(
+                (
+                    Statement(
+                        "Standard self-attention with the dot-product scaling and nothing else added, <sa>: no "
+                        "positions, no residual, no mask. A token is a row of <X>."
+                    ),
+                )
+            ),
+            Code(Statement("self_attention"), _source(self_attention)),
+            Paragraph(
+                (
+                    Statement(
+                        "The multi-head version uses it as a component. Head <h>, counted from <from 0>, owns <D/H> "
+                        "consecutive rows of each matrix, so <D/H> must be whole; the heads' outputs are put side by "
+                        "side, and a final transformation <W_o> may follow."
+                    ),
+                    *_rows_of_a_head(study.width, most),
+                )
+            ),
+            Code(Statement("multi_head_attention"), _source(multi_head_attention)),
+            Paragraph(
+                (
+                    Statement(
+                        "With one head and the identity the two agree: their outputs on the arrays below differ by "
+                        "{apart}. Checks of types, shapes and values, and a choice between tokens as rows or as "
+                        "columns, are in the helpers.",
+                        {"apart": scientific(float(apart))},
+                    ),
+                )
+            ),
+        ),
+        number="1.1",
+    )
+
+
+def _rows_of_a_head(width: int, heads: int) -> tuple[Statement, ...]:
+    if heads * heads == width:
+        return ()
+    return (
+        Statement(
+            "The sheet gives the first head the first <H> rows, which cannot be meant: {heads} heads of {heads} rows "
+            "are {needed} rows, and there are {width}. What is meant is <D/H>, the first {own}.",
+            {
+                "heads": heads,
+                "needed": heads * heads,
+                "width": width,
+                "own": pluralize(width // heads, "row"),
+            },
+        ),
+    )
+
+
+def arrays_section(study: Coursework, desk: ReportContext) -> Section:
+    """Every array, printed in full."""
+    blocks: list[Block] = [
+        Paragraph(
+            (
+                Statement(
+                    "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows.",
+                    {"name": desk.arrays_name, "n": study.tokens, "d": study.width},
+                ),
+                *_others(study),
+                Statement("They are printed in full.")
+                if all(map(_printed_in_full, study.arrays.values()))
+                else Statement(
+                    "They are printed to {places} decimals, and kept in full in {file}.",
+                    {"places": _PLACES, "file": "arrays/coursework.npz"},
+                ),
+                Statement(
+                    "No final transformation is given, so it is the identity."
+                    if "Wo" not in study.arrays
+                    else "A final transformation <W_o> is given, and applied to the heads' outputs."
+                ),
+            )
+        )
+    ]
+    for name, array in study.arrays.items():
+        matrix = np.atleast_2d(array)
+        rows = [f"x{i}" for i in range(len(matrix))] if name == "X" else [str(i) for i in range(len(matrix))]
+        what = "the tokens, one a row" if name == "X" else "a row is an output feature"
+        if array.ndim == 1:
+            what = "one number for each output feature"
+        columns = [str(i) for i in range(matrix.shape[1])]
+        blocks.append(Table.of_matrix(Statement(f"{name}: {what}."), name, matrix, rows, columns, _decimals(matrix)))
+    return Section("arrays", "The arrays", tuple(blocks), number="1.2")
+
+
+def _others(study: Coursework) -> tuple[Statement, ...]:
+    """What there is beside the three matrices of D rows, if anything."""
+    said = []
+    values = len(study.arrays["Wv"])
+    if values != study.width:
+        said.append(Statement("Only <W_v> has another number of rows, {rows}.", {"rows": values}))
+    if any(name in study.arrays for name in ("bq", "bk", "bv")):
+        said.append(Statement("There are biases too, which are added to the queries, keys or values of every token."))
+    return tuple(said)
+
+
+def _decimals(matrix: Array) -> str:
+    """A format with as few decimals as print the numbers in full, or with `_PLACES` where more would be needed."""
+    places = next((k for k in range(_PLACES) if np.array_equal(matrix.round(k), matrix)), _PLACES)
+    return f".{places}f"
+
+
+def _printed_in_full(array: Array) -> bool:
+    return np.array_equal(array.round(_PLACES), array)
+
+
+def _source(function: Callable[..., Any]) -> str:
+    """A function's source without its docstring."""
+    lines = inspect.getsource(function).splitlines()
+    (defined,) = ast.parse("\n".join(lines)).body
+    assert isinstance(defined, ast.FunctionDef)
+    first = defined.body[0]
+    return "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :])

@@ -1,0 +1,173 @@
+"""Why one head and several give different outputs with the same matrices."""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.coursework.results import Coursework, max_relative_difference
+from headwise.document.blocks import Block, Derivation, Paragraph, Section, Step, Table
+from headwise.text.statement import Statement, scientific
+
+__all__ = ["head_count_section"]
+
+
+def head_count_section(study: Coursework) -> Section:
+    """The logits expanded, the identities that tie the heads to the single head, and one pair of tokens in numbers."""
+    blocks: list[Block] = [_outcome(study), _expanded(study), _worked(study), _meaning(study)]
+    verb = "differ" if _differ(study) else "could differ"
+    return Section("difference", f"Why they {verb} though the matrices are the same", tuple(blocks), number="1.5")
+
+
+def _differ(study: Coursework) -> bool:
+    few, many = study.runs[0].given, study.runs[-1].given
+    return max_relative_difference(few.output, many.output) > study.rounding
+
+
+def _told_apart(study: Coursework) -> float:
+    """The largest difference between two heads' weights, or between a head's and the single head's."""
+    few, many = study.runs[0].given, study.runs[-1].given
+    return float(np.ptp(np.concatenate([few.weights, many.weights]), axis=0).max())
+
+
+def _outcome(study: Coursework) -> Paragraph:
+    few, many = study.runs[0], study.runs[-1]
+    values = {"few": few.heads, "many": many.heads}
+    if _differ(study):
+        furthest = float(np.abs(few.given.output - many.given.output).max())
+        said = Statement(
+            "With the same matrices, the outputs for H = {few} and H = {many} differ by up to {furthest:.4g}. The "
+            "values are the same numbers, each in the same place; what differs is the weights they are mixed with.",
+            {**values, "furthest": furthest},
+        )
+    elif _told_apart(study) > study.rounding:
+        said = Statement(
+            "On these arrays the outputs for H = {few} and H = {many} agree, though the weights do not: the values "
+            "that they mix do not tell the one mixture from the other.",
+            values,
+        )
+    else:
+        said = Statement(
+            "On these arrays the outputs for H = {few} and H = {many} agree, since all heads have the same weights. On "
+            "others they would not, for what follows.",
+            values,
+        )
+    return Paragraph((said,))
+
+
+def _expanded(study: Coursework) -> Derivation:
+    shares = study.shares
+    many = study.runs[-1]
+    return Derivation(
+        (
+            *_left_out(study),
+            Step(
+                "One head sums over all coordinates, divides by √D, and has one softmax: one pattern of weights for "
+                "every output coordinate i.",
+                r"A_{n,m} = \frac{e^{\ell_{n,m}}}{\sum_{j} e^{\ell_{n,j}}}, \quad \ell_{n,m} = \frac{1}{\sqrt{D}}"
+                r" \sum_{i} q_{n,i}\, k_{m,i}, \qquad o_{n,i} = \sum_{m} A_{n,m}\, v_{m,i}",
+            ),
+            Step(
+                "Each of H heads sums over its own D/H coordinates, divides by √(D/H), and has its own softmax: H "
+                "patterns, each for its own output coordinates i.",
+                r"A^{(h)}_{n,m} = \frac{e^{\ell^{(h)}_{n,m}}}{\sum_{j} e^{\ell^{(h)}_{n,j}}}, \quad \ell^{(h)}_{n,m} ="
+                r" \frac{1}{\sqrt{D/H}} \sum_{i \in \mathrm{head}\, h} q_{n,i}\, k_{m,i}, \quad o_{n,i} = \sum_{m}"
+                r" A^{(h)}_{n,m}\, v_{m,i}",
+            ),
+            Step(
+                Statement(
+                    "Before the scale nothing is lost: the sum over all coordinates is the sum of the heads' sums, "
+                    "here to within {deviation}.",
+                    {"deviation": scientific(shares.deviation)},
+                ),
+                r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}, \qquad \ell_{n,m} = \frac{1}{\sqrt{H}} \sum_{h}"
+                r" \ell^{(h)}_{n,m}",
+                shares.deviation < study.rounding,
+            ),
+            Step(
+                Statement(
+                    "So the single head's weights are the heads' weights multiplied together, each to the power of one "
+                    "over the root of H, every row then divided by its sum; here to within {products}.",
+                    {"products": scientific(shares.products)},
+                ),
+                r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
+                r" A^{(h)}_{n,j} \right)^{1/\sqrt{H}}}",
+                shares.products < study.rounding,
+            ),
+            Step(
+                Statement(
+                    _unmixed(study) + " Other queries and keys for the "
+                    "last head change the other heads' output coordinates by {leak}: an output coordinate depends on "
+                    "the rows that its own head owns, and on no others.",
+                    {"leak": scientific(many.leak)},
+                ),
+                holds=many.leak < study.rounding,
+            ),
+        )
+    )
+
+
+def _left_out(study: Coursework) -> tuple[Step, ...]:
+    if "Wo" in study.arrays or "bo" in study.arrays:
+        return (Step("What comes after the heads is the same for any number of them, and left out of these steps."),)
+    return ()
+
+
+def _unmixed(study: Coursework) -> str:
+    if "Wo" in study.arrays:
+        return "Before the final transformation the heads never mix."
+    return "With the identity as final transformation the heads never mix."
+
+
+def _worked(study: Coursework) -> Table:
+    """The pair of tokens on which the heads are most of two minds, from the logits to the weights."""
+    few, many = study.runs[0], study.runs[-1]
+    spread = np.ptp(many.given.weights, axis=0)
+    n, m = (int(i) for i in np.unravel_index(int(spread.argmax()), spread.shape))
+    wide, narrow = np.sqrt(study.width / few.heads), np.sqrt(study.width / many.heads)
+    whole = float(study.shares.whole[n, m])
+    rows = [
+        (f"head {h}", f"{each:.4f}", f"{narrow:.4f}", f"{each / narrow:.4f}", f"{weight:.4f}")
+        for h, (each, weight) in enumerate(zip(study.shares.each[:, n, m], many.given.weights[:, n, m], strict=True))
+    ]
+    rows.append(("their sum", f"{float(study.shares.each[:, n, m].sum()):.4f}", "", "", ""))
+    if few.heads == 1:
+        weight = float(few.given.weights[0, n, m])
+        rows.append(("one head", f"{whole:.4f}", f"{wide:.4f}", f"{whole / wide:.4f}", f"{weight:.4f}"))
+    which = (
+        "the pair on whose weight the {heads} heads are furthest apart."
+        if spread.max() > study.rounding
+        else "one pair of many: the {heads} heads have the same weights."
+    )
+    return Table(
+        Statement("Output {n} and input {m}, " + which, {"n": n, "m": m, "heads": many.heads}),
+        ("", "q · k", "divided by", "logit", "weight"),
+        tuple(rows),
+        "one-pair",
+    )
+
+
+def _meaning(study: Coursework) -> Paragraph:
+    heads = study.runs[-1].given.weights
+    furthest = float(np.ptp(heads, axis=0).max())
+    said = [
+        Statement(
+            "So the single head goes by the sum of what the heads go by. A pair of tokens may have a large sum because "
+            "all heads favour it a little, or because one favours it strongly; either way all output coordinates take "
+            "from it alike. Apart, each head goes by its own summand, and so an output can take some coordinates from "
+            "one token and the rest from another."
+        )
+    ]
+    if furthest > study.rounding:
+        said.append(
+            Statement(
+                "Here two heads' weights for the same pair of tokens differ by up to {furthest:.2g}.",
+                {"furthest": furthest},
+            )
+        )
+    said.append(
+        Statement(
+            "The scale matters too: a sum over fewer coordinates varies less, and is divided by the smaller "
+            "<root D/H> instead of <root D>."
+        )
+    )
+    return Paragraph(tuple(said))

@@ -1,0 +1,49 @@
+"""The report's third part: a transformer for time series, the paper's questions answered, and our own run of it."""
+
+from __future__ import annotations
+
+from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.series.experiment import experiment_section
+from headwise.coursework.report.series.paper import paper_sections
+from headwise.data.series import load_series
+from headwise.document.blocks import Section
+from headwise.experiments.series.run import METHOD_LABELS, Result, compare_series
+from headwise.text.statement import Statement
+from headwise.train.hashing import fingerprint
+
+__all__ = ["series_chapter"]
+
+DATA = "JapaneseVowels"
+
+
+def series_chapter(desk: ReportContext) -> Chapter:
+    """Run the series transformer and its baselines, and answer the paper's questions beside what was found."""
+    data = load_series(DATA)
+    folder = desk.folder / "studies" / f"series-{DATA}"
+    result = compare_series(data, folder, desk.effort.series, desk.progress, workers=desk.processes)
+    ours = experiment_section(result, desk)
+    return Chapter(
+        Section(
+            "series",
+            "Another kind of data: time series",
+            sections=(*paper_sections(result), ours),
+            number="3",
+        ),
+        (_headline(result),),
+        (
+            ("series", f"{data.name}, from the package aeon: {len(data.train.labels)} / {len(data.test.labels)}"),
+            ("training series, SHA-256", fingerprint(*data.train)),
+            ("test series, SHA-256", fingerprint(*data.test)),
+            ("series classifiers", f"seeds 0 to {result.plan.seeds - 1}"),
+        ),
+    )
+
+
+def _headline(result: Result) -> Statement:
+    means = {name: float(values.mean()) for name, values in result.accuracies.items()}
+    told = "; ".join(
+        f"{METHOD_LABELS[name]} {mean:.1%}" for name, mean in sorted(means.items(), key=lambda item: -item[1])
+    )
+    return Statement(
+        "On {data}, mean accuracy over the runs of each method: {told}.", {"data": result.data.name, "told": told}
+    )

@@ -1,0 +1,105 @@
+"""What many digits show: intervals by resampling them, paired tests by their signs, and many tests together.
+
+Letters: B digits, T tests or values, R draws.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+
+from headwise.shapes import Array, bind
+
+__all__ = ["bootstrap", "bootstrap_crossed", "holm", "sign_flip_tests"]
+
+_RESAMPLES = 2000
+_FLIPS = 50_000  # so that Holm's correction of some hundred tests leaves what can be shown
+_TOGETHER = 5000
+
+
+def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
+    """(B, ...) values -> (3, ...): their mean over digits, and the percentile interval of the bootstrap.
+
+    Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> rng = np.random.default_rng(0)
+    >>> bootstrap(rng.normal(size=400), rng).round(1)  # 0 ± 1.96 / √400
+    array([-0. , -0.1,  0.1])
+    """
+    means = np.tensordot(_resampled(len(values), rng), values, axes=1)
+    return _bounds(values.mean(axis=0), means, level)
+
+
+def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
+    """(R, B, ...) values -> (3, ...): as `bootstrap`, where draws and digits are both but samples of what could be.
+
+    Source: Owen, "The Pigeonhole Bootstrap" (2007).
+    """
+    draws, digits = (_resampled(count, rng) for count in values.shape[:2])
+    means = np.einsum("sr,sb,rb...->s...", draws, digits, values, optimize=True)
+    return _bounds(values.mean(axis=(0, 1)), means, level)
+
+
+def _resampled(count: int, rng: np.random.Generator) -> Array:
+    """(resamples, count): the share that each has in each resample."""
+    return np.asarray(rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count)
+
+
+def _bounds(mean: Array, means: Array, level: float) -> Array:
+    return np.stack([mean, *np.percentile(means, [50 - 50 * level, 50 + 50 * level], axis=0)])
+
+
+def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
+    r"""The two-sided permutation test of paired differences, estimated from random signs.
+
+    If neither of a pair is better, each difference could as well have had the other sign:
+
+    .. math:: p = \frac{1 + \#\{|\bar d^*| \ge |\bar d|\}}{1 + \text{draws}}
+
+    Source: Phipson & Smyth, "Permutation P-values Should Never Be Zero" (2010), for the ones.
+
+    Parameters
+    ----------
+    differences : ndarray of shape (B, T)
+    rng : numpy.random.Generator
+
+    Returns
+    -------
+    ndarray of shape (T,)
+
+    Examples
+    --------
+    All of eleven have one sign: 2 of 2¹¹ ways.
+
+    >>> import numpy as np
+    >>> sign_flip_tests(np.ones((11, 1)), np.random.default_rng(0)).round(3)
+    array([0.001])
+    """
+    bind("B T", differences=differences)
+    observed = np.abs(differences.sum(axis=0))
+    slack = 1e-9 * np.abs(differences).sum(axis=0)  # of rounding: a sum that is the same counts as far
+    as_far = np.zeros(differences.shape[1], np.int64)
+    for _ in range(_FLIPS // _TOGETHER):
+        signs = rng.choice(np.array([-1.0, 1.0]), (_TOGETHER, len(differences)))
+        as_far += (np.abs(signs @ differences) >= observed - slack).sum(axis=0)
+    return np.asarray((1 + as_far) / (1 + _FLIPS))
+
+
+def holm(p: Array) -> Array:
+    """(T,) p-values -> (T,), adjusted so that the chance of any false finding among them stays below the level.
+
+    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> holm(np.array([0.01, 0.04, 0.03, 0.005]))
+    array([0.03, 0.06, 0.06, 0.02])
+    """
+    order = np.argsort(p)
+    stepped = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
+    adjusted = np.empty(len(p))
+    adjusted[order] = stepped
+    return adjusted

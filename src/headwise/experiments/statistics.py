@@ -1,0 +1,80 @@
+"""Exact and textbook statistics of a few paired runs."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Sequence
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.shapes import Array
+
+__all__ = ["ALPHA", "Interval", "min_attainable_p", "sign_flip_test", "t_interval"]
+
+ALPHA = 0.05  # a difference is shown if the test's p, corrected where there are many, is at most this
+
+
+class Interval(NamedTuple):
+    """A mean, and the interval that holds it; the ends are None where one value does not tell how far others lie."""
+
+    mean: float
+    low: float | None
+    high: float | None
+
+    def within(self, least: float, most: float) -> Interval:
+        """Cut at what can be."""
+        if self.low is None or self.high is None:
+            return self
+        return Interval(self.mean, max(least, self.low), min(most, self.high))
+
+
+def t_interval(values: Sequence[float] | Array, level: float = 0.95) -> Interval:
+    r"""Student's interval for the mean of a normal population.
+
+    .. math:: \bar x \pm t_{n-1} \, s / \sqrt n
+
+    Examples
+    --------
+    >>> mean, low, high = t_interval([1.0, 2.0, 3.0])  # 2 ± 4.3027 / √3
+    >>> round(low, 3), round(high, 3)
+    (-0.484, 4.484)
+    >>> t_interval([1.0])
+    Interval(mean=1.0, low=None, high=None)
+    """
+    mean = float(np.mean(values))
+    if len(values) < 2:
+        return Interval(mean, None, None)
+    from scipy.stats import t
+
+    half = float(t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
+    return Interval(mean, mean - half, mean + half)
+
+
+def sign_flip_test(differences: Sequence[int]) -> float:
+    """The exact two-sided permutation test of paired differences, in whole numbers so that ties are exact.
+
+    If neither of a pair is better, each difference could as well have had the other sign: of all 2ⁿ ways to choose the
+    signs, the share that gives a sum at least as far from zero. With one difference of ±1 for every digit that only one
+    of two models reads correctly, this is McNemar's exact test.
+
+    Examples
+    --------
+    >>> sign_flip_test([3, 1, 2])  # only +++ and −−− are as far out: 2 of 8
+    0.25
+    """
+    sums = Counter({0: 1})
+    for difference in filter(None, differences):  # a zero has no sign, and would double all counts
+        flipped: Counter[int] = Counter()
+        for total, ways in sums.items():
+            flipped[total + difference] += ways
+            flipped[total - difference] += ways
+        sums = flipped
+    observed = abs(sum(differences))
+    as_far: int = sum(ways for total, ways in sums.items() if abs(total) >= observed)
+    return as_far / sum(sums.values())
+
+
+def min_attainable_p(pairs: int) -> float:
+    """What `sign_flip_test` gives at the least: 2¹⁻ⁿ, when all n differences have one sign."""
+    return float(2.0 ** (1 - pairs))

@@ -1,0 +1,102 @@
+"""What a way of cutting costs: weights by part, multiply-adds, and the time of a training step."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from headwise.benchmark.run import time_interleaved
+from headwise.data.mnist import Digits
+from headwise.models.vit import ViTConfig, vit_params
+from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
+from headwise.train.config import TrainingConfig
+from headwise.train.digits import DigitsTask
+from headwise.train.loop import Trainer
+from headwise.train.malloc import keep_heap
+
+__all__ = ["Cost", "cost", "multiply_adds", "step_times"]
+
+_PARTS = {"token": "embedding", "positions": "positions", "class_token": "class token"}
+
+
+@dataclass(frozen=True)
+class Cost:
+    """A tokenisation's costs.
+
+    Attributes
+    ----------
+    tokens, inputs : int
+        N, and P, the numbers in a token.
+    weights : dict of str to int
+        By part: the embedding (D × P and its bias), the positions ((1 + N) × D), and what does not depend on the cut.
+    operations : int
+        Multiplications with an addition in one image's forward pass, in the matrix products.
+    """
+
+    tokens: int
+    inputs: int
+    weights: dict[str, int]
+    operations: int
+
+    @property
+    def total(self) -> int:
+        """All weights."""
+        return sum(self.weights.values())
+
+
+def cost(model: ViTConfig) -> Cost:
+    """Count a model's weights and operations."""
+    weights: dict[str, int] = {}
+    for name, array in vit_params(model, np.random.default_rng(0)).items():
+        first, second = name.split(".")[:2]
+        part = _PARTS[second] if first == "embedding" else {"norm": "last normalisation"}.get(first, first)
+        weights[part] = weights.get(part, 0) + array.size
+    return Cost(model.tokeniser.count, model.tokeniser.inputs, weights, multiply_adds(model))
+
+
+def multiply_adds(model: ViTConfig) -> int:
+    """Multiply-adds of one image's forward pass.
+
+    Of the last block only the class token is computed, as in `headwise.models.vit.vit_forward`.
+
+    Examples
+    --------
+    >>> multiply_adds(ViTConfig(tokens="14x14", image=(28, 28), width=2, depth=1, heads=1, hidden=3, classes=5))
+    1658
+    """
+    n, d, cut = model.tokeniser.count, model.width, model.tokeniser
+    embedding = n * d * cut.inputs
+
+    def block(asking: int) -> int:
+        keys_and_values, queries_and_output = 2 * (1 + n) * d * d, 2 * asking * d * d
+        return keys_and_values + queries_and_output + 2 * asking * (1 + n) * d + 2 * asking * d * model.hidden
+
+    return embedding + (model.depth - 1) * block(1 + n) + (block(1) if model.depth else 0) + d * model.classes
+
+
+def step_times(
+    models: Sequence[ViTConfig], digits: Digits, recipe: TrainingConfig, *, seconds: float = 0.3
+) -> list[float]:
+    """Median seconds of one training step of each model, measured in turns, on all cores.
+
+    Parameters
+    ----------
+    models : sequence of ViT
+    digits : Digits
+    recipe : Recipe
+        Its batches, without moving the digits, which costs the same whatever the cut.
+    seconds : float
+        That each may take in all.
+    """
+    still = replace(recipe, shift=0, rotate=0)
+
+    def stepping(model: ViTConfig) -> Callable[[], object]:
+        trainer = Trainer.fresh(DigitsTask(model, digits, still), still)
+        chosen = np.arange(min(recipe.batch, len(digits.train.labels)))
+        return lambda: trainer.step(chosen)
+
+    with limit_threads(num_threads()), single_threaded_blas(), keep_heap():
+        medians, _ = time_interleaved({model.tokens: stepping(model) for model in models}, seconds=seconds, rest=0)
+    return [medians[model.tokens] for model in models]

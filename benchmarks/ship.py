@@ -7,7 +7,7 @@ import argparse
 import hashlib
 from pathlib import Path
 
-from headwise.cli.console import bars
+from headwise.cli.console import progress_bars
 from headwise.data.mnist import load_mnist
 from headwise.files import write_text
 from headwise.models.vit import ViTConfig
@@ -56,7 +56,7 @@ def main() -> None:
     weights = WEIGHTS / f"vit-mnist-{asked.tokens}.safetensors"
     recipe = TrainingConfig(epochs=EPOCHS[asked.tokens], seed=0)
     digits = load_mnist(asked.folder, held_out=0)
-    with bars() as progress:
+    with progress_bars() as progress:
         progress.stage("training", recipe.epochs * recipe.steps(len(digits.train.labels)))
         run = train_into(
             Path("runs/shipped") / asked.tokens,

@@ -8,7 +8,7 @@ import pytest
 from typer.testing import CliRunner
 
 from headwise.cli import application
-from headwise.cli.folder import writable
+from headwise.cli.paths import check_writable
 from headwise.errors import DataError
 
 
@@ -23,8 +23,8 @@ def test_every_command_tries_its_folder_first(command, tmp_path):
 
 
 def test_nothing_is_left_behind(tmp_path, monkeypatch):
-    writable(tmp_path / "new" / "newer")
-    writable(tmp_path)
+    check_writable(tmp_path / "new" / "newer")
+    check_writable(tmp_path)
     assert not list(tmp_path.iterdir())
 
     def refused(**_):
@@ -32,10 +32,10 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", refused)
     with pytest.raises(DataError, match=r"--out: .* cannot be written to \(Permission denied\); name another folder"):
-        writable(tmp_path)
+        check_writable(tmp_path)
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="a folder that nobody may write to")
 def test_where_nobody_may_write():
     with pytest.raises(DataError, match="cannot be written to"):
-        writable(Path("/proc/headwise"))
+        check_writable(Path("/proc/headwise"))

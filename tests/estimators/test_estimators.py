@@ -15,7 +15,7 @@ from sklearn.preprocessing import StandardScaler
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
 from headwise.estimators import TransformerClassifier, TransformerRegressor
-from headwise.estimators.reading import ImageReader, SequenceReader
+from headwise.estimators.encoders import ImageEncoder, SequenceEncoder
 
 SMALL = {"width": 8, "depth": 1, "heads": 2, "hidden": 16, "epochs": 40, "rate": 0.02, "random_state": 0}
 
@@ -108,10 +108,10 @@ def test_sets_have_no_order(rng):
 
 def test_what_never_changes_is_not_blown_up():
     same = np.full((10, 5, 2), 0.1)  # NumPy's deviation of these is not 0
-    other, lengths = SequenceReader.of(same, ordered=True).read(same + 0.1)
+    other, lengths = SequenceEncoder.of(same, ordered=True).read(same + 0.1)
     np.testing.assert_allclose(other, 0.1, rtol=1e-6)
     assert lengths.tolist() == [5] * 10
-    assert ImageReader.of(same, "rows").deviation == 1
+    assert ImageEncoder.of(same, "rows").deviation == 1
 
 
 def test_images():

@@ -15,8 +15,8 @@ from headwise.data.mnist import load_bundled_mnist
 from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web.app import application
-from headwise.web.guard import LARGEST
-from headwise.web.reading import matrix
+from headwise.web.middleware import MAX_BODY_BYTES
+from headwise.web.parsing import parse_matrix
 from serving import Client
 
 ARRAYS = {
@@ -167,13 +167,13 @@ def test_too_large_a_body_is_refused_before_it_is_read(client):
         raise AssertionError("it was read")
         yield b""
 
-    refused = client.post("/api/read", content=never(), headers={"content-length": str(LARGEST + 1)})
+    refused = client.post("/api/read", content=never(), headers={"content-length": str(MAX_BODY_BYTES + 1)})
     assert refused.status_code == 413
 
 
 def test_too_large_a_stream_is_refused_when_it_turns_out_to_be(client):
     async def chunks():
-        for _ in range(LARGEST // 100_000 + 2):
+        for _ in range(MAX_BODY_BYTES // 100_000 + 2):
             yield bytes(100_000)
 
     refused = client.post("/api/read", content=chunks())
@@ -236,4 +236,4 @@ def test_other_methods_and_paths(client):
     "text", ["1, -2.5\n3e-4, 4", "1 -2.5\n\n3e-4\t4\n", "[[1, -2.5], [3e-4, 4]]", "1 -2.5; 3e-4 4"]
 )
 def test_numbers_as_people_paste_them(text):
-    assert matrix("X", text).tolist() == [[1.0, -2.5], [3e-4, 4.0]]
+    assert parse_matrix("X", text).tolist() == [[1.0, -2.5], [3e-4, 4.0]]

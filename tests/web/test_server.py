@@ -16,9 +16,9 @@ import pytest
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
-from headwise.web.desk import Desk
-from headwise.web.guard import Refused
-from headwise.web.serving import address, is_loopback, listen, server
+from headwise.web.middleware import RequestRejected
+from headwise.web.server import address, is_loopback, listen, server
+from headwise.web.work_queue import WorkQueue
 from serving import serving
 
 DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()
@@ -66,7 +66,7 @@ def test_what_is_no_http_does_no_harm(running):
 
 
 def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr("headwise.web.serving.PATIENCE", 0.3)
+    monkeypatch.setattr("headwise.web.server.PATIENCE", 0.3)
 
     async def answer(scope, receive, send):
         await asyncio.sleep(0.6)  # an answer may take longer
@@ -128,7 +128,7 @@ def test_only_this_machine_unless_told():
 
 def test_the_queue_has_an_end():
     async def fill():
-        desk, gate = Desk(waiting=2), asyncio.Event()
+        desk, gate = WorkQueue(waiting=2), asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def slow():
@@ -136,7 +136,7 @@ def test_the_queue_has_an_end():
 
         first = [asyncio.create_task(desk.do(slow)) for _ in range(2)]
         await asyncio.sleep(0.05)
-        with pytest.raises(Refused, match="try again") as refused:
+        with pytest.raises(RequestRejected, match="try again") as refused:
             await desk.do(lambda: None)
         gate.set()
         await asyncio.gather(*first)

@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.console import bars, document_table, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import document_table, messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.experiments.faithfulness.findings import findings
 from headwise.experiments.faithfulness.output import save
@@ -53,13 +53,13 @@ def audit(
 
     Example: `headwise audit --data mnist/ --digits 200`
     """
-    writable(out)
+    check_writable(out)
     saved = load_vit(model) if model else pretrained_vit()
     found = load_bundled_mnist() if data is None else load_mnist(data, held_out=0)
     own = found.name, len(found.train.labels)  # from training on these, the same test digits were kept apart
     apart = data is not None or (saved.about.get("data"), saved.about.get("trained_on")) == own
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             audited = audit_model(
                 out,
                 saved,

@@ -14,7 +14,7 @@ from rich.table import Table
 from headwise.benchmark.plot import draw_ratios
 from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, Bench, Timing
 from headwise.benchmark.run import bench as measure
-from headwise.cli.console import bars, output
+from headwise.cli.console import output, progress_bars
 from headwise.figures.save import check_figure_path, save_one
 
 __all__ = ["bench"]
@@ -34,7 +34,7 @@ def bench(
     if plot is not None:
         check_figure_path(plot)  # refused now rather than after all the measuring
     work = [line for line in WORKLOADS if not short or line.operations < 5e9] + list(LONG_WORKLOADS if long else ())
-    with bars() as progress:
+    with progress_bars() as progress:
         found = measure(work, peer=peer, progress=progress)
     if plot is not None:
         save_one(_drawn(found), plot)

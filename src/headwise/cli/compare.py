@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.console import bars, document_table, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import document_table, messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.errors import DataError
 from headwise.experiments.tokenizers.findings import findings
 from headwise.experiments.tokenizers.plan import Plan, digits_of
@@ -81,10 +81,10 @@ def compare(
             epochs=epochs if epochs is not None else _QUICK["epochs"] if quick else _STANDARD.recipe.epochs
         ),
     )
-    writable(out)
+    check_writable(out)
     load = partial(digits_of, data)
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             found = compare_tokens(out, chosen, load=load, workers=workers, scheduler=scheduler, progress=progress)
             progress.stage("drawing", 1)
             save(found, out)

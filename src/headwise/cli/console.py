@@ -16,13 +16,13 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise.picture import document  # brings Matplotlib, which most commands do without
 
-__all__ = ["Bars", "bars", "document_table", "matrix_table", "messages", "output"]
+__all__ = ["ProgressBars", "document_table", "matrix_table", "messages", "output", "progress_bars"]
 
 output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # what a pipe should not carry
 
 
-class Bars:
+class ProgressBars:
     """A bar for each stage of a study, on standard error."""
 
     def __init__(self, progress: RichProgress) -> None:
@@ -52,7 +52,7 @@ class Bars:
 
 
 @contextmanager
-def bars() -> Iterator[Bars]:
+def progress_bars() -> Iterator[ProgressBars]:
     """Progress bars while the block runs."""
     columns = (
         TextColumn("{task.description}", markup=False),
@@ -63,7 +63,7 @@ def bars() -> Iterator[Bars]:
         TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with RichProgress(*columns, console=messages, disable=not messages.is_terminal) as progress:
-        yield Bars(progress)
+        yield ProgressBars(progress)
 
 
 def document_table(table: document.Table) -> Table:

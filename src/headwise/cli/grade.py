@@ -11,7 +11,7 @@ import typer
 from rich.markup import escape
 from rich.table import Table
 
-from headwise.cli.console import bars, messages, output
+from headwise.cli.console import messages, output, progress_bars
 from headwise.errors import DataError
 from headwise.files import write_text
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
@@ -80,7 +80,7 @@ def grade(
         check_feedback_folder(feedback)
     asked = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
-    with bars() as progress:
+    with progress_bars() as progress:
         progress.stage(f"Grading {len(submissions)} submissions", len(submissions))
         grades = grade_class(
             submissions, asked, jobs=jobs, seed=seed, on_each=lambda each: progress.advance(each.student)

@@ -11,8 +11,8 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from headwise.cli.console import bars, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.coursework.report import BUDGETS, PARTS, build
 from headwise.data.array_files import read_arrays
 from headwise.data.mnist import load_bundled_mnist, load_mnist
@@ -56,14 +56,14 @@ def report(
         raise DataError("--columns: is about the X in --arrays, which was not given.")
     if workers < 1:
         raise DataError(f"--workers: expected 1 or more; got {workers}.")
-    writable(out)
+    check_writable(out)
     given: dict[str, Any] = {"arrays": _read(arrays, columns), "arrays_name": _named(arrays, columns)} if arrays else {}
     effort = BUDGETS["quick" if quick else "full" if full else "default"].seeded(seed)
     load = partial(load_mnist, data) if data else load_bundled_mnist
     asked = {"--arrays": arrays, "--data": data, "--seed": seed or None}
     switches = {"--quick": quick, "--full": full, "--columns": columns}
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             made = build(
                 out,
                 parts=tuple(part) if part else tuple(PARTS),

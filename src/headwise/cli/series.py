@@ -9,8 +9,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.console import bars, document_table, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import document_table, messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.data.series import load_series, train_validation_split
 from headwise.experiments.series.findings import findings, table
 from headwise.experiments.series.output import save_report
@@ -83,9 +83,9 @@ def series(
             f"{name}-split-{split}",
         )  # apart from the official split's runs
     folder = out or Path("runs") / name
-    writable(folder)
+    check_writable(folder)
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             result = compare_series(loaded, folder, plan, progress)
     except KeyboardInterrupt:
         messages.print(f"headwise: interrupted; the same command goes on in {folder}.")

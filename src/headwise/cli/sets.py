@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from headwise.cli.console import bars, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.experiments.sets.plots import draw_errors
 from headwise.experiments.sets.run import PUBLISHED_ERRORS, SetsStudy, study_sets
 from headwise.figures.save import save_figure
@@ -32,9 +32,9 @@ def sets(
 
     Example: `headwise sets --seeds 3 --steps 2000`
     """
-    writable(out)
+    check_writable(out)
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             found = study_sets(out, seeds=seeds, steps=steps, workers=workers, progress=progress)
     except KeyboardInterrupt:
         messages.print("headwise: interrupted; the same command goes on where it stopped.")

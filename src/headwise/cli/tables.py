@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 from rich.table import Table
 
-from headwise.cli.console import bars, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.data.tabular import TABLES
 from headwise.experiments.tables.run import MODELS, TablesStudy, study_tables
 from headwise.text.statement import as_text, pluralize
@@ -33,9 +33,9 @@ def tables(
 
     Example: `headwise tables wine titanic`
     """
-    writable(out)
+    check_writable(out)
     try:
-        with bars() as progress:
+        with progress_bars() as progress:
             found = study_tables(out, tables=names or list(TABLES), seeds=seeds, workers=workers, progress=progress)
     except KeyboardInterrupt:
         messages.print("headwise: interrupted; the same command goes on where it stopped.")

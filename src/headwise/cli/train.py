@@ -8,8 +8,8 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.console import bars, messages, output
-from headwise.cli.folder import writable
+from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.paths import check_writable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
@@ -48,14 +48,14 @@ def train(
 
     Example: `headwise train --out runs/mine --epochs 30`
     """
-    writable(out)
+    check_writable(out)
     model, recipe = ViTConfig(tokens=tokens), TrainingConfig(epochs=epochs, batch=batch, rate=rate, seed=seed)
     if data is None:
         digits = load_bundled_mnist(held_out=500 if held_out is None else held_out)
     else:
         digits = load_mnist(data, held_out=5000 if held_out is None else held_out)
     judged_on = load_mnist(test, held_out=0).test if test else None
-    with bars() as progress:
+    with progress_bars() as progress:
         progress.stage("training", epochs * recipe.steps(len(digits.train.labels)))
 
         def on_epoch(epoch: Epoch) -> None:

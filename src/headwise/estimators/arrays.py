@@ -10,18 +10,18 @@ import numpy.typing as npt
 from sklearn.utils import check_array
 
 from headwise.errors import DataError, ShapeError
-from headwise.estimators.reading import stacked
+from headwise.estimators.encoders import stack_sequences
 from headwise.models.trainable import Inputs
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
 from headwise.validation import check_unique
 
-__all__ = ["KINDS", "array_3d", "as_table", "category_columns", "check_answers", "in_reach", "kind_of"]
+__all__ = ["KINDS", "array_3d", "as_table", "category_columns", "check_answers", "check_float32_range", "infer_kind"]
 
 KINDS = ("auto", "table", "series", "sets", "images")
 
 
-def kind_of(kind: str, X: npt.ArrayLike) -> str:
+def infer_kind(kind: str, X: npt.ArrayLike) -> str:
     """The kind of data: as it was named, or by its axes, two for a table and three for series.
 
     Raises
@@ -54,7 +54,7 @@ def array_3d(X: npt.ArrayLike, kind: str) -> Array:
         By scikit-learn, if they are no numbers.
     """
     if (items := _items(X)) is not None:
-        X = stacked(items, unequal=kind != "images")
+        X = stack_sequences(items, unequal=kind != "images")
     array: Array = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False, ensure_all_finite=False)
     if array.ndim != 3:
         what = {"series": "(items, steps, variables)", "sets": "(items, members, variables)"}
@@ -109,7 +109,7 @@ def check_answers(y: Any) -> None:
         raise DataError(f"y: {missing} of {len(values)} values are missing (None or NaN). Leave these items out.")
 
 
-def in_reach(inputs: Inputs) -> Inputs:
+def check_float32_range(inputs: Inputs) -> Inputs:
     """What a reader made of the items, if it is all within float32."""
     for array in inputs:
         if not (there := np.isfinite(array).reshape(len(array), -1).all(axis=1)).all():

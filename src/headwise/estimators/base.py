@@ -13,10 +13,17 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headwise.errors import DataError, ShapeError
-from headwise.estimators.arrays import array_3d, as_table, category_columns, check_answers, in_reach, kind_of
-from headwise.estimators.reading import ImageReader, Reader, SequenceReader, Sizes, TableReader
+from headwise.estimators.arrays import (
+    array_3d,
+    as_table,
+    category_columns,
+    check_answers,
+    check_float32_range,
+    infer_kind,
+)
+from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
 from headwise.estimators.settings import check_settings
-from headwise.estimators.telling import told
+from headwise.estimators.telling import progress_bar
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
@@ -90,7 +97,7 @@ class Transformer(BaseEstimator):
     def _fit(self, inputs: Inputs, answers: npt.NDArray[Any], outputs: int) -> None:
         """Train on items whose answers are classes (B,) or standardised numbers (B, 1)."""
         rng = check_random_state(self.random_state)
-        self.network_ = self._reader.network(outputs, Sizes(self.width, self.depth, self.heads, self.hidden))
+        self.network_ = self._reader.network(outputs, ModelSize(self.width, self.depth, self.heads, self.hidden))
         recipe = TrainingConfig(
             epochs=self.epochs,
             batch=self.batch,
@@ -101,7 +108,7 @@ class Transformer(BaseEstimator):
             seed=int(rng.randint(2**31 - 1)),
         )
         task = self._task(Examples(inputs, answers), recipe.seed)
-        with told(self.verbose, self.epochs) as on_epoch:
+        with progress_bar(self.verbose, self.epochs) as on_epoch:
             patience = self.patience if task.validation is not None else None
             trained = train(task, recipe, patience=patience, workers=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
         # in double precision, so that what is said of an item hardly depends on the items beside it
@@ -118,7 +125,7 @@ class Transformer(BaseEstimator):
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)
         if self.kind_ == "table":
-            mixed = isinstance(self._reader, TableReader) and bool(self._reader.categories)
+            mixed = isinstance(self._reader, TableEncoder) and bool(self._reader.categories)
             x = validate_data(self, X, reset=False, **as_table(mixed))
         else:
             x = array_3d(X, self.kind_)
@@ -128,13 +135,13 @@ class Transformer(BaseEstimator):
         """Learn how to read X, and read it; y as one number or label an item."""
         check_settings(self.get_params(deep=False))
         check_answers(y)
-        self.kind_ = kind_of(self.kind, X)
-        self._reader: Reader
+        self.kind_ = infer_kind(self.kind, X)
+        self._reader: DataEncoder
         if self.kind_ == "table":
             categories = category_columns(self.categories, X)
             x, y = validate_data(self, X, y, y_numeric=self._numeric, **as_table(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
-            self._reader = TableReader.of(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
+            self._reader = TableEncoder.of(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
         else:
             x = array_3d(X, self.kind_)
             y = check_array(
@@ -145,13 +152,13 @@ class Transformer(BaseEstimator):
             self.n_features_in_ = x.shape[2]
             images = self.kind_ == "images"
             self._reader = (
-                ImageReader.of(x, self.tokens) if images else SequenceReader.of(x, ordered=self.kind_ == "series")
+                ImageEncoder.of(x, self.tokens) if images else SequenceEncoder.of(x, ordered=self.kind_ == "series")
             )
         return self._encoded(x), y
 
     def _encoded(self, x: npt.NDArray[Any]) -> Inputs:
         with np.errstate(over="ignore"):  # refused in words instead
-            return in_reach(self._reader.read(x))
+            return check_float32_range(self._reader.read(x))
 
     def _task(self, everything: Examples, seed: int) -> Supervised:
         """Learning from all but those kept aside."""

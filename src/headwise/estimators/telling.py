@@ -8,11 +8,11 @@ from contextlib import contextmanager
 from headwise.errors import MissingExtraError
 from headwise.train.loop import Epoch
 
-__all__ = ["told"]
+__all__ = ["progress_bar"]
 
 
 @contextmanager
-def told(verbose: int, epochs: int) -> Iterator[Callable[[Epoch], None]]:
+def progress_bar(verbose: int, epochs: int) -> Iterator[Callable[[Epoch], None]]:
     """What to call after each epoch: a bar moves on if `verbose`, and nothing happens if not."""
     if not verbose:
         yield lambda epoch: None

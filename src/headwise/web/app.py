@@ -26,9 +26,9 @@ from headwise.errors import DataError, HeadwiseError
 from headwise.explain.explorer.content import to_fixed_point
 from headwise.explain.explorer_data import cycle_classes, explore
 from headwise.train.checkpoint import Checkpoint
-from headwise.web.desk import Desk
-from headwise.web.guard import PATIENCE, Guard, Refused
-from headwise.web.reading import matrix, picture, told
+from headwise.web.middleware import HEADER_TIMEOUT, Guard, RequestRejected
+from headwise.web.parsing import parse_image, parse_json, parse_matrix
+from headwise.web.work_queue import WorkQueue
 
 __all__ = ["application", "attended", "read"]
 
@@ -62,7 +62,7 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
     -------
     ASGI application
     """
-    desk = Desk()
+    desk = WorkQueue()
 
     async def read_digit(request: Request) -> Response:
         body = await _body(request)
@@ -70,7 +70,7 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
 
     async def attend(request: Request) -> Response:
         body = await _body(request)
-        return await desk.do(lambda: JSONResponse(attended(told(body))))
+        return await desk.do(lambda: JSONResponse(attended(parse_json(body))))
 
     async def example(request: Request) -> Response:
         content = await desk.do(lambda: _example(request.path_params["digit"]))
@@ -84,7 +84,7 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
         Route("/api/example/{digit:int}.png", example),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
-        Refused: _refused,
+        RequestRejected: _refused,
         HeadwiseError: _unusable,
         HTTPException: _plain,
     }
@@ -94,7 +94,7 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
 def read(body: bytes, models: Mapping[str, Checkpoint]) -> dict[str, Any]:
     """What the models make of an image file, with how long that took in milliseconds."""
     began = time.perf_counter()
-    image, prepared = picture(body)
+    image, prepared = parse_image(body)
     seen = {name: explore(image[None], saved.params, saved.model).content() for name, saved in models.items()}
     return {"models": seen, "prepared": prepared, "took": round(1000 * (time.perf_counter() - began))}
 
@@ -103,9 +103,9 @@ def attended(asked: Mapping[str, Any]) -> dict[str, Any]:
     """Multi-head self-attention of pasted arrays, as given and with two inputs swapped."""
     texts = asked.get("arrays")
     if not isinstance(texts, dict):
-        raise Refused(400, "Expected arrays.")
+        raise RequestRejected(400, "Expected arrays.")
     names = ("X", "Wq", "Wk", "Wv", "Wo")
-    arrays = {name: matrix(name, texts.get(name, "")) for name in names if texts.get(name) or name != "Wo"}
+    arrays = {name: parse_matrix(name, texts.get(name, "")) for name in names if texts.get(name) or name != "Wo"}
     heads, swap = asked.get("heads"), asked.get("swap")
     if type(heads) is not int or heads < 1:
         raise DataError("heads: expected a whole number, 1 or more.")
@@ -138,12 +138,12 @@ def _shown(run: HeadRun) -> dict[str, Any]:
 
 async def _body(request: Request) -> bytes:
     try:
-        async with asyncio.timeout(PATIENCE):
+        async with asyncio.timeout(HEADER_TIMEOUT):
             return await request.body()
     except TimeoutError:
-        raise Refused(408, f"The request did not arrive within {PATIENCE:.0f} seconds.") from None
+        raise RequestRejected(408, f"The request did not arrive within {HEADER_TIMEOUT:.0f} seconds.") from None
     except ClientDisconnect:
-        raise Refused(400, "The request broke off.") from None  # nobody is there to read it
+        raise RequestRejected(400, "The request broke off.") from None  # nobody is there to read it
 
 
 async def _given(request: Request) -> Response:
@@ -157,7 +157,7 @@ def _example(digit: int) -> bytes:
     from PIL import Image
 
     if digit > 9:
-        raise Refused(404, "There are ten digits, 0 to 9.")
+        raise RequestRejected(404, "There are ten digits, 0 to 9.")
     test = load_bundled_mnist().test
     image = test.images[cycle_classes(test, 10)[digit]]
     content = io.BytesIO()
@@ -174,7 +174,7 @@ def _sends(file: Traversable) -> Callable[[Request], Awaitable[Response]]:
     return send
 
 
-async def _refused(request: Request, error: Refused) -> Response:
+async def _refused(request: Request, error: RequestRejected) -> Response:
     return error.response()
 
 

@@ -8,10 +8,10 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["LARGEST", "PATIENCE", "Guard", "Refused"]
+__all__ = ["HEADER_TIMEOUT", "MAX_BODY_BYTES", "Guard", "RequestRejected"]
 
-LARGEST = 2_000_000  # bytes of a request's body
-PATIENCE = 10.0  # seconds to wait for a request's head, and as many for its body
+MAX_BODY_BYTES = 2_000_000  # bytes of a request's body
+HEADER_TIMEOUT = 10.0  # seconds to wait for a request's head, and as many for its body
 
 _HEADERS = {
     # nothing inline, nothing from elsewhere, no frame around the page
@@ -25,7 +25,7 @@ _HEADERS = {
 }
 
 
-class Refused(Exception):
+class RequestRejected(Exception):
     """A request that is not served: the status and a plain message, for the person who made it."""
 
     def __init__(self, status: int, message: str) -> None:
@@ -43,14 +43,14 @@ class Guard:
     Parameters
     ----------
     app : ASGI application
-        Turns a `Refused` that is raised while it reads a body into its response.
+        Turns a `RequestRejected` that is raised while it reads a body into its response.
     host : str
         The name or address that the server was told to listen on.
     largest : int
         Bytes of a body; more is refused before it is read, or as soon as it turns out to be more.
     """
 
-    def __init__(self, app: ASGIApp, host: str, largest: int = LARGEST) -> None:
+    def __init__(self, app: ASGIApp, host: str, largest: int = MAX_BODY_BYTES) -> None:
         self.app = app
         self.host = host.lower()
         self.largest = largest
@@ -67,7 +67,7 @@ class Guard:
 
         try:
             self._check(scope["method"], Headers(scope=scope))
-        except Refused as refused:
+        except RequestRejected as refused:
             await refused.response()(scope, receive, with_headers)
             return
         await self.app(scope, self._counted(receive), with_headers)
@@ -75,13 +75,13 @@ class Guard:
     def _check(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
         if not self._ours(host):
-            raise Refused(421, f"Host: this server is not {host!r}; use its address, or name it by --host.")
+            raise RequestRejected(421, f"Host: this server is not {host!r}; use its address, or name it by --host.")
         origin = headers.get("origin")
         if method != "GET" and origin is not None and origin.partition("://")[2] != host:
-            raise Refused(403, f"Origin: {origin!r} is another site; only this server's own pages may ask.")
+            raise RequestRejected(403, f"Origin: {origin!r} is another site; only this server's own pages may ask.")
         length = headers.get("content-length", "0")
         if not length.isdecimal():
-            raise Refused(400, f"Content-Length: expected a number; got {length!r}.")
+            raise RequestRejected(400, f"Content-Length: expected a number; got {length!r}.")
         if int(length) > self.largest:
             raise self._too_large()
 
@@ -110,5 +110,5 @@ class Guard:
 
         return counted
 
-    def _too_large(self) -> Refused:
-        return Refused(413, f"The request is too large: at most {self.largest:,} bytes.")
+    def _too_large(self) -> RequestRejected:
+        return RequestRejected(413, f"The request is too large: at most {self.largest:,} bytes.")

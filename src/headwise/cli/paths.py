@@ -7,10 +7,10 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-__all__ = ["writable"]
+__all__ = ["check_writable"]
 
 
-def writable(folder: Path) -> None:
+def check_writable(folder: Path) -> None:
     """Refuse a folder that cannot be written to, or made; leaves nothing behind.
 
     Raises

@@ -21,11 +21,11 @@ from headwise.tokenizers.series import Standardizer
 from headwise.tokenizers.tabular import ColumnEncoder, is_missing
 from headwise.validation import check_counts
 
-__all__ = ["ImageReader", "Reader", "SequenceReader", "Sizes", "TableReader", "stacked"]
+__all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "TableEncoder", "stack_sequences"]
 
 
 @dataclass(frozen=True)
-class Sizes:
+class ModelSize:
     """How large a network is to be, whatever it reads."""
 
     width: int
@@ -37,13 +37,13 @@ class Sizes:
         check_counts(width=self.width, depth=self.depth, heads=self.heads, hidden=self.hidden)
 
 
-class Reader(Protocol):
+class DataEncoder(Protocol):
     """Reads one kind of data, and knows the network for it."""
 
     def read(self, x: npt.NDArray[Any]) -> Inputs:
         """What the network takes."""
 
-    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
+    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """The network for what was learned from."""
 
     def arrange(self, weights: Array) -> Array:
@@ -55,7 +55,7 @@ class Reader(Protocol):
 
 
 @dataclass(frozen=True)
-class TableReader:
+class TableEncoder:
     """Rows, of which some columns hold categories."""
 
     columns: ColumnEncoder
@@ -63,7 +63,7 @@ class TableReader:
     categories: tuple[int, ...]
 
     @classmethod
-    def of(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableReader:
+    def of(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableEncoder:
         """Learn the columns, whose names are given in their order."""
         numbers = tuple(j for j in range(x.shape[1]) if j not in set(categories))
         order = (*numbers, *categories)
@@ -74,7 +74,7 @@ class TableReader:
         """Numbers and codes."""
         return self.columns.encode(*_split(x, self.numbers, self.categories, self.tokens[1:]))
 
-    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
+    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A table transformer."""
         levels = tuple(len(levels) for levels in self.columns.levels)
         return TableModel(
@@ -100,7 +100,7 @@ class TableReader:
 
 
 @dataclass(frozen=True)
-class SequenceReader:
+class SequenceEncoder:
     """Series or sets (B, N, V): rows of NaN at an item's end are padding."""
 
     ordered: bool
@@ -108,7 +108,7 @@ class SequenceReader:
     standard: Standardizer
 
     @classmethod
-    def of(cls, x: Array, *, ordered: bool) -> SequenceReader:
+    def of(cls, x: Array, *, ordered: bool) -> SequenceEncoder:
         """Learn where each variable lies."""
         return cls(ordered, x.shape[1], Standardizer.of(x, _lengths(x)))
 
@@ -124,7 +124,7 @@ class SequenceReader:
         lengths = _lengths(x)
         return self.standard.apply(x, lengths), lengths
 
-    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
+    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A series transformer, or a set transformer."""
         variables = self._variables
         if self.ordered:
@@ -152,7 +152,7 @@ class SequenceReader:
 
 
 @dataclass(frozen=True)
-class ImageReader:
+class ImageEncoder:
     """Images (B, Y, X), cut into tokens."""
 
     cut: str
@@ -161,7 +161,7 @@ class ImageReader:
     deviation: float
 
     @classmethod
-    def of(cls, x: Array, cut: str) -> ImageReader:
+    def of(cls, x: Array, cut: str) -> ImageEncoder:
         """Learn where the pixels lie."""
         _whole(x)
         return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(column_std(x.reshape(-1, 1))[0]))
@@ -173,7 +173,7 @@ class ImageReader:
         _whole(x)
         return (x.astype(np.float32),)
 
-    def network(self, outputs: int, sizes: Sizes) -> TrainableModel:
+    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A vision transformer."""
         return ImageModel(
             ViTConfig(
@@ -200,7 +200,7 @@ class ImageReader:
         return ("class", *(f"token {n}" for n in range(count)))
 
 
-def stacked(items: Sequence[npt.ArrayLike], *, unequal: bool = True) -> Array:
+def stack_sequences(items: Sequence[npt.ArrayLike], *, unequal: bool = True) -> Array:
     """Items (N, V) in one array (B, N, V); if they may be of unequal length, filled up with NaN.
 
     Raises

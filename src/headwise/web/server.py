@@ -14,7 +14,7 @@ from starlette.types import ASGIApp
 from uvicorn.protocols.http.h11_impl import H11Protocol
 
 from headwise.errors import DataError
-from headwise.web.guard import PATIENCE
+from headwise.web.middleware import HEADER_TIMEOUT
 
 __all__ = ["address", "is_loopback", "listen", "run", "server"]
 
@@ -107,7 +107,7 @@ class _Impatient(H11Protocol):
         if self.cycle is not None and not self.cycle.response_complete:
             self._stop_timing()
         elif self._late is None:
-            self._late = self.loop.call_later(PATIENCE, self.transport.close)
+            self._late = self.loop.call_later(HEADER_TIMEOUT, self.transport.close)
 
     def _stop_timing(self) -> None:
         if self._late is not None:

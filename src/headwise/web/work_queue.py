@@ -8,14 +8,14 @@ from concurrent.futures import ThreadPoolExecutor
 from typing import TypeVar
 
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
-from headwise.web.guard import Refused
+from headwise.web.middleware import RequestRejected
 
-__all__ = ["Desk"]
+__all__ = ["WorkQueue"]
 
 _Result = TypeVar("_Result")
 
 
-class Desk:
+class WorkQueue:
     """Runs tasks in threads, each on one core.
 
     Parameters
@@ -38,7 +38,7 @@ class Desk:
             503, if too many are waiting.
         """
         if self._inside >= self._waiting:
-            raise Refused(503, "Too many requests are waiting; try again in a moment.")
+            raise RequestRejected(503, "Too many requests are waiting; try again in a moment.")
 
         def alone() -> _Result:
             with limit_threads(1), single_threaded_blas():

@@ -15,9 +15,9 @@ import numpy as np
 from headwise.data.image_files import PreparedDigit, load_digit
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
-from headwise.web.guard import Refused
+from headwise.web.middleware import RequestRejected
 
-__all__ = ["matrix", "picture", "told"]
+__all__ = ["parse_image", "parse_json", "parse_matrix"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 _PIXELS = 4_000_000  # of an image; the page sends far smaller ones
@@ -25,7 +25,7 @@ _SCANS = 100  # of a JPEG; each goes over all pixels, and ordinary progressive o
 _SIDE = 16  # rows and columns of a matrix
 
 
-def picture(body: bytes) -> PreparedDigit:
+def parse_image(body: bytes) -> PreparedDigit:
     """An image file as a digit, its size read from its header before anything is decoded.
 
     Raises
@@ -43,23 +43,23 @@ def picture(body: bytes) -> PreparedDigit:
     except Image.DecompressionBombError:
         width = height = _PIXELS
     except Exception:  # decoders raise all kinds of errors on bytes that are made to confuse them
-        raise Refused(415, f"This is not an image that can be read; expected {', '.join(_FORMATS)}.") from None
+        raise RequestRejected(415, f"This is not an image that can be read; expected {', '.join(_FORMATS)}.") from None
     if width * height > _PIXELS:
-        raise Refused(413, f"The image has too many pixels: at most {_PIXELS:,}.")
+        raise RequestRejected(413, f"The image has too many pixels: at most {_PIXELS:,}.")
     if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _SCANS:  # in a JPEG's data no marker comes by chance
-        raise Refused(413, f"The image has too many scans: at most {_SCANS}.")
+        raise RequestRejected(413, f"The image has too many scans: at most {_SCANS}.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image"
         path.write_bytes(body)
         try:
             return load_digit(path)
         except DataError as error:
-            raise Refused(422, str(error).replace(f"{path}: ", "The image: ")) from None
+            raise RequestRejected(422, str(error).replace(f"{path}: ", "The image: ")) from None
         except Exception:
-            raise Refused(415, "The image cannot be decoded; it may be cut short.") from None
+            raise RequestRejected(415, "The image cannot be decoded; it may be cut short.") from None
 
 
-def told(body: bytes) -> dict[str, Any]:
+def parse_json(body: bytes) -> dict[str, Any]:
     """A JSON object.
 
     Raises
@@ -70,13 +70,13 @@ def told(body: bytes) -> dict[str, Any]:
     try:
         found = json.loads(body)
     except (ValueError, RecursionError):
-        raise Refused(400, "Expected JSON.") from None
+        raise RequestRejected(400, "Expected JSON.") from None
     if not isinstance(found, dict):
-        raise Refused(400, "Expected a JSON object.")
+        raise RequestRejected(400, "Expected a JSON object.")
     return found
 
 
-def matrix(name: str, text: Any) -> Array:
+def parse_matrix(name: str, text: Any) -> Array:
     r"""Numbers as people paste them: a row a line, with commas, blanks or tabs between, brackets or not.
 
     Raises
@@ -86,7 +86,7 @@ def matrix(name: str, text: Any) -> Array:
 
     Examples
     --------
-    >>> matrix("X", "[[1, 2.5],\n [3e-1, -4]]")
+    >>> parse_matrix("X", "[[1, 2.5],\n [3e-1, -4]]")
     array([[ 1. ,  2.5],
            [ 0.3, -4. ]])
     """

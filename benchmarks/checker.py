@@ -16,7 +16,7 @@ sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import headwise as hw
 from headwise.checker import CATALOGUE
-from planted import correct, garden, pairs
+from planted import correct, mutants, pairs
 
 HEAD = """# How well the checker names mistakes
 
@@ -37,12 +37,12 @@ def timed(function):
 
 def singles(times):
     found = defaultdict(list)
-    for kind, codes in garden.CODES.items():
-        for style in garden.STYLES:
+    for kind, codes in mutants.CODES.items():
+        for style in mutants.STYLES:
             if style == "columns" and kind == "attention":
                 continue
             for code in codes:
-                mistakes, seconds = timed(garden.plant(style, kind, [code]))
+                mistakes, seconds = timed(mutants.plant(style, kind, [code]))
                 times.append(seconds)
                 found[code].append(mistakes == (code,))
     return found
@@ -51,7 +51,7 @@ def singles(times):
 def two_at_once(times, count=300):
     missed = []
     for style, kind, *codes in pairs.random_pairs(count, seed=4242):
-        mistakes, seconds = timed(garden.plant(style, kind, codes))
+        mistakes, seconds = timed(mutants.plant(style, kind, codes))
         times.append(seconds)
         if set(mistakes) != set(codes):
             missed.append((style, kind, codes, mistakes))

@@ -11,10 +11,10 @@ import numpy as np
 import torch
 from torch_vit import TorchViT
 
-from headwise.benchmark.run import time_interleaved
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
+from headwise.timing import time_interleaved
 from headwise.train.config import TrainingConfig
 from headwise.train.digits import DigitsTask, evaluate
 from headwise.train.loop import Trainer

@@ -7,7 +7,7 @@ import numpy as np
 from headwise.cli import COMMANDS
 from headwise.data.image_files import load_digit
 from headwise.explain.explanation import explain
-from headwise.figures.caption_old import caption
+from headwise.figures.captions.maps import maps_caption
 from headwise.figures.maps import AttentionRecord
 from headwise.train.checkpoint import pretrained_vit
 
@@ -25,7 +25,7 @@ def test_the_picture_is_of_the_model_that_ships():
 
 
 def test_the_caption_is_the_pictures():
-    written = caption(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).markdown()
+    written = maps_caption(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).markdown()
     assert (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8") == written
     assert written in README
 

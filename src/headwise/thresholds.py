@@ -4,9 +4,10 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwise.figures.record import BACKGROUND, INK
+__all__ = ["BACKGROUND", "INK", "THRESHOLDS", "Threshold"]
 
-__all__ = ["THRESHOLDS", "Threshold"]
+INK = 0.5  # a pixel above this is ink
+BACKGROUND = 0.1  # and one below this is background; a picture that is half background is a drawing
 
 
 class Threshold(NamedTuple):

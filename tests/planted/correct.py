@@ -6,7 +6,7 @@ from functools import partial
 
 import numpy as np
 
-from planted import garden
+from planted import mutants
 
 Result = namedtuple("Result", "output attention")
 
@@ -18,7 +18,7 @@ def softmax(s):
 
 def presented():
     """The styles of the garden, each presented in several ways."""
-    for style in garden.STYLES:
+    for style in mutants.STYLES:
         for kind in ("self_attention", "multi_head", "attention"):
             if style == "columns" and kind == "attention":
                 continue
@@ -38,25 +38,25 @@ def presented():
 
 
 def plain(style, kind):
-    return garden.plant(style, kind)
+    return mutants.plant(style, kind)
 
 
 def with_weights(style, kind):
-    return garden.plant(style, kind, weights=True)
+    return mutants.plant(style, kind, weights=True)
 
 
 def as_named_tuple(style, kind):
-    f = garden.plant(style, kind, weights=True)
+    f = mutants.plant(style, kind, weights=True)
     return signed(f, lambda *a, **k: Result(*f(*a, **k)))
 
 
 def as_lists(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
     return signed(f, lambda *a, **k: f(*a, **k).tolist())
 
 
 def mean_weights(style, kind):
-    f = garden.plant(style, kind, weights=True)
+    f = mutants.plant(style, kind, weights=True)
 
     def g(*a, **k):
         output, p = f(*a, **k)
@@ -66,7 +66,7 @@ def mean_weights(style, kind):
 
 
 def with_more_options(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
     more = [
         inspect.Parameter(name, inspect.Parameter.KEYWORD_ONLY, default=default)
         for name, default in (("dropout", 0.0), ("training", False), ("verbose", 0))
@@ -82,7 +82,7 @@ def with_more_options(style, kind):
 
 
 def in_float32(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
 
     def g(*a, **k):
         """Works in float32 and returns float32."""
@@ -94,7 +94,7 @@ def in_float32(style, kind):
 
 
 def in_out(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
 
     def g(X, Wq, Wk, Wv, *rest, **k):
         """Each weight matrix is of shape (d_model, d_k): X @ W."""
@@ -106,14 +106,14 @@ def in_out(style, kind):
 
 
 def fused_names(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
     if kind == "self_attention":
         return lambda embeddings, W_query, W_key, W_value: f(embeddings, W_query, W_key, W_value)
     return lambda inputs, W_Q, W_K, W_V, W_O, *, num_heads: f(inputs, W_Q, W_K, W_V, W_O, num_heads)
 
 
 def positional_only(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
     if kind == "self_attention":
         return lambda a, b, c, d, /: f(a, b, c, d)
     if kind == "multi_head":
@@ -122,7 +122,7 @@ def positional_only(style, kind):
 
 
 def heads_in_another_order(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
 
     def g(X, Wq, Wk, Wv, Wo, heads):
         order = np.roll(np.arange(Wq.shape[0]).reshape(heads, -1), 1, axis=0).ravel()
@@ -134,7 +134,7 @@ def heads_in_another_order(style, kind):
 
 
 def whole_batches(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
 
     def g(X, *a, **k):
         if X.ndim != 3:
@@ -145,7 +145,7 @@ def whole_batches(style, kind):
 
 
 def read_only_and_fortran(style, kind):
-    f = garden.plant(style, kind)
+    f = mutants.plant(style, kind)
 
     def g(*a, **k):
         a = [np.asfortranarray(x) if isinstance(x, np.ndarray) else x for x in a]

@@ -4,7 +4,7 @@ import numpy as np
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.reference import combine
-from planted import garden
+from planted import mutants
 
 # pairs of which the first leaves nothing for the others to show on
 SILENT = {
@@ -38,9 +38,9 @@ def random_pairs(count, seed=7):
     rng = np.random.default_rng(seed)
     found = []
     while len(found) < count:
-        kind = str(rng.choice(list(garden.CODES)))
-        styles = [s for s in garden.STYLES if kind != "attention" or s != "columns"]
-        one, other = (str(c) for c in rng.choice(garden.CODES[kind], 2, replace=False))
+        kind = str(rng.choice(list(mutants.CODES)))
+        styles = [s for s in mutants.STYLES if kind != "attention" or s != "columns"]
+        one, other = (str(c) for c in rng.choice(mutants.CODES[kind], 2, replace=False))
         if can_be_together(one, other):
             found.append((str(rng.choice(styles)), kind, one, other))
     return found

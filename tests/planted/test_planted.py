@@ -4,7 +4,7 @@ import pytest
 
 import headwise as hw
 from headwise.checker import CATALOGUE
-from planted import correct, garden, pairs
+from planted import correct, mutants, pairs
 
 UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_verdict.py
 
@@ -14,8 +14,8 @@ def each_in_three_styles():
     for place, code in enumerate(CATALOGUE):
         if code in UNPLANTABLE:
             continue
-        kinds = garden.kinds_of(code)
-        styles = list(garden.STYLES)
+        kinds = mutants.kinds_of(code)
+        styles = list(mutants.STYLES)
         if kinds != ["attention"]:
             styles.pop(place % 3)  # three are enough, and columns are one of them where they can be
         for number, style in enumerate(styles):
@@ -32,7 +32,7 @@ def test_every_entry_is_planted_in_three_styles():
 
 @pytest.mark.parametrize(("style", "kind", "code"), list(each_in_three_styles()))
 def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
-    assert hw.check(garden.plant(style, kind, [code])).mistakes == (code,)
+    assert hw.check(mutants.plant(style, kind, [code])).mistakes == (code,)
 
 
 def test_there_are_a_hundred_correct_functions():
@@ -51,5 +51,5 @@ def test_a_correct_function_is_not_accused(name, function):
 def test_of_two_mistakes_both_are_named():
     """A sample; `benchmarks/checker.py` does three hundred."""
     sample = pairs.random_pairs(40, seed=11)
-    both = [set(hw.check(garden.plant(style, kind, codes)).mistakes) == set(codes) for style, kind, *codes in sample]
+    both = [set(hw.check(mutants.plant(style, kind, codes)).mistakes) == set(codes) for style, kind, *codes in sample]
     assert sum(both) >= 0.9 * len(both)

@@ -1,1 +1,1 @@
-"""TODO benchmark."""
+"""Workloads and comparative timing of the attention engine."""

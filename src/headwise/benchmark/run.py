@@ -5,8 +5,6 @@ from __future__ import annotations
 import importlib.metadata
 import importlib.util
 import math
-import statistics
-import time
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -19,6 +17,7 @@ from headwise.jit import numba_available
 from headwise.parallel.threads import num_threads, parallel_for, single_threaded_blas
 from headwise.progress import NoProgress, Progress
 from headwise.runtime import blas_name, cpu_name
+from headwise.timing import time_interleaved
 
 __all__ = [
     "LONG_WORKLOADS",
@@ -29,11 +28,7 @@ __all__ = [
     "Workload",
     "bench",
     "machine",
-    "time_interleaved",
 ]
-
-_SHORT, _REST = 0.2, 0.03
-_SECONDS = 1.5  # that one contestant may take for one line of the table, beyond its first rounds
 
 
 @dataclass(frozen=True)
@@ -152,44 +147,6 @@ def bench(work: Sequence[Workload] = WORKLOADS, *, peer: bool = True, progress: 
     return Bench(here, tuple(timings))
 
 
-def time_interleaved(
-    contestants: Mapping[str, Callable[[], object]], *, seconds: float = _SECONDS, rest: float = _REST
-) -> tuple[dict[str, float], int]:
-    """Median seconds of each, and the number of rounds. They take turns, so that a disturbance meets them all.
-
-    Before a short turn all rest and the contestant warms up, since threads of another library that has had its turn
-    keep a core busy for some 20 ms; contestants of one library need no `rest`. There are 3 to 41 rounds, as many as
-    fit in `seconds` each.
-
-    Examples
-    --------
-    >>> contestants = {"short": lambda: sum(range(10)), "long": lambda: sum(range(10**5))}
-    >>> medians, rounds = time_interleaved(contestants, seconds=0.02)
-    >>> medians["short"] < medians["long"], rounds >= 3
-    (True, True)
-    """
-    for call in contestants.values():
-        call()
-    slowest = max(_time(call) for call in contestants.values())
-    rounds = int(min(max(seconds / max(slowest, 1e-9), 3), 41))
-    times: dict[str, list[float]] = {name: [] for name in contestants}
-    for _ in range(rounds):
-        for name, call in contestants.items():
-            if rest and slowest < _SHORT:
-                time.sleep(rest)
-                _warm_up(call, rest)
-            times[name].append(_time(call))
-    return {name: statistics.median(found) for name, found in times.items()}, rounds
-
-
-def _warm_up(call: Callable[[], object], seconds: float) -> None:
-    """Call for as long as the rest took, since a core that has slept is slow to begin with."""
-    until = time.perf_counter() + seconds
-    call()
-    while time.perf_counter() < until:
-        call()
-
-
 def machine() -> Machine:
     """Describe this machine: its processor, its libraries, and how fast it multiplies matrices."""
     contestants = _products()
@@ -269,12 +226,6 @@ def _blas_products() -> None:
 
     with single_threaded_blas():
         parallel_for(multiply, _PIECES)
-
-
-def _time(call: Callable[[], object]) -> float:
-    began = time.perf_counter()
-    call()
-    return time.perf_counter() - began
 
 
 def _libraries() -> dict[str, str]:

@@ -1,10 +1,7 @@
-"""Naming the mistake in somebody's attention code.
+"""The checker: names the mistake in an attention function.
 
 `check` probes a function and returns a `Verdict`; the mistakes that it can name are the entries of `CATALOGUE`.
 """
-
-import sys
-from types import ModuleType
 
 from headwise.checker.catalogue import CATALOGUE, Mistake
 from headwise.checker.core import check
@@ -22,12 +19,3 @@ __all__ = [
     "Verdict",
     "check",
 ]
-
-
-class _Room(ModuleType):
-    """`headwise.checker` is this folder and, called, the function of the same name."""
-
-    __call__ = staticmethod(check)
-
-
-sys.modules[__name__].__class__ = _Room

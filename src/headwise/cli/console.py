@@ -14,7 +14,7 @@ from rich.table import Table
 from headwise.shapes import Array
 
 if TYPE_CHECKING:
-    from headwise.picture import document  # brings Matplotlib, which most commands do without
+    from headwise.document import blocks  # brings Matplotlib, which most commands do without
 
 __all__ = ["ProgressBars", "document_table", "matrix_table", "messages", "output", "progress_bars"]
 
@@ -66,7 +66,7 @@ def progress_bars() -> Iterator[ProgressBars]:
         yield ProgressBars(progress)
 
 
-def document_table(table: document.Table) -> Table:
+def document_table(table: blocks.Table) -> Table:
     """A table of a document, numbers to the right; the title is not in it."""
     drawn = Table(box=None, padding=(0, 2, 0, 0))
     for i, name in enumerate(table.columns):

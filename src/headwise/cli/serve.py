@@ -32,17 +32,17 @@ def serve(
     Example: `headwise serve --port 8421`
     """
     try:
-        from headwise.web import app, serving
+        from headwise.web import app, server
     except ModuleNotFoundError as error:
         raise MissingExtraError("headwise serve", str(error.name), "web") from None
-    with serving.listen(host, port) as listening:
+    with server.listen(host, port) as listening:
         models = _loaded(model) if model else {name: pretrained_vit(name) for name in PRETRAINED}
         for saved in models.values():  # so that the first drawing is answered as quickly as any
             explore(load_bundled_mnist().test.images[:1], saved.params, saved.model).content()
-        if not serving.is_loopback(host):
+        if not server.is_loopback(host):
             messages.print(f"headwise: warning: {host} is open to others on the network, and there is no password.")
-        messages.print(f"Headwise is at {serving.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)
-        serving.run(app.application(models, host), listening)
+        messages.print(f"Headwise is at {server.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)
+        server.run(app.application(models, host), listening)
     messages.print("headwise: stopped.")
 
 

@@ -1,1 +1,1 @@
-"""TODO coursework."""
+"""The exercise sheet on self-attention: its results, derivations and report."""

@@ -1,1 +1,1 @@
-"""TODO document."""
+"""Documents of sections, tables, figures and derivations, written as HTML, Markdown and PDF."""

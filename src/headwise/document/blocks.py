@@ -13,7 +13,7 @@ from jinja2 import Environment, StrictUndefined
 from latex2mathml.converter import convert
 from markupsafe import Markup, escape
 
-from headwise.figures.caption_old import Caption
+from headwise.figures.captions.caption import Caption
 from headwise.figures.save import svg_data_uri
 from headwise.files import to_csv, write_text
 from headwise.shapes import Array
@@ -195,7 +195,7 @@ class Document:
         environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
         environment.filters["statement"] = _said
         environment.filters["mathml"] = lambda tex: Markup(convert(tex, display="block"))
-        source = (files("headwise.picture") / "document.html").read_text(encoding="utf-8")
+        source = (files("headwise.document") / "document.html").read_text(encoding="utf-8")
         return environment.from_string(source).render(document=self) + "\n"
 
     def save(self, folder: Path) -> Path:

@@ -12,7 +12,7 @@ __all__ = ["check_settings"]
 
 
 def check_settings(given: dict[str, Any]) -> None:
-    """Refuse what is of another kind than it should be; sizes are checked by `headwise.estimators.encoders.ModelSize`."""
+    """Check the types of the training settings; `ModelSize` checks the sizes."""
     check_counts(**{name: given[name] for name in ("epochs", "batch", "patience")})
     for name in ("rate", "decay"):
         if not isinstance(given[name], Real) or not 0 <= float(given[name]) < float("inf"):

@@ -1,1 +1,1 @@
-"""TODO experiments."""
+"""Experiments that can be resumed: plan, run, findings and figures."""

@@ -1,1 +1,1 @@
-"""TODO explain."""
+"""The microscope as a library: record what a model attends to, draw it, caption it and test it."""

@@ -58,7 +58,7 @@ def from_arrays(
     Parameters
     ----------
     arrays : mapping
-        Attention weights as `stack_layers` takes them; beside them ``image`` (Y, X) and ``positions`` (N, D), if there are.
+        Attention weights as `stack_layers` takes them; optionally ``image`` (Y, X) and ``positions`` (N, D).
     layout : Layout
     image : ndarray of shape (Y, X), optional
         As the model saw it, from 0 to 1.

@@ -1,1 +1,1 @@
-"""TODO figures."""
+"""Figures of attention and the captions measured from their arrays."""

@@ -16,10 +16,11 @@ from headwise.figures.panels import (
     name_panels,
     scale_from_zero,
 )
-from headwise.figures.record import INK, AttentionRecord
+from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
 from headwise.metrics.concentration import self_weight
 from headwise.shapes import Array
+from headwise.thresholds import INK
 
 __all__ = ["INK", "AttentionRecord", "draw_maps", "draw_token"]
 

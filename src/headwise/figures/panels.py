@@ -13,9 +13,10 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
-from headwise.figures.record import INK, AttentionRecord
+from headwise.figures.record import AttentionRecord
 from headwise.metrics.spatial import to_pixels
 from headwise.shapes import Array, IntArray
+from headwise.thresholds import INK
 
 __all__ = [
     "COLOURS",

@@ -15,11 +15,10 @@ from headwise.errors import DataError
 from headwise.files import atomic_write
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, BoolArray, IntArray, bind
+from headwise.thresholds import BACKGROUND, INK
 
-__all__ = ["BACKGROUND", "INK", "AttentionRecord"]
+__all__ = ["AttentionRecord"]
 
-INK = 0.5  # a pixel above this is ink
-BACKGROUND = 0.1  # and one below this is background; a picture that is half background is a drawing
 
 _TESTED = "tested_"  # before the names of a faithfulness score's values, in a file
 _SAVED = {  # the others: what numbers they are, and of how many axes

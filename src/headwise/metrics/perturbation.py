@@ -103,7 +103,7 @@ def deletion_curve(worth: ValueFunction, orders: IntArray) -> Array:
 
 
 def insertion_curve(worth: ValueFunction, orders: IntArray) -> Array:
-    r"""What the model answers while tokens are put in, the first in the order first: the counterpart of `deletion_curve`.
+    r"""The value as tokens are added in the given order: the counterpart of `deletion_curve`.
 
     .. math:: v(\{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
 

@@ -94,7 +94,8 @@ def table_params(model: TableTransformerConfig, rng: np.random.Generator) -> Par
     Examples
     --------
     >>> import numpy as np
-    >>> sum(array.size for array in table_params(TableTransformerConfig(30, outputs=2), np.random.default_rng(0)).values())
+    >>> params = table_params(TableTransformerConfig(30, outputs=2), np.random.default_rng(0))
+    >>> sum(array.size for array in params.values())
     19170
     """
     bound = model.width**-0.5

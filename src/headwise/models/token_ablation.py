@@ -116,8 +116,8 @@ class TokenGame:
     missing : {"removed", "black", "mean", "imputed"}
         A missing token is left out of the sequence, the others keeping their positions; or its pixels become
         background; or they become the mean pixel that the model knows, which is zero after its normalisation; or they
-        are made of their neighbours by `headwise.models.inpainting.inpaint`, in the picture as it is cut, and become the
-        mean pixel where no token is left to make them of.
+        are computed from their neighbours by `inpaint`, in the image as it is tokenized, and become the mean pixel where
+        no token is left.
 
     Notes
     -----

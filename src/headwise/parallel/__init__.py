@@ -1,1 +1,1 @@
-"""TODO parallel."""
+"""Parallel work: threads within one process, and tasks on Dask workers."""

@@ -1,1 +1,1 @@
-"""TODO text."""
+"""Statements (a template and its values), formulae, and their rendering as text, Markdown, LaTeX and HTML."""

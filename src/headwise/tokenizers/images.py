@@ -240,8 +240,7 @@ def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
     ----------
     name : str
         ``"7x7"`` for patches 7 pixels high and 7 wide, ``"8x8/4"`` for one every 4 pixels (``"8x6/4x2"`` for every 4
-        down and 2 across), or a name in `TOKENIZERS`. An entry of `PERMUTATIONS` and a hyphen before it rearrange the pixels
-        first.
+        down and 2 across), or a name in `TOKENIZERS`. A prefix from `PERMUTATIONS` and a hyphen permute the pixels first.
         ``"pixels"`` is for small images: N tokens cost N² attention weights in every head, for a digit 784².
     image : (int, int)
         Height and width of the image in pixels.
@@ -280,8 +279,9 @@ def _patches(name: str, image: tuple[int, int]) -> Patches:
 
 def _unknown(name: str) -> DataError:
     return DataError(
-        f"tokens: expected a patch size such as 7x7, or one of {', '.join(TOKENIZERS)}; or patches that overlap, such as "
-        f"8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in PERMUTATIONS)}; got {name!r}."
+        f"tokens: expected a patch size such as 7x7, or one of {', '.join(TOKENIZERS)}; or patches that overlap, such "
+        f"as 8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in PERMUTATIONS)}; "
+        f"got {name!r}."
     )
 
 

@@ -34,7 +34,7 @@ __all__ = ["application", "attended", "read"]
 
 DECIMALS = 4  # of the coursework's numbers
 _LARGEST = 2**53 / 10**DECIMALS  # above it, whole multiples of the last decimal are not exact in a browser
-_HERE, _EXPLORER = files("headwise.web") / "static", files("headwise.picture") / "explorer"
+_HERE, _EXPLORER = files("headwise.web") / "static", files("headwise.explain") / "explorer"
 _SENT = {  # no other file is ever sent
     "/": _HERE / "draw.html",
     "/coursework": _HERE / "coursework.html",

@@ -1,1 +1,1 @@
-"""TODO compiled."""
+"""The compiled engine: attention kernels for numba, written for vector registers and caches."""

@@ -1,1 +1,1 @@
-"""TODO expressiveness."""
+"""Neither one head nor several are the more expressive: constructions and fits."""

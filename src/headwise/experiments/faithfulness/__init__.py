@@ -1,1 +1,1 @@
-"""TODO faithfulness."""
+"""The faithfulness experiment: which attention maps predict what happens when tokens are removed."""

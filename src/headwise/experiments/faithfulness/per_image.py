@@ -8,7 +8,6 @@ from typing import Any
 import numpy as np
 
 from headwise.experiments.faithfulness.maps import MAPS, REFERENCES, maps
-from headwise.figures.record import INK
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
@@ -17,6 +16,7 @@ from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_g
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
+from headwise.thresholds import INK
 
 __all__ = ["CHANCE", "KINDS", "ORDERS", "SAMPLED", "DigitAudit", "audit_digit"]
 

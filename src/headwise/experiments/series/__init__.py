@@ -1,1 +1,1 @@
-"""TODO series."""
+"""The time-series experiment: a transformer with and without pre-training against DTW and ROCKET."""

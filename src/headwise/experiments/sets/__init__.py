@@ -1,1 +1,1 @@
-"""TODO sets."""
+"""The set experiment: which pooling of a set learns its maximum."""

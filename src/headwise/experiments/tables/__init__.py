@@ -1,1 +1,1 @@
-"""TODO tables."""
+"""The tabular experiment: columns as tokens against boosted trees and a linear model."""

@@ -1,1 +1,1 @@
-"""TODO tokenizers."""
+"""The tokenizer experiment: the same transformer with several ways to split an image into tokens."""

@@ -7,10 +7,10 @@ from dataclasses import dataclass, replace
 
 import numpy as np
 
-from headwise.benchmark.run import time_interleaved
 from headwise.data.mnist import Digits
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
+from headwise.timing import time_interleaved
 from headwise.train.config import TrainingConfig
 from headwise.train.digits import DigitsTask
 from headwise.train.loop import Trainer

@@ -13,7 +13,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
-from headwise.figures.caption_old import caption
+from headwise.figures.captions.maps import maps_caption
 from headwise.figures.maps import AttentionRecord
 from headwise.figures.nan_stats import among_tokens, nan_mean
 from headwise.metrics.concentration import effective_number, entropy
@@ -127,7 +127,7 @@ def digit_content(drawn: AttentionRecord) -> dict[str, Any]:
     named = build_views(drawn.weights.astype(np.float64))
     matrices = np.stack(list(named.values()))
     rows = measure_all(matrices, drawn)
-    parts = list(caption(drawn).parts.items())[
+    parts = list(maps_caption(drawn).parts.items())[
         1:
     ]  # the first describes the printed figure; the page says what it shows
     return {

@@ -21,8 +21,8 @@ from typing import Any
 
 import numpy as np
 
-from .confine import confine
-from .wire import HEADER, Value, decode, encode
+from .confinement import confine
+from .protocol import HEADER, Value, decode, encode
 
 __all__ = ["main"]
 

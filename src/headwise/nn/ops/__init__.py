@@ -1,1 +1,1 @@
-"""TODO ops."""
+"""The numerical operations of the layers: NumPy and numba versions behind one dispatcher."""

@@ -13,9 +13,9 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
-from drawings import TESTED, drawn
+from factories import TESTED, drawn
 from headwise.explain.explanation import record_attention
-from headwise.figures.caption_old import caption
+from headwise.figures.captions.maps import maps_caption
 from headwise.figures.captions.measurements import head_names
 from headwise.figures.gallery import CaptionedFigure, select_figures
 from headwise.figures.record import AttentionRecord
@@ -298,17 +298,17 @@ def test_rules_at_their_thresholds(rng):
     sharp[..., 6] = 1
     sharp /= sharp.sum(-1, keepdims=True)
     widening = np.concatenate([sharp[:1], even[:2]])
-    texts = {name: caption(drawn(rng, weights=w)).text() for name, w in (("even", even), ("sharp", sharp))}
+    texts = {name: maps_caption(drawn(rng, weights=w)).text() for name, w in (("even", even), ("sharp", sharp))}
     assert "Every head is nearly uniform" in texts["even"]
     assert "No head is nearly uniform" in texts["sharp"]
-    assert "attention widens" in caption(drawn(rng, weights=widening)).text()
-    assert "attention narrows" in caption(drawn(rng, weights=widening[::-1])).text()
+    assert "attention widens" in maps_caption(drawn(rng, weights=widening)).text()
+    assert "attention narrows" in maps_caption(drawn(rng, weights=widening[::-1])).text()
     assert "stays about the same" in texts["even"]
     mixed = even.copy()
     mixed[1, 0] = sharp[1, 0]
-    assert "Of 6 heads, 5 are nearly uniform" in caption(drawn(rng, weights=mixed)).text()
+    assert "Of 6 heads, 5 are nearly uniform" in maps_caption(drawn(rng, weights=mixed)).text()
     itself = np.broadcast_to(np.eye(n) * 0.9 + 0.1 / n, (3, 2, n, n))
-    assert "Every head is local" in caption(drawn(rng, weights=itself)).text()
+    assert "Every head is local" in maps_caption(drawn(rng, weights=itself)).text()
     assert "No head is local" in texts["even"]
 
 
@@ -325,10 +325,12 @@ def test_right_wrong_and_unknown_are_told_apart(rng):
         ((predicted + 1) % 10, "which is wrong: the label is"),
         (-1, ""),
     ):
-        text = caption(AttentionRecord(given.image, given.boxes, given.weights, given.probabilities, label, 16)).text()
+        text = maps_caption(
+            AttentionRecord(given.image, given.boxes, given.weights, given.probabilities, label, 16)
+        ).text()
         assert words in text
         assert ("which is" in text.split("next comes")[0].split("reads a")[1]) == bool(words)
-    nothing = caption(AttentionRecord(given.image, given.boxes, given.weights, np.zeros(0))).text()
+    nothing = maps_caption(AttentionRecord(given.image, given.boxes, given.weights, np.zeros(0))).text()
     assert "reads a" not in nothing
     assert "digit" not in nothing.split("\n")[0]
 
@@ -347,11 +349,11 @@ def test_nothing_is_said_of_ink_where_there_is_none(rng):
 def test_what_was_done_to_arrays_and_image_is_said(rng):
     plain, cut = drawn(rng), drawn(rng, "scrambled-7x7", rearranged=True, cut_off=0.125)
     for words in ("rearranged", "12.5% of the rows' weight"):
-        assert words in caption(cut).text()
-        assert words not in caption(plain).text()
-    assert "where tokens overlap their mean is" in caption(drawn(rng, "8x8/4")).text()
-    assert "overlap" not in caption(plain).text()
-    assert "there is no class token" in caption(drawn(rng, classed=False)).text()
+        assert words in maps_caption(cut).text()
+        assert words not in maps_caption(plain).text()
+    assert "where tokens overlap their mean is" in maps_caption(drawn(rng, "8x8/4")).text()
+    assert "overlap" not in maps_caption(plain).text()
+    assert "there is no class token" in maps_caption(drawn(rng, classed=False)).text()
 
 
 @pytest.mark.parametrize(
@@ -385,7 +387,7 @@ def test_the_ink_is_said_to_do_as_well_where_it_does(rng):
         ({"ink_deletion": 0.2}, False),
         ({"ink_deletion": 0.2, "ink_insertion": 0.9}, True),
     ):
-        text = caption(drawn(rng, tested=replace(TESTED, **by_ink))).text()
+        text = maps_caption(drawn(rng, tested=replace(TESTED, **by_ink))).text()
         assert ("The ink alone, which needs no model" in text) == said
 
 
@@ -401,8 +403,8 @@ def test_a_single_head_is_not_compared_with_itself(rng):
 
 
 def test_without_a_model_nothing_was_tested(rng):
-    assert "Nothing was tested" in caption(drawn(rng)).text()
-    assert "Nothing was tested" not in caption(drawn(rng, tested=TESTED)).text()
+    assert "Nothing was tested" in maps_caption(drawn(rng)).text()
+    assert "Nothing was tested" not in maps_caption(drawn(rng, tested=TESTED)).text()
     for figure in ("matrices", "depth"):
         assert "ranks none" in CaptionedFigure(drawn(rng, tested=TESTED), figure).caption.text()
 

@@ -9,7 +9,7 @@ import headwise as hw
 from headwise.checker.diff import diff
 from headwise.cli import application
 from headwise.errors import DataError
-from planted import by_hand
+from planted import handwritten
 
 SOURCE = """
 import numpy as np
@@ -86,7 +86,7 @@ def test_diff_names_what_takes_one_to_the_other(file):
 
 
 def test_diff_of_functions():
-    found = diff(by_hand.student_a, by_hand.two_sides)
+    found = diff(handwritten.student_a, handwritten.two_sides)
     assert found.added == ("scale-inverted", "softmax-axis")
     assert found.removed == ("weights-transposed",)
     assert not found.same

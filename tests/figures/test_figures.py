@@ -7,9 +7,9 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from drawings import TESTED, H, L, drawn
+from factories import TESTED, H, L, drawn
 from headwise.errors import DataError, ShapeError
-from headwise.figures.caption_old import measure
+from headwise.figures.captions.maps import maps_facts
 from headwise.figures.deletion import draw_deletion
 from headwise.figures.depth import draw_depth
 from headwise.figures.gallery import FIGURES, CaptionedFigure, select_figures
@@ -175,7 +175,7 @@ def test_arrays_come_back(rng, tmp_path):
     given = drawn(rng, tested=TESTED, cut_off=0.125, rearranged=True)
     given.save(tmp_path / "a.npz")
     back = AttentionRecord.load(tmp_path / "a.npz")
-    assert measure(back) == measure(given)
+    assert maps_facts(back) == maps_facts(given)
     assert back.tested == TESTED
     assert (back.cut_off, back.rearranged, back.label) == (0.125, True, 3)
     np.savez(tmp_path / "b.npz", image=given.image)

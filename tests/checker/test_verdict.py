@@ -9,7 +9,7 @@ import pytest
 import headwise as hw
 from headwise.checker import CATALOGUE, Verdict
 from headwise.errors import DataError
-from planted import by_hand
+from planted import handwritten
 
 
 def softmax(s):
@@ -36,9 +36,9 @@ def test_our_own_are_right(function):
     assert all(fact.holds for fact in verdict.facts)
 
 
-@pytest.mark.parametrize("function", list(by_hand.EXPECTED), ids=lambda f: f.__name__)
+@pytest.mark.parametrize("function", list(handwritten.EXPECTED), ids=lambda f: f.__name__)
 def test_mistakes_as_people_write_them(function):
-    assert set(hw.check(function).mistakes) == by_hand.EXPECTED[function]
+    assert set(hw.check(function).mistakes) == handwritten.EXPECTED[function]
 
 
 def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
@@ -132,15 +132,15 @@ def test_the_place_in_the_source():
 @pytest.mark.parametrize(
     ("function", "line"),
     [
-        (by_hand.student_a, "Q, K, V = X @ Wq"),
-        (by_hand.student_b, "weights = np.exp(scores)"),
-        (by_hand.student_c, "np.sqrt(D)"),
-        (by_hand.student_d, "reshape(B, num_heads, N"),
-        (by_hand.student_g, "+ x"),
-        (by_hand.causal_a, "np.triu"),
-        (by_hand.causal_b, "np.tril"),
-        (by_hand.grouped, "np.concatenate([k]"),
-        (by_hand.rooted, "/ queries.shape[-1]"),
+        (handwritten.student_a, "Q, K, V = X @ Wq"),
+        (handwritten.student_b, "weights = np.exp(scores)"),
+        (handwritten.student_c, "np.sqrt(D)"),
+        (handwritten.student_d, "reshape(B, num_heads, N"),
+        (handwritten.student_g, "+ x"),
+        (handwritten.causal_a, "np.triu"),
+        (handwritten.causal_b, "np.tril"),
+        (handwritten.grouped, "np.concatenate([k]"),
+        (handwritten.rooted, "/ queries.shape[-1]"),
     ],
 )
 def test_places_of_mistakes_as_people_write_them(function, line):
@@ -177,7 +177,7 @@ def test_the_same_verdict_every_time():
     assert hw.check(unscaled) == hw.check(unscaled)
 
 
-@pytest.mark.parametrize("function", [squashed, by_hand.masked_a, hw.attention])
+@pytest.mark.parametrize("function", [squashed, handwritten.masked_a, hw.attention])
 def test_a_check_is_quick(function):
     began = time.process_time()  # the machine may be busy with something else
     hw.check(function)

@@ -71,7 +71,7 @@ def test_the_mask_is_run_with_the_final_transformation(rng):
 
 
 def test_a_head_that_looked_at_anothers_rows_would_be_seen(monkeypatch):
-    from headwise.studies import coursework as module
+    from headwise.coursework import results as module
 
     def mixing(X, Wq, Wk, Wv, *, heads):  # every head takes its logits from all rows
         return module.AttentionResult(X @ Wq.T @ Wk @ X.T @ X @ Wv.T, np.zeros((heads, len(X), len(X))))

@@ -5,11 +5,11 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-import drawings
+import factories
 from headwise.errors import DataError, ShapeError
 from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explain.row_sums import check_attention_weights
-from headwise.figures.caption_old import caption
+from headwise.figures.captions.maps import maps_caption
 from headwise.figures.maps import draw_maps
 
 L, H, GRID = 3, 2, (5, 2)
@@ -46,7 +46,10 @@ def test_the_class_token_wherever_it_is(rng, said, at):
     np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
     np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
     assert drawn.size == (10, 4)
-    sized, unsized = caption(drawn).text(), caption(from_arrays({"x": w}, TokenLayout(GRID, class_token=said))).text()
+    sized, unsized = (
+        maps_caption(drawn).text(),
+        maps_caption(from_arrays({"x": w}, TokenLayout(GRID, class_token=said))).text(),
+    )
     assert "a pixel here is the side of a token" in unsized
     assert "a pixel here" not in sized
     assert "only the places of its tokens are drawn" in sized
@@ -57,7 +60,7 @@ def test_no_class_token(rng):
     for said in ("auto", "none"):
         drawn = from_arrays({"x": w}, TokenLayout(GRID, class_token=said))
         np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
-        assert "there is no class token" in caption(drawn).text()
+        assert "there is no class token" in maps_caption(drawn).text()
     draw_maps(drawn)
 
 
@@ -88,7 +91,7 @@ def test_what_was_dropped_is_said(rng):
     drawn = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
     assert drawn.cut_off == pytest.approx(w[:, :, 1:, 0].mean())
     np.testing.assert_allclose(drawn.weights.sum(axis=-1), 1)
-    assert f"{drawn.cut_off:.1%} of the rows' weight" in caption(drawn).text()
+    assert f"{drawn.cut_off:.1%} of the rows' weight" in maps_caption(drawn).text()
     with pytest.raises(DataError, match="Logits"):
         from_arrays({"x": cut - 1}, TokenLayout(GRID, dropped=True))
 
@@ -132,7 +135,7 @@ def test_a_picture_that_no_memory_holds_is_refused(rng):
 
 def own(rng):
     """The arrays of a picture's own file."""
-    given = drawings.drawn(rng, tested=drawings.TESTED)
+    given = factories.drawn(rng, tested=factories.TESTED)
     scores = {f"tested_{name}": value for name, value in asdict(given.tested).items()}
     fields = {name: value for name, value in vars(given).items() if name != "tested"}
     return {name: np.asarray(value) for name, value in (fields | scores).items()}
@@ -162,7 +165,7 @@ def own(rng):
 )
 def test_a_pictures_own_arrays_are_judged_too(rng, change, words):
     arrays = own(rng)
-    assert from_saved(arrays).tested == drawings.TESTED
+    assert from_saved(arrays).tested == factories.TESTED
     ((name, how),) = change.items()
     changed = {n: a for n, a in arrays.items() if n != name} | ({name: how(arrays.get(name))} if how else {})
     with pytest.raises((DataError, ShapeError), match=words):

@@ -11,10 +11,11 @@ from typer.testing import CliRunner
 
 from headwise.benchmark import run as study
 from headwise.benchmark.plot import draw_ratios
-from headwise.benchmark.run import Bench, Machine, Timing, Workload, time_interleaved
+from headwise.benchmark.run import Bench, Machine, Timing, Workload
 from headwise.cli.bench import bench as command
 from headwise.errors import DataError
 from headwise.figures.save import save_one
+from headwise.timing import time_interleaved
 
 TINY = (Workload((2, 3, 17, 5)), Workload((2, 3, 17, 5), causal=True, backward=True))
 MACHINE = Machine("some processor", 2, {"numpy": "2"}, blas=1e9, products=2e9, fastest="blas")

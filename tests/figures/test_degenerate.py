@@ -5,7 +5,7 @@ import re
 import numpy as np
 import pytest
 
-from drawings import drawn
+from factories import drawn
 from headwise.explain.explorer.content import MEASURES, digit_content
 from headwise.figures.depth import profiles
 from headwise.figures.gallery import CaptionedFigure, select_figures

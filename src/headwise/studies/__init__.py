@@ -1,1 +1,0 @@
-"""One module a question: what to run, and what came of it."""

@@ -1,1 +1,0 @@
-"""Is one head more expressive than several? As families of functions X ↦ SA(X), neither contains the other."""

@@ -40,5 +40,5 @@ __all__ = [
 def __getattr__(name: str) -> Any:
     """Import `check` when it is first asked for."""
     if name == "check":
-        return import_module("headwise.checker")
+        return import_module("headwise.checker").check
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

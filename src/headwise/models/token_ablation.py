@@ -116,7 +116,7 @@ class TokenGame:
     missing : {"removed", "black", "mean", "imputed"}
         A missing token is left out of the sequence, the others keeping their positions; or its pixels become
         background; or they become the mean pixel that the model knows, which is zero after its normalisation; or they
-        are computed from their neighbours by `inpaint`, in the image as it is tokenized, and become the mean pixel where
+        are computed from their neighbours by `inpaint` in the tokenized image, and become the mean pixel where
         no token is left.
 
     Notes

@@ -240,7 +240,8 @@ def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
     ----------
     name : str
         ``"7x7"`` for patches 7 pixels high and 7 wide, ``"8x8/4"`` for one every 4 pixels (``"8x6/4x2"`` for every 4
-        down and 2 across), or a name in `TOKENIZERS`. A prefix from `PERMUTATIONS` and a hyphen permute the pixels first.
+        down and 2 across), or a name in `TOKENIZERS`. A prefix from `PERMUTATIONS` and a hyphen permutes the
+        pixels first.
         ``"pixels"`` is for small images: N tokens cost N² attention weights in every head, for a digit 784².
     image : (int, int)
         Height and width of the image in pixels.

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from dataclasses import dataclass
+from typing import Literal
 
 from headwise.checker.state import Change
 
@@ -32,6 +33,9 @@ class Mistake:
         the function and not by its answers.
     met : tuple of str
         Public threads in which it was met, as repository and number.
+    level : {"mistake", "hazard"}
+        A mistake gives other answers on ordinary inputs; a hazard only in an edge case, such as a query that may
+        attend to nothing.
     """
 
     code: str
@@ -42,3 +46,4 @@ class Mistake:
     look: tuple[str, ...]
     changes: tuple[Change, ...] = ()
     met: tuple[str, ...] = ()
+    level: Literal["mistake", "hazard"] = "mistake"

@@ -153,6 +153,7 @@ ENTRIES = (
         "An .astype(np.float32), or an array made by np.zeros(..., dtype=np.float32).",
         "Make intermediate arrays in the type of the arguments.",
         ("dtype",),
+        level="hazard",
     ),
     Mistake(
         "input-changed",
@@ -161,6 +162,7 @@ ENTRIES = (
         "X += …, s *= … on a view, and np.fill_diagonal do this.",
         "Write x = x + … instead of x += …, or copy first.",
         ("inplace",),
+        level="hazard",
     ),
     Mistake(
         "output-transposed",

@@ -174,6 +174,7 @@ ENTRIES = (
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30)),
         met=("apex#1390",),
+        level="hazard",
     ),
     Mistake(
         "mask-all-hidden-nan",
@@ -184,6 +185,7 @@ ENTRIES = (
         ("softmax", "mask"),
         ({"divide": zero_over_zero},),
         met=("pytorch#103963", "pytorch#160064", "pytorch#41508"),
+        level="hazard",
     ),
     Mistake(
         "mask-leaks-nan",
@@ -194,6 +196,7 @@ ENTRIES = (
         ("mix", "mask"),
         ({"mix": every_key}, {"hide": hidden_but_nan}, {"mix": every_key, "hide": hidden_but_nan}),
         met=("pytorch#101967",),
+        level="hazard",
     ),
     Mistake(
         "causal-missing",

@@ -115,5 +115,6 @@ ENTRIES = (
         ("softmax",),
         ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),
         met=("pytorch#119131", "ultralytics#24990"),
+        level="hazard",
     ),
 )

@@ -5,7 +5,8 @@
 the same stage.
 
 A case is a dict of arguments by their usual names, in one fixed layout: tokens X (B, N, D) with weights (out, in), or
-q (B, H, N, d), k (B, G, M, d), v (B, G, M, e). Letters as everywhere: B batch, H heads, N queries, M keys.
+q (B, H, N, d), k (B, G, M, d), v (B, G, M, e). Letters as everywhere: B batch, H heads, N queries, M keys. Tokens may
+come with a `context` (B, M, C) that keys and values are made from, and with `key_heads`, the number G of key heads.
 """
 
 from __future__ import annotations
@@ -33,8 +34,9 @@ def arrange(t: Trace) -> None:
     """Put every argument in its place."""
     c = t.case
     t.heads = c.get("heads", 1)
+    t.key_heads = c.get("key_heads", t.heads)
     if t.of_tokens:
-        t.X = c["X"]
+        t.X, t.context = c["X"], c.get("context")
         t.W = {x: c[f"W{x}"] for x in "qkvo" if f"W{x}" in c}
         t.b = {x: c[f"b{x}"] for x in "qkvo" if f"b{x}" in c}
     else:
@@ -42,15 +44,18 @@ def arrange(t: Trace) -> None:
 
 
 def project(t: Trace) -> None:
-    """Q = X Wqᵀ + bq, and likewise K and V."""
+    """Q = X Wqᵀ + bq, and likewise K and V, of the context where there is one."""
     if t.of_tokens:
-        t.q, t.k, t.v = (t.X @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+        t.q, t.k, t.v = (t.source(x) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
 
 
 def split(t: Trace) -> None:
     """(B, N, H·d) -> (B, H, N, d): head h owns a run of d columns."""
     if t.of_tokens:
-        t.q, t.k, t.v = (a.reshape(*a.shape[:2], t.heads, -1).swapaxes(1, 2) for a in (t.q, t.k, t.v))
+        heads = (t.heads, t.key_heads, t.key_heads)
+        t.q, t.k, t.v = (
+            a.reshape(*a.shape[:2], h, -1).swapaxes(1, 2) for a, h in zip((t.q, t.k, t.v), heads, strict=True)
+        )
 
 
 def rotate(t: Trace) -> None:
@@ -95,6 +100,12 @@ def mask(t: Trace) -> None:
     """True attends."""
     if "mask" in t.case:
         t.hide(t.case["mask"])
+
+
+def padding(t: Trace) -> None:
+    """A mask of keys that is an argument of its own, next to one of queries and keys; True attends."""
+    if "padding" in t.case:
+        t.hide(t.case["padding"])
 
 
 def align(t: Trace) -> None:
@@ -176,7 +187,23 @@ def finish(t: Trace) -> None:
 STAGES: dict[str, Stage] = {
     stage.__name__: stage
     for stage in (
-        *(arrange, project, split, rotate, group, scale, logits, cap, bias, mask, align, causal, window, lengths),
+        *(
+            arrange,
+            project,
+            split,
+            rotate,
+            group,
+            scale,
+            logits,
+            cap,
+            bias,
+            mask,
+            padding,
+            align,
+            causal,
+            window,
+            lengths,
+        ),
         *(hide, shift, exponentiate, divide, clean, mix, merge, output, finish),
     )
 }

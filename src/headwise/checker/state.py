@@ -20,9 +20,11 @@ class Trace:
 
     case: Case
     X: Array = field(init=False)  # (B, N, D)
+    context: Array | None = None  # (B, M, C) that keys and values are made from; None: X
     W: dict[str, Array] = field(init=False)  # q, k, v: (out, in); o where there is one
     b: dict[str, Array] = field(init=False)
     heads: int = field(init=False)
+    key_heads: int = field(init=False)
     q: Array = field(init=False)  # (B, N, H·d), and (B, H, N, d) once split
     k: Array = field(init=False)
     v: Array = field(init=False)
@@ -46,6 +48,10 @@ class Trace:
     def width(self) -> int:
         """The model width D: of the tokens, or of all heads together."""
         return int(self.X.shape[-1]) if self.of_tokens else int(self.q.shape[-1] * self.q.shape[1])
+
+    def source(self, which: str) -> Array:
+        """The tokens that the queries, keys or values (``"q"``, ``"k"``, ``"v"``) are made from."""
+        return self.X if which == "q" or self.context is None else self.context
 
     def grid(self) -> tuple[Any, Any]:
         """Queries' positions (N, 1) on the keys' axis, and keys' positions (M)."""

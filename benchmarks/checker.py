@@ -1,4 +1,4 @@
-"""How well the checker names what was planted: ``python benchmarks/checker.py > docs/checker.md``.
+"""How well the checker names what was planted: ``PYTHONPATH=tests python benchmarks/checker.py > docs/checker.md``.
 
 Every entry of the catalogue in every style that has a place for it, every correct function, and three hundred random
 pairs. A few minutes.
@@ -7,12 +7,8 @@ pairs. A few minutes.
 from __future__ import annotations
 
 import platform
-import sys
 import time
 from collections import defaultdict
-from pathlib import Path
-
-sys.path.insert(0, str(Path(__file__).parent.parent / "tests"))
 
 import headwise as hw
 from headwise.checker import CATALOGUE
@@ -20,12 +16,12 @@ from planted import correct, mutants, pairs
 
 HEAD = """# How well the checker names mistakes
 
-Made by `python benchmarks/checker.py > docs/checker.md`. The functions are those of `tests/planted/`: every entry of
-the catalogue written in up to four styles (matrix products, loops, einsum, tokens as columns) and as up to three kinds
-of function (self-attention, multi-head, attention of q, k and v); correct functions in the same styles, presented in
-different ways, and unusual algorithms; and random pairs of mistakes in one function, less those of which one leaves
-nothing for the other to show on (`tests/planted/pairs.py` lists them). "Named" means that the verdict holds exactly the
-planted mistakes and nothing else.
+Made by `PYTHONPATH=tests python benchmarks/checker.py > docs/checker.md`. The functions are those of `tests/planted/`:
+every entry of the catalogue written in up to four styles (matrix products, loops, einsum, tokens as columns) and as up
+to three kinds of function (self-attention, multi-head, attention of q, k and v); correct functions in the same styles,
+presented in different ways, and unusual algorithms; and random pairs of mistakes in one function, less those of which
+one leaves nothing for the other to show on (`tests/planted/pairs.py` lists them). "Named" means that the verdict holds
+exactly the planted mistakes and nothing else.
 """
 
 

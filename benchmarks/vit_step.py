@@ -9,7 +9,6 @@ from collections.abc import Callable
 
 import numpy as np
 import torch
-from torch_vit import TorchViT
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViTConfig, vit_params
@@ -19,6 +18,7 @@ from headwise.train.config import TrainingConfig
 from headwise.train.digits import DigitsTask, evaluate
 from headwise.train.loop import Trainer
 from headwise.train.malloc import keep_heap
+from torch_vit import TorchViT
 
 BATCH = 128
 

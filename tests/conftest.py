@@ -1,23 +1,17 @@
-import sys
-from pathlib import Path
-
 import numpy as np
 import pytest
 
-HERE = Path(__file__).parent
-sys.path[:0] = [str(HERE), str(HERE.parent / "benchmarks")]  # so that tests can import oracles, and the peer in torch
-
 
 def pytest_collection_modifyitems(config, items):
-    """Parity needs torch, which nothing else does; it runs when it is asked for by its marker."""
+    """Deselect the parity tests, which need torch, unless a marker is selected with -m."""
     if config.option.markexpr:
         return
-    kept, set_aside = [], []
+    selected, deselected = [], []
     for item in items:
-        (set_aside if item.get_closest_marker("parity") else kept).append(item)
-    items[:] = kept
-    if set_aside:
-        config.hook.pytest_deselected(items=set_aside)
+        (deselected if item.get_closest_marker("parity") else selected).append(item)
+    items[:] = selected
+    if deselected:
+        config.hook.pytest_deselected(items=deselected)
 
 
 @pytest.fixture

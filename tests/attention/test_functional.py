@@ -9,7 +9,7 @@ import pytest
 import headwise as hw
 from headwise.attention.functional import ENGINES
 from headwise.errors import DataError, MaskError, ShapeError
-from oracles import assert_gradients, attention_loop, numeric_gradients
+from helpers.oracles import assert_gradients, attention_loop, numeric_gradients
 
 B, H, G, N, M, d, e = 2, 6, 3, 5, 7, 11, 3
 

@@ -7,7 +7,7 @@ from hypothesis import strategies as st
 
 import headwise as hw
 from headwise.errors import DataError, ShapeError
-from oracles import attention_loop
+from helpers.oracles import attention_loop
 
 H, N, M, d, e = 3, 5, 13, 7, 2
 

@@ -5,7 +5,7 @@ import pytest
 
 import headwise as hw
 from headwise.errors import DataError, ShapeError
-from oracles import self_attention_loop
+from helpers.oracles import self_attention_loop
 
 N, D = 5, 6
 

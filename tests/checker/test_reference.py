@@ -5,7 +5,7 @@ import pytest
 
 from headwise.checker.probes import Interface, probes
 from headwise.checker.reference import STAGES, build, combine, evaluate, rotated_halves, rotated_neighbours
-from oracles import attention_loop, self_attention_loop
+from helpers.oracles import attention_loop, self_attention_loop
 
 EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap"])
 

@@ -17,7 +17,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.experiments.faithfulness.run import audit as audit_model
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import load_vit, save_vit
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 app = typer.Typer()
 app.command()(audit)
@@ -41,7 +41,7 @@ def test_interrupted_it_goes_on_and_answers(model, tmp_path):
     few = (model, "--digits", "11", "--workers", "1", "--out", out)
     process = subprocess.Popen(
         [sys.executable, "-m", "headwise", "audit", *map(str, few)],
-        preexec_fn=at_a_terminal, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
+        preexec_fn=restore_sigint, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True, start_new_session=True,
     )  # fmt: skip
     until = time.monotonic() + 60
     while not list(out.glob("digits/[!.]*.json")) and time.monotonic() < until:

@@ -15,7 +15,7 @@ import headwise as hw
 from headwise.cli import COMMANDS
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 
 def headwise(*arguments, folder=None):
@@ -65,7 +65,7 @@ def test_train_interrupted_and_resumed(tmp_path):
     assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
     command = [sys.executable, "-m", "headwise", *map(str, few), "--out", str(tmp_path / "broken")]
     process = subprocess.Popen(
-        command, preexec_fn=at_a_terminal, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        command, preexec_fn=restore_sigint, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     until = time.monotonic() + 60
     while not (tmp_path / "broken" / "training.safetensors").exists() and time.monotonic() < until:

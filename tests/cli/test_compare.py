@@ -18,7 +18,7 @@ from headwise.cli.console import document_table
 from headwise.document import blocks as document
 from headwise.errors import DataError, ShapeError
 from headwise.text.statement import Statement
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 FEW = ("--tokens", "14x14,28x14", "--seeds", "2", "--epochs", "1")
 app = typer.Typer()
@@ -32,7 +32,7 @@ def run(*arguments):
 def started(command, **options):
     """A process with a terminal's Ctrl-C."""
     pipes = {"stdout": subprocess.PIPE, "stderr": subprocess.PIPE, "text": True}
-    return subprocess.Popen(command, preexec_fn=at_a_terminal, **pipes, **options)
+    return subprocess.Popen(command, preexec_fn=restore_sigint, **pipes, **options)
 
 
 def test_interrupted_it_goes_on_and_answers(tmp_path):

@@ -9,7 +9,7 @@ import time
 
 import pytest
 
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 SETS = ("sets", "--seeds", "1", "--steps", "12")
 
@@ -27,7 +27,7 @@ def headwise(*arguments, folder):
 
 def test_sets_interrupted_and_gone_on_with(tmp_path):
     command = [sys.executable, "-m", "headwise", *SETS, "--out", "broken"]
-    process = subprocess.Popen(command, preexec_fn=at_a_terminal, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
+    process = subprocess.Popen(command, preexec_fn=restore_sigint, stderr=subprocess.PIPE, text=True, cwd=tmp_path)
     until = time.monotonic() + 60
     while not list(tmp_path.glob("broken/runs/[!.]*.json")) and time.monotonic() < until:
         time.sleep(0.01)

@@ -14,7 +14,7 @@ from headwise.coursework.expressiveness.constructions import (
 )
 from headwise.coursework.expressiveness.fitting import _backward, _draw, _forward
 from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 SETTINGS = [Setting(3, 3, 4), Setting(6, 3, 5), Setting(8, 2, 3)]
 

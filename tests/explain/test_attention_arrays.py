@@ -5,12 +5,12 @@ from dataclasses import asdict
 import numpy as np
 import pytest
 
-import factories
 from headwise.errors import DataError, ShapeError
 from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explain.row_sums import check_attention_weights
 from headwise.figures.captions.maps import maps_caption
 from headwise.figures.maps import draw_maps
+from helpers import factories
 
 L, H, GRID = 3, 2, (5, 2)
 N = 10

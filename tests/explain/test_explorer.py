@@ -10,7 +10,6 @@ from importlib.resources import files
 import numpy as np
 import pytest
 
-from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.cli.explore import explore as explore_command
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
@@ -21,6 +20,7 @@ from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
+from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
 
 pytestmark = pytest.mark.xdist_group("browser")
 DIGITS = 3
@@ -43,8 +43,8 @@ def driver():
 def page(driver, explorer, tmp_path):
     """The page from a file, newly opened."""
     explorer.save(tmp_path / "explorer.html")
-    seen_at(driver, 1280)
-    complaints(driver), hosts_asked(driver)
+    set_viewport(driver, 1280)
+    console_messages(driver), requested_hosts(driver)
 
     def opened(view=""):
         driver.get("about:blank")
@@ -195,8 +195,8 @@ def test_the_numbers_on_the_page_are_the_librarys(page, explorer):
         read = int(probabilities.argmax())
         assert text(driver, ".verdict").startswith(f"Read as {read} ({probabilities[read]:.1%})")
         assert f"{max(matrix[n]):.3f}" in text(driver, ".readout")
-    assert complaints(driver) == []
-    assert hosts_asked(driver) == set()
+    assert console_messages(driver) == []
+    assert requested_hosts(driver) == set()
 
 
 def test_colours_are_of_the_token_they_lie_on(page, explorer):
@@ -236,7 +236,7 @@ def test_arrow_keys_walk_over_tokens(page, explorer):
     assert f"gives token 1 (row 1, column 1) {matrix[1, 1]:.3f}" in text(driver, ".readout")
     press(driver, ".heads input:checked", Keys.ARROW_RIGHT)  # radio buttons go by arrow keys of their own
     assert "view=0.2" in driver.current_url
-    assert complaints(driver) == []
+    assert console_messages(driver) == []
 
 
 def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
@@ -267,7 +267,7 @@ def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
 @pytest.mark.parametrize("dark", [False, True])
 def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     page()
-    seen_at(driver, width, dark=dark)
+    set_viewport(driver, width, dark=dark)
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") != dark
@@ -277,7 +277,7 @@ def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
 
 def test_a_tap_chooses_the_token_that_looks(page, explorer):
     driver = page("#digit=0&view=2.2")
-    seen_at(driver, 390)
+    set_viewport(driver, 390)
     driver.execute_script("document.querySelector('.image').scrollIntoView({block: 'center'})")
     frame = driver.execute_script("return document.querySelector('.image').getBoundingClientRect().toJSON()")
     point = {
@@ -294,19 +294,19 @@ def test_a_tap_chooses_the_token_that_looks(page, explorer):
 def test_an_odd_link_opens_the_first_view(page):
     driver = page("#digit=99&view=<b>&from=-1&to=1e3")
     assert "class token looks most" in text(driver, ".readout")
-    assert complaints(driver) == []
+    assert console_messages(driver) == []
 
 
 def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path):
     (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{explorer._repr_html_()}", encoding="utf-8")
-    complaints(driver)
+    console_messages(driver)
     driver.get((tmp_path / "notebook.html").as_uri())
     driver.switch_to.frame(driver.find_element("css selector", "iframe"))
     wait_for(driver, ".explorer .readout")
     driver.find_element("css selector", ".class-token").click()
     assert "class token gives the class token" in text(driver, ".readout")
     driver.switch_to.default_content()
-    assert complaints(driver) == []
+    assert console_messages(driver) == []
 
 
 def test_every_control_has_a_name(page):

@@ -13,7 +13,6 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
-from factories import TESTED, drawn
 from headwise.explain.explanation import record_attention
 from headwise.figures.captions.maps import maps_caption
 from headwise.figures.captions.measurements import head_names
@@ -24,6 +23,7 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.text.formulae import FORMULAE
 from headwise.thresholds import THRESHOLDS
 from headwise.train.checkpoint import pretrained_vit
+from helpers.factories import TESTED, drawn
 
 EVEN, ON_INK, LOCAL, ALIKE, ASKING = 0.9, 1.25, 0.7, 0.7, 0.25  # the documented thresholds, once more
 

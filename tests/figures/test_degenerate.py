@@ -5,12 +5,12 @@ import re
 import numpy as np
 import pytest
 
-from factories import drawn
 from headwise.explain.explorer.content import MEASURES, digit_content
 from headwise.figures.depth import profiles
 from headwise.figures.gallery import CaptionedFigure, select_figures
 from headwise.figures.maps import draw_maps
 from headwise.figures.record import AttentionRecord
+from helpers.factories import drawn
 
 T = 17  # with the class token
 

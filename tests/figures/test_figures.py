@@ -7,7 +7,6 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from factories import TESTED, H, L, drawn
 from headwise.errors import DataError, ShapeError
 from headwise.figures.captions.maps import maps_facts
 from headwise.figures.deletion import draw_deletion
@@ -22,6 +21,7 @@ from headwise.figures.save import save_figure, style
 from headwise.metrics.rollout import rollout
 from headwise.text.formulae import FORMULAE
 from headwise.text.statement import Statement, as_html, as_latex, as_markdown, as_text
+from helpers.factories import TESTED, H, L, drawn
 
 
 def images(figure):

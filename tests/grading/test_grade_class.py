@@ -18,7 +18,7 @@ from headwise.grading.result_tables import as_json, plain_table
 from headwise.grading.rubric import Rubric, Task, default_rubric
 from headwise.grading.sandbox import Limits
 from headwise.grading.submissions import Submission
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 HEAD = "import numpy as np\n"
 RIGHT = """
@@ -218,7 +218,7 @@ def test_ctrl_c_ends_everything_at_once(tmp_path):
     script = tmp_path / "slow.py"
     script.write_text(SLOW)
     process = subprocess.Popen(
-        [sys.executable, script], preexec_fn=at_a_terminal, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
+        [sys.executable, script], preexec_fn=restore_sigint, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
     deadline = time.monotonic() + 30

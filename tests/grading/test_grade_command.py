@@ -15,7 +15,7 @@ from typer.testing import CliRunner
 
 from headwise.cli.grade import grade
 from headwise.errors import DataError
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "class"
 FOUND = {  # each student's mistakes, task by task
@@ -108,7 +108,10 @@ def test_ctrl_c_leaves_the_file_of_before(small, tmp_path):
     out = tmp_path / "grades.csv"
     out.write_text("of before")
     process = subprocess.Popen(
-        [sys.executable, "-c", SCRIPT, small, "--out", out], preexec_fn=at_a_terminal, stderr=subprocess.PIPE, text=True
+        [sys.executable, "-c", SCRIPT, small, "--out", out],
+        preexec_fn=restore_sigint,
+        stderr=subprocess.PIPE,
+        text=True,
     )
     assert process.stderr.readline().startswith("Grading 2")
     time.sleep(1)

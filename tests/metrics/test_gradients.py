@@ -5,7 +5,7 @@ import pytest
 
 from headwise.errors import ShapeError
 from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
-from oracles import numeric_gradients
+from helpers.oracles import numeric_gradients
 
 
 def counted(weights, gradients, layer, n, m):

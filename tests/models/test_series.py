@@ -12,7 +12,7 @@ from headwise.models.series import (
     series_forward,
     series_params,
 )
-from oracles import check_gradients, self_attention_loop
+from helpers.oracles import check_gradients, self_attention_loop
 
 TINY = SeriesTransformerConfig(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
 LENGTHS = np.array([5, 1, 3])

@@ -7,7 +7,7 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params, set_weights
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 B, N, V, D, H, P = 3, 5, 2, 6, 3, 2
 LENGTHS = np.array([5, 2, 1])

@@ -3,7 +3,7 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 TINY = TableTransformerConfig(3, (2, 5), outputs=2, width=6, depth=2, heads=3, hidden=7)
 B = 4

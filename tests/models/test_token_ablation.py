@@ -8,7 +8,7 @@ from headwise.metrics.gradients import head_importance
 from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients, attention_gradients
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import softmax
-from oracles import numeric_gradients
+from helpers.oracles import numeric_gradients
 
 TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
 

@@ -4,7 +4,7 @@ import pytest
 from headwise.errors import DataError, ShapeError
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
 

@@ -22,7 +22,7 @@ from headwise.nn.transformer_block import (
     mlp_forward,
     mlp_params,
 )
-from oracles import check_gradients, self_attention_loop
+from helpers.oracles import check_gradients, self_attention_loop
 
 B, N, D, H, F = 2, 5, 6, 3, 7
 

@@ -9,7 +9,7 @@ from headwise.nn.batch_norm import batch_norm_backward, batch_norm_forward, batc
 from headwise.nn.dropout import dropout_backward, dropout_forward
 from headwise.nn.encoder_layer import encoder_layer_backward, encoder_layer_forward, encoder_layer_params
 from headwise.nn.padding import Padding
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 D, H, F = 6, 3, 7
 PADDING = Padding(np.array([5, 2, 4]), 5)

@@ -12,7 +12,7 @@ from headwise.nn.regression import (
     squared_error_forward,
 )
 from headwise.nn.set_blocks import isab_forward, isab_params, sab_forward, sab_params
-from oracles import attention_loop, check_gradients
+from helpers.oracles import attention_loop, check_gradients
 
 B, N, V, D, H, P = 3, 5, 2, 6, 3, 7
 

@@ -11,7 +11,7 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import Trainer, train
 from headwise.train.masking import geometric_masks
 from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series, predict_series
-from oracles import check_gradients
+from helpers.oracles import check_gradients
 
 MODEL = SeriesTransformerConfig(variables=2, steps=11, outputs=3, width=12, depth=1, heads=3, hidden=13, dropout=0.1)
 RECIPE = TrainingConfig(epochs=25, batch=17, rate=3e-3, clip=4.0, shift=0, rotate=0, seed=3)

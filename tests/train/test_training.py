@@ -141,15 +141,15 @@ def test_interrupted_and_resumed_is_the_same_bytes(data, at, tmp_path):
 def test_killed_by_the_system_and_resumed_is_the_same_bytes(tmp_path):
     """A real process, ended without a chance to clean up, several times over."""
     code = (
-        "import sys; sys.path.insert(0, {here!r}); from pathlib import Path; import numpy as np;"
+        "from pathlib import Path; import numpy as np;"
         "from test_training import *; rng = np.random.default_rng(5);"
         "data = Digits('blobs', blobs(170, rng), blobs(40, rng), blobs(30, rng));"
-        "train_into(Path({folder!r}), data, model=SMALL, recipe=Recipe(epochs=60, batch=50), resume={resume})"
+        "train_into(Path({folder!r}), data, model=SMALL, recipe=TrainingConfig(epochs=60, batch=50), resume={resume})"
     )
-    here = str(Path(__file__).parent)
 
     def start(folder, resume):
-        return subprocess.Popen([sys.executable, "-c", code.format(here=here, folder=str(folder), resume=resume)])
+        command = [sys.executable, "-c", code.format(folder=str(folder), resume=resume)]
+        return subprocess.Popen(command, cwd=Path(__file__).parent)
 
     assert start(tmp_path / "whole", False).wait() == 0
     broken, state = tmp_path / "broken", tmp_path / "broken" / "training.safetensors"

@@ -17,7 +17,7 @@ from headwise.train.checkpoint import pretrained_vit
 from headwise.web.app import application
 from headwise.web.middleware import MAX_BODY_BYTES
 from headwise.web.parsing import parse_matrix
-from serving import Client
+from helpers.serving import Client
 
 ARRAYS = {
     name: "\n".join(", ".join(map(repr, row)) for row in array.tolist()) for name, array in coursework_arrays().items()
@@ -187,7 +187,7 @@ def test_a_body_that_never_comes_is_not_waited_for(client, monkeypatch):
         await asyncio.sleep(5)
         yield b"the rest"
 
-    monkeypatch.setattr("headwise.web.app.PATIENCE", 0.05)
+    monkeypatch.setattr("headwise.web.app.HEADER_TIMEOUT", 0.05)
     assert client.post("/api/read", content=slow()).status_code == 408
 
 

@@ -8,13 +8,13 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from browser import chromium, complaints, hosts_asked, seen_at
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.explain.explorer.content import build_views
 from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
-from serving import serving
+from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.serving import run_server
 
 pytestmark = pytest.mark.xdist_group("browser")
 
@@ -22,7 +22,7 @@ pytestmark = pytest.mark.xdist_group("browser")
 @pytest.fixture(scope="module")
 def pages():
     """(driver, address) of one browser at one server."""
-    with chromium() as driver, serving() as (_, where):
+    with chromium() as driver, run_server() as (_, where):
         yield driver, where
 
 
@@ -30,8 +30,8 @@ def pages():
 def page(pages):
     """Opens a page anew; afterwards the console must be empty, and nobody else have been asked."""
     driver, where = pages
-    seen_at(driver, 1280)
-    complaints(driver), hosts_asked(driver)
+    set_viewport(driver, 1280)
+    console_messages(driver), requested_hosts(driver)
 
     def opened(path=""):
         driver.get(where + path)
@@ -40,8 +40,8 @@ def page(pages):
         return driver
 
     yield opened
-    assert complaints(driver) == []
-    assert hosts_asked(driver) == {"127.0.0.1"}
+    assert console_messages(driver) == []
+    assert requested_hosts(driver) == {"127.0.0.1"}
 
 
 def until(driver, script, *arguments):
@@ -143,7 +143,7 @@ def stale(driver):
 
 def test_drawing_with_a_finger_on_a_phone(page):
     driver = page()
-    seen_at(driver, 390)
+    set_viewport(driver, 390)
     frame = driver.execute_script("return document.querySelector('.pad').getBoundingClientRect().toJSON()")
     x = frame["x"] + frame["width"] / 2
     for kind, height in (
@@ -233,12 +233,12 @@ def test_as_many_inputs_to_swap_as_the_server_reads_rows(page, text):
     assert driver.execute_script(script, arrays | {"X": "1 2"}) == [["0"], ["0"]]
     assert driver.execute_script(script, arrays | {"X": text}) == [["0", "1"], ["0", "1"]]
     assert driver.execute_script("return last.swap") == [0, 1]
-    complaints(driver)  # of the two questions that were refused
+    console_messages(driver)  # of the two questions that were refused
 
 
 def test_an_error_stands_beside_its_field(pages):
     driver, where = pages
-    seen_at(driver, 1280)
+    set_viewport(driver, 1280)
     driver.get(where + "coursework")
     until(driver, "return document.querySelectorAll('.results table').length === 4")
     area = driver.find_element("name", "Wk")
@@ -249,7 +249,7 @@ def test_an_error_stands_beside_its_field(pages):
     driver.find_element("css selector", ".load").click()
     until(driver, "return !document.getElementById('Wk-error').textContent")
     assert area.get_attribute("aria-invalid") is None
-    assert all("422" in message for message in complaints(driver))  # the browser itself notes a refused request
+    assert all("422" in message for message in console_messages(driver))  # the browser itself notes a refused request
 
 
 @pytest.mark.parametrize("path", ["", "coursework"])
@@ -262,7 +262,7 @@ def test_the_pages_fit_in_light_and_dark(page, path, width, dark):
     else:
         driver.find_elements("css selector", ".examples button")[8].click()
         answered(driver)
-    seen_at(driver, width, dark=dark)
+    set_viewport(driver, width, dark=dark)
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") != dark

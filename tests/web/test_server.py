@@ -19,14 +19,14 @@ from headwise.train.checkpoint import save_vit
 from headwise.web.middleware import RequestRejected
 from headwise.web.server import address, is_loopback, listen, server
 from headwise.web.work_queue import WorkQueue
-from serving import serving
+from helpers.serving import run_server
 
 DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()
 
 
 @pytest.fixture(scope="module")
 def running():
-    with serving() as (_, where):
+    with run_server() as (_, where):
         yield where
 
 
@@ -66,7 +66,7 @@ def test_what_is_no_http_does_no_harm(running):
 
 
 def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
-    monkeypatch.setattr("headwise.web.server.PATIENCE", 0.3)
+    monkeypatch.setattr("headwise.web.server.HEADER_TIMEOUT", 0.3)
 
     async def answer(scope, receive, send):
         await asyncio.sleep(0.6)  # an answer may take longer
@@ -92,7 +92,7 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
 
 
 def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
-    with serving("--host", "0.0.0.0") as (process, where):
+    with run_server("--host", "0.0.0.0") as (process, where):
         here = where.replace("0.0.0.0", "127.0.0.1")
         with reached(here) as line:  # somebody who leaves in the middle of a request is no reason to complain
             line.sendall(b"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf")
@@ -151,7 +151,7 @@ def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
     paths = [tmp_path / name for name in ("one/model.safetensors", "two/model.safetensors", "third.safetensors")]
     for i, path in enumerate(paths):
         save_vit(path, small, vit_params(small, np.random.default_rng(i)), {})
-    with serving(*(word for path in paths for word in ("--model", str(path)))) as (_, where):
+    with run_server(*(word for path in paths for word in ("--model", str(path)))) as (_, where):
         models = httpx.post(f"{where}api/read", content=DIGIT, timeout=60).json()["models"]
     assert list(models) == ["one", "two", "third"]
     assert models["one"] != models["two"]

@@ -8,14 +8,14 @@ from contextlib import contextmanager
 
 import httpx
 
-from processes import at_a_terminal
+from helpers.processes import restore_sigint
 
 
 @contextmanager
-def serving(*arguments):
+def run_server(*arguments):
     """(process, address) of ``headwise serve`` on a free port; stopped at the end, if the test has not."""
     command = [sys.executable, "-m", "headwise", "serve", "--port", "0", *arguments]
-    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=at_a_terminal)
+    process = subprocess.Popen(command, stderr=subprocess.PIPE, text=True, preexec_fn=restore_sigint)
     try:
         said = ""
         while "Headwise is at" not in said:

@@ -3,6 +3,6 @@
 import signal
 
 
-def at_a_terminal():
+def restore_sigint():
     """For ``preexec_fn``: Ctrl-C is heard even if the tests were started in the background, where it is ignored."""
     signal.signal(signal.SIGINT, signal.SIG_DFL)

@@ -31,7 +31,7 @@ def chromium():
         opened.quit()
 
 
-def seen_at(driver, width, *, dark=False):
+def set_viewport(driver, width, *, dark=False):
     """The page as a window of this width shows it, in the light or the dark."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}
     driver.execute_cdp_cmd("Emulation.setDeviceMetricsOverride", size)
@@ -39,12 +39,12 @@ def seen_at(driver, width, *, dark=False):
     driver.execute_cdp_cmd("Emulation.setEmulatedMedia", {"features": [feature]})
 
 
-def complaints(driver):
+def console_messages(driver):
     """What the console says, since it was last asked."""
     return [entry["message"] for entry in driver.get_log("browser")]
 
 
-def hosts_asked(driver):
+def requested_hosts(driver):
     """The hosts of all requests since last asked, however they were made; a file or data in a URL has none."""
     hosts = set()
     for entry in driver.get_log("performance"):

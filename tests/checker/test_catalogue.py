@@ -47,8 +47,8 @@ def test_every_stable_name_is_there():
 
 @pytest.mark.parametrize("entry", list(CATALOGUE.values()), ids=list(CATALOGUE))
 def test_an_entry_is_whole(entry):
-    assert all((entry.title.endswith("."), entry.formula, entry.hint.endswith("."), entry.mend.endswith(".")))
-    assert set(entry.look) <= set(OPERATIONS)
+    assert all((entry.title.endswith("."), entry.formula, entry.symptom.endswith("."), entry.fix.endswith(".")))
+    assert set(entry.operations) <= set(OPERATIONS)
     for change in entry.changes:
         assert {name.removeprefix("+") for name in change} <= set(STAGES)
 

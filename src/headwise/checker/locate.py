@@ -61,7 +61,7 @@ def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[Sour
     statements = _statements(source, name)
     found = []
     for code in codes:
-        patterns = (p for operation in CATALOGUE[code].look for p in OPERATIONS[operation])
+        patterns = (p for operation in CATALOGUE[code].operations for p in OPERATIONS[operation])
         for pattern in patterns:
             hits = [(line, text) for line, text in statements if re.search(pattern, text)]
             if hits:

@@ -86,8 +86,8 @@ def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:
     place = next((p for p in v.places if p.code == code), None)
     if place is not None:
         yield "In the source", _at(place)
-    yield "Mend it", entry.mend
-    yield "How it shows", entry.hint
+    yield "Fix", entry.fix
+    yield "Symptom", entry.symptom
 
 
 def _at(place: SourceLocation) -> str:

@@ -1,7 +1,7 @@
 """The catalogue of mistakes: a table of small entries, one mistake each.
 
 Adding a mistake is adding one `Mistake` to one of the tables here: its code, its sentence, what the reference does with
-the mistake put in, and how to mend it.
+the mistake put in, and how to correct it.
 """
 
 from headwise.checker.catalogue import heads, masking, projections, scaling

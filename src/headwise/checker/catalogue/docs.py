@@ -30,11 +30,11 @@ def _section(entry: Mistake) -> str:
         entry.title,
         "",
         f"- **It should be:** `{entry.formula}`",
-        f"- **How it shows:** {entry.hint}",
-        f"- **How to mend it:** {entry.mend}",
+        f"- **Symptom:** {entry.symptom}",
+        f"- **Fix:** {entry.fix}",
     ]
-    if entry.met:
-        lines.append(f"- **Met in:** {', '.join(entry.met)}")
+    if entry.reported_in:
+        lines.append(f"- **Seen in:** {', '.join(entry.reported_in)}")
     return "\n".join([*lines, ""])
 
 

@@ -22,17 +22,17 @@ class Mistake:
         The mistake in one sentence.
     formula : str
         The line of mathematics that it should be.
-    hint : str
+    symptom : str
         How the mistake shows itself, or why it is one.
-    mend : str
-        How to mend it.
-    look : tuple of str
-        Operations in the source to look at, the likeliest first; names of `headwise.checker.locate.OPERATIONS`.
+    fix : str
+        How to correct it.
+    operations : tuple of str
+        Operations in the source where it may be, the likeliest first; names of `headwise.checker.locate.OPERATIONS`.
     changes : tuple of Change
         The reference with this mistake put in: the ways in which people write it. Empty for what is seen by watching
         the function and not by its answers.
-    met : tuple of str
-        Public threads in which it was met, as repository and number.
+    reported_in : tuple of str
+        Public threads that report it, as repository and number.
     level : {"mistake", "hazard"}
         A mistake gives other answers on ordinary inputs; a hazard only in an edge case, such as a query that may
         attend to nothing.
@@ -41,9 +41,9 @@ class Mistake:
     code: str
     title: str
     formula: str
-    hint: str
-    mend: str
-    look: tuple[str, ...]
+    symptom: str
+    fix: str
+    operations: tuple[str, ...]
     changes: tuple[Change, ...] = ()
-    met: tuple[str, ...] = ()
+    reported_in: tuple[str, ...] = ()
     level: Literal["mistake", "hazard"] = "mistake"

@@ -155,7 +155,7 @@ ENTRIES = (
         "Reshape to (N, H, d), or slice W[h*d:(h+1)*d].",
         ("split",),
         ({"split": interleaved}, {"split": interleaved, "merge": interleaved_back}),
-        met=("mlxcel#928", "sglang#24321"),
+        reported_in=("mlxcel#928", "sglang#24321"),
     ),
     Mistake(
         "heads-split-unmoved",
@@ -165,7 +165,7 @@ ENTRIES = (
         "Reshape to (N, H, d) first, then move the head axis to the front.",
         ("split",),
         ({"split": unmoved_split},),
-        met=("FuxiCTR#30", "onnx#7118"),
+        reported_in=("FuxiCTR#30", "onnx#7118"),
     ),
     Mistake(
         "heads-merged-unmoved",
@@ -175,7 +175,7 @@ ENTRIES = (
         "Move the head axis behind the tokens first, then reshape to (N, H·d).",
         ("merge",),
         ({"merge": unmoved_merge},),
-        met=("jsbaan/transformer-from-scratch#6",),
+        reported_in=("jsbaan/transformer-from-scratch#6",),
     ),
     Mistake(
         "heads-averaged",
@@ -194,7 +194,7 @@ ENTRIES = (
         "Multiply each head's values with that head's own weights.",
         ("mix", "softmax"),
         ({"+divide": first_heads_weights}, {"+divide": mean_weights}),
-        met=("pytorch#34537",),
+        reported_in=("pytorch#34537",),
     ),
     Mistake(
         "heads-attend-heads",
@@ -213,7 +213,7 @@ ENTRIES = (
         "Repeat each key head in place: np.repeat(k, H // G, axis=-3), or repeat_interleave.",
         ("group",),
         ({"group": tiled},),
-        met=("onnx#7274", "jax-js#180"),
+        reported_in=("onnx#7274", "jax-js#180"),
     ),
     Mistake(
         "rope-layout",
@@ -223,7 +223,7 @@ ENTRIES = (
         "Rotate the pairs of the layout that is asked for.",
         ("rope",),
         tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
-        met=("transformers#25199", "TinyLlama#24", "transformers#31788"),
+        reported_in=("transformers#25199", "TinyLlama#24", "transformers#31788"),
     ),
     Mistake(
         "batch-mixed",

@@ -144,7 +144,7 @@ ENTRIES = (
         "The same input gives other outputs; what is kept is divided by the share that is kept.",
         "Drop only in training, and let the default be no dropout.",
         ("dropout",),
-        met=("pytorch#124464",),
+        reported_in=("pytorch#124464",),
     ),
     Mistake(
         "dtype-lowered",

@@ -115,7 +115,7 @@ ENTRIES = (
         "Hide where the mask is False: np.where(mask, s, -np.inf).",
         ("mask",),
         ({"mask": inverted},),
-        met=("pytorch#170415", "LLMs-from-scratch#1061"),
+        reported_in=("pytorch#170415", "LLMs-from-scratch#1061"),
     ),
     Mistake(
         "mask-ignored",
@@ -134,7 +134,7 @@ ENTRIES = (
         "np.where(mask, s, -np.inf).",
         ("mask",),
         ({"mask": nothing, "+bias": added}, {"hide": all_added}),
-        met=("pytorch#21518",),
+        reported_in=("pytorch#21518",),
     ),
     Mistake(
         "mask-after-softmax",
@@ -144,7 +144,7 @@ ENTRIES = (
         "Hide the logits before the softmax.",
         ("mask", "softmax"),
         ({"hide": nothing, "+divide": zeroed_after}, {"mask": nothing, "+divide": mask_zeroed_after}),
-        met=("pytorch-image-models#2236",),
+        reported_in=("pytorch-image-models#2236",),
     ),
     Mistake(
         "mask-on-queries",
@@ -173,7 +173,7 @@ ENTRIES = (
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30)),
-        met=("apex#1390",),
+        reported_in=("apex#1390",),
         level="hazard",
     ),
     Mistake(
@@ -184,7 +184,7 @@ ENTRIES = (
         "Replace a maximum of −∞ by 0 and a sum of 0 by 1, or zero those rows with np.where afterwards.",
         ("softmax", "mask"),
         ({"divide": zero_over_zero},),
-        met=("pytorch#103963", "pytorch#160064", "pytorch#41508"),
+        reported_in=("pytorch#103963", "pytorch#160064", "pytorch#41508"),
         level="hazard",
     ),
     Mistake(
@@ -195,7 +195,7 @@ ENTRIES = (
         "Zero the hidden values before the product, and use np.where to hide the logits, not an addition.",
         ("mix", "mask"),
         ({"mix": every_key}, {"hide": hidden_but_nan}, {"mix": every_key, "hide": hidden_but_nan}),
-        met=("pytorch#101967",),
+        reported_in=("pytorch#101967",),
         level="hazard",
     ),
     Mistake(
@@ -233,7 +233,7 @@ ENTRIES = (
         "Use the alignment that is asked for; with lengths, the last key is the last valid one.",
         ("causal", "align"),
         ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
-        met=("flash-attention#517", "mlx#2835"),
+        reported_in=("flash-attention#517", "mlx#2835"),
     ),
     Mistake(
         "window-off-by-one",
@@ -252,7 +252,7 @@ ENTRIES = (
         "Apply the softcap to the scaled logits first.",
         ("softcap",),
         ({"cap": nothing, "+bias": cap}, {"cap": nothing, "+hide": cap}),
-        met=("onnx#7865",),
+        reported_in=("onnx#7865",),
     ),
     Mistake(
         "lengths-ignored",

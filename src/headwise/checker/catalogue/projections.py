@@ -81,7 +81,7 @@ ENTRIES = (
         "Write X @ W.T instead of X @ W (with tokens as columns, W @ X).",
         ("projection",),
         tuple({"project": transposed(which)} for which in ("qkv", "q", "k", "v", "qk")),
-        met=("AutoGPTQ#139", "NVIDIA/DeepLearningExamples#528"),
+        reported_in=("AutoGPTQ#139", "NVIDIA/DeepLearningExamples#528"),
     ),
     Mistake(
         "qk-swapped",
@@ -100,7 +100,7 @@ ENTRIES = (
         "Use Wq for the queries and Wv for the values; look at the order of the arguments too.",
         ("projection", "mix"),
         ({"+arrange": exchanged("q", "v")}, {"+rotate": exchanged_once_rotated("q", "v")}),
-        met=("mlxcel#928",),
+        reported_in=("mlxcel#928",),
     ),
     Mistake(
         "kv-swapped",
@@ -110,7 +110,7 @@ ENTRIES = (
         "Use Wk for the keys and Wv for the values; look at the order of the arguments too.",
         ("projection", "mix"),
         ({"+arrange": exchanged("k", "v")}, {"+rotate": exchanged_once_rotated("k", "v")}),
-        met=("mlxcel#928",),
+        reported_in=("mlxcel#928",),
     ),
     Mistake(
         "values-are-inputs",

@@ -55,7 +55,7 @@ ENTRIES = (
         "Take d from the split queries, q.shape[-1], not from the tokens.",
         ("scale", "logits"),
         scaled(lambda t: t.width**-0.5, lambda t: all_widths(t) ** -0.5),
-        met=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
+        reported_in=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
     ),
     Mistake(
         "scale-no-root",
@@ -74,7 +74,7 @@ ENTRIES = (
         "Divide by np.sqrt(d), or multiply with d ** -0.5.",
         ("scale", "logits"),
         scaled(lambda t: width(t) ** 0.5),
-        met=("esceptico/perceiver-io#9",),
+        reported_in=("esceptico/perceiver-io#9",),
     ),
     Mistake(
         "scale-tokens",

@@ -65,7 +65,7 @@ ENTRIES = (
         "Normalise over the last axis of the logits: axis=-1, keepdims=True.",
         ("softmax",),
         ({"+hide": over(-2)},),
-        met=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
+        reported_in=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Mistake(
         "softmax-global",
@@ -114,7 +114,7 @@ ENTRIES = (
         "Subtract s.max(axis=-1, keepdims=True) before np.exp; the weights do not change.",
         ("softmax",),
         ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),
-        met=("pytorch#119131", "ultralytics#24990"),
+        reported_in=("pytorch#119131", "ultralytics#24990"),
         level="hazard",
     ),
 )

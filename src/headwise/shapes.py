@@ -15,7 +15,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_float_arrays", "bind"]
+__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_float_arrays", "bind", "refuse_masked"]
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -171,7 +171,17 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     return tuple(array.astype(dtype.newbyteorder("="), copy=False) for array in found.values())
 
 
+def refuse_masked(**arrays: npt.ArrayLike | None) -> None:
+    """Raise DataError for NumPy masked arrays, whose mask would be lost in the computation."""
+    for name, value in arrays.items():
+        if isinstance(value, np.ma.MaskedArray):
+            raise DataError(
+                f"{name}: got a masked array, whose mask would be ignored. Pass {name}.filled(...) and a mask argument."
+            )
+
+
 def _asarray(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    refuse_masked(**{name: value})
     try:
         return np.asarray(value)
     except ValueError as error:

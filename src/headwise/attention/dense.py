@@ -5,78 +5,63 @@ Letters in the comments: ... leading axes, H heads, G key heads, N queries, M ke
 
 from __future__ import annotations
 
-from typing import NamedTuple
-
 import numpy as np
 
-from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite
+from headwise.attention.base import ForwardCache
+from headwise.attention.inputs import AttentionInputs, check_overflow, inverse_softcap, mask_nonfinite
 from headwise.shapes import Array
 
-__all__ = ["ForwardCache", "backward", "forward"]
+__all__ = ["backward", "forward"]
 
 
-class ForwardCache(NamedTuple):
-    """What the backward pass needs."""
-
-    problem: AttentionInputs
-    o: Array
-    p: Array
-    capped: Array | None
-    shift: Array
-    total: Array
-
-    def lse(self) -> Array:
-        """Log-sum-exp of the logits (..., H, N)."""
-        with np.errstate(divide="ignore"):
-            return np.asarray(self.shift + np.log(self.total))[..., 0]
-
-
-def forward(problem: AttentionInputs, weights: bool = False) -> tuple[Array, Array | None, ForwardCache]:
-    """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
-    problem = mask_nonfinite(problem)
-    s, capped = logits(problem)
+def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
+    """Return the weights (..., H, N, M) if requested, and a cache with the output."""
+    inputs = mask_nonfinite(inputs)
+    s, tanh = logits(inputs)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
     shift = np.where(np.isneginf(top), 0, top)  # a row that may attend to nothing: exp(−inf − 0) = 0, not NaN
-    with np.errstate(invalid="ignore"):
+    with np.errstate(invalid="ignore", over="ignore"):
         p = np.exp(s - shift)
     total = p.sum(axis=-1, keepdims=True)
-    check_overflow(top, total)
+    check_overflow(inputs, top, total)
     p /= np.where(total == 0, 1, total)
-    o = _ungroup(_group(p, problem) @ problem.v, problem)
-    return o, p if weights else None, ForwardCache(problem, o, p, capped, shift, total)
+    o = _ungroup(_group(p, inputs) @ inputs.v, inputs)
+    return p if weights else None, ForwardCache(inputs, o, shift, total, p=p, tanh=tanh)
 
 
-def backward(saved: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
+def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
-    problem = saved.problem
-    q, k, v = _group(problem.q, problem), problem.k, problem.v
-    do_g = _group(do, problem)
-    dv = _group(saved.p, problem).mT @ do_g  # o = p v
-    dp = _ungroup(do_g @ v.mT, problem)
+    inputs, p = cache.inputs, cache.p
+    assert p is not None
+    q, k, v = _group(inputs.q, inputs), inputs.k, inputs.v
+    do_g = _group(do, inputs)
+    dv = _group(p, inputs).mT @ do_g  # o = p v
+    dp = _ungroup(do_g @ v.mT, inputs)
     # p = softmax(s):  ds = p ∘ (dp − Σ_m p dp), and Σ_m p dp = do · o
-    ds = saved.p * (dp - (do * saved.o).sum(axis=-1, keepdims=True))
-    dbias = None if problem.bias is None else _sum_to(ds, problem.bias.shape)
-    if saved.capped is not None and problem.softcap is not None:
-        ds = ds * (1 - (saved.capped / problem.softcap) ** 2)  # s = c tanh(t / c):  dt = ds (1 − (s/c)²)
-    ds_g = _group(ds, problem)
-    dq = _ungroup(ds_g @ k * problem.scale, problem)  # t = scale q kᵀ
-    dk = ds_g.mT @ q * problem.scale
+    ds = p * (dp - (do * cache.o).sum(axis=-1, keepdims=True))
+    dbias = None if inputs.bias is None else _sum_to(ds, inputs.bias.shape)
+    if cache.tanh is not None:
+        ds = ds * (1 - cache.tanh**2)  # s = c tanh(t / c):  dt = ds (1 − tanh²)
+    ds_g = _group(ds, inputs)
+    dq = _ungroup(ds_g @ k * inputs.scale, inputs)  # t = scale q kᵀ
+    dk = ds_g.mT @ q * inputs.scale
     return dq, dk, dv, dbias
 
 
-def logits(problem: AttentionInputs) -> tuple[Array, Array | None]:
-    """Logits (..., H, N, M) in the order the design fixes, −inf where hidden; and those after the softcap alone."""
-    with np.errstate(over="ignore", invalid="ignore"):  # an overflow is refused, by name, in forward
-        s = _ungroup(_group(problem.q, problem) @ problem.k.mT * problem.scale, problem)
-    capped = None
-    if problem.softcap is not None:
-        s = capped = problem.softcap * np.tanh(s / problem.softcap)
-    if problem.bias is not None:
-        s = s + problem.bias
-    seen = problem.visible.full()
-    if seen is not None:
-        s = np.where(seen, s, -np.inf)
-    return s, capped
+def logits(inputs: AttentionInputs) -> tuple[Array, Array | None]:
+    """Return the logits (..., H, N, M), −inf where hidden, and the tanh of the softcap if there is one."""
+    with np.errstate(over="ignore", invalid="ignore"):  # forward reports an overflow by name
+        s = _ungroup(_group(inputs.q, inputs) @ inputs.k.mT * inputs.scale, inputs)
+        tanh = None
+        if inputs.softcap is not None:
+            tanh = np.tanh(s * inverse_softcap(inputs))
+            s = inputs.softcap * tanh
+        if inputs.bias is not None:
+            s = s + inputs.bias
+    allowed = inputs.mask.full()
+    if allowed is not None:
+        s = np.where(allowed, s, -np.inf)
+    return s, tanh
 
 
 def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
@@ -85,13 +70,13 @@ def _sum_to(a: Array, shape: tuple[int, ...]) -> Array:
     return np.asarray(a.sum(axis=repeated, keepdims=True))
 
 
-def _group(a: Array, problem: AttentionInputs) -> Array:
+def _group(a: Array, inputs: AttentionInputs) -> Array:
     """(..., H, N, x) -> (..., G, R·N, x): the R query heads that read one key head become rows of one product."""
     *lead, heads, n, x = a.shape
-    return a.reshape(*lead, problem.groups, heads // problem.groups * n, x)
+    return a.reshape(*lead, inputs.groups, heads // inputs.groups * n, x)
 
 
-def _ungroup(a: Array, problem: AttentionInputs) -> Array:
+def _ungroup(a: Array, inputs: AttentionInputs) -> Array:
     """(..., G, R·N, x) -> (..., H, N, x)."""
-    *lead, heads, n, _ = problem.shape
+    *lead, heads, n, _ = inputs.shape
     return a.reshape(*lead, heads, n, a.shape[-1])

@@ -1,36 +1,50 @@
-"""One face for every engine: `attention`, and its forward and backward pass."""
+"""Scaled dot-product attention: `attention`, and its forward and backward pass, by any engine."""
 
 from __future__ import annotations
 
 import math
-from dataclasses import dataclass
-from types import ModuleType
+from dataclasses import dataclass, replace
 from typing import Any, Literal
 
+import numpy as np
 import numpy.typing as npt
 
 from headwise.attention import blockwise, dense
+from headwise.attention.base import Engine, ForwardCache
 from headwise.attention.compiled import engine as compiled
-from headwise.attention.inputs import AttentionInputs, validate_inputs
+from headwise.attention.inputs import AttentionInputs, scale_values, validate_inputs
 from headwise.attention.masks import Align, Window
+from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
 from headwise.errors import DataError
 from headwise.jit import numba_available
 from headwise.shapes import Array, as_float_arrays, bind
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
 
-ENGINES: dict[str, ModuleType] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
+ENGINES: dict[str, Engine] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
 
-Engine = Literal["auto", "dense", "blockwise", "compiled"]
+EngineName = Literal["auto", "dense", "blockwise", "compiled"]
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionCache:
-    """What `attention_backward` needs from the forward pass."""
+    """What `attention_backward` needs from the forward pass.
 
-    problem: AttentionInputs
-    engine: ModuleType
-    saved: Any
+    Attributes
+    ----------
+    inputs : AttentionInputs
+    engine : Engine
+    forward : ForwardCache
+    sinks : ndarray or None
+        As validated, in their own shape and type.
+    sink_weights : ndarray of shape (..., H, N, 1) or None
+    """
+
+    inputs: AttentionInputs
+    engine: Engine
+    forward: ForwardCache
+    sinks: Array | None = None
+    sink_weights: Array | None = None
 
 
 def attention(
@@ -46,9 +60,10 @@ def attention(
     lengths: npt.ArrayLike | None = None,
     scale: float | None = None,
     softcap: float | None = None,
+    sinks: npt.ArrayLike | None = None,
     return_weights: bool = False,
     return_lse: bool = False,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
 ) -> Any:
     r"""Scaled dot-product attention.
 
@@ -71,29 +86,32 @@ def attention(
     window : (int or None, int or None), optional
         How many keys before and after its aligned key a query may see; None is unbounded.
     align : {"start", "end"}, optional
-        Lines up the first query with the first key, or the last query with the last valid key. Needed for `causal`
-        and `window` where N ≠ M.
+        Lines up the first query with the first key, or the last query with the last valid key. Required for `causal`
+        and `window` if N ≠ M.
     lengths : array_like of int of shape (...,), optional
         How many keys of each item are valid; the rest are hidden.
     scale : float, optional
         Factor of the logits; 1/√d by default.
     softcap : float, optional
         c > 0: logits become c · tanh(logits / c), before bias and mask.
+    sinks : array_like of float of shape (..., H), optional
+        One logit per head that takes part in the softmax of every query and has no value: the weights of a row sum to
+        one less the sink's share. −inf is no sink.
     return_weights : bool
         Also return the attention weights p.
     return_lse : bool
         Also return the log-sum-exp of the logits.
     engine : {"auto", "dense", "blockwise", "compiled"}
-        How it is computed; the answer is the same.
+        Implementation; results agree to rounding.
 
     Returns
     -------
     o : ndarray of shape (..., H, N, e)
-        In the type of the inputs. A query that may attend to nothing gets zeros.
+        In the type of the inputs; zeros for a query that may attend to nothing.
     p : ndarray of shape (..., H, N, M)
-        With `return_weights`, second in a tuple. Rows sum to one, or to zero where there is nothing to attend to.
+        With `return_weights`, second in a tuple. Rows sum to one, or to zero for a query that may attend to nothing.
     lse : ndarray of shape (..., H, N)
-        With `return_lse`, last in a tuple. −inf where there is nothing to attend to.
+        With `return_lse`, last in a tuple. It includes the sinks; −inf for a query that may attend to nothing.
 
     Raises
     ------
@@ -102,7 +120,7 @@ def attention(
     MaskError
         If a mask is not boolean, or `align` is missing where it matters.
     DataError
-        If an array holds integers, or NaN or infinities that are attended to.
+        If an array holds integers, or NaN or infinity where it is attended to; or if the logits overflow.
 
     Examples
     --------
@@ -116,23 +134,18 @@ def attention(
            [0.23, 0.46, 0.31, 0.  ],
            [0.09, 0.36, 0.43, 0.13]])
     """
-    result, _ = attention_forward(
-        q,
-        k,
-        v,
-        mask=mask,
-        bias=bias,
-        causal=causal,
-        window=window,
-        align=align,
-        lengths=lengths,
-        scale=scale,
-        softcap=softcap,
-        return_weights=return_weights,
-        return_lse=return_lse,
-        engine=engine,
-    )
-    return result
+    options = {
+        "mask": mask,
+        "bias": bias,
+        "causal": causal,
+        "window": window,
+        "align": align,
+        "lengths": lengths,
+        "scale": scale,
+        "softcap": softcap,
+    }
+    outputs, _ = _compute(q, k, v, sinks, options, return_weights, return_lse, engine)
+    return outputs if len(outputs) > 1 else outputs[0]
 
 
 def attention_forward(
@@ -148,23 +161,24 @@ def attention_forward(
     lengths: npt.ArrayLike | None = None,
     scale: float | None = None,
     softcap: float | None = None,
+    sinks: npt.ArrayLike | None = None,
     return_weights: bool = False,
     return_lse: bool = False,
-    engine: Engine = "auto",
+    engine: EngineName = "auto",
 ) -> tuple[Any, AttentionCache]:
-    """`attention`, and what its backward pass needs.
+    """Attention, and the cache that its backward pass needs.
 
     Parameters
     ----------
-    q, k, v, mask, bias, causal, window, align, lengths, scale, softcap, return_weights, return_lse, engine
+    q, k, v, mask, bias, causal, window, align, lengths, scale, softcap, sinks, return_weights, return_lse, engine
         As in `attention`.
 
     Returns
     -------
     result
-        What `attention` returns: o, or a tuple that begins with it.
-    cache : Cache
-        For `attention_backward`.
+        What `attention` returns: o, or a tuple that begins with it. It may be changed without affecting the cache.
+    cache : AttentionCache
+        For `attention_backward`; it refers to q, k and v, which must not be changed before.
 
     Examples
     --------
@@ -174,28 +188,20 @@ def attention_forward(
     >>> o, cache = attention_forward(q, k, v)
     >>> dq, dk, dv = attention_backward(do, cache)
     """
-    asked = validate_inputs(
-        q,
-        k,
-        v,
-        mask=mask,
-        bias=bias,
-        causal=causal,
-        window=window,
-        align=align,
-        lengths=lengths,
-        scale=scale,
-        softcap=softcap,
-    )
-    chosen = _choose(engine, asked.q, asked.k)
-    o, p, saved = chosen.forward(asked, return_weights)
-    outputs = [o]
-    if return_weights:
-        outputs.append(p)
-    if return_lse:
-        outputs.append(saved.lse())
-    result = tuple(array.astype(asked.dtype, copy=False) for array in outputs)
-    return (result if len(result) > 1 else result[0]), AttentionCache(asked, chosen, saved)
+    options = {
+        "mask": mask,
+        "bias": bias,
+        "causal": causal,
+        "window": window,
+        "align": align,
+        "lengths": lengths,
+        "scale": scale,
+        "softcap": softcap,
+    }
+    (o, *others), cache = _compute(q, k, v, sinks, options, return_weights, return_lse, engine)
+    # copies, so that changing the results in place does not change the gradients
+    o, others = o.copy(), [array.copy() if array is cache.forward.p else array for array in others]
+    return (o, *others) if others else o, cache
 
 
 def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array, ...]:
@@ -205,20 +211,20 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     ----------
     do : array_like of shape (..., H, N, e)
         Gradient with respect to the output.
-    cache : Cache
+    cache : AttentionCache
         From `attention_forward`.
 
     Returns
     -------
     dq, dk, dv : ndarray
         Of the shapes of q, k and v.
-    dbias : ndarray
-        Of the shape of the bias; only where one was given.
+    dbias, dsinks : ndarray
+        In this order, each only if that argument was passed, and of its shape.
 
     Raises
     ------
     ShapeError
-        If `do` has not the shape of the output.
+        If `do` does not have the shape of the output.
 
     Examples
     --------
@@ -232,36 +238,80 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     >>> float(abs(dq).max()) < 1e-12, dv.shape, round(float(dv.sum()), 12)
     (True, (1, 5, 4), 20.0)
     """
-    asked = cache.problem
-    *lead, heads, n, _ = asked.shape
+    inputs, forward = cache.inputs, cache.forward
     (cotangent,) = as_float_arrays(do=do)
-    expected = (*lead, heads, n, asked.v.shape[-1])
-    if cotangent.shape != expected:
-        bind(" ".join(map(str, expected)), do=cotangent)
-    dq, dk, dv, dbias = cache.engine.backward(cache.saved, cotangent.astype(asked.q.dtype, copy=False))
-    grads = tuple(array.astype(asked.dtype, copy=False) for array in (dq, dk, dv))
-    if asked.bias_like is None:
-        return grads
-    shape, dtype = asked.bias_like
-    return (*grads, dbias.reshape(shape).astype(dtype, copy=False))
+    if cotangent.shape != forward.o.shape:
+        bind(" ".join(map(str, forward.o.shape)), do=cotangent)
+    cotangent = cotangent.astype(inputs.q.dtype, copy=False)
+    if not np.isfinite(cotangent).all():  # of queries that attend to nothing it has no influence
+        empty = forward.total == 0 if cache.sink_weights is None else cache.sink_weights == 1
+        cotangent = np.where(empty, np.zeros((), cotangent.dtype), cotangent)
+    dq, dk, dv, dbias = cache.engine.backward(forward, cotangent)
+    gradients = [array.astype(inputs.dtype, copy=False) for array in (dq, dk, dv)]
+    if dbias is not None and inputs.bias_like is not None:
+        shape, dtype = inputs.bias_like
+        gradients.append(dbias.reshape(shape).astype(dtype, copy=False))
+    if cache.sinks is not None and cache.sink_weights is not None:
+        dsinks = sinks_gradient(forward, cache.sink_weights, cotangent, cache.sinks.shape)
+        gradients.append(dsinks.astype(cache.sinks.dtype, copy=False))
+    return tuple(gradients)
 
 
-def _choose(engine: str, q: Array, k: Array) -> ModuleType:
+def _compute(
+    q: npt.ArrayLike,
+    k: npt.ArrayLike,
+    v: npt.ArrayLike,
+    sinks: npt.ArrayLike | None,
+    options: dict[str, Any],
+    return_weights: bool,
+    return_lse: bool,
+    engine: str,
+) -> tuple[tuple[Array, ...], AttentionCache]:
+    """The requested outputs, which may share memory with the cache, and the cache."""
+    inputs = validate_inputs(q, k, v, **options)
+    sink_logits = None if sinks is None else validate_sinks(sinks, inputs.shape)
+    implementation = _choose(engine, inputs.q, inputs.k)
+    p, forward = _forward(implementation, inputs, return_weights)
+    sink_weights = None
+    if sink_logits is not None:
+        p, forward, sink_weights = add_sinks(forward, p, sink_logits)
+    outputs = [forward.o]
+    if p is not None:
+        outputs.append(p)
+    if return_lse:
+        outputs.append(forward.lse())
+    cache = AttentionCache(inputs, implementation, forward, sink_logits, sink_weights)
+    return tuple(array.astype(inputs.dtype, copy=False) for array in outputs), cache
+
+
+def _forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache]:
+    """The engine's forward pass, repeated with scaled values if sums of them overflowed."""
+    p, cache = engine.forward(inputs, weights)
+    with np.errstate(over="ignore", invalid="ignore"):
+        overflowed = not np.isfinite(cache.o.sum()) and not np.isfinite(cache.o).all()
+    if not overflowed:
+        return p, cache
+    scaled, factor = scale_values(cache.inputs)
+    p, forward = engine.forward(scaled, weights)
+    return p, replace(forward, inputs=cache.inputs, o=forward.o * factor)
+
+
+def _choose(engine: str, q: Array, k: Array) -> Engine:
     if engine == "auto":
         return _fastest(q.shape, k.shape[-2])
-    if engine not in ENGINES:
+    if not isinstance(engine, str) or engine not in ENGINES:
         raise DataError(f"engine: expected one of auto, {', '.join(ENGINES)}; got {engine!r}.")
     return ENGINES[engine]
 
 
-def _fastest(shape: tuple[int, ...], m: int) -> ModuleType:
+def _fastest(shape: tuple[int, ...], m: int) -> Engine:
     """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
 
-    Below a few thousand logits nothing is worth the import of a compiler. Without one, tiles begin to pay where a head
-    has more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights fit in memory.
+    Below a few thousand logits the import of a compiler does not pay. Without one, tiles begin to pay where a head has
+    more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights fit in memory.
     """
-    head = shape[-2] * m
-    every = math.prod(shape[:-2]) * head
-    if every > 4096 and numba_available():
+    logits_per_head = shape[-2] * m
+    logits = math.prod(shape[:-2]) * logits_per_head
+    if logits > 4096 and numba_available():
         return compiled
-    return blockwise if head > 4096 or every > 2**26 else dense
+    return blockwise if logits_per_head > 4096 or logits > 2**26 else dense

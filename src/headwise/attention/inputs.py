@@ -1,4 +1,4 @@
-"""The question an engine answers: arguments checked once, by one place, for every engine."""
+"""The checked arguments of attention, validated in one place for every engine."""
 
 from __future__ import annotations
 
@@ -14,31 +14,38 @@ from headwise.attention.masks import Align, AttentionMask, Window, build_mask, i
 from headwise.errors import DataError, MaskError, ShapeError
 from headwise.shapes import Array, BoolArray, as_float_arrays, bind
 
-__all__ = ["AttentionInputs", "check_overflow", "mask_nonfinite", "validate_inputs"]
+__all__ = [
+    "AttentionInputs",
+    "check_overflow",
+    "inverse_softcap",
+    "mask_nonfinite",
+    "scale_values",
+    "validate_inputs",
+]
 
 _ROWS_AT_ONCE = 1024
 
 
 @dataclass(frozen=True, slots=True)
 class AttentionInputs:
-    """One attention problem, ready to be computed.
+    """The arguments of one attention call, ready to be computed.
 
     Attributes
     ----------
     q, k, v : ndarray of shape (..., H, N, d), (..., G, M, d), (..., G, M, e)
-        In the type of the computation; what is hidden may be NaN or infinite until `mask_nonfinite` has passed it.
+        In the type of the computation; hidden entries may be NaN or infinite until `mask_nonfinite` has zeroed them.
     scale : float
         Factor of the logits.
     softcap : float or None
         c in logits ← c · tanh(logits / c).
     bias : ndarray with as many axes as (..., H, N, M), or None
-        As it was given, each axis whole or 1; finite or −inf.
-    visible : Visible
+        Each axis has its full size or 1; finite or −inf.
+    mask : AttentionMask
         Which keys a query may attend to, apart from −inf in the bias.
     dtype : dtype
         Type of the results; the computation's is wider for float16.
     bias_like : (tuple of int, dtype) or None
-        Shape and type of the bias as it was given, which are those of its gradient.
+        Shape and type of the bias argument, which are those of its gradient.
     """
 
     q: Array
@@ -47,14 +54,14 @@ class AttentionInputs:
     scale: float
     softcap: float | None
     bias: Array | None
-    visible: AttentionMask
+    mask: AttentionMask
     dtype: np.dtype[Any]
     bias_like: tuple[tuple[int, ...], np.dtype[Any]] | None
 
     @property
     def shape(self) -> tuple[int, ...]:
         """(..., H, N, M), the logits' shape."""
-        return self.visible.shape
+        return self.mask.shape
 
     @property
     def groups(self) -> int:
@@ -77,6 +84,9 @@ def validate_inputs(
     softcap: float | None,
 ) -> AttentionInputs:
     """Check the arguments of `attention` and bind them together; see there for their meaning."""
+    for name, array in (("q", q), ("k", k), ("v", v)):
+        if array is None:
+            raise DataError(f"{name}: expected an array of floats; got None.")
     q, k, v = as_float_arrays(q=q, k=k, v=v)
     if not _fit(q.shape, k.shape, v.shape):
         bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
@@ -86,15 +96,18 @@ def validate_inputs(
     shape = (*q.shape[:-1], k.shape[-2])
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype == np.float16 else dtype
-    whole_bias, bias_like = _bias(bias, shape, computing)
+    full_bias, bias_like = _bias(bias, shape, computing)
+    factor = _number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
+    if abs(factor) > np.finfo(computing).max:
+        raise DataError(f"scale: expected a number in the range of {computing}; got {factor!r}.")
     return AttentionInputs(
         q=q.astype(computing, copy=False),
         k=k.astype(computing, copy=False),
         v=v.astype(computing, copy=False),
-        scale=_number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale),
+        scale=factor,
         softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
-        bias=whole_bias,
-        visible=build_mask(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
+        bias=full_bias,
+        mask=build_mask(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
         bias_like=bias_like,
     )
@@ -105,24 +118,58 @@ def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
     return len(q) >= 3 and q[:-3] == k[:-3] == v[:-3] and q[-1] == k[-1] and len(q) == len(k) and k[:-1] == v[:-1]
 
 
-def mask_nonfinite(p: AttentionInputs) -> AttentionInputs:
-    """The same problem without NaN and infinity: zeros where they are hidden, refused where they are attended to."""
-    return p if all(map(_all_finite, (p.q, p.k, p.v))) else _without_hidden(p)
+def mask_nonfinite(inputs: AttentionInputs) -> AttentionInputs:
+    """Replace NaN and infinity by zeros where they are hidden; raise DataError where they are attended to."""
+    return inputs if all(map(_all_finite, (inputs.q, inputs.k, inputs.v))) else _zero_hidden(inputs)
 
 
-def check_overflow(top: Array, total: Array) -> None:
-    """Refuse logits that overflowed, told by the maximum of a row, or by its sum of exponentials."""
-    if not (np.isfinite(total).all() and (top < np.inf).all()):
-        raise DataError(f"q, k: their products overflow {total.dtype}; scale them down or use a wider type.")
+def inverse_softcap(inputs: AttentionInputs) -> float:
+    """1 / softcap, or the largest number of the type: a tiny softcap saturates every logit but zero."""
+    largest = float(np.finfo(inputs.q.dtype).max)
+    return largest if inputs.softcap is None or inputs.softcap * largest < 1 else 1 / inputs.softcap
+
+
+def check_overflow(inputs: AttentionInputs, top: Array, total: Array) -> None:
+    """Raise DataError if logits overflowed, given the maximum logit and the sum of exponentials of each query.
+
+    A sum of zero shows an overflow to −inf where the query may attend to a key.
+    """
+    if np.isfinite(total).all() and (top < np.inf).all():
+        empty = total[..., 0] == 0
+        if not (empty.any() and _may_overflow(inputs) and (empty & _attended(inputs)[0]).any()):
+            return
+    raise DataError(f"q, k: their products overflow {total.dtype}; scale them down or use a wider type.")
+
+
+def scale_values(inputs: AttentionInputs) -> tuple[AttentionInputs, Array]:
+    """Divide the columns of v that are near the type's maximum by a power of two, so that sums of them are finite.
+
+    Returns the inputs, and the factor (..., H, 1, e) that undoes it for the output.
+    """
+    with np.errstate(all="ignore"):
+        largest = np.abs(np.where(np.isfinite(inputs.v), inputs.v, 0)).max(axis=-2, keepdims=True, initial=0)
+    margin = 2.0 ** (64 + math.ceil(math.log2(max(inputs.shape[-1], 1))))  # an engine sums up to M e⁴⁰ times the value
+    factor = np.where(largest > np.finfo(largest.dtype).max / margin, margin, 1).astype(largest.dtype)
+    return replace(inputs, v=inputs.v / factor), np.repeat(factor, inputs.shape[-3] // inputs.groups, axis=-3)
+
+
+def _may_overflow(inputs: AttentionInputs) -> bool:
+    """Whether |scale q · k| could exceed the type's maximum, by Cauchy–Schwarz in float64."""
+    with np.errstate(all="ignore"):
+        norms = [np.linalg.norm(a.astype(np.float64), axis=-1).max(initial=0.0) for a in (inputs.q, inputs.k)]
+        bound = norms[0] * norms[1] * max(abs(inputs.scale), 1.0)
+    return not bound < float(np.finfo(inputs.q.dtype).max)
 
 
 def _number(name: str, value: float, above: float = -math.inf) -> float:
     try:
         number = float(value)
+    except OverflowError:
+        number = math.inf
     except (TypeError, ValueError):
-        raise DataError(f"{name}: expected a number; got {value!r}.") from None
+        raise DataError(f"{name}: expected a number; got {type(value).__name__}.") from None
     if not math.isfinite(number) or number <= above:
-        raise DataError(f"{name}: expected a finite number{' above 0' if above == 0 else ''}; got {value!r}.")
+        raise DataError(f"{name}: expected a finite number{' above 0' if above == 0 else ''}; got {number!r}.")
     return number
 
 
@@ -131,15 +178,17 @@ def _bias(
 ) -> tuple[Array | None, tuple[tuple[int, ...], np.dtype[Any]] | None]:
     if bias is None:
         return None, None
-    if np.asarray(bias).dtype == np.bool_:
+    (array,) = as_float_arrays(bias=bias) if np.asarray(bias).dtype != np.bool_ else (None,)
+    if array is None:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
-    (found,) = as_float_arrays(bias=bias)
-    if np.isnan(found).any() or np.isposinf(found).any():
+    if np.isnan(array).any() or np.isposinf(array).any():
         raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
-    if not is_broadcastable(found.shape, shape):
-        raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.")
-    whole = found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
-    return whole.astype(computing, copy=False), (found.shape, found.dtype)
+    if not is_broadcastable(array.shape, shape):
+        raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {array.shape}.")
+    bias_like = array.shape, array.dtype
+    if array.dtype.itemsize > computing.itemsize:  # a finite number stays finite: it must not begin to hide its key
+        array = np.where(np.isneginf(array), array, np.clip(array, np.finfo(computing).min, np.finfo(computing).max))
+    return array.reshape((1,) * (len(shape) - array.ndim) + array.shape).astype(computing, copy=False), bias_like
 
 
 def _all_finite(array: Array) -> bool:
@@ -148,41 +197,48 @@ def _all_finite(array: Array) -> bool:
         return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
 
 
-def _without_hidden(p: AttentionInputs) -> AttentionInputs:
-    """Zero the tokens that are not finite and not attended to; refuse if one is attended to."""
-    *lead, heads, n, m = p.shape
-    repeat = heads // p.groups
-    seen_key = np.zeros((*lead, p.groups, m), np.bool_)
-    sees_any = np.zeros((*lead, heads, n), np.bool_)
-    for index in itertools.product(*map(range, (*lead, heads))):
-        for start in range(0, n, _ROWS_AT_ONCE):
-            rows = slice(start, min(start + _ROWS_AT_ONCE, n))
-            seen = _seen(p, index, rows)
-            seen_key[(*index[:-1], index[-1] // repeat)] |= seen.any(axis=0)
-            sees_any[index][rows] = seen.any(axis=1)
+def _zero_hidden(inputs: AttentionInputs) -> AttentionInputs:
+    """Zero the tokens that are not finite and not attended to; raise DataError if one is attended to."""
+    attends, is_attended = _attended(inputs)
     return replace(
-        p,
-        q=_zeroed("q", p.q, sees_any, "attends"),
-        k=_zeroed("k", p.k, seen_key, "is attended to"),
-        v=_zeroed("v", p.v, seen_key, "is attended to"),
+        inputs,
+        q=_zero_nonfinite("q", inputs.q, attends, "attends"),
+        k=_zero_nonfinite("k", inputs.k, is_attended, "is attended to"),
+        v=_zero_nonfinite("v", inputs.v, is_attended, "is attended to"),
     )
 
 
-def _zeroed(name: str, array: Array, matters: BoolArray, what: str) -> Array:
-    """Put zeros for the tokens that are not finite, none of which may matter."""
+def _attended(inputs: AttentionInputs) -> tuple[BoolArray, BoolArray]:
+    """Which queries (..., H, N) may attend to a key, and which keys (..., G, M) a query may attend to."""
+    *lead, heads, n, m = inputs.shape
+    repeat = heads // inputs.groups
+    attends = np.zeros((*lead, heads, n), np.bool_)
+    is_attended = np.zeros((*lead, inputs.groups, m), np.bool_)
+    for index in itertools.product(*map(range, (*lead, heads))):
+        for start in range(0, n, _ROWS_AT_ONCE):
+            rows = slice(start, min(start + _ROWS_AT_ONCE, n))
+            allowed = _allowed(inputs, index, rows)
+            is_attended[(*index[:-1], index[-1] // repeat)] |= allowed.any(axis=0)
+            attends[index][rows] = allowed.any(axis=1)
+    return attends, is_attended
+
+
+def _zero_nonfinite(name: str, array: Array, matters: BoolArray, reason: str) -> Array:
+    """Zero the tokens that are not finite, none of which may matter."""
     bad = ~np.asarray(np.isfinite(array).all(axis=-1))
     if (bad & matters).any():
         where = ", ".join(str(i) for i in np.argwhere(bad & matters)[0])
-        raise DataError(f"{name}: holds NaN or infinity in {name}[{where}], which {what}.")
+        raise DataError(f"{name}: holds NaN or infinity in {name}[{where}], which {reason}.")
     return np.where(bad[..., None], np.zeros((), array.dtype), array)
 
 
-def _seen(p: AttentionInputs, index: tuple[int, ...], rows: slice) -> BoolArray:
-    m = p.shape[-1]
-    seen = np.ones((rows.stop - rows.start, m), np.bool_)
-    tile = p.visible.tile(index, rows, slice(0, m))
+def _allowed(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> BoolArray:
+    """Which keys these rows may attend to, including −inf in the bias."""
+    m = inputs.shape[-1]
+    allowed = np.ones((rows.stop - rows.start, m), np.bool_)
+    tile = inputs.mask.tile(index, rows, slice(0, m))
     if tile is not None:
-        seen &= tile
-    if p.bias is not None:
-        seen &= ~np.isneginf(mask_tile(p.bias, index, rows, slice(0, m)))
-    return seen
+        allowed &= tile
+    if inputs.bias is not None:
+        allowed &= ~np.isneginf(mask_tile(inputs.bias, index, rows, slice(0, m)))
+    return allowed

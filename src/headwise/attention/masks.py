@@ -1,6 +1,6 @@
-"""What "may attend" means: mask, lengths, causal and window, with the alignment they are measured by.
+"""Which keys a query may attend to: mask, lengths, causal and window, with the alignment they are measured by.
 
-`AttentionMask` answers for any rectangle of queries and keys, so that an engine never needs the whole N × M array.
+`AttentionMask` can be evaluated for any tile of queries and keys, so that an engine never needs the N × M array.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import MaskError
-from headwise.shapes import BoolArray, IntArray
+from headwise.shapes import BoolArray, IntArray, refuse_masked
 
 __all__ = ["Align", "AttentionMask", "Window", "build_mask", "is_broadcastable", "mask_tile"]
 
@@ -24,14 +24,14 @@ Window = tuple[int | None, int | None] | None
 class AttentionMask:
     """Which keys each query may attend to.
 
-    Query n is aligned with key ``n + offset``; it sees keys from ``left`` before to ``right`` after that one.
+    Query n is aligned with key ``n + offset`` and sees the keys from ``left`` before to ``right`` after that one.
 
     Attributes
     ----------
     shape : tuple of int
         (..., H, N, M), the logits' shape.
-    mask : ndarray of bool with as many axes, or None
-        As it was given, each axis whole or 1. True attends.
+    array : ndarray of bool with as many axes, or None
+        The mask argument; each axis has its full size or 1. True attends.
     lengths : ndarray of int of shape (...,), or None
         How many keys of each item are valid.
     offset : ndarray of int of shape (...,)
@@ -41,36 +41,29 @@ class AttentionMask:
     """
 
     shape: tuple[int, ...]
-    mask: BoolArray | None
+    array: BoolArray | None
     lengths: IntArray | None
     offset: IntArray
     left: int | None
     right: int | None
 
-    @property
-    def everything(self) -> bool:
-        """Whether every query may attend to every key."""
-        return self.mask is None and self.lengths is None and self.left is None and self.right is None
-
     def tile(self, index: tuple[int, ...], rows: slice, columns: slice) -> BoolArray | None:
-        """Visibility of one rectangle of one head, broadcastable to (rows, columns); None if all of it is visible.
+        """Allowed pairs in one tile of one head, broadcastable to (rows, columns); None if all are allowed.
 
         ``index`` is the item's index followed by the head.
         """
-        item = index[:-1]
-        first, last = self.span(item, rows)
-        n, m = np.arange(rows.start, rows.stop)[:, None], np.arange(columns.start, columns.stop)
-        seen: BoolArray | None = None
+        first, last = self.key_range(index[:-1], rows)
+        m = np.arange(columns.start, columns.stop)
+        allowed: BoolArray | None = None
         if columns.start < first.max(initial=0) or columns.stop > last.min(initial=columns.stop):
-            local = slice(0, len(n))
-            seen = (m >= first[local, None]) & (m < last[local, None])
-        if self.mask is not None:
-            masked = mask_tile(self.mask, index, rows, columns)
-            seen = masked if seen is None else seen & masked
-        return seen
+            allowed = (m >= first[:, None]) & (m < last[:, None])
+        if self.array is not None:
+            masked = mask_tile(self.array, index, rows, columns)
+            allowed = masked if allowed is None else allowed & masked
+        return allowed
 
-    def span(self, item: tuple[int, ...], rows: slice) -> tuple[IntArray, IntArray]:
-        """First visible key, and one past the last, of each query in `rows`: all of the rule but the mask."""
+    def key_range(self, item: tuple[int, ...], rows: slice) -> tuple[IntArray, IntArray]:
+        """First visible key of each query in `rows`, and one past the last, apart from the mask array."""
         end = self.shape[-1] if self.lengths is None else int(self.lengths[item])
         aligned = np.arange(rows.start, rows.stop) + int(self.offset[item])
         first = np.zeros_like(aligned) if self.left is None else np.maximum(aligned - self.left, 0)
@@ -78,8 +71,8 @@ class AttentionMask:
         return first, last
 
     def full(self) -> BoolArray | None:
-        """Visibility of everything, broadcastable to (..., H, N, M); None if all of it is visible."""
-        seen: BoolArray | None = self.mask
+        """All allowed pairs, broadcastable to (..., H, N, M); None if every pair is allowed."""
+        allowed: BoolArray | None = self.array
         n, m = np.arange(self.shape[-2])[:, None], np.arange(self.shape[-1])
         aligned = n + self.offset[..., None, None, None]
         rules = []
@@ -90,8 +83,8 @@ class AttentionMask:
         if self.right is not None:
             rules.append(m <= aligned + self.right)
         for rule in rules:
-            seen = rule if seen is None else seen & rule
-        return seen
+            allowed = rule if allowed is None else allowed & rule
+        return allowed
 
 
 def build_mask(
@@ -122,7 +115,7 @@ def build_mask(
 
     Returns
     -------
-    Visible
+    AttentionMask
 
     Raises
     ------
@@ -136,11 +129,13 @@ def build_mask(
             [ True,  True,  True,  True]]])
     """
     lead, (n, m) = shape[:-3], shape[-2:]
-    left, right = _window(window)
+    left, right = _window(window, n + m)
+    if not isinstance(causal, bool | np.bool_):
+        raise MaskError(f"causal: expected True or False; got {type(causal).__name__}. An array belongs in mask.")
     if causal:
-        right = 0 if right is None else min(right, 0)
+        right = 0
     valid = _lengths(lengths, lead, m)
-    if align not in (None, "start", "end"):
+    if not (align is None or (isinstance(align, str) and align in ("start", "end"))):
         raise MaskError(f'align: expected "start" or "end"; got {align!r}.')
     if align is None and n != m and (left is not None or right is not None):
         raise MaskError(
@@ -154,7 +149,8 @@ def build_mask(
     )
 
 
-def _window(window: Window) -> tuple[int | None, int | None]:
+def _window(window: Window, widest: int) -> tuple[int | None, int | None]:
+    """Both sides of the window as integers no larger than `widest`, beyond which they hide nothing."""
     if window is None:
         return None, None
     try:
@@ -164,48 +160,50 @@ def _window(window: Window) -> tuple[int | None, int | None]:
     for side in (left, right):
         if side is not None and (isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 0):
             raise MaskError(f"window: expected whole numbers from 0, or None for unbounded; got {window!r}.")
+    left, right = (None if side is None else min(int(side), widest) for side in (left, right))
     return left, right
 
 
 def _lengths(lengths: npt.ArrayLike | None, lead: tuple[int, ...], m: int) -> IntArray | None:
     if lengths is None:
         return None
-    found = np.asarray(lengths)
-    if found.dtype.kind not in "iu":
-        raise MaskError(f"lengths: expected whole numbers; got {found.dtype}.")
-    if found.shape not in ((), lead):
-        raise MaskError(f"lengths: expected one number an item, shape {lead}; got {found.shape}.")
-    if found.size and (found.min() < 0 or found.max() > m):
-        raise MaskError(f"lengths: expected 0 to M={m} valid keys; got {found.min()} to {found.max()}.")
-    return np.broadcast_to(found, lead).astype(np.int64)
+    counts = np.asarray(lengths)
+    if counts.dtype.kind not in "iu":
+        raise MaskError(f"lengths: expected whole numbers; got {counts.dtype}.")
+    if counts.shape not in ((), lead):
+        raise MaskError(f"lengths: expected one number an item, shape {lead}; got {counts.shape}.")
+    if counts.size and (counts.min() < 0 or counts.max() > m):
+        raise MaskError(f"lengths: expected 0 to M={m} valid keys; got {counts.min()} to {counts.max()}.")
+    return np.broadcast_to(counts, lead).astype(np.int64)
 
 
 def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | None:
     if mask is None:
         return None
-    found: npt.NDArray[Any] = np.asarray(mask)
-    if found.dtype != np.bool_:
-        zero_one = found.dtype.kind in "iuf" and bool(np.isin(found, (0, 1)).all())
+    refuse_masked(mask=mask)
+    array: npt.NDArray[Any] = np.asarray(mask)
+    if array.dtype != np.bool_:
+        zero_one = array.dtype.kind in "iuf" and bool(np.isin(array, (0, 1)).all())
         hint = (
             " It holds only 0 and 1: write mask.astype(bool), where 1 attends."
             if zero_one
             else " Numbers to add to the logits go in bias."
         )
-        raise MaskError(f"mask: expected booleans, True attends; got {found.dtype}.{hint}")
-    if not is_broadcastable(found.shape, shape):
-        hint = " For one row of keys an item, write mask[:, None, None, :]." if found.ndim == 2 else ""
-        raise MaskError(f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {found.shape}.{hint}")
-    return found.reshape((1,) * (len(shape) - found.ndim) + found.shape)
+        raise MaskError(f"mask: expected booleans, True attends; got {array.dtype}.{hint}")
+    if not is_broadcastable(array.shape, shape):
+        hint = " For one row of keys an item, write mask[:, None, None, :]." if array.ndim == 2 else ""
+        raise MaskError(f"mask: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {array.shape}.{hint}")
+    return array.reshape((1,) * (len(shape) - array.ndim) + array.shape)
 
 
-def is_broadcastable(given: tuple[int, ...], shape: tuple[int, ...]) -> bool:
-    """Whether an array of shape `given` can be repeated to `shape`."""
-    return len(given) <= len(shape) and all(
-        size in (1, whole) for size, whole in zip(reversed(given), reversed(shape), strict=False)
+def is_broadcastable(source: tuple[int, ...], target: tuple[int, ...]) -> bool:
+    """Whether an array of shape `source` broadcasts to `target`."""
+    return len(source) <= len(target) and all(
+        size in (1, full) for size, full in zip(reversed(source), reversed(target), strict=False)
     )
 
 
 def mask_tile(array: npt.NDArray[Any], index: tuple[int, ...], rows: slice, columns: slice) -> npt.NDArray[Any]:
-    """Cut (rows, columns) of one head from a mask or bias whose axes are whole or 1; its own axes stay so."""
+    """Cut (rows, columns) of one head from a mask or bias; axes of size 1 stay so."""
     head: npt.NDArray[Any] = array[tuple(i if size > 1 else 0 for i, size in zip(index, array.shape, strict=False))]
     return head[rows if head.shape[0] > 1 else slice(None), columns if head.shape[1] > 1 else slice(None)]

@@ -1,4 +1,4 @@
-"""How an attention problem is cut into units of work and tiles. It depends on the problem alone, never on the threads.
+"""How attention is cut into units of work and tiles. This depends on the inputs alone, never on the threads.
 
 Forward, a unit is a block of queries of one head: it owns its rows of the output. Backward, a unit is a chunk of the
 keys of one key head, with all the queries that read it: it owns its rows of dk and dv, and holds a partial dq, which
@@ -29,32 +29,32 @@ def split_range(start: int, stop: int, size: int) -> Iterator[slice]:
         yield slice(first, min(first + size, stop))
 
 
-def key_blocks(problem: AttentionInputs, item: tuple[int, ...], rows: slice, keys: slice, size: int) -> Iterator[slice]:
-    """Blocks of the keys that any of the queries may see, but for the mask."""
-    first, last = problem.visible.span(item, rows)
+def key_blocks(inputs: AttentionInputs, item: tuple[int, ...], rows: slice, keys: slice, size: int) -> Iterator[slice]:
+    """Blocks of the keys that any of these queries may see, apart from the mask array."""
+    first, last = inputs.mask.key_range(item, rows)
     start, stop = int(first.min(initial=keys.stop)), int(last.max(initial=0))
     yield from split_range(max(start // size * size, keys.start), min(stop, keys.stop), size)
 
 
-def backward_schedule(problem: AttentionInputs) -> tuple[IntArray, IntArray]:
-    """The chunks of all keys, as rows (item, key head, first key, key past the last, number of its partial dq).
+def backward_schedule(inputs: AttentionInputs) -> tuple[IntArray, IntArray]:
+    """Starts of the sequences (S + 1,), and chunks of keys (C, 5) in the order of the sequences.
 
-    Also where each sequence of them starts, and at last where the last one ends. A sequence shares no entry of dk, dv
-    or dbias with another, and is computed in its order.
+    A row of the chunks is (item, key head, first key, end of the keys, number of its partial dq). A sequence shares no
+    entry of dk, dv or dbias with another, and is computed in order.
     """
-    *lead, heads, n, m = problem.shape
-    items, groups = math.prod(lead), problem.groups
-    partial = max(items * heads * n * problem.q.shape[-1] * problem.q.itemsize, 1)
+    *lead, heads, n, m = inputs.shape
+    items, groups = math.prod(lead), inputs.groups
+    partial = max(items * heads * n * inputs.q.shape[-1] * inputs.q.itemsize, 1)
     count = max(1, min(_CHUNKS // max(items * groups, 1), 1 + _PARTIALS // partial, m // _SMALLEST_CHUNK))
-    if problem.bias is None:
+    if inputs.bias is None:
         return _grid(items, groups, m, count)
-    *own, bias_heads, _, bias_m = problem.bias.shape
+    *bias_lead, bias_heads, _, bias_m = inputs.bias.shape
     _, units = _grid(items, groups, m, 1 if bias_m == 1 else count)
-    read = np.broadcast_to(np.arange(math.prod(own)).reshape(own), lead).flatten()[units[:, 0]]
+    read = np.broadcast_to(np.arange(math.prod(bias_lead)).reshape(bias_lead), lead).flatten()[units[:, 0]]
     owner = np.stack([read, units[:, 1] if bias_heads > 1 else 0 * read, units[:, 4]])
     order = np.lexsort(owner[::-1])  # stable: the units of an owner stay in their order
     changes = np.any(np.diff(owner[:, order]) != 0, axis=0)
-    return np.flatnonzero(np.concatenate([[True], changes, [True]])), units[order]
+    return np.flatnonzero(np.concatenate([[True], changes, [True]])[: len(units) + 1]), units[order]
 
 
 @lru_cache(maxsize=64)

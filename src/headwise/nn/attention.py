@@ -92,7 +92,7 @@ def self_attention_layer_forward(
 def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters, for dy (B, A, D)."""
     djoined, output_grads = linear_backward(dy, cache.output)
-    *_, heads, asking, n = cache.attention.problem.shape
+    *_, heads, asking, n = cache.attention.inputs.shape
     b, _, width = djoined.shape
     do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
     dq, dk, dv = attention_backward(do, cache.attention)
@@ -109,10 +109,10 @@ def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple
 def attention_weights_gradient(dy: Array, cache: SelfAttentionCache) -> Array:
     """Gradient with respect to the attention weights (B, H, A, N), each moving by itself, for dy (B, A, D)."""
     djoined, _ = linear_backward(dy, cache.output)
-    *_, heads, asking, _ = cache.attention.problem.shape
+    *_, heads, asking, _ = cache.attention.inputs.shape
     b, _, width = djoined.shape
     do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
-    return np.asarray(do @ cache.attention.problem.v.mT)  # o = p v
+    return np.asarray(do @ cache.attention.inputs.v.mT)  # o = p v
 
 
 def _split(qkv: Params, width: int) -> tuple[Params, Params]:

@@ -105,7 +105,7 @@ def mab_backward(dz: Array, cache: MabCache) -> tuple[Array, Array, Params]:
     dh = dh + dz  # z = h + relu(W h + b)
     dquery, norm_1 = _norm_backward(dh, cache.norm_1)
     b, n, width = dquery.shape
-    _, heads, _, m = cache.attention.problem.shape
+    _, heads, _, m = cache.attention.inputs.shape
     do = dquery.reshape(b, n, heads, width // heads).swapaxes(1, 2)
     dq, dk, dv = attention_backward(do, cache.attention)
     dquery = dquery + dq.swapaxes(1, 2).reshape(b, n, width)  # h = query + attention(query, …)

@@ -1,6 +1,6 @@
 """The compiled engine: attention in loops compiled by numba, for a thousand small problems as for one long sequence.
 
-This file lays out a problem for `kernels` and shares the units among the workers; numba is imported on first use.
+This file prepares the arguments of `kernels` and shares the work among threads; numba is imported on first use.
 """
 
 from __future__ import annotations
@@ -12,8 +12,8 @@ from typing import Any
 
 import numpy as np
 
-from headwise.attention.blockwise import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite
+from headwise.attention.base import ForwardCache
+from headwise.attention.inputs import AttentionInputs, check_overflow, inverse_softcap, mask_nonfinite
 from headwise.attention.tiles import backward_schedule
 from headwise.jit import compile_kernel
 from headwise.parallel.threads import num_threads, parallel_for
@@ -26,77 +26,85 @@ ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache,
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
-def forward(problem: AttentionInputs, weights: bool = False) -> tuple[Array, Array | None, ForwardCache]:
-    """Return o (..., H, N, e), weights (..., H, N, M) if asked, and what backward needs."""
-    o, shift, total, p, suspect = _forward(problem, weights)
+def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
+    """Return the weights (..., H, N, M) if requested, and a cache with the output."""
+    p, cache, suspect = _forward(inputs, weights)
     if suspect:
-        cleaned = mask_nonfinite(problem)
-        if cleaned is not problem:
-            problem = cleaned
-            o, shift, total, p, _ = _forward(problem, weights)
-        check_overflow(shift, total)
-    whole = problem.shape[:-1]
-    saved = ForwardCache(problem, o.reshape(*whole, o.shape[-1]), shift.reshape(*whole, 1), total.reshape(*whole, 1))
-    return saved.o, p.reshape(problem.shape) if weights else None, saved
+        cleaned = mask_nonfinite(inputs)
+        if cleaned is not inputs:
+            p, cache, _ = _forward(cleaned, weights)
+    if suspect or not cache.total.all():
+        with np.errstate(over="ignore"):
+            check_overflow(cache.inputs, cache.shift * cache.shift.dtype.type(cache.unit), cache.total)
+    return p, cache
 
 
-def backward(saved: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
+def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
-    problem, o, shift, total = saved
-    *lead, heads, n, m = problem.shape
-    d, e = problem.q.shape[-1], problem.v.shape[-1]
-    items = math.prod(lead)
-    real = problem.q.dtype
-    whole = 64 // real.itemsize  # rows of dk and dv are filled up to whole vectors
-    dk, dv = (np.zeros((items, problem.groups, m, -(-x // whole) * whole), real) for x in (d, e))
-    starts, units = backward_schedule(problem)
-    dq = np.zeros((units[:, 4].max(initial=0) + 1, items, heads, n, d), real)
-    dbias = np.zeros((0, 0, 0, 0) if problem.bias is None else problem.bias.shape, real)
-    compute = compile_kernel(_KERNELS, "backward", real)
-    given = (
-        *(starts, units, *_four(problem.q, problem.k, problem.v), _rule(problem)),
-        *(*_four(do, o), shift.reshape(items, heads, n), total.reshape(items, heads, n)),
+    inputs = cache.inputs
+    *lead, heads, n, m = inputs.shape
+    d, e = inputs.q.shape[-1], inputs.v.shape[-1]
+    items, dtype = math.prod(lead), inputs.q.dtype
+    lanes = 64 // dtype.itemsize  # rows of dk and dv are padded to whole vectors
+    dk, dv = (np.zeros((items, inputs.groups, m, -(-x // lanes) * lanes), dtype) for x in (d, e))
+    starts, units = backward_schedule(inputs)
+    dq = np.zeros((units[:, 4].max(initial=0) + 1, items, heads, n, d), dtype)
+    dbias = np.zeros((0, 0, 0, 0) if inputs.bias is None else inputs.bias.shape, dtype)
+    compute = compile_kernel(_KERNELS, "backward", dtype)
+    arguments = (
+        *(starts, units, *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs)),
+        *(*_four_axes(do, cache.o), cache.shift.reshape(items, heads, n), cache.total.reshape(items, heads, n)),
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
-    _share(lambda first, last: compute(first, last, *given), len(starts) - 1, items * heads * n * m * (3 * d + 2 * e))
-    for other in dq[1:]:
-        dq[0] += other
-    grads = dq[0].reshape(problem.q.shape), dk[..., :d].reshape(problem.k.shape), dv[..., :e].reshape(problem.v.shape)
-    return *grads, None if problem.bias is None else dbias
+    work = items * heads * n * m * (3 * d + 2 * e)
+    _share(lambda first, last: compute(first, last, *arguments), len(starts) - 1, work)
+    for partial in dq[1:]:
+        dq[0] += partial
+    grads = dq[0].reshape(inputs.q.shape), dk[..., :d].reshape(inputs.k.shape), dv[..., :e].reshape(inputs.v.shape)
+    return *grads, None if inputs.bias is None else dbias
 
 
-def _forward(problem: AttentionInputs, weights: bool) -> tuple[Array, Array, Array, Array, bool]:
-    *lead, heads, n, m = problem.shape
-    items, e, real = math.prod(lead), problem.v.shape[-1], problem.q.dtype
-    o = np.empty((items, heads, n, e), real)
-    shift, total = (np.empty((items, heads, n), real) for _ in range(2))
-    p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), real)
-    compute = compile_kernel(_KERNELS, "forward", real)
-    given = (*_four(problem.q, problem.k, problem.v), _rule(problem), o, shift, total, p)
-    units = items * heads * -(-n // ROWS)
-    found = _share(
-        lambda first, last: compute(first, last, *given), units, items * heads * n * m * (problem.q.shape[-1] + e)
+def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
+    """Weights, cache, and whether a number was met that is not finite."""
+    *lead, heads, n, m = inputs.shape
+    items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
+    o = np.empty((items, heads, n, e), dtype)
+    shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
+    p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), dtype)
+    compute = compile_kernel(_KERNELS, "forward", dtype)
+    arguments = (*_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
+    units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
+    suspect = any(_share(lambda first, last: compute(first, last, *arguments), units, work))
+    rows = inputs.shape[:-1]
+    cache = ForwardCache(
+        inputs, o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), _natural_unit(inputs)
     )
-    return o, shift, total, p, any(found)
+    return p.reshape(inputs.shape) if weights else None, cache, suspect
+
+
+def _natural_unit(inputs: AttentionInputs) -> float:
+    """The factor by which the kernel's tiles hold less than the logits."""
+    direct = inputs.softcap is not None or inputs.bias is not None or inputs.scale == 0
+    return 1.0 if direct else abs(inputs.scale)
 
 
 def _share(task: Callable[[int, int], Any], units: int, work: float) -> list[Any]:
-    """Cut the units into as many ranges as their work is worth, and return what ``task(first, last)`` gave for each."""
-    most = 8 * num_threads() if num_threads() > 1 else 1
-    count = max(1, min(units, most, int(work / _WORTH_A_TASK)))
+    """Split the units into as many ranges as their work is worth; return the results of ``task(first, last)``."""
+    largest = 8 * num_threads() if num_threads() > 1 else 1
+    count = max(1, min(units, largest, int(work / _WORTH_A_TASK)))
     if count == 1:
         return [task(0, units)]
     bounds = [units * i // count for i in range(count + 1)]
     results: list[Any] = [None] * count
 
-    def one(i: int) -> None:
+    def run(i: int) -> None:
         results[i] = task(bounds[i], bounds[i + 1])
 
-    parallel_for(one, count)
+    parallel_for(run, count)
     return results
 
 
-def _four(*arrays: Array) -> tuple[Array, ...]:
+def _four_axes(*arrays: Array) -> tuple[Array, ...]:
     """(..., H, N, x) as (L, H, N, x), without a copy where the leading axes allow."""
     return tuple(
         a
@@ -106,39 +114,34 @@ def _four(*arrays: Array) -> tuple[Array, ...]:
     )
 
 
-def _rule(problem: AttentionInputs) -> tuple[Any, ...]:
-    """What hides or moves logits, as `kernels` wants it."""
-    seen = problem.visible
-    lead, m = problem.shape[:-3], problem.shape[-1]
+def _rule(inputs: AttentionInputs) -> tuple[Any, ...]:
+    """Everything that hides or changes logits, in the order that `kernels` expects."""
+    mask = inputs.mask
+    lead, m = inputs.shape[:-3], inputs.shape[-1]
     items = math.prod(lead)
-    lengths = _same(items, m) if seen.lengths is None else seen.lengths.reshape(items).astype(np.intp)
+    lengths = _constant(items, m) if mask.lengths is None else mask.lengths.reshape(items).astype(np.intp)
     return (
-        *_whole(seen.mask, lead, np.dtype(np.bool_)),
-        *_whole(problem.bias, lead, problem.q.dtype),
-        *(
-            lengths,
-            seen.offset.reshape(items),
-            -1 if seen.left is None else seen.left,
-            -1 if seen.right is None else seen.right,
-        ),
-        *(problem.scale, problem.softcap or 0.0),
+        *_by_item(mask.array, lead, np.dtype(np.bool_)),
+        *_by_item(inputs.bias, lead, inputs.q.dtype),
+        *(lengths, mask.offset.reshape(items)),
+        *(-1 if side is None else side for side in (mask.left, mask.right)),
+        *(inputs.scale, inputs.softcap or 0.0, inverse_softcap(inputs)),
     )
 
 
-def _whole(array: Any, lead: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, Any]:
+def _by_item(array: Any, lead: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, Any]:
     """A mask or bias with its leading axes as one, and which of its items each item of the problem reads."""
     if array is None:
-        return _nothing(dtype), _same(math.prod(lead), 0)
-    own = array.shape[:-3]
-    reads = np.arange(math.prod(own), dtype=np.intp).reshape(own)
-    return _four(array)[0], np.broadcast_to(reads, lead).flatten()
+        return _empty(dtype), _constant(math.prod(lead), 0)
+    items = np.arange(math.prod(array.shape[:-3]), dtype=np.intp).reshape(array.shape[:-3])
+    return _four_axes(array)[0], np.broadcast_to(items, lead).flatten()
 
 
 @cache
-def _nothing(dtype: np.dtype[Any]) -> Any:
+def _empty(dtype: np.dtype[Any]) -> Any:
     return np.empty((0, 0, 0, 0), dtype)
 
 
 @lru_cache(maxsize=64)
-def _same(count: int, value: int) -> IntArray:
+def _constant(count: int, value: int) -> IntArray:
     return np.full(count, value, np.intp)

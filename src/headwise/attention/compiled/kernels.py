@@ -1,12 +1,12 @@
 # mypy: ignore-errors
 """The compiled loops of attention: one call computes a range of units, from problems of a few tokens to long sequences.
 
-A tile of logits lies as (keys, queries), transposed: a maximum, a sum or a shift of a query then is a vector beside
-other queries', and every product reads keys and values as they lie in memory, whatever their strides. Only the block
-of queries is laid out anew, once for all the keys it meets.
+A tile of logits is stored transposed, as (keys, queries), so that the maximum, sum and shift of several
+queries form one vector, and every product reads keys and values where they are in memory, whatever their strides. Only
+the block of queries is copied to another layout, once for all the keys it meets.
 
 Letters in the comments: r queries and c keys of a tile, w the queries rounded up to whole vectors, d and e widths of a
-key and a value. Logits are kept times log2(e); `unit` is their factor beyond what a tile holds.
+key and a value. A tile holds the logits divided by a factor, so that 2^((tile − shift) · `unit`) is the exponential.
 """
 
 import math
@@ -33,24 +33,24 @@ def _rule_types(real):
 
     items = types.Array(types.intp, 1, "C")
     mask, bias = read_only(types.boolean, 4), read_only(real, 4)
-    return types.Tuple((mask, items, bias, items, items, items, types.intp, types.intp, types.float64, types.float64))
+    return types.Tuple((mask, items, bias, items, items, items, types.intp, types.intp, *[types.float64] * 3))
 
 
 def forward_types(real):
     """Signature of `forward`: one for each type, whatever the strides."""
-    given, made = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
+    source, target = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
     rows = types.Array(real, 3, "C")
-    return types.boolean(types.intp, types.intp, given, given, given, _rule_types(real), made, rows, rows, made)
+    return types.boolean(types.intp, types.intp, source, source, source, _rule_types(real), target, rows, rows, target)
 
 
 def backward_types(real):
     """Signature of `backward`."""
-    given, made = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
+    source, target = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
     rows, index = types.Array(real, 3, "C"), types.Array(types.intp, 1, "C")
     chunks, partial = types.Array(types.intp, 2, "C"), types.Array(real, 5, "C")
     return types.void(
-        *(types.intp, types.intp, index, chunks, given, given, given, _rule_types(real)),
-        *(given, given, rows, rows, partial, made, made, made),
+        *(types.intp, types.intp, index, chunks, source, source, source, _rule_types(real)),
+        *(source, source, rows, rows, partial, target, target, target),
     )
 
 
@@ -65,7 +65,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     repeat = heads // k.shape[1]
     lane = num_lanes(o)
     qt, s, ot = _aligned(d * ROWS, o), _aligned(COLUMNS * ROWS, o), _aligned(e * ROWS, o)
-    top, add, beside, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
+    top, add, base, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
     bad, part, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
     unit, sign = _units(rule, o)
     one = unit / unit
@@ -77,20 +77,20 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
         ot[: e * w] = 0
         top[:w] = -np.inf
         add[:w] = 0
-        low, high = _seen(rule, item, start, r, m)
+        low, high = _key_range(rule, item, start, r, m)
         for at in range(low, high, COLUMNS):
             c = min(COLUMNS, high - at)
             _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad)
             shrink[:w] = top[:w]
-            maximum(s, s, top, top, unit, c, w)
+            maximum(s, s, top, top, one, c, w)
             for j in range(w):
-                beside[j] = top[j] if top[j] > -np.inf else 0
+                base[j] = top[j] if top[j] > -np.inf else 0
             if at > low:
-                powers(shrink, shrink, beside, unused, one, 1, w)  # what was summed under the old maximum shrinks
+                powers(shrink, shrink, base, unused, unit, 1, w)  # what was summed under the old maximum shrinks
                 scale(ot, ot, shrink, unused, one, e, w)
                 scale(add, add, shrink, unused, one, 1, w)
             part[:w] = 0
-            powers(s, s, beside, part, unit, c, w)
+            powers(s, s, base, part, unit, c, w)
             for j in range(w):
                 add[j] += part[j]
             multiply(ot, 0, w, pointer(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
@@ -131,7 +131,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
             for start in range(0, n, ROWS):
                 r = min(ROWS, n - start)
                 w = (r + lane - 1) // lane * lane
-                low, high = _seen(rule, item, start, r, m)
+                low, high = _key_range(rule, item, start, r, m)
                 low, high = max(low, chunk_low), min(high, chunk_high)
                 if low >= high:
                     continue
@@ -226,16 +226,16 @@ def _step(a, axis):
 def _units(rule, like):
     """Factor of a tile's numbers that makes them logits · log2(e), and the sign that q takes on for it to be positive.
 
-    With a bias or a softcap, a tile holds the logits · log2(e) themselves.
+    With a bias or a softcap, a tile holds the logits themselves, else q · k.
     """
     scale, cap = rule[8], rule[9]
-    unit = 1.0 if cap or rule[2].size or scale == 0 else abs(scale) * _LOG2E
-    return like.dtype.type(unit), like.dtype.type(np.sign(scale))
+    unit = 1.0 if cap or rule[2].size or scale == 0 else abs(scale)
+    return like.dtype.type(unit * _LOG2E), like.dtype.type(np.sign(scale))
 
 
 @compiled
-def _seen(rule, item, start, r, m):
-    """The range of keys that any of r queries may see, but for the mask."""
+def _key_range(rule, item, start, r, m):
+    """The range of keys that any of r queries may see, apart from the mask array."""
     valid, offset, left, right = rule[4][item], rule[5][item], rule[6], rule[7]
     low = 0 if left < 0 else min(max(start + offset - left, 0), m)
     high = valid if right < 0 else max(min(start + r - 1 + offset + right + 1, valid), 0)
@@ -244,7 +244,7 @@ def _seen(rule, item, start, r, m):
 
 @compiled
 def _query_columns(q, item, h, start, r, w, sign, to):
-    """Write r queries of a head as columns (d, w), zeros beside them."""
+    """Write r queries of a head as columns (d, w), padded with zeros."""
     d, columns = q.shape[3], pointer(to)
     transpose(pointer(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, columns, 0, w, num_lanes(to))
     _clear(columns, d, r, w)
@@ -310,19 +310,19 @@ def _dot(a, a0, b, b0, size, total):
 
 @compiled
 def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
-    """Logits (c, w) of a tile over `unit`, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
-    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap = rule
+    """A tile (c, w) of logits over their factor, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
+    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, inverse_cap = rule
     multiply(s, 0, w, pointer(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
     not_finite(s, s, bad, bad, s[0], c, w)
     if cap:
-        inner, outer = s.dtype.type(abs(factor) / cap), s.dtype.type(cap * _LOG2E)
+        size, inner, outer = s.dtype.type(abs(factor)), s.dtype.type(inverse_cap), s.dtype.type(cap)
         for i in range(c * w):
-            x = s.dtype.type(math.tanh(s[i] * inner))
+            x = s.dtype.type(math.tanh(s[i] * size * inner))
             s[i] = x * outer
             if tanh.size:
                 tanh[i] = x
     elif bias.size:
-        outer = s.dtype.type(abs(factor) * _LOG2E)
+        outer = s.dtype.type(abs(factor))
         for i in range(c * w):
             s[i] *= outer
     if bias.size:
@@ -342,11 +342,10 @@ def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
 def _add_rectangle(s, bias, row, h, start, r, w, at, c):
     head = bias[row, h if bias.shape[1] > 1 else 0]
     one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
-    factor = s.dtype.type(_LOG2E)
     for i in range(c):
         column = 0 if one_column else at + i
         for j in range(r):
-            s[i * w + j] += head[0 if one_row else start + j, column] * factor
+            s[i * w + j] += head[0 if one_row else start + j, column]
 
 
 @compiled
@@ -387,4 +386,4 @@ def _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, t
             inverse = total[item, h, start + j]
             inverse = 1 / inverse if inverse != 0 else inverse
             for i in range(c):
-                p[item, h, start + j, at + i] = exp2(s[i * w + j] * unit - top[j]) * inverse
+                p[item, h, start + j, at + i] = exp2((s[i * w + j] - top[j]) * unit) * inverse

@@ -61,8 +61,8 @@ def load_scalar(context, builder, array_type, array, offset):
 def pointer(typing, array):
     """An array's memory, read by offsets and strides: so `multiply` is compiled once, not for each kind of array."""
 
-    def generate(context, builder, signature, given):
-        return load_scalar(context, builder, signature.args[0], given[0], index(0))
+    def generate(context, builder, signature, args):
+        return load_scalar(context, builder, signature.args[0], args[0], index(0))
 
     return types.CPointer(array.dtype)(array), generate
 
@@ -95,10 +95,10 @@ def _block(rows, vectors):
         n = types.intp
         signature = types.void(c, n, n, a, n, n, n, b, n, n, n, types.boolean)
 
-        def generate(context, builder, signature, given):
-            _, c0, cr, _, a0, ar, ac, _, b0, br, depth, add = given
+        def generate(context, builder, signature, args):
+            _, c0, cr, _, a0, ar, ac, _, b0, br, depth, add = args
             c, a, b = (
-                load_scalar(context, builder, signature.args[i], given[i], start)
+                load_scalar(context, builder, signature.args[i], args[i], start)
                 for i, start in ((0, c0), (3, a0), (7, b0))
             )
             kind = vector(context.get_value_type(signature.args[0].dtype))

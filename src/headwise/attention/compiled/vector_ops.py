@@ -1,5 +1,5 @@
 # mypy: ignore-errors
-"""The passes over a tile between its matrix products: powers of two, maxima, transposition. For compiled code."""
+"""Vector operations on a tile between its matrix products: powers of two, maxima, transposition. For compiled code."""
 
 import math
 
@@ -50,8 +50,8 @@ def _exp2(builder, kind, x):
 def exp2(typing, x):
     """2^x of one number, as in `powers`."""
 
-    def generate(context, builder, signature, given):
-        return _exp2(builder, context.get_value_type(signature.args[0]), given[0])
+    def generate(context, builder, signature, args):
+        return _exp2(builder, context.get_value_type(signature.args[0]), args[0])
 
     return x(x), generate
 
@@ -60,18 +60,18 @@ def _down(step, reads_b=False):
     """A pass down the columns of a tile a (rows, width), a vector of columns at a time, with a running y (width,).
 
     ``step(builder, kind, unit, x, y, (a, b))`` gives the new a and y, or None for what stays; x (width,) belongs to the
-    column, b (rows, width) lies beside a.
+    column, b (rows, width) has the shape of a.
     """
 
     @intrinsic
     def run(typing, a, b, x, y, unit, rows, width):
         signature = types.void(a, b, x, y, a.dtype, types.intp, types.intp)
 
-        def generate(context, builder, signature, given):
-            unit, rows, width = given[4:]
+        def generate(context, builder, signature, args):
+            unit, rows, width = args[4:]
             kind = vector(context.get_value_type(signature.args[0].dtype))
             size = context.get_abi_sizeof(kind.element)
-            data = [load_scalar(context, builder, signature.args[i], given[i], index(0)) for i in range(4)]
+            data = [load_scalar(context, builder, signature.args[i], args[i], index(0)) for i in range(4)]
             unit = broadcast(builder, kind, unit)
             with cgutils.for_range_slice(builder, index(0), width, index(kind.count), INDEX) as (j, _):
                 across, before = (builder.load(vector_at(builder, kind, data[i], j), align=size) for i in (2, 3))
@@ -95,8 +95,7 @@ def _down(step, reads_b=False):
 
 
 def _maximum(builder, kind, unit, x, y, values):
-    a = builder.fmul(values[0], unit)
-    return None, builder.select(builder.fcmp_ordered(">", a, y), a, y)
+    return None, builder.select(builder.fcmp_ordered(">", values[0], y), values[0], y)
 
 
 def _not_finite(builder, kind, unit, x, y, values):
@@ -104,7 +103,7 @@ def _not_finite(builder, kind, unit, x, y, values):
 
 
 def _powers(builder, kind, unit, x, y, values):
-    u = _exp2(builder, kind, builder.fsub(builder.fmul(values[0], unit), x))
+    u = _exp2(builder, kind, builder.fmul(builder.fsub(values[0], x), unit))
     return u, builder.fadd(y, u)
 
 
@@ -116,9 +115,9 @@ def _softmax_backward(builder, kind, unit, x, y, values):
     return builder.fmul(values[1], builder.fsub(values[0], x)), None
 
 
-maximum = _down(_maximum)  # y = max(y, a · unit)
+maximum = _down(_maximum)  # y = max(y, a)
 not_finite = _down(_not_finite)  # y becomes NaN where a number of the column is not finite
-powers = _down(_powers)  # a = 2^(a · unit − x), and y += a
+powers = _down(_powers)  # a = 2^((a − x) · unit), and y += a; the difference first, so that large a do not overflow
 scale = _down(_scale)  # a = a · x
 softmax_backward = _down(_softmax_backward, reads_b=True)  # a = b · (a − x)
 
@@ -132,10 +131,10 @@ def _transpose_square(typing, a, a0, ar, b, b0, br):
     n = types.intp
     signature = types.void(a, n, n, b, n, n)
 
-    def generate(context, builder, signature, given):
-        _, a0, ar, _, b0, br = given
-        source = load_scalar(context, builder, signature.args[0], given[0], a0)
-        target = load_scalar(context, builder, signature.args[3], given[3], b0)
+    def generate(context, builder, signature, args):
+        _, a0, ar, _, b0, br = args
+        source = load_scalar(context, builder, signature.args[0], args[0], a0)
+        target = load_scalar(context, builder, signature.args[3], args[3], b0)
         kind = vector(context.get_value_type(signature.args[0].dtype))
         size, lanes = context.get_abi_sizeof(kind.element), kind.count
         rows = [
@@ -166,10 +165,10 @@ def _lanes(order):
 def _copy(typing, a, i, b, j):
     """b[j] = a[i], by offsets in elements."""
 
-    def generate(context, builder, signature, given):
-        _, i, _, j = given
-        number = builder.load(load_scalar(context, builder, signature.args[0], given[0], i))
-        builder.store(number, load_scalar(context, builder, signature.args[2], given[2], j))
+    def generate(context, builder, signature, args):
+        _, i, _, j = args
+        number = builder.load(load_scalar(context, builder, signature.args[0], args[0], i))
+        builder.store(number, load_scalar(context, builder, signature.args[2], args[2], j))
         return context.get_dummy_value()
 
     return types.void(a, types.intp, b, types.intp), generate

@@ -1,0 +1,55 @@
+"""What every engine offers, and what its forward pass keeps for its backward pass."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import Protocol
+
+import numpy as np
+
+from headwise.attention.inputs import AttentionInputs
+from headwise.shapes import Array
+
+__all__ = ["Engine", "ForwardCache"]
+
+
+@dataclass(frozen=True, slots=True)
+class ForwardCache:
+    """Softmax statistics of each query: p = exp((logits / unit − shift) · unit) / total.
+
+    Attributes
+    ----------
+    inputs : AttentionInputs
+    o : ndarray of shape (..., H, N, e)
+    shift : ndarray of shape (..., H, N, 1)
+        The row's maximum, or another number near it, in multiples of `unit`; 0 where a query may attend to nothing.
+    total : ndarray of shape (..., H, N, 1)
+        Sum of the exponentials; 0 where a query may attend to nothing.
+    unit : float
+        An engine may keep its logits divided by this factor.
+    p, tanh : ndarray of shape (..., H, N, M) or None
+        The weights, and the tanh of the softcap, where the engine keeps them.
+    """
+
+    inputs: AttentionInputs
+    o: Array
+    shift: Array
+    total: Array
+    unit: float = 1.0
+    p: Array | None = None
+    tanh: Array | None = None
+
+    def lse(self) -> Array:
+        """Log-sum-exp of the logits (..., H, N)."""
+        with np.errstate(divide="ignore"):
+            return np.asarray(self.shift * self.shift.dtype.type(self.unit) + np.log(self.total))[..., 0]
+
+
+class Engine(Protocol):
+    """A module that computes attention and its gradients for checked inputs."""
+
+    def forward(self, inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
+        """Return the weights (..., H, N, M) if requested, and a cache with the output."""
+
+    def backward(self, cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
+        """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""

@@ -1,0 +1,79 @@
+"""Attention sinks: one logit per head that takes part in the softmax and has no value.
+
+A sink only adds to the denominator, so it is applied to the statistics of a forward pass, whichever engine computed it,
+and the engine's backward pass then needs no change.
+
+Source: Xiao et al., "Efficient Streaming Language Models with Attention Sinks", arXiv 2309.17453 (2023); softmax with a
+learned logit per head as in OpenAI's gpt-oss (2025). A sink of 0 is E. Miller's softmax-plus-one.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.attention.base import ForwardCache
+from headwise.errors import DataError, ShapeError
+from headwise.shapes import Array, as_float_arrays
+
+__all__ = ["add_sinks", "sinks_gradient", "validate_sinks"]
+
+
+def validate_sinks(sinks: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
+    """Check sinks (..., H) against the logits' shape (..., H, N, M); −inf is no sink."""
+    (array,) = as_float_arrays(sinks=sinks)
+    expected = shape[:-2]
+    if not array.ndim or array.shape[-1] != expected[-1] or array.ndim > len(expected):
+        raise ShapeError(f"sinks: expected one logit per head, (H,) = ({expected[-1]},); got {array.shape}.")
+    if any(size not in (1, whole) for size, whole in zip(array.shape[::-1], expected[::-1], strict=False)):
+        raise ShapeError(f"sinks: expected a shape that broadcasts to (..., H) = {expected}; got {array.shape}.")
+    if np.isnan(array).any() or np.isposinf(array).any():
+        raise DataError("sinks: expected finite numbers, or −inf for no sink; got NaN or +inf.")
+    return array
+
+
+def add_sinks(cache: ForwardCache, p: Array | None, sinks: Array) -> tuple[Array | None, ForwardCache, Array]:
+    """Let sinks take part in the softmax of a finished forward pass.
+
+    Parameters
+    ----------
+    cache : ForwardCache
+    p : ndarray of shape (..., H, N, M) or None
+        The weights without sinks.
+    sinks : ndarray, broadcastable to (..., H)
+
+    Returns
+    -------
+    p : ndarray of shape (..., H, N, M) or None
+    cache : ForwardCache
+        With the output, shift and total that include the sinks.
+    sink_weights : ndarray of shape (..., H, N, 1)
+        What each query gives to the sink; 1 for a query that may attend to no key.
+    """
+    dtype, unit = cache.shift.dtype, cache.shift.dtype.type(cache.unit)
+    with np.errstate(over="ignore"):
+        logit = (sinks.astype(np.float64) / cache.unit).astype(dtype)[..., None, None]
+    empty = cache.total == 0
+    with np.errstate(invalid="ignore"):
+        shift = np.where(empty, logit, np.maximum(cache.shift, logit))
+        shift = np.where(np.isneginf(shift), 0, shift)  # no key and no sink
+        kept = cache.total * np.exp((cache.shift - shift) * unit)
+        added = np.exp((logit - shift) * unit)
+    kept = np.where(empty, 0, kept)
+    total = kept + added
+    share = np.divide(kept, total, out=np.zeros_like(total), where=total != 0)
+    sink_weights = np.divide(added, total, out=np.zeros_like(total), where=total != 0)
+    cache = replace(cache, o=cache.o * share, shift=shift, total=total, p=None if cache.p is None else cache.p * share)
+    return None if p is None else p * share, cache, sink_weights
+
+
+def sinks_gradient(cache: ForwardCache, sink_weights: Array, do: Array, shape: tuple[int, ...]) -> Array:
+    """Gradient with respect to sinks of this shape: −p_sink Σ do ∘ o, summed over queries and repeated axes."""
+    gradient = -(sink_weights * (do * cache.o).sum(axis=-1, keepdims=True)).sum(axis=(-2, -1))
+    extra = gradient.ndim - len(shape)
+    repeated = tuple(range(extra)) + tuple(
+        extra + axis for axis, size in enumerate(shape) if size != gradient.shape[extra + axis]
+    )
+    return np.asarray(gradient.sum(axis=repeated, keepdims=True)).reshape(shape)

@@ -13,7 +13,7 @@ from hypothesis import strategies as st
 
 import headwise as hw
 from headwise import jit
-from headwise.attention import functional as operator
+from headwise.attention import functional
 from headwise.parallel.threads import _blas, limit_threads, num_threads, parallel_for, single_threaded_blas
 
 FAST = ["blockwise", "compiled"]
@@ -69,6 +69,8 @@ def test_any_shape_and_options(data):
         options["lengths"] = rng.integers(0, m + 1, size=2)
     if data.draw(st.booleans()):
         options["softcap"] = 2.0
+    if data.draw(st.booleans()):
+        options["sinks"] = rng.normal(size=heads).astype(dtype)
     rounding = 3e-4 if dtype == np.float32 else 1e-11
     expected = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense", **options)
     for engine in FAST:
@@ -165,8 +167,8 @@ def test_blas_threads_are_given_back_however_calls_overlap():
 
 
 def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):
-    for module in (jit, operator):
-        monkeypatch.setattr(module, "installed", lambda: False)
+    for module in (jit, functional):
+        monkeypatch.setattr(module, "numba_available", lambda: False)
     jit.compile_kernel.cache_clear()
     q, k, v = rng.normal(size=(3, 2, 67, 5))
     np.testing.assert_allclose(hw.attention(q, k, v), hw.attention(q, k, v, engine="dense"), atol=1e-12)

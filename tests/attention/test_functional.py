@@ -51,7 +51,11 @@ OPTIONS = {
     "causal window": lambda rng: {"causal": True, "window": (2, 5), "align": "end"},
     "lengths": lambda rng: {"lengths": np.array([3, 0])},
     "causal lengths, end": lambda rng: {"causal": True, "lengths": np.array([4, 7]), "align": "end"},
+    "sinks": lambda rng: {"sinks": rng.normal(size=H)},
+    "sinks of an item": lambda rng: {"sinks": rng.normal(size=(B, 1)).repeat(H, axis=1), "softcap": 1.1},
+    "sinks, some absent": lambda rng: {"sinks": np.where(np.arange(H) % 2, -np.inf, 3.0), "lengths": np.array([3, 0])},
     "everything": lambda rng: {
+        "sinks": rng.normal(size=H),
         "mask": rng.random((B, 1, N, M)) < 0.8,
         "bias": rng.normal(size=(H, N, M)),
         "causal": True,
@@ -79,22 +83,21 @@ def test_forward_equals_a_loop(engine, option, rng):
 def differences(option):
     """Inputs, options, a cotangent and central differences of `dense`, whose forward pass is held to a loop above."""
     rng = np.random.default_rng(zlib.crc32(option.encode()))
-    qkv = arrays(rng)
+    inputs = dict(zip("qkv", arrays(rng), strict=True))
     options = OPTIONS[option](rng)
-    bias = options.pop("bias", None)
-    inputs = qkv if bias is None else (*qkv, bias)
+    inputs |= {name: options.pop(name) for name in ("bias", "sinks") if name in options}
     do = rng.normal(size=(B, H, N, e))
 
-    def forward(q, k, v, bias=None):
-        return hw.attention(q, k, v, bias=bias, **options, engine="dense")
+    def forward(*values):
+        return hw.attention(**dict(zip(inputs, values, strict=True)), **options, engine="dense")
 
-    return inputs, options, do, numeric_gradients(forward, inputs, do)
+    return inputs, options, do, numeric_gradients(forward, tuple(inputs.values()), do)
 
 
 @pytest.mark.parametrize("option", OPTIONS)
 def test_backward_equals_central_differences(engine, option):
-    (q, k, v, *bias), options, do, numeric = differences(option)
-    _, cache = hw.attention_forward(q, k, v, bias=bias[0] if bias else None, **options, engine=engine)
+    inputs, options, do, numeric = differences(option)
+    _, cache = hw.attention_forward(**inputs, **options, engine=engine)
     assert_gradients(hw.attention_backward(do, cache), numeric)
 
 
@@ -195,6 +198,17 @@ def test_strided_and_read_only_inputs(engine, rng):
         ({"lengths": np.array([1.0, 2.0])}, MaskError, "lengths: expected whole numbers"),
         ({"lengths": np.array([1, 2, 3])}, MaskError, "lengths: expected one number an item"),
         ({"scale": np.nan}, DataError, "scale: expected a finite number"),
+        ({"scale": 10**400}, DataError, "scale: expected a finite number"),
+        ({"scale": [1.0]}, DataError, "scale: expected a number; got list"),
+        ({"q": None}, DataError, "q: expected an array"),
+        ({"q": np.ma.masked_array(np.zeros((B, H, N, d)))}, DataError, "q: got a masked array"),
+        ({"mask": np.ma.masked_array(np.ones((N, M), bool))}, DataError, "mask: got a masked array"),
+        ({"causal": np.ones((N, M), bool), "align": "end"}, MaskError, "causal: expected True or False"),
+        ({"align": ["end"]}, MaskError, "align: expected"),
+        ({"sinks": np.zeros(H + 1)}, ShapeError, r"sinks: expected one logit per head, \(H,\) = \(6,\)"),
+        ({"sinks": np.zeros((3, H))}, ShapeError, "sinks: expected a shape that broadcasts"),
+        ({"sinks": np.full(H, np.nan)}, DataError, "sinks: expected finite numbers"),
+        ({"engine": ["dense"]}, DataError, "engine: expected one of auto, "),
         ({"softcap": 0}, DataError, "softcap: expected a finite number above 0"),
         ({"engine": "flash"}, DataError, "engine: expected one of auto, "),
     ],
@@ -205,10 +219,98 @@ def test_refusals(change, error, message, rng):
         hw.attention(**given)
 
 
-def test_logits_that_overflow_are_refused(engine, rng):
-    q, k, v = arrays(rng, np.float32)
+@pytest.mark.parametrize("sign", [1, -1])
+def test_logits_that_overflow_are_refused(engine, sign, rng):
+    q, k, v = (np.abs(a) for a in arrays(rng, np.float32))
     with pytest.raises(DataError, match="overflow float32"):
-        hw.attention(q * np.float32(1e30), k * np.float32(1e30), v, engine=engine)
+        hw.attention(sign * q * np.float32(1e30), k * np.float32(1e30), v, engine=engine)
+
+
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_a_row_of_the_smallest_bias_is_a_uniform_softmax(engine, dtype, rng):
+    q, k, v = arrays(rng, dtype)
+    bias = np.zeros((N, M), dtype)
+    bias[1], bias[2, 3:], bias[4] = np.finfo(dtype).min, np.finfo(dtype).min, np.finfo(dtype).max
+    o, p = hw.attention(q, k, v, bias=bias, return_weights=True, engine=engine)
+    np.testing.assert_allclose(p[..., [1, 4], :], 1 / M, rtol=1e-6)
+    np.testing.assert_array_equal(p[..., 2, 3:], 0)
+    expected = hw.attention(q, k[..., :3, :], v[..., :3, :], engine="dense")
+    np.testing.assert_allclose(o[..., 2, :], expected[..., 2, :], rtol=1e-5, atol=1e-6)
+
+
+def test_a_finite_bias_of_a_wider_type_hides_nothing(engine, rng):
+    q, k, v = arrays(rng, np.float32)
+    bias = np.full((N, M), np.finfo(np.float64).min)
+    np.testing.assert_allclose(
+        hw.attention(q, k, v, bias=bias, return_weights=True, engine=engine)[1], 1 / M, rtol=1e-6
+    )
+
+
+@pytest.mark.parametrize("side", [2**63 - 1, 2**200])
+def test_a_window_wider_than_any_sequence_hides_nothing(engine, side, rng):
+    q, k, v = arrays(rng)
+    windowed = hw.attention(q, k, v, window=(side, side), align="end", engine=engine)
+    np.testing.assert_array_equal(windowed, hw.attention(q, k, v, engine=engine))
+
+
+def test_values_near_the_largest_number_are_averaged_exactly(engine, rng):
+    q, k, v = arrays(rng, np.float32, n=67, m=211)
+    huge = v.copy()
+    huge[..., 1] *= np.float32(1e38) / np.abs(v[..., 1]).max()
+    o, expected = (hw.attention(q, k, values, engine=engine) for values in (huge, v))
+    np.testing.assert_allclose(o[..., [0, 2]], expected[..., [0, 2]], rtol=1e-5, atol=1e-6)
+    exact = hw.attention(*(a.astype(np.float64) for a in (q, k, huge)), engine="dense")
+    np.testing.assert_allclose(o, exact, rtol=1e-4, atol=float(np.abs(exact).max()) * 1e-6)
+
+
+@pytest.mark.parametrize("softcap", [1e-30, 1e-44, 1e-300])
+def test_a_tiny_softcap_is_a_uniform_softmax(engine, softcap, rng):
+    q, k, v = arrays(rng, np.float32)
+    k[0, 0, 0] = 0  # logits of zero stay zero
+    (_, p), cache = hw.attention_forward(q, k, v, softcap=softcap, return_weights=True, engine=engine)
+    np.testing.assert_allclose(p, 1 / M, rtol=1e-6)
+    assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones((B, H, N, e)), cache))
+
+
+def test_a_cotangent_that_is_not_finite_does_not_matter_where_nothing_is_attended_to(engine, rng):
+    q, k, v = arrays(rng)
+    mask = np.ones((N, M), bool)
+    mask[2] = False
+    for options in ({}, {"sinks": np.ones(H)}):
+        o, cache = hw.attention_forward(q, k, v, mask=mask, **options, engine=engine)
+        do = rng.normal(size=o.shape)
+        expected = hw.attention_backward(do * (np.arange(N) != 2)[:, None], cache)
+        do[..., 2, :] = np.nan
+        for gradient, wanted in zip(hw.attention_backward(do, cache), expected, strict=True):
+            np.testing.assert_array_equal(gradient, wanted)
+
+
+def test_changing_the_results_does_not_change_the_gradients(engine, rng):
+    q, k, v = arrays(rng)
+    do = rng.normal(size=(B, H, N, e))
+    expected = hw.attention_backward(do, hw.attention_forward(q, k, v, engine=engine)[1])
+    (o, p), cache = hw.attention_forward(q, k, v, return_weights=True, engine=engine)
+    o += 1
+    p *= 2
+    for gradient, wanted in zip(hw.attention_backward(do, cache), expected, strict=True):
+        np.testing.assert_array_equal(gradient, wanted)
+
+
+def test_a_batch_of_nothing_has_a_bias_gradient_of_zero(engine, rng):
+    q, k, v = (a[:0] for a in arrays(rng))
+    o, cache = hw.attention_forward(q, k, v, bias=rng.normal(size=(N, M)), engine=engine)
+    *_, dbias = hw.attention_backward(o, cache)
+    np.testing.assert_array_equal(dbias, np.zeros((N, M)))
+
+
+def test_a_sink_far_above_or_below_the_logits(engine, rng):
+    q, k, v = arrays(rng, np.float32)
+    for sinks in (np.full(H, 1e30, np.float32), np.full(H, -1e30, np.float32)):
+        (o, lse), cache = hw.attention_forward(q, k, v, sinks=sinks, return_lse=True, engine=engine)
+        expected, _, expected_lse = attention_loop(q, k, v, sinks=sinks)
+        np.testing.assert_allclose(o, expected, atol=1e-6)
+        np.testing.assert_allclose(lse, expected_lse, rtol=1e-6)
+        assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones_like(o), cache))
 
 
 def test_a_cotangent_of_another_shape_is_refused(engine, rng):

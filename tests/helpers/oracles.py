@@ -11,7 +11,19 @@ RNG = np.random.default_rng
 
 
 def attention_loop(
-    q, k, v, *, mask=None, bias=None, causal=False, window=None, align="start", lengths=None, scale=None, softcap=None
+    q,
+    k,
+    v,
+    *,
+    mask=None,
+    bias=None,
+    causal=False,
+    window=None,
+    align="start",
+    lengths=None,
+    scale=None,
+    softcap=None,
+    sinks=None,
 ):
     """Attention for (..., H, N, d), one logit at a time; returns (o, p, lse)."""
     q, k, v = (np.asarray(a, np.float64) for a in (q, k, v))
@@ -46,10 +58,13 @@ def attention_loop(
                 s += bias[(*index, m)]
             if s > -math.inf:
                 logits[m] = s
-        if not logits:
+        everything = list(logits.values())
+        if sinks is not None and np.broadcast_to(sinks, full[:-2])[index[:-1]] > -math.inf:
+            everything.append(float(np.broadcast_to(sinks, full[:-2])[index[:-1]]))
+        if not everything:
             continue
-        top = max(logits.values())
-        total = math.fsum(math.exp(s - top) for s in logits.values())
+        top = max(everything)
+        total = math.fsum(math.exp(s - top) for s in everything)
         lse[index] = top + math.log(total)
         for m, s in logits.items():
             p[(*index, m)] = math.exp(s - top) / total

@@ -46,9 +46,7 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
 
 def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
-    inputs, inverse = cache.inputs, _reciprocal(cache.total)
-    # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
-    do = do * inverse
+    inputs = cache.inputs
     delta = np.einsum("...e,...e->...", do, cache.o)[..., None]
     starts, units = backward_schedule(inputs)
     partial = [np.zeros(inputs.q.shape, do.dtype) for _ in range(units[:, 4].max(initial=0) + 1)]
@@ -119,8 +117,10 @@ def _accumulate_gradients(
     for head in range(pair[-1] * repeat, (pair[-1] + 1) * repeat):
         index = (*pair[:-1], head)
         for rows in split_range(0, inputs.shape[-2], ROWS):
-            q, scaled, do_r = inputs.q[index][rows], _scaled(inputs, index, rows), do[index][rows]
-            shift, delta_r, dq_r = cache.shift[index][rows], delta[index][rows], dq[index][rows]
+            q, scaled, dq_r = inputs.q[index][rows], _scaled(inputs, index, rows), dq[index][rows]
+            # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
+            shift, inverse = cache.shift[index][rows], _reciprocal(cache.total[index][rows])
+            do_r, delta_r = do[index][rows] * inverse, delta[index][rows] * inverse
             for keys in key_blocks(inputs, pair[:-1], rows, chunk, COLUMNS):
                 u, tanh = _logits(inputs, index, rows, keys, scaled, k[keys], buffer)
                 if shift.any():
@@ -145,7 +145,8 @@ def _logits(
     s: Array = np.matmul(q, k.T, out=buffer[: len(q), : len(k)])
     tanh = None
     if inputs.softcap is not None:
-        s *= inverse_softcap(inputs)
+        with np.errstate(over="ignore"):  # tanh saturates
+            s *= inverse_softcap(inputs)
         tanh = np.tanh(s)
         np.multiply(tanh, inputs.softcap, out=s)
     if inputs.bias is not None:

@@ -1,0 +1,198 @@
+"""One attention call of a model: its queries, keys, values and rule, from which weights are computed on demand."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from dataclasses import dataclass
+from functools import cached_property
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.attention import attention
+from headwise.errors import DataError, ShapeError
+from headwise.recorder.key_mask import KeyMask
+from headwise.shapes import Array, IntArray
+
+__all__ = ["TOLERANCE", "AttentionLayer"]
+
+# largest difference between p·v and the kernel's output, relative to the largest output, by the kernel's precision
+TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2, "int8": 3e-2}
+
+_LOGITS_AT_ONCE = 2**22
+
+
+class _Recomputed(NamedTuple):
+    output: Array  # (B, H, N, e)
+    lse: Array  # (B, H, N)
+
+
+@dataclass(frozen=True, eq=False)
+class AttentionLayer:
+    """One attention call as the model made it.
+
+    Letters: B batch, H heads, G key heads, N queries, M keys, d head width, e value width. H is a multiple of G, and
+    query head h uses key head h // (H/G).
+
+    Attributes
+    ----------
+    name : str
+        Name of the module that made the call; the same for every call of one module.
+    kind : {"self", "cross"}
+        Whether queries and keys come from the same tokens.
+    q : ndarray of shape (B, H, N, d)
+        Queries as they enter the product, after rotary positions and norms.
+    k, v : ndarray of shape (B, G, M, d), (B, G, M, e)
+        Keys and values.
+    output : ndarray of shape (B, H, N, e)
+        What the model's own kernel returned.
+    scale : float
+        Factor of the logits.
+    softcap : float, optional
+        c in logits ← c · tanh(logits / c).
+    bias : ndarray, optional
+        Added to the logits; broadcasts to (B, H, N, M).
+    mask : KeyMask, optional
+        Which keys each query may attend to; all of them by default.
+    sinks : ndarray of shape (B or 1, H), optional
+        One logit per head that takes part in the softmax and has no value.
+    precision : {"float32", "float64", "float16", "bfloat16", "int8"}
+        Of the model's kernel, which sets the tolerance of `proven`.
+    index : int
+        Place of the call among all attention calls of the model.
+    call : int
+        Place of the call among those of its module.
+    note : str
+        What else there is to know about the call, such as a change of the weights after the softmax.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> q, k, v = np.random.default_rng(0).normal(size=(3, 1, 2, 5, 4))
+    >>> layer = AttentionLayer("encoder", "self", q, k, v, output=attention(q, k, v), scale=0.5)
+    >>> layer.weights(rows=[4]).shape, layer.proven
+    ((1, 2, 1, 5), True)
+    """
+
+    name: str
+    kind: str
+    q: Array
+    k: Array
+    v: Array
+    output: Array
+    scale: float
+    softcap: float | None = None
+    bias: Array | None = None
+    mask: KeyMask | None = None
+    sinks: Array | None = None
+    precision: str = "float32"
+    index: int = 0
+    call: int = 0
+    note: str = ""
+
+    @property
+    def shape(self) -> tuple[int, int, int, int]:
+        """(B, H, N, M), the shape of the weights."""
+        b, h, n, _ = self.q.shape
+        return b, h, n, self.k.shape[2]
+
+    def weights(self, rows: int | slice | Sequence[int] | IntArray | None = None) -> Array:
+        """Attention weights p of some queries, or of all.
+
+        Parameters
+        ----------
+        rows : int, slice or sequence of int, optional
+            Which queries, counted from 0; negative numbers count from the end. All by default.
+
+        Returns
+        -------
+        ndarray of shape (B, H, N, M)
+            N is the number of chosen rows. A row sums to one; to less where the head has a sink; to zero where its
+            query may attend to nothing.
+
+        Raises
+        ------
+        ShapeError
+            If there is no such row.
+        """
+        chosen = self._chosen(rows)
+        parts = [self._part(part, return_weights=True)[1] for part in self._blocks(chosen)]
+        return np.concatenate(parts, axis=2) if parts else np.zeros((*self.shape[:2], 0, self.shape[3]), self.q.dtype)
+
+    @property
+    def lse(self) -> Array:
+        """Log-sum-exp of the logits, sink included, (B, H, N); −inf where a query may attend to nothing."""
+        return self._recomputed.lse
+
+    @cached_property
+    def error(self) -> float:
+        """Largest difference between p·v and the output of the model's kernel, relative to its largest output.
+
+        Rows whose query may attend to nothing are left out: kernels return zero or NaN for them. Infinite where the
+        kernel's output is not finite elsewhere, or shapes differ.
+        """
+        ours, theirs = self._recomputed.output, self.output
+        if ours.shape != theirs.shape:
+            return float("inf")
+        some = ~np.isneginf(self._recomputed.lse)
+        if not some.any():
+            return 0.0
+        ours, theirs = ours[some], theirs[some]
+        if not np.isfinite(theirs).all():
+            return float("inf")
+        largest = float(np.abs(theirs).max(initial=0))
+        difference = float(np.abs(ours - theirs).max(initial=0))
+        return difference / largest if largest else difference
+
+    @property
+    def proven(self) -> bool:
+        """Whether the weights reproduce the output of the model's kernel to its precision."""
+        return self.error <= TOLERANCE[self.precision]
+
+    @cached_property
+    def _recomputed(self) -> _Recomputed:
+        """Output and log-sum-exp from q, k, v and the rule, a block of rows at a time."""
+        b, h, n, _ = self.shape
+        output, lse = np.zeros((b, h, n, self.v.shape[-1]), self.q.dtype), np.zeros((b, h, n), self.q.dtype)
+        for part in self._blocks(np.arange(n)):
+            o, _, s = self._part(part)
+            output[:, :, part], lse[:, :, part] = o, s
+        return _Recomputed(output, lse)
+
+    def _part(self, rows: IntArray, return_weights: bool = False) -> tuple[Array, Array, Array]:
+        """Output (B, H, rows, e), weights (B, H, rows, M) where they are needed, log-sum-exp (B, H, rows)."""
+        bias = self.bias if self.bias is None or self.bias.shape[-2] == 1 else self.bias[..., rows, :]
+        result = attention(
+            self.q[:, :, rows],
+            self.k,
+            self.v[..., :0] if return_weights else self.v,
+            mask=None if self.mask is None else self.mask.rows(rows),
+            bias=bias,
+            scale=self.scale,
+            softcap=self.softcap,
+            sinks=self.sinks,
+            return_weights=return_weights,
+            return_lse=True,
+        )
+        return result if return_weights else (result[0], result[0][..., :0], result[1])
+
+    def _blocks(self, rows: IntArray) -> Iterator[IntArray]:
+        """The rows in blocks of a few million logits, so that no array is as large as all weights."""
+        b, h, _, m = self.shape
+        size = max(1, _LOGITS_AT_ONCE // max(1, b * h * m))
+        return (rows[start : start + size] for start in range(0, len(rows), size))
+
+    def _chosen(self, rows: int | slice | Sequence[int] | IntArray | None) -> IntArray:
+        n = self.shape[2]
+        if rows is None:
+            return np.arange(n)
+        if isinstance(rows, slice):
+            return np.arange(n)[rows]
+        chosen = np.atleast_1d(np.asarray(rows))
+        if chosen.size == 0:
+            return np.zeros(0, np.int64)
+        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+            raise DataError(f"rows: expected whole numbers, such as rows=[0, 5]; got {rows!r}.")
+        if chosen.min() < -n or chosen.max() >= n:
+            raise ShapeError(f"rows: expected queries from 0 to {n - 1} of {self.name}; got {rows!r}.")
+        return np.where(chosen < 0, chosen + n, chosen)

@@ -1,0 +1,97 @@
+"""Everything that one run of a model attended to."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.errors import ShapeError
+from headwise.files import atomic_write
+from headwise.recorder.layer import AttentionLayer
+from headwise.shapes import Array
+
+__all__ = ["Capture"]
+
+
+@dataclass(frozen=True, eq=False)
+class Capture:
+    """The attention calls of one run of a model.
+
+    Attributes
+    ----------
+    output : object
+        What the model returned.
+    layers : tuple of AttentionLayer
+        In execution order.
+    ignored : tuple of str
+        Softmaxes of the model that are not attention, and why.
+    """
+
+    output: Any
+    layers: tuple[AttentionLayer, ...]
+    ignored: tuple[str, ...] = ()
+
+    @property
+    def proven(self) -> bool:
+        """Whether every layer's weights reproduce the output of the model's own kernel."""
+        return all(layer.proven for layer in self.layers)
+
+    def weights(self) -> Array:
+        """Attention weights of all layers, (B, L, H, N, M).
+
+        Raises
+        ------
+        ShapeError
+            If the layers have different shapes; take each layer's own ``weights()`` then.
+        """
+        shapes = {layer.shape for layer in self.layers}
+        if len(shapes) > 1:
+            listed = ", ".join(f"{layer.name} {layer.shape}" for layer in _one_of_each_shape(self.layers))
+            raise ShapeError(
+                f"weights: expected layers of one shape (B, H, N, M); got {listed}. Take the weights of each layer, "
+                "or limit the capture with layers=."
+            )
+        return np.stack([layer.weights() for layer in self.layers], axis=1)
+
+    def save(self, path: Path | str) -> None:
+        """Write the weights, and what they were computed from, as an .npz file that ``headwise caption`` reads.
+
+        The array ``weights`` is (B, L, H, N, M) if all layers have one shape; otherwise there is one array
+        ``layer0``, ``layer1``, … for each. ``verified`` says of each layer whether its weights reproduce the model's
+        own output, and ``errors`` by how much they miss it.
+
+        Parameters
+        ----------
+        path : Path or str
+        """
+        arrays: dict[str, Any] = {
+            "verified": np.array([layer.proven for layer in self.layers]),
+            "errors": np.array([layer.error for layer in self.layers]),
+            "names": np.array([layer.name for layer in self.layers]),
+            "kinds": np.array([layer.kind for layer in self.layers]),
+        }
+        if len({layer.shape for layer in self.layers}) == 1:
+            arrays["weights"] = self.weights()
+        else:
+            arrays |= {f"layer{number}": layer.weights() for number, layer in enumerate(self.layers)}
+        with atomic_write(Path(path)) as temporary:
+            np.savez(temporary, allow_pickle=False, **arrays)
+
+    def report(self) -> str:
+        """One line per layer: name, kind, shape and whether its weights are verified."""
+        lines = []
+        for layer in self.layers:
+            b, h, n, m = layer.shape
+            verdict = (
+                f"verified (error {layer.error:.1e})" if layer.proven else f"NOT verified (error {layer.error:.1e})"
+            )
+            note = f"; {layer.note}" if layer.note else ""
+            lines.append(f"{layer.index:3d}  {layer.name}  {layer.kind}  {b} x {h} x {n} x {m}  {verdict}{note}")
+        return "\n".join([*lines, *(f"ignored: {line}" for line in self.ignored)])
+
+
+def _one_of_each_shape(layers: tuple[AttentionLayer, ...]) -> list[AttentionLayer]:
+    return list({layer.shape: layer for layer in reversed(layers)}.values())[::-1]

@@ -1,19 +1,20 @@
-# Two commands matter: `make report` does the main job, `make test` proves it. Both set up what they need in .venv.
+# `make report` answers the exercise sheet, `make test` runs the tests; both install what they need into .venv.
 VENV := .venv
 BIN := $(VENV)/bin
+VISION := .venv-vision
 PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help browser report test lint parity bench model clean
+.PHONY: help browser report test lint parity parity-vision bench model clean
 
-help: ## what can be made
-	@grep -E '^[a-z]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 10
+help: ## list the targets
+	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
 
 $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
-# A stamp for each set of libraries, so that the second run installs nothing.
+# One stamp per set of libraries, so that a second run installs nothing.
 $(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	$(INSTALL) -e '.[lab,fast,series,cluster]'
 	touch $@
@@ -23,34 +24,44 @@ $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@ $(VENV)/lab.stamp
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp
-	$(INSTALL) torch==2.13.0
+	$(INSTALL) torch==2.13.0 -e '.[parity]'
 	touch $@
 
-report: $(VENV)/lab.stamp ## answer the exercise sheet: run every study, and write report/index.html
+# timm needs torchvision, which comes with another torch.
+$(VISION)/stamp: pyproject.toml constraints.txt
+	$(PYTHON) -m venv $(VISION)
+	$(VISION)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
+		torch==2.14.1 torchvision==0.29.1 timm==1.0.31 -e '.[lab,fast,parity,dev]'
+	touch $@
+
+report: $(VENV)/lab.stamp ## answer the exercise sheet: run its experiments and write report/index.html
 	$(BIN)/headwise report --out report
 
-# The pages are tested in a real browser; where there is none and none can be had, those tests say so.
+# Pages are tested in a real browser; without one, those tests are skipped with a message.
 browser:
 	@command -v chromedriver >/dev/null || $$(command -v sudo) apt-get install -y -q chromium chromium-driver \
 		|| echo "no browser: the tests of the pages will be skipped"
 
-test: $(VENV)/dev.stamp browser ## every test
+test: $(VENV)/dev.stamp browser ## run the tests
 	$(BIN)/python -m pytest -n auto --dist loadgroup
 
-lint: $(VENV)/dev.stamp ## style and types
+lint: $(VENV)/dev.stamp ## check style and types
 	$(BIN)/ruff check .
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-parity: $(VENV)/peers.stamp ## the same as torch, number by number
-	$(BIN)/python -m pytest -m parity tests/parity
+parity: $(VENV)/peers.stamp ## compare with torch, transformers and onnxruntime
+	$(BIN)/python -m pytest -m parity
 
-bench: $(VENV)/peers.stamp ## side by side with torch
+parity-vision: $(VISION)/stamp ## the same comparisons with timm and torchvision (several GB)
+	$(VISION)/bin/python -m pytest -m parity tests/parity
+
+bench: $(VENV)/peers.stamp ## time the engine and the ViT against torch
 	$(BIN)/headwise bench
 	$(BIN)/python benchmarks/vit_step.py --compiled
 
-model: $(VENV)/dev.stamp ## the model that ships; DATA=folder with MNIST's four idx files
+model: $(VENV)/dev.stamp ## train the shipped models; DATA=folder with the four idx files of MNIST
 	$(BIN)/python benchmarks/ship.py $(DATA)
 
-clean: ## all that was made here, but not what a user trained
-	rm -rf $(VENV) report build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+clean: ## remove environments, caches and the report
+	rm -rf $(VENV) $(VISION) report build .pytest_cache .mypy_cache .ruff_cache .hypothesis

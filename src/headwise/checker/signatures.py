@@ -294,5 +294,5 @@ def _tensor(a: Array) -> Any:
     except ModuleNotFoundError:
         from headwise.errors import MissingExtraError
 
-        raise MissingExtraError('adapter="torch"', "torch", "peers") from None
+        raise MissingExtraError('adapter="torch"', "torch", "parity") from None
     return torch.from_numpy(a)

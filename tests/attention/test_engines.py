@@ -46,6 +46,26 @@ def test_tiles_agree_with_dense(engine, option, rng):
         np.testing.assert_allclose(found, expected, rtol=1e-10, atol=1e-11)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("option", TILES)
+def test_few_queries_and_many_keys_agree_with_dense(option, dtype, rng):
+    lead, heads, groups, n, m, d, e = 2, 3, 1, 3, 4211, 19, 32  # a width that fills vectors, keys that need two splits
+    shapes = ((heads, n, d), (groups, m, d), (groups, m, e), (heads, n, e))
+    arrays = [rng.normal(size=(lead, *shape)).astype(dtype) for shape in shapes]
+    options = TILES[option](rng, n, m)
+    tolerance = 1e-10 if dtype == np.float64 else 2e-4
+    for result, expected in zip(both(*arrays, "compiled", **options), both(*arrays, "dense", **options), strict=True):
+        np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance)
+
+
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+def test_hidden_keys_of_a_cache_are_inert(poison, rng):
+    q, k, v = rng.normal(size=(4, 1, 16)), rng.normal(size=(2, 2500, 16)), rng.normal(size=(2, 2500, 16))
+    expected = hw.attention(q, k, v, lengths=2311, engine="compiled")
+    k[:, 2311:], v[:, 2400:] = poison, poison
+    np.testing.assert_array_equal(hw.attention(q, k, v, lengths=2311, engine="compiled"), expected)
+
+
 @settings(max_examples=40, deadline=None)
 @given(data=st.data())
 def test_any_shape_and_options(data):

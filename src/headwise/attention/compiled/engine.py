@@ -19,20 +19,23 @@ from headwise.jit import compile_kernel
 from headwise.parallel.threads import num_threads, parallel_for
 from headwise.shapes import Array, IntArray
 
-__all__ = ["COLUMNS", "ROWS", "backward", "forward"]
+__all__ = ["COLUMNS", "ROWS", "SPLIT_KEYS", "backward", "forward"]
 
-_KERNELS = "headwise.attention.compiled.kernels"
+_KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
 ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache, or all of it
+SPLIT_KEYS = 2048  # of a cache, when few queries read it; each split is a unit of work
+_FEW_ROWS = 12  # of queries that share a key head; more fill enough of a vector to be worth a tile
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
-    p, cache, suspect = _forward(inputs, weights)
+    compute = _decode if not weights and _few_queries(inputs) else _forward
+    p, cache, suspect = compute(inputs, weights)
     if suspect:
         cleaned = mask_nonfinite(inputs)
         if cleaned is not inputs:
-            p, cache, _ = _forward(cleaned, weights)
+            p, cache, _ = compute(cleaned, weights)
     if suspect or not cache.total.all():
         with np.errstate(over="ignore"):
             check_overflow(cache.inputs, cache.shift * cache.shift.dtype.type(cache.unit), cache.total)
@@ -80,6 +83,37 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
         inputs, o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), _natural_unit(inputs)
     )
     return p.reshape(inputs.shape) if weights else None, cache, suspect
+
+
+def _few_queries(inputs: AttentionInputs) -> bool:
+    """Whether to read the keys once for all queries, instead of tiles that such queries would fill in small part."""
+    heads, n, m = inputs.shape[-3:]
+    lanes = 64 // inputs.q.itemsize
+    rows, e = heads // inputs.groups * n, inputs.v.shape[-1]
+    contiguous = all(a.strides[-1] == a.itemsize and a.flags.aligned for a in (inputs.k, inputs.v))
+    return 0 < rows <= _FEW_ROWS and m >= 2 * COLUMNS and e % lanes == 0 and contiguous
+
+
+def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
+    """As `_forward`, for few queries: splits of the keys, merged by their sums of exponentials."""
+    *lead, heads, n, m = inputs.shape
+    items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
+    splits, unit = -(-m // SPLIT_KEYS), _natural_unit(inputs)
+    o = np.empty((splits, items, heads, n, e), dtype)
+    top, total = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
+    compute = compile_kernel(_DECODE, "decode", dtype)
+    arguments = (*_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, top, total)
+    units, work = items * inputs.groups * splits, items * heads * n * m * (inputs.q.shape[-1] + e)
+    suspect = any(_share(lambda first, last: compute(first, last, *arguments), units, work))
+    shift = top.max(axis=0)
+    shift[np.isneginf(shift)] = 0
+    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
+        scale = np.exp((top - shift) * dtype.type(unit))
+        total = (total * scale).sum(axis=0)
+        merged = np.einsum("s...,s...e->...e", scale, o) / np.where(total == 0, 1, total)[..., None]
+    rows = inputs.shape[:-1]
+    cache = ForwardCache(inputs, merged.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), unit)
+    return None, cache, suspect
 
 
 def _natural_unit(inputs: AttentionInputs) -> float:

@@ -139,7 +139,7 @@ def _products(s, queries, k, item, g, at, rows, d, c):
 @compiled
 def _apply_rule(s, rule, item, h, query, at, c):
     """Softcap, bias and mask for the logits of one query and c keys."""
-    mask, mask_item, bias, bias_item, valid, offset, left, right, factor, cap, inverse_cap = rule
+    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, inverse_cap = rule
     if cap:
         size, inner, outer = s.dtype.type(abs(factor)), s.dtype.type(inverse_cap), s.dtype.type(cap)
         for i in range(c):

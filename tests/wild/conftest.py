@@ -1,0 +1,3 @@
+"""The cases are read by test_wild.py; some of them need torch to be imported."""
+
+collect_ignore = ["cases"]

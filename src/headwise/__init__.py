@@ -22,6 +22,7 @@ from headwise.errors import HeadwiseError
 
 if TYPE_CHECKING:
     from headwise.checker import check
+    from headwise.recorder import capture
 
 __all__ = [
     "AttentionResult",
@@ -30,15 +31,18 @@ __all__ = [
     "attention",
     "attention_backward",
     "attention_forward",
+    "capture",
     "check",
     "merge",
     "multi_head_attention",
     "self_attention",
 ]
 
+_LAZY = {"capture": "headwise.recorder", "check": "headwise.checker"}
+
 
 def __getattr__(name: str) -> Any:
-    """Import `check` when it is first asked for."""
-    if name == "check":
-        return import_module("headwise.checker").check
+    """Import `check` and `capture` on first use."""
+    if name in _LAZY:
+        return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

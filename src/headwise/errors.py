@@ -3,7 +3,15 @@
 A message names the argument, what was expected, what came, and the likely cause, so that it can be read on its own.
 """
 
-__all__ = ["CheckpointError", "DataError", "HeadwiseError", "MaskError", "MissingExtraError", "ShapeError"]
+__all__ = [
+    "CaptureError",
+    "CheckpointError",
+    "DataError",
+    "HeadwiseError",
+    "MaskError",
+    "MissingExtraError",
+    "ShapeError",
+]
 
 
 class HeadwiseError(Exception):
@@ -24,6 +32,10 @@ class DataError(HeadwiseError, ValueError):
 
 class CheckpointError(HeadwiseError, ValueError):
     """A file of weights that is corrupt, or belongs to another model."""
+
+
+class CaptureError(HeadwiseError, ValueError):
+    """A model without attention, or whose attention cannot be followed."""
 
 
 class MissingExtraError(HeadwiseError, ImportError):

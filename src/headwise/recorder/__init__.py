@@ -3,5 +3,6 @@
 from headwise.recorder.key_mask import KeyMask
 from headwise.recorder.layer import TOLERANCE, AttentionLayer
 from headwise.recorder.result import Capture
+from headwise.recorder.run import capture
 
-__all__ = ["TOLERANCE", "AttentionLayer", "Capture", "KeyMask"]
+__all__ = ["TOLERANCE", "AttentionLayer", "Capture", "KeyMask", "capture"]

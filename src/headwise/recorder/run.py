@@ -1,0 +1,85 @@
+"""`capture`: run a model once and return what it attended to."""
+
+from __future__ import annotations
+
+import inspect
+import sys
+from collections.abc import Callable
+from typing import Any
+
+from headwise.errors import DataError
+from headwise.recorder.collect import Selection
+from headwise.recorder.result import Capture
+
+__all__ = ["capture"]
+
+
+def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) -> Capture:
+    """Run a model once, as it is, and return every attention call in execution order.
+
+    The model keeps its own kernel: fused kernels too, which return no weights. Queries, keys, values and the mask rule
+    are stored, not N × M arrays, and weights are computed from them on demand. Each layer compares p·v with the output
+    of the model's kernel.
+
+    Parameters
+    ----------
+    model : torch.nn.Module, str or Path, or a model from `headwise.load`
+        A torch module, or a method of one such as ``model.generate``; a path to an .onnx file; or a loaded model.
+    *args, **kwargs
+        What the model is called with.
+    layers : int, str or sequence of them, optional
+        Which attention calls to keep: places in execution order (negative ones from the end), or names of modules, in
+        which ``*`` stands for anything. All by default. If the model itself has an argument ``layers``, bind it with
+        ``functools.partial(model, layers=...)``.
+
+    Returns
+    -------
+    Capture
+        ``.output`` is the model's return value, ``.layers`` its attention calls.
+
+    Raises
+    ------
+    CaptureError
+        If the model has no attention, or attention that cannot be followed; the message says why.
+    DataError
+        If `model` is none of the above, or `layers` names no attention call.
+
+    Examples
+    --------
+    >>> import pytest
+    >>> torch = pytest.importorskip("torch")
+    >>> model = torch.nn.TransformerEncoderLayer(8, nhead=2, batch_first=True).eval()
+    >>> found = capture(model, torch.zeros(1, 5, 8))
+    >>> [(layer.name, layer.kind, layer.weights().shape, layer.proven) for layer in found.layers]
+    [('self_attn', 'self', (1, 2, 5, 5), True)]
+    """
+    if _is_torch(model):
+        _refuse_own_layers(model)
+        from headwise.recorder.torch_run import capture_torch
+
+        return capture_torch(model, args, kwargs, layers)
+    raise DataError(
+        f"model: expected a torch module, a path to an .onnx file, or a model from headwise.load; got {model!r}."
+    )
+
+
+def _is_torch(model: Any) -> bool:
+    """Whether a model is a torch module, a method of one, or a function while torch is in use."""
+    torch = sys.modules.get("torch")
+    if torch is None or not callable(model):
+        return False
+    owner = getattr(model, "__self__", model)
+    return isinstance(owner, torch.nn.Module) or inspect.isroutine(model) or hasattr(model, "func")
+
+
+def _refuse_own_layers(model: Callable[..., Any]) -> None:
+    """Refuse a model with an argument of the name that `capture` takes for itself."""
+    torch = sys.modules["torch"]
+    try:
+        names = inspect.signature(model.forward if isinstance(model, torch.nn.Module) else model).parameters
+    except (TypeError, ValueError):
+        return
+    if "layers" in names and not hasattr(model, "func"):
+        raise DataError(
+            "layers: the model has an argument of this name too; bind it with functools.partial(model, layers=...)."
+        )

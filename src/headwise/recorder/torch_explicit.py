@@ -1,0 +1,190 @@
+"""Attention written out by hand in torch, as arrays: heads, queries and keys from the axes of its tensors."""
+
+from __future__ import annotations
+
+import math
+from typing import NamedTuple
+
+import numpy as np
+from torch import Tensor, finfo
+
+from headwise.recorder.axes import Axes
+from headwise.recorder.logits import Rule, rule_of_logits
+from headwise.recorder.torch_tensors import as_array
+from headwise.recorder.torch_values import Product, Weights
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Explicit", "assemble"]
+
+
+class _Scores(NamedTuple):
+    """Queries, keys, and what is done to their products."""
+
+    q: Array  # (B, H, N, d)
+    k: Array  # (B, H, M, d)
+    scale: float
+    softcap: float | None
+    queries: Tensor  # the tensors that they were read from
+    keys: Tensor
+
+    def scores(self) -> Array:
+        """(B, H, N, M)"""
+        s: Array = self.q @ self.k.mT * self.scale
+        return s if self.softcap is None else self.softcap * np.tanh(s / self.softcap)
+
+
+class Explicit(NamedTuple):
+    """One attention written out by hand."""
+
+    v: Array  # (B, H, M, e)
+    output: Array  # (B, H, N, e)
+    scores: _Scores | None
+    rule: Rule
+    note: str
+
+
+class _Layout(NamedTuple):
+    """The axes of a softmax's argument by role."""
+
+    refined: tuple[int, ...]  # its shape, with the axis of items and heads divided
+    order: tuple[int, ...]  # items, heads, queries, keys
+    shape: tuple[int, int, int, int]  # (B, H, N, M)
+
+    def arrange(self, array: Array) -> Array:
+        """An array of the argument's shape as (B, H, N, M)."""
+        return array.reshape(self.refined).transpose(self.order).reshape(self.shape)
+
+    def linear(self, axes: Axes, axis: int) -> IntArray:
+        """(B, H, N): linear index of each row's first element in the origin of `axes`, of the argument's shape."""
+        found = np.full((1,) * len(axes.axes), axes.offset, np.int64)
+        for place in range(len(axes.axes)):
+            if place != axis:
+                found = found + axes.offsets(place).reshape([-1 if place == p else 1 for p in range(len(axes.axes))])
+        whole = np.broadcast_to(found, [1 if place == axis else size for place, size in enumerate(axes.shape)])
+        refined = [1 if place == self.order[-1] else size for place, size in enumerate(self.refined)]
+        return whole.reshape(refined).transpose(self.order).reshape(self.shape[:3])
+
+
+def assemble(weights: Weights, axes: Axes, values: Tensor, output: Tensor, heads: int | None) -> Explicit | str:
+    """The arrays of one attention, or why it is none.
+
+    Parameters
+    ----------
+    weights : Weights
+        The operand of the product with the values.
+    axes : Axes
+        Of that operand, as (P, N, M).
+    values : Tensor of shape (P, M, e)
+    output : Tensor of shape (P, N, e)
+    heads : int or None
+        How many heads the module has, if it says so.
+    """
+    shape, axis = tuple(weights.logits.shape), weights.axis
+    stride = math.prod(shape[axis + 1 :])
+    first = axes.offset // stride % shape[axis]
+    steps, odd = np.divmod(axes.offsets(2), stride)
+    columns = first + steps
+    if odd.any() or (columns >= shape[axis]).any():
+        return "it is multiplied over another axis than it normalises"
+    layout = _layout(shape, axis, axes, heads)
+    rows = _find(layout.linear(Axes.contiguous(shape), axis), axes, axes.offset - first * stride)
+    if rows is None or (rows // axes.shape[1] != rows[:, :, :1] // axes.shape[1]).any():
+        return "only a part of it is multiplied with values"
+    o = as_array(output).reshape(-1, output.shape[-1])[rows]
+    v = as_array(values)[rows[:, :, 0] // axes.shape[1]]
+    v, columns = v[:, :, np.argsort(columns)], np.sort(columns)
+    found = None if weights.product is None else _queries_and_keys(weights.product, layout, axis, columns)
+    note = f"after its softmax the weights were changed by {', '.join(weights.changes)}" if weights.changes else ""
+    if found is None or weights.product is None or weights.product.other or len(columns) < shape[axis]:
+        rule = _rule(weights, layout, columns, found)
+    else:
+        rule = Rule()
+    return Explicit(v, o, found, rule, note)
+
+
+def _layout(shape: tuple[int, ...], axis: int, operand: Axes, heads: int | None) -> _Layout:
+    """Which axes are items, heads and queries: the queries are the rows of the product with the values."""
+    row_strides = [stride for _, stride in operand.axes[1]]
+    others = [place for place in range(len(shape)) if place != axis]
+    rows = [p for p in others if any(0 < math.prod(shape[p + 1 :]) <= s < math.prod(shape[p:]) for s in row_strides)]
+    if not rows:
+        rows = [place for place in others if shape[place] == 1 and operand.shape[1] == 1][-1:]
+    if operand.shape[0] == 1:
+        rows = rows[-1:]
+    batch = [place for place in others if place not in rows]
+    exact = [place for place in batch if shape[place] == heads]
+    refined, head = list(shape), exact[-1] if exact else batch[-1] if len(batch) > 1 else None
+    if not exact and heads and heads > 1 and batch and shape[batch[0]] % heads == 0:
+        head = batch[0]
+        refined[head : head + 1] = [shape[head] // heads, heads]
+        batch, rows, (axis,) = ([p + (p > head) for p in places] for places in (batch, rows, [axis]))
+        head += 1
+        batch.insert(1, head)
+    items = [place for place in batch if place != head]
+    order = (*items, *([] if head is None else [head]), *rows, axis)
+    b, h, n = (
+        math.prod(refined[place] for place in places) for places in (items, [] if head is None else [head], rows)
+    )
+    return _Layout(tuple(refined), order, (b, h, n, refined[axis]))
+
+
+def _find(wanted: IntArray, operand: Axes, offset: int) -> IntArray | None:
+    """Which row of the operand, counted through all items, starts at each wanted element; None if one is missing."""
+    starts = (offset + operand.offsets(0)[:, None] + operand.offsets(1)).ravel()
+    order = np.argsort(starts, kind="stable")
+    place = np.searchsorted(starts[order], wanted.ravel())
+    if (place >= len(starts)).any():
+        return None
+    found = order[place]
+    return found.reshape(wanted.shape) if (starts[found] == wanted.ravel()).all() else None
+
+
+def _queries_and_keys(product: Product, layout: _Layout, axis: int, columns: IntArray) -> _Scores | None:
+    """The factors of the product as queries and keys of the softmax's rows and columns; None if they are not."""
+    axes, (before, count) = product.axes, (product.columns or (0, 0, product.axes.shape[axis]))[1:]
+    if (columns < before).any() or (columns >= before + count).any():
+        return None
+    start, steps = layout.linear(axes, axis), axes.offsets(axis)[columns - before]
+    n, m = product.a.shape[1], product.b.shape[2]
+    p, i, j = start // (n * m), start // m % n, start % m
+    swapped = bool(steps.max(initial=0) >= m)
+    moving, (along,) = (i, [steps // m]) if swapped else (j, [steps])
+    if (swapped and (steps % m).any()) or (p != p[:, :, :1]).any() or (moving != moving[:, :, :1]).any():
+        return None
+    keys = moving[:, :, :1] + along  # (B, H, M)
+    a, b = as_array(product.a), as_array(product.b).mT
+    item = p[:, :, :1]
+    q, k = (b[p, j], a[item, keys]) if swapped else (a[p, i], b[item, keys])
+    for factor, where in product.factors:
+        per_item = _per_item(factor, where, n * m, len(a))
+        if per_item is None:
+            return None
+        q = q * per_item[p][..., None]
+    scale = product.scale if product.cap is None else product.scale * product.cap
+    tensors = (product.b, product.a) if swapped else (product.a, product.b)
+    return _Scores(q.astype(a.dtype, copy=False), k, scale, product.cap, *tensors)
+
+
+def _per_item(factor: Tensor, axes: Axes, size: int, items: int) -> Array | None:
+    """A factor per head, (..., 1, 1), for each of the P products of `size` elements."""
+    values = as_array(factor.expand((*axes.shape[:-2], 1, 1)))[..., 0, 0]
+    if any(axes.offsets(axis).max() >= size for axis in (-1, -2)):
+        return None
+    start = np.full((1,) * values.ndim, axes.offset, np.int64)
+    for axis in range(values.ndim):
+        start = start + axes.offsets(axis).reshape([-1 if axis == place else 1 for place in range(values.ndim)])
+    found = np.ones(items, values.dtype)
+    found[start // size] = values
+    return found
+
+
+def _rule(weights: Weights, layout: _Layout, columns: IntArray, found: _Scores | None) -> Rule:
+    """Mask, bias and sinks from the logits themselves."""
+    s = layout.arrange(as_array(weights.logits))
+    rest = np.setdiff1d(np.arange(s.shape[-1]), columns)
+    sinks = np.logaddexp.reduce(s[..., rest], axis=-1) if len(rest) else None
+    s = s[..., columns]
+    scores = np.zeros((), s.dtype) if found is None else found.scores()
+    tensors = (weights.logits,) if found is None else (weights.logits, found.queries)
+    eps = max(finfo(tensor.dtype).eps for tensor in tensors)
+    return rule_of_logits(s, np.broadcast_to(scores, s.shape), eps, sinks)

@@ -1,0 +1,232 @@
+"""Follow attention written out by hand in torch: product of queries and keys, softmax, product with the values."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from torch import Tag, Tensor
+
+from headwise.recorder.axes import Axes
+from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
+from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, Weights, elementwise
+
+__all__ = ["Follower"]
+
+_ELEMENTWISE = ("masked_fill", "native_dropout", "quantize_per_tensor")  # those that torch does not mark as such
+_PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "mv": (0, 1)}
+
+
+class Follower:
+    """Watches every operation of a run.
+
+    Parameters
+    ----------
+    parameters : set of int
+        Addresses of the storages of the model's parameters.
+    module : callable
+        Returns the name of the module that is running.
+    attend : callable
+        Called with the weights, their operand's axes (P, N, M), the values (P, M, e) and the output (P, N, e).
+
+    Attributes
+    ----------
+    table : TensorTable
+        What is known of each tensor.
+    softmaxes : list of Softmax
+        All of the run.
+    """
+
+    def __init__(
+        self,
+        parameters: set[int],
+        module: Callable[[], str],
+        attend: Callable[[Weights, Axes, Tensor, Tensor], str],
+    ) -> None:
+        self.table: TensorTable[Value] = TensorTable()
+        self.softmaxes: list[Softmax] = []
+        self._parameters, self._module, self._attend = parameters, module, attend
+
+    def follow(self, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Note what one operation made of its arguments."""
+        namespace, _, name = operation._schema.name.partition("::")
+        self._derive(namespace, name, args, kwargs, result)
+        if namespace not in ("aten", "quantized"):
+            return
+        out = result[0] if isinstance(result, list | tuple) and len(result) and name == "native_dropout" else result
+        if name in ("split", "split_with_sizes", "unbind", "chunk"):
+            self._divided(name, args, result)
+        elif not isinstance(out, Tensor):
+            return
+        elif name in _PRODUCTS:
+            self._product(name, args, kwargs, out)
+        elif name in ("_softmax", "_safe_softmax"):
+            self._softmax(args[0], args[1], out)
+        elif name == "cat":
+            self._joined(args[0], args[1] if len(args) > 1 else kwargs.get("dim", 0), out)
+        elif name in SHAPING:
+            self._shaped(name, args, out)
+        elif name == "copy_":
+            value = self._value_of(args[1]) if args[0].shape == args[1].shape else None
+            self.table.store(out, value, overwritten=True)
+        elif Tag.pointwise in operation.tags or name.rstrip("_") in _ELEMENTWISE:
+            self._elementwise(name, operation._schema.is_mutable, args, out)
+        elif operation._schema.is_mutable:
+            self.table.store(out, None, overwritten=True)
+
+    # Sources
+
+    def _derive(self, namespace: str, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
+        """Which tensors each result comes from."""
+        if name in SHAPING and name not in ("clone", "_to_copy"):
+            return  # the result shares the storage of the argument
+        given = [*tensors_in(args), *tensors_in(kwargs.values())]
+        found = self._sources(namespace, name, given)
+        for out in tensors_in([result]):
+            if not any(out is tensor for tensor in given) or found:
+                self.table.derive(out, found)
+
+    def _sources(self, namespace: str, name: str, given: Sequence[Tensor]) -> Sources | None:
+        data = [tensor for tensor in given if tensor.is_floating_point() and not self._is_parameter(tensor)]
+        if not data:
+            return None
+        opaque_linear = namespace == "quantized" or "linear" in name
+        if opaque_linear or (len(data) < len(given) and (name in _PRODUCTS or "conv" in name)):
+            number = self.table.number(data[-1] if name in ("addmm", "baddbmm") else data[0])
+            return Sources(frozenset({number}), self.table.sources(data[0]).near, linear=True)
+        return merged([self.table.sources(tensor) for tensor in data])
+
+    def _is_parameter(self, tensor: Tensor) -> bool:
+        try:
+            return tensor.untyped_storage()._cdata in self._parameters
+        except (NotImplementedError, RuntimeError):
+            return False
+
+    # Values
+
+    def _value_of(self, tensor: Any) -> Value | None:
+        return self.table.value(tensor) if isinstance(tensor, Tensor) else None
+
+    def _product(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor) -> None:
+        first, second = _PRODUCTS[name]
+        a, b = _batched(args[first], left=True), _batched(args[second], left=False)
+        for operand, left in ((args[first], True), (args[second], False)):
+            weights = self._value_of(operand)
+            if isinstance(weights, Weights):
+                self._multiplied(weights, operand, left, b if left else a, name, args, kwargs, out)
+                return
+        alpha, beta = float(kwargs.get("alpha", 1)), float(kwargs.get("beta", 1))
+        linear = out.ndim == 2 and (self._is_parameter(a) or self._is_parameter(b))
+        added = first == 1 and beta != 0
+        shape = (a.shape[0], a.shape[1], b.shape[2])
+        axes = Axes.contiguous(shape).view(tuple(out.shape))
+        if axes is not None:
+            self.table.store(out, Product(a, b, axes, linear, alpha, other=added), overwritten=True)
+
+    def _multiplied(
+        self,
+        weights: Weights,
+        operand: Tensor,
+        left: bool,
+        other: Tensor,
+        name: str,
+        args: Sequence[Any],
+        kwargs: Mapping[str, Any],
+        out: Tensor,
+    ) -> None:
+        """Weights times values; or times a parameter, which mixes heads or classes."""
+        softmax = weights.softmax
+        self.table.store(out, None, overwritten=True)
+        if self._is_parameter(other) and (weights.product is None or out.ndim == 2):
+            if out.numel() == operand.numel():
+                self.table.store(out, replace(weights, changes=(*weights.changes, "a linear layer")))
+            softmax.reason = softmax.reason and "its result is multiplied with a parameter, not with values"
+            return
+        axes = weights.axes if operand.ndim > 1 else weights.axes.unsqueeze(0 if left else 1)
+        axes = axes if len(axes.axes) == 3 else axes.unsqueeze(0)
+        output = out.reshape(other.shape[0], -1, other.shape[2]) if left else out.reshape(*other.shape[:2], -1)
+        if _PRODUCTS[name][0] == 1 and kwargs.get("beta", 1) != 0:
+            output = output - kwargs.get("beta", 1) * args[0]
+        if _PRODUCTS[name][0] == 1:
+            output = output / kwargs.get("alpha", 1)
+        if not left:
+            axes, other, output = axes.transpose(1, 2), other.transpose(1, 2), output.transpose(1, 2)
+        if softmax.reason:
+            softmax.reason = self._attend(weights, axes, other, output)
+
+    def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
+        product = self._value_of(logits)
+        axis %= max(1, logits.ndim)
+        found = product if isinstance(product, Product) else None
+        softmax = Softmax(self._module(), "its result is multiplied with no values")
+        self.softmaxes.append(softmax)
+        if found is not None and found.linear:
+            strides = {stride for _, stride in found.axes.axes[axis]} if logits.ndim else {0}
+            if strides and max(strides) < found.b.shape[2]:
+                softmax.reason = "its argument is the output of a linear layer, as for classes"
+                return
+            found = None
+        if logits.ndim:
+            axes = Axes.contiguous(tuple(logits.shape))
+            self.table.store(out, Weights(softmax, logits, axis, found, axes), overwritten=True)
+
+    def _joined(self, parts: Sequence[Tensor], axis: int, out: Tensor) -> None:
+        """Scores with the columns of a sink."""
+        products = [(place, self._value_of(part)) for place, part in enumerate(parts)]
+        scores = [(place, v) for place, v in products if isinstance(v, Product) and not v.linear and not v.columns]
+        if len(scores) == 1:
+            place, value = scores[0]
+            axis %= out.ndim
+            before = sum(part.shape[axis] for part in parts[:place])
+            self.table.store(out, replace(value, columns=(axis, before, parts[place].shape[axis])))
+
+    def _divided(self, name: str, args: Sequence[Any], parts: Sequence[Tensor]) -> None:
+        value = self._value_of(args[0])
+        if value is None:
+            return
+        place, start = 1 if name == "unbind" else 2, 0
+        axis = (args[place] if len(args) > place else 0) % args[0].ndim
+        for index, part in enumerate(parts):
+            first, length = (index, 1) if name == "unbind" else (start, part.shape[axis])
+            start += length
+            sliced = value.shaped(partial(Axes.slice, axis=axis, start=first, length=length))
+            if sliced is not None and name == "unbind":
+                sliced = sliced.shaped(partial(Axes.squeeze, dims=[axis]))
+            self.table.store(part, sliced)
+
+    def _shaped(self, name: str, args: Sequence[Any], out: Tensor) -> None:
+        value = self._value_of(args[0])
+        if value is None:
+            return
+        if isinstance(value, Product) and value.columns:
+            kept = out.shape == args[0].shape
+            self.table.store(out, value if kept else None)
+            return
+        self.table.store(out, value.shaped(lambda axes: SHAPING[name](axes, tuple(out.shape), args)))
+
+    def _elementwise(self, name: str, in_place: bool, args: Sequence[Any], out: Tensor) -> None:
+        for position, argument in enumerate(args):
+            value = self._value_of(argument)
+            if value is not None:
+                changed = elementwise(value, name.rstrip("_"), position, args, tuple(out.shape))
+                self.table.store(out, changed, overwritten=in_place)
+                return
+        if in_place:
+            self.table.store(out, None, overwritten=True)
+
+
+def merged(sources: Sequence[Sources]) -> Sources:
+    """All sources together; if some went through a linear layer, these alone: others are positions, or masks."""
+    linear = [found for found in sources if found.linear] or sources
+    near = frozenset[int]().union(*(found.near for found in linear))
+    far = frozenset[int]().union(*(found.far for found in linear))
+    return Sources(near, far, linear[0].linear)
+
+
+def _batched(tensor: Tensor, left: bool) -> Tensor:
+    """A factor of a product with three axes."""
+    if tensor.ndim == 1:
+        return tensor[None, None] if left else tensor[None, :, None]
+    return tensor if tensor.ndim == 3 else tensor[None]

@@ -1,0 +1,133 @@
+"""Attention that torch computes in one call, as arrays: scaled_dot_product_attention, its kernels, flex attention."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import numpy as np
+import torch
+from torch import Tensor
+
+from headwise.recorder.key_mask import KeyMask
+from headwise.recorder.logits import Rule, rule_of_bias, rule_of_logits
+from headwise.recorder.torch_tensors import as_array
+from headwise.shapes import Array
+
+__all__ = ["FusedCall", "default_scale", "flex_call", "kernel_call", "rule_of_call", "sdpa_call"]
+
+
+class FusedCall(NamedTuple):
+    """Arguments of one fused call, not yet transferred."""
+
+    q: Tensor
+    k: Tensor
+    v: Tensor
+    scale: float | None = None
+    mask: Tensor | None = None  # boolean, or added to the logits
+    causal: str = ""  # "", or the alignment: "start", "end"
+    dropout: float = 0.0
+    modify: Callable[[Tensor, Array], Array] | None = None  # changes the scores, for flex attention
+    blocks: tuple[Any, ...] | None = None  # a BlockMask as a tuple, which ends with its rule
+
+
+def sdpa_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
+    """Arguments of ``scaled_dot_product_attention``."""
+    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    mask, causal = given.get("attn_mask"), "start" if given.get("is_causal") else ""
+    if mask is not None and type(mask).__name__ == "CausalBias":  # torch.nn.attention.bias
+        causal, mask = ("end" if mask.variant.name == "LOWER_RIGHT" else "start"), None
+    q, k, v = given["query"], given["key"], given["value"]
+    return FusedCall(q, k, v, given.get("scale"), mask, causal, given.get("dropout_p") or 0.0)
+
+
+def kernel_call(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
+    """Arguments of one of the kernels behind ``scaled_dot_product_attention``, by the names in its schema."""
+    names = [argument.name for argument in operation._schema.arguments]
+    given = {**dict(zip(names, args, strict=False)), **kwargs}
+    mask = given.get("attn_mask", given.get("attn_bias"))
+    causal = "start" if given.get("is_causal") else ""
+    q, k, v = given["query"], given["key"], given["value"]
+    return FusedCall(q, k, v, given.get("scale"), mask, causal, given.get("dropout_p") or 0.0)
+
+
+def flex_call(args: Sequence[Any]) -> FusedCall:
+    """Arguments of the operator behind ``flex_attention``."""
+    q, k, v, modify, blocks, scale = args[:6]
+    plain = getattr(modify, "__name__", "") == "_identity"
+    changes = None if plain else lambda like, scores: _modified(modify, like, scores)
+    return FusedCall(q, k, v, scale, modify=changes, blocks=blocks)
+
+
+def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float) -> Rule:
+    """Mask, bias and sinks of a fused call with queries (B, H, N, d) and keys (B, G, M, d)."""
+    b, h, n, _ = q.shape
+    shape = (b, h, n, k.shape[2])
+    rule = Rule()
+    if call.mask is not None:
+        rule = _rule_of_mask(call.mask, shape)
+    if call.causal:
+        causal = KeyMask.from_rule(shape, causal=True, align="end" if call.causal == "end" else "start")
+        if causal is not None:
+            causal = KeyMask(causal.first[:1], causal.last[:1], causal.keys)
+            rule = rule._replace(mask=causal if rule.mask is None else rule.mask & causal)
+    if call.blocks is not None:
+        rule = rule._replace(mask=_mask_of_blocks(call.blocks, call.q, shape))
+    if call.modify is not None:
+        scores = q @ np.repeat(k, h // k.shape[1], axis=1).mT * scale
+        found = rule_of_logits(call.modify(call.q, scores), scores, float(np.finfo(q.dtype).eps))
+        both = rule.mask if found.mask is None else found.mask if rule.mask is None else rule.mask & found.mask
+        rule = Rule(both, found.bias)
+    return rule
+
+
+def _rule_of_mask(mask: Tensor, shape: tuple[int, int, int, int]) -> Rule:
+    """From a mask that broadcasts to the logits, without the axes along which it was only repeated."""
+    while mask.ndim > 4:  # several axes of items
+        mask = mask.flatten(0, 1) if mask.shape[0] != 1 else mask[0]
+    for axis in range(mask.ndim - 2):
+        if mask.stride(axis) == 0:
+            mask = mask.narrow(axis, 0, 1)
+    if mask.dtype != torch.bool:
+        return rule_of_bias(as_array(mask), shape)
+    array = mask.detach().cpu().numpy()
+    array = array.reshape((1,) * (4 - array.ndim) + array.shape)
+    return Rule(KeyMask.from_array(np.broadcast_to(array, (*array.shape[:2], *shape[2:]))))
+
+
+def _mask_of_blocks(blocks: tuple[Any, ...], like: Tensor, shape: tuple[int, int, int, int]) -> KeyMask | None:
+    """From a BlockMask, whose rule is evaluated a few rows at a time."""
+    lead = next(part.shape[:2] for part in blocks if isinstance(part, Tensor))
+    b, h = (1 if size == 1 else full for size, full in zip(lead, shape[:2], strict=True))
+    rows = max(1, 2**22 // max(1, b * h * shape[3]))
+    parts = []
+    for start in range(0, shape[2], rows):
+        part = (b, h, min(rows, shape[2] - start), shape[3])
+        parts.append(_for_each(blocks[-1], _grid(like, part, start)).expand(part).cpu().numpy())
+    return KeyMask.from_array(np.concatenate(parts, axis=2))
+
+
+def _modified(modify: Callable[..., Tensor], like: Tensor, scores: Array) -> Array:
+    """Scores after flex attention's score_mod."""
+    tensor = torch.from_numpy(scores).to(like.device)
+    return as_array(_for_each(modify, _grid(like, scores.shape), tensor))
+
+
+def _for_each(rule: Callable[..., Tensor], grid: Sequence[Tensor], *scores: Tensor) -> Tensor:
+    """A rule that is written for one score at a time, evaluated for all: (B, H, N, M)."""
+    own = tuple(0 for _ in scores)
+    for axis in (3, 2, 1, 0):
+        rule = torch.vmap(rule, in_dims=(*own, *(0 if place == axis else None for place in range(4))))
+    return rule(*scores, *grid)
+
+
+def _grid(like: Tensor, shape: Sequence[int], first: int = 0) -> list[Tensor]:
+    """Items, heads, queries (from the first) and keys, counted from 0."""
+    return [torch.arange(n, device=like.device) + (first if axis == 2 else 0) for axis, n in enumerate(shape)]
+
+
+def default_scale(call: FusedCall) -> float:
+    """1/√d unless the call gives a scale."""
+    return 1 / math.sqrt(max(1, call.q.shape[-1])) if call.scale is None else float(call.scale)

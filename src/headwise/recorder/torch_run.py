@@ -1,0 +1,214 @@
+"""Run a torch model once, as it is, and record every attention call."""
+
+from __future__ import annotations
+
+import warnings
+from collections.abc import Callable, Mapping, Sequence
+from contextlib import ExitStack
+from typing import Any
+
+import numpy as np
+import torch
+from torch import Tensor
+from torch.overrides import TorchFunctionMode
+from torch.utils._python_dispatch import TorchDispatchMode
+
+from headwise.errors import CaptureError
+from headwise.recorder.axes import Axes
+from headwise.recorder.collect import Collector, Selection
+from headwise.recorder.layer import AttentionLayer
+from headwise.recorder.logits import join_groups
+from headwise.recorder.result import Capture
+from headwise.recorder.torch_explicit import assemble
+from headwise.recorder.torch_follow import Follower, merged
+from headwise.recorder.torch_fused import (
+    FusedCall,
+    default_scale,
+    flex_call,
+    kernel_call,
+    rule_of_call,
+    sdpa_call,
+)
+from headwise.recorder.torch_modules import ModuleStack, owner_of
+from headwise.recorder.torch_tensors import as_array, precision_of, tensors_in
+from headwise.recorder.torch_values import Weights
+from headwise.shapes import Array
+
+__all__ = ["capture_torch"]
+
+_OPAQUE = ("attention", "attn", "fmha", "transformer_encoder")
+
+
+def capture_torch(
+    model: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection
+) -> Capture:
+    """Run a torch model, or a method of one, and record its attention; see `headwise.capture`."""
+    root = owner_of(model)
+    collector = Collector(layers)
+    with ExitStack() as stack:
+        modules = stack.enter_context(ModuleStack(root))
+        recorder = _Recorder(collector, modules, root)
+        if hasattr(torch.compiler, "set_stance"):
+            stack.enter_context(torch.compiler.set_stance("force_eager"))
+        stack.enter_context(warnings.catch_warnings())
+        warnings.filterwarnings("ignore", "flex_attention called without torch.compile", UserWarning)
+        operations = stack.enter_context(_Operations(recorder))
+        stack.enter_context(_Functions(recorder, operations))
+        output = model(*args, **kwargs)
+    found = collector.finish()
+    ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
+    if recorder.opaque:
+        raise CaptureError(
+            f"model: attention inside {', '.join(recorder.opaque)} cannot be followed. Choose another attention "
+            "implementation of the model, such as attn_implementation='sdpa'."
+        )
+    if not collector.names:
+        raise CaptureError(f"model: {_without_attention(root or model, ignored)}")
+    return Capture(output, found, ignored)
+
+
+def _without_attention(model: Any, ignored: Sequence[str]) -> str:
+    name = type(model).__name__ if not hasattr(model, "__name__") else model.__name__
+    if ignored:
+        return f"{name} calls no attention that can be followed. {'; '.join(ignored)}."
+    return (
+        f"{name} calls no attention: neither scaled_dot_product_attention nor a softmax. Attention with another "
+        "normalisation, or inside compiled extensions, cannot be recorded."
+    )
+
+
+class _Recorder:
+    """Turns calls into layers."""
+
+    def __init__(self, collector: Collector, modules: ModuleStack, root: torch.nn.Module | None) -> None:
+        self._collector, self._modules = collector, modules
+        parameters = {p.untyped_storage()._cdata for p in root.parameters()} if root is not None else set()
+        self.follower = Follower(parameters, lambda: modules.name, self.explicit)
+        self.opaque: list[str] = []
+
+    @property
+    def softmaxes(self) -> list[Any]:
+        """All softmaxes of the run."""
+        return self.follower.softmaxes
+
+    def fused(self, call: FusedCall, output: Tensor) -> None:
+        """Record a fused call."""
+        tensors = (call.q, call.k, call.v)
+        if any(tensor.is_nested for tensor in tensors):
+            raise CaptureError(f"{self._modules.name}: nested tensors cannot be recorded; pad them to one length.")
+        table = self.follower.table
+        table.derive(output, merged([table.sources(tensor) for tensor in tensors]))
+        kind, n, m = self._kind(call.q, call.k), call.q.shape[-2], call.k.shape[-2]
+        if not self._collector.wants(self._modules.name, kind, n, m):
+            return
+        q, k, v, o = (_four_axes(as_array(tensor), self._modules.heads) for tensor in (*tensors, output))
+        scale = default_scale(call)
+        rule = rule_of_call(call, q, k, scale)
+        note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""
+        self._add(
+            q, k, v, o, scale, kind=kind, mask=rule.mask, bias=rule.bias, note=note, precision=precision_of(call.q)
+        )
+
+    def explicit(self, weights: Weights, axes: Axes, values: Tensor, output: Tensor) -> str:
+        """Record an attention written out by hand; returns why it is none, or nothing."""
+        product = weights.product
+        kind = "self" if product is None else self._kind(product.a, product.b)
+        if not self._collector.wants(self._modules.name, kind, axes.shape[1], axes.shape[2]):
+            return ""
+        found = assemble(weights, axes, values, output, self._modules.heads)
+        if isinstance(found, str):
+            return found
+        b, h, n, _ = found.output.shape
+        scores = found.scores
+        q = np.zeros((b, h, n, 0), found.v.dtype) if scores is None else scores.q
+        k = np.zeros((*found.v.shape[:3], 0), found.v.dtype) if scores is None else scores.k
+        note = (
+            found.note
+            if scores is not None
+            else f"its queries and keys were not found; logits are in .bias {found.note}"
+        )
+        self._add(
+            q,
+            k,
+            found.v,
+            found.output,
+            1.0 if scores is None else scores.scale,
+            kind=kind,
+            softcap=None if scores is None else scores.softcap,
+            mask=found.rule.mask,
+            bias=found.rule.bias,
+            sinks=found.rule.sinks,
+            note=note.strip(),
+            precision=min((weights.logits, values), key=lambda t: t.dtype.itemsize)
+            .dtype.__str__()
+            .removeprefix("torch."),
+        )
+        return ""
+
+    def _add(self, q: Array, k: Array, v: Array, output: Array, scale: float, **rest: Any) -> None:
+        dtype = np.result_type(q, k, v, output)
+        k, v = join_groups(k, v)
+        q, k, v = (np.ascontiguousarray(array, dtype) for array in (q, k, v))
+        layer = AttentionLayer(self._modules.name, q=q, k=k, v=v, output=output, scale=scale, **rest)
+        self._collector.add(layer)
+
+    def _kind(self, q: Tensor, k: Tensor) -> str:
+        """Whether queries and keys come from the same tokens."""
+        return "self" if self.follower.table.sources(q).meets(self.follower.table.sources(k)) else "cross"
+
+
+class _Operations(TorchDispatchMode):  # every operation, below autograd
+    supports_higher_order_operators = True
+
+    def __init__(self, recorder: _Recorder) -> None:
+        super().__init__()
+        self.recorder, self.paused = recorder, False
+
+    def __torch_dispatch__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        result = func(*args, **kwargs)
+        if self.paused or not hasattr(func, "_schema"):
+            return result
+        name = func._schema.name.partition("::")[2]
+        if name.startswith("_scaled_dot_product") and not name.endswith("backward"):
+            self.recorder.fused(kernel_call(func, args, kwargs), next(tensors_in([result])))
+        elif any(word in name for word in _OPAQUE) and "backward" not in name:
+            self.recorder.opaque.append(f"{func._schema.name} in {self.recorder._modules.name}")
+        else:
+            self.recorder.follower.follow(func, args, kwargs, result)
+        return result
+
+
+class _Functions(TorchFunctionMode):  # calls of whole functions, with their arguments as the model wrote them
+    def __init__(self, recorder: _Recorder, operations: _Operations) -> None:
+        super().__init__()
+        self.recorder, self.operations = recorder, operations
+
+    def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
+        kwargs = kwargs or {}
+        name = getattr(func, "__name__", "")
+        if name == "scaled_dot_product_attention":
+            self.operations.paused = True
+            try:
+                result = func(*args, **kwargs)
+                self.recorder.fused(sdpa_call(args, kwargs), result)
+            finally:
+                self.operations.paused = False
+            return result
+        if name == "flex_attention":
+            self.operations.__exit__(None, None, None)
+            try:
+                result = func(*args, **kwargs)
+                self.recorder.fused(flex_call(args), next(tensors_in([result])))
+            finally:
+                self.operations.__enter__()
+            return result
+        return func(*args, **kwargs)
+
+
+def _four_axes(array: Array, heads: int | None) -> Array:
+    """An array (..., N, d) as (B, H, N, d); items and heads that share an axis are divided where heads are known."""
+    *lead, n, d = array.shape
+    if len(lead) == 1 and heads and lead[0] % heads == 0:
+        return array.reshape(-1, heads, n, d)
+    return array.reshape(-1, lead[-1] if len(lead) > 1 else 1, n, d)

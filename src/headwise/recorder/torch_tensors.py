@@ -1,0 +1,141 @@
+"""What is known of each tensor while a torch model runs, found by its storage and not by its Python object."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, field
+from itertools import count
+from typing import Any, Generic, NamedTuple, TypeVar
+
+import numpy as np
+from torch import Tensor
+from torch.multiprocessing.reductions import StorageWeakRef
+
+from headwise.shapes import Array
+
+__all__ = ["Sources", "TensorTable", "as_array", "precision_of", "tensors_in"]
+
+_Value = TypeVar("_Value")
+_CLEAN_EVERY = 1000  # storages between two searches for dead ones
+_Geometry = tuple[int, tuple[int, ...], tuple[int, ...]]
+
+
+class Sources(NamedTuple):
+    """Which tensors a tensor was computed from, across at most two linear layers.
+
+    Attributes
+    ----------
+    near, far : frozenset of int
+        Inputs of the last linear layers on the way to the tensor, and of those before them.
+    linear : bool
+        Whether there was a linear layer on the way.
+    """
+
+    near: frozenset[int]
+    far: frozenset[int] = frozenset()
+    linear: bool = False
+
+    def meets(self, other: Sources) -> bool:
+        """Whether both go back to a common tensor."""
+        return bool((self.near | self.far) & (other.near | other.far))
+
+
+@dataclass
+class _Storage(Generic[_Value]):
+    """One storage: alive as long as a tensor uses it. The weak reference keeps its address from being used again."""
+
+    alive: StorageWeakRef
+    number: int
+    sources: Sources
+    values: dict[_Geometry, _Value] = field(default_factory=dict)
+
+
+class TensorTable(Generic[_Value]):
+    """Sources of every tensor, and a value for some.
+
+    A value belongs to a storage and a geometry (offset, shape, strides): autograd may wrap one result in several
+    Python objects.
+    """
+
+    def __init__(self) -> None:
+        self._storages: dict[int, _Storage[_Value]] = {}
+        self._valued: set[int] = set()
+        self._numbers = count()
+
+    def sources(self, tensor: Tensor) -> Sources:
+        """Where a tensor comes from; itself if it was there before the run."""
+        found = self._storage(tensor)
+        return Sources(frozenset()) if found is None else found.sources
+
+    def number(self, tensor: Tensor) -> int:
+        """A number that no other storage of the run has."""
+        found = self._storage(tensor)
+        return -1 if found is None else found.number
+
+    def derive(self, tensor: Tensor, sources: Sources | None) -> None:
+        """Note where a result comes from; None if from nothing that is followed."""
+        found = self._storage(tensor)
+        if found is not None:
+            found.sources = sources or Sources(frozenset({found.number}))
+
+    def value(self, tensor: Tensor) -> _Value | None:
+        """What was stored for the tensor."""
+        found = self._storage(tensor)
+        return None if found is None else found.values.get(_geometry(tensor))
+
+    def store(self, tensor: Tensor, value: _Value | None, overwritten: bool = False) -> None:
+        """Store a value; other views of the storage are forgotten if it was overwritten."""
+        found = self._storage(tensor)
+        if found is None:
+            return
+        if overwritten:
+            found.values.clear()
+        if value is not None:
+            self._forget_dead(self._valued)
+            self._valued.add(tensor.untyped_storage()._cdata)
+            found.values[_geometry(tensor)] = value
+
+    def _storage(self, tensor: Tensor) -> _Storage[_Value] | None:
+        try:
+            storage = tensor.untyped_storage()
+        except (NotImplementedError, RuntimeError):  # sparse tensors and wrappers have none
+            return None
+        address = storage._cdata
+        if address not in self._storages:
+            number = next(self._numbers)
+            if number % _CLEAN_EVERY == 0:
+                self._forget_dead(self._storages)
+            self._storages[address] = _Storage(StorageWeakRef(storage), number, Sources(frozenset({number})))
+        return self._storages[address]
+
+    def _forget_dead(self, addresses: Iterable[int]) -> None:
+        """Release what was stored for tensors that no longer exist, and with it the tensors that it refers to."""
+        for address in [address for address in addresses if self._storages[address].alive.expired()]:
+            del self._storages[address]
+            self._valued.discard(address)
+
+
+def _geometry(tensor: Tensor) -> _Geometry:
+    return tensor.storage_offset(), tuple(tensor.shape), tuple(tensor.stride())
+
+
+def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
+    """The tensors among some arguments, and in the lists among them."""
+    for value in values:
+        if isinstance(value, Tensor):
+            yield value
+        elif isinstance(value, list | tuple):
+            yield from tensors_in(value)
+
+
+def precision_of(tensor: Tensor) -> str:
+    """The floating type of a tensor by name."""
+    return str(tensor.dtype).removeprefix("torch.")
+
+
+def as_array(tensor: Tensor) -> Array:
+    """A copy as an array on this machine; half precision as float32, which holds it exactly."""
+    found = tensor.detach()
+    if found.dtype.itemsize < 4:
+        found = found.float()
+    return np.array(found.resolve_conj().resolve_neg().cpu().numpy())

@@ -1,0 +1,201 @@
+"""What a tensor on the way from q·k to p·v is: a product, the scores made from it, or the weights made from them."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field, replace
+from typing import Any, TypeAlias
+
+from torch import Tensor
+
+from headwise.recorder.axes import Axes
+
+__all__ = ["SHAPING", "Product", "Softmax", "Value", "Weights", "elementwise"]
+
+
+@dataclass(frozen=True)
+class Product:
+    """A matrix product a b, and what was done to it since.
+
+    Attributes
+    ----------
+    a, b : Tensor of shape (P, N, d), (P, d, M)
+        The factors.
+    axes : Axes
+        Where each element of the tensor lies in the product (P, N, M).
+    linear : bool
+        Whether one factor is a parameter: a linear layer, and not scores of queries and keys.
+    scale : float
+        What the product was multiplied by.
+    cap : float or None
+        Factor after a tanh, if there was one.
+    other : bool
+        Whether anything else was done: a mask, a bias, a factor that is not one number.
+    factors : tuple of (Tensor, Axes)
+        Factors that depend on the item and the head alone.
+    columns : tuple of (int, int, int) or None
+        Axis of the tensor, first and number of columns that are the product's, where others (sinks) were joined.
+    """
+
+    a: Tensor
+    b: Tensor
+    axes: Axes
+    linear: bool = False
+    scale: float = 1.0
+    cap: float | None = None
+    other: bool = False
+    factors: tuple[tuple[Tensor, Axes], ...] = ()
+    columns: tuple[int, int, int] | None = None
+
+    def shaped(self, change: Callable[[Axes], Axes | None]) -> Product | None:
+        """The same elements in another shape."""
+        axes = None if self.columns else change(self.axes)
+        return None if axes is None else replace(self, axes=axes)
+
+
+@dataclass
+class Softmax:
+    """One softmax of the run.
+
+    Attributes
+    ----------
+    module : str
+        Where it ran.
+    reason : str
+        Why it is not attention; empty once it was recorded.
+    """
+
+    module: str
+    reason: str
+
+
+@dataclass(frozen=True)
+class Weights:
+    """The result of a softmax, and what was done to it since.
+
+    Attributes
+    ----------
+    softmax : Softmax
+    logits : Tensor
+        The softmax's argument.
+    axis : int
+        Over which it normalises.
+    product : Product or None
+        What the argument was made from, where that is known.
+    axes : Axes
+        Where each element lies in the softmax's result.
+    changes : tuple of str
+        Operations that changed the weights after the softmax.
+    """
+
+    softmax: Softmax
+    logits: Tensor
+    axis: int
+    product: Product | None
+    axes: Axes
+    changes: tuple[str, ...] = field(default=())
+
+    def shaped(self, change: Callable[[Axes], Axes | None]) -> Weights | None:
+        """The same elements in another shape."""
+        axes = change(self.axes)
+        return None if axes is None else replace(self, axes=axes)
+
+
+Value: TypeAlias = Product | Weights
+
+
+def _slice(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes | None:
+    axis = (args[1] if len(args) > 1 else 0) % len(axes.axes)
+    start, step = args[2] if len(args) > 2 else None, args[4] if len(args) > 4 else 1
+    return axes.slice(axis, slice(start, None).indices(axes.shape[axis])[0], shape[axis], step)
+
+
+def _squeeze(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes:
+    dims = args[1] if len(args) > 1 else None
+    return axes.squeeze([dims] if isinstance(dims, int) else dims)
+
+
+def _view(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes | None:
+    return axes.view(shape)
+
+
+def _same(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes:
+    return axes
+
+
+# operations that arrange the elements of their first argument in another shape: axes, the result's shape, arguments
+SHAPING: dict[str, Callable[[Axes, Sequence[int], Sequence[Any]], Axes | None]] = {
+    **{name: _view for name in ("view", "_unsafe_view", "_reshape_alias", "view_copy")},
+    **{name: _same for name in ("alias", "detach", "clone", "_to_copy", "lift_fresh", "dequantize")},
+    "expand": lambda axes, shape, args: axes.expand(shape),
+    "permute": lambda axes, shape, args: axes.permute([axis % len(shape) for axis in args[1]]),
+    "transpose": lambda axes, shape, args: axes.transpose(args[1], args[2]),
+    "t": lambda axes, shape, args: axes.permute(range(len(shape))[::-1]),
+    "unsqueeze": lambda axes, shape, args: axes.unsqueeze(args[1]),
+    "squeeze": _squeeze,
+    "slice": _slice,
+    "select": lambda axes, shape, args: axes.select(args[1] % len(axes.axes), args[2]),
+}
+
+
+def elementwise(value: Value, name: str, position: int, args: Sequence[Any], shape: Sequence[int]) -> Value | None:
+    """The value of an elementwise operation's result.
+
+    Parameters
+    ----------
+    value : Product or Weights
+        Of the argument at `position`.
+    name : str
+        The operation, without the underscore of one in place.
+    position : int
+    args : sequence
+        All arguments.
+    shape : sequence of int
+        Of the result.
+    """
+    if value.axes.shape != tuple(shape) and not (isinstance(value, Product) and value.columns):
+        grown = value.shaped(lambda axes: axes.expand(shape))
+        if grown is None:
+            return None
+        value = grown
+    if isinstance(value, Weights):
+        neutral = name == "nan_to_num" or (name in ("mul", "div") and _number(args[1]) == 1.0)
+        return value if neutral else replace(value, changes=(*value.changes, name.removeprefix("native_")))
+    return _scores(value, name, position, args)
+
+
+def _scores(value: Product, name: str, position: int, args: Sequence[Any]) -> Product | None:
+    """Scores after an elementwise operation."""
+    if name in ("mul", "div"):
+        return _scaled(value, name, position, args)
+    if name == "neg":
+        return replace(value, other=True) if value.other or value.cap else replace(value, scale=-value.scale)
+    if name == "tanh":
+        return None if value.other or value.cap is not None else replace(value, cap=1.0)
+    if name in ("exp", "eq", "ne", "lt", "gt", "le", "ge", "logical_not"):
+        return None
+    return replace(value, other=True)
+
+
+def _scaled(value: Product, name: str, position: int, args: Sequence[Any]) -> Product | None:
+    """Scores times a number, or times a factor per head."""
+    factor = args[1 - position]
+    if name == "div" and position == 1:
+        return None
+    number = _number(factor)
+    if number is not None and not value.other:
+        times = number if name == "mul" else 1 / number if number else float("nan")
+        if value.cap is not None:
+            return replace(value, cap=value.cap * times)
+        return replace(value, scale=value.scale * times)
+    plain = isinstance(factor, Tensor) and not value.other and value.cap is None and not value.columns
+    if plain and factor.shape[-2:].numel() == 1:
+        return replace(value, factors=(*value.factors, (factor if name == "mul" else 1 / factor, value.axes)))
+    return replace(value, other=True)
+
+
+def _number(value: Any) -> float | None:
+    """An argument that is one number, however it is written."""
+    if isinstance(value, Tensor):
+        return float(value) if value.numel() == 1 else None
+    return float(value) if isinstance(value, int | float) else None

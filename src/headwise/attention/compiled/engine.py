@@ -155,7 +155,7 @@ def _rule(inputs: AttentionInputs) -> tuple[Any, ...]:
     items = math.prod(lead)
     lengths = _constant(items, m) if mask.lengths is None else mask.lengths.reshape(items).astype(np.intp)
     return (
-        *_by_item(mask.array, lead, np.dtype(np.bool_)),
+        *_by_item(None if mask.array is None else mask.array.view(np.uint8), lead, np.dtype(np.uint8)),
         *_by_item(inputs.bias, lead, inputs.q.dtype),
         *(lengths, mask.offset.reshape(items)),
         *(-1 if side is None else side for side in (mask.left, mask.right)),

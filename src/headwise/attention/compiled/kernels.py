@@ -15,6 +15,15 @@ import numpy as np
 from numba import njit, types
 
 from headwise.attention.compiled.engine import COLUMNS, ROWS
+from headwise.attention.compiled.mask_bias import (
+    ALL_HIDDEN,
+    SOME_HIDDEN,
+    add_bias,
+    add_bias_gradient,
+    clear,
+    hide_tile,
+    read_mask,
+)
 from headwise.attention.compiled.simd import compiled, multiply, num_lanes, pointer
 from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
 
@@ -32,7 +41,7 @@ def _rule_types(real):
         return types.Array(kind, axes, "A", readonly=True)
 
     items = types.Array(types.intp, 1, "C")
-    mask, bias = read_only(types.boolean, 4), read_only(real, 4)
+    mask, bias = read_only(types.uint8, 4), read_only(real, 4)
     return types.Tuple((mask, items, bias, items, items, items, types.intp, types.intp, *[types.float64] * 3))
 
 
@@ -68,7 +77,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
     top, add, base, shrink = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o)
     bad, part, unused, tanh = _aligned(ROWS, o), _aligned(ROWS, o), _aligned(ROWS, o), np.empty(0, o.dtype)
     unit, sign = _units(rule, o)
-    one = unit / unit
+    one, (rows, hidden) = unit / unit, _buffers(rule, o)
     for work in range(first, last):
         item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
         g, r = h // repeat, min(ROWS, n - start)
@@ -78,14 +87,16 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
         top[:w] = -np.inf
         add[:w] = 0
         low, high = _key_range(rule, item, start, r, m)
+        started = False
         for at in range(low, high, COLUMNS):
             c = min(COLUMNS, high - at)
-            _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad)
+            if not _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad, rows, hidden):
+                continue
             shrink[:w] = top[:w]
             maximum(s, s, top, top, one, c, w)
             for j in range(w):
                 base[j] = top[j] if top[j] > -np.inf else 0
-            if at > low:
+            if started:
                 powers(shrink, shrink, base, unused, unit, 1, w)  # what was summed under the old maximum shrinks
                 scale(ot, ot, shrink, unused, one, e, w)
                 scale(add, add, shrink, unused, one, 1, w)
@@ -93,7 +104,8 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
             powers(s, s, base, part, unit, c, w)
             for j in range(w):
                 add[j] += part[j]
-            multiply(ot, 0, w, pointer(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, at > low)
+            multiply(ot, 0, w, pointer(v), _start(v, item, g, at), _step(v, 3), _step(v, 2), s, 0, w, e, w, c, started)
+            started = True
         for j in range(r):
             shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
             total[item, h, start + j] = add[j]
@@ -103,7 +115,7 @@ def forward(first, last, q, k, v, rule, o, shift, total, p):
         transpose(pointer(ot), 0, w, 1, e, r, pointer(o), _start(o, item, h, start), e, lane)
         not_finite(ot, ot, bad, bad, one, e, w)
         if p.size:
-            _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total)
+            _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, rows, hidden)
     return not (bad == 0).all()
 
 
@@ -124,6 +136,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
     tanh = np.empty(COLUMNS * ROWS if rule[9] else 0, dk.dtype)
     top, delta, unused = _aligned(ROWS, dk), _aligned(ROWS, dk), _aligned(ROWS, dk)
     unit, sign = _units(rule, dk)
+    rows, hidden = _buffers(rule, dk)
     factor = dk.dtype.type(rule[8])
     for number in range(sequences[first], sequences[last]):
         item, g, chunk_low, chunk_high, partial = chunks[number]
@@ -138,9 +151,11 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                 _query_columns(q, item, h, start, r, w, sign, qt)
                 _rows(q, item, h, start, r, wide_d, q_rows)
                 _cotangent(do, o, shift, total, item, h, start, r, w, wide_e, dot, do_rows, delta, top)
+                dqt[: d * w] = 0
                 for at in range(low, high, COLUMNS):
                     c = min(COLUMNS, high - at)
-                    _logits(u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused)
+                    if not _logits(u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, rows, hidden):
+                        continue
                     powers(u, u, top, unused, unit, c, w)
                     key = (item * k.shape[1] + g) * m + at
                     multiply(
@@ -164,7 +179,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                     )
                     softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
                     if dbias.size:
-                        _add_bias(dbias, rule[3][item], h, start, r, w, at, c, ds)
+                        add_bias_gradient(dbias, rule[3][item], h, start, r, w, at, c, ds, rows)
                     if tanh.size:
                         for i in range(c * w):
                             ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
@@ -182,7 +197,7 @@ def backward(first, last, sequences, chunks, q, k, v, rule, do, o, shift, total,
                         d,
                         w,
                         c,
-                        at > low,
+                        True,
                     )
                     multiply(flat_dk, key * wide_d, wide_d, pointer(ds), 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
                 for i in range(d * w):
@@ -247,7 +262,7 @@ def _query_columns(q, item, h, start, r, w, sign, to):
     """Write r queries of a head as columns (d, w), padded with zeros."""
     d, columns = q.shape[3], pointer(to)
     transpose(pointer(q), _start(q, item, h, start), _step(q, 2), _step(q, 3), r, d, columns, 0, w, num_lanes(to))
-    _clear(columns, d, r, w)
+    clear(columns, d, r, w)
     if sign != 1:
         for i in range(d * w):
             columns[i] *= sign
@@ -275,11 +290,10 @@ def _row(a, a0, step, count, factor, to, t0, wide):
 
 
 @compiled
-def _clear(to, rows, r, w):
-    """Zero the columns r … w, which belong to no query."""
-    for i in range(rows):
-        for j in range(r, w):
-            to[i * w + j] = 0
+def _buffers(rule, like):
+    """Two buffers of a tile's size, empty where there is neither mask nor bias."""
+    size = COLUMNS * ROWS if rule[0].size or rule[2].size else 0
+    return _aligned(size, like), _aligned(size, like)
 
 
 @compiled
@@ -298,7 +312,7 @@ def _cotangent(do, o, shift, total, item, h, start, r, w, wide, dot, do_rows, de
     top[r:w] = 0
     delta[r:w] = 0
     transpose(rows, 0, wide, 1, r, e, columns, 0, w, num_lanes(dot))
-    _clear(columns, e, r, w)
+    clear(columns, e, r, w)
 
 
 @njit(nogil=True, fastmath={"reassoc", "contract"})
@@ -309,9 +323,15 @@ def _dot(a, a0, b, b0, size, total):
 
 
 @compiled
-def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
-    """A tile (c, w) of logits over their factor, −inf where hidden; `bad` (w,) becomes NaN where one is not finite."""
+def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad, rows, hidden):
+    """Write a tile (c, w) of logits over their factor, −inf where hidden, and return whether any pair is visible.
+
+    `bad` (w,) becomes NaN where one is not finite.
+    """
     mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, inverse_cap = rule
+    state = read_mask(mask, mask_item[item], h, start, r, w, at, c, rows, hidden) if mask.size else 0
+    if state == ALL_HIDDEN:
+        return False
     multiply(s, 0, w, pointer(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
     not_finite(s, s, bad, bad, s[0], c, w)
     if cap:
@@ -326,7 +346,7 @@ def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
         for i in range(c * w):
             s[i] *= outer
     if bias.size:
-        _add_rectangle(s, bias, bias_item[item], h, start, r, w, at, c)
+        add_bias(s, bias, bias_item[item], h, start, r, w, at, c, rows)
     if left >= 0 or right >= 0:
         for i in range(c):
             key = at + i - offset[item] - start
@@ -334,54 +354,21 @@ def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad):
                 s[i * w : i * w + min(key - right, w)] = -np.inf
             if left >= 0 and key + left + 1 < w:  # queries after key + left no longer see it
                 s[i * w + max(key + left + 1, 0) : i * w + w] = -np.inf
-    if mask.size:
-        _hide_rectangle(s, mask, mask_item[item], h, start, r, w, at, c)
+    if state == SOME_HIDDEN:
+        hide_tile(s, hidden, bad, c, w)
+    return True
 
 
 @compiled
-def _add_rectangle(s, bias, row, h, start, r, w, at, c):
-    head = bias[row, h if bias.shape[1] > 1 else 0]
-    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
-    for i in range(c):
-        column = 0 if one_column else at + i
-        for j in range(r):
-            s[i * w + j] += head[0 if one_row else start + j, column]
-
-
-@compiled
-def _hide_rectangle(s, mask, row, h, start, r, w, at, c):
-    head = mask[row, h if mask.shape[1] > 1 else 0]
-    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
-    for i in range(c):
-        column = 0 if one_column else at + i
-        if one_row:
-            if not head[0, column]:
-                s[i * w : i * w + w] = -np.inf
-        else:
-            for j in range(r):
-                if not head[start + j, column]:
-                    s[i * w + j] = -np.inf
-
-
-@compiled
-def _add_bias(dbias, row, h, start, r, w, at, c, ds):
-    head = dbias[row, h if dbias.shape[1] > 1 else 0]
-    one_row, one_column = head.shape[0] == 1, head.shape[1] == 1
-    for i in range(c):
-        column = 0 if one_column else at + i
-        for j in range(r):
-            head[0 if one_row else start + j, column] += ds[i * w + j]
-
-
-@compiled
-def _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total):
+def _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, rows, hidden):
     """Write the weights of r queries, now that their sums are known."""
     unit, _ = _units(rule, s)
     unused = _aligned(ROWS, s)
     top = shift[item, h, start : start + r]
     for at in range(low, high, COLUMNS):
         c = min(COLUMNS, high - at)
-        _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused)
+        if not _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, rows, hidden):
+            continue
         for j in range(r):
             inverse = total[item, h, start + j]
             inverse = 1 / inverse if inverse != 0 else inverse

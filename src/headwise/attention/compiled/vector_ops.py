@@ -11,7 +11,7 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.simd import INDEX, broadcast, compiled, fma, index, load_scalar, vector, vector_at
 
-__all__ = ["exp2", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
+__all__ = ["exp2", "hide", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
 
 # Taylor's coefficients of 2^r: on |r| ≤ ½ their remainders are 5e-9 and 4e-18.
 _COEFFICIENTS = {
@@ -115,6 +115,11 @@ def _softmax_backward(builder, kind, unit, x, y, values):
     return builder.fmul(values[1], builder.fsub(values[0], x)), None
 
 
+def _hide(builder, kind, unit, x, y, values):
+    return builder.select(builder.fcmp_ordered("<", values[1], _constant(kind, 0.0)), values[1], values[0]), None
+
+
+hide = _down(_hide, reads_b=True)  # a = b where b is negative
 maximum = _down(_maximum)  # y = max(y, a)
 not_finite = _down(_not_finite)  # y becomes NaN where a number of the column is not finite
 powers = _down(_powers)  # a = 2^((a − x) · unit), and y += a; the difference first, so that large a do not overflow

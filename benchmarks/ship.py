@@ -33,8 +33,8 @@ A vision transformer that reads handwritten digits, small enough to look into: {
 | input | 28 × 28 pixels, light ink on a dark background, cut into {count} patches of {patch_height} × {patch_width} |
 | architecture | D = {width}, {depth} pre-norm blocks, {heads} heads, MLP {hidden}, class token, learned positions |
 | trained on | all {trained_on:,} training digits of MNIST; nothing held out |
-| recipe | {epochs} epochs of AdamW, batch {batch}, peak rate {rate:g}, decay {decay:g}, warm-up {warmup:.0%} then cosine |
-| augmentation | shifts up to {shift:g} pixels, rotations up to {rotate:g}° |
+| recipe | {epochs} epochs of AdamW, batch {batch_size}, peak rate {learning_rate:g}, decay {weight_decay:g}, warm-up {warmup:.0%} then cosine |
+| augmentation | shifts up to {max_shift:g} pixels, rotations up to {max_rotation:g}° |
 | seed | {seed} |
 | reaches | **{right:,} of MNIST's own {tested_on:,} test digits, {accuracy:.2%}** (95% interval {low:.2%} to {high:.2%}) |
 | made by | `{command}`, the folder holding the four idx files |
@@ -55,46 +55,46 @@ def main() -> None:
     asked = parser.parse_args()
     weights = WEIGHTS / f"vit-mnist-{asked.tokens}.safetensors"
     recipe = TrainingConfig(epochs=EPOCHS[asked.tokens], seed=0)
-    digits = load_mnist(asked.folder, held_out=0)
+    digits = load_mnist(asked.folder, n_validation=0)
     with progress_bars() as progress:
-        progress.stage("training", recipe.epochs * recipe.steps(len(digits.train.labels)))
+        progress.stage("training", recipe.epochs * recipe.steps_per_epoch(len(digits.train.labels)))
         run = train_into(
             Path("runs/shipped") / asked.tokens,
             digits,
-            model=ViTConfig(tokens=asked.tokens),
+            config=ViTConfig(tokenizer=asked.tokens),
             recipe=recipe,
             keep=True,
-            workers=asked.workers,
+            threads=asked.workers,
             on_step=progress.advance,
             on_epoch=lambda epoch: progress.note(f"epoch {epoch.epoch}, loss {epoch.train_loss:.4f}"),
         )
-    about = {"card": weights.with_suffix(".md").name, "trained_on": run.trained_on, "right": run.right}
-    save_vit(weights, run.model, run.params, about)
+    about = {"card": weights.with_suffix(".md").name, "n_train": run.n_train, "n_correct": run.n_correct}
+    save_vit(weights, run.config, run.params, about)
     write_text(weights.with_suffix(".md"), card(run, weights))
-    print(f"{weights.name}: {run.accuracy:.2%} of {run.tested_on:,}")
+    print(f"{weights.name}: {run.accuracy:.2%} of {run.n_test:,}")
 
 
 def card(run: TrainingRun, weights: Path) -> str:
     low, high = run.interval
-    tokens, cut = run.model.tokens, run.model.tokeniser
+    tokens, cut = run.config.tokenizer, run.config.image_tokenizer
     other = f"python benchmarks/ship.py folder --tokens {tokens}"
     return CARD.format(
         **vars(run.recipe),
         tokens=tokens,
-        count=cut.count,
-        patch_height=cut.size[0],
-        patch_width=cut.size[1],
+        count=cut.num_tokens,
+        patch_height=cut.patch_size[0],
+        patch_width=cut.patch_size[1],
         command="make model DATA=folder" if tokens == "7x7" else other,
         purpose=PURPOSE[tokens],
         parameters=sum(array.size for array in run.params.values()),
         kilobytes=round(weights.stat().st_size / 1000),
-        width=run.model.width,
-        depth=run.model.depth,
-        heads=run.model.heads,
-        hidden=run.model.hidden,
-        trained_on=run.trained_on,
-        tested_on=run.tested_on,
-        right=run.right,
+        width=run.config.d_model,
+        depth=run.config.n_layers,
+        heads=run.config.n_heads,
+        hidden=run.config.d_ff,
+        trained_on=run.n_train,
+        tested_on=run.n_test,
+        right=run.n_correct,
         accuracy=run.accuracy,
         low=low,
         high=high,

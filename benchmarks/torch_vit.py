@@ -10,16 +10,16 @@ from torch.nn import functional as F
 class Block(nn.Module):
     def __init__(self, model, dtype):
         super().__init__()
-        self.norm_1 = nn.LayerNorm(model.width, dtype=dtype)
-        self.qkv = nn.Linear(model.width, 3 * model.width, dtype=dtype)
-        self.output = nn.Linear(model.width, model.width, dtype=dtype)
-        self.norm_2 = nn.LayerNorm(model.width, dtype=dtype)
+        self.norm_1 = nn.LayerNorm(model.d_model, dtype=dtype)
+        self.qkv = nn.Linear(model.d_model, 3 * model.d_model, dtype=dtype)
+        self.output = nn.Linear(model.d_model, model.d_model, dtype=dtype)
+        self.norm_2 = nn.LayerNorm(model.d_model, dtype=dtype)
         self.mlp = nn.Sequential(
-            nn.Linear(model.width, model.hidden, dtype=dtype),
+            nn.Linear(model.d_model, model.d_ff, dtype=dtype),
             nn.GELU(approximate="tanh"),
-            nn.Linear(model.hidden, model.width, dtype=dtype),
+            nn.Linear(model.d_ff, model.d_model, dtype=dtype),
         )
-        self.heads = model.heads
+        self.heads = model.n_heads
 
     def forward(self, x):
         b, n, width = x.shape
@@ -34,22 +34,22 @@ class TorchViT(nn.Module):
 
     def __init__(self, model, params):
         super().__init__()
-        cut = model.tokeniser
+        cut = model.image_tokenizer
         dtype = torch.from_numpy(next(iter(params.values()))).dtype
         self.model = model
-        self.token = nn.Linear(cut.inputs, model.width, dtype=dtype)
-        self.class_token = nn.Parameter(torch.zeros(model.width, dtype=dtype))
-        self.positions = nn.Parameter(torch.zeros(1 + cut.count, model.width, dtype=dtype))
-        self.blocks = nn.ModuleList(Block(model, dtype) for _ in range(model.depth))
-        self.norm = nn.LayerNorm(model.width, dtype=dtype)
-        self.head = nn.Linear(model.width, model.classes, dtype=dtype)
+        self.token = nn.Linear(cut.token_dim, model.d_model, dtype=dtype)
+        self.class_token = nn.Parameter(torch.zeros(model.d_model, dtype=dtype))
+        self.positions = nn.Parameter(torch.zeros(1 + cut.num_tokens, model.d_model, dtype=dtype))
+        self.blocks = nn.ModuleList(Block(model, dtype) for _ in range(model.n_layers))
+        self.norm = nn.LayerNorm(model.d_model, dtype=dtype)
+        self.head = nn.Linear(model.d_model, model.n_classes, dtype=dtype)
         with torch.no_grad():
             for name, array in params.items():
                 self._named()[name].copy_(torch.from_numpy(array))
 
     def forward(self, images):
-        (rows, columns), (height, width) = self.model.tokeniser.grid, self.model.tokeniser.size
-        x = (images - self.model.mean) / self.model.deviation
+        (rows, columns), (height, width) = self.model.image_tokenizer.grid, self.model.image_tokenizer.patch_size
+        x = (images - self.model.mean) / self.model.std
         x = x.view(-1, rows, height, columns, width).transpose(2, 3).reshape(len(images), -1, height * width)
         x = torch.cat([self.class_token.expand(len(x), 1, -1), self.token(x)], dim=1) + self.positions
         for block in self.blocks:

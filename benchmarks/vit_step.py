@@ -41,13 +41,13 @@ def torch_step(
 
 
 def compare(tokens: str, compiled: bool) -> None:
-    model, rng = ViTConfig(tokens=tokens), np.random.default_rng(0)
+    model, rng = ViTConfig(tokenizer=tokens), np.random.default_rng(0)
     images, labels = rng.random((BATCH, 28, 28), dtype=np.float32), rng.integers(0, 10, BATCH)
     params = vit_params(model, rng)
-    recipe = TrainingConfig(batch=BATCH, shift=0, rotate=0)
+    recipe = TrainingConfig(batch_size=BATCH, max_shift=0, max_rotation=0)
     with single_threaded_blas(), keep_heap():
         digits = LabelledImages(images, labels)
-        trainer = Trainer.fresh(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
+        trainer = Trainer.create(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
         every = np.arange(BATCH)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 

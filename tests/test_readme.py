@@ -18,7 +18,7 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_picture_is_of_the_model_that_ships():
     saved = pretrained_vit()
     image = load_digit(ROOT / "examples/digit.png").image
-    now = explain(image, saved.params, saved.model, label=4).drawn
+    now = explain(image, saved.params, saved.config, label=4).drawn
     shown = AttentionRecord.load(ROOT / "docs/picture/attention.npz")
     np.testing.assert_allclose(shown.weights, now.weights, atol=1e-5)
     np.testing.assert_allclose(shown.probabilities, now.probabilities, atol=1e-5)

@@ -51,7 +51,7 @@ class AxisSizes:
         return self._sizes[letter]
 
     @property
-    def lead(self) -> tuple[int, ...]:
+    def batch_shape(self) -> tuple[int, ...]:
         """What ``...`` stands for; empty where no pattern held it."""
         return self._lead or ()
 

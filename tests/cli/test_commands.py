@@ -61,7 +61,7 @@ def test_train_interrupted_and_resumed(tmp_path):
     whole = headwise(*few, "--out", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
     reached = json.loads(whole.stdout)
-    assert reached["trained_on"] == 200
+    assert reached["n_train"] == 200
     assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
     command = [sys.executable, "-m", "headwise", *map(str, few), "--out", str(tmp_path / "broken")]
     process = subprocess.Popen(
@@ -107,7 +107,7 @@ def test_explain_with_the_model_that_ships(tmp_path):
         (("attend", "odd.npz"), "unknown array 'Q'"),
         (("attend", "bad.npz"), r"Wk: expected (d=6, D=6)"),
         (("train", "--tokens", "5x5"), "divides the image's 28 pixels"),
-        (("train", "--tokens", "stripes"), "tokens: expected a patch size"),
+        (("train", "--tokens", "stripes"), "tokenizer: expected a patch size"),
         (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),

@@ -89,7 +89,7 @@ def test_ctrl_c_ends_the_workers_too(tmp_path):
     [
         (("--tokens", "7x7"), DataError, "two or more to compare"),
         (("--tokens", "7x7,5x5"), ShapeError, "divides the image's 28 pixels"),
-        (("--tokens", "7x7,stripes"), DataError, "tokens: expected a patch size"),
+        (("--tokens", "7x7,stripes"), DataError, "tokenizer: expected a patch size"),
         (("--seeds", "0"), DataError, "seeds: expected 1 or more"),
         (("--epochs", "0"), DataError, "epochs: expected 1 or more"),
         (("--sizes", "many"), DataError, "--sizes: expected numbers of digits"),

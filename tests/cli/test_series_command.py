@@ -69,7 +69,7 @@ def test_choosing_by_training_series_held_out(own):
         (("nonsense",), "nor a set that comes with aeon"),
         ((".", "--held-out", 2), "share: expected a number between 0 and 1"),
         ((".", "--seeds", 0), "seeds: expected 1 or more"),
-        ((".", "--heads", 7), "heads: expected a divisor of the width 64"),
+        ((".", "--heads", 7), "n_heads: expected a divisor of d_model 64"),
         ((".", "--out", "own_TRAIN.npz"), "is a file; name a folder"),
         (("other_TRAIN.ts",), "no such file"),
     ],

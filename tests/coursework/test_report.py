@@ -33,9 +33,9 @@ QUICK = BUDGETS["quick"]
 TINY = replace(
     QUICK,
     name="tiny",
-    vision=TrainingConfig(epochs=2, batch=50),
+    vision=TrainingConfig(epochs=2, batch_size=50),
     cuts=Plan(
-        ("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=TrainingConfig(epochs=1, batch=100)
+        ("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=TrainingConfig(epochs=1, batch_size=100)
     ),
     series=replace(
         QUICK.series,
@@ -68,7 +68,7 @@ def other(tmp_path_factory):
     rng = np.random.default_rng(3)
     arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
     cuts = Plan(("7x7", "rows"), 1, recipe=TINY.cuts.recipe)
-    effort = replace(TINY, vision=TrainingConfig(epochs=1, batch=50, seed=3), cuts=cuts, steps=10)
+    effort = replace(TINY, vision=TrainingConfig(epochs=1, batch_size=50, seed=3), cuts=cuts, steps=10)
     folder = tmp_path_factory.mktemp("other")
     parts = ("vision", "attention")
     return build(folder, parts=parts, effort=effort, load=few, arrays=arrays, arrays_name="other arrays", workers=1)

@@ -27,7 +27,7 @@ def test_the_bundled_split_is_even_disjoint_and_seeded():
 @pytest.mark.parametrize("held_out", [0, 15, 2500, -10])
 def test_a_split_that_cannot_be(held_out):
     with pytest.raises(DataError, match="held_out: expected a multiple of ten"):
-        load_bundled_mnist(held_out=held_out)
+        load_bundled_mnist(n_validation=held_out)
 
 
 def write_idx(path, shape, fill=3):
@@ -46,7 +46,7 @@ def test_idx_files(tmp_path):
         "t10k-labels-idx1-ubyte": (10000,),
     }.items():
         write_idx(tmp_path / name, shape)
-    digits = load_mnist(tmp_path, held_out=100)
+    digits = load_mnist(tmp_path, n_validation=100)
     assert [len(part.labels) for part in (digits.train, digits.validation, digits.test)] == [59900, 100, 10000]
     assert digits.test.images[0, 0, 0] == np.float32(3) / np.float32(255)
     write_idx(tmp_path / "t10k-labels-idx1-ubyte", (10000,), fill=10)
@@ -108,9 +108,9 @@ def test_a_photograph_is_read_as_it_was_held(tmp_path):
     sideways.save(tmp_path / "sideways.png", exif=exif)
     upright = load_digit(tmp_path / "upright.png")
     np.testing.assert_array_equal(load_digit(tmp_path / "sideways.png").image, upright.image)
-    assert load_digit(tmp_path / "sideways.png").prepared == upright.prepared
+    assert load_digit(tmp_path / "sideways.png").preparation == upright.preparation
     sideways.save(tmp_path / "odd.png", exif=b"Exif\0\0no note at all")
-    assert load_digit(tmp_path / "odd.png").prepared.startswith("300 × 200")
+    assert load_digit(tmp_path / "odd.png").preparation.startswith("300 × 200")
 
 
 def test_a_digit_of_mnists_own_form_is_taken_as_it_is(tmp_path):

@@ -10,17 +10,17 @@ from headwise.data.tabular import TABLES, load_table
 )
 def test_the_tables_are_what_they_say(name, rows, columns, categories):
     data = load_table(name)
-    assert data.rows.shape == (rows, columns) == (len(data.answers), len(data.names))
-    assert len(data.categories) == categories
-    numbers = np.delete(data.rows, data.categories, axis=1).astype(float)
+    assert data.X.shape == (rows, columns) == (len(data.y), len(data.column_names))
+    assert len(data.categorical) == categories
+    numbers = np.delete(data.X, data.categorical, axis=1).astype(float)
     assert np.isfinite(numbers).all()
-    assert all(len(set(data.rows[:, j])) <= 3 for j in data.categories)
-    assert data.answers.dtype.kind == ("U" if data.classes else "f")
+    assert all(len(set(data.X[:, j])) <= 3 for j in data.categorical)
+    assert data.y.dtype.kind == ("U" if data.is_classification else "f")
 
 
 def test_the_titanic_is_known_from_the_books():
     data = load_table("titanic")
-    women = data.rows[:, 1] == "female"
-    survived = data.answers == "survived"
+    women = data.X[:, 1] == "female"
+    survived = data.y == "survived"
     assert survived[women].mean() > 0.7 > 0.3 > survived[~women].mean()
     assert set(TABLES) == {"breast-cancer", "wine", "titanic", "diabetes"}

@@ -17,7 +17,15 @@ from headwise.errors import DataError, HeadwiseError, ShapeError
 from headwise.estimators import TransformerClassifier, TransformerRegressor
 from headwise.estimators.encoders import ImageEncoder, SequenceEncoder
 
-SMALL = {"width": 8, "depth": 1, "heads": 2, "hidden": 16, "epochs": 40, "rate": 0.02, "random_state": 0}
+SMALL = {
+    "d_model": 8,
+    "n_layers": 1,
+    "n_heads": 2,
+    "d_ff": 16,
+    "max_iter": 40,
+    "learning_rate": 0.02,
+    "random_state": 0,
+}
 
 
 def classifier(kind="auto", **changed):
@@ -45,12 +53,12 @@ def series(rng):
 
 def test_breast_cancer():
     X, y = load_breast_cancer(return_X_y=True)
-    assert cross_val_score(classifier(epochs=25), X, y, cv=3).mean() > 0.95
+    assert cross_val_score(classifier(max_iter=25), X, y, cv=3).mean() > 0.95
 
 
 def test_a_data_frame_with_categories(mixed):
     X, y = mixed
-    model = classifier(depth=2).fit(X, y)
+    model = classifier(n_layers=2).fit(X, y)
     assert model.score(X, y) > 0.9
     assert model.tokens_ == ("class", "fare", "sex", "age")
     assert model.attention_.shape == (2, 2, 4, 4)
@@ -58,8 +66,8 @@ def test_a_data_frame_with_categories(mixed):
     assert weights.shape == (7, 2, 2, 4, 4)
     np.testing.assert_allclose(weights.sum(-1), 1)
     np.testing.assert_allclose(model.attention_, model.attention(X).mean(axis=0), atol=1e-12)
-    named = classifier(depth=2, categories=["sex"]).fit(X, y)
-    placed = classifier(depth=2, categories=[1]).fit(X.to_numpy(dtype=object), y)
+    named = classifier(n_layers=2, categories=["sex"]).fit(X, y)
+    placed = classifier(n_layers=2, categories=[1]).fit(X.to_numpy(dtype=object), y)
     np.testing.assert_array_equal(named.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(placed.predict_proba(X.to_numpy(dtype=object)), model.predict_proba(X))
 
@@ -80,7 +88,7 @@ def test_attention_is_laid_out_as_the_columns_are(mixed):
 
 def test_series_of_unequal_length(series):
     items, y = series
-    model = classifier(epochs=60).fit(items, y)
+    model = classifier(max_iter=60).fit(items, y)
     assert model.kind_ == "series"
     assert model.score(items, y) > 0.9
     padded = np.full((len(items), 7, 2), np.nan)
@@ -98,7 +106,7 @@ def test_series_of_unequal_length(series):
 def test_sets_have_no_order(rng):
     X = rng.uniform(0, 9, (150, 4, 1))
     y = X.max(axis=1)[:, 0]
-    model = TransformerRegressor("sets", **{**SMALL, "epochs": 60}).fit(X, y)
+    model = TransformerRegressor("sets", **{**SMALL, "max_iter": 60}).fit(X, y)
     assert model.score(X, y) > 0.9
     for order in (rng.permutation(4) for _ in range(5)):
         np.testing.assert_allclose(model.predict(X[:, order]), model.predict(X), rtol=1e-10)
@@ -108,16 +116,16 @@ def test_sets_have_no_order(rng):
 
 def test_what_never_changes_is_not_blown_up():
     same = np.full((10, 5, 2), 0.1)  # NumPy's deviation of these is not 0
-    other, lengths = SequenceEncoder.of(same, ordered=True).read(same + 0.1)
+    other, lengths = SequenceEncoder.fit(same, ordered=True).transform(same + 0.1)
     np.testing.assert_allclose(other, 0.1, rtol=1e-6)
     assert lengths.tolist() == [5] * 10
-    assert ImageEncoder.of(same, "rows").deviation == 1
+    assert ImageEncoder.fit(same, "rows").std == 1
 
 
 def test_images():
     X, y = load_digits(return_X_y=True)
     X = X.reshape(-1, 8, 8)[:400]
-    model = classifier("images", tokens="2x8", width=16, epochs=25).fit(X, y[:400])
+    model = classifier("images", tokenizer="2x8", d_model=16, max_iter=25).fit(X, y[:400])
     assert model.score(X, y[:400]) > 0.9
     assert model.attention_.shape == (1, 2, 5, 5)
     assert model.tokens_[:2] == ("class", "token 0")
@@ -128,10 +136,10 @@ def test_images():
 def test_scikit_learns_tools(mixed):
     X, y = mixed
     numbers = X[["fare", "age"]].to_numpy()
-    pipeline = make_pipeline(StandardScaler(), classifier(epochs=5))
-    search = GridSearchCV(pipeline, {"transformerclassifier__width": [4, 8]}, cv=2).fit(numbers, y)
+    pipeline = make_pipeline(StandardScaler(), classifier(max_iter=5))
+    search = GridSearchCV(pipeline, {"transformerclassifier__d_model": [4, 8]}, cv=2).fit(numbers, y)
     assert search.best_estimator_.predict(numbers).shape == (120,)
-    model = classifier(epochs=5).fit(X, y)
+    model = classifier(max_iter=5).fit(X, y)
     again, copy = pickle.loads(pickle.dumps(model)), clone(model).fit(X, y)
     np.testing.assert_array_equal(again.predict_proba(X), model.predict_proba(X))
     np.testing.assert_array_equal(copy.predict_proba(X), model.predict_proba(X))
@@ -141,17 +149,17 @@ def test_scikit_learns_tools(mixed):
 def test_training_stops_early_at_its_best(mixed, rng):
     X, _ = mixed
     y = rng.integers(0, 2, 120)  # nothing to learn
-    model = classifier(epochs=200, patience=4).fit(X, y)
+    model = classifier(max_iter=200, n_iter_no_change=4).fit(X, y)
     losses = [epoch.validation_loss for epoch in model.history_]
     assert model.n_iter_ == len(losses) < 200
     assert int(np.argmin(losses)) == len(losses) - 5
-    whole = classifier(epochs=7, validation=0).fit(X, y)
+    whole = classifier(max_iter=7, validation_fraction=0).fit(X, y)
     assert whole.n_iter_ == 7
     assert whole.history_[0].validation_loss is None
 
 
 def test_what_is_kept_aside_is_of_every_class(mixed):
-    model, rng = classifier(validation=0.2), np.random.default_rng(0)
+    model, rng = classifier(validation_fraction=0.2), np.random.default_rng(0)
     answers = np.repeat([0, 1, 2], [50, 10, 2])
     aside = model._kept_aside(answers, rng)
     assert np.bincount(answers[aside]).tolist() == [10, 2, 1]
@@ -160,12 +168,12 @@ def test_what_is_kept_aside_is_of_every_class(mixed):
 
 def test_a_progress_bar(mixed, capsys):
     X, y = mixed
-    classifier(epochs=3, verbose=1).fit(X, y)
+    classifier(max_iter=3, verbose=1).fit(X, y)
     shown = capsys.readouterr()
     assert shown.out == ""
     assert "3/3" in shown.err
     assert "validation" in shown.err
-    classifier(epochs=3).fit(X, y)
+    classifier(max_iter=3).fit(X, y)
     assert capsys.readouterr().err == ""
 
 
@@ -182,7 +190,7 @@ def test_a_progress_bar(mixed, capsys):
 )
 def test_a_table_that_cannot_be_read(mixed, change, message):
     X, y = mixed
-    model = classifier(epochs=1).fit(X, y)
+    model = classifier(max_iter=1).fit(X, y)
     with pytest.raises(DataError, match=message):
         model.predict(change(X))
 
@@ -193,13 +201,13 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
         ({"kind": "trees"}, np.ones((4, 2)), [0, 0, 1, 1], "kind: expected one of auto, table, series, sets, images"),
         ({}, np.ones((4, 2)), [0, 0, 0, 1], "class 1 has 1 sample, and early stopping keeps some aside"),
         ({}, np.ones((4, 3, 2)), [0, 1], "y: expected 4 values, one an item of X; got 2"),
-        ({"validation": 1.5}, np.ones((4, 2)), [0, 0, 1, 1], "validation: expected a share"),
-        ({"patience": 0}, np.ones((4, 2)), [0, 0, 1, 1], "patience: expected 1 or more"),
-        ({"width": 0}, np.ones((4, 2)), [0, 0, 1, 1], "width: expected 1 or more; got 0"),
-        ({"heads": 3}, np.ones((4, 2)), [0, 0, 1, 1], "heads: expected a divisor of the width 8"),
+        ({"validation_fraction": 1.5}, np.ones((4, 2)), [0, 0, 1, 1], "validation_fraction: expected a number"),
+        ({"n_iter_no_change": 0}, np.ones((4, 2)), [0, 0, 1, 1], "n_iter_no_change: expected 1 or more"),
+        ({"d_model": 0}, np.ones((4, 2)), [0, 0, 1, 1], "d_model: expected 1 or more; got 0"),
+        ({"n_heads": 3}, np.ones((4, 2)), [0, 0, 1, 1], "n_heads: expected a divisor of d_model 8"),
         ({"kind": "sets"}, np.ones((4, 2)), [0, 0, 1, 1], r"X: expected \(items, members, variables\) for sets"),
         ({"kind": "sets"}, np.ones((4, 0, 2)), [0, 0, 1, 1], "X: expected something in every item"),
-        ({"kind": "images", "tokens": "3x3"}, np.ones((4, 8, 8)), [0, 0, 1, 1], "divides the image's 8 pixels"),
+        ({"kind": "images", "tokenizer": "3x3"}, np.ones((4, 8, 8)), [0, 0, 1, 1], "divides the image's 8 pixels"),
         ({"categories": "sex"}, np.ones((4, 2)), [0, 0, 1, 1], 'categories: expected "auto", or a list of columns'),
         (
             {"categories": [0, 0]},
@@ -211,13 +219,28 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
         ({}, [np.ones((2, 2)), np.ones((3, 1))], [0, 1], r"as many variables in every item; got \[1, 2\]"),
         ({}, np.full((4, 2), np.nan), [0, 0, 1, 1], "column 0: 4 of 4 numbers are missing"),
         ({}, pd.DataFrame({"a": [1, 2, 3, 4], "b": [1, 2, 3, np.nan]}), [0, 0, 1, 1], "b: 1 of 4 numbers are missing"),
-        ({"epochs": 2.5}, np.ones((4, 2)), [0, 0, 1, 1], "epochs: expected a whole number; got 2.5"),
-        ({"batch": 2.5}, np.ones((4, 2)), [0, 0, 1, 1], "batch: expected a whole number; got 2.5"),
-        ({"patience": None}, np.ones((4, 2)), [0, 0, 1, 1], "patience: expected a whole number; got None"),
-        ({"validation": None}, np.ones((4, 2)), [0, 0, 1, 1], "validation: expected a share .* got None"),
-        ({"validation": "a"}, np.ones((4, 2)), [0, 0, 1, 1], "validation: expected a share .* got 'a'"),
-        ({"rate": "x"}, np.ones((4, 2)), [0, 0, 1, 1], "rate: expected a number from 0; got 'x'"),
-        ({"kind": "images", "tokens": None}, np.ones((4, 8, 8)), [0, 0, 1, 1], "tokens: expected a name such as"),
+        ({"max_iter": 2.5}, np.ones((4, 2)), [0, 0, 1, 1], "max_iter: expected a whole number; got 2.5"),
+        ({"batch_size": 2.5}, np.ones((4, 2)), [0, 0, 1, 1], "batch_size: expected a whole number; got 2.5"),
+        (
+            {"n_iter_no_change": None},
+            np.ones((4, 2)),
+            [0, 0, 1, 1],
+            "n_iter_no_change: expected a whole number; got None",
+        ),
+        (
+            {"validation_fraction": None},
+            np.ones((4, 2)),
+            [0, 0, 1, 1],
+            "validation_fraction: expected a number .* got None",
+        ),
+        (
+            {"validation_fraction": "a"},
+            np.ones((4, 2)),
+            [0, 0, 1, 1],
+            "validation_fraction: expected a number .* got 'a'",
+        ),
+        ({"learning_rate": "x"}, np.ones((4, 2)), [0, 0, 1, 1], "learning_rate: expected a number from 0; got 'x'"),
+        ({"kind": "images", "tokenizer": None}, np.ones((4, 8, 8)), [0, 0, 1, 1], "tokenizer: expected a name such as"),
         ({"categories": None}, np.ones((4, 2)), [0, 0, 1, 1], 'categories: expected "auto", or a list of columns'),
         ({"categories": [True]}, np.ones((4, 2)), [0, 0, 1, 1], "categories: expected a mask of 2 entries"),
         (
@@ -241,8 +264,10 @@ def test_refusals(settings, X, y, message):
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_training_that_diverges(rng):
-    with pytest.raises(DataError, match=r"rate: with 1e\+09 training diverged: in epoch 1 .* Choose a lower rate"):
-        classifier(rate=1e9).fit(rng.normal(size=(40, 3)), np.arange(40) % 2)
+    with pytest.raises(
+        DataError, match=r"learning_rate: with 1e\+09 training diverged: in epoch 1 .* Choose a lower one"
+    ):
+        classifier(learning_rate=1e9).fit(rng.normal(size=(40, 3)), np.arange(40) % 2)
 
 
 def test_values_that_are_too_large(rng):
@@ -266,7 +291,7 @@ def test_values_that_are_too_large(rng):
 )
 def test_which_columns_hold_categories(names, categories, marked, rng):
     X = pd.DataFrame({names[0]: rng.normal(size=40), names[1]: np.arange(40) % 3})
-    assert classifier(epochs=1, categories=categories).fit(X, np.arange(40) % 2)._reader.categories == marked
+    assert classifier(max_iter=1, categories=categories).fit(X, np.arange(40) % 2)._encoder.categorical == marked
 
 
 def test_a_place_is_no_name_among_numbers(rng):
@@ -280,9 +305,9 @@ def test_series_in_lists_and_arrays_of_objects(kind, series):
     items, y = series
     objects = np.empty(len(items), dtype=object)
     objects[:] = items
-    expected = classifier(kind, epochs=1).fit(items, y).predict_proba(items)
+    expected = classifier(kind, max_iter=1).fit(items, y).predict_proba(items)
     for same in ([item.tolist() for item in items], objects):
-        np.testing.assert_array_equal(classifier(kind, epochs=1).fit(same, y).predict_proba(same), expected)
+        np.testing.assert_array_equal(classifier(kind, max_iter=1).fit(same, y).predict_proba(same), expected)
 
 
 def test_holes_and_empty_items():
@@ -306,7 +331,7 @@ def test_values_that_are_none(y, message):
 
 def test_threads_change_nothing(mixed):
     X, y = mixed
-    found = [classifier(epochs=2, n_jobs=n).fit(X, y).predict_proba(X) for n in (None, 2, -1)]
+    found = [classifier(max_iter=2, n_jobs=n).fit(X, y).predict_proba(X) for n in (None, 2, -1)]
     np.testing.assert_array_equal(found[0], found[1])
     np.testing.assert_array_equal(found[0], found[2])
     with pytest.raises(ValueError, match="n_jobs == 0"):
@@ -315,10 +340,10 @@ def test_threads_change_nothing(mixed):
 
 def test_another_width_is_refused(mixed):
     X, y = mixed
-    model = classifier(epochs=1).fit(X[["fare", "age"]].to_numpy(), y)
+    model = classifier(max_iter=1).fit(X[["fare", "age"]].to_numpy(), y)
     with pytest.raises(ValueError, match="3 features, but TransformerClassifier is expecting 2"):
         model.predict(np.ones((2, 3)))
-    series = classifier(epochs=1).fit(np.ones((4, 3, 2)), [0, 0, 1, 1])
+    series = classifier(max_iter=1).fit(np.ones((4, 3, 2)), [0, 0, 1, 1])
     with pytest.raises(ShapeError, match="X: expected 2 variables, as in training; got 5"):
         series.predict(np.ones((4, 3, 5)))
 

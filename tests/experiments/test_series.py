@@ -18,9 +18,9 @@ from headwise.experiments.series.run import Plan, Result, SeriesRun, compare_ser
 from headwise.text.statement import as_text
 from headwise.train.config import TrainingConfig
 
-FEW = TrainingConfig(epochs=3, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
+FEW = TrainingConfig(epochs=3, batch_size=17, learning_rate=1e-2, max_grad_norm=4.0, max_shift=0, max_rotation=0)
 PLAN = Plan(
-    seeds=2, baselines=False, width=8, depth=1, heads=2, hidden=7, recipe=FEW, pretraining=replace(FEW, epochs=2)
+    seeds=2, baselines=False, d_model=8, n_layers=1, n_heads=2, d_ff=7, recipe=FEW, pretraining=replace(FEW, epochs=2)
 )
 
 
@@ -45,7 +45,7 @@ def test_every_run_is_a_row_and_is_not_run_again(data, tmp_path, monkeypatch):
     assert {(row["method"], row["seed"]) for row in rows} == {
         (method, seed) for method in ("transformer", "pre-trained") for seed in "01"
     }
-    assert {(row["data"], row["recipe.epochs"], row["width"]) for row in rows} == {("waves", "3", "8")}
+    assert {(row["data"], row["recipe.epochs"], row["d_model"]) for row in rows} == {("waves", "3", "8")}
     assert {row["pretraining.epochs"] for row in rows} == {"", "2"}
     assert all(int(row["right"]) / 29 == pytest.approx(float(row["accuracy"]), abs=1e-4) for row in rows)
     assert [len(row.losses) for row in whole.rows] == [3] * 4

@@ -16,7 +16,7 @@ from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 
 FEW = (SetModelSpec("rFF", "mean"), SetModelSpec("rFF", "max"))
-MODEL = SetTransformerConfig(1, encoder="rFF", pooling="max", width=16, heads=2)
+MODEL = SetTransformerConfig(1, encoder="rFF", pooling="max", d_model=16, n_heads=2)
 
 
 def test_the_sets_are_what_they_say():
@@ -31,15 +31,17 @@ def test_the_sets_are_what_they_say():
 
 
 def test_it_learns_and_every_step_is_new():
-    task = MaximumTask(MODEL, seed=0, examples=128 * 300, validation=100)
+    task = MaximumTask(MODEL, seed=0, n_examples=128 * 300, n_validation=100)
     batches = [task.shards(np.arange(5), step)[0].members for step in (0, 1)]
     assert batches[0].shape != batches[1].shape or (batches[0] != batches[1]).any()
     sets = draw_sets(500, np.random.default_rng(4))
-    untrained = mean_absolute_error(sets, task.fresh(np.random.default_rng(0)), MODEL)
-    trained = train(task, TrainingConfig(epochs=1, batch=128, decay=0, shift=0, rotate=0))
+    untrained = mean_absolute_error(sets, task.init(np.random.default_rng(0)), MODEL)
+    trained = train(task, TrainingConfig(epochs=1, batch_size=128, weight_decay=0, max_shift=0, max_rotation=0))
     assert mean_absolute_error(sets, trained.params, MODEL) < untrained / 20
     assert trained.history[-1].validation_loss < untrained / 20
-    again = train(task, TrainingConfig(epochs=1, batch=128, decay=0, shift=0, rotate=0), workers=1)
+    again = train(
+        task, TrainingConfig(epochs=1, batch_size=128, weight_decay=0, max_shift=0, max_rotation=0), threads=1
+    )
     assert flatten(again.params).tobytes() == flatten(trained.params).tobytes()
 
 
@@ -52,7 +54,7 @@ def test_runs_are_kept_and_the_same(tmp_path):
     rows = {(row["contender"], row["seed"]): row for row in rows_of(tmp_path / "runs.csv")}
     assert set(rows) == {(c.name, str(s)) for c in FEW for s in (0, 1)}
     assert tuple(float(rows["rFF + mean", s]["error"]) for s in "01") == found.poolings[0].errors
-    assert rows["rFF + max", "1"]["recipe.rate"] == "0.001"
+    assert rows["rFF + max", "1"]["recipe.learning_rate"] == "0.001"
     [kept] = (tmp_path / "runs").glob("rFF-max-1-*.json")
     content = json.loads(kept.read_text())
     content["result"]["error"] = 0.5  # were it run again, this would be gone

@@ -10,7 +10,7 @@ from headwise.experiments.statistics import sign_flip_test
 from headwise.experiments.tables.run import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
 from headwise.text.statement import as_text
 
-QUICK = {"epochs": 4, "width": 8, "depth": 1, "heads": 2}
+QUICK = {"max_iter": 4, "d_model": 8, "n_layers": 1, "n_heads": 2}
 
 
 def test_runs_are_kept_and_folds_are_shared(tmp_path):
@@ -28,9 +28,9 @@ def test_runs_are_kept_and_folds_are_shared(tmp_path):
     again = study_tables(tmp_path, tables=["wine"], seeds=2, **QUICK)
     assert again.tables[0].scores[TRANSFORMER][1] == 0.25
     assert again.tables[0].scores[LINEAR] == wine.scores[LINEAR]
-    study_tables(tmp_path, tables=["wine"], seeds=1, **QUICK | {"epochs": 1})
+    study_tables(tmp_path, tables=["wine"], seeds=1, **QUICK | {"max_iter": 1})
     rows = list(csv.DictReader((tmp_path / "runs.csv").read_text().splitlines()))
-    assert sorted(row["epochs"] for row in rows) == [""] * 8 + ["1"] + ["4"] * 4
+    assert sorted(row["max_iter"] for row in rows) == [""] * 8 + ["1"] + ["4"] * 4
 
 
 def scores(transformer, trees, linear):

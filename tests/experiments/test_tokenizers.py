@@ -30,9 +30,9 @@ from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
 from headwise.train.config import TrainingConfig
 
-MODEL = ViTConfig(width=6, depth=1, heads=2, hidden=5)
+MODEL = ViTConfig(d_model=6, n_layers=1, n_heads=2, d_ff=5)
 PLAN = Plan(
-    tokens=("14x14", "reordered-14x14"), seeds=2, model=MODEL, recipe=TrainingConfig(epochs=1, batch=11, seed=3)
+    tokens=("14x14", "reordered-14x14"), seeds=2, model=MODEL, recipe=TrainingConfig(epochs=1, batch_size=11, seed=3)
 )
 
 
@@ -64,7 +64,7 @@ def untimed():
 
 @pytest.mark.parametrize("name", ["7x7", "rows", "8x8/4"])
 def test_weights_and_operations(name):
-    model = ViTConfig(tokens=name, width=6, depth=2, heads=3, hidden=5)
+    model = ViTConfig(tokenizer=name, d_model=6, n_layers=2, n_heads=3, d_ff=5)
     counted, params = cost(model), vit_params(model, np.random.default_rng(0))
     assert counted.total == sum(array.size for array in params.values())
     assert counted.weights["embedding"] == 6 * counted.inputs + 6
@@ -76,7 +76,7 @@ def test_weights_and_operations(name):
 
 
 def test_a_step_of_more_work_takes_longer():
-    quick, slow = (replace(MODEL, tokens=name, depth=3, width=32) for name in ("14x14", "2x2"))
+    quick, slow = (replace(MODEL, tokenizer=name, n_layers=3, d_model=32) for name in ("14x14", "2x2"))
     times = step_times([quick, slow], load(), PLAN.recipe, seconds=0.05)
     assert 0 < times[0] < times[1]
 
@@ -86,7 +86,7 @@ def test_a_step_of_more_work_takes_longer():
 
 def test_seeds_share_all_but_the_cut():
     jobs = PLAN.jobs(load())
-    assert [(job.model.tokens, job.recipe.seed) for job in jobs] == [
+    assert [(job.model.tokenizer, job.recipe.seed) for job in jobs] == [
         ("14x14", 3), ("reordered-14x14", 3), ("14x14", 4), ("reordered-14x14", 4)
     ]  # fmt: skip
     assert {job.recipe.epochs for job in jobs} == {1}
@@ -96,7 +96,7 @@ def test_seeds_share_all_but_the_cut():
 def test_smaller_training_sets_get_as_many_steps():
     plan = replace(PLAN, sizes=(5,), recipe=replace(PLAN.recipe, epochs=4))
     for job in plan.jobs(load()):
-        assert job.recipe.epochs * job.recipe.steps(job.size) == 12
+        assert job.recipe.epochs * job.recipe.steps_per_epoch(job.size) == 12
 
 
 def test_shifting_moves_ink_and_loses_what_leaves(rng):
@@ -129,7 +129,7 @@ def test_the_ledger_gives_back_what_it_was_given_and_nothing_else(tmp_path):
     assert (kept.right, kept.loss, kept.train_loss) == (found.right, found.loss, found.train_loss)
     np.testing.assert_array_equal(kept.predictions, found.predictions)
     np.testing.assert_array_equal(kept.moved, found.moved)
-    changes = ({"recipe": replace(jobs[0].recipe, rate=1e-3)}, {"version": "9"}, {"digest": "0"}, {"size": 30})
+    changes = ({"recipe": replace(jobs[0].recipe, learning_rate=1e-3)}, {"version": "9"}, {"digest": "0"}, {"size": 30})
     for change in changes:
         assert RunStore(tmp_path).find(replace(jobs[0], **change)) is None
     assert RunStore(tmp_path).others(jobs) == 0
@@ -395,7 +395,7 @@ def test_nearness_is_that_of_the_upright_image(name):
     """Positions that are as alike as the tokens' own rows and columns are near."""
     cut = get_tokenizer(name, (6, 4))
     down, across = np.indices((6, 4)).astype(float)
-    place = np.stack([cut.cut(axis[None])[0].mean(axis=1) for axis in (down, across)], axis=1)
+    place = np.stack([cut.tokenize(axis[None])[0].mean(axis=1) for axis in (down, across)], axis=1)
     alike = np.exp(-np.linalg.norm(place[:, None] - place, axis=-1))
     assert comparing._nearness(alike, cut) == pytest.approx(1)
     assert comparing._nearness(-alike, cut) == pytest.approx(-1)
@@ -406,7 +406,7 @@ def test_relabelling_is_found_only_where_there_is_one():
     rows, moved = get_tokenizer("rows", image), get_tokenizer("reordered-rows", image)
     images = np.random.default_rng(0).random((2, *image))
     order = relabelling(rows, moved)
-    np.testing.assert_array_equal(rows.cut(images)[:, order], moved.cut(images))
+    np.testing.assert_array_equal(rows.tokenize(images)[:, order], moved.tokenize(images))
     assert relabelling(get_tokenizer("2x2", image), get_tokenizer("reordered-2x2", image)) is None
 
 

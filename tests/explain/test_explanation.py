@@ -15,7 +15,7 @@ from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 
 N = 5
-MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=3, heads=2, hidden=11, classes=3)
+MODEL = ViTConfig(tokenizer="rows", image_size=(N, 7), d_model=6, n_layers=3, n_heads=2, d_ff=11, n_classes=3)
 
 
 @pytest.fixture
@@ -71,13 +71,15 @@ def test_the_score_is_a_brute_force_counts(digit):
         assert found.shapley == pytest.approx(spearmanr(captioned.ranks, values).statistic, abs=1e-6)
         every = [area(curve(order)) for order in orders]
         assert found.random_deletion[0] == pytest.approx(np.mean(every), abs=0.02)
-        assert found.beaten_by_deletion == pytest.approx(np.mean(np.array(every) > found.deletion + 1e-6), abs=0.05)
+        assert found.fraction_of_random_beaten_deletion == pytest.approx(
+            np.mean(np.array(every) > found.deletion + 1e-6), abs=0.05
+        )
         assert found.random_deletion[0] == pytest.approx(area(drawn.curves[0, 2]), rel=1e-6)
         assert found.insertion == pytest.approx(area(drawn.curves[1, 0]), rel=1e-6)
 
 
 def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
-    model = replace(MODEL, image=(17, 7), depth=1)
+    model = replace(MODEL, image_size=(17, 7), n_layers=1)
     image = np.zeros((17, 7), np.float32)
     image[5:9, 3] = 1
     sets = []
@@ -96,7 +98,7 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
 
 
 def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_path):
-    model = replace(MODEL, tokens=f"{N}x7")
+    model = replace(MODEL, tokenizer=f"{N}x7")
     image = np.zeros((N, 7), np.float32)
     image[1, 2:5] = 1
     params = vit_params(model, rng)
@@ -112,9 +114,9 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
 
 def test_the_image_is_drawn_as_it_is_cut(rng, digit):
     image, params = digit
-    model = replace(MODEL, tokens="reordered-rows")
+    model = replace(MODEL, tokenizer="reordered-rows")
     given = record_attention(image, params, model, label=1)
-    np.testing.assert_array_equal(given.image, model.tokeniser.arranged(image))
+    np.testing.assert_array_equal(given.image, model.image_tokenizer.permute(image))
     assert given.rearranged
     assert not record_attention(image, params, MODEL).rearranged
     assert (given.label, given.head_width) == (1, 3)

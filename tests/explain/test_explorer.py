@@ -30,7 +30,7 @@ DIGITS = 3
 def explorer():
     saved, test = pretrained_vit("7x7"), load_bundled_mnist().test
     chosen = cycle_classes(test, DIGITS)
-    return explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen])
+    return explore(test.images[chosen], saved.params, saved.config, labels=test.labels[chosen])
 
 
 @pytest.fixture(scope="module")
@@ -82,7 +82,7 @@ def table(driver):
 def test_a_dozen_digits_are_under_a_megabyte(tokens):
     saved, test = pretrained_vit(tokens), load_bundled_mnist().test
     chosen = cycle_classes(test, 12)
-    page = explore(test.images[chosen], saved.params, saved.model, labels=test.labels[chosen]).page()
+    page = explore(test.images[chosen], saved.params, saved.config, labels=test.labels[chosen]).page()
     assert len(page.encode()) < 1_000_000
     assert not re.search(r"""(src|href)=["'](?!data:)""", page.replace("${", ""))
 
@@ -90,9 +90,9 @@ def test_a_dozen_digits_are_under_a_megabyte(tokens):
 @pytest.mark.parametrize("tokens", PRETRAINED)
 def test_each_card_is_of_the_weights_beside_it(tokens):
     weights = files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors"
-    card = (files("headwise.models") / "weights" / pretrained_vit(tokens).about["card"]).read_text(encoding="utf-8")
+    card = (files("headwise.models") / "weights" / pretrained_vit(tokens).metadata["card"]).read_text(encoding="utf-8")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
-    assert f"**{pretrained_vit(tokens).about['right']:,} of MNIST" in card
+    assert f"**{pretrained_vit(tokens).metadata['right']:,} of MNIST" in card
 
 
 def test_views_are_heads_means_and_rollout(rng):
@@ -129,23 +129,23 @@ def test_measures_are_the_librarys(explorer):
 
 @pytest.mark.parametrize("tokens", ["8x8/4", "columns", "scrambled-14x7"])
 def test_any_tokens(tokens, rng):
-    model = ViTConfig(tokens=tokens, width=12, depth=2, heads=3, hidden=8)
+    model = ViTConfig(tokenizer=tokens, d_model=12, n_layers=2, n_heads=3, d_ff=8)
     images = load_bundled_mnist().test.images[:2]
     content = explore(images, vit_params(model, rng), model).content()
-    assert len(content["boxes"]) == model.tokeniser.count
+    assert len(content["boxes"]) == model.image_tokenizer.num_tokens
     shown = np.array(content["digits"][1]["pixels"]).reshape(28, 28) / 255
-    np.testing.assert_allclose(shown, model.tokeniser.arranged(images)[1], atol=1e-3)
+    np.testing.assert_allclose(shown, model.image_tokenizer.permute(images)[1], atol=1e-3)
 
 
 def test_an_image_without_ink_has_no_share_on_ink(rng):
-    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     digit = explore(np.zeros((1, 28, 28), np.float32), vit_params(model, rng), model).content()["digits"][0]
     assert set(np.ravel(digit["rows"]["ink"])) == {None}
     assert "ink" not in digit["said"][0]
 
 
 def test_what_cannot_be_explored_is_refused(rng):
-    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     params, images = vit_params(model, rng), np.zeros((2, 28, 28), np.float32)
     for wrong, labels, error in (
         (images[:, :27], None, ShapeError), (images[:0], None, DataError), (images, [1], DataError),
@@ -162,7 +162,7 @@ def test_in_a_notebook_it_is_the_same_page(explorer):
 
 
 def test_the_command_writes_a_page(tmp_path, rng):
-    model = ViTConfig(tokens="14x14", width=6, depth=1, heads=2, hidden=4)
+    model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     save_vit(tmp_path / "mine.safetensors", model, vit_params(model, rng), {})
     command = [sys.executable, "-m", "headwise", "explore", "--digits", "2", "--model", "mine.safetensors"]
     done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)

@@ -232,9 +232,9 @@ class Recomputed:
             t = {name.removeprefix("tested_"): saved[name] for name in saved.files if name.startswith("tested_")}
             self.facts |= {n: float(t[n]) for n in ("deletion", "ink_deletion", "orders", "shapley", "ink_shapley")}
             self.facts |= {
-                "beaten": float(t["beaten_by_deletion"]),
+                "beaten": float(t["fraction_of_random_beaten_deletion"]),
                 "band": 0.95,
-                "beaten_in": float(t["beaten_by_insertion"]),
+                "beaten_in": float(t["fraction_of_random_beaten_insertion"]),
             }
             self.facts |= {n: float(t[n]) for n in ("insertion", "ink_insertion")}
             self.facts |= {"random_insertion": float(t["random_insertion"][0])}
@@ -264,7 +264,7 @@ def models():
     image[4:24, 13:16] = 1
     shuffled = {name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in saved.params.items()}
     params = {"trained": saved.params, "untrained": vit_params(ViTConfig(), rng), "shuffled": shuffled}
-    return {name: record_attention(image, p, saved.model) for name, p in params.items()}
+    return {name: record_attention(image, p, saved.config) for name, p in params.items()}
 
 
 def test_a_trained_an_untrained_and_a_shuffled_model_are_told_apart():
@@ -374,7 +374,9 @@ def test_what_was_done_to_arrays_and_image_is_said(rng):
     ],
 )
 def test_the_verdict_is_the_scores(rng, out, into, shapley, words):
-    score = replace(TESTED, beaten_by_deletion=out, beaten_by_insertion=into, shapley=shapley)
+    score = replace(
+        TESTED, fraction_of_random_beaten_deletion=out, fraction_of_random_beaten_insertion=into, shapley=shapley
+    )
     assert words in CaptionedFigure(drawn(rng, tested=score), "maps").caption.text()
     given = drawn(rng, tested=score)
     assert "Nothing was tested" in CaptionedFigure(given, "rollout").caption.text()  # another map was

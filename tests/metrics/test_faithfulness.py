@@ -41,7 +41,7 @@ def test_a_perfect_map_beats_every_other_order():
     found = judged(WORTHS)
     assert found.shapley == pytest.approx(1)
     for measure, random in (("deletion", found.random_deletion), ("insertion", found.random_insertion)):
-        assert getattr(found, f"beaten_by_{measure}") > 0.998  # 1 in 5040 orders is the map's own
+        assert getattr(found, f"fraction_of_random_beaten_{measure}") > 0.998  # 1 in 5040 orders is the map's own
         mean, low, high = random
         assert low < mean < high
     assert found.deletion < found.random_deletion[1] < found.random_insertion[2] < found.insertion
@@ -51,7 +51,7 @@ def test_a_perfect_map_beats_every_other_order():
 def test_an_inverted_map_loses_to_every_other_order():
     found = judged(-WORTHS)
     assert found.shapley == pytest.approx(-1)
-    assert found.beaten_by_deletion < 0.002 > found.beaten_by_insertion
+    assert found.fraction_of_random_beaten_deletion < 0.002 > found.fraction_of_random_beaten_insertion
     best = judged(WORTHS)
     assert found.deletion == pytest.approx(best.insertion)  # of tokens that add up, one is the other's mirror
     assert found.comprehensiveness < best.comprehensiveness
@@ -65,7 +65,9 @@ def test_a_uniform_map_is_chance():
     assert {each.shapley for each in found} == {0.0}
     assert {round(each.ink_shapley, 12) for each in found} == {1.0}
     for measure in ("deletion", "insertion"):
-        assert np.mean([getattr(each, f"beaten_by_{measure}") for each in found]) == pytest.approx(0.5, abs=0.08)
+        assert np.mean([getattr(each, f"fraction_of_random_beaten_{measure}") for each in found]) == pytest.approx(
+            0.5, abs=0.08
+        )
         mean = np.mean([getattr(each, f"random_{measure}")[0] for each in found])
         assert np.mean([getattr(each, measure) for each in found]) == pytest.approx(mean, rel=0.05)
 
@@ -89,8 +91,20 @@ def test_every_number_is_that_of_its_own_measure(game, rng):
     assert (found.full, found.empty) == (worth(np.ones((1, 5), bool))[0], worth(np.zeros((1, 5), bool))[0])
     every = np.array(list(itertools.permutations(range(5))))
     for measured, own, random, beaten, better in (
-        (deletion_curve(worth, every), found.deletion, found.random_deletion, found.beaten_by_deletion, 1),
-        (insertion_curve(worth, every), found.insertion, found.random_insertion, found.beaten_by_insertion, -1),
+        (
+            deletion_curve(worth, every),
+            found.deletion,
+            found.random_deletion,
+            found.fraction_of_random_beaten_deletion,
+            1,
+        ),
+        (
+            insertion_curve(worth, every),
+            found.insertion,
+            found.random_insertion,
+            found.fraction_of_random_beaten_insertion,
+            -1,
+        ),
     ):
         areas = auc(measured)
         assert random[0] == pytest.approx(areas.mean(), abs=4 * areas.std() / np.sqrt(5000))

@@ -56,11 +56,11 @@ def test_sampled_over_all_orders_is_exact(game):
 
 def test_sampled_values_are_off_by_as_much_as_they_say(rng):
     table = TabulatedGame(rng.normal(size=1 << 7))
-    exact, far = shapley(table.worths), []
+    exact, far = shapley(table.values), []
     for _ in range(300):
         orders = random_orders(7, 53, rng)
         found = sampled_shapley(orders, insertion_curve(table, orders))
-        assert found.values.sum() == pytest.approx(table.worths[-1] - table.worths[0])  # whatever the orders
+        assert found.values.sum() == pytest.approx(table.values[-1] - table.values[0])  # whatever the orders
         far.append((found.values - exact) / found.errors)
     # in units of the stated error they are a t of 52 degrees of freedom: no bias, and a spread of one
     assert np.abs(np.mean(far, axis=0)).max() < 4 / np.sqrt(300)

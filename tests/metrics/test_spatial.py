@@ -34,10 +34,10 @@ def test_distances_without_the_class_token_and_with_it(distributions):
     found = attention_distances(weights, boxes)
     for head, p in enumerate(weights):
         image = p[1:, 1:]
-        assert found.counted_as_none[head] == pytest.approx(distance_by_hand(image, boxes))
-        assert found.without[head] == pytest.approx(distance_by_hand(image / image.sum(1, keepdims=True), boxes))
+        assert found.unnormalized[head] == pytest.approx(distance_by_hand(image, boxes))
+        assert found.renormalized[head] == pytest.approx(distance_by_hand(image / image.sum(1, keepdims=True), boxes))
         assert found.dropped[head] == pytest.approx(np.mean([row[0] for row in p[1:]]))
-    assert (found.without > found.counted_as_none).all()
+    assert (found.renormalized > found.unnormalized).all()
 
 
 def test_the_middle_of_a_box():

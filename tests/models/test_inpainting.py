@@ -10,7 +10,7 @@ from headwise.models.inpainting import inpaint
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 
-MODEL = ViTConfig(tokens="3x2", image=(9, 8), width=6, depth=2, heads=3, hidden=5, classes=3)
+MODEL = ViTConfig(tokenizer="3x2", image_size=(9, 8), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
 
 
 def by_hand(image, known):
@@ -44,32 +44,34 @@ def test_nothing_known_and_everything_known(rng):
 
 @pytest.mark.parametrize("tokens", ["3x2", "3x4/2", "rows", "reordered-3x2"])
 def test_the_game_shows_the_model_the_imputed_picture(tokens, rng):
-    model = replace(MODEL, tokens=tokens)
+    model = replace(MODEL, tokenizer=tokens)
     params = {name: rng.normal(size=array.shape) for name, array in vit_params(model, rng).items()}
-    image, cut = rng.random((9, 8)), model.tokeniser
-    kept = rng.random((7, cut.count)) < 0.5
+    image, cut = rng.random((9, 8)), model.image_tokenizer
+    kept = rng.random((7, cut.num_tokens)) < 0.5
     kept[0], kept[1] = True, False
     answers = TokenGame(image, params, model, 1, "imputed")(kept)
-    upright = replace(model, tokens=tokens.removeprefix("reordered-"))  # given the picture as it is cut
+    upright = replace(model, tokenizer=tokens.removeprefix("reordered-"))  # given the picture as it is cut
     for answer, there in zip(answers, kept, strict=True):
         known = np.zeros((9, 8), bool)
         for y, x, h, w in cut.boxes[there]:
             known[y : y + h, x : x + w] = True
-        shown = by_hand(cut.arranged(image), known) if known.any() else np.full((9, 8), model.mean)
+        shown = by_hand(cut.permute(image), known) if known.any() else np.full((9, 8), model.mean)
         assert answer == pytest.approx(
             predict_with_attention(shown[None], params, upright).probabilities[0, 1], abs=1e-9
         )
 
 
 def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
-    model = replace(MODEL, tokens="3x4/2")
+    model = replace(MODEL, tokenizer="3x4/2")
     params = {name: rng.normal(size=array.shape) for name, array in vit_params(model, rng).items()}
-    image, cut = rng.random((9, 8)), model.tokeniser
-    kept = rng.random((7, cut.count)) < 0.5
+    image, cut = rng.random((9, 8)), model.image_tokenizer
+    kept = rng.random((7, cut.num_tokens)) < 0.5
     answers = TokenGame(image, params, model, 1, "black")(kept)
-    beside = replace(model, tokens="3x4", image=(3, 4 * cut.count))  # the same tokens side by side share no pixel
+    beside = replace(
+        model, tokenizer="3x4", image_size=(3, 4 * cut.num_tokens)
+    )  # the same tokens side by side share no pixel
     for answer, there in zip(answers, kept, strict=True):
-        tokens = np.where(there[:, None], cut.cut(image[None])[0], 0).reshape(cut.count, 3, 4)
+        tokens = np.where(there[:, None], cut.tokenize(image[None])[0], 0).reshape(cut.num_tokens, 3, 4)
         shown = np.concatenate(tokens, axis=1)
         assert answer == pytest.approx(
             predict_with_attention(shown[None], params, beside).probabilities[0, 1], abs=1e-12

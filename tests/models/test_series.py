@@ -14,7 +14,9 @@ from headwise.models.series import (
 )
 from helpers.oracles import check_gradients, self_attention_loop
 
-TINY = SeriesTransformerConfig(variables=2, steps=7, outputs=3, width=6, depth=2, heads=3, hidden=5, dropout=0.2)
+TINY = SeriesTransformerConfig(
+    n_variables=2, max_length=7, n_outputs=3, d_model=6, n_layers=2, n_heads=3, d_ff=5, dropout=0.2
+)
 LENGTHS = np.array([5, 1, 3])
 
 
@@ -51,7 +53,7 @@ def test_backward_equals_central_differences(which, x, rng):
     dy = rng.normal(size=y.shape)
     grads = backward(dy, cache)
     assert set(grads) == set(names)
-    assert set(cache.seen) == set(params) - set(names)
+    assert set(cache.batch_stats) == set(params) - set(names)
 
     def f(*arrays):
         return run(params | dict(zip(names, arrays, strict=True)))[0]
@@ -69,8 +71,8 @@ def test_what_stands_in_the_padding_is_never_read(training, params, x):
     for other, rng in zip((dirty, wider), seeded[1:], strict=True):
         found, again = series_forward(other, LENGTHS, params, TINY, rng=rng)
         np.testing.assert_allclose(found, expected, atol=1e-12)
-        for name in cache.seen:
-            np.testing.assert_allclose(again.seen[name], cache.seen[name], atol=1e-12)
+        for name in cache.batch_stats:
+            np.testing.assert_allclose(again.batch_stats[name], cache.batch_stats[name], atol=1e-12)
 
 
 def written_out(x, p):
@@ -145,9 +147,9 @@ def test_refusals(params, x):
         series_forward(np.zeros((3, 11, 2)), LENGTHS, params, TINY)
     with pytest.raises(DataError, match="lengths: expected 1 to N=5 steps; got 0 to 6"):
         series_forward(x, np.array([0, 6, 1]), params, TINY)
-    with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
-        SeriesTransformerConfig(variables=1, steps=1, outputs=2, heads=7)
-    with pytest.raises(DataError, match=r"width: expected a whole number; got 64\.0"):
-        SeriesTransformerConfig(variables=1, steps=1, outputs=2, width=64.0)
+    with pytest.raises(ShapeError, match="n_heads: expected a divisor of d_model 64"):
+        SeriesTransformerConfig(n_variables=1, max_length=1, n_outputs=2, n_heads=7)
+    with pytest.raises(DataError, match=r"d_model: expected a whole number; got 64\.0"):
+        SeriesTransformerConfig(n_variables=1, max_length=1, n_outputs=2, d_model=64.0)
     with pytest.raises(DataError, match="dropout"):
-        SeriesTransformerConfig(variables=1, steps=1, outputs=2, dropout=1)
+        SeriesTransformerConfig(n_variables=1, max_length=1, n_outputs=2, dropout=1)

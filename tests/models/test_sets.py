@@ -15,7 +15,9 @@ PAIRS = [("SAB", "PMA"), ("ISAB", "PMA"), ("rFF", "PMA"), ("rFF", "mean"), ("rFF
 
 
 def tiny(encoder="SAB", pooling="PMA", norm=True):
-    return SetTransformerConfig(V, 2, encoder, pooling, width=D, depth=2, heads=H, points=P, norm=norm)
+    return SetTransformerConfig(
+        V, 2, encoder, pooling, d_model=D, n_layers=2, n_heads=H, n_inducing_points=P, layer_norm=norm
+    )
 
 
 def random(params, rng, dtype=np.float64):
@@ -76,10 +78,10 @@ def test_refusals():
     with pytest.raises(DataError, match="pooling: expected one of"):
         SetTransformerConfig(1, pooling="median")
     with pytest.raises(ShapeError, match="heads: expected a divisor"):
-        SetTransformerConfig(1, heads=5)
-    for name in ("inputs", "outputs", "width", "depth", "heads", "points"):
+        SetTransformerConfig(1, n_heads=5)
+    for name in ("n_inputs", "n_outputs", "d_model", "n_layers", "n_heads", "n_inducing_points"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
-            SetTransformerConfig(**{"inputs": 1, name: 0})
+            SetTransformerConfig(**{"n_inputs": 1, name: 0})
     model = tiny()
     params = set_params(model, np.random.default_rng(0))
     with pytest.raises(DataError, match="sets: expected 1 to 0 members in each; got no members"):

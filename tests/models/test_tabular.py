@@ -5,7 +5,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
 from helpers.oracles import check_gradients
 
-TINY = TableTransformerConfig(3, (2, 5), outputs=2, width=6, depth=2, heads=3, hidden=7)
+TINY = TableTransformerConfig(3, (2, 5), n_outputs=2, d_model=6, n_layers=2, n_heads=3, d_ff=7)
 B = 4
 
 
@@ -37,7 +37,7 @@ def test_backward_equals_central_differences(params, rows, asked, rng):
 )
 def test_numbers_alone_and_categories_alone(model, rows, rng):
     params = {name: rng.normal(size=array.shape) for name, array in table_params(model, rng).items()}
-    numbers, codes = rows[0][:, : model.numbers], rows[1][:, : len(model.categories)]
+    numbers, codes = rows[0][:, : model.n_numeric], rows[1][:, : len(model.cardinalities)]
     y, cache = table_forward(numbers, codes, params, model)
     grads = table_backward(rng.normal(size=y.shape), cache)
     assert {name: grad.shape for name, grad in grads.items()} == {name: a.shape for name, a in params.items()}
@@ -49,7 +49,7 @@ def test_a_token_is_what_its_column_says(params, rows):
     np.testing.assert_allclose(np.ptp(table_forward(*rows, still, TINY)[0], axis=0), 0, atol=1e-12)
     numbers, codes = rows
     _, cache = table_forward(numbers, codes, params, TINY)
-    tokens = (cache.blocks[0].norm_1.normal / cache.blocks[0].norm_1.inverse).reshape(B, 6, 6)
+    tokens = (cache.blocks[0].norm_1.normalized / cache.blocks[0].norm_1.inv_std).reshape(B, 6, 6)
     for b in range(B):
         for j in range(3):
             expected = numbers[b, j] * params["columns.slope"][j] + params["columns.offset"][j]
@@ -74,11 +74,11 @@ def test_refusals(params, rows):
     with pytest.raises(DataError, match="at least one column"):
         TableTransformerConfig(0)
     with pytest.raises(ShapeError, match="heads: expected a divisor"):
-        TableTransformerConfig(3, heads=5)
-    for name in ("outputs", "width", "depth", "heads", "hidden"):
+        TableTransformerConfig(3, n_heads=5)
+    for name in ("n_outputs", "d_model", "n_layers", "n_heads", "d_ff"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
             TableTransformerConfig(3, **{name: 0})
-    with pytest.raises(DataError, match="numbers: expected 0 or more; got -1"):
+    with pytest.raises(DataError, match="n_numeric: expected 0 or more; got -1"):
         TableTransformerConfig(-1, (2, 3))
-    with pytest.raises(DataError, match="categories of column 1: expected 1 or more; got 0"):
+    with pytest.raises(DataError, match=r"cardinalities\[1\]: expected 1 or more; got 0"):
         TableTransformerConfig(3, (2, 0))

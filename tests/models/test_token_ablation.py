@@ -10,7 +10,7 @@ from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, 
 from headwise.nn.losses import softmax
 from helpers.oracles import numeric_gradients
 
-TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
+TINY = ViTConfig(tokenizer="2x3", image_size=(4, 6), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
 
 
 @pytest.fixture
@@ -33,7 +33,7 @@ def by_hand(image, params, kept=None, moved=None, gates=None):
     """Logits of one image; with tokens left out, something added to each layer's weights, or heads' outputs scaled."""
     tokens = [image[y : y + 2, x : x + 3].ravel() for y in (0, 2) for x in (0, 3)]
     kept = range(4) if kept is None else kept
-    embedded = [affine((tokens[n] - TINY.mean) / TINY.deviation, params, "embedding.token") for n in kept]
+    embedded = [affine((tokens[n] - TINY.mean) / TINY.std, params, "embedding.token") for n in kept]
     x = (
         np.array([params["embedding.class_token"], *embedded])
         + params["embedding.positions"][[0, *(n + 1 for n in kept)]]
@@ -112,9 +112,9 @@ def test_the_game_equals_the_model_by_hand(params, rng):
 @pytest.mark.parametrize("missing", ABLATIONS)
 @pytest.mark.parametrize("tokens", ["7x7", "rows", "8x8/4", "reordered-7x7"])
 def test_with_nothing_missing_the_game_is_the_model(tokens, missing, rng):
-    model = ViTConfig(tokens=tokens, width=6, depth=2, heads=3, hidden=5)
+    model = ViTConfig(tokenizer=tokens, d_model=6, n_layers=2, n_heads=3, d_ff=5)
     image, params = rng.random((28, 28), dtype=np.float32), vit_params(model, rng)
-    everything = np.ones((1, model.tokeniser.count), bool)
+    everything = np.ones((1, model.image_tokenizer.num_tokens), bool)
     answer = TokenGame(image, params, model, 7, missing)(everything)
     assert answer.dtype == np.float32
     np.testing.assert_allclose(

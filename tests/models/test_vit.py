@@ -6,7 +6,7 @@ from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward,
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from helpers.oracles import check_gradients
 
-TINY = ViTConfig(tokens="2x3", image=(4, 6), width=6, depth=2, heads=3, hidden=5, classes=3)
+TINY = ViTConfig(tokenizer="2x3", image_size=(4, 6), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
 
 
 @pytest.fixture
@@ -32,7 +32,7 @@ def test_backward_equals_central_differences(params, rng):
 def test_parameters_of_the_standard_model(rng):
     sizes = {name: array.size for name, array in vit_params(ViTConfig(), rng).items()}
     assert sum(sizes.values()) == 139_018
-    rows = {name: array.size for name, array in vit_params(ViTConfig(tokens="rows"), rng).items()}
+    rows = {name: array.size for name, array in vit_params(ViTConfig(tokenizer="rows"), rng).items()}
     assert {name for name in sizes if sizes[name] != rows[name]} == {"embedding.token.weight", "embedding.positions"}
     assert rows["embedding.token.weight"] == 64 * 28
     assert rows["embedding.positions"] == (1 + 28) * 64
@@ -68,9 +68,9 @@ def test_refusals(params):
     with pytest.raises(DataError, match=r"images: expected float64, as the parameters are; got float32\. Use astype\."):
         vit_forward(np.zeros((2, 4, 6), np.float32), params, TINY)
     with pytest.raises(ShapeError, match=r"patch height that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\)"):
-        ViTConfig(tokens="5x7")
-    with pytest.raises(ShapeError, match="heads: expected a divisor of the width 64"):
-        ViTConfig(heads=5)
-    for name in ("width", "depth", "heads", "hidden", "classes"):
+        ViTConfig(tokenizer="5x7")
+    with pytest.raises(ShapeError, match="n_heads: expected a divisor of d_model 64"):
+        ViTConfig(n_heads=5)
+    for name in ("d_model", "n_layers", "n_heads", "d_ff", "n_classes"):
         with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
-            ViTConfig(**{"heads": 1, name: 0})
+            ViTConfig(**{"n_heads": 1, name: 0})

@@ -53,12 +53,12 @@ LAYERS = {
     ),
     "self-attention, two asking": (
         lambda rng: self_attention_layer_params(D, rng),
-        lambda x, params: self_attention_layer_forward(x, params, heads=H, asking=2, residual=x[:, :2] ** 0),
+        lambda x, params: self_attention_layer_forward(x, params, heads=H, num_queries=2, residual=x[:, :2] ** 0),
         self_attention_layer_backward,
     ),
     "block, one asking": (
         lambda rng: block_params(D, F, rng),
-        lambda x, params: block_forward(x, params, heads=H, asking=1),
+        lambda x, params: block_forward(x, params, heads=H, num_queries=1),
         block_backward,
     ),
     "embedding": (lambda rng: embedding_params(N, D, F, rng), embedding_forward, embedding_backward),

@@ -18,7 +18,7 @@ MODEL = ViTConfig()
 
 @pytest.fixture(params=["7x7", "4x4", "rows"])
 def model(request):
-    return ViTConfig(tokens=request.param)
+    return ViTConfig(tokenizer=request.param)
 
 
 def both(model, rng, dtype):
@@ -49,7 +49,7 @@ def test_a_hundred_steps(rng):
     """In float64, where rounding stays small, a hundred steps of clipping and AdamW end with the same weights."""
     params, peer = both(MODEL, rng, np.float64)
     vector = flatten(params)
-    memory, decays = AdamW.fresh(vector), weight_decay_mask(params)
+    memory, decays = AdamW.zeros(vector), weight_decay_mask(params)
     optimiser = torch.optim.AdamW(
         [
             {"params": peer.those(decays=True), "weight_decay": 0.05},
@@ -64,7 +64,7 @@ def test_a_hundred_steps(rng):
         loss, loss_cache = cross_entropy_forward(logits, labels)
         gradient = flatten(vit_backward(cross_entropy_backward(loss_cache), cache))
         clip_norm(gradient, 1.0)
-        adamw_step(vector, gradient, memory, rate=1e-3, decay=0.05, decays=decays)
+        adamw_step(vector, gradient, memory, learning_rate=1e-3, weight_decay=0.05, decay_mask=decays)
 
         optimiser.zero_grad()
         peer_loss = torch.nn.functional.cross_entropy(peer(torch.from_numpy(images)), torch.from_numpy(labels))

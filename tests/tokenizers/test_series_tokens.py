@@ -24,11 +24,11 @@ def test_refusals(rng):
     with pytest.raises(DataError, match="series 0: expected at least one step"):
         pad_series([np.ones((0, 3))])
     with pytest.raises(ShapeError, match=r"x: expected \(B, N, V=2\)"):
-        Standardizer(np.zeros(2), np.ones(2)).apply(np.ones((1, 5, 3)), np.array([5]))
+        Standardizer(np.zeros(2), np.ones(2)).transform(np.ones((1, 5, 3)), np.array([5]))
 
 
 def test_a_variable_that_never_changes_has_deviation_one():
     lengths = np.array([50])
-    scale = Standardizer.of(np.full((1, 50, 1), 0.1), lengths)  # NumPy's deviation of these is not 0
-    assert scale.deviation.tolist() == [1]
-    np.testing.assert_allclose(scale.apply(np.full((1, 50, 1), 0.2), lengths), 0.1, rtol=1e-6)
+    scale = Standardizer.fit(np.full((1, 50, 1), 0.1), lengths)  # NumPy's deviation of these is not 0
+    assert scale.std.tolist() == [1]
+    np.testing.assert_allclose(scale.transform(np.full((1, 50, 1), 0.2), lengths), 0.1, rtol=1e-6)

@@ -13,8 +13,12 @@ from headwise.train.masking import geometric_masks
 from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series, predict_series
 from helpers.oracles import check_gradients
 
-MODEL = SeriesTransformerConfig(variables=2, steps=11, outputs=3, width=12, depth=1, heads=3, hidden=13, dropout=0.1)
-RECIPE = TrainingConfig(epochs=25, batch=17, rate=3e-3, clip=4.0, shift=0, rotate=0, seed=3)
+MODEL = SeriesTransformerConfig(
+    n_variables=2, max_length=11, n_outputs=3, d_model=12, n_layers=1, n_heads=3, d_ff=13, dropout=0.1
+)
+RECIPE = TrainingConfig(
+    epochs=25, batch_size=17, learning_rate=3e-3, max_grad_norm=4.0, max_shift=0, max_rotation=0, seed=3
+)
 
 
 def waves(count, rng):
@@ -33,7 +37,7 @@ def data():
 
 
 def test_masks_are_of_the_share_and_the_length_asked_for():
-    hidden = geometric_masks((200, 400, 3), rng=np.random.default_rng(0), ratio=0.2, run=4.0)
+    hidden = geometric_masks((200, 400, 3), rng=np.random.default_rng(0), ratio=0.2, mean_length=4.0)
     assert hidden.mean() == pytest.approx(0.2, abs=0.01)
     np.testing.assert_allclose(hidden.mean(axis=(0, 2)), 0.2, atol=0.08)  # every step alike, the first too
     padded = np.pad(hidden, ((0, 0), (1, 1), (0, 0)))
@@ -50,11 +54,11 @@ def test_masks_are_of_the_share_and_the_length_asked_for():
 def test_masks_that_cannot_be():
     for ratio, run in ((0, 3), (1, 3), (0.15, 0.5), (0.9, 1)):
         with pytest.raises(DataError, match="ratio, run"):
-            geometric_masks((1, 5, 1), rng=np.random.default_rng(0), ratio=ratio, run=run)
+            geometric_masks((1, 5, 1), rng=np.random.default_rng(0), ratio=ratio, mean_length=run)
 
 
 def in_float64(task, rng):
-    params = {name: array.astype(np.float64) for name, array in task.fresh(rng).items()}
+    params = {name: array.astype(np.float64) for name, array in task.init(rng).items()}
     return params, [name for name in params if not name.endswith(("mean", "variance"))]
 
 
@@ -95,7 +99,9 @@ def test_the_loss_and_its_gradient(kind, data, rng):
     model = (
         MODEL
         if kind == "classes"
-        else SeriesTransformerConfig(variables=2, steps=11, outputs=1, width=6, depth=1, heads=2, hidden=5)
+        else SeriesTransformerConfig(
+            n_variables=2, max_length=11, n_outputs=1, d_model=6, n_layers=1, n_heads=2, d_ff=5
+        )
     )
     own = LabelledSeries(data.x.astype(np.float64), data.lengths, labels).take(np.arange(5))
     task = SeriesTask(model, own, RECIPE)
@@ -117,7 +123,7 @@ def test_the_loss_and_its_gradient(kind, data, rng):
 
 
 def test_the_running_averages_follow_the_batches(data):
-    trainer = Trainer.fresh(SeriesTask(MODEL, data, RECIPE), RECIPE)
+    trainer = Trainer.create(SeriesTask(MODEL, data, RECIPE), RECIPE)
     before = {name: array.copy() for name, array in trainer.params.items()}
     seen = trainer.task.gradients(trainer.task.shards(np.arange(17), 0)[0], before).averages
     trainer.step(np.arange(17))
@@ -129,10 +135,10 @@ def test_the_running_averages_follow_the_batches(data):
 def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
     test = waves(61, np.random.default_rng(6))
     task = SeriesTask(MODEL, data, RECIPE, validation=test)
-    whole = train(task, RECIPE, workers=2)
+    whole = train(task, RECIPE, threads=2)
     assert whole.history[-1].validation_accuracy > 0.9
     judged = evaluate_series(test, whole.params, MODEL)
-    assert judged.right / 61 == whole.history[-1].validation_accuracy
+    assert judged.n_correct / 61 == whole.history[-1].validation_accuracy
     np.testing.assert_array_equal(predict_series(test.x, test.lengths, whole.params, MODEL), judged.outputs)
 
     class StopError(Exception):
@@ -143,27 +149,27 @@ def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
             raise StopError
 
     with pytest.raises(StopError):
-        train(task, RECIPE, state=tmp_path / "state.safetensors", workers=1, on_epoch=stop)
-    again = train(task, RECIPE, state=tmp_path / "state.safetensors", workers=1)
+        train(task, RECIPE, state=tmp_path / "state.safetensors", threads=1, on_epoch=stop)
+    again = train(task, RECIPE, state=tmp_path / "state.safetensors", threads=1)
     np.testing.assert_array_equal(flatten(again.params), flatten(whole.params))
 
 
 def test_fine_tuning_begins_with_what_was_learnt_before(data, tmp_path):
-    few = TrainingConfig(epochs=12, batch=17, rate=1e-2, clip=4.0, shift=0, rotate=0)
+    few = TrainingConfig(epochs=12, batch_size=17, learning_rate=1e-2, max_grad_norm=4.0, max_shift=0, max_rotation=0)
     imputing = MaskedPredictionTask(MODEL, data, few)
-    learnt = train(imputing, few, state=tmp_path / "imputing.safetensors", workers=1)
+    learnt = train(imputing, few, state=tmp_path / "imputing.safetensors", threads=1)
     assert learnt.history[-1].train_loss < 0.6 * learnt.history[0].train_loss
-    task = SeriesTask(MODEL, data, few, start=learnt.params)
-    begun = task.fresh(np.random.default_rng(0))
+    task = SeriesTask(MODEL, data, few, initial_params=learnt.params)
+    begun = task.init(np.random.default_rng(0))
     for name, array in begun.items():
         if name.startswith("head."):
-            assert array.shape == SeriesTask(MODEL, data, few).fresh(np.random.default_rng(0))[name].shape
+            assert array.shape == SeriesTask(MODEL, data, few).init(np.random.default_rng(0))[name].shape
         else:
             np.testing.assert_array_equal(array, learnt.params[name])
     before = flatten(learnt.params)
-    tuned = train(task, few, workers=1)
+    tuned = train(task, few, threads=1)
     np.testing.assert_array_equal(flatten(learnt.params), before)  # what was given is left as it was
     assert all(np.abs(tuned.params[n] - begun[n]).max() > 0 for n in begun if not n.endswith("key.bias"))
-    assert task.about() != SeriesTask(MODEL, data, few).about()
+    assert task.describe() != SeriesTask(MODEL, data, few).describe()
     with pytest.raises(DataError, match="it differs in"):
-        train(task, few, state=tmp_path / "imputing.safetensors", workers=1)
+        train(task, few, state=tmp_path / "imputing.safetensors", threads=1)

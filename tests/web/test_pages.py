@@ -88,7 +88,7 @@ def test_drawing_is_answered_by_every_model(page):
         saved = pretrained_vit(name)
         shown = np.array(told[name]["digits"][0]["pixels"]).reshape(28, 28)
         assert shown.sum() > 20 * 255
-        drawn = explore(shown[None] / 255, saved.params, saved.model).drawn[0]
+        drawn = explore(shown[None] / 255, saved.params, saved.config).drawn[0]
         first = int(drawn.probabilities.argmax())
         assert words.startswith(f"reads {first} (")
         assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * drawn.probabilities[first], abs=1)
@@ -104,7 +104,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
     for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
         saved = pretrained_vit(name)
-        drawn = explore(image[None], saved.params, saved.model).drawn[0]
+        drawn = explore(image[None], saved.params, saved.config).drawn[0]
         assert words.startswith(f"reads 4 ({drawn.probabilities[4]:.1%})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()

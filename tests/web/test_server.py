@@ -147,7 +147,7 @@ def test_the_queue_has_an_end():
 
 
 def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
-    small = ViTConfig(tokens="14x14", width=8, depth=1, heads=2, hidden=8)
+    small = ViTConfig(tokenizer="14x14", d_model=8, n_layers=1, n_heads=2, d_ff=8)
     paths = [tmp_path / name for name in ("one/model.safetensors", "two/model.safetensors", "third.safetensors")]
     for i, path in enumerate(paths):
         save_vit(path, small, vit_params(small, np.random.default_rng(i)), {})

@@ -55,9 +55,9 @@ def audit(
     """
     check_writable(out)
     saved = load_vit(model) if model else pretrained_vit()
-    found = load_bundled_mnist() if data is None else load_mnist(data, held_out=0)
+    found = load_bundled_mnist() if data is None else load_mnist(data, n_validation=0)
     own = found.name, len(found.train.labels)  # from training on these, the same test digits were kept apart
-    apart = data is not None or (saved.about.get("data"), saved.about.get("trained_on")) == own
+    apart = data is not None or (saved.metadata.get("data"), saved.metadata.get("n_train")) == own
     try:
         with progress_bars() as progress:
             audited = audit_model(

@@ -44,25 +44,25 @@ def explain(
     """
     saved = load_vit(model) if model else pretrained_vit()
     picture = load_digit(digit)
-    if not -1 <= label < saved.model.classes:
-        raise DataError(f"--label: expected 0 to {saved.model.classes - 1}; got {label}.")
+    if not -1 <= label < saved.config.n_classes:
+        raise DataError(f"--label: expected 0 to {saved.config.n_classes - 1}; got {label}.")
     folder = folder_for(digit, out)
     figures = select_figures(
-        record_attention(picture.image, saved.params, saved.model, label=label), figure, token, testable=True
+        record_attention(picture.image, saved.params, saved.config, label=label), figure, token, testable=True
     )
-    trial = FaithfulnessTest(picture.image, saved.params, saved.model)
+    trial = FaithfulnessTest(picture.image, saved.params, saved.config)
     if as_json:
         figures = [trial.tested(captioned) for captioned in figures]
         told: dict[str, object] = {
             "probabilities": [round(float(p), 6) for p in figures[0].drawn.probabilities],
-            "prepared": picture.prepared,
+            "prepared": picture.preparation,
         }
         print_json(told, figures, folder)
         return
     # the answer first: the test and the files take longer than all that went before
     for i, captioned in enumerate(figures):
         figures[i] = _told(captioned, trial)
-    output.print(f"The image: {picture.prepared}.")
+    output.print(f"The image: {picture.preparation}.")
     save_all(figures, folder)
 
 

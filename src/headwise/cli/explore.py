@@ -48,7 +48,7 @@ def explore(
         test = (load_mnist(data) if data else load_bundled_mnist()).test
         chosen = cycle_classes(test, digits)
         pictures, labels = test.images[chosen], test.labels[chosen]
-    explore_images(pictures, saved.params, saved.model, labels=labels).save(out)
+    explore_images(pictures, saved.params, saved.config, labels=labels).save(out)
     size = f"{out.stat().st_size / 1000:,.0f} kB"
     if out.stat().st_size > _LARGE:
         messages.print(

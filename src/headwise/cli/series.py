@@ -47,12 +47,12 @@ def series(
     split: Annotated[int, typer.Option(help="Which series --held-out holds out.", min=0)] = 0,
     epochs: Annotated[int, typer.Option(help="Passes over the training series.")] = _STANDARD.recipe.epochs,
     pretrain_epochs: Annotated[int, typer.Option(help="And of pre-training.")] = _STANDARD.pretraining.epochs,
-    batch: Annotated[int, typer.Option(help="Series a step.")] = _STANDARD.recipe.batch,
-    rate: Annotated[float, typer.Option(help="The learning rate's peak.")] = _STANDARD.recipe.rate,
-    decay: Annotated[float, typer.Option(help="Weight decay.")] = _STANDARD.recipe.decay,
-    width: Annotated[int, typer.Option(help="D.")] = _STANDARD.width,
-    depth: Annotated[int, typer.Option(help="Layers.")] = _STANDARD.depth,
-    heads: Annotated[int, typer.Option(help="H.")] = _STANDARD.heads,
+    batch: Annotated[int, typer.Option(help="Series a step.")] = _STANDARD.recipe.batch_size,
+    rate: Annotated[float, typer.Option(help="The learning rate's peak.")] = _STANDARD.recipe.learning_rate,
+    decay: Annotated[float, typer.Option(help="Weight decay.")] = _STANDARD.recipe.weight_decay,
+    width: Annotated[int, typer.Option(help="D.")] = _STANDARD.d_model,
+    depth: Annotated[int, typer.Option(help="Layers.")] = _STANDARD.n_layers,
+    heads: Annotated[int, typer.Option(help="H.")] = _STANDARD.n_heads,
     dropout: Annotated[float, typer.Option(help="Share of numbers dropped while training.")] = _STANDARD.dropout,
     as_json: Annotated[bool, typer.Option("--json", help="Print what was found as JSON.")] = False,
 ) -> None:
@@ -62,15 +62,15 @@ def series(
 
     Example: `headwise series JapaneseVowels --seeds 10 --out runs/vowels`
     """
-    recipe = replace(_STANDARD.recipe, epochs=epochs, batch=batch, rate=rate, decay=decay)
+    recipe = replace(_STANDARD.recipe, epochs=epochs, batch_size=batch, learning_rate=rate, weight_decay=decay)
     plan = Plan(
         seeds=seeds,
         pretrain=pretrain,
         baselines=baselines,
-        width=width,
-        depth=depth,
-        heads=heads,
-        hidden=4 * width,
+        d_model=width,
+        n_layers=depth,
+        n_heads=heads,
+        d_ff=4 * width,
         dropout=dropout,
         recipe=recipe,
         pretraining=replace(recipe, epochs=pretrain_epochs),

@@ -38,7 +38,7 @@ def serve(
     with server.listen(host, port) as listening:
         models = _loaded(model) if model else {name: pretrained_vit(name) for name in PRETRAINED}
         for saved in models.values():  # so that the first drawing is answered as quickly as any
-            explore(load_bundled_mnist().test.images[:1], saved.params, saved.model).content()
+            explore(load_bundled_mnist().test.images[:1], saved.params, saved.config).content()
         if not server.is_loopback(host):
             messages.print(f"headwise: warning: {host} is open to others on the network, and there is no password.")
         messages.print(f"Headwise is at {server.address(host, listening)} (Ctrl-C stops it).", soft_wrap=True)

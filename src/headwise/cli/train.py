@@ -37,8 +37,8 @@ def train(
     ] = None,
     tokens: Annotated[str, typer.Option(help="How to cut the image: 7x7, 4x4, rows, columns …")] = "7x7",
     epochs: Annotated[int, typer.Option(help="Passes over the training digits.")] = _STANDARD.epochs,
-    batch: Annotated[int, typer.Option(help="Digits a step.")] = _STANDARD.batch,
-    rate: Annotated[float, typer.Option(help="The learning rate's peak.")] = _STANDARD.rate,
+    batch: Annotated[int, typer.Option(help="Digits a step.")] = _STANDARD.batch_size,
+    rate: Annotated[float, typer.Option(help="The learning rate's peak.")] = _STANDARD.learning_rate,
     seed: Annotated[int, typer.Option(help="Same seed, same bytes.", min=0)] = _STANDARD.seed,
     resume: Annotated[bool, typer.Option("--resume", help="Go on with an interrupted run in the folder.")] = False,
     workers: Annotated[int, typer.Option(help="Threads; the result does not depend on how many.")] = 2,
@@ -49,14 +49,17 @@ def train(
     Example: `headwise train --out runs/mine --epochs 30`
     """
     check_writable(out)
-    model, recipe = ViTConfig(tokens=tokens), TrainingConfig(epochs=epochs, batch=batch, rate=rate, seed=seed)
+    model, recipe = (
+        ViTConfig(tokenizer=tokens),
+        TrainingConfig(epochs=epochs, batch_size=batch, learning_rate=rate, seed=seed),
+    )
     if data is None:
-        digits = load_bundled_mnist(held_out=500 if held_out is None else held_out)
+        digits = load_bundled_mnist(n_validation=500 if held_out is None else held_out)
     else:
-        digits = load_mnist(data, held_out=5000 if held_out is None else held_out)
-    judged_on = load_mnist(test, held_out=0).test if test else None
+        digits = load_mnist(data, n_validation=5000 if held_out is None else held_out)
+    judged_on = load_mnist(test, n_validation=0).test if test else None
     with progress_bars() as progress:
-        progress.stage("training", epochs * recipe.steps(len(digits.train.labels)))
+        progress.stage("training", epochs * recipe.steps_per_epoch(len(digits.train.labels)))
 
         def on_epoch(epoch: Epoch) -> None:
             line = _line(epoch, epochs)
@@ -68,11 +71,11 @@ def train(
             run = train_into(
                 out,
                 digits,
-                model=model,
+                config=model,
                 recipe=recipe,
                 test=judged_on,
                 resume=resume,
-                workers=workers,
+                threads=workers,
                 on_step=progress.advance,
                 on_epoch=on_epoch,
             )
@@ -92,12 +95,12 @@ def _line(epoch: Epoch, epochs: int) -> str:
 def _print(run: TrainingRun, as_json: bool) -> None:
     low, high = run.interval
     if as_json:
-        names = ("data", "trained_on", "tested_on", "right", "test_loss")
+        names = ("data", "n_train", "n_test", "n_correct", "test_loss")
         facts = {name: getattr(run, name) for name in names}
         print(json.dumps({**facts, "accuracy": run.accuracy, "interval": [low, high], "weights": str(run.path)}))
         return
     output.print(
-        f"{run.right:,} of {run.tested_on:,} test digits right: {run.accuracy:.2%} "
+        f"{run.n_correct:,} of {run.n_test:,} test digits right: {run.accuracy:.2%} "
         f"(95% interval {low:.2%} to {high:.2%})"
     )
     output.print(f"weights in {run.path}", soft_wrap=True, markup=False)

@@ -77,9 +77,9 @@ def gaussian_pretraining(recipe: TrainingConfig, on_step: Callable[[], None] = l
     root = np.linalg.cholesky(covariance())
     drawn = (rng.standard_normal((TRAINED_ON + JUDGED_BY, len(root))) @ root.T).reshape(-1, STEPS, VARIABLES)
     x, fresh = np.split(drawn.astype(np.float32), [TRAINED_ON])
-    model = SeriesTransformerConfig(VARIABLES, STEPS, 1, width=32, depth=2, heads=4, hidden=64, dropout=0.0)
+    model = SeriesTransformerConfig(VARIABLES, STEPS, 1, d_model=32, n_layers=2, n_heads=4, d_ff=64, dropout=0.0)
     task = MaskedPredictionTask(model, LabelledSeries(x, np.full(len(x), STEPS), np.zeros(len(x))), recipe)
-    params = train(task, recipe, workers=1, on_step=on_step).params
+    params = train(task, recipe, threads=1, on_step=on_step).params
     hidden = geometric_masks(fresh.shape, rng=rng)
     lengths = np.full(len(fresh), STEPS)
     filled, _ = masked_prediction_forward(np.where(hidden, 0, fresh), lengths, params, model)

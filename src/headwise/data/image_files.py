@@ -28,7 +28,7 @@ class PreparedDigit(NamedTuple):
     """A digit (28, 28) in float32, ink 1 on background 0, and what was done to the file to get it."""
 
     image: Array
-    prepared: str
+    preparation: str
 
 
 def load_digit(path: Path) -> PreparedDigit:

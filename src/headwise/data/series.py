@@ -121,8 +121,8 @@ def bundled_series(*, classes: bool = False) -> tuple[str, ...]:
 
 def standardize(data: SeriesData) -> SeriesData:
     """The same set with every variable on the scale of the training series."""
-    scale = Standardizer.of(data.train.x, data.train.lengths)
-    train, test = (part._replace(x=scale.apply(part.x, part.lengths)) for part in (data.train, data.test))
+    scale = Standardizer.fit(data.train.x, data.train.lengths)
+    train, test = (part._replace(x=scale.transform(part.x, part.lengths)) for part in (data.train, data.test))
     return SeriesData(data.name, train, test, data.classes)
 
 

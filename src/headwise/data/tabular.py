@@ -39,11 +39,11 @@ class TableData:
     """
 
     name: str
-    rows: npt.NDArray[Any]
-    names: tuple[str, ...]
-    categories: tuple[int, ...]
-    answers: npt.NDArray[Any]
-    classes: bool
+    X: npt.NDArray[Any]
+    column_names: tuple[str, ...]
+    categorical: tuple[int, ...]
+    y: npt.NDArray[Any]
+    is_classification: bool
 
 
 def load_table(name: str) -> TableData:
@@ -93,9 +93,9 @@ def _diabetes() -> TableData:
     from sklearn.datasets import load_diabetes
 
     found = _bundled("diabetes", load_diabetes(scaled=False), classes=False)
-    rows, sex = found.rows.astype(object), found.names.index("sex")
-    rows[:, sex] = [f"sex {value:.0f}" for value in found.rows[:, sex]]
-    return TableData(found.name, rows, found.names, (sex,), found.answers, False)
+    rows, sex = found.X.astype(object), found.column_names.index("sex")
+    rows[:, sex] = [f"sex {value:.0f}" for value in found.X[:, sex]]
+    return TableData(found.name, rows, found.column_names, (sex,), found.y, False)
 
 
 @cache

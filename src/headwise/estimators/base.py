@@ -44,34 +44,34 @@ class Transformer(BaseEstimator):
         kind: str = "auto",
         *,
         categories: str | Sequence[int | str] = "auto",
-        tokens: str = "rows",
-        width: int = 32,
-        depth: int = 2,
-        heads: int = 4,
-        hidden: int = 64,
-        epochs: int = 30,
-        batch: int = 32,
-        rate: float = 3e-3,
-        decay: float = 0.05,
-        validation: float = 0.15,
-        patience: int = 10,
+        tokenizer: str = "rows",
+        d_model: int = 32,
+        n_layers: int = 2,
+        n_heads: int = 4,
+        d_ff: int = 64,
+        max_iter: int = 30,
+        batch_size: int = 32,
+        learning_rate: float = 3e-3,
+        weight_decay: float = 0.05,
+        validation_fraction: float = 0.15,
+        n_iter_no_change: int = 10,
         verbose: int = 0,
         n_jobs: int | None = None,
         random_state: int | np.random.RandomState | None = None,
     ) -> None:
         self.kind = kind
         self.categories = categories
-        self.tokens = tokens
-        self.width = width
-        self.depth = depth
-        self.heads = heads
-        self.hidden = hidden
-        self.epochs = epochs
-        self.batch = batch
-        self.rate = rate
-        self.decay = decay
-        self.validation = validation
-        self.patience = patience
+        self.tokenizer = tokenizer
+        self.d_model = d_model
+        self.n_layers = n_layers
+        self.n_heads = n_heads
+        self.d_ff = d_ff
+        self.max_iter = max_iter
+        self.batch_size = batch_size
+        self.learning_rate = learning_rate
+        self.weight_decay = weight_decay
+        self.validation_fraction = validation_fraction
+        self.n_iter_no_change = n_iter_no_change
         self.verbose = verbose
         self.n_jobs = n_jobs
         self.random_state = random_state
@@ -97,35 +97,37 @@ class Transformer(BaseEstimator):
     def _fit(self, inputs: Inputs, answers: npt.NDArray[Any], outputs: int) -> None:
         """Train on items whose answers are classes (B,) or standardised numbers (B, 1)."""
         rng = check_random_state(self.random_state)
-        self.network_ = self._reader.network(outputs, ModelSize(self.width, self.depth, self.heads, self.hidden))
+        self.model_ = self._encoder.build_model(
+            outputs, ModelSize(self.d_model, self.n_layers, self.n_heads, self.d_ff)
+        )
         recipe = TrainingConfig(
-            epochs=self.epochs,
-            batch=self.batch,
-            rate=self.rate,
-            decay=self.decay,
-            shift=0,
-            rotate=0,
+            epochs=self.max_iter,
+            batch_size=self.batch_size,
+            learning_rate=self.learning_rate,
+            weight_decay=self.weight_decay,
+            max_shift=0,
+            max_rotation=0,
             seed=int(rng.randint(2**31 - 1)),
         )
         task = self._task(Examples(inputs, answers), recipe.seed)
-        with progress_bar(self.verbose, self.epochs) as on_epoch:
-            patience = self.patience if task.validation is not None else None
-            trained = train(task, recipe, patience=patience, workers=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
+        with progress_bar(self.verbose, self.max_iter) as on_epoch:
+            patience = self.n_iter_no_change if task.validation is not None else None
+            trained = train(task, recipe, patience=patience, threads=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
         # in double precision, so that what is said of an item hardly depends on the items beside it
         self.params_: Params = {name: array.astype(np.float64) for name, array in trained.params.items()}
         self.history_ = trained.history
         self.n_iter_ = len(trained.history)
-        self.tokens_ = self._reader.tokens
+        self.tokens_ = self._encoder.token_names
         self.attention_ = self._mean_attention(inputs)
 
     def _outputs(self, X: npt.ArrayLike) -> Array:
         inputs = self._inputs(X)
-        return predict_batched(self.network_, _double(inputs), self.params_)
+        return predict_batched(self.model_, _double(inputs), self.params_)
 
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)
         if self.kind_ == "table":
-            mixed = isinstance(self._reader, TableEncoder) and bool(self._reader.categories)
+            mixed = isinstance(self._encoder, TableEncoder) and bool(self._encoder.categorical)
             x = validate_data(self, X, reset=False, **as_table(mixed))
         else:
             x = array_3d(X, self.kind_)
@@ -136,12 +138,12 @@ class Transformer(BaseEstimator):
         check_settings(self.get_params(deep=False))
         check_answers(y)
         self.kind_ = infer_kind(self.kind, X)
-        self._reader: DataEncoder
+        self._encoder: DataEncoder
         if self.kind_ == "table":
             categories = category_columns(self.categories, X)
             x, y = validate_data(self, X, y, y_numeric=self._numeric, **as_table(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
-            self._reader = TableEncoder.of(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
+            self._encoder = TableEncoder.fit(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
         else:
             x = array_3d(X, self.kind_)
             y = check_array(
@@ -151,25 +153,27 @@ class Transformer(BaseEstimator):
                 raise ShapeError(f"y: expected {len(x)} values, one an item of X; got {len(y)}.")
             self.n_features_in_ = x.shape[2]
             images = self.kind_ == "images"
-            self._reader = (
-                ImageEncoder.of(x, self.tokens) if images else SequenceEncoder.of(x, ordered=self.kind_ == "series")
+            self._encoder = (
+                ImageEncoder.fit(x, self.tokenizer)
+                if images
+                else SequenceEncoder.fit(x, ordered=self.kind_ == "series")
             )
         return self._encoded(x), y
 
     def _encoded(self, x: npt.NDArray[Any]) -> Inputs:
         with np.errstate(over="ignore"):  # refused in words instead
-            return check_float32_range(self._reader.read(x))
+            return check_float32_range(self._encoder.transform(x))
 
     def _task(self, everything: Examples, seed: int) -> Supervised:
         """Learning from all but those kept aside."""
-        kept_aside = self._kept_aside(everything.answers, np.random.default_rng([seed, 7]))
+        kept_aside = self._kept_aside(everything.targets, np.random.default_rng([seed, 7]))
         others = np.setdiff1d(np.arange(len(everything)), kept_aside)
         validation = everything.take(kept_aside) if len(kept_aside) else None
-        return Supervised(self.network_, everything.take(others), validation, seed)
+        return Supervised(self.model_, everything.take(others), validation, seed)
 
     def _kept_aside(self, answers: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
         """Items to validate by: of every class its share, but always one and never all."""
-        if not self.validation:
+        if not self.validation_fraction:
             return np.empty(0, np.int64)
         classes = answers.ndim == 1
         groups = [np.flatnonzero(answers == c) for c in np.unique(answers)] if classes else [np.arange(len(answers))]
@@ -179,16 +183,16 @@ class Transformer(BaseEstimator):
                 one = f"class {self._label(answers[group[0]])!r}" if classes else "y"
                 raise DataError(
                     f"y: {one} has 1 sample, and early stopping keeps some aside to validate by. Give it at least two, "
-                    "leave it out, or set validation=0."
+                    "leave it out, or set validation_fraction=0."
                 )
-            count = min(max(1, round(self.validation * len(group))), len(group) - 1)
+            count = min(max(1, round(self.validation_fraction * len(group))), len(group) - 1)
             chosen.append(rng.permutation(group)[:count])
         return np.sort(np.concatenate(chosen))
 
     def _attention(self, inputs: Inputs) -> Iterator[Array]:
         for start in range(0, len(inputs[0]), _TOGETHER):
             some = _double(tuple(array[start : start + _TOGETHER] for array in inputs))
-            yield self._reader.arrange(self.network_.weights(some, self.params_))
+            yield self._encoder.reorder(self.model_.attention_weights(some, self.params_))
 
     def _label(self, answer: Any) -> Any:
         """What the user calls a class."""

@@ -28,29 +28,29 @@ __all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "Table
 class ModelSize:
     """How large a network is to be, whatever it reads."""
 
-    width: int
-    depth: int
-    heads: int
-    hidden: int
+    d_model: int
+    n_layers: int
+    n_heads: int
+    d_ff: int
 
     def __post_init__(self) -> None:
-        check_counts(width=self.width, depth=self.depth, heads=self.heads, hidden=self.hidden)
+        check_counts(d_model=self.d_model, n_layers=self.n_layers, n_heads=self.n_heads, d_ff=self.d_ff)
 
 
 class DataEncoder(Protocol):
     """Reads one kind of data, and knows the network for it."""
 
-    def read(self, x: npt.NDArray[Any]) -> Inputs:
+    def transform(self, x: npt.NDArray[Any]) -> Inputs:
         """What the network takes."""
 
-    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
+    def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """The network for what was learned from."""
 
-    def arrange(self, weights: Array) -> Array:
+    def reorder(self, weights: Array) -> Array:
         """Attention weights with the tokens in the order of the data."""
 
     @property
-    def tokens(self) -> tuple[str, ...]:
+    def token_names(self) -> tuple[str, ...]:
         """The names of the tokens."""
 
 
@@ -59,44 +59,44 @@ class TableEncoder:
     """Rows, of which some columns hold categories."""
 
     columns: ColumnEncoder
-    numbers: tuple[int, ...]
-    categories: tuple[int, ...]
+    numeric: tuple[int, ...]
+    categorical: tuple[int, ...]
 
     @classmethod
-    def of(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableEncoder:
+    def fit(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableEncoder:
         """Learn the columns, whose names are given in their order."""
         numbers = tuple(j for j in range(x.shape[1]) if j not in set(categories))
         order = (*numbers, *categories)
         split = _split(x, numbers, tuple(categories), names)
-        return cls(ColumnEncoder.of(*split, [names[j] for j in order]), numbers, tuple(categories))
+        return cls(ColumnEncoder.fit(*split, [names[j] for j in order]), numbers, tuple(categories))
 
-    def read(self, x: npt.NDArray[Any]) -> Inputs:
+    def transform(self, x: npt.NDArray[Any]) -> Inputs:
         """Numbers and codes."""
-        return self.columns.encode(*_split(x, self.numbers, self.categories, self.tokens[1:]))
+        return self.columns.transform(*_split(x, self.numeric, self.categorical, self.token_names[1:]))
 
-    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
+    def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A table transformer."""
-        levels = tuple(len(levels) for levels in self.columns.levels)
+        levels = tuple(len(levels) for levels in self.columns.categories)
         return TableModel(
             TableTransformerConfig(
-                len(self.numbers), levels, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden
+                len(self.numeric), levels, outputs, sizes.d_model, sizes.n_layers, sizes.n_heads, sizes.d_ff
             )
         )
 
-    def arrange(self, weights: Array) -> Array:
+    def reorder(self, weights: Array) -> Array:
         """The class token first, then the columns as they came."""
         order = np.array([0, *(1 + self._order)])
         return weights[..., order[:, None], order]
 
     @property
-    def tokens(self) -> tuple[str, ...]:
+    def token_names(self) -> tuple[str, ...]:
         """The class token, then the columns as they came."""
         return ("class", *(self.columns.names[j] for j in self._order))
 
     @property
     def _order(self) -> IntArray:
         """Where each column of the data is among the numbers and then the categories."""
-        return np.argsort((*self.numbers, *self.categories))
+        return np.argsort((*self.numeric, *self.categorical))
 
 
 @dataclass(frozen=True)
@@ -104,99 +104,106 @@ class SequenceEncoder:
     """Series or sets (B, N, V): rows of NaN at an item's end are padding."""
 
     ordered: bool
-    steps: int
-    standard: Standardizer
+    max_length: int
+    standardizer: Standardizer
 
     @classmethod
-    def of(cls, x: Array, *, ordered: bool) -> SequenceEncoder:
+    def fit(cls, x: Array, *, ordered: bool) -> SequenceEncoder:
         """Learn where each variable lies."""
-        return cls(ordered, x.shape[1], Standardizer.of(x, _lengths(x)))
+        return cls(ordered, x.shape[1], Standardizer.fit(x, _lengths(x)))
 
-    def read(self, x: Array) -> Inputs:
+    def transform(self, x: Array) -> Inputs:
         """Standardised members or steps, zero in the padding, and lengths."""
         if x.shape[2] != self._variables:
             raise ShapeError(f"X: expected {self._variables} variables, as in training; got {x.shape[2]}.")
-        if self.ordered and x.shape[1] > self.steps:
+        if self.ordered and x.shape[1] > self.max_length:
             raise ShapeError(
-                f"X: expected at most {self.steps} steps, the longest series of the training; got {x.shape[1]}. "
+                f"X: expected at most {self.max_length} steps, the longest series of the training; got {x.shape[1]}. "
                 "Train on series that long, or cut these."
             )
         lengths = _lengths(x)
-        return self.standard.apply(x, lengths), lengths
+        return self.standardizer.transform(x, lengths), lengths
 
-    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
+    def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A series transformer, or a set transformer."""
         variables = self._variables
         if self.ordered:
             return SeriesModel(
                 SeriesTransformerConfig(
-                    variables, self.steps, outputs, sizes.width, sizes.depth, sizes.heads, sizes.hidden
+                    variables, self.max_length, outputs, sizes.d_model, sizes.n_layers, sizes.n_heads, sizes.d_ff
                 )
             )
         return SetModel(
-            SetTransformerConfig(variables, outputs, width=sizes.width, depth=sizes.depth, heads=sizes.heads, norm=True)
+            SetTransformerConfig(
+                variables,
+                outputs,
+                d_model=sizes.d_model,
+                n_layers=sizes.n_layers,
+                n_heads=sizes.n_heads,
+                layer_norm=True,
+            )
         )
 
-    def arrange(self, weights: Array) -> Array:
+    def reorder(self, weights: Array) -> Array:
         """As they are."""
         return weights
 
     @property
-    def tokens(self) -> tuple[str, ...]:
+    def token_names(self) -> tuple[str, ...]:
         """Steps or members by number."""
-        return tuple(f"{'step' if self.ordered else 'member'} {n}" for n in range(self.steps))
+        return tuple(f"{'step' if self.ordered else 'member'} {n}" for n in range(self.max_length))
 
     @property
     def _variables(self) -> int:
-        return len(self.standard.mean)
+        return len(self.standardizer.mean)
 
 
 @dataclass(frozen=True)
 class ImageEncoder:
     """Images (B, Y, X), cut into tokens."""
 
-    cut: str
-    image: tuple[int, int]
+    tokenizer: str
+    image_size: tuple[int, int]
     mean: float
-    deviation: float
+    std: float
 
     @classmethod
-    def of(cls, x: Array, cut: str) -> ImageEncoder:
+    def fit(cls, x: Array, cut: str) -> ImageEncoder:
         """Learn where the pixels lie."""
         _whole(x)
         return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(column_std(x.reshape(-1, 1))[0]))
 
-    def read(self, x: Array) -> Inputs:
+    def transform(self, x: Array) -> Inputs:
         """The pixels, which the network itself shifts and scales."""
-        if x.shape[1:] != self.image:
-            raise ShapeError(f"X: expected images of {self.image} pixels, as in training; got {x.shape[1:]}.")
+        if x.shape[1:] != self.image_size:
+            raise ShapeError(f"X: expected images of {self.image_size} pixels, as in training; got {x.shape[1:]}.")
         _whole(x)
         return (x.astype(np.float32),)
 
-    def network(self, outputs: int, sizes: ModelSize) -> TrainableModel:
+    def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A vision transformer."""
         return ImageModel(
             ViTConfig(
-                self.cut,
-                self.image,
-                sizes.width,
-                sizes.depth,
-                sizes.heads,
-                sizes.hidden,
+                self.tokenizer,
+                self.image_size,
+                sizes.d_model,
+                sizes.n_layers,
+                sizes.n_heads,
+                sizes.d_ff,
                 outputs,
                 self.mean,
-                self.deviation,
+                self.std,
             )
         )
 
-    def arrange(self, weights: Array) -> Array:
+    def reorder(self, weights: Array) -> Array:
         """As they are: the class token first, then the tokens in reading order."""
         return weights
 
     @property
-    def tokens(self) -> tuple[str, ...]:
+    def token_names(self) -> tuple[str, ...]:
         """The class token, then the others by number."""
-        count = ViTConfig(self.cut, self.image).tokeniser.count
+        count = ViTConfig(self.tokenizer, self.image_size).image_tokenizer.num_tokens
         return ("class", *(f"token {n}" for n in range(count)))
 
 

@@ -13,11 +13,12 @@ __all__ = ["check_settings"]
 
 def check_settings(given: dict[str, Any]) -> None:
     """Check the types of the training settings; `ModelSize` checks the sizes."""
-    check_counts(**{name: given[name] for name in ("epochs", "batch", "patience")})
-    for name in ("rate", "decay"):
+    check_counts(**{name: given[name] for name in ("max_iter", "batch_size", "n_iter_no_change")})
+    for name in ("learning_rate", "weight_decay"):
         if not isinstance(given[name], Real) or not 0 <= float(given[name]) < float("inf"):
             raise DataError(f"{name}: expected a number from 0; got {given[name]!r}.")
-    if not isinstance(given["validation"], Real) or not 0 <= float(given["validation"]) < 1:
-        raise DataError(f"validation: expected a share from 0 to less than 1; got {given['validation']!r}.")
-    if not isinstance(given["tokens"], str):
-        raise DataError(f'tokens: expected a name such as "rows" or "4x4"; got {given["tokens"]!r}.')
+    fraction = given["validation_fraction"]
+    if not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
+        raise DataError(f"validation_fraction: expected a number from 0 to less than 1; got {fraction!r}.")
+    if not isinstance(given["tokenizer"], str):
+        raise DataError(f'tokenizer: expected a name such as "rows" or "4x4"; got {given["tokenizer"]!r}.')

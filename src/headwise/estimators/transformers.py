@@ -30,41 +30,40 @@ Parameters
         The columns of a table that hold categories, or a mask of them; by "auto" the columns of a data frame that hold
         no numbers. A data frame's columns are known by their names, and by their places where no name is a number. A
         category that was in no training row is refused.
-    tokens : str
-        How images are cut: "rows", "columns", "pixels", a patch size such as "4x4", or whatever else
-        `headwise.tokenizers.tokeniser` takes.
-    width, depth, heads, hidden : int
-        D, the number of blocks, H (a divisor of D), and the MLP's hidden width, which does nothing for sets:
-        theirs is D.
-    epochs, batch : int
-        Passes over the items at most, and items a step.
-    rate, decay : float
-        The learning rate's peak, and AdamW's weight decay.
-    validation : float
-        The share of the items, of every class the same, that is kept aside to validate by; at 0 none are, and all
-        epochs are run.
-    patience : int
-        Training stops when the validation loss has not fallen for so many epochs; the weights with the lowest stay.
+    tokenizer : str
+        For images: "rows", "columns", "pixels", a patch size such as "4x4", or any other name that
+        `headwise.tokenizers.get_tokenizer` accepts.
+    d_model, n_layers, n_heads, d_ff : int
+        D, L, H (a divisor of D), and the hidden width of the MLP, which set transformers ignore: theirs is D.
+    max_iter, batch_size : int
+        Largest number of epochs, and items per step.
+    learning_rate, weight_decay : float
+        Peak of the learning rate schedule, and AdamW's weight decay.
+    validation_fraction : float
+        Fraction of the items, stratified by class, used for early stopping; with 0 all epochs are run.
+    n_iter_no_change : int
+        Training stops when the validation loss has not improved for this many epochs; the parameters with the lowest
+        validation loss are used.
     verbose : int
-        A progress bar, if not 0.
+        Show a progress bar, if not 0.
     n_jobs : int or None
-        Threads, one for None and every core for -1; the result does not depend on how many.
+        Threads: one for None, every core for -1. The result does not depend on it.
     random_state : int, RandomState or None
-        Same number, same result.
+        The same integer gives the same result.
 
     Attributes
     ----------
     attention_ : ndarray of shape (L, H, N, N)
-        Attention weights of every layer and head, the mean over the items of the fit (over those in which a token
-        asks, where lengths differ); ``attention(X)`` gives those of each item. Rows sum to one.
+        Attention weights of every layer and head, averaged over the training items (where lengths differ: over the
+        items that have the query token); ``attention(X)`` returns those of each item. Rows sum to one.
     tokens_ : tuple of str
-        The tokens' names; the first is the class token, except among series and sets, which have none.
+        Names of the tokens; the first is the class token, except for series and sets, which have none.
     n_iter_ : int
-        Epochs that were run.
+        Number of epochs run.
     history_ : tuple of Epoch
-        Losses of each.
+        Losses of each epoch.
     params_ : dict
-        The weights.
+        The trained parameters.
     n_features_in_ : int
         Columns, variables, or an image's width."""
 
@@ -87,8 +86,8 @@ class TransformerClassifier(ClassifierMixin, Transformer):
     --------
     >>> from sklearn.datasets import load_iris
     >>> X, y = load_iris(return_X_y=True)
-    >>> model = TransformerClassifier(width=8, depth=1, heads=2, hidden=16, rate=0.01, random_state=0).fit(X, y)
-    >>> model.score(X, y) > 0.9
+    >>> model = TransformerClassifier(d_model=8, n_layers=1, n_heads=2, d_ff=16, learning_rate=0.01, random_state=0)
+    >>> model.fit(X, y).score(X, y) > 0.9
     True
     >>> model.tokens_, model.attention_.shape
     (('class', 'column 0', 'column 1', 'column 2', 'column 3'), (1, 2, 5, 5))
@@ -141,7 +140,7 @@ class TransformerRegressor(RegressorMixin, Transformer):
     --------
     >>> from sklearn.datasets import load_diabetes
     >>> X, y = load_diabetes(return_X_y=True)
-    >>> model = TransformerRegressor(width=8, depth=1, heads=2, hidden=16, epochs=30, random_state=0).fit(X, y)
+    >>> model = TransformerRegressor(d_model=8, n_layers=1, n_heads=2, d_ff=16, random_state=0).fit(X, y)
     >>> model.score(X, y) > 0.3
     True
     """

@@ -45,17 +45,17 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
     ShapeError
         If the image has another size than the model's.
     """
-    if image.shape != model.image:
-        raise ShapeError(f"image: expected {model.image} pixels, as the model was made for; got {image.shape}.")
+    if image.shape != model.image_size:
+        raise ShapeError(f"image: expected {model.image_size} pixels, as the model was made for; got {image.shape}.")
     found = predict_with_attention(image[None].astype(np.float32), params, model)
-    arranged = model.tokeniser.arranged(image)
+    arranged = model.image_tokenizer.permute(image)
     return AttentionRecord(
         arranged,
-        model.tokeniser.boxes,
+        model.image_tokenizer.boxes,
         found.weights[0],
         found.probabilities[0],
         label,
-        model.width // model.heads,
+        model.d_model // model.n_heads,
         params["embedding.positions"][1:],
         rearranged=not np.array_equal(arranged, image),
     )
@@ -98,7 +98,7 @@ class FaithfulnessTest:
         image = self._image.astype(np.float32)
         target = int(predict_with_attention(image[None], self._params, self._model).probabilities.argmax())
         game = TokenGame(image, self._params, self._model, target)
-        tokens = self._model.tokeniser.count
+        tokens = self._model.image_tokenizer.num_tokens
         return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 
 

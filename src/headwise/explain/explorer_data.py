@@ -105,7 +105,7 @@ def explore(
     DataError
         If there are no images, or not as many labels as images.
     """
-    bind(f"B {model.image[0]} {model.image[1]}", images=images)
+    bind(f"B {model.image_size[0]} {model.image_size[1]}", images=images)
     if not len(images):
         raise DataError("images: expected at least one; got none.")
     known = [-1] * len(images) if labels is None else [int(label) for label in labels]
@@ -113,8 +113,8 @@ def explore(
         raise DataError(f"labels: expected {len(images)}, one an image; got {len(known)}.")
     each = zip(images.astype(np.float32), known, strict=True)
     drawn = tuple(record_attention(image, params, model, label=label) for image, label in each)
-    heading = title or f"What a vision transformer attends to (tokens: {model.tokens})"
-    return Explorer(heading, model.tokens, drawn)
+    heading = title or f"What a vision transformer attends to (tokens: {model.tokenizer})"
+    return Explorer(heading, model.tokenizer, drawn)
 
 
 def cycle_classes(data: LabelledImages, count: int) -> IntArray:

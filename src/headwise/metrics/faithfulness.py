@@ -87,8 +87,8 @@ class Faithfulness:
         The same for random orders: their mean, and the bounds of the middle 95% of them.
     ink_deletion, ink_insertion : float
         The same for tokens in the order of their ink, which needs no model.
-    beaten_by_deletion, beaten_by_insertion : float
-        The share of random orders that the map is better than.
+    fraction_of_random_beaten_deletion, fraction_of_random_beaten_insertion : float
+        Fraction of the random orders that the map beats.
     comprehensiveness, sufficiency : float
         ERASER's, in the units of the answer.
     shapley : float
@@ -110,8 +110,8 @@ class Faithfulness:
     random_insertion: tuple[float, float, float]
     ink_deletion: float
     ink_insertion: float
-    beaten_by_deletion: float
-    beaten_by_insertion: float
+    fraction_of_random_beaten_deletion: float
+    fraction_of_random_beaten_insertion: float
     comprehensiveness: float
     sufficiency: float
     shapley: float
@@ -121,7 +121,7 @@ class Faithfulness:
 
 
 def faithfulness(
-    worth: ValueFunction, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
+    value_function: ValueFunction, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
 ) -> tuple[Faithfulness, Array]:
     """Judge one map by one game.
 
@@ -130,7 +130,7 @@ def faithfulness(
 
     Parameters
     ----------
-    worth : callable
+    value_function : callable
         The game.
     values : ndarray of shape (N,)
         The map.
@@ -174,13 +174,15 @@ def faithfulness(
         raise DataError(f"orders: expected two or more; got {orders}.")
     n = len(values)
     if n <= EXACT_UP_TO:
-        worth = TabulatedGame(worth(coalitions(n)))
+        value_function = TabulatedGame(value_function(coalitions(n)))
     own, by_ink = rank_tokens(values, rng), rank_tokens(ink, rng)
     drawn = random_orders(n, orders, rng)
     every = np.concatenate([[own, by_ink], drawn])
-    deleted, inserted = deletion_curve(worth, every), insertion_curve(worth, every)
+    deleted, inserted = deletion_curve(value_function, every), insertion_curve(value_function, every)
     worths, error = (
-        (shapley(worth.worths), 0.0) if isinstance(worth, TabulatedGame) else _estimated(drawn, inserted[2:])
+        (shapley(value_function.values), 0.0)
+        if isinstance(value_function, TabulatedGame)
+        else _estimated(drawn, inserted[2:])
     )
     areas_deleted, areas_inserted = auc(deleted), auc(inserted)
     score = Faithfulness(
@@ -193,8 +195,8 @@ def faithfulness(
         random_insertion=_spread(areas_inserted[2:]),
         ink_deletion=float(areas_deleted[1]),
         ink_insertion=float(areas_inserted[1]),
-        beaten_by_deletion=float((areas_deleted[2:] > areas_deleted[0]).mean()),
-        beaten_by_insertion=float((areas_inserted[2:] < areas_inserted[0]).mean()),
+        fraction_of_random_beaten_deletion=float((areas_deleted[2:] > areas_deleted[0]).mean()),
+        fraction_of_random_beaten_insertion=float((areas_inserted[2:] < areas_inserted[0]).mean()),
         comprehensiveness=float(comprehensiveness(deleted[0])),
         sufficiency=float(sufficiency(inserted[0])),
         shapley=spearman(values, worths),

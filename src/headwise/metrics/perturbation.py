@@ -67,7 +67,7 @@ def random_orders(tokens: int, count: int, rng: np.random.Generator) -> IntArray
     return np.asarray(rng.permuted(np.tile(np.arange(tokens), (count, 1)), axis=1))
 
 
-def deletion_curve(worth: ValueFunction, orders: IntArray) -> Array:
+def deletion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
     r"""What the model answers while tokens are taken away, the first in the order first.
 
     .. math:: v(\text{all} \setminus \{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
@@ -77,7 +77,7 @@ def deletion_curve(worth: ValueFunction, orders: IntArray) -> Array:
 
     Parameters
     ----------
-    worth : callable
+    value_function : callable
         The game.
     orders : ndarray of int of shape (..., N)
 
@@ -99,10 +99,10 @@ def deletion_curve(worth: ValueFunction, orders: IntArray) -> Array:
     >>> deletion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
     array([1., 1., 0., 0.])
     """
-    return _curves(worth, _places(orders)[..., None, :] >= _steps(orders))
+    return _curves(value_function, _places(orders)[..., None, :] >= _steps(orders))
 
 
-def insertion_curve(worth: ValueFunction, orders: IntArray) -> Array:
+def insertion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
     r"""The value as tokens are added in the given order: the counterpart of `deletion_curve`.
 
     .. math:: v(\{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
@@ -111,7 +111,7 @@ def insertion_curve(worth: ValueFunction, orders: IntArray) -> Array:
 
     Parameters
     ----------
-    worth : callable
+    value_function : callable
         The game.
     orders : ndarray of int of shape (..., N)
 
@@ -131,7 +131,7 @@ def insertion_curve(worth: ValueFunction, orders: IntArray) -> Array:
     >>> insertion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
     array([0., 0., 1., 1.])
     """
-    return _curves(worth, _places(orders)[..., None, :] < _steps(orders))
+    return _curves(value_function, _places(orders)[..., None, :] < _steps(orders))
 
 
 def auc(curves: Array) -> Array:

@@ -89,11 +89,11 @@ class TabulatedGame:
     """
 
     def __init__(self, worths: Array) -> None:
-        self.worths = worths
+        self.values = worths
 
     def __call__(self, kept: BoolArray) -> Array:
         """(S, N) kept tokens -> (S,) worths."""
-        return self.worths[kept @ (1 << np.arange(kept.shape[-1]))]
+        return self.values[kept @ (1 << np.arange(kept.shape[-1]))]
 
 
 class ShapleyEstimate(NamedTuple):

@@ -93,8 +93,8 @@ class Distances(NamedTuple):
         The image's tokens' mean weight on the class token.
     """
 
-    without: Array
-    counted_as_none: Array
+    renormalized: Array
+    unnormalized: Array
     dropped: Array
 
 

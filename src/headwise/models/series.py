@@ -48,28 +48,28 @@ class SeriesTransformerConfig:
 
     Attributes
     ----------
-    variables, steps : int
-        V, and the longest series that it can take.
-    outputs : int
-        Classes, or numbers to predict.
-    width, depth, heads, hidden : int
-        D, the number of layers, H, and the MLP's hidden width.
+    n_variables, max_length : int
+        V, and the length of the longest series that the model accepts.
+    n_outputs : int
+        Number of classes, or of values to predict.
+    d_model, n_layers, n_heads, d_ff : int
+        D, L, H, and the hidden width of the MLP.
     dropout : float
         The share of numbers that is dropped while training.
     """
 
-    variables: int
-    steps: int
-    outputs: int
-    width: int = 64
-    depth: int = 3
-    heads: int = 8
-    hidden: int = 256
+    n_variables: int
+    max_length: int
+    n_outputs: int
+    d_model: int = 64
+    n_layers: int = 3
+    n_heads: int = 8
+    d_ff: int = 256
     dropout: float = 0.1
 
     def __post_init__(self) -> None:
-        names = ("variables", "steps", "outputs", "depth", "hidden")
-        check_sizes(self.width, self.heads, **{name: getattr(self, name) for name in names})
+        names = ("n_variables", "max_length", "n_outputs", "n_layers", "d_ff")
+        check_sizes(self.d_model, self.n_heads, **{name: getattr(self, name) for name in names})
         if not 0 <= self.dropout < 1:
             raise DataError(f"dropout: expected a share from 0 to less than 1; got {self.dropout}.")
 
@@ -79,10 +79,10 @@ class EncoderCache(NamedTuple):
 
     padding: Padding
     embedding: LinearCache
-    kept: Array | None
+    dropout: Array | None
     layers: tuple[EncoderLayerCache, ...]
     gelu: GeluCache
-    kept_last: Array | None
+    last_dropout: Array | None
 
 
 class SeriesCache(NamedTuple):
@@ -90,14 +90,14 @@ class SeriesCache(NamedTuple):
 
     encoder: EncoderCache
     head: LinearCache
-    steps: int
+    max_length: int
 
     @property
-    def seen(self) -> Params:
+    def batch_stats(self) -> Params:
         """What the running averages of batch normalisation move towards, by parameter."""
         averages: Params = {}
         for i, layer in enumerate(self.encoder.layers):
-            averages |= with_prefix(f"layers.{i}", layer.seen)
+            averages |= with_prefix(f"layers.{i}", layer.batch_stats)
         return averages
 
 
@@ -116,31 +116,32 @@ class SeriesPrediction(NamedTuple):
     weights: Array
 
 
-def series_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
+def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights of the encoder and of the head, in float32.
 
     Examples
     --------
     >>> import numpy as np
-    >>> params = series_params(SeriesTransformerConfig(variables=12, steps=29, outputs=9), np.random.default_rng(0))
+    >>> config = SeriesTransformerConfig(n_variables=12, max_length=29, n_outputs=9)
+    >>> params = series_params(config, np.random.default_rng(0))
     >>> params["head.weight"].shape, sum(array.size for array in params.values())
     ((9, 1856), 170121)
     """
-    return _encoder_params(model, rng) | with_prefix(
-        "head", linear_params(model.steps * model.width, model.outputs, rng)
+    return _encoder_params(config, rng) | with_prefix(
+        "head", linear_params(config.max_length * config.d_model, config.n_outputs, rng)
     )
 
 
-def masked_prediction_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
+def masked_prediction_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights of the encoder, and of what predicts the variables of a step from its token."""
-    return _encoder_params(model, rng) | with_prefix("values", linear_params(model.width, model.variables, rng))
+    return _encoder_params(config, rng) | with_prefix("values", linear_params(config.d_model, config.n_variables, rng))
 
 
 def series_forward(
     x: Array,
     lengths: IntArray,
     params: Params,
-    model: SeriesTransformerConfig,
+    config: SeriesTransformerConfig,
     *,
     rng: np.random.Generator | None = None,
     return_weights: bool = False,
@@ -155,7 +156,7 @@ def series_forward(
         Valid steps of each series, from 1 to N.
     params : dict
         As made by `series_params`, in the type of `x`.
-    model : Series
+    config : Series
     rng : Generator, optional
         While training: dropout is drawn from it, and the normalisation uses the batch's statistics.
     return_weights : bool
@@ -173,24 +174,26 @@ def series_forward(
     DataError
         If a length is not from 1 to N.
     """
-    rows, encoder = _encoder_forward(x, lengths, params, model, rng, return_weights)
-    flat = Padding(lengths, model.steps).pad(rows).reshape(len(x), -1)  # padding is zero to the head
+    rows, encoder = _encoder_forward(x, lengths, params, config, rng, return_weights)
+    flat = Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # padding is zero to the head
     outputs, head = linear_forward(flat, subtree(params, "head"))
-    return outputs, SeriesCache(encoder, head, model.steps)
+    return outputs, SeriesCache(encoder, head, config.max_length)
 
 
 def series_backward(doutputs: Array, cache: SeriesCache) -> Params:
     """Gradients with respect to every parameter, but the running averages, which have none."""
     dflat, head_grads = linear_backward(doutputs, cache.head)
-    drows = Padding(cache.encoder.padding.lengths, cache.steps).take(dflat.reshape(len(dflat), cache.steps, -1))
-    return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("head", head_grads)
+    drows = Padding(cache.encoder.padding.lengths, cache.max_length).unpad(
+        dflat.reshape(len(dflat), cache.max_length, -1)
+    )
+    return _encoder_backward(drows, cache.encoder, cache.max_length) | with_prefix("head", head_grads)
 
 
 def masked_prediction_forward(
     x: Array,
     lengths: IntArray,
     params: Params,
-    model: SeriesTransformerConfig,
+    config: SeriesTransformerConfig,
     *,
     rng: np.random.Generator | None = None,
 ) -> tuple[Array, SeriesCache]:
@@ -198,22 +201,22 @@ def masked_prediction_forward(
 
     The other parameters are those of `series_forward`, with weights as made by `masked_prediction_params`.
     """
-    rows, encoder = _encoder_forward(x, lengths, params, model, rng, False)
+    rows, encoder = _encoder_forward(x, lengths, params, config, rng, False)
     predicted, head = linear_forward(rows, subtree(params, "values"))
-    return predicted, SeriesCache(encoder, head, model.steps)
+    return predicted, SeriesCache(encoder, head, config.max_length)
 
 
 def masked_prediction_backward(dpredicted: Array, cache: SeriesCache) -> Params:
     """Gradients with respect to every parameter, but the running averages, for dpredicted (R, V)."""
     drows, values_grads = linear_backward(dpredicted, cache.head)
-    return _encoder_backward(drows, cache.encoder, cache.steps) | with_prefix("values", values_grads)
+    return _encoder_backward(drows, cache.encoder, cache.max_length) | with_prefix("values", values_grads)
 
 
 def predict_series_with_attention(
-    x: Array, lengths: IntArray, params: Params, model: SeriesTransformerConfig
+    x: Array, lengths: IntArray, params: Params, config: SeriesTransformerConfig
 ) -> SeriesPrediction:
     """Outputs and attention weights of a batch of series (B, N, V)."""
-    outputs, cache = series_forward(x, lengths, params, model, return_weights=True)
+    outputs, cache = series_forward(x, lengths, params, config, return_weights=True)
     weights = np.stack(
         [layer.attention.weights for layer in cache.encoder.layers if layer.attention.weights is not None], 1
     )
@@ -221,11 +224,11 @@ def predict_series_with_attention(
     return SeriesPrediction(outputs, weights * asks[:, None, None, :, None])
 
 
-def _encoder_params(model: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
-    params = with_prefix("embedding", linear_params(model.variables, model.width, rng))
-    params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (model.steps, model.width)).astype(np.float32)
-    for i in range(model.depth):
-        params |= with_prefix(f"layers.{i}", encoder_layer_params(model.width, model.hidden, rng))
+def _encoder_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
+    params = with_prefix("embedding", linear_params(config.n_variables, config.d_model, rng))
+    params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (config.max_length, config.d_model)).astype(np.float32)
+    for i in range(config.n_layers):
+        params |= with_prefix(f"layers.{i}", encoder_layer_params(config.d_model, config.d_ff, rng))
     return params
 
 
@@ -233,40 +236,40 @@ def _encoder_forward(
     x: Array,
     lengths: IntArray,
     params: Params,
-    model: SeriesTransformerConfig,
+    config: SeriesTransformerConfig,
     rng: np.random.Generator | None,
     return_weights: bool,
 ) -> tuple[Array, EncoderCache]:
     """A token (R, D) for every valid step."""
-    _check(x, lengths, model)
+    _check(x, lengths, config)
     padding = Padding(lengths, x.shape[1])
-    embedded, embedding = linear_forward(padding.take(x), subtree(params, "embedding"))
-    embedded *= embedded.dtype.type(np.sqrt(model.width))
-    rows, kept = dropout_forward(embedded + params["positions"][padding.places], model.dropout, rng)
+    embedded, embedding = linear_forward(padding.unpad(x), subtree(params, "embedding"))
+    embedded *= embedded.dtype.type(np.sqrt(config.d_model))
+    rows, kept = dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
     layers = []
-    for i in range(model.depth):
+    for i in range(config.n_layers):
         rows, cache = encoder_layer_forward(
             rows,
             subtree(params, f"layers.{i}"),
             padding,
-            heads=model.heads,
-            dropout=model.dropout,
+            heads=config.n_heads,
+            dropout=config.dropout,
             rng=rng,
             return_weights=return_weights,
         )
         layers.append(cache)
     active, gelu = gelu_forward(rows)
-    told, kept_last = dropout_forward(active, model.dropout, rng)
+    told, kept_last = dropout_forward(active, config.dropout, rng)
     return told, EncoderCache(padding, embedding, kept, tuple(layers), gelu, kept_last)
 
 
 def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
-    drows = gelu_backward(dropout_backward(drows, cache.kept_last), cache.gelu)
+    drows = gelu_backward(dropout_backward(drows, cache.last_dropout), cache.gelu)
     grads: Params = {}
     for i in reversed(range(len(cache.layers))):
         drows, layer_grads = encoder_layer_backward(drows, cache.layers[i])
         grads |= with_prefix(f"layers.{i}", layer_grads)
-    drows = dropout_backward(drows, cache.kept)
+    drows = dropout_backward(drows, cache.dropout)
     width = drows.shape[1]
     positions = np.zeros((steps, width), drows.dtype)
     positions[: cache.padding.steps] = cache.padding.pad(drows).sum(axis=0)
@@ -274,11 +277,11 @@ def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
     return grads | {"positions": positions} | with_prefix("embedding", embedding_grads)
 
 
-def _check(x: Array, lengths: IntArray, model: SeriesTransformerConfig) -> None:
-    n = bind(f"B N {model.variables}", x=x).bind("B", lengths=lengths)["N"]
-    if n > model.steps:
+def _check(x: Array, lengths: IntArray, config: SeriesTransformerConfig) -> None:
+    n = bind(f"B N {config.n_variables}", x=x).bind("B", lengths=lengths)["N"]
+    if n > config.max_length:
         raise ShapeError(
-            f"x: expected at most {model.steps} steps, the longest this model was made for; got {n}. "
+            f"x: expected at most {config.max_length} steps, the longest this model was made for; got {n}. "
             "Cut the series, or train a model for longer ones."
         )
     if lengths.size and not 1 <= lengths.min() <= lengths.max() <= n:

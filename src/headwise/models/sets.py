@@ -50,37 +50,42 @@ class SetTransformerConfig:
 
     Attributes
     ----------
-    inputs, outputs : int
-        Numbers a member, and numbers to say about the set.
+    n_inputs, n_outputs : int
+        Variables of each member, and values predicted for each set.
     encoder : {"SAB", "ISAB", "rFF"}
         Attention among the members, attention by way of induced points, or each member by itself.
     pooling : {"PMA", "mean", "sum", "max"}
         Attention by one learned seed, or a statistic of each feature.
-    width, depth, heads : int
-        D, the number of blocks (of the encoder rFF: pairs of linear layers), and H.
-    points : int
-        Induced points.
-    norm : bool
+    d_model, n_layers, n_heads : int
+        D, L (for the encoder rFF: pairs of linear layers), and H.
+    n_inducing_points : int
+        Used by the encoder ISAB.
+    layer_norm : bool
         Layer normalisation in the attention blocks.
     """
 
-    inputs: int
-    outputs: int = 1
+    n_inputs: int
+    n_outputs: int = 1
     encoder: str = "SAB"
     pooling: str = "PMA"
-    width: int = 64
-    depth: int = 2
-    heads: int = 4
-    points: int = 16
-    norm: bool = False
+    d_model: int = 64
+    n_layers: int = 2
+    n_heads: int = 4
+    n_inducing_points: int = 16
+    layer_norm: bool = False
 
     def __post_init__(self) -> None:
         if self.encoder not in ENCODERS:
             raise DataError(f"encoder: expected one of {', '.join(ENCODERS)}; got {self.encoder!r}.")
         if self.pooling not in POOLINGS:
             raise DataError(f"pooling: expected one of {', '.join(POOLINGS)}; got {self.pooling!r}.")
-        sizes = {"inputs": self.inputs, "outputs": self.outputs, "depth": self.depth, "points": self.points}
-        check_sizes(self.width, self.heads, **sizes)
+        sizes = {
+            "n_inputs": self.n_inputs,
+            "n_outputs": self.n_outputs,
+            "n_layers": self.n_layers,
+            "n_inducing_points": self.n_inducing_points,
+        }
+        check_sizes(self.d_model, self.n_heads, **sizes)
 
 
 class SetCache(NamedTuple):
@@ -89,7 +94,7 @@ class SetCache(NamedTuple):
     encoder: tuple[Any, ...]
     pooling: Any
     decoder: tuple[Any, ...]
-    model: SetTransformerConfig
+    config: SetTransformerConfig
 
 
 class _Pooled(NamedTuple):
@@ -99,37 +104,37 @@ class _Pooled(NamedTuple):
     largest: IntArray | None
 
 
-def set_params(model: SetTransformerConfig, rng: np.random.Generator) -> Params:
+def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32.
 
     Examples
     --------
     >>> import numpy as np
-    >>> sum(array.size for array in set_params(SetTransformerConfig(inputs=1), np.random.default_rng(0)).values())
+    >>> sum(array.size for array in set_params(SetTransformerConfig(n_inputs=1), np.random.default_rng(0)).values())
     37953
     """
     params: Params = {}
-    width = model.inputs
-    for i in range(2 * model.depth if model.encoder == "rFF" else model.depth):
-        if model.encoder == "rFF":
-            block = linear_params(width, model.width, rng)
-        elif model.encoder == "SAB":
-            block = sab_params(width, model.width, rng, norm=model.norm)
+    width = config.n_inputs
+    for i in range(2 * config.n_layers if config.encoder == "rFF" else config.n_layers):
+        if config.encoder == "rFF":
+            block = linear_params(width, config.d_model, rng)
+        elif config.encoder == "SAB":
+            block = sab_params(width, config.d_model, rng, norm=config.layer_norm)
         else:
-            block = isab_params(width, model.width, model.points, rng, norm=model.norm)
+            block = isab_params(width, config.d_model, config.n_inducing_points, rng, norm=config.layer_norm)
         params |= with_prefix(f"encoder.{i}", block)
-        width = model.width
-    if model.pooling == "PMA":
-        params |= with_prefix("pooling", pma_params(model.width, 1, rng, norm=model.norm))
+        width = config.d_model
+    if config.pooling == "PMA":
+        params |= with_prefix("pooling", pma_params(config.d_model, 1, rng, norm=config.layer_norm))
     else:  # attention ends with a layer of its own; a statistic is given one
-        params |= with_prefix("decoder.0", linear_params(model.width, model.width, rng))
-    return params | with_prefix("decoder.1", linear_params(model.width, model.outputs, rng))
+        params |= with_prefix("decoder.0", linear_params(config.d_model, config.d_model, rng))
+    return params | with_prefix("decoder.1", linear_params(config.d_model, config.n_outputs, rng))
 
 
 def set_forward(
     sets: Array,
     params: Params,
-    model: SetTransformerConfig,
+    config: SetTransformerConfig,
     *,
     lengths: IntArray | None = None,
     return_weights: bool = False,
@@ -142,7 +147,7 @@ def set_forward(
         In the type of the parameters.
     params : dict
         As made by `set_params`.
-    model : SetModel
+    config : SetModel
     lengths : ndarray of int of shape (B,), optional
         How many members each set has; the rest is padding, and makes no difference as long as it is finite.
     return_weights : bool
@@ -160,32 +165,32 @@ def set_forward(
     DataError
         If a set is empty, or longer than the array.
     """
-    _check(sets, model, lengths)
+    _check(sets, config, lengths)
     x, caches = sets, []
     cache: Any
-    attending: dict[str, Any] = {"heads": model.heads, "lengths": lengths, "return_weights": return_weights}
-    for i in range(2 * model.depth if model.encoder == "rFF" else model.depth):
+    attending: dict[str, Any] = {"heads": config.n_heads, "lengths": lengths, "return_weights": return_weights}
+    for i in range(2 * config.n_layers if config.encoder == "rFF" else config.n_layers):
         own = subtree(params, f"encoder.{i}")
-        if model.encoder == "rFF":
-            x, cache = _dense(x, own, bent=i < 2 * model.depth - 1)
+        if config.encoder == "rFF":
+            x, cache = _dense(x, own, bent=i < 2 * config.n_layers - 1)
         else:
-            x, cache = (sab_forward if model.encoder == "SAB" else isab_forward)(x, own, **attending)
+            x, cache = (sab_forward if config.encoder == "SAB" else isab_forward)(x, own, **attending)
         caches.append(cache)
     pooling: Any
-    if model.pooling == "PMA":
+    if config.pooling == "PMA":
         pooled, pooling = pma_forward(x, subtree(params, "pooling"), **attending)
         x, decoder = pooled[:, 0], []
     else:
-        pooled, pooling = _pool(x, lengths, model.pooling)
+        pooled, pooling = _pool(x, lengths, config.pooling)
         x, first = _dense(pooled, subtree(params, "decoder.0"), bent=True)
         decoder = [first]
     y, last = _dense(x, subtree(params, "decoder.1"), bent=False)
-    return y, SetCache(tuple(caches), pooling, (*decoder, last), model)
+    return y, SetCache(tuple(caches), pooling, (*decoder, last), config)
 
 
 def set_backward(dy: Array, cache: SetCache) -> Params:
     """Gradients with respect to every parameter."""
-    model = cache.model
+    model = cache.config
     dx, grads = _dense_backward(dy, cache.decoder[-1])
     grads = with_prefix("decoder.1", grads)
     if model.pooling == "PMA":
@@ -207,8 +212,8 @@ def set_weights(cache: SetCache) -> tuple[Array, Array]:
     return np.stack([block.weights for block in cache.encoder], axis=1), cache.pooling.weights[:, :, 0]
 
 
-def _check(sets: Array, model: SetTransformerConfig, lengths: IntArray | None) -> None:
-    bind(f"B N {model.inputs}", sets=sets)
+def _check(sets: Array, config: SetTransformerConfig, lengths: IntArray | None) -> None:
+    bind(f"B N {config.n_inputs}", sets=sets)
     b, n, _ = sets.shape
     shortest = n if lengths is None or not b else int(np.min(lengths))
     if shortest < 1 or (lengths is not None and b and int(np.max(lengths)) > n):

@@ -8,7 +8,7 @@ from headwise.validation import check_counts
 __all__ = ["check_sizes"]
 
 
-def check_sizes(width: int, heads: int, **others: int) -> None:
+def check_sizes(d_model: int, n_heads: int, **others: int) -> None:
     """Refuse sizes of which no network can be made.
 
     Raises
@@ -20,12 +20,12 @@ def check_sizes(width: int, heads: int, **others: int) -> None:
 
     Examples
     --------
-    >>> check_sizes(64, 3, depth=2)
+    >>> check_sizes(64, 3, n_layers=2)
     Traceback (most recent call last):
     ...
-    headwise.errors.ShapeError: heads: expected a divisor of the width 64 (1, 2, 4, 8, 16, 32, 64); got 3.
+    headwise.errors.ShapeError: n_heads: expected a divisor of d_model 64 (1, 2, 4, 8, 16, 32, 64); got 3.
     """
-    check_counts(width=width, heads=heads, **others)
-    if width % heads:
-        divisors = ", ".join(str(h) for h in range(1, width + 1) if width % h == 0)
-        raise ShapeError(f"heads: expected a divisor of the width {width} ({divisors}); got {heads}.")
+    check_counts(d_model=d_model, n_heads=n_heads, **others)
+    if d_model % n_heads:
+        divisors = ", ".join(str(h) for h in range(1, d_model + 1) if d_model % h == 0)
+        raise ShapeError(f"n_heads: expected a divisor of d_model {d_model} ({divisors}); got {n_heads}.")

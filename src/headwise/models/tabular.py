@@ -39,35 +39,35 @@ class TableTransformerConfig:
 
     Attributes
     ----------
-    numbers : int
-        J, columns of numbers.
-    categories : tuple of int
-        How many categories each of the K other columns has.
-    outputs : int
-        Classes, or numbers to predict.
-    width, depth, heads, hidden : int
-        D, the number of blocks, H, and the MLP's hidden width.
+    n_numeric : int
+        J, the number of numeric columns.
+    cardinalities : tuple of int
+        Number of categories of each of the K categorical columns.
+    n_outputs : int
+        Number of classes, or of values to predict.
+    d_model, n_layers, n_heads, d_ff : int
+        D, L, H, and the hidden width of the MLP.
     """
 
-    numbers: int
-    categories: tuple[int, ...] = ()
-    outputs: int = 1
-    width: int = 32
-    depth: int = 2
-    heads: int = 4
-    hidden: int = 64
+    n_numeric: int
+    cardinalities: tuple[int, ...] = ()
+    n_outputs: int = 1
+    d_model: int = 32
+    n_layers: int = 2
+    n_heads: int = 4
+    d_ff: int = 64
 
     def __post_init__(self) -> None:
-        check_counts(0, numbers=self.numbers)
-        if self.columns < 1:
+        check_counts(0, n_numeric=self.n_numeric)
+        if self.n_columns < 1:
             raise DataError("table: expected at least one column; got none.")
-        check_counts(**{f"categories of column {k}": levels for k, levels in enumerate(self.categories)})
-        check_sizes(self.width, self.heads, outputs=self.outputs, depth=self.depth, hidden=self.hidden)
+        check_counts(**{f"cardinalities[{k}]": levels for k, levels in enumerate(self.cardinalities)})
+        check_sizes(self.d_model, self.n_heads, n_outputs=self.n_outputs, n_layers=self.n_layers, d_ff=self.d_ff)
 
     @property
-    def columns(self) -> int:
+    def n_columns(self) -> int:
         """J + K, the tokens beside the class token."""
-        return self.numbers + len(self.categories)
+        return self.n_numeric + len(self.cardinalities)
 
 
 class ColumnsCache(NamedTuple):
@@ -88,31 +88,31 @@ class TableCache(NamedTuple):
     head: LinearCache
 
 
-def table_params(model: TableTransformerConfig, rng: np.random.Generator) -> Params:
+def table_params(config: TableTransformerConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32; what makes tokens of the columns does not decay.
 
     Examples
     --------
     >>> import numpy as np
-    >>> params = table_params(TableTransformerConfig(30, outputs=2), np.random.default_rng(0))
+    >>> params = table_params(TableTransformerConfig(30, n_outputs=2), np.random.default_rng(0))
     >>> sum(array.size for array in params.values())
     19170
     """
-    bound = model.width**-0.5
+    bound = config.d_model**-0.5
 
     def uniform(*shape: int) -> Array:
         return rng.uniform(-bound, bound, shape).astype(np.float32)
 
     params = {
-        "columns.slope": uniform(model.numbers, model.width),
-        "columns.vectors": uniform(sum(model.categories), model.width),
-        "columns.offset": uniform(model.columns, model.width),
-        "columns.class_token": uniform(model.width),
+        "columns.slope": uniform(config.n_numeric, config.d_model),
+        "columns.vectors": uniform(sum(config.cardinalities), config.d_model),
+        "columns.offset": uniform(config.n_columns, config.d_model),
+        "columns.class_token": uniform(config.d_model),
     }
-    for i in range(model.depth):
-        params |= with_prefix(f"blocks.{i}", block_params(model.width, model.hidden, rng))
-    params |= with_prefix("norm", layer_norm_params(model.width))
-    return params | with_prefix("head", linear_params(model.width, model.outputs, rng))
+    for i in range(config.n_layers):
+        params |= with_prefix(f"blocks.{i}", block_params(config.d_model, config.d_ff, rng))
+    params |= with_prefix("norm", layer_norm_params(config.d_model))
+    return params | with_prefix("head", linear_params(config.d_model, config.n_outputs, rng))
 
 
 def feature_tokenizer_forward(
@@ -163,7 +163,7 @@ def feature_tokenizer_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, P
 
 
 def table_forward(
-    numbers: Array, codes: IntArray, params: Params, model: TableTransformerConfig, *, return_weights: bool = False
+    numbers: Array, codes: IntArray, params: Params, config: TableTransformerConfig, *, return_weights: bool = False
 ) -> tuple[Array, TableCache]:
     """Class logits, or predicted numbers, of a batch of rows.
 
@@ -175,7 +175,7 @@ def table_forward(
         Categories by number.
     params : dict
         As made by `table_params`.
-    model : Table
+    config : Table
     return_weights : bool
         Keep every layer's attention weights in the cache.
 
@@ -191,15 +191,17 @@ def table_forward(
     DataError
         If a category's number is out of range.
     """
-    bind(f"B {model.numbers}", numbers=numbers).bind(f"B {len(model.categories)}", codes=codes)
-    if codes.size and (codes.min() < 0 or (codes >= np.array(model.categories)).any()):
-        raise DataError(f"codes: expected categories from 0 to below {model.categories}; got one that is not.")
-    x, columns = feature_tokenizer_forward(numbers, codes, subtree(params, "columns"), model.categories)
+    bind(f"B {config.n_numeric}", numbers=numbers).bind(f"B {len(config.cardinalities)}", codes=codes)
+    if codes.size and (codes.min() < 0 or (codes >= np.array(config.cardinalities)).any()):
+        raise DataError(f"codes: expected categories from 0 to below {config.cardinalities}; got one that is not.")
+    x, columns = feature_tokenizer_forward(numbers, codes, subtree(params, "columns"), config.cardinalities)
     blocks = []
-    for i in range(model.depth):
-        asking = 1 if i == model.depth - 1 and not return_weights else None  # of the last only the class token is read
+    for i in range(config.n_layers):
+        asking = (
+            1 if i == config.n_layers - 1 and not return_weights else None
+        )  # of the last only the class token is read
         own = subtree(params, f"blocks.{i}")
-        x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
+        x, cache = block_forward(x, own, heads=config.n_heads, num_queries=asking, return_weights=return_weights)
         blocks.append(cache)
     normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
     outputs, head = linear_forward(normal, subtree(params, "head"))
@@ -211,7 +213,7 @@ def table_backward(doutputs: Array, cache: TableCache) -> Params:
     dnormal, head_grads = linear_backward(doutputs, cache.head)
     dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
     b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), doutputs.dtype)
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), doutputs.dtype)
     dx[:, 0] = dclass  # only the class token was read
     grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):

@@ -49,14 +49,14 @@ class AttentionWithGradients(NamedTuple):
 
 
 def attention_and_gradients(
-    images: Array, params: Params, model: ViTConfig, target: IntArray | None = None
+    images: Array, params: Params, config: ViTConfig, target: IntArray | None = None
 ) -> AttentionWithGradients:
     """Probabilities, attention weights and their gradients, for a batch of images.
 
     Parameters
     ----------
     images : ndarray of shape (B, Y, X)
-    params, model : dict, ViT
+    params, config : dict, ViT
     target : ndarray of int of shape (B,), optional
         The class whose logit is asked about; by default the one that the model reads.
 
@@ -71,11 +71,13 @@ def attention_and_gradients(
     DataError
         If there is no such class.
     """
-    logits, cache = vit_forward(images, params, model, return_weights=True)
+    logits, cache = vit_forward(images, params, config, return_weights=True)
     chosen = logits.argmax(axis=1) if target is None else np.asarray(target)
     bind(f"{len(images)}", target=chosen)
-    if chosen.size and not 0 <= chosen.min() <= chosen.max() < model.classes:
-        raise DataError(f"target: expected classes from 0 to {model.classes - 1}; got {chosen.min()} … {chosen.max()}.")
+    if chosen.size and not 0 <= chosen.min() <= chosen.max() < config.n_classes:
+        raise DataError(
+            f"target: expected classes from 0 to {config.n_classes - 1}; got {chosen.min()} … {chosen.max()}."
+        )
     dlogits = np.zeros_like(logits)
     dlogits[np.arange(len(images)), chosen] = 1
     weights = [block.attention.weights for block in cache.blocks if block.attention.weights is not None]
@@ -92,7 +94,7 @@ def attention_gradients(dlogits: Array, cache: ViTCache) -> Array:
     dnormal, _ = linear_backward(dlogits, cache.head)
     dclass, _ = layer_norm_backward(dnormal, cache.norm)
     b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), dlogits.dtype)
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), dlogits.dtype)
     dx[:, 0] = dclass  # only the class token was read
     found = []
     for block in reversed(cache.blocks):
@@ -133,7 +135,7 @@ class TokenGame:
     --------
     >>> import numpy as np
     >>> from headwise.models.vit import vit_params
-    >>> model = ViTConfig(tokens="2x2", image=(4, 4), width=8, depth=1, heads=2, hidden=8)
+    >>> model = ViTConfig(tokenizer="2x2", image_size=(4, 4), d_model=8, n_layers=1, n_heads=2, d_ff=8)
     >>> params = vit_params(model, np.random.default_rng(0))
     >>> game = TokenGame(np.ones((4, 4), np.float32), params, model, target=3)
     >>> game(np.array([[True, True, True, True], [False, False, True, False]])).shape
@@ -142,19 +144,19 @@ class TokenGame:
 
     image: Array
     params: Params
-    model: ViTConfig
+    config: ViTConfig
     target: int
     missing: str = "removed"
 
     def __post_init__(self) -> None:
         if self.missing not in ABLATIONS:
             raise DataError(f"missing: expected one of {', '.join(ABLATIONS)}; got {self.missing!r}.")
-        if not 0 <= self.target < self.model.classes:
-            raise DataError(f"target: expected a class from 0 to {self.model.classes - 1}; got {self.target}.")
+        if not 0 <= self.target < self.config.n_classes:
+            raise DataError(f"target: expected a class from 0 to {self.config.n_classes - 1}; got {self.target}.")
 
     def __call__(self, kept: BoolArray) -> Array:
         """(S, N) kept tokens -> (S,) probabilities of the class."""
-        bind(f"S {self.model.tokeniser.count}", kept=kept)
+        bind(f"S {self.config.image_tokenizer.num_tokens}", kept=kept)
         sizes = kept.sum(axis=1) if self.missing == "removed" else np.full(len(kept), kept.shape[1])
         # sequences of one length go together
         parts = [part for size in np.unique(sizes) for part in _shards(np.flatnonzero(sizes == size), 1 + size)]
@@ -170,34 +172,34 @@ class TokenGame:
 
     def _preparing(self) -> Callable[[BoolArray], Array]:
         """What makes (S, N) kept tokens into (S, 1 + K, D), what the first block is given."""
-        cut = self.model.tokeniser.cut(self.image[None])
+        cut = self.config.image_tokenizer.tokenize(self.image[None])
         own = self._embedded(cut)[0]
         if self.missing == "removed":
             return lambda kept: own[np.nonzero(_with_class(kept))[1].reshape(len(kept), -1)]
         if self.missing == "imputed":
             return lambda kept: self._embedded(self._imputed(kept))
-        blank = self._embedded(np.full_like(cut, self.model.mean if self.missing == "mean" else 0))[0]
+        blank = self._embedded(np.full_like(cut, self.config.mean if self.missing == "mean" else 0))[0]
         return lambda kept: np.where(_with_class(kept)[..., None], own, blank)
 
     def _imputed(self, kept: BoolArray) -> Array:
         """(S, N) kept tokens -> (S, N, P): the tokens of the picture that can be made of them."""
-        arranged, boxes = self.model.tokeniser.arranged(self.image), self.model.tokeniser.boxes
+        arranged, boxes = self.config.image_tokenizer.permute(self.image), self.config.image_tokenizer.boxes
         known = np.zeros((len(kept), *self.image.shape), bool)
         for n, (y, x, h, w) in enumerate(boxes):
             known[:, y : y + h, x : x + w] |= kept[:, n, None, None]
-        filled = inpaint(arranged, known, self.model.mean)
+        filled = inpaint(arranged, known, self.config.mean)
         return np.stack([filled[:, y : y + h, x : x + w].reshape(len(kept), h * w) for y, x, h, w in boxes], axis=1)
 
     def _embedded(self, tokens: Array) -> Array:
         """(S, N, P) tokens -> (S, 1 + N, D): the class token and the embedded tokens, each with its position."""
-        normal = (tokens - tokens.dtype.type(self.model.mean)) / tokens.dtype.type(self.model.deviation)
+        normal = (tokens - tokens.dtype.type(self.config.mean)) / tokens.dtype.type(self.config.std)
         return embedding_forward(normal, subtree(self.params, "embedding"))[0]
 
     def _read(self, x: Array) -> Array:
         """(S, 1 + K, D) -> (S,): what the blocks make of it."""
-        for i in range(self.model.depth):
-            asking = 1 if i == self.model.depth - 1 else None  # of the last block only the class token is read
-            x, _ = block_forward(x, subtree(self.params, f"blocks.{i}"), heads=self.model.heads, asking=asking)
+        for i in range(self.config.n_layers):
+            asking = 1 if i == self.config.n_layers - 1 else None  # of the last block only the class token is read
+            x, _ = block_forward(x, subtree(self.params, f"blocks.{i}"), heads=self.config.n_heads, num_queries=asking)
         normal, _ = layer_norm_forward(x[:, 0], subtree(self.params, "norm"))
         logits, _ = linear_forward(normal, subtree(self.params, "head"))
         return np.asarray(softmax(logits)[:, self.target])

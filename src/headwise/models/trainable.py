@@ -34,10 +34,10 @@ class TrainableModel(Protocol):
     """What training needs of a model."""
 
     @property
-    def joint(self) -> bool:
+    def uses_batch_norm(self) -> bool:
         """Whether items of a batch are normalised together, so that a batch may not be cut."""
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """The weights to begin with."""
 
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
@@ -46,10 +46,10 @@ class TrainableModel(Protocol):
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
         """Gradients, and what running averages saw."""
 
-    def weights(self, inputs: Inputs, params: Params) -> Array:
+    def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Attention weights (B, L, H, N, N)."""
 
-    def about(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """What tells it from another, as JSON can hold it."""
 
 
@@ -58,9 +58,9 @@ class TableModel:
     """Of rows: numbers (B, J) and codes (B, K)."""
 
     model: TableTransformerConfig
-    joint: ClassVar[bool] = False
+    uses_batch_norm: ClassVar[bool] = False
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """As `table_params`."""
         return table_params(self.model, rng)
 
@@ -72,11 +72,11 @@ class TableModel:
         """As `table_backward`."""
         return table_backward(dy, cache), {}
 
-    def weights(self, inputs: Inputs, params: Params) -> Array:
+    def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the numbers, then the categories."""
         return table_weights(table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)[1])
 
-    def about(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The model."""
         return {"table": asdict(self.model)}
 
@@ -86,9 +86,9 @@ class SetModel:
     """Of sets: members (B, N, V) and lengths (B,)."""
 
     model: SetTransformerConfig
-    joint: ClassVar[bool] = False
+    uses_batch_norm: ClassVar[bool] = False
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """As `set_params`."""
         return set_params(self.model, rng)
 
@@ -100,14 +100,14 @@ class SetModel:
         """As `set_backward`."""
         return set_backward(dy, cache), {}
 
-    def weights(self, inputs: Inputs, params: Params) -> Array:
+    def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Among the members; zero from padding and to it."""
         members, lengths = inputs
         found, _ = set_weights(set_forward(members, params, self.model, lengths=lengths, return_weights=True)[1])
         asks = np.arange(members.shape[1]) < lengths[:, None]
         return found * asks[:, None, None, :, None]
 
-    def about(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The model."""
         return {"sets": asdict(self.model)}
 
@@ -117,9 +117,9 @@ class ImageModel:
     """Of images (B, Y, X)."""
 
     model: ViTConfig
-    joint: ClassVar[bool] = False
+    uses_batch_norm: ClassVar[bool] = False
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """As `vit_params`."""
         return vit_params(self.model, rng)
 
@@ -131,11 +131,11 @@ class ImageModel:
         """As `vit_backward`."""
         return vit_backward(dy, cache), {}
 
-    def weights(self, inputs: Inputs, params: Params) -> Array:
+    def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the patches in reading order."""
         return predict_with_attention(inputs[0], params, self.model).weights
 
-    def about(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The model."""
         return {"images": asdict(self.model)}
 
@@ -145,9 +145,9 @@ class SeriesModel:
     """Of series: steps (B, N, V) and lengths (B,)."""
 
     model: SeriesTransformerConfig
-    joint: ClassVar[bool] = True
+    uses_batch_norm: ClassVar[bool] = True
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """As `series_params`."""
         return series_params(self.model, rng)
 
@@ -157,12 +157,12 @@ class SeriesModel:
 
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
         """As `series_backward`."""
-        return series_backward(dy, cache), cache.seen
+        return series_backward(dy, cache), cache.batch_stats
 
-    def weights(self, inputs: Inputs, params: Params) -> Array:
+    def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Among the steps; zero from padding and to it."""
         return predict_series_with_attention(inputs[0], inputs[1], params, self.model).weights
 
-    def about(self) -> Mapping[str, Any]:
+    def config(self) -> Mapping[str, Any]:
         """The model."""
         return {"series": asdict(self.model)}

@@ -30,36 +30,35 @@ class ViTConfig:
 
     Attributes
     ----------
-    tokens : str
-        How the image is cut, such as ``"7x7"``.
-    image : (int, int)
+    tokenizer : str
+        Name of an image tokenizer, such as ``"7x7"``; see `headwise.tokenizers.get_tokenizer`.
+    image_size : (int, int)
         Height and width in pixels.
-    width, depth, heads, hidden : int
-        D, the number of blocks, H, and the MLP's hidden width.
-    classes : int
-        How many there are to choose from.
-    mean, deviation : float
-        Pixels in 0 … 1 are shifted and divided by these; MNIST's own by default.
+    d_model, n_layers, n_heads, d_ff : int
+        D, L, H, and the hidden width of the MLP.
+    n_classes : int
+    mean, std : float
+        Pixels in 0 … 1 are standardized with these; by default the statistics of MNIST.
     """
 
-    tokens: str = "7x7"
-    image: tuple[int, int] = (28, 28)
-    width: int = 64
-    depth: int = 4
-    heads: int = 4
-    hidden: int = 128
-    classes: int = 10
+    tokenizer: str = "7x7"
+    image_size: tuple[int, int] = (28, 28)
+    d_model: int = 64
+    n_layers: int = 4
+    n_heads: int = 4
+    d_ff: int = 128
+    n_classes: int = 10
     mean: float = 0.1307
-    deviation: float = 0.3081
+    std: float = 0.3081
 
     def __post_init__(self) -> None:
-        _ = self.tokeniser  # refuses a size that does not divide the image
-        check_sizes(self.width, self.heads, depth=self.depth, hidden=self.hidden, classes=self.classes)
+        _ = self.image_tokenizer  # raises an error if the patches do not fit the image
+        check_sizes(self.d_model, self.n_heads, n_layers=self.n_layers, d_ff=self.d_ff, n_classes=self.n_classes)
 
     @property
-    def tokeniser(self) -> ImageTokenizer:
-        """What cuts the image."""
-        return get_tokenizer(self.tokens, self.image)
+    def image_tokenizer(self) -> ImageTokenizer:
+        """The tokenizer for images of this size."""
+        return get_tokenizer(self.tokenizer, self.image_size)
 
 
 class ViTCache(NamedTuple):
@@ -85,7 +84,7 @@ class Prediction(NamedTuple):
     weights: Array
 
 
-def vit_params(model: ViTConfig, rng: np.random.Generator) -> Params:
+def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
     """Fresh weights in float32.
 
     Examples
@@ -94,16 +93,16 @@ def vit_params(model: ViTConfig, rng: np.random.Generator) -> Params:
     >>> sum(array.size for array in vit_params(ViTConfig(), np.random.default_rng(0)).values())
     139018
     """
-    cut = model.tokeniser
-    params = with_prefix("embedding", embedding_params(cut.count, cut.inputs, model.width, rng))
-    for i in range(model.depth):
-        params |= with_prefix(f"blocks.{i}", block_params(model.width, model.hidden, rng))
-    params |= with_prefix("norm", layer_norm_params(model.width))
-    return params | with_prefix("head", linear_params(model.width, model.classes, rng))
+    cut = config.image_tokenizer
+    params = with_prefix("embedding", embedding_params(cut.num_tokens, cut.token_dim, config.d_model, rng))
+    for i in range(config.n_layers):
+        params |= with_prefix(f"blocks.{i}", block_params(config.d_model, config.d_ff, rng))
+    params |= with_prefix("norm", layer_norm_params(config.d_model))
+    return params | with_prefix("head", linear_params(config.d_model, config.n_classes, rng))
 
 
 def vit_forward(
-    images: Array, params: Params, model: ViTConfig, *, return_weights: bool = False
+    images: Array, params: Params, config: ViTConfig, *, return_weights: bool = False
 ) -> tuple[Array, ViTCache]:
     """Class logits of a batch of images.
 
@@ -113,7 +112,7 @@ def vit_forward(
         Pixels from 0 (background) to 1 (ink), in the type of the parameters.
     params : dict
         As made by `vit_params`.
-    model : ViT
+    config : ViT
     return_weights : bool
         Keep every layer's attention weights in the cache.
 
@@ -131,14 +130,14 @@ def vit_forward(
     """
     if images.dtype != (dtype := params["embedding.positions"].dtype):
         raise DataError(f"images: expected {dtype}, as the parameters are; got {images.dtype}. Use astype.")
-    tokens = (model.tokeniser.cut(images) - images.dtype.type(model.mean)) / images.dtype.type(model.deviation)
+    tokens = (config.image_tokenizer.tokenize(images) - images.dtype.type(config.mean)) / images.dtype.type(config.std)
     x, embedding = embedding_forward(tokens, subtree(params, "embedding"))
     blocks = []
-    for i in range(model.depth):
+    for i in range(config.n_layers):
         # of the last block only the class token is read, so only it is computed, unless all weights are wanted
-        asking = 1 if i == model.depth - 1 and not return_weights else None
+        asking = 1 if i == config.n_layers - 1 and not return_weights else None
         own = subtree(params, f"blocks.{i}")
-        x, cache = block_forward(x, own, heads=model.heads, asking=asking, return_weights=return_weights)
+        x, cache = block_forward(x, own, heads=config.n_heads, num_queries=asking, return_weights=return_weights)
         blocks.append(cache)
     normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
     logits, head = linear_forward(normal, subtree(params, "head"))
@@ -150,7 +149,7 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     dnormal, head_grads = linear_backward(dlogits, cache.head)
     dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
     b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normal) // b, width), dlogits.dtype)
+    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), dlogits.dtype)
     dx[:, 0] = dclass  # only the class token was read
     grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
     for i in reversed(range(len(cache.blocks))):
@@ -160,8 +159,8 @@ def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     return grads | with_prefix("embedding", embedding_grads)
 
 
-def predict_with_attention(images: Array, params: Params, model: ViTConfig) -> Prediction:
+def predict_with_attention(images: Array, params: Params, config: ViTConfig) -> Prediction:
     """Class probabilities and attention weights of a batch of images (B, Y, X)."""
-    logits, cache = vit_forward(images, params, model, return_weights=True)
+    logits, cache = vit_forward(images, params, config, return_weights=True)
     weights = np.stack([block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1)
     return Prediction(softmax(logits), weights)

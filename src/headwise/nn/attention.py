@@ -43,7 +43,7 @@ def self_attention_layer_forward(
     params: Params,
     *,
     heads: int,
-    asking: int | None = None,
+    num_queries: int | None = None,
     lengths: IntArray | None = None,
     return_weights: bool = False,
     residual: Array | None = None,
@@ -58,7 +58,7 @@ def self_attention_layer_forward(
         h·d … (h+1)·d − 1 of each third of ``qkv``.
     heads : int
         H, a divisor of D.
-    asking : int, optional
+    num_queries : int, optional
         Only the first A tokens ask, and get an output; all N by default. Every token is attended to.
     lengths : ndarray of int of shape (B,), optional
         How many of each item's tokens there are; those after them are padding, which nobody attends to.
@@ -73,18 +73,18 @@ def self_attention_layer_forward(
     cache : SelfAttentionCache
     """
     b, n, width = x.shape
-    asking = n if asking is None else asking
+    num_queries = n if num_queries is None else num_queries
     own, others = _split(subtree(params, "qkv"), width)
-    query, query_cache = linear_forward(x[:, :asking], own)
+    query, query_cache = linear_forward(x[:, :num_queries], own)
     key_value, key_value_cache = linear_forward(x, others)
-    q = query.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
+    q = query.reshape(b, num_queries, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
     k, v = key_value.reshape(b, n, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, N, d)
     if return_weights:
         (o, weights), attention_cache = attention_forward(q, k, v, lengths=lengths, return_weights=True)
     else:
         o, attention_cache = attention_forward(q, k, v, lengths=lengths)
         weights = None
-    joined = o.swapaxes(1, 2).reshape(b, asking, width)  # (B, H, A, d) -> (B, A, D): heads side by side
+    joined = o.swapaxes(1, 2).reshape(b, num_queries, width)  # (B, H, A, d) -> (B, A, D): heads side by side
     y, output_cache = linear_forward(joined, subtree(params, "output"), residual)
     return y, SelfAttentionCache(query_cache, key_value_cache, attention_cache, output_cache, weights)
 

@@ -28,10 +28,10 @@ class BatchNormCache(NamedTuple):
         ``mean`` and ``variance`` (D,) of this batch; empty where the running averages were used.
     """
 
-    normal: Array
-    inverse: Array
+    normalized: Array
+    inv_std: Array
     gain: Array
-    seen: Params
+    batch_stats: Params
 
 
 def batch_norm_params(width: int) -> Params:

@@ -35,12 +35,12 @@ class MabCache(NamedTuple):
     weights: Array | None
 
 
-def mab_params(asking: int, asked: int, width: int, rng: np.random.Generator, *, norm: bool) -> Params:
+def mab_params(query_dim: int, key_dim: int, width: int, rng: np.random.Generator, *, norm: bool) -> Params:
     """``query`` (D, asking), ``key_value`` (2D, asked), ``output`` (D, D), and ``norm_1`` and ``norm_2`` if wanted."""
-    both = [linear_params(asked, width, rng) for _ in range(2)]
+    both = [linear_params(key_dim, width, rng) for _ in range(2)]
     key_value = {name: np.concatenate([part[name] for part in both]) for name in ("weight", "bias")}
     params = {
-        **with_prefix("query", linear_params(asking, width, rng)),
+        **with_prefix("query", linear_params(query_dim, width, rng)),
         **with_prefix("key_value", key_value),
         **with_prefix("output", linear_params(width, width, rng)),
     }

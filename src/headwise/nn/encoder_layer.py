@@ -32,16 +32,16 @@ class EncoderLayerCache(NamedTuple):
 
     padding: Padding
     attention: SelfAttentionCache
-    kept_1: Array | None
+    dropout_1: Array | None
     norm_1: BatchNormCache
     mlp: MlpCache
-    kept_2: Array | None
+    dropout_2: Array | None
     norm_2: BatchNormCache
 
     @property
-    def seen(self) -> Params:
+    def batch_stats(self) -> Params:
         """What the running averages move towards."""
-        return with_prefix("norm_1", self.norm_1.seen) | with_prefix("norm_2", self.norm_2.seen)
+        return with_prefix("norm_1", self.norm_1.batch_stats) | with_prefix("norm_2", self.norm_2.batch_stats)
 
 
 def encoder_layer_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
@@ -95,7 +95,7 @@ def encoder_layer_forward(
         lengths=padding.lengths,
         return_weights=return_weights,
     )
-    kept, kept_1 = dropout_forward(padding.take(attended), dropout, rng)
+    kept, kept_1 = dropout_forward(padding.unpad(attended), dropout, rng)
     z, norm_1 = batch_norm_forward(rows + kept, subtree(params, "norm_1"), training=training)
     told, mlp = mlp_forward(z, subtree(params, "mlp"))
     kept, kept_2 = dropout_forward(told, dropout, rng)
@@ -106,12 +106,12 @@ def encoder_layer_forward(
 def encoder_layer_backward(dy: Array, cache: EncoderLayerCache) -> tuple[Array, Params]:
     """Gradients with respect to the rows (R, D), and to the parameters."""
     dsum, norm_2_grads = batch_norm_backward(dy, cache.norm_2)
-    dz, mlp_grads = mlp_backward(dropout_backward(dsum, cache.kept_2), cache.mlp)
+    dz, mlp_grads = mlp_backward(dropout_backward(dsum, cache.dropout_2), cache.mlp)
     dz += dsum  # y = norm₂(z + drop(mlp(z)))
     dsum, norm_1_grads = batch_norm_backward(dz, cache.norm_1)
-    dattended = cache.padding.pad(dropout_backward(dsum, cache.kept_1))
+    dattended = cache.padding.pad(dropout_backward(dsum, cache.dropout_1))
     dx, attention_grads = self_attention_layer_backward(dattended, cache.attention)
-    return dsum + cache.padding.take(dx), {  # z = norm₁(x + drop(attention(x)))
+    return dsum + cache.padding.unpad(dx), {  # z = norm₁(x + drop(attention(x)))
         **with_prefix("attention", attention_grads),
         **with_prefix("norm_1", norm_1_grads),
         **with_prefix("mlp", mlp_grads),

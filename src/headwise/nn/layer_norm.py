@@ -21,8 +21,8 @@ _EPSILON = 1e-5
 class LayerNormCache(NamedTuple):
     """The normalised input (R, D), one over its deviation (R, 1), and the gain (D,); R tokens, of all items."""
 
-    normal: Array
-    inverse: Array
+    normalized: Array
+    inv_std: Array
     gain: Array
 
 

@@ -41,22 +41,22 @@ class Padding:
     steps: int
 
     @cached_property
-    def valid(self) -> IntArray:
+    def valid_indices(self) -> IntArray:
         """(R,): the valid steps, counted through all items."""
         return np.flatnonzero(np.arange(self.steps) < self.lengths[:, None])
 
     @property
-    def places(self) -> IntArray:
+    def positions(self) -> IntArray:
         """(R,): each valid step's place in its own series, from 0."""
-        return self.valid % self.steps
+        return self.valid_indices % self.steps
 
-    def take(self, x: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
+    def unpad(self, x: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
         """(B, N, ...) -> (R, ...): the valid steps."""
-        rows: npt.NDArray[_Kind] = x.reshape(-1, *x.shape[2:])[self.valid]
+        rows: npt.NDArray[_Kind] = x.reshape(-1, *x.shape[2:])[self.valid_indices]
         return rows
 
     def pad(self, rows: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:
         """(R, ...) -> (B, N, ...), with zeros in the padding."""
         x = np.zeros((len(self.lengths) * self.steps, *rows.shape[1:]), rows.dtype)
-        x[self.valid] = rows
+        x[self.valid_indices] = rows
         return x.reshape(-1, self.steps, *rows.shape[1:])

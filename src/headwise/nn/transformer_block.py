@@ -85,7 +85,7 @@ def block_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
 
 
 def block_forward(
-    x: Array, params: Params, *, heads: int, asking: int | None = None, return_weights: bool = False
+    x: Array, params: Params, *, heads: int, num_queries: int | None = None, return_weights: bool = False
 ) -> tuple[Array, BlockCache]:
     """One pre-norm block: z = x + attention(norm₁(x)), y = z + mlp(norm₂(z)).
 
@@ -96,7 +96,7 @@ def block_forward(
         As made by `block_params`.
     heads : int
         H, a divisor of D.
-    asking : int, optional
+    num_queries : int, optional
         Only the first A tokens are computed, which is all that a last block needs whose other outputs nobody reads; all
         N by default.
     return_weights : bool
@@ -112,9 +112,9 @@ def block_forward(
         normal,
         subtree(params, "attention"),
         heads=heads,
-        asking=asking,
+        num_queries=num_queries,
         return_weights=return_weights,
-        residual=x[:, :asking],
+        residual=x[:, :num_queries],
     )
     normal, norm_2 = layer_norm_forward(z, subtree(params, "norm_2"))
     y, mlp = mlp_forward(normal, subtree(params, "mlp"), residual=z)

@@ -26,11 +26,11 @@ class ImageTokenizer(Protocol):
     """What cuts an image into N tokens of P numbers each, all of one size and in a grid."""
 
     @property
-    def image(self) -> tuple[int, int]:
+    def image_size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
 
     @property
-    def size(self) -> tuple[int, int]:
+    def patch_size(self) -> tuple[int, int]:
         """Height and width of a token in pixels."""
 
     @property
@@ -38,21 +38,21 @@ class ImageTokenizer(Protocol):
         """Rows and columns of tokens."""
 
     @property
-    def count(self) -> int:
+    def num_tokens(self) -> int:
         """N, the number of tokens."""
 
     @property
-    def inputs(self) -> int:
+    def token_dim(self) -> int:
         """P, the numbers in one token."""
 
     @property
     def boxes(self) -> IntArray:
         """(N, 4): top, left, height and width of each token in the image as it is cut."""
 
-    def arranged(self, images: Array) -> Array:
+    def permute(self, images: Array) -> Array:
         """(..., Y, X) images -> the same shape: the images as they are cut, which the boxes belong to."""
 
-    def cut(self, images: Array) -> Array:
+    def tokenize(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
 
 
@@ -62,9 +62,9 @@ class Patches:
 
     Parameters
     ----------
-    image : (int, int)
+    image_size : (int, int)
         Height and width of the image in pixels.
-    size : (int, int)
+    patch_size : (int, int)
         Height and width of a patch in pixels.
     stride : (int, int), optional
         Pixels from one patch to the next, down and across; less than the size and the patches overlap. By default the
@@ -78,35 +78,40 @@ class Patches:
     Examples
     --------
     >>> import numpy as np
-    >>> rows = Patches(image=(4, 6), size=(1, 6))
-    >>> rows.count, rows.inputs
+    >>> rows = Patches(image_size=(4, 6), patch_size=(1, 6))
+    >>> rows.num_tokens, rows.token_dim
     (4, 6)
-    >>> rows.cut(np.zeros((2, 4, 6))).shape
+    >>> rows.tokenize(np.zeros((2, 4, 6))).shape
     (2, 4, 6)
-    >>> Patches(image=(4, 6), size=(2, 4), stride=(1, 2)).grid
+    >>> Patches(image_size=(4, 6), patch_size=(2, 4), stride=(1, 2)).grid
     (3, 2)
     """
 
-    image: tuple[int, int]
-    size: tuple[int, int]
+    image_size: tuple[int, int]
+    patch_size: tuple[int, int]
     stride: tuple[int, int] | None = None
 
     def __post_init__(self) -> None:
-        for name in ("image", "size") if self.stride is None else ("image", "size", "stride"):
+        for name in ("image_size", "patch_size", "stride")[: 2 if self.stride is None else 3]:
             if np.shape(getattr(self, name)) != (2,):
                 raise ShapeError(f"{name}: expected (height, width) in pixels; got {getattr(self, name)!r}.")
-        for axis, whole, part, step in zip(("height", "width"), self.image, self.size, self._steps, strict=True):
+        for axis, whole, part, step in zip(
+            ("height", "width"), self.image_size, self.patch_size, self._steps, strict=True
+        ):
             if self.stride is None and (part < 1 or whole % part):
                 fitting = _listed(n for n in range(1, whole + 1) if whole % n == 0)
                 raise ShapeError(
-                    f"tokens: expected a patch {axis} that divides the image's {whole} pixels ({fitting}); got {part}."
+                    f"tokenizer: expected a patch {axis} that divides the image's {whole} pixels ({fitting}); "
+                    f"got {part}."
                 )
             if not 1 <= part <= whole:
-                raise ShapeError(f"tokens: expected a patch {axis} from 1 to the image's {whole} pixels; got {part}.")
+                raise ShapeError(
+                    f"tokenizer: expected a patch {axis} from 1 to the image's {whole} pixels; got {part}."
+                )
             if not 1 <= step <= part or (whole - part) % step:
                 fitting = _listed(n for n in range(1, part + 1) if (whole - part) % n == 0)
                 raise ShapeError(
-                    f"tokens: expected a stride that leaves none of the image's {whole} pixels of {axis} out, for a "
+                    f"tokenizer: expected a stride that leaves none of the image's {whole} pixels of {axis} out, for a "
                     f"patch {axis} of {part} one of {fitting}; got {step}."
                 )
 
@@ -114,38 +119,41 @@ class Patches:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         down, across = (
-            (whole - part) // step + 1 for whole, part, step in zip(self.image, self.size, self._steps, strict=True)
+            (whole - part) // step + 1
+            for whole, part, step in zip(self.image_size, self.patch_size, self._steps, strict=True)
         )
         return down, across
 
     @property
-    def count(self) -> int:
+    def num_tokens(self) -> int:
         """N, the number of tokens."""
         return self.grid[0] * self.grid[1]
 
     @property
-    def inputs(self) -> int:
+    def token_dim(self) -> int:
         """P, the numbers in one token."""
-        return self.size[0] * self.size[1]
+        return self.patch_size[0] * self.patch_size[1]
 
     @property
     def boxes(self) -> IntArray:
         """(N, 4): top, left, height and width of each token in pixels."""
         top, left = np.indices(self.grid).reshape(2, -1) * np.array(self._steps)[:, None]
-        return np.stack([top, left, np.full_like(top, self.size[0]), np.full_like(left, self.size[1])], axis=1)
+        return np.stack(
+            [top, left, np.full_like(top, self.patch_size[0]), np.full_like(left, self.patch_size[1])], axis=1
+        )
 
-    def arranged(self, images: Array) -> Array:
+    def permute(self, images: Array) -> Array:
         """(..., Y, X) images -> themselves."""
         return images
 
-    def cut(self, images: Array) -> Array:
+    def tokenize(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
-        bind(f"B {self.image[0]} {self.image[1]}", images=images)
-        return images.reshape(-1, self.image[0] * self.image[1])[:, _pixels(self)]
+        bind(f"B {self.image_size[0]} {self.image_size[1]}", images=images)
+        return images.reshape(-1, self.image_size[0] * self.image_size[1])[:, _pixels(self)]
 
     @property
     def _steps(self) -> tuple[int, int]:
-        return self.stride or self.size
+        return self.stride or self.patch_size
 
 
 @dataclass(frozen=True)
@@ -156,7 +164,7 @@ class PermutedPixels:
     ----------
     patches : Patches
         What cuts the rearranged image.
-    order : str
+    permutation : str
         An entry of `PERMUTATIONS`: ``"scrambled"`` moves every pixel, ``"reordered"`` whole rows of pixels.
     seed : int
         Which permutation.
@@ -165,29 +173,29 @@ class PermutedPixels:
     --------
     >>> import numpy as np
     >>> image = np.arange(6.0).reshape(3, 2)
-    >>> PermutedPixels(Patches((3, 2), (1, 2)), "reordered").arranged(image)
+    >>> PermutedPixels(Patches((3, 2), (1, 2)), "reordered").permute(image)
     array([[4., 5.],
            [0., 1.],
            [2., 3.]])
     """
 
     patches: Patches
-    order: str
+    permutation: str
     seed: int = 0
 
     def __post_init__(self) -> None:
-        if self.order not in PERMUTATIONS:
-            raise DataError(f"order: expected one of {', '.join(PERMUTATIONS)}; got {self.order!r}.")
+        if self.permutation not in PERMUTATIONS:
+            raise DataError(f"permutation: expected one of {', '.join(PERMUTATIONS)}; got {self.permutation!r}.")
 
     @property
-    def image(self) -> tuple[int, int]:
+    def image_size(self) -> tuple[int, int]:
         """Height and width of the image in pixels."""
-        return self.patches.image
+        return self.patches.image_size
 
     @property
-    def size(self) -> tuple[int, int]:
+    def patch_size(self) -> tuple[int, int]:
         """Height and width of a token in pixels."""
-        return self.patches.size
+        return self.patches.patch_size
 
     @property
     def grid(self) -> tuple[int, int]:
@@ -195,29 +203,29 @@ class PermutedPixels:
         return self.patches.grid
 
     @property
-    def count(self) -> int:
+    def num_tokens(self) -> int:
         """N, the number of tokens."""
-        return self.patches.count
+        return self.patches.num_tokens
 
     @property
-    def inputs(self) -> int:
+    def token_dim(self) -> int:
         """P, the numbers in one token."""
-        return self.patches.inputs
+        return self.patches.token_dim
 
     @property
     def boxes(self) -> IntArray:
         """(N, 4): top, left, height and width of each token in the rearranged image."""
         return self.patches.boxes
 
-    def arranged(self, images: Array) -> Array:
+    def permute(self, images: Array) -> Array:
         """(..., Y, X) images -> the same shape, the pixels in their new places."""
         flat = images.reshape(*images.shape[:-2], -1)
-        return flat[..., _order(self.order, self.image, self.seed)].reshape(images.shape)
+        return flat[..., _order(self.permutation, self.image_size, self.seed)].reshape(images.shape)
 
-    def cut(self, images: Array) -> Array:
+    def tokenize(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
-        bind(f"B {self.image[0]} {self.image[1]}", images=images)
-        return self.patches.cut(self.arranged(images))
+        bind(f"B {self.image_size[0]} {self.image_size[1]}", images=images)
+        return self.patches.tokenize(self.permute(images))
 
 
 TOKENIZERS: dict[str, Callable[[tuple[int, int]], Patches]] = {
@@ -233,7 +241,7 @@ PERMUTATIONS: dict[str, Callable[[IntArray, np.random.Generator], IntArray]] = {
 }
 
 
-def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
+def get_tokenizer(name: str, image_size: tuple[int, int]) -> ImageTokenizer:
     """The tokeniser that a name stands for.
 
     Parameters
@@ -243,7 +251,7 @@ def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
         down and 2 across), or a name in `TOKENIZERS`. A prefix from `PERMUTATIONS` and a hyphen permutes the
         pixels first.
         ``"pixels"`` is for small images: N tokens cost N² attention weights in every head, for a digit 784².
-    image : (int, int)
+    image_size : (int, int)
         Height and width of the image in pixels.
 
     Raises
@@ -255,16 +263,16 @@ def get_tokenizer(name: str, image: tuple[int, int]) -> ImageTokenizer:
 
     Examples
     --------
-    >>> get_tokenizer("7x7", (28, 28)).count
+    >>> get_tokenizer("7x7", (28, 28)).num_tokens
     16
     >>> get_tokenizer("scrambled-8x8/4", (28, 28)).grid
     (6, 6)
     """
     order, _, rest = name.rpartition("-")
     if not order:
-        return _patches(name, image)
+        return _patches(name, image_size)
     if order in PERMUTATIONS:
-        return PermutedPixels(_patches(rest, image), order)
+        return PermutedPixels(_patches(rest, image_size), order)
     raise _unknown(name)
 
 
@@ -279,10 +287,10 @@ def _patches(name: str, image: tuple[int, int]) -> Patches:
 
 
 def _unknown(name: str) -> DataError:
+    permuted = " or ".join(f"{permutation}-7x7" for permutation in PERMUTATIONS)
     return DataError(
-        f"tokens: expected a patch size such as 7x7, or one of {', '.join(TOKENIZERS)}; or patches that overlap, such "
-        f"as 8x8/4; or any of these rearranged, such as {' or '.join(f'{order}-7x7' for order in PERMUTATIONS)}; "
-        f"got {name!r}."
+        f"tokenizer: expected a patch size such as 7x7, or one of {', '.join(TOKENIZERS)}; or overlapping patches such "
+        f"as 8x8/4; or any of these with permuted pixels, such as {permuted}; got {name!r}."
     )
 
 
@@ -293,9 +301,11 @@ def _listed(numbers: Iterable[int]) -> str:
 @lru_cache(maxsize=16)
 def _pixels(patches: Patches) -> IntArray:
     """(N, P): which pixel of the image, in reading order, each number of each token is."""
-    places = np.arange(patches.image[0] * patches.image[1]).reshape(patches.image)
-    down, across = patches.stride or patches.size
-    return sliding_window_view(places, patches.size)[::down, ::across].reshape(patches.count, patches.inputs)
+    places = np.arange(patches.image_size[0] * patches.image_size[1]).reshape(patches.image_size)
+    down, across = patches.stride or patches.patch_size
+    return sliding_window_view(places, patches.patch_size)[::down, ::across].reshape(
+        patches.num_tokens, patches.token_dim
+    )
 
 
 @lru_cache(maxsize=16)

@@ -73,29 +73,29 @@ class Standardizer:
 
     Attributes
     ----------
-    mean, deviation : ndarray of shape (V,)
-        A variable that never changes has deviation one.
+    mean, std : ndarray of shape (V,)
+        A constant variable has std one.
 
     Examples
     --------
     >>> import numpy as np
     >>> x, lengths = pad_series([np.array([[1.0], [5.0]]), np.array([[3.0]])])
-    >>> Standardizer.of(x, lengths).apply(x, lengths).round(2)[:, :, 0].tolist()
+    >>> Standardizer.fit(x, lengths).transform(x, lengths).round(2)[:, :, 0].tolist()
     [[-1.2200000286102295, 1.2200000286102295], [0.0, 0.0]]
     """
 
     mean: Array
-    deviation: Array
+    std: Array
 
     @classmethod
-    def of(cls, x: Array, lengths: IntArray) -> Standardizer:
+    def fit(cls, x: Array, lengths: IntArray) -> Standardizer:
         """Measured over all valid steps of (B, N, V)."""
         rows = x[valid_mask(x, lengths)].astype(np.float64)
         return cls(rows.mean(axis=0), column_std(rows))
 
-    def apply(self, x: Array, lengths: IntArray) -> Array:
+    def transform(self, x: Array, lengths: IntArray) -> Array:
         """The same series on this scale, in float32, with zeros in the padding."""
         bind("V", mean=self.mean).bind("B N V", x=x)
-        scaled = (x - self.mean) / self.deviation
+        scaled = (x - self.mean) / self.std
         scaled[~valid_mask(x, lengths)] = 0
         return scaled.astype(np.float32)

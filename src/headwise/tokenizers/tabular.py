@@ -24,19 +24,19 @@ class ColumnEncoder:
     ----------
     names : tuple of str
         Of the columns of numbers, then of those of categories.
-    mean, deviation : tuple of float
-        Of each column of numbers; one that is constant has deviation one.
-    levels : tuple of tuple
-        The categories of each column of them, in order.
+    mean, std : tuple of float
+        Of each numeric column; a constant column has std one.
+    categories : tuple of tuple
+        The sorted categories of each categorical column.
     """
 
     names: tuple[str, ...]
     mean: tuple[float, ...]
-    deviation: tuple[float, ...]
-    levels: tuple[tuple[Any, ...], ...]
+    std: tuple[float, ...]
+    categories: tuple[tuple[Any, ...], ...]
 
     @classmethod
-    def of(
+    def fit(
         cls, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = (), names: Sequence[str] = ()
     ) -> ColumnEncoder:
         """Learn the columns from the training rows.
@@ -59,10 +59,10 @@ class ColumnEncoder:
 
         Examples
         --------
-        >>> columns = ColumnEncoder.of([[1.0], [3.0]], [["red", "blue"]], ["size", "colour"])
-        >>> columns.encode([[2.0]], [["blue"]])
+        >>> columns = ColumnEncoder.fit([[1.0], [3.0]], [["red", "blue"]], ["size", "colour"])
+        >>> columns.transform([[2.0]], [["blue"]])
         (array([[0.]], dtype=float32), array([[0]]))
-        >>> columns.encode([[2.0]], [["green"]])
+        >>> columns.transform([[2.0]], [["green"]])
         Traceback (most recent call last):
         ...
         headwise.errors.DataError: colour: 'green' was in no training row; known are 'blue', 'red'. Train on rows that
@@ -85,7 +85,7 @@ class ColumnEncoder:
         )
         return cls(called, tuple(table.mean(axis=0).tolist()), tuple(column_std(table).tolist()), levels)
 
-    def encode(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
+    def transform(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
         """Standardised numbers (B, J) in float32, and the places (B, K) of the categories in their lists.
 
         Raises
@@ -96,16 +96,16 @@ class ColumnEncoder:
             If a value is missing, or a category was in no training row.
         """
         table = _table(numbers, categories)
-        expected = len(self.mean), len(self.levels)
+        expected = len(self.mean), len(self.categories)
         if (table.shape[1], len(categories)) != expected:
             raise ShapeError(
                 f"table: expected {expected[0]} columns of numbers and {expected[1]} of categories, as in training; "
                 f"got {table.shape[1]} and {len(categories)}."
             )
         _finite(table, self.names)
-        standard = (table - np.array(self.mean)) / np.array(self.deviation)
+        standard = (table - np.array(self.mean)) / np.array(self.std)
         codes = np.empty((len(table), expected[1]), np.int64)
-        for k, (column, levels) in enumerate(zip(categories, self.levels, strict=True)):
+        for k, (column, levels) in enumerate(zip(categories, self.categories, strict=True)):
             codes[:, k] = _places(_values(column, self.names[expected[0] + k]), levels, self.names[expected[0] + k])
         return standard.astype(np.float32), codes
 

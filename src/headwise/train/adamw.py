@@ -28,12 +28,14 @@ class AdamW:
     steps: int = 0
 
     @classmethod
-    def fresh(cls, vector: Array) -> AdamW:
+    def zeros(cls, vector: Array) -> AdamW:
         """Nothing seen yet."""
         return cls(np.zeros_like(vector), np.zeros_like(vector))
 
 
-def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, decay: float, decays: Array) -> None:
+def adamw_step(
+    vector: Array, gradient: Array, state: AdamW, *, learning_rate: float, weight_decay: float, decay_mask: Array
+) -> None:
     r"""One step, in place.
 
     .. math:: m = β_1 m + (1-β_1) g \quad v = β_2 v + (1-β_2) g^2 \quad
@@ -44,16 +46,16 @@ def adamw_step(vector: Array, gradient: Array, memory: AdamW, *, rate: float, de
     vector : ndarray of shape (P,)
         The parameters; changed.
     gradient : ndarray of shape (P,)
-    memory : AdamW
+    state : AdamW
         Changed.
-    rate, decay : float
+    learning_rate, weight_decay : float
         η and λ.
-    decays : ndarray of shape (P,)
+    decay_mask : ndarray of shape (P,)
         One where λ applies, zero elsewhere.
     """
-    memory.steps += 1
-    constants = (_BETA_1, _BETA_2, _EPSILON, rate, rate * decay, float(memory.steps))
-    backend(vector).adamw(vector, gradient, memory.mean, memory.square, decays, constants)
+    state.steps += 1
+    constants = (_BETA_1, _BETA_2, _EPSILON, learning_rate, learning_rate * weight_decay, float(state.steps))
+    backend(vector).adamw(vector, gradient, state.mean, state.square, decay_mask, constants)
 
 
 def weight_decay_mask(params: Mapping[str, Array]) -> Array:

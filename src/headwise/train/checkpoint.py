@@ -1,4 +1,4 @@
-"""Weights on disk: safetensors with the configuration in the header, written whole or not at all."""
+"""Checkpoints: safetensors files with the configuration in the header, written atomically."""
 
 from __future__ import annotations
 
@@ -22,53 +22,51 @@ from headwise.shapes import Array
 
 __all__ = ["PRETRAINED", "Checkpoint", "load_arrays", "load_vit", "pretrained_vit", "save_arrays", "save_vit"]
 
-PRETRAINED = ("7x7", "4x4", "rows")  # models that come with the package, by how they cut an image
+PRETRAINED = ("7x7", "4x4", "rows")  # the tokenizers of the models shipped with the package
 
 
 class Checkpoint(NamedTuple):
-    """A model with its weights, and what is known of how it was made."""
+    """A vision transformer: its configuration, its parameters, and metadata on its training."""
 
-    model: ViTConfig
+    config: ViTConfig
     params: Params
-    about: dict[str, Any]
+    metadata: dict[str, Any]
 
 
-def save_arrays(path: Path, arrays: Mapping[str, Array], about: Mapping[str, Any]) -> None:
+def save_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
     """Write named arrays and a JSON header. The same content gives the same bytes."""
     # one entry only: the format does not fix the order of several
-    header = {"headwise": json.dumps(about, sort_keys=True)}
-    with atomic_write(path) as beside:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, beside, metadata=header)
+    metadata = {"headwise": json.dumps(header, sort_keys=True)}
+    with atomic_write(path) as temporary:
+        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=metadata)
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:
-    """Read what `save_arrays` wrote.
+    """Read the arrays and the header written by `save_arrays`.
 
     Raises
     ------
     DataError
         If there is no such file.
     CheckpointError
-        If it is corrupt, or not written by Headwise.
+        If the file is corrupt, or not written by Headwise.
     """
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:
         with safe_open(path, framework="numpy") as opened:
-            about = dict(json.loads((opened.metadata() or {})["headwise"]))
+            header = dict(json.loads((opened.metadata() or {})["headwise"]))
             names = opened.keys()
-            return {name: opened.get_tensor(name) for name in names}, about
+            return {name: opened.get_tensor(name) for name in names}, header
     except SafetensorError as error:
-        raise CheckpointError(f"{path}: corrupt, or no safetensors file ({error}).") from None
+        raise CheckpointError(f"{path}: corrupt, or not a safetensors file ({error}).") from None
     except (KeyError, TypeError, ValueError, RecursionError):
-        raise CheckpointError(
-            f"{path}: a safetensors file, but not one of Headwise's: its header says nothing."
-        ) from None
+        raise CheckpointError(f"{path}: a safetensors file without Headwise's metadata in its header.") from None
 
 
-def save_vit(path: Path, model: ViTConfig, params: Params, about: Mapping[str, Any]) -> None:
-    """Write a vision transformer's weights with all that is needed to use them."""
-    save_arrays(path, params, {"kind": "vit", "model": asdict(model), "about": dict(about)})
+def save_vit(path: Path, config: ViTConfig, params: Params, metadata: Mapping[str, Any]) -> None:
+    """Write the configuration and the parameters of a vision transformer."""
+    save_arrays(path, params, {"kind": "vit", "config": asdict(config), "metadata": dict(metadata)})
 
 
 def load_vit(path: Path) -> Checkpoint:
@@ -79,97 +77,99 @@ def load_vit(path: Path) -> Checkpoint:
     DataError
         If there is no such file.
     CheckpointError
-        If it is corrupt, or holds something else.
+        If the file is corrupt, or contains something else.
     """
     arrays, header = load_arrays(path)
     if header.get("kind") != "vit":
-        raise CheckpointError(
-            f"{path}: expected a vision transformer; it holds {header.get('kind', 'something else')!r}."
-        )
-    about = header.get("about")
-    if not isinstance(about, dict):
-        raise CheckpointError(f"{path}: its header's about: expected what is known of the model; got {about!r}.")
-    model = _model(header.get("model"), arrays, path)
-    return Checkpoint(model, _params(arrays, model, path), about)
+        raise CheckpointError(f"{path}: expected a vision transformer; got {header.get('kind', 'another file')!r}.")
+    metadata = header.get("metadata")
+    if not isinstance(metadata, dict):
+        raise CheckpointError(f"{path}: header field 'metadata': expected a mapping; got {metadata!r}.")
+    config = _read_config(header.get("config"), arrays, path)
+    return Checkpoint(config, _read_params(arrays, config, path), metadata)
 
 
-def pretrained_vit(tokens: str = PRETRAINED[0]) -> Checkpoint:
-    """A trained model that comes with the package, by how it cuts an image; its card lies beside it.
+def pretrained_vit(tokenizer: str = PRETRAINED[0]) -> Checkpoint:
+    """A trained model shipped with the package, by its tokenizer. Its model card is in the same folder.
 
     Raises
     ------
     DataError
-        If none cuts so.
+        If no shipped model has this tokenizer.
 
     Examples
     --------
-    >>> pretrained_vit().model.tokens
+    >>> pretrained_vit().config.tokenizer
     '7x7'
     """
-    if tokens not in PRETRAINED:
-        raise DataError(f"tokens: expected one of {', '.join(PRETRAINED)}; got {tokens!r}.")
-    with as_file(files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors") as path:
+    if tokenizer not in PRETRAINED:
+        raise DataError(f"tokenizer: expected one of {', '.join(PRETRAINED)}; got {tokenizer!r}.")
+    with as_file(files("headwise.models") / "weights" / f"vit-mnist-{tokenizer}.safetensors") as path:
         return load_vit(path)
 
 
-def _model(told: object, arrays: Mapping[str, Array], path: Path) -> ViTConfig:
-    """The model that a header tells of; refused before anything is built, if it is none or larger than its arrays."""
-    if not isinstance(told, dict) or (odd := told.keys() - _MODEL.keys()):
-        what = f"it tells of {', '.join(sorted(map(str, odd)))} too" if isinstance(told, dict) else f"got {told!r}"
-        raise CheckpointError(f"{path}: expected a header with a model of {', '.join(_MODEL)}; {what}.")
-    for name, value in told.items():
-        fits, expected = _MODEL[name]
-        if not fits(value):
-            raise CheckpointError(f"{path}: its header's {name}: expected {expected}; got {value!r}.")
-    numbers = sum(array.size for array in arrays.values())
+def _read_config(fields: object, arrays: Mapping[str, Array], path: Path) -> ViTConfig:
+    """The configuration in a header; checked before anything of its size is allocated."""
+    if not isinstance(fields, dict):
+        raise CheckpointError(f"{path}: header field 'config': expected {', '.join(_FIELDS)}; got {fields!r}.")
+    if unknown := fields.keys() - _FIELDS.keys():
+        names = ", ".join(sorted(map(str, unknown)))
+        raise CheckpointError(f"{path}: header field 'config': expected {', '.join(_FIELDS)}; unknown keys: {names}.")
+    for name, value in fields.items():
+        is_valid, expected = _FIELDS[name]
+        if not is_valid(value):
+            raise CheckpointError(f"{path}: header field 'config': {name}: expected {expected}; got {value!r}.")
+    available = sum(array.size for array in arrays.values())
     too_large = CheckpointError(
-        f"{path}: a model of the sizes in its header has more than the {numbers:,} numbers in it."
+        f"{path}: the header describes a model with more parameters than the file contains ({available:,})."
     )
-    if any(told.get(name, 1) > numbers for name in ("width", "depth", "hidden", "classes")):
+    if any(fields.get(name, 1) > available for name in ("d_model", "n_layers", "d_ff", "n_classes")):
         raise too_large
     try:
-        model = ViTConfig(**(told | {"image": tuple(told["image"])} if "image" in told else told))
-        cut, d = model.tokeniser, model.width
+        config = ViTConfig(
+            **(fields | {"image_size": tuple(fields["image_size"])} if "image_size" in fields else fields)
+        )
+        tokenizer, d = config.image_tokenizer, config.d_model
     except ValueError as error:
-        raise CheckpointError(f"{path}: its header's {error}") from None
-    if model.depth * d * (4 * d + 2 * model.hidden) + d * (cut.count + cut.inputs + model.classes) > numbers:
+        raise CheckpointError(f"{path}: header field 'config': {error}") from None
+    per_layer = d * (4 * d + 2 * config.d_ff)
+    if config.n_layers * per_layer + d * (tokenizer.num_tokens + tokenizer.token_dim + config.n_classes) > available:
         raise too_large
-    return model
+    return config
 
 
-def _whole(value: object, most: float = math.inf) -> bool:
-    return type(value) is int and 1 <= value <= most
+def _is_count(value: object, largest: float = math.inf) -> bool:
+    return type(value) is int and 1 <= value <= largest
 
 
-def _finite(value: Any) -> bool:
+def _is_finite(value: Any) -> bool:
     return type(value) in (int, float) and math.isfinite(value)
 
 
-_SIDE = 10_000  # pixels of an image
-_WHOLE = (_whole, "a whole number, 1 or more")
-_MODEL: dict[str, tuple[Callable[[Any], bool], str]] = {  # what each field may be
-    "tokens": (lambda value: isinstance(value, str), "a name such as '7x7'"),
-    "image": (
-        lambda value: isinstance(value, list) and len(value) == 2 and all(_whole(side, _SIDE) for side in value),
-        f"two whole numbers from 1 to {_SIDE:,}",
+_MAX_SIDE = 10_000  # pixels of an image
+_FIELDS: dict[str, tuple[Callable[[Any], bool], str]] = {  # fields of ViTConfig: validity, and what is expected
+    "tokenizer": (lambda value: isinstance(value, str), "a name such as '7x7'"),
+    "image_size": (
+        lambda value: isinstance(value, list) and len(value) == 2 and all(_is_count(n, _MAX_SIDE) for n in value),
+        f"two whole numbers from 1 to {_MAX_SIDE:,}",
     ),
-    **dict.fromkeys(("width", "depth", "heads", "hidden", "classes"), _WHOLE),
-    "mean": (_finite, "a number"),
-    "deviation": (lambda value: _finite(value) and value > 0, "a number above 0"),
+    **dict.fromkeys(("d_model", "n_layers", "n_heads", "d_ff", "n_classes"), (_is_count, "a whole number, 1 or more")),
+    "mean": (_is_finite, "a number"),
+    "std": (lambda value: _is_finite(value) and value > 0, "a number above 0"),
 }
 
 
-def _params(arrays: Mapping[str, Array], model: ViTConfig, path: Path) -> Params:
-    """The arrays in the model's own order; refused if they are not this model's, or not finite."""
-    expected = vit_params(model, np.random.default_rng(0))
+def _read_params(arrays: Mapping[str, Array], config: ViTConfig, path: Path) -> Params:
+    """The arrays in the order of `vit_params`, after checking names, shapes, types and values."""
+    expected = vit_params(config, np.random.default_rng(0))
     if arrays.keys() != expected.keys():
-        odd = ", ".join(sorted(arrays.keys() ^ expected.keys())[:3])
-        raise CheckpointError(f"{path}: its arrays are not those of the model it names; they differ in {odd} …")
+        names = ", ".join(sorted(arrays.keys() ^ expected.keys())[:3])
+        raise CheckpointError(f"{path}: missing or unexpected arrays for the config in its header: {names} …")
     for name, array in arrays.items():
         if array.shape != expected[name].shape:
             raise CheckpointError(f"{path}: {name}: expected {expected[name].shape}; got {array.shape}.")
         if array.dtype.kind != "f":
             raise CheckpointError(f"{path}: {name}: expected floating-point numbers; got {array.dtype}.")
         if not np.isfinite(array).all():
-            raise CheckpointError(f"{path}: {name} holds NaN or infinity.")
+            raise CheckpointError(f"{path}: {name}: contains NaN or infinity.")
     return {name: arrays[name] for name in expected}

@@ -30,13 +30,13 @@ class Evaluation(NamedTuple):
     """A model on labelled images: mean cross-entropy in nats, how many it got right, and its probabilities (B, C)."""
 
     loss: float
-    right: int
+    n_correct: int
     probabilities: Array
 
     @property
     def accuracy(self) -> float:
         """Share that it got right."""
-        return self.right / len(self.probabilities)
+        return self.n_correct / len(self.probabilities)
 
 
 class Shard(NamedTuple):
@@ -51,29 +51,29 @@ class Shard(NamedTuple):
 class DigitsTask:
     """A vision transformer that learns to read digits, moved a little each time they are seen."""
 
-    model: ViTConfig
+    config: ViTConfig
     data: Digits
     recipe: TrainingConfig
 
     @property
-    def examples(self) -> int:
+    def n_examples(self) -> int:
         """Training digits."""
         return len(self.data.train.labels)
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """Random weights."""
-        return vit_params(self.model, rng)
+        return vit_params(self.config, rng)
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Shard]:
         """As many images together as a cache holds."""
         images = self._augmented(self.data.train.images[chosen], step)
         labels = self.data.train.labels[chosen]
-        parts = _shards(len(labels), self.model)
+        parts = _shards(len(labels), self.config)
         return [Shard(images[part], labels[part], len(labels[part]) / len(labels)) for part in parts]
 
     def gradients(self, shard: Shard, params: Params) -> ShardGradients:
         """Cross-entropy's."""
-        logits, cache = vit_forward(shard.images, params, self.model)
+        logits, cache = vit_forward(shard.images, params, self.config)
         loss, loss_cache = cross_entropy_forward(logits, shard.labels)
         dlogits = cross_entropy_backward(loss_cache)
         dlogits *= dlogits.dtype.type(shard.share)
@@ -83,33 +83,33 @@ class DigitsTask:
         """On the validation digits, as they are."""
         if not len(self.data.validation.labels):
             return None
-        judged = evaluate(self.data.validation, params, self.model)
+        judged = evaluate(self.data.validation, params, self.config)
         return ValidationResult(judged.loss, judged.accuracy)
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The model, and which digits: by name, and so that no others are taken for them."""
         digits = fingerprint(*self.data.train, *self.data.validation)
-        return {"model": asdict(self.model), "data": self.data.name, "images": self.examples, "digits": digits}
+        return {"model": asdict(self.config), "data": self.data.name, "images": self.n_examples, "digits": digits}
 
     def _augmented(self, images: Array, step: int) -> Array:
         recipe = self.recipe
-        if recipe.shift == recipe.rotate == 0:
+        if recipe.max_shift == recipe.max_rotation == 0:
             return images
 
         def shard(numbered: tuple[int, slice]) -> Array:
             rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
-            return shift_and_rotate(images[numbered[1]], shift=recipe.shift, rotate=recipe.rotate, rng=rng)
+            return shift_and_rotate(images[numbered[1]], shift=recipe.max_shift, rotate=recipe.max_rotation, rng=rng)
 
         return np.concatenate(parallel_map(shard, list(enumerate(_slices(len(images), _MOVED)))))
 
 
 def train_vit(
-    model: ViTConfig,
+    config: ViTConfig,
     data: Digits,
     recipe: TrainingConfig,
     *,
     state: Path | None = None,
-    workers: int = 2,
+    threads: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> TrainingResult:
@@ -117,36 +117,36 @@ def train_vit(
 
     Parameters
     ----------
-    model : ViT
+    config : ViT
     data : Digits
     recipe : Recipe
     state : Path, optional
-    workers : int
+    threads : int
     on_step, on_epoch : callable
 
     Returns
     -------
     Trained
     """
-    task = DigitsTask(model, data, recipe)
-    return train(task, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
+    task = DigitsTask(config, data, recipe)
+    return train(task, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
 
 
-def evaluate(data: LabelledImages, params: Params, model: ViTConfig) -> Evaluation:
+def evaluate(data: LabelledImages, params: Params, config: ViTConfig) -> Evaluation:
     """How well a model does on labelled images."""
 
     def shard(part: slice) -> Array:
-        return vit_forward(data.images[part], params, model)[0]
+        return vit_forward(data.images[part], params, config)[0]
 
     with single_threaded_blas():
-        logits = np.concatenate(parallel_map(shard, _shards(len(data.labels), model)))
+        logits = np.concatenate(parallel_map(shard, _shards(len(data.labels), config)))
     loss, cache = cross_entropy_forward(logits, data.labels)
     return Evaluation(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
 
 
-def _shards(count: int, model: ViTConfig) -> list[slice]:
+def _shards(count: int, config: ViTConfig) -> list[slice]:
     """Images that are computed together: as many as a cache holds, but never all in one shard."""
-    return _slices(count, max(1, min(_TOKENS // (1 + model.tokeniser.count), -(-count // 2))))
+    return _slices(count, max(1, min(_TOKENS // (1 + config.image_tokenizer.num_tokens), -(-count // 2))))
 
 
 def _slices(count: int, size: int) -> list[slice]:

@@ -62,10 +62,10 @@ class Task(Protocol):
     """What is trained: a model, with the data it learns from."""
 
     @property
-    def examples(self) -> int:
+    def n_examples(self) -> int:
         """How many there are to learn from."""
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """The weights to begin with."""
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Any]:
@@ -80,7 +80,7 @@ class Task(Protocol):
     def validate(self, params: Params) -> ValidationResult | None:
         """How the weights do on the data held out; None if there are none."""
 
-    def about(self) -> Mapping[str, Any]:
+    def describe(self) -> Mapping[str, Any]:
         """What tells this task from another, as JSON can hold it."""
 
 
@@ -88,7 +88,7 @@ class Epoch(NamedTuple):
     """What one pass over the training data ended with; validation is None where nothing was held out."""
 
     epoch: int
-    rate: float
+    learning_rate: float
     train_loss: float
     validation_loss: float | None
     validation_accuracy: float | None
@@ -110,16 +110,18 @@ class Trainer:
     total_steps: int
     like: Params = field(repr=False)
     vector: Array = field(repr=False)
-    memory: AdamW = field(repr=False)
+    optimizer: AdamW = field(repr=False)
     history: list[Epoch] = field(default_factory=list)
     best: Array | None = field(default=None, repr=False)
 
     @classmethod
-    def fresh(cls, task: Task, recipe: TrainingConfig) -> Trainer:
+    def create(cls, task: Task, recipe: TrainingConfig) -> Trainer:
         """Nothing learned."""
-        like = task.fresh(np.random.default_rng([recipe.seed, 1]))
+        like = task.init(np.random.default_rng([recipe.seed, 1]))
         vector = flatten(like)
-        return cls(task, recipe, recipe.epochs * recipe.steps(task.examples), like, vector, AdamW.fresh(vector))
+        return cls(
+            task, recipe, recipe.epochs * recipe.steps_per_epoch(task.n_examples), like, vector, AdamW.zeros(vector)
+        )
 
     @property
     def params(self) -> Params:
@@ -134,13 +136,20 @@ class Trainer:
             piece = self.task.gradients(shard, params)
             return piece, flatten({name: piece.gradients.get(name, zero) for name, zero in self._zeros.items()})
 
-        pieces, gradients = zip(*parallel_map(one, self.task.shards(chosen, self.memory.steps)), strict=True)
+        pieces, gradients = zip(*parallel_map(one, self.task.shards(chosen, self.optimizer.steps)), strict=True)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
-        clip_norm(gradient, self.recipe.clip)
-        rate = self.recipe.rate_at(self.memory.steps, self.total_steps)
-        adamw_step(self.vector, gradient, self.memory, rate=rate, decay=self.recipe.decay, decays=self._decays)
+        clip_norm(gradient, self.recipe.max_grad_norm)
+        rate = self.recipe.learning_rate_at(self.optimizer.steps, self.total_steps)
+        adamw_step(
+            self.vector,
+            gradient,
+            self.optimizer,
+            learning_rate=rate,
+            weight_decay=self.recipe.weight_decay,
+            decay_mask=self._decays,
+        )
         for piece in pieces:
             for name, seen in piece.averages.items():
                 params[name] += _TOWARDS / len(pieces) * (seen - params[name])
@@ -149,15 +158,15 @@ class Trainer:
     def epoch(self, on_step: Callable[[], None]) -> None:
         """One pass over the training data, and a look at the validation data."""
         number, recipe = len(self.history), self.recipe
-        order = np.random.default_rng([recipe.seed, 2, number]).permutation(self.task.examples)
+        order = np.random.default_rng([recipe.seed, 2, number]).permutation(self.task.n_examples)
         losses = []
-        for start in range(0, len(order), recipe.batch):
-            chosen = order[start : start + recipe.batch]
+        for start in range(0, len(order), recipe.batch_size):
+            chosen = order[start : start + recipe.batch_size]
             losses.append(self.step(chosen) * len(chosen))
             on_step()
         found = self.task.validate(self.params)
         loss, accuracy = (None, None) if found is None else found
-        rate = recipe.rate_at(self.memory.steps - 1, self.total_steps)
+        rate = recipe.learning_rate_at(self.optimizer.steps - 1, self.total_steps)
         self.history.append(Epoch(number + 1, rate, sum(losses) / len(order), loss, accuracy))
         if loss is not None and self.since_best == 0:
             self.best = self.vector.copy()
@@ -179,7 +188,7 @@ def train(
     *,
     patience: int | None = None,
     state: Path | None = None,
-    workers: int = 2,
+    threads: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> TrainingResult:
@@ -194,7 +203,7 @@ def train(
         default all epochs are run, and the last weights returned.
     state : Path, optional
         A file that is written after every epoch, and gone on from if it is there already.
-    workers : int
+    threads : int
         Threads; the result does not depend on how many.
     on_step, on_epoch : callable
         Called after each step and each epoch; epochs done before are reported too.
@@ -210,14 +219,14 @@ def train(
     CheckpointError
         If the state's file is damaged.
     """
-    with limit_threads(workers), single_threaded_blas(), keep_heap():
-        trainer = Trainer.fresh(task, recipe)
-        what = {**task.about(), "recipe": asdict(recipe)} if state is not None else {}
+    with limit_threads(threads), single_threaded_blas(), keep_heap():
+        trainer = Trainer.create(task, recipe)
+        what = {**task.describe(), "recipe": asdict(recipe)} if state is not None else {}
         if state is not None and state.exists():
             _restore(trainer, state, what)
         for epoch in trainer.history:
             on_epoch(epoch)
-        for _ in range(trainer.memory.steps):
+        for _ in range(trainer.optimizer.steps):
             on_step()
         while len(trainer.history) < recipe.epochs and (patience is None or trainer.since_best < patience):
             _without_diverging(trainer, on_step)
@@ -236,11 +245,12 @@ def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
         if np.isfinite(trainer.vector).all() and np.isfinite(trainer.history[-1].train_loss):
             return
     except DataError:
-        if not trainer.memory.steps:  # with the weights it began with: not training's doing
+        if not trainer.optimizer.steps:  # with the weights it began with: not training's doing
             raise
     raise DataError(
-        f"rate: with {trainer.recipe.rate:g} training diverged: in epoch {len(trainer.history) or 1} weights or losses "
-        "were no longer finite. Choose a lower rate."
+        f"learning_rate: with {trainer.recipe.learning_rate:g} training diverged: in epoch {len(trainer.history) or 1} "
+        "weights or losses "
+        "were no longer finite. Choose a lower one."
     ) from None
 
 
@@ -256,13 +266,13 @@ def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> li
 
 
 def _keep(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
-    arrays = {"vector": trainer.vector, "mean": trainer.memory.mean, "square": trainer.memory.square}
+    arrays = {"vector": trainer.vector, "mean": trainer.optimizer.mean, "square": trainer.optimizer.square}
     if trainer.best is not None:
         arrays["best"] = trainer.best
     about = {
         "kind": "training",
         "what": what,
-        "steps": trainer.memory.steps,
+        "steps": trainer.optimizer.steps,
         "history": [epoch._asdict() for epoch in trainer.history],
     }
     save_arrays(path, arrays, about)
@@ -278,7 +288,7 @@ def _restore(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
         changed = [name for name, value in _as_json(what).items() if found.get(name) != value]
         raise DataError(f"{path}: the run to go on with was another: it differs in {' and '.join(changed)}.")
     trainer.vector[:] = arrays["vector"]
-    trainer.memory = AdamW(arrays["mean"], arrays["square"], about["steps"])
+    trainer.optimizer = AdamW(arrays["mean"], arrays["square"], about["steps"])
     trainer.best = arrays.get("best")
     trainer.history = [Epoch(**row) for row in about["history"]]
 

@@ -15,7 +15,7 @@ __all__ = ["geometric_masks"]
 
 
 def geometric_masks(
-    shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = 0.15, run: float = 3.0
+    shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = 0.15, mean_length: float = 3.0
 ) -> BoolArray:
     r"""Which values to hide, and to predict: a two-state Markov chain along the steps of every variable.
 
@@ -29,7 +29,7 @@ def geometric_masks(
     rng : Generator
     ratio : float
         r, the share of values that is hidden on average.
-    run : float
+    mean_length : float
         l_m, how many steps a hidden run lasts on average.
 
     Returns
@@ -51,13 +51,13 @@ def geometric_masks(
     .########.######........................
     .####.#...................#..#..........
     """
-    if not 0 < ratio < 1 or run < 1 or ratio > run * (1 - ratio):
+    if not 0 < ratio < 1 or mean_length < 1 or ratio > mean_length * (1 - ratio):
         raise DataError(
             "ratio, run: expected a share between 0 and 1, and runs of 1 or more with ratio at most run · (1 − ratio); "
-            f"got {ratio} and {run}."
+            f"got {ratio} and {mean_length}."
         )
     batch, steps, variables = shape
-    ends, begins = 1 / run, ratio / (run * (1 - ratio))
+    ends, begins = 1 / mean_length, ratio / (mean_length * (1 - ratio))
     hidden = np.empty(shape, np.bool_)
     state = rng.random((batch, variables)) < ratio  # as the chain is in the long run, so every step is alike
     for n in range(steps):

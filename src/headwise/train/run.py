@@ -36,38 +36,38 @@ class TrainingRun:
     history : tuple of Epoch
     data : str
         What it was trained on.
-    trained_on, tested_on : int
-        Images.
-    right : int
-        Test images that it reads correctly.
+    n_train, n_test : int
+        Number of training and test images.
+    n_correct : int
+        Test images classified correctly.
     test_loss : float
         Mean cross-entropy on the test images, in nats.
     path : Path
         Its weights.
     """
 
-    model: ViTConfig
+    config: ViTConfig
     recipe: TrainingConfig
     params: Params
     history: tuple[Epoch, ...]
     data: str
-    trained_on: int
-    tested_on: int
-    right: int
+    n_train: int
+    n_test: int
+    n_correct: int
     test_loss: float
     path: Path
 
     @property
     def accuracy(self) -> float:
         """Share of the test images read correctly."""
-        return self.right / self.tested_on
+        return self.n_correct / self.n_test
 
     @property
     def interval(self) -> tuple[float, float]:
         """Wilson's 95% interval of the accuracy."""
         from scipy.stats import binomtest
 
-        found = binomtest(self.right, self.tested_on).proportion_ci(0.95, method="wilson")
+        found = binomtest(self.n_correct, self.n_test).proportion_ci(0.95, method="wilson")
         return float(found.low), float(found.high)
 
 
@@ -75,12 +75,12 @@ def train_into(
     folder: Path,
     data: Digits,
     *,
-    model: ViTConfig | None = None,
+    config: ViTConfig | None = None,
     recipe: TrainingConfig | None = None,
     test: LabelledImages | None = None,
     resume: bool = False,
     keep: bool = False,
-    workers: int = 2,
+    threads: int = 2,
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> TrainingRun:
@@ -90,7 +90,7 @@ def train_into(
     ----------
     folder : Path
     data : Digits
-    model, recipe : ViT, Recipe, optional
+    config, recipe : ViT, Recipe, optional
         The standard ones by default.
     test : Labelled, optional
         Images to test on instead of the data's own.
@@ -98,7 +98,7 @@ def train_into(
         Go on with an interrupted run in this folder; it ends with the same bytes as one that was not interrupted.
     keep : bool
         Take a finished run of the same model, recipe and data as it is.
-    workers : int
+    threads : int
         Threads; the result does not depend on how many.
     on_step, on_epoch : callable
         Called after each step and each epoch.
@@ -113,40 +113,40 @@ def train_into(
         If the folder holds a run already and neither `resume` nor `keep` applies, or what is there to go on with was
         another run, or one on other digits.
     """
-    check_counts(workers=workers)
-    model, recipe = model or ViTConfig(), recipe or TrainingConfig()
+    check_counts(workers=threads)
+    config, recipe = config or ViTConfig(), recipe or TrainingConfig()
     judged_on = test or data.test
     state, finished = folder / STATE, folder / MODEL
     about = {
         "recipe": asdict(recipe),
         "data": data.name,
-        "trained_on": len(data.train.labels),
-        "tested_on": len(judged_on.labels),
+        "n_train": len(data.train.labels),
+        "n_test": len(judged_on.labels),
         "digits": fingerprint(*data.train, *data.validation, *judged_on),
         "headwise": __version__,
     }
     if keep and finished.exists() and not state.exists():
         saved = load_vit(finished)
-        if saved.model == model and {name: saved.about.get(name) for name in about} == about:
-            return _run(saved.params, model, recipe, saved.about, finished)
+        if saved.config == config and {name: saved.metadata.get(name) for name in about} == about:
+            return _run(saved.params, config, recipe, saved.metadata, finished)
     elif not resume and not keep and (finished.exists() or state.exists()):
         raise DataError(
             f"{folder}: holds a run already. Go on with an interrupted one by --resume, or name another folder."
         )
     elif resume and finished.exists() and not state.exists():
         raise DataError(f"{folder}: its run is finished; there is nothing to resume.")
-    trained = train_vit(model, data, recipe, state=state, workers=workers, on_step=on_step, on_epoch=on_epoch)
-    judged = evaluate(judged_on, trained.params, model)
+    trained = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
+    judged = evaluate(judged_on, trained.params, config)
     complete = {
         **about,
-        "right": judged.right,
+        "n_correct": judged.n_correct,
         "test_loss": judged.loss,
         "history": [epoch._asdict() for epoch in trained.history],
     }
     write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
-    save_vit(finished, model, trained.params, complete)
+    save_vit(finished, config, trained.params, complete)
     state.unlink(missing_ok=True)  # last: until now a kill loses nothing
-    return _run(trained.params, model, recipe, complete, finished)
+    return _run(trained.params, config, recipe, complete, finished)
 
 
 def _run(params: Params, model: ViTConfig, recipe: TrainingConfig, about: dict[str, Any], path: Path) -> TrainingRun:
@@ -156,9 +156,9 @@ def _run(params: Params, model: ViTConfig, recipe: TrainingConfig, about: dict[s
         params,
         tuple(Epoch(**row) for row in about["history"]),
         about["data"],
-        about["trained_on"],
-        about["tested_on"],
-        about["right"],
+        about["n_train"],
+        about["n_test"],
+        about["n_correct"],
         about["test_loss"],
         path,
     )

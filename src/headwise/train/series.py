@@ -58,7 +58,7 @@ class SeriesEvaluation(NamedTuple):
     """
 
     loss: float
-    right: int
+    n_correct: int
     outputs: Array
 
 
@@ -77,21 +77,21 @@ class SeriesTask:
         Weights of the encoder to begin with; the head is fresh.
     """
 
-    model: SeriesTransformerConfig
+    config: SeriesTransformerConfig
     train: LabelledSeries
     recipe: TrainingConfig
     validation: LabelledSeries | None = None
-    start: Params | None = field(default=None, repr=False)
+    initial_params: Params | None = field(default=None, repr=False)
 
     @property
-    def examples(self) -> int:
+    def n_examples(self) -> int:
         """Training series."""
         return len(self.train.labels)
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """Random weights, or a random head on the encoder that is given."""
-        params = series_params(self.model, rng)
-        return params | {name: array.copy() for name, array in (self.start or {}).items() if name in params}
+        params = series_params(self.config, rng)
+        return params | {name: array.copy() for name, array in (self.initial_params or {}).items() if name in params}
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Batch]:
         """The batch, whole."""
@@ -100,22 +100,26 @@ class SeriesTask:
     def gradients(self, shard: Batch, params: Params) -> ShardGradients:
         """Those of cross-entropy or of the mean squared error."""
         x, lengths, labels = shard.series
-        outputs, cache = series_forward(x, lengths, params, self.model, rng=shard.rng)
+        outputs, cache = series_forward(x, lengths, params, self.config, rng=shard.rng)
         loss, doutputs = _loss(outputs, labels)
-        return ShardGradients(loss, series_backward(doutputs, cache), cache.seen)
+        return ShardGradients(loss, series_backward(doutputs, cache), cache.batch_stats)
 
     def validate(self, params: Params) -> ValidationResult | None:
         """On the series held out, if there are any."""
         if self.validation is None:
             return None
-        judged = evaluate_series(self.validation, params, self.model)
+        judged = evaluate_series(self.validation, params, self.config)
         classes = self.validation.labels.dtype.kind in "iu"
-        return ValidationResult(judged.loss, judged.right / len(judged.outputs) if classes else None)
+        return ValidationResult(judged.loss, judged.n_correct / len(judged.outputs) if classes else None)
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The model, and fingerprints of the data and of the weights it begins with."""
-        started = None if self.start is None else fingerprint(*(self.start[name] for name in sorted(self.start)))
-        return {"model": asdict(self.model), "data": fingerprint(*self.train), "start": started}
+        started = (
+            None
+            if self.initial_params is None
+            else fingerprint(*(self.initial_params[name] for name in sorted(self.initial_params)))
+        )
+        return {"model": asdict(self.config), "data": fingerprint(*self.train), "start": started}
 
 
 @dataclass(frozen=True)
@@ -132,20 +136,20 @@ class MaskedPredictionTask:
         The share of values that is hidden, and how many steps a run of them lasts on average.
     """
 
-    model: SeriesTransformerConfig
+    config: SeriesTransformerConfig
     train: LabelledSeries
     recipe: TrainingConfig
     ratio: float = 0.15
-    run: float = 3.0
+    mean_length: float = 3.0
 
     @property
-    def examples(self) -> int:
+    def n_examples(self) -> int:
         """Training series."""
         return len(self.train.lengths)
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """Random weights."""
-        return masked_prediction_params(self.model, rng)
+        return masked_prediction_params(self.config, rng)
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Batch]:
         """The batch, whole."""
@@ -154,36 +158,36 @@ class MaskedPredictionTask:
     def gradients(self, shard: Batch, params: Params) -> ShardGradients:
         """Those of the mean squared error over the hidden values alone."""
         (x, lengths, _), rng = shard
-        hidden = geometric_masks(x.shape, rng=rng, ratio=self.ratio, run=self.run)
-        predicted, cache = masked_prediction_forward(np.where(hidden, 0, x), lengths, params, self.model, rng=rng)
+        hidden = geometric_masks(x.shape, rng=rng, ratio=self.ratio, mean_length=self.mean_length)
+        predicted, cache = masked_prediction_forward(np.where(hidden, 0, x), lengths, params, self.config, rng=rng)
         padding = Padding(lengths, x.shape[1])
-        error = np.where(padding.take(hidden), predicted - padding.take(x), 0).astype(predicted.dtype)
-        count = max(1, int(padding.take(hidden).sum()))
+        error = np.where(padding.unpad(hidden), predicted - padding.unpad(x), 0).astype(predicted.dtype)
+        count = max(1, int(padding.unpad(hidden).sum()))
         dpredicted = error * error.dtype.type(2 / count)
         return ShardGradients(
-            float((error * error).sum() / count), masked_prediction_backward(dpredicted, cache), cache.seen
+            float((error * error).sum() / count), masked_prediction_backward(dpredicted, cache), cache.batch_stats
         )
 
     def validate(self, params: Params) -> ValidationResult | None:
         """Nothing is held out."""
         return None
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The model, the masks and a fingerprint of the data."""
-        masks = {"ratio": self.ratio, "run": self.run}
-        return {"model": asdict(self.model), "data": fingerprint(*self.train[:2]), "masks": masks}
+        masks = {"ratio": self.ratio, "run": self.mean_length}
+        return {"model": asdict(self.config), "data": fingerprint(*self.train[:2]), "masks": masks}
 
 
-def predict_series(x: Array, lengths: IntArray, params: Params, model: SeriesTransformerConfig) -> Array:
+def predict_series(x: Array, lengths: IntArray, params: Params, config: SeriesTransformerConfig) -> Array:
     """Logits of the classes, or predicted numbers (B, outputs), of any number of series (B, N, V)."""
     with single_threaded_blas():
         parts = [slice(start, start + _TOGETHER) for start in range(0, len(x), _TOGETHER)]
-        return np.concatenate([series_forward(x[part], lengths[part], params, model)[0] for part in parts])
+        return np.concatenate([series_forward(x[part], lengths[part], params, config)[0] for part in parts])
 
 
-def evaluate_series(data: LabelledSeries, params: Params, model: SeriesTransformerConfig) -> SeriesEvaluation:
+def evaluate_series(data: LabelledSeries, params: Params, config: SeriesTransformerConfig) -> SeriesEvaluation:
     """How well a model does on labelled series."""
-    outputs = predict_series(data.x, data.lengths, params, model)
+    outputs = predict_series(data.x, data.lengths, params, config)
     right = int((outputs.argmax(axis=1) == data.labels).sum()) if data.labels.dtype.kind in "iu" else 0
     return SeriesEvaluation(_loss(outputs, data.labels)[0], right, outputs)
 

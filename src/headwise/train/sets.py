@@ -64,14 +64,14 @@ class MaximumTask:
         How many more, always the same, it is watched by; none by default.
     """
 
-    model: SetTransformerConfig
+    config: SetTransformerConfig
     seed: int
-    examples: int
-    validation: int = 0
+    n_examples: int
+    n_validation: int = 0
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """Random weights."""
-        return set_params(self.model, rng)
+        return set_params(self.config, rng)
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Sets]:
         """New sets; as in the authors' code, all of a batch have as many members."""
@@ -83,23 +83,23 @@ class MaximumTask:
 
     def gradients(self, shard: Sets, params: Params) -> ShardGradients:
         """The mean absolute error's."""
-        y, cache = set_forward(shard.members, params, self.model)
+        y, cache = set_forward(shard.members, params, self.config)
         loss, difference = absolute_error_forward(y, shard.largest)
         return ShardGradients(loss, set_backward(absolute_error_backward(difference), cache))
 
     def validate(self, params: Params) -> ValidationResult | None:
         """The mean absolute error, in units of the numbers."""
-        if not self.validation:
+        if not self.n_validation:
             return None
-        sets = draw_sets(self.validation, np.random.default_rng([self.seed, 6]))
-        return ValidationResult(mean_absolute_error(sets, params, self.model))
+        sets = draw_sets(self.n_validation, np.random.default_rng([self.seed, 6]))
+        return ValidationResult(mean_absolute_error(sets, params, self.config))
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The model, and which sets."""
         return {"task": "largest member", **asdict(self)}
 
 
-def mean_absolute_error(sets: Sets, params: Params, model: SetTransformerConfig) -> float:
+def mean_absolute_error(sets: Sets, params: Params, config: SetTransformerConfig) -> float:
     """How far off the model is, on average, in units of the numbers."""
-    y, _ = set_forward(sets.members, params, model, lengths=sets.lengths)
+    y, _ = set_forward(sets.members, params, config, lengths=sets.lengths)
     return float(np.abs(y - sets.largest).mean() * _SCALE)

@@ -34,14 +34,14 @@ class Examples:
     """
 
     inputs: Inputs
-    answers: npt.NDArray[Any]
+    targets: npt.NDArray[Any]
 
     def __len__(self) -> int:
-        return len(self.answers)
+        return len(self.targets)
 
     def take(self, chosen: IntArray) -> Examples:
         """Some of them."""
-        return Examples(tuple(array[chosen] for array in self.inputs), self.answers[chosen])
+        return Examples(tuple(array[chosen] for array in self.inputs), self.targets[chosen])
 
 
 class Shard(NamedTuple):
@@ -66,27 +66,27 @@ class Supervised:
         Of dropout, where the network has it.
     """
 
-    network: TrainableModel
+    model: TrainableModel
     train: Examples
     validation: Examples | None
     seed: int
 
     @property
-    def examples(self) -> int:
+    def n_examples(self) -> int:
         """To learn from."""
         return len(self.train)
 
     @property
     def _classes(self) -> bool:
-        return self.train.answers.ndim == 1
+        return self.train.targets.ndim == 1
 
-    def fresh(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> Params:
         """Random weights."""
-        return self.network.fresh(rng)
+        return self.model.init(rng)
 
     def shards(self, chosen: IntArray, step: int) -> Sequence[Shard]:
         """Two halves, or the batch whole where its items are normalised together."""
-        parts = [chosen] if self.network.joint or len(chosen) < 2 else np.array_split(chosen, 2)
+        parts = [chosen] if self.model.uses_batch_norm or len(chosen) < 2 else np.array_split(chosen, 2)
         return [
             Shard(self.train.take(part), len(part) / len(chosen), np.random.default_rng([self.seed, 4, step, i]))
             for i, part in enumerate(parts)
@@ -94,24 +94,24 @@ class Supervised:
 
     def gradients(self, shard: Shard, params: Params) -> ShardGradients:
         """The loss's."""
-        y, cache = self.network.forward(shard.examples.inputs, params, shard.rng)
-        loss, dy = self._loss(y, shard.examples.answers)
-        gradients, averages = self.network.backward(dy * dy.dtype.type(shard.share), cache)
+        y, cache = self.model.forward(shard.examples.inputs, params, shard.rng)
+        loss, dy = self._loss(y, shard.examples.targets)
+        gradients, averages = self.model.backward(dy * dy.dtype.type(shard.share), cache)
         return ShardGradients(loss * shard.share, gradients, averages)
 
     def validate(self, params: Params) -> ValidationResult | None:
         """On what was kept aside."""
         if self.validation is None:
             return None
-        y = predict_batched(self.network, self.validation.inputs, params)
-        loss, _ = self._loss(y, self.validation.answers)
-        right = y.argmax(axis=1) == self.validation.answers if self._classes else None
+        y = predict_batched(self.model, self.validation.inputs, params)
+        loss, _ = self._loss(y, self.validation.targets)
+        right = y.argmax(axis=1) == self.validation.targets if self._classes else None
         return ValidationResult(loss, None if right is None else float(right.mean()))
 
-    def about(self) -> dict[str, Any]:
+    def describe(self) -> dict[str, Any]:
         """The network, and how many examples."""
         kept_aside = 0 if self.validation is None else len(self.validation)
-        return {**self.network.about(), "examples": len(self.train), "kept aside": kept_aside, "seed": self.seed}
+        return {**self.model.config(), "examples": len(self.train), "kept aside": kept_aside, "seed": self.seed}
 
     def _loss(self, y: Array, answers: npt.NDArray[Any]) -> tuple[float, Array]:
         if self._classes:

@@ -95,7 +95,7 @@ def read(body: bytes, models: Mapping[str, Checkpoint]) -> dict[str, Any]:
     """What the models make of an image file, with how long that took in milliseconds."""
     began = time.perf_counter()
     image, prepared = parse_image(body)
-    seen = {name: explore(image[None], saved.params, saved.model).content() for name, saved in models.items()}
+    seen = {name: explore(image[None], saved.params, saved.config).content() for name, saved in models.items()}
     return {"models": seen, "prepared": prepared, "took": round(1000 * (time.perf_counter() - began))}
 
 

@@ -21,7 +21,7 @@ from headwise.models.vit import ViTConfig
 from headwise.text.statement import as_text
 
 N, DIGITS = 7, 29
-MODEL = ViTConfig(tokens="rows", image=(N, 5), width=6, depth=2, heads=3, hidden=11, classes=4)
+MODEL = ViTConfig(tokenizer="rows", image_size=(N, 5), d_model=6, n_layers=2, n_heads=3, d_ff=11, n_classes=4)
 
 
 def made(rng, merit, *, apart=True):

@@ -16,7 +16,7 @@ from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, 
 from headwise.nn.losses import cross_entropy_forward
 
 N = 5
-MODEL = ViTConfig(tokens="rows", image=(N, 7), width=6, depth=2, heads=3, hidden=11, classes=4)
+MODEL = ViTConfig(tokenizer="rows", image_size=(N, 7), d_model=6, n_layers=2, n_heads=3, d_ff=11, n_classes=4)
 
 
 @pytest.fixture
@@ -131,7 +131,7 @@ def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
 
 
 def test_too_many_tokens_to_play_every_set(rng):
-    model = ViTConfig(tokens="rows", image=(17, 3), width=4, depth=1, heads=2, hidden=5, classes=3)
+    model = ViTConfig(tokenizer="rows", image_size=(17, 3), d_model=4, n_layers=1, n_heads=2, d_ff=5, n_classes=3)
     image = rng.random((17, 3)).astype(np.float32)
     found = audit_digit(image, vit_params(model, rng), model, (0, 1), np.random.default_rng(0))
     assert found.error > 0

@@ -73,14 +73,14 @@ def fit(
 
     params = _draw(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
     vector = flatten(params)
-    memory, decays = AdamW.fresh(vector), np.zeros_like(vector)
+    memory, decays = AdamW.zeros(vector), np.zeros_like(vector)
     goal = np.repeat(wanted, starts, axis=0)
     for step in range(steps):
         now = unflatten(vector, params)
         o, cache = _forward(x, now, heads)
         gradient = flatten(_backward(2 * (o - goal) / o[0].size, cache))
         rate = 0.03 * 0.5 * (1 + np.cos(np.pi * step / steps))
-        adamw_step(vector, gradient, memory, rate=rate, decay=0.0, decays=decays)
+        adamw_step(vector, gradient, memory, learning_rate=rate, weight_decay=0.0, decay_mask=decays)
     found, _ = _forward(fresh, unflatten(vector, params), heads)
     error = ((found - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
     scale = np.repeat(expected.var(axis=(1, 2, 3)), starts)

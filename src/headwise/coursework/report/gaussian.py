@@ -57,7 +57,7 @@ def gaussian_chapter(desk: ReportContext) -> Chapter:
 
 def _bridge(desk: ReportContext) -> GaussianPretraining:
     recipe = desk.effort.bridge
-    desk.progress.stage("filling in hidden values", recipe.epochs * recipe.steps(TRAINED_ON))
+    desk.progress.stage("filling in hidden values", recipe.epochs * recipe.steps_per_epoch(TRAINED_ON))
     path = desk.folder / "studies" / "bridge.json"
     return GaussianPretraining(
         **cached_result(path, vars(recipe), lambda: vars(gaussian_pretraining(recipe, desk.progress.advance)))

@@ -62,7 +62,9 @@ class Budget:
 # The first is what the others are compared with; then the same two with their pixels, or their rows, out of order.
 _CUTS = ("7x7", "rows", "scrambled-7x7", "scrambled-rows", "reordered-rows")
 _SERIES = SeriesPlan()
-_BRIDGE = TrainingConfig(epochs=40, batch=64, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
+_BRIDGE = TrainingConfig(
+    epochs=40, batch_size=64, learning_rate=3e-3, max_grad_norm=4.0, max_shift=0.0, max_rotation=0.0
+)
 
 BUDGETS = {
     "quick": Budget(

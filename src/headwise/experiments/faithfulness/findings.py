@@ -43,9 +43,9 @@ def _audited(a: Audit) -> Iterator[Statement]:
         "which it reads {right} correctly. All curves are of the probability of the class that it reads; chance is "
         "the mean over {orders} random orders for each digit.",
         {
-            "tokens": a.model.tokeniser.count,
-            "depth": a.model.depth,
-            "heads": a.model.heads,
+            "tokens": a.model.image_tokenizer.num_tokens,
+            "depth": a.model.n_layers,
+            "heads": a.model.n_heads,
             "count": len(a.digits),
             "data": a.data,
             "right": a.heads.right,

@@ -64,7 +64,7 @@ def study_heads(
     >>> study_heads(few, shipped_vit().params, shipped_vit().model).importance.shape
     (4, 4)
     """
-    shape = model.depth, model.heads
+    shape = model.n_layers, model.n_heads
     importance = np.zeros(shape)
     for start in range(0, len(digits.labels), _TOGETHER):
         labels = digits.labels[start : start + _TOGETHER]
@@ -79,14 +79,14 @@ def study_heads(
     right, loss = np.zeros(shape, np.int64), np.zeros(shape)
     for at in np.ndindex(shape):
         judged = evaluate(digits, without_head(params, model, *at), model)
-        right[at], loss[at] = judged.right, judged.loss
+        right[at], loss[at] = judged.n_correct, judged.loss
         on_head()
-    return Heads(importance / len(digits.labels), whole.right, whole.loss, right, loss)
+    return Heads(importance / len(digits.labels), whole.n_correct, whole.loss, right, loss)
 
 
 def without_head(params: Params, model: ViTConfig, layer: int, head: int) -> Params:
     """The weights of a model in which one head's output is zero: nobody reads its columns of the output projection."""
-    name, width = f"blocks.{layer}.attention.output.weight", model.width // model.heads
+    name, width = f"blocks.{layer}.attention.output.weight", model.d_model // model.n_heads
     read = params[name].copy()
     read[:, head * width : (head + 1) * width] = 0
     return params | {name: read}

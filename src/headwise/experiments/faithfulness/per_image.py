@@ -83,18 +83,18 @@ def audit_digit(
     """
     closer = attention_and_gradients(image[None], params, model)
     target = int(closer.target[0])
-    cut = model.tokeniser
-    n = cut.count
+    cut = model.image_tokenizer
+    n = cut.num_tokens
     random = random_orders(n, ORDERS, rng)
     worth = TokenGame(image, params, model, target)
     if n <= EXACT_UP_TO:
         played = TabulatedGame(worth(coalitions(n)))
-        values, error = shapley(played.worths), 0.0
+        values, error = shapley(played.values), 0.0
     else:
         orders = random_orders(n, SAMPLED, rng)
         values, errors = sampled_shapley(orders, insertion_curve(worth, orders))
         error = float(errors.mean())
-    ink = foreground_fraction(cut.arranged(image) > INK, cut.boxes)
+    ink = foreground_fraction(cut.permute(image) > INK, cut.boxes)
     every = np.stack([*maps(closer.weights[0], closer.gradients[0], head), ink, np.zeros(n), values])
     orders = np.concatenate([[rank_tokens(each, rng) for each in every], random])
     curves = []

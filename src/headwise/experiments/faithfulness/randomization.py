@@ -22,10 +22,10 @@ def randomization_stages(model: ViTConfig) -> dict[str, tuple[str, ...]]:
 
     Examples
     --------
-    >>> randomization_stages(ViTConfig(depth=2))
+    >>> randomization_stages(ViTConfig(n_layers=2))
     {'head': ('head.', 'norm.'), 'layer 1': ('blocks.1.',), 'layer 0': ('blocks.0.',), 'embedding': ('embedding.',)}
     """
-    layers = {f"layer {i}": (f"blocks.{i}.",) for i in reversed(range(model.depth))}
+    layers = {f"layer {i}": (f"blocks.{i}.",) for i in reversed(range(model.n_layers))}
     return {"head": ("head.", "norm."), **layers, "embedding": ("embedding.",)}
 
 

@@ -82,7 +82,7 @@ def audit(
     digits = LabelledImages(digits.images[chosen], digits.labels[chosen])
     progress = progress or NoProgress()
     with limit_threads(workers), single_threaded_blas():
-        progress.stage("leaving heads out", model.depth * model.heads)
+        progress.stage("leaving heads out", model.n_layers * model.n_heads)
         heads = study_heads(digits, params, model, progress.advance)
         made_of = {
             "model": asdict(model),
@@ -103,7 +103,7 @@ def audit(
             progress.advance()
     return Audit(
         model,
-        _trained_on(saved.about),
+        _trained_on(saved.metadata),
         data,
         apart,
         seed,
@@ -118,7 +118,7 @@ def _trained_on(about: Mapping[str, Any]) -> str:
     """As far as the weights say."""
     if "data" in about:
         return str(about["data"])
-    return f"{about['trained_on']:,} digits" if "trained_on" in about else "its weights do not say on which"
+    return f"{about['n_train']:,} digits" if "n_train" in about else "its weights do not say on which"
 
 
 def _kept_digit(
@@ -128,7 +128,7 @@ def _kept_digit(
 
     def make() -> dict[str, Any]:
         rng = np.random.default_rng([made_of["seed"], 1, which])
-        return audit_digit(image, saved.params, saved.model, head, rng).to_json()
+        return audit_digit(image, saved.params, saved.config, head, rng).to_json()
 
     return DigitAudit.from_json(cached_result(folder / "digits" / f"{which:05}.json", {**made_of, **own}, make))
 
@@ -138,7 +138,7 @@ def _kept_sanity(
 ) -> Array:
     def make() -> Any:
         rng = np.random.default_rng([made_of["seed"], 2, draw])
-        return randomization_test(images, saved.params, saved.model, head, rng).tolist()
+        return randomization_test(images, saved.params, saved.config, head, rng).tolist()
 
     own = {"images": fingerprint(images), "draw": draw, "kinds": KINDS}
     return np.array(cached_result(folder / "sanity" / f"{draw}.json", {**made_of, **own}, make))

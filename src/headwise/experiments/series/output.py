@@ -57,7 +57,7 @@ def record_series(result: Result, which: int) -> SeriesRecord:
         softmax(seen.outputs)[0],
         result.data.classes,
         int(one.labels[0]),
-        model.width // model.heads,
+        model.d_model // model.n_heads,
     )
 
 

@@ -40,7 +40,9 @@ METHOD_LABELS = {
 }
 RESULTS = "results.csv"
 
-_TRAINING = TrainingConfig(epochs=60, batch=32, rate=3e-3, clip=4.0, shift=0.0, rotate=0.0)
+_TRAINING = TrainingConfig(
+    epochs=60, batch_size=32, learning_rate=3e-3, max_grad_norm=4.0, max_shift=0.0, max_rotation=0.0
+)
 _PRETRAINING = replace(_TRAINING, epochs=200)
 
 
@@ -54,7 +56,7 @@ class Plan:
         Runs of each method that has anything random in it; with fewer than six the exact test has no verdict.
     pretrain, baselines : bool
         Whether to run these too.
-    width, depth, heads, hidden, dropout
+    d_model, n_layers, n_heads, d_ff, dropout
         As of `SeriesTransformerConfig`.
     recipe, pretraining : Recipe
         Of the training for classes, and of the pre-training; the seed is each run's own.
@@ -63,10 +65,10 @@ class Plan:
     seeds: int = 6
     pretrain: bool = True
     baselines: bool = True
-    width: int = 64
-    depth: int = 3
-    heads: int = 8
-    hidden: int = 256
+    d_model: int = 64
+    n_layers: int = 3
+    n_heads: int = 8
+    d_ff: int = 256
     dropout: float = 0.3
     recipe: TrainingConfig = _TRAINING
     pretraining: TrainingConfig = _PRETRAINING
@@ -76,7 +78,7 @@ class Plan:
 
     def model(self, data: SeriesData) -> SeriesTransformerConfig:
         """For this set; as long as its longest series."""
-        made = {name: getattr(self, name) for name in ("width", "depth", "heads", "hidden", "dropout")}
+        made = {name: getattr(self, name) for name in ("d_model", "n_layers", "n_heads", "d_ff", "dropout")}
         return SeriesTransformerConfig(data.variables, data.steps, len(data.classes), **made)
 
     def runs(self) -> list[tuple[str, int]]:
@@ -267,8 +269,8 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
         learnt = _train(MaskedPredictionTask(model, scaled.train, recipe), recipe, states[0])
         start, imputing = learnt.params, tuple(epoch.train_loss for epoch in learnt.history)
     recipe = replace(plan.recipe, seed=seed)
-    learnt = _train(SeriesTask(model, scaled.train, recipe, start=start), recipe, states[1])
-    right = evaluate_series(scaled.test, learnt.params, model).right
+    learnt = _train(SeriesTask(model, scaled.train, recipe, initial_params=start), recipe, states[1])
+    right = evaluate_series(scaled.test, learnt.params, model).n_correct
     about = {"kind": "series", "model": asdict(model), "data": data.name, "classes": data.classes}
     save_arrays(stem.with_name(f"{stem.name}.safetensors"), learnt.params, about)
     for state in states:
@@ -280,7 +282,7 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
 def _train(task: Task, recipe: TrainingConfig, state: Path) -> TrainingResult:
     """Go on from the state of a run that was interrupted; from the beginning if that is damaged."""
     try:
-        return train(task, recipe, state=state, workers=1)
+        return train(task, recipe, state=state, threads=1)
     except CheckpointError:
         state.unlink()
-        return train(task, recipe, state=state, workers=1)
+        return train(task, recipe, state=state, threads=1)

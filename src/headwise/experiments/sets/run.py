@@ -161,7 +161,14 @@ def study_sets(
         model = SetTransformerConfig(1, encoder=contender.encoder, pooling=contender.pooling)
         for seed in range(seeds):
             recipe = TrainingConfig(
-                epochs=1, batch=BATCH, rate=RATE, warmup=0.05, decay=0, shift=0, rotate=0, seed=seed
+                epochs=1,
+                batch_size=BATCH,
+                learning_rate=RATE,
+                warmup=0.05,
+                weight_decay=0,
+                max_shift=0,
+                max_rotation=0,
+                seed=seed,
             )
             made_of = {"contender": contender.name, "seed": seed, "steps": steps, "tested_on": TESTED}
             made_of |= {"model": asdict(model), "recipe": asdict(recipe)}
@@ -175,9 +182,9 @@ def study_sets(
 
 def order_sensitivity(params: Params, model: SetTransformerConfig, dtype: type[np.floating[Any]]) -> float:
     """The largest change of an answer over random orders of random sets, over the range of answers."""
-    rng = np.random.default_rng([model.width, 8])
+    rng = np.random.default_rng([model.d_model, 8])
     held = {name: array.astype(dtype) for name, array in params.items()}
-    sets = rng.uniform(-1, 1, (32, 10, model.inputs)).astype(dtype)
+    sets = rng.uniform(-1, 1, (32, 10, model.n_inputs)).astype(dtype)
     said, _ = set_forward(sets, held, model)
     moved = max(
         float(np.abs(set_forward(sets[:, rng.permutation(10)], held, model)[0] - said).max()) for _ in range(ORDERS)
@@ -186,8 +193,8 @@ def order_sensitivity(params: Params, model: SetTransformerConfig, dtype: type[n
 
 
 def _run(model: SetTransformerConfig, recipe: TrainingConfig, steps: int, workers: int) -> dict[str, Any]:
-    task = MaximumTask(model, recipe.seed, steps * recipe.batch)
-    params = train(task, recipe, workers=workers).params
+    task = MaximumTask(model, recipe.seed, steps * recipe.batch_size)
+    params = train(task, recipe, threads=workers).params
     tested = draw_sets(TESTED, np.random.default_rng([recipe.seed, 9]))
     return {
         "error": mean_absolute_error(tested, params, model),

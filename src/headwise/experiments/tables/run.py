@@ -147,7 +147,7 @@ def study_tables(
     for data in loaded:
         for model in MODELS:
             for seed in range(seeds):
-                made_of = {"table": data.name, "rows": len(data.rows), "model": model, "seed": seed, "folds": FOLDS}
+                made_of = {"table": data.name, "rows": len(data.X), "model": model, "seed": seed, "folds": FOLDS}
                 made_of |= _settings(data, settings) if model == TRANSFORMER else {}
                 path = run_file(folder / "runs", f"{data.name}-{model}-{seed}".replace(" ", "-"), made_of)
                 score = cached_result(path, made_of, partial(_score, data, model, seed, workers, settings))["score"]
@@ -162,15 +162,15 @@ def _score(data: TableData, model: str, seed: int, workers: int, settings: dict[
     from sklearn.metrics import accuracy_score, r2_score
     from sklearn.model_selection import KFold, StratifiedKFold, cross_val_predict
 
-    folds = (StratifiedKFold if data.classes else KFold)(FOLDS, shuffle=True, random_state=seed)
+    folds = (StratifiedKFold if data.is_classification else KFold)(FOLDS, shuffle=True, random_state=seed)
     make: dict[str, Callable[[TableData, int], Any]] = {
         TRANSFORMER: partial(_transformer, workers=workers, settings=settings),
         TREES: _trees,
         LINEAR: _linear,
     }
     with threadpool_limits(workers, user_api="openmp"):  # the trees' threads wait busily for each other
-        said = cross_val_predict(make[model](data, seed), data.rows, data.answers, cv=folds)
-    return {"score": float((accuracy_score if data.classes else r2_score)(data.answers, said))}
+        said = cross_val_predict(make[model](data, seed), data.X, data.y, cv=folds)
+    return {"score": float((accuracy_score if data.is_classification else r2_score)(data.y, said))}
 
 
 def _settings(data: TableData, settings: dict[str, Any]) -> dict[str, Any]:
@@ -182,8 +182,8 @@ def _settings(data: TableData, settings: dict[str, Any]) -> dict[str, Any]:
 def _transformer(data: TableData, seed: int, *, workers: int, settings: dict[str, Any]) -> Any:
     from headwise.estimators import TransformerClassifier, TransformerRegressor
 
-    make = TransformerClassifier if data.classes else TransformerRegressor
-    return make("table", categories=list(data.categories), n_jobs=workers, random_state=seed, **settings)
+    make = TransformerClassifier if data.is_classification else TransformerRegressor
+    return make("table", categories=list(data.categorical), n_jobs=workers, random_state=seed, **settings)
 
 
 def _trees(data: TableData, seed: int) -> Any:
@@ -192,10 +192,10 @@ def _trees(data: TableData, seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OrdinalEncoder
 
-    numbered = ColumnTransformer([("categories", OrdinalEncoder(), list(data.categories))], remainder="passthrough")
-    make = HistGradientBoostingClassifier if data.classes else HistGradientBoostingRegressor
+    numbered = ColumnTransformer([("categories", OrdinalEncoder(), list(data.categorical))], remainder="passthrough")
+    make = HistGradientBoostingClassifier if data.is_classification else HistGradientBoostingRegressor
     return make_pipeline(
-        numbered, make(categorical_features=list(range(len(data.categories))) or None, random_state=seed)
+        numbered, make(categorical_features=list(range(len(data.categorical))) or None, random_state=seed)
     )
 
 
@@ -205,15 +205,15 @@ def _linear(data: TableData, seed: int) -> Any:
     from sklearn.pipeline import make_pipeline
     from sklearn.preprocessing import OneHotEncoder, StandardScaler
 
-    spread = ColumnTransformer([("categories", OneHotEncoder(), list(data.categories))], remainder=StandardScaler())
-    return make_pipeline(spread, LogisticRegression(max_iter=1000) if data.classes else Ridge())
+    spread = ColumnTransformer([("categories", OneHotEncoder(), list(data.categorical))], remainder=StandardScaler())
+    return make_pipeline(spread, LogisticRegression(max_iter=1000) if data.is_classification else Ridge())
 
 
 def _gathered(data: TableData, rows: Sequence[dict[str, Any]]) -> TableScores:
     own = [row for row in rows if row["table"] == data.name]
     scores = {model: tuple(row["score"] for row in own if row["model"] == model) for model in MODELS}
-    count, columns = data.rows.shape
-    return TableScores(data.name, count, columns, len(data.categories), data.classes, scores)
+    count, columns = data.X.shape
+    return TableScores(data.name, count, columns, len(data.categorical), data.is_classification, scores)
 
 
 def _against(each: TableScores, other: str) -> Statement:

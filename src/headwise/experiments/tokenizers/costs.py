@@ -53,7 +53,7 @@ def cost(model: ViTConfig) -> Cost:
         first, second = name.split(".")[:2]
         part = _PARTS[second] if first == "embedding" else {"norm": "last normalisation"}.get(first, first)
         weights[part] = weights.get(part, 0) + array.size
-    return Cost(model.tokeniser.count, model.tokeniser.inputs, weights, multiply_adds(model))
+    return Cost(model.image_tokenizer.num_tokens, model.image_tokenizer.token_dim, weights, multiply_adds(model))
 
 
 def multiply_adds(model: ViTConfig) -> int:
@@ -63,17 +63,17 @@ def multiply_adds(model: ViTConfig) -> int:
 
     Examples
     --------
-    >>> multiply_adds(ViTConfig(tokens="14x14", image=(28, 28), width=2, depth=1, heads=1, hidden=3, classes=5))
+    >>> multiply_adds(ViTConfig("14x14", image_size=(28, 28), d_model=2, n_layers=1, n_heads=1, d_ff=3, n_classes=5))
     1658
     """
-    n, d, cut = model.tokeniser.count, model.width, model.tokeniser
-    embedding = n * d * cut.inputs
+    n, d, cut = model.image_tokenizer.num_tokens, model.d_model, model.image_tokenizer
+    embedding = n * d * cut.token_dim
 
     def block(asking: int) -> int:
         keys_and_values, queries_and_output = 2 * (1 + n) * d * d, 2 * asking * d * d
-        return keys_and_values + queries_and_output + 2 * asking * (1 + n) * d + 2 * asking * d * model.hidden
+        return keys_and_values + queries_and_output + 2 * asking * (1 + n) * d + 2 * asking * d * model.d_ff
 
-    return embedding + (model.depth - 1) * block(1 + n) + (block(1) if model.depth else 0) + d * model.classes
+    return embedding + (model.n_layers - 1) * block(1 + n) + (block(1) if model.n_layers else 0) + d * model.n_classes
 
 
 def step_times(
@@ -90,13 +90,13 @@ def step_times(
     seconds : float
         That each may take in all.
     """
-    still = replace(recipe, shift=0, rotate=0)
+    still = replace(recipe, max_shift=0, max_rotation=0)
 
     def stepping(model: ViTConfig) -> Callable[[], object]:
-        trainer = Trainer.fresh(DigitsTask(model, digits, still), still)
-        chosen = np.arange(min(recipe.batch, len(digits.train.labels)))
+        trainer = Trainer.create(DigitsTask(model, digits, still), still)
+        chosen = np.arange(min(recipe.batch_size, len(digits.train.labels)))
         return lambda: trainer.step(chosen)
 
     with limit_threads(num_threads()), single_threaded_blas(), keep_heap():
-        medians, _ = time_interleaved({model.tokens: stepping(model) for model in models}, seconds=seconds, rest=0)
-    return [medians[model.tokens] for model in models]
+        medians, _ = time_interleaved({model.tokenizer: stepping(model) for model in models}, seconds=seconds, rest=0)
+    return [medians[model.tokenizer] for model in models]

@@ -35,8 +35,8 @@ def findings(comparison: Comparison) -> dict[str, tuple[Statement, ...]]:
 
 def _compared(c: Comparison) -> Iterator[Statement]:
     yield Statement(
-        "The same transformer (D = {width}, {depth} blocks of {heads} heads, MLP {hidden}) was trained with {names}, "
-        "{seeds} each, on {trained:,} digits of {data} (epochs: {epochs}), and judged by {tested:,} digits on "
+        "The same transformer (D = {d_model}, {n_layers} blocks of {n_heads} heads, MLP {d_ff}) was trained with "
+        "{names}, {seeds} each, on {trained:,} digits of {data} (epochs: {epochs}), and judged by {tested:,} digits on "
         "which no run was trained.",
         {
             **asdict(c.model),
@@ -163,7 +163,7 @@ def _shifted(c: Comparison) -> Iterator[Statement]:
             "name": first,
             "across": -100 * farthest[right],
             "down": -100 * farthest[down],
-            "trained": c.recipe.shift,
+            "trained": c.recipe.max_shift,
             "ink_across": float(c.ink_lost[right, -1]),
             "ink_down": float(c.ink_lost[down, -1]),
         },

@@ -57,12 +57,12 @@ def locality(cut: ImageTokenizer, images: Array, moves: Sequence[tuple[int, int]
     >>> found.kept, found.above, found.beside, found.found_again
     (1.0, 0.0, 1.0, {(1, 0): 1.0, (0, 1): 1.0})
     """
-    numbers = np.arange(np.prod(cut.image), dtype=np.float64).reshape(1, *cut.image)
-    tokens = cut.cut(numbers)[0].astype(int)  # (N, P): which pixels each token holds
+    numbers = np.arange(np.prod(cut.image_size), dtype=np.float64).reshape(1, *cut.image_size)
+    tokens = cut.tokenize(numbers)[0].astype(int)  # (N, P): which pixels each token holds
     token_of = np.zeros((numbers.size, len(tokens)), bool)
     for i, pixels in enumerate(tokens):
         token_of[pixels, i] = True
-    owners = token_of.reshape(*cut.image, -1)
+    owners = token_of.reshape(*cut.image_size, -1)
     return Locality(
         kept=float((token_of.sum(axis=1) == 1).mean()),
         above=float((owners[1:] & owners[:-1]).any(axis=-1).mean()),
@@ -84,7 +84,7 @@ def ink_lost(images: Array, move: tuple[int, int]) -> float:
 
 def _found_again(cut: ImageTokenizer, images: Array, move: tuple[int, int]) -> float:
     found = inked = 0
-    for before, after in zip(cut.cut(images), cut.cut(shifted(images, *move)), strict=True):
+    for before, after in zip(cut.tokenize(images), cut.tokenize(shifted(images, *move)), strict=True):
         known = {token.tobytes() for token in before}
         there = [token.tobytes() in known for token in after if token.any()]
         found, inked = found + sum(there), inked + len(there)

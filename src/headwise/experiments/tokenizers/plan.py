@@ -100,7 +100,7 @@ class Plan:
 
     def of(self, tokens: str) -> ViTConfig:
         """The model that cuts its images so."""
-        return replace(self.model, tokens=tokens)
+        return replace(self.model, tokenizer=tokens)
 
     def jobs(self, digits: Digits) -> list[Job]:
         """Seed by seed, so that an interrupted comparison has as many of each tokenisation as can be.
@@ -130,16 +130,16 @@ def matched_epochs(recipe: TrainingConfig, size: int, whole: int) -> int:
 
     Examples
     --------
-    >>> matched_epochs(TrainingConfig(epochs=15, batch=64), 500, 4000)  # of 8 steps, where the whole has 15 of 63
+    >>> matched_epochs(TrainingConfig(epochs=15, batch_size=64), 500, 4000)  # of 8 steps, where the whole has 15 of 63
     118
     """
-    return max(1, round(recipe.epochs * recipe.steps(whole) / recipe.steps(size)))
+    return max(1, round(recipe.epochs * recipe.steps_per_epoch(whole) / recipe.steps_per_epoch(size)))
 
 
 @lru_cache(maxsize=1)
 def digits_of(folder: Path | None = None) -> Digits:
     """MNIST from a folder of idx files, or else the bundled digits; kept in memory, for one run after another."""
-    return load_bundled_mnist() if folder is None else load_mnist(folder, held_out=0)
+    return load_bundled_mnist() if folder is None else load_mnist(folder, n_validation=0)
 
 
 def held_out_images(digits: Digits) -> LabelledImages:

@@ -183,7 +183,7 @@ class Comparison:
         )
         pairs = tuple(PairedComparison(**_arrays(each, "more")) for each in content["pairs"])
         whole = _arrays(content, "by_size", "ink_lost")
-        model = ViTConfig(**{**content["model"], "image": tuple(content["model"]["image"])})
+        model = ViTConfig(**{**content["model"], "image_size": tuple(content["model"]["image_size"])})
         shared = {"recipe": TrainingConfig(**content["recipe"]), "model": model}
         return cls(**{**whole, **shared, "entries": entries, "pairs": pairs, "sizes": tuple(content["sizes"])})
 

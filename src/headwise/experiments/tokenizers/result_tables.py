@@ -70,7 +70,7 @@ def _differences(comparison: Comparison) -> Table:
 
 
 def _costs(comparison: Comparison) -> Table:
-    width, first = comparison.model.width, comparison.entries[0]
+    width, first = comparison.model.d_model, comparison.entries[0]
     rows = []
     for entry in comparison.entries:
         cost = entry.cost
@@ -118,7 +118,7 @@ def _shifted(comparison: Comparison) -> Table:
 def _sizes(comparison: Comparison) -> Table:
     means = comparison.by_size.mean(axis=2) / comparison.tested_on
     recipe, whole = comparison.recipe, max(comparison.sizes)
-    steps = [matched_epochs(recipe, size, whole) * recipe.steps(size) for size in comparison.sizes]
+    steps = [matched_epochs(recipe, size, whole) * recipe.steps_per_epoch(size) for size in comparison.sizes]
     return Table(
         Statement(
             "Share of digits read correctly after training on so many, in as many steps as whole passes come nearest "

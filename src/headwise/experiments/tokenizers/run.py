@@ -83,7 +83,7 @@ def compare(
     for run in results(missing, load, workers=workers, scheduler=scheduler) if missing else ():
         ledger.keep(run)
         found[run.job.identity] = run
-        progress.advance(f"{run.job.model.tokens}, seed {run.job.recipe.seed}: {run.right / run.tested:.1%}")
+        progress.advance(f"{run.job.model.tokenizer}, seed {run.job.recipe.seed}: {run.right / run.tested:.1%}")
     progress.stage("timing a step of each", 1)
     times = step_times([plan.of(name) for name in plan.tokens], digits, plan.recipe)
     progress.advance()
@@ -115,7 +115,7 @@ def figures(comparison: Comparison) -> dict[str, Figure]:
     moved = {direction: -lost[:, i] for i, direction in enumerate(DIRECTIONS)}
     drawn = {
         "accuracy": draw_accuracies(names, right / tested, [comparison.accuracy(name) for name in names], differences),
-        "shifted": draw_shifts(names, moved, SHIFTS, comparison.recipe.shift),
+        "shifted": draw_shifts(names, moved, SHIFTS, comparison.recipe.max_shift),
         "positions": draw_similarities(names, [entry.similarity for entry in comparison.entries]),
     }
     if len(comparison.sizes) > 1:
@@ -127,7 +127,7 @@ def _side_by_side(plan: Plan, digits: Digits, runs: Sequence[Run], times: Sequen
     judged_on, whole = held_out_images(digits), len(digits.train.labels)
     sizes = (*sorted(plan.sizes), whole)
     of = {
-        (name, size): [run for run in runs if run.job.model.tokens == name and run.job.size == size]
+        (name, size): [run for run in runs if run.job.model.tokenizer == name and run.job.size == size]
         for name in plan.tokens
         for size in sizes
     }
@@ -155,23 +155,23 @@ def _side_by_side(plan: Plan, digits: Digits, runs: Sequence[Run], times: Sequen
 def _entry(model: ViTConfig, runs: Sequence[Run], step: float) -> TokenizerResult:
     similarities = np.stack([position_similarity(run.positions) for run in runs]).astype(np.float64)
     return TokenizerResult(
-        model.tokens,
+        model.tokenizer,
         cost(model),
         step,
         np.array([run.right for run in runs]),
         np.array([run.loss for run in runs]),
         np.stack([run.moved for run in runs]),
         similarities.mean(axis=0),
-        np.array([_nearness(similarity, model.tokeniser) for similarity in similarities]),
+        np.array([_nearness(similarity, model.image_tokenizer) for similarity in similarities]),
     )
 
 
 def _nearness(similarity: Array, cut: ImageTokenizer) -> float:
     """Spearman's correlation, over all pairs of tokens, of similarity with nearness in the upright image."""
-    axes = np.indices(cut.image, dtype=np.float64)  # (2, Y, X): the row and the column of every pixel
-    place = cut.cut(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
+    axes = np.indices(cut.image_size, dtype=np.float64)  # (2, Y, X): the row and the column of every pixel
+    place = cut.tokenize(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
     distance = np.sqrt(((place[:, None] - place) ** 2).sum(axis=-1))
-    pairs = np.triu_indices(cut.count, k=1)
+    pairs = np.triu_indices(cut.num_tokens, k=1)
     return spearman(similarity[pairs], -distance[pairs])
 
 
@@ -194,9 +194,9 @@ def relabelling(plain: ImageTokenizer, moved: ImageTokenizer) -> IntArray | None
     >>> relabelling(tokeniser("rows", (3, 2)), tokeniser("scrambled-rows", (3, 2))) is None
     True
     """
-    places = np.arange(float(np.prod(plain.image))).reshape(1, *plain.image)
-    known = {tuple(token): i for i, token in enumerate(plain.cut(places)[0].tolist())}
-    found = [known.get(tuple(token)) for token in moved.cut(places)[0].tolist()]
+    places = np.arange(float(np.prod(plain.image_size))).reshape(1, *plain.image_size)
+    known = {tuple(token): i for i, token in enumerate(plain.tokenize(places)[0].tolist())}
+    found = [known.get(tuple(token)) for token in moved.tokenize(places)[0].tolist()]
     return None if None in found else np.array(found)
 
 
@@ -205,12 +205,12 @@ def _relabelled(plan: Plan) -> dict[str, float]:
     found = {}
     for name, base in baselines(plan.tokens).items():
         plain, moved = plan.of(base), plan.of(name)
-        order = relabelling(plain.tokeniser, moved.tokeniser)
+        order = relabelling(plain.image_tokenizer, moved.image_tokenizer)
         if order is None:
             continue
         rng = np.random.default_rng([plan.recipe.seed, 5])
         params = vit_params(plain, rng)
-        images = rng.random((11, *plan.model.image)).astype(np.float32)
+        images = rng.random((11, *plan.model.image_size)).astype(np.float32)
         positions = params["embedding.positions"]
         relabelled = params | {"embedding.positions": np.concatenate([positions[:1], positions[1:][order]])}
         expected, _ = vit_forward(images, params, plain)

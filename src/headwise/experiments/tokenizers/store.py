@@ -28,8 +28,19 @@ __all__ = ["DIRECTIONS", "SHIFTS", "Run", "RunStore", "results", "run", "shifted
 SHIFTS = (1, 2, 3, 4)  # pixels
 DIRECTIONS = {"right": (0, 1), "down": (1, 0)}
 _COLUMNS = (
-    *("run", "tokens", "size", "seed", "right", "tested", "accuracy", "loss", "train_loss", "seconds"),
-    *("epochs", "batch", "rate", "width", "depth", "heads", "hidden", "parameters", "data", "version"),
+    *("run", "tokenizer", "size", "seed", "right", "tested", "accuracy", "loss", "train_loss", "seconds"),
+    *(
+        "epochs",
+        "batch_size",
+        "learning_rate",
+        "d_model",
+        "n_layers",
+        "n_heads",
+        "d_ff",
+        "parameters",
+        "data",
+        "version",
+    ),
 )
 _ARRAYS = {"predictions", "positions", "moved"}
 _MOVE = "Move it away, and its runs are run again; or name another folder."
@@ -83,16 +94,16 @@ def run(job: Job, digits: Digits, *, threads: int = 1) -> Run:
     chosen = np.random.default_rng([job.recipe.seed, 4]).permutation(len(digits.train.labels))[: job.size]
     train = LabelledImages(digits.train.images[chosen], digits.train.labels[chosen])
     nothing = LabelledImages(digits.train.images[:0], digits.train.labels[:0])
-    trained = train_vit(job.model, replace(digits, train=train, validation=nothing), job.recipe, workers=threads)
+    trained = train_vit(job.model, replace(digits, train=train, validation=nothing), job.recipe, threads=threads)
     judged_on = held_out_images(digits)
     judged = evaluate(judged_on, trained.params, job.model)
     moved = [
-        [evaluate(_moved(judged_on, pixels, along), trained.params, job.model).right for pixels in SHIFTS]
+        [evaluate(_moved(judged_on, pixels, along), trained.params, job.model).n_correct for pixels in SHIFTS]
         for along in DIRECTIONS.values()
     ]
     return Run(
         job,
-        judged.right,
+        judged.n_correct,
         len(judged_on.labels),
         judged.loss,
         trained.history[-1].train_loss,
@@ -182,7 +193,7 @@ class RunStore:
         arrays: dict[str, Any] = {name: getattr(found, name) for name in sorted(_ARRAYS)}
         save_arrays(self._file(found.job), arrays, found.job.configuration)
         rows = self._rows() | {found.job.identity: {name: str(value) for name, value in _row(found).items()}}
-        ordered = sorted(rows.values(), key=lambda row: (row["tokens"], int(row["size"]), int(row["seed"])))
+        ordered = sorted(rows.values(), key=lambda row: (row["tokenizer"], int(row["size"]), int(row["seed"])))
         write_text(self.table, to_csv(_COLUMNS, ([row[name] for name in _COLUMNS] for row in ordered)))
 
     def others(self, jobs: Iterable[Job]) -> int:
@@ -190,7 +201,7 @@ class RunStore:
         return len(self._rows().keys() - {job.identity for job in jobs})
 
     def _file(self, job: Job) -> Path:
-        cut = job.model.tokens.replace("/", "-every-")
+        cut = job.model.tokenizer.replace("/", "-every-")
         return self._arrays / f"{cut}-{job.size}-{job.recipe.seed}-{job.identity}.safetensors"
 
     def _rows(self) -> dict[str, dict[str, str]]:

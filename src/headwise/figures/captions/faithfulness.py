@@ -34,11 +34,11 @@ def faithfulness_facts(drawn: AttentionRecord) -> Facts:
         "random_low": t.random_deletion[1],
         "random_high": t.random_deletion[2],
         "ink_deletion": t.ink_deletion,
-        "beaten": t.beaten_by_deletion,
+        "beaten": t.fraction_of_random_beaten_deletion,
         "insertion": t.insertion,
         "random_insertion": t.random_insertion[0],
         "ink_insertion": t.ink_insertion,
-        "beaten_in": t.beaten_by_insertion,
+        "beaten_in": t.fraction_of_random_beaten_insertion,
         "orders": t.orders,
         "shapley": t.shapley,
         "ink_shapley": t.ink_shapley,
@@ -72,7 +72,7 @@ def describe_faithfulness(drawn: AttentionRecord, ranking: Array, which: str) ->
 def _verdict(t: Faithfulness) -> str:
     """What the test supports: taking tokens away, putting them in, and the Shapley values."""
     chance = THRESHOLDS["chance"].threshold
-    out, into = t.beaten_by_deletion >= chance, t.beaten_by_insertion >= chance
+    out, into = t.fraction_of_random_beaten_deletion >= chance, t.fraction_of_random_beaten_insertion >= chance
     follows = t.shapley >= THRESHOLDS["follows"].threshold
     by_chance = {
         (True, True): "better than chance both ways",

@@ -127,9 +127,9 @@ def _model(result: Result) -> tuple[Statement, ...]:
             "{count:,} numbers, of which {head:,} are in the last layer. Padding does not enter the statistics of its "
             "batch normalisation, which in the authors' program it does. [here]",
             {
-                "depth": model.depth,
-                "width": model.width,
-                "heads": model.heads,
+                "depth": model.n_layers,
+                "width": model.d_model,
+                "heads": model.n_heads,
                 "dropout": model.dropout,
                 "count": count,
                 "head": head,
@@ -161,7 +161,7 @@ def _training(result: Result) -> tuple[Statement, ...]:
                 "trained": len(data.train.labels),
                 "pretraining": plan.pretraining.epochs,
                 "epochs": plan.recipe.epochs,
-                "rate": plan.recipe.rate,
+                "rate": plan.recipe.learning_rate,
             },
         ),
     )

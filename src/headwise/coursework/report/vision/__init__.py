@@ -33,14 +33,14 @@ def vision_chapter(desk: ReportContext) -> Chapter:
 
 def _trained(desk: ReportContext, digits: Digits) -> TrainingRun:
     recipe = desk.effort.vision
-    steps = recipe.epochs * recipe.steps(len(digits.train.labels))
+    steps = recipe.epochs * recipe.steps_per_epoch(len(digits.train.labels))
     desk.progress.stage("training the vision transformer", steps)
     return train_into(
         desk.folder / "model",
         digits,
         recipe=recipe,
         keep=True,
-        workers=desk.workers,
+        threads=desk.workers,
         on_step=desk.progress.advance,
     )
 
@@ -49,7 +49,7 @@ def _headline(run: TrainingRun) -> Statement:
     return Statement(
         "The vision transformer trained here reads {accuracy:.1%} of {tested:,} test digits; the caption of its "
         "attention picture is measured on it, and says how far the picture can be believed.",
-        {"accuracy": run.accuracy, "tested": run.tested_on},
+        {"accuracy": run.accuracy, "tested": run.n_test},
     )
 
 

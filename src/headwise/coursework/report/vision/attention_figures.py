@@ -18,12 +18,12 @@ _OF_THE_FIRST = ("rollout", "depth", "positions", "deletion")  # beside the maps
 def attention_figures_section(run: TrainingRun, desk: ReportContext) -> Section:
     """Pick telling test digits by rule, draw what the model attends to in each, and caption it."""
     test = desk.digits.test
-    picked = pick_contrasting_examples(evaluate(test, run.params, run.model).probabilities, test)
+    picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
     desk.progress.stage("drawing what it attends to", len(picked) + len(_OF_THE_FIRST))
     blocks: list[Block] = [_which(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
-        trial = FaithfulnessTest(test.images[position], run.params, run.model)
-        drawn = record_attention(test.images[position], run.params, run.model, label=int(test.labels[position]))
+        trial = FaithfulnessTest(test.images[position], run.params, run.config)
+        drawn = record_attention(test.images[position], run.params, run.config, label=int(test.labels[position]))
         name = why.replace(",", "").replace(" ", "-")
         for kind in ("maps", *(_OF_THE_FIRST if i == 0 else ())):
             figure = trial.tested(CaptionedFigure(drawn, kind))
@@ -38,7 +38,7 @@ def _which(reasons: list[str], run: TrainingRun) -> Paragraph:
             Statement(
                 "Of the {tested:,} test digits, which the model has not seen, these {count} were picked by rule: "
                 "{why}.",
-                {"tested": run.tested_on, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
+                {"tested": run.n_test, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
             ),
             Statement(
                 "Every sentence of a caption is chosen by a rule over what was measured on this model and this digit, "

@@ -26,8 +26,8 @@ Row = tuple[str, str, str, str]
 def claims_table(comparison: Comparison, digits: Digits) -> Table:
     """Of the first two cuts, and of the same two with their pixels or tokens out of order where they were trained."""
     names = comparison.names[:2]
-    cuts = [get_tokenizer(name, comparison.model.image) for name in names]
-    moves = [(1, 0), (0, 1), (cuts[0].size[0], 0), (0, cuts[0].size[1])]
+    cuts = [get_tokenizer(name, comparison.model.image_size) for name in names]
+    moves = [(1, 0), (0, 1), (cuts[0].patch_size[0], 0), (0, cuts[0].patch_size[1])]
     found = [locality(cut, digits.test.images, moves) for cut in cuts]
     lost = {move: ink_lost(digits.test.images, move) for move in moves}
     rows = [*_counted(names, found, moves, lost), *_trained(comparison)]

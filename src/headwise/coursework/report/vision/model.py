@@ -39,8 +39,8 @@ def model_section(run: TrainingRun, desk: ReportContext) -> Section:
         "It reads {right:,} of {tested:,} test digits correctly, {accuracy:.1%}; the {level:.0%} interval (Wilson) is "
         "{low:.1%} to {high:.1%}.",
         {
-            "right": run.right,
-            "tested": run.tested_on,
+            "right": run.n_correct,
+            "tested": run.n_test,
             "accuracy": run.accuracy,
             "level": 0.95,
             "low": low,
@@ -56,21 +56,21 @@ def model_section(run: TrainingRun, desk: ReportContext) -> Section:
 
 
 def _made_of(run: TrainingRun) -> Statement:
-    cut = run.model.tokeniser
+    cut = run.config.image_tokenizer
     return Statement(
         "The model cuts {height} × {width} pixels into {tokens} tokens of {box_height} × {box_width}, embeds each in "
         "D = {d}, adds a class token and learned positions, and has {depth} pre-norm blocks of {heads} heads and an "
         "MLP of {hidden}: {parameters:,} weights, all of them trained here in NumPy.",
         {
-            "height": run.model.image[0],
-            "width": run.model.image[1],
-            "tokens": cut.count,
-            "box_height": cut.size[0],
-            "box_width": cut.size[1],
-            "d": run.model.width,
-            "depth": run.model.depth,
-            "heads": run.model.heads,
-            "hidden": run.model.hidden,
+            "height": run.config.image_size[0],
+            "width": run.config.image_size[1],
+            "tokens": cut.num_tokens,
+            "box_height": cut.patch_size[0],
+            "box_width": cut.patch_size[1],
+            "d": run.config.d_model,
+            "depth": run.config.n_layers,
+            "heads": run.config.n_heads,
+            "hidden": run.config.d_ff,
             "parameters": sum(array.size for array in run.params.values()),
         },
     )
@@ -83,15 +83,15 @@ def _trained_by(run: TrainingRun) -> Statement:
         "batches of {batch}, warm-up over {warmup:.0%} of the steps, then half a cosine), each digit shifted by up to "
         "{shift:g} pixels and turned by up to {rotate:g}°, seed {seed}.",
         {
-            "images": run.trained_on,
+            "images": run.n_train,
             "data": run.data,
             "epochs": pluralize(recipe.epochs, "epoch"),
-            "rate": recipe.rate,
-            "decay": recipe.decay,
-            "batch": recipe.batch,
+            "rate": recipe.learning_rate,
+            "decay": recipe.weight_decay,
+            "batch": recipe.batch_size,
             "warmup": recipe.warmup,
-            "shift": recipe.shift,
-            "rotate": recipe.rotate,
+            "shift": recipe.max_shift,
+            "rotate": recipe.max_rotation,
             "seed": recipe.seed,
         },
     )

@@ -21,15 +21,20 @@ _WORDS = {
 def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
     """Every array of the two models, those of all blocks in one row each, and what passes through."""
     ours, theirs = (_shapes(model) for model in (first, second))
-    rows = [("tokens, and numbers in each", *(_times(m.tokeniser.count, m.tokeniser.inputs) for m in (first, second)))]
-    rows += [(_named(name, first.depth), ours[name], theirs[name]) for name in ours]
+    rows = [
+        (
+            "tokens, and numbers in each",
+            *(_times(m.image_tokenizer.num_tokens, m.image_tokenizer.token_dim) for m in (first, second)),
+        )
+    ]
+    rows += [(_named(name, first.n_layers), ours[name], theirs[name]) for name in ours]
     rows += [
-        ("attention weights of a head", *(_times(*2 * (1 + m.tokeniser.count,)) for m in (first, second))),
+        ("attention weights of a head", *(_times(*2 * (1 + m.image_tokenizer.num_tokens,)) for m in (first, second))),
         ("weights in all", *(f"{_total(m):,}" for m in (first, second))),
     ]
     return Table(
         Statement("Shapes, and whether they change."),
-        ("", first.tokens, second.tokens, "changes"),
+        ("", first.tokenizer, second.tokenizer, "changes"),
         tuple((*row, "yes" if row[1] != row[2] else "no") for row in rows),
         "shapes",
     )

@@ -130,24 +130,24 @@ def _blocks(statements: tuple[Statement, ...] | None, *others: Block) -> tuple[B
 
 
 def _answer(comparison: Comparison) -> Statement:
-    first, second = (get_tokenizer(name, comparison.model.image) for name in comparison.names[:2])
+    first, second = (get_tokenizer(name, comparison.model.image_size) for name in comparison.names[:2])
     return Statement(
         "Instead of {count} tokens of {height} × {width} pixels the model gets {others} of {rows} × {columns}. The "
         "transformer itself need not know.",
         {
-            "count": first.count,
-            "height": first.size[0],
-            "width": first.size[1],
-            "others": second.count,
-            "rows": second.size[0],
-            "columns": second.size[1],
+            "count": first.num_tokens,
+            "height": first.patch_size[0],
+            "width": first.patch_size[1],
+            "others": second.num_tokens,
+            "rows": second.patch_size[0],
+            "columns": second.patch_size[1],
         },
     )
 
 
 def _change(comparison: Comparison) -> tuple[Statement, ...]:
     first, second = comparison.entries[:2]
-    d = comparison.model.width
+    d = comparison.model.d_model
     return (
         Statement(
             "The embedding goes from {d} × {before} to {d} × {after}, and the positions from {few} to {many}, beside "

@@ -31,7 +31,7 @@ def layer_norm_params(width: int) -> Params:
     return {"gain": np.ones(width, np.float32), "bias": np.zeros(width, np.float32)}
 
 
-def layer_norm_forward(x: Array, params: Params) -> tuple[Array, LayerNormCache]:
+def layer_norm_forward(x: Array, params: Params, epsilon: float = _EPSILON) -> tuple[Array, LayerNormCache]:
     """Normalise each token over its features.
 
     Parameters
@@ -39,6 +39,8 @@ def layer_norm_forward(x: Array, params: Params) -> tuple[Array, LayerNormCache]
     x : ndarray of shape (..., D)
     params : dict
         ``gain`` and ``bias``, both (D,).
+    epsilon : float
+        Added to the variance.
 
     Returns
     -------
@@ -46,7 +48,7 @@ def layer_norm_forward(x: Array, params: Params) -> tuple[Array, LayerNormCache]
     cache : NormCache
     """
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-    y, normal, inverse = backend(rows).layer_norm(rows, params["gain"], params["bias"], _EPSILON)
+    y, normal, inverse = backend(rows).layer_norm(rows, params["gain"], params["bias"], epsilon)
     return y.reshape(x.shape), LayerNormCache(normal, inverse, params["gain"])
 
 

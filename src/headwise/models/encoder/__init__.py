@@ -1,0 +1,1 @@
+"""The encoder of loaded models: embeddings, blocks with options, and heads, each with its exact backward pass."""

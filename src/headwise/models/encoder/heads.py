@@ -1,0 +1,137 @@
+"""Heads of loaded models: from hidden states to pooled vectors, class scores or scores of the next token."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
+from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
+from headwise.shapes import Array, IntArray
+
+__all__ = ["POOLS", "Head", "HeadCache", "head_backward", "head_forward"]
+
+
+@dataclass(frozen=True)
+class Head:
+    """Pooling, then each of these steps whose parameters exist: ``dense``, activation, ``norm``, ``output``, softcap.
+
+    Attributes
+    ----------
+    source : str
+        The output that the head reads: ``"last_hidden_state"``, or that of an earlier head.
+    pool : str
+        One of `POOLS`.
+    prefix : int
+        How many tokens ``mean_patches`` and ``first_and_mean`` leave out of the mean.
+    activation : str or None
+        Follows ``dense``.
+    norm : Norm
+    softcap : float or None
+        c in y ← c · tanh(y / c).
+    scale : float
+        Factor of the output.
+    """
+
+    source: str = "last_hidden_state"
+    pool: str = "tokens"
+    prefix: int = 0
+    activation: str | None = None
+    norm: Norm = field(default_factory=Norm)
+    softcap: float | None = None
+    scale: float = 1.0
+
+
+class HeadCache(NamedTuple):
+    """What the backward pass needs of each step."""
+
+    head: Head
+    x: Array
+    pooling: Array | None
+    dense: ProjectionCache | None
+    activation: ActivationCache | None
+    norm: NormCache | None
+    output: ProjectionCache | None
+    capped: Array | None
+
+
+def head_forward(x: Array, params: Params, head: Head, last: IntArray) -> tuple[Array, HeadCache]:
+    """Apply a head to x (B, N, D), or to a pooled vector (B, D); `last` (B,) is each item's last token."""
+    source = x
+    pooling = POOLS[head.pool](x, head.prefix, last)
+    x = _pool(x, pooling)
+    dense = activation = norm = output = capped = None
+    if weight := subtree(params, "dense"):
+        x, dense = projection_forward(x, weight)
+    if head.activation is not None:
+        x, activation = activation_forward(x, head.activation)
+    if gain := subtree(params, "norm"):
+        x, norm = norm_forward(x, gain, head.norm)
+    if weight := subtree(params, "output"):
+        x, output = projection_forward(x, weight)
+    if head.scale != 1.0:
+        x = x * x.dtype.type(head.scale)
+    if head.softcap is not None:
+        x = capped = head.softcap * np.tanh(x / head.softcap)
+    return x, HeadCache(head, source, pooling, dense, activation, norm, output, capped)
+
+
+def head_backward(dy: Array, cache: HeadCache) -> tuple[Array, Params]:
+    """Gradients with respect to the source, and to the parameters."""
+    head, grads, dx = cache.head, Params(), dy
+    if cache.capped is not None and head.softcap is not None:
+        dx = dx * (1 - (cache.capped / head.softcap) ** 2)
+    if head.scale != 1.0:
+        dx = dx * dx.dtype.type(head.scale)
+    if cache.output is not None:
+        dx, output_grads = projection_backward(dx, cache.output)
+        grads |= with_prefix("output", output_grads)
+    if cache.norm is not None:
+        dx, norm_grads = norm_backward(dx, cache.norm)
+        grads |= with_prefix("norm", norm_grads)
+    if cache.activation is not None:
+        dx = activation_backward(dx, cache.activation)
+    if cache.dense is not None:
+        dx, dense_grads = projection_backward(dx, cache.dense)
+        grads |= with_prefix("dense", dense_grads)
+    return _pool_backward(dx, cache.x, cache.pooling), grads
+
+
+def _pool(x: Array, pooling: Array | None) -> Array:
+    """(B, N, D) -> (B, K · D): the weighted sums of the tokens, next to each other."""
+    return x if pooling is None else (pooling @ x).reshape(len(x), -1)
+
+
+def _pool_backward(dy: Array, x: Array, pooling: Array | None) -> Array:
+    return dy if pooling is None else pooling.mT @ dy.reshape(*pooling.shape[:2], x.shape[-1])
+
+
+def _at(x: Array, index: IntArray | int) -> Array:
+    """Weights (B, 1, N) that select one token of each item."""
+    weights = np.zeros((len(x), 1, x.shape[1]), x.dtype)
+    weights[np.arange(len(x)), 0, index] = 1
+    return weights
+
+
+def _mean(x: Array, prefix: int) -> Array:
+    """Weights (B, 1, N) of the mean of all tokens but the first ones."""
+    weights = np.zeros((len(x), 1, x.shape[1]), x.dtype)
+    weights[..., prefix:] = 1 / (x.shape[1] - prefix)
+    return weights
+
+
+# weights (B, K, N) of the tokens; None leaves x as it is
+POOLS: dict[str, Callable[[Array, int, IntArray], Array | None]] = {
+    "tokens": lambda x, prefix, last: None,
+    "first": lambda x, prefix, last: _at(x, 0),
+    "second": lambda x, prefix, last: _at(x, 1),
+    "final": lambda x, prefix, last: _at(x, -1),
+    "last": lambda x, prefix, last: _at(x, last),
+    "mean_patches": lambda x, prefix, last: _mean(x, prefix),
+    "first_and_mean": lambda x, prefix, last: np.concatenate([_at(x, 0), _mean(x, prefix)], axis=1),
+}

@@ -1,0 +1,140 @@
+"""Embedding of token ids: words, positions and token types, optionally normalised and projected."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
+from headwise.shapes import Array, IntArray
+
+__all__ = ["TextEmbedding", "TextEmbeddingCache", "text_embedding_backward", "text_embedding_forward"]
+
+
+@dataclass(frozen=True)
+class TextEmbedding:
+    """How token ids become vectors.
+
+    Attributes
+    ----------
+    norm : Norm
+        Used if the parameters contain ``norm``.
+    scale : float
+        Factor of the word embeddings; Gemma's is √D.
+    padding_id : int or None
+        RoBERTa counts positions from this id + 1, and only tokens other than this id.
+    """
+
+    norm: Norm
+    scale: float = 1.0
+    padding_id: int | None = None
+
+    def positions(self, shape: tuple[int, int], input_ids: IntArray | None) -> IntArray:
+        """Rows of the position table (B or 1, N)."""
+        if self.padding_id is None:
+            return np.arange(shape[1])[None]
+        if input_ids is None:
+            return np.arange(shape[1])[None] + self.padding_id + 1
+        counted = input_ids != self.padding_id
+        return np.asarray(counted.cumsum(axis=1) * counted + self.padding_id)
+
+
+class TextEmbeddingCache(NamedTuple):
+    """The rows taken of each table, the tables' shapes, and caches of norm and projection."""
+
+    rows: dict[str, IntArray]
+    shapes: dict[str, tuple[int, ...]]
+    scale: float
+    norm: NormCache | None
+    projection: ProjectionCache | None
+
+
+def text_embedding_forward(
+    params: Params,
+    options: TextEmbedding,
+    *,
+    input_ids: IntArray | None = None,
+    inputs_embeds: Array | None = None,
+    token_type_ids: IntArray | None = None,
+    position_ids: IntArray | None = None,
+) -> tuple[Array, TextEmbeddingCache]:
+    """Embed a batch of texts.
+
+    Parameters
+    ----------
+    params : dict
+        ``word`` (V, E); optionally ``position`` (P, E), ``type`` (T, E), ``norm`` and ``projection`` (D, E).
+    options : TextEmbedding
+    input_ids : ndarray of int of shape (B, N), optional
+    inputs_embeds : ndarray of shape (B, N, E), optional
+        Instead of the words' embeddings.
+    token_type_ids : ndarray of int of shape (B, N), optional
+        0 by default.
+    position_ids : ndarray of int of shape (B or 1, N), optional
+
+    Returns
+    -------
+    y : ndarray of shape (B, N, D)
+    cache : TextEmbeddingCache
+
+    Raises
+    ------
+    DataError
+        If an id is not in its table, or the text is longer than the table of positions.
+    """
+    rows: dict[str, IntArray] = {}
+    if inputs_embeds is not None:
+        shape, x = inputs_embeds.shape[:2], inputs_embeds
+    else:
+        assert input_ids is not None  # the caller passes one of the two
+        shape, rows["word"] = input_ids.shape, input_ids
+        x = _take("input_ids", params["word"], input_ids)
+    if options.scale != 1.0:
+        x = x * x.dtype.type(options.scale)
+    if "position" in params:
+        rows["position"] = options.positions(shape, input_ids) if position_ids is None else position_ids
+        x = x + _take("position_ids", params["position"], rows["position"])
+    if "type" in params:
+        rows["type"] = np.zeros((1, 1), int) if token_type_ids is None else token_type_ids
+        x = x + _take("token_type_ids", params["type"], rows["type"])
+    norm = projection = None
+    if gain := subtree(params, "norm"):
+        x, norm = norm_forward(x, gain, options.norm)
+    if weight := subtree(params, "projection"):
+        x, projection = projection_forward(x, weight)
+    shapes = {name: params[name].shape for name in rows}
+    return x, TextEmbeddingCache(rows, shapes, options.scale, norm, projection)
+
+
+def text_embedding_backward(dy: Array, cache: TextEmbeddingCache) -> tuple[Array, Params]:
+    """Gradients with respect to the words' embeddings (B, N, E), which are those of inputs_embeds; and the parameters."""
+    grads: Params = {}
+    dx = dy
+    if cache.projection is not None:
+        dx, projection_grads = projection_backward(dx, cache.projection)
+        grads |= with_prefix("projection", projection_grads)
+    if cache.norm is not None:
+        dx, norm_grads = norm_backward(dx, cache.norm)
+        grads |= with_prefix("norm", norm_grads)
+    dwords = dx * dx.dtype.type(cache.scale)
+    for name, rows in cache.rows.items():
+        table = np.zeros(cache.shapes[name], dx.dtype)
+        gradient = dwords if name == "word" else dx
+        np.add.at(table, np.broadcast_to(rows, dx.shape[:2]), gradient)  # a row taken twice adds both
+        grads[name] = table
+    return dwords, grads
+
+
+def _take(name: str, table: Array, rows: IntArray) -> Array:
+    """Rows of a table."""
+    if rows.ndim != 2:
+        raise ShapeError(f"{name}: expected (B, N); got {rows.shape}.")
+    if rows.size and (rows.min() < 0 or rows.max() >= len(table)):
+        hint = " The text is longer than the model allows." if name == "position_ids" else ""
+        raise DataError(f"{name}: expected 0 to {len(table) - 1}; got {rows.min()} to {rows.max()}.{hint}")
+    return table[rows]

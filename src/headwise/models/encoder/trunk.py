@@ -1,0 +1,150 @@
+"""The trunk of loaded models: blocks in order, which may share parameters, and the final norm."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.models.encoder.alibi import alibi_slopes
+from headwise.models.encoder.attention import AttentionContext
+from headwise.models.encoder.block import (
+    BlockOptions,
+    EncoderBlockCache,
+    encoder_block_backward,
+    encoder_block_forward,
+)
+from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
+from headwise.models.encoder.rope import Rope
+from headwise.nn.params import Params, subtree, with_prefix
+from headwise.shapes import Array, BoolArray, IntArray
+
+__all__ = ["TrunkCache", "TrunkOptions", "trunk_backward", "trunk_forward"]
+
+
+@dataclass(frozen=True)
+class TrunkOptions:
+    """How the trunk computes.
+
+    Attributes
+    ----------
+    blocks : tuple of BlockOptions
+        In order of execution.
+    groups : tuple of int
+        Whose parameters each block uses, ``blocks.{group}``; by default its own. ALBERT's blocks share theirs.
+    ropes : tuple of (Rope or None)
+        The rotary embedding of each block; empty for none.
+    alibi : bool
+        Add ALiBi's bias to the logits.
+    norm : Norm
+        The final norm, if the parameters contain ``norm``.
+    """
+
+    blocks: tuple[BlockOptions, ...]
+    groups: tuple[int, ...] = ()
+    ropes: tuple[Rope | None, ...] = ()
+    alibi: bool = False
+    norm: Norm = field(default_factory=Norm)
+
+    def group(self, i: int) -> int:
+        """Whose parameters block i uses."""
+        return self.groups[i] if self.groups else i
+
+
+class TrunkCache(NamedTuple):
+    """Caches in the order of the forward pass, and the hidden states: the input and the output of each block."""
+
+    options: TrunkOptions
+    blocks: tuple[EncoderBlockCache, ...]
+    norm: NormCache | None
+    hidden_states: tuple[Array, ...]
+
+
+def trunk_forward(
+    x: Array,
+    params: Params,
+    options: TrunkOptions,
+    *,
+    mask: BoolArray | None = None,
+    positions: IntArray | None = None,
+    keep: bool = True,
+    return_weights: bool = False,
+) -> tuple[Array, TrunkCache]:
+    """Run the blocks.
+
+    Parameters
+    ----------
+    x : ndarray of shape (B, N, D)
+    params : dict
+        ``blocks.{group}`` and optionally ``norm``.
+    options : TrunkOptions
+    mask : ndarray of bool, broadcastable to (B, H, N, N), optional
+        True attends.
+    positions : ndarray of int of shape (N,) or (B, 1, N), optional
+        For rotary embeddings; 0 … N − 1 by default.
+    keep : bool
+        Keep what the backward pass needs; without it memory does not grow with the depth.
+    return_weights : bool
+        Keep the attention weights in the cache.
+
+    Returns
+    -------
+    y : ndarray of shape (B, N, D)
+    cache : TrunkCache
+    """
+    positions = np.arange(x.shape[1]) if positions is None else positions
+    bias = _alibi_bias(options, mask, positions, x.dtype) if options.alibi else None
+    rotations = {rope: rope.rotation(positions, x.dtype) for rope in dict.fromkeys(options.ropes) if rope is not None}
+    caches, hidden_states = [], [x]
+    for i, block in enumerate(options.blocks):
+        rope = options.ropes[i] if options.ropes else None
+        context = AttentionContext(mask, bias, None if rope is None else rotations[rope])
+        group_params = subtree(params, f"blocks.{options.group(i)}")
+        x, cache = encoder_block_forward(x, group_params, block, context, return_weights=return_weights)
+        if keep:
+            caches.append(cache)
+            hidden_states.append(x)
+    norm = None
+    if gain := subtree(params, "norm"):
+        x, norm = norm_forward(x, gain, options.norm)
+    return x, TrunkCache(options, tuple(caches), norm, tuple(hidden_states))
+
+
+def trunk_backward(
+    dy: Array, cache: TrunkCache, dhidden: Mapping[int, Array] | None = None
+) -> tuple[Array, Params, tuple[Array, ...]]:
+    """Gradients with respect to x and the parameters; and to the output of attention (B, H, N, e) of each block.
+
+    ``dhidden`` adds gradients with respect to hidden states, by their index.
+    """
+    dhidden = dhidden or {}
+    grads: Params = {}
+    dx = dy
+    if cache.norm is not None:
+        dx, norm_grads = norm_backward(dy, cache.norm)
+        grads |= with_prefix("norm", norm_grads)
+    totals: dict[int, Params] = defaultdict(dict)
+    outputs = []
+    for i in reversed(range(len(cache.blocks))):
+        if i + 1 in dhidden:
+            dx = dx + dhidden[i + 1]
+        dx, block_grads, do = encoder_block_backward(dx, cache.blocks[i])
+        outputs.append(do)
+        total = totals[cache.options.group(i)]
+        for name, gradient in block_grads.items():  # blocks that share parameters add their gradients
+            total[name] = total[name] + gradient if name in total else gradient
+    for group, total in totals.items():
+        grads |= with_prefix(f"blocks.{group}", total)
+    return dx + dhidden[0] if 0 in dhidden else dx, grads, tuple(reversed(outputs))
+
+
+def _alibi_bias(options: TrunkOptions, mask: BoolArray | None, positions: IntArray, dtype: np.dtype) -> Array:
+    """Slope times the position of the key (B or 1, H, 1, M); hidden keys do not count as positions."""
+    keys = np.asarray(positions)
+    if mask is not None and mask.ndim == 4 and mask.shape[1:3] == (1, 1):
+        keys = (mask.cumsum(axis=-1) - 1) * mask  # (B, 1, 1, M)
+    slopes = alibi_slopes(options.blocks[0].attention.heads).astype(dtype)
+    return np.asarray(slopes[:, None, None] * keys.astype(dtype))

@@ -1,0 +1,107 @@
+"""Activation functions by name, element by element: GELU in three forms, SiLU, ReLU and tanh.
+
+- ``gelu``: x Φ(x), with the error function of SciPy.
+- ``gelu_tanh``: the approximation by tanh, of `headwise.nn.activations`.
+- ``quick_gelu``: x σ(1.702 x).
+
+Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", arXiv 1606.08415 (2016).
+"""
+
+from __future__ import annotations
+
+import math
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headwise.errors import DataError, MissingExtraError
+from headwise.nn.activations import gelu_backward, gelu_forward
+from headwise.shapes import Array
+
+__all__ = ["ACTIVATIONS", "ActivationCache", "activation_backward", "activation_forward"]
+
+ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh")
+
+
+class ActivationCache(NamedTuple):
+    """The function's name, its input, and what its slope needs: Φ(x), σ(x), tanh(x), or the cache of tanh-GELU."""
+
+    name: str
+    x: Array
+    saved: Any
+
+
+def activation_forward(x: Array, name: str) -> tuple[Array, ActivationCache]:
+    """Apply an activation function.
+
+    Parameters
+    ----------
+    x : ndarray of any shape
+    name : str
+        One of `ACTIVATIONS`.
+
+    Returns
+    -------
+    y : ndarray of the shape of x
+    cache : ActivationCache
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> [activation_forward(np.array([1.0]), name)[0].round(4)[0].item() for name in ACTIVATIONS]
+    [0.8413, 0.8412, 0.8458, 0.7311, 1.0, 0.7616]
+    """
+    if name == "gelu":
+        phi = _normal_distribution(x)
+        return x * phi, ActivationCache(name, x, phi)
+    if name == "gelu_tanh":
+        y, saved = gelu_forward(x)
+        return y, ActivationCache(name, x, saved)
+    if name in _SIGMOID_RATES:
+        gate = _sigmoid(x * x.dtype.type(_SIGMOID_RATES[name]))
+        return x * gate, ActivationCache(name, x, gate)
+    if name == "relu":
+        return np.maximum(x, 0), ActivationCache(name, x, None)
+    if name == "tanh":
+        y = np.tanh(x)
+        return y, ActivationCache(name, x, y)
+    raise DataError(f"activation: expected one of {', '.join(ACTIVATIONS)}; got {name!r}.")
+
+
+def activation_backward(dy: Array, cache: ActivationCache) -> Array:
+    """Gradient with respect to x."""
+    name, x, saved = cache
+    if name == "gelu":
+        density = np.exp(-0.5 * x * x) * x.dtype.type(1 / math.sqrt(2 * math.pi))
+        return dy * (saved + x * density)  # (x Φ)' = Φ + x φ
+    if name == "gelu_tanh":
+        return gelu_backward(dy, saved)
+    if name == "relu":
+        return dy * (x > 0)
+    if name == "tanh":
+        return dy * (1 - saved * saved)
+    rate = x.dtype.type(_SIGMOID_RATES[name])
+    return dy * saved * (1 + rate * x * (1 - saved))  # (x σ(r x))' = σ + r x σ (1 − σ)
+
+
+_SIGMOID_RATES = {"quick_gelu": 1.702, "silu": 1.0}
+
+
+def _sigmoid(x: Array) -> Array:
+    """σ(x) by tanh, which cannot overflow."""
+    y = np.tanh(x * x.dtype.type(0.5))
+    y += 1
+    y *= 0.5
+    return y
+
+
+def _normal_distribution(x: Array) -> Array:
+    """Φ(x), the distribution function of the standard normal distribution."""
+    try:
+        from scipy.special import erf
+    except ImportError:
+        raise MissingExtraError("The exact GELU", "SciPy", "models") from None
+    y: Array = erf(x * x.dtype.type(math.sqrt(0.5)))
+    y += 1
+    y *= 0.5
+    return y

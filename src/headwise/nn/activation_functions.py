@@ -73,15 +73,15 @@ def activation_backward(dy: Array, cache: ActivationCache) -> Array:
     name, x, saved = cache
     if name == "gelu":
         density = np.exp(-0.5 * x * x) * x.dtype.type(1 / math.sqrt(2 * math.pi))
-        return dy * (saved + x * density)  # (x Φ)' = Φ + x φ
+        return np.asarray(dy * (saved + x * density))  # (x Φ)' = Φ + x φ
     if name == "gelu_tanh":
         return gelu_backward(dy, saved)
     if name == "relu":
-        return dy * (x > 0)
+        return np.asarray(dy * (x > 0))
     if name == "tanh":
-        return dy * (1 - saved * saved)
+        return np.asarray(dy * (1 - saved * saved))
     rate = x.dtype.type(_SIGMOID_RATES[name])
-    return dy * saved * (1 + rate * x * (1 - saved))  # (x σ(r x))' = σ + r x σ (1 − σ)
+    return np.asarray(dy * saved * (1 + rate * x * (1 - saved)))  # (x σ(r x))' = σ + r x σ (1 − σ)
 
 
 _SIGMOID_RATES = {"quick_gelu": 1.702, "silu": 1.0}

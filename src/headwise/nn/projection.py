@@ -47,7 +47,8 @@ def projection_forward(x: Array, params: Params) -> tuple[Array, ProjectionCache
 def projection_backward(dy: Array, cache: ProjectionCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``weight`` and ``bias``."""
     rows = dy.reshape(-1, dy.shape[-1])
-    grads = {"weight": rows.T @ cache.rows}
+    grads: Params = {"weight": rows.T @ cache.rows}
     if cache.biased:
         grads["bias"] = rows.sum(axis=0)
-    return (rows @ cache.weight).reshape(*dy.shape[:-1], -1), grads
+    dx: Array = rows @ cache.weight
+    return dx.reshape(*dy.shape[:-1], -1), grads

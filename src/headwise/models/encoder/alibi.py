@@ -15,7 +15,7 @@ __all__ = ["alibi_slopes"]
 
 
 def alibi_slopes(heads: int) -> Array:
-    """Slope of each head (H,): a geometric sequence; if H is no power of two, every other slope of the next one follows.
+    """Slope of each head (H,): a geometric sequence; if H is no power of two, slopes of the next power follow.
 
     Examples
     --------

@@ -15,7 +15,14 @@ from headwise.nn.projection import ProjectionCache, projection_backward, project
 from headwise.nn.rotary import Rotation, rotary_backward, rotary_forward
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["AttentionContext", "AttentionOptions", "SublayerCache", "attention_layer_backward", "attention_layer_forward"]
+__all__ = [
+    "AttentionContext",
+    "AttentionOptions",
+    "SublayerCache",
+    "attention_layer_backward",
+    "attention_layer_forward",
+    "weights_gradient",
+]
 
 
 @dataclass(frozen=True)
@@ -110,6 +117,7 @@ def attention_layer_forward(
         window=options.window,
         scale=options.scale,
         softcap=options.softcap,
+        sinks=params.get("sinks"),
         return_weights=return_weights,
     )
     o, weights = result if return_weights else (result, None)
@@ -122,11 +130,14 @@ def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Pa
     djoined, output_grads = projection_backward(dy, cache.output)
     b, heads, n, _ = cache.o.shape
     do = djoined.reshape(b, n, heads, -1).swapaxes(1, 2)
-    gradients = dict(zip(("query", "key", "value"), attention_backward(do, cache.attention), strict=False))
+    dq, dk, dv, *others = attention_backward(do, cache.attention)
+    gradients = {"query": dq, "key": dk, "value": dv}
     if cache.rotation is not None:
         for name in ("query", "key"):
             gradients[name] = rotary_backward(gradients[name], cache.rotation)
     grads = with_prefix("output", output_grads)
+    if cache.attention.sinks is not None:
+        grads["sinks"] = others[-1]
     dx: Array | None = None
     for name, gradient in gradients.items():
         tokens_first = gradient.swapaxes(1, 2)  # (B, H, N, d) -> (B, N, H, d)
@@ -142,7 +153,7 @@ def attention_layer_backward(dy: Array, cache: SublayerCache) -> tuple[Array, Pa
 
 def weights_gradient(do: Array, cache: SublayerCache) -> Array:
     """Gradient with respect to the attention weights (B, H, N, M), each moving by itself: dp = do vᵀ."""
-    v = cache.attention.problem.v
+    v = cache.attention.inputs.v
     return np.asarray(do @ np.repeat(v, do.shape[1] // v.shape[1], axis=1).mT)
 
 

@@ -1,6 +1,6 @@
 """Embedding of a log-mel spectrogram: two convolutions over time and fixed positions, as in Whisper.
 
-Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv 2212.04356 (2022), section 2.2.
+Source: Radford et al., "Robust Speech Recognition via Large-Scale Weak Supervision", arXiv 2212.04356 (2022).
 """
 
 from __future__ import annotations

@@ -118,9 +118,7 @@ def _enter(x: Array, params: Params, name: str, options: BlockOptions) -> tuple[
     return norm_forward(x, gain, options.norm)
 
 
-def _enter_backward(
-    dinner: Array, cache: BranchCache, name: str, options: BlockOptions, grads: Params
-) -> Array:
+def _enter_backward(dinner: Array, cache: BranchCache, name: str, options: BlockOptions, grads: Params) -> Array:
     if options.post_norm or cache.norm is None:
         return dinner
     dx, norm_grads = norm_backward(dinner, cache.norm)
@@ -144,7 +142,7 @@ def _leave(
     if (scale := params.get(f"{sublayer}_scale")) is not None:
         scaled = (scale, branch)
         branch = branch * scale
-    y = x + branch
+    y: Array = x + branch
     if options.post_norm:
         y, norm = norm_forward(y, subtree(params, norm_name), options.norm)
     return y, BranchCache(norm, branch_norm, scaled)
@@ -159,10 +157,11 @@ def _leave_backward(
     if options.post_norm and cache.norm is not None:
         dy, norm_grads = norm_backward(dy, cache.norm)
         grads |= with_prefix(norm_name, norm_grads)
-    dbranch = dy
+    dbranch: Array = dy
     if cache.scale is not None:
         scale, branch = cache.scale
-        grads[f"{sublayer}_scale"] = (dbranch * branch).reshape(-1, scale.size).sum(axis=0)
+        product: Array = dbranch * branch
+        grads[f"{sublayer}_scale"] = product.reshape(-1, scale.size).sum(axis=0)
         dbranch = dbranch * scale
     if cache.branch_norm is not None:
         dbranch, norm_grads = norm_backward(dbranch, cache.branch_norm)

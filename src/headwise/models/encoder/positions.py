@@ -29,16 +29,15 @@ def resample_forward(grid: Array, size: tuple[int, int], interpolation: str) -> 
         resampling_matrix(old, new, interpolation).astype(grid.dtype)
         for old, new in zip(grid.shape[:2], size, strict=True)
     )
-    return np.einsum("ay,yxd,bx->abd", down, grid, across, optimize=True)
+    return np.asarray(np.einsum("ay,yxd,bx->abd", down, grid, across, optimize=True))
 
 
 def resample_backward(dy: Array, size: tuple[int, int], interpolation: str) -> Array:
     """Gradient with respect to the grid of `size`."""
     down, across = (
-        resampling_matrix(old, new, interpolation).astype(dy.dtype)
-        for old, new in zip(size, dy.shape[:2], strict=True)
+        resampling_matrix(old, new, interpolation).astype(dy.dtype) for old, new in zip(size, dy.shape[:2], strict=True)
     )
-    return np.einsum("ay,abd,bx->yxd", down, dy, across, optimize=True)
+    return np.asarray(np.einsum("ay,abd,bx->yxd", down, dy, across, optimize=True))
 
 
 @lru_cache(maxsize=64)

@@ -112,7 +112,7 @@ def text_embedding_forward(
 
 
 def text_embedding_backward(dy: Array, cache: TextEmbeddingCache) -> tuple[Array, Params]:
-    """Gradients with respect to the words' embeddings (B, N, E), which are those of inputs_embeds; and the parameters."""
+    """Gradients with respect to the words' embeddings (B, N, E), that is inputs_embeds, and to the parameters."""
     grads: Params = {}
     dx = dy
     if cache.projection is not None:

@@ -96,7 +96,7 @@ def trunk_forward(
     cache : TrunkCache
     """
     positions = np.arange(x.shape[1]) if positions is None else positions
-    bias = _alibi_bias(options, mask, positions, x.dtype) if options.alibi else None
+    bias = _alibi_bias(options, mask, x) if options.alibi else None
     rotations = {rope: rope.rotation(positions, x.dtype) for rope in dict.fromkeys(options.ropes) if rope is not None}
     caches, hidden_states = [], [x]
     for i, block in enumerate(options.blocks):
@@ -141,10 +141,10 @@ def trunk_backward(
     return dx + dhidden[0] if 0 in dhidden else dx, grads, tuple(reversed(outputs))
 
 
-def _alibi_bias(options: TrunkOptions, mask: BoolArray | None, positions: IntArray, dtype: np.dtype) -> Array:
+def _alibi_bias(options: TrunkOptions, mask: BoolArray | None, x: Array) -> Array:
     """Slope times the position of the key (B or 1, H, 1, M); hidden keys do not count as positions."""
-    keys = np.asarray(positions)
-    if mask is not None and mask.ndim == 4 and mask.shape[1:3] == (1, 1):
+    keys: IntArray = np.arange(x.shape[1])
+    if mask is not None and mask.shape[1:3] == (1, 1):
         keys = (mask.cumsum(axis=-1) - 1) * mask  # (B, 1, 1, M)
-    slopes = alibi_slopes(options.blocks[0].attention.heads).astype(dtype)
-    return np.asarray(slopes[:, None, None] * keys.astype(dtype))
+    slopes = alibi_slopes(options.blocks[0].attention.heads).astype(x.dtype)
+    return np.asarray(slopes[:, None, None] * keys.astype(x.dtype))

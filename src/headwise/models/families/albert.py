@@ -1,0 +1,94 @@
+"""ALBERT: post-norm blocks that share parameters, and embeddings of a smaller width.
+
+Source: Lan et al., arXiv 1909.11942 (2019).
+"""
+
+from __future__ import annotations
+
+from headwise.models.encoder.attention import AttentionOptions
+from headwise.models.encoder.block import BlockOptions
+from headwise.models.encoder.heads import Head
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.norms import Norm
+from headwise.models.encoder.text_embedding import TextEmbedding
+from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.families.options import read_activation
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["MODEL_TYPES", "build"]
+
+MODEL_TYPES = ("albert",)
+
+_UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"sop_classifier\..*")
+
+
+def build(checkpoint: Checkpoint, config: Config) -> Architecture:
+    """Read the options, and place the parameters."""
+    width, depth = config.count("hidden_size", 4096), config.count("num_hidden_layers", 12)
+    heads = config.count("num_attention_heads", 64)
+    groups, inner = config.count("num_hidden_groups", 1), config.count("inner_group_num", 1)
+    if width % heads:
+        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads}")
+    norm = Norm(config.number("layer_norm_eps", 1e-12))
+    activation = read_activation(config, default="gelu_new")
+    config.expect("position_embedding_type", "absolute")
+    config.ignore("embedding_size", "intermediate_size", "max_position_embeddings", "type_vocab_size")
+    config.ignore("down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks")
+    anchor = "embeddings.word_embeddings.weight"
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "albert.", ""))
+    _place_embedding(layout)
+    for group in range(groups):
+        for j in range(inner):
+            layer = f"encoder.albert_layer_groups.{group}.albert_layers.{j}"
+            _place_block(layout, f"blocks.{group * inner + j}", layer)
+    shared = tuple(int(i / (depth / groups)) * inner + j for i in range(depth) for j in range(inner))
+    block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
+    network = Network(
+        TextEmbedding(norm),
+        TrunkOptions((block,) * len(shared), groups=shared),
+        _heads(layout, activation, norm),
+    )
+    names = tuple(
+        f"{layout.prefix}encoder.albert_layer_groups.{group // inner}.albert_layers.{group % inner}.attention"
+        for group in shared
+    )
+    return Architecture("albert", "text", network, layout.sources, names, _UNUSED)
+
+
+def _place_embedding(layout: Layout) -> None:
+    for name in ("word", "position"):
+        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
+    layout.array("embedding.type", "embeddings.token_type_embeddings.weight")
+    layout.norm("embedding.norm", "embeddings.LayerNorm")
+    layout.linear("embedding.projection", "encoder.embedding_hidden_mapping_in")
+
+
+def _place_block(layout: Layout, block: str, layer: str) -> None:
+    for name in ("query", "key", "value"):
+        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.{name}")
+    layout.linear(f"{block}.attention.output", f"{layer}.attention.dense")
+    layout.norm(f"{block}.norm_1", f"{layer}.attention.LayerNorm")
+    layout.linear(f"{block}.mlp.hidden", f"{layer}.ffn")
+    layout.linear(f"{block}.mlp.output", f"{layer}.ffn_output")
+    layout.norm(f"{block}.norm_2", f"{layer}.full_layer_layer_norm")
+
+
+def _heads(layout: Layout, activation: str, norm: Norm) -> dict[str, Head]:
+    heads = {}
+    outside = layout.below("")
+    if layout.has("pooler.weight"):
+        layout.linear("heads.pooler_output.dense", "pooler")
+        heads["pooler_output"] = Head(pool="first", activation="tanh")
+    if outside.has("predictions.dense.weight"):
+        outside.linear("heads.logits.dense", "predictions.dense")
+        outside.norm("heads.logits.norm", "predictions.LayerNorm")
+        layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
+        outside.array("heads.logits.output.bias", "predictions.bias")
+        heads["logits"] = Head(activation=activation, norm=norm)
+    for name in ("classifier", "qa_outputs"):
+        if outside.has(f"{name}.weight"):
+            outside.linear("heads.logits.output", name)
+            heads["logits"] = Head("pooler_output") if "pooler_output" in heads else Head()
+    return heads

@@ -1,0 +1,180 @@
+"""What a family makes of a configuration: a network, and where in the file each parameter is."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Collection, Mapping
+from dataclasses import dataclass, field
+
+import numpy as np
+
+from headwise.errors import CheckpointError
+from headwise.models.encoder.network import Network
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.nn.params import Params
+from headwise.shapes import Array, IntArray
+
+__all__ = ["Architecture", "Layout", "Source", "find_prefix"]
+
+
+@dataclass(frozen=True)
+class Source:
+    """Where a parameter is: a tensor, transposed or not, some of its rows, reshaped.
+
+    Attributes
+    ----------
+    tensor : str
+        Name in the file.
+    rows : slice or ndarray of int, optional
+        Which rows, after transposing; all by default.
+    transposed : bool
+        Whether the file has (in, out) instead of (out, in).
+    shape : tuple of int, optional
+        Of the parameter; that of the rows by default.
+    """
+
+    tensor: str
+    rows: slice | IntArray | None = None
+    transposed: bool = False
+    shape: tuple[int, ...] | None = None
+
+    def take(self, array: Array) -> Array:
+        """The parameter, as a view of the tensor where that is possible."""
+        if self.transposed:
+            array = array.T
+        if self.rows is not None:
+            array = array[self.rows]
+        return array if self.shape is None else array.reshape(self.shape)
+
+    def add(self, gradient: Array, total: Array) -> None:
+        """Add the parameter's gradient to the tensor's."""
+        target = total.T if self.transposed else total
+        rows = slice(None) if self.rows is None else self.rows
+        target[rows] += gradient.reshape(target[rows].shape)
+
+
+@dataclass
+class Layout:
+    """Where the parameters of a network are in a checkpoint; filled by a family.
+
+    Attributes
+    ----------
+    tensors : collection of str
+        Names in the file.
+    prefix : str
+        Of the tensors in the file, such as ``"bert."``.
+    sources : dict
+        By parameter.
+    """
+
+    tensors: Collection[str]
+    prefix: str = ""
+    sources: dict[str, Source] = field(default_factory=dict)
+
+    def below(self, prefix: str) -> Layout:
+        """The same layout with another prefix of the tensors."""
+        return Layout(self.tensors, prefix, self.sources)
+
+    def has(self, tensor: str) -> bool:
+        """Whether the file has this tensor."""
+        return self.prefix + tensor in self.tensors
+
+    def array(
+        self,
+        parameter: str,
+        tensor: str,
+        *,
+        rows: slice | IntArray | None = None,
+        transposed: bool = False,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """One array; see `Source`."""
+        self.sources[parameter] = Source(self.prefix + tensor, rows, transposed, shape)
+
+    def linear(
+        self,
+        parameter: str,
+        tensor: str,
+        *,
+        bias: bool = True,
+        rows: slice | IntArray | None = None,
+        transposed: bool = False,
+        shape: tuple[int, ...] | None = None,
+    ) -> None:
+        """A weight matrix, and a bias if the layer has one."""
+        self.array(f"{parameter}.weight", f"{tensor}.weight", rows=rows, transposed=transposed, shape=shape)
+        if bias:
+            self.array(f"{parameter}.bias", f"{tensor}.bias", rows=rows)
+
+    def norm(self, parameter: str, tensor: str, *, bias: bool = True) -> None:
+        """A normalisation."""
+        self.array(f"{parameter}.gain", f"{tensor}.weight")
+        if bias:
+            self.array(f"{parameter}.bias", f"{tensor}.bias")
+
+
+@dataclass(frozen=True)
+class Architecture:
+    """A network and its place in a checkpoint.
+
+    Attributes
+    ----------
+    family : str
+    kind : {"text", "image", "audio"}
+        What the network reads.
+    network : Network
+    sources : mapping of str to Source
+        By parameter.
+    attention_names : tuple of str
+        The name in the file of each block's attention module.
+    unused : tuple of str
+        Patterns of tensors that this network does not use, such as buffers and heads of other tasks.
+    tied_last : bool
+        Whether transformers puts the normalised output in place of the last hidden state.
+    """
+
+    family: str
+    kind: str
+    network: Network
+    sources: Mapping[str, Source]
+    attention_names: tuple[str, ...]
+    unused: tuple[str, ...] = ()
+    tied_last: bool = True
+
+    def params(self, checkpoint: Checkpoint, dtype: np.dtype | None = None) -> Params:
+        """Read the parameters; tensors that several parameters share are read once.
+
+        Raises
+        ------
+        CheckpointError
+            If a tensor is missing, has the wrong shape, or is unknown.
+        """
+        self._check_unused(checkpoint)
+        arrays: dict[str, Array] = {}
+        params = {}
+        for parameter, source in self.sources.items():
+            if source.tensor not in arrays:
+                array = checkpoint.tensor(source.tensor).read()
+                arrays[source.tensor] = array if dtype is None else array.astype(dtype, copy=False)
+            try:
+                params[parameter] = source.take(arrays[source.tensor])
+            except (ValueError, IndexError):
+                raise CheckpointError(
+                    f"{checkpoint.path}: {source.tensor}: its shape {arrays[source.tensor].shape} does not fit the "
+                    "configuration."
+                ) from None
+        return params
+
+    def _check_unused(self, checkpoint: Checkpoint) -> None:
+        used = {source.tensor for source in self.sources.values()}
+        for name in checkpoint.tensors:
+            if name not in used and not any(re.fullmatch(pattern, name) for pattern in self.unused):
+                raise CheckpointError(
+                    f"{checkpoint.path}: unknown tensor {name!r}, which a model of family {self.family} does not have "
+                    "with these options."
+                )
+
+
+def find_prefix(tensors: Collection[str], anchor: str, *prefixes: str) -> str:
+    """The first prefix under which the file has the tensor; the last one if none has it, for the message to name."""
+    return next((prefix for prefix in prefixes if prefix + anchor in tensors), prefixes[-1])

@@ -1,0 +1,119 @@
+"""BERT and RoBERTa: post-norm encoders of text with learned positions.
+
+Sources: Devlin et al., arXiv 1810.04805 (2018); Liu et al., arXiv 1907.11692 (2019). XLM-RoBERTa and CamemBERT have
+RoBERTa's layout.
+"""
+
+from __future__ import annotations
+
+from headwise.models.encoder.attention import AttentionOptions
+from headwise.models.encoder.attention_pooling import AttentionPooling
+from headwise.models.encoder.block import BlockOptions
+from headwise.models.encoder.heads import Head
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.norms import Norm
+from headwise.models.encoder.text_embedding import TextEmbedding
+from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.families.options import read_activation
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["MODEL_TYPES", "build"]
+
+MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
+
+_UNUSED = (
+    r".*position_ids",
+    r".*token_type_ids",
+    r"cls\.seq_relationship\..*",  # whether one sentence follows the other
+    r"cls\.predictions\.decoder\..*",  # tied to the words' embeddings and to cls.predictions.bias
+    r"lm_head\.decoder\..*",
+)
+
+
+def build(checkpoint: Checkpoint, config: Config) -> Architecture:
+    """Read the options, and place the parameters."""
+    family = "bert" if config.get("model_type") == "bert" else "roberta"
+    width, depth = config.count("hidden_size", 768), config.count("num_hidden_layers", 12)
+    heads = config.count("num_attention_heads", 12)
+    norm = Norm(config.number("layer_norm_eps", 1e-12 if family == "bert" else 1e-5))
+    activation = read_activation(config)
+    config.expect("position_embedding_type", "absolute")
+    config.expect("is_decoder", False)
+    config.expect("add_cross_attention", False)
+    config.ignore("intermediate_size", "max_position_embeddings", "type_vocab_size", "pooler_fc_size")
+    config.ignore("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type")
+    padding = config.get("pad_token_id", 1) if family == "roberta" else None
+    anchor = "embeddings.word_embeddings.weight"
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "bert.", "roberta.", ""))
+    _place_embedding(layout)
+    for i in range(depth):
+        _place_block(layout, f"blocks.{i}", f"encoder.layer.{i}")
+    block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
+    network = Network(
+        TextEmbedding(norm, padding_id=padding),
+        TrunkOptions((block,) * depth),
+        _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
+    )
+    if width % heads:
+        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads}")
+    names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.self" for i in range(depth))
+    return Architecture(family, "text", network, layout.sources, names, _UNUSED)
+
+
+def _place_embedding(layout: Layout) -> None:
+    for name in ("word", "position"):
+        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
+    layout.array("embedding.type", "embeddings.token_type_embeddings.weight")
+    layout.norm("embedding.norm", "embeddings.LayerNorm")
+
+
+def _place_block(layout: Layout, block: str, layer: str) -> None:
+    for name in ("query", "key", "value"):
+        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.self.{name}")
+    layout.linear(f"{block}.attention.output", f"{layer}.attention.output.dense")
+    layout.norm(f"{block}.norm_1", f"{layer}.attention.output.LayerNorm")
+    layout.linear(f"{block}.mlp.hidden", f"{layer}.intermediate.dense")
+    layout.linear(f"{block}.mlp.output", f"{layer}.output.dense")
+    layout.norm(f"{block}.norm_2", f"{layer}.output.LayerNorm")
+
+
+def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str, Head | AttentionPooling]:
+    """The heads whose tensors the file has."""
+    heads: dict[str, Head | AttentionPooling] = {}
+    outside = layout.below("")
+    if layout.has("pooler.dense.weight"):
+        layout.linear("heads.pooler_output.dense", "pooler.dense")
+        heads["pooler_output"] = Head(pool="first", activation="tanh")
+    if outside.has("cls.predictions.transform.dense.weight"):
+        outside.linear("heads.logits.dense", "cls.predictions.transform.dense")
+        outside.norm("heads.logits.norm", "cls.predictions.transform.LayerNorm")
+        _tied_output(layout, "cls.predictions", tied)
+        heads["logits"] = Head(activation=activation, norm=norm)
+    elif outside.has("lm_head.dense.weight"):
+        outside.linear("heads.logits.dense", "lm_head.dense")
+        outside.norm("heads.logits.norm", "lm_head.layer_norm")
+        _tied_output(layout, "lm_head", tied)
+        heads["logits"] = Head(activation="gelu", norm=norm)
+    elif outside.has("classifier.out_proj.weight"):
+        outside.linear("heads.logits.dense", "classifier.dense")
+        outside.linear("heads.logits.output", "classifier.out_proj")
+        heads["logits"] = Head(pool="first", activation="tanh")
+    elif outside.has("classifier.weight"):
+        outside.linear("heads.logits.output", "classifier")
+        heads["logits"] = Head("pooler_output") if "pooler_output" in heads else Head()
+    elif outside.has("qa_outputs.weight"):
+        outside.linear("heads.logits.output", "qa_outputs")
+        heads["logits"] = Head()
+    return heads
+
+
+def _tied_output(layout: Layout, head: str, tied: bool) -> None:
+    """Scores of the vocabulary, by the words' embeddings unless the head has a matrix of its own."""
+    outside = layout.below("")
+    if tied:
+        layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
+    else:
+        outside.array("heads.logits.output.weight", f"{head}.decoder.weight")
+    outside.array("heads.logits.output.bias", f"{head}.bias")

@@ -1,0 +1,77 @@
+"""DistilBERT: BERT without token types and pooler.
+
+Source: Sanh et al., arXiv 1910.01108 (2019).
+"""
+
+from __future__ import annotations
+
+from headwise.models.encoder.attention import AttentionOptions
+from headwise.models.encoder.block import BlockOptions
+from headwise.models.encoder.heads import Head
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.norms import Norm
+from headwise.models.encoder.text_embedding import TextEmbedding
+from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.families.options import read_activation
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["MODEL_TYPES", "build"]
+
+MODEL_TYPES = ("distilbert",)
+
+_NORM = Norm(1e-12)  # no option of the configuration
+
+
+def build(checkpoint: Checkpoint, config: Config) -> Architecture:
+    """Read the options, and place the parameters."""
+    width, depth, heads = config.count("dim", 768), config.count("n_layers", 6), config.count("n_heads", 12)
+    if width % heads:
+        raise config.error("n_heads", f"expected a divisor of dim {width}; got {heads}")
+    activation = read_activation(config, "activation")
+    config.ignore("hidden_dim", "max_position_embeddings", "sinusoidal_pos_embds", "tie_weights_")
+    anchor = "embeddings.word_embeddings.weight"
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "distilbert.", ""))
+    for name in ("word", "position"):
+        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
+    layout.norm("embedding.norm", "embeddings.LayerNorm")
+    for i in range(depth):
+        _place_block(layout, f"blocks.{i}", f"transformer.layer.{i}")
+    block = BlockOptions(AttentionOptions(heads, heads), activation, _NORM, post_norm=True)
+    heads_by_output = _heads(layout, activation, config.get("tie_word_embeddings", True))
+    network = Network(TextEmbedding(_NORM), TrunkOptions((block,) * depth), heads_by_output)
+    names = tuple(f"{layout.prefix}transformer.layer.{i}.attention" for i in range(depth))
+    unused = (r".*position_ids", r"vocab_projector\.weight")
+    return Architecture("distilbert", "text", network, layout.sources, names, unused)
+
+
+def _place_block(layout: Layout, block: str, layer: str) -> None:
+    for name, tensor in (("query", "q_lin"), ("key", "k_lin"), ("value", "v_lin"), ("output", "out_lin")):
+        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.{tensor}")
+    layout.norm(f"{block}.norm_1", f"{layer}.sa_layer_norm")
+    layout.linear(f"{block}.mlp.hidden", f"{layer}.ffn.lin1")
+    layout.linear(f"{block}.mlp.output", f"{layer}.ffn.lin2")
+    layout.norm(f"{block}.norm_2", f"{layer}.output_layer_norm")
+
+
+def _heads(layout: Layout, activation: str, tied: bool) -> dict[str, Head]:
+    outside = layout.below("")
+    if outside.has("vocab_transform.weight"):
+        outside.linear("heads.logits.dense", "vocab_transform")
+        outside.norm("heads.logits.norm", "vocab_layer_norm")
+        if tied:
+            layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
+        else:
+            outside.array("heads.logits.output.weight", "vocab_projector.weight")
+        outside.array("heads.logits.output.bias", "vocab_projector.bias")
+        return {"logits": Head(activation=activation, norm=_NORM)}
+    if outside.has("pre_classifier.weight"):
+        outside.linear("heads.logits.dense", "pre_classifier")
+        outside.linear("heads.logits.output", "classifier")
+        return {"logits": Head(pool="first", activation="relu")}
+    for name in ("classifier", "qa_outputs"):
+        if outside.has(f"{name}.weight"):
+            outside.linear("heads.logits.output", name)
+            return {"logits": Head()}
+    return {}

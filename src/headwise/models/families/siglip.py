@@ -1,0 +1,90 @@
+"""SigLIP's two towers: encoders of images and of texts without class tokens; attention pools the image's tokens.
+
+Source: Zhai et al., arXiv 2303.15343 (2023).
+"""
+
+from __future__ import annotations
+
+from headwise.models.encoder.attention_pooling import AttentionPooling
+from headwise.models.encoder.heads import Head
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.norms import Norm
+from headwise.models.encoder.text_embedding import TextEmbedding
+from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.families.clip import place_block
+from headwise.models.families.options import read_activation
+from headwise.models.families.vision import read_image_embedding, read_trunk
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["MODEL_TYPES", "TWO_TOWERS", "build"]
+
+MODEL_TYPES = ("siglip", "siglip_vision_model", "siglip_text_model")
+TWO_TOWERS = ("siglip",)
+
+_UNUSED = (r".*position_ids", r"logit_scale", r"logit_bias")
+
+
+def build(checkpoint: Checkpoint, config: Config) -> Architecture:
+    """One tower: the options, and the places of its parameters."""
+    if config.get("model_type") == "siglip_vision_model":
+        return _build_vision(checkpoint, config)
+    return _build_text(checkpoint, config)
+
+
+def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
+    norm = Norm(config.number("layer_norm_eps", 1e-6))
+    anchor = "embeddings.patch_embedding.weight"
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "vision_model.", ""))
+    embedding = read_image_embedding(
+        config, layout, norm, prefix=(), positioned=(), patch_tensor="embeddings.patch_embedding"
+    )
+    layout.array("embedding.position", "embeddings.position_embedding.weight")
+    activation = read_activation(config, default="gelu_pytorch_tanh")
+    trunk = read_trunk(config, norm, activation=activation)
+    for i in range(len(trunk.blocks)):
+        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    layout.norm("norm", "post_layernorm")
+    heads: dict[str, Head | AttentionPooling] = {}
+    if config.get("vision_use_head", True) and layout.has("head.probe"):
+        _place_pooling(layout, config.count("hidden_size", 768))
+        heads["pooler_output"] = AttentionPooling(trunk.blocks[0].attention.heads, activation, norm)
+    outside = layout.below("")
+    if outside.has("classifier.weight"):
+        outside.linear("heads.logits.output", "classifier")
+        heads["logits"] = Head(pool="mean_patches")
+    unused = (*_UNUSED, r"text_model\..*")
+    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
+    network = Network(embedding, trunk, heads)
+    return Architecture("siglip_vision", "image", network, layout.sources, names, unused, tied_last=False)
+
+
+def _place_pooling(layout: Layout, width: int) -> None:
+    pooling = "heads.pooler_output"
+    layout.array(f"{pooling}.probe", "head.probe", shape=(width,))
+    for part, name in enumerate(("query", "key", "value")):
+        rows = slice(part * width, (part + 1) * width)
+        layout.array(f"{pooling}.{name}.weight", "head.attention.in_proj_weight", rows=rows)
+        layout.array(f"{pooling}.{name}.bias", "head.attention.in_proj_bias", rows=rows)
+    layout.linear(f"{pooling}.output", "head.attention.out_proj")
+    layout.norm(f"{pooling}.norm", "head.layernorm")
+    layout.linear(f"{pooling}.mlp.hidden", "head.mlp.fc1")
+    layout.linear(f"{pooling}.mlp.output", "head.mlp.fc2")
+
+
+def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
+    norm = Norm(config.number("layer_norm_eps", 1e-6))
+    anchor = "embeddings.token_embedding.weight"
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "text_model.", ""))
+    layout.array("embedding.word", anchor)
+    layout.array("embedding.position", "embeddings.position_embedding.weight")
+    trunk = read_trunk(config, norm, activation=read_activation(config, default="gelu_pytorch_tanh"))
+    for i in range(len(trunk.blocks)):
+        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    layout.norm("norm", "final_layer_norm")
+    layout.linear("heads.pooler_output.output", "head")
+    config.ignore("projection_size", "max_position_embeddings")
+    unused = (*_UNUSED, r"vision_model\..*")
+    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
+    network = Network(TextEmbedding(norm), trunk, {"pooler_output": Head(pool="final")})
+    return Architecture("siglip_text", "text", network, layout.sources, names, unused, tied_last=False)

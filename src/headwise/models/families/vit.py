@@ -1,0 +1,80 @@
+"""ViT and DeiT: pre-norm encoders of images with a class token, DeiT with a distillation token too.
+
+Sources: Dosovitskiy et al., arXiv 2010.11929 (2020); Touvron et al., arXiv 2012.12877 (2020).
+"""
+
+from __future__ import annotations
+
+from headwise.models.encoder.attention_pooling import AttentionPooling
+from headwise.models.encoder.heads import Head
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.norms import Norm
+from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.families.options import read_activation
+from headwise.models.families.vision import place_attention, read_image_embedding, read_trunk
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["MODEL_TYPES", "build"]
+
+MODEL_TYPES = ("vit", "deit")
+
+_UNUSED = (r".*mask_token", r"decoder\..*")  # of masked image modelling
+
+
+def build(checkpoint: Checkpoint, config: Config) -> Architecture:
+    """Read the options, and place the parameters."""
+    family = config.get("model_type")
+    norm = Norm(config.number("layer_norm_eps", 1e-12))
+    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "embeddings.cls_token", f"{family}.", ""))
+    prefix = ("class_token",) if family == "vit" else ("class_token", "distillation_token")
+    embedding = read_image_embedding(
+        config,
+        layout,
+        norm,
+        prefix=prefix,
+        positioned=prefix,
+        patch_tensor="embeddings.patch_embeddings.projection",
+    )
+    _place(layout, config)
+    trunk = read_trunk(config, norm)
+    config.ignore("pooler_output_size")
+    heads = _heads(layout, config)
+    averages = {"logits": ("cls_logits", "distillation_logits")} if "cls_logits" in heads else {}
+    network = Network(embedding, trunk, heads, averages)
+    names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.attention" for i in range(len(trunk.blocks)))
+    return Architecture(family, "image", network, layout.sources, names, _UNUSED, tied_last=False)
+
+
+def _place(layout: Layout, config: Config) -> None:
+    """Prefix tokens, positions, and blocks."""
+    width = config.count("hidden_size", 768)
+    layout.array("embedding.class_token", "embeddings.cls_token", shape=(width,))
+    if config.get("model_type") == "deit":
+        layout.array("embedding.distillation_token", "embeddings.distillation_token", shape=(width,))
+    layout.array("embedding.position", "embeddings.position_embeddings", shape=(-1, width))
+    for i in range(config.count("num_hidden_layers", 12)):
+        block, layer = f"blocks.{i}", f"encoder.layer.{i}"
+        place_attention(layout, block, layer, qkv_bias=bool(config.get("qkv_bias", True)))
+        layout.norm(f"{block}.norm_1", f"{layer}.layernorm_before")
+        layout.norm(f"{block}.norm_2", f"{layer}.layernorm_after")
+        layout.linear(f"{block}.mlp.hidden", f"{layer}.intermediate.dense")
+        layout.linear(f"{block}.mlp.output", f"{layer}.output.dense")
+    layout.norm("norm", "layernorm")
+
+
+def _heads(layout: Layout, config: Config) -> dict[str, Head | AttentionPooling]:
+    heads: dict[str, Head | AttentionPooling] = {}
+    outside = layout.below("")
+    activation = read_activation(config, "pooler_act", "tanh")
+    if layout.has("pooler.dense.weight"):
+        layout.linear("heads.pooler_output.dense", "pooler.dense")
+        heads["pooler_output"] = Head(pool="first", activation=activation)
+    if outside.has("classifier.weight"):
+        outside.linear("heads.logits.output", "classifier")
+        heads["logits"] = Head(pool="first")
+    if outside.has("cls_classifier.weight"):
+        outside.linear("heads.cls_logits.output", "cls_classifier")
+        outside.linear("heads.distillation_logits.output", "distillation_classifier")
+        heads |= {"cls_logits": Head(pool="first"), "distillation_logits": Head(pool="second")}
+    return heads

@@ -1,0 +1,1 @@
+"""Reading checkpoints: configuration and named tensors of folders and of .gguf files."""

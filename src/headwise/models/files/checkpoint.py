@@ -1,0 +1,61 @@
+"""A checkpoint as every reader returns it: configuration, and tensors that are read when they are needed."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+from headwise.errors import CheckpointError
+from headwise.shapes import Array
+
+__all__ = ["Checkpoint", "Tensor"]
+
+
+@dataclass(frozen=True)
+class Tensor:
+    """A tensor in a file.
+
+    Attributes
+    ----------
+    shape : tuple of int
+    read : callable
+        Returns the array; float16 and bfloat16 are widened to float32.
+    """
+
+    shape: tuple[int, ...]
+    read: Callable[[], Array]
+
+
+@dataclass(frozen=True)
+class Checkpoint:
+    """A model on disk.
+
+    Attributes
+    ----------
+    path : Path
+        The folder or file.
+    config : mapping
+        As config.json has it; what a .gguf file says in its metadata is translated to the same names.
+    tensors : mapping of str to Tensor
+    tokenizer : Any
+        What the file itself contains of a tokenizer; None for folders, which have it in files of their own.
+    """
+
+    path: Path
+    config: Mapping[str, Any]
+    tensors: Mapping[str, Tensor]
+    tokenizer: Any = field(default=None, repr=False)
+
+    def tensor(self, name: str) -> Tensor:
+        """The tensor of this name.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none.
+        """
+        if name not in self.tensors:
+            raise CheckpointError(f"{self.path}: it has no tensor {name!r}, which its configuration calls for.")
+        return self.tensors[name]

@@ -1,0 +1,122 @@
+"""Reading config.json: every option must be understood, so that none changes the computation unnoticed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from headwise.errors import CheckpointError
+
+__all__ = ["Config"]
+
+_ABSENT = object()
+
+# options that concern training, generation, saving or labels, but not the forward pass
+_HARMLESS = frozenset(
+    {
+        "_commit_hash", "_name_or_path", "_sliding_window_pattern", "architectures", "attn_implementation",
+        "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "auto_map", "begin_suppress_tokens",
+        "bos_token_id", "chunk_size_feed_forward", "classifier_dropout", "classifier_dropout_prob", "custom_pipelines",
+        "directionality", "dropout", "dtype", "embd_pdrop", "encoder_stride", "eos_token_id", "finetuning_task",
+        "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout",
+        "hidden_dropout_prob", "id2label", "initializer_factor", "initializer_range", "init_std", "label2id",
+        "label_names", "layer_norm_eps_note", "model_type", "num_labels", "output_attentions", "output_hidden_states",
+        "pad_token_id", "problem_type", "qa_dropout", "resid_pdrop", "return_dict", "seq_classif_dropout",
+        "suppress_tokens", "task_specific_params", "tie_word_embeddings", "tokenizer_class", "torch_dtype",
+        "transformers_version", "use_cache", "vocab_size",
+    }
+)  # fmt: skip
+
+
+class Config:
+    """The options of a model, which notes which of them were read.
+
+    Parameters
+    ----------
+    fields : mapping
+    where : str
+        What an error message calls the source.
+
+    Examples
+    --------
+    >>> config = Config({"hidden_size": 24, "rotary_dim": 8}, "config.json")
+    >>> config.get("hidden_size")
+    24
+    >>> config.finish()
+    Traceback (most recent call last):
+    ...
+    headwise.errors.CheckpointError: config.json: unknown option rotary_dim = 8, which may change the computation.
+    """
+
+    def __init__(self, fields: Mapping[str, Any], where: str) -> None:
+        self._fields = dict(fields)
+        self._where = where
+        self._read: set[str] = set()
+
+    def get(self, name: str, default: Any = _ABSENT) -> Any:
+        """The value of an option, or its default.
+
+        Raises
+        ------
+        CheckpointError
+            If the option is missing and has no default.
+        """
+        self._read.add(name)
+        if name in self._fields:
+            return self._fields[name]
+        if default is _ABSENT:
+            raise self.error(name, "is missing")
+        return default
+
+    def count(self, name: str, default: Any = _ABSENT) -> int:
+        """The value of an option that must be a whole number from 1."""
+        value = self.get(name, default)
+        if type(value) is not int or value < 1:
+            raise self.error(name, f"expected a whole number, 1 or more; got {value!r}")
+        return value
+
+    def number(self, name: str, default: Any = _ABSENT) -> float:
+        """The value of an option that must be a number."""
+        value = self.get(name, default)
+        if type(value) not in (int, float):
+            raise self.error(name, f"expected a number; got {value!r}")
+        return float(value)
+
+    def expect(self, name: str, *allowed: Any) -> None:
+        """Refuse any other value than these, of which the first is the default."""
+        value = self.get(name, allowed[0])
+        if value not in allowed:
+            raise self.error(name, f"only {' or '.join(map(repr, allowed))} can be loaded; got {value!r}")
+
+    def set(self, name: str, value: Any) -> None:
+        """Set an option that the file leaves out."""
+        self._fields[name] = value
+
+    def ignore(self, *names: str) -> None:
+        """Declare options that do not concern the forward pass of this family."""
+        self._read.update(names)
+
+    def section(self, name: str) -> Config:
+        """The options of a part, such as ``text_config``."""
+        value = self.get(name)
+        if not isinstance(value, dict):
+            raise self.error(name, f"expected a group of options; got {value!r}")
+        return Config(value, f"{self._where}: {name}")
+
+    def error(self, name: str, problem: str) -> CheckpointError:
+        """An error about one option."""
+        return CheckpointError(f"{self._where}: {name}: {problem}.")
+
+    def finish(self) -> None:
+        """Refuse options that nothing has read; those that are null, false or empty switch nothing on.
+
+        Raises
+        ------
+        CheckpointError
+            If an unknown option is set.
+        """
+        for name, value in self._fields.items():
+            if name not in self._read and name not in _HARMLESS and value not in (None, False, [], {}, ""):
+                raise CheckpointError(
+                    f"{self._where}: unknown option {name} = {value!r}, which may change the computation."
+                )

@@ -1,0 +1,127 @@
+"""Loading a model from disk, by whoever saved it: `load`."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+from importlib import import_module
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+from headwise.models.families.architecture import Architecture
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder
+from headwise.models.loaded import LoadedModel
+from headwise.models.two_towers import TwoTowers
+
+__all__ = ["FAMILIES", "load"]
+
+FAMILIES = (
+    "bert",
+    "distilbert",
+    "albert",
+    "gpt2",
+    "bloom",
+    "llama",
+    "mistral",
+    "qwen",
+    "gemma",
+    "vit",
+    "dinov2",
+    "clip",
+    "siglip",
+    "whisper",
+)  # modules of headwise.models.families
+
+
+def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel | TwoTowers:
+    """Load a model with its weights, to run in NumPy.
+
+    Parameters
+    ----------
+    path : Path or str
+        A folder with config.json and safetensors files, as transformers, timm and sentence-transformers save it; or a
+        .gguf file.
+    dtype : dtype, optional
+        Type of the parameters and the computation; that of the file by default, float16 and bfloat16 widened to
+        float32.
+
+    Returns
+    -------
+    LoadedModel or TwoTowers
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it is of another kind; pickle files are refused.
+    CheckpointError
+        If the file is corrupt, or the model has options that cannot be loaded, which are named.
+
+    Examples
+    --------
+    >>> model = load("all-MiniLM-L6-v2")  # doctest: +SKIP
+    >>> model.family  # doctest: +SKIP
+    'bert'
+    """
+    checkpoint = _open(Path(path))
+    kind = None if dtype is None else np.dtype(dtype)
+    module = _family(checkpoint)
+    if checkpoint.config["model_type"] in getattr(module, "TWO_TOWERS", ()):
+        return _load_towers(checkpoint, kind)
+    return _load_network(checkpoint, kind)
+
+
+def _load_network(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> LoadedModel:
+    config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
+    architecture: Architecture = _family(checkpoint).build(checkpoint, config)
+    config.finish()
+    params = architecture.params(checkpoint, dtype)
+    shapes = {source.tensor: checkpoint.tensor(source.tensor).shape for source in architecture.sources.values()}
+    return LoadedModel(checkpoint.path, architecture, params, checkpoint.config, shapes)
+
+
+def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> TwoTowers:
+    config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
+    family = config.get("model_type")
+    config.ignore("projection_dim", "logit_scale_init_value")
+    towers = {}
+    for tower in ("vision", "text"):
+        options = dict(config.get(f"{tower}_config")) | {"model_type": f"{family}_{tower}_model"}
+        towers[tower] = _load_network(replace(checkpoint, config=options), dtype)
+    config.finish()
+    learned = {
+        name: checkpoint.tensors[name].shape for name in ("logit_scale", "logit_bias") if name in checkpoint.tensors
+    }
+    values = [checkpoint.tensor(name).read().reshape(()).astype(towers["vision"].dtype) for name in learned]
+    scale, bias = (*values, np.zeros((), towers["vision"].dtype))[:2]
+    return TwoTowers(checkpoint.path, family, towers["vision"], towers["text"], scale, bias, learned, checkpoint.config)
+
+
+def _family(checkpoint: Checkpoint) -> Any:
+    """The module of the family that the configuration names."""
+    config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
+    model_type = config.get("model_type")
+    families = _model_types()
+    if model_type not in families:
+        raise config.error("model_type", f"expected one of {', '.join(sorted(families))}; got {model_type!r}")
+    return families[model_type]
+
+
+def _model_types() -> dict[str, Any]:
+    """The module of each model type."""
+    modules = [import_module(f"headwise.models.families.{name}") for name in FAMILIES]
+    return {model_type: module for module in modules for model_type in module.MODEL_TYPES}
+
+
+def _open(path: Path) -> Checkpoint:
+    if path.is_dir():
+        return read_folder(path)
+    if not path.exists():
+        raise DataError(f"{path}: no such file or folder.")
+    if path.suffix in PICKLE_SUFFIXES:
+        raise pickle_error(path)
+    raise DataError(f"{path}: expected a folder with config.json, or a .gguf file.")

@@ -1,0 +1,212 @@
+"""A model with weights from a file, run by NumPy alone: outputs, exact gradients, and attention of every layer."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field, replace
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.attention.functional import AttentionCache
+from headwise.models.encoder.attention import weights_gradient
+from headwise.models.encoder.attention_pooling import AttentionPoolingCache
+from headwise.models.encoder.inputs import NetworkInputs
+from headwise.models.encoder.network import NetworkCache, network_backward, network_forward
+from headwise.models.families.architecture import Architecture
+from headwise.models.output import ModelOutput
+from headwise.nn.params import Params
+from headwise.recorder import AttentionLayer, Capture
+from headwise.recorder.key_mask import KeyMask
+from headwise.shapes import Array
+
+__all__ = ["Gradients", "LoadedModel"]
+
+_INPUTS = {"text": "inputs_embeds", "image": "pixel_values", "audio": "input_features"}
+
+
+@dataclass(frozen=True, eq=False)
+class Gradients:
+    """Gradients of a sum of outputs.
+
+    Attributes
+    ----------
+    inputs : dict of ndarray
+        With respect to ``pixel_values``, ``input_features`` or ``inputs_embeds`` (the words' embeddings).
+    tensors : dict of ndarray
+        With respect to each tensor of the file, by its name and in its shape there.
+    attention : tuple of ndarray of shape (B, H, N, N)
+        With respect to the attention weights of each layer.
+    """
+
+    inputs: dict[str, Array]
+    tensors: dict[str, Array]
+    attention: tuple[Array, ...]
+
+
+@dataclass(frozen=True, eq=False)
+class LoadedModel:
+    """A network with its parameters; call it with arrays by transformers' argument names.
+
+    Attributes
+    ----------
+    path : Path
+        Where it was loaded from.
+    architecture : Architecture
+        Family, options, and the place of each parameter in the file.
+    params : dict of ndarray
+        By dotted name; weight matrices are (out, in).
+    config : mapping
+        The configuration as it was read.
+    shapes : mapping of str to tuple of int
+        Shape of each tensor of the file that is in use.
+
+    Examples
+    --------
+    >>> model = hw.load("all-MiniLM-L6-v2")  # doctest: +SKIP
+    >>> model(**model.preprocess(["a sentence", "another"])).last_hidden_state.shape  # doctest: +SKIP
+    (2, 4, 384)
+    """
+
+    path: Path
+    architecture: Architecture
+    params: Params
+    config: Mapping[str, Any]
+    shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
+
+    @property
+    def family(self) -> str:
+        """Such as ``"bert"``."""
+        return self.architecture.family
+
+    @property
+    def dtype(self) -> np.dtype[Any]:
+        """Type of the parameters, in which everything is computed."""
+        return next(iter(self.params.values())).dtype
+
+    def astype(self, dtype: npt.DTypeLike) -> LoadedModel:
+        """The same model in another type, such as float64 for exact gradients."""
+        shared: dict[int, Array] = {}
+        params = {}
+        for name, array in self.params.items():
+            if id(array) not in shared:
+                shared[id(array)] = array.astype(dtype, copy=False)
+            params[name] = shared[id(array)]
+        return replace(self, params=params)
+
+    def __call__(
+        self, *, output_hidden_states: bool = False, output_attentions: bool = False, **arrays: npt.ArrayLike | None
+    ) -> ModelOutput:
+        """Run the model.
+
+        Parameters
+        ----------
+        output_hidden_states : bool
+            Also return ``hidden_states``: the embedding and the output of each block.
+        output_attentions : bool
+            Also return ``attentions``: the weights (B, H, N, N) of each block.
+        **arrays
+            input_ids, attention_mask, token_type_ids, position_ids, inputs_embeds, pixel_values or input_features, as
+            in transformers.
+
+        Returns
+        -------
+        ModelOutput
+            ``last_hidden_state`` (B, N, D); ``pooler_output`` and ``logits`` if the model has such heads.
+
+        Raises
+        ------
+        HeadwiseError
+            If an array does not fit the model.
+        """
+        output, cache = self._run(arrays, keep=output_hidden_states, return_weights=output_attentions)
+        return self._with_states(output, cache, output_hidden_states, output_attentions)
+
+    def forward(self, **arrays: npt.ArrayLike | None) -> tuple[ModelOutput, NetworkCache]:
+        """Run the model and keep what `backward` needs; see `__call__` for the arguments."""
+        return self._run(arrays, keep=True, return_weights=False)
+
+    def backward(self, douts: Mapping[str, npt.ArrayLike], cache: NetworkCache) -> Gradients:
+        """Gradients of ``sum(d * output)``, summed over the outputs by name.
+
+        Parameters
+        ----------
+        douts : mapping of str to array_like
+            Gradient with respect to each output, such as ``{"logits": d}``, in its shape.
+        cache : NetworkCache
+            From `forward`.
+
+        Returns
+        -------
+        Gradients
+        """
+        arrays = {name: np.asarray(value, self.dtype) for name, value in douts.items()}
+        grads = network_backward(arrays, cache)
+        tensors: dict[str, Array] = {}
+        for parameter, gradient in grads.params.items():
+            source = self.architecture.sources[parameter]
+            if source.tensor not in tensors:
+                tensors[source.tensor] = np.zeros(self.shapes[source.tensor], gradient.dtype)
+            source.add(gradient, tensors[source.tensor])
+        attention = tuple(
+            weights_gradient(do, block.attention)
+            for do, block in zip(grads.attention_outputs, cache.trunk.blocks, strict=True)
+        )
+        return Gradients({_INPUTS[self.architecture.kind]: grads.input}, tensors, attention)
+
+    def record(self, **arrays: npt.ArrayLike | None) -> Capture:
+        """Run the model once and return every attention call; see `__call__` for the arguments."""
+        output, cache = self._run(arrays, keep=True, return_weights=False)
+        calls = [
+            (name, block.attention.attention, block.attention.o)
+            for name, block in zip(self.architecture.attention_names, cache.trunk.blocks, strict=True)
+        ]
+        calls += [
+            (f"heads.{name}", head.attention, head.o)
+            for name, head in cache.heads.items()
+            if isinstance(head, AttentionPoolingCache)
+        ]
+        layers = tuple(_layer(name, call, o, i, self.dtype) for i, (name, call, o) in enumerate(calls))
+        return Capture(output, layers)
+
+    def _run(
+        self, arrays: Mapping[str, npt.ArrayLike | None], keep: bool, return_weights: bool
+    ) -> tuple[ModelOutput, NetworkCache]:
+        inputs = NetworkInputs.from_arrays(self.dtype, dict(arrays))
+        outputs, cache = network_forward(
+            inputs, self.params, self.architecture.network, keep=keep, return_weights=return_weights
+        )
+        return ModelOutput(outputs), cache
+
+    def _with_states(self, output: ModelOutput, cache: NetworkCache, states: bool, attentions: bool) -> ModelOutput:
+        if states:
+            hidden = cache.trunk.hidden_states
+            last = output.last_hidden_state if self.architecture.tied_last else hidden[-1]
+            output["hidden_states"] = (*hidden[:-1], last)
+        if attentions:
+            output["attentions"] = tuple(block.attention.weights for block in cache.trunk.blocks)
+        return output
+
+
+def _layer(name: str, call: AttentionCache, o: Array, index: int, dtype: np.dtype[Any]) -> AttentionLayer:
+    inputs = call.inputs
+    *_, h, n, m = inputs.shape
+    rule = inputs.mask.full()
+    mask = None if rule is None else KeyMask.from_array(np.broadcast_to(rule, (*rule.shape[:-2], n, m)))
+    return AttentionLayer(
+        name,
+        "self" if n == m else "cross",
+        inputs.q,
+        inputs.k,
+        inputs.v,
+        output=o,
+        scale=inputs.scale,
+        softcap=inputs.softcap,
+        bias=inputs.bias,
+        mask=mask,
+        sinks=None if call.sinks is None else call.sinks.reshape(1, h),
+        precision=str(dtype),
+        index=index,
+    )

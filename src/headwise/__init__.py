@@ -22,6 +22,7 @@ from headwise.errors import HeadwiseError
 
 if TYPE_CHECKING:
     from headwise.checker import check
+    from headwise.models.load import load
     from headwise.recorder import capture
 
 __all__ = [
@@ -33,16 +34,17 @@ __all__ = [
     "attention_forward",
     "capture",
     "check",
+    "load",
     "merge",
     "multi_head_attention",
     "self_attention",
 ]
 
-_LAZY = {"capture": "headwise.recorder", "check": "headwise.checker"}
+_LAZY = {"capture": "headwise.recorder", "check": "headwise.checker", "load": "headwise.models.load"}
 
 
 def __getattr__(name: str) -> Any:
-    """Import `check` and `capture` on first use."""
+    """Import a function of a subpackage at its first use."""
     if name in _LAZY:
         return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

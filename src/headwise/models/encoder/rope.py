@@ -63,8 +63,9 @@ class Rope:
         if self.factors is not None:
             frequencies = frequencies / self.factors
         angles = positions[..., None].astype(np.float32) * frequencies.astype(np.float32)
+        cosine, sine = (wave(angles.astype(np.float64)).astype(np.float32) for wave in (np.cos, np.sin))
         scale = np.float32(amplitude)
-        return Rotation((np.cos(angles) * scale).astype(dtype), (np.sin(angles) * scale).astype(dtype), self.pairing)
+        return Rotation((cosine * scale).astype(dtype), (sine * scale).astype(dtype), self.pairing)
 
 
 def _periods(rope: Rope, theta: float) -> Array:

@@ -21,7 +21,7 @@ __all__ = ["MODEL_TYPES", "build"]
 
 MODEL_TYPES = ("albert",)
 
-_UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"sop_classifier\..*")
+_UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"predictions\.bias", r"sop_classifier\..*")
 
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
@@ -48,7 +48,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     network = Network(
         TextEmbedding(norm),
         TrunkOptions((block,) * len(shared), groups=shared),
-        _heads(layout, activation, norm),
+        _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
     )
     names = tuple(
         f"{layout.prefix}encoder.albert_layer_groups.{group // inner}.albert_layers.{group % inner}.attention"
@@ -75,7 +75,7 @@ def _place_block(layout: Layout, block: str, layer: str) -> None:
     layout.norm(f"{block}.norm_2", f"{layer}.full_layer_layer_norm")
 
 
-def _heads(layout: Layout, activation: str, norm: Norm) -> dict[str, Head]:
+def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str, Head]:
     heads = {}
     outside = layout.below("")
     if layout.has("pooler.weight"):
@@ -84,8 +84,11 @@ def _heads(layout: Layout, activation: str, norm: Norm) -> dict[str, Head]:
     if outside.has("predictions.dense.weight"):
         outside.linear("heads.logits.dense", "predictions.dense")
         outside.norm("heads.logits.norm", "predictions.LayerNorm")
-        layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
-        outside.array("heads.logits.output.bias", "predictions.bias")
+        if tied:
+            layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
+            outside.array("heads.logits.output.bias", "predictions.bias")
+        else:
+            outside.linear("heads.logits.output", "predictions.decoder")
         heads["logits"] = Head(activation=activation, norm=norm)
     for name in ("classifier", "qa_outputs"):
         if outside.has(f"{name}.weight"):

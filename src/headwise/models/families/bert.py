@@ -28,7 +28,9 @@ _UNUSED = (
     r".*token_type_ids",
     r"cls\.seq_relationship\..*",  # whether one sentence follows the other
     r"cls\.predictions\.decoder\..*",  # tied to the words' embeddings and to cls.predictions.bias
+    r"cls\.predictions\.bias",  # of no use if they are not tied
     r"lm_head\.decoder\..*",
+    r"lm_head\.bias",
 )
 
 
@@ -114,6 +116,6 @@ def _tied_output(layout: Layout, head: str, tied: bool) -> None:
     outside = layout.below("")
     if tied:
         layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
+        outside.array("heads.logits.output.bias", f"{head}.bias")
     else:
-        outside.array("heads.logits.output.weight", f"{head}.decoder.weight")
-    outside.array("heads.logits.output.bias", f"{head}.bias")
+        outside.linear("heads.logits.output", f"{head}.decoder")

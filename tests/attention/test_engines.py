@@ -22,7 +22,7 @@ TILES = {  # N and M divide neither engine's tiles; M is long enough for several
     "causal": lambda rng, n, m: {"causal": True, "align": "end"},
     "window": lambda rng, n, m: {"window": (37, 101), "align": "start"},
     "mask": lambda rng, n, m: {"mask": rng.random((n, m)) < 0.1},
-    "mask of blocks": lambda rng, n, m: {"mask": np.kron(rng.random((3, 9)) < 0.4, np.ones((64, 128)))[:n, :m] > 0},
+    "mask of blocks": lambda rng, n, m: {"mask": np.kron(rng.random((3, 33)) < 0.4, np.ones((64, 128)))[:n, :m] > 0},
     "mask of queries": lambda rng, n, m: {"mask": rng.random((3, n, 1)) < 0.5},
     "mask and bias, columns first": lambda rng, n, m: {
         "mask": np.asfortranarray(rng.random((n, m)) < 0.5),

@@ -35,7 +35,7 @@ _HIDDEN = _HEADWISE  # from the submission, wherever it is installed
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])
-from runner.serve import main
+from runner.worker import main
 del sys.path[0]
 main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6:])
 """
@@ -124,7 +124,7 @@ class Sandbox:
         options += ["matplotlib.pyplot"] if any(_DRAWS.search(text) for text in files.values()) else []
         with theirs:
             self._process = subprocess.Popen(
-                [sys.executable, "-P", "-s", "-B", "-c", _START, str(_HEADWISE / "studies" / "grading"), *options],
+                [sys.executable, "-P", "-s", "-B", "-c", _START, str(_HEADWISE / "grading"), *options],
                 stdin=subprocess.DEVNULL,
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,

@@ -1,4 +1,4 @@
-"""The order of the rooms: each imports only from rooms above it, never from one beside it."""
+"""The order of the packages: each imports only from packages above it in the table of ARCHITECTURE.md."""
 
 import ast
 import subprocess
@@ -36,16 +36,16 @@ ORDER = [
     {"web"},
     {"cli"},
 ]
-RANK = {room: rank for rank, rooms in enumerate(ORDER) for room in rooms}
+RANK = {package: rank for rank, packages in enumerate(ORDER) for package in packages}
 
 
-def rooms_imported(code: str):
+def packages_imported(code: str):
     for node in ast.walk(ast.parse(code)):
         names = [alias.name for alias in node.names] if isinstance(node, (ast.Import, ast.ImportFrom)) else []
         if isinstance(node, ast.ImportFrom) and node.module == "headwise":
             names = [home(name) for name in names]
         elif isinstance(node, ast.ImportFrom):
-            assert node.level < 2, f"line {node.lineno}: more than one dot can lead to another room"
+            assert node.level < 2, f"line {node.lineno}: more than one dot can lead to another package"
             names = [node.module or ""] if not node.level else []
         for name in names:
             parts = name.split(".")
@@ -54,7 +54,7 @@ def rooms_imported(code: str):
 
 
 def home(name: str):
-    """The module of what the package itself offers: a room, or something from one; the version does not say."""
+    """The module that defines a name exported by the top-level package; the version has none."""
     return f"headwise.{name}" if name in RANK else getattr(getattr(headwise, name), "__module__", "headwise._version")
 
 
@@ -63,36 +63,27 @@ def test_every_way_to_import_is_seen():
         "import headwise.nn.params, numpy\nfrom headwise import cli, jit as j, self_attention, __version__\n"
         "from headwise.web.app import x\nfrom .beside import y\n"
     )
-    assert list(rooms_imported(code)) == ["nn", "cli", "jit", "attention", "_version", "web"]
+    assert list(packages_imported(code)) == ["nn", "cli", "jit", "attention", "_version", "web"]
     with pytest.raises(AssertionError, match="line 1: more than one dot"):
-        list(rooms_imported("from ..cli import x"))
+        list(packages_imported("from ..cli import x"))
 
 
 @pytest.mark.parametrize("path", sorted(ROOT.rglob("*.py")), ids=lambda p: str(p.relative_to(ROOT)))
 def test_imports_point_up(path):
-    room = path.relative_to(ROOT).parts[0].removesuffix(".py")
-    if room in ("__init__", "__main__"):
+    package = path.relative_to(ROOT).parts[0].removesuffix(".py")
+    if package in ("__init__", "__main__"):
         return
-    for imported in rooms_imported(path.read_text()):
-        assert imported == room or RANK[imported] < RANK[room], f"{room} imports {imported}"
+    for imported in packages_imported(path.read_text()):
+        assert imported == package or RANK[imported] < RANK[package], f"{package} imports {imported}"
 
 
 def test_every_room_has_its_place():
-    rooms = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
-    assert rooms - {"__init__", "__main__"} <= set(RANK)
+    packages = {p.name.removesuffix(".py") for p in ROOT.iterdir() if p.suffix == ".py" or (p / "__init__.py").exists()}
+    assert packages - {"__init__", "__main__"} <= set(RANK)
 
 
 def test_importing_headwise_brings_numpy_and_little_else():
     heavy = "matplotlib", "numba", "scipy", "typer", "rich", "mlxtend", "sklearn", "PIL", "safetensors", "torch"
     code = f"import sys, headwise; print([m for m in {heavy!r} if m in sys.modules])"
-    found = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert found.stdout.strip() == "[]"
-
-
-def test_importing_headwise_is_quick():
-    code = "import time, numpy; t = time.perf_counter(); import headwise; print(time.perf_counter() - t)"
-    times = [
-        float(subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True).stdout)
-        for _ in range(5)
-    ]
-    assert min(times) < 0.15
+    result = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert result.stdout.strip() == "[]"

@@ -2,10 +2,9 @@ import numpy as np
 import pytest
 from PIL import Image
 
-from headwise.data.array_files import coursework_arrays, read_arrays
+from headwise.data.array_files import coursework_arrays, load_npz, read_arrays
 from headwise.data.image_files import load_digit, read_image
 from headwise.data.mnist import load_bundled_mnist, load_mnist, read_idx
-from headwise.data.npz import load_npz
 from headwise.errors import DataError
 
 

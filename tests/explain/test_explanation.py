@@ -11,6 +11,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.explain.explanation import FaithfulnessTest, explain, record_attention
 from headwise.explain.explorer_data import explore
 from headwise.figures.gallery import select_figures
+from headwise.models.adapters import ViT
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 
@@ -41,7 +42,7 @@ def test_the_score_is_a_brute_force_counts(digit):
     image, params = digit
     given = record_attention(image, params, MODEL)
     target = int(given.probabilities.argmax())
-    empty = float(TokenGame(image, params, MODEL, target)(np.zeros((1, N), bool))[0])
+    empty = float(TokenGame(ViT(MODEL, params), image, target)(np.zeros((1, N), bool))[0])
 
     def worth(members):
         kept = np.isin(np.arange(N), list(members))

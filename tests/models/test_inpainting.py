@@ -6,6 +6,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import ShapeError
+from headwise.models.adapters import ViT
 from headwise.models.inpainting import inpaint
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
@@ -49,7 +50,7 @@ def test_the_game_shows_the_model_the_imputed_picture(tokens, rng):
     image, cut = rng.random((9, 8)), model.image_tokenizer
     kept = rng.random((7, cut.num_tokens)) < 0.5
     kept[0], kept[1] = True, False
-    answers = TokenGame(image, params, model, 1, "imputed")(kept)
+    answers = TokenGame(ViT(model, params, "imputed"), image, 1)(kept)
     upright = replace(model, tokenizer=tokens.removeprefix("reordered-"))  # given the picture as it is cut
     for answer, there in zip(answers, kept, strict=True):
         known = np.zeros((9, 8), bool)
@@ -66,7 +67,7 @@ def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
     params = {name: rng.normal(size=array.shape) for name, array in vit_params(model, rng).items()}
     image, cut = rng.random((9, 8)), model.image_tokenizer
     kept = rng.random((7, cut.num_tokens)) < 0.5
-    answers = TokenGame(image, params, model, 1, "black")(kept)
+    answers = TokenGame(ViT(model, params, "black"), image, 1)(kept)
     beside = replace(
         model, tokenizer="3x4", image_size=(3, 4 * cut.num_tokens)
     )  # the same tokens side by side share no pixel

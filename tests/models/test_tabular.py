@@ -49,7 +49,7 @@ def test_a_token_is_what_its_column_says(params, rows):
     np.testing.assert_allclose(np.ptp(table_forward(*rows, still, TINY)[0], axis=0), 0, atol=1e-12)
     numbers, codes = rows
     _, cache = table_forward(numbers, codes, params, TINY)
-    tokens = (cache.blocks[0].norm_1.normalized / cache.blocks[0].norm_1.inv_std).reshape(B, 6, 6)
+    tokens = (cache.encoder.blocks[0].norm_1.normalized / cache.encoder.blocks[0].norm_1.inv_std).reshape(B, 6, 6)
     for b in range(B):
         for j in range(3):
             expected = numbers[b, j] * params["columns.slope"][j] + params["columns.offset"][j]

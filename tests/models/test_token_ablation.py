@@ -5,7 +5,9 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.gradients import head_importance
-from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients, attention_gradients
+from headwise.models.adapters import ViT
+from headwise.models.attention_gradients import attention_and_gradients, attention_gradients
+from headwise.models.token_ablation import ABLATIONS, TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import softmax
 from helpers.oracles import numeric_gradients
@@ -99,7 +101,7 @@ def test_the_game_equals_the_model_by_hand(params, rng):
     kept = rng.random((7, 4)) < 0.5
     kept[0], kept[1] = True, False
     for missing, filling in (("removed", None), ("black", 0.0), ("mean", TINY.mean)):
-        found = TokenGame(image, params, TINY, 1, missing)(kept)
+        found = TokenGame(ViT(TINY, params, missing), image, 1)(kept)
         for answer, there in zip(found, kept, strict=True):
             if filling is None:
                 expected = by_hand(image, params, kept=np.flatnonzero(there))
@@ -115,7 +117,7 @@ def test_with_nothing_missing_the_game_is_the_model(tokens, missing, rng):
     model = ViTConfig(tokenizer=tokens, d_model=6, n_layers=2, n_heads=3, d_ff=5)
     image, params = rng.random((28, 28), dtype=np.float32), vit_params(model, rng)
     everything = np.ones((1, model.image_tokenizer.num_tokens), bool)
-    answer = TokenGame(image, params, model, 7, missing)(everything)
+    answer = TokenGame(ViT(model, params, missing), image, 7)(everything)
     assert answer.dtype == np.float32
     np.testing.assert_allclose(
         answer, predict_with_attention(image[None], params, model).probabilities[:, 7], rtol=1e-5
@@ -123,12 +125,12 @@ def test_with_nothing_missing_the_game_is_the_model(tokens, missing, rng):
 
 
 def test_refusals(params):
-    with pytest.raises(DataError, match="missing: expected one of removed, black, mean, imputed; got 'white'"):
-        TokenGame(np.zeros((4, 6)), params, TINY, 1, "white")
+    with pytest.raises(DataError, match="ablation: expected one of removed, black, mean, imputed; got 'white'"):
+        TokenGame(ViT(TINY, params, "white"), np.zeros((4, 6)), 1)(np.ones((2, 4), bool))
     with pytest.raises(DataError, match="target: expected a class from 0 to 2"):
-        TokenGame(np.zeros((4, 6)), params, TINY, 3)
-    with pytest.raises(ShapeError, match=r"kept: expected \(S, 4\)"):
-        TokenGame(np.zeros((4, 6)), params, TINY, 1)(np.ones((2, 5), bool))
+        TokenGame(ViT(TINY, params), np.zeros((4, 6)), 3)
+    with pytest.raises(ShapeError, match=r"keep: expected \(S, 4\)"):
+        TokenGame(ViT(TINY, params), np.zeros((4, 6)), 1)(np.ones((2, 5), bool))
     with pytest.raises(ShapeError, match=r"target: expected \(2,\)"):
         attention_and_gradients(np.zeros((2, 4, 6)), params, TINY, np.array([1]))
     with pytest.raises(DataError, match="target: expected classes from 0 to 2; got 0 … 3"):

@@ -5,7 +5,7 @@ import pytest
 
 from headwise.errors import ShapeError
 from headwise.nn.cross_attention import mab_backward, mab_forward, mab_params
-from headwise.nn.regression import (
+from headwise.nn.losses import (
     absolute_error_backward,
     absolute_error_forward,
     squared_error_backward,

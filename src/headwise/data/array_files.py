@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import zipfile
+import zlib
 from collections.abc import Sequence
 from importlib.resources import as_file, files
 from pathlib import Path
@@ -10,13 +12,17 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.data.npz import load_npz
 from headwise.errors import DataError
 
-__all__ = ["coursework_arrays", "read_arrays"]
+__all__ = ["coursework_arrays", "load_npz", "read_arrays"]
 
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
+# all that NumPy and zipfile raise for a file that is cut short, damaged, encrypted, or something else altogether
+_UNREADABLE = (
+    *(ValueError, OSError, EOFError, RuntimeError, MemoryError, SyntaxError),
+    *(zipfile.BadZipFile, zlib.error),
+)
 
 
 def read_arrays(paths: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
@@ -63,6 +69,38 @@ def coursework_arrays() -> dict[str, npt.NDArray[Any]]:
     """
     with as_file(files("headwise.data") / "coursework") as folder:
         return read_arrays([folder])
+
+
+def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
+    """The arrays of an .npz file by their names; that of an .npy file by the name given, or else the file's own.
+
+    Pickled objects are never opened.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it cannot be read.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder:
+    ...     path = Path(folder) / "X.npy"
+    ...     np.save(path, np.eye(2))
+    ...     list(load_npz(path)), list(load_npz(path, "weights"))
+    (['X'], ['weights'])
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        with path.open("rb") as file:  # NumPy would leave one that it cannot read open
+            opened = np.load(file, allow_pickle=False)
+            if isinstance(opened, np.ndarray):
+                return {alone or path.stem: opened}
+            return {name: opened[name] for name in opened.files}
+    except _UNREADABLE as error:
+        why = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: cannot be read as .npz or .npy ({why}).") from None
 
 
 def _files(path: Path) -> list[Path]:

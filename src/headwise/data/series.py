@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.data.npz import load_npz
+from headwise.data.array_files import load_npz
 from headwise.data.ts import Parsed, read_ts
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray

@@ -13,17 +13,17 @@ from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
 from headwise.errors import DataError, ShapeError
-from headwise.estimators.arrays import (
+from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
+from headwise.estimators.progress import progress_bar
+from headwise.estimators.validation import (
     array_3d,
     as_table,
     category_columns,
     check_answers,
     check_float32_range,
+    check_hyperparameters,
     infer_kind,
 )
-from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
-from headwise.estimators.settings import check_settings
-from headwise.estimators.telling import progress_bar
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
@@ -135,7 +135,7 @@ class Transformer(BaseEstimator):
 
     def _read(self, X: npt.ArrayLike, y: Any) -> tuple[Inputs, npt.NDArray[Any]]:
         """Learn how to read X, and read it; y as one number or label an item."""
-        check_settings(self.get_params(deep=False))
+        check_hyperparameters(self.get_params(deep=False))
         check_answers(y)
         self.kind_ = infer_kind(self.kind, X)
         self._encoder: DataEncoder

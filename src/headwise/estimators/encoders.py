@@ -16,9 +16,8 @@ from headwise.models.tabular import TableTransformerConfig
 from headwise.models.trainable import ImageModel, Inputs, SeriesModel, SetModel, TableModel, TrainableModel
 from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, BoolArray, IntArray
-from headwise.tokenizers.scale import column_std
 from headwise.tokenizers.series import Standardizer
-from headwise.tokenizers.tabular import ColumnEncoder, is_missing
+from headwise.tokenizers.tabular import ColumnEncoder, column_std, is_missing
 from headwise.validation import check_counts
 
 __all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "TableEncoder", "stack_sequences"]

@@ -13,7 +13,7 @@ from headwise.errors import DataError
 from headwise.estimators.base import Transformer
 from headwise.nn.losses import softmax
 from headwise.shapes import Array
-from headwise.tokenizers.scale import column_std
+from headwise.tokenizers.tabular import column_std
 
 __all__ = ["TransformerClassifier", "TransformerRegressor"]
 

@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.data.npz import load_npz
+from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
 from headwise.explain.image_arrays import finite_positions, grey
 from headwise.explain.row_sums import ROW_SUM_TOLERANCE, check_attention_weights

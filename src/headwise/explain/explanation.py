@@ -15,6 +15,7 @@ from headwise.metrics.faithfulness import faithfulness
 from headwise.metrics.perturbation import ValueFunction
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
 from headwise.metrics.spatial import foreground_fraction
+from headwise.models.adapters import ViT
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
@@ -97,7 +98,7 @@ class FaithfulnessTest:
         """Played once for all figures: in full, while all sets of tokens can be."""
         image = self._image.astype(np.float32)
         target = int(predict_with_attention(image[None], self._params, self._model).probabilities.argmax())
-        game = TokenGame(image, self._params, self._model, target)
+        game = TokenGame(ViT(self._model, self._params), image, target)
         tokens = self._model.image_tokenizer.num_tokens
         return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game
 

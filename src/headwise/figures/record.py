@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.data.npz import load_npz
+from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.files import atomic_write
 from headwise.metrics.faithfulness import Faithfulness

@@ -12,9 +12,9 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.sizes import check_sizes
 from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.dropout import dropout_backward, dropout_forward
+from headwise.nn.encoder import stack_attention_weights
 from headwise.nn.encoder_layer import (
     EncoderLayerCache,
     encoder_layer_backward,
@@ -25,6 +25,7 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.padding import Padding
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
+from headwise.validation import check_sizes
 
 __all__ = [
     "SeriesCache",
@@ -44,7 +45,7 @@ _POSITIONS = 0.02  # learned positions begin within ± this
 
 @dataclass(frozen=True)
 class SeriesTransformerConfig:
-    """What a series transformer is made of: everything about it but its weights.
+    """Configuration of a series transformer.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class SeriesTransformerConfig:
     d_model, n_layers, n_heads, d_ff : int
         D, L, H, and the hidden width of the MLP.
     dropout : float
-        The share of numbers that is dropped while training.
+        Dropout rate in training.
     """
 
     n_variables: int
@@ -71,11 +72,11 @@ class SeriesTransformerConfig:
         names = ("n_variables", "max_length", "n_outputs", "n_layers", "d_ff")
         check_sizes(self.d_model, self.n_heads, **{name: getattr(self, name) for name in names})
         if not 0 <= self.dropout < 1:
-            raise DataError(f"dropout: expected a share from 0 to less than 1; got {self.dropout}.")
+            raise DataError(f"dropout: expected a number from 0 to less than 1; got {self.dropout}.")
 
 
 class EncoderCache(NamedTuple):
-    """Caches in the order of the forward pass, up to the tokens that a head reads."""
+    """Caches in the order of the forward pass, without the head."""
 
     padding: Padding
     embedding: LinearCache
@@ -86,7 +87,7 @@ class EncoderCache(NamedTuple):
 
 
 class SeriesCache(NamedTuple):
-    """Caches of the encoder and of the head, and how many steps the model was made for."""
+    """Caches of the encoder and the head, and the model's maximum length."""
 
     encoder: EncoderCache
     head: LinearCache
@@ -94,22 +95,22 @@ class SeriesCache(NamedTuple):
 
     @property
     def batch_stats(self) -> Params:
-        """What the running averages of batch normalisation move towards, by parameter."""
-        averages: Params = {}
+        """Statistics of the batch, towards which the running averages move, by parameter."""
+        stats: Params = {}
         for i, layer in enumerate(self.encoder.layers):
-            averages |= with_prefix(f"layers.{i}", layer.batch_stats)
-        return averages
+            stats |= with_prefix(f"layers.{i}", layer.batch_stats)
+        return stats
 
 
 class SeriesPrediction(NamedTuple):
-    """What the model made of some series.
+    """Outputs and attention weights of some series.
 
     Attributes
     ----------
     outputs : ndarray of shape (B, outputs)
-        Logits of the classes, or the predicted numbers.
+        Class logits, or predicted numbers.
     weights : ndarray of shape (B, L, H, N, N)
-        Attention weights of every layer and head. Those on padding are zero, and so are those of it.
+        Attention weights of every layer and head; zero for padding, as query and as key.
     """
 
     outputs: Array
@@ -117,7 +118,7 @@ class SeriesPrediction(NamedTuple):
 
 
 def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
-    """Fresh weights of the encoder and of the head, in float32.
+    """Random parameters of the encoder and the head, in float32.
 
     Examples
     --------
@@ -133,7 +134,7 @@ def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> 
 
 
 def masked_prediction_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
-    """Fresh weights of the encoder, and of what predicts the variables of a step from its token."""
+    """Random parameters of the encoder, and of the layer that predicts the variables of each step."""
     return _encoder_params(config, rng) | with_prefix("values", linear_params(config.d_model, config.n_variables, rng))
 
 
@@ -151,16 +152,16 @@ def series_forward(
     Parameters
     ----------
     x : ndarray of shape (B, N, V)
-        Standardised variables, N at most ``model.steps``; what stands in the padding is never read.
+        Standardized variables, N at most ``config.max_length``; values in the padding are never read.
     lengths : ndarray of int of shape (B,)
         Valid steps of each series, from 1 to N.
     params : dict
         As made by `series_params`, in the type of `x`.
     config : Series
     rng : Generator, optional
-        While training: dropout is drawn from it, and the normalisation uses the batch's statistics.
+        For training: dropout is drawn from it, and batch normalization uses the statistics of the batch.
     return_weights : bool
-        Keep every layer's attention weights in the cache.
+        Keep the attention weights of every layer in the cache.
 
     Returns
     -------
@@ -170,12 +171,12 @@ def series_forward(
     Raises
     ------
     ShapeError
-        If the series have another width than the model's, or are longer.
+        If the series have another number of variables than the model, or are longer.
     DataError
         If a length is not from 1 to N.
     """
     rows, encoder = _encoder_forward(x, lengths, params, config, rng, return_weights)
-    flat = Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # padding is zero to the head
+    flat = Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # the head sees zeros in the padding
     outputs, head = linear_forward(flat, subtree(params, "head"))
     return outputs, SeriesCache(encoder, head, config.max_length)
 
@@ -217,11 +218,9 @@ def predict_series_with_attention(
 ) -> SeriesPrediction:
     """Outputs and attention weights of a batch of series (B, N, V)."""
     outputs, cache = series_forward(x, lengths, params, config, return_weights=True)
-    weights = np.stack(
-        [layer.attention.weights for layer in cache.encoder.layers if layer.attention.weights is not None], 1
-    )
-    asks = np.arange(x.shape[1]) < lengths[:, None]
-    return SeriesPrediction(outputs, weights * asks[:, None, None, :, None])
+    weights = stack_attention_weights(layer.attention for layer in cache.encoder.layers)
+    valid = np.arange(x.shape[1]) < lengths[:, None]
+    return SeriesPrediction(outputs, weights * valid[:, None, None, :, None])
 
 
 def _encoder_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
@@ -245,7 +244,7 @@ def _encoder_forward(
     padding = Padding(lengths, x.shape[1])
     embedded, embedding = linear_forward(padding.unpad(x), subtree(params, "embedding"))
     embedded *= embedded.dtype.type(np.sqrt(config.d_model))
-    rows, kept = dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
+    rows, dropout = dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
     layers = []
     for i in range(config.n_layers):
         rows, cache = encoder_layer_forward(
@@ -259,8 +258,8 @@ def _encoder_forward(
         )
         layers.append(cache)
     active, gelu = gelu_forward(rows)
-    told, kept_last = dropout_forward(active, config.dropout, rng)
-    return told, EncoderCache(padding, embedding, kept, tuple(layers), gelu, kept_last)
+    outputs, last_dropout = dropout_forward(active, config.dropout, rng)
+    return outputs, EncoderCache(padding, embedding, dropout, tuple(layers), gelu, last_dropout)
 
 
 def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:

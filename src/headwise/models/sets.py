@@ -12,10 +12,9 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.sizes import check_sizes
+from headwise.nn.activations import relu_backward, relu_forward
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.relu import relu_backward, relu_forward
 from headwise.nn.set_blocks import (
     isab_backward,
     isab_forward,
@@ -28,6 +27,7 @@ from headwise.nn.set_blocks import (
     sab_params,
 )
 from headwise.shapes import Array, BoolArray, IntArray, bind
+from headwise.validation import check_sizes
 
 __all__ = [
     "ENCODERS",

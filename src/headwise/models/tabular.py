@@ -13,13 +13,10 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.sizes import check_sizes
-from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array, IntArray, bind
-from headwise.validation import check_counts
+from headwise.validation import check_counts, check_sizes
 
 __all__ = [
     "TableCache",
@@ -35,7 +32,7 @@ __all__ = [
 
 @dataclass(frozen=True)
 class TableTransformerConfig:
-    """What a table transformer is made of: everything about it but its weights.
+    """Configuration of a table transformer.
 
     Attributes
     ----------
@@ -66,30 +63,28 @@ class TableTransformerConfig:
 
     @property
     def n_columns(self) -> int:
-        """J + K, the tokens beside the class token."""
+        """J + K, the number of tokens without the class token."""
         return self.n_numeric + len(self.cardinalities)
 
 
 class ColumnsCache(NamedTuple):
-    """The numbers (B, J), their columns' vectors (J, D), and which row of all categories' vectors was taken (B, K)."""
+    """The numbers (B, J), the slopes (J, D), and the row of ``vectors`` that each category has (B, K)."""
 
     numbers: Array
     slope: Array
     rows: IntArray
-    vectors: int
+    n_vectors: int
 
 
 class TableCache(NamedTuple):
     """Caches in the order of the forward pass."""
 
     columns: ColumnsCache
-    blocks: tuple[BlockCache, ...]
-    norm: LayerNormCache
-    head: LinearCache
+    encoder: EncoderCache
 
 
 def table_params(config: TableTransformerConfig, rng: np.random.Generator) -> Params:
-    """Fresh weights in float32; what makes tokens of the columns does not decay.
+    """Random parameters in float32. Weight decay does not apply to those of the feature tokenizer.
 
     Examples
     --------
@@ -109,10 +104,7 @@ def table_params(config: TableTransformerConfig, rng: np.random.Generator) -> Pa
         "columns.offset": uniform(config.n_columns, config.d_model),
         "columns.class_token": uniform(config.d_model),
     }
-    for i in range(config.n_layers):
-        params |= with_prefix(f"blocks.{i}", block_params(config.d_model, config.d_ff, rng))
-    params |= with_prefix("norm", layer_norm_params(config.d_model))
-    return params | with_prefix("head", linear_params(config.d_model, config.n_outputs, rng))
+    return params | encoder_params(config.d_model, config.n_layers, config.d_ff, config.n_outputs, rng)
 
 
 def feature_tokenizer_forward(
@@ -149,8 +141,8 @@ def feature_tokenizer_forward(
 def feature_tokenizer_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, Params]:
     """Gradients with respect to the numbers (B, J), and to the parameters."""
     j = cache.numbers.shape[1]
-    dvectors = np.zeros((cache.vectors, dy.shape[-1]), dy.dtype)
-    np.add.at(dvectors, cache.rows, dy[:, 1 + j :])  # many items take the same vector
+    dvectors = np.zeros((cache.n_vectors, dy.shape[-1]), dy.dtype)
+    np.add.at(dvectors, cache.rows, dy[:, 1 + j :])  # items share vectors
     return (
         np.einsum("bjd,jd->bj", dy[:, 1 : 1 + j], cache.slope),
         {
@@ -172,12 +164,12 @@ def table_forward(
     numbers : ndarray of shape (B, J)
         Standardised, in the type of the parameters.
     codes : ndarray of int of shape (B, K)
-        Categories by number.
+        Category of each column as an integer.
     params : dict
         As made by `table_params`.
     config : Table
     return_weights : bool
-        Keep every layer's attention weights in the cache.
+        Keep the attention weights of every layer in the cache.
 
     Returns
     -------
@@ -195,34 +187,19 @@ def table_forward(
     if codes.size and (codes.min() < 0 or (codes >= np.array(config.cardinalities)).any()):
         raise DataError(f"codes: expected categories from 0 to below {config.cardinalities}; got one that is not.")
     x, columns = feature_tokenizer_forward(numbers, codes, subtree(params, "columns"), config.cardinalities)
-    blocks = []
-    for i in range(config.n_layers):
-        asking = (
-            1 if i == config.n_layers - 1 and not return_weights else None
-        )  # of the last only the class token is read
-        own = subtree(params, f"blocks.{i}")
-        x, cache = block_forward(x, own, heads=config.n_heads, num_queries=asking, return_weights=return_weights)
-        blocks.append(cache)
-    normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
-    outputs, head = linear_forward(normal, subtree(params, "head"))
-    return outputs, TableCache(columns, tuple(blocks), norm, head)
+    outputs, encoder = encoder_forward(
+        x, params, n_layers=config.n_layers, heads=config.n_heads, return_weights=return_weights
+    )
+    return outputs, TableCache(columns, encoder)
 
 
 def table_backward(doutputs: Array, cache: TableCache) -> Params:
     """Gradients with respect to every parameter."""
-    dnormal, head_grads = linear_backward(doutputs, cache.head)
-    dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
-    b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), doutputs.dtype)
-    dx[:, 0] = dclass  # only the class token was read
-    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
-    for i in reversed(range(len(cache.blocks))):
-        dx, block_grads = block_backward(dx, cache.blocks[i])
-        grads |= with_prefix(f"blocks.{i}", block_grads)
+    dx, grads = encoder_backward(doutputs, cache.encoder)
     _, columns_grads = feature_tokenizer_backward(dx, cache.columns)
     return grads | with_prefix("columns", columns_grads)
 
 
 def table_weights(cache: TableCache) -> Array:
     """Attention weights (B, L, H, 1 + J + K, 1 + J + K) that a forward pass kept; token 0 is the class token."""
-    return np.stack([block.attention.weights for block in cache.blocks if block.attention.weights is not None], axis=1)
+    return cache.encoder.attention_weights

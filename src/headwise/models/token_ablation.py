@@ -1,216 +1,172 @@
-"""Looking closely at a vision transformer: gradients of attention weights, and the game of tokens left out."""
+"""Predictions with tokens removed or replaced, and the cooperative game of the tokens that this defines.
+
+Letters: S sets of tokens, N tokens without the class token, T with it, K kept tokens, C classes.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
-from typing import NamedTuple
+from functools import cached_property
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headwise.errors import DataError
+from headwise.models.base import Model
 from headwise.models.inpainting import inpaint
-from headwise.models.vit import ViTCache, ViTConfig, vit_forward
-from headwise.nn.attention import attention_weights_gradient
-from headwise.nn.layer_norm import layer_norm_backward, layer_norm_forward
-from headwise.nn.linear import linear_backward, linear_forward
+from headwise.models.vit import ViTConfig, classify_tokens, embed_tokens
 from headwise.nn.losses import softmax
-from headwise.nn.params import Params, subtree
-from headwise.nn.patch_embedding import embedding_forward
-from headwise.nn.transformer_block import block_backward, block_forward, mlp_backward
-from headwise.parallel.threads import parallel_for, single_threaded_blas
+from headwise.nn.params import Params
+from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["ABLATIONS", "AttentionWithGradients", "TokenGame", "attention_and_gradients", "attention_gradients"]
+__all__ = ["ABLATIONS", "Ablation", "TokenGame", "ablated_logits", "scores_of_subsets"]
 
-_TOKENS = 1600  # of a shard at most, so that what a block makes of them stays in the second-level cache
-
-ABLATIONS = ("removed", "black", "mean", "imputed")  # what a missing token can be
-
-
-class AttentionWithGradients(NamedTuple):
-    """What the model made of some images, and what its attention weights did for one class.
-
-    Attributes
-    ----------
-    probabilities : ndarray of shape (B, classes)
-    weights : ndarray of shape (B, L, H, 1 + N, 1 + N)
-    gradients : ndarray of shape (B, L, H, 1 + N, 1 + N)
-        Of the target's logit, before the softmax over classes, with respect to each weight, as if it could move by
-        itself.
-    target : ndarray of int of shape (B,)
-        Whose logit it is.
-    """
-
-    probabilities: Array
-    weights: Array
-    gradients: Array
-    target: IntArray
+# keep (S, N) -> embedded tokens (S, 1 + K, D), for sets that give sequences of one length
+EmbedSubsets = Callable[[BoolArray], Array]
 
 
-def attention_and_gradients(
-    images: Array, params: Params, config: ViTConfig, target: IntArray | None = None
-) -> AttentionWithGradients:
-    """Probabilities, attention weights and their gradients, for a batch of images.
+class Ablation(NamedTuple):
+    """How a token can be missing: a function of image, parameters and config, and whether sequences become shorter."""
 
-    Parameters
-    ----------
-    images : ndarray of shape (B, Y, X)
-    params, config : dict, ViT
-    target : ndarray of int of shape (B,), optional
-        The class whose logit is asked about; by default the one that the model reads.
-
-    Returns
-    -------
-    Closer
-
-    Raises
-    ------
-    ShapeError
-        If the images have another size than the model's, or the targets are not one an image.
-    DataError
-        If there is no such class.
-    """
-    logits, cache = vit_forward(images, params, config, return_weights=True)
-    chosen = logits.argmax(axis=1) if target is None else np.asarray(target)
-    bind(f"{len(images)}", target=chosen)
-    if chosen.size and not 0 <= chosen.min() <= chosen.max() < config.n_classes:
-        raise DataError(
-            f"target: expected classes from 0 to {config.n_classes - 1}; got {chosen.min()} … {chosen.max()}."
-        )
-    dlogits = np.zeros_like(logits)
-    dlogits[np.arange(len(images)), chosen] = 1
-    weights = [block.attention.weights for block in cache.blocks if block.attention.weights is not None]
-    return AttentionWithGradients(
-        softmax(logits), np.stack(weights, axis=1), attention_gradients(dlogits, cache), chosen
-    )
+    embed: Callable[[Array, Params, ViTConfig], EmbedSubsets]
+    shortens: bool = False
 
 
-def attention_gradients(dlogits: Array, cache: ViTCache) -> Array:
-    """Gradients (B, L, H, 1 + N, 1 + N) with respect to every attention weight, for dlogits (B, classes).
-
-    The forward pass must have been asked for its weights, or its last block has the class token's row alone.
-    """
-    dnormal, _ = linear_backward(dlogits, cache.head)
-    dclass, _ = layer_norm_backward(dnormal, cache.norm)
-    b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), dlogits.dtype)
-    dx[:, 0] = dclass  # only the class token was read
-    found = []
-    for block in reversed(cache.blocks):
-        dnormal, _ = mlp_backward(dx, block.mlp)
-        dz, _ = layer_norm_backward(dnormal, block.norm_2)
-        found.append(attention_weights_gradient(dz + dx, block.attention))  # y = z + mlp(norm₂(z))
-        dx, _ = block_backward(dx, block)
-    return np.stack(found[::-1], axis=1)
-
-
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class TokenGame:
-    """The probability of a class when only some of an image's tokens are there.
+    """The probability of a class as a function of the tokens that the model sees.
 
     Parameters
     ----------
-    image : ndarray of shape (Y, X)
-    params, model : dict, ViT
+    model : Model
+        How it treats missing tokens is up to the model; see `headwise.models.adapters.ViT`.
+    input : object
+        What the model takes, such as an image.
     target : int
         The class.
-    missing : {"removed", "black", "mean", "imputed"}
-        A missing token is left out of the sequence, the others keeping their positions; or its pixels become
-        background; or they become the mean pixel that the model knows, which is zero after its normalisation; or they
-        are computed from their neighbours by `inpaint` in the tokenized image, and become the mean pixel where
-        no token is left.
-
-    Notes
-    -----
-    Where patches overlap, a missing token that is black or mean is so in its own cut only: a token that is there keeps
-    the pixels that they share. To impute, those pixels are known, and the missing token's cut shows them as they are.
 
     Raises
     ------
     DataError
-        If there is no such class, or no such way to be missing.
+        If there is no such class.
 
     Examples
     --------
     >>> import numpy as np
+    >>> from headwise.models.adapters import ViT
     >>> from headwise.models.vit import vit_params
-    >>> model = ViTConfig(tokenizer="2x2", image_size=(4, 4), d_model=8, n_layers=1, n_heads=2, d_ff=8)
-    >>> params = vit_params(model, np.random.default_rng(0))
-    >>> game = TokenGame(np.ones((4, 4), np.float32), params, model, target=3)
+    >>> config = ViTConfig(tokenizer="2x2", image_size=(4, 4), d_model=8, n_layers=1, n_heads=2, d_ff=8)
+    >>> model = ViT(config, vit_params(config, np.random.default_rng(0)))
+    >>> game = TokenGame(model, np.ones((4, 4), np.float32), target=3)
     >>> game(np.array([[True, True, True, True], [False, False, True, False]])).shape
     (2,)
     """
 
-    image: Array
-    params: Params
-    config: ViTConfig
+    model: Model
+    input: Any
     target: int
-    missing: str = "removed"
 
     def __post_init__(self) -> None:
-        if self.missing not in ABLATIONS:
-            raise DataError(f"missing: expected one of {', '.join(ABLATIONS)}; got {self.missing!r}.")
-        if not 0 <= self.target < self.config.n_classes:
-            raise DataError(f"target: expected a class from 0 to {self.config.n_classes - 1}; got {self.target}.")
+        n_classes = len(self.model.predict(self.input))
+        if not 0 <= self.target < n_classes:
+            raise DataError(f"target: expected a class from 0 to {n_classes - 1}; got {self.target}.")
 
-    def __call__(self, kept: BoolArray) -> Array:
-        """(S, N) kept tokens -> (S,) probabilities of the class."""
-        bind(f"S {self.config.image_tokenizer.num_tokens}", kept=kept)
-        sizes = kept.sum(axis=1) if self.missing == "removed" else np.full(len(kept), kept.shape[1])
-        # sequences of one length go together
-        parts = [part for size in np.unique(sizes) for part in _shards(np.flatnonzero(sizes == size), 1 + size)]
-        prepared = self._preparing()
-        answers = np.empty(len(kept), np.result_type(self.image, self.params["head.weight"]))
+    def __call__(self, keep: BoolArray) -> Array:
+        """Probabilities (S,) of the class for sets (S, N) of kept tokens, not counting prefix tokens."""
+        bind(f"S {int((~self._prefix).sum())}", keep=keep)
+        with_prefix = np.ones((len(keep), len(self._prefix)), bool)
+        with_prefix[:, ~self._prefix] = keep
+        return np.asarray(softmax(self.model.predict(self.input, with_prefix))[:, self.target])
 
-        def play(i: int) -> None:
-            answers[parts[i]] = self._read(prepared(kept[parts[i]]))
+    @cached_property
+    def _prefix(self) -> BoolArray:
+        return self.model.tokens(self.input).prefix
 
-        with single_threaded_blas():
-            parallel_for(play, len(parts))
-        return answers
 
-    def _preparing(self) -> Callable[[BoolArray], Array]:
-        """What makes (S, N) kept tokens into (S, 1 + K, D), what the first block is given."""
-        cut = self.config.image_tokenizer.tokenize(self.image[None])
-        own = self._embedded(cut)[0]
-        if self.missing == "removed":
-            return lambda kept: own[np.nonzero(_with_class(kept))[1].reshape(len(kept), -1)]
-        if self.missing == "imputed":
-            return lambda kept: self._embedded(self._imputed(kept))
-        blank = self._embedded(np.full_like(cut, self.config.mean if self.missing == "mean" else 0))[0]
-        return lambda kept: np.where(_with_class(kept)[..., None], own, blank)
+def ablated_logits(image: Array, keep: BoolArray, params: Params, config: ViTConfig, ablation: str) -> Array:
+    """Class logits (S, C) of an image (Y, X) for sets (S, N) of kept tokens.
 
-    def _imputed(self, kept: BoolArray) -> Array:
-        """(S, N) kept tokens -> (S, N, P): the tokens of the picture that can be made of them."""
-        arranged, boxes = self.config.image_tokenizer.permute(self.image), self.config.image_tokenizer.boxes
-        known = np.zeros((len(kept), *self.image.shape), bool)
+    Parameters
+    ----------
+    image : ndarray of shape (Y, X)
+    keep : ndarray of bool of shape (S, N)
+    params : dict
+    config : ViTConfig
+    ablation : str
+        A key of `ABLATIONS`.
+
+    Raises
+    ------
+    DataError
+        If there is no such ablation.
+    """
+    bind(f"S {config.image_tokenizer.num_tokens}", keep=keep)
+    if ablation not in ABLATIONS:
+        raise DataError(f"ablation: expected one of {', '.join(ABLATIONS)}; got {ablation!r}.")
+    chosen = ABLATIONS[ablation]
+    embed = chosen.embed(image, params, config)
+    lengths = keep.sum(axis=1) if chosen.shortens else np.full(len(keep), keep.shape[1])
+    return scores_of_subsets(keep, lengths, embed, lambda x: classify_tokens(x, params, config)[0])
+
+
+def scores_of_subsets(
+    keep: BoolArray, lengths: IntArray, embed: EmbedSubsets, classify: Callable[[Array], Array]
+) -> Array:
+    """Scores (S, C) of sets of tokens, in batches of sequences of equal `lengths` (S,), on several threads."""
+    batches: list[IntArray] = []
+    for length in np.unique(lengths):
+        same = np.flatnonzero(lengths == length)
+        batches += [same[part] for part in split(len(same), shard_size(1 + int(length)))]
+    with single_threaded_blas():
+        scores = parallel_map(lambda batch: classify(embed(keep[batch])), batches)
+    return np.asarray(np.concatenate(scores)[np.argsort(np.concatenate(batches))])
+
+
+def _remove(image: Array, params: Params, config: ViTConfig) -> EmbedSubsets:
+    """Leave missing tokens out of the sequence; the others keep their positions."""
+    embedded = embed_tokens(config.image_tokenizer.tokenize(image[None]), params, config)[0][0]
+    return lambda keep: embedded[np.nonzero(_with_class(keep))[1].reshape(len(keep), -1)]
+
+
+def _replace_by(pixel: float, image: Array, params: Params, config: ViTConfig) -> EmbedSubsets:
+    """Set the pixels of missing tokens to one value.
+
+    Where patches overlap, only the missing token's own copy of the pixels changes.
+    """
+    tokens = config.image_tokenizer.tokenize(image[None])
+    embedded = embed_tokens(tokens, params, config)[0][0]
+    replacement = embed_tokens(np.full_like(tokens, pixel), params, config)[0][0]
+    return lambda keep: np.where(_with_class(keep)[..., None], embedded, replacement)
+
+
+def _impute(image: Array, params: Params, config: ViTConfig) -> EmbedSubsets:
+    """Compute the pixels of missing tokens from their neighbours by `inpaint`, or use the mean if no token is kept.
+
+    Pixels that a missing token shares with a kept one are known.
+    """
+    permuted, boxes = config.image_tokenizer.permute(image), config.image_tokenizer.boxes
+
+    def embed(keep: BoolArray) -> Array:
+        known = np.zeros((len(keep), *image.shape), bool)
         for n, (y, x, h, w) in enumerate(boxes):
-            known[:, y : y + h, x : x + w] |= kept[:, n, None, None]
-        filled = inpaint(arranged, known, self.config.mean)
-        return np.stack([filled[:, y : y + h, x : x + w].reshape(len(kept), h * w) for y, x, h, w in boxes], axis=1)
+            known[:, y : y + h, x : x + w] |= keep[:, n, None, None]
+        filled = inpaint(permuted, known, config.mean)
+        tokens = [filled[:, y : y + h, x : x + w].reshape(len(keep), h * w) for y, x, h, w in boxes]
+        return embed_tokens(np.stack(tokens, axis=1), params, config)[0]
 
-    def _embedded(self, tokens: Array) -> Array:
-        """(S, N, P) tokens -> (S, 1 + N, D): the class token and the embedded tokens, each with its position."""
-        normal = (tokens - tokens.dtype.type(self.config.mean)) / tokens.dtype.type(self.config.std)
-        return embedding_forward(normal, subtree(self.params, "embedding"))[0]
-
-    def _read(self, x: Array) -> Array:
-        """(S, 1 + K, D) -> (S,): what the blocks make of it."""
-        for i in range(self.config.n_layers):
-            asking = 1 if i == self.config.n_layers - 1 else None  # of the last block only the class token is read
-            x, _ = block_forward(x, subtree(self.params, f"blocks.{i}"), heads=self.config.n_heads, num_queries=asking)
-        normal, _ = layer_norm_forward(x[:, 0], subtree(self.params, "norm"))
-        logits, _ = linear_forward(normal, subtree(self.params, "head"))
-        return np.asarray(softmax(logits)[:, self.target])
+    return embed
 
 
-def _with_class(kept: BoolArray) -> BoolArray:
-    """(S, 1 + N): the class token is always there."""
-    return np.insert(kept, 0, True, axis=1)
+ABLATIONS = {
+    "removed": Ablation(_remove, shortens=True),
+    "black": Ablation(lambda image, params, config: _replace_by(0, image, params, config)),
+    "mean": Ablation(lambda image, params, config: _replace_by(config.mean, image, params, config)),
+    "imputed": Ablation(_impute),
+}
 
 
-def _shards(chosen: IntArray, length: int) -> list[IntArray]:
-    """The sets in pieces, as many sequences of this length together as a cache holds."""
-    size = max(1, _TOKENS // length)
-    return [chosen[start : start + size] for start in range(0, len(chosen), size)]
+def _with_class(keep: BoolArray) -> BoolArray:
+    """(S, N) -> (S, 1 + N): the class token is always kept."""
+    return np.insert(keep, 0, True, axis=1)

@@ -11,22 +11,31 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.sizes import check_sizes
-from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
-from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params
+from headwise.nn.linear import LinearCache
 from headwise.nn.losses import softmax
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
-from headwise.nn.transformer_block import BlockCache, block_backward, block_forward, block_params
 from headwise.shapes import Array
 from headwise.tokenizers import ImageTokenizer, get_tokenizer
+from headwise.validation import check_sizes
 
-__all__ = ["Prediction", "ViTCache", "ViTConfig", "predict_with_attention", "vit_backward", "vit_forward", "vit_params"]
+__all__ = [
+    "Prediction",
+    "ViTCache",
+    "ViTConfig",
+    "classify_tokens",
+    "embed_tokens",
+    "predict_with_attention",
+    "vit_backward",
+    "vit_forward",
+    "vit_params",
+]
 
 
 @dataclass(frozen=True)
 class ViTConfig:
-    """What a vision transformer is made of: everything about it but its weights.
+    """Configuration of a vision transformer.
 
     Attributes
     ----------
@@ -65,17 +74,15 @@ class ViTCache(NamedTuple):
     """Caches in the order of the forward pass."""
 
     embedding: LinearCache
-    blocks: tuple[BlockCache, ...]
-    norm: LayerNormCache
-    head: LinearCache
+    encoder: EncoderCache
 
 
 class Prediction(NamedTuple):
-    """What the model made of some images.
+    """Class probabilities and attention weights of some images.
 
     Attributes
     ----------
-    probabilities : ndarray of shape (B, classes)
+    probabilities : ndarray of shape (B, n_classes)
     weights : ndarray of shape (B, L, H, 1 + N, 1 + N)
         Attention weights of every layer and head; token 0 is the class token.
     """
@@ -85,7 +92,7 @@ class Prediction(NamedTuple):
 
 
 def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
-    """Fresh weights in float32.
+    """Random parameters in float32.
 
     Examples
     --------
@@ -93,12 +100,11 @@ def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
     >>> sum(array.size for array in vit_params(ViTConfig(), np.random.default_rng(0)).values())
     139018
     """
-    cut = config.image_tokenizer
-    params = with_prefix("embedding", embedding_params(cut.num_tokens, cut.token_dim, config.d_model, rng))
-    for i in range(config.n_layers):
-        params |= with_prefix(f"blocks.{i}", block_params(config.d_model, config.d_ff, rng))
-    params |= with_prefix("norm", layer_norm_params(config.d_model))
-    return params | with_prefix("head", linear_params(config.d_model, config.n_classes, rng))
+    tokenizer = config.image_tokenizer
+    embedding = embedding_params(tokenizer.num_tokens, tokenizer.token_dim, config.d_model, rng)
+    return with_prefix("embedding", embedding) | encoder_params(
+        config.d_model, config.n_layers, config.d_ff, config.n_classes, rng
+    )
 
 
 def vit_forward(
@@ -112,13 +118,13 @@ def vit_forward(
         Pixels from 0 (background) to 1 (ink), in the type of the parameters.
     params : dict
         As made by `vit_params`.
-    config : ViT
+    config : ViTConfig
     return_weights : bool
-        Keep every layer's attention weights in the cache.
+        Keep the attention weights of every layer in the cache.
 
     Returns
     -------
-    logits : ndarray of shape (B, classes)
+    logits : ndarray of shape (B, n_classes)
     cache : ViTCache
 
     Raises
@@ -130,37 +136,32 @@ def vit_forward(
     """
     if images.dtype != (dtype := params["embedding.positions"].dtype):
         raise DataError(f"images: expected {dtype}, as the parameters are; got {images.dtype}. Use astype.")
-    tokens = (config.image_tokenizer.tokenize(images) - images.dtype.type(config.mean)) / images.dtype.type(config.std)
-    x, embedding = embedding_forward(tokens, subtree(params, "embedding"))
-    blocks = []
-    for i in range(config.n_layers):
-        # of the last block only the class token is read, so only it is computed, unless all weights are wanted
-        asking = 1 if i == config.n_layers - 1 and not return_weights else None
-        own = subtree(params, f"blocks.{i}")
-        x, cache = block_forward(x, own, heads=config.n_heads, num_queries=asking, return_weights=return_weights)
-        blocks.append(cache)
-    normal, norm = layer_norm_forward(x[:, 0], subtree(params, "norm"))
-    logits, head = linear_forward(normal, subtree(params, "head"))
-    return logits, ViTCache(embedding, tuple(blocks), norm, head)
+    x, embedding = embed_tokens(config.image_tokenizer.tokenize(images), params, config)
+    logits, encoder = classify_tokens(x, params, config, return_weights=return_weights)
+    return logits, ViTCache(embedding, encoder)
 
 
 def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
     """Gradients with respect to every parameter."""
-    dnormal, head_grads = linear_backward(dlogits, cache.head)
-    dclass, norm_grads = layer_norm_backward(dnormal, cache.norm)
-    b, width = dclass.shape
-    dx = np.zeros((b, len(cache.blocks[-1].norm_2.normalized) // b, width), dlogits.dtype)
-    dx[:, 0] = dclass  # only the class token was read
-    grads = with_prefix("head", head_grads) | with_prefix("norm", norm_grads)
-    for i in reversed(range(len(cache.blocks))):
-        dx, block_grads = block_backward(dx, cache.blocks[i])
-        grads |= with_prefix(f"blocks.{i}", block_grads)
+    dx, grads = encoder_backward(dlogits, cache.encoder)
     _, embedding_grads = embedding_backward(dx, cache.embedding)
     return grads | with_prefix("embedding", embedding_grads)
+
+
+def embed_tokens(tokens: Array, params: Params, config: ViTConfig) -> tuple[Array, LinearCache]:
+    """Embed tokens of pixels (B, N, P): standardize, project, add class token and positions -> (B, 1 + N, D)."""
+    standardized = (tokens - tokens.dtype.type(config.mean)) / tokens.dtype.type(config.std)
+    return embedding_forward(standardized, subtree(params, "embedding"))
+
+
+def classify_tokens(
+    x: Array, params: Params, config: ViTConfig, *, return_weights: bool = False
+) -> tuple[Array, EncoderCache]:
+    """Class logits (B, n_classes) of embedded tokens (B, 1 + K, D), the class token first."""
+    return encoder_forward(x, params, n_layers=config.n_layers, heads=config.n_heads, return_weights=return_weights)
 
 
 def predict_with_attention(images: Array, params: Params, config: ViTConfig) -> Prediction:
     """Class probabilities and attention weights of a batch of images (B, Y, X)."""
     logits, cache = vit_forward(images, params, config, return_weights=True)
-    weights = np.stack([block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1)
-    return Prediction(softmax(logits), weights)
+    return Prediction(softmax(logits), cache.encoder.attention_weights)

@@ -22,7 +22,7 @@ __all__ = [
 
 
 class SelfAttentionCache(NamedTuple):
-    """Caches of the four steps, and the attention weights (B, H, N, N) if they were asked for."""
+    """Caches of the four steps, and the attention weights (B, H, A, N) if they were kept."""
 
     query: LinearCache
     key_value: LinearCache
@@ -33,8 +33,8 @@ class SelfAttentionCache(NamedTuple):
 
 def self_attention_layer_params(width: int, rng: np.random.Generator) -> Params:
     """``qkv`` (3D, D), whose rows are those of Wq, then Wk, then Wv; ``output`` (D, D)."""
-    square = [linear_params(width, width, rng) for _ in range(3)]
-    qkv = {name: np.concatenate([part[name] for part in square]) for name in ("weight", "bias")}
+    projections = [linear_params(width, width, rng) for _ in range(3)]
+    qkv = {name: np.concatenate([layer[name] for layer in projections]) for name in ("weight", "bias")}
     return with_prefix("qkv", qkv) | with_prefix("output", linear_params(width, width, rng))
 
 
@@ -59,9 +59,9 @@ def self_attention_layer_forward(
     heads : int
         H, a divisor of D.
     num_queries : int, optional
-        Only the first A tokens ask, and get an output; all N by default. Every token is attended to.
+        Only the first A tokens are queries and have outputs; all N by default. Every token is a key.
     lengths : ndarray of int of shape (B,), optional
-        How many of each item's tokens there are; those after them are padding, which nobody attends to.
+        Number of valid tokens of each item; the rest is padding, which no query attends to.
     return_weights : bool
         Keep the attention weights in the cache.
     residual : ndarray of shape (B, A, D), optional
@@ -74,9 +74,9 @@ def self_attention_layer_forward(
     """
     b, n, width = x.shape
     num_queries = n if num_queries is None else num_queries
-    own, others = _split(subtree(params, "qkv"), width)
-    query, query_cache = linear_forward(x[:, :num_queries], own)
-    key_value, key_value_cache = linear_forward(x, others)
+    query_params, key_value_params = _split(subtree(params, "qkv"), width)
+    query, query_cache = linear_forward(x[:, :num_queries], query_params)
+    key_value, key_value_cache = linear_forward(x, key_value_params)
     q = query.reshape(b, num_queries, heads, width // heads).swapaxes(1, 2)  # (B, H, A, d)
     k, v = key_value.reshape(b, n, 2, heads, width // heads).transpose(2, 0, 3, 1, 4)  # each (B, H, N, d)
     if return_weights:
@@ -92,26 +92,26 @@ def self_attention_layer_forward(
 def self_attention_layer_backward(dy: Array, cache: SelfAttentionCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters, for dy (B, A, D)."""
     djoined, output_grads = linear_backward(dy, cache.output)
-    *_, heads, asking, n = cache.attention.inputs.shape
+    *_, heads, num_queries, n = cache.attention.inputs.shape
     b, _, width = djoined.shape
-    do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
+    do = djoined.reshape(b, num_queries, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
     dq, dk, dv = attention_backward(do, cache.attention)
     dkey_value = np.empty((b, n, 2, heads, width // heads), dy.dtype)
-    for i, part in enumerate((dk, dv)):
-        dkey_value[:, :, i] = part.swapaxes(1, 2)
-    dx, others = linear_backward(dkey_value.reshape(b, n, 2 * width), cache.key_value)
-    dasking, own = linear_backward(dq.swapaxes(1, 2).reshape(b, asking, width), cache.query)
-    dx[:, :asking] += dasking  # those that ask are attended to as well
-    qkv = {name: np.concatenate([own[name], others[name]]) for name in own}
+    for i, gradient in enumerate((dk, dv)):
+        dkey_value[:, :, i] = gradient.swapaxes(1, 2)
+    dx, key_value_grads = linear_backward(dkey_value.reshape(b, n, 2 * width), cache.key_value)
+    dqueries, query_grads = linear_backward(dq.swapaxes(1, 2).reshape(b, num_queries, width), cache.query)
+    dx[:, :num_queries] += dqueries  # the queries are keys as well
+    qkv = {name: np.concatenate([query_grads[name], key_value_grads[name]]) for name in query_grads}
     return dx, with_prefix("qkv", qkv) | with_prefix("output", output_grads)
 
 
 def attention_weights_gradient(dy: Array, cache: SelfAttentionCache) -> Array:
-    """Gradient with respect to the attention weights (B, H, A, N), each moving by itself, for dy (B, A, D)."""
+    """Gradient with respect to the attention weights (B, H, A, N), as if each could change by itself."""
     djoined, _ = linear_backward(dy, cache.output)
-    *_, heads, asking, _ = cache.attention.inputs.shape
+    *_, heads, num_queries, _ = cache.attention.inputs.shape
     b, _, width = djoined.shape
-    do = djoined.reshape(b, asking, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
+    do = djoined.reshape(b, num_queries, heads, width // heads).swapaxes(1, 2)  # joined: heads side by side
     return np.asarray(do @ cache.attention.inputs.v.mT)  # o = p v
 
 

@@ -18,14 +18,14 @@ _EPSILON = 1e-5
 
 
 class BatchNormCache(NamedTuple):
-    """What the backward pass needs, and what the running averages move towards.
+    """What the backward pass needs, and the statistics of the batch.
 
     Attributes
     ----------
-    normal : ndarray of shape (R, D)
-    inverse, gain : ndarray of shape (D,)
-    seen : dict
-        ``mean`` and ``variance`` (D,) of this batch; empty where the running averages were used.
+    normalized : ndarray of shape (R, D)
+    inv_std, gain : ndarray of shape (D,)
+    batch_stats : dict
+        ``mean`` and ``variance`` (D,) of this batch; empty if the running averages were used.
     """
 
     normalized: Array
@@ -43,7 +43,7 @@ def batch_norm_params(width: int) -> Params:
 def batch_norm_forward(rows: Array, params: Params, *, training: bool) -> tuple[Array, BatchNormCache]:
     """Normalise each feature over all rows.
 
-    Rows that are padding must be taken out before: whatever is here enters the statistics.
+    Padding must be removed before: every row enters the statistics.
 
     Parameters
     ----------
@@ -58,35 +58,37 @@ def batch_norm_forward(rows: Array, params: Params, *, training: bool) -> tuple[
     -------
     y : ndarray of shape (R, D)
     cache : BatchNormCache
-        ``cache.seen`` holds the variance without bias, R / (R − 1) times that of the rows, as the source has it.
+        ``cache.batch_stats`` holds the unbiased variance, R / (R − 1) times that of the rows, as in the source.
 
     Examples
     --------
     >>> import numpy as np
     >>> y, cache = batch_norm_forward(np.array([[1.0], [2.0], [6.0]]), batch_norm_params(1), training=True)
-    >>> y.round(2).ravel(), cache.seen["mean"], cache.seen["variance"]
+    >>> y.round(2).ravel(), cache.batch_stats["mean"], cache.batch_stats["variance"]
     (array([-0.93, -0.46,  1.39]), array([3.]), array([7.]))
     """
-    seen: Params = {}
+    batch_stats: Params = {}
     if training:
-        normal = rows - rows.mean(axis=0)
-        variance = np.einsum("ri,ri->i", normal, normal) / len(rows)
-        seen = {"mean": rows.mean(axis=0), "variance": variance * (len(rows) / max(1, len(rows) - 1))}
+        normalized = rows - rows.mean(axis=0)
+        variance = np.einsum("ri,ri->i", normalized, normalized) / len(rows)
+        batch_stats = {"mean": rows.mean(axis=0), "variance": variance * (len(rows) / max(1, len(rows) - 1))}
     else:
-        normal, variance = rows - params["mean"], params["variance"]
-    inverse = 1 / np.sqrt(variance + rows.dtype.type(_EPSILON))
-    normal *= inverse
-    return normal * params["gain"] + params["bias"], BatchNormCache(normal, inverse, params["gain"], seen)
+        normalized, variance = rows - params["mean"], params["variance"]
+    inv_std = 1 / np.sqrt(variance + rows.dtype.type(_EPSILON))
+    normalized *= inv_std
+    return normalized * params["gain"] + params["bias"], BatchNormCache(
+        normalized, inv_std, params["gain"], batch_stats
+    )
 
 
 def batch_norm_backward(dy: Array, cache: BatchNormCache) -> tuple[Array, Params]:
     """Gradients with respect to the rows (R, D), and to ``gain`` and ``bias``."""
-    normal, inverse, gain, seen = cache
-    dgain, dbias = np.einsum("ri,ri->i", dy, normal), dy.sum(axis=0)
+    normalized, inv_std, gain, batch_stats = cache
+    dgain, dbias = np.einsum("ri,ri->i", dy, normalized), dy.sum(axis=0)
     dx = dy * gain  # y = g n + b
-    if seen:
-        # n = (x − mean) · inverse: the mean of dn and its part along n are what the batch's statistics took out
+    if batch_stats:
+        # n = (x − mean) / std: normalization removed the mean of dn and its component along n
         dx -= gain * dbias / len(dy)
-        dx -= normal * (gain * dgain / len(dy))
-    dx *= inverse
+        dx -= normalized * (gain * dgain / len(dy))
+    dx *= inv_std
     return dx, {"gain": dgain, "bias": dbias}

@@ -1,4 +1,4 @@
-"""The multihead attention block: one set of tokens asks another.
+"""The multihead attention block (MAB) of set transformers: attention from one set of tokens to another.
 
 Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, equations 6 and 7. As in the authors' code, the
 projected queries themselves are what the attention is added to, the feed-forward layer is one linear layer and a ReLU,
@@ -13,17 +13,17 @@ import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
+from headwise.nn.activations import relu_backward, relu_forward
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.relu import relu_backward, relu_forward
 from headwise.shapes import Array, BoolArray, IntArray
 
 __all__ = ["MabCache", "mab_backward", "mab_forward", "mab_params"]
 
 
 class MabCache(NamedTuple):
-    """Caches in the order of the forward pass; the norms' are None where there are none, as the weights if unasked."""
+    """Caches in the order of the forward pass; norms and weights are None if not used."""
 
     query: LinearCache
     key_value: LinearCache
@@ -36,9 +36,9 @@ class MabCache(NamedTuple):
 
 
 def mab_params(query_dim: int, key_dim: int, width: int, rng: np.random.Generator, *, norm: bool) -> Params:
-    """``query`` (D, asking), ``key_value`` (2D, asked), ``output`` (D, D), and ``norm_1`` and ``norm_2`` if wanted."""
-    both = [linear_params(key_dim, width, rng) for _ in range(2)]
-    key_value = {name: np.concatenate([part[name] for part in both]) for name in ("weight", "bias")}
+    """``query`` (D, query_dim), ``key_value`` (2D, key_dim), ``output`` (D, D), and norms if `norm`."""
+    projections = [linear_params(key_dim, width, rng) for _ in range(2)]
+    key_value = {name: np.concatenate([layer[name] for layer in projections]) for name in ("weight", "bias")}
     params = {
         **with_prefix("query", linear_params(query_dim, width, rng)),
         **with_prefix("key_value", key_value),
@@ -58,20 +58,20 @@ def mab_forward(
     lengths: IntArray | None = None,
     return_weights: bool = False,
 ) -> tuple[Array, MabCache]:
-    """H = norm₁(Wq x + attention(x, y)), z = norm₂(h + relu(W h + b)).
+    """Compute h = norm₁(Wq x + attention(x, y)), z = norm₂(h + relu(W h + b)).
 
     Parameters
     ----------
     x : ndarray of shape (B, N, X)
-        What asks.
+        Queries.
     y : ndarray of shape (B, M, Y)
-        What is asked.
+        Keys and values.
     params : dict
-        As made by `mab_params`; without norms there, none is applied.
+        As made by `mab_params`; norms are applied if it has any.
     heads : int
         H, a divisor of D.
     lengths : ndarray of int of shape (B,), optional
-        How many of y's tokens there are in each item; the rest is padding, which is not attended to.
+        Number of valid tokens of y in each item; the rest is padding, which no query attends to.
     return_weights : bool
         Keep the attention weights (B, H, N, M) in the cache.
 

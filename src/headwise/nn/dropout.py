@@ -1,4 +1,4 @@
-"""Dropout: while training, each number is zeroed with some probability, and the others grow so that the mean stays.
+"""Dropout: in training each value is zeroed with some probability, and the others are scaled up to keep the mean.
 
 Source: Srivastava et al., "Dropout: A Simple Way to Prevent Neural Networks from Overfitting" (2014).
 """
@@ -13,7 +13,7 @@ __all__ = ["dropout_backward", "dropout_forward"]
 
 
 def dropout_forward(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Array | None]:
-    """Y = x · kept, where kept is 0 with probability `rate` and 1 / (1 − rate) otherwise.
+    """Compute y = x · mask, where mask is 0 with probability `rate` and 1 / (1 − rate) otherwise.
 
     Parameters
     ----------
@@ -21,20 +21,20 @@ def dropout_forward(x: Array, rate: float, rng: np.random.Generator | None) -> t
     rate : float
         From 0 to less than 1.
     rng : Generator or None
-        None is inference, where everything is kept.
+        None for inference: nothing is dropped.
 
     Returns
     -------
     y : ndarray
-    kept : ndarray, or None where nothing was dropped
+    mask : ndarray, or None if nothing was dropped
     """
     if rng is None or rate == 0:
         return x, None
-    kept = (rng.random(x.shape, np.float32) >= rate).astype(x.dtype)
-    kept /= x.dtype.type(1 - rate)
-    return x * kept, kept
+    mask = (rng.random(x.shape, np.float32) >= rate).astype(x.dtype)
+    mask /= x.dtype.type(1 - rate)
+    return x * mask, mask
 
 
-def dropout_backward(dy: Array, kept: Array | None) -> Array:
+def dropout_backward(dy: Array, mask: Array | None) -> Array:
     """Gradient with respect to x."""
-    return dy if kept is None else dy * kept
+    return dy if mask is None else dy * mask

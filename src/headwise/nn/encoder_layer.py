@@ -40,7 +40,7 @@ class EncoderLayerCache(NamedTuple):
 
     @property
     def batch_stats(self) -> Params:
-        """What the running averages move towards."""
+        """Statistics of the batch, towards which the running averages move."""
         return with_prefix("norm_1", self.norm_1.batch_stats) | with_prefix("norm_2", self.norm_2.batch_stats)
 
 
@@ -95,12 +95,12 @@ def encoder_layer_forward(
         lengths=padding.lengths,
         return_weights=return_weights,
     )
-    kept, kept_1 = dropout_forward(padding.unpad(attended), dropout, rng)
-    z, norm_1 = batch_norm_forward(rows + kept, subtree(params, "norm_1"), training=training)
-    told, mlp = mlp_forward(z, subtree(params, "mlp"))
-    kept, kept_2 = dropout_forward(told, dropout, rng)
-    y, norm_2 = batch_norm_forward(z + kept, subtree(params, "norm_2"), training=training)
-    return y, EncoderLayerCache(padding, attention, kept_1, norm_1, mlp, kept_2, norm_2)
+    dropped, dropout_1 = dropout_forward(padding.unpad(attended), dropout, rng)
+    z, norm_1 = batch_norm_forward(rows + dropped, subtree(params, "norm_1"), training=training)
+    hidden, mlp = mlp_forward(z, subtree(params, "mlp"))
+    dropped, dropout_2 = dropout_forward(hidden, dropout, rng)
+    y, norm_2 = batch_norm_forward(z + dropped, subtree(params, "norm_2"), training=training)
+    return y, EncoderLayerCache(padding, attention, dropout_1, norm_1, mlp, dropout_2, norm_2)
 
 
 def encoder_layer_backward(dy: Array, cache: EncoderLayerCache) -> tuple[Array, Params]:

@@ -19,7 +19,7 @@ _EPSILON = 1e-5
 
 
 class LayerNormCache(NamedTuple):
-    """The normalised input (R, D), one over its deviation (R, 1), and the gain (D,); R tokens, of all items."""
+    """The normalized input (R, D), 1 / std (R, 1) and the gain (D,), for the R tokens of all items."""
 
     normalized: Array
     inv_std: Array
@@ -45,11 +45,11 @@ def layer_norm_forward(x: Array, params: Params, epsilon: float = _EPSILON) -> t
     Returns
     -------
     y : ndarray of shape (..., D)
-    cache : NormCache
+    cache : LayerNormCache
     """
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
-    y, normal, inverse = backend(rows).layer_norm(rows, params["gain"], params["bias"], epsilon)
-    return y.reshape(x.shape), LayerNormCache(normal, inverse, params["gain"])
+    y, normalized, inv_std = backend(rows).layer_norm(rows, params["gain"], params["bias"], epsilon)
+    return y.reshape(x.shape), LayerNormCache(normalized, inv_std, params["gain"])
 
 
 def layer_norm_backward(dy: Array, cache: LayerNormCache) -> tuple[Array, Params]:

@@ -31,7 +31,7 @@ def linear_params(inputs: int, outputs: int, rng: np.random.Generator) -> Params
 
 
 def linear_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, LinearCache]:
-    """Y = x Wᵀ + b, and a residual if there is one, whose gradient is dy itself.
+    """Compute y = x Wᵀ + b + residual; the gradient of the residual is dy itself.
 
     Parameters
     ----------
@@ -47,7 +47,7 @@ def linear_forward(x: Array, params: Params, residual: Array | None = None) -> t
     cache : LinearCache
     """
     weight = params["weight"]
-    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one product of matrices, not one an item
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one matrix product instead of one per item
     added = None if residual is None else residual.reshape(len(rows), -1)
     y = backend(rows).linear(rows, weight, params["bias"], added)
     return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)

@@ -1,4 +1,4 @@
-"""Softmax cross-entropy: loss = −mean log p[label], p = softmax(logits)."""
+"""Losses: softmax cross-entropy, mean absolute error and mean squared error."""
 
 from __future__ import annotations
 
@@ -6,10 +6,20 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.nn.ops.dispatch import backend
-from headwise.shapes import Array, IntArray
+from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["CrossEntropyCache", "cross_entropy_backward", "cross_entropy_forward", "softmax"]
+__all__ = [
+    "CrossEntropyCache",
+    "absolute_error_backward",
+    "absolute_error_forward",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "softmax",
+    "squared_error_backward",
+    "squared_error_forward",
+]
 
 
 class CrossEntropyCache(NamedTuple):
@@ -17,13 +27,6 @@ class CrossEntropyCache(NamedTuple):
 
     probabilities: Array
     labels: IntArray
-
-
-def softmax(logits: Array) -> Array:
-    """Probabilities over the last axis, shifted so that nothing overflows."""
-    p: Array = np.exp(logits - logits.max(axis=-1, keepdims=True))
-    p /= p.sum(axis=-1, keepdims=True)
-    return p
 
 
 def cross_entropy_forward(logits: Array, labels: IntArray) -> tuple[float, CrossEntropyCache]:
@@ -58,3 +61,51 @@ def cross_entropy_backward(cache: CrossEntropyCache) -> Array:
     dlogits[np.arange(len(labels)), labels] -= 1
     dlogits /= len(labels)
     return dlogits
+
+
+def absolute_error_forward(y: Array, target: Array) -> tuple[float, Array]:
+    """Mean of abs(y − target) for y and target (B, E); the cache is the difference.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ: they are not broadcast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> absolute_error_forward(np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))[0]
+    2.0
+    """
+    bind("B E", y=y, target=target)
+    difference = y - target
+    return float(np.abs(difference).mean()), difference
+
+
+def absolute_error_backward(cache: Array) -> Array:
+    """Gradient of the loss with respect to y: sign(y − target) / (B E)."""
+    return np.sign(cache) / cache.dtype.type(cache.size)
+
+
+def squared_error_forward(y: Array, target: Array) -> tuple[float, Array]:
+    """Mean of (y − target)² for y and target (B, E); the cache is the difference.
+
+    Raises
+    ------
+    ShapeError
+        If the shapes differ: they are not broadcast.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> squared_error_forward(np.array([[1.0], [5.0]]), np.array([[2.0], [2.0]]))[0]
+    5.0
+    """
+    bind("B E", y=y, target=target)
+    difference = y - target
+    return float(np.square(difference).mean()), difference
+
+
+def squared_error_backward(cache: Array) -> Array:
+    """Gradient of the loss with respect to y: 2 (y − target) / (B E)."""
+    return cache * cache.dtype.type(2 / cache.size)

@@ -1,4 +1,4 @@
-"""Series of unequal lengths in one array: which of its steps are real, and the way to those alone and back.
+"""Series of unequal lengths in one padded array: removing the padding, and restoring it.
 
 Letters: B items, N steps of the longest, R valid steps of all items together.
 """
@@ -23,14 +23,14 @@ _Kind = TypeVar("_Kind", bound=np.generic)
 class Padding:
     """Item i has ``lengths[i]`` valid steps, and after them padding up to `steps`.
 
-    `take` and `pad` are each other's gradient: what one does forward, the other does backward.
+    `unpad` and `pad` are adjoint: each is the backward pass of the other.
 
     Examples
     --------
     >>> import numpy as np
     >>> padding = Padding(np.array([1, 3]), 3)
-    >>> rows = padding.take(np.arange(1.0, 7).reshape(2, 3, 1))
-    >>> rows.ravel(), padding.places
+    >>> rows = padding.unpad(np.arange(1.0, 7).reshape(2, 3, 1))
+    >>> rows.ravel(), padding.positions
     (array([1., 4., 5., 6.]), array([0, 0, 1, 2]))
     >>> padding.pad(rows)[:, :, 0]
     array([[1., 0., 0.],
@@ -42,12 +42,12 @@ class Padding:
 
     @cached_property
     def valid_indices(self) -> IntArray:
-        """(R,): the valid steps, counted through all items."""
+        """Flat indices (R,) of the valid steps."""
         return np.flatnonzero(np.arange(self.steps) < self.lengths[:, None])
 
     @property
     def positions(self) -> IntArray:
-        """(R,): each valid step's place in its own series, from 0."""
+        """Position (R,) of each valid step in its series, from 0."""
         return self.valid_indices % self.steps
 
     def unpad(self, x: npt.NDArray[_Kind]) -> npt.NDArray[_Kind]:

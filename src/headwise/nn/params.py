@@ -33,7 +33,7 @@ def with_prefix(prefix: str, params: Mapping[str, Array]) -> Params:
 
 @lru_cache(maxsize=1024)
 def _below(names: tuple[str, ...], start: str) -> tuple[tuple[str, str], ...]:
-    """Local and full names below a prefix; asked for the same every step, so answered once."""
+    """Local and full names below a prefix; cached, since every step needs the same."""
     return tuple((name.removeprefix(start), name) for name in names if name.startswith(start))
 
 

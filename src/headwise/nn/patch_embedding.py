@@ -1,4 +1,4 @@
-"""From cut-out tokens to what the blocks read: linear embedding, class token, learned positions.
+"""Token embedding of vision transformers: linear projection, class token, learned positions.
 
 Source: Dosovitskiy et al., arXiv 2010.11929 (2020), equation 1.
 """
@@ -13,15 +13,15 @@ from headwise.shapes import Array
 
 __all__ = ["embedding_backward", "embedding_forward", "embedding_params"]
 
-_DEVIATION = 0.02
+_STD = 0.02
 
 
 def embedding_params(tokens: int, inputs: int, width: int, rng: np.random.Generator) -> Params:
     """``token`` (D, inputs), ``class_token`` (D,) and ``positions`` (1 + tokens, D), the class token's first."""
     return {
         **with_prefix("token", linear_params(inputs, width, rng)),
-        "class_token": (_DEVIATION * rng.standard_normal(width)).astype(np.float32),
-        "positions": (_DEVIATION * rng.standard_normal((1 + tokens, width))).astype(np.float32),
+        "class_token": (_STD * rng.standard_normal(width)).astype(np.float32),
+        "positions": (_STD * rng.standard_normal((1 + tokens, width))).astype(np.float32),
     }
 
 
@@ -31,7 +31,7 @@ def embedding_forward(x: Array, params: Params) -> tuple[Array, LinearCache]:
     Parameters
     ----------
     x : ndarray of shape (B, N, P)
-        Tokens as they were cut out.
+        Standardized tokens.
     params : dict
         As made by `embedding_params`.
 
@@ -53,5 +53,5 @@ def embedding_backward(dy: Array, cache: LinearCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, P), and to the parameters."""
     positions = dy.sum(axis=0)
     dx, token_grads = linear_backward(np.ascontiguousarray(dy[:, 1:]), cache)
-    # the class token is added to position 0 in every item, so the two share a gradient
+    # class token and position 0 are added in every item, so they share a gradient
     return dx, {**with_prefix("token", token_grads), "class_token": positions[0].copy(), "positions": positions}

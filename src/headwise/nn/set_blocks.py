@@ -1,7 +1,7 @@
-"""Blocks for sets: attention among all members, attention by way of induced points, pooling by attention.
+"""Blocks of set transformers: self-attention (SAB), induced points (ISAB), pooling by attention (PMA).
 
 Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, equations 8 to 11. As in the authors' code, pooling
-asks the members as they are, with no feed-forward layer before.
+has no feed-forward layer before it.
 """
 
 from __future__ import annotations
@@ -30,7 +30,7 @@ __all__ = [
 
 
 class IsabCache(NamedTuple):
-    """Caches of the two steps: the induced points ask the set, the set asks what they found."""
+    """Caches of the two steps: from the set to the induced points, and back."""
 
     gather: MabCache
     give: MabCache
@@ -50,8 +50,8 @@ def sab_forward(
 
 def sab_backward(dy: Array, cache: MabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, X), and to the parameters."""
-    dasking, dasked, grads = mab_backward(dy, cache)
-    return dasking + dasked, grads  # x was on both sides
+    dqueries, dkeys, grads = mab_backward(dy, cache)
+    return dqueries + dkeys, grads  # x is both
 
 
 def isab_params(inputs: int, width: int, points: int, rng: np.random.Generator, *, norm: bool) -> Params:
@@ -67,17 +67,17 @@ def isab_forward(
     x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
 ) -> tuple[Array, IsabCache]:
     """Induced set attention block: MAB(x, MAB(points, x)), for x (B, N, X); y is (B, N, D). Cost N · P."""
-    found, gather = _ask(params["points"], x, subtree(params, "gather"), heads, lengths, return_weights)
-    y, give = mab_forward(x, found, subtree(params, "give"), heads=heads, return_weights=return_weights)
+    induced, gather = _attend(params["points"], x, subtree(params, "gather"), heads, lengths, return_weights)
+    y, give = mab_forward(x, induced, subtree(params, "give"), heads=heads, return_weights=return_weights)
     return y, IsabCache(gather, give)
 
 
 def isab_backward(dy: Array, cache: IsabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, X), and to the parameters."""
-    dasking, dfound, give = mab_backward(dy, cache.give)
-    dpoints, dasked, gather = mab_backward(dfound, cache.gather)
+    dqueries, dinduced, give = mab_backward(dy, cache.give)
+    dpoints, dkeys, gather = mab_backward(dinduced, cache.gather)
     grads = {"points": dpoints.sum(axis=0), **with_prefix("gather", gather), **with_prefix("give", give)}
-    return dasking + dasked, grads  # x was asked by the points, and asked what they found
+    return dqueries + dkeys, grads  # x is the keys of the first step and the queries of the second
 
 
 def pma_params(width: int, seeds: int, rng: np.random.Generator, *, norm: bool) -> Params:
@@ -92,18 +92,18 @@ def pma_forward(
     x: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
 ) -> tuple[Array, MabCache]:
     """Pooling by multihead attention: MAB(seeds, x), for x (B, N, D); y is (B, S, D)."""
-    return _ask(params["seeds"], x, subtree(params, "ask"), heads, lengths, return_weights)
+    return _attend(params["seeds"], x, subtree(params, "ask"), heads, lengths, return_weights)
 
 
 def pma_backward(dy: Array, cache: MabCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters."""
-    dseeds, dx, ask = mab_backward(dy, cache)
-    return dx, {"seeds": dseeds.sum(axis=0), **with_prefix("ask", ask)}  # every item was asked by the same seeds
+    dseeds, dx, grads = mab_backward(dy, cache)
+    return dx, {"seeds": dseeds.sum(axis=0), **with_prefix("ask", grads)}  # shared by all items
 
 
-def _ask(
+def _attend(
     tokens: Array, x: Array, params: Params, heads: int, lengths: IntArray | None, return_weights: bool
 ) -> tuple[Array, MabCache]:
-    """Learned tokens ask every item of x."""
-    asking = np.broadcast_to(tokens, (len(x), *tokens.shape))
-    return mab_forward(asking, x, params, heads=heads, lengths=lengths, return_weights=return_weights)
+    """Attend from the same learned tokens to every item of x."""
+    queries = np.broadcast_to(tokens, (len(x), *tokens.shape))
+    return mab_forward(queries, x, params, heads=heads, lengths=lengths, return_weights=return_weights)

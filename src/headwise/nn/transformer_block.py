@@ -13,6 +13,7 @@ import numpy as np
 from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
+    attention_weights_gradient,
     self_attention_layer_backward,
     self_attention_layer_forward,
     self_attention_layer_params,
@@ -25,6 +26,7 @@ from headwise.shapes import Array
 __all__ = [
     "BlockCache",
     "MlpCache",
+    "block_attention_gradient",
     "block_backward",
     "block_forward",
     "block_params",
@@ -59,7 +61,7 @@ def mlp_params(width: int, hidden: int, rng: np.random.Generator) -> Params:
 
 
 def mlp_forward(x: Array, params: Params, residual: Array | None = None) -> tuple[Array, MlpCache]:
-    """Y = W₂ gelu(W₁ x + b₁) + b₂, token by token, for x (..., D); a residual is added in the last pass."""
+    """Compute y = W₂ gelu(W₁ x + b₁) + b₂ + residual, token by token, for x (..., D)."""
     hidden, hidden_cache = linear_forward(x, subtree(params, "hidden"))
     active, gelu_cache = gelu_forward(hidden)
     y, output_cache = linear_forward(active, subtree(params, "output"), residual)
@@ -97,8 +99,7 @@ def block_forward(
     heads : int
         H, a divisor of D.
     num_queries : int, optional
-        Only the first A tokens are computed, which is all that a last block needs whose other outputs nobody reads; all
-        N by default.
+        Compute only the first A tokens, for a last block of which only the class token is used; all N by default.
     return_weights : bool
         Keep the attention weights in the cache.
 
@@ -107,31 +108,38 @@ def block_forward(
     y : ndarray of shape (B, A, D)
     cache : BlockCache
     """
-    normal, norm_1 = layer_norm_forward(x, subtree(params, "norm_1"))
+    normalized, norm_1 = layer_norm_forward(x, subtree(params, "norm_1"))
     z, attention = self_attention_layer_forward(
-        normal,
+        normalized,
         subtree(params, "attention"),
         heads=heads,
         num_queries=num_queries,
         return_weights=return_weights,
         residual=x[:, :num_queries],
     )
-    normal, norm_2 = layer_norm_forward(z, subtree(params, "norm_2"))
-    y, mlp = mlp_forward(normal, subtree(params, "mlp"), residual=z)
+    normalized, norm_2 = layer_norm_forward(z, subtree(params, "norm_2"))
+    y, mlp = mlp_forward(normalized, subtree(params, "mlp"), residual=z)
     return y, BlockCache(norm_1, attention, norm_2, mlp)
 
 
 def block_backward(dy: Array, cache: BlockCache) -> tuple[Array, Params]:
     """Gradients with respect to x (B, N, D), and to the parameters, for dy (B, A, D)."""
-    dnormal, mlp_grads = mlp_backward(dy, cache.mlp)
-    dz, norm_2_grads = layer_norm_backward(dnormal, cache.norm_2)
+    dnormalized, mlp_grads = mlp_backward(dy, cache.mlp)
+    dz, norm_2_grads = layer_norm_backward(dnormalized, cache.norm_2)
     dz += dy  # y = z + mlp(norm₂(z))
-    dnormal, attention_grads = self_attention_layer_backward(dz, cache.attention)
-    dx, norm_1_grads = layer_norm_backward(dnormal, cache.norm_1)
-    dx[:, : dz.shape[1]] += dz  # z = x + attention(norm₁(x)), for the tokens that ask
+    dnormalized, attention_grads = self_attention_layer_backward(dz, cache.attention)
+    dx, norm_1_grads = layer_norm_backward(dnormalized, cache.norm_1)
+    dx[:, : dz.shape[1]] += dz  # z = x + attention(norm₁(x)), for the first A tokens
     return dx, {
         **with_prefix("norm_1", norm_1_grads),
         **with_prefix("attention", attention_grads),
         **with_prefix("norm_2", norm_2_grads),
         **with_prefix("mlp", mlp_grads),
     }
+
+
+def block_attention_gradient(dy: Array, cache: BlockCache) -> Array:
+    """Gradient with respect to the attention weights (B, H, A, N), as if each could change by itself."""
+    dnormalized, _ = mlp_backward(dy, cache.mlp)
+    dz, _ = layer_norm_backward(dnormalized, cache.norm_2)
+    return attention_weights_gradient(dz + dy, cache.attention)  # y = z + mlp(norm₂(z))

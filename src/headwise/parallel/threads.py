@@ -1,4 +1,4 @@
-"""Workers: how many threads an engine uses, and the pool they come from.
+"""Threads: how many are used, the pool they come from, and how work is divided into shards.
 
 Units of work are fixed by the problem; threads only decide who computes which, so they never change a result.
 """
@@ -7,22 +7,35 @@ from __future__ import annotations
 
 import os
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import contextmanager
 from functools import cache
-from typing import Any
+from typing import Any, TypeVar
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-__all__ = ["limit_threads", "num_threads", "parallel_for", "single_threaded_blas"]
+__all__ = [
+    "limit_threads",
+    "num_threads",
+    "parallel_for",
+    "parallel_map",
+    "shard_size",
+    "single_threaded_blas",
+    "split",
+]
+
+_Part = TypeVar("_Part")
+_Result = TypeVar("_Result")
+
+_SHARD_TOKENS = 1600  # so that a block's activations of one shard stay in the second-level cache
 
 _local = threading.local()
 
 
 @contextmanager
 def limit_threads(count: int) -> Iterator[None]:
-    """Let the engines called from this thread, inside the ``with``, use `count` threads; one inside a worker.
+    """Limit the threads of everything called from this thread, inside the ``with``, to `count`.
 
     Examples
     --------
@@ -39,14 +52,14 @@ def limit_threads(count: int) -> Iterator[None]:
 
 
 def num_threads() -> int:
-    """Threads an engine called from here may use: every core, unless `limit_threads` says otherwise."""
+    """Threads that may be used here: every core, unless `limit_threads` says otherwise."""
     return getattr(_local, "count", None) or _cores()
 
 
 def parallel_for(task: Callable[[int], None], count: int) -> None:
-    """Call ``task(i)`` for i = 0 … count − 1, spread over the workers, each on one thread."""
+    """Call ``task(i)`` for i = 0 … count − 1 on several threads; inside a task there is one thread."""
     used = min(num_threads(), count)
-    todo = iter(range(count))  # shared: whoever is free takes the next
+    todo = iter(range(count))  # shared: a free thread takes the next index
 
     def work() -> None:
         with limit_threads(1):
@@ -61,11 +74,38 @@ def parallel_for(task: Callable[[int], None], count: int) -> None:
             helper.result()
 
 
+def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
+    """Results of the task for each part, in order, computed on several threads.
+
+    Examples
+    --------
+    >>> parallel_map(lambda x: x * x, [2, 3, 5])
+    [4, 9, 25]
+    """
+    results: dict[int, _Result] = {}
+
+    def compute(i: int) -> None:
+        results[i] = task(parts[i])
+
+    parallel_for(compute, len(parts))
+    return [results[i] for i in range(len(parts))]
+
+
+def shard_size(tokens: int) -> int:
+    """Sequences of so many tokens to compute together, so that their activations fit into the second-level cache."""
+    return max(1, _SHARD_TOKENS // tokens)
+
+
+def split(count: int, size: int) -> list[slice]:
+    """Slices of `size` items, the last maybe shorter, that cover `count` items."""
+    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+
+
 @contextmanager
 def single_threaded_blas() -> Iterator[None]:
-    """One BLAS thread a worker. OpenBLAS has one limit for all: the first to enter sets it, the last restores it.
+    """Limit BLAS to one thread. OpenBLAS has one process-wide limit: the first to enter sets it, the last restores it.
 
-    Where there is one thread already, which somebody else has seen to, nothing is set or restored.
+    If the limit is one already, nothing is set or restored.
     """
     global _inside, _limit
     with _lock:
@@ -102,5 +142,5 @@ def _blas() -> ThreadpoolController:
 
 @cache
 def _pool(process: int, size: int) -> ThreadPoolExecutor:
-    """A pool for each process, since threads do not survive a fork."""
+    """One pool per process, since threads do not survive a fork."""
     return ThreadPoolExecutor(size, thread_name_prefix="headwise")

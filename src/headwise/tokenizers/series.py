@@ -12,7 +12,7 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray, bind
-from headwise.tokenizers.scale import column_std
+from headwise.tokenizers.tabular import column_std
 
 __all__ = ["Standardizer", "pad_series", "valid_mask"]
 

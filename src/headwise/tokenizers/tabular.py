@@ -11,9 +11,8 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
-from headwise.tokenizers.scale import column_std
 
-__all__ = ["ColumnEncoder", "is_missing"]
+__all__ = ["ColumnEncoder", "column_std", "is_missing"]
 
 
 @dataclass(frozen=True)
@@ -108,6 +107,20 @@ class ColumnEncoder:
         for k, (column, levels) in enumerate(zip(categories, self.categories, strict=True)):
             codes[:, k] = _places(_values(column, self.names[expected[0] + k]), levels, self.names[expected[0] + k])
         return standard.astype(np.float32), codes
+
+
+def column_std(rows: Array) -> Array:
+    """Standard deviation of each column of (B, V), or 1 if the column is constant, so that it can be divided by.
+
+    Constant columns are found by comparison: NumPy's standard deviation of many times 0.1 is a rounding error above 0.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> column_std(np.array([[0.1, 1.0], [0.1, 3.0], [0.1, 2.0]])).round(3)
+    array([1.   , 0.816])
+    """
+    return np.asarray(np.where(rows.max(axis=0) > rows.min(axis=0), rows.std(axis=0), 1.0))
 
 
 def is_missing(value: Any) -> bool:

@@ -10,19 +10,18 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.data.mnist import Digits, LabelledImages
+from headwise.hashing import fingerprint
 from headwise.models.vit import ViTConfig, vit_backward, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
 from headwise.nn.params import Params
-from headwise.parallel.threads import single_threaded_blas
+from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, IntArray
 from headwise.train.augment import shift_and_rotate
 from headwise.train.config import TrainingConfig
-from headwise.train.hashing import fingerprint
-from headwise.train.loop import Epoch, ShardGradients, TrainingResult, ValidationResult, parallel_map, train
+from headwise.train.loop import Epoch, ShardGradients, TrainingResult, ValidationResult, train
 
 __all__ = ["DigitsTask", "Evaluation", "evaluate", "train_vit"]
 
-_TOKENS = 1600  # of a shard at most: what a block makes of them stays in the second-level cache
 _MOVED = 32  # images that are moved by one generator
 
 
@@ -100,7 +99,7 @@ class DigitsTask:
             rng = np.random.default_rng([recipe.seed, 3, step, numbered[0]])
             return shift_and_rotate(images[numbered[1]], shift=recipe.max_shift, rotate=recipe.max_rotation, rng=rng)
 
-        return np.concatenate(parallel_map(shard, list(enumerate(_slices(len(images), _MOVED)))))
+        return np.concatenate(parallel_map(shard, list(enumerate(split(len(images), _MOVED)))))
 
 
 def train_vit(
@@ -145,9 +144,6 @@ def evaluate(data: LabelledImages, params: Params, config: ViTConfig) -> Evaluat
 
 
 def _shards(count: int, config: ViTConfig) -> list[slice]:
-    """Images that are computed together: as many as a cache holds, but never all in one shard."""
-    return _slices(count, max(1, min(_TOKENS // (1 + config.image_tokenizer.num_tokens), -(-count // 2))))
-
-
-def _slices(count: int, size: int) -> list[slice]:
-    return [slice(start, min(start + size, count)) for start in range(0, count, size)]
+    """Images to compute together; at least two shards, for two threads."""
+    size = min(shard_size(1 + config.image_tokenizer.num_tokens), -(-count // 2))
+    return split(count, max(1, size))

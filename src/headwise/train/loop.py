@@ -10,23 +10,20 @@ import json
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple, Protocol, TypeVar
+from typing import Any, NamedTuple, Protocol
 
 import numpy as np
 
 from headwise.errors import CheckpointError, DataError
 from headwise.nn.params import Params, flatten, unflatten
-from headwise.parallel.threads import limit_threads, parallel_for, single_threaded_blas
+from headwise.parallel.threads import limit_threads, parallel_map, single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.config import TrainingConfig
 from headwise.train.malloc import keep_heap
 
-__all__ = ["Epoch", "ShardGradients", "Task", "Trainer", "TrainingResult", "ValidationResult", "parallel_map", "train"]
-
-_Part = TypeVar("_Part")
-_Result = TypeVar("_Result")
+__all__ = ["Epoch", "ShardGradients", "Task", "Trainer", "TrainingResult", "ValidationResult", "train"]
 
 _TOWARDS = 0.1  # how far a running average moves in one step
 
@@ -252,17 +249,6 @@ def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
         "weights or losses "
         "were no longer finite. Choose a lower one."
     ) from None
-
-
-def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:
-    """What the task makes of each part, in order, the work shared among the threads."""
-    results: dict[int, _Result] = {}
-
-    def one(i: int) -> None:
-        results[i] = task(parts[i])
-
-    parallel_for(one, len(parts))
-    return [results[i] for i in range(len(parts))]
 
 
 def _keep(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:

@@ -11,12 +11,12 @@ from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError
 from headwise.files import to_csv, write_text
+from headwise.hashing import fingerprint
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.train.checkpoint import load_vit, save_vit
 from headwise.train.config import TrainingConfig
 from headwise.train.digits import evaluate, train_vit
-from headwise.train.hashing import fingerprint
 from headwise.train.loop import Epoch
 from headwise.validation import check_counts
 

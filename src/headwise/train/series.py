@@ -14,6 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.data.series import LabelledSeries
+from headwise.hashing import fingerprint
 from headwise.models.series import (
     SeriesTransformerConfig,
     masked_prediction_backward,
@@ -29,7 +30,6 @@ from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.config import TrainingConfig
-from headwise.train.hashing import fingerprint
 from headwise.train.loop import ShardGradients, ValidationResult
 from headwise.train.masking import geometric_masks
 

@@ -10,9 +10,13 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.models.trainable import Inputs, TrainableModel
-from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
+from headwise.nn.losses import (
+    cross_entropy_backward,
+    cross_entropy_forward,
+    squared_error_backward,
+    squared_error_forward,
+)
 from headwise.nn.params import Params
-from headwise.nn.regression import squared_error_backward, squared_error_forward
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
 

@@ -70,7 +70,7 @@ def test_areas_and_shares_equal_loops(audit):
             "sufficiency": np.mean([in_[N] - in_[k] for k in shares]),
         }
         for j, criterion in enumerate(CRITERIA):
-            if criterion.missing == ABLATIONS[way] and criterion.measure in expected:
+            if criterion.missing == list(ABLATIONS)[way] and criterion.measure in expected:
                 assert audit.scores[11, kind, j] == pytest.approx(expected[criterion.measure])
     np.testing.assert_array_equal(audit.scores[11, :-1, -1], audit.digits[11].shapley)
     assert audit.scores[11, -1, -1] == 0

@@ -11,7 +11,9 @@ from headwise.experiments.faithfulness.heads import study_heads, without_head
 from headwise.experiments.faithfulness.maps import MAPS, maps
 from headwise.experiments.faithfulness.per_image import KINDS, audit_digit
 from headwise.experiments.faithfulness.randomization import randomization_stages, randomization_test, randomize
-from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
+from headwise.models.adapters import ViT
+from headwise.models.attention_gradients import attention_and_gradients
+from headwise.models.token_ablation import ABLATIONS, TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
 from headwise.nn.losses import cross_entropy_forward
 
@@ -98,7 +100,7 @@ def test_one_digit_equals_a_count_of_everything(digit, params):
         return predict_with_attention(shown[None], params, MODEL).probabilities[0, found.predicted]
 
     for missing, filling in (("black", 0.0), ("mean", MODEL.mean)):
-        at = ABLATIONS.index(missing)
+        at = list(ABLATIONS).index(missing)
         for kind, values in zip(MAPS, every, strict=True):
             order = np.argsort(-values)
             if len(np.unique(values)) == N:
@@ -116,7 +118,7 @@ def test_one_digit_equals_a_count_of_everything(digit, params):
 
 def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
     found = audit_digit(digit, params, MODEL, (1, 2), np.random.default_rng(0))
-    game = TokenGame(digit, params, MODEL, found.predicted)
+    game = TokenGame(ViT(MODEL, params), digit, found.predicted)
     values = np.zeros(N)
     for order in permutations(range(N)):
         kept = np.zeros((N + 1, N), bool)

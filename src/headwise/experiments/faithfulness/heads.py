@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.metrics.gradients import head_importance
-from headwise.models.token_ablation import attention_gradients
+from headwise.models.attention_gradients import attention_gradients
 from headwise.models.vit import ViTConfig, vit_forward
 from headwise.nn.losses import softmax
 from headwise.nn.params import Params
@@ -71,9 +71,7 @@ def study_heads(
         logits, cache = vit_forward(digits.images[start : start + _TOGETHER], params, model, return_weights=True)
         dlogits = softmax(logits)
         dlogits[np.arange(len(labels)), labels] -= 1  # of each digit's own cross-entropy
-        weights = np.stack(
-            [block.attention.weights for block in cache.blocks if block.attention.weights is not None], 1
-        )
+        weights = cache.encoder.attention_weights
         importance += len(labels) * head_importance(weights, attention_gradients(dlogits, cache))
     whole = evaluate(digits, params, model)
     right, loss = np.zeros(shape, np.int64), np.zeros(shape)

@@ -42,7 +42,7 @@ def figures(audit: Audit) -> dict[str, Figure]:
     by_measure = games.reshape(*games.shape[:-1], len(ABLATIONS), len(MEASURES))  # (3, kinds, missing, measures)
     gains = {measure: by_measure[..., j] for j, measure in enumerate(MEASURES)}
     return {
-        "gains": draw_gains(KINDS, ABLATIONS, gains, ranks),
-        "curves": draw_curves((*KINDS, CHANCE), ABLATIONS, audit.curves.mean(axis=0)),
+        "gains": draw_gains(KINDS, tuple(ABLATIONS), gains, ranks),
+        "curves": draw_curves((*KINDS, CHANCE), tuple(ABLATIONS), audit.curves.mean(axis=0)),
         "sanity": draw_sanity(tuple(MAPS), ("trained", *randomization_stages(audit.model)), audit.survivals),
     }

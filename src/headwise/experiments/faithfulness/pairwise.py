@@ -108,7 +108,8 @@ def by_missing(a: Audit) -> Iterator[Statement]:
     }
     if len(set(best.values())) == 1:
         yield Statement(
-            "By deletion {kind} has the best mean whatever stands for a missing token.", {"kind": best[ABLATIONS[0]]}
+            "By deletion {kind} has the best mean whatever stands for a missing token.",
+            {"kind": next(iter(best.values()))},
         )
     else:
         names = join_with_and([f"{kind} with {missing}" for missing, kind in best.items()])

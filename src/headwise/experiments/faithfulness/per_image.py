@@ -12,7 +12,9 @@ from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
 from headwise.metrics.spatial import foreground_fraction
-from headwise.models.token_ablation import ABLATIONS, TokenGame, attention_and_gradients
+from headwise.models.adapters import ViT
+from headwise.models.attention_gradients import attention_and_gradients
+from headwise.models.token_ablation import ABLATIONS, TokenGame
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
@@ -86,7 +88,7 @@ def audit_digit(
     cut = model.image_tokenizer
     n = cut.num_tokens
     random = random_orders(n, ORDERS, rng)
-    worth = TokenGame(image, params, model, target)
+    worth = TokenGame(ViT(model, params), image, target)
     if n <= EXACT_UP_TO:
         played = TabulatedGame(worth(coalitions(n)))
         values, error = shapley(played.values), 0.0
@@ -100,7 +102,7 @@ def audit_digit(
     curves = []
     for missing in ABLATIONS:
         exact = missing == "removed" and n <= EXACT_UP_TO
-        game = played if exact else TokenGame(image, params, model, target, missing)
+        game = played if exact else TokenGame(ViT(model, params, missing), image, target)
         both = np.stack([deletion_curve(game, orders), insertion_curve(game, orders)], axis=1).astype(np.float64)
         curves.append(np.concatenate([both[: len(every)], both[len(every) :].mean(axis=0, keepdims=True)]))
     found = np.array([spearman(each, values) for each in every])

@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.experiments.faithfulness.maps import maps
 from headwise.metrics.faithfulness import spearman
-from headwise.models.token_ablation import attention_and_gradients
+from headwise.models.attention_gradients import attention_and_gradients
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array

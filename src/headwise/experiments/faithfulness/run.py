@@ -16,12 +16,12 @@ from headwise.experiments.faithfulness.per_image import KINDS, ORDERS, SAMPLED, 
 from headwise.experiments.faithfulness.randomization import randomization_test
 from headwise.experiments.faithfulness.result import Audit
 from headwise.experiments.results_cache import cached_result
+from headwise.hashing import fingerprint
 from headwise.models.token_ablation import ABLATIONS
 from headwise.parallel.threads import limit_threads, single_threaded_blas
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.train.checkpoint import Checkpoint
-from headwise.train.hashing import fingerprint
 from headwise.validation import check_counts
 
 __all__ = ["audit"]
@@ -124,7 +124,7 @@ def _trained_on(about: Mapping[str, Any]) -> str:
 def _kept_digit(
     folder: Path, which: int, image: Array, saved: Checkpoint, made_of: Mapping[str, Any], head: tuple[int, int]
 ) -> DigitAudit:
-    own = {"image": fingerprint(image), "kinds": KINDS, "missing": ABLATIONS, "orders": [ORDERS, SAMPLED]}
+    own = {"image": fingerprint(image), "kinds": KINDS, "missing": tuple(ABLATIONS), "orders": [ORDERS, SAMPLED]}
 
     def make() -> dict[str, Any]:
         rng = np.random.default_rng([made_of["seed"], 1, which])

@@ -18,6 +18,7 @@ from headwise.errors import CheckpointError, DataError
 from headwise.experiments.results_cache import cached_result, is_cached, run_file, runs_table
 from headwise.experiments.series.baselines import BASELINES
 from headwise.files import write_text
+from headwise.hashing import fingerprint
 from headwise.models.series import SeriesTransformerConfig
 from headwise.nn.params import Params
 from headwise.parallel.tasks import run_tasks
@@ -26,7 +27,6 @@ from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.config import TrainingConfig
-from headwise.train.hashing import fingerprint
 from headwise.train.loop import Task, TrainingResult, train
 from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series
 from headwise.validation import check_counts

@@ -14,9 +14,9 @@ from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.experiments.results_cache import config_digest
+from headwise.hashing import fingerprint
 from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
-from headwise.train.hashing import fingerprint
 from headwise.validation import check_counts, check_unique
 
 __all__ = ["DEFAULT", "Job", "Plan", "digits_of", "held_out_images", "matched_epochs"]

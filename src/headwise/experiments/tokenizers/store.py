@@ -16,12 +16,12 @@ from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import CheckpointError, DataError
 from headwise.experiments.tokenizers.plan import Job, held_out_images
 from headwise.files import to_csv, write_text
+from headwise.hashing import fingerprint
 from headwise.parallel.tasks import run_tasks
 from headwise.parallel.threads import num_threads as cores
 from headwise.shapes import Array, IntArray
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.digits import evaluate, train_vit
-from headwise.train.hashing import fingerprint
 
 __all__ = ["DIRECTIONS", "SHIFTS", "Run", "RunStore", "results", "run", "shifted"]
 

@@ -1,25 +1,62 @@
-"""Which implementation of the layers' passes to use: compiled where it pays and numba is there, else NumPy's.
-
-The choice depends on the size and type of the array alone, so the same work gives the same bytes.
-"""
+"""Choose between compiled kernels and NumPy for an operation."""
 
 from __future__ import annotations
 
-from types import ModuleType
+from typing import Protocol, cast
 
 import numpy as np
 
 from headwise.jit import numba_available
-from headwise.nn.ops import numba_ops as fused
-from headwise.nn.ops import numpy_ops as plain
-from headwise.shapes import Array
+from headwise.nn.ops import numba_ops, numpy_ops
+from headwise.shapes import Array, IntArray
 
-__all__ = ["backend"]
+__all__ = ["Backend", "backend"]
 
-_WORTH_IT = 1 << 12  # numbers; below this NumPy's call is over before numba's has begun
+_MIN_SIZE = 1 << 12  # below this the overhead of calling a compiled kernel exceeds NumPy's time
 
 
-def backend(x: Array) -> ModuleType:
-    """`fused` or `plain`, which hold the same functions."""
-    fits = x.size >= _WORTH_IT and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
-    return fused if fits and numba_available() else plain
+class Backend(Protocol):
+    """The operations of the layers; `headwise.nn.ops.numpy_ops` defines each."""
+
+    def linear(self, x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
+        """Compute y = x Wᵀ + b + residual."""
+
+    def linear_backward(self, dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
+        """Gradients of x, W and b."""
+
+    def layer_norm(self, x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
+        """Compute y, the normalized input, and 1 / std."""
+
+    def layer_norm_backward(
+        self, dy: Array, normalized: Array, inv_std: Array, gain: Array
+    ) -> tuple[Array, Array, Array]:
+        """Gradients of x, gain and bias."""
+
+    def gelu(self, x: Array) -> tuple[Array, Array]:
+        """Compute y and the tanh."""
+
+    def gelu_backward(self, dy: Array, x: Array, t: Array) -> Array:
+        """Gradient of x."""
+
+    def cross_entropy(self, logits: Array, labels: IntArray) -> tuple[float, Array]:
+        """Mean loss, and the probabilities."""
+
+    def adamw(
+        self,
+        vector: Array,
+        gradient: Array,
+        mean: Array,
+        square: Array,
+        decay_mask: Array,
+        constants: tuple[float, float, float, float, float, float],
+    ) -> None:
+        """One step of AdamW, in place."""
+
+
+def backend(x: Array) -> Backend:
+    """The operations for arrays like `x`.
+
+    The choice depends only on the size and type of `x`, so that the same work gives the same bytes.
+    """
+    is_suitable = x.size >= _MIN_SIZE and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+    return cast(Backend, numba_ops if is_suitable and numba_available() else numpy_ops)

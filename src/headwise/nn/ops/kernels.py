@@ -1,7 +1,7 @@
 # mypy: ignore-errors
-"""The passes of `plain` as loops that numba compiles, each one pass over its arrays.
+"""The operations of `numpy_ops` as loops that numba compiles, each in one pass over its arrays.
 
-Sums over features are reassociated, so that they run in vectors: in an order that the machine fixes, not the threads.
+Sums over features are reassociated so that they vectorize: their order depends on the machine, not on the threads.
 Letters: R rows, D and E features. ``f_types(real)`` is the signature of f for a type.
 """
 
@@ -33,7 +33,7 @@ def linear_types(real):
 
 
 def linear(x, weight, bias, residual, y):
-    """Y (R, E) = x (R, D) Wᵀ + bias + residual, W (E, D); an empty residual is left out."""
+    """Compute y (R, E) = x (R, D) Wᵀ + bias + residual, W (E, D); an empty residual is ignored."""
     rows, depth = x.shape
     width = bias.size
     across = np.empty((depth, width), x.dtype)
@@ -54,7 +54,7 @@ def linear_backward_types(real):
 
 
 def linear_backward(dy, x, weight, dx, dweight, dbias):
-    """Dx (R, D) = dy (R, E) W (E, D); dW = dyᵀ x, by way of its transpose; dbias = Σ dy. An empty dx is left out."""
+    """Compute dx (R, D) = dy (R, E) W (E, D); dW = dyᵀ x; dbias = Σ dy. An empty dx is ignored."""
     rows, width = dy.shape
     depth = x.shape[1]
     dacross = np.empty((depth, width), x.dtype)
@@ -89,7 +89,7 @@ def layer_norm_types(real):
 
 
 def layer_norm(x, gain, bias, epsilon, y, normal, inverse):
-    """Y = g n + b, n = (x − mean) · inverse."""
+    """Compute y = g n + b, n = (x − mean) / std."""
     rows, width = x.shape
     for r in range(rows):
         mean = _mean(x[r], width)
@@ -108,7 +108,7 @@ def layer_norm_backward_types(real):
 
 
 def layer_norm_backward(dy, normal, inverse, gain, dx, dgain, dbias):
-    """Gradients of x, g and b; dgain and dbias begin as zeros."""
+    """Gradients of x, g and b; dgain and dbias must be zero at the start."""
     rows, width = dy.shape
     for r in range(rows):
         for i in range(width):
@@ -127,7 +127,7 @@ def gelu_types(real):
 
 
 def gelu(x, y, t):
-    """Y = x/2 · (1 + t), t = tanh(c (x + a x³)), where tanh u = 1 − 2 / (e^(2u) + 1)."""
+    """Compute y = x/2 · (1 + t), t = tanh(c (x + a x³)), where tanh u = 1 − 2 / (e^(2u) + 1)."""
     one = x.dtype.type(1)
     half, two, most = x.dtype.type(0.5), x.dtype.type(2), x.dtype.type(64)
     linear, cubic = x.dtype.type(2 * _LOG2E * _C), x.dtype.type(2 * _LOG2E * _C * _A)
@@ -144,7 +144,7 @@ def gelu_backward_types(real):
 
 
 def gelu_backward(dy, x, t, dx):
-    """Dx = dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
+    """Compute dx = dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
     one, half, c, a = x.dtype.type(1), x.dtype.type(0.5), x.dtype.type(_C), x.dtype.type(3 * _A * _C)
     for i in range(x.size):
         inner = x[i] * (one - t[i] * t[i]) * (c + a * x[i] * x[i])
@@ -157,7 +157,7 @@ def cross_entropy_types(real):
 
 
 def cross_entropy(logits, labels, p, losses):
-    """P = softmax(logits) row by row, and each row's −log p[label]."""
+    """Compute p = softmax(logits) row by row, and each row's −log p[label]."""
     rows, classes = logits.shape
     log2e = logits.dtype.type(_LOG2E)
     for r in range(rows):
@@ -181,7 +181,7 @@ def adamw_types(real):
 
 
 def adamw(vector, gradient, mean, square, decays, constants):
-    """One step in place; constants as in `plain.adamw`."""
+    """One step in place; constants as in `numpy_ops.adamw`."""
     real = vector.dtype.type
     beta_1, beta_2, epsilon, rate, decay, step = constants
     b1, b2, c1, c2 = real(beta_1), real(beta_2), real(1 - beta_1), real(1 - beta_2)

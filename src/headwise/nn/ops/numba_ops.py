@@ -1,11 +1,11 @@
-"""The passes of `plain`, the same functions, compiled: one pass over the arrays, products at the machine's width."""
+"""The operations of `numpy_ops`, compiled: one pass over the arrays, in vectors of the machine's width."""
 
 from __future__ import annotations
 
 import numpy as np
 
 from headwise.jit import compile_kernel
-from headwise.nn.ops import numpy_ops as plain
+from headwise.nn.ops import numpy_ops
 from headwise.shapes import Array, IntArray
 
 __all__ = [
@@ -20,13 +20,13 @@ __all__ = [
 ]
 
 _MODULE = "headwise.nn.ops.kernels"
-_BYTES = 64  # products are in whole vectors, at most this wide
+_VECTOR_BYTES = 64  # products are computed in full vectors of at most this width
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
-    """As `plain.linear`."""
-    if not _whole_vectors(weight.shape[0], x.dtype):
-        return plain.linear(x, weight, bias, residual)
+    """As `numpy_ops.linear`."""
+    if not _is_vectorizable(weight.shape[0], x.dtype):
+        return numpy_ops.linear(x, weight, bias, residual)
     y = np.empty((len(x), len(weight)), x.dtype)
     added = np.empty((0, 0), x.dtype) if residual is None else np.ascontiguousarray(residual)
     _call("linear", x, weight, bias, added, y)
@@ -34,11 +34,11 @@ def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) 
 
 
 def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, Array]:
-    """As `plain.linear_backward`."""
+    """As `numpy_ops.linear_backward`."""
     outputs, inputs = weight.shape
-    if not _whole_vectors(outputs, x.dtype):
-        return plain.linear_backward(dy, x, weight)
-    compiled_dx = _whole_vectors(inputs, x.dtype)
+    if not _is_vectorizable(outputs, x.dtype):
+        return numpy_ops.linear_backward(dy, x, weight)
+    compiled_dx = _is_vectorizable(inputs, x.dtype)
     dx = np.empty(x.shape if compiled_dx else (0, 0), x.dtype)
     dweight, dbias = np.empty_like(weight), np.zeros(outputs, x.dtype)
     _call("linear_backward", dy, x, weight, dx, dweight, dbias)
@@ -46,35 +46,35 @@ def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, A
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """As `plain.layer_norm`."""
-    y, normal, inverse = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
-    _call("layer_norm", x, gain, bias, epsilon, y, normal, inverse)
-    return y, normal, inverse
+    """As `numpy_ops.layer_norm`."""
+    y, normalized, inv_std = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
+    _call("layer_norm", x, gain, bias, epsilon, y, normalized, inv_std)
+    return y, normalized, inv_std
 
 
-def layer_norm_backward(dy: Array, normal: Array, inverse: Array, gain: Array) -> tuple[Array, Array, Array]:
-    """As `plain.layer_norm_backward`."""
+def layer_norm_backward(dy: Array, normalized: Array, inv_std: Array, gain: Array) -> tuple[Array, Array, Array]:
+    """As `numpy_ops.layer_norm_backward`."""
     dx, dgain, dbias = np.empty_like(dy), np.zeros_like(gain), np.zeros_like(gain)
-    _call("layer_norm_backward", dy, normal, inverse, gain, dx, dgain, dbias)
+    _call("layer_norm_backward", dy, normalized, inv_std, gain, dx, dgain, dbias)
     return dx, dgain, dbias
 
 
 def gelu(x: Array) -> tuple[Array, Array]:
-    """As `plain.gelu`."""
+    """As `numpy_ops.gelu`."""
     y, t = np.empty_like(x), np.empty_like(x)
     _call("gelu", x.reshape(-1), y.reshape(-1), t.reshape(-1))
     return y, t
 
 
 def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
-    """As `plain.gelu_backward`."""
+    """As `numpy_ops.gelu_backward`."""
     dx = np.empty_like(x)
     _call("gelu_backward", dy.reshape(-1), x.reshape(-1), t.reshape(-1), dx.reshape(-1))
     return dx
 
 
 def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
-    """As `plain.cross_entropy`."""
+    """As `numpy_ops.cross_entropy`."""
     p, losses = np.empty_like(logits), np.empty(len(logits), logits.dtype)
     _call("cross_entropy", logits, labels.astype(np.intp, copy=False), p, losses)
     return float(losses.mean()), p
@@ -85,16 +85,16 @@ def adamw(
     gradient: Array,
     mean: Array,
     square: Array,
-    decays: Array,
+    decay_mask: Array,
     constants: tuple[float, float, float, float, float, float],
 ) -> None:
-    """As `plain.adamw`."""
-    _call("adamw", vector, gradient, mean, square, decays, constants)
+    """As `numpy_ops.adamw`."""
+    _call("adamw", vector, gradient, mean, square, decay_mask, constants)
 
 
 def _call(name: str, first: Array, *rest: object) -> None:
     compile_kernel(_MODULE, name, first.dtype)(first, *rest)
 
 
-def _whole_vectors(width: int, dtype: np.dtype) -> bool:
-    return width * dtype.itemsize % _BYTES == 0
+def _is_vectorizable(width: int, dtype: np.dtype) -> bool:
+    return width * dtype.itemsize % _VECTOR_BYTES == 0

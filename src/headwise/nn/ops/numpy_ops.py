@@ -1,4 +1,4 @@
-"""The passes of the layers in NumPy: the definition of each, and what runs where numba is not installed.
+"""The operations of the layers in NumPy: their definition, and the fallback where numba is not installed.
 
 R rows (tokens of all items), D and E features.
 """
@@ -27,7 +27,7 @@ _A = 0.044715
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
-    """Y (R, E) = x Wᵀ + b, plus a residual (R, E) if there is one, for x (R, D), W (E, D), b (E,)."""
+    """Compute y (R, E) = x Wᵀ + b + residual, for x (R, D), W (E, D), b (E,) and an optional residual (R, E)."""
     y = x @ weight.T
     y += bias
     if residual is not None:
@@ -41,28 +41,28 @@ def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, A
 
 
 def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
-    """Y (R, D) = g n + b with n = (x − mean) · inverse; also n, and inverse (R, 1)."""
-    normal = x - x.mean(axis=-1, keepdims=True)
-    variance = np.einsum("ri,ri->r", normal, normal)[:, None] / x.shape[-1]
-    inverse = 1 / np.sqrt(variance + x.dtype.type(epsilon))
-    normal *= inverse
-    return normal * gain + bias, normal, inverse
+    """Compute y (R, D) = g n + b with n = (x − mean) / std; also n, and 1 / std (R, 1)."""
+    normalized = x - x.mean(axis=-1, keepdims=True)
+    variance = np.einsum("ri,ri->r", normalized, normalized)[:, None] / x.shape[-1]
+    inv_std = 1 / np.sqrt(variance + x.dtype.type(epsilon))
+    normalized *= inv_std
+    return normalized * gain + bias, normalized, inv_std
 
 
-def layer_norm_backward(dy: Array, normal: Array, inverse: Array, gain: Array) -> tuple[Array, Array, Array]:
+def layer_norm_backward(dy: Array, normalized: Array, inv_std: Array, gain: Array) -> tuple[Array, Array, Array]:
     """Gradients of x, g and b in y = g n + b."""
-    dgain, dbias = np.einsum("ri,ri->i", dy, normal), dy.sum(axis=0)
+    dgain, dbias = np.einsum("ri,ri->i", dy, normalized), dy.sum(axis=0)
     dx = dy * gain  # dn
-    # n = (x − mean) · inverse: the mean of dn and its part along n are what the normalisation took out
-    along = np.einsum("ri,ri->r", dx, normal)[:, None] / dy.shape[-1]
+    # n = (x − mean) / std: normalization removed the mean of dn and its component along n
+    along = np.einsum("ri,ri->r", dx, normalized)[:, None] / dy.shape[-1]
     dx -= dx.mean(axis=-1, keepdims=True)
-    dx -= normal * along
-    dx *= inverse
+    dx -= normalized * along
+    dx *= inv_std
     return dx, dgain, dbias
 
 
 def gelu(x: Array) -> tuple[Array, Array]:
-    """Y = x/2 · (1 + t) with t = tanh(c (x + a x³)); also t."""
+    """Compute y = x/2 · (1 + t) with t = tanh(c (x + a x³)); also t."""
     t = x * x
     t *= _C * _A
     t += _C
@@ -103,10 +103,10 @@ def adamw(
     gradient: Array,
     mean: Array,
     square: Array,
-    decays: Array,
+    decay_mask: Array,
     constants: tuple[float, float, float, float, float, float],
 ) -> None:
-    """One step of AdamW in place; `constants` are β₁, β₂, ε, the rate, rate · decay, and the number of the step."""
+    """One step of AdamW in place; `constants` are β₁, β₂, ε, learning rate η, η · weight decay, step number."""
     beta_1, beta_2, epsilon, rate, decay, step = constants
     kind = vector.dtype.type
     mean *= kind(beta_1)
@@ -118,5 +118,5 @@ def adamw(
     change += kind(epsilon)
     np.divide(mean, change, out=change)
     change *= kind(rate / (1 - beta_1**step))
-    vector *= 1 - kind(decay) * decays
+    vector *= 1 - kind(decay) * decay_mask
     vector -= change

@@ -18,8 +18,8 @@ from headwise.coursework.results import Coursework, coursework, max_relative_dif
 from headwise.document.blocks import Section
 from headwise.experiments.results_cache import cached_result
 from headwise.files import atomic_write
+from headwise.hashing import fingerprint
 from headwise.text.statement import Statement, scientific
-from headwise.train.hashing import fingerprint
 
 __all__ = ["attention_chapter"]
 

@@ -8,8 +8,8 @@ from headwise.coursework.report.series.paper import paper_sections
 from headwise.data.series import load_series
 from headwise.document.blocks import Section
 from headwise.experiments.series.run import METHOD_LABELS, Result, compare_series
+from headwise.hashing import fingerprint
 from headwise.text.statement import Statement
-from headwise.train.hashing import fingerprint
 
 __all__ = ["series_chapter"]
 

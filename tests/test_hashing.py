@@ -2,7 +2,7 @@ import hashlib
 
 import numpy as np
 
-from headwise.train.hashing import fingerprint
+from headwise.hashing import fingerprint
 
 
 def test_values_shapes_types_and_borders_tell_apart():

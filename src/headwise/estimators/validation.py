@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from numbers import Real
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,33 @@ from headwise.estimators.encoders import stack_sequences
 from headwise.models.trainable import Inputs
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
-from headwise.validation import check_unique
+from headwise.validation import check_counts, check_unique
 
-__all__ = ["KINDS", "array_3d", "as_table", "category_columns", "check_answers", "check_float32_range", "infer_kind"]
+__all__ = [
+    "KINDS",
+    "array_3d",
+    "as_table",
+    "category_columns",
+    "check_answers",
+    "check_float32_range",
+    "check_hyperparameters",
+    "infer_kind",
+]
 
 KINDS = ("auto", "table", "series", "sets", "images")
+
+
+def check_hyperparameters(params: dict[str, Any]) -> None:
+    """Check the types of the training settings; `ModelSize` checks the sizes."""
+    check_counts(**{name: params[name] for name in ("max_iter", "batch_size", "n_iter_no_change")})
+    for name in ("learning_rate", "weight_decay"):
+        if not isinstance(params[name], Real) or not 0 <= float(params[name]) < float("inf"):
+            raise DataError(f"{name}: expected a number from 0; got {params[name]!r}.")
+    fraction = params["validation_fraction"]
+    if not isinstance(fraction, Real) or not 0 <= float(fraction) < 1:
+        raise DataError(f"validation_fraction: expected a number from 0 to less than 1; got {fraction!r}.")
+    if not isinstance(params["tokenizer"], str):
+        raise DataError(f'tokenizer: expected a name such as "rows" or "4x4"; got {params["tokenizer"]!r}.')
 
 
 def infer_kind(kind: str, X: npt.ArrayLike) -> str:

@@ -1,0 +1,235 @@
+"""The models of this package under the `Model` protocol: a configuration with its parameters."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from typing import ClassVar
+
+import numpy as np
+
+from headwise.attention import attention
+from headwise.attention.functional import AttentionCache
+from headwise.errors import DataError
+from headwise.models.base import Capability, Tokens
+from headwise.models.series import SeriesTransformerConfig, series_forward
+from headwise.models.sets import SetTransformerConfig, set_forward
+from headwise.models.tabular import TableTransformerConfig, feature_tokenizer_forward, table_forward
+from headwise.models.token_ablation import ablated_logits, scores_of_subsets
+from headwise.models.vit import ViTConfig, vit_forward
+from headwise.nn.cross_attention import MabCache
+from headwise.nn.encoder import EncoderCache, encoder_attention_gradients, encoder_forward
+from headwise.nn.params import Params, subtree
+from headwise.recorder import AttentionLayer, Capture, KeyMask
+from headwise.shapes import Array, BoolArray, IntArray, bind
+
+__all__ = ["SeriesTransformer", "SetTransformer", "TableTransformer", "ViT"]
+
+_ALL: frozenset[Capability] = frozenset({"tokens", "look", "predict", "gradients"})
+_WITHOUT_GRADIENTS: frozenset[Capability] = _ALL - {"gradients"}
+
+
+@dataclass(frozen=True, eq=False)
+class ViT:
+    """A vision transformer; its input is an image (Y, X).
+
+    Attributes
+    ----------
+    config : ViTConfig
+    params : dict
+    ablation : str
+        What replaces missing tokens in `predict`: a key of `headwise.models.token_ablation.ABLATIONS`.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> from headwise.models.vit import vit_params
+    >>> config = ViTConfig("14x14", d_model=8, n_layers=2, n_heads=2, d_ff=8)
+    >>> model = ViT(config, vit_params(config, np.random.default_rng(0)))
+    >>> model.look(np.zeros((28, 28), np.float32)).weights().shape
+    (1, 2, 2, 5, 5)
+    """
+
+    config: ViTConfig
+    params: Params
+    ablation: str = "removed"
+    capabilities: ClassVar[frozenset[Capability]] = _ALL
+
+    def tokens(self, input: Array) -> Tokens:
+        """The class token, then the patches in reading order."""
+        return Tokens("image", np.insert(self.config.image_tokenizer.boxes, 0, 0, axis=0), _class_first(self._n))
+
+    def look(self, input: Array) -> Capture:
+        """Class logits and the attention of every layer."""
+        logits, cache = vit_forward(input[None], self.params, self.config, return_weights=True)
+        return Capture(logits, _encoder_layers(cache.encoder))
+
+    def predict(self, input: Array, keep: BoolArray | None = None) -> Array:
+        """Class logits."""
+        if keep is None:
+            return np.asarray(vit_forward(input[None], self.params, self.config)[0][0])
+        bind(f"S {1 + self._n}", keep=keep)
+        return ablated_logits(input, keep[:, 1:], self.params, self.config, self.ablation)
+
+    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
+        """Gradients of the target's logit with respect to the attention weights of each layer."""
+        logits, cache = vit_forward(input[None], self.params, self.config, return_weights=True)
+        return _attention_gradients(logits, target, cache.encoder)
+
+    @property
+    def _n(self) -> int:
+        return self.config.image_tokenizer.num_tokens
+
+
+@dataclass(frozen=True, eq=False)
+class TableTransformer:
+    """A table transformer; its input is one row: standardized numbers (J,) and categories as integers (K,)."""
+
+    config: TableTransformerConfig
+    params: Params
+    capabilities: ClassVar[frozenset[Capability]] = _ALL
+
+    def tokens(self, input: tuple[Array, IntArray]) -> Tokens:
+        """The class token, then the numeric and the categorical columns."""
+        n = self.config.n_columns
+        return Tokens("other", np.zeros((1 + n, 2), int), _class_first(n))
+
+    def look(self, input: tuple[Array, IntArray]) -> Capture:
+        """Outputs and the attention of every layer."""
+        outputs, cache = self._forward(input)
+        return Capture(outputs, _encoder_layers(cache))
+
+    def predict(self, input: tuple[Array, IntArray], keep: BoolArray | None = None) -> Array:
+        """Outputs; columns that are not kept are left out of the sequence."""
+        if keep is None:
+            return np.asarray(self._forward(input)[0][0])
+        bind(f"S {1 + self.config.n_columns}", keep=keep)
+        numbers, codes = input
+        columns = subtree(self.params, "columns")
+        embedded = feature_tokenizer_forward(numbers[None], codes[None], columns, self.config.cardinalities)[0][0]
+        keep = keep.copy()
+        keep[:, 0] = True
+        return scores_of_subsets(
+            keep,
+            keep[:, 1:].sum(axis=1),
+            lambda part: embedded[np.nonzero(part)[1].reshape(len(part), -1)],
+            lambda x: encoder_forward(x, self.params, n_layers=self.config.n_layers, heads=self.config.n_heads)[0],
+        )
+
+    def gradients(self, input: tuple[Array, IntArray], target: int) -> tuple[Array, ...]:
+        """Gradients of one output with respect to the attention weights of each layer."""
+        outputs, cache = self._forward(input)
+        return _attention_gradients(outputs, target, cache)
+
+    def _forward(self, input: tuple[Array, IntArray]) -> tuple[Array, EncoderCache]:
+        numbers, codes = input
+        outputs, cache = table_forward(numbers[None], codes[None], self.params, self.config, return_weights=True)
+        return outputs, cache.encoder
+
+
+@dataclass(frozen=True, eq=False)
+class SeriesTransformer:
+    """A series transformer; its input is a series of standardized variables (N, V)."""
+
+    config: SeriesTransformerConfig
+    params: Params
+    capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
+
+    def tokens(self, input: Array) -> Tokens:
+        """The time steps."""
+        steps = np.arange(len(input))
+        return Tokens("series", np.stack([steps, steps + 1], axis=1), np.zeros(len(input), bool))
+
+    def look(self, input: Array) -> Capture:
+        """Outputs and the attention of every layer."""
+        outputs, cache = series_forward(input[None], np.array([len(input)]), self.params, self.config)
+        layers = cache.encoder.layers
+        return Capture(
+            outputs,
+            tuple(_layer(f"layers.{i}.attention", layer.attention.attention, i) for i, layer in enumerate(layers)),
+        )
+
+    def predict(self, input: Array, keep: BoolArray | None = None) -> Array:
+        """Outputs; the variables of steps that are not kept are set to zero, their mean."""
+        if keep is None:
+            keep = np.ones((1, len(input)), bool)
+            return np.asarray(self.predict(input, keep)[0])
+        bind(f"S {len(input)}", keep=keep)
+        x = np.where(keep[..., None], input, input.dtype.type(0))
+        return series_forward(x, np.full(len(x), len(input)), self.params, self.config)[0]
+
+    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
+        """Not available: see `capabilities`."""
+        raise _no_gradients("series transformer")
+
+
+@dataclass(frozen=True, eq=False)
+class SetTransformer:
+    """A set transformer; its input is a set of members (N, V)."""
+
+    config: SetTransformerConfig
+    params: Params
+    capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
+
+    def tokens(self, input: Array) -> Tokens:
+        """The members."""
+        return Tokens("other", np.zeros((len(input), 2), int), np.zeros(len(input), bool))
+
+    def look(self, input: Array) -> Capture:
+        """Outputs and the attention of the encoder and the pooling."""
+        outputs, cache = set_forward(input[None], self.params, self.config)
+        calls: list[tuple[str, MabCache]] = []
+        for i, block in enumerate(cache.encoder):
+            if self.config.encoder == "SAB":
+                calls.append((f"encoder.{i}", block))
+            elif self.config.encoder == "ISAB":
+                calls += [(f"encoder.{i}.gather", block.gather), (f"encoder.{i}.give", block.give)]
+        if self.config.pooling == "PMA":
+            calls.append(("pooling.ask", cache.pooling))
+        return Capture(outputs, tuple(_layer(name, call.attention, i) for i, (name, call) in enumerate(calls)))
+
+    def predict(self, input: Array, keep: BoolArray | None = None) -> Array:
+        """Outputs; members that are not kept are removed, and the empty set is one member of zeros, their mean."""
+        if keep is None:
+            return np.asarray(set_forward(input[None], self.params, self.config)[0][0])
+        bind(f"S {len(input)}", keep=keep)
+        order = np.argsort(~keep, axis=1, kind="stable")  # kept members first
+        members = np.where(np.take_along_axis(keep, order, axis=1)[..., None], input[order], input.dtype.type(0))
+        return set_forward(members, self.params, self.config, lengths=np.maximum(keep.sum(axis=1), 1))[0]
+
+    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
+        """Not available: see `capabilities`."""
+        raise _no_gradients("set transformer")
+
+
+def _class_first(n: int) -> BoolArray:
+    return np.asarray(np.arange(1 + n) == 0)
+
+
+def _encoder_layers(cache: EncoderCache) -> tuple[AttentionLayer, ...]:
+    return tuple(_layer(f"blocks.{i}.attention", block.attention.attention, i) for i, block in enumerate(cache.blocks))
+
+
+def _layer(name: str, call: AttentionCache, index: int) -> AttentionLayer:
+    """The arrays of one attention call; its output is computed once more, by the same engine."""
+    q, k, v = call.inputs.q, call.inputs.k, call.inputs.v
+    visible = call.inputs.mask.full()
+    mask = None
+    if visible is not None:
+        visible = np.broadcast_to(visible, (*visible.shape[:-2], q.shape[-2], k.shape[-2]))
+        mask = KeyMask.from_array(visible)
+    output = attention(q, k, v, mask=visible, scale=call.inputs.scale)
+    kind = "self" if q.shape[-2] == k.shape[-2] else "cross"
+    return AttentionLayer(
+        name, kind, q, k, v, output=output, scale=call.inputs.scale, mask=mask, precision=str(q.dtype), index=index
+    )
+
+
+def _attention_gradients(outputs: Array, target: int, cache: EncoderCache) -> tuple[Array, ...]:
+    doutputs = np.zeros_like(outputs)
+    doutputs[:, target] = 1
+    gradients = encoder_attention_gradients(doutputs, cache)
+    return tuple(gradients[:, i] for i in range(gradients.shape[1]))
+
+
+def _no_gradients(model: str) -> DataError:
+    return DataError(f"gradients: not available for a {model}; its capabilities are tokens, look and predict.")

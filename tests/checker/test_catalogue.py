@@ -17,7 +17,11 @@ from headwise.checker.search import PRECISIONS, Explanation, difference
 DOCS = Path(__file__).parents[2] / "docs"
 
 CODES = """
-weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs scale-missing scale-model-width scale-no-root
+weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are-keys weights-reused qkv-interleaved
+context-ignored mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch online-not-rescaled
+heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale bias-transposed alibi-sign
+qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small window-ignored softcap-ignored
+lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing scale-model-width scale-no-root
 scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global softmax-missing softmax-twice softmax-base-2
 softmax-overflow heads-ignored heads-interleaved heads-split-unmoved heads-merged-unmoved heads-averaged
 heads-share-weights heads-attend-heads output-projection-missing output-projection-transposed bias-missing
@@ -38,7 +42,13 @@ FACES = [
 @pytest.fixture(scope="module")
 def cases():
     rng = np.random.default_rng(5)
-    return [probe.case for face in FACES for probe in probes(face, 0, rng)]
+    tokens = probes(FACES[0], 0, rng)[0].case
+    made = [probe.case for face in FACES for probe in probes(face, 0, rng)]
+    b, n, width = tokens["X"].shape
+    made += [tokens | {"context": rng.normal(size=(b, m, width))} for m in (n, n + 2)]
+    q, k = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 70, 4))
+    padding = rng.random((2, 1, 1, 70)) < 0.6
+    return [*made, {"q": q, "k": k, "v": k + 1}, {"q": q, "k": k, "v": k + 1, "padding": padding}]
 
 
 def test_every_stable_name_is_there():

@@ -12,6 +12,9 @@ def softmax_of_columns(S, wrong):
         axis = None
     if "softmax-missing" in wrong:
         return S
+    if "online-not-rescaled" in wrong:
+        top = np.maximum.accumulate(S, axis=0)
+        return np.exp(S - top) / np.sum(np.exp(S - top), axis=0)
     E = np.exp(S if "softmax-overflow" in wrong else S - np.max(S, axis=axis, keepdims=True))
     if "softmax-base-2" in wrong:
         E = np.power(2.0, S if "softmax-overflow" in wrong else S - np.max(S, axis=axis, keepdims=True))
@@ -36,10 +39,16 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
     if "kv-swapped" in wrong:
         Wk, Wv, bk, bv = Wv, Wk, bv, bk
     Q, K, V = (W.T @ x if "weights-transposed" in wrong else W @ x for W in (Wq, Wk, Wv))
+    if "weights-reused" in wrong:
+        V, bv = Q, bq
     if "bias-missing" not in wrong:
         Q, K, V = (A if b is None else A + b[:, None] for A, b in ((Q, bq), (K, bk), (V, bv)))
     if "values-are-inputs" in wrong:
         V = x
+    if "values-are-keys" in wrong:
+        V = K
+    if "qk-norm-across-heads" in wrong:
+        Q, K = (A / np.sqrt(np.mean(A**2, axis=0) + 1e-6) for A in (Q, K))
     used = 1 if "heads-ignored" in wrong else heads
     Qs, Ks, Vs = (cut(A, used, wrong) for A in (Q, K, V))
     outputs, weights = [], []
@@ -48,8 +57,11 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         S = q.T @ k if "qk-swapped" in wrong else k.T @ q
         if not {"scale-missing", "scale-after-softmax"} & wrong:
             power = next((p for c, p in {"scale-no-root": -1.0, "scale-inverted": 0.5}.items() if c in wrong), -0.5)
-            S = S * float(D if "scale-model-width" in wrong else n if "scale-tokens" in wrong else d) ** power
+            widths = {"scale-model-width": D, "scale-tokens": n, "scale-heads": used}
+            S = S * float(next((w for c, w in widths.items() if c in wrong), d)) ** power
         A = softmax_of_columns(S, wrong)
+        if "softmax-over-heads" in wrong:
+            A = over_heads(S, Qs, Ks, d)
         if "scale-after-softmax" in wrong:
             A = A / np.sqrt(d)
         if "heads-share-weights" in wrong and weights:
@@ -57,10 +69,14 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         weights.append(A.T)
         if "dropout-active" in wrong:
             A = A * rng.binomial(1, 0.75, size=A.shape) / 0.75
-        outputs.append(v @ A)
+        outputs.append(v @ (A.T if "mix-transposed" in wrong else A))
+        if "weights-from-outputs" in wrong:
+            weights[-1] = outputs[-1].T @ v
         if "weights-before-softmax" in wrong:
             weights[-1] = S.T
     O = put_together(outputs, N, wrong)
+    if Wo is not None and "heads-summed" in wrong:
+        Wo = Wo[:, : len(O)]
     if Wo is not None and "output-projection-missing" not in wrong:
         O = (Wo.T if "output-projection-transposed" in wrong else Wo) @ O
     if bo is not None and "bias-missing" not in wrong:
@@ -73,6 +89,12 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
     if "weights-transposed-out" in wrong:
         P = P.transpose(0, 2, 1)
     return (O.T if "output-transposed" in wrong else O), P
+
+
+def over_heads(S, Qs, Ks, d):
+    """One head's share of what all heads give to a pair."""
+    every = np.array([k.T @ q / np.sqrt(d) for q, k in zip(Qs, Ks, strict=True)])
+    return np.exp(S - every.max(axis=0)) / np.exp(every - every.max(axis=0)).sum(axis=0)
 
 
 def cut(A, heads, wrong):
@@ -93,6 +115,8 @@ def put_together(outputs, n, wrong):
         return np.stack([block.T.ravel() for block in outputs], axis=1)
     if "heads-merged-unmoved" in wrong:
         return np.concatenate([block.T.ravel() for block in outputs]).reshape(n, -1).T
+    if "heads-summed" in wrong:
+        return sum(outputs)
     if "heads-averaged" in wrong:
         return np.vstack([sum(outputs) / len(outputs)] * len(outputs))
     return np.vstack(outputs)

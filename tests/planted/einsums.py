@@ -5,15 +5,19 @@ import numpy as np
 
 def softmax(s, hidden, wrong):
     """Over the keys of (b, h, n, m)."""
-    axes = {"softmax-axis": (2,), "softmax-global": (2, 3)}
+    axes = {"softmax-axis": (2,), "softmax-global": (2, 3), "softmax-over-heads": (1,), "softmax-over-batch": (0,)}
     axis = next((a for code, a in axes.items() if code in wrong), (3,))
     if hidden is not None:
         if "mask-added-as-number" in wrong:
             s = s + (1.0 - hidden)
+        elif "mask-fill-too-small" in wrong:
+            s = np.where(hidden, 0.0, s)
         elif "mask-finite-fill" in wrong:
             s = s - 1e30 * hidden
         elif "mask-after-softmax" not in wrong:
             s = np.where(hidden, -np.inf, s)
+    if "online-not-rescaled" in wrong:
+        return one_key_at_a_time(s)
     if "softmax-missing" in wrong:
         s = np.where(s == -np.inf, 0.0, s)
         return np.divide(s, np.sum(s, axis=axis, keepdims=True))
@@ -27,6 +31,14 @@ def softmax(s, hidden, wrong):
     if "softmax-twice" in wrong:
         p = softmax(p, None, wrong - {"softmax-twice"})
     return p
+
+
+def one_key_at_a_time(s):
+    """A running softmax whose sum is rescaled, and whose output is not."""
+    top = np.maximum.accumulate(s, axis=3)
+    final = np.nan_to_num(top[..., -1:], neginf=0.0)
+    z = np.einsum("bhnm->bhn", np.exp(s - final))[..., None]
+    return np.exp(s - np.nan_to_num(top, neginf=0.0)) / np.where(z == 0, 1.0, z)
 
 
 def hidden_from(shape, wrong, mask, causal, window, align, lengths):
@@ -47,12 +59,12 @@ def hidden_from(shape, wrong, mask, causal, window, align, lengths):
     for b in range(B):
         valid = M if lengths is None else int(np.broadcast_to(lengths, B)[b])
         if "lengths-ignored" not in wrong:
-            hidden[b, :, :, valid:] = True
+            hidden[b, :, :, valid + ("lengths-off-by-one" in wrong) :] = True
         start = valid - N if align == "end" and "causal-alignment" not in wrong else 0
         for n in range(N):
             own = start + n
             if causal and "causal-missing" not in wrong:
-                after = keys < own + 1 if "causal-reversed" in wrong else keys > own
+                after = keys < own + 1 if "causal-reversed" in wrong else keys > own + ("causal-off-by-one" in wrong)
                 hidden[b, :, n] |= after
                 if "causal-strict" in wrong:
                     hidden[b, :, n] |= keys == own
@@ -73,18 +85,26 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
             q, v = v, q
         if "kv-swapped" in wrong:
             k, v = v, k
+    if "values-are-keys" in wrong:
+        v = k
     if "batch-mixed" in wrong:
         k = np.einsum("bhmd->hbmd", k).reshape(1, k.shape[1], -1, d) + 0 * q[:, :1, :1, :1]
         v = np.einsum("bhmd->hbmd", v).reshape(1, v.shape[1], -1, v.shape[-1]) + 0 * q[:, :1, :1, :1]
     index = np.arange(H) % k.shape[1] if "groups-tiled" in wrong else np.arange(H) // (H // k.shape[1])
     k, v = k[:, index], v[:, index]
     factor = {"scale-missing": 1.0, "scale-after-softmax": 1.0, "scale-no-root": d**-1.0, "scale-inverted": d**0.5}
-    factor |= {"scale-tokens": N**-0.5, "scale-model-width": (model or H * d) ** -0.5}
+    factor |= {"scale-heads": H**-0.5, "scale-tokens": N**-0.5, "scale-model-width": (model or H * d) ** -0.5}
     default = next((f for code, f in factor.items() if code in wrong), d**-0.5)
     letters = "bhnd,bhmd->bhmn" if "qk-swapped" in wrong else "bhnd,bhmd->bhnm"
-    s = np.einsum(letters, q, k) * (default if scale is None else scale)
+    factor = default if scale is None or "scale-ignored" in wrong else scale
+    s = np.einsum(letters, q, k)
+    if bias is not None and "bias-transposed" in wrong:
+        bias = np.einsum("...nm->...mn", bias)
+    if bias is not None and "bias-before-scale" in wrong:
+        s, bias = s + bias, None
+    s = s * factor
     hidden = hidden_from(s.shape, wrong, mask, causal, window, align, lengths)
-    if softcap is not None and "softcap-order" not in wrong:
+    if softcap is not None and not {"softcap-order", "softcap-ignored"} & wrong:
         s = softcap * np.tanh(s / softcap)
     if bias is not None and "bias-missing" not in wrong:
         s = s + bias
@@ -103,8 +123,10 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         p = np.where(rng.random(p.shape) < 0.4, 0.0, p / 0.6)
     if hidden is not None and "mask-leaks-nan" not in wrong:
         v = np.where(np.einsum("bhnm->bhm", ~hidden)[..., None], v, 0.0)
-    o = np.einsum("bhnm,bhme->bhne", p, v)
+    o = np.einsum("bhmn,bhme->bhne" if "mix-transposed" in wrong else "bhnm,bhme->bhne", p, v)
     given = s if "weights-before-softmax" in wrong else p
+    if "weights-from-outputs" in wrong:
+        given = np.einsum("bhne,bhme->bhnm", o, v)
     return o, np.einsum("bhnm->bhmn", given) if "weights-transposed-out" in wrong else given
 
 
@@ -126,6 +148,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             W[one], W[other] = W[other], W[one]
             bias[one], bias[other] = bias[other], bias[one]
     used = 1 if "heads-ignored" in wrong else heads
+    if "weights-reused" in wrong:
+        W["q"], bias["q"] = W["k"], bias["k"]
     made = []
     for name in "qkv":
         letters = "bnd,de->bne" if "weights-transposed" in wrong else "bnd,ed->bne"
@@ -134,6 +158,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             a = a + bias[name]
         if name == "v" and "values-are-inputs" in wrong:
             a = x
+        if "qk-norm-across-heads" in wrong and name != "v":
+            a = a * (np.einsum("bne,bne->bn", a, a)[..., None] / a.shape[-1] + 1e-6) ** -0.5
         if "heads-split-unmoved" in wrong:
             a = a.reshape(B, used, N, -1)
         elif "heads-interleaved" in wrong:
@@ -143,9 +169,16 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         else:
             a = np.stack(np.split(a, used, axis=-1), axis=1)
         made.append(a.astype(np.float32) if "dtype-lowered" in wrong else a)
+    if "values-are-keys" in wrong:
+        made[2] = made[1]
     o, p = attend(*made, wrong - {"qv-swapped", "kv-swapped"}, model=D, rng=rng, **rest)
     o = o.astype(float)
-    if "heads-averaged" in wrong:
+    if "heads-summed" in wrong:
+        o = np.einsum("bhne->bne", o)
+        Wo = None if Wo is None else Wo[:, : o.shape[-1]]
+    elif "heads-batch-mixed" in wrong:
+        o = np.einsum("hbne->bnhe", o.reshape(used, B, N, -1)).reshape(B, N, -1)
+    elif "heads-averaged" in wrong:
         o = np.concatenate([np.einsum("bhne->bne", o) / used] * used, axis=-1)
     elif "heads-merged-unmoved" in wrong or "heads-attend-heads" in wrong:
         o = o.reshape(B, N, -1)

@@ -127,7 +127,7 @@ EXPECTED = {
     student_c: {"scale-model-width"},
     student_d: {"heads-split-unmoved"},
     student_e: {"softmax-axis"},
-    student_f: {"qk-swapped", "softmax-axis"},  # the weights turned over are the softmax over queries of K Qᵀ
+    student_f: {"mix-transposed"},  # or: the softmax over the queries of K Qᵀ
     student_g: {"residual-added"},
     student_h: {"heads-merged-unmoved"},
     causal_a: {"causal-reversed"},

@@ -14,7 +14,7 @@ def visible(n, m, wrong, *, mask_at, causal, window, offset, valid):
         if "causal-reversed" in wrong:
             if m < at:
                 return False
-        elif m > at or ("causal-strict" in wrong and m == at):
+        elif m > at + ("causal-off-by-one" in wrong) or ("causal-strict" in wrong and m == at):
             return False
     if window is not None:
         left, right = window
@@ -22,6 +22,8 @@ def visible(n, m, wrong, *, mask_at, causal, window, offset, valid):
             return False
         if right is not None and m - at > right - (1 if "window-off-by-one" in wrong else 0):
             return False
+    if "lengths-off-by-one" in wrong:
+        valid += 1
     return not (m >= valid and "lengths-ignored" not in wrong)
 
 
@@ -47,10 +49,12 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
             total = sum((float(a) * float(b) for a, b in zip(q[i], k[j], strict=True)), 0.0) * scale
             if "qk-swapped" in wrong:
                 total = sum((float(a) * float(b) for a, b in zip(k[i], q[j], strict=True)), 0.0) * scale
-            if softcap is not None and "softcap-order" not in wrong:
+            if bias is not None and "bias-before-scale" in wrong:
+                total += scale * bias[i, j]
+            if softcap is not None and not {"softcap-order", "softcap-ignored"} & wrong:
                 total = softcap * math.tanh(total / softcap)
-            if bias is not None and "bias-missing" not in wrong:
-                total += bias[i, j]
+            if bias is not None and not {"bias-missing", "bias-before-scale"} & wrong:
+                total += bias[j, i] if "bias-transposed" in wrong else bias[i, j]
             if softcap is not None and "softcap-order" in wrong:
                 total = softcap * math.tanh(total / softcap)
             s[i, j] = total
@@ -60,6 +64,8 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
         for j in range(m):
             if "mask-added-as-number" in wrong:
                 s[i, j] += 0.0 if hidden[i][j] else 1.0 if after else 0.0
+            elif hidden[i][j] and "mask-fill-too-small" in wrong:
+                s[i, j] = -1.0
             elif hidden[i][j] and "mask-after-softmax" not in wrong:
                 s[i, j] = -1e9 if "mask-finite-fill" in wrong else -math.inf
     p = np.zeros((n, m))
@@ -76,6 +82,8 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
                 top = 0.0
             powers = [float(np.power(base, s[at] - top)) for at in group]
             total = float(np.sum(powers))
+            if "online-not-rescaled" in wrong:
+                powers, total = running_powers([s[at] for at in group])
             if "softmax-missing" in wrong:
                 powers = [0.0 if s[at] == -math.inf else s[at] for at in group]
                 total = 1.0
@@ -92,6 +100,26 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
     return p, logits, hidden
 
 
+def running_powers(logits):
+    """exp of each logit less the largest so far, and their sum."""
+    top, powers = -math.inf, []
+    for logit in logits:
+        top = max(top, logit)
+        powers.append(0.0 if top == -math.inf else math.exp(logit - top))
+    return powers, sum(powers)
+
+
+def across(logits, hidden, axis):
+    """Weights (B, H, N, M) that sum to one over heads (1) or items (0)."""
+    s = np.where(hidden, -math.inf, logits)
+    p = np.zeros(s.shape)
+    for at in np.ndindex(s.shape):
+        line = [s[(*at[:axis], i, *at[axis + 1 :])] for i in range(s.shape[axis])]
+        top = max(line)
+        p[at] = 0.0 if top == -math.inf else math.exp(s[at] - top) / sum(math.exp(a - top) for a in line)
+    return p
+
+
 def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, window=None, align=None, lengths=None,
            scale=None, softcap=None, model=None, rng=None):  # fmt: skip
     """(B, H, N, d), (B, G, M, d), (B, G, M, e) -> output and weights."""
@@ -100,6 +128,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
             q, v = v, q
         if "kv-swapped" in wrong:
             k, v = v, k
+    if "values-are-keys" in wrong:
+        v = k
     B, H, N, d = q.shape
     G = k.shape[1]
     assert v.shape[1] == G
@@ -108,10 +138,11 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         k, v = np.array([k] * B), np.array([v] * B)
     M = k.shape[2]
     factor = scale
-    if factor is None:
+    if factor is None or "scale-ignored" in wrong:
         factor = 1 / math.sqrt(d)
         factors = {"scale-missing": 1.0, "scale-after-softmax": 1.0, "scale-no-root": 1 / d}
         factors |= {
+            "scale-heads": 1 / math.sqrt(H),
             "scale-inverted": math.sqrt(d),
             "scale-tokens": N**-0.5,
             "scale-model-width": (model or d * H) ** -0.5,
@@ -122,6 +153,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
     mask = None if mask is None else np.asarray(mask)
     full_bias = None if bias is None else np.broadcast_to(bias, (B, H, N, M))
     weights, shown = np.zeros((B, H, N, M)), np.zeros((B, H, N, M))
+    all_logits, all_hidden = np.zeros((B, H, N, M)), np.zeros((B, H, N, M), bool)
     output = np.zeros((B, H, N, v.shape[-1]))
     for b in range(B):
         valid = M if lengths is None else int(np.ravel(lengths)[b if np.ndim(lengths) else 0])
@@ -143,8 +175,10 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
                 p = p * d**-0.5
             if "heads-share-weights" in wrong and h > 0:
                 p = weights[b, 0]
-            weights[b, h] = p
+            weights[b, h], all_logits[b, h], all_hidden[b, h] = p, s, hidden
             shown[b, h] = s if "weights-before-softmax" in wrong else p
+            if "mix-transposed" in wrong:
+                p, hidden = p.T, np.array(hidden).T
             for n in range(N):
                 for m in range(M):
                     if hidden[n][m] and p[n, m] == 0 and "mask-leaks-nan" not in wrong:
@@ -153,6 +187,15 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
                     if "dropout-active" in wrong:
                         kept = 0.0 if rng.random() < 0.3 else 1 / 0.7
                     output[b, h, n] += kept * p[n, m] * v[b, g, m]
+    for axis, code in enumerate(("softmax-over-batch", "softmax-over-heads")):
+        if code in wrong:
+            weights = shown = across(all_logits, all_hidden, axis)
+            for b, h, n in np.ndindex(B, H, N):
+                g = h * G // H
+                terms = [p * row for p, row in zip(weights[b, h, n], v[b, g], strict=True) if p != 0]
+                output[b, h, n] = sum(terms, np.zeros(v.shape[-1]))
+    if "weights-from-outputs" in wrong:
+        shown = np.array([[o @ v[b, h * G // H].T for h, o in enumerate(item)] for b, item in enumerate(output)])
     if "weights-transposed-out" in wrong:
         shown = np.array([[w.T for w in item] for item in shown])
     return output, shown
@@ -160,7 +203,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
 
 def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=None, bv=None, bo=None, rng=None, **rest):
     """(N, D) or (B, N, D) -> output and weights."""
-    if X.ndim == 3 and "batch-mixed" not in wrong:
+    if X.ndim == 3 and not {"batch-mixed", "heads-batch-mixed", "softmax-over-batch"} & wrong:
         found = [
             tokens(x, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, bq=bq, bk=bk, bv=bv, bo=bo, rng=rng, **rest) for x in X
         ]
@@ -171,11 +214,16 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
     if "input-changed" in wrong:
         for i in range(len(X)):
             X[i] = X[i] * 2
-    inner = wrong - {"qv-swapped", "kv-swapped"}
+    inner = wrong - {"qv-swapped", "kv-swapped", "values-are-keys"}
     o, p = attend(q, k, v, inner, model=X.shape[-1], rng=rng, **rest)
+    if "heads-batch-mixed" in wrong:
+        flat = [head for item in o for head in item]
+        o = np.array([[flat[h * len(o) + b] for h in range(o.shape[1])] for b in range(len(o))])
     outputs = []
     for item, x in zip(o, batch, strict=True):
         rows = joined(item, wrong)
+        if Wo is not None and "heads-summed" in wrong:
+            Wo = Wo[:, : len(rows[0])]
         if Wo is not None and "output-projection-missing" not in wrong:
             turned = Wo.T if "output-projection-transposed" in wrong else Wo
             rows = [[float(np.dot(w, row)) for w in turned] for row in rows]
@@ -211,6 +259,9 @@ def one_item(x, Wq, Wk, Wv, wrong, heads, bq, bk, bv):
         Wq, Wv, bq, bv = Wv, Wq, bv, bq
     if "kv-swapped" in wrong:
         Wk, Wv, bk, bv = Wv, Wk, bv, bk
+    if "weights-reused" in wrong:
+        Wk = Wv = Wq
+        bk = bv = bq
     found = []
     for W, bias in ((Wq, bq), (Wk, bk), (Wv, bv)):
         rows = []
@@ -223,6 +274,10 @@ def one_item(x, Wq, Wk, Wv, wrong, heads, bq, bk, bv):
         found.append(np.array(rows))
     if "values-are-inputs" in wrong:
         found[2] = x
+    if "values-are-keys" in wrong:
+        found[2] = found[1]
+    if "qk-norm-across-heads" in wrong:
+        found[:2] = [np.array([row / math.sqrt(sum(row**2) / len(row) + 1e-6) for row in a]) for a in found[:2]]
     return [apart(a, 1 if "heads-ignored" in wrong else heads, wrong) for a in found]
 
 
@@ -248,6 +303,8 @@ def joined(heads, wrong):
     if "heads-merged-unmoved" in wrong:
         flat = [number for head in heads for row in head for number in row]
         return [flat[i * len(flat) // n : (i + 1) * len(flat) // n] for i in range(n)]
+    if "heads-summed" in wrong:
+        return [list(row) for row in sum(np.asarray(head) for head in heads)]
     if "heads-averaged" in wrong:
         mean = sum(np.asarray(head) for head in heads) / len(heads)
         return [list(row) * len(heads) for row in mean]

@@ -31,6 +31,8 @@ def sees(shape, wrong, mask, causal, window, align, lengths):
             rules.append(column >= row)
         elif "causal-strict" in wrong:
             rules.append(column < row)
+        elif "causal-off-by-one" in wrong:
+            rules.append(column <= row + 1)
         else:
             rules.append(column <= row)
     if window is not None:
@@ -40,7 +42,7 @@ def sees(shape, wrong, mask, causal, window, align, lengths):
         if right is not None:
             rules.append(column - row <= right)
     if lengths is not None and "lengths-ignored" not in wrong:
-        rules.append(column < last[:, None, None, None])
+        rules.append(column < last[:, None, None, None] + ("lengths-off-by-one" in wrong))
     for rule in rules:
         ok = rule if ok is None else ok & rule
     return ok
@@ -51,6 +53,12 @@ def softmax(s, wrong, ok, axis=-1):
         axis = -2
     if "softmax-global" in wrong:
         axis = (-2, -1)
+    if "softmax-over-heads" in wrong:
+        axis = -3
+    if "softmax-over-batch" in wrong:
+        axis = 0
+    if "online-not-rescaled" in wrong:
+        return in_blocks(s)
     if "softmax-missing" in wrong:
         return np.where(np.isneginf(s), 0.0, s)
     top = s.max(axis=axis, keepdims=True)
@@ -65,6 +73,18 @@ def softmax(s, wrong, ok, axis=-1):
     return p
 
 
+def in_blocks(s, size=2):
+    """A running softmax that forgets to rescale what came before."""
+    running, parts, total = np.full((*s.shape[:-1], 1), -np.inf), [], 0.0
+    for start in range(0, s.shape[-1], size):
+        block = s[..., start : start + size]
+        new = np.maximum(running, block.max(axis=-1, keepdims=True))
+        parts.append(np.exp(block - np.where(np.isneginf(new), 0.0, new)))
+        total = total + parts[-1].sum(axis=-1, keepdims=True)
+        running = new
+    return np.concatenate(parts, axis=-1) / np.where(total == 0.0, 1.0, total)
+
+
 def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, window=None, align=None, lengths=None,
            scale=None, softcap=None, model=None, rng=None):  # fmt: skip
     """(B, H, N, d), (B, G, M, d), (B, G, M, e) -> output and weights."""
@@ -76,27 +96,38 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         q, v = v, q
     if "kv-swapped" in wrong and model is None:
         k, v = v, k
+    if "values-are-keys" in wrong:
+        v = k
     times = q.shape[1] // k.shape[1]
     if times > 1:
         spread = (lambda a: np.tile(a, (1, times, 1, 1))) if "groups-tiled" in wrong else (
             lambda a: np.repeat(a, times, axis=1)
         )  # fmt: skip
         k, v = spread(k), spread(v)
-    if scale is None:
+    if scale is None or "scale-ignored" in wrong:
         scale = 1 / np.sqrt(d)
         if "scale-missing" in wrong or "scale-after-softmax" in wrong:
             scale = 1.0
         if "scale-model-width" in wrong:
             scale = 1 / np.sqrt(model or d * q.shape[1])
+        if "scale-heads" in wrong:
+            scale = 1 / np.sqrt(q.shape[1])
         if "scale-no-root" in wrong:
             scale = 1 / d
         if "scale-inverted" in wrong:
             scale = np.sqrt(d)
         if "scale-tokens" in wrong:
             scale = 1 / np.sqrt(n)
-    s = (k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)) * scale
+    s = k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)
+    if bias is not None and "bias-transposed" in wrong:
+        bias = np.swapaxes(bias, -1, -2)
+    if bias is not None and "bias-before-scale" in wrong:
+        s, bias = s + bias, None
+    s = s * scale
     ok = sees(s.shape, wrong, mask, causal, window, align, lengths)
-    capped = (lambda t: t) if softcap is None else (lambda t: softcap * np.tanh(t / softcap))
+    capped = (
+        (lambda t: t) if softcap is None or "softcap-ignored" in wrong else (lambda t: softcap * np.tanh(t / softcap))
+    )
     if "softcap-order" not in wrong:
         s = capped(s)
     if bias is not None and "bias-missing" not in wrong:
@@ -107,6 +138,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
     if ok is not None:
         if "mask-added-as-number" in wrong:
             s = s + ok.astype(float)
+        elif "mask-fill-too-small" in wrong:
+            s = np.where(ok, s, 1e-9)
         elif "mask-finite-fill" in wrong:
             s = np.where(ok, s, -1e9)
         elif "mask-after-softmax" not in wrong:
@@ -123,7 +156,9 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         p = p * (rng.random(p.shape) > 0.2) / 0.8
     if ok is not None and "mask-leaks-nan" not in wrong:
         v = np.where(np.broadcast_to(ok, s.shape).any(-2)[..., None], v, 0.0)
-    o = p @ v
+    o = (np.swapaxes(p, -1, -2) if "mix-transposed" in wrong else p) @ v
+    if "weights-from-outputs" in wrong:
+        given = o @ np.swapaxes(v, -1, -2)
     if "weights-before-softmax" in wrong:
         given = logits
     if "weights-transposed-out" in wrong:
@@ -152,13 +187,19 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
         Wq, Wv, bq, bv = Wv, Wq, bv, bq
     if "kv-swapped" in wrong:
         Wk, Wv, bk, bv = Wv, Wk, bv, bk
+    if "weights-reused" in wrong:
+        Wk, bk = Wq, bq
     turn = (lambda W: W) if "weights-transposed" in wrong else (lambda W: W.T)
     q, k, v = x @ turn(Wq), x @ turn(Wk), x @ turn(Wv)
     if "bias-missing" not in wrong:
         q, k, v = (a if b is None else a + b for a, b in ((q, bq), (k, bk), (v, bv)))
     if "values-are-inputs" in wrong:
         v = x
+    if "values-are-keys" in wrong:
+        v = k
     b, n, _ = x.shape
+    if "qk-norm-across-heads" in wrong:
+        q, k = (a / np.sqrt((a**2).mean(-1, keepdims=True) + 1e-6) for a in (q, k))
     used = 1 if "heads-ignored" in wrong else heads
 
     def split(a):
@@ -170,9 +211,14 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             return a.reshape(b, n, used, -1)
         return a.reshape(b, n, used, -1).transpose(0, 2, 1, 3)
 
-    inner = wrong - {"qv-swapped", "kv-swapped"}
+    inner = wrong - {"qv-swapped", "kv-swapped", "values-are-keys"}
     o, p = attend(split(q), split(k), split(v), inner, model=x.shape[-1], rng=rng, **rest)
-    if "heads-averaged" in wrong:
+    if "heads-summed" in wrong:
+        o = o.sum(axis=1)
+        Wo = None if Wo is None else Wo[:, : o.shape[-1]]
+    elif "heads-batch-mixed" in wrong:
+        o = o.reshape(used, b, n, -1).transpose(1, 2, 0, 3).reshape(b, n, -1)
+    elif "heads-averaged" in wrong:
         o = np.tile(o.mean(axis=1), used)
     elif "heads-merged-unmoved" in wrong or "heads-attend-heads" in wrong:
         o = o.reshape(b, n, -1)

@@ -9,6 +9,11 @@ STYLES = {"matrices": matrices, "loops": loops, "einsums": einsums, "columns": c
 # where a mistake can be made; "tokens" is self-attention and multi-head, and "heads" multi-head alone
 TOKENS = [
     "weights-transposed",
+    "weights-reused",
+    "values-are-keys",
+    "mix-transposed",
+    "online-not-rescaled",
+    "weights-from-outputs",
     "qk-swapped",
     "qv-swapped",
     "kv-swapped",
@@ -37,6 +42,10 @@ TOKENS = [
 ]
 HEADS = [
     "scale-model-width",
+    "scale-heads",
+    "softmax-over-heads",
+    "heads-summed",
+    "qk-norm-across-heads",
     "heads-ignored",
     "heads-interleaved",
     "heads-split-unmoved",
@@ -60,6 +69,7 @@ PROJECTED = [
     "causal-missing",
     "causal-reversed",
     "causal-strict",
+    "causal-off-by-one",
     "causal-alignment",
     "window-off-by-one",
     "softcap-order",
@@ -67,8 +77,28 @@ PROJECTED = [
     "lengths-ignored",
     "rope-layout",
     "batch-mixed",
+    "scale-ignored",
+    "softcap-ignored",
+    "window-ignored",
+    "lengths-off-by-one",
+    "bias-before-scale",
+    "bias-transposed",
+    "mask-fill-too-small",
+    "mask-of-another-item",
+    "softmax-over-batch",
 ]
+# those that need arguments of their own, which the others do not have, and are not put together with others
+SPECIAL = {
+    "attention": ["rope-axis", "rope-one-side", "rope-on-values", "alibi-sign", "padding-inverted"],
+    "multi_head": ["heads-batch-mixed", "qkv-interleaved", "context-ignored"],
+}
 BOTH = [
+    "values-are-keys",
+    "mix-transposed",
+    "online-not-rescaled",
+    "weights-from-outputs",
+    "scale-heads",
+    "softmax-over-heads",
     "qk-swapped",
     "qv-swapped",
     "kv-swapped",
@@ -90,12 +120,12 @@ BOTH = [
     "weights-before-softmax",
 ]
 CODES = {"self_attention": TOKENS, "multi_head": TOKENS + HEADS, "attention": PROJECTED + BOTH}
-ON_WEIGHTS = {"weights-transposed-out", "weights-before-softmax"}
+ON_WEIGHTS = {"weights-transposed-out", "weights-before-softmax", "weights-from-outputs"}
 
 
 def kinds_of(code):
     """Kinds of function in which a mistake can be planted."""
-    return [kind for kind, codes in CODES.items() if code in codes]
+    return [kind for kind, codes in CODES.items() if code in codes or code in SPECIAL.get(kind, [])]
 
 
 def plant(style, kind, wrong=(), weights=None, seed=0):
@@ -119,6 +149,24 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
 
         return self_attention if "bias-missing" in wrong else bare_self_attention
 
+    def cross_attention(X, context, Wq, Wk, Wv, Wo, heads):
+        """Queries from X (N, D), keys and values from the context (M, D)."""
+        return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng))
+
+    def fused_multi_head(X, Wqkv, Wo, heads):
+        """Wqkv (3, heads, d, D) with its first three axes flattened: all queries, then all keys, then all values."""
+        W = Wqkv.reshape(heads, 3, -1, Wqkv.shape[-1]).swapaxes(0, 1).reshape(3, -1, Wqkv.shape[-1])
+        return give(module.tokens(X, *W, wrong, Wo=Wo, heads=heads, rng=rng))
+
+    def batched_multi_head(X, Wq, Wk, Wv, Wo, heads):
+        """X (batch, tokens, features)."""
+        return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng))
+
+    special = {"context-ignored": cross_attention, "qkv-interleaved": fused_multi_head}
+    for code, function in (special | {"heads-batch-mixed": batched_multi_head}).items():
+        if code in wrong:
+            return function
+
     def multi_head(X, Wq, Wk, Wv, Wo, heads, *, bq=None, bk=None, bv=None, bo=None):
         b = {"bq": bq, "bk": bk, "bv": bv, "bo": bo}
         return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng, **b))
@@ -129,6 +177,10 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
 def _attention(module, wrong, rng, give):
     def attention(q, k, v, mask=None, bias=None, causal=False, window=None, align=None, lengths=None, scale=None,
                   softcap=None):  # fmt: skip
+        if mask is not None and "mask-of-another-item" in wrong:
+            mask = MASKS_OF_OTHERS[module.__name__.rpartition(".")[2]](np.asarray(mask), *q.shape[:2])
+        if "window-ignored" in wrong:
+            window = None
         options = {"mask": mask, "bias": bias, "causal": causal, "window": window, "align": align, "lengths": lengths}
         return give(module.attend(q, k, v, wrong, scale=scale, softcap=softcap, rng=rng, **options))
 
@@ -137,10 +189,34 @@ def _attention(module, wrong, rng, give):
         if cos is not None:
             turn = ROTATIONS[module.__name__.rpartition(".")[2]]
             as_neighbours = bool(interleaved) != ("rope-layout" in wrong)
-            q, k = (turn(a, cos, sin, as_neighbours) for a in (q, k))
+            if "rope-axis" in wrong:
+                q, k = (by_head(turn, a, cos, sin, as_neighbours) for a in (q, k))
+            else:
+                q = turn(q, cos, sin, as_neighbours)
+                k = k if "rope-one-side" in wrong else turn(k, cos, sin, as_neighbours)
+            if "rope-on-values" in wrong:
+                v = turn(v, cos, sin, as_neighbours)
         return attention(q, k, v, mask, bias, causal, window, align, lengths, scale, softcap)
 
-    return rotary_attention if "rope-layout" in wrong else attention
+    def alibi_attention(q, k, v):
+        n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+        bias = ALIBI[module.__name__.rpartition(".")[2]](q.shape[1]) * np.abs(n - m)
+        return give(module.attend(q, k, v, wrong, bias=bias, rng=rng))
+
+    def padded_attention(q, k, v, key_padding_mask=None):
+        """key_padding_mask (batch, keys): True at padding."""
+        mask = None if key_padding_mask is None else key_padding_mask[:, None, None, :]
+        return give(module.attend(q, k, v, wrong, mask=mask, rng=rng))
+
+    if any(code.startswith("rope") for code in wrong):
+        return rotary_attention
+    return padded_attention if "padding-inverted" in wrong else alibi_attention if "alibi-sign" in wrong else attention
+
+
+def by_head(turn, a, cos, sin, neighbours):
+    """Rotate with a head's number for its tokens' positions."""
+    heads = a.shape[-3]
+    return turn(a.swapaxes(-2, -3), cos[:heads], sin[:heads], neighbours).swapaxes(-2, -3)
 
 
 def rotate_complex(a, cos, sin, neighbours):
@@ -174,3 +250,30 @@ def rotate_half(a, cos, sin, neighbours):
 
 
 ROTATIONS = {"matrices": rotate_half, "loops": rotate_by_hand, "einsums": rotate_complex}
+
+
+def masks_tiled(mask, items, heads):
+    """(B, 1, N, M) -> (B, H, N, M), of folded heads in the wrong order."""
+    if mask.ndim < 4 or len(mask) < items or mask.shape[1] > 1:
+        return mask
+    return np.tile(mask[:, 0], (heads, 1, 1)).reshape(items, heads, *mask.shape[2:])
+
+
+def masks_indexed(mask, items, heads):
+    if mask.ndim < 4 or len(mask) < items or mask.shape[1] > 1:
+        return mask
+    return mask[np.arange(items * heads).reshape(heads, items).T // heads, 0]
+
+
+def masks_in_turn(mask, items, heads):
+    if mask.ndim < 4 or len(mask) < items or mask.shape[1] > 1:
+        return mask
+    return np.array([[mask[(b * heads + h) % items, 0] for h in range(heads)] for b in range(items)])
+
+
+MASKS_OF_OTHERS = {"matrices": masks_tiled, "loops": masks_in_turn, "einsums": masks_indexed}
+ALIBI = {
+    "matrices": lambda heads: 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None],
+    "loops": lambda heads: np.array([0.5 ** (8 * (h + 1) / heads) for h in range(heads)]).reshape(-1, 1, 1),
+    "einsums": lambda heads: np.exp2(np.linspace(-8 / heads, -8, heads))[:, None, None],
+}

@@ -21,6 +21,18 @@ SILENT = {
     "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
     "softmax-axis": "softmax-global",
     "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
+    "softmax-over-heads": "softmax-axis softmax-global softmax-over-batch softmax-missing heads-ignored",
+    "softmax-over-batch": "softmax-axis softmax-global softmax-missing",
+    "online-not-rescaled": "softmax-axis softmax-global softmax-over-heads softmax-over-batch softmax-twice "
+    "softmax-base-2 softmax-overflow softmax-missing mask-all-hidden-nan mask-finite-fill",
+    "values-are-keys": "values-are-inputs kv-swapped qv-swapped weights-reused",
+    "weights-reused": "qk-swapped kv-swapped qv-swapped values-are-inputs bias-missing",
+    "heads-summed": "heads-ignored output-projection-missing output-projection-transposed heads-averaged",
+    "qk-norm-across-heads": "softmax-overflow heads-ignored",
+    "bias-before-scale": "bias-missing bias-transposed softcap-order scale-after-softmax",
+    "bias-transposed": "bias-missing",
+    "mask-fill-too-small": "mask-ignored mask-all-hidden-nan mask-leaks-nan softcap-order mask-after-softmax",
+    "weights-from-outputs": "weights-transposed-out weights-before-softmax",
 }
 
 

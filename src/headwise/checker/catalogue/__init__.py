@@ -4,9 +4,16 @@ Adding a mistake is adding one `Mistake` to one of the tables here: its code, it
 the mistake put in, and how to correct it.
 """
 
-from headwise.checker.catalogue import heads, masking, projections, scaling
-from headwise.checker.catalogue import interface as outside
-from headwise.checker.catalogue import softmax as softmaxes
+from headwise.checker.catalogue import (
+    heads,
+    interface,
+    limits,
+    masking,
+    positions,
+    projections,
+    scaling,
+    softmax,
+)
 from headwise.checker.catalogue.entry import Mistake
 
 __all__ = ["CATALOGUE", "Mistake"]
@@ -32,5 +39,7 @@ _UNEXPLAINED = (
 )
 
 CATALOGUE: dict[str, Mistake] = {
-    entry.code: entry for table in (projections, scaling, softmaxes, heads, masking, outside) for entry in table.ENTRIES
+    entry.code: entry
+    for table in (projections, scaling, softmax, heads, positions, masking, limits, interface)
+    for entry in table.ENTRIES
 } | {entry.code: entry for entry in _UNEXPLAINED}

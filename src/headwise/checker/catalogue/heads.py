@@ -1,10 +1,10 @@
-"""Mistakes with the heads: how they are split, kept apart and put together; groups, rotary pairs and batches."""
+"""Mistakes with the heads: how they are split, kept apart and merged; groups of key heads and batches."""
 
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import merge, rotated_halves, rotated_neighbours, split
+from headwise.checker.reference import merge, split
 from headwise.checker.state import Stage, Trace
 from headwise.shapes import Array
 
@@ -56,9 +56,28 @@ def mean_repeated(t: Trace) -> None:
         t.o = np.tile(t.o.mean(axis=1), t.o.shape[1])
 
 
+def sum_of_heads(t: Trace) -> None:
+    if t.of_tokens:
+        t.o = t.o.sum(axis=1)
+
+
 def narrow_output(t: Trace) -> None:
     if t.of_tokens:
         t.o = (t.o @ t.W["o"][:, : t.o.shape[-1]].T if "o" in t.W else t.o) + t.b.get("o", 0)
+
+
+def of_folded(axes: tuple[int, ...] | None) -> Stage:
+    """Merge what was folded as (B·H, N, e), and is taken for (H·B, N, e); or the other way, for None."""
+
+    def merge(t: Trace) -> None:
+        if t.of_tokens:
+            b, h, n, _ = t.o.shape
+            if axes is None:
+                t.o = t.o.swapaxes(0, 1).reshape(t.o.shape).transpose(0, 2, 1, 3).reshape(b, n, -1)
+            else:
+                t.o = t.o.reshape(h, b, n, -1).transpose(axes).reshape(b, n, -1)
+
+    return merge
 
 
 def first_heads_weights(t: Trace) -> None:
@@ -100,18 +119,6 @@ def tiled(t: Trace) -> None:
     t.k, t.v = (np.tile(a, (1, times, 1, 1)) for a in (t.k, t.v))
 
 
-def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
-    """Whether neighbours are rotated where halves are asked, and where neighbours are."""
-
-    def rotate(t: Trace) -> None:
-        if "cos" in t.case:
-            neighbours = of_neighbours if t.case.get("interleaved") else of_halves
-            turn = rotated_neighbours if neighbours else rotated_halves
-            t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
-
-    return rotate
-
-
 def joined(a: Array) -> Array:
     """(B, H, M, d) -> (1, H, B·M, d): the keys of all items in one row."""
     return a.swapaxes(0, 1).reshape(1, a.shape[1], -1, a.shape[3])
@@ -133,8 +140,12 @@ def across_items(t: Trace) -> None:
 
 
 def within_items(t: Trace) -> None:
-    if t.o.shape[2] != 1:
+    if t.case["X" if t.of_tokens else "q"].shape[0] > 1:
         t.o = t.o.swapaxes(0, 2)
+
+
+def mixed_by_columns(t: Trace) -> None:
+    t.o = t.p.swapaxes(-1, -2) @ t.v
 
 
 ENTRIES = (
@@ -187,6 +198,26 @@ ENTRIES = (
         ({"merge": mean_of_heads}, {"merge": mean_repeated}, {"merge": mean_of_heads, "output": narrow_output}),
     ),
     Mistake(
+        "heads-summed",
+        "The heads are summed instead of concatenated.",
+        MERGE,
+        "The output is the width of one head, and its features of different heads are added up.",
+        "Concatenate the heads along the feature axis.",
+        ("merge",),
+        ({"merge": sum_of_heads}, {"merge": sum_of_heads, "output": narrow_output}),
+        reported_in=("functional-transformer#8",),
+    ),
+    Mistake(
+        "heads-batch-mixed",
+        "Heads folded into the batch are unfolded in another order: items and heads are exchanged.",
+        "(B, H, N, d) to (B·H, N, d) and back, the batch first both times",
+        "It is right for one item, and an item's output holds heads of other items.",
+        "Unfold in the order in which you folded, then move the head axis behind the tokens.",
+        ("merge", "split"),
+        tuple({"merge": of_folded(axes)} for axes in ((1, 2, 0, 3), (0, 2, 1, 3), None)),
+        reported_in=("QAnet-pytorch#2", "opacus#825", "gazelle93/Transformer-Various-Positional-Encoding#1"),
+    ),
+    Mistake(
         "heads-share-weights",
         "All heads use the same attention weights: those of the first head, or their average.",
         "head_h = softmax(Q_h K_hᵀ / √d) V_h",
@@ -216,14 +247,14 @@ ENTRIES = (
         reported_in=("onnx#7274", "jax-js#180"),
     ),
     Mistake(
-        "rope-layout",
-        "The rotary embedding pairs halves where neighbours are meant, or the other way.",
-        "halves: (x_i, x_{i+d/2});  neighbours: (x_{2i}, x_{2i+1})",
-        "Both layouts are in use, and checkpoints are permuted from one to the other.",
-        "Rotate the pairs of the layout that is asked for.",
-        ("rope",),
-        tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
-        reported_in=("transformers#25199", "TinyLlama#24", "transformers#31788"),
+        "mix-transposed",
+        "The values are mixed with the transpose of the weights.",
+        "O = P V,  O[n] = Σ_m P[n, m] V[m]",
+        "What a token receives is what others should have received from it; its shares do not sum to one.",
+        "Write P @ V (with tokens as columns, V @ P.T).",
+        ("mix",),
+        ({"+mix": mixed_by_columns},),
+        reported_in=("heykeetae/Self-Attention-GAN#11",),
     ),
     Mistake(
         "batch-mixed",

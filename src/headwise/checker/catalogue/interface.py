@@ -109,6 +109,10 @@ def return_noted(t: Trace) -> None:
     t.weights = t.weights[:1]
 
 
+def note_products(t: Trace) -> None:
+    t.weights = [t.o @ t.v.swapaxes(-1, -2)]
+
+
 ENTRIES = (
     Mistake(
         "residual-added",
@@ -190,5 +194,15 @@ ENTRIES = (
         "Return what the softmax gave.",
         ("return",),
         tuple({after: note_logits, "+finish": return_noted} for after in ("+hide", "+bias", "+logits")),
+    ),
+    Mistake(
+        "weights-from-outputs",
+        "What is returned as attention weights is the product of the outputs and the values.",
+        "P = softmax(S)",
+        "The returned weights are negative or do not sum to one, and no softmax made them.",
+        "Return what the softmax gave; a fused kernel does not give it.",
+        ("return",),
+        ({"+mix": note_products},),
+        reported_in=("dinov2#90",),
     ),
 )

@@ -5,13 +5,13 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import cap, ends, every_key, windowed
+from headwise.checker.reference import every_key
 from headwise.checker.state import Stage, Trace
+from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]
 
 MASK = "S[n, m] = −∞ where mask[n, m] is False, then P = softmax(S)"
-CAUSAL = "query n sees key m where m ≤ n + offset"
 
 
 def inverted(t: Trace) -> None:
@@ -79,31 +79,29 @@ def hidden_but_nan(t: Trace) -> None:
         t.s = np.where(t.see | np.isnan(t.s), t.s, -np.inf)
 
 
-def visible_where(rule: str) -> Stage:
-    def causal(t: Trace) -> None:
-        if t.case.get("causal"):
-            n, m = t.grid()
-            t.hide({"m < n": m < n, "m >= n": m >= n, "m > n": m > n}[rule])
-
-    return causal
+def padding_inverted(t: Trace) -> None:
+    if "padding" in t.case:
+        t.hide(~t.case["padding"])
 
 
-def always_end(t: Trace) -> None:
-    t.offset = ends(t) - t.s.shape[-2]
+def of_other_items(heads_first: bool) -> Stage:
+    """Each item's mask put where heads are folded in the other order."""
 
+    def hide(t: Trace, mask: Array) -> None:
+        b, h = t.s.shape[:2]
+        if mask.shape[0] != b or mask.shape[1] != 1:
+            t.hide(mask)
+            return
+        at = np.arange(b * h)
+        item = at.reshape(h, b).T // h if heads_first else at.reshape(b, h) % b  # (B, H)
+        t.hide(mask[item, 0])
 
-def end_of_padding(t: Trace) -> None:
-    if t.case.get("align") == "end":
-        t.offset = t.s.shape[-1] - t.s.shape[-2]
+    def masks(t: Trace) -> None:
+        for name in ("mask", "padding"):
+            if name in t.case:
+                hide(t, t.case[name])
 
-
-def other_end(t: Trace) -> None:
-    if t.case.get("align") != "end":
-        t.offset = ends(t) - t.s.shape[-2]
-
-
-def moved(left: int, right: int) -> Stage:
-    return lambda t: windowed(t, left, right)
+    return masks
 
 
 ENTRIES = (
@@ -118,13 +116,24 @@ ENTRIES = (
         reported_in=("pytorch#170415", "LLMs-from-scratch#1061"),
     ),
     Mistake(
+        "padding-inverted",
+        "The padding mask is read the wrong way round.",
+        "S[n, m] = −∞ where key m is padding",
+        "torch.nn.MultiheadAttention's key_padding_mask is True at padding; a mask of scaled_dot_product_attention is"
+        " True at what may be seen.",
+        "Follow what the argument's name and documentation say.",
+        ("mask",),
+        ({"padding": padding_inverted},),
+        reported_in=("torchTextClassifiers#92",),
+    ),
+    Mistake(
         "mask-ignored",
         "The mask has no influence.",
         MASK,
         "The argument is taken and not used, or what np.where returns is thrown away.",
         "Put −∞ where the mask is False, before the softmax.",
         ("mask", "softmax"),
-        ({"mask": nothing},),
+        ({"mask": nothing}, {"padding": nothing}, {"mask": nothing, "padding": nothing}),
     ),
     Mistake(
         "mask-added-as-number",
@@ -165,6 +174,28 @@ ENTRIES = (
         tuple({"mask": first(*pair)} for pair in ((True, False), (False, True), (True, True))),
     ),
     Mistake(
+        "mask-of-another-item",
+        "An item is given another item's mask: heads are folded into the batch in one order, and masks in the other.",
+        "S[b, h, n, m] = −∞ where mask[b, n, m] is False, for every head h",
+        "It is right for one item, or for one head; an item's output depends on the masks that it is batched with.",
+        "Repeat each item's mask H times in place (np.repeat, repeat_interleave) where heads are folded item by item.",
+        ("mask",),
+        tuple({"mask": of_other_items(order), "padding": nothing} for order in (False, True)),
+        reported_in=("attention-is-all-you-need-keras#36", "ArrowLuo/CLIP4Clip#22", "line/lighthouse#77"),
+    ),
+    Mistake(
+        "mask-fill-too-small",
+        "Hidden logits are filled with a number that hides nothing, such as 0, 1e-9 or −1.",
+        MASK,
+        "Hidden tokens keep a share that every visible token can see; 1e-9 for −1e9 is the usual slip, and so is a"
+        " product of logits and mask.",
+        "Fill with −∞: np.where(mask, s, -np.inf).",
+        ("mask", "softmax"),
+        tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0))
+        + tuple({"hide": lowered(v)} for v in (-1.0, -10.0)),
+        reported_in=("gluonts#1401", "Shujun-He/RibonanzaNet#5", "NTMC-Community/MatchZoo-py#163"),
+    ),
+    Mistake(
         "mask-finite-fill",
         "Hidden logits get a large negative number: a row with nothing to attend to gets weights all the same.",
         "such a row gives zero weights and zero output",
@@ -197,70 +228,5 @@ ENTRIES = (
         ({"mix": every_key}, {"hide": hidden_but_nan}, {"mix": every_key, "hide": hidden_but_nan}),
         reported_in=("pytorch#101967",),
         level="hazard",
-    ),
-    Mistake(
-        "causal-missing",
-        "causal is asked for, and a query still sees the keys after its own.",
-        CAUSAL,
-        "The output of a token changes when a later one does.",
-        "Hide m > n: np.tril of ones is what may be seen.",
-        ("causal", "mask", "softmax"),
-        ({"causal": nothing},),
-    ),
-    Mistake(
-        "causal-reversed",
-        "A query sees the keys after its own instead of those before.",
-        CAUSAL,
-        "np.triu where np.tril is meant, or a triangle of what to hide read as what to see.",
-        "Hide m > n: np.tril of ones is what may be seen.",
-        ("causal", "mask"),
-        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n")),
-    ),
-    Mistake(
-        "causal-strict",
-        "A query does not see its own key.",
-        CAUSAL,
-        "The first query then has nothing to attend to.",
-        "Keep the diagonal: np.tril(ones, k=0), or hide np.triu(ones, k=1).",
-        ("causal", "mask"),
-        ({"causal": visible_where("m < n")},),
-    ),
-    Mistake(
-        "causal-alignment",
-        "Queries are lined up with the wrong end of the keys.",
-        "offset = 0 for align='start';  offset = (number of valid keys) − N for align='end'",
-        "It shows only where there are not as many queries as keys, as with a cache of keys.",
-        "Use the alignment that is asked for; with lengths, the last key is the last valid one.",
-        ("causal", "align"),
-        ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
-        reported_in=("flash-attention#517", "mlx#2835"),
-    ),
-    Mistake(
-        "window-off-by-one",
-        "The window is one key too wide or too narrow.",
-        "query n sees key m where n − left ≤ m ≤ n + right",
-        "Whether the query's own key counts is the usual doubt: it does not, so left=0, right=0 is one key.",
-        "Count `left` keys before and `right` keys after the query's own, both included.",
-        ("window",),
-        tuple({"window": moved(x, y)} for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)),
-    ),
-    Mistake(
-        "softcap-order",
-        "The softcap is applied after the bias or the mask instead of before.",
-        "S = c · tanh(Q Kᵀ · scale / c), then + bias, then the mask",
-        "A hidden logit of −∞ becomes −c, which is not hidden; a bias is squashed.",
-        "Apply the softcap to the scaled logits first.",
-        ("softcap",),
-        ({"cap": nothing, "+bias": cap}, {"cap": nothing, "+hide": cap}),
-        reported_in=("onnx#7865",),
-    ),
-    Mistake(
-        "lengths-ignored",
-        "Padding past an item's length is attended to.",
-        "query n of item b sees key m where m < lengths[b]",
-        "An item's output depends on how far it was padded.",
-        "Hide the keys at and past lengths[b].",
-        ("lengths", "mask", "softmax", "logits"),
-        ({"lengths": nothing},),
     ),
 )

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.numpy_guard import np
 from headwise.checker.state import Stage, Trace
+from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]
 
@@ -49,6 +51,60 @@ def keys_times_queries(t: Trace) -> None:
 def values_are_inputs(t: Trace) -> None:
     if t.of_tokens:
         t.v = t.X
+
+
+def values_are_keys(t: Trace) -> None:
+    if t.of_tokens:
+        t.v = t.k
+
+
+def values_are_given_keys(t: Trace) -> None:
+    if not t.of_tokens:
+        t.v = t.k
+
+
+def reused(**used: str) -> Stage:
+    """Which matrix, with its bias, is used for the queries, keys or values."""
+
+    def arrange(t: Trace) -> None:
+        if t.of_tokens:
+            t.W = {x: t.W[used.get(x, x)] for x in t.W}
+            t.b = {x: t.b[used.get(x, x)] for x in t.W if used.get(x, x) in t.b}
+
+    return arrange
+
+
+def regrouped(interleaved: bool) -> Stage:
+    """A fused matrix in the order (3, H, d) read as (H, 3, d), or the other way."""
+
+    def arrange(t: Trace) -> None:
+        if t.of_tokens:
+            t.W |= _read_again([t.W[x] for x in "qkv"], t.heads, interleaved)
+            if all(x in t.b for x in "qkv"):
+                t.b |= _read_again([t.b[x] for x in "qkv"], t.heads, interleaved)
+
+    return arrange
+
+
+def _read_again(parts: list[Array], heads: int, interleaved: bool) -> dict[str, Array]:
+    fused = np.stack([a.reshape(heads, -1, *a.shape[1:]) for a in parts])  # (3, H, d, ...)
+    shape = fused.shape
+    fused = fused.reshape(heads, 3, *shape[2:]).swapaxes(0, 1) if interleaved else fused.swapaxes(0, 1).reshape(shape)
+    return dict(zip("qkv", fused.reshape(3, -1, *shape[3:]), strict=True))
+
+
+def keys_and_values_of_inputs(t: Trace) -> None:
+    t.context = None
+
+
+def of_inputs(which: str) -> Stage:
+    """Keys or values, made from x where there is a context."""
+
+    def project(t: Trace) -> None:
+        if t.of_tokens:
+            t.q, t.k, t.v = ((t.X if x in which else t.source(x)) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+
+    return project
 
 
 def without(which: str) -> Stage:
@@ -120,6 +176,56 @@ ENTRIES = (
         "Multiply the weights with V = X @ Wv.T, not with X.",
         ("mix", "projection"),
         ({"+project": values_are_inputs},),
+    ),
+    Mistake(
+        "values-are-keys",
+        "The weights mix the keys instead of the values.",
+        "O = P V  with  V = X Wvᵀ",
+        "Changing the values changes nothing.",
+        "Multiply the weights with the values, not with the keys.",
+        ("mix", "projection"),
+        ({"+project": values_are_keys}, {"+arrange": values_are_given_keys}),
+        reported_in=("InfiniGen#5",),
+    ),
+    Mistake(
+        "weights-reused",
+        "One matrix is used for two or three of the queries, keys and values.",
+        PROJECTION,
+        "Changing the matrix that is never used changes nothing. With Wq for the keys too, the logits are symmetric.",
+        "Use each of Wq, Wk and Wv for its own projection.",
+        ("projection",),
+        tuple(
+            {"+arrange": reused(**used)}
+            for used in (
+                {"k": "q"},
+                {"q": "k"},
+                {"v": "q"},
+                {"q": "v"},
+                {"k": "v"},
+                *({"q": x, "k": x, "v": x} for x in "qkv"),
+            )
+        ),
+        reported_in=("Khaliladib11/Transformer-from-scratch#1", "Transformer_Timeseries#2"),
+    ),
+    Mistake(
+        "qkv-interleaved",
+        "A fused matrix is read in the wrong order: (H, 3, d) instead of (3, H, d), or the other way.",
+        "rows of Wqkv in the order (3, H, d): Wq of all heads, Wk, Wv;  in the order (H, 3, d): head by head",
+        "With one head both orders are the same; with several, queries of one head serve as keys of another.",
+        "Reshape to the order in which the matrix was made: reshape(N, 3, H, d) or reshape(N, H, 3, d).",
+        ("split", "projection"),
+        tuple({"+arrange": regrouped(interleaved)} for interleaved in (True, False)),
+        reported_in=("sglang#34529", "tt-metal#52818", "awslabs/slapo#46"),
+    ),
+    Mistake(
+        "context-ignored",
+        "Keys or values are made from x and not from the context.",
+        "Q = X Wqᵀ,  K = C Wkᵀ,  V = C Wvᵀ",
+        "Changing the context changes nothing, or only the weights, or only what is mixed.",
+        "Project the context for the keys and for the values.",
+        ("projection",),
+        ({"+arrange": keys_and_values_of_inputs}, {"project": of_inputs("k")}, {"project": of_inputs("v")}),
+        reported_in=("DNA-Diffusion#235", "ml-cvnets#81"),
     ),
     Mistake(
         "output-projection-missing",

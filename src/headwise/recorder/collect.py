@@ -68,6 +68,12 @@ class Collector:
         self._append(name, _Call(len(self._calls), kind, keys))
         return False
 
+    def may_want(self, name: str) -> bool:
+        """Whether a call of a module would be kept whatever its place."""
+        if self._chosen is None:
+            return True
+        return any(_matches(name, choice) for choice in self._chosen if isinstance(choice, str))
+
     def add(self, layer: AttentionLayer) -> None:
         """Keep a call that is wanted."""
         last = self._last.get(layer.name)

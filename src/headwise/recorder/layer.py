@@ -11,6 +11,7 @@ import numpy as np
 
 from headwise.attention import attention
 from headwise.errors import DataError, ShapeError
+from headwise.recorder.explanation import find_mistake
 from headwise.recorder.key_mask import KeyMask
 from headwise.shapes import Array, IntArray
 
@@ -148,6 +149,20 @@ class AttentionLayer:
     def proven(self) -> bool:
         """Whether the weights reproduce the output of the model's kernel to its precision."""
         return self.error <= TOLERANCE[self.precision]
+
+    @cached_property
+    def message(self) -> str:
+        """What is wrong with a layer that is not proven, and which mistake explains it; empty for one that is."""
+        if self.proven:
+            return ""
+        b, h, n, m = self.shape
+        rule = {"scale": self.scale, "softcap": self.softcap, "bias": self.bias if self.bias is None else self.bias[:1]}
+        mistake = find_mistake(self.q, self.k, self.v, self.output, self.mask, 10 * TOLERANCE[self.precision], **rule)
+        reason = f"{mistake.code}: {mistake.title}" if mistake else "No mistake of the catalogue explains it by itself."
+        return (
+            f"{self.name}: weights times values miss the output of the model's own kernel by {self.error:.1e} of its "
+            f"largest value ({b} x {h} x {n} x {m}). {f'Note: {self.note}. ' if self.note else ''}{reason}"
+        )
 
     @cached_property
     def _recomputed(self) -> _Recomputed:

@@ -81,7 +81,7 @@ class Capture:
             np.savez(temporary, allow_pickle=False, **arrays)
 
     def report(self) -> str:
-        """One line per layer: name, kind, shape and whether its weights are verified."""
+        """One line per layer: name, kind, shape, whether its weights are verified; then what is wrong with others."""
         lines = []
         for layer in self.layers:
             b, h, n, m = layer.shape
@@ -90,7 +90,8 @@ class Capture:
             )
             note = f"; {layer.note}" if layer.note else ""
             lines.append(f"{layer.index:3d}  {layer.name}  {layer.kind}  {b} x {h} x {n} x {m}  {verdict}{note}")
-        return "\n".join([*lines, *(f"ignored: {line}" for line in self.ignored)])
+        messages = [layer.message for layer in self.layers if not layer.proven]
+        return "\n".join([*lines, *messages, *(f"ignored: {line}" for line in self.ignored)])
 
 
 def _one_of_each_shape(layers: tuple[AttentionLayer, ...]) -> list[AttentionLayer]:

@@ -64,12 +64,8 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
 
 
 def _is_torch(model: Any) -> bool:
-    """Whether a model is a torch module, a method of one, or a function while torch is in use."""
-    torch = sys.modules.get("torch")
-    if torch is None or not callable(model):
-        return False
-    owner = getattr(model, "__self__", model)
-    return isinstance(owner, torch.nn.Module) or inspect.isroutine(model) or hasattr(model, "func")
+    """Whether a model is a torch module, a method of one, or a function that may use torch."""
+    return "torch" in sys.modules and callable(model)
 
 
 def _refuse_own_layers(model: Callable[..., Any]) -> None:

@@ -37,6 +37,8 @@ class Follower:
         What is known of each tensor.
     softmaxes : list of Softmax
         All of the run.
+    inside : str
+        The function that is running, where its name says more than those of its operations.
     """
 
     def __init__(
@@ -47,6 +49,7 @@ class Follower:
     ) -> None:
         self.table: TensorTable[Value] = TensorTable()
         self.softmaxes: list[Softmax] = []
+        self.inside = ""
         self._parameters, self._module, self._attend = parameters, module, attend
 
     def follow(self, operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any], result: Any) -> None:
@@ -68,6 +71,10 @@ class Follower:
             self._joined(args[0], args[1] if len(args) > 1 else kwargs.get("dim", 0), out)
         elif name in SHAPING:
             self._shaped(name, args, out)
+        elif name == "convolution":
+            mixed = self._value_of(args[0])
+            if isinstance(mixed, Weights) and out.shape == args[0].shape:
+                self.table.store(out, replace(mixed, changes=(*mixed.changes, "a convolution")))
         elif name == "copy_":
             value = self._value_of(args[1]) if args[0].shape == args[1].shape else None
             self.table.store(out, value, overwritten=True)
@@ -161,11 +168,12 @@ class Follower:
         axis %= max(1, logits.ndim)
         found = product if isinstance(product, Product) else None
         softmax = Softmax(self._module(), "its result is multiplied with no values")
+        softmax.suspect = logits.ndim > 3 and axis == logits.ndim - 1
         self.softmaxes.append(softmax)
         if found is not None and found.linear:
             strides = {stride for _, stride in found.axes.axes[axis]} if logits.ndim else {0}
             if strides and max(strides) < found.b.shape[2]:
-                softmax.reason = "its argument is the output of a linear layer, as for classes"
+                softmax.reason, softmax.suspect = "its argument is the output of a linear layer, as for classes", False
                 return
             found = None
         if logits.ndim:
@@ -210,7 +218,7 @@ class Follower:
         for position, argument in enumerate(args):
             value = self._value_of(argument)
             if value is not None:
-                changed = elementwise(value, name.rstrip("_"), position, args, tuple(out.shape))
+                changed = elementwise(value, self.inside or name.rstrip("_"), position, args, tuple(out.shape))
                 self.table.store(out, changed, overwritten=in_place)
                 return
         if in_place:

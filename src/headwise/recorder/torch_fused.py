@@ -4,9 +4,10 @@ from __future__ import annotations
 
 import math
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeVar
 
 import numpy as np
+import numpy.typing as npt
 import torch
 from torch import Tensor
 
@@ -15,7 +16,9 @@ from headwise.recorder.logits import Rule, rule_of_bias, rule_of_logits
 from headwise.recorder.torch_tensors import as_array
 from headwise.shapes import Array
 
-__all__ = ["FusedCall", "default_scale", "flex_call", "kernel_call", "rule_of_call", "sdpa_call"]
+__all__ = ["FusedCall", "default_scale", "flex_call", "four_axes", "kernel_call", "rule_of_call", "sdpa_call"]
+
+_Scalar = TypeVar("_Scalar", bound=np.generic)
 
 
 class FusedCall(NamedTuple):
@@ -61,13 +64,39 @@ def flex_call(args: Sequence[Any]) -> FusedCall:
     return FusedCall(q, k, v, scale, modify=changes, blocks=blocks)
 
 
-def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float) -> Rule:
+def four_axes(array: npt.NDArray[_Scalar], lead: Sequence[int], heads: int | None) -> npt.NDArray[_Scalar]:
+    """An array (..., N, d) as (B, H, N, d).
+
+    Of several leading axes the heads are the one of their number, or else the last; a single one holds items and heads
+    if it can be divided.
+
+    Parameters
+    ----------
+    array : ndarray
+        Its leading axes are those of the queries, or of another size where keys are shared by heads.
+    lead : sequence of int
+        The leading axes of the queries.
+    heads : int or None
+        How many heads the module has, if it says so.
+    """
+    array = array.reshape((1,) * (len(lead) + 2 - array.ndim) + array.shape)
+    *own, n, d = array.shape
+    if len(lead) < 2:
+        divided = bool(lead and heads and lead[0] % heads == 0 and own[0] == lead[0])
+        return array.reshape(-1, heads if divided and heads else 1, n, d)
+    same = [axis for axis, size in enumerate(lead) if size == heads and len(lead) > 2]
+    place = same[-1] if same else len(lead) - 1
+    moved = np.moveaxis(array, place, -3)
+    return moved.reshape(-1, *moved.shape[-3:])
+
+
+def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float, heads: int | None) -> Rule:
     """Mask, bias and sinks of a fused call with queries (B, H, N, d) and keys (B, G, M, d)."""
     b, h, n, _ = q.shape
     shape = (b, h, n, k.shape[2])
     rule = Rule()
     if call.mask is not None:
-        rule = _rule_of_mask(call.mask, shape)
+        rule = _rule_of_mask(call.mask, shape, call.q.shape[:-2], heads)
     if call.causal:
         causal = KeyMask.from_rule(shape, causal=True, align="end" if call.causal == "end" else "start")
         if causal is not None:
@@ -83,17 +112,22 @@ def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float) -> Rule:
     return rule
 
 
-def _rule_of_mask(mask: Tensor, shape: tuple[int, int, int, int]) -> Rule:
+def _rule_of_mask(mask: Tensor, shape: tuple[int, int, int, int], lead: Sequence[int], heads: int | None) -> Rule:
     """From a mask that broadcasts to the logits, without the axes along which it was only repeated."""
-    while mask.ndim > 4:  # several axes of items
-        mask = mask.flatten(0, 1) if mask.shape[0] != 1 else mask[0]
     for axis in range(mask.ndim - 2):
         if mask.stride(axis) == 0:
             mask = mask.narrow(axis, 0, 1)
-    if mask.dtype != torch.bool:
-        return rule_of_bias(as_array(mask), shape)
-    array = mask.detach().cpu().numpy()
-    array = array.reshape((1,) * (4 - array.ndim) + array.shape)
+    boolean = mask.dtype == torch.bool
+    array: npt.NDArray[Any] = mask.detach().cpu().numpy() if boolean else as_array(mask)
+    array = np.atleast_2d(array)
+    own = array.shape[:-2]
+    if any(size > 1 for size in own):
+        if len(lead) != 2:  # several axes of items, or items and heads in one
+            array = np.broadcast_to(array, (*lead, *array.shape[-2:]))
+        array = four_axes(array, lead, heads)
+    array = array.reshape((1,) * 4 + array.shape)[(0,) * array.ndim]  # four axes: further ones have size 1
+    if not boolean:
+        return rule_of_bias(array, shape)
     return Rule(KeyMask.from_array(np.broadcast_to(array, (*array.shape[:2], *shape[2:]))))
 
 

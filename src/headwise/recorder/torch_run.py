@@ -25,6 +25,7 @@ from headwise.recorder.torch_fused import (
     FusedCall,
     default_scale,
     flex_call,
+    four_axes,
     kernel_call,
     rule_of_call,
     sdpa_call,
@@ -57,18 +58,22 @@ def capture_torch(
         output = model(*args, **kwargs)
     found = collector.finish()
     ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
-    if recorder.opaque:
+    lost = [f"softmax in {s.module}" for s in recorder.softmaxes if s.reason and s.suspect]
+    unknown = [name for name in dict.fromkeys((*recorder.opaque, *lost)) if collector.may_want(name.split()[-1])]
+    if unknown and collector.names:
         raise CaptureError(
-            f"model: attention inside {', '.join(recorder.opaque)} cannot be followed. Choose another attention "
-            "implementation of the model, such as attn_implementation='sdpa'."
+            f"model: attention in {', '.join(unknown)} cannot be followed. Limit the capture to other modules with "
+            "layers=, or choose another implementation of the model's attention."
         )
     if not collector.names:
-        raise CaptureError(f"model: {_without_attention(root or model, ignored)}")
+        raise CaptureError(f"model: {_without_attention(root or model, ignored, recorder.opaque)}")
     return Capture(output, found, ignored)
 
 
-def _without_attention(model: Any, ignored: Sequence[str]) -> str:
+def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]) -> str:
     name = type(model).__name__ if not hasattr(model, "__name__") else model.__name__
+    if opaque:
+        return f"{name} calls attention that cannot be followed, inside {', '.join(opaque)}."
     if ignored:
         return f"{name} calls no attention that can be followed. {'; '.join(ignored)}."
     return (
@@ -101,9 +106,10 @@ class _Recorder:
         kind, n, m = self._kind(call.q, call.k), call.q.shape[-2], call.k.shape[-2]
         if not self._collector.wants(self._modules.name, kind, n, m):
             return
-        q, k, v, o = (_four_axes(as_array(tensor), self._modules.heads) for tensor in (*tensors, output))
+        lead, heads = call.q.shape[:-2], self._modules.heads
+        q, k, v, o = (four_axes(as_array(tensor), lead, heads) for tensor in (*tensors, output))
         scale = default_scale(call)
-        rule = rule_of_call(call, q, k, scale)
+        rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""
         self._add(
             q, k, v, o, scale, kind=kind, mask=rule.mask, bias=rule.bias, note=note, precision=precision_of(call.q)
@@ -195,6 +201,12 @@ class _Functions(TorchFunctionMode):  # calls of whole functions, with their arg
             finally:
                 self.operations.paused = False
             return result
+        if name in ("dropout", "dropout_"):
+            self.recorder.follower.inside = "dropout"
+            try:
+                return func(*args, **kwargs)
+            finally:
+                self.recorder.follower.inside = ""
         if name == "flex_attention":
             self.operations.__exit__(None, None, None)
             try:
@@ -204,11 +216,3 @@ class _Functions(TorchFunctionMode):  # calls of whole functions, with their arg
                 self.operations.__enter__()
             return result
         return func(*args, **kwargs)
-
-
-def _four_axes(array: Array, heads: int | None) -> Array:
-    """An array (..., N, d) as (B, H, N, d); items and heads that share an axis are divided where heads are known."""
-    *lead, n, d = array.shape
-    if len(lead) == 1 and heads and lead[0] % heads == 0:
-        return array.reshape(-1, heads, n, d)
-    return array.reshape(-1, lead[-1] if len(lead) > 1 else 1, n, d)

@@ -63,10 +63,13 @@ class Softmax:
         Where it ran.
     reason : str
         Why it is not attention; empty once it was recorded.
+    suspect : bool
+        Whether it looks like attention all the same: over the last of four axes, and not of a linear layer's output.
     """
 
     module: str
     reason: str
+    suspect: bool = False
 
 
 @dataclass(frozen=True)

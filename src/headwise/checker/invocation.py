@@ -1,7 +1,7 @@
-"""Calling somebody's function: what goes in as which argument, and what comes back.
+"""Calling a function: what is passed as which argument, and what is returned.
 
-What a function returns is not trusted: it is copied into a plain float64 array before anything looks at it, its
-arguments are copies, and its warnings and prints are kept quiet.
+What a function returns is not trusted: it is copied into a plain float64 array before it is compared, its arguments
+are copies, and its warnings and prints are suppressed.
 """
 
 from __future__ import annotations
@@ -10,28 +10,28 @@ import contextlib
 import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 import numpy.typing as npt
 
 from headwise.checker.numpy_guard import np, unchanged_numpy
+from headwise.checker.presentation import AXES, arrange_axes, fit_to_logits, present_mask, present_weights, restore_axes
 from headwise.checker.probes import Interface
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["CallingConvention", "Response"]
-
-_MATRICES = ("Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
+__all__ = ["CallingConvention", "Response", "grid"]
 
 
 @dataclass(frozen=True, slots=True)
 class Response:
-    """What a function answered, in the reference's layout; `error` in words where it raised or gave no array."""
+    """What a function returned, in the reference's layout; `error` if it raised or returned no array."""
 
     output: Array | None
     weights: Array | None = None
     dtype: str = ""
+    framework: str = ""
     changed: tuple[str, ...] = ()
     error: str = ""
 
@@ -44,162 +44,216 @@ class CallingConvention:
     ----------
     function : callable
         The function, or its adapter around it.
-    face : Face
-        What it can be asked.
+    interface : Interface
+        The arguments that it takes, and the layout of its tokens.
     names : mapping
-        From the reference's names to the function's; an int is a place among positional arguments.
-    columns : bool
-        Whether tokens are columns.
-    transposed : bool
-        Whether it says that its matrices are (in, out).
+        From the reference's names to the function's; an int is a place among positional arguments, a pair is an
+        argument and a key of the dictionary that it takes.
+    matrices : {"out-in", "in-out"}
+        What the rows of its matrices are.
+    weights : {"matrix", "stack", "list"}
+        Whether it takes one matrix for all heads, an array with a head axis in front, or a list with one matrix a head.
+    mask, padding : {"attends", "hides", "adds"}
+        What True means in its mask of queries and keys, and in its padding mask; ``"adds"`` for numbers to add.
+    window : {"pair", "count", "reach", "both"}
+        Whether a window is (left, right), or a number: of keys with the query's own, of keys before it, on both sides.
+    bias_column : bool
+        Whether the biases of its projections are columns, (D, 1).
+    fixed : mapping
+        Arguments that are always passed, by the function's names.
+    unused : tuple of str
+        Its arguments that are never passed.
     convert : callable
         What a copy of an array is turned into first: nothing for NumPy, a tensor for torch.
+    load : callable or None
+        Takes the matrices of a module, which are not arguments.
     """
 
     function: Callable[..., Any]
-    face: Interface
-    names: Mapping[str, str | int]
-    columns: bool = False
-    transposed: bool = False
+    interface: Interface
+    names: Mapping[str, str | int | tuple[str, str]]
+    matrices: str = "out-in"
+    weights: str = "matrix"
+    mask: str = "attends"
+    padding: str = "attends"
+    window: str = "pair"
+    bias_column: bool = False
+    fixed: Mapping[str, Any] = field(default_factory=dict)
+    unused: tuple[str, ...] = ()
     convert: Callable[[Array], Any] = np.asarray
+    load: Callable[[Mapping[str, Array]], None] | None = None
 
-    def ask(self, case: Case) -> Response:
+    def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
-        reply = Response(None, error="there was no way to put the arguments")
+        response = Response(None, error="no way to pass the arguments")
         for arguments in self._presentations(case):
-            reply = self._call(arguments, case)
-            if reply.output is not None:
+            response = self._call(arguments, case)
+            if response.output is not None:
                 break
-        return reply
+        return response
 
-    def shown(self, case: Case) -> Case:
-        """The arguments of a case as the function is given them, by the function's own names."""
-        arguments = next(self._presentations(case))
+    def arguments(self, case: Case) -> Case:
+        """The arguments of a case as the function receives them, by the function's own names."""
         return {
-            name if isinstance(self.names[name], int) else str(self.names[name]): value
-            for name, value in arguments.items()
+            name if not isinstance(self.names.get(name), str) else str(self.names[name]): value
+            for name, value in next(self._presentations(case)).items()
             if name != "weights?"
         }
 
     def _call(self, arguments: Case, case: Case) -> Response:
-        own = {name: np.array(a) if isinstance(a, np.ndarray) else a for name, a in arguments.items()}
-        given = {name: self.convert(a) if isinstance(a, np.ndarray) else a for name, a in own.items()}
-        places = sorted((place, name) for name, place in self.names.items() if isinstance(place, int) and name in given)
-        by_name = {str(self.names[name]): a for name, a in given.items() if not isinstance(self.names[name], int)}
+        own = {name: _copied(a) for name, a in arguments.items()}
         try:
             with _quiet():
-                result = self.function(*(given[name] for _, name in places), **by_name)
-                reply = self._read(result, case)
-        except (Exception, SystemExit) as error:  # whatever somebody's function raises is an answer, not our failure
+                if self.load is not None:
+                    self.load({name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")})
+                positional, keywords = self._bind(own)
+                response = self._read(self.function(*positional, **keywords), case)
+        except (Exception, SystemExit) as error:  # whatever the function raises is an outcome, not a failure of ours
             return Response(None, error=f"{type(error).__name__}: {error}")
-        changed = tuple(name for name, a in own.items() if isinstance(a, np.ndarray) and not _same(a, arguments[name]))
-        return replace(reply, changed=changed)
+        changed = tuple(name for name, a in own.items() if not _same(a, arguments[name]))
+        return replace(response, changed=changed)
+
+    def _bind(self, own: Case) -> tuple[list[Any], dict[str, Any]]:
+        """Positional and keyword arguments."""
+        places: list[tuple[int, Any]] = []
+        keywords: dict[str, Any] = dict(self.fixed)
+        for role, value in own.items():
+            name, converted = self.names[role], self._converted(value)
+            if isinstance(name, int):
+                places.append((name, converted))
+            elif isinstance(name, tuple):
+                keywords[name[0]] = {**keywords.get(name[0], {}), name[1]: converted}
+            else:
+                keywords[name] = converted
+        return [value for _, value in sorted(places, key=lambda pair: pair[0])], keywords
+
+    def _converted(self, value: Any) -> Any:
+        if isinstance(value, list):
+            return [self.convert(a) for a in value]
+        return self.convert(value) if isinstance(value, np.ndarray) else value
 
     def _presentations(self, case: Case) -> Iterator[Case]:
         """The arguments as the function wants them, with the mask and the bias in each shape in use."""
-        batch, heads, n, m = grid(case)
-        front = self.face.lead if batch == 1 or self.face.kind == "attention" else 1
-        plain = self._plain(case, front)
+        axes = self._axes(case)
+        arguments = self._plain(case, axes)
         seen = set()
         for shape in ("short", "full", "items"):
-            shown = {
-                name: _fit(case[name], shape, (batch, heads, n, m), front, self.face)
-                for name in ("mask", "bias")
-                if name in plain
-            }
+            shown = {}
+            for name in ("mask", "bias", "padding"):
+                if name in case and name in self.names:
+                    of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
+                    fitted = fit_to_logits(case[name], shape, grid(case), axes, of_keys)
+                    shown[name] = fitted if name == "bias" else present_mask(fitted, getattr(self, name))
             if (key := tuple(a.shape for a in shown.values())) not in seen:
                 seen.add(key)
-                yield plain | shown
+                yield arguments | shown
 
-    def _plain(self, case: Case, front: int) -> Case:
-        given = {name: value for name, value in case.items() if name in self.names}
-        if "X" in case:
-            X = case["X"] if front else case["X"][0]
-            turned = self.columns or case.get("tokens") == "columns"
-            given["X"] = X.swapaxes(-1, -2) if turned else X
-            if self.transposed:
-                given |= {name: given[name].T for name in _MATRICES if name in given}
+    def _axes(self, case: Case) -> str:
+        """The layout for one case: a batch of tokens has a batch axis even where one item has none."""
+        axes = self.interface.axes
+        if self.interface.of_tokens and "B" not in axes and case["X"].shape[0] > 1:
+            return "B" + axes
+        return axes
+
+    def _plain(self, case: Case, axes: str) -> Case:
+        arguments = {name: value for name, value in case.items() if name in self.names}
+        if self.interface.of_tokens:
+            if case.get("tokens") == "columns":
+                axes = axes.replace("ND", "DN")
+            for name in ("X", "context", "values"):
+                source = case.get("context", case["X"]) if name == "values" else case.get(name)
+                if name == "context" and source is None and name in self.interface.needs:
+                    source = case["X"]
+                if name in self.names and source is not None:
+                    arguments[name] = arrange_axes(source, "BND", axes)
+            if self.load is None:
+                arguments |= present_weights(case, self)
         else:
-            given |= {x: case[x][(0,) * (2 - front)] for x in "qkv"}
-        if "lengths" in given and (front == 0 or (front == 1 and self.face.kind == "attention")):
-            given["lengths"] = int(case["lengths"][0])
-        widths: Case = {"weights?": True, "tokens": "rows"}
-        if "X" in case:
-            rows = case["Wq"].shape[0]
-            widths |= {"d": rows // case.get("heads", 1), "D": case["X"].shape[-1]}
-        else:
-            widths |= {"d": case["q"].shape[-1], "D": case["q"].shape[-1] * case["q"].shape[1]}
-        return {name: value for name, value in widths.items() if name in self.names} | given
+            arguments |= {x: arrange_axes(case[x], "BHNd", axes) for x in "qkv"}
+            if "sinks" in arguments and "H" not in axes:
+                arguments["sinks"] = arguments["sinks"][0, 0]
+            elif "sinks" in arguments:
+                arguments["sinks"] = arguments["sinks"][0]
+        if "lengths" in arguments and "B" not in axes:
+            arguments["lengths"] = int(case["lengths"][0])
+        if self.window != "pair" and arguments.get("window") is not None:
+            arguments["window"] = case["window"][0] + (self.window == "count")
+        return {name: value for name, value in self._widths(case).items() if name in self.names} | arguments
+
+    def _widths(self, case: Case) -> Case:
+        heads = case.get("heads", 1)
+        d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
+        model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
+        return {"weights?": True, "tokens": "rows", "d": d, "D": model}
 
     def _read(self, result: Any, case: Case) -> Response:
-        """Turn what came back into (B, N, D') or (B, H, N, e), and weights (B, H, N, M)."""
-        batch, _, n, m = grid(case)
-        tokens = "X" in case
-        front = self.face.lead if batch == 1 or not tokens else 1
-        if isinstance(result, Mapping):
-            result = tuple(result.values())
-            result = result[0] if len(result) == 1 else result
-        parts = [result]
-        if isinstance(result, tuple) and len(result) > 1 and _bare(result[0]).ndim >= 2:
-            parts = [part for part in result if _bare(part).ndim >= 2]
-        if any(_bare(part).dtype.kind == "c" for part in parts):
-            raise TypeError("answered with complex numbers")
-        dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2]
-        arrays = [np.array(_bare(part), dtype=np.float64) for part in parts[:2]]
+        """Turn what was returned into (B, N, D') or (B, H, N, e), and weights (B, H, N, M)."""
+        _, _, n, m = grid(case)
+        axes = self._axes(case)
+        if case.get("tokens") == "columns":
+            axes = axes.replace("ND", "DN")
+        parts = _parts(result)
+        if any(bare(part).dtype.kind == "c" for part in parts):
+            raise TypeError("returned complex numbers")
+        dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2].strip("'>")
+        arrays = [np.array(bare(part), dtype=np.float64) for part in parts[:2]]
         if len(arrays) == 2 and arrays[0].shape[-2:] == (n, m) != arrays[1].shape[-2:]:
             arrays.reverse()
-        output = arrays[0]
-        lacking = 1 - front if tokens else 2 - front
-        output = output[(None,) * lacking]
-        if tokens and (self.columns or case.get("tokens") == "columns"):
-            output = output.swapaxes(-1, -2)
+        output = restore_axes(arrays[0], axes, AXES[self.interface.of_tokens])
         weights = None
         if len(arrays) == 2:
-            weights = arrays[1] if (front == 2 or (tokens and front)) else arrays[1][None]
-            weights = weights[:, None] if weights.ndim == 3 else weights
-        return Response(output, weights, dtype)
+            weights = arrays[1]
+            if "B" not in axes:
+                weights = weights[None]
+            if weights.ndim == 3:
+                weights = weights[:, None]
+        framework = type(parts[0]).__module__.partition(".")[0]
+        return Response(output, weights, dtype, framework)
 
 
 def grid(case: Case) -> tuple[int, int, int, int]:
     """(B, H, N, M) of a case's logits."""
     if "X" in case:
         batch, n, _ = case["X"].shape
-        return batch, case.get("heads", 1), n, n
+        return batch, case.get("heads", 1), n, case.get("context", case["X"]).shape[1]
     return (*case["q"].shape[:3], case["k"].shape[2])
 
 
-def _fit(a: Array, shape: str, full: tuple[int, int, int, int], front: int, face: Interface) -> Array:
-    """A mask or bias of the logits in one of the shapes in use."""
-    batch, heads, n, m = full
-    if face.key_mask and a.dtype == np.bool_ and a.shape[1:3] == (1, 1):
-        return a[:, 0, 0] if front == (2 if face.kind == "attention" else 1) else a[0, 0, 0]
-    if shape == "full":
-        a = np.broadcast_to(a, full)
-    if shape == "items" and a.shape[1] == 1:
-        return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 else a[0, 0]
-    if shape == "short":
-        while a.ndim > 2 and a.shape[0] == 1:
-            a = a[0]
-        return a
-    if batch == 1 and front < (2 if face.kind == "attention" else 1):
-        a = a[0]
-        if heads == 1 and front == 0:
-            a = a[0]
-    return a
+def _parts(result: Any) -> list[Any]:
+    """The arrays of what was returned: the output, and whatever else came with it."""
+    if isinstance(result, Mapping):
+        result = tuple(result.values())
+        result = result[0] if len(result) == 1 else result
+    if not isinstance(result, tuple):
+        return [result]
+    arrays = []
+    for part in result:
+        with contextlib.suppress(Exception):
+            if part is not None and bare(part).dtype != object and bare(part).ndim >= 2:
+                arrays.append(part)
+    return arrays or [result]
 
 
-def _bare(value: Any) -> npt.NDArray[Any]:
-    """A plain array of whatever came back: no subclass, whose operators could say anything."""
+def bare(value: Any) -> npt.NDArray[Any]:
+    """A plain array of whatever was returned: no subclass, whose operators could return anything."""
     return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
-def _same(a: Array, b: Array) -> bool:
-    return a.shape == b.shape and a.tobytes() == b.tobytes()
+def _copied(value: Any) -> Any:
+    if isinstance(value, list):
+        return [np.array(a) for a in value]
+    return np.array(value) if isinstance(value, np.ndarray) else value
+
+
+def _same(a: Any, b: Any) -> bool:
+    if isinstance(a, list):
+        return len(a) == len(b) and all(map(_same, a, b))
+    return not isinstance(a, np.ndarray) or (a.shape == b.shape and a.tobytes() == b.tobytes())
 
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    """Keep what a function prints and warns of to itself, and what it does to NumPy."""
+    """Suppress what a function prints and warns of, and undo what it does to NumPy."""
     with (
         unchanged_numpy(),
         np.errstate(all="ignore"),

@@ -8,22 +8,42 @@ once to choose an explanation, once to hold it to.
 from __future__ import annotations
 
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes.generator import Generator
 from headwise.checker.probes.kinds import PROBES, Interface, Probe, ProbeShape
 from headwise.checker.probes.qkv import Projected
 from headwise.checker.probes.tokens import Tokens
 
-__all__ = ["PROBES", "Interface", "Probe", "ProbeShape", "dropout_probes", "probes"]
+__all__ = ["PROBES", "Interface", "Probe", "ProbeShape", "dropout_probes", "first_probe", "probes", "wide_probe"]
 
 
-def probes(face: Interface, round_number: int, rng: np.random.Generator) -> list[Probe]:
-    """Return one round of probes for a function with this face."""
-    maker = (Projected if face.kind == "attention" else Tokens)(face, ProbeShape.of_round(round_number), rng)
-    return maker.finished(maker.all())
+def probes(interface: Interface, round_number: int, rng: np.random.Generator) -> list[Probe]:
+    """Return one round of probes for a function with this interface."""
+    generator = _generator(interface, round_number, rng)
+    return generator.finished(generator.all())
 
 
-def dropout_probes(face: Interface, rng: np.random.Generator) -> list[Probe]:
+def first_probe(interface: Interface, rng: np.random.Generator | None = None) -> Probe:
+    """Return the first ordinary probe."""
+    generator = _generator(interface, 0, np.random.default_rng(0) if rng is None else rng)
+    return generator.finished([Probe("plain", generator.base())])[0]
+
+
+def wide_probe(interface: Interface) -> Probe:
+    """Return a probe whose sizes differ wherever they may."""
+    generator = _generator(interface, 0, np.random.default_rng(0))
+    return generator.finished([Probe("wide", generator.wide())])[0]
+
+
+def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe]:
     """Return probes with values so wide that the output determines the weights."""
-    maker = (Projected if face.kind == "attention" else Tokens)(face, ProbeShape.of_round(0), rng)
-    case = maker.with_wide_values()
-    found = [Probe("plain", case), Probe("plain", maker.with_wide_values()), *maker.about_logits(case)]
-    return maker.finished([*found, *maker.more_wide(), *maker.edges(case), Probe("large-logits", maker.large(case))])
+    generator = _generator(interface, 0, rng)
+    case = generator.with_wide_values()
+    ordinary = [Probe("plain", case), Probe("plain", generator.with_wide_values()), *generator.about_logits(case)]
+    return generator.finished(
+        [*ordinary, *generator.more_wide(), *generator.edges(case), Probe("large-logits", generator.large(case))]
+    )
+
+
+def _generator(interface: Interface, round_number: int, rng: np.random.Generator) -> Generator:
+    shape = ProbeShape.of_round(round_number, interface.sizes)
+    return (Tokens if interface.of_tokens else Projected)(interface, shape, rng)

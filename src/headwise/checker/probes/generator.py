@@ -21,9 +21,9 @@ def to_float32(case: Case) -> Case:
 class Generator(ABC):
     """What the probes of both sorts share: everything that concerns the logits."""
 
-    def __init__(self, face: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
-        self.face, self.takes, self.lead, self.sizes, self.rng = face, face.takes, face.lead, sizes, rng
-        self.heads = sizes.heads
+    def __init__(self, interface: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
+        self.interface, self.takes, self.sizes, self.rng = interface, interface.takes, sizes, rng
+        self.heads = sizes.heads if interface.multi_head else 1
 
     @abstractmethod
     def base(self, times: float = 1.0) -> Case:
@@ -32,6 +32,10 @@ class Generator(ABC):
     @abstractmethod
     def with_wide_values(self) -> Case:
         """A case whose values have more features than there are tokens."""
+
+    @abstractmethod
+    def wide(self) -> Case:
+        """A case whose sizes differ wherever they may."""
 
     def more_wide(self) -> Iterator[Probe]:
         """Others like that."""
@@ -47,28 +51,28 @@ class Generator(ABC):
 
     def finished(self, found: Iterable[Probe]) -> list[Probe]:
         """The probes with the arguments that have to be given, in the function's own type."""
-        whole = [Probe(probe.name, self.neutral(probe.case) | probe.case) for probe in found]
-        if self.face.causal:
-            square = (p for p in whole if self.grid(p.case)[2] == self.grid(p.case)[3])  # others need an alignment
-            whole = [Probe(p.name, p.case | {"causal": True}) for p in square]
-        return [Probe(p.name, to_float32(p.case)) for p in whole] if self.face.dtype == "float32" else whole
+        implicit = self.interface.implicit
+        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | implicit) for probe in found]
+        return [Probe(p.name, to_float32(p.case)) for p in full] if self.interface.dtype == "float32" else full
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, _, n, m = self.grid(case)
         values: Case = {
-            "mask": np.ones((b, 1, 1, m) if self.face.key_mask else (1, 1, n, m), bool),
+            "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool),
+            "padding": np.ones((b, 1, 1, m), bool),
             "bias": np.zeros((1, 1, n, m)),
             "lengths": np.full(b, m),
             "causal": False,
             "window": None,
+            "offset": 0,
             "align": "start",
             "scale": self.width(case) ** -0.5,
             "softcap": None,
         }
         if "X" in case:
             values |= {f"b{x}": np.zeros(case[f"W{x}"].shape[0]) for x in "qkvo" if f"W{x}" in case}
-        return {name: value for name, value in values.items() if name in self.face.needs}
+        return {name: value for name, value in values.items() if name in self.interface.needs}
 
     def normal(self, *shape: int) -> Array:
         """Independent normal numbers."""
@@ -78,7 +82,7 @@ class Generator(ABC):
         """(B, H, N, M) of a case's logits."""
         if "X" in case:
             batch, n, _ = case["X"].shape
-            return batch, self.heads, n, n
+            return batch, self.heads, n, case.get("context", case["X"]).shape[1]
         return (*case["q"].shape[:3], case["k"].shape[2])
 
     def width(self, case: Case) -> int:
@@ -96,11 +100,13 @@ class Generator(ABC):
 
     def pairs_or_keys(self, batch: int, n: int, m: int) -> BoolArray:
         """A mask as the function takes it: of pairs (1, 1, N, M), or of keys (B, 1, 1, M)."""
-        if not self.face.key_mask:
-            return self.mask(1, 1, n, m)
+        return self.keys(batch, m) if self.interface.key_mask else self.mask(1, 1, n, m)
+
+    def keys(self, batch: int, m: int) -> BoolArray:
+        """A mask of keys (B, 1, 1, M), in which each item hides two."""
         found = np.ones((batch, 1, 1, m), bool)
         for item in found:
-            item[..., self.rng.choice(m, 2, replace=False)] = False
+            item[..., self.rng.choice(m, min(2, m - 1), replace=False)] = False
         return found
 
     def about_logits(self, case: Case) -> Iterator[Probe]:
@@ -112,16 +118,18 @@ class Generator(ABC):
             "softcap": {"softcap": 1.3},
             "bias": {"bias": 2 * self.normal(1, 1, n, m)},
             "mask": {"mask": self.pairs_or_keys(b, n, m)},
+            "padding": {"padding": self.keys(b, m)},
             "causal": {"causal": True},
-            "window": {"window": (2, 1)},
+            "window": {"window": self.interface.window},
             "lengths": {"lengths": short},
+            "sinks": {"sinks": self.normal(1, h)},
         }
         taken = {name: option for name, option in options.items() if name in self.takes}
         for name, option in taken.items():
-            yield Probe(name, case | option)
+            yield Probe({"padding": "mask-keys"}.get(name, name), case | option)
         if "scale" in taken:
             yield Probe("scale", case | {"scale": 1.0})
-        if "mask" in taken and not self.face.key_mask and b * h > 1:
+        if "mask" in taken and not self.interface.key_mask and b * h > 1:
             yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
             yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
         if "softcap" in taken:
@@ -131,22 +139,26 @@ class Generator(ABC):
         if len(taken) > 1:
             mask = self.pairs_or_keys(b, n, m)
             mask[..., 0] = True  # so that no query is left with nothing
-            open_mask = {"mask": mask if self.face.key_mask else mask | np.eye(n, m, dtype=bool)}
-            everything = {k: v for option in taken.values() for k, v in option.items()}
+            open_mask = {"mask": mask if self.interface.key_mask else mask | np.eye(n, m, dtype=bool)}
+            everything = {k: v for name in taken if name != "padding" for k, v in taken[name].items()}
             yield Probe("together", case | everything | (open_mask if "mask" in taken else {}))
 
     def edges(self, case: Case) -> Iterator[Probe]:
-        """Queries that may attend to nothing, and NaN where nobody looks."""
+        """Queries that may attend to nothing, and NaN where no query attends."""
         b, _, n, m = self.grid(case)
+        hidden: dict[str, Case] = {}
         if "mask" in self.takes:
             empty = self.pairs_or_keys(b, n, m)
-            empty[0, 0, 0 if self.face.key_mask else 1] = False
+            empty[0, 0, 0 if self.interface.key_mask else 1] = False
             yield Probe("empty-rows", case | {"mask": empty})
-            hidden = self.pairs_or_keys(b, n, m)
-            hidden[..., 2] = False
-            hidden[..., 0] = True
+            hidden["mask"] = {"mask": self.pairs_or_keys(b, n, m)}
+            hidden["mask"]["mask"][..., 0] = True
+        if "padding" in self.takes:
+            hidden["padding"] = {"padding": self.keys(b, m)}
+        for name, option in hidden.items():
+            option[name][..., 2] = False
             for where in ("k", "v"):
-                yield from self.poisoned(case | {"mask": hidden}, where, (slice(None), slice(None), 2))
+                yield from self.poisoned(case | option, where, (slice(None), slice(None), 2))
         if "lengths" in self.takes:
             last = np.arange(m - b, m)
             for where in ("k", "v"):

@@ -1,10 +1,13 @@
-"""What a probe is, which kinds there are, and what a function can be asked."""
+"""What a probe is, which kinds there are, and which arguments a function takes."""
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import Any
 
 from headwise.checker.state import Case
+from headwise.checker.target import TargetSizes
 
 __all__ = ["PROBES", "Interface", "Probe", "ProbeShape"]
 
@@ -19,36 +22,58 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """What a function can be asked.
+    """The arguments that a function takes.
 
     Attributes
     ----------
-    kind : {"self_attention", "multi_head", "attention"}
+    kind : {"self_attention", "multi_head", "cross_attention", "attention"}
         Which arguments there are.
     takes : frozenset of str
         The arguments that it has, optional ones too.
     needs : frozenset of str
         Those without which it cannot be called.
-    lead : int
-        How many axes in front it is called with: 0 or 1 for tokens (batch), 0 to 2 for q, k and v (heads, then batch).
+    axes : str
+        The layout of the tokens, such as ``"BND"``, or of queries, keys and values, such as ``"BHNd"``.
     batched : bool
         Whether it takes tokens with a batch axis as well as without.
     key_mask : bool
         Whether its mask is of keys alone, (B, M).
     dtype : {"float64", "float32"}
         The type of the arguments; float32 for a function that says that it works in that.
-    causal : bool
-        Whether it is causal without being asked, as its name says.
+    window : tuple of int
+        The window to try: (left, right).
+    implicit : mapping
+        Options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
+        so.
+    sizes : TargetSizes or None
+        The only sizes that it takes, for a module.
     """
 
     kind: str
     takes: frozenset[str]
     needs: frozenset[str]
-    lead: int
+    axes: str = "BND"
     batched: bool = False
     key_mask: bool = False
     dtype: str = "float64"
-    causal: bool = False
+    window: tuple[int, int] = (2, 1)
+    implicit: Mapping[str, Any] = field(default_factory=dict)
+    sizes: TargetSizes | None = None
+
+    @property
+    def of_tokens(self) -> bool:
+        """Whether it takes tokens and projects them, or has them projected already."""
+        return self.kind != "attention"
+
+    @property
+    def batch(self) -> bool:
+        """Whether it is called with a batch axis."""
+        return "B" in self.axes
+
+    @property
+    def multi_head(self) -> bool:
+        """Whether it takes several heads."""
+        return "heads" in self.takes or self.kind == "multi_head" or "H" in self.axes
 
 
 @dataclass(frozen=True, slots=True)
@@ -64,9 +89,13 @@ class ProbeShape:
     model: int  # for matrices that are not square
 
     @classmethod
-    def of_round(cls, number: int) -> ProbeShape:
-        """Sizes that share no factor, other ones each round."""
-        return (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
+    def of_round(cls, number: int, sizes: TargetSizes | None = None) -> ProbeShape:
+        """Sizes that share no factor, other ones each round; a module's own where they are fixed."""
+        shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
+        if sizes is None:
+            return shape
+        tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
+        return cls(shape.batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 
 # what each kind of probe tries, in words; the order is the order in which mistakes are looked for
@@ -76,6 +105,7 @@ PROBES = {
     "batch": "several items at once",
     "no-output": "no output matrix",
     "biased": "biases of the projections",
+    "context": "a context of another length",
     "groups": "fewer key heads than query heads",
     "columns": "tokens as columns, asked for",
     "scale": "a scale that is asked for",
@@ -83,12 +113,13 @@ PROBES = {
     "bias": "a bias of the logits",
     "mask": "a mask of queries and keys",
     "mask-each": "another mask for each item and head",
-    "mask-keys": "a mask of keys",
+    "mask-keys": "a padding mask",
     "causal": "causal",
     "window": "a window",
     "lengths": "items of different lengths",
     "rotary": "rotary positions",
-    "aligned": "causal, with fewer queries than keys and each alignment",
+    "sinks": "attention sinks",
+    "aligned": "causal, with fewer queries than keys",
     "together": "everything at once",
     "empty-rows": "queries that may attend to nothing",
     "hidden-nan": "NaN behind the mask",

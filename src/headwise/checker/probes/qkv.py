@@ -15,10 +15,6 @@ __all__ = ["Projected"]
 class Projected(Generator):
     """Queries, keys and values."""
 
-    def __init__(self, face: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
-        super().__init__(face, sizes, rng)
-        self.heads = sizes.heads if face.lead else 1
-
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
         s = self.sizes
@@ -29,22 +25,27 @@ class Projected(Generator):
         """A case whose values have more features than there are tokens."""
         return self.arrays(1.0, self.heads, 3, 3, 6, 6)
 
+    def wide(self) -> Case:
+        """A case whose sizes differ wherever they may."""
+        s = self.sizes
+        return self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values)
+
     def more_wide(self) -> Iterator[Probe]:
         """Others like that, with options of their own."""
-        if self.lead:
+        if self.interface.multi_head:
             yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 6, 6, heads=2 * self.heads))
         if "cos" in self.takes:
             yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
 
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
         """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
-        batch, heads = self.sizes.batch if self.lead == 2 else 1, heads or self.heads
+        batch, heads = self.sizes.batch if self.interface.batch else 1, heads or self.heads
         case: Case = {
             "q": times * self.normal(batch, heads, n, d),
             "k": times * self.normal(batch, groups, m, d),
             "v": self.normal(batch, groups, m, e),
         }
-        return case | (self.angles(n, d, False) if "cos" in self.face.needs else {})
+        return case | (self.angles(n, d, False) if "cos" in self.interface.needs else {})
 
     def angles(self, n: int, d: int, interleaved: bool) -> Case:
         """Rotary angles (n, d/2)."""
@@ -56,13 +57,13 @@ class Projected(Generator):
         """Every probe of a round, in the order in which mistakes are looked for."""
         s, case = self.sizes, self.base()
         d = case["q"].shape[-1]
-        rotary = "cos" in self.face.needs
+        rotary = "cos" in self.interface.needs
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(2.0))
         if not rotary:
-            yield Probe("wide", self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values))
-        if self.lead:
+            yield Probe("wide", self.wide())
+        if self.interface.multi_head:
             yield Probe("groups", self.arrays(1.0, s.heads, s.tokens, s.tokens, d, d, heads=2 * s.heads))
         if "cos" in self.takes:
             yield Probe("rotary", case | self.angles(s.tokens, d, False))
@@ -78,12 +79,24 @@ class Projected(Generator):
         yield Probe("float32", to_float32(case))
 
     def aligned(self) -> Iterator[Probe]:
-        """Causal and windowed attention of few queries over more keys, or the other way, with each alignment."""
-        if "align" not in self.takes or "cos" in self.face.needs:
+        """Causal and windowed attention with other numbers of queries than of keys, with each alignment there is."""
+        if "cos" in self.interface.needs:
             return
         few, many = sorted((self.sizes.tokens, self.sizes.keys))
         case = self.arrays(1.0, self.heads, few, many, self.sizes.model, self.sizes.values)
-        limits: list[Case] = [{name: on} for name, on in (("causal", True), ("window", (1, 1))) if name in self.takes]
+        long = self.arrays(1.0, self.heads, many, few, self.sizes.model, self.sizes.values)
+        limits: list[Case] = [{"causal": True}] if "causal" in self.takes else []
+        limits += [{"window": (1, 1)}] if "window" in self.takes and self.interface.window == (2, 1) else []
+        if "offset" in self.takes and "causal" in self.takes | self.interface.implicit.keys():
+            yield Probe("aligned", case | {"causal": True, "align": "end", "offset": many - few})
+        elif "align" not in self.takes:
+            limits = limits or [{}] * ("causal" in self.interface.implicit)
+            for limit in limits:
+                yield Probe("aligned", case | limit)
+                yield Probe("aligned", long | limit)
+            return
+        if "align" not in self.takes:
+            return
         for limit in limits:
             yield Probe("aligned", case | limit | {"align": "start"})
             yield Probe("aligned", case | limit | {"align": "end"})
@@ -91,7 +104,6 @@ class Projected(Generator):
                 lengths = np.arange(many - 1, many - 1 - case["q"].shape[0], -1)
                 yield Probe("aligned", case | limit | {"align": "end", "lengths": lengths})
         if limits:
-            long = self.arrays(1.0, self.heads, many, few, self.sizes.model, self.sizes.values)
             yield Probe("empty-rows", long | limits[0] | {"align": "end"})
 
     def large(self, case: Case) -> Case:

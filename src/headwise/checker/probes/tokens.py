@@ -15,14 +15,10 @@ __all__ = ["Tokens"]
 class Tokens(Generator):
     """Tokens and matrices."""
 
-    def __init__(self, face: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
-        super().__init__(face, sizes, rng)
-        self.heads = sizes.heads if face.kind == "multi_head" else 1
-
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
         s = self.sizes
-        width = s.heads * s.width if self.face.kind == "multi_head" else s.width * 3 + 1
+        width = s.heads * s.width if self.interface.multi_head else s.width * 3 + 1
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:
@@ -30,13 +26,18 @@ class Tokens(Generator):
         n, width = (4, 5 * self.heads) if self.heads > 1 else (10, 11)
         return self.matrices(1.0, n, width, width, width, width)
 
+    def wide(self) -> Case:
+        """A case whose sizes differ wherever they may."""
+        s = self.sizes
+        return self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * s.values, s.keys)
+
     def more_wide(self) -> Iterator[Probe]:
         """Others like that, with options of their own."""
         yield from self.biased(self.with_wide_values())
 
     def biased(self, case: Case) -> Iterator[Probe]:
         """The case with every bias that the function takes."""
-        biases = {f"b{x}": self.normal(case["Wq"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
+        biases = {f"b{x}": self.normal(case[f"W{x}"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
         if biases:
             yield Probe("biased", case | biases)
 
@@ -44,40 +45,69 @@ class Tokens(Generator):
         self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int | None = None
     ) -> Case:
         """Tokens (B, n, model) and the matrices that take them to queries, values and the output."""
-        batch = batch or (self.sizes.batch if self.lead else 1)
-        W = {
-            x: self.normal(rows, model) * model**-0.5 * 1.2 for x, rows in zip("qkv", (keys, keys, values), strict=True)
-        }
-        case: Case = {"X": times * self.normal(batch, n, model)} | {f"W{x}": w for x, w in W.items()}
-        if self.face.kind == "multi_head":
+        batch = batch or (self.sizes.batch if self.interface.batch else 1)
+        fixed = self.interface.sizes
+        queries, context = keys, model
+        if fixed is not None:
+            n, model, context, out = fixed.tokens or n, fixed.model, fixed.context, fixed.output
+            queries = fixed.heads * fixed.width
+            keys, values = fixed.key_heads * fixed.width, fixed.key_heads * fixed.values
+        case: Case = {"X": times * self.normal(batch, n, model)}
+        for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
+            case[f"W{x}"] = self.normal(rows, columns) * columns**-0.5 * 1.2
+        if self.interface.multi_head:
             case["heads"] = self.heads
-            if "Wo" in self.takes:
-                case["Wo"] = self.normal(out, values) * values**-0.5
+        if fixed is not None and fixed.key_heads != fixed.heads:
+            case["key_heads"] = fixed.key_heads
+        if "Wo" in self.takes:
+            heads_values = values * self.heads // case.get("key_heads", self.heads)
+            case["Wo"] = self.normal(out, heads_values) * heads_values**-0.5
+        if "context" in self.interface.needs:
+            case["context"] = times * self.normal(batch, n, context)
         return case
 
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
         s, case = self.sizes, self.base()
+        square = self.interface.sizes is None
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(4.0))
-        if self.face.batched:
+        if self.interface.batched:
             width = case["X"].shape[-1]
             yield Probe("batch", self.matrices(1.0, s.tokens, width, width, width, width, s.batch))
         yield from self.biased(case)
-        if "Wo" in self.takes - self.face.needs:
+        if square and "Wo" in self.takes - self.interface.needs:
             yield Probe("no-output", {k: v for k, v in case.items() if k != "Wo"})
         if "tokens" in self.takes:
             yield Probe("columns", case | {"tokens": "columns"})
+        yield from self.with_context(case)
         yield from self.about_logits(case)
         yield from self.edges(case)
         yield Probe("large-logits", self.large(self.base()))
         yield Probe("float32", to_float32(self.base()))
-        yield Probe("wide", self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * s.values, s.keys))
+        if square:
+            yield Probe("wide", self.wide())
+
+    def with_context(self, case: Case) -> Iterator[Probe]:
+        """The case with keys and values made from other tokens, more of them, and with the masks that go with them."""
+        if "context" not in self.takes or (self.interface.sizes and self.interface.sizes.tokens):
+            return
+        b, m = case["X"].shape[0], self.sizes.keys
+        for _ in range(2):
+            context = self.normal(b, m, case["Wk"].shape[1])
+            yield Probe("context", case | {"context": context})
+        if "padding" in self.takes or self.interface.key_mask:
+            name = "mask" if self.interface.key_mask else "padding"
+            yield Probe("context", case | {"context": context, name: self.keys(b, m)})
 
     def large(self, case: Case) -> Case:
         """Logits that are all large, and differ by little: their softmax is ordinary."""
-        case["Wk"] = case["Wq"] + 0.3 * case["Wk"]
+        if case["Wq"].shape == case["Wk"].shape:
+            case["Wk"] = case["Wq"] + 0.3 * case["Wk"]
         direction = self.normal(case["X"].shape[-1])
         direction *= direction.size**0.5 / (direction @ direction) ** 0.5
-        return case | {"X": 40 * direction + 0.05 * case["X"]}
+        case |= {"X": 40 * direction + 0.05 * case["X"]}
+        if "context" in case:
+            case["context"] = 40 * self.normal(case["context"].shape[-1]) + 0.05 * case["context"]
+        return case

@@ -1,0 +1,178 @@
+"""What a function says about its arguments: in its docstring, its comments, its annotations and its unpacked shapes."""
+
+from __future__ import annotations
+
+import ast
+import inspect
+import re
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from typing import Any
+
+from headwise.checker.roles import normalize
+
+__all__ = ["Documentation", "document"]
+
+_AXES = {
+    "B": "b bs bsz batch batchsize batches nbatch nbatches items",
+    "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn",
+    "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
+    " srclen numtokens ntokens nseq queries keys lq lk tq tk nq nk contextlength ctx positions words q",
+    "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
+    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim",
+}
+_AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
+_LAYOUTS = {
+    "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "Nd", "dN"),
+    "tokens": ("BND", "NBD", "BDN", "ND", "DN"),
+}
+
+_IN = r"(in|d_?in|in_?features|inputs?|features?_in|d_?model|model_?dim|embed(ding)?_?dim|n_?embd|hidden(_size|_dim)?)"
+_OUT = (
+    r"(out|d_?out|out_?features|outputs?|features?_out|d_?k|d_?v|d_?q|d_?head|head_?dim|d_?attn|h\s*\*\s*d\w*|"
+    r"n_?heads?\s*\*\s*\w+)"
+)
+_IN_OUT = re.compile(rf"[\(\[]\s*{_IN}\s*,\s*{_OUT}\s*[\)\]]", re.IGNORECASE)
+_OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|as in (torch\.)?nn\.Linear", re.IGNORECASE)
+
+_VISIBLE = (
+    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|looked at)"
+)
+_HIDDEN = r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|not (be )?(attend|allow|visible|seen|valid))"
+_YES, _NO = r"\b(true|1s?|ones?|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+_ADDITIVE = re.compile(r"additive|float mask|-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)", re.I)
+
+
+@dataclass(frozen=True, slots=True)
+class Documentation:
+    """What a function says about itself.
+
+    Attributes
+    ----------
+    name : str
+        The function's name.
+    text : str
+        Docstring, annotations and comments.
+    code : str
+        Its own lines.
+    """
+
+    name: str
+    text: str
+    code: str = ""
+
+    @property
+    def dtype(self) -> str:
+        """The type that it says that it works in."""
+        return "float32" if re.search(r"float32|single precision", self.text) else "float64"
+
+    @property
+    def matrices(self) -> str:
+        """``"in-out"`` or ``"out-in"`` if it gives the shape of its matrices, else nothing."""
+        stated = _IN_OUT.search(self.text), _OUT_IN.search(self.text)
+        return "" if all(stated) or not any(stated) else "in-out" if stated[0] else "out-in"
+
+    @property
+    def causal(self) -> bool:
+        """Whether it says that it is causal, in its name or in the first line of its docstring."""
+        first = self.text.strip().partition("\n")[0].lower()
+        stated = re.search(r"\bcausal\b", first) and not re.search(r"non-?causal|not causal|if causal|or causal|opt", first)
+        return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
+
+    @property
+    def alignment(self) -> str:
+        """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
+        if re.search(r"bottom.?right|last query|end of the keys|kv.?cache|cached keys|past keys|decod", self.text, re.I):
+            return "end"
+        return "start" if re.search(r"top.?left|first query", self.text, re.IGNORECASE) else ""
+
+    def mask(self, name: str) -> str:
+        """``"attends"``, ``"hides"`` or ``"adds"`` if it says what the mask of this name means, else nothing."""
+        for sentence in self._about(name):
+            if meaning := _polarity(sentence):
+                return meaning
+        plain = normalize(name)
+        if plain.endswith("paddingmask") or plain in ("padding", "ispadding", "hidden", "blocked", "ignore", "ignored"):
+            return "hides"
+        return "attends" if plain in ("visible", "keep", "allowed", "validmask", "validtokens", "keyvalid") else ""
+
+    def axes(self, kind: str) -> tuple[str, ...]:
+        """The layouts that it states for its tokens or its queries, in the order in which it states them."""
+        stated = [*self._unpacked(), *self._tuples()]
+        layouts = _LAYOUTS["attention" if kind == "attention" else "tokens"]
+        return tuple(dict.fromkeys(axes for words in stated for axes in [_layout(words, kind)] if axes in layouts))
+
+    def _about(self, name: str) -> Iterator[str]:
+        """Sentences that name an argument, then the others that speak of masks or padding."""
+        sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
+        named = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
+        yield from named
+        yield from (s for s in sentences if s not in named and re.search(r"mask|padding", s, re.IGNORECASE))
+
+    def _tuples(self) -> Iterator[list[str]]:
+        for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", self.text):
+            yield [word.strip() for word in inside.split(",") if word.strip()]
+
+    def _unpacked(self) -> Iterator[list[str]]:
+        for names in re.findall(r"^\s*\(?([\w, ]+?)\)?\s*=\s*\w+\.(?:shape|size\(\))\s*(?:#.*)?$", self.code, re.M):
+            yield [word.strip() for word in names.split(",")]
+
+
+def _polarity(sentence: str) -> str:
+    text = sentence.lower()
+    if _ADDITIVE.search(text):
+        return "adds"
+    for subject, visible, hidden in ((_YES, "attends", "hides"), (_NO, "hides", "attends")):
+        for match in re.finditer(subject, text):
+            clause = re.split(_NO if subject is _YES else _YES, text[match.end() : match.end() + 70])[0]
+            said = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
+            first = min((m.start(), meaning) for meaning, m in said.items() if m) if any(said.values()) else None
+            if first and not re.search(r"^\W*(,|\.)", clause):
+                return first[1]
+    return ""
+
+
+def _layout(words: list[str], kind: str) -> str:
+    if any("*" in word for word in words):
+        return ""
+    axes = [_AXIS.get(normalize(word), "?") for word in words]
+    if axes[:1] == ["N"] and len(axes) == (4 if kind == "attention" else 3) and "B" not in axes:
+        axes[0] = "B"  # N for the batch, as in torch's documentation
+    found = "".join(axes)
+    found = found.replace("D", "d") if kind == "attention" else found
+    return found if "?" not in found and len(set(found)) == len(found) else ""
+
+
+def document(function: Callable[..., Any], source: str, name: str = "") -> Documentation:
+    """Collect what a function says about itself, from the function and from its source text."""
+    name = name or str(getattr(function, "__name__", ""))
+    lines = [inspect.cleandoc(getattr(function, "__doc__", None) or "")]
+    lines += _annotations(function)
+    code = ""
+    for node in _definitions(source, name):
+        docstring = ast.get_docstring(node) or ""
+        if docstring and docstring not in lines[0]:
+            lines.insert(0, docstring)
+        own = source.splitlines()[node.lineno - 1 : node.end_lineno]
+        lines += [line.partition("#")[2] for line in own if "#" in line]
+        code = "\n".join(own)
+        break
+    return Documentation(name, "\n".join(lines), code)
+
+
+def _annotations(function: Callable[..., Any]) -> list[str]:
+    try:
+        parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
+    except (TypeError, ValueError):
+        return []
+    return [f"{p.annotation} {p.default}" for p in parameters if p.annotation is not p.empty or p.default is not p.empty]
+
+
+def _definitions(source: str, name: str) -> Iterator[ast.FunctionDef]:
+    try:
+        tree = ast.parse(source)
+    except (SyntaxError, ValueError):
+        return
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node.name == name:
+            yield node

@@ -1,0 +1,96 @@
+"""How arrays are presented to a function: the order of their axes, the orientation of matrices, the sense of a mask."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.state import Case
+from headwise.shapes import Array
+
+if TYPE_CHECKING:
+    from headwise.checker.invocation import CallingConvention
+
+__all__ = ["AXES", "arrange_axes", "fit_to_logits", "present_mask", "present_weights", "restore_axes"]
+
+AXES = {True: "BND", False: "BHNd"}  # the reference's layout of tokens, and of queries, keys and values
+_FUSED = {"Wqkv": ("Wq", "Wk", "Wv"), "bqkv": ("bq", "bk", "bv")}
+
+
+def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
+    """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
+    for place in reversed(range(len(axes))):
+        if axes[place] not in wanted:
+            array = array.take(0, axis=place)
+    remaining = [axis for axis in axes if axis in wanted]
+    return array.transpose([remaining.index(axis) for axis in wanted])
+
+
+def restore_axes(array: Array, axes: str, wanted: str) -> Array:
+    """Undo `arrange_axes`: an axis that is missing becomes one of size one.
+
+    An array with another number of axes is left as it is, with axes of one in front, so that its shape shows the error.
+    """
+    if array.ndim != len(axes):
+        return array[(None,) * max(len(wanted) - array.ndim, 0)]
+    missing = [axis for axis in wanted if axis not in axes]
+    array = array[(None,) * len(missing)]
+    current = "".join(missing) + axes
+    return array.transpose([current.index(axis) for axis in wanted])
+
+
+def present_mask(mask: Array, sense: str) -> Array:
+    """A boolean mask whose True attends, as one whose True hides, or as numbers to add to the logits."""
+    if mask.dtype != np.bool_ or sense == "attends":
+        return mask
+    return ~mask if sense == "hides" else np.asarray(np.where(mask, 0.0, -np.inf))
+
+
+def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:
+    """A mask or bias (B, H, N, M) in one of the shapes in use for a layout."""
+    batch, _, n, m = full
+    if of_keys and a.shape[1:3] == (1, 1):
+        return a[:, 0, 0] if "B" in axes else a[0, 0, 0]
+    if shape == "full":
+        a = np.broadcast_to(a, full)
+    if shape == "items" and a.shape[1] == 1:
+        return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 else a[0, 0]
+    if shape == "short":
+        while a.ndim > 2 and a.shape[0] == 1:
+            a = a[0]
+        return a
+    if batch == 1 and "B" not in axes:
+        a = a[0]
+    if full[1] == 1 and "H" not in axes and a.ndim > 2 and (a.ndim == 3 or "D" not in axes):
+        a = a[..., 0, :, :]
+    return a
+
+
+def present_weights(case: Case, convention: CallingConvention) -> Case:
+    """The matrices and biases of a case in a function's orientation, and in one piece or many."""
+    presented: Case = {}
+    for role in convention.names:
+        if role in _FUSED:
+            parts = [case.get(name) for name in _FUSED[role]]
+            if all(part is not None for part in parts):
+                presented[role] = _oriented(np.concatenate(parts), convention)
+            continue
+        name, _, number = role.partition("#")
+        if name not in case or name[0] not in "Wb" or name[1:] not in ("q", "k", "v", "o"):
+            continue
+        array = case[name]
+        heads = case.get("heads", 1)
+        if number:
+            presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
+        elif convention.weights == "matrix" or name in ("Wo", "bo"):
+            presented[role] = _oriented(array, convention)
+        else:
+            pieces = [_oriented(part, convention) for part in np.split(array, heads)]
+            presented[role] = np.stack(pieces) if convention.weights == "stack" else pieces
+    return presented
+
+
+def _oriented(array: Any, convention: CallingConvention) -> Array:
+    if array.ndim == 1:
+        return np.asarray(array[:, None] if convention.bias_column else array)
+    return np.asarray(array.T if convention.matrices == "in-out" else array)

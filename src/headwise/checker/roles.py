@@ -1,0 +1,92 @@
+"""What an argument is, by its name."""
+
+from __future__ import annotations
+
+import re
+
+__all__ = ["FLAGS", "role_of"]
+
+_GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
+
+# names in small letters and without underscores
+_ROLES = {
+    "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings xq",
+    "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
+    " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx",
+    "q": "q query queries qs",
+    "k": "k key keys ks",
+    "v": "v value values vs",
+    "heads": "heads numheads nheads nhead head numberofheads numattentionheads nhd hnum",
+    "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
+    " blocked ignore ignored memorymask selfattnmask",
+    "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
+    " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
+    " xmask validtokens contextmask keypadding keyvalid",
+    "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias",
+    "causal": "causal iscausal usecausalmask usecausal causalmasking",
+    "window": "window slidingwindow windowsize localwindow attentionwindow",
+    "align": "align alignment",
+    "lengths": "lengths seqlens keylengths seqlengths lens validlens validlengths kvlengths validlen validlength"
+    " lengthsk kvlens keylens seqlenk",
+    "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
+    "scale": "scale scaling softmaxscale smscale",
+    "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping",
+    "sinks": "sinks sink attentionsink attentionsinks saux sinklogits",
+    "cos": "cos rotarycos ropecos",
+    "sin": "sin rotarysin ropesin",
+    "interleaved": "interleaved ropeinterleaved rotaryinterleaved",
+    "tokens": "tokens orientation tokenaxis",
+    "weights?": "returnweights needweights returnattention returnattn returnattentionweights outputattentions"
+    " returnattentionscores returnattnweights",
+    "d": "d dk headdim dhead dkey keydim sqrtdk dimk",
+    "D": "dmodel embeddim modelwidth modeldim",
+    "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights",
+    "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
+    "Wo": "omegac wc omegao",
+    "bo": "betac bc",
+    "params": "params parameters weights theta ws w projections matrices weightdict",
+}
+_ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
+
+_PART = {"query": "q", "queries": "q", "key": "k", "keys": "k", "value": "v", "values": "v", "out": "o", "output": "o"}
+_LETTER = "(queries|query|keys|key|values|value|output|out|[qkvo0])"
+_MATRIX = re.compile(
+    rf"^(?:(?:w|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi){_LETTER}"
+    rf"(?:weights?|proj(?:ection)?|kernel|matrix|mat|heads?|list|stack|all|s)?"
+    rf"|{_LETTER}(?:weights?|w|proj(?:ection)?s?|kernel|matrix|mat|linear|heads?|projw|projweights?))(\d*)$"
+)
+_BIAS = re.compile(rf"^(?:(?:b|beta|bias){_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
+
+# what is passed for an argument that asks for no dropout, no training and no output besides the attention
+FLAGS: dict[str, object] = dict.fromkeys(
+    "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop".split(), 0.0
+) | {
+    "training": False,
+    "train": False,
+    "istraining": False,
+    "deterministic": True,
+    "inference": True,
+    "verbose": False,
+    "debug": False,
+}
+
+
+def normalize(name: str) -> str:
+    """A name in small Latin letters and digits."""
+    return re.sub(r"[^a-z0-9]", "", name.lower().translate(_GREEK))
+
+
+def role_of(name: str) -> str | None:
+    """Return the reference's name for an argument, None if its name does not say what it is.
+
+    The matrix of one head is ``"Wq#2"`` for ``W_q2``; an argument that only needs a neutral value is ``"=name"``.
+    """
+    plain = normalize(name)
+    for pattern, letter in ((_MATRIX, "W"), (_BIAS, "b")):
+        if match := pattern.match(plain):
+            part, number = match[1] or match[2], match[3]
+            part = _PART.get(part, part).replace("0", "o")
+            return f"{letter}{part}" + (f"#{int(number)}" if number else "")
+    if plain in FLAGS:
+        return f"={plain}"
+    return _ROLE.get(plain)

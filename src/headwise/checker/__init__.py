@@ -4,17 +4,23 @@
 """
 
 from headwise.checker.catalogue import CATALOGUE, Mistake
+from headwise.checker.conventions import CONVENTIONS, Convention
 from headwise.checker.core import check
-from headwise.checker.signatures import UncallableError
+from headwise.checker.refusal import UncallableError
+from headwise.checker.target import Target, TargetSizes
 from headwise.checker.verdict import Example, ProbeResult, Property, SourceLocation, Verdict
 
 __all__ = [
     "CATALOGUE",
+    "CONVENTIONS",
+    "Convention",
     "Example",
     "Mistake",
     "ProbeResult",
     "Property",
     "SourceLocation",
+    "Target",
+    "TargetSizes",
     "UncallableError",
     "Verdict",
     "check",

@@ -19,16 +19,19 @@ _CLEAR = 0.02  # a difference that shows in three decimals
 _TRIES = 25
 
 
-def find_smallest(caller: CallingConvention, asked: list[Observation], rng: np.random.Generator) -> Example | None:
-    """Return the first small input on which the function departs, of the kind of the first probe on which it does."""
-    plain = Explanation()
-    failing = [a for a in asked if a.reply.output is not None and not fits("float64")(plain, a)]
-    for a in dict.fromkeys(a.probe.name for a in failing):
-        like = next(f.probe.case for f in failing if f.probe.name == a)
-        for case in _small(like, a, caller, rng):
-            expected, got = evaluate(case, build()), caller.ask(case)
+def find_smallest(
+    convention: CallingConvention, calls: list[Observation], rng: np.random.Generator, definition: Explanation
+) -> Example | None:
+    """Return the first small input on which the function differs, of the kind of the first probe on which it does."""
+    if convention.load is not None:
+        return None  # a module takes its own sizes only
+    failing = [a for a in calls if a.response.output is not None and not fits("float64")(definition, a)]
+    for name in dict.fromkeys(a.probe.name for a in failing):
+        like = next(f.probe.case for f in failing if f.probe.name == name)
+        for case in _small(like, name, convention, rng):
+            expected, got = evaluate(case, build(definition.changes)), convention.call(case)
             if expected is not None and got.output is not None and _departs(got, expected):
-                return _as_text(case, caller, expected, got)
+                return _as_text(case, convention, expected, got)
     return None
 
 
@@ -39,9 +42,9 @@ def _departs(got: Response, expected: Result) -> bool:
     return got.weights is not None and all(difference(got.weights, w) > _CLEAR for w in expected.weights)
 
 
-def _small(like: Case, name: str, caller: CallingConvention, rng: np.random.Generator) -> Iterator[Case]:
+def _small(like: Case, name: str, convention: CallingConvention, rng: np.random.Generator) -> Iterator[Case]:
     """Cases with the options of a probe and small whole numbers in the arrays; they grow as they go."""
-    limited = any(x in like for x in ("mask", "causal", "window", "lengths"))
+    limited = any(x in like for x in ("mask", "padding", "causal", "window", "lengths"))
     for number in range(_TRIES):
         large = number >= _TRIES // 3
         tokens = 3 if limited or large else 2
@@ -51,24 +54,30 @@ def _small(like: Case, name: str, caller: CallingConvention, rng: np.random.Gene
             batch = 2 if several and like["X"].shape[0] > 1 else 1
             case = _tokens(like, rng, tokens, width, batch)
         else:
-            batch = 2 if several and caller.face.lead == 2 else 1
-            case = _projected(like, name, rng, tokens, width, batch, 2 if several and caller.face.lead else 1)
+            batch = 2 if several and convention.interface.batch else 1
+            case = _projected(
+                like, name, rng, tokens, width, batch, 2 if several and convention.interface.multi_head else 1
+            )
         if name == "large-logits":
             case |= {x: case[x] * 40 for x in ("X", "q", "k") if x in case}
         yield case | _options(like, case, name, rng)
 
 
-def _whole(rng: np.random.Generator, *shape: int) -> Array:
+def _integers(rng: np.random.Generator, *shape: int) -> Array:
     return rng.integers(0, 3, size=shape).astype(np.float64)
 
 
 def _tokens(like: Case, rng: np.random.Generator, tokens: int, width: int, batch: int) -> Case:
     heads = 2 if like.get("heads", 1) > 1 else 1
+    context = (
+        {"context": _integers(rng, batch, tokens, width * heads if width == 2 else 4)} if "context" in like else {}
+    )
     rows = width * heads if width == 2 else 4
-    case: Case = {"X": _whole(rng, batch, tokens, rows)}
-    case |= {name: _whole(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}
-    case |= {name: _whole(rng, rows) for name in ("bq", "bk", "bv", "bo") if name in like}
-    return case | ({"heads": heads} if "heads" in like else {})
+    case: Case = {"X": _integers(rng, batch, tokens, rows)}
+    case |= {name: _integers(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}
+    case |= {name: _integers(rng, rows) for name in ("bq", "bk", "bv", "bo") if name in like}
+    context = {"context": _integers(rng, batch, tokens, rows)} if "context" in like else {}
+    return case | context | ({"heads": heads} if "heads" in like else {})
 
 
 def _projected(
@@ -77,7 +86,7 @@ def _projected(
     keys = tokens + 1 if name == "aligned" else tokens
     heads, groups = (4, 2) if name == "groups" else (heads, heads)
     shape = {"q": (heads, tokens), "k": (groups, keys), "v": (groups, keys)}
-    case: Case = {x: _whole(rng, batch, *shape[x], width) for x in "qkv"}
+    case: Case = {x: _integers(rng, batch, *shape[x], width) for x in "qkv"}
     if name == "hidden-nan":
         for x in "kv":
             if np.isnan(like[x]).any():
@@ -91,19 +100,22 @@ def _options(like: Case, case: Case, name: str, rng: np.random.Generator) -> Cas
     batch, n = first.shape[0], first.shape[-2]
     m = n if "X" in case else case["k"].shape[-2]
     heads = case["heads"] if "heads" in case else (1 if "X" in case else first.shape[1])
-    found: Case = {x: like[x] for x in ("causal", "align", "scale", "softcap", "tokens", "interleaved") if x in like}
+    options: Case = {x: like[x] for x in ("causal", "align", "scale", "softcap", "tokens", "interleaved") if x in like}
+    if "offset" in like:
+        options["offset"] = m - n if like.get("align") == "end" else 0
     if "window" in like:
-        found["window"] = like["window"] and (1, 0)
-    if "mask" in like:
-        found["mask"] = _mask(like["mask"], name, (batch, heads, n, m), rng)
+        options["window"] = like["window"] and tuple(size and 1 for size in like["window"])
+    for mask in ("mask", "padding"):
+        if mask in like:
+            options[mask] = _mask(like[mask], name, (batch, heads, n, m), rng)
     if "bias" in like:
-        found["bias"] = _whole(rng, 1, 1, n, m)
+        options["bias"] = _integers(rng, 1, 1, n, m)
     if "lengths" in like:
-        found["lengths"] = np.full(batch, m - 1)
+        options["lengths"] = np.full(batch, m - 1)
     if "cos" in like:
         right = rng.integers(0, 4, size=(n, first.shape[-1] // 2))  # quarter turns keep whole numbers whole
-        found |= {"cos": np.round(np.cos(right * np.pi / 2)), "sin": np.round(np.sin(right * np.pi / 2))}
-    return found
+        options |= {"cos": np.round(np.cos(right * np.pi / 2)), "sin": np.round(np.sin(right * np.pi / 2))}
+    return options
 
 
 def _mask(like: BoolArray, name: str, shape: tuple[int, ...], rng: np.random.Generator) -> BoolArray:
@@ -120,8 +132,8 @@ def _mask(like: BoolArray, name: str, shape: tuple[int, ...], rng: np.random.Gen
     return mask
 
 
-def _as_text(case: Case, caller: CallingConvention, expected: Result, got: Response) -> Example:
-    shown = caller.shown(case)
+def _as_text(case: Case, convention: CallingConvention, expected: Result, got: Response) -> Example:
+    shown = convention.arguments(case)
     assert got.output is not None
     right, wrong = expected.output, got.output
     if difference(wrong, right) <= _CLEAR and got.weights is not None:

@@ -1,18 +1,20 @@
-"""Two implementations against each other: which entries of the catalogue take one to the other."""
+"""Compare two implementations: which entries of the catalogue lead from one to the other."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from dataclasses import dataclass, replace
 from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import Requirements
 from headwise.checker.core import check
-from headwise.checker.invocation import CallingConvention, Response
+from headwise.checker.detection import infer_calling_conventions
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.locate import source_of
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import probes
 from headwise.checker.search import PRECISIONS, difference
-from headwise.checker.signatures import infer_calling_conventions
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError
 
@@ -32,19 +34,19 @@ class Difference:
         What each is by itself.
     inputs : int
         How many inputs both answered.
-    apart : float
-        The largest difference of their answers, relative to the largest number in the first's.
+    max_difference : float
+        The largest difference of their outputs, relative to the largest number in the first's.
     """
 
     first: Verdict
     second: Verdict
     inputs: int
-    apart: float
+    max_difference: float
 
     @property
     def same(self) -> bool:
         """Whether their answers are the same, to rounding, on every input that both answered."""
-        return self.apart <= PRECISIONS["float64"]
+        return self.max_difference <= PRECISIONS["float64"]
 
     @property
     def added(self) -> tuple[str, ...]:
@@ -67,13 +69,13 @@ class Difference:
         return not _UNEXPLAINED & {*self.first.mistakes, *self.second.mistakes}
 
     def report(self) -> str:
-        """Say it in words."""
+        """Return the comparison in words."""
         a, b = self.first.name, self.second.name
         if a == b:
             a, b = f"the first {a}", f"the second {b}"
-        far = "in shape, or by NaN" if np.isinf(self.apart) else f"by up to {self.apart:.2g}"
+        far = "in shape, or by NaN" if np.isinf(self.max_difference) else f"by up to {self.max_difference:.2g}"
         if self.same:
-            lines = [f"On {self.inputs} inputs {a} and {b} give the same answers, to {self.apart:.1e}."]
+            lines = [f"On {self.inputs} inputs {a} and {b} give the same outputs, to {self.max_difference:.1e}."]
         else:
             lines = [f"On {self.inputs} inputs {a} and {b} differ {far}."]
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
@@ -88,6 +90,11 @@ def diff(
     second: Callable[..., Any],
     kind: str = "auto",
     *,
+    adapter: Callable[..., Any] | str | None = None,
+    weights: str = "any",
+    mask: str = "any",
+    convention: str | Iterable[str] = (),
+    args: str | Iterable[str] = (),
     sources: tuple[str | None, str | None] = (None, None),
 ) -> Difference:
     """Compare two functions with each other, and each with the definition.
@@ -96,8 +103,10 @@ def diff(
     ----------
     first, second : callable
         As for `check`; they may want their arguments in different ways.
-    kind : {"auto", "self_attention", "multi_head", "attention"}
+    kind : {"auto", "self_attention", "multi_head", "cross_attention", "attention"}
         What both are meant to be.
+    adapter, weights, mask, convention, args
+        As for `check`, for both.
     sources : tuple of str or None
         Their source texts, where they cannot be found from the functions.
 
@@ -126,33 +135,45 @@ def diff(
     >>> diff(ours, theirs).added
     ('scale-no-root',)
     """
-    ways = [infer_calling_conventions(f, kind, None, s or "")[0] for f, s in zip((first, second), sources, strict=True)]
-    kinds = [way.face.kind for way in ways]
+    requirements = Requirements.of(weights, mask, convention, args)
+    first_convention, second_convention = (
+        infer_calling_conventions(f, kind, adapter, source or source_of(f), requirements)[0][0]
+        for f, source in zip((first, second), sources, strict=True)
+    )
+    kinds = [c.interface.kind for c in (first_convention, second_convention)]
     if kinds[0] != kinds[1]:
         raise DataError(f"second: expected {kinds[0]}, which the first is; got {kinds[1]}.")
-    inputs, apart = _apart(*_alike(*ways))
-    one, other = (check(f, kinds[0], source=s) for f, s in zip((first, second), sources, strict=True))
-    return Difference(one, other, inputs, apart)
+    verdicts = [
+        check(f, kinds[0], adapter=adapter, weights=weights, mask=mask, convention=convention, args=args, source=source)
+        for f, source in zip((first, second), sources, strict=True)
+    ]
+    inputs, max_difference = _compare(*_with_shared_arguments(first_convention, second_convention))
+    return Difference(verdicts[0], verdicts[1], inputs, max_difference)
 
 
-def _alike(a: CallingConvention, b: CallingConvention) -> tuple[CallingConvention, CallingConvention]:
-    """Both with the arguments that both take, so that they can be asked the same."""
+def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[CallingConvention, CallingConvention]:
+    """Both with the arguments that both take, so that they can be called on the same probes."""
+    first, second = a.interface, b.interface
+    axes = [min(i.axes, j.axes, key=len) if len(i.axes) != len(j.axes) else i.axes for i, j in ((first, second),) * 2]
     shared = replace(
-        a.face,
-        takes=a.face.takes & b.face.takes,
-        needs=a.face.needs | b.face.needs,
-        lead=min(a.face.lead, b.face.lead),
-        batched=a.face.batched and b.face.batched,
+        first,
+        takes=first.takes & second.takes,
+        needs=first.needs | second.needs,
+        axes=axes[0],
+        batched=first.batched and second.batched,
+        key_mask=first.key_mask or second.key_mask,
     )
-    return replace(a, face=shared), replace(b, face=shared)
+    own = [replace(shared, axes=i.axes if len(i.axes) == len(shared.axes) else shared.axes) for i in (first, second)]
+    return replace(a, interface=own[0]), replace(b, interface=own[1])
 
 
-def _apart(a: CallingConvention, b: CallingConvention) -> tuple[int, float]:
+def _compare(a: CallingConvention, b: CallingConvention) -> tuple[int, float]:
+    """How many inputs both accept, and by how much their outputs differ at most."""
     rng = np.random.default_rng(20260)
-    count, furthest = 0, 0.0
-    for probe in (p for number in (0, 1) for p in probes(a.face, number, rng) if p.name != "float32"):
-        replies: list[Response] = [one.ask(probe.case) for one in (a, b)]
-        if replies[0].output is not None and replies[1].output is not None:
+    count, largest = 0, 0.0
+    for probe in (p for number in (0, 1) for p in probes(a.interface, number, rng) if p.name != "float32"):
+        outputs = [c.call(probe.case).output for c in (a, b)]
+        if outputs[0] is not None and outputs[1] is not None:
             count += 1
-            furthest = max(furthest, difference(replies[1].output, replies[0].output))
-    return count, furthest
+            largest = max(largest, difference(outputs[1], outputs[0]))
+    return count, largest

@@ -36,11 +36,16 @@ _IN_OUT = re.compile(rf"[\(\[]\s*{_IN}\s*,\s*{_OUT}\s*[\)\]]", re.IGNORECASE)
 _OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|as in (torch\.)?nn\.Linear", re.IGNORECASE)
 
 _VISIBLE = (
-    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|looked at)"
+    r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
+    r"looked at|tak\w+ part)"
 )
-_HIDDEN = r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|not (be )?(attend|allow|visible|seen|valid))"
+_HIDDEN = (
+    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|not (be )?(attend|allow|visible|seen|valid))"
+)
 _YES, _NO = r"\b(true|1s?|ones?|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
-_ADDITIVE = re.compile(r"additive|float mask|-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)", re.I)
+_ADDITIVE = re.compile(
+    r"additive|float mask|-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)", re.I
+)
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,13 +81,17 @@ class Documentation:
     def causal(self) -> bool:
         """Whether it says that it is causal, in its name or in the first line of its docstring."""
         first = self.text.strip().partition("\n")[0].lower()
-        stated = re.search(r"\bcausal\b", first) and not re.search(r"non-?causal|not causal|if causal|or causal|opt", first)
+        stated = re.search(r"\bcausal\b", first) and not re.search(
+            r"non-?causal|not causal|if causal|or causal|opt", first
+        )
         return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
 
     @property
     def alignment(self) -> str:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
-        if re.search(r"bottom.?right|last query|end of the keys|kv.?cache|cached keys|past keys|decod", self.text, re.I):
+        if re.search(
+            r"bottom.?right|last query|end of the keys|kv.?cache|cached keys|past keys|decod", self.text, re.I
+        ):
             return "end"
         return "start" if re.search(r"top.?left|first query", self.text, re.IGNORECASE) else ""
 
@@ -165,7 +174,9 @@ def _annotations(function: Callable[..., Any]) -> list[str]:
         parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [f"{p.annotation} {p.default}" for p in parameters if p.annotation is not p.empty or p.default is not p.empty]
+    return [
+        f"{p.annotation} {p.default}" for p in parameters if p.annotation is not p.empty or p.default is not p.empty
+    ]
 
 
 def _definitions(source: str, name: str) -> Iterator[ast.FunctionDef]:

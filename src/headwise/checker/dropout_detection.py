@@ -21,46 +21,46 @@ _BAND = list(STAGES)[list(STAGES).index("scale") : list(STAGES).index("divide") 
 _ON_WEIGHTS = {*_BAND, *(f"+{name}" for name in _BAND)}  # stages that make the weights and touch nothing else
 
 
-def detect_dropout(caller: CallingConvention, rng: np.random.Generator) -> Explanation | None:
-    """Return what explains the answers beside dropout, or None where dropout does not explain them."""
-    first, second = ([Observation(p, caller.ask(p.case)) for p in dropout_probes(caller.face, rng)] for _ in range(2))
-    if first[0].reply.output is None:
+def detect_dropout(convention: CallingConvention, rng: np.random.Generator) -> Explanation | None:
+    """Return what explains the outputs besides dropout, or None if dropout does not explain them."""
+    first, second = (
+        [Observation(p, convention.call(p.case)) for p in dropout_probes(convention.interface, rng)] for _ in range(2)
+    )
+    if first[0].response.output is None:
         return None
     solver = _Solver()
 
-    def agrees(explanation: Explanation, asked: Observation) -> bool:
-        expected = explanation.answer(asked.probe.case)
-        if expected is None or not _weights_agree(asked.reply.weights, expected):
+    def agrees(explanation: Explanation, call: Observation) -> bool:
+        expected = explanation.answer(call.probe.case)
+        if expected is None or not _weights_agree(call.response.weights, expected):
             return False
-        return _pair(explanation, expected, asked, solver) is not None
+        return _pair(explanation, expected, call, solver) is not None
 
-    def share(asked: Observation) -> float:
+    def share(call: Observation) -> float:
         """How much is zero that should not be."""
-        expected = found.answer(asked.probe.case)
-        pair = None if expected is None else _pair(found, expected, asked, solver)
+        expected = found.answer(call.probe.case)
+        pair = None if expected is None else _pair(found, expected, call, solver)
         return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
 
     found, left = explain(first, second, agrees, most=1)
     if left:
         return None
-    shares = [share(a) for a in first + second if a.reply.output is not None]
+    shares = [share(a) for a in first + second if a.response.output is not None]
     return found if float(np.mean(shares)) > 0.01 else None
 
 
-def _pair(
-    explanation: Explanation, expected: Result, asked: Observation, solver: _Solver
-) -> tuple[Array, Array] | None:
+def _pair(explanation: Explanation, expected: Result, call: Observation, solver: _Solver) -> tuple[Array, Array] | None:
     """What the function used and what it should have, where the first is the second with dropout: weights or output."""
-    got = asked.reply.output
+    got = call.response.output
     assert got is not None
     if got.shape != expected.output.shape or not (np.isfinite(got) == np.isfinite(expected.output)).all():
         return None
-    if asked.probe.name == "hidden-nan" or not np.isfinite(got).all():
+    if call.probe.name == "hidden-nan" or not np.isfinite(got).all():
         return np.ones(1), np.ones(1)  # NaN in the same places, and nothing to be seen through it
     if _is_dropout(got, expected.output):
         return got, expected.output
-    right = _mixing_weights(explanation, asked.probe.case)
-    used = solver(explanation, right.shape, asked)
+    right = _mixing_weights(explanation, call.probe.case)
+    used = solver(explanation, right.shape, call)
     return (used, right) if used is not None and _is_dropout(used, right) else None
 
 
@@ -99,13 +99,13 @@ class _Solver:
     def __init__(self) -> None:
         self._solved: dict[tuple[int, ...], Array | None] = {}
 
-    def __call__(self, explanation: Explanation, shape: tuple[int, ...], asked: Observation) -> Array | None:
+    def __call__(self, explanation: Explanation, shape: tuple[int, ...], call: Observation) -> Array | None:
         """Return them, or None where the output does not determine them."""
         others = (c for c in (explanation.habit, *explanation.changes) if not _ON_WEIGHTS.issuperset(c))
-        key = (id(asked), *map(id, others))
+        key = (id(call), *map(id, others))
         if key not in self._solved:
-            assert asked.reply.output is not None
-            self._solved[key] = _solved(explanation, asked.probe.case, asked.reply.output, shape)
+            assert call.response.output is not None
+            self._solved[key] = _solved(explanation, call.probe.case, call.response.output, shape)
         return self._solved[key]
 
 

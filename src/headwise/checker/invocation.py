@@ -16,7 +16,14 @@ from typing import Any
 import numpy.typing as npt
 
 from headwise.checker.numpy_guard import np, unchanged_numpy
-from headwise.checker.presentation import AXES, arrange_axes, fit_to_logits, present_mask, present_weights, restore_axes
+from headwise.checker.presentation import (
+    AXES,
+    arrange_axes,
+    fit_to_logits,
+    present_mask,
+    present_weights,
+    restore_axes,
+)
 from headwise.checker.probes import Interface
 from headwise.checker.state import Case
 from headwise.shapes import Array
@@ -53,14 +60,17 @@ class CallingConvention:
         What the rows of its matrices are.
     weights : {"matrix", "stack", "list"}
         Whether it takes one matrix for all heads, an array with a head axis in front, or a list with one matrix a head.
-    mask, padding : {"attends", "hides", "adds"}
-        What True means in its mask of queries and keys, and in its padding mask; ``"adds"`` for numbers to add.
+    senses : mapping
+        What True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers
+        to add.
     window : {"pair", "count", "reach", "both"}
         Whether a window is (left, right), or a number: of keys with the query's own, of keys before it, on both sides.
     bias_column : bool
         Whether the biases of its projections are columns, (D, 1).
     fixed : mapping
         Arguments that are always passed, by the function's names.
+    built_in : tuple of str
+        Codes of conventions that are in effect without having been asked, such as ``"causal-unasked"``.
     unused : tuple of str
         Its arguments that are never passed.
     convert : callable
@@ -74,11 +84,11 @@ class CallingConvention:
     names: Mapping[str, str | int | tuple[str, str]]
     matrices: str = "out-in"
     weights: str = "matrix"
-    mask: str = "attends"
-    padding: str = "attends"
+    senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
     window: str = "pair"
     bias_column: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    built_in: tuple[str, ...] = ()
     unused: tuple[str, ...] = ()
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
@@ -105,7 +115,9 @@ class CallingConvention:
         try:
             with _quiet():
                 if self.load is not None:
-                    self.load({name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")})
+                    self.load(
+                        {name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")}
+                    )
                 positional, keywords = self._bind(own)
                 response = self._read(self.function(*positional, **keywords), case)
         except (Exception, SystemExit) as error:  # whatever the function raises is an outcome, not a failure of ours
@@ -143,7 +155,7 @@ class CallingConvention:
                 if name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
                     fitted = fit_to_logits(case[name], shape, grid(case), axes, of_keys)
-                    shown[name] = fitted if name == "bias" else present_mask(fitted, getattr(self, name))
+                    shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
             if (key := tuple(a.shape for a in shown.values())) not in seen:
                 seen.add(key)
                 yield arguments | shown
@@ -215,7 +227,7 @@ def grid(case: Case) -> tuple[int, int, int, int]:
     """(B, H, N, M) of a case's logits."""
     if "X" in case:
         batch, n, _ = case["X"].shape
-        return batch, case.get("heads", 1), n, case.get("context", case["X"]).shape[1]
+        return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
     return (*case["q"].shape[:3], case["k"].shape[2])
 
 

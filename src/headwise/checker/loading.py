@@ -9,7 +9,7 @@ from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
-from headwise.checker.signatures import UncallableError, infer_calling_conventions
+from headwise.checker.detection import UncallableError, infer_calling_conventions
 from headwise.errors import DataError
 
 __all__ = ["load_function"]

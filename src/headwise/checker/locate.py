@@ -59,15 +59,15 @@ def source_of(function: Callable[..., Any]) -> str:
 def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[SourceLocation, ...]:
     """Return for each mistake the line where its operation stands, if one is found."""
     statements = _statements(source, name)
-    found = []
+    locations = []
     for code in codes:
         patterns = (p for operation in CATALOGUE[code].operations for p in OPERATIONS[operation])
         for pattern in patterns:
             hits = [(line, text) for line, text in statements if re.search(pattern, text)]
             if hits:
-                found.append(SourceLocation(code, *(hits[-1] if pattern.startswith("^") else hits[0])))
+                locations.append(SourceLocation(code, *(hits[-1] if pattern.startswith("^") else hits[0])))
                 break
-    return tuple(found)
+    return tuple(locations)
 
 
 def _statements(source: str, name: str) -> list[tuple[int, str]]:
@@ -77,13 +77,18 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
     except (SyntaxError, ValueError):
         return []
     functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-    waiting, reached = [name], dict[str, ast.FunctionDef]()
+    waiting, reached = [name.rpartition(".")[2]], dict[str, ast.FunctionDef]()
     while waiting:
         one = waiting.pop(0)
         if one in functions and one not in reached:
             reached[one] = functions[one]
-            waiting += [n.id for n in ast.walk(functions[one]) if isinstance(n, ast.Name)]
+            waiting += [_called(n) for n in ast.walk(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
     return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
+
+
+def _called(node: ast.Name | ast.Attribute) -> str:
+    """The name of a function or a method that is used."""
+    return node.id if isinstance(node, ast.Name) else node.attr
 
 
 def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:

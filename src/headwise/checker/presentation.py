@@ -11,7 +11,7 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise.checker.invocation import CallingConvention
 
-__all__ = ["AXES", "arrange_axes", "fit_to_logits", "present_mask", "present_weights", "restore_axes"]
+__all__ = ["AXES", "arrange_axes", "fit_to_logits", "is_matrix", "present_mask", "present_weights", "restore_axes"]
 
 AXES = {True: "BND", False: "BHNd"}  # the reference's layout of tokens, and of queries, keys and values
 _FUSED = {"Wqkv": ("Wq", "Wk", "Wv"), "bqkv": ("bq", "bk", "bv")}
@@ -21,7 +21,7 @@ def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
     """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
     for place in reversed(range(len(axes))):
         if axes[place] not in wanted:
-            array = array.take(0, axis=place)
+            array = np.asarray(array.take(0, axis=place))
     remaining = [axis for axis in axes if axis in wanted]
     return array.transpose([remaining.index(axis) for axis in wanted])
 
@@ -39,11 +39,11 @@ def restore_axes(array: Array, axes: str, wanted: str) -> Array:
     return array.transpose([current.index(axis) for axis in wanted])
 
 
-def present_mask(mask: Array, sense: str) -> Array:
+def present_mask(mask: Any, sense: str) -> Any:
     """A boolean mask whose True attends, as one whose True hides, or as numbers to add to the logits."""
     if mask.dtype != np.bool_ or sense == "attends":
         return mask
-    return ~mask if sense == "hides" else np.asarray(np.where(mask, 0.0, -np.inf))
+    return np.logical_not(mask) if sense == "hides" else np.asarray(np.where(mask, 0.0, -np.inf))
 
 
 def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:
@@ -61,7 +61,7 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
         return a
     if batch == 1 and "B" not in axes:
         a = a[0]
-    if full[1] == 1 and "H" not in axes and a.ndim > 2 and (a.ndim == 3 or "D" not in axes):
+    if full[1] == 1 and "H" not in axes and ("D" not in axes or "B" not in axes):
         a = a[..., 0, :, :]
     return a
 
@@ -71,12 +71,12 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
     presented: Case = {}
     for role in convention.names:
         if role in _FUSED:
-            parts = [case.get(name) for name in _FUSED[role]]
-            if all(part is not None for part in parts):
+            parts = [case[name] for name in _FUSED[role] if name in case]
+            if len(parts) == len(_FUSED[role]):
                 presented[role] = _oriented(np.concatenate(parts), convention)
             continue
         name, _, number = role.partition("#")
-        if name not in case or name[0] not in "Wb" or name[1:] not in ("q", "k", "v", "o"):
+        if name not in case or not is_matrix(name):
             continue
         array = case[name]
         heads = case.get("heads", 1)
@@ -88,6 +88,11 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
             pieces = [_oriented(part, convention) for part in np.split(array, heads)]
             presented[role] = np.stack(pieces) if convention.weights == "stack" else pieces
     return presented
+
+
+def is_matrix(name: str) -> bool:
+    """Whether an argument is the matrix or the bias of a projection."""
+    return name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")
 
 
 def _oriented(array: Any, convention: CallingConvention) -> Array:

@@ -5,9 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from headwise.checker.invocation import CallingConvention
+from headwise.checker.invocation import CallingConvention, grid
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes import probes
+from headwise.checker.probes import first_probe
 from headwise.checker.search import Observation, difference
 from headwise.checker.state import Case
 from headwise.checker.verdict import Property
@@ -17,7 +17,7 @@ __all__ = ["verify_properties"]
 
 _CLOSE = 1e-5  # float32 arithmetic has the properties too
 
-_SAYS = {
+_DESCRIPTIONS = {
     "rows-sum-to-one": ("each row of the weights sums to one", "rows of the weights do not sum to one"),
     "permutation-equivariant": (
         "tokens in another order give the same outputs in that order",
@@ -38,100 +38,109 @@ _SAYS = {
 
 
 def verify_properties(
-    caller: CallingConvention, asked: list[Observation], rng: np.random.Generator
+    convention: CallingConvention, calls: list[Observation], rng: np.random.Generator
 ) -> tuple[Property, ...]:
-    """Return each property, and whether it holds; those that cannot be tested are left out."""
-    case = probes(caller.face, 0, rng)[0].case
-    found = dict(_of_answers(asked))
-    found |= dict(_of_plain(caller, case, rng))
+    """Return each property, and whether it holds; those that cannot be tested are left out.
+
+    They are measured on the function itself, called in its own convention.
+    """
+    case = first_probe(convention.interface, rng).case
+    holds = dict(_of_calls(calls)) | dict(_of_plain(convention, case, rng))
     return tuple(
-        Property(name, found[name], says[0 if found[name] else 1]) for name, says in _SAYS.items() if name in found
+        Property(name, holds[name], texts[0 if holds[name] else 1])
+        for name, texts in _DESCRIPTIONS.items()
+        if name in holds
     )
 
 
-def _of_answers(asked: list[Observation]) -> Iterator[tuple[str, bool]]:
-    plain = next(a for a in asked if a.probe.name == "plain")
-    answers = [a.reply for a in asked if a.reply.output is not None]
-    yield "keeps-inputs", not any(reply.changed for reply in answers)
+def _of_calls(calls: list[Observation]) -> Iterator[tuple[str, bool]]:
+    plain = next(a for a in calls if a.probe.name == "plain")
+    accepted = [a.response for a in calls if a.response.output is not None]
+    yield "keeps-inputs", not any(response.changed for response in accepted)
     yield (
         "keeps-type",
-        all(a.reply.dtype not in ("float16", "bfloat16") for a in asked)
-        and not any(a.reply.dtype == "float32" and not a.narrow for a in asked),
+        all(a.response.dtype not in ("float16", "bfloat16") for a in calls)
+        and not any(a.response.dtype == "float32" and not a.narrow for a in calls),
     )
-    case, output = plain.probe.case, plain.reply.output
+    case, output = plain.probe.case, plain.response.output
     if output is not None:
         yield "finite", bool(np.isfinite(output).all())
         yield "output-shape", output.shape == _shape(case)
 
 
-def _of_plain(caller: CallingConvention, case: Case, rng: np.random.Generator) -> Iterator[tuple[str, bool]]:
+def _of_plain(convention: CallingConvention, case: Case, rng: np.random.Generator) -> Iterator[tuple[str, bool]]:
     """Properties that take calls of their own; one whose call is refused is left out."""
 
-    def ask(changes: Case) -> Array:
-        output = caller.ask(case | changes).output
+    def call(changes: Case) -> Array:
+        output = convention.call(case | changes).output
         if output is None:
             raise LookupError("refused")
         return output
 
     for test in (_deterministic, _rows, _equivariant, _linear, _shift, _mask):
         try:
-            result = test(ask, case, rng)
+            result = test(call, case, rng)
         except (LookupError, ValueError):
             continue
-        if result is not None and ("mask" in caller.face.takes or test is not _mask):
+        if result is not None and ("mask" in convention.interface.takes or test is not _mask):
             yield result
 
 
-Ask: TypeAlias = Callable[[Case], Array]
+Call: TypeAlias = Callable[[Case], Array]
 Result: TypeAlias = tuple[str, bool] | None
 
 
-def _deterministic(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
-    return "deterministic", ask({}).tobytes() == ask({}).tobytes()
+def _deterministic(call: Call, case: Case, rng: np.random.Generator) -> Result:
+    return "deterministic", call({}).tobytes() == call({}).tobytes()
 
 
-def _rows(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
+def _rows(call: Call, case: Case, rng: np.random.Generator) -> Result:
     """Values that are all one come out as one."""
     if "q" in case:
-        got = ask({"v": np.ones_like(case["v"])})
+        got = call({"v": np.ones_like(case["v"])})
     else:
-        ones = np.linalg.pinv(case["X"][0]).sum(axis=1)  # X · ones = 1
-        identity = {"Wo": np.eye(len(case["Wo"]))} if "Wo" in case else {}
-        got = ask({"X": case["X"][:1].repeat(len(case["X"]), 0), "Wv": np.ones((len(case["Wv"]), 1)) * ones} | identity)
+        name = "context" if "context" in case else "X"
+        ones = np.linalg.pinv(case[name][0]).sum(axis=1)  # X · ones = 1
+        identity = {"Wo": np.eye(*case["Wo"].shape)} if "Wo" in case else {}
+        same = {name: case[name][:1].repeat(len(case[name]), 0)}
+        got = call(same | {"Wv": np.ones((len(case["Wv"]), 1)) * ones} | identity)
+        if "Wo" in case and case["Wo"].shape[0] != case["Wo"].shape[1]:
+            return None
     return "rows-sum-to-one", _near(got, np.ones_like(got))
 
 
-def _equivariant(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
-    names = ("X",) if "X" in case else ("q", "k", "v")
-    if "cos" in case or case.get("causal"):
+def _equivariant(call: Call, case: Case, rng: np.random.Generator) -> Result:
+    names = [name for name in ("X", "context", "q", "k", "v") if name in case]
+    if "cos" in case or case.get("causal") or case.get("window"):
         return None
     order = np.roll(np.arange(case[names[0]].shape[-2]), 2)
-    return "permutation-equivariant", _near(ask({x: case[x][..., order, :] for x in names}), ask({})[..., order, :])
+    return "permutation-equivariant", _near(call({x: case[x][..., order, :] for x in names}), call({})[..., order, :])
 
 
-def _linear(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
+def _linear(call: Call, case: Case, rng: np.random.Generator) -> Result:
     name = "v" if "v" in case else "Wv"
     other = rng.normal(size=case[name].shape)
-    return "linear-in-values", _near(ask({name: case[name] + 2 * other}), ask({}) + 2 * ask({name: other}))
+    return "linear-in-values", _near(call({name: case[name] + 2 * other}), call({}) + 2 * call({name: other}))
 
 
-def _shift(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
+def _shift(call: Call, case: Case, rng: np.random.Generator) -> Result:
     """The same vector added to every key adds a constant to each row of logits."""
     if "cos" in case:
         return None
     if "k" in case:
-        return "shift-invariant", _near(ask({"k": case["k"] + rng.normal(size=case["k"].shape[-1])}), ask({}))
-    X = case["X"][:1].repeat(len(case["X"]), 0)
-    ones = np.linalg.pinv(X[0]).sum(axis=1)
+        return "shift-invariant", _near(call({"k": case["k"] + rng.normal(size=case["k"].shape[-1])}), call({}))
+    name = "context" if "context" in case else "X"
+    same = {name: case[name][:1].repeat(len(case[name]), 0)}
+    ones = np.linalg.pinv(same[name][0]).sum(axis=1)
     moved = case["Wk"] + np.outer(rng.normal(size=len(case["Wk"])), ones)
-    return "shift-invariant", _near(ask({"X": X, "Wk": moved}), ask({"X": X}))
+    return "shift-invariant", _near(call(same | {"Wk": moved}), call(same))
 
 
-def _mask(ask: Ask, case: Case, rng: np.random.Generator) -> Result:
-    n, m = (case["X"].shape[1],) * 2 if "X" in case else (case["q"].shape[2], case["k"].shape[2])
-    hidden = np.ones((1, 1, n, m), bool)
+def _mask(call: Call, case: Case, rng: np.random.Generator) -> Result:
+    _, _, n, m = grid(case)
+    hidden = np.ones(case["mask"].shape if "mask" in case else (1, 1, n, m), bool)
     hidden[..., 0] = False
-    return "depends-on-mask", not _near(ask({"mask": hidden}), ask({"mask": np.ones_like(hidden)}))
+    return "depends-on-mask", not _near(call({"mask": hidden}), call({"mask": np.ones_like(hidden)}))
 
 
 def _near(a: Array, b: Array) -> bool:

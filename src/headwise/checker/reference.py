@@ -35,6 +35,7 @@ def arrange(t: Trace) -> None:
     c = t.case
     t.heads = c.get("heads", 1)
     t.key_heads = c.get("key_heads", t.heads)
+    t.sink = c["sinks"][..., None, None] if "sinks" in c else None
     if t.of_tokens:
         t.X, t.context = c["X"], c.get("context")
         t.W = {x: c[f"W{x}"] for x in "qkvo" if f"W{x}" in c}
@@ -141,7 +142,11 @@ def hide(t: Trace) -> None:
 def shift(t: Trace) -> None:
     """Subtract the maximum, so that exp cannot overflow."""
     top = t.s.max(axis=t.axis, keepdims=True)
-    t.s = t.s - np.where(np.isneginf(top), 0, top)
+    top = np.where(np.isneginf(top), 0, top)
+    if t.sink is not None:
+        top = np.maximum(top, t.sink)
+        t.sink = t.sink - top
+    t.s = t.s - top
 
 
 def exponentiate(t: Trace) -> None:
@@ -151,7 +156,7 @@ def exponentiate(t: Trace) -> None:
 
 def divide(t: Trace) -> None:
     """Divide by the sum; a row with nothing to attend to stays zero."""
-    total = t.e.sum(axis=t.axis, keepdims=True)
+    total = t.e.sum(axis=t.axis, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
     t.p = t.e / np.where(total == 0, 1, total)
 
 

@@ -16,13 +16,14 @@ _WIDTH = 96
 _KINDS = {
     "self_attention": "self-attention",
     "multi_head": "multi-head attention",
+    "cross_attention": "cross-attention",
     "attention": "attention of queries, keys and values",
 }
 _UNEXPLAINED = ("unknown", "tokens-scrambled")
 
 
 def render_report(verdict: Verdict, format: str) -> str:
-    """Say what was found, in one of the three formats.
+    """Return the verdict in one of the three formats.
 
     Raises
     ------
@@ -36,86 +37,106 @@ def render_report(verdict: Verdict, format: str) -> str:
 
 
 def headline(v: Verdict) -> str:
-    """The verdict in one sentence."""
+    """The verdict in one sentence, the conventions first."""
+    conventions = f", with {_listed(v.phrases)}" if v.phrases else ""
+    exceptions = f", except for {_listed([_EXCEPTIONS.get(code, code) for code in v.hazards])}" if v.hazards else ""
     if v.ok:
-        return f"{v.name} is right: it is {_KINDS[v.kind]}."
+        return f"{v.name} is right{conventions}{exceptions}: it is {_KINDS[v.kind]}."
     named = [code for code in v.mistakes if code not in _UNEXPLAINED]
     if not named:
-        return f"{v.name} is not {_KINDS[v.kind]}, and no mistake of the catalogue explains how it differs."
+        return f"{v.name} is not {_KINDS[v.kind]}{conventions}, and no entry of the catalogue explains how it differs."
     count = "one mistake" if len(named) == 1 else f"{len(named)} mistakes"
-    rest = ", and something that nothing explains" if len(named) < len(v.mistakes) else ""
-    return f"{v.name} is not quite {_KINDS[v.kind]}: it holds {count}{rest}."
+    rest = ", and by something that nothing explains" if len(named) < len(v.mistakes) else ""
+    return f"{v.name} differs from {_KINDS[v.kind]}{conventions} by {count}{rest}:"
+
+
+_EXCEPTIONS = {
+    "softmax-overflow": "logits so large that their exponential overflows",
+    "mask-finite-fill": "queries that may attend to nothing",
+    "mask-all-hidden-nan": "queries that may attend to nothing",
+    "mask-leaks-nan": "NaN behind the mask",
+    "dtype-lowered": "the precision of its arguments, which it lowers",
+    "input-changed": "its arguments, which it overwrites",
+}
 
 
 def evidence(v: Verdict) -> str:
     """Why the verdict should be believed."""
     if v.ok:
+        besides = ", apart from the edge cases above," if v.hazards else ""
         return (
-            f"Its answers agree with the definition on all {v.inputs} inputs that it was tried on; the largest"
-            f" difference is {v.difference:.1e} of the largest number in the answer."
+            f"It agrees with the definition{besides} on all {v.inputs} inputs that it was tried on; the largest"
+            f" difference is {v.difference:.1e} of the largest number in the output."
         )
-    apart = _by(max((t.difference for t in v.tried if t.inputs and math.isfinite(t.difference)), default=0.0))
+    differs = _by(max((p.difference for p in v.probes if p.inputs and math.isfinite(p.difference)), default=0.0))
     if any(code in _UNEXPLAINED for code in v.mistakes):
-        return f"It was tried on {v.inputs} inputs, and differs {apart}."
+        return f"It was tried on {v.inputs} inputs, and differs {differs}."
     if "dropout-active" in v.mistakes:
         return (
-            "The weights that it used, solved for from its outputs, are the right ones times one factor, or zero:"
-            f" on all of the inputs made for that. From the definition it differs {apart}."
+            "The attention weights that it used, recovered from its outputs, are the right ones times one factor, or"
+            f" zero, on all of the inputs made for that. From the definition it differs {differs}."
         )
-    watched = [code for code in v.mistakes if not CATALOGUE[code].changes]
-    if len(watched) == len(v.mistakes):
-        return f"It was seen in {v.inputs} calls; the numbers agree with the definition to {v.difference:.1e}."
     how = "these mistakes" if len(v.mistakes) > 1 else "this mistake"
     return (
-        f"The definition with {how} put in gives its answers on all {v.inputs} inputs, to {v.difference:.1e}, half of"
-        f" them inputs on which the explanation was not chosen. Without, they differ {apart}."
+        f"The definition with {how} put in reproduces its output on all {v.inputs} inputs, to {v.difference:.1e}; half"
+        f" of them were not used to choose the explanation. Without, they differ {differs}."
     )
 
 
 def _by(difference: float) -> str:
-    """How far apart, where a number can say it."""
+    """By how much two outputs differ, if a number can express it."""
     if difference > 1e-6:
-        return f"by up to {difference:.2g} of the largest number in the answer"
+        return f"by up to {difference:.2g} of the largest number in the output"
     return "in shape, or by NaN"
 
 
 def _details(v: Verdict, code: str) -> Iterator[tuple[str, str]]:
-    """What there is to say about one mistake: a heading and a text each."""
+    """What there is to say about one entry: a heading and a text each."""
     entry = CATALOGUE[code]
     yield "It should be", entry.formula
-    place = next((p for p in v.places if p.code == code), None)
-    if place is not None:
-        yield "In the source", _at(place)
+    location = next((place for place in v.locations if place.code == code), None)
+    if location is not None:
+        yield "In the source", _at(location)
     yield "Fix", entry.fix
     yield "Symptom", entry.symptom
 
 
-def _at(place: SourceLocation) -> str:
-    return f"probably line {place.line}:  {place.text.strip()}"
+def _at(location: SourceLocation) -> str:
+    return f"probably line {location.line}:  {location.text.strip()}"
 
 
 def _text(v: Verdict) -> str:
     parts = [_wrap(headline(v))]
-    for code in v.mistakes:
-        lines = [_wrap(f"{code}: {CATALOGUE[code].title}")]
+    for code in (*v.mistakes, *v.hazards):
+        lines = [_wrap(f"{_tag(code)}{code}: {CATALOGUE[code].title}")]
         lines += [_hang(f"  {name:<15}", text) for name, text in _details(v, code)]
         parts.append("\n".join(lines))
     if v.example is not None:
         parts.append("A small example\n" + indent(_example_text(v), "  "))
-    if not v.ok:
-        parts.append(_wrap(evidence(v)))
+    parts.append(_wrap(evidence(v)))
     if v.ok:
-        parts.append(_wrap(evidence(v)) + "\n\n" + _tried_text(v))
+        parts.append(_probes_text(v))
     if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
-        parts.append("What holds of it\n" + "\n".join(f"  {_tick(f.holds)} {f.says}" for f in v.facts))
-    parts.append(_wrap(f"It was called with {v.read_as}."))
+        parts.append("Properties\n" + "\n".join(f"  {_tick(p.holds)} {p.description}" for p in v.properties))
+    parts.append(_wrap(f"It was called with {v.calling_convention}."))
+    if v.untested:
+        parts.append(_wrap(f"Not tested: {'; '.join(v.untested)}."))
     parts += [_wrap(note) for note in v.notes]
     return "\n\n".join(parts) + "\n"
 
 
-def _tried_text(v: Verdict) -> str:
-    width = max(len(t.says) for t in v.tried)
-    return "\n".join(f"  {t.says:<{width}}  {t.inputs:>3} inputs  {t.difference:8.1e}" for t in v.tried if t.inputs)
+def _tag(code: str) -> str:
+    return "hazard " if CATALOGUE[code].level == "hazard" else ""
+
+
+def _probes_text(v: Verdict) -> str:
+    width = max(len(p.description) for p in v.probes)
+    return "\n".join(f"  {p.description:<{width}}  {p.inputs:>3} inputs  {_number(p)}" for p in v.probes if p.inputs)
+
+
+def _number(p: object) -> str:
+    difference = getattr(p, "difference", math.inf)
+    return f"{difference:8.1e}" if math.isfinite(difference) else " differs"
 
 
 def _example_text(v: Verdict) -> str:
@@ -132,18 +153,20 @@ def _assigned(name: str, value: str) -> str:
 
 def _markdown(v: Verdict) -> str:
     parts = [f"## {headline(v)}"]
-    for code in v.mistakes:
-        parts.append(f"### `{code}`\n\n{CATALOGUE[code].title}")
+    for code in (*v.mistakes, *v.hazards):
+        parts.append(f"### {_tag(code)}`{code}`\n\n{CATALOGUE[code].title}")
         parts.append("\n".join(f"- **{name}:** {_marked(name, text)}" for name, text in _details(v, code)))
     if v.example is not None:
         parts.append(f"### A small example\n\n```python\n{_example_text(v)}\n```")
     parts.append(evidence(v))
     if v.ok:
-        rows = "\n".join(f"| {t.says} | {t.inputs} | {t.difference:.1e} |" for t in v.tried if t.inputs)
+        rows = "\n".join(f"| {p.description} | {p.inputs} | {_number(p).strip()} |" for p in v.probes if p.inputs)
         parts.append(f"| tried with | inputs | largest difference |\n|---|---:|---:|\n{rows}")
     if v.ok or any(code in _UNEXPLAINED for code in v.mistakes):
-        parts.append("\n".join(f"- {_tick(f.holds)} {f.says}" for f in v.facts))
-    parts.append(f"It was called with {v.read_as}.")
+        parts.append("\n".join(f"- {_tick(p.holds)} {p.description}" for p in v.properties))
+    parts.append(f"It was called with {v.calling_convention}.")
+    if v.untested:
+        parts.append(f"Not tested: {'; '.join(v.untested)}.")
     parts += v.notes
     return "\n\n".join(parts) + "\n"
 
@@ -153,6 +176,11 @@ def _marked(name: str, text: str) -> str:
         where, _, line = text.partition(":  ")
         return f"{where}: `` {line} ``" if "`" in line else f"{where}: `{line}`"
     return f"`{text}`" if name == "It should be" else text
+
+
+def _listed(items: tuple[str, ...] | list[str]) -> str:
+    items = list(dict.fromkeys(items))
+    return items[0] if len(items) == 1 else f"{', '.join(items[:-1])} and {items[-1]}"
 
 
 def _tick(holds: bool | None) -> str:

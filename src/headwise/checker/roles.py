@@ -58,9 +58,9 @@ _MATRIX = re.compile(
 _BIAS = re.compile(rf"^(?:(?:b|beta|bias){_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
 
 # what is passed for an argument that asks for no dropout, no training and no output besides the attention
-FLAGS: dict[str, object] = dict.fromkeys(
-    "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop".split(), 0.0
-) | {
+_NO_DROPOUT = "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop"
+FLAGS: dict[str, object] = {
+    **dict.fromkeys(_NO_DROPOUT.split(), 0.0),
     "training": False,
     "train": False,
     "istraining": False,

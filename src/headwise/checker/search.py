@@ -1,6 +1,6 @@
-"""Looking for the mistakes that explain a function's answers.
+"""Search for the mistakes that explain what a function returns.
 
-The answers come first, all of them; then, probe by probe, the smallest set of entries is grown with which the
+The calls come first, all of them; then, probe by probe, the smallest set of entries is grown with which the
 reference gives the same. A set that fits everything it was grown on must also fit a second round of probes, in other
 sizes and with other numbers, or it is not named.
 """
@@ -13,14 +13,15 @@ from heapq import heappop, heappush
 from itertools import combinations, count, product
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.invocation import Response
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes import Probe
+from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
-from headwise.checker.state import Case, Change
+from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 
-__all__ = ["PRECISIONS", "Agreement", "Explanation", "Observation", "difference", "explain", "fits", "worst"]
+__all__ = ["PRECISIONS", "Agreement", "Explanation", "Observation", "difference", "explain", "fits", "singles", "worst"]
 
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
@@ -29,7 +30,8 @@ _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
 _BUDGET = 12000  # combinations that are tried before giving up
-_ORDER = {code: place for place, code in enumerate(CATALOGUE)}
+_ALIGNED = "causal-aligned-end"
+_ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
 
 @dataclass(frozen=True, slots=True)
@@ -37,7 +39,7 @@ class Observation:
     """A probe, and what the function answered."""
 
     probe: Probe
-    reply: Response
+    response: Response
 
     @property
     def narrow(self) -> bool:
@@ -78,42 +80,74 @@ class Explanation:
 Agreement = Callable[[Explanation, Observation], bool]
 
 
-def singles() -> tuple[Explanation, ...]:
-    """Every way of making one mistake."""
-    return tuple(Explanation((e.code,), (change,)) for e in CATALOGUE.values() for change in e.changes)
+def singles(interface: Interface | None = None, positional: bool = True) -> tuple[Explanation, ...]:
+    """Every way of making one mistake or following one convention, of those that an interface has a place for."""
+    conventions = [c for c in CONVENTIONS.values() if positional or not c.of_positions]
+    aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
+    entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]
+    entries += [
+        (e.code, change) for e in CATALOGUE.values() for change in e.changes if aligned or e.code != "causal-alignment"
+    ]
+    if interface is not None and {"mask", "padding"} <= interface.takes:
+        entries += [(code, of_padding(change)) for code, change in entries if "mask" in change]
+    return tuple(Explanation((code,), (change,)) for code, change in entries)
+
+
+def of_padding(change: Change) -> Change:
+    """A mistake with the mask, made with the padding mask instead."""
+
+    def with_padding(stage: Stage) -> Stage:
+        def run(t: Trace) -> None:
+            if "padding" in t.case:
+                case = t.case
+                t.case = case | {"mask": case["padding"]}
+                stage(t)
+                t.case = case
+
+        return run
+
+    return {("padding" if name == "mask" else name): with_padding(stage) for name, stage in change.items()}
 
 
 def explain(
-    first: Iterable[Observation], second: Iterable[Observation], agrees: Agreement, most: int = 4
+    first: Iterable[Observation],
+    second: Iterable[Observation],
+    agrees: Agreement,
+    most: int = 4,
+    entries: tuple[Explanation, ...] | None = None,
+    budget: int = _BUDGET,
 ) -> tuple[Explanation, list[Observation]]:
     """Return the smallest explanation of the first round that holds in the second, and what it leaves unexplained.
 
-    Where nothing explains everything, it is the explanation that gets furthest through the probes in their order.
+    If nothing explains everything, it is the explanation that gets furthest through the probes in their order. With
+    `most` mistakes at once, of the given `entries`, it tries no more than `budget` combinations.
     """
-    first, second = [a for a in first if a.reply.output is not None], [a for a in second if a.reply.output is not None]
-    mistakes = _Mistakes(first)
+    first = [a for a in first if a.response.output is not None]
+    second = [a for a in second if a.response.output is not None]
+    mistakes = _Mistakes(first, singles() if entries is None else entries)
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
-    budget = [_BUDGET]
-    limited = any(name in a.probe.case for a in first for name in ("mask", "causal", "window", "lengths"))
+    remaining = [budget]
+    limits = ("mask", "padding", "causal", "window", "lengths")
+    limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
     waiting = [
         (0, 0, next(order), Explanation(habit=habit), 0)
         for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
     ]
     got: dict[Explanation, int] = {}  # how far each got
-    while waiting and budget[0] > 0:
+    while waiting and remaining[0] > 0:
         total, _, _, start, size = heappop(waiting)
-        for found in _extended(start, size, first, mistakes, agrees, budget):
-            failing = _first_failing(found, first, agrees)
-            if failing is None and all(agrees(found, a) for a in second):
-                return found, []
-            if failing is not None and not any(far >= failing and part <= found for part, far in got.items()):
-                got[found] = failing
+        for grown in _extended(start, size, first, mistakes, agrees, remaining):
+            failing = _first_failing(grown, first, agrees)
+            if failing is None and all(agrees(grown, a) for a in second):
+                return grown, []
+            if failing is not None and not any(far >= failing and part <= grown for part, far in got.items()):
+                got[grown] = failing
                 if failing > reached:
-                    furthest, reached = found, failing
+                    furthest, reached = grown, failing
                 for more in range(1, min(_AT_ONCE, most - total) + 1):
-                    heappush(waiting, (total + more, -total, next(order), found, more))
+                    heappush(waiting, (total + more, -total, next(order), grown, more))
     return furthest, [a for a in first + second if not agrees(furthest, a)]
 
 
@@ -147,9 +181,9 @@ def _first_failing(explanation: Explanation, asked: list[Observation], agrees: A
 class _Mistakes:
     """Every way of making one mistake, and on which probes each makes a difference by itself."""
 
-    def __init__(self, asked: list[Observation]) -> None:
-        self._all = singles()
-        self._cases = [a.probe.case for a in asked]
+    def __init__(self, observations: list[Observation], entries: tuple[Explanation, ...]) -> None:
+        self._all = entries
+        self._cases = [a.probe.case for a in observations]
         self._showing: dict[int, list[Explanation]] = {}
 
     def showing(self, probe: int) -> list[Explanation]:
@@ -207,12 +241,12 @@ def _rounding(explanation: Explanation, asked: Observation, of_type: str) -> flo
 def worst(explanation: Explanation, asked: Observation) -> float:
     """The largest difference between what a function answered and what the explanation gives."""
     expected = explanation.answer(asked.probe.case)
-    if expected is None or asked.reply.output is None:
+    if expected is None or asked.response.output is None:
         return float("inf")
-    found = difference(asked.reply.output, expected.output)
-    if asked.reply.weights is None or np.isinf(found):
+    found = difference(asked.response.output, expected.output)
+    if asked.response.weights is None or np.isinf(found):
         return found
-    return max(found, min(_weights_difference(asked.reply.weights, w) for w in expected.weights))
+    return max(found, min(_weights_difference(asked.response.weights, w) for w in expected.weights))
 
 
 def difference(got: Array, expected: Array) -> float:

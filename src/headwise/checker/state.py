@@ -33,6 +33,7 @@ class Trace:
     offset: Any = 0  # the key that query 0 is aligned with, (B, 1, 1, 1)
     see: BoolArray | None = None  # (B, H, N, M) or what broadcasts to it; None: everything
     axis: int | tuple[int, ...] = -1  # over which the softmax normalises
+    sink: Any = None  # a logit (B, H, 1, 1) that takes part in the softmax and has no value
     power: Callable[[Any], Any] = np.exp
     e: Array = field(init=False)  # exp(s)
     p: Array = field(init=False)  # weights (B, H, N, M)

@@ -1,4 +1,4 @@
-"""What a check found: plain dataclasses, and nothing that computes.
+"""The result of a check: plain dataclasses without computation.
 
 Everything in a `Verdict` is a number, a string or a tuple of them, so that it can be sent from one process to another
 and written as JSON as it stands.
@@ -25,13 +25,13 @@ class Property:
         ``depends-on-mask``, ``deterministic``, ``keeps-inputs``, ``keeps-type``, ``output-shape``, ``finite``.
     holds : bool or None
         None where it could not be tested.
-    says : str
+    description : str
         The same in words.
     """
 
     name: str
     holds: bool | None
-    says: str
+    description: str
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,19 +42,20 @@ class ProbeResult:
     ----------
     name : str
         A stable name: ``plain``, ``batch``, ``mask``, ``causal``, ``large-logits``, ...
-    says : str
+    description : str
         The same in words.
     inputs : int
-        How many inputs of this kind were tried; 0 where the function takes none.
+        How many inputs of this kind it accepted.
     agrees : bool or None
-        Whether the plain definition gives the same answer on all of them; None where the function refused them.
+        Whether the definition, in the function's own convention, gives the same answer on all of them; None where the
+        function refused them.
     difference : float
-        Largest absolute difference from the plain definition, relative to the largest output; inf for another shape
-        or for NaN.
+        Largest absolute difference from that definition, relative to the largest output; inf for another shape or for
+        NaN.
     """
 
     name: str
-    says: str
+    description: str
     inputs: int
     agrees: bool | None
     difference: float
@@ -62,7 +63,7 @@ class ProbeResult:
 
 @dataclass(frozen=True, slots=True)
 class Example:
-    """The smallest input found on which the function departs from the definition, as text ready to print."""
+    """The smallest input on which the function differs from the definition, as text."""
 
     inputs: tuple[tuple[str, str], ...]
     expected: str
@@ -80,51 +81,65 @@ class SourceLocation:
 
 @dataclass(frozen=True, slots=True)
 class Verdict:
-    """What `check` found.
+    """The result of `check`.
 
     Attributes
     ----------
     name : str
         The function's name.
     kind : str
-        What it was taken for: ``self_attention``, ``multi_head`` or ``attention``.
-    read_as : str
+        What it was taken for: ``self_attention``, ``multi_head``, ``cross_attention`` or ``attention``.
+    calling_convention : str
         How it was called, in words.
     ok : bool
-        Whether it is right: no mistake found, and it agrees with the definition on every input that it takes.
+        Whether it is right: it has no mistake, and agrees with the definition on every ordinary input that it takes.
+        Hazards and conventions leave it True.
     mistakes : tuple of str
-        Codes of the catalogue, most basic first; empty where `ok`.
-    tried : tuple of Tried
+        Codes of the catalogue, most basic first: the function gives other answers on ordinary inputs. Empty if `ok`.
+    hazards : tuple of str
+        Codes of the catalogue: it gives other answers in an edge case, such as a query that may attend to nothing.
+    conventions : tuple of str
+        Codes of `headwise.checker.conventions.CONVENTIONS`: choices of the function that are neither.
+    untested : tuple of str
+        Names of arguments that were never passed, and behaviour that was not tested.
+    probes : tuple of ProbeResult
         What it was probed with.
     inputs : int
-        How many inputs it answered.
+        How many inputs it accepted.
     difference : float
-        How far it is, at most, from the definition with the named mistakes put in, relative to the largest output.
-    facts : tuple of Fact
+        The largest difference from the definition with the named mistakes, hazards and conventions, relative to the
+        largest output; always finite if `ok`.
+    properties : tuple of Property
         Properties of the function itself.
     example : Example or None
-        The smallest input on which it departs.
-    places : tuple of Place
+        The smallest input on which it differs from the definition.
+    locations : tuple of SourceLocation
         Where in the source the mistakes probably are.
     notes : tuple of str
-        What was accepted or left out, and why.
+        Sentences on what was accepted or left out, and why.
+    phrases : tuple of str
+        The conventions in words.
     """
 
     name: str
     kind: str
-    read_as: str
+    calling_convention: str
     ok: bool
     mistakes: tuple[str, ...]
-    tried: tuple[ProbeResult, ...]
+    hazards: tuple[str, ...]
+    conventions: tuple[str, ...]
+    untested: tuple[str, ...]
+    probes: tuple[ProbeResult, ...]
     inputs: int
     difference: float
-    facts: tuple[Property, ...]
+    properties: tuple[Property, ...]
     example: Example | None = None
-    places: tuple[SourceLocation, ...] = ()
+    locations: tuple[SourceLocation, ...] = ()
     notes: tuple[str, ...] = ()
+    phrases: tuple[str, ...] = ()
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
-        """Say it in words: for a terminal, as Markdown, or as JSON.
+        """Return the verdict in words: for a terminal, as Markdown, or as JSON.
 
         Raises
         ------
@@ -138,29 +153,21 @@ class Verdict:
     def to_json(self) -> str:
         """Every field as JSON, where an infinite difference is null; `from_json` reads it back."""
         fields = asdict(self)
-        for each in (fields, *fields["tried"]):
-            each["difference"] = each["difference"] if math.isfinite(each["difference"]) else None
+        for record in (fields, *fields["probes"]):
+            record["difference"] = record["difference"] if math.isfinite(record["difference"]) else None
         return json.dumps(fields, ensure_ascii=False, indent=2)
 
     @classmethod
     def from_json(cls, text: str) -> Verdict:
         """Read what `to_json` wrote."""
-        given: dict[str, Any] = json.loads(text)
-        for each in (given, *given["tried"]):
-            each["difference"] = math.inf if each["difference"] is None else each["difference"]
-        example = given.pop("example")
-        if example is not None:
-            example = Example(tuple((name, value) for name, value in example["inputs"]), **_rest(example, "inputs"))
-        return cls(
-            mistakes=tuple(given.pop("mistakes")),
-            tried=tuple(ProbeResult(**each) for each in given.pop("tried")),
-            facts=tuple(Property(**each) for each in given.pop("facts")),
-            places=tuple(SourceLocation(**each) for each in given.pop("places")),
-            notes=tuple(given.pop("notes")),
-            example=example,
-            **given,
-        )
-
-
-def _rest(given: dict[str, Any], *without: str) -> dict[str, Any]:
-    return {name: value for name, value in given.items() if name not in without}
+        fields: dict[str, Any] = json.loads(text)
+        for record in (fields, *fields["probes"]):
+            record["difference"] = math.inf if record["difference"] is None else record["difference"]
+        if (example := fields["example"]) is not None:
+            inputs = tuple((name, value) for name, value in example["inputs"])
+            fields["example"] = Example(inputs, example["expected"], example["got"])
+        for name, record_type in (("probes", ProbeResult), ("properties", Property), ("locations", SourceLocation)):
+            fields[name] = tuple(record_type(**record) for record in fields[name])
+        for name in ("mistakes", "hazards", "conventions", "untested", "notes", "phrases"):
+            fields[name] = tuple(fields[name])
+        return cls(**fields)

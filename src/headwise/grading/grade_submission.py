@@ -186,12 +186,12 @@ def _holds(name: str, verdict: Verdict) -> tuple[bool, str]:
     """Whether a property holds, and if it does not, what was seen."""
     if name == "runs":
         return (True, "") if verdict.inputs else (False, "it answered none of the inputs")
-    for fact in verdict.facts:
+    for fact in verdict.properties:
         if fact.name == name:
-            return bool(fact.holds), "" if fact.holds else fact.says
+            return bool(fact.holds), "" if fact.holds else fact.description
     if name in FACTS:
         return False, "this could not be tested"
-    tried = [each for each in verdict.tried if each.name == name and each.inputs]
+    tried = [each for each in verdict.probes if each.name == name and each.inputs]
     if any(each.agrees is None for each in tried):
         return False, "it did not answer these inputs"
     if not all(each.agrees for each in tried):

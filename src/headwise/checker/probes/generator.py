@@ -23,7 +23,7 @@ class Generator(ABC):
 
     def __init__(self, interface: Interface, sizes: ProbeShape, rng: np.random.Generator) -> None:
         self.interface, self.takes, self.sizes, self.rng = interface, interface.takes, sizes, rng
-        self.heads = sizes.heads if interface.multi_head else 1
+        self.heads = (interface.heads or sizes.heads) if interface.multi_head else 1
 
     @abstractmethod
     def base(self, times: float = 1.0) -> Case:
@@ -52,7 +52,7 @@ class Generator(ABC):
     def finished(self, found: Iterable[Probe]) -> list[Probe]:
         """The probes with the arguments that have to be given, in the function's own type."""
         implicit = self.interface.implicit
-        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | implicit) for probe in found]
+        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | dict(implicit)) for probe in found]
         return [Probe(p.name, to_float32(p.case)) for p in full] if self.interface.dtype == "float32" else full
 
     def neutral(self, case: Case) -> Case:
@@ -82,7 +82,7 @@ class Generator(ABC):
         """(B, H, N, M) of a case's logits."""
         if "X" in case:
             batch, n, _ = case["X"].shape
-            return batch, self.heads, n, case.get("context", case["X"]).shape[1]
+            return batch, self.heads, n, case["context" if "context" in case else "X"].shape[1]
         return (*case["q"].shape[:3], case["k"].shape[2])
 
     def width(self, case: Case) -> int:

@@ -40,6 +40,8 @@ class Interface:
         Whether its mask is of keys alone, (B, M).
     dtype : {"float64", "float32"}
         The type of the arguments; float32 for a function that says that it works in that.
+    heads : int or None
+        The only number of heads that it takes; None for any.
     window : tuple of int
         The window to try: (left, right).
     implicit : mapping
@@ -56,6 +58,7 @@ class Interface:
     batched: bool = False
     key_mask: bool = False
     dtype: str = "float64"
+    heads: int | None = None
     window: tuple[int, int] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
     sizes: TargetSizes | None = None

@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import Generator, to_float32
-from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
+from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
 
 __all__ = ["Projected"]

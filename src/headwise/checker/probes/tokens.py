@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import Generator, to_float32
-from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
+from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
 
 __all__ = ["Tokens"]
@@ -18,7 +17,7 @@ class Tokens(Generator):
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
         s = self.sizes
-        width = s.heads * s.width if self.interface.multi_head else s.width * 3 + 1
+        width = self.heads * s.width if self.interface.multi_head else s.width * 3 + 1
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:

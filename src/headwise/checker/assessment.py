@@ -1,0 +1,145 @@
+"""From findings to a verdict: levels, properties, what was not tested, the example and the lines of the source."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Iterator
+from textwrap import shorten
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.counterexample import find_smallest
+from headwise.checker.detection import in_words
+from headwise.checker.examination import Findings
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.locate import find_locations
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import PROBES
+from headwise.checker.properties import verify_properties
+from headwise.checker.search import Explanation, Observation, fits, worst
+from headwise.checker.verdict import ProbeResult, Verdict
+
+__all__ = ["to_verdict"]
+
+# entries that a module may contain by design, and the conventions that they are then
+_BY_DESIGN = {"norm-added": "norm-inside", "residual-added": "residual-inside", "positions-added": "position-bias"}
+_BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}
+_BY_CALLING |= {"DN": "tokens-as-columns", "BDN": "tokens-as-columns", "NBD": "tokens-before-batch"}
+_BY_CALLING |= {"dN": "tokens-as-columns"}
+
+
+def to_verdict(
+    name: str,
+    findings: Findings,
+    source: str,
+    function: str,
+    rng: np.random.Generator,
+    components: frozenset[str] = frozenset(),
+    inferred: tuple[str, ...] = (),
+) -> Verdict:
+    """Make the verdict; `components` are entries that a module contains by design, `inferred` what is known of it."""
+    convention, explanation = findings.convention, findings.explanation
+    calls = [*findings.rounds[0], *findings.rounds[1]]
+    properties = verify_properties(convention, calls, rng)
+    codes = [code for code in findings.codes if code not in components]
+    if explanation is None or findings.unexplained:
+        holds = {p.name: p.holds for p in properties}
+        scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
+        codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
+    mistakes = tuple(code for code in codes if CATALOGUE[code].level == "mistake")
+    conventions = tuple(
+        dict.fromkeys([*_conventions(findings), *(_BY_DESIGN[c] for c in findings.codes if c in components)])
+    )
+    accepted = [a for a in calls if a.response.output is not None]
+    return Verdict(
+        name=name,
+        kind=convention.interface.kind,
+        calling_convention=in_words(convention),
+        ok=not mistakes,
+        mistakes=mistakes,
+        hazards=tuple(code for code in codes if CATALOGUE[code].level == "hazard"),
+        conventions=conventions,
+        untested=tuple(dict.fromkeys(_untested(convention, calls))),
+        probes=_probe_results(calls, _definition(findings)),
+        inputs=len(accepted),
+        difference=_difference(findings, accepted),
+        properties=properties,
+        example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes else None,
+        locations=find_locations(source, function, tuple(codes)),
+        notes=findings.notes,
+        phrases=(*(_phrase(code, convention) for code in conventions), *inferred),
+    )
+
+
+def _conventions(findings: Findings) -> Iterator[str]:
+    convention = findings.convention
+    interface = convention.interface
+    if interface.axes in _BY_CALLING:
+        yield _BY_CALLING[interface.axes]
+    if convention.matrices == "in-out" and convention.load is None:
+        yield "weights-in-out"
+    if convention.weights != "matrix" or interface.heads:
+        yield "heads-stacked"
+    if "Wqkv" in convention.names:
+        yield "weights-fused"
+    if "mask" in interface.takes and convention.senses["mask"] != "attends":
+        adds = convention.senses["mask"] == "adds"
+        yield "mask-additive" if adds else "padding-hides" if interface.key_mask else "mask-hides"
+    if "padding" in interface.takes and convention.senses["padding"] != "attends":
+        yield "mask-additive" if convention.senses["padding"] == "adds" else "padding-hides"
+    if convention.window != "pair":
+        yield "window-as-number"
+    if interface.dtype == "float32":
+        yield "float32"
+    yield from findings.conventions
+
+
+def _phrase(code: str, convention: CallingConvention) -> str:
+    window = convention.interface.implicit.get("window")
+    if code == "window-built-in" and window:
+        sides = [f"{size} {side}" for size, side in zip(window, ("before", "after"), strict=True) if size is not None]
+        return f"a built-in window ({' and '.join(sides)} the token)"
+    return CONVENTIONS[code].phrase
+
+
+def _definition(findings: Findings) -> Explanation:
+    """The definition in the function's own convention: with what is no mistake put in."""
+    explanation = findings.explanation
+    if explanation is None:
+        return Explanation()
+    pairs = zip(explanation.codes, explanation.changes, strict=True)
+    kept = [(code, change) for code, change in pairs if code in CONVENTIONS]
+    return Explanation(tuple(code for code, _ in kept), tuple(change for _, change in kept))
+
+
+def _difference(findings: Findings, accepted: list[Observation]) -> float:
+    """Over the float64 inputs that are explained: how far float32 outputs may differ says nothing."""
+    explanation = findings.explanation
+    if explanation is None or "dropout-active" in findings.codes:
+        explanation = Explanation()
+    wide = [a for a in accepted if not a.narrow] or accepted
+    differences = [worst(explanation, a) for a in wide]
+    if findings.explanation is not None and "dropout-active" not in findings.codes:
+        differences = [d for d in differences if math.isfinite(d) and d < 1e-2]
+    return max(differences, default=0.0)
+
+
+def _probe_results(calls: list[Observation], definition: Explanation) -> tuple[ProbeResult, ...]:
+    results = []
+    for name, description in PROBES.items():
+        group = [a for a in calls if a.probe.name == name]
+        if not group:
+            continue
+        accepted = [a for a in group if a.response.output is not None]
+        agrees = all(fits("float64")(definition, a) for a in accepted) if accepted else None
+        difference = max((worst(definition, a) for a in accepted), default=0.0)
+        results.append(ProbeResult(name, description, len(accepted), agrees, difference))
+    return tuple(results)
+
+
+def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
+    yield from convention.unused
+    for name, description in PROBES.items():
+        group = [a for a in calls if a.probe.name == name]
+        if group and name != "groups" and all(a.response.output is None for a in group):  # groups are optional
+            yield f"{description} (it raises {shorten(group[0].response.error, 110)})"

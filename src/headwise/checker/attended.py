@@ -1,0 +1,99 @@
+"""Which keys influence which queries, measured on the function itself."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
+from headwise.checker.state import Case
+from headwise.shapes import Array, BoolArray
+
+__all__ = ["attended_keys", "built_in_limits", "is_equivariant"]
+
+_TOKENS = 11  # enough for a window to show
+_CLOSE = 1e-6
+
+
+def is_equivariant(convention: CallingConvention) -> bool:
+    """Whether tokens in another order give the same outputs in that order."""
+    case = first_probe(convention.interface).case
+    names = [name for name in ("X", "context", "q", "k", "v") if name in case]
+    order = np.roll(np.arange(case[names[0]].shape[-2]), 2)
+    moved = {name: case[name][..., order, :] for name in names}
+    a, b = convention.call(case).output, convention.call(case | moved).output
+    if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order):
+        return False
+    return _differs(a[..., order, :], b) <= _CLOSE
+
+
+def attended_keys(convention: CallingConvention) -> BoolArray | None:
+    """Return (N, N), whether key m influences query n; None if the function refuses that many tokens.
+
+    For a function of tokens, a token is taken to attend to itself: its own query depends on it in any case.
+    """
+    sizes = convention.interface.sizes
+    count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
+    case = _with_tokens(convention, count)
+    before = convention.call(case).output
+    if before is None or before.shape[-2] != count:
+        return None
+    source = "v" if "v" in case else "context" if "context" in case else "X"
+    attended = np.zeros((count, count), bool)
+    for m in range(count):
+        changed = case[source].copy()
+        changed[..., m, :] += 1.0
+        after = convention.call(case | {source: changed}).output
+        if after is None or after.shape != before.shape:
+            return None
+        change = np.abs(after - before)
+        attended[:, m] = change.max(axis=tuple(i for i in range(change.ndim) if i != change.ndim - 2)) > _CLOSE
+    if source == "X":
+        np.fill_diagonal(attended, True)
+    return attended
+
+
+def built_in_limits(attended: BoolArray) -> dict[str, Any]:
+    """Return the options that describe the keys attended to: causal, a window, or none if neither does."""
+    n, m = np.nonzero(attended)
+    size = len(attended)
+    if attended.all() or not len(n):
+        return {}
+    left, right = int((n - m).max()), int((m - n).max())
+    rows, columns = np.arange(size)[:, None], np.arange(size)
+    if left + right < 1 or not (attended == ((columns >= rows - left) & (columns <= rows + right))).all():
+        return {}
+    whole = size - 1
+    if right == 0 and left == whole:
+        return {"causal": True}
+    if right == -1 and left == whole:
+        return {"causal": True}  # the search then finds that a query does not see its own key
+    if left == 0 and right == whole:
+        return {"causal": True}  # or that the mask is reversed
+    return {"window": (None if left == whole else left, None if right == whole else right)}
+
+
+def _with_tokens(convention: CallingConvention, count: int) -> Case:
+    """An ordinary case with so many tokens."""
+    interface = convention.interface
+    case = dict(first_probe(interface).case)
+    rng = np.random.default_rng(3)
+    for name in ("X", "context", "q", "k", "v"):
+        if name in case:
+            shape = (*case[name].shape[:-2], count, case[name].shape[-1])
+            case[name] = rng.normal(size=shape).astype(case[name].dtype)
+    for name, value in (("mask", np.ones((1, 1, count, count), bool)), ("bias", np.zeros((1, 1, count, count)))):
+        if name in case:
+            case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value
+    if "padding" in case:
+        case["padding"] = np.ones((case["padding"].shape[0], 1, 1, count), bool)
+    if "lengths" in case:
+        case["lengths"] = np.full(case["lengths"].shape, count)
+    if "mask" in case and interface.key_mask:
+        case["mask"] = np.ones((case[next(x for x in ("X", "q") if x in case)].shape[0], 1, 1, count), bool)
+    return case
+
+
+def _differs(a: Array, b: Array) -> float:
+    return float(np.abs(a - b).max() / max(float(np.abs(a).max()), 1e-300))

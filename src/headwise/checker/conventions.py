@@ -1,0 +1,213 @@
+"""Conventions: choices that are neither right nor wrong, and that a verdict reports before its mistakes.
+
+Some are ways of calling a function, such as the orientation of its matrices. The others are parts of the operation
+itself, such as rotary positions; like mistakes they are changes of the reference, and the search finds them in the same
+way.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.reference import ends, rotated_halves, rotated_neighbours
+from headwise.checker.state import Change, Stage, Trace
+from headwise.errors import DataError
+from headwise.shapes import Array
+
+__all__ = ["CONVENTIONS", "Convention", "Requirements"]
+
+
+@dataclass(frozen=True, slots=True)
+class Convention:
+    """One convention.
+
+    Attributes
+    ----------
+    code : str
+        Its stable name.
+    phrase : str
+        The convention in a few words, which can follow "right, with".
+    changes : tuple of Change
+        The reference with this convention, in the variants in use; empty for a way of calling.
+    of_positions : bool
+        Whether the changes depend on the positions of the tokens.
+    """
+
+    code: str
+    phrase: str
+    changes: tuple[Change, ...] = ()
+    of_positions: bool = False
+
+
+def slopes(heads: int) -> Array:
+    """The slopes of ALiBi (Press et al., 2022, section 3): 2^(−8/H), 2^(−16/H), …, 2^(−8), (H, 1, 1)."""
+    return 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None]
+
+
+def alibi(symmetric: bool) -> Stage:
+    def add(t: Trace) -> None:
+        n, m = t.grid()
+        t.s = t.s - slopes(t.s.shape[1]) * (np.abs(n - m) if symmetric else n - m)
+
+    return add
+
+
+def rotary(turn: Callable[[Array, Array, Array], Array], base: float) -> Stage:
+    def rotate(t: Trace) -> None:
+        def at_positions(a: Array) -> Array:
+            d = a.shape[-1]
+            angles = np.arange(a.shape[-2])[:, None] * base ** (-np.arange(0, d, 2) / d)
+            return turn(a, np.cos(angles), np.sin(angles))
+
+        t.q, t.k = at_positions(t.q), at_positions(t.k)
+
+    return rotate
+
+
+def normalized(norm: Callable[[Array, float], Array], eps: float) -> Stage:
+    def normalize(t: Trace) -> None:
+        t.q, t.k = norm(t.q, eps), norm(t.k, eps)
+
+    return normalize
+
+
+def rms(a: Array, eps: float) -> Array:
+    return np.asarray(a / np.sqrt((a**2).mean(axis=-1, keepdims=True) + eps))
+
+
+def unit(a: Array, eps: float) -> Array:
+    return np.asarray(a / np.maximum(np.sqrt((a**2).sum(axis=-1, keepdims=True)), eps))
+
+
+def unit_plus(a: Array, eps: float) -> Array:
+    return np.asarray(a / (np.sqrt((a**2).sum(axis=-1, keepdims=True)) + eps))
+
+
+def standard(a: Array, eps: float) -> Array:
+    centered = a - a.mean(axis=-1, keepdims=True)
+    return np.asarray(centered / np.sqrt((centered**2).mean(axis=-1, keepdims=True) + eps))
+
+
+def one_more(t: Trace) -> None:
+    t.sink = np.zeros((1, 1, 1, 1))
+
+
+def aligned_with_last(t: Trace) -> None:
+    t.offset = ends(t) - t.s.shape[-2]
+
+
+_NORMS = [
+    *(normalized(rms, eps) for eps in (1e-6, 1e-5, 1e-8, 0.0)),
+    *(normalized(unit, eps) for eps in (1e-12, 1e-6)),
+    *(normalized(unit_plus, eps) for eps in (1e-6, 1e-8)),
+    *(normalized(standard, eps) for eps in (1e-5, 1e-6)),
+]
+
+CONVENTIONS = {
+    convention.code: convention
+    for convention in (
+        Convention("weights-in-out", "(in, out) matrices"),
+        Convention("tokens-before-heads", "tokens before heads"),
+        Convention("tokens-before-batch", "tokens before the batch"),
+        Convention("tokens-as-columns", "tokens as columns"),
+        Convention("heads-stacked", "one matrix for each head"),
+        Convention("weights-fused", "queries, keys and values in one matrix"),
+        Convention("mask-hides", "True = hidden"),
+        Convention("mask-additive", "a mask of numbers that are added"),
+        Convention("padding-hides", "True = padding"),
+        Convention("window-as-number", "a window given as one number"),
+        Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
+        Convention("float32", "float32 computation"),
+        Convention("causal-unasked", "causal by construction"),
+        Convention("window-built-in", "a built-in window"),
+        Convention("causal-aligned-end", "the last query aligned with the last key", ({"align": aligned_with_last},)),
+        Convention("alibi", "ALiBi", ({"+bias": alibi(True)}, {"+bias": alibi(False)}), of_positions=True),
+        Convention(
+            "rope",
+            "rotary positions",
+            tuple({"+rotate": rotary(t, b)} for b in (1e4, 5e5, 1e6) for t in (rotated_halves, rotated_neighbours)),
+            of_positions=True,
+        ),
+        Convention("position-bias", "a bias of positions", of_positions=True),
+        Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
+        Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
+        Convention("norm-inside", "a norm of its own"),
+        Convention("residual-inside", "a residual connection of its own"),
+    )
+}
+# what a requirement may be called besides the convention itself: the default that it excludes
+_DEFAULTS = {
+    "weights-out-in": ("matrices", "out-in"),
+    "mask-attends": ("mask", "attends"),
+    "heads-before-tokens": ("axes", "BHNd"),
+    "tokens-as-rows": ("axes", "ND"),
+    "weights-in-out": ("matrices", "in-out"),
+    "mask-hides": ("mask", "hides"),
+    "mask-additive": ("mask", "adds"),
+    "padding-hides": ("padding", "hides"),
+    "padding-attends": ("padding", "attends"),
+    "tokens-before-heads": ("axes", "BNHd"),
+    "tokens-as-columns": ("axes", "DN"),
+    "tokens-before-batch": ("axes", "NBD"),
+    "causal": ("causal", "yes"),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Requirements:
+    """What the caller requires of a function's conventions; an empty string leaves it to be detected.
+
+    Attributes
+    ----------
+    matrices : {"", "in-out", "out-in"}
+        The orientation of the matrices.
+    mask, padding : {"", "attends", "hides", "adds"}
+        What True means in a mask.
+    axes : str
+        The layout, as in ``"BNHd"`` or ``"DN"``.
+    causal : {"", "yes"}
+        Whether it has to be causal without being asked.
+    args : tuple of str
+        What its positional arguments are, in order; empty to infer it from their names.
+    """
+
+    matrices: str = ""
+    mask: str = ""
+    padding: str = ""
+    axes: str = ""
+    causal: str = ""
+    args: tuple[str, ...] = ()
+
+    @classmethod
+    def of(
+        cls,
+        weights: str = "any",
+        mask: str = "any",
+        convention: str | Iterable[str] = (),
+        args: str | Iterable[str] = (),
+    ) -> Requirements:
+        """From the options of a check.
+
+        Raises
+        ------
+        DataError
+            If one of them is not known.
+        """
+        fields: dict[str, str] = {}
+        for name, value, allowed in (
+            ("weights", weights, ("in-out", "out-in")),
+            ("mask", mask, ("hides", "attends", "adds")),
+        ):
+            if value not in ("any", *allowed):
+                raise DataError(f"{name}: expected one of {', '.join(allowed)}, any; got {value!r}.")
+            if value != "any":
+                fields["matrices" if name == "weights" else name] = value
+        for code in [convention] if isinstance(convention, str) else convention:
+            if code not in _DEFAULTS:
+                raise DataError(f"convention: expected some of {', '.join(_DEFAULTS)}; got {code!r}.")
+            name, value = _DEFAULTS[code]
+            fields[name] = value
+        order = tuple(a.strip() for a in (args.split(",") if isinstance(args, str) else args) if a.strip())
+        return cls(**fields, args=order)

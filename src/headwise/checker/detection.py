@@ -1,0 +1,378 @@
+"""Detecting how a function wants to be called: from its signature and documentation, then by calling it."""
+
+from __future__ import annotations
+
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import replace
+from functools import partial
+from typing import Any
+
+from headwise.checker.conventions import Requirements
+from headwise.checker.documentation import Documentation, document
+from headwise.checker.invocation import CallingConvention, Response, grid
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import Interface, first_probe, probes, wide_probe
+from headwise.checker.refusal import UncallableError, refuse
+from headwise.checker.signatures import KINDS, Reading, readings, signature_of
+from headwise.checker.state import Case
+from headwise.checker.target import Target
+from headwise.errors import DataError, MissingExtraError
+from headwise.shapes import Array
+
+__all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_calling_conventions", "tensor"]
+
+_TOKEN_AXES = ("ND", "DN", "BND", "BDN")
+_QKV_AXES = (("BHNd", "BNHd"), ("HNd",), ("BNd",), ("NHd",), ("Nd",))
+_FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 unless they are told otherwise
+
+
+def infer_calling_conventions(
+    function: Callable[..., Any],
+    kind: str,
+    adapter: Callable[..., Any] | str | None,
+    source: str,
+    requirements: Requirements | None = None,
+) -> list[list[CallingConvention]]:
+    """Return the ways of calling a function that work: alternatives, and further lists for when none of them fits.
+
+    Raises
+    ------
+    DataError
+        If `kind` or `adapter` is not one of those there are, or `function` cannot be called at all.
+    UncallableError
+        If no way works.
+    """
+    if not callable(function):
+        raise DataError(f"function: expected something that can be called; got {type(function).__name__}.")
+    if kind not in ("auto", *KINDS):
+        raise DataError(f"kind: expected one of auto, {', '.join(KINDS)}; got {kind!r}.")
+    if isinstance(adapter, str) and adapter != "torch":
+        raise DataError(f'adapter: expected a function or "torch"; got {adapter!r}.')
+    requirements = requirements or Requirements()
+    converters: list[Callable[[Array], Any]] = [np.asarray]
+    if adapter == "torch" or "torch" in sys.modules:
+        converters = [tensor] if adapter == "torch" else [np.asarray, tensor]
+    documentation = document(function, source)
+    signature = signature_of(function)
+    if callable(adapter):
+        function, signature = partial(adapter, function), signature_of(adapter, skip=1)
+    problems: list[str] = []
+    understood = list(
+        readings(signature, kind, args=requirements.args, code=documentation.code or source, problems=problems)
+    )
+    attempts: dict[str, str] = {}
+    for convert in converters:
+        for reading in understood:
+            start = _start(function, reading, documentation, convert)
+            if working := _working(start, documentation, requirements, attempts):
+                return working
+    raise refuse(documentation.name, kind, problems, attempts, signature)
+
+
+def conventions_of_target(target: Target, kind: str, requirements: Requirements) -> list[list[CallingConvention]]:
+    """As `infer_calling_conventions`, for a module.
+
+    Raises
+    ------
+    UncallableError
+        If no way of calling its forward method works.
+    """
+    documentation = document(target.forward, target.source, target.function)
+    documentation = replace(documentation, name=target.name)
+    signature = signature_of(target.forward)
+    problems: list[str] = []
+    attempts: dict[str, str] = {}
+    named = kind if kind in ("cross_attention",) else "auto"
+    requirements = replace(
+        requirements,
+        axes=target.axes or requirements.axes,
+        mask=requirements.mask or ("" if target.mask == "any" else target.mask),
+    )
+    passed = [p for p in signature or [] if p.name not in target.arguments]
+    for reading in readings(
+        passed, named, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
+    ):
+        start = _start(target.forward, reading, documentation, target.convert)
+        interface = replace(
+            start.interface, takes=start.interface.takes | target.parameters | {"heads"}, sizes=target.sizes
+        )
+        if not target.parameters:
+            interface = replace(start.interface, sizes=target.sizes)
+        load = target.load if target.parameters else None
+        start = replace(start, interface=interface, fixed={**start.fixed, **target.arguments}, load=load)
+        if working := _working(start, documentation, requirements, attempts):
+            return working
+    raise refuse(target.name, kind, problems, attempts, signature)
+
+
+def tensor(a: Array) -> Any:
+    """A torch tensor of an array."""
+    try:
+        import torch
+    except ModuleNotFoundError:
+        raise MissingExtraError('adapter="torch"', "torch", "parity") from None
+    return torch.from_numpy(np.ascontiguousarray(a))
+
+
+def _start(
+    function: Callable[..., Any], reading: Reading, documentation: Documentation, convert: Callable[[Array], Any]
+) -> CallingConvention:
+    needs = reading.needs | ({"context"} if reading.kind == "cross_attention" else set())
+    if "values" in reading.names:
+        needs = needs - {"context"}
+    interface = Interface(
+        reading.kind, reading.takes, needs, dtype=documentation.dtype, heads=reading.numbered_heads or None
+    )
+    return CallingConvention(
+        function, interface, reading.names, fixed=reading.fixed, unused=reading.unused, convert=convert
+    )
+
+
+def _working(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts in which the function returns something of a plausible shape."""
+    find = _token_layouts if start.interface.of_tokens else _qkv_layouts
+    tiers = find(start, documentation, requirements, attempts)
+    return [
+        [
+            final
+            for convention in tier
+            for final in _windows(_masks(_in_its_type(convention), documentation, requirements))
+        ]
+        for tier in tiers
+    ]
+
+
+def _qkv_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    stated = tuple(requirements.axes and [requirements.axes]) or documentation.axes("attention")
+    groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or _QKV_AXES
+    tiers = []
+    for attempt in (groups, _QKV_AXES):
+        for group in attempt:
+            tier = [c for axes in group for c in _accepted(_with_axes(start, axes), attempts)]
+            if tier and _per_item(tier[0]) and tier[0].interface.axes == "HNd":
+                tier = [*_accepted(_with_axes(start, "BNd"), attempts), *tier]
+            if tier:
+                tiers.append(tier)
+        if tiers or attempt is _QKV_AXES:
+            break
+    return tiers
+
+
+def _per_item(convention: CallingConvention) -> bool:
+    """Whether it takes something that is different for each item of a batch."""
+    return bool({"lengths", "padding"} & convention.interface.takes) or convention.interface.key_mask
+
+
+def _token_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    stated = documentation.axes(start.interface.kind)
+    if requirements.axes:
+        order = tuple(a for a in _TOKEN_AXES if requirements.axes in a) or (requirements.axes,)
+    else:
+        order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
+    presentations = ["matrix"]
+    if start.load is None and not start.interface.heads and {"Wq", "Wk", "Wv"} <= start.names.keys():
+        presentations += ["stack", "list"]
+    for weights in presentations:
+        candidate = replace(start, weights=weights)
+        if weights != "matrix" and candidate.interface.kind == "self_attention":
+            interface = replace(candidate.interface, kind="multi_head", takes=candidate.interface.takes | {"heads"})
+            candidate = replace(candidate, interface=interface)
+        found: list[CallingConvention] = []
+        for axes in order:
+            if found and axes not in ("B" + found[0].interface.axes, *stated):
+                continue
+            found += _oriented(_with_axes(candidate, axes), documentation, requirements, attempts)
+        if found:
+            return _batched(found, stated)
+    return []
+
+
+def _batched(found: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
+    """Those without a batch axis that also take one, then those that leave the batch alone."""
+    first = found[0].interface.axes
+    alike = [c for c in found if c.interface.axes == first]
+    if any(c.interface.axes == "B" + first for c in found) and (not stated or "B" + first in stated or len(stated) > 1):
+        both = [replace(c, interface=replace(c.interface, batched=True)) for c in alike]
+        return [both, alike]
+    if first.startswith("B") and any(c.interface.axes == first[1:] for c in found):
+        alone = [c for c in found if c.interface.axes == first[1:]]
+        return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
+    return [alike]
+
+
+def _oriented(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[CallingConvention]:
+    """The function with its matrices in each orientation that is possible, and with biases as it takes them."""
+    if start.load is not None:
+        return _accepted(start, attempts)
+    possible = [c for m in ("out-in", "in-out") for c in _accepted(replace(start, matrices=m), attempts, biased=True)]
+    if requirements.matrices or not possible:
+        return [c for c in possible if c.matrices == requirements.matrices]
+    accepted = [c for c in possible if _is_plausible(c, wide_probe(c.interface).case)]
+    documented = documentation.matrices
+    if len(accepted) == 1 and not (documented == "out-in" and accepted[0].matrices == "in-out"):
+        return accepted
+    if documented == "out-in":
+        return [c for c in possible if c.matrices == "out-in"]
+    return sorted(possible, key=lambda c: c.matrices != documented) if documented else possible
+
+
+def _accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = False) -> list[CallingConvention]:
+    """The convention, with a mask of keys alone or biases as columns if it cannot be called otherwise, or nothing."""
+    variants = [start]
+    if "mask" in start.interface.needs:
+        variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
+    for variant in variants:
+        if not _is_plausible(variant, first_probe(variant.interface).case, attempts):
+            continue
+        if biased and any(name in variant.interface.takes for name in ("bq", "bk", "bv")):
+            case = next(p.case for p in probes(variant.interface, 0, np.random.default_rng(0)) if p.name == "biased")
+            column = replace(variant, bias_column=True)
+            if not _is_plausible(variant, case) and _is_plausible(column, case):
+                return [column]
+        return [variant]
+    if biased:
+        column = replace(start, bias_column=True)
+        if {"bq", "bk", "bv"} & start.interface.needs and _is_plausible(column, first_probe(column.interface).case):
+            return [column]
+    return []
+
+
+def _with_axes(start: CallingConvention, axes: str) -> CallingConvention:
+    return replace(start, interface=replace(start.interface, axes=axes))
+
+
+def _is_plausible(convention: CallingConvention, case: Case, attempts: dict[str, str] | None = None) -> bool:
+    """Whether the function returns an array of the shape that attention would."""
+    attempts = {} if attempts is None else attempts
+    response = convention.call(case)
+    how = f"{convention.interface.kind} with {in_words(convention)}"
+    if response.output is None:
+        attempts.setdefault(how, response.error)
+        return False
+    if not _has_shape(response, case):
+        attempts.setdefault(how, f"returned shape {response.output.shape}")
+        return False
+    return True
+
+
+def _has_shape(response: Response, case: Case) -> bool:
+    assert response.output is not None
+    batch, heads, n, _ = grid(case)
+    lead = (batch,) if "X" in case else (batch, heads)
+    shape = response.output.shape
+    return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
+
+
+def _in_its_type(convention: CallingConvention) -> CallingConvention:
+    """In float32 where the framework computes in that."""
+    response = convention.call(first_probe(convention.interface).case)
+    if response.framework in _FRAMEWORKS and response.dtype == "float32":
+        return replace(convention, interface=replace(convention.interface, dtype="float32"))
+    return convention
+
+
+def _masks(
+    convention: CallingConvention, documentation: Documentation, requirements: Requirements
+) -> CallingConvention:
+    """With what True means in each of its masks, and whether its mask is of keys alone."""
+    for name in ("mask", "padding"):
+        if name not in convention.interface.takes:
+            continue
+        own = convention.names.get(name)
+        spelled = own if isinstance(own, str) else name
+        if name == "mask":
+            convention = _with_key_mask(convention)
+        stated = documentation.mask(spelled)
+        if stated == "adds" and _converts_to_numbers(documentation.code):
+            stated = ""
+        sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
+        convention = _with_sense(convention, name, sense)
+    return convention
+
+
+def _with_sense(convention: CallingConvention, name: str, sense: str) -> CallingConvention:
+    return replace(convention, senses={**convention.senses, name: sense})
+
+
+def _with_key_mask(convention: CallingConvention) -> CallingConvention:
+    """With a mask of keys alone where one of queries and keys is refused."""
+    if convention.interface.key_mask:
+        return convention
+    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
+    return of_keys if not _takes_a_mask(convention) and _takes_a_mask(of_keys) else convention
+
+
+def _takes_a_mask(convention: CallingConvention) -> bool:
+    for sense in ("attends", "adds"):
+        candidate = _with_sense(convention, "mask", sense)
+        masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")
+        response = candidate.call(masked)
+        if response.output is not None and _has_shape(response, masked):
+            return True
+    return False
+
+
+def _measured_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:
+    """What hides a key: the sense of the mask under which a hidden key and value have no influence."""
+    case = first_probe(convention.interface).case
+    batch, _, n, m = grid(case)
+    visible = np.ones((batch, 1, 1, m) if name == "padding" or convention.interface.key_mask else (1, 1, n, m), bool)
+    visible[..., 1] = False
+    other = dict(case)
+    source = "v" if "v" in case else "context" if "context" in case else "X"
+    other[source] = case[source].copy()
+    other[source][..., 1, :] += 1.0
+    rows = [row for row in range(n) if row != 1 or source != "X"]
+    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code))
+    for sense in senses:
+        candidate = _with_sense(convention, name, sense)
+        a, b = (candidate.call(c | {name: visible}).output for c in (case, other))
+        if a is None or b is None or a.shape != b.shape or not _has_shape(Response(a), case):
+            continue
+        if np.isfinite(a).all() and np.abs(a - b)[..., rows, :].max() <= 1e-6 * np.abs(a).max():
+            return sense
+    return "attends"
+
+
+def _converts_to_numbers(code: str) -> bool:
+    """Whether a function turns something boolean into numbers: a sign that its mask is not meant to be added."""
+    return any(text in code for text in ("astype(float)", "astype(int)", ".float()", ".int()", "astype(np.float"))
+
+
+def _windows(convention: CallingConvention) -> Iterator[CallingConvention]:
+    """With its window as it takes it: a pair of numbers, or one number in each meaning in use."""
+    if "window" not in convention.interface.takes:
+        yield convention
+        return
+    case = first_probe(convention.interface).case
+    if _is_plausible(convention, case | {"window": convention.interface.window}):
+        yield convention
+        return
+    for meaning, window in (("count", (2, 0)), ("reach", (2, 0)), ("both", (2, 2))):
+        interface = replace(convention.interface, window=window)
+        yield replace(convention, interface=interface, window=meaning)
+
+
+def in_words(convention: CallingConvention) -> str:
+    """How a function is called, for people."""
+    interface = convention.interface
+    axes = ", ".join(interface.axes)
+    if not interface.of_tokens:
+        text = f"q of shape ({axes})"
+    elif interface.batched:
+        text = f"X of shape ({axes}) and (B, {axes})"
+    else:
+        text = f"X of shape ({axes})"
+    text += " and matrices (in, out)" * (convention.matrices == "in-out")
+    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(convention.weights, "")
+    text += ", in float32" * (interface.dtype == "float32")
+    return text + ", causal as its name says" * bool(interface.implicit.get("causal") and not convention.built_in)

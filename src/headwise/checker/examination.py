@@ -1,0 +1,224 @@
+"""Calling a function on every probe, and explaining what it returned in one way of calling it."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass, field, replace
+
+from headwise.checker.attended import is_equivariant
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.dropout_detection import detect_dropout
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import PROBES, probes
+from headwise.checker.search import Agreement, Explanation, Observation, explain, fits, singles
+
+__all__ = ["Examination", "Findings", "examine", "explain_at_level", "explain_what_is_left"]
+
+_EDGES = ("empty-rows", "hidden-nan", "large-logits")
+# how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
+_SEARCHES = {
+    0: (("float64", 0, 10),),
+    1: (("float64", 1, 2000), ("float32", 1, 1000)),
+    2: (("float64", 2, 8000), ("float32", 2, 3000)),
+    4: (("float64", 4, 12000), ("float16", 2, 3000)),
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Findings:
+    """What was found with one way of calling a function.
+
+    Attributes
+    ----------
+    convention : CallingConvention
+        How it was called.
+    rounds : tuple of lists of Observation
+        Every call, one list a round.
+    explanation : Explanation or None
+        What explains the outputs; None if nothing does.
+    observed : tuple of str
+        Codes that follow from the calls themselves: types, arguments written into, edge cases, dropout.
+    unexplained : bool
+        Whether something ordinary is left that nothing explains.
+    notes : tuple of str
+        What the explanation leaves out.
+    """
+
+    convention: CallingConvention
+    rounds: tuple[list[Observation], list[Observation]]
+    explanation: Explanation | None
+    observed: tuple[str, ...] = ()
+    unexplained: bool = False
+    notes: tuple[str, ...] = ()
+
+    @property
+    def codes(self) -> tuple[str, ...]:
+        """Mistakes and hazards, in the order of the catalogue."""
+        codes = {*(self.explanation.codes if self.explanation else ()), *self.observed}
+        return tuple(code for code in CATALOGUE if code in codes)
+
+    @property
+    def conventions(self) -> tuple[str, ...]:
+        """Conventions that are part of the operation."""
+        codes = {*(self.explanation.codes if self.explanation else ()), *self.observed, *self.convention.built_in}
+        return tuple(code for code in CONVENTIONS if code in codes)
+
+    @property
+    def rank(self) -> tuple[int, int, int]:
+        """How far from right: mistakes, hazards, conventions of the operation; unexplained comes last."""
+        hazards = sum(CATALOGUE[code].level == "hazard" for code in self.codes)
+        mistakes = len(self.codes) - hazards + self.unexplained + 100 * (self.explanation is None)
+        return mistakes, hazards, len(self.conventions)
+
+
+@dataclass(frozen=True, slots=True)
+class Examination:
+    """Every call of a function in one way, and what can be explained with it."""
+
+    convention: CallingConvention
+    rounds: tuple[list[Observation], list[Observation]]
+    observed: tuple[str, ...]
+    repeats: bool
+    entries: tuple[Explanation, ...]
+    rounded: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def everything(self) -> list[Observation]:
+        """The calls of both rounds."""
+        return [*self.rounds[0], *self.rounds[1]]
+
+
+def examine(convention: CallingConvention, rng: np.random.Generator) -> Examination:
+    """Call the function on every probe of both rounds."""
+    interface = convention.interface
+    first, second = (
+        [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
+    )
+    rounded = {t: all(_is_rounded(a, t) for a in first if not a.narrow) for t in ("float32", "float16")}
+    repeats = _repeats(convention, first[0])
+    entries = singles(interface, positional=not is_equivariant(convention))
+    return Examination(convention, (first, second), _observed(first + second), repeats, entries, rounded)
+
+
+def explain_at_level(examination: Examination, level: int) -> Findings | None:
+    """Return what explains the calls with so many mistakes at most; None if nothing does."""
+    if not examination.repeats:
+        return None
+    for precision, most, budget in _SEARCHES[level]:
+        if precision == "float16" and not examination.rounded["float16"]:
+            continue
+        if precision == "float32" and not examination.rounded["float32"]:  # a coarse comparison proves less
+            most = 1
+        explanation, left = _explain(examination, fits(precision), most, budget)
+        findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
+        if precision == "float64" and left:
+            findings_or_none = _despite(findings, left)
+            if findings_or_none is not None:
+                return findings_or_none
+        if not left:
+            if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
+                return None
+            lowered = ("dtype-lowered",) if precision != "float64" else ()
+            return replace(findings, observed=(*findings.observed, *lowered))
+    return None
+
+
+def explain_what_is_left(examination: Examination, rng: np.random.Generator) -> Findings:
+    """Dropout, an output whose weights nothing explains, or findings without an explanation."""
+    findings = Findings(examination.convention, examination.rounds, None, examination.observed)
+    explanation = detect_dropout(examination.convention, rng)
+    if explanation is not None:
+        return replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
+    return _without_weights(findings, examination)
+
+
+def _explain(
+    examination: Examination, agrees: Agreement, most: int, budget: int
+) -> tuple[Explanation, list[Observation]]:
+    """As `explain`; for tokens first without the matrices that are not D × D, of which many functions accept none."""
+    search: Callable[..., tuple[Explanation, list[Observation]]] = explain
+    if not examination.convention.interface.multi_head or not examination.convention.interface.of_tokens:
+        return search(*examination.rounds, agrees, most, examination.entries, budget)
+    square = [[a for a in calls if a.probe.name != "wide"] for calls in examination.rounds]
+    explanation, left = search(*square, agrees, most, examination.entries, budget)
+    if left:
+        return explanation, left
+    also, left = search(*examination.rounds, agrees, len(explanation.codes), examination.entries, budget)
+    if not left:
+        return also, left
+    answered = [a for a in examination.everything if a.response.output is not None]
+    return explanation, [a for a in answered if not agrees(explanation, a)]
+
+
+def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
+    """The findings although some calls are not explained by entries: edge cases, and matrices that are not square."""
+    names = {a.probe.name for a in left}
+    allowed = set(_EDGES)
+    if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
+        allowed.add("wide")
+    if names <= allowed:
+        codes = tuple(dict.fromkeys(code for a in left for code in _hazards(a)))
+        observed = (*findings.observed, *codes, *(("equal-widths",) if "wide" in names else ()))
+        unnamed = [a.probe.name for a in left if a.probe.name != "wide" and not _hazards(a)]
+        findings = replace(findings, observed=observed)
+        if not unnamed:
+            return findings
+        if findings.rank[0]:
+            what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
+            return replace(findings, notes=(f"What it does with {what} is not explained.",))
+    if findings.rank[0] and names <= allowed | {"float32"}:
+        what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
+        return replace(findings, notes=(f"What it does with {what} is not explained.",))
+    return None
+
+
+def _hazards(call: Observation) -> tuple[str, ...]:
+    """What an edge case shows by itself, where no entry reproduces it to rounding."""
+    output = call.response.output
+    assert output is not None
+    finite = np.isfinite(output).all()
+    if call.probe.name == "large-logits":
+        return () if finite else ("softmax-overflow",)
+    if call.probe.name == "hidden-nan":
+        return () if finite else ("mask-leaks-nan",)
+    if call.probe.name == "empty-rows":
+        return ("mask-finite-fill",) if finite else ("mask-all-hidden-nan",)
+    return ()
+
+
+def _accepts_ordinary_inputs(calls: list[Observation]) -> bool:
+    return all(a.response.output is not None for a in calls if a.probe.name in ("plain", "sharp"))
+
+
+def _is_rounded(call: Observation, of_type: str) -> bool:
+    output = call.response.output
+    return output is None or bool((output.astype(of_type) == output)[np.isfinite(output)].all())
+
+
+def _repeats(convention: CallingConvention, call: Observation) -> bool:
+    again, output = convention.call(call.probe.case).output, call.response.output
+    return again is not None and output is not None and again.tobytes() == output.tobytes()
+
+
+def _observed(calls: list[Observation]) -> tuple[str, ...]:
+    codes = []
+    if any(a.response.changed for a in calls):
+        codes.append("input-changed")
+    narrower = {False: ("float32", "float16", "bfloat16"), True: ("float16", "bfloat16")}
+    if any(a.response.dtype in narrower[a.narrow] for a in calls):
+        codes.append("dtype-lowered")
+    return tuple(codes)
+
+
+def _without_weights(findings: Findings, examination: Examination) -> Findings:
+    """Explain the output alone, where weights came with it that nothing explains."""
+    first, second = findings.rounds
+    if not examination.repeats or not any(a.response.weights is not None for a in first):
+        return findings
+    first, second = ([replace(a, response=replace(a.response, weights=None)) for a in r] for r in (first, second))
+    explanation, left = explain(first, second, fits("float64"), 1, examination.entries)
+    if left or not explanation.codes:
+        return findings
+    return replace(findings, explanation=explanation, notes=("The weights that it returns are not explained.",))

@@ -14,14 +14,16 @@ __all__ = ["attended_keys", "built_in_limits", "is_equivariant"]
 
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
+_UNCHANGED = {"float64": 1e-10, "float32": 1e-6}
 
 
 def is_equivariant(convention: CallingConvention) -> bool:
     """Whether tokens in another order give the same outputs in that order."""
     case = first_probe(convention.interface).case
-    names = [name for name in ("X", "context", "q", "k", "v") if name in case]
+    names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]
     order = np.roll(np.arange(case[names[0]].shape[-2]), 2)
-    moved = {name: case[name][..., order, :] for name in names}
+    moved: Case = {name: case[name][..., order, :] for name in names}
+    moved |= {name: case[name][..., order] for name in ("mask", "padding") if name in case}
     a, b = convention.call(case).output, convention.call(case | moved).output
     if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order):
         return False
@@ -39,16 +41,17 @@ def attended_keys(convention: CallingConvention) -> BoolArray | None:
     before = convention.call(case).output
     if before is None or before.shape[-2] != count:
         return None
+    close = _UNCHANGED[convention.interface.dtype]
     source = "v" if "v" in case else "context" if "context" in case else "X"
     attended = np.zeros((count, count), bool)
     for m in range(count):
         changed = case[source].copy()
-        changed[..., m, :] += 1.0
+        changed[..., m, :] += 0.5
         after = convention.call(case | {source: changed}).output
         if after is None or after.shape != before.shape:
             return None
         change = np.abs(after - before)
-        attended[:, m] = change.max(axis=tuple(i for i in range(change.ndim) if i != change.ndim - 2)) > _CLOSE
+        attended[:, m] = change.max(axis=tuple(i for i in range(change.ndim) if i != change.ndim - 2)) > close
     if source == "X":
         np.fill_diagonal(attended, True)
     return attended
@@ -82,7 +85,7 @@ def _with_tokens(convention: CallingConvention, count: int) -> Case:
     for name in ("X", "context", "q", "k", "v"):
         if name in case:
             shape = (*case[name].shape[:-2], count, case[name].shape[-1])
-            case[name] = rng.normal(size=shape).astype(case[name].dtype)
+            case[name] = (0.3 * rng.normal(size=shape)).astype(case[name].dtype)  # so that no weight vanishes
     for name, value in (("mask", np.ones((1, 1, count, count), bool)), ("bias", np.zeros((1, 1, count, count)))):
         if name in case:
             case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value

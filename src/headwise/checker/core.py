@@ -21,7 +21,7 @@ from headwise.checker.verdict import Verdict
 
 __all__ = ["check"]
 
-_LEVELS = (1, 2, 4)  # mistakes at once that are tried for every alternative before more are tried for any
+_LEVELS = (0, 1, 2, 4)  # mistakes at once that are tried for every alternative before more are tried for any
 
 
 def check(
@@ -204,8 +204,10 @@ def _best(alternatives: list[CallingConvention], rng: np.random.Generator | None
         examination = examine(convention, _fresh(rng))
         examined.append(examination)
         findings = explain_at_level(examination, 0)
-        if findings is not None and findings.rank[0] == 0:
+        if findings is not None and findings.rank[0] == 0 and not examination.refusals:
             return findings
+    fewest = min(examination.refusals for examination in examined)
+    examined = [e for e in examined if e.refusals == fewest]  # the others are not how it wants its arguments
     for level in _LEVELS:
         if level == 4 and not thorough:
             break

@@ -23,7 +23,7 @@ from headwise.shapes import Array
 __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_calling_conventions", "tensor"]
 
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
-_QKV_AXES = (("BHNd", "BNHd"), ("HNd",), ("BNd",), ("NHd",), ("Nd",))
+_QKV_AXES = (("BHNd", "BNHd"), ("HNd",), ("BNd",), ("Nd",))
 _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 unless they are told otherwise
 
 

@@ -21,8 +21,8 @@ _EDGES = ("empty-rows", "hidden-nan", "large-logits")
 _SEARCHES = {
     0: (("float64", 0, 10),),
     1: (("float64", 1, 2000), ("float32", 1, 1000)),
-    2: (("float64", 2, 8000), ("float32", 2, 3000)),
-    4: (("float64", 4, 12000), ("float16", 2, 3000)),
+    2: (("float64", 2, 6000), ("float32", 2, 2000)),
+    4: (("float64", 4, 6000), ("float16", 2, 2000)),
 }
 
 
@@ -83,6 +83,12 @@ class Examination:
     repeats: bool
     entries: tuple[Explanation, ...]
     rounded: dict[str, bool] = field(default_factory=dict)
+
+    @property
+    def refusals(self) -> int:
+        """How many kinds of probes the function refuses."""
+        accepted = {a.probe.name for a in self.everything if a.response.output is not None}
+        return len({a.probe.name for a in self.everything} - accepted)
 
     @property
     def everything(self) -> list[Observation]:

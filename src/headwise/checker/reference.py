@@ -250,8 +250,8 @@ def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | N
 
     None where shapes do not fit, as for a mistake that cannot be made on this case.
     """
-    floats = ("float32", "float64")
-    t = Trace({k: v.astype(in_type) if str(getattr(v, "dtype", "")) in floats else v for k, v in case.items()})
+    wanted = np.dtype(in_type)
+    t = Trace({k: v.astype(wanted) if _is_other_float(v, wanted) else v for k, v in case.items()})
     try:
         with np.errstate(all="ignore"):
             for stage in stages:
@@ -259,6 +259,10 @@ def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | N
     except (ValueError, IndexError):
         return None
     return Result(t.o, tuple(t.weights))
+
+
+def _is_other_float(value: Any, wanted: Any) -> bool:
+    return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != wanted
 
 
 def ends(t: Trace) -> Any:

@@ -58,9 +58,10 @@ class Generator(ABC):
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
         b, _, n, m = self.grid(case)
+        last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
         values: Case = {
-            "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool),
-            "padding": np.ones((b, 1, 1, m), bool),
+            "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
+            "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
             "bias": np.zeros((1, 1, n, m)),
             "lengths": np.full(b, m),
             "causal": False,

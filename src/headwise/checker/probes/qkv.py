@@ -72,7 +72,7 @@ class Projected(Generator):
         yield from self.about_logits(case)
         if "mask" in self.takes and not rotary:
             cross = self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values)
-            yield Probe("mask", cross | {"mask": self.mask(1, 1, s.tokens, s.keys)})
+            yield Probe("mask", cross | {"mask": self.pairs_or_keys(len(cross["q"]), s.tokens, s.keys)})
         yield from self.aligned()
         yield from self.edges(case)
         yield Probe("large-logits", self.large(self.base()))

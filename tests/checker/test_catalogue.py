@@ -34,8 +34,8 @@ weights-before-softmax tokens-scrambled unknown
 
 OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]
 FACES = [
-    Interface("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), 1),
-    Interface("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), 2),
+    Interface("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), "BND"),
+    Interface("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), "BHNd"),
 ]
 
 

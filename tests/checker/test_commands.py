@@ -86,10 +86,12 @@ def test_diff_names_what_takes_one_to_the_other(file):
 
 
 def test_diff_of_functions():
-    found = diff(handwritten.student_a, handwritten.two_sides)
-    assert found.added == ("scale-inverted", "softmax-axis")
-    assert found.removed == ("weights-transposed",)
-    assert not found.same
-    assert found.explained
+    result = diff(handwritten.student_a, handwritten.two_sides)
+    assert result.added == ("scale-inverted", "softmax-axis")
+    assert result.removed == ()
+    assert not result.same
+    assert result.explained
+    assert "(in, out) matrices" in result.report()
+    assert diff(handwritten.student_a, handwritten.two_sides, weights="out-in").removed == ("weights-transposed",)
     with pytest.raises(DataError, match="second: expected self_attention, which the first is; got attention"):
         diff(hw.self_attention, hw.attention)

@@ -62,7 +62,7 @@ def test_attention_in_every_layout(layout):
 
     verdict = hw.check(only)
     assert verdict.ok, verdict.mistakes
-    assert ", ".join(layout) in verdict.read_as
+    assert ", ".join(layout) in verdict.calling_convention
 
 
 def test_a_mask_of_keys_is_offered_where_one_of_pairs_is_refused():
@@ -84,7 +84,10 @@ def test_a_function_may_say_that_its_matrices_are_in_out():
 
     assert hw.check(f).ok
     f.__doc__ = "Self-attention."
-    assert hw.check(f, source="").mistakes == ("weights-transposed",)
+    verdict = hw.check(f, source="")
+    assert verdict.ok
+    assert verdict.conventions == ("weights-in-out",)
+    assert hw.check(f, source="", weights="out-in").mistakes == ("weights-transposed",)
     right_after_all = lambda X, Wq, Wk, Wv: right(X, Wq, Wk, Wv)  # noqa: E731
     right_after_all.__doc__ = "Matrices of shape (in, out)."
     assert hw.check(right_after_all, source="").ok
@@ -100,7 +103,9 @@ def test_a_function_may_say_that_it_is_causal():
     assert hw.check(causal_attention).ok
     assert hw.check(causal_in_name_only).mistakes == ("causal-missing",)
     unnamed = lambda q, k, v: causal_attention(q, k, v)  # noqa: E731
-    assert not hw.check(unnamed, source="").ok
+    verdict = hw.check(unnamed, source="")
+    assert verdict.ok
+    assert verdict.conventions == ("causal-unasked",)
 
 
 def test_a_default_that_is_a_number_asks_for_it():
@@ -131,12 +136,12 @@ def test_torch_tensors_through_the_adapter():
     assert hw.check(f, adapter="torch").ok
 
 
-def test_a_batch_that_nothing_explains_is_left_out_of_the_judgement():
+def test_a_function_whose_batch_differs_from_its_items_is_not_right():
     def f(X, Wq, Wk, Wv):
         return right(X, Wq, Wk, Wv) if X.ndim == 2 else np.cumsum(right(X[0], Wq, Wk, Wv)[None].repeat(len(X), 0), 0)
 
     verdict = hw.check(f)
-    assert verdict.ok
+    assert verdict.mistakes == ("unknown",)
     assert any("nothing explains" in note for note in verdict.notes)
 
 
@@ -148,7 +153,7 @@ def test_an_option_that_is_refused_is_told():
 
     verdict = hw.check(f)
     assert verdict.ok
-    assert any("a softcap (NotImplementedError: softcap)" in note for note in verdict.notes)
+    assert any("NotImplementedError: softcap" in what for what in verdict.untested)
 
 
 @pytest.mark.parametrize(
@@ -158,7 +163,7 @@ def test_an_option_that_is_refused_is_told():
         (lambda: hw.check(right, "heads"), DataError, "kind: expected one of auto, self_attention, multi_head"),
         (lambda: hw.check(right, adapter="jax"), DataError, 'adapter: expected a function or "torch"'),
         (lambda: hw.check(lambda X, Wq, Wk, Wv: None), UncallableError, r"with X of shape \(N, D\)"),
-        (lambda: hw.check(lambda a: a), UncallableError, "there is no reading of its arguments"),
+        (lambda: hw.check(lambda a: a), UncallableError, "unknown argument `a`"),
         (lambda: hw.check(right, "attention"), UncallableError, "cannot be called as attention"),
         (lambda: hw.check(lambda q, k, v: exec("raise SystemExit(1)")), UncallableError, "SystemExit: 1"),
     ],

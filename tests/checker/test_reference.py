@@ -12,7 +12,7 @@ EVERYTHING = frozenset(["mask", "bias", "causal", "window", "align", "lengths", 
 
 @pytest.mark.parametrize("round_number", [0, 1])
 def test_attention_equals_a_loop_on_every_probe(round_number):
-    face = Interface("attention", EVERYTHING | {"q", "k", "v"}, frozenset("qkv"), 2)
+    face = Interface("attention", EVERYTHING | {"q", "k", "v"}, frozenset("qkv"), "BHNd")
     for probe in probes(face, round_number, np.random.default_rng(3)):
         case = dict(probe.case)
         clean = case | {x: np.nan_to_num(case[x]) for x in "kv"}
@@ -26,7 +26,7 @@ def test_attention_equals_a_loop_on_every_probe(round_number):
 def test_tokens_equal_a_loop_over_heads(heads):
     kind = "multi_head" if heads > 1 else "self_attention"
     names = frozenset(["X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo"] + ["heads"] * (heads > 1))
-    for probe in probes(Interface(kind, names, frozenset(), 0, batched=True), 0, np.random.default_rng(4)):
+    for probe in probes(Interface(kind, names, frozenset(), "ND", batched=True), 0, np.random.default_rng(4)):
         c = probe.case
         if probe.name == "float32":
             continue

@@ -32,13 +32,14 @@ def test_our_own_are_right(function):
     verdict = hw.check(function)
     assert verdict.ok
     assert verdict.difference < 1e-9
-    assert all(tried.agrees for tried in verdict.tried)
-    assert all(fact.holds for fact in verdict.facts)
+    assert all(result.agrees for result in verdict.probes)
+    assert all(p.holds for p in verdict.properties)
 
 
 @pytest.mark.parametrize("function", list(handwritten.EXPECTED), ids=lambda f: f.__name__)
 def test_mistakes_as_people_write_them(function):
-    assert set(hw.check(function).mistakes) == handwritten.EXPECTED[function]
+    verdict = hw.check(function)
+    assert {*verdict.mistakes, *verdict.hazards} == handwritten.EXPECTED[function]
 
 
 def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
@@ -67,7 +68,7 @@ def test_an_explanation_must_hold_on_inputs_it_was_not_chosen_on():
 )
 def test_what_is_near_is_not_the_same(change, codes):
     verdict = hw.check(lambda X, Wq, Wk, Wv: change(hw.self_attention(X, Wq, Wk, Wv).output), source="")
-    assert set(verdict.mistakes) == codes
+    assert {*verdict.mistakes, *verdict.hazards} == codes
     assert verdict.report()
 
 
@@ -86,13 +87,13 @@ def test_three_mistakes_at_once():
     def f(X, Wq, Wk, Wv):
         return softmax((X @ Wq @ (X @ Wk).T).T).T @ X @ Wv
 
-    assert hw.check(f).mistakes == ("weights-transposed", "scale-missing", "softmax-axis")
+    assert hw.check(f, weights="out-in").mistakes == ("weights-transposed", "scale-missing", "softmax-axis")
 
 
 def test_unknown_comes_with_facts_and_an_example():
     verdict = hw.check(squashed)
     assert verdict.mistakes == ("unknown",)
-    holds = {fact.name: fact.holds for fact in verdict.facts}
+    holds = {p.name: p.holds for p in verdict.properties}
     assert holds["permutation-equivariant"]
     assert holds["shift-invariant"]
     assert not holds["linear-in-values"]
@@ -123,10 +124,10 @@ def _commas(text):
 
 
 def test_the_place_in_the_source():
-    place, = hw.check(unscaled).places  # fmt: skip
+    place, = hw.check(unscaled).locations  # fmt: skip
     assert place.text == "S = Q @ K.T"
     source = "# a comment\n\ndef unscaled(X, Wq, Wk, Wv):\n    return X\n"
-    assert hw.check(unscaled, source=source).places == ()
+    assert hw.check(unscaled, source=source).locations == ()
 
 
 @pytest.mark.parametrize(
@@ -144,7 +145,7 @@ def test_the_place_in_the_source():
     ],
 )
 def test_places_of_mistakes_as_people_write_them(function, line):
-    assert any(line in place.text for place in hw.check(function).places)
+    assert any(line in place.text for place in hw.check(function, weights="out-in").locations)
 
 
 def test_the_text_says_what_it_is_what_it_should_be_and_where():

@@ -25,7 +25,7 @@ def is_equivariant(convention: CallingConvention) -> bool:
     moved: Case = {name: case[name][..., order, :] for name in names}
     moved |= {name: case[name][..., order] for name in ("mask", "padding") if name in case}
     a, b = convention.call(case).output, convention.call(case | moved).output
-    if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order):
+    if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order) or not a.size:
         return False
     return _differs(a[..., order, :], b) <= _CLOSE
 
@@ -39,7 +39,7 @@ def attended_keys(convention: CallingConvention) -> BoolArray | None:
     count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
     case = _with_tokens(convention, count)
     before = convention.call(case).output
-    if before is None or before.shape[-2] != count:
+    if before is None or before.shape[-2] != count or not before.size:
         return None
     close = _UNCHANGED[convention.interface.dtype]
     source = "v" if "v" in case else "context" if "context" in case else "X"

@@ -207,15 +207,18 @@ def _best(alternatives: list[CallingConvention], rng: np.random.Generator | None
         if findings is not None and findings.rank[0] == 0 and not examination.refusals:
             return findings
     fewest = min(examination.refusals for examination in examined)
-    examined = [e for e in examined if e.refusals == fewest]  # the others are not how it wants its arguments
     for level in _LEVELS:
         if level == 4 and not thorough:
             break
-        # beyond two mistakes, only the likeliest alternative is searched
+        # beyond two mistakes, only the likeliest alternative is searched; one that refuses more must be right
         candidates = [explain_at_level(e, level) for e in (examined if level <= 2 else examined[:1])]
-        explained = [findings for findings in candidates if findings is not None]
+        explained = [
+            ((findings.rank[0] + (e.refusals > fewest), *findings.rank[1:]), place, findings)
+            for place, (e, findings) in enumerate(zip(examined, candidates, strict=False))
+            if findings is not None and not (place and findings.rank[0] and e.refusals > examined[0].refusals)
+        ]
         if explained:
-            return min(explained, key=lambda findings: findings.rank)
+            return min(explained, key=lambda entry: entry[:2])[2]
     return explain_what_is_left(examined[0], _fresh(rng))
 
 

@@ -50,18 +50,18 @@ class Difference:
 
     @property
     def added(self) -> tuple[str, ...]:
-        """Mistakes of the second that the first has not."""
-        return tuple(code for code in self.second.mistakes if code not in self.first.mistakes)
+        """Mistakes and hazards of the second that the first does not have."""
+        return tuple(code for code in _codes(self.second) if code not in _codes(self.first))
 
     @property
     def removed(self) -> tuple[str, ...]:
-        """Mistakes of the first that the second has not."""
-        return tuple(code for code in self.first.mistakes if code not in self.second.mistakes)
+        """Mistakes and hazards of the first that the second does not have."""
+        return tuple(code for code in _codes(self.first) if code not in _codes(self.second))
 
     @property
     def shared(self) -> tuple[str, ...]:
-        """Mistakes that both have."""
-        return tuple(code for code in self.first.mistakes if code in self.second.mistakes)
+        """Mistakes and hazards that both have."""
+        return tuple(code for code in _codes(self.first) if code in _codes(self.second))
 
     @property
     def explained(self) -> bool:
@@ -80,9 +80,16 @@ class Difference:
             lines = [f"On {self.inputs} inputs {a} and {b} differ {far}."]
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
             lines += [f"  {who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
+        for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
+            own = [phrase for phrase in verdict.phrases if phrase not in other.phrases]
+            lines += [f"  {who}: {phrase}, which is a convention." for phrase in own]
         if not (self.same or self.explained):
             lines.append("The catalogue does not explain all of it; headwise check says more about each.")
         return "\n".join(lines) + "\n"
+
+
+def _codes(verdict: Verdict) -> tuple[str, ...]:
+    return (*verdict.mistakes, *verdict.hazards)
 
 
 def diff(

@@ -34,7 +34,9 @@ weights-before-softmax tokens-scrambled unknown
 
 OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]
 FACES = [
-    Interface("multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), "BND"),
+    Interface(
+        "multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), "BND"
+    ),
     Interface("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), "BHNd"),
 ]
 

@@ -157,7 +157,9 @@ def test_the_same_mistake_is_grouped(graded):
 
 def test_unknown_mistakes_are_grouped_by_what_they_answer():
     def unknown(student, got):
-        verdict = Verdict("f", "self_attention", "", False, ("unknown",), (), 1, 0.5, (), Example((), "[[1.]]", got))
+        verdict = Verdict(
+            "f", "self_attention", "", False, ("unknown",), (), (), (), (), 1, 0.5, (), Example((), "[[1.]]", got)
+        )
         return Grade(student, (TaskGrade("One head", "f", (), verdict),))
 
     grades = ClassGrades(RUBRIC, (unknown("a", "[[2.]]"), unknown("b", "[[3.]]"), unknown("c", "[[2.]]")))
@@ -184,7 +186,7 @@ def test_the_inputs_come_from_everything_handed_in():
     handed_in = [submission("a", "x"), submission("b", "y")]
     assert _seed(handed_in) == _seed(handed_in[:])
     assert len({_seed(handed_in), _seed(handed_in[:1]), _seed([handed_in[0], submission("b", "z")])}) == 3
-    seen = {grade_class([submission("bo", UNSCALED)], RUBRIC, seed=s).grades[0].tasks[0].verdict.tried for s in (1, 2)}
+    seen = {grade_class([submission("bo", UNSCALED)], RUBRIC, seed=s).grades[0].tasks[0].verdict.probes for s in (1, 2)}
     assert len(seen) == 2
 
 

@@ -78,8 +78,8 @@ class TaskGrade:
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """The mistakes that were named; none where the task was not judged to the end."""
-        return self.verdict.mistakes if self.verdict and not self.problem else ()
+        """The mistakes and hazards that were named; none where the task was not judged to the end."""
+        return (*self.verdict.mistakes, *self.verdict.hazards) if self.verdict and not self.problem else ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -120,7 +120,8 @@ def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             verdict, problem = None, ""
             try:
                 with _deadline(rubric.limits.seconds_in_all + _CHECKING):
-                    verdict = check(box.function(name), task.kind, source=submission.files[file], rng=rng)
+                    function, source = box.function(name), submission.files[file]
+                    verdict = check(function, task.kind, convention=task.conventions, source=source, rng=rng)
             except _OutOfTimeError:
                 problem = "its check did not come to an end; look at it by hand"
             except UncallableError as error:
@@ -172,14 +173,11 @@ def _mark(task: Task, name: str, verdict: Verdict, end: str) -> Mark:
 def _right(task: Task, verdict: Verdict, end: str) -> tuple[float, str]:
     """All of it, or what the named mistakes leave of it where each has a price."""
     worth = task.points["right"]
-    if verdict.ok and not end:
-        return worth, ""
     if end:
         return 0.0, end
-    left = (
-        max(worth - sum(task.mistakes.get(code, worth) for code in verdict.mistakes), 0.0) if verdict.mistakes else 0.0
-    )
-    return left, " ".join(CATALOGUE[code].title for code in verdict.mistakes if code in CATALOGUE)
+    prices = {code: task.mistakes.get(code, worth) for code in verdict.mistakes}
+    prices |= {code: task.mistakes[code] for code in verdict.hazards if code in task.mistakes}
+    return max(worth - sum(prices.values()), 0.0), " ".join(CATALOGUE[code].title for code in prices)
 
 
 def _holds(name: str, verdict: Verdict) -> tuple[bool, str]:

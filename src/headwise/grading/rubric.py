@@ -17,6 +17,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import Requirements
 from headwise.checker.probes import PROBES
 from headwise.checker.signatures import KINDS
 from headwise.errors import DataError, MissingExtraError
@@ -44,6 +45,9 @@ PROPERTIES = {
 }
 
 
+_TASK_KEYS = ("name", "function", "kind", "points", "mistakes", "conventions")
+
+
 @dataclass(frozen=True, slots=True)
 class Task:
     """One function that is asked for.
@@ -59,7 +63,10 @@ class Task:
     points : dict of str to float
         Points by property.
     mistakes : dict of str to float
-        What a named mistake takes from the points of ``right``; one that is not listed takes all.
+        What a named mistake or hazard takes from the points of ``right``. A mistake that is not listed takes all, a
+        hazard that is not listed takes nothing.
+    conventions : tuple of str
+        Conventions that a solution must follow, such as ``weights-out-in``; not following one is a mistake.
     """
 
     name: str
@@ -67,6 +74,7 @@ class Task:
     kind: str
     points: dict[str, float]
     mistakes: dict[str, float] = field(default_factory=dict)
+    conventions: tuple[str, ...] = ()
 
     @property
     def out_of(self) -> float:
@@ -135,7 +143,7 @@ def _rubric(given: Any) -> Rubric:
 
 
 def _task(where: str, given: Any) -> Task:
-    task = _mapping(where, given, ("function", "points"), ("name", "function", "kind", "points", "mistakes"))
+    task = _mapping(where, given, ("function", "points"), _TASK_KEYS)
     names = task["function"] if isinstance(task["function"], list) else [task["function"]]
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
@@ -149,7 +157,13 @@ def _task(where: str, given: Any) -> Task:
     mistakes = _numbers(f"{where}, mistakes", task.get("mistakes") or {}, CATALOGUE)
     if mistakes and "right" not in points:
         raise DataError(f"{where}, mistakes: they are taken from the points of `right`, which this task does not give.")
-    return Task(str(task.get("name", names[0])), tuple(names), kind, points, mistakes)
+    conventions = task.get("conventions") or []
+    try:
+        Requirements.of(convention=[conventions] if isinstance(conventions, str) else conventions)
+    except (DataError, TypeError) as error:
+        raise DataError(f"{where}, conventions: {error}") from None
+    conventions = (conventions,) if isinstance(conventions, str) else tuple(conventions)
+    return Task(str(task.get("name", names[0])), tuple(names), kind, points, mistakes, conventions)
 
 
 def _limits(given: Any) -> Limits:

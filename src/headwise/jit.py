@@ -1,13 +1,18 @@
-"""Loops compiled by numba: imported on first use, kept on disk, and a word to the user if compiling takes a while."""
+"""Functions compiled by numba: imported on first use, cached on disk, with a notice if compiling takes long."""
 
 from __future__ import annotations
 
+import hashlib
 import importlib.util
+import os
 import sys
 import threading
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
+from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
@@ -19,18 +24,18 @@ __all__ = ["compile_kernel", "numba_available"]
 
 @cache
 def numba_available() -> bool:
-    """Whether numba is there; it is not imported for the answer."""
+    """Whether numba is installed; this does not import it."""
     return importlib.util.find_spec("numba") is not None
 
 
 @cache
 def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
-    """A function compiled for one type: from the disk where it was compiled before, and a word where it was not.
+    """A function compiled for one type, read from the disk cache if it was compiled before.
 
     Parameters
     ----------
     module, name : str
-        Where the function is; ``name_types(real)`` beside it gives its signature for a type.
+        The function; ``name_types(real)`` in the same module returns its signature for a type.
     dtype : dtype
         float32 or float64.
 
@@ -41,22 +46,45 @@ def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[...
     """
     if not numba_available():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
-    import numba  # slow by itself, and not what the word is about
+    import numba  # slow to import, which the notice is not about
 
-    word = threading.Timer(1.0, _say_so)
-    word.daemon = True
-    word.start()
+    notice = threading.Timer(1.0, _print_notice)
+    notice.daemon = True
+    notice.start()
     try:
         kernels = import_module(module)
         signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
         make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
-        compiled: Callable[..., Any] = make(getattr(kernels, name))
+        with _cache_for(kernels):
+            compiled: Callable[..., Any] = make(getattr(kernels, name))
         return compiled
     finally:
-        word.cancel()
+        notice.cancel()
+
+
+@contextmanager
+def _cache_for(kernels: ModuleType) -> Iterator[None]:
+    """Make numba cache in a folder named after a digest of the sources that a kernel is compiled from.
+
+    numba itself looks only at the file of the kernel, and would run old code after a change of a file that it imports.
+    """
+    import numba
+
+    package = Path(str(kernels.__file__)).parent
+    folders = {package, Path(__file__).parent / "attention" / "compiled"}
+    sources = sorted(path for folder in folders for path in folder.glob("*.py"))
+    digest = hashlib.sha256(b"".join(path.read_bytes() for path in sources)).hexdigest()[:16]
+    before = numba.config.CACHE_DIR
+    writable = os.access(package, os.W_OK)
+    default = package / "__pycache__" if writable else Path.home() / ".cache" / "headwise"
+    numba.config.CACHE_DIR = str(Path(before or default) / f"kernels-{digest}")
+    try:
+        yield
+    finally:
+        numba.config.CACHE_DIR = before
 
 
 @cache
-def _say_so() -> None:
-    """Once a process."""
+def _print_notice() -> None:
+    """Print that functions are being compiled, once per process."""
     print("headwise: compiling for this machine, once; the result is kept on disk", file=sys.stderr, flush=True)

@@ -213,7 +213,20 @@ def test_a_long_first_call_says_what_it_does(monkeypatch, capfd, seconds, says):
 
     monkeypatch.setattr(numba, "njit", lambda *args, **options: lambda function: threading.Event().wait(seconds))
     jit.compile_kernel.cache_clear()
-    jit._say_so.cache_clear()  # it speaks once a process
+    jit._print_notice.cache_clear()  # it is printed once per process
     jit.compile_kernel("headwise.attention.compiled.kernels", "forward", np.dtype(np.float32))
     jit.compile_kernel.cache_clear()
     assert ("compiling for this machine, once" in capfd.readouterr().err) == says
+
+
+def test_compiled_functions_are_cached_by_their_sources(monkeypatch, tmp_path):
+    import numba
+
+    monkeypatch.setattr(numba.config, "CACHE_DIR", str(tmp_path))
+    jit.compile_kernel.cache_clear()
+    jit.compile_kernel("headwise.attention.compiled.peak", "multiply_repeatedly", np.dtype(np.float32))
+    jit.compile_kernel.cache_clear()
+    (folder,) = tmp_path.iterdir()
+    assert folder.name.startswith("kernels-")
+    assert list(folder.rglob("*.nbi"))
+    assert numba.config.CACHE_DIR == str(tmp_path)

@@ -206,7 +206,7 @@ def _products() -> dict[str, tuple[Callable[[], object], float]]:
         "blas": (_blas_products, 2.0 * _PIECES * _BLAS_TIMES * math.prod(_BLAS_SHAPE))
     }
     if numba_available():
-        kernel = jit.compile_kernel("headwise.attention.compiled.peak", "multiply", np.dtype(np.float32))
+        kernel = jit.compile_kernel("headwise.attention.compiled.peak", "multiply_repeatedly", np.dtype(np.float32))
         found["compiled"] = (
             lambda: parallel_for(lambda _: kernel(_TIMES), _PIECES),
             2.0 * _PIECES * _TIMES * 60 * 64 * 64,

@@ -15,7 +15,7 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.timing import time_interleaved
 from headwise.train.config import TrainingConfig
-from headwise.train.digits import DigitsTask, evaluate
+from headwise.train.digits import digits_task, evaluate
 from headwise.train.loop import Trainer
 from headwise.train.malloc import keep_heap
 from torch_vit import TorchViT
@@ -47,7 +47,7 @@ def compare(tokens: str, compiled: bool) -> None:
     recipe = TrainingConfig(batch_size=BATCH, max_shift=0, max_rotation=0)
     with single_threaded_blas(), keep_heap():
         digits = LabelledImages(images, labels)
-        trainer = Trainer.create(DigitsTask(model, Digits("noise", digits, digits, digits), recipe), recipe)
+        trainer = Trainer.create(digits_task(model, Digits("noise", digits, digits, digits), recipe), recipe)
         every = np.arange(BATCH)
         peer, x = TorchViT(model, params), torch.from_numpy(images)
 

@@ -10,7 +10,7 @@ from headwise.nn.params import flatten
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import Trainer, train
 from headwise.train.masking import geometric_masks
-from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series, predict_series
+from headwise.train.series import MaskedPredictionTask, evaluate_series, predict_series, series_task
 from helpers.oracles import check_gradients
 
 MODEL = SeriesTransformerConfig(
@@ -104,11 +104,11 @@ def test_the_loss_and_its_gradient(kind, data, rng):
         )
     )
     own = LabelledSeries(data.x.astype(np.float64), data.lengths, labels).take(np.arange(5))
-    task = SeriesTask(model, own, RECIPE)
+    task = series_task(model, own, RECIPE)
     params, _ = in_float64(task, rng)
     piece = task.gradients(task.shards(np.arange(5), 0)[0], params)
     batch = task.shards(np.arange(5), 0)[0]
-    outputs, _ = series_forward(batch.series.x, batch.series.lengths, params, model, rng=batch.rng)
+    outputs, _ = series_forward(*batch.examples.inputs, params, model, rng=batch.rng)
     if kind == "classes":
         p = np.exp(outputs) / np.exp(outputs).sum(axis=1, keepdims=True)
         expected = -np.log(p[np.arange(5), own.labels]).mean()
@@ -123,7 +123,7 @@ def test_the_loss_and_its_gradient(kind, data, rng):
 
 
 def test_the_running_averages_follow_the_batches(data):
-    trainer = Trainer.create(SeriesTask(MODEL, data, RECIPE), RECIPE)
+    trainer = Trainer.create(series_task(MODEL, data, RECIPE), RECIPE)
     before = {name: array.copy() for name, array in trainer.params.items()}
     seen = trainer.task.gradients(trainer.task.shards(np.arange(17), 0)[0], before).averages
     trainer.step(np.arange(17))
@@ -134,7 +134,7 @@ def test_the_running_averages_follow_the_batches(data):
 
 def test_it_learns_and_a_run_in_two_parts_is_the_same(data, tmp_path):
     test = waves(61, np.random.default_rng(6))
-    task = SeriesTask(MODEL, data, RECIPE, validation=test)
+    task = series_task(MODEL, data, RECIPE, validation=test)
     whole = train(task, RECIPE, threads=2)
     assert whole.history[-1].validation_accuracy > 0.9
     judged = evaluate_series(test, whole.params, MODEL)
@@ -159,17 +159,17 @@ def test_fine_tuning_begins_with_what_was_learnt_before(data, tmp_path):
     imputing = MaskedPredictionTask(MODEL, data, few)
     learnt = train(imputing, few, state=tmp_path / "imputing.safetensors", threads=1)
     assert learnt.history[-1].train_loss < 0.6 * learnt.history[0].train_loss
-    task = SeriesTask(MODEL, data, few, initial_params=learnt.params)
+    task = series_task(MODEL, data, few, initial_params=learnt.params)
     begun = task.init(np.random.default_rng(0))
     for name, array in begun.items():
         if name.startswith("head."):
-            assert array.shape == SeriesTask(MODEL, data, few).init(np.random.default_rng(0))[name].shape
+            assert array.shape == series_task(MODEL, data, few).init(np.random.default_rng(0))[name].shape
         else:
             np.testing.assert_array_equal(array, learnt.params[name])
     before = flatten(learnt.params)
     tuned = train(task, few, threads=1)
     np.testing.assert_array_equal(flatten(learnt.params), before)  # what was given is left as it was
     assert all(np.abs(tuned.params[n] - begun[n]).max() > 0 for n in begun if not n.endswith("key.bias"))
-    assert task.describe() != SeriesTask(MODEL, data, few).describe()
+    assert task.describe() != series_task(MODEL, data, few).describe()
     with pytest.raises(DataError, match="it differs in"):
         train(task, few, state=tmp_path / "imputing.safetensors", threads=1)

@@ -198,7 +198,7 @@ def test_other_digits_of_the_same_name_and_number_are_told_apart(data, tmp_path)
     assert elsewhere.test_loss != again.test_loss
     state = tmp_path / "training.safetensors"
     train_vit(SMALL, data, RECIPE, state=state)
-    with pytest.raises(DataError, match="the run to go on with was another: it differs in digits"):
+    with pytest.raises(DataError, match="the run to go on with was another: it differs in data"):
         train_vit(SMALL, other, RECIPE, state=state)
 
 

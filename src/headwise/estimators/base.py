@@ -26,6 +26,7 @@ from headwise.estimators.validation import (
 )
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
+from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array, IntArray
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
@@ -122,7 +123,8 @@ class Transformer(BaseEstimator):
 
     def _outputs(self, X: npt.ArrayLike) -> Array:
         inputs = self._inputs(X)
-        return predict_batched(self.model_, _double(inputs), self.params_)
+        with limit_threads(effective_n_jobs(self.n_jobs)):
+            return predict_batched(self.model_, _double(inputs), self.params_)
 
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)

@@ -1,6 +1,6 @@
-"""One face for the models of tables, sets, images and series, for what trains any of them.
+"""The models of tables, sets, images and series under one interface for training.
 
-A network takes a tuple of arrays with an item a row, and says some numbers about each item.
+A model maps a tuple of arrays, whose first axis is the item, to outputs (B, E).
 """
 
 from __future__ import annotations
@@ -35,30 +35,37 @@ class TrainableModel(Protocol):
 
     @property
     def uses_batch_norm(self) -> bool:
-        """Whether items of a batch are normalised together, so that a batch may not be cut."""
+        """Whether items of a batch are normalized together, so that a batch must be one shard."""
+
+    def num_tokens(self, inputs: Inputs) -> int:
+        """Number of tokens of each item, for dividing batches into shards."""
 
     def init(self, rng: np.random.Generator) -> Params:
-        """The weights to begin with."""
+        """Random parameters."""
 
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
-        """Outputs (B, E), and the cache; a generator while training."""
+        """Outputs (B, E), and the cache; with a generator in training."""
 
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
-        """Gradients, and what running averages saw."""
+        """Gradients, and the statistics of the batch for running averages."""
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Attention weights (B, L, H, N, N)."""
 
     def config(self) -> Mapping[str, Any]:
-        """What tells it from another, as JSON can hold it."""
+        """The configuration as a JSON-serializable mapping."""
 
 
 @dataclass(frozen=True)
 class TableModel:
-    """Of rows: numbers (B, J) and codes (B, K)."""
+    """A model of table rows: numbers (B, J) and codes (B, K)."""
 
     model: TableTransformerConfig
     uses_batch_norm: ClassVar[bool] = False
+
+    def num_tokens(self, inputs: Inputs) -> int:
+        """With the class token."""
+        return 1 + self.model.n_columns
 
     def init(self, rng: np.random.Generator) -> Params:
         """As `table_params`."""
@@ -77,16 +84,20 @@ class TableModel:
         return table_weights(table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)[1])
 
     def config(self) -> Mapping[str, Any]:
-        """The model."""
+        """As in `TrainableModel`."""
         return {"table": asdict(self.model)}
 
 
 @dataclass(frozen=True)
 class SetModel:
-    """Of sets: members (B, N, V) and lengths (B,)."""
+    """A model of sets: members (B, N, V) and lengths (B,)."""
 
     model: SetTransformerConfig
     uses_batch_norm: ClassVar[bool] = False
+
+    def num_tokens(self, inputs: Inputs) -> int:
+        """Padding included."""
+        return int(inputs[0].shape[1])
 
     def init(self, rng: np.random.Generator) -> Params:
         """As `set_params`."""
@@ -101,23 +112,27 @@ class SetModel:
         return set_backward(dy, cache), {}
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
-        """Among the members; zero from padding and to it."""
+        """Among the members; zero for padding, as query and as key."""
         members, lengths = inputs
-        found, _ = set_weights(set_forward(members, params, self.model, lengths=lengths, return_weights=True)[1])
-        asks = np.arange(members.shape[1]) < lengths[:, None]
-        return found * asks[:, None, None, :, None]
+        weights, _ = set_weights(set_forward(members, params, self.model, lengths=lengths, return_weights=True)[1])
+        valid = np.arange(members.shape[1]) < lengths[:, None]
+        return weights * valid[:, None, None, :, None]
 
     def config(self) -> Mapping[str, Any]:
-        """The model."""
+        """As in `TrainableModel`."""
         return {"sets": asdict(self.model)}
 
 
 @dataclass(frozen=True)
 class ImageModel:
-    """Of images (B, Y, X)."""
+    """A model of images (B, Y, X)."""
 
     model: ViTConfig
     uses_batch_norm: ClassVar[bool] = False
+
+    def num_tokens(self, inputs: Inputs) -> int:
+        """With the class token."""
+        return 1 + self.model.image_tokenizer.num_tokens
 
     def init(self, rng: np.random.Generator) -> Params:
         """As `vit_params`."""
@@ -136,33 +151,38 @@ class ImageModel:
         return predict_with_attention(inputs[0], params, self.model).weights
 
     def config(self) -> Mapping[str, Any]:
-        """The model."""
+        """As in `TrainableModel`."""
         return {"images": asdict(self.model)}
 
 
 @dataclass(frozen=True)
 class SeriesModel:
-    """Of series: steps (B, N, V) and lengths (B,)."""
+    """A model of series: steps (B, N, V) and lengths (B,)."""
 
     model: SeriesTransformerConfig
     uses_batch_norm: ClassVar[bool] = True
+
+    def num_tokens(self, inputs: Inputs) -> int:
+        """Padding included."""
+        return int(inputs[0].shape[1])
 
     def init(self, rng: np.random.Generator) -> Params:
         """As `series_params`."""
         return series_params(self.model, rng)
 
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
-        """As `series_forward`."""
-        return series_forward(inputs[0], inputs[1], params, self.model, rng=rng)
+        """As `series_forward`, without steps that are padding in all series."""
+        x, lengths = inputs
+        return series_forward(x[:, : lengths.max()], lengths, params, self.model, rng=rng)
 
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
         """As `series_backward`."""
         return series_backward(dy, cache), cache.batch_stats
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
-        """Among the steps; zero from padding and to it."""
+        """Among the steps; zero for padding, as query and as key."""
         return predict_series_with_attention(inputs[0], inputs[1], params, self.model).weights
 
     def config(self) -> Mapping[str, Any]:
-        """The model."""
+        """As in `TrainableModel`."""
         return {"series": asdict(self.model)}

@@ -1,14 +1,15 @@
-"""Learning from examples with answers, for any network: classes or numbers, watched by examples kept aside."""
+"""Supervised training of any model of this package: classes or numbers, with an optional validation set."""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass, field
 from typing import Any, NamedTuple
 
 import numpy as np
 import numpy.typing as npt
 
+from headwise.hashing import fingerprint
 from headwise.models.trainable import Inputs, TrainableModel
 from headwise.nn.losses import (
     cross_entropy_backward,
@@ -17,23 +18,22 @@ from headwise.nn.losses import (
     squared_error_forward,
 )
 from headwise.nn.params import Params
+from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
 
-__all__ = ["Examples", "Supervised", "predict_batched"]
-
-_TOGETHER = 256  # items that are judged at a time
+__all__ = ["Examples", "Supervised", "predict_batched", "supervised_loss"]
 
 
 @dataclass(frozen=True)
 class Examples:
-    """Inputs with their answers.
+    """Inputs with their targets.
 
     Attributes
     ----------
     inputs : tuple of ndarray
-        As the network takes them, an item a row.
-    answers : ndarray of shape (B,) or (B, E)
+        As the model takes them; the first axis of each is the item.
+    targets : ndarray of shape (B,) or (B, E)
         Classes as integers, or numbers to predict.
     """
 
@@ -43,91 +43,118 @@ class Examples:
     def __len__(self) -> int:
         return len(self.targets)
 
-    def take(self, chosen: IntArray) -> Examples:
-        """Some of them."""
-        return Examples(tuple(array[chosen] for array in self.inputs), self.targets[chosen])
+    def take(self, indices: IntArray) -> Examples:
+        """The examples at these indices."""
+        return Examples(tuple(array[indices] for array in self.inputs), self.targets[indices])
 
 
 class Shard(NamedTuple):
-    """Examples that are computed together, which share of the batch they are, and what is random in them."""
+    """Examples that are computed together, their fraction of the batch, and the generator for dropout."""
 
     examples: Examples
-    share: float
+    fraction: float
     rng: np.random.Generator
 
 
 @dataclass(frozen=True)
 class Supervised:
-    """A network that learns the answers: classes under cross-entropy, numbers under the mean squared error.
+    """A model that learns targets: classes under cross-entropy, numbers under the mean squared error.
 
     Attributes
     ----------
-    network : Network
+    model : TrainableModel
     train : Examples
-    validation : Examples or None
-        Kept aside.
+    validation : Examples, optional
     seed : int
-        Of dropout, where the network has it.
+        Of dropout.
+    augment : callable, optional
+        ``augment(inputs, step)`` returns randomly changed inputs of a batch.
+    initial_params : dict, optional
+        Parameters to start from, such as those of a pretrained encoder; the others are random.
     """
 
     model: TrainableModel
     train: Examples
-    validation: Examples | None
-    seed: int
+    validation: Examples | None = None
+    seed: int = 0
+    augment: Callable[[Inputs, int], Inputs] | None = field(default=None, repr=False)
+    initial_params: Params | None = field(default=None, repr=False)
 
     @property
     def n_examples(self) -> int:
-        """To learn from."""
+        """Number of training examples."""
         return len(self.train)
 
-    @property
-    def _classes(self) -> bool:
-        return self.train.targets.ndim == 1
-
     def init(self, rng: np.random.Generator) -> Params:
-        """Random weights."""
-        return self.model.init(rng)
+        """Random parameters, replaced by `initial_params` of the same names."""
+        params = self.model.init(rng)
+        return params | {name: array.copy() for name, array in (self.initial_params or {}).items() if name in params}
 
-    def shards(self, chosen: IntArray, step: int) -> Sequence[Shard]:
-        """Two halves, or the batch whole where its items are normalised together."""
-        parts = [chosen] if self.model.uses_batch_norm or len(chosen) < 2 else np.array_split(chosen, 2)
+    def shards(self, indices: IntArray, step: int) -> Sequence[Shard]:
+        """The batch in shards; in one shard if the model normalizes over the batch."""
+        batch = self.train.take(indices)
+        if self.augment is not None:
+            batch = Examples(self.augment(batch.inputs, step), batch.targets)
+        parts = [slice(None)] if self.model.uses_batch_norm else _shards(self.model, batch.inputs)
         return [
-            Shard(self.train.take(part), len(part) / len(chosen), np.random.default_rng([self.seed, 4, step, i]))
+            Shard(
+                Examples(tuple(array[part] for array in batch.inputs), batch.targets[part]),
+                len(batch.targets[part]) / len(batch),
+                np.random.default_rng([self.seed, 4, step, i]),
+            )
             for i, part in enumerate(parts)
         ]
 
     def gradients(self, shard: Shard, params: Params) -> ShardGradients:
-        """The loss's."""
-        y, cache = self.model.forward(shard.examples.inputs, params, shard.rng)
-        loss, dy = self._loss(y, shard.examples.targets)
-        gradients, averages = self.model.backward(dy * dy.dtype.type(shard.share), cache)
-        return ShardGradients(loss * shard.share, gradients, averages)
+        """Loss and gradients of one shard."""
+        outputs, cache = self.model.forward(shard.examples.inputs, params, shard.rng)
+        loss, doutputs = supervised_loss(outputs, shard.examples.targets)
+        doutputs *= doutputs.dtype.type(shard.fraction)
+        gradients, batch_stats = self.model.backward(doutputs, cache)
+        return ShardGradients(loss * shard.fraction, gradients, batch_stats)
 
     def validate(self, params: Params) -> ValidationResult | None:
-        """On what was kept aside."""
+        """Loss, and accuracy for classes, on the validation set."""
         if self.validation is None:
             return None
-        y = predict_batched(self.model, self.validation.inputs, params)
-        loss, _ = self._loss(y, self.validation.targets)
-        right = y.argmax(axis=1) == self.validation.targets if self._classes else None
-        return ValidationResult(loss, None if right is None else float(right.mean()))
+        outputs = predict_batched(self.model, self.validation.inputs, params)
+        loss, _ = supervised_loss(outputs, self.validation.targets)
+        if self.validation.targets.ndim > 1:
+            return ValidationResult(loss)
+        return ValidationResult(loss, float((outputs.argmax(axis=1) == self.validation.targets).mean()))
 
     def describe(self) -> dict[str, Any]:
-        """The network, and how many examples."""
-        kept_aside = 0 if self.validation is None else len(self.validation)
-        return {**self.model.config(), "examples": len(self.train), "kept aside": kept_aside, "seed": self.seed}
+        """The model's configuration, and digests of the data and of the parameters to start from."""
+        sets = [examples for examples in (self.train, self.validation) if examples is not None]
+        initial = self.initial_params
+        return {
+            **self.model.config(),
+            "data": [fingerprint(*examples.inputs, examples.targets) for examples in sets],
+            "initial_params": None if initial is None else fingerprint(*(initial[name] for name in sorted(initial))),
+            "seed": self.seed,
+        }
 
-    def _loss(self, y: Array, answers: npt.NDArray[Any]) -> tuple[float, Array]:
-        if self._classes:
-            loss, cache = cross_entropy_forward(y, answers)
-            return loss, cross_entropy_backward(cache)
-        loss, difference = squared_error_forward(y, answers)
-        return loss, squared_error_backward(difference)
+
+def supervised_loss(outputs: Array, targets: npt.NDArray[Any]) -> tuple[float, Array]:
+    """The loss, and its gradient with respect to the outputs: cross-entropy for targets (B,), else squared error."""
+    if targets.ndim == 1:
+        loss, cache = cross_entropy_forward(outputs, targets)
+        return loss, cross_entropy_backward(cache)
+    loss, difference = squared_error_forward(outputs, targets.astype(outputs.dtype, copy=False))
+    return loss, squared_error_backward(difference)
 
 
-def predict_batched(network: TrainableModel, inputs: Inputs, params: Params) -> Array:
-    """What a network says of every item (B, E), some items at a time."""
-    starts = range(0, len(inputs[0]), _TOGETHER)
-    return np.concatenate(
-        [network.forward(tuple(array[start : start + _TOGETHER] for array in inputs), params)[0] for start in starts]
-    )
+def predict_batched(model: TrainableModel, inputs: Inputs, params: Params) -> Array:
+    """Outputs (B, E) for any number of items, computed in shards on several threads."""
+
+    def predict(part: slice) -> Array:
+        return model.forward(tuple(array[part] for array in inputs), params)[0]
+
+    with single_threaded_blas():
+        return np.concatenate(parallel_map(predict, _shards(model, inputs)))
+
+
+def _shards(model: TrainableModel, inputs: Inputs) -> list[slice]:
+    """Items that are computed together: as many as fit into the cache, but two shards at least, for two threads."""
+    size = min(shard_size(model.num_tokens(inputs)), -(-len(inputs[0]) // 2))
+    return split(len(inputs[0]), max(1, size))

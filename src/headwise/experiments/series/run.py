@@ -28,7 +28,7 @@ from headwise.shapes import Array
 from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import Task, TrainingResult, train
-from headwise.train.series import MaskedPredictionTask, SeriesTask, evaluate_series
+from headwise.train.series import MaskedPredictionTask, evaluate_series, series_task
 from headwise.validation import check_counts
 
 __all__ = ["METHOD_LABELS", "Plan", "Result", "SeriesRun", "compare_series", "weights_of"]
@@ -269,7 +269,7 @@ def _run(method: str, seed: int, data: SeriesData, plan: Plan, stem: Path) -> di
         learnt = _train(MaskedPredictionTask(model, scaled.train, recipe), recipe, states[0])
         start, imputing = learnt.params, tuple(epoch.train_loss for epoch in learnt.history)
     recipe = replace(plan.recipe, seed=seed)
-    learnt = _train(SeriesTask(model, scaled.train, recipe, initial_params=start), recipe, states[1])
+    learnt = _train(series_task(model, scaled.train, recipe, initial_params=start), recipe, states[1])
     right = evaluate_series(scaled.test, learnt.params, model).n_correct
     about = {"kind": "series", "model": asdict(model), "data": data.name, "classes": data.classes}
     save_arrays(stem.with_name(f"{stem.name}.safetensors"), learnt.params, about)

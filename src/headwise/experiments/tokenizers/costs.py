@@ -12,7 +12,7 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.timing import time_interleaved
 from headwise.train.config import TrainingConfig
-from headwise.train.digits import DigitsTask
+from headwise.train.digits import digits_task
 from headwise.train.loop import Trainer
 from headwise.train.malloc import keep_heap
 
@@ -93,7 +93,7 @@ def step_times(
     still = replace(recipe, max_shift=0, max_rotation=0)
 
     def stepping(model: ViTConfig) -> Callable[[], object]:
-        trainer = Trainer.create(DigitsTask(model, digits, still), still)
+        trainer = Trainer.create(digits_task(model, digits, still), still)
         chosen = np.arange(min(recipe.batch_size, len(digits.train.labels)))
         return lambda: trainer.step(chosen)
 

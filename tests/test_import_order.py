@@ -26,7 +26,7 @@ ORDER = [
     {"text"},
     {"figures"},
     {"document"},
-    {"explain"},
+    {"explanation"},
     {"estimators"},
     {"experiments"},
     {"coursework"},

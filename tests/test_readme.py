@@ -3,12 +3,12 @@
 from pathlib import Path
 
 import numpy as np
-
-from headwise.cli import COMMANDS
-from headwise.data.image_files import load_digit
 from headwise.explain.explanation import explain
 from headwise.figures.captions.maps import maps_caption
 from headwise.figures.maps import AttentionRecord
+
+from headwise.cli import COMMANDS
+from headwise.data.image_files import load_digit
 from headwise.train.checkpoint import pretrained_vit
 
 ROOT = Path(__file__).parents[1]

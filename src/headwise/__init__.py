@@ -22,6 +22,7 @@ from headwise.errors import HeadwiseError
 
 if TYPE_CHECKING:
     from headwise.checker import check
+    from headwise.explanation import explain
     from headwise.models.load import load
     from headwise.recorder import capture
 
@@ -34,13 +35,19 @@ __all__ = [
     "attention_forward",
     "capture",
     "check",
+    "explain",
     "load",
     "merge",
     "multi_head_attention",
     "self_attention",
 ]
 
-_LAZY = {"capture": "headwise.recorder", "check": "headwise.checker", "load": "headwise.models.load"}
+_LAZY = {
+    "capture": "headwise.recorder",
+    "check": "headwise.checker",
+    "explain": "headwise.explanation",
+    "load": "headwise.models.load",
+}
 
 
 def __getattr__(name: str) -> Any:

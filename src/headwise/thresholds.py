@@ -1,4 +1,4 @@
-"""The thresholds of the captions' rules, each with what it decides."""
+"""The thresholds that captions and findings use, each with the decision it makes."""
 
 from __future__ import annotations
 
@@ -7,52 +7,57 @@ from typing import NamedTuple
 __all__ = ["BACKGROUND", "INK", "THRESHOLDS", "Threshold"]
 
 INK = 0.5  # a pixel above this is ink
-BACKGROUND = 0.1  # and one below this is background; a picture that is half background is a drawing
+BACKGROUND = 0.1  # a pixel below this is background
 
 
 class Threshold(NamedTuple):
-    """A threshold, and what a caption says where a measure passes it."""
+    """A threshold and the decision that it makes."""
 
-    threshold: float
-    decides: str
+    value: float
+    decision: str
 
 
 THRESHOLDS = {
-    "ink_level": Threshold(INK, "A pixel is ink if it is brighter than this, the background being 0."),
+    "ink_level": Threshold(INK, "A pixel is ink if it is brighter than this; the background is 0."),
     "background": Threshold(
         BACKGROUND,
-        "A pixel is background if it is darker than this. An image of which less than half is background is no "
-        "drawing: "
-        "its caption says nothing of ink.",
+        "A pixel is background if it is darker than this. If less than half of an image is background, it is not a "
+        "drawing, and its caption does not mention ink.",
     ),
-    "even": Threshold(0.9, "A head is nearly uniform if its effective number of tokens is at least this share of all."),
-    "on_ink": Threshold(
+    "near_uniform": Threshold(
+        0.9, "A head is nearly uniform if its effective number of tokens is at least this fraction of all tokens."
+    ),
+    "ink_ratio": Threshold(
         1.25,
-        "A head looks at ink if it puts at least this many times as much weight on ink as an even spread would, and "
-        "away "
-        "from it at one over it.",
+        "A head favours ink if it puts at least this many times as much weight on ink as uniform attention would, and "
+        "avoids ink if it puts at most the reciprocal.",
     ),
-    "changed": Threshold(
+    "depth_ratio": Threshold(
         1.1,
-        "Depth changes a measure if the last layer has at least this many times the first's, or at most one over it.",
+        "A measure changes with depth if its value in the last layer is at least this many times its value in the "
+        "first, or at most the reciprocal.",
     ),
     "local": Threshold(
-        0.7, "A head is local if its mean attention distance is at most this share of an even spread's."
+        0.7, "A head is local if its mean attention distance is at most this fraction of that of uniform attention."
     ),
-    "alike": Threshold(0.7, "Two heads agree if one less the Jensen–Shannon distance of their maps is at least this."),
-    "asking": Threshold(
-        0.25, "In a head all tokens look alike if who asks decides at most this many bits of where it looks."
+    "agreement": Threshold(
+        0.7, "Two heads agree if one minus the Jensen–Shannon distance between their maps is at least this."
     ),
-    "ordered": Threshold(
+    "query_dependence": Threshold(
+        0.25,
+        "A head's pattern does not depend on the query if the mutual information between query and attended token is "
+        "at most this many bits.",
+    ),
+    "position_correlation": Threshold(
         0.3,
-        "Positions are ordered by distance if the rank correlation of cosine and distance is beyond this, either way.",
+        "Position embeddings are ordered by distance if the rank correlation between cosine and distance is at least "
+        "this in absolute value.",
     ),
-    "chance": Threshold(
+    "beats_random": Threshold(
         0.95,
-        "A map is better than chance, as tokens are taken away or put in, if it beats at least this share of random "
-        "orders.",
+        "A map is better than chance at deletion or insertion if it beats at least this fraction of random orders.",
     ),
-    "follows": Threshold(
+    "shapley_correlation": Threshold(
         0.5, "A map follows the tokens' Shapley values if its rank correlation with them is at least this."
     ),
 }

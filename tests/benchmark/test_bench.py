@@ -14,7 +14,7 @@ from headwise.benchmark.plot import draw_ratios
 from headwise.benchmark.run import Bench, Machine, Timing, Workload
 from headwise.cli.bench import bench as command
 from headwise.errors import DataError
-from headwise.figures.save import save_one
+from headwise.figures import save_one
 from headwise.timing import time_interleaved
 
 TINY = (Workload((2, 3, 17, 5)), Workload((2, 3, 17, 5), causal=True, backward=True))

@@ -17,7 +17,7 @@ from headwise.cli.compare import compare
 from headwise.cli.console import document_table
 from headwise.document import blocks as document
 from headwise.errors import DataError, ShapeError
-from headwise.text.statement import Statement
+from headwise.text import Statement
 from helpers.processes import restore_sigint
 
 FEW = ("--tokens", "14x14,28x14", "--seeds", "2", "--epochs", "1")

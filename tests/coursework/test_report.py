@@ -23,7 +23,7 @@ from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
 from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.experiments.tokenizers.plan import Plan
-from headwise.text.statement import as_text
+from headwise.text import as_text
 from headwise.train.config import TrainingConfig
 
 # on one worker, so that the report is built once
@@ -115,7 +115,7 @@ def test_every_figure_is_there_in_three_formats_and_says_what_stands_behind_it(m
     page = made.page.read_text()
     captions = re.findall(r"<figcaption>\n(.*?)</figcaption>", page, flags=re.DOTALL)
     assert len(captions) == page.count("<img ")
-    assert all("What stands behind it" in caption for caption in captions)
+    assert all("Data and seeds" in caption for caption in captions)
 
 
 def test_tables_have_names_of_their_own_and_state_what_was_computed(made):

@@ -15,7 +15,7 @@ from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.findings import findings, table
 from headwise.experiments.series.output import record_series, save_report
 from headwise.experiments.series.run import Plan, Result, SeriesRun, compare_series, weights_of
-from headwise.text.statement import as_text
+from headwise.text import as_text
 from headwise.train.config import TrainingConfig
 
 FEW = TrainingConfig(epochs=3, batch_size=17, learning_rate=1e-2, max_grad_norm=4.0, max_shift=0, max_rotation=0)

@@ -8,7 +8,7 @@ import pytest
 from headwise.errors import ShapeError
 from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.series.plots import SeriesRecord, caption_series, draw_series
-from headwise.text.statement import as_text
+from headwise.text import as_text
 
 L, H, N, V = 2, 3, 5, 7
 

@@ -10,7 +10,7 @@ from headwise.experiments.sets.run import SPECS, PoolingResult, SetModelSpec, Se
 from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten
 from headwise.progress import NoProgress
-from headwise.text.statement import as_text
+from headwise.text import as_text
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error

@@ -8,7 +8,7 @@ from headwise.errors import DataError
 from headwise.experiments.results_cache import config_digest
 from headwise.experiments.statistics import sign_flip_test
 from headwise.experiments.tables.run import LINEAR, MODELS, TRANSFORMER, TREES, TableScores, TablesStudy, study_tables
-from headwise.text.statement import as_text
+from headwise.text import as_text
 
 QUICK = {"max_iter": 4, "d_model": 8, "n_layers": 1, "n_heads": 2}
 

@@ -25,7 +25,7 @@ from headwise.experiments.tokenizers.run import compare, relabelling, save
 from headwise.experiments.tokenizers.store import SHIFTS, RunStore, results, run, shifted
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.tasks import run_tasks
-from headwise.text.statement import as_text
+from headwise.text import as_text
 from headwise.tokenizers import get_tokenizer
 from headwise.train.checkpoint import save_arrays
 from headwise.train.config import TrainingConfig

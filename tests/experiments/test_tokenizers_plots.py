@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.experiments.tokenizers.plots import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
-from headwise.figures.save import save_figure
+from headwise.figures import save_figure
 
 NAMES = ("7x7", "rows", "scrambled-7x7")
 

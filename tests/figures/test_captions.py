@@ -9,18 +9,17 @@ from pathlib import Path
 
 import numpy as np
 import pytest
+from headwise.explain.explanation import record_attention
+from headwise.figures.captions.maps import maps_caption
+from headwise.figures.captions.measurements import head_names
+from headwise.figures.rollout import last_rollout_map
 from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
-from headwise.explain.explanation import record_attention
-from headwise.figures.captions.maps import maps_caption
-from headwise.figures.captions.measurements import head_names
-from headwise.figures.gallery import CaptionedFigure, select_figures
-from headwise.figures.record import AttentionRecord
-from headwise.figures.rollout import last_rollout_map
+from headwise.figures import AttentionRecord, CaptionedFigure, select_figures
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.text.formulae import FORMULAE
+from headwise.text import FORMULAE
 from headwise.thresholds import THRESHOLDS
 from headwise.train.checkpoint import pretrained_vit
 from helpers.factories import TESTED, drawn

@@ -4,11 +4,11 @@ import re
 
 import numpy as np
 import pytest
-
 from headwise.explain.explorer.content import MEASURES, digit_content
 from headwise.figures.depth import profiles
-from headwise.figures.gallery import CaptionedFigure, select_figures
 from headwise.figures.maps import draw_maps
+
+from headwise.figures import CaptionedFigure, select_figures
 from headwise.figures.record import AttentionRecord
 from helpers.factories import drawn
 

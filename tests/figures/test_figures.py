@@ -4,20 +4,18 @@ from dataclasses import replace
 
 import numpy as np
 import pytest
+from headwise.figures.captions.maps import maps_facts
+from headwise.figures.deletion import draw_deletion
+from headwise.figures.depth import draw_depth
+from headwise.figures.head_matrices import draw_heads
+from headwise.figures.maps import draw_maps, draw_token
+from headwise.figures.positions import draw_positions
+from headwise.figures.rollout import draw_rollout
 from matplotlib.text import Text
 from PIL import Image
 
 from headwise.errors import DataError, ShapeError
-from headwise.figures.captions.maps import maps_facts
-from headwise.figures.deletion import draw_deletion
-from headwise.figures.depth import draw_depth
-from headwise.figures.gallery import FIGURES, CaptionedFigure, select_figures
-from headwise.figures.head_matrices import draw_heads
-from headwise.figures.maps import draw_maps, draw_token
-from headwise.figures.positions import draw_positions
-from headwise.figures.record import AttentionRecord
-from headwise.figures.rollout import draw_rollout
-from headwise.figures.save import save_figure, style
+from headwise.figures import FIGURES, AttentionRecord, CaptionedFigure, save_figure, select_figures, style
 from headwise.metrics.rollout import rollout
 from headwise.text.formulae import FORMULAE
 from headwise.text.statement import Statement, as_html, as_latex, as_markdown, as_text

@@ -4,7 +4,7 @@ from dataclasses import replace
 
 import numpy as np
 
-from headwise.figures.record import AttentionRecord
+from headwise.figures import AttentionRecord
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.tokenizers import get_tokenizer
 

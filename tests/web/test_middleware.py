@@ -7,12 +7,12 @@ import zlib
 
 import numpy as np
 import pytest
+from headwise.explain.explorer_data import explore
 from PIL import Image
 
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web.app import application
 from headwise.web.middleware import MAX_BODY_BYTES

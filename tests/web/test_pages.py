@@ -5,13 +5,13 @@ import io
 
 import numpy as np
 import pytest
+from headwise.explain.explorer.content import build_views
+from headwise.explain.explorer_data import explore
 from PIL import Image
 
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from headwise.explain.explorer.content import build_views
-from headwise.explain.explorer_data import explore
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
 from helpers.serving import run_server

@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
+from headwise.web.work_queue import WorkQueue
 
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
 from headwise.web.middleware import RequestRejected
 from headwise.web.server import address, is_loopback, listen, server
-from headwise.web.work_queue import WorkQueue
 from helpers.serving import run_server
 
 DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()

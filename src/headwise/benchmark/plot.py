@@ -7,8 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from headwise.figures.panels import PAGE
-from headwise.figures.save import fix_layout, style
+from headwise.figures import PAGE, fix_layout, style
 
 __all__ = ["draw_ratios"]
 

@@ -22,15 +22,17 @@ def attend(
     arrays: Annotated[
         list[Path] | None,
         typer.Argument(
-            help="An .npz file, .npy or .csv files named by their array, or a folder of them: X, Wq, Wk, Wv and, if "
-            "wanted, Wo, bq, bk, bv, bo. Without any, the coursework's arrays.",
+            help="An .npz file, .npy or .csv files named for their array, or a folder of them: X, Wq, Wk, Wv and "
+            "optionally Wo, bq, bk, bv, bo; by default the coursework's arrays.",
             show_default=False,
         ),
     ] = None,
-    heads: Annotated[int, typer.Option("--heads", "-H", help="How many heads; divides the rows of the matrices.")] = 1,
+    heads: Annotated[
+        int, typer.Option("--heads", "-H", help="Number of heads; must divide the rows of the matrices.")
+    ] = 1,
     columns: Annotated[bool, typer.Option("--columns", help="Tokens are the columns of X, not its rows.")] = False,
     out: Annotated[Path | None, typer.Option(help="Also write output and weights to this .npz file.")] = None,
-    as_json: Annotated[bool, typer.Option("--json", help="Print JSON, in full precision.")] = False,
+    as_json: Annotated[bool, typer.Option("--json", help="Print JSON in full precision.")] = False,
 ) -> None:
     """Print the attention weights and the output of multi-head self-attention.
 
@@ -38,30 +40,30 @@ def attend(
     """
     if out is not None and out.suffix != ".npz":
         raise DataError(f"--out: expected a file ending in .npz; got {out}.")
-    given: dict[str, Any] = read_arrays(arrays) if arrays else coursework_arrays()
-    x = given.pop("X")
-    attended = multi_head_attention(x, **given, heads=heads, tokens="columns" if columns else "rows")
+    inputs: dict[str, Any] = read_arrays(arrays) if arrays else coursework_arrays()
+    x = inputs.pop("X")
+    result = multi_head_attention(x, **inputs, heads=heads, tokens="columns" if columns else "rows")
     if out is not None:
-        with atomic_write(out) as beside:
-            np.savez(beside, allow_pickle=False, output=attended.output, weights=attended.weights)
+        with atomic_write(out) as tmp_path:
+            np.savez(tmp_path, allow_pickle=False, output=result.output, weights=result.weights)
     if as_json:
-        print(json.dumps({name: array.tolist() for name, array in attended._asdict().items()}))
+        print(json.dumps({name: array.tolist() for name, array in result._asdict().items()}))
     else:
-        _print(attended, columns)
+        _print(result, columns)
 
 
-def _print(attended: AttentionResult, columns: bool) -> None:
-    """A table a matrix; those of a batch one after the other."""
-    *batch, heads, n, _ = attended.weights.shape
+def _print(result: AttentionResult, columns: bool) -> None:
+    """Print a table for each matrix, and those of a batch one after the other."""
+    *batch, heads, n, _ = result.weights.shape
     tokens = [str(i) for i in range(n)]
     for item in np.ndindex(*batch):
-        which = f"item {', '.join(map(str, item))}: " if item else ""
+        prefix = f"item {', '.join(map(str, item))}: " if item else ""
         for h in range(heads):
-            title = f"{which}attention weights, head {h}"
-            output.print(matrix_table(title, attended.weights[(*item, h)], "output", tokens))
+            title = f"{prefix}attention weights, head {h}"
+            output.print(matrix_table(title, result.weights[(*item, h)], "output", tokens))
             output.print()
-        result = attended.output[item]
-        names = tokens if columns else [str(i) for i in range(result.shape[1])]
-        title = f"{which}output, one {'column' if columns else 'row'} a token"
-        output.print(matrix_table(title, result, "feature" if columns else "output", names))
+        matrix = result.output[item]
+        names = tokens if columns else [str(i) for i in range(matrix.shape[1])]
+        title = f"{prefix}output, one {'column' if columns else 'row'} per token"
+        output.print(matrix_table(title, matrix, "feature" if columns else "output", names))
         output.print()

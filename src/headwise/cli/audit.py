@@ -17,7 +17,7 @@ from headwise.experiments.faithfulness.result import Audit
 from headwise.experiments.faithfulness.result_tables import tables
 from headwise.experiments.faithfulness.run import audit as audit_model
 from headwise.parallel.threads import num_threads as cores
-from headwise.text.statement import as_text
+from headwise.text import as_text
 from headwise.train.checkpoint import load_vit, pretrained_vit
 
 __all__ = ["audit"]

@@ -15,7 +15,7 @@ from headwise.benchmark.plot import draw_ratios
 from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, Bench, Timing
 from headwise.benchmark.run import bench as measure
 from headwise.cli.console import output, progress_bars
-from headwise.figures.save import check_figure_path, save_one
+from headwise.figures import check_figure_path, save_one
 
 __all__ = ["bench"]
 

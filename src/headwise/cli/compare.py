@@ -19,7 +19,7 @@ from headwise.experiments.tokenizers.result_tables import tables
 from headwise.experiments.tokenizers.run import compare as compare_tokens
 from headwise.experiments.tokenizers.run import save
 from headwise.experiments.tokenizers.store import RunStore
-from headwise.text.statement import Statement, as_text
+from headwise.text import Statement, as_text
 from headwise.train.config import TrainingConfig
 
 __all__ = ["compare"]

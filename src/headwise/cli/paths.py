@@ -1,4 +1,4 @@
-"""The folder that a command writes to, tried before anything is worked out for it."""
+"""Check that the output folder is writable before a long computation starts."""
 
 from __future__ import annotations
 
@@ -11,18 +11,18 @@ __all__ = ["check_writable"]
 
 
 def check_writable(folder: Path) -> None:
-    """Refuse a folder that cannot be written to, or made; leaves nothing behind.
+    """Raise DataError for a folder that cannot be created or written to; leave no files behind.
 
     Raises
     ------
     DataError
-        If it is a file, lies in one, or the system does not let us write there.
+        If it is a file, a part of its path is a file, or writing is not permitted.
     """
     try:
-        there = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
-        if not there.is_dir():
-            raise DataError(f"--out: {folder if there == folder.absolute() else there} is a file; name a folder.")
-        with tempfile.TemporaryDirectory(dir=there):
+        existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
+        if not existing.is_dir():
+            raise DataError(f"--out: {folder if existing == folder.absolute() else existing} is a file; name a folder.")
+        with tempfile.TemporaryDirectory(dir=existing):
             pass
     except OSError as error:
         raise DataError(f"--out: {folder} cannot be written to ({error.strerror}); name another folder.") from None

@@ -18,7 +18,7 @@ from headwise.data.array_files import read_arrays
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
 from headwise.shapes import Array, bind
-from headwise.text.statement import as_text
+from headwise.text import as_text
 
 __all__ = ["report"]
 

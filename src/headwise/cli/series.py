@@ -15,7 +15,7 @@ from headwise.data.series import load_series, train_validation_split
 from headwise.experiments.series.findings import findings, table
 from headwise.experiments.series.output import save_report
 from headwise.experiments.series.run import METHOD_LABELS, Plan, Result, compare_series
-from headwise.text.statement import as_text
+from headwise.text import as_text
 
 __all__ = ["series"]
 

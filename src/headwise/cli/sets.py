@@ -13,8 +13,8 @@ from headwise.cli.console import messages, output, progress_bars
 from headwise.cli.paths import check_writable
 from headwise.experiments.sets.plots import draw_errors
 from headwise.experiments.sets.run import PUBLISHED_ERRORS, SetsStudy, study_sets
-from headwise.figures.save import save_figure
-from headwise.text.statement import as_text, pluralize
+from headwise.figures import save_figure
+from headwise.text import as_text, pluralize
 
 __all__ = ["sets"]
 

@@ -13,7 +13,7 @@ from headwise.cli.console import messages, output, progress_bars
 from headwise.cli.paths import check_writable
 from headwise.data.tabular import TABLES
 from headwise.experiments.tables.run import MODELS, TablesStudy, study_tables
-from headwise.text.statement import as_text, pluralize
+from headwise.text import as_text, pluralize
 
 __all__ = ["tables"]
 

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from headwise.figures.save import fix_layout, style
+from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_matrices"]

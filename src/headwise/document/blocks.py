@@ -1,23 +1,17 @@
-"""A document of statements, tables and figures, as one HTML file that needs nothing beside it."""
+"""The parts of a document: paragraphs, tables, figures, derivations, code and sections."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
-from importlib.resources import files
 from pathlib import Path
 from typing import NamedTuple
 
-from jinja2 import Environment, StrictUndefined
-from latex2mathml.converter import convert
-from markupsafe import Markup, escape
-
-from headwise.figures.captions.caption import Caption
-from headwise.figures.save import svg_data_uri
+from headwise.document.html import render_template
+from headwise.figures import Caption, svg_data_uri
 from headwise.files import to_csv, write_text
 from headwise.shapes import Array
-from headwise.text.statement import Statement, as_html, as_text
+from headwise.text import Statement, as_text
 
 __all__ = [
     "BACKLINK_LABEL",
@@ -33,13 +27,12 @@ __all__ = [
 ]
 
 
-BACKLINK_LABEL = "What stands behind it"  # the heading over seeds and runs in a figure's caption
-_STOPPED = re.compile(r"<math\b(?:(?!</math>).)*</math>[.,;:)]+", re.DOTALL)
+BACKLINK_LABEL = "Data and seeds"  # the heading of the last part of a figure's caption
 
 
 @dataclass(frozen=True)
 class Paragraph:
-    """Statements that belong together."""
+    """Statements that form a paragraph."""
 
     statements: tuple[Statement, ...]
     kind: str = "paragraph"
@@ -47,9 +40,9 @@ class Paragraph:
 
 @dataclass(frozen=True)
 class Table:
-    """A table with a heading for each column, and for each row where the first column is one.
+    """A table with a heading for each column; the first cell of a row is the heading of the row.
 
-    `words` tells that its cells hold sentences, to be broken into lines.
+    Set `words` if the cells contain sentences, so that their lines are wrapped.
     """
 
     title: Statement
@@ -67,16 +60,17 @@ class Table:
         matrix: Array,
         rows: Sequence[str],
         columns: Sequence[str],
-        form: str = ".4f",
+        number_format: str = ".4f",
     ) -> Table:
-        """Numbers with four decimals, or in another form."""
+        """Build a table of numbers in this format."""
         body = tuple(
-            (row, *(f"{value:{form}}" for value in values)) for row, values in zip(rows, matrix.tolist(), strict=True)
+            (row, *(f"{value:{number_format}}" for value in values))
+            for row, values in zip(rows, matrix.tolist(), strict=True)
         )
         return cls(title, ("", *columns), body, name)
 
     def csv(self) -> str:
-        """The same table for a program."""
+        """The table as CSV."""
         return to_csv(self.columns, self.rows)
 
 
@@ -92,14 +86,14 @@ class FigureBlock:
 
     @property
     def alternative(self) -> str:
-        """What a screen reader says for the picture: the title and what is shown."""
+        """The alternative text: the title and what is shown."""
         shown = next(iter(self.parts.values()), ())
         return " ".join([as_text(self.title) + ".", *map(as_text, shown)])
 
     @classmethod
-    def captioned(cls, caption: Caption, behind: Statement, files: Sequence[Path], root: Path) -> FigureBlock:
-        """A saved figure with a caption that was measured and what stands behind it, linked to its files."""
-        parts = {**caption.parts, BACKLINK_LABEL: (behind,)}
+    def captioned(cls, caption: Caption, provenance: Statement, files: Sequence[Path], root: Path) -> FigureBlock:
+        """Build a block from a saved figure, its measured caption and its provenance, with links to its files."""
+        parts = {**caption.parts, BACKLINK_LABEL: (provenance,)}
         return cls(svg_data_uri(files), caption.title, parts, tuple(str(path.relative_to(root)) for path in files))
 
 
@@ -109,11 +103,11 @@ class Step(NamedTuple):
     Attributes
     ----------
     words : Statement or str
-        Why it is taken.
+        The reason for the step.
     tex : str
-        What it says, in LaTeX; empty where the words say all.
+        Its formula in LaTeX; may be empty.
     holds : bool, optional
-        Whether it was verified; None for an argument that there is nothing to verify by.
+        Whether it was verified; None if there is nothing to verify.
     """
 
     words: Statement | str
@@ -123,7 +117,7 @@ class Step(NamedTuple):
 
 @dataclass(frozen=True)
 class Derivation:
-    """Steps, one leading to the next."""
+    """A sequence of steps."""
 
     steps: tuple[Step, ...]
     kind: str = "derivation"
@@ -131,7 +125,7 @@ class Derivation:
 
 @dataclass(frozen=True)
 class Code:
-    """A program as it stands in a file."""
+    """The source of a program."""
 
     title: Statement
     source: str
@@ -143,7 +137,7 @@ Block = Paragraph | Table | FigureBlock | Derivation | Code
 
 @dataclass(frozen=True)
 class Section:
-    """A heading, what stands under it, and the sections inside it.
+    """A heading with its blocks and subsections.
 
     Attributes
     ----------
@@ -151,7 +145,7 @@ class Section:
     blocks : tuple
     sections : tuple of Section
     number : str
-        As the table of contents prints it, such as ``"2"`` or ``"(b)"``.
+        As shown in the table of contents, such as ``"2"`` or ``"(b)"``.
     """
 
     anchor: str
@@ -162,7 +156,7 @@ class Section:
 
     @property
     def all_blocks(self) -> Iterator[Block]:
-        """Its own, and those of the sections inside."""
+        """All blocks, including those of subsections."""
         yield from self.blocks
         for section in self.sections:
             yield from section.all_blocks
@@ -176,12 +170,12 @@ class Document:
     ----------
     title : str
     subtitle : tuple of Statement
-        What it is.
+        One or two sentences below the title.
     abstract : tuple of Statement
-        What it found, in short.
+        The main results.
     sections : tuple of Section
     files : tuple of str
-        The same document in other forms, beside the page.
+        The same document in other formats, in the same folder.
     """
 
     title: str
@@ -191,12 +185,8 @@ class Document:
     files: tuple[str, ...] = ()
 
     def html(self) -> str:
-        """The whole page."""
-        environment = Environment(autoescape=True, undefined=StrictUndefined, trim_blocks=True, lstrip_blocks=True)
-        environment.filters["statement"] = _said
-        environment.filters["mathml"] = lambda tex: Markup(convert(tex, display="block"))
-        source = (files("headwise.document") / "document.html").read_text(encoding="utf-8")
-        return environment.from_string(source).render(document=self) + "\n"
+        """The document as one HTML file without external parts."""
+        return render_template("headwise.document", "document.html", document=self)
 
     def save(self, folder: Path) -> Path:
         """Write ``index.html``, and every table as CSV in ``tables/``."""
@@ -207,10 +197,3 @@ class Document:
         page = folder / "index.html"
         write_text(page, self.html())
         return page
-
-
-def _said(words: Statement | str) -> Markup:
-    """A statement with its formulae, none of them on another line than the stop after it."""
-    if not isinstance(words, Statement):
-        return escape(words)
-    return Markup(_STOPPED.sub(r'<span class="together">\g<0></span>', as_html(words)))

@@ -5,22 +5,22 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 
 from headwise.document.blocks import Table
-from headwise.text.statement import Statement, as_markdown
+from headwise.text import Statement, as_markdown
 
 __all__ = ["as_markdown_page", "as_markdown_table"]
 
 
 def as_markdown_page(title: str, parts: Mapping[str, Sequence[Statement]], tables: Sequence[Table] = ()) -> str:
-    """Paragraphs under their headings, then the tables, each with its title.
+    """Render paragraphs under their headings, then the tables, each with its title.
 
     Examples
     --------
-    >>> print(as_markdown_page("Scores", {"What was found": [Statement("Nothing."), Statement("Yet.")]}), end="")
+    >>> print(as_markdown_page("Scores", {"Findings": [Statement("None."), Statement("Yet.")]}), end="")
     # Scores
     <BLANKLINE>
-    ## What was found
+    ## Findings
     <BLANKLINE>
-    Nothing. Yet.
+    None. Yet.
     """
     blocks = [f"# {title}"]
     for heading, statements in parts.items():
@@ -31,7 +31,7 @@ def as_markdown_page(title: str, parts: Mapping[str, Sequence[Statement]], table
 
 
 def as_markdown_table(table: Table) -> str:
-    """Its columns and rows, numbers to the right; the title is not in it.
+    """Render columns and rows, numbers aligned to the right, without the title.
 
     Examples
     --------

@@ -1,4 +1,4 @@
-"""A document on paper: a page printed to PDF by whatever Chromium there is."""
+"""Print a document to PDF with an installed Chromium."""
 
 from __future__ import annotations
 
@@ -15,50 +15,50 @@ from headwise.files import atomic_write
 __all__ = ["browser", "print_page"]
 
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
-_PATIENCE = 120  # seconds
+_TIMEOUT = 120  # seconds
 
 
 def browser() -> str | None:
-    """The path of a browser that can print without a window, if there is one."""
-    return next((found for name in _NAMES if (found := shutil.which(name))), None)
+    """The path of an installed browser that can print without a window, if there is one."""
+    return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
 def print_page(document: Document, folder: Path, name: str = "report.pdf") -> tuple[Path, Path | None]:
-    """Save a document as a page, and where there is a browser also as PDF, to which the page has a link.
+    """Save a document as a page and, if there is a browser, as a PDF that the page links to.
 
     Parameters
     ----------
     document : Document
     folder : Path
     name : str
-        Of the PDF.
+        File name of the PDF.
 
     Returns
     -------
     page : Path
         ``index.html``.
     pdf : Path or None
-        None where there is no browser, or it does not print.
+        None if there is no browser or it cannot print.
     """
-    found, pdf = browser(), folder / name
-    page = document.save(folder)  # printed without a link to itself
-    if found is None or not _printed(found, page, pdf):
-        pdf.unlink(missing_ok=True)  # one that is there is of another page
+    chromium, pdf = browser(), folder / name
+    page = document.save(folder)  # the printed page has no link to itself
+    if chromium is None or not _print(chromium, page, pdf):
+        pdf.unlink(missing_ok=True)  # an existing file is from another page
         return page, None
     return replace(document, files=(*document.files, name)).save(folder), pdf
 
 
-def _printed(chromium: str, page: Path, pdf: Path) -> bool:
-    """Whether the browser wrote it."""
-    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, atomic_write(pdf) as beside:
+def _print(chromium: str, page: Path, pdf: Path) -> bool:
+    """Print the page; return whether the browser wrote a file."""
+    with tempfile.TemporaryDirectory(ignore_cleanup_errors=True) as profile, atomic_write(pdf) as tmp_path:
         command = [
             *(chromium, "--headless", "--disable-gpu", "--no-pdf-header-footer", f"--user-data-dir={profile}"),
-            # a sandbox cannot be had as root, in a container; the page is our own and asks for nothing
+            # root has no sandbox, as in a container; the page is our own and loads nothing
             *(["--no-sandbox"] if hasattr(os, "geteuid") and os.geteuid() == 0 else []),
-            *(f"--print-to-pdf={beside.resolve()}", page.resolve().as_uri()),
+            *(f"--print-to-pdf={tmp_path.resolve()}", page.resolve().as_uri()),
         ]
         try:
-            subprocess.run(command, check=True, capture_output=True, timeout=_PATIENCE)
+            subprocess.run(command, check=True, capture_output=True, timeout=_TIMEOUT)
         except (OSError, subprocess.SubprocessError):
             return False
-        return beside.is_file() and beside.stat().st_size > 0
+        return tmp_path.is_file() and tmp_path.stat().st_size > 0

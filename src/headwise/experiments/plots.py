@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
 
-from headwise.figures.save import fix_layout, style
+from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_accuracies", "draw_losses"]

@@ -1,1 +1,29 @@
-"""Figures of attention and the captions measured from their arrays."""
+"""Figures of attention with measured captions, and what other plots share with them: style, panels and colours."""
+
+from headwise.figures.caption import Caption, to_statements
+from headwise.figures.gallery import CaptionedFigure, figure_names, select_figures
+from headwise.figures.kinds import FIGURES, FigureKind
+from headwise.figures.panels import COLUMN, PAGE
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import check_figure_path, fix_layout, save_figure, save_one, style, svg_data_uri
+from headwise.figures.training import draw_training
+
+__all__ = [
+    "COLUMN",
+    "FIGURES",
+    "PAGE",
+    "AttentionRecord",
+    "Caption",
+    "CaptionedFigure",
+    "FigureKind",
+    "check_figure_path",
+    "draw_training",
+    "figure_names",
+    "fix_layout",
+    "save_figure",
+    "save_one",
+    "select_figures",
+    "style",
+    "svg_data_uri",
+    "to_statements",
+]

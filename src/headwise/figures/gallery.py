@@ -1,53 +1,21 @@
-"""Figures that have captions: every kind by its name, and one of them with its arrays and files."""
+"""Captioned figures: one figure of a record with its arrays and caption, and the selection of several."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from dataclasses import dataclass
-from functools import cached_property, partial
+from functools import cached_property
 from pathlib import Path
-from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
-from headwise.figures.captions.caption import Caption
-from headwise.figures.captions.deletion import deletion_caption
-from headwise.figures.captions.depth import depth_caption
-from headwise.figures.captions.maps import maps_caption
-from headwise.figures.captions.matrices import matrices_caption
-from headwise.figures.captions.positions import positions_caption
-from headwise.figures.captions.rollout import rollout_caption
-from headwise.figures.captions.token import token_caption
-from headwise.figures.deletion import draw_deletion
-from headwise.figures.depth import draw_depth
-from headwise.figures.head_matrices import draw_heads
-from headwise.figures.maps import draw_maps, draw_token
-from headwise.figures.positions import draw_positions
+from headwise.figures.caption import Caption
+from headwise.figures.kinds import FIGURES
 from headwise.figures.record import AttentionRecord
-from headwise.figures.rollout import draw_rollout, last_rollout_map
 from headwise.figures.save import save_figure
 from headwise.shapes import Array
 
-__all__ = ["FIGURES", "CaptionedFigure", "FigureKind", "select_figures"]
-
-
-class FigureKind(NamedTuple):
-    """What draws a figure, what captions it, and the one map (N,) by which it ranks the image's tokens, if it does."""
-
-    draw: Callable[[AttentionRecord], Figure]
-    caption: Callable[[AttentionRecord], Caption]
-    ranks: Callable[[AttentionRecord], Array] | None = None
-
-
-FIGURES = {
-    "maps": FigureKind(draw_maps, maps_caption, lambda drawn: drawn.last),
-    "matrices": FigureKind(draw_heads, matrices_caption),
-    "rollout": FigureKind(draw_rollout, rollout_caption, last_rollout_map),
-    "depth": FigureKind(draw_depth, depth_caption),
-    "positions": FigureKind(draw_positions, positions_caption),
-    "deletion": FigureKind(draw_deletion, deletion_caption, lambda drawn: drawn.last),
-}
+__all__ = ["CaptionedFigure", "figure_names", "select_figures"]
 
 
 @dataclass(frozen=True)
@@ -56,98 +24,102 @@ class CaptionedFigure:
 
     Attributes
     ----------
-    drawn : Drawn
-    figure : str
-        A name in `FIGURES`, or ``"token"`` for one token's view.
+    record : AttentionRecord
+    kind : str
+        A name in `FIGURES`.
     token : int
-        Whose view, 1 to N or 0 for the class token.
+        The token, 1 to N, of a figure of one token.
 
     Raises
     ------
     DataError
-        If there is no such figure or no such token.
+        If there is no such kind or no such token.
     """
 
-    drawn: AttentionRecord
-    figure: str = "maps"
+    record: AttentionRecord
+    kind: str = "maps"
     token: int = 0
 
     def __post_init__(self) -> None:
-        if self.figure not in (*FIGURES, "token"):
-            raise DataError(f"figure: expected one of {', '.join(FIGURES)}, or token; got {self.figure!r}.")
-        if self.figure == "token":
-            self.drawn.index(self.token)
+        if self.kind not in FIGURES:
+            raise DataError(f"figure: expected one of {', '.join(FIGURES)}; got {self.kind!r}.")
+        if FIGURES[self.kind].per_token:
+            self.record.index(self.token)
 
     @cached_property
     def caption(self) -> Caption:
-        """Measured once."""
-        return self._kind.caption(self.drawn)
+        """The caption, measured once."""
+        kind = FIGURES[self.kind]
+        return kind.describe(self.record, kind.measure(*self._args))
 
     @property
-    def ranks(self) -> Array | None:
+    def ranking(self) -> Array | None:
         """(N,): the map by which the figure ranks the image's tokens, which can be tested; None if it ranks none."""
-        return self._kind.ranks(self.drawn) if self._kind.ranks else None
+        ranking = FIGURES[self.kind].ranking
+        return ranking(self.record) if ranking else None
 
     @property
-    def name(self) -> str:
-        """What its files are called."""
-        return {"maps": "attention", "token": f"attention-token-{self.token}"}.get(
-            self.figure, f"attention-{self.figure}"
-        )
+    def stem(self) -> str:
+        """Name of its files, without an ending."""
+        return FIGURES[self.kind].stem.format(token=self.token)
 
     def draw(self) -> Figure:
-        """The figure."""
-        return self._kind.draw(self.drawn)
+        """The Matplotlib figure."""
+        return FIGURES[self.kind].draw(*self._args)
 
     def save(self, stem: Path) -> list[Path]:
-        """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all spellings."""
+        """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all formats."""
         paths = save_figure(self.draw(), stem)
         arrays = stem.with_name(f"{stem.name}.npz")
-        self.drawn.save(arrays)
+        self.record.save(arrays)
         return [*paths, arrays, *self.caption.save(stem)]
 
     @property
-    def _kind(self) -> FigureKind:
-        if self.figure == "token":
-            return FigureKind(partial(draw_token, token=self.token), partial(token_caption, token=self.token))
-        return FIGURES[self.figure]
+    def _args(self) -> tuple[AttentionRecord] | tuple[AttentionRecord, int]:
+        return (self.record, self.token) if FIGURES[self.kind].per_token else (self.record,)
+
+
+def figure_names() -> list[str]:
+    """The kinds of figure that need no token."""
+    return [name for name, kind in FIGURES.items() if not kind.per_token]
 
 
 def select_figures(
-    drawn: AttentionRecord, figure: str = "maps", token: int | None = None, *, testable: bool = False
+    record: AttentionRecord, figure: str = "maps", token: int | None = None, *, testable: bool = False
 ) -> list[CaptionedFigure]:
-    """The figures that were asked for.
+    """Select one figure by name, or all that the arrays allow.
 
     Parameters
     ----------
-    drawn : Drawn
+    record : AttentionRecord
     figure : str
-        A name in `FIGURES`, or ``"all"`` that the arrays allow: positions need embeddings of two tokens or more, and
-        deletion curves a test.
+        One of `figure_names`, or ``"all"``.
     token : int, optional
-        One token's view: instead of the maps, and beside whatever else was asked for.
+        Show the attention of this token, 1 to N, in addition to the named figure or in place of the maps; 0 stands for
+        the class token.
     testable : bool
-        Whether the curves will be measured.
+        Whether a faithfulness test will follow, so that figures of its result can be drawn.
 
     Returns
     -------
-    list of Captioned
+    list of CaptionedFigure
 
     Raises
     ------
     DataError
         If there is no such figure or no such token.
     """
-    if figure not in (*FIGURES, "all"):
-        raise DataError(f"figure: expected one of {', '.join(FIGURES)}, or all; got {figure!r}.")
-    given = {
-        "positions": drawn.positions.size and drawn.tokens > 1,
-        "deletion": testable or drawn.was_tested(drawn.last),
-    }
-    names = [name for name in FIGURES if given.get(name, True)] if figure == "all" else [figure]
+    names = figure_names()
+    if figure not in (*names, "all"):
+        raise DataError(f"figure: expected one of {', '.join(names)}, or all; got {figure!r}.")
+    if figure == "all":
+        tested = testable or record.was_tested(record.last_layer_map)
+        kinds = [name for name in names if tested or not FIGURES[name].needs_test]
+        kinds = [name for name in kinds if FIGURES[name].is_available(record)]
+    else:
+        kinds = [figure]
     if token is None:
-        return [CaptionedFigure(drawn, name) for name in names]
-    view = CaptionedFigure(drawn, "token", token)
-    first = view if token > 0 else CaptionedFigure(drawn)
-    others = [name for name in names if name != first.figure and figure != "maps"]
-    return [first, *(CaptionedFigure(drawn, name) for name in others)]
+        return [CaptionedFigure(record, name) for name in kinds]
+    record.index(token)
+    first = CaptionedFigure(record, "token", token) if token else CaptionedFigure(record)
+    return [first, *(CaptionedFigure(record, name) for name in kinds if name != first.kind and figure != "maps")]

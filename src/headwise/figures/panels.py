@@ -1,4 +1,4 @@
-"""What pictures of attention are put together from: the input with its tokens, a map painted over it, a scale's bar."""
+"""The parts of attention figures: the input with its tokens, a map over the image, labels and colour bars."""
 
 from __future__ import annotations
 
@@ -13,15 +13,14 @@ from matplotlib.figure import Figure, SubFigure
 from matplotlib.patches import Rectangle
 from matplotlib.patheffects import withStroke
 
+from headwise.figures.colors import HEATMAP, MARK, OUTLINE
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.spatial import to_pixels
 from headwise.shapes import Array, IntArray
 from headwise.thresholds import INK
 
 __all__ = [
-    "COLOURS",
     "COLUMN",
-    "MARK",
     "NARROW",
     "PAGE",
     "add_bar",
@@ -34,99 +33,98 @@ __all__ = [
     "scale_from_zero",
 ]
 
-COLOURS = "Blues"  # from white to dark blue: even in grey, and the same to colour-blind readers
-MARK = "#c2571a"  # lines between tokens, and around a chosen one
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a paper, and two
-
-NARROW = 8  # heads; of more, the panels have no room for words
-_OUTLINE = 40  # tokens; of more, their lines would hide the image, and are drawn thinner
-
-
-def draw_input(axes: Axes, drawn: AttentionRecord) -> None:
-    """The image as it is cut, with the lines between its tokens, and what the model reads."""
-    height, width = drawn.size
-    colours = "gray_r" if drawn.ink.any() or not drawn.image.any() else "gray"
-    axes.imshow(drawn.image, cmap=colours, vmin=0, vmax=1, extent=(0, width, height, 0))
-    line = 0.5 if drawn.tokens <= _OUTLINE else 0.3
-    for box in drawn.boxes:
-        axes.add_patch(_around(box, line))
-    axes.set_title("input, cut into tokens")
-    if len(drawn.probabilities):
-        predicted = int(drawn.probabilities.argmax())
-        read = f"read as {predicted} ({drawn.probabilities[predicted]:.1%})"
-        axes.set_xlabel(read if drawn.label < 0 else f"{read}; label {drawn.label}", labelpad=6)
-    hide_axes(axes, drawn)
+NARROW = 8  # with more heads than this, panels are too small for words
+_MAX_THICK_LINES = 40  # with more tokens than this, thick boundaries would hide the image
 
 
-def draw_map(axes: Axes, values: Array, drawn: AttentionRecord, scale: Normalize) -> None:
-    """(N,) values painted over their tokens, and the ink's outline."""
-    height, width = drawn.size
-    painted = to_pixels(values, drawn.boxes, drawn.size)
-    axes.imshow(painted, cmap=COLOURS, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
-    if drawn.ink.any() and not drawn.ink.all():
+def draw_input(axes: Axes, record: AttentionRecord) -> None:
+    """Draw the image as the model sees it, with its token boundaries and the predicted class."""
+    height, width = record.size
+    cmap = "gray_r" if record.ink.any() or not record.image.any() else "gray"
+    axes.imshow(record.image, cmap=cmap, vmin=0, vmax=1, extent=(0, width, height, 0))
+    line = 0.5 if record.num_tokens <= _MAX_THICK_LINES else 0.3
+    for box in record.boxes:
+        axes.add_patch(_rectangle(box, line))
+    axes.set_title("input, divided into tokens")
+    if len(record.probabilities):
+        predicted = int(record.probabilities.argmax())
+        text = f"predicted: {predicted} ({record.probabilities[predicted]:.1%})"
+        axes.set_xlabel(text if record.label < 0 else f"{text}; label: {record.label}", labelpad=6)
+    hide_axes(axes, record)
+
+
+def draw_map(axes: Axes, values: Array, record: AttentionRecord, scale: Normalize) -> None:
+    """Draw (N,) values over the pixels of their tokens, with the outline of the ink."""
+    height, width = record.size
+    pixels = to_pixels(values, record.boxes, record.size)
+    axes.imshow(pixels, cmap=HEATMAP, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
+    if record.ink.any() and not record.ink.all():
         across, down = np.arange(width) + 0.5, np.arange(height) + 0.5
-        outline = axes.contour(across, down, drawn.image, levels=[INK], colors="#333333", linewidths=0.6)
+        outline = axes.contour(across, down, record.image, levels=[INK], colors=OUTLINE, linewidths=0.6)
         outline.set(path_effects=[withStroke(linewidth=1.5, foreground="white", alpha=0.7)])
-    hide_axes(axes, drawn)
+    hide_axes(axes, record)
 
 
-def label_panel(axes: Axes, drawn: AttentionRecord, token: int) -> None:
-    """A frame around one token, 1 to N; none for the class token."""
+def label_panel(axes: Axes, record: AttentionRecord, token: int) -> None:
+    """Frame one token, 1 to N; the class token has no box."""
     if token > 0:
-        axes.add_patch(_around(drawn.boxes[token - 1], 1.4))
+        axes.add_patch(_rectangle(record.boxes[token - 1], 1.4))
 
 
 def scale_from_zero(weights: Array) -> Normalize:
-    """From none, white, to the largest weight drawn; to one if all are zero."""
+    """A scale from zero to the largest weight, or to one if all weights are zero."""
     return Normalize(0, float(weights.max()) or 1)
 
 
-def name_panels(figure: Figure | SubFigure, panels: npt.NDArray[Any], beside: str = "", below: str = "") -> None:
-    """Layers and heads at the edges of an (L, H) grid, and what its axes are; of many heads their numbers alone.
+def name_panels(
+    figure: Figure | SubFigure, panels: npt.NDArray[Any], row_label: str = "", column_label: str = ""
+) -> None:
+    """Label the layers and heads of an (L, H) grid of panels, and the axes of each panel; many heads get only numbers.
 
     Parameters
     ----------
     figure : Figure or SubFigure
     panels : ndarray of Axes of shape (L, H)
-    beside, below : str
-        What the rows and the columns of each panel are, where there is something to say.
+    row_label, column_label : str
+        What the rows and the columns of each panel are.
     """
-    many = panels.shape[1] > NARROW
+    numbers_only = panels.shape[1] > NARROW
     for layer, axes in enumerate(panels[:, 0]):
-        axes.set_ylabel(str(layer) if many else "\n".join(filter(None, [f"layer {layer}", beside])))
+        axes.set_ylabel(str(layer) if numbers_only else "\n".join(filter(None, [f"layer {layer}", row_label])))
     for head, axes in enumerate(panels[0]):
-        axes.set_title(str(head) if many else f"head {head}")
-    if many:
+        axes.set_title(str(head) if numbers_only else f"head {head}")
+    if numbers_only:
         figure.suptitle("head", fontsize=8)
-        figure.supylabel(", ".join(filter(None, ["layer", beside])), fontsize=8)
-        if below:
-            figure.supxlabel(below, fontsize=8)
-    elif below:
+        figure.supylabel(", ".join(filter(None, ["layer", row_label])), fontsize=8)
+        if column_label:
+            figure.supxlabel(column_label, fontsize=8)
+    elif column_label:
         for axes in panels[-1]:
-            axes.set_xlabel(below)
+            axes.set_xlabel(column_label)
 
 
-def hide_axes(axes: Axes, drawn: AttentionRecord) -> None:
-    """No ticks, and a thin frame at the image's edge."""
-    height, width = drawn.size
+def hide_axes(axes: Axes, record: AttentionRecord) -> None:
+    """Remove the ticks, and draw a thin frame at the edge of the image."""
+    height, width = record.size
     axes.set(xlim=(0, width), ylim=(height, 0), xticks=[], yticks=[])
     frame(axes)
 
 
 def frame(axes: Axes) -> None:
-    """A thin frame on all four sides."""
+    """Draw a thin frame on all four sides."""
     for spine in axes.spines.values():
         spine.set(visible=True, linewidth=0.4)
 
 
 def add_bar(figure: Figure | SubFigure, axes: Sequence[Axes], label: str, *, image: Axes | None = None) -> None:
-    """The bar of the one scale that these panels share."""
+    """Add a colour bar for the scale that these panels share."""
     aspect = 40 if len(axes) > 1 else 20
     bar = figure.colorbar((image or axes[0]).images[0], ax=list(axes), shrink=0.9, aspect=aspect, pad=0.02)
     bar.set_label(label)
     bar.outline.set_linewidth(0.4)
 
 
-def _around(box: IntArray, line: float) -> Rectangle:
+def _rectangle(box: IntArray, line: float) -> Rectangle:
     y, x, h, w = (float(side) for side in box)
     return Rectangle((x, y), w, h, fill=False, edgecolor=MARK, linewidth=line, clip_on=False, zorder=2 + line)

@@ -1,4 +1,4 @@
-"""What a picture of attention shows and its caption says, as arrays."""
+"""The arrays behind an attention figure and its caption."""
 
 from __future__ import annotations
 
@@ -20,8 +20,8 @@ from headwise.thresholds import BACKGROUND, INK
 __all__ = ["AttentionRecord"]
 
 
-_TESTED = "tested_"  # before the names of a faithfulness score's values, in a file
-_SAVED = {  # the others: what numbers they are, and of how many axes
+_SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file
+_SAVED = {  # every other array of a file: the kind of its numbers and how many axes it has
     "image": ("f", 2),
     "boxes": ("i", 2),
     "weights": ("f", 4),
@@ -29,44 +29,46 @@ _SAVED = {  # the others: what numbers they are, and of how many axes
     "label": ("i", 0),
     "head_width": ("i", 0),
     "positions": ("f", 2),
-    "cut_off": ("f", 0),
-    "rearranged": ("b", 0),
+    "dropped_weight": ("f", 0),
+    "pixels_permuted": ("b", 0),
     "curves": ("f", 3),
     "ranking": ("f", 1),
 }
+_KIND_NAMES = {"f": "floating-point number", "i": "whole number", "b": "truth value"}
 
 
 @dataclass(frozen=True)
 class AttentionRecord:
-    """All that the pictures show and their captions say, as arrays.
+    """What a model attends to in one image: everything that figures show and captions state.
 
     Attributes
     ----------
     image : ndarray of shape (Y, X)
-        As it is cut, from 0 (background) to 1 (ink); all zero where there is none.
+        As the model sees it, from 0 (background) to 1 (ink); all zero if there is none.
     boxes : ndarray of int of shape (N, 4)
         Top, left, height and width of each token, in pixels.
     weights : ndarray of shape (L, H, T, T)
         Attention weights of every layer and head. T is 1 + N with a class token, which comes first, or N without.
     probabilities : ndarray of shape (C,)
-        Of the classes; empty where they are not known.
+        Class probabilities; empty if they are unknown.
     label : int
-        The true class; −1 where it is not known.
+        The true class; −1 if it is unknown.
     head_width : int
-        d in the logits' 1/√d; 0 where it is not known.
+        d in the logits' 1/√d; 0 if it is unknown.
     positions : ndarray of shape (N, D)
-        The tokens' position embeddings, without the class token's; empty where they are not known.
-    cut_off : float
-        Mean weight of the tokens that were cut off the arrays before they came, in all rows.
-    rearranged : bool
-        Whether the pixels changed places before the image was cut.
+        Position embeddings of the tokens, without that of the class token; empty if they are unknown.
+    dropped_weight : float
+        Mean weight, over all rows, of tokens that had been removed from the arrays.
+    pixels_permuted : bool
+        Whether the pixels were permuted before the image was divided into tokens.
     curves : ndarray of shape (2, 5, N + 1)
-        What the model answers while tokens are taken away, and put in: in the order of the map that is tested, of the
-        ink, and of random orders their mean and the bounds of the middle 95%. Empty if that was not measured.
+        The probability of the predicted class while tokens are deleted, and while they are inserted: in the order of
+        `ranking`, in the order of ink, and for random orders the mean and both bounds of the central 95%. Empty if
+        they were not measured.
     ranking : ndarray of shape (N,)
-        The map that was tested; empty if none was.
-    tested : Faithfulness or None
-        How far that map can be believed.
+        The map whose faithfulness was tested; empty if none was.
+    faithfulness : Faithfulness or None
+        The result of that test.
     """
 
     image: Array
@@ -76,32 +78,32 @@ class AttentionRecord:
     label: int = -1
     head_width: int = 0
     positions: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
-    cut_off: float = 0.0
-    rearranged: bool = False
+    dropped_weight: float = 0.0
+    pixels_permuted: bool = False
     curves: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     ranking: Array = field(default_factory=lambda: np.zeros(0, np.float32))
-    tested: Faithfulness | None = None
+    faithfulness: Faithfulness | None = None
 
     def __post_init__(self) -> None:
         sizes = bind("Y X", image=self.image).bind("N 4", boxes=self.boxes).bind("C", probabilities=self.probabilities)
-        tokens = sizes["N"] + self.classed
+        tokens = sizes["N"] + self.has_class_token
         bind(f"L H {tokens} {tokens}", weights=self.weights)
         if self.positions.size:
             sizes.bind("N D", positions=self.positions)
         if self.curves.size:
             bind(f"2 5 {sizes['N'] + 1}", curves=self.curves)
-        if self.tested is not None:
+        if self.faithfulness is not None:
             sizes.bind("N", ranking=self.ranking)
 
     @property
-    def tokens(self) -> int:
-        """N, the tokens of the image."""
+    def num_tokens(self) -> int:
+        """N, the number of tokens of the image."""
         return len(self.boxes)
 
     @property
-    def classed(self) -> bool:
-        """Whether there is a class token."""
-        return bool(self.weights.shape[-1] != self.tokens)
+    def has_class_token(self) -> bool:
+        """Whether the first token is a class token."""
+        return bool(self.weights.shape[-1] != self.num_tokens)
 
     @property
     def size(self) -> tuple[int, int]:
@@ -110,22 +112,22 @@ class AttentionRecord:
 
     @property
     def ink(self) -> BoolArray:
-        """(Y, X): which pixels are ink; none unless the image is a drawing, on a background that fills half of it."""
+        """(Y, X): the pixels that are ink; none unless the image is a drawing, at least half of it background."""
         return (self.image > INK) & bool((self.image < BACKGROUND).mean() >= INK)
 
     @property
     def maps(self) -> Array:
-        """(L, H, N): the class token's weights on the tokens; without one, the mean over all rows."""
-        return self.weights[:, :, 0, 1:] if self.classed else self.weights.mean(axis=2)
+        """(L, H, N): the class token's weights on the tokens; without a class token, the mean over all rows."""
+        return self.weights[:, :, 0, 1:] if self.has_class_token else self.weights.mean(axis=2)
 
     @property
-    def last(self) -> Array:
-        """(N,): the maps of the last layer, averaged over heads."""
+    def last_layer_map(self) -> Array:
+        """(N,): the last layer's maps, averaged over heads."""
         return np.asarray(self.maps[-1].mean(axis=0))
 
     def was_tested(self, ranking: Array) -> bool:
-        """Whether this map, (N,), is the one that was tested."""
-        return self.tested is not None and bool(np.allclose(ranking, self.ranking, rtol=1e-4))
+        """Whether `faithfulness` is the score of this map, (N,)."""
+        return self.faithfulness is not None and bool(np.allclose(ranking, self.ranking, rtol=1e-4))
 
     def row(self, token: int) -> Array:
         """(L, H, N): one token's weights on the tokens of the image.
@@ -140,22 +142,24 @@ class AttentionRecord:
         DataError
             If there is no such token.
         """
-        return self.weights[:, :, self.index(token), int(self.classed) :]
+        return self.weights[:, :, self.index(token), int(self.has_class_token) :]
 
     def index(self, token: int) -> int:
-        """Where a token, 1 to N or 0 for the class token, is in the weights."""
-        if not 1 - self.classed <= token <= self.tokens:
-            zero = "0 for the class token, or " if self.classed else "these arrays have no class token; expected "
-            raise DataError(f"token: {zero}1 to {self.tokens} in reading order; got {token}.")
-        return token - (not self.classed)
+        """The position in the weights of a token, 1 to N or 0 for the class token."""
+        if not 1 - self.has_class_token <= token <= self.num_tokens:
+            zero = (
+                "0 for the class token, or " if self.has_class_token else "these arrays have no class token; expected "
+            )
+            raise DataError(f"token: {zero}1 to {self.num_tokens} in reading order; got {token}.")
+        return token - (not self.has_class_token)
 
     def save(self, path: Path) -> None:
         """Write the arrays to an .npz file."""
-        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "tested"}
-        if self.tested is not None:
-            arrays |= {_TESTED + f.name: np.asarray(getattr(self.tested, f.name)) for f in fields(self.tested)}
-        with atomic_write(path) as beside:
-            np.savez(beside, allow_pickle=False, **arrays)
+        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "faithfulness"}
+        if (score := self.faithfulness) is not None:
+            arrays |= {_SCORE + f.name: np.asarray(getattr(score, f.name)) for f in fields(score)}
+        with atomic_write(path) as tmp_path:
+            np.savez(tmp_path, allow_pickle=False, **arrays)
 
     @classmethod
     def load(cls, path: Path) -> AttentionRecord:
@@ -166,57 +170,56 @@ class AttentionRecord:
         DataError
             If there is no such file, it cannot be read, or it holds other arrays.
         """
-        return cls.of(load_npz(path))
+        return cls.from_arrays(load_npz(path))
 
     @classmethod
-    def of(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
-        """The same from the arrays of the file, by name.
+    def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
+        """Build a record from the arrays of a file, by name.
 
         Raises
         ------
         DataError
-            If one is missing, or is not what `save` writes.
+            If an array is missing or is not what `save` writes.
         ShapeError
-            If they do not fit one another.
+            If the arrays do not fit together.
         """
         if missing := _SAVED.keys() - arrays.keys():
-            raise DataError(f"arrays: not those of a picture; missing {', '.join(sorted(missing))}.")
+            raise DataError(f"arrays: not those of an attention record; missing {', '.join(sorted(missing))}.")
         for name, (kinds, axes) in _SAVED.items():
-            _check(name, arrays[name], kinds, axes)
-        own: dict[str, Any] = {n: arrays[n] if axes else arrays[n].item() for n, (_, axes) in _SAVED.items()}
-        scores = {name.removeprefix(_TESTED): arrays[name] for name in arrays if name.startswith(_TESTED)}
-        made = cls(**own, tested=_scored(scores) if scores else None)
-        if made.image.min(initial=0) < 0 or made.image.max(initial=0) > 1:
-            raise DataError("image: expected pixels from 0 to 1; some are beyond.")
-        place, side = made.boxes[:, :2], made.boxes[:, 2:]
-        if not len(place) or place.min() < 0 or side.min() < 1 or (place + side > made.size).any():
-            raise DataError(f"boxes: expected tokens within the image's {made.size[0]} × {made.size[1]} pixels.")
-        return made
+            _check_array(name, arrays[name], kinds, axes)
+        values: dict[str, Any] = {n: arrays[n] if axes else arrays[n].item() for n, (_, axes) in _SAVED.items()}
+        scores = {name.removeprefix(_SCORE): arrays[name] for name in arrays if name.startswith(_SCORE)}
+        record = cls(**values, faithfulness=_faithfulness(scores) if scores else None)
+        if record.image.min(initial=0) < 0 or record.image.max(initial=0) > 1:
+            raise DataError("image: expected pixels from 0 to 1; some are outside this range.")
+        corner, side = record.boxes[:, :2], record.boxes[:, 2:]
+        if not len(corner) or corner.min() < 0 or side.min() < 1 or (corner + side > record.size).any():
+            raise DataError(f"boxes: expected tokens within the image's {record.size[0]} × {record.size[1]} pixels.")
+        return record
 
     @staticmethod
-    def owns(arrays: Mapping[str, object]) -> bool:
-        """Whether arrays of these names are those of a picture, which `save` wrote."""
+    def is_record(arrays: Mapping[str, object]) -> bool:
+        """Whether arrays of these names were written by `save`."""
         return arrays.keys() >= _SAVED.keys()
 
 
-def _check(name: str, array: npt.NDArray[Any], kinds: str, axes: int) -> None:
-    """Refuse an array of another type or number of axes, or one that holds NaN."""
+def _check_array(name: str, array: npt.NDArray[Any], kinds: str, axes: int) -> None:
+    """Raise DataError for an array of another type or number of axes, or one with NaN or infinity."""
     if array.dtype.kind not in kinds or array.ndim != axes:
-        number = {"f": "floating-point number", "i": "whole number", "b": "truth value"}[kinds]
-        what = f"{number}s, {axes}-dimensional" if axes else f"one {number}"
-        raise DataError(f"{name}: expected {what}; got {array.dtype} of shape {array.shape}.")
+        number = _KIND_NAMES[kinds]
+        expected = f"{number}s, {axes}-dimensional" if axes else f"one {number}"
+        raise DataError(f"{name}: expected {expected}; got {array.dtype} of shape {array.shape}.")
     if not np.isfinite(array).all():
         raise DataError(f"{name}: expected numbers; some are NaN or infinite.")
 
 
-def _scored(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
+def _faithfulness(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
     expected = {f.name: str(f.type) for f in fields(Faithfulness)}
-    if odd := expected.keys() ^ scores.keys():
-        raise DataError(
-            f"{_TESTED}…: expected the scores of one test; missing, or not of it: {', '.join(sorted(odd))}."
-        )
+    if unexpected := expected.keys() ^ scores.keys():
+        names = ", ".join(sorted(unexpected))
+        raise DataError(f"{_SCORE}…: expected the scores of one faithfulness test; missing or unknown: {names}.")
     for name, kind in expected.items():
-        _check(_TESTED + name, scores[name], "i" if kind == "int" else "f", int(kind.startswith("tuple")))
-        bind("3" if kind.startswith("tuple") else "", **{_TESTED + name: scores[name]})
+        _check_array(_SCORE + name, scores[name], "i" if kind == "int" else "f", int(kind.startswith("tuple")))
+        bind("3" if kind.startswith("tuple") else "", **{_SCORE + name: scores[name]})
     values: dict[str, Any] = {name: tuple(v.tolist()) if v.ndim else v.item() for name, v in scores.items()}
     return Faithfulness(**values)

@@ -1,4 +1,4 @@
-"""Saving figures: PNG, SVG and PDF, the same bytes from run to run, and the style they share."""
+"""Save figures as PNG, SVG and PDF, with the same bytes in every run, and the style that all figures share."""
 
 from __future__ import annotations
 
@@ -39,26 +39,26 @@ _STYLE = {
     "text.color": "#111111",
     "figure.facecolor": "white",
     "savefig.dpi": 200,
-    "pdf.fonttype": 42,  # text stays text
-    "svg.hashsalt": "headwise",  # or every run would name its parts anew
+    "pdf.fonttype": 42,  # keep text as text
+    "svg.hashsalt": "headwise",  # or identifiers would differ between runs
 }
 
 
 @contextmanager
 def style() -> Iterator[None]:
-    """The look of every figure; also to be in force while one is saved."""
+    """Apply the style of all figures; needed both to draw one and to save it."""
     with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": matplotlib.rcParams["backend"]}):
         yield
 
 
 def fix_layout(figure: Figure) -> None:
-    """Lay the figure out once, so that saving it in three formats need not do it three times."""
+    """Compute the layout once, so that saving in three formats does not compute it three times."""
     figure.draw_without_rendering()
     figure.set_layout_engine("none")
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:
-    """Write ``stem.png``, ``stem.svg`` and ``stem.pdf``; returns their paths."""
+    """Write ``stem.png``, ``stem.svg`` and ``stem.pdf``; return their paths."""
     paths = [stem.with_name(f"{stem.name}.{kind}") for kind in FORMATS]
     for path in paths:
         save_one(figure, path)
@@ -66,25 +66,25 @@ def save_figure(figure: Figure, stem: Path) -> list[Path]:
 
 
 def save_one(figure: Figure, path: Path) -> None:
-    """Write a single file, of the kind that its name ends in.
+    """Write one file, in the format that its ending names.
 
     Raises
     ------
     DataError
-        If it ends in no kind that is known.
+        If the ending is not that of a known format.
     """
     kind = check_figure_path(path)
-    with atomic_write(path) as beside:
-        beside.write_bytes(_bytes(figure, kind))
+    with atomic_write(path) as tmp_path:
+        tmp_path.write_bytes(_bytes(figure, kind))
 
 
 def check_figure_path(path: Path) -> str:
-    """The kind of file that a figure would be written as; for asking before the figure is there.
+    """Return the format that a path names, so that a bad path is reported before the figure is computed.
 
     Raises
     ------
     DataError
-        If the name ends in no kind that is known, or nothing can be written there.
+        If the ending is not that of a known format, or the path is not one of a file that can be written.
 
     Examples
     --------
@@ -93,31 +93,31 @@ def check_figure_path(path: Path) -> str:
     """
     kind = path.suffix.lower().removeprefix(".")
     if kind not in FORMATS:
-        raise DataError(f"{path}: expected a name that ends in {', '.join(f'.{each}' for each in FORMATS)}.")
+        raise DataError(f"{path}: expected a name that ends in {', '.join(f'.{name}' for name in FORMATS)}.")
     if path.is_dir():
-        raise DataError(f"{path}: is a folder; name a file.")
+        raise DataError(f"{path}: this is a folder; give the name of a file.")
     if not next(parent for parent in path.absolute().parents if parent.exists()).is_dir():
-        raise DataError(f"{path}: cannot be written there: a part of its path is a file.")
+        raise DataError(f"{path}: cannot be written, because a part of this path is a file.")
     return kind
 
 
 def svg_data_uri(paths: Iterable[Path]) -> str:
-    """A saved figure's SVG among its files, as a data URI, for a page that needs nothing beside it."""
-    drawing = next(path for path in paths if path.suffix == ".svg")
-    return "data:image/svg+xml;base64," + base64.b64encode(drawing.read_bytes()).decode()
+    """The SVG among a saved figure's files as a data URI, for a page without external files."""
+    svg = next(path for path in paths if path.suffix == ".svg")
+    return "data:image/svg+xml;base64," + base64.b64encode(svg.read_bytes()).decode()
 
 
 def _bytes(figure: Figure, kind: str) -> bytes:
     buffer = io.BytesIO()
     with style():
         figure.savefig(buffer, format=kind, metadata=_NO_DATE[kind])
-    return _renumbered(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
+    return _renumber_clip_paths(buffer.getvalue()) if kind == "svg" else buffer.getvalue()
 
 
-def _renumbered(drawing: bytes) -> bytes:
-    """An SVG whose clip paths are named in the order in which they come.
+def _renumber_clip_paths(svg: bytes) -> bytes:
+    """Name the clip paths of an SVG in order of appearance.
 
-    Matplotlib names them after their places to the last bit, and in that bit one layout can differ from the next.
+    Matplotlib derives the names from coordinates, whose last bit can differ between layouts.
     """
     names: dict[bytes, bytes] = {}
-    return _CLIP.sub(lambda found: names.setdefault(found[0], b"clip%d" % len(names)), drawing)
+    return _CLIP.sub(lambda match: names.setdefault(match[0], b"clip%d" % len(names)), svg)

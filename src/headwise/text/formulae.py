@@ -1,14 +1,14 @@
-"""Every formula that a sentence may hold, by its name: in LaTeX and in plain Unicode."""
+"""The formulae that a sentence may contain, by name, in LaTeX and in plain Unicode."""
 
 from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FORMULAE", "Formula"]
+__all__ = ["FORMULAE", "Formula", "get_formula"]
 
 
 class Formula(NamedTuple):
-    """One formula, in LaTeX and in plain Unicode."""
+    """A formula in LaTeX and in plain Unicode."""
 
     tex: str
     text: str
@@ -20,11 +20,7 @@ FORMULAE = {
     "class to class": Formula(r"A^{(l,h)}_{0,0}", "A(l,h)[0, 0]"),
     "all patches": Formula(r"m = 1, \ldots, N", "m = 1, …, N"),
     "token 0": Formula(r"m = 0", "m = 0"),
-    "from 0": Formula(r"0", "0"),
-    "l": Formula("l", "l"),
-    "h": Formula("h", "h"),
-    "m": Formula("m", "m"),
-    "d": Formula("d", "d"),
+    "zero": Formula("0", "0"),
     "effective": Formula(r"2^{-\sum_m p_m \log_2 p_m}", "2^(−Σ p log₂ p)"),
     "p of patches": Formula(
         r"p_m = A^{(l,h)}_{0,m} / (1 - A^{(l,h)}_{0,0})", "p_m = A(l,h)[0, m] / (1 − A(l,h)[0, 0])"
@@ -44,23 +40,19 @@ FORMULAE = {
         "1 − √(h((p + q)/2) − (h(p) + h(q))/2)",
     ),
     "entropies": Formula(r"h(p) = -\sum_m p_m \log_2 p_m", "h(p) = −Σ p log₂ p"),
-    "asking": Formula(r"h(\frac{1}{T} \sum_n p_n) - \frac{1}{T} \sum_n h(p_n)", "h(mean of the rows) − mean of h(row)"),
+    "mutual information": Formula(
+        r"h(\frac{1}{T} \sum_n p_n) - \frac{1}{T} \sum_n h(p_n)", "h(mean of the rows) − mean of h(row)"
+    ),
     "rollout": Formula(r"R^{(l)} = M^{(l)} \cdots M^{(1)} M^{(0)}", "R(l) = M(l) ⋯ M(1) M(0)"),
-    "mixed": Formula(r"M^{(l)} = \frac{1}{2} I + \frac{1}{2H} \sum_{h} A^{(l,h)}", "M(l) = I/2 + (1/2H) Σ_h A(l,h)"),
+    "residual mixture": Formula(
+        r"M^{(l)} = \frac{1}{2} I + \frac{1}{2H} \sum_{h} A^{(l,h)}", "M(l) = I/2 + (1/2H) Σ_h A(l,h)"
+    ),
     "class rollout": Formula(r"R^{(l)}_{0,m}", "R(l)[0, m]"),
     "class to class rollout": Formula(r"R^{(l)}_{0,0}", "R(l)[0, 0]"),
     "received rollout": Formula(r"\frac{1}{N} \sum_{n} R^{(l)}_{n,m}", "(1/N) Σ_n R(l)[n, m]"),
     "p of rollout": Formula(r"p_m = R^{(l)}_{0,m} / (1 - R^{(l)}_{0,0})", "p_m = R(l)[0, m] / (1 − R(l)[0, 0])"),
-    "cosine": Formula(r"\frac{e_n \cdot e_m}{\| e_n \| \, \| e_m \|}", "e_n · e_m / (‖e_n‖ ‖e_m‖)"),
-    "n": Formula("n", "n"),
     "e": Formula("e_n", "e_n"),
-    "T": Formula("T", "T"),
-    "Q": Formula("Q", "Q"),
-    "K": Formula("K", "K"),
-    "X": Formula("X", "X"),
-    "P": Formula("P", "P"),
-    "H": Formula("H", "H"),
-    "D": Formula("D", "D"),
+    "cosine": Formula(r"\frac{e_n \cdot e_m}{\| e_n \| \, \| e_m \|}", "e_n · e_m / (‖e_n‖ ‖e_m‖)"),
     "sa": Formula(
         r"\mathrm{SA}(X) = \mathrm{softmax}(X W_q^{\top} W_k X^{\top} / \sqrt{D})\, X W_v^{\top}",
         "SA(X) = softmax(X Wqᵀ Wk Xᵀ / √D) X Wvᵀ",
@@ -75,8 +67,6 @@ FORMULAE = {
     ),
     "sum of logits": Formula(r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}", "Σ_h Q_h K_hᵀ = Q Kᵀ"),
     "D/H": Formula(r"D/H", "D/H"),
-    "N": Formula("N", "N"),
-    "V": Formula("V", "V"),
     "W_q": Formula("W_q", "Wq"),
     "W_k": Formula("W_k", "Wk"),
     "W_v": Formula("W_v", "Wv"),
@@ -87,10 +77,17 @@ FORMULAE = {
         r"A_{n,m} \propto \prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}", "A[n, m] ∝ Π_h A(h)[n, m]^(1/√H)"
     ),
     "family": Formula(r"X \mapsto \mathrm{SA}(X)", "X ↦ SA(X)"),
-    "c": Formula("c", "c"),
-    "x": Formula("x", "x"),
-    "y": Formula("y", "y"),
-    "w": Formula("w", "w"),
     "conditional variance": Formula(r"1 / \Lambda_{ii}", "1/Λ_ii"),
     "precision": Formula(r"\Lambda", "Λ"),
 }
+
+
+def get_formula(name: str) -> Formula:
+    """Look up a formula; a single letter that has no entry stands for itself.
+
+    Examples
+    --------
+    >>> get_formula("token 0").text, get_formula("N").tex
+    ('m = 0', 'N')
+    """
+    return Formula(name, name) if name not in FORMULAE and len(name) == 1 and name.isalpha() else FORMULAE[name]

@@ -1,6 +1,6 @@
-"""Statements: sentences whose every number is a value that was measured, with formulae that can be spelled four ways.
+"""Statements: sentences whose numbers are measured values, rendered as plain text, Markdown, LaTeX or HTML.
 
-A template holds no digit of its own. Numbers come in as ``{name:format}``, formulae as ``<name>`` from
+A template contains no digits of its own. Numbers are inserted by ``{name:format}``, and formulae by ``<name>`` from
 `headwise.text.formulae`.
 """
 
@@ -8,30 +8,19 @@ from __future__ import annotations
 
 import html
 import re
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
-from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
+from functools import lru_cache
 from typing import Any
 
-from headwise.text.formulae import FORMULAE, Formula
+from headwise.text.formulae import Formula, get_formula
 
-__all__ = [
-    "Statement",
-    "as_html",
-    "as_latex",
-    "as_markdown",
-    "as_text",
-    "join_with_and",
-    "pluralize",
-    "round_down",
-    "round_up",
-    "scientific",
-]
+__all__ = ["Statement", "as_html", "as_latex", "as_markdown", "as_text"]
 
 
 _LATEX = str.maketrans(
     {
-        **{own: "\\" + own for own in "&%$#_{}"},
+        **{char: "\\" + char for char in "&%$#_{}"},
         "\\": r"\textbackslash{}",
         "~": r"\textasciitilde{}",
         "^": r"\textasciicircum{}",
@@ -46,10 +35,7 @@ _LATEX = str.maketrans(
         "’": "'",
     }
 )
-
-_SMALL = -4  # a number of a lower power of ten is written with it
-_RAISED = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
-_MARK = re.compile(r"<([^<>]+)>")
+_FORMULA = re.compile(r"<([^<>]+)>")
 
 
 @dataclass(frozen=True)
@@ -66,107 +52,42 @@ class Statement:
     template: str
     values: Mapping[str, Any] = field(default_factory=dict)
 
-    def spelled(self, formula: Callable[[Formula], str], words: Callable[[str], str] = str) -> str:
-        """The sentence, formulae spelled by one function and all between them by another."""
-        pieces = []
-        for i, piece in enumerate(_MARK.split(self.template)):
-            pieces.append(formula(FORMULAE[piece]) if i % 2 else words(piece.format(**self.values)))
-        return "".join(pieces)
-
-
-def pluralize(number: int, thing: str) -> str:
-    """A number of things, in the singular if it is one.
-
-    Examples
-    --------
-    >>> pluralize(1, "run"), pluralize(3, "run")
-    ('1 run', '3 runs')
-    """
-    return f"{number:,} {thing}" + ("" if number == 1 else "s")
-
-
-def join_with_and(names: Iterable[str]) -> str:
-    """Names as in a sentence.
-
-    Examples
-    --------
-    >>> join_with_and(["one", "two", "three"]), join_with_and(["one"]), join_with_and([])
-    ('one, two and three', 'one', '')
-    """
-    *most, last = [*names] or [""]
-    return f"{', '.join(most)} and {last}" if most else last
-
-
-def scientific(value: float) -> str:
-    """A deviation that should be zero, by its order of magnitude, rounded up.
-
-    Examples
-    --------
-    >>> scientific(4.4e-16), scientific(0.0)
-    ('5×10⁻¹⁶', '0')
-    """
-    return _raised(_rounded(value, 1, ROUND_CEILING)) if value else "0"
-
-
-def round_down(value: float, digits: int = 2) -> str:
-    """A bound from below, with so many significant digits: rounded down, so that it stays true.
-
-    Examples
-    --------
-    >>> round_down(0.0389), round_down(12.6), round_down(0.00002)
-    ('0.038', '12', '2.0×10⁻⁵')
-    """
-    return _plain(_rounded(value, digits, ROUND_FLOOR))
-
-
-def round_up(value: float, digits: int = 2) -> str:
-    """A bound from above, with so many significant digits: rounded up, so that it stays true.
-
-    Examples
-    --------
-    >>> round_up(0.00173, 1), round_up(1.101, 3)
-    ('0.002', '1.11')
-    """
-    return _plain(_rounded(value, digits, ROUND_CEILING))
-
-
-def _rounded(value: float, digits: int, how: str) -> Decimal:
-    # twelve digits first: what a float holds beyond them is not meant
-    return Context(prec=digits, rounding=how).create_decimal(f"{value:.{max(12, digits)}e}")
-
-
-def _plain(value: Decimal) -> str:
-    return f"{value:f}" if value == 0 or value.adjusted() >= _SMALL else _raised(value)
-
-
-def _raised(value: Decimal) -> str:
-    digits, power = f"{value:e}".split("e")
-    return f"{digits}×10{str(int(power)).translate(_RAISED)}"
+    def render(self, formula: Callable[[Formula], str], text: Callable[[str], str] = str) -> str:
+        """Render the formulae by one function and the text between them by another."""
+        parts = []
+        for i, part in enumerate(_FORMULA.split(self.template)):
+            parts.append(formula(get_formula(part)) if i % 2 else text(part.format(**self.values)))
+        return "".join(parts)
 
 
 def as_text(statement: Statement) -> str:
-    """For a terminal, and for alternative text."""
-    return statement.spelled(lambda formula: formula.text)
+    """Render for a terminal, or as alternative text."""
+    return statement.render(lambda formula: formula.text)
 
 
 def as_markdown(statement: Statement) -> str:
-    """With formulae between dollar signs."""
-    return statement.spelled(lambda formula: f"${formula.tex}$")
+    """Render with formulae between dollar signs."""
+    return statement.render(lambda formula: f"${formula.tex}$")
 
 
 def as_latex(statement: Statement) -> str:
-    r"""For a paper: formulae between dollar signs, and in the words nothing that LaTeX would take for its own.
+    r"""Render for a paper: formulae between dollar signs, and special characters escaped.
 
     Examples
     --------
     >>> print(as_latex(Statement("{share:.0%} of <class row> & more", {"share": 0.25})))
     25\% of $A^{(l,h)}_{0,m}$ \& more
     """
-    return statement.spelled(lambda formula: f"${formula.tex}$", lambda words: words.translate(_LATEX))
+    return statement.render(lambda formula: f"${formula.tex}$", lambda text: text.translate(_LATEX))
 
 
 def as_html(statement: Statement) -> str:
-    """With formulae in MathML, which needs no script."""
+    """Render with formulae in MathML, which needs no script."""
+    return statement.render(_mathml, html.escape)
+
+
+@lru_cache(maxsize=256)
+def _mathml(formula: Formula) -> str:
     from latex2mathml.converter import convert
 
-    return statement.spelled(lambda formula: str(convert(formula.tex)), html.escape)
+    return str(convert(formula.tex))

@@ -1,1 +1,6 @@
-"""The live pages: a server on this machine alone, whose every answer is computed by the library."""
+"""The interactive pages: a local server whose responses are computed by the library."""
+
+from headwise.web.app import application
+from headwise.web.server import address, is_loopback, listen, run, server
+
+__all__ = ["address", "application", "is_loopback", "listen", "run", "server"]

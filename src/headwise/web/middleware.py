@@ -1,4 +1,4 @@
-"""What every request passes: whom it is addressed to, where it comes from, how large it is, what the answer allows."""
+"""Middleware: checks the Host and Origin headers and the body size of each request, and sets security headers."""
 
 from __future__ import annotations
 
@@ -10,11 +10,11 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
 __all__ = ["HEADER_TIMEOUT", "MAX_BODY_BYTES", "Guard", "RequestRejected"]
 
-MAX_BODY_BYTES = 2_000_000  # bytes of a request's body
-HEADER_TIMEOUT = 10.0  # seconds to wait for a request's head, and as many for its body
+MAX_BODY_BYTES = 2_000_000
+HEADER_TIMEOUT = 10.0  # seconds to wait for the head of a request, and again for its body
 
 _HEADERS = {
-    # nothing inline, nothing from elsewhere, no frame around the page
+    # no inline scripts or styles, nothing from other sites, and no framing of the page
     "content-security-policy": "default-src 'none'; script-src 'self'; style-src 'self'; img-src 'self' data: blob:; "
     "connect-src 'self'; base-uri 'none'; form-action 'none'; frame-ancestors 'none'",
     "cross-origin-opener-policy": "same-origin",
@@ -26,37 +26,37 @@ _HEADERS = {
 
 
 class RequestRejected(Exception):
-    """A request that is not served: the status and a plain message, for the person who made it."""
+    """A request that is not served: an HTTP status and a plain message."""
 
     def __init__(self, status: int, message: str) -> None:
         super().__init__(message)
         self.status = status
 
     def response(self) -> PlainTextResponse:
-        """The answer."""
+        """The response with this status and message."""
         return PlainTextResponse(str(self), self.status)
 
 
 class Guard:
-    """The application behind it sees only requests that this machine's own pages may make.
+    """Passes on only requests that come from this server's own pages.
 
     Parameters
     ----------
     app : ASGI application
-        Turns a `RequestRejected` that is raised while it reads a body into its response.
+        Responds to a `RequestRejected` that is raised while it reads a body.
     host : str
-        The name or address that the server was told to listen on.
-    largest : int
-        Bytes of a body; more is refused before it is read, or as soon as it turns out to be more.
+        The name or address that the server listens on.
+    max_bytes : int
+        Larger bodies are rejected before they are read, or as soon as they exceed it.
     """
 
-    def __init__(self, app: ASGIApp, host: str, largest: int = MAX_BODY_BYTES) -> None:
+    def __init__(self, app: ASGIApp, host: str, max_bytes: int = MAX_BODY_BYTES) -> None:
         self.app = app
         self.host = host.lower()
-        self.largest = largest
+        self.max_bytes = max_bytes
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:
-        """Serve or refuse one request."""
+        """Serve or reject one request."""
         if scope["type"] != "http":
             return
 
@@ -67,26 +67,30 @@ class Guard:
 
         try:
             self._check(scope["method"], Headers(scope=scope))
-        except RequestRejected as refused:
-            await refused.response()(scope, receive, with_headers)
+        except RequestRejected as rejected:
+            await rejected.response()(scope, receive, with_headers)
             return
-        await self.app(scope, self._counted(receive), with_headers)
+        await self.app(scope, self._limit_body(receive), with_headers)
 
     def _check(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
-        if not self._ours(host):
-            raise RequestRejected(421, f"Host: this server is not {host!r}; use its address, or name it by --host.")
+        if not self._is_own_host(host):
+            raise RequestRejected(
+                421, f"Host: this server is not {host!r}; use its address, or allow the name by --host."
+            )
         origin = headers.get("origin")
         if method != "GET" and origin is not None and origin.partition("://")[2] != host:
-            raise RequestRejected(403, f"Origin: {origin!r} is another site; only this server's own pages may ask.")
+            raise RequestRejected(
+                403, f"Origin: {origin!r} is another site; only this server's pages may send requests."
+            )
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             raise RequestRejected(400, f"Content-Length: expected a number; got {length!r}.")
-        if int(length) > self.largest:
+        if int(length) > self.max_bytes:
             raise self._too_large()
 
-    def _ours(self, host: str) -> bool:
-        """A site whose name was pointed at this machine (DNS rebinding) comes under that name, never an address."""
+    def _is_own_host(self, host: str) -> bool:
+        """Accept addresses, since DNS rebinding, which points a name at this machine, sends that name."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if name.lower() in ("localhost", self.host):
             return True
@@ -96,19 +100,19 @@ class Guard:
             return False
         return True
 
-    def _counted(self, receive: Receive) -> Receive:
-        """Bodies that do not say how long they are, or lie."""
-        seen = 0
+    def _limit_body(self, receive: Receive) -> Receive:
+        """Count the bytes of a body whose length is not announced, or announced too small."""
+        num_bytes = 0
 
-        async def counted() -> Message:
-            nonlocal seen
+        async def receive_counted() -> Message:
+            nonlocal num_bytes
             message = await receive()
-            seen += len(message.get("body", b""))
-            if seen > self.largest:
+            num_bytes += len(message.get("body", b""))
+            if num_bytes > self.max_bytes:
                 raise self._too_large()
             return message
 
-        return counted
+        return receive_counted
 
     def _too_large(self) -> RequestRejected:
-        return RequestRejected(413, f"The request is too large: at most {self.largest:,} bytes.")
+        return RequestRejected(413, f"The request is too large: at most {self.max_bytes:,} bytes.")

@@ -1,4 +1,4 @@
-"""What people send, made into arrays, or refused with a message that says why."""
+"""Parse the bodies of requests into arrays, or reject them with a message that says why."""
 
 from __future__ import annotations
 
@@ -20,18 +20,18 @@ from headwise.web.middleware import RequestRejected
 __all__ = ["parse_image", "parse_json", "parse_matrix"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
-_PIXELS = 4_000_000  # of an image; the page sends far smaller ones
-_SCANS = 100  # of a JPEG; each goes over all pixels, and ordinary progressive ones have about ten
-_SIDE = 16  # rows and columns of a matrix
+_MAX_PIXELS = 4_000_000  # the page sends far smaller images
+_MAX_SCANS = 100  # of a JPEG; decoding passes over all pixels for each, and ordinary images have about ten
+_MAX_SIDE = 16  # rows and columns of a matrix
 
 
 def parse_image(body: bytes) -> PreparedDigit:
-    """An image file as a digit, its size read from its header before anything is decoded.
+    """Read an image file as a digit; its size is checked in its header before anything is decoded.
 
     Raises
     ------
-    Refused
-        415 for what is no image, 413 for one of too many pixels or scans, 422 for one without a digit.
+    RequestRejected
+        415 if it is not an image, 413 if it has too many pixels or scans, 422 if it shows no digit.
     """
     try:
         from PIL import Image
@@ -41,13 +41,13 @@ def parse_image(body: bytes) -> PreparedDigit:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
             width, height = opened.size
     except Image.DecompressionBombError:
-        width = height = _PIXELS
-    except Exception:  # decoders raise all kinds of errors on bytes that are made to confuse them
-        raise RequestRejected(415, f"This is not an image that can be read; expected {', '.join(_FORMATS)}.") from None
-    if width * height > _PIXELS:
-        raise RequestRejected(413, f"The image has too many pixels: at most {_PIXELS:,}.")
-    if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _SCANS:  # in a JPEG's data no marker comes by chance
-        raise RequestRejected(413, f"The image has too many scans: at most {_SCANS}.")
+        width = height = _MAX_PIXELS
+    except Exception:  # decoders raise all kinds of errors for malicious bytes
+        raise RequestRejected(415, f"This is not a readable image; expected {', '.join(_FORMATS)}.") from None
+    if width * height > _MAX_PIXELS:
+        raise RequestRejected(413, f"The image has too many pixels: at most {_MAX_PIXELS:,}.")
+    if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _MAX_SCANS:  # markers do not occur in its data
+        raise RequestRejected(413, f"The image has too many scans: at most {_MAX_SCANS}.")
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image"
         path.write_bytes(body)
@@ -56,33 +56,33 @@ def parse_image(body: bytes) -> PreparedDigit:
         except DataError as error:
             raise RequestRejected(422, str(error).replace(f"{path}: ", "The image: ")) from None
         except Exception:
-            raise RequestRejected(415, "The image cannot be decoded; it may be cut short.") from None
+            raise RequestRejected(415, "The image cannot be decoded; it may be truncated.") from None
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """A JSON object.
+    """Parse a JSON object.
 
     Raises
     ------
-    Refused
+    RequestRejected
         400 for anything else.
     """
     try:
-        found = json.loads(body)
+        content = json.loads(body)
     except (ValueError, RecursionError):
         raise RequestRejected(400, "Expected JSON.") from None
-    if not isinstance(found, dict):
+    if not isinstance(content, dict):
         raise RequestRejected(400, "Expected a JSON object.")
-    return found
+    return content
 
 
 def parse_matrix(name: str, text: Any) -> Array:
-    r"""Numbers as people paste them: a row a line, with commas, blanks or tabs between, brackets or not.
+    r"""Parse a pasted matrix: one row per line, with commas, blanks or tabs between numbers, and optional brackets.
 
     Raises
     ------
     DataError
-        If there are none, one is no number, rows differ in length, or there are too many for this page.
+        If it is empty, contains something else than numbers, has rows of different length, or is too large.
 
     Examples
     --------
@@ -95,9 +95,9 @@ def parse_matrix(name: str, text: Any) -> Array:
     lines = [re.sub(r"[\[\](),]", " ", line).split() for line in re.split(r"[\n;]|\]\s*,", text)]
     rows = [line for line in lines if line]
     if not rows:
-        raise DataError(f"{name}: expected numbers, a row a line; it is empty.")
-    if len(rows) > _SIDE or max(map(len, rows)) > _SIDE:
-        raise DataError(f"{name}: at most {_SIDE} × {_SIDE} here; `headwise attend` takes any size.")
+        raise DataError(f"{name}: expected numbers, one row per line; it is empty.")
+    if len(rows) > _MAX_SIDE or max(map(len, rows)) > _MAX_SIDE:
+        raise DataError(f"{name}: at most {_MAX_SIDE} × {_MAX_SIDE} on this page; `headwise attend` takes any size.")
     numbers = []
     for i, row in enumerate(rows, 1):
         if len(row) != len(rows[0]):

@@ -1,4 +1,4 @@
-"""Listening: the socket first, so that a port in use is told before anything is loaded."""
+"""The HTTP server; it opens its socket first, so that a port in use is reported before models are loaded."""
 
 from __future__ import annotations
 
@@ -20,30 +20,30 @@ __all__ = ["address", "is_loopback", "listen", "run", "server"]
 
 
 def listen(host: str, port: int) -> socket.socket:
-    """A listening socket.
+    """Open a listening socket.
 
     Raises
     ------
     DataError
-        If the host is not this machine's, or the port is in use or not to be had.
+        If the host is not an address of this machine, or the port is in use or not permitted.
     """
     if not 0 <= port <= 65535:
         raise DataError(f"--port: expected 0 to 65535; got {port}.")
     try:
-        family, kind, protocol, _, where = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
+        family, kind, protocol, _, socket_address = socket.getaddrinfo(host, port, type=socket.SOCK_STREAM)[0]
         listening = socket.socket(family, kind, protocol)
         listening.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         try:
-            listening.bind(where)
+            listening.bind(socket_address)
             listening.listen(512)
         except OSError:
             listening.close()
             raise
     except socket.gaierror:
-        raise DataError(f"--host: {host!r} is not known here; 127.0.0.1 is this machine.") from None
+        raise DataError(f"--host: the name {host!r} is unknown; 127.0.0.1 is this machine.") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:
-            raise DataError(f"--port: {port} is in use on {host}; name another, or 0 for any that is free.") from None
+            raise DataError(f"--port: {port} is in use on {host}; choose another, or 0 for any free port.") from None
         raise DataError(f"--host, --port: cannot listen on {host}, port {port} ({error.strerror}).") from None
     return listening
 
@@ -59,7 +59,7 @@ def is_loopback(host: str) -> bool:
 
 
 def address(host: str, listening: socket.socket) -> str:
-    """What to open in a browser."""
+    """The address to open in a browser."""
     name = f"[{host}]" if ":" in host else host
     return f"http://{name}:{listening.getsockname()[1]}/"
 
@@ -71,10 +71,10 @@ def run(app: ASGIApp, listening: socket.socket) -> None:
 
 
 def server(app: ASGIApp) -> uvicorn.Server:
-    """What serves the application, silently and without the name of what it is made of."""
+    """A server for the application that logs only errors and does not reveal its software."""
     config = uvicorn.Config(
         app,
-        http=_Impatient,
+        http=HeaderTimeoutProtocol,
         log_level="error",
         access_log=False,
         server_header=False,
@@ -85,31 +85,31 @@ def server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-class _Impatient(H11Protocol):
-    """Uvicorn's protocol, which waits for ever for the end of a request's head, with an end to that."""
+class HeaderTimeoutProtocol(H11Protocol):
+    """Uvicorn's HTTP protocol with a timeout for the head of a request, which has none by default."""
 
-    _late: asyncio.TimerHandle | None = None
+    _timer: asyncio.TimerHandle | None = None
 
     def connection_made(self, transport: Any) -> None:
         super().connection_made(transport)
-        self._time_the_head()
+        self._update_timer()
 
     def data_received(self, data: bytes) -> None:
         super().data_received(data)
-        self._time_the_head()
+        self._update_timer()
 
     def connection_lost(self, exc: Exception | None) -> None:
-        self._stop_timing()
+        self._stop_timer()
         super().connection_lost(exc)
 
-    def _time_the_head(self) -> None:
-        """From its first byte, or from the connection; no longer than until the application has the request."""
+    def _update_timer(self) -> None:
+        """Time the head from the connection or from its first byte until the application has the request."""
         if self.cycle is not None and not self.cycle.response_complete:
-            self._stop_timing()
-        elif self._late is None:
-            self._late = self.loop.call_later(HEADER_TIMEOUT, self.transport.close)
+            self._stop_timer()
+        elif self._timer is None:
+            self._timer = self.loop.call_later(HEADER_TIMEOUT, self.transport.close)
 
-    def _stop_timing(self) -> None:
-        if self._late is not None:
-            self._late.cancel()
-            self._late = None
+    def _stop_timer(self) -> None:
+        if self._timer is not None:
+            self._timer.cancel()
+            self._timer = None

@@ -7,7 +7,7 @@ from dataclasses import replace
 import numpy as np
 import pytest
 
-from headwise.document.markdown import as_markdown_page
+from headwise.document import as_markdown_page
 from headwise.experiments.faithfulness.findings import findings
 from headwise.experiments.faithfulness.heads import Heads
 from headwise.experiments.faithfulness.maps import MAPS
@@ -18,7 +18,7 @@ from headwise.experiments.faithfulness.result_tables import count_verdicts, reco
 from headwise.experiments.statistics import sign_flip_test
 from headwise.models.token_ablation import ABLATIONS
 from headwise.models.vit import ViTConfig
-from headwise.text.statement import as_text
+from headwise.text import as_text
 
 N, DIGITS = 7, 29
 MODEL = ViTConfig(tokenizer="rows", image_size=(N, 5), d_model=6, n_layers=2, n_heads=3, d_ff=11, n_classes=4)

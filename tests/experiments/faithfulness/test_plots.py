@@ -3,7 +3,7 @@
 import numpy as np
 
 from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_sanity
-from headwise.figures.save import save_figure
+from headwise.figures import save_figure
 
 KINDS = ("one", "two", "three", "ink", "uniform", "worth")
 MISSING = ("removed", "black", "mean", "imputed")

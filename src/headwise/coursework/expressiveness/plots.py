@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.figures.save import fix_layout, style
+from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_losses"]

@@ -18,12 +18,11 @@ from headwise.coursework.report.series import series_chapter
 from headwise.coursework.report.vision import vision_chapter
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, load_bundled_mnist
-from headwise.document.blocks import Document
-from headwise.document.pdf import print_page
+from headwise.document import Document, print_page
 from headwise.errors import DataError, MissingExtraError
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["PARTS", "Report", "build"]
 

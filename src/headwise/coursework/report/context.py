@@ -14,12 +14,12 @@ from matplotlib.figure import Figure
 
 from headwise.coursework.report.presets import Budget
 from headwise.data.mnist import Digits
-from headwise.document.blocks import BACKLINK_LABEL, FigureBlock, Section
-from headwise.figures.save import save_figure, svg_data_uri
+from headwise.document import BACKLINK_LABEL, FigureBlock, Section
+from headwise.figures import save_figure, svg_data_uri
 from headwise.files import atomic_write
 from headwise.progress import Progress
 from headwise.shapes import Array
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["Chapter", "ReportContext"]
 

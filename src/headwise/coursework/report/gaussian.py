@@ -8,9 +8,9 @@ from headwise.coursework.gaussian import Gaussian, gaussian
 from headwise.coursework.gaussian_plot import draw_estimates
 from headwise.coursework.gaussian_pretraining import STEPS, TRAINED_ON, GaussianPretraining, gaussian_pretraining
 from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.document.blocks import Derivation, FigureBlock, Paragraph, Section, Step, Table
+from headwise.document import Derivation, FigureBlock, Paragraph, Section, Step, Table
 from headwise.experiments.results_cache import cached_result
-from headwise.text.statement import Statement, round_up
+from headwise.text import Statement, round_up
 
 __all__ = ["gaussian_chapter"]
 

@@ -8,9 +8,9 @@ from importlib.metadata import PackageNotFoundError, version
 
 from headwise import __version__
 from headwise.coursework.report.context import Chapter
-from headwise.document.blocks import Paragraph, Section, Table
+from headwise.document import Paragraph, Section, Table
 from headwise.runtime import blas_name, cpu_name
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["provenance_section"]
 

@@ -13,7 +13,7 @@ from headwise.experiments.faithfulness.result import SHAPLEY, Audit
 from headwise.experiments.faithfulness.result_tables import count_verdicts
 from headwise.experiments.statistics import ALPHA
 from headwise.metrics.faithfulness import spearman
-from headwise.text.statement import Statement, join_with_and
+from headwise.text import Statement, join_with_and
 from headwise.thresholds import THRESHOLDS
 
 __all__ = ["UNCHANGED", "findings"]
@@ -95,7 +95,7 @@ def _worth(a: Audit) -> Iterator[Statement]:
             "ink": float(a.means[0, a.of("ink"), at]),
         },
     )
-    follows = THRESHOLDS["follows"].threshold
+    follows = THRESHOLDS["shapley_correlation"].value
     kinds = join_with_and([kind for kind, value in found.items() if value >= follows])
     template = "At least {follows} on average: {kinds}." if kinds else "None has {follows} or more on average."
     yield Statement(template, {"follows": follows, "kinds": kinds})

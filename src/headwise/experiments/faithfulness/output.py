@@ -7,7 +7,7 @@ from pathlib import Path
 
 from matplotlib.figure import Figure
 
-from headwise.document.markdown import as_markdown_page
+from headwise.document import as_markdown_page
 from headwise.experiments.faithfulness.findings import findings
 from headwise.experiments.faithfulness.maps import MAPS
 from headwise.experiments.faithfulness.per_image import CHANCE, KINDS
@@ -15,7 +15,7 @@ from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, dra
 from headwise.experiments.faithfulness.randomization import randomization_stages
 from headwise.experiments.faithfulness.result import MEASURES, Audit
 from headwise.experiments.faithfulness.result_tables import records, tables
-from headwise.figures.save import save_figure
+from headwise.figures import save_figure
 from headwise.files import write_text
 from headwise.models.token_ablation import ABLATIONS
 

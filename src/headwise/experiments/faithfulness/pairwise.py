@@ -11,7 +11,7 @@ from headwise.experiments.faithfulness.maps import MAPS
 from headwise.experiments.faithfulness.result import CRITERIA, Audit, Criterion, Test
 from headwise.experiments.faithfulness.result_tables import count_verdicts
 from headwise.models.token_ablation import ABLATIONS
-from headwise.text.statement import Statement, join_with_and
+from headwise.text import Statement, join_with_and
 
 __all__ = ["SEVERAL", "by_missing", "column", "compare_maps", "compare_with_reference"]
 

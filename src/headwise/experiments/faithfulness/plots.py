@@ -10,8 +10,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
-from headwise.figures.panels import COLUMN, PAGE
-from headwise.figures.save import fix_layout, style
+from headwise.figures import COLUMN, PAGE, fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_curves", "draw_gains", "draw_sanity"]

@@ -6,7 +6,7 @@ from collections.abc import Sequence
 
 import numpy as np
 
-from headwise.document.blocks import Table
+from headwise.document import Table
 from headwise.experiments.faithfulness.maps import MAPS
 from headwise.experiments.faithfulness.per_image import CHANCE, KINDS
 from headwise.experiments.faithfulness.randomization import randomization_stages
@@ -15,7 +15,7 @@ from headwise.experiments.statistics import ALPHA
 from headwise.metrics.perturbation import auc
 from headwise.models.token_ablation import ABLATIONS
 from headwise.shapes import Array
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["count_verdicts", "records", "tables"]
 

@@ -6,11 +6,11 @@ from collections.abc import Iterator
 
 import numpy as np
 
-from headwise.document.blocks import Table
+from headwise.document import Table
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.run import METHOD_LABELS, Result
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
-from headwise.text.statement import Statement, pluralize
+from headwise.text import Statement, pluralize
 
 __all__ = ["findings", "table"]
 

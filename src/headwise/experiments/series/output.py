@@ -7,18 +7,18 @@ from pathlib import Path
 import numpy as np
 
 from headwise.data.series import standardize
-from headwise.document.markdown import as_markdown_table
+from headwise.document import as_markdown_table
 from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.findings import findings, table
 from headwise.experiments.series.plots import SeriesRecord, caption_series, draw_series
 from headwise.experiments.series.run import METHOD_LABELS, Result, weights_of
 from headwise.experiments.statistics import t_interval
-from headwise.figures.save import save_figure
+from headwise.figures import save_figure
 from headwise.files import write_text
 from headwise.models.series import predict_series_with_attention
 from headwise.nn.losses import softmax
-from headwise.text.statement import as_markdown
+from headwise.text import as_markdown
 
 __all__ = ["record_series", "save_report"]
 

@@ -12,8 +12,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from headwise.figures.captions.caption import Caption, to_statements
-from headwise.figures.save import fix_layout, style
+from headwise.figures import Caption, fix_layout, style, to_statements
 from headwise.metrics.concentration import effective_number
 from headwise.shapes import Array, bind
 from headwise.thresholds import THRESHOLDS
@@ -113,7 +112,7 @@ def _measure(drawn: SeriesRecord) -> dict[str, Any]:
     weights = drawn.weights.astype(np.float64)
     layers, heads, steps, _ = weights.shape
     effective = effective_number(weights).mean(axis=-1)  # (L, H): mean over the queries
-    places, even = np.arange(steps), THRESHOLDS["even"].threshold
+    places, even = np.arange(steps), THRESHOLDS["near_uniform"].value
     distance = (weights * np.abs(places[:, None] - places)).sum(axis=-1).mean(axis=(1, 2))
     received = weights.mean(axis=(0, 1, 2))
     own = np.diagonal(weights, axis1=2, axis2=3).mean(axis=-1)
@@ -158,10 +157,10 @@ _SHOWN = (  # of several variables, and of one
 )
 
 _ALL_SHOWN = (
-    "Below, layer <l> from top to bottom and head <h> from left to right, both counted from <from 0>: the attention "
+    "Below, layer <l> from top to bottom and head <h> from left to right, both counted from <zero>: the attention "
     "weights <weights> with <d> = {d}, a row for each step that asks and a column for each that is attended to, in "
     "order of time.",
-    "One colour scale holds for all panels, from <from 0> to {top:.3f}, the largest weight drawn; padding is not "
+    "One colour scale holds for all panels, from <zero> to {top:.3f}, the largest weight drawn; padding is not "
     "shown, and has no weight.",
 )
 
@@ -195,7 +194,7 @@ def _findings(f: dict[str, Any]) -> Iterator[str]:
         f["even_heads"],
         "Nearly uniform (at least {even:.0%} of the steps effective): {even_heads} of {all_heads} heads.",
     )
-    first, last, changed = f["distance_first"], f["distance_last"], THRESHOLDS["changed"].threshold
+    first, last, changed = f["distance_first"], f["distance_last"], THRESHOLDS["depth_ratio"].value
     trend = "grows" if last >= changed * first else "shrinks" if last * changed <= first else "stays about the same"
     yield (
         "The mean distance between a step and what it attends to is {distance_first:.1f} steps in the first layer and "

@@ -20,7 +20,7 @@ from headwise.files import write_text
 from headwise.models.sets import SetTransformerConfig, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.progress import NoProgress, Progress
-from headwise.text.statement import Statement, scientific
+from headwise.text import Statement, scientific
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error

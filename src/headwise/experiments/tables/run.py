@@ -16,7 +16,7 @@ from headwise.experiments.results_cache import cached_result, run_file, runs_tab
 from headwise.experiments.statistics import ALPHA, Interval, min_attainable_p, sign_flip_test, t_interval
 from headwise.files import write_text
 from headwise.progress import NoProgress, Progress
-from headwise.text.statement import Statement, pluralize
+from headwise.text import Statement, pluralize
 from headwise.validation import check_counts, check_unique
 
 __all__ = ["MODELS", "TableScores", "TablesStudy", "study_tables"]

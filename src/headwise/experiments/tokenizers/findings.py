@@ -9,7 +9,7 @@ from headwise.experiments.statistics import ALPHA, Interval, min_attainable_p, s
 from headwise.experiments.tokenizers.result import Comparison, PairedComparison, TokenizerResult
 from headwise.experiments.tokenizers.store import DIRECTIONS, SHIFTS
 from headwise.shapes import IntArray
-from headwise.text.statement import Statement, join_with_and, pluralize, scientific
+from headwise.text import Statement, join_with_and, pluralize, scientific
 from headwise.thresholds import THRESHOLDS
 
 __all__ = ["BUDGET", "SAME", "findings"]
@@ -246,7 +246,7 @@ def _ordered(entry: TokenizerResult) -> str:
         return "unknown"
     if low <= 0 <= high:
         return "none"
-    return ("near" if low > 0 else "far") + ("" if abs(mean) > THRESHOLDS["ordered"].threshold else ", weakly")
+    return ("near" if low > 0 else "far") + ("" if abs(mean) > THRESHOLDS["position_correlation"].value else ", weakly")
 
 
 def _sizes(c: Comparison) -> Iterator[Statement]:

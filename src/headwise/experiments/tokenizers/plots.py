@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from headwise.figures.save import fix_layout, style
+from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["draw_accuracies", "draw_shifts", "draw_similarities", "draw_sizes"]

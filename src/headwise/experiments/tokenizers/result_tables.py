@@ -4,12 +4,12 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.document.blocks import Table
+from headwise.document import Table
 from headwise.experiments.statistics import Interval
 from headwise.experiments.tokenizers.plan import matched_epochs
 from headwise.experiments.tokenizers.result import Comparison
 from headwise.experiments.tokenizers.store import DIRECTIONS, SHIFTS
-from headwise.text.statement import Statement, pluralize
+from headwise.text import Statement, pluralize
 
 __all__ = ["tables"]
 

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from headwise import __version__
 from headwise.data.mnist import Digits
-from headwise.document.markdown import as_markdown_page
+from headwise.document import as_markdown_page
 from headwise.experiments.statistics import sign_flip_test
 from headwise.experiments.tokenizers.costs import cost, step_times
 from headwise.experiments.tokenizers.findings import findings
@@ -21,7 +21,7 @@ from headwise.experiments.tokenizers.plots import draw_accuracies, draw_shifts, 
 from headwise.experiments.tokenizers.result import Comparison, PairedComparison, TokenizerResult, baselines
 from headwise.experiments.tokenizers.result_tables import tables
 from headwise.experiments.tokenizers.store import DIRECTIONS, SHIFTS, Run, RunStore, results
-from headwise.figures.save import save_figure
+from headwise.figures import save_figure
 from headwise.files import write_text
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity

@@ -15,11 +15,11 @@ from headwise.coursework.report.attention.outputs import outputs_section
 from headwise.coursework.report.attention.permutation import permutation_section
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.results import Coursework, coursework, max_relative_difference
-from headwise.document.blocks import Section
+from headwise.document import Section
 from headwise.experiments.results_cache import cached_result
 from headwise.files import atomic_write
 from headwise.hashing import fingerprint
-from headwise.text.statement import Statement, scientific
+from headwise.text import Statement, scientific
 
 __all__ = ["attention_chapter"]
 

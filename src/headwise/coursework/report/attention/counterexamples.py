@@ -7,8 +7,8 @@ import numpy as np
 from headwise.coursework.expressiveness.constructions import SHARPNESS, single_input_example
 from headwise.coursework.expressiveness.study import Expressiveness
 from headwise.coursework.results import Coursework
-from headwise.document.blocks import Derivation, Step
-from headwise.text.statement import Statement, scientific
+from headwise.document import Derivation, Step
+from headwise.text import Statement, scientific
 
 __all__ = ["one_input", "one_not_several", "several_not_one", "transformed"]
 

@@ -12,9 +12,9 @@ import numpy as np
 from headwise.attention import multi_head_attention, self_attention
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework
-from headwise.document.blocks import Block, Code, Paragraph, Section, Table
+from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.shapes import Array
-from headwise.text.statement import Statement, pluralize, scientific
+from headwise.text import Statement, pluralize, scientific
 
 __all__ = ["arrays_section", "functions_section"]
 
@@ -42,7 +42,7 @@ def functions_section(study: Coursework) -> Section:
             Paragraph(
                 (
                     Statement(
-                        "The multi-head version uses it as a component. Head <h>, counted from <from 0>, owns <D/H> "
+                        "The multi-head version uses it as a component. Head <h>, counted from <zero>, owns <D/H> "
                         "consecutive rows of each matrix, so <D/H> must be whole; the heads' outputs are put side by "
                         "side, and a final transformation <W_o> may follow."
                     ),

@@ -14,8 +14,8 @@ from headwise.coursework.report.attention.counterexamples import (
 )
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework
-from headwise.document.blocks import Paragraph, Section, Table
-from headwise.text.statement import Statement, round_down, scientific
+from headwise.document import Paragraph, Section, Table
+from headwise.text import Statement, round_down, scientific
 
 __all__ = ["expressiveness_section", "setting_of"]
 

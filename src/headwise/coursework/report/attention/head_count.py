@@ -5,8 +5,8 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.coursework.results import Coursework, max_relative_difference
-from headwise.document.blocks import Block, Derivation, Paragraph, Section, Step, Table
-from headwise.text.statement import Statement, scientific
+from headwise.document import Block, Derivation, Paragraph, Section, Step, Table
+from headwise.text import Statement, scientific
 
 __all__ = ["head_count_section"]
 

@@ -9,8 +9,8 @@ import numpy as np
 from headwise.coursework.matrices_figure import draw_matrices
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework, HeadRun
-from headwise.document.blocks import Block, Section, Table
-from headwise.text.statement import Statement
+from headwise.document import Block, Section, Table
+from headwise.text import Statement
 
 __all__ = ["outputs_section"]
 

@@ -6,8 +6,8 @@ import math
 from collections.abc import Iterator
 
 from headwise.coursework.results import Coursework
-from headwise.document.blocks import Block, Derivation, Paragraph, Section, Step, Table
-from headwise.text.statement import Statement, scientific
+from headwise.document import Block, Derivation, Paragraph, Section, Step, Table
+from headwise.text import Statement, scientific
 
 __all__ = ["permutation_section"]
 

@@ -6,10 +6,10 @@ from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.paper import paper_sections
 from headwise.data.series import load_series
-from headwise.document.blocks import Section
+from headwise.document import Section
 from headwise.experiments.series.run import METHOD_LABELS, Result, compare_series
 from headwise.hashing import fingerprint
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["series_chapter"]
 

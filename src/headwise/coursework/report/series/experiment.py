@@ -5,7 +5,7 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headwise.coursework.report.context import ReportContext
-from headwise.document.blocks import FigureBlock, Paragraph, Section
+from headwise.document import FigureBlock, Paragraph, Section
 from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.findings import findings, table
@@ -13,8 +13,8 @@ from headwise.experiments.series.output import record_series
 from headwise.experiments.series.plots import caption_series, draw_series
 from headwise.experiments.series.run import METHOD_LABELS, Result
 from headwise.experiments.statistics import t_interval
-from headwise.figures.save import save_figure
-from headwise.text.statement import Statement, pluralize
+from headwise.figures import save_figure
+from headwise.text import Statement, pluralize
 
 __all__ = ["experiment_section"]
 

@@ -12,11 +12,11 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.document.blocks import Paragraph, Section, Table
+from headwise.document import Paragraph, Section, Table
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.run import METHOD_LABELS, Result
 from headwise.models.series import series_params
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["QUOTED", "paper_sections"]
 

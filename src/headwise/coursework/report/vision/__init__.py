@@ -7,9 +7,9 @@ from headwise.coursework.report.vision.attention_figures import attention_figure
 from headwise.coursework.report.vision.model import model_section
 from headwise.coursework.report.vision.tokenizers import headline, tokenizer_comparison, tokenizers_section
 from headwise.data.mnist import Digits
-from headwise.document.blocks import Section
+from headwise.document import Section
 from headwise.hashing import fingerprint
-from headwise.text.statement import Statement
+from headwise.text import Statement
 from headwise.train.run import TrainingRun, train_into
 
 __all__ = ["vision_chapter"]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
-from headwise.document.blocks import Block, FigureBlock, Paragraph, Section
-from headwise.explain.explanation import FaithfulnessTest, pick_contrasting_examples, record_attention
-from headwise.figures.gallery import CaptionedFigure
-from headwise.text.statement import Statement
+from headwise.document import Block, FigureBlock, Paragraph, Section
+from headwise.explanation import FaithfulnessTest, pick_contrasting_examples, record_attention
+from headwise.figures import CaptionedFigure
+from headwise.text import Statement
 from headwise.train.digits import evaluate
 from headwise.train.run import TrainingRun
 
@@ -22,11 +22,11 @@ def attention_figures_section(run: TrainingRun, desk: ReportContext) -> Section:
     desk.progress.stage("drawing what it attends to", len(picked) + len(_OF_THE_FIRST))
     blocks: list[Block] = [_which(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
-        trial = FaithfulnessTest(test.images[position], run.params, run.config)
-        drawn = record_attention(test.images[position], run.params, run.config, label=int(test.labels[position]))
+        test_figures = FaithfulnessTest(test.images[position], run.params, run.config)
+        record = record_attention(test.images[position], run.params, run.config, label=int(test.labels[position]))
         name = why.replace(",", "").replace(" ", "-")
         for kind in ("maps", *(_OF_THE_FIRST if i == 0 else ())):
-            figure = trial.tested(CaptionedFigure(drawn, kind))
+            figure = test_figures.apply(CaptionedFigure(record, kind))
             blocks.append(_figured(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, desk))
             desk.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")

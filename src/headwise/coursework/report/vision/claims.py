@@ -7,13 +7,13 @@ from collections.abc import Iterator, Mapping, Sequence
 import numpy as np
 
 from headwise.data.mnist import Digits
-from headwise.document.blocks import Table
+from headwise.document import Table
 from headwise.experiments.statistics import ALPHA, sign_flip_test
 from headwise.experiments.tokenizers.findings import SAME
 from headwise.experiments.tokenizers.locality import Locality, ink_lost, locality
 from headwise.experiments.tokenizers.result import Comparison, PairedComparison
 from headwise.experiments.tokenizers.store import SHIFTS
-from headwise.text.statement import Statement, scientific
+from headwise.text import Statement, scientific
 from headwise.tokenizers import get_tokenizer
 
 __all__ = ["claims_table"]

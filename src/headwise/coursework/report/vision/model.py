@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
-from headwise.document.blocks import Block, Paragraph, Section, Table
-from headwise.figures.training import draw_training
-from headwise.text.statement import Statement, pluralize
+from headwise.document import Block, Paragraph, Section, Table
+from headwise.figures import draw_training
+from headwise.text import Statement, pluralize
 from headwise.train.run import TrainingRun
 
 __all__ = ["model_section"]

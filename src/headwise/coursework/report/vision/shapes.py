@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.document.blocks import Table
+from headwise.document import Table
 from headwise.models.vit import ViTConfig, vit_params
-from headwise.text.statement import Statement
+from headwise.text import Statement
 
 __all__ = ["shapes_table"]
 

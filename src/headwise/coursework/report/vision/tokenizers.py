@@ -9,14 +9,14 @@ from typing import Any
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.report.vision.claims import claims_table
 from headwise.coursework.report.vision.shapes import shapes_table
-from headwise.document.blocks import Block, Paragraph, Section
+from headwise.document import Block, Paragraph, Section
 from headwise.experiments.results_cache import cached_result
 from headwise.experiments.statistics import ALPHA, min_attainable_p
 from headwise.experiments.tokenizers.findings import findings
 from headwise.experiments.tokenizers.result import Comparison
 from headwise.experiments.tokenizers.result_tables import tables
 from headwise.experiments.tokenizers.run import compare, figures
-from headwise.text.statement import Statement, pluralize
+from headwise.text import Statement, pluralize
 from headwise.tokenizers import get_tokenizer
 
 __all__ = ["headline", "tokenizer_comparison", "tokenizers_section"]

@@ -1,0 +1,44 @@
+"""What `explain` and `caption` share: options, the output folder, saving and JSON."""
+
+from __future__ import annotations
+
+import json
+from collections.abc import Mapping
+from pathlib import Path
+
+from headwise.cli.console import output
+from headwise.errors import DataError
+from headwise.explanation import Explanation
+from headwise.figures import figure_names
+from headwise.text import as_text
+
+__all__ = ["FIGURE", "TOKEN", "output_folder", "print_json", "save"]
+
+FIGURE = f"Which figure: {', '.join(figure_names())}, or all."
+TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 for the class token."
+
+
+def output_folder(source: Path, out: Path | None) -> Path:
+    """The folder for the files: `out`, or a new folder next to the source."""
+    folder = out or source.with_name(f"{source.stem}-attention")
+    if folder.exists() and not folder.is_dir():
+        raise DataError(f"--out: {folder} is a file; name a folder.")
+    return folder
+
+
+def save(explanation: Explanation, folder: Path) -> None:
+    """Write every figure with its arrays and caption, and print where they are."""
+    explanation.save(folder)
+    output.print(f"Figures, arrays and captions are in {folder}.", soft_wrap=True, markup=False)
+
+
+def print_json(explanation: Explanation, folder: Path, other: Mapping[str, object] | None = None) -> None:
+    """Write every file, and print captions and paths as JSON, after `other` content."""
+    captions = explanation.captions.values()
+    content = {
+        **(other or {}),
+        "caption": [as_text(statement) for c in captions for part in c.parts.values() for statement in part],
+        "alternative": [caption.alt() for caption in captions],
+        "files": [str(path) for path in explanation.save(folder)],
+    }
+    print(json.dumps(content, ensure_ascii=False))

@@ -1,0 +1,275 @@
+"""Attention records from arrays of any framework, and the layout of their tokens."""
+
+from __future__ import annotations
+
+import math
+import re
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.data.array_files import load_npz
+from headwise.errors import DataError, ShapeError
+from headwise.explanation.array_checks import (
+    ROW_SUM_TOLERANCE,
+    check_attention_weights,
+    check_positions,
+    to_grayscale,
+)
+from headwise.figures import AttentionRecord
+from headwise.metrics.concentration import normalize_rows
+from headwise.shapes import Array
+from headwise.tokenizers.images import Patches
+
+__all__ = ["TokenLayout", "from_arrays", "from_saved", "read_arrays", "stack_layers"]
+
+_OTHER_ARRAYS = ("image", "positions")  # not attention weights
+_WEIGHT_NAMES = ("weights", "attention", "attentions")  # identify the weights among other arrays
+_MAX_PIXELS = 10_000_000  # of a record without an image
+
+
+@dataclass(frozen=True)
+class TokenLayout:
+    """Where the tokens of the arrays are in the image.
+
+    Attributes
+    ----------
+    grid : (int, int), optional
+        Rows and columns of tokens; required unless it follows from `patch` and an image.
+    patch : (int, int), optional
+        Height and width of a token in pixels; by default the image's size divided by the grid's, or 1 × 1.
+    class_token : str
+        ``"first"``, ``"last"``, ``"none"``, its index, or ``"auto"``: first if there is one token more than
+        the grid has.
+    dropped : bool
+        Whether tokens were removed, so that rows sum to less than one.
+    """
+
+    grid: tuple[int, int] | None = None
+    patch: tuple[int, int] | None = None
+    class_token: str = "auto"
+    dropped: bool = False
+
+
+def from_arrays(
+    arrays: Mapping[str, npt.NDArray[Any]], layout: TokenLayout, image: Array | None = None
+) -> AttentionRecord:
+    """Build an attention record, which can be drawn and captioned.
+
+    Parameters
+    ----------
+    arrays : mapping
+        Attention weights as `stack_layers` takes them; optionally ``image`` (Y, X) and ``positions`` (N, D).
+    layout : TokenLayout
+    image : ndarray of shape (Y, X), optional
+        As the model sees it, from 0 to 1.
+
+    Returns
+    -------
+    AttentionRecord
+
+    Raises
+    ------
+    ShapeError
+        If the arrays are not the attention of one image, or do not fit the grid.
+    DataError
+        If rows do not sum to one, or the grid is unknown.
+
+    Examples
+    --------
+    Two layers of three heads over a class token and 2 × 2 patches:
+
+    >>> import numpy as np
+    >>> record = from_arrays({"attention": np.full((2, 3, 5, 5), 0.2)}, TokenLayout(grid=(2, 2), patch=(7, 7)))
+    >>> record.has_class_token, record.maps.shape, record.image.shape
+    (True, (2, 3, 4), (14, 14))
+    """
+    weights = stack_layers(arrays)
+    image = to_grayscale(arrays["image"]) if image is None and "image" in arrays else image
+    tokens = weights.shape[-1]
+    grid = _grid(layout, image, tokens)
+    class_index = _class_token_index(layout.class_token, tokens, grid)
+    dropped_weight = 0.0
+    if layout.dropped:
+        weights, dropped_weight = _renormalize(weights)
+    check_attention_weights(weights)
+    if class_index is not None:
+        order = [class_index, *(n for n in range(tokens) if n != class_index)]
+        weights = weights[:, :, order][..., order]
+    size, patch = _image_and_patch_size(grid, layout.patch, image)
+    return AttentionRecord(
+        np.zeros(size, np.float32) if image is None else image.astype(np.float32),
+        Patches(size, patch).boxes,
+        weights,
+        np.zeros(0, np.float32),
+        positions=check_positions(arrays.get("positions", np.zeros((0, 0)))),
+        dropped_weight=dropped_weight,
+    )
+
+
+def from_saved(arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
+    """Build an attention record from the arrays of a file that `AttentionRecord.save` wrote, and check them.
+
+    Raises
+    ------
+    ShapeError
+        If they do not fit one another.
+    DataError
+        If they are not those of a record, or rows do not sum to one.
+    """
+    record = AttentionRecord.from_arrays(arrays)
+    check_attention_weights(record.weights)
+    return record
+
+
+def stack_layers(arrays: Mapping[str, npt.NDArray[Any]]) -> Array:
+    """Attention weights as one array, (L, H, T, T), from an array with fewer axes or from one for each layer.
+
+    Parameters
+    ----------
+    arrays : mapping
+        One array of shape (L, H, T, T), (H, T, T), (T, T), (1, L, H, T, T) or (L, 1, H, T, T); or one for each layer,
+        (H, T, T), (1, H, T, T) or (T, T), in the order of the numbers in their names.
+
+    Raises
+    ------
+    ShapeError
+        If the number of axes is another, there are several images, or layers differ in shape.
+    DataError
+        If the numbers are not floats.
+    """
+    candidates = {name: array for name, array in arrays.items() if name not in _OTHER_ARRAYS}
+    if named := [name for name in _WEIGHT_NAMES if name in candidates]:
+        candidates = {named[0]: candidates[named[0]]}
+    if not candidates:
+        raise DataError("weights: expected an array of attention weights; the file has none.")
+    for name, array in candidates.items():
+        if array.dtype.kind != "f":
+            raise DataError(f"{name}: expected floating-point weights; got {array.dtype}.")
+        if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
+            raise ShapeError(
+                f"{name}: expected attention weights whose last two axes are the same tokens, (..., T, T); got "
+                f"{array.shape}."
+            )
+        if not array.size:
+            raise ShapeError(f"{name}: expected at least one layer, head and token; got {array.shape}.")
+    if len(candidates) == 1:
+        ((name, array),) = candidates.items()
+        return _to_four_axes(name, array)
+    names = sorted(candidates, key=_numbers_in_name)
+    layers = [_to_four_axes(name, candidates[name]) for name in names]
+    if len({layer.shape for layer in layers}) > 1 or len(layers[0]) > 1:
+        shapes = ", ".join(f"{name} {candidates[name].shape}" for name in names)
+        raise ShapeError(f"weights: expected one array, or one for each layer, all of the same shape; got {shapes}.")
+    return np.concatenate(layers)
+
+
+def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
+    """Read the arrays of an .npz or .npy file by name.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, or it contains no arrays.
+    """
+    return load_npz(path, alone="weights")
+
+
+def _to_four_axes(name: str, array: Array) -> Array:
+    """(L, H, T, T)"""
+    if array.ndim == 5 and 1 in array.shape[:2]:
+        array = array[0] if array.shape[0] == 1 else array[:, 0]
+    if not 2 <= array.ndim <= 4:
+        raise ShapeError(
+            f"{name}: expected (layers, heads, T, T) of one image, or fewer axes; got {array.shape}. Several images? "
+            "Pass one."
+        )
+    layers: Array = array.reshape((1,) * (4 - array.ndim) + array.shape)
+    return layers
+
+
+def _numbers_in_name(name: str) -> tuple[list[int], str]:
+    """Sort key of layers: layer2 comes before layer10."""
+    return [int(number) for number in re.findall(r"\d+", name)], name
+
+
+def _renormalize(weights: Array) -> tuple[Array, float]:
+    """Rows normalised to sum to one, and the mean weight of what had been removed."""
+    removed = 1 - weights.sum(axis=-1, dtype=np.float64)
+    if not removed.min() >= -ROW_SUM_TOLERANCE or weights.min() < 0:
+        check_attention_weights(weights)  # removing tokens does not explain this; report what does
+    if empty := int((removed == 1).sum()):
+        raise DataError(
+            f"weights: expected some weight in every row; {empty} rows are all 0. Padding, queries that may attend to "
+            "nothing, or all weight on the removed tokens? Remove these rows."
+        )
+    return normalize_rows(weights), float(removed.mean())
+
+
+def _grid(layout: TokenLayout, image: Array | None, tokens: int) -> tuple[int, int]:
+    if layout.grid is not None:
+        return layout.grid
+    if layout.patch is not None and image is not None:
+        rows, columns = (side // part for side, part in zip(image.shape, layout.patch, strict=True))
+        return rows, columns
+    options = [
+        f"{'with' if extra else 'without'} a class token {tokens - extra} ({_factors(tokens - extra)})"
+        for extra in (1, 0)
+        if tokens > extra
+    ]
+    raise DataError(
+        f"grid: expected the rows and columns of tokens; the arrays have {tokens}: {', or '.join(options)}. Pass one, "
+        "such as --grid 4x4, or the size of the patches and the image."
+    )
+
+
+def _factors(count: int) -> str:
+    """The grids with this number of tokens, squarest first."""
+    pairs = [(n, count // n) for n in range(1, count + 1) if count % n == 0]
+    return ", ".join(f"{a}x{b}" for a, b in sorted(pairs, key=lambda pair: abs(pair[0] - pair[1]))[:4])
+
+
+def _class_token_index(name: str, tokens: int, grid: tuple[int, int]) -> int | None:
+    """The index of the class token, if there is one."""
+    cells = grid[0] * grid[1]
+    known = {"auto": 0 if tokens == cells + 1 else None, "first": 0, "last": tokens - 1, "none": None}
+    if name not in known and not name.isdecimal():
+        raise DataError(f"class token: expected auto, first, last, none or its index; got {name!r}.")
+    index = known[name] if name in known else int(name)
+    expected = cells + (index is not None)
+    if index is not None and index >= tokens:
+        raise DataError(f"class token: expected an index below {tokens}; got {index}.")
+    if tokens != expected:
+        allowed = f"{cells}, or {cells + 1} with a class token" if name == "auto" else f"{expected}"
+        cause = "Registers? Remove them." if tokens > expected else "Another grid?"
+        raise ShapeError(
+            f"grid: expected {allowed}, because {grid[0]}x{grid[1]} is {cells} tokens; "
+            f"the arrays have {tokens}. {cause}"
+        )
+    return index
+
+
+def _image_and_patch_size(
+    grid: tuple[int, int], patch: tuple[int, int] | None, image: Array | None
+) -> tuple[tuple[int, int], tuple[int, int]]:
+    """The image's size and the patches', in pixels."""
+    if image is None:
+        patch = patch or (1, 1)
+        if (pixels := math.prod(grid) * math.prod(patch)) > _MAX_PIXELS:
+            raise DataError(
+                f"patch: expected an image of at most {_MAX_PIXELS:,} pixels; {grid[0]}x{grid[1]} patches of "
+                f"{patch[0]} × {patch[1]} have {pixels:,}."
+            )
+        return (grid[0] * patch[0], grid[1] * patch[1]), patch
+    height, width = image.shape
+    patch = patch or (height // grid[0], width // grid[1])
+    if (grid[0] * patch[0], grid[1] * patch[1]) != (height, width):
+        raise ShapeError(
+            f"image: expected {grid[0] * patch[0]} × {grid[1] * patch[1]} pixels, because {grid[0]}x{grid[1]} patches "
+            f"have {patch[0]} × {patch[1]}; got {height} × {width}. Pass it as the model sees it, resized and cropped."
+        )
+    return (height, width), patch

@@ -1,0 +1,81 @@
+"""The kinds of figure: each module measures, draws and describes one of them, and `FIGURES` lists them.
+
+To add a kind, write a module with these three functions and add an entry to `FIGURES`.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from dataclasses import dataclass
+
+from matplotlib.figure import Figure
+
+from headwise.figures.caption import Caption
+from headwise.figures.kinds import deletion, depth, head_matrices, maps, positions, rollout, token
+from headwise.figures.measurements import Facts
+from headwise.figures.record import AttentionRecord
+from headwise.shapes import Array
+
+__all__ = ["FIGURES", "FigureKind"]
+
+
+@dataclass(frozen=True)
+class FigureKind:
+    """One kind of figure.
+
+    Attributes
+    ----------
+    measure : callable
+        Record, and the token if `per_token` -> the facts that the caption may state.
+    draw : callable
+        Record, and the token if `per_token` -> the Matplotlib figure.
+    describe : callable
+        Record, facts -> the caption.
+    stem : str
+        Name of its files, without an ending.
+    ranking : callable, optional
+        Record -> (N,), the map by which the figure ranks the image's tokens and whose faithfulness can be tested.
+    is_available : callable
+        Record -> whether it has the arrays that the figure needs.
+    needs_test : bool
+        Whether the figure shows the result of a faithfulness test.
+    per_token : bool
+        Whether the figure is of one token, which must be named.
+    """
+
+    measure: Callable[..., Facts]
+    draw: Callable[..., Figure]
+    describe: Callable[[AttentionRecord, Facts], Caption]
+    stem: str
+    ranking: Callable[[AttentionRecord], Array] | None = None
+    is_available: Callable[[AttentionRecord], bool] = lambda record: True
+    needs_test: bool = False
+    per_token: bool = False
+
+
+FIGURES = {
+    "maps": FigureKind(
+        maps.measure, maps.draw, maps.describe, "attention", ranking=lambda record: record.last_layer_map
+    ),
+    "token": FigureKind(token.measure, token.draw, token.describe, "attention-token-{token}", per_token=True),
+    "matrices": FigureKind(head_matrices.measure, head_matrices.draw, head_matrices.describe, "attention-matrices"),
+    "rollout": FigureKind(
+        rollout.measure, rollout.draw, rollout.describe, "attention-rollout", ranking=rollout.last_rollout_map
+    ),
+    "depth": FigureKind(depth.measure, depth.draw, depth.describe, "attention-depth"),
+    "positions": FigureKind(
+        positions.measure,
+        positions.draw,
+        positions.describe,
+        "attention-positions",
+        is_available=lambda record: record.positions.size > 0 and record.num_tokens > 1,
+    ),
+    "deletion": FigureKind(
+        deletion.measure,
+        deletion.draw,
+        deletion.describe,
+        "attention-deletion",
+        ranking=lambda record: record.last_layer_map,
+        needs_test=True,
+    ),
+}

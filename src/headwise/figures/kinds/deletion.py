@@ -1,0 +1,141 @@
+"""Deletion and insertion curves of one image, for the order of the map, of ink, and of random orders."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator
+
+from headwise.errors import DataError
+from headwise.figures.caption import Caption, to_statements
+from headwise.figures.colors import ACCENT, BAND, MARK, RANDOM
+from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
+from headwise.figures.panels import PAGE
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import fix_layout, style
+from headwise.figures.sentences import (
+    describe_faithfulness,
+    describe_input_changes,
+    describe_prediction,
+    title_suffix,
+)
+from headwise.metrics.faithfulness import CONFIDENCE_BAND
+from headwise.metrics.perturbation import auc
+from headwise.shapes import Array
+
+__all__ = ["describe", "draw", "measure"]
+
+_LIMITS = (
+    "The curves are those of one image; they may differ for another, and a statement on the model takes many images.",
+    "The model was never trained on images with missing tokens; other ways to remove a token may give other curves.",
+)
+
+
+def _curves(record: AttentionRecord) -> Array:
+    """(2, 5, N + 1): the curves that were measured for the last layer's map."""
+    if not record.was_tested(record.last_layer_map) or not record.curves.size:
+        raise DataError(
+            "curves: expected those of a faithfulness test; these arrays have none. The test runs the model, which "
+            "`headwise explain` has and arrays alone do not."
+        )
+    return record.curves
+
+
+def measure(record: AttentionRecord) -> Facts:
+    """Measure the area under each curve, and when it falls below half of its start.
+
+    Raises
+    ------
+    DataError
+        If no curves were measured.
+    """
+    deletion, insertion = _curves(record).astype(np.float64)
+    facts = measure_base(record) | measure_faithfulness(record)
+    facts |= {"band": CONFIDENCE_BAND, "all_tokens": float(deletion[0, 0]), "no_tokens": float(deletion[0, -1])}
+    for name, order in (("map", 0), ("ink", 1), ("random", 2)):
+        facts |= {f"{name}_deletion_auc": float(auc(deletion[order]))}
+        facts |= {f"{name}_insertion_auc": float(auc(insertion[order]))}
+        facts |= {f"{name}_half": _tokens_to_half(deletion[order])}
+    return facts
+
+
+def _tokens_to_half(curve: Array) -> int:
+    """How many tokens are deleted when the curve is first below half of its start; N + 1 if it never is."""
+    below = curve < curve[0] / 2
+    return int(below.argmax()) if below.any() else len(curve)
+
+
+def draw(record: AttentionRecord) -> Figure:
+    """Draw the probability of the predicted class while tokens are deleted, and while they are inserted.
+
+    Raises
+    ------
+    DataError
+        If no curves were measured.
+    """
+    curves = _curves(record)
+    with style():
+        figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
+        panels = figure.subplots(1, 2, sharey=True)
+        for axes, panel_curves, change in zip(panels, curves, ("deleted", "inserted"), strict=True):
+            _draw_curves(axes, panel_curves)
+            axes.set_xlabel(f"tokens {change}")
+        panels[0].set_ylabel("probability of the predicted class")
+        figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
+        fix_layout(figure)
+    return figure
+
+
+def _draw_curves(axes: Axes, curves: Array) -> None:
+    by_map, by_ink, random, low, high = curves
+    steps = np.arange(len(by_map))
+    axes.fill_between(steps, low, high, color=BAND, linewidth=0, label=f"random, central {CONFIDENCE_BAND:.0%}")
+    axes.plot(steps, random, color=RANDOM, linewidth=1, linestyle=(0, (1, 1)), label="random, mean")
+    axes.plot(steps, by_ink, color=MARK, linewidth=1.2, linestyle=(0, (4, 2)), label="by ink")
+    axes.plot(steps, by_map, color=ACCENT, linewidth=1.6, label="by the map")
+    axes.set(xlim=(0, len(by_map) - 1), ylim=(0, 1.03))
+    axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+
+
+def describe(record: AttentionRecord, facts: Facts) -> Caption:
+    """Select the sentences of the caption."""
+    title = "The prediction as tokens are deleted and inserted" + title_suffix(record)
+    return Caption(
+        to_statements(facts, title)[0],
+        to_statements(facts, _SHOWN, describe_input_changes(record)),
+        to_statements(facts, _READING),
+        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
+        to_statements(facts, _LIMITS, describe_faithfulness(record, record.last_layer_map, "this map")),
+        to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _AREAS),
+    )
+
+
+_SHOWN = (
+    "Left: the probability of the class predicted for the whole image, while tokens are removed from the sequence one "
+    "by one, largest weight first (solid line). Right: while they are inserted in the same order, starting from none.",
+    "The weights are those of the class token in the last layer, averaged over heads.",
+    "Dashed: in the order of the tokens' ink. Dotted: the mean over random orders; the grey band is the central "
+    "{band:.0%} of them.",
+)
+_READING = (
+    "A ranking that identifies what the prediction rests on falls early on the left and rises early on the right.",
+    "A curve within the grey band does no better than chance.",
+)
+_AREAS = (
+    "The area under the curve is {map_deletion_auc:.3f} on the left (random orders {random_deletion_auc:.3f}, ink "
+    "{ink_deletion_auc:.3f}; less is better) and {map_insertion_auc:.3f} on the right ({random_insertion_auc:.3f} and "
+    "{ink_insertion_auc:.3f}; more is better)."
+)
+
+
+def _describe_findings(facts: Facts) -> Iterator[str]:
+    yield "The probability is {all_tokens:.1%} with all tokens and {no_tokens:.1%} without any."
+    yield _AREAS
+    if facts["map_half"] <= facts["tokens"]:
+        yield (
+            "In the order of the map it falls below half of its initial value after {map_half} of {tokens} tokens"
+            + ("; random orders need {random_half} on average." if facts["random_half"] <= facts["tokens"] else ".")
+        )

@@ -1,0 +1,153 @@
+"""Attention distance and entropy of every head, layer by layer."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+
+from headwise.figures.caption import Caption, to_statements
+from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
+from headwise.figures.measurements import (
+    Facts,
+    extreme_head,
+    first_and_last_layer,
+    measure_base,
+    measure_distances,
+    nan_mean,
+    profile_heads,
+)
+from headwise.figures.panels import PAGE
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import fix_layout, style
+from headwise.figures.sentences import (
+    NO_RANKING,
+    count,
+    describe_input_changes,
+    describe_locality,
+    describe_prediction,
+    heads_are_equal,
+    is_known,
+    title_suffix,
+    trend,
+)
+from headwise.shapes import Array
+
+__all__ = ["describe", "draw", "measure"]
+
+_LIMITS = (
+    "The values are those of one image; they may differ for another.",
+    "A small distance does not make a head a detector of local features, nor does a large distance make it one of "
+    "global features: the figure measures where the weights are, not what information they carry.",
+)
+
+
+def measure(record: AttentionRecord) -> Facts:
+    """Measure the distance and entropy of every head, and their change with depth."""
+    profiles = profile_heads(record)
+    facts = measure_base(record) | {"uniform_entropy": profiles.uniform_entropy} | measure_distances(profiles)
+    for name, values in (("distance", profiles.distance), ("entropy", profiles.entropy)):
+        facts |= first_and_last_layer(name, values)
+        facts |= extreme_head(f"min_{name}", values, least=True) | extreme_head(f"max_{name}", values)
+    return facts | {"class_weight": float(profiles.class_weight.mean())}
+
+
+def draw(record: AttentionRecord) -> Figure:
+    """Draw distance and entropy of every head by layer, with the mean over heads and the value of uniform attention."""
+    profiles = profile_heads(record)
+    with style():
+        figure = Figure(figsize=(PAGE, 2.4), layout="constrained")
+        left, right = figure.subplots(1, 2)
+        _draw_profile(left, profiles.distance, profiles.uniform_distance, "mean attention distance (pixels)")
+        _draw_profile(right, profiles.entropy, profiles.uniform_entropy, "mean entropy (bits)")
+        figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
+        fix_layout(figure)
+    return figure
+
+
+def _draw_profile(axes: Axes, values: Array, uniform: float, label: str) -> None:
+    layers, heads = values.shape
+    x = np.repeat(np.arange(layers), heads)
+    axes.axhline(uniform, color=REFERENCE, linewidth=0.9, linestyle=(0, (4, 2)), label="uniform attention")
+    axes.plot(x, values.ravel(), "o", color=ACCENT, markersize=4, markeredgewidth=0, alpha=0.65, label="one head")
+    axes.plot(range(layers), nan_mean(values), "-", color=AVERAGE, linewidth=1.1, label="mean over heads")
+    axes.set(xlabel="layer", ylabel=label, xticks=range(layers), xlim=(-0.4, layers - 0.6))
+    axes.set_ylim(0, 1.08 * np.nanmax([uniform, *values.ravel()]) or 1)  # with one token, all distances are zero
+
+
+def describe(record: AttentionRecord, facts: Facts) -> Caption:
+    """Select the sentences of the caption."""
+    title = "Attention distance and entropy by depth" + title_suffix(record)
+    dots = "each of {heads} heads" if facts["heads"] > 1 else "the head"
+    plots = f"two plots against {count(facts, 'layers', 'layer')} with a dot for {dots}"
+    return Caption(
+        to_statements(facts, title)[0],
+        to_statements(facts, _describe_plots(record), describe_input_changes(record)),
+        to_statements(facts, _describe_reading()),
+        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
+        to_statements(facts, _LIMITS, NO_RANKING),
+        to_statements(facts, f"{title}: {plots}.", _describe_lines(facts)),
+    )
+
+
+def _describe_plots(record: AttentionRecord) -> Iterator[str]:
+    excluded = (
+        "; the class token, which has no location, is excluded, and with it {class_weight:.0%} of the weight"
+        if record.has_class_token
+        else ""
+    )
+    yield (
+        "Left: the mean distance in pixels between the centre of a token and the centres of those that it attends to, "
+        f"<distance>, one dot for each head{excluded}."
+    )
+    rows = "all {rows} rows, including that of the class token" if record.has_class_token else "all {rows} rows"
+    yield f"Right: the mean entropy of the rows of each head, <entropy>, in bits, over {rows}."
+    mean = "is the mean over the {heads} heads of a layer" if record.weights.shape[1] > 1 else "connects the dots"
+    yield f"Layers are counted from <zero>; the line {mean}."
+
+
+def _describe_reading() -> Iterator[str]:
+    yield (
+        "The dashed lines are the values of uniform attention: {uniform_distance:.1f} pixels and "
+        "{uniform_entropy:.2f} bits."
+    )
+    yield "Low on the left is a head that attends to nearby tokens; low on the right, one that attends to few tokens."
+
+
+def _describe_findings(facts: Facts) -> Iterator[str]:
+    has_distance = facts["no_distance_heads"] < facts["all_heads"]
+    if facts["all_heads"] == 1:
+        distance = "The distance is {max_distance:.1f} pixels, the" if has_distance else "The"
+        yield f"{distance} entropy {'' if has_distance else 'is '}{{max_entropy:.1f}} bits."
+    else:
+        distances, entropies = _describe_range(facts, "distance", "pixels"), _describe_range(facts, "entropy", "bits")
+        yield f"Distances {distances}; entropies {entropies}." if has_distance else f"Entropies {entropies}."
+    if facts["layers"] > 1:
+        distance = (
+            f"mean distance {trend(facts, 'distance', 'grows', 'shrinks')} ({{distance_first:.1f}} and "
+            "{distance_last:.1f} pixels), and the "
+        )
+        yield (
+            f"With depth, the {distance if is_known(facts, 'distance') else ''}mean entropy "
+            f"{trend(facts, 'entropy', 'grows', 'shrinks')} ({{entropy_first:.1f}} and {{entropy_last:.1f}} bits)."
+        )
+    yield from describe_locality(facts, "at most {local:.0%} of the distance of uniform attention")
+
+
+def _describe_range(facts: Facts, name: str, unit: str) -> str:
+    if heads_are_equal(facts, f"min_{name}", f"max_{name}"):
+        return f"are {{max_{name}:.1f}} {unit} in every head"
+    least, most = (f"(layer {{{end}_{name}_layer}}, head {{{end}_{name}_head}})" for end in ("min", "max"))
+    return f"range from {{min_{name}:.1f}} {unit} {least} to {{max_{name}:.1f}} {most}"
+
+
+def _describe_lines(facts: Facts) -> str:
+    """Where the lines begin and end, for readers who cannot see them."""
+    deep = facts["layers"] > 1
+    distance = "goes from {distance_first:.1f} to {distance_last:.1f}" if deep else "is {distance_first:.1f}"
+    entropy = "goes from {entropy_first:.1f} to {entropy_last:.1f}" if deep else "is {entropy_first:.1f}"
+    if not is_known(facts, "distance"):
+        return f"The mean entropy {entropy} bits."
+    return f"The mean distance {distance} pixels, the mean entropy {entropy.removeprefix('goes ')} bits."

@@ -1,0 +1,175 @@
+"""Attention rollout: the attention of the class token through all layers up to each."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headwise.figures.caption import Caption, to_statements
+from headwise.figures.measurements import (
+    Facts,
+    first_and_last_layer,
+    measure_base,
+    measure_faithfulness,
+    normalize_or_nan,
+)
+from headwise.figures.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import fix_layout, style
+from headwise.figures.sentences import (
+    count,
+    describe_colors,
+    describe_faithfulness,
+    describe_input,
+    describe_input_changes,
+    describe_prediction,
+    is_known,
+    title_suffix,
+    trend,
+)
+from headwise.metrics.concentration import effective_number
+from headwise.metrics.rollout import rollout
+from headwise.metrics.spatial import weight_on_foreground
+from headwise.shapes import Array
+
+__all__ = ["describe", "draw", "last_rollout_map", "measure", "rollout_rows"]
+
+_MAX_COLUMNS = 6  # of panels in one row
+_LIMITS = (
+    "Rollout multiplies attention weights with half a residual connection; it ignores values, MLPs and normalisation, "
+    "and therefore how much each path contributes and with which sign.",
+    "Products of such averages become even with depth for any model, so evenness in the last panels is not a finding.",
+)
+
+
+def rollout_rows(record: AttentionRecord) -> Array:
+    """(L, T): the class token's row of the rollout through the first layer, the first two … all of them.
+
+    Without a class token, the mean over all rows.
+    """
+    weights = record.weights.astype(np.float64)
+    cumulative = np.stack([rollout(weights[: last + 1]) for last in range(len(weights))])  # (L, T, T)
+    return cumulative[:, 0] if record.has_class_token else cumulative.mean(axis=1)
+
+
+def last_rollout_map(record: AttentionRecord) -> Array:
+    """(N,): the rollout through all layers, without the weight of the class token on itself."""
+    return rollout_rows(record)[-1, int(record.has_class_token) :]
+
+
+def measure(record: AttentionRecord) -> Facts:
+    """Measure the rollout through all layers, and how it changes with depth."""
+    rows = rollout_rows(record)
+    maps = rows[:, int(record.has_class_token) :]
+    p = normalize_or_nan(maps)
+    top = int(np.argsort(-maps[-1], kind="stable")[0])
+    facts = measure_base(record) | measure_faithfulness(record)
+    facts |= first_and_last_layer("effective", effective_number(p)[:, None])
+    facts |= {"scale_max": float(maps.max()), "top_token": top + 1, "top_share": float(p[-1, top])}
+    facts |= {"uniform_share": 1 / record.num_tokens, "last_layer": facts["layers"] - 1}
+    facts |= {"rollout_ink": float(weight_on_foreground(p, record.ink, record.boxes)[-1])}
+    if record.has_class_token:
+        facts |= {"class_weight": float(rows[-1, 0])}
+    return facts
+
+
+def draw(record: AttentionRecord) -> Figure:
+    """Draw the input with its tokens, and the rollout up to each layer, on one scale, at most 7.2 inches wide."""
+    rollouts = rollout_rows(record)
+    maps = rollouts[:, int(record.has_class_token) :]
+    columns = min(_MAX_COLUMNS, len(maps))
+    rows = -(-len(maps) // columns)
+    panel = min(1.3, 5.2 / (columns + 0.8))
+    panel_height = panel * min(1.5, record.size[0] / record.size[1])
+    with style():
+        size = (min(PAGE, 2.6 + columns * (panel + 0.1)), max(1.9, rows * (panel_height + 0.4)))
+        figure = Figure(figsize=size, layout="constrained")
+        sides = figure.subfigures(1, 2, width_ratios=(1.6, 0.7 + columns * panel), squeeze=False)
+        draw_input(sides[0, 0].subplots(), record)
+        grid = sides[0, 1].subplots(rows, columns, squeeze=False).ravel().tolist()
+        scale = scale_from_zero(maps)
+        for layer, axes in enumerate(grid[: len(maps)]):
+            draw_map(axes, maps[layer], record, scale)
+            axes.set_title("layer 0" if layer == 0 else f"layers 0–{layer}")
+            if record.has_class_token:
+                axes.set_xlabel(f"cls {rollouts[layer, 0]:.2f}", fontsize=6.5, labelpad=1.5)
+        for axes in grid[len(maps) :]:
+            axes.axis("off")
+        add_bar(sides[0, 1], grid, "rollout weight")
+        fix_layout(figure)
+    return figure
+
+
+def describe(record: AttentionRecord, facts: Facts) -> Caption:
+    """Select the sentences of the caption."""
+    whose = "the class token" if record.has_class_token else "the tokens"
+    title = f"Attention rollout of {whose}" + title_suffix(record)
+    panels, colors = _describe_panels(record), describe_colors(record, facts)
+    maps = f"{count(facts, 'layers', 'heat map')} over {count(facts, 'tokens', 'token')}"
+    maps += ", each through one more layer" if facts["layers"] > 1 else ""
+    return Caption(
+        to_statements(facts, title)[0],
+        to_statements(facts, describe_input(record), panels, colors, describe_input_changes(record)),
+        to_statements(facts, _describe_reading(record)),
+        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
+        to_statements(facts, _LIMITS, describe_faithfulness(record, last_rollout_map(record), "the last panel")),
+        to_statements(facts, f"{title}: {maps}.", _describe_top_token(facts)),
+    )
+
+
+def _describe_panels(record: AttentionRecord) -> Iterator[str]:
+    row = "row <class rollout>" if record.has_class_token else "mean of all rows, <received rollout>,"
+    panels = (
+        "panels on the right, from layer <zero> alone to all layers up to {last_layer}"
+        if len(record.weights) > 1
+        else "panel on the right"
+    )
+    yield (
+        f"The {panels}: the {row} of <rollout>, where <residual mixture> is half the mean over heads and half the "
+        "residual connection."
+    )
+    if record.has_class_token:
+        yield (
+            "Below each panel, cls is <class to class rollout>, the weight of the class token on itself, which has no "
+            "place in the image; together with it, the weights of a panel sum to one."
+        )
+
+
+def _describe_reading(record: AttentionRecord) -> Iterator[str]:
+    yield "A dark token is one from which much could have come, if only attention weights mattered."
+    yield "A uniform rollout would show {uniform:.3f} for each token."
+    which = "<p of rollout>" if record.has_class_token else "<p received> the weights of a panel"
+    yield f"The effective number of tokens is <effective> with {which}."
+
+
+def _describe_findings(facts: Facts) -> Iterator[str]:
+    if np.isnan(facts["top_share"]):
+        yield "Through all layers, no weight is on the image."
+    else:
+        yield (
+            "Through all layers, the largest weight is on token {top_token}: {top_share:.0%} of the weight on the "
+            "image; a uniform share would be {uniform_share:.0%}."
+        )
+    if "class_weight" in facts:
+        yield "The weight of the class token on itself is {class_weight:.0%}."
+    if facts["layers"] > 1 and is_known(facts, "effective"):
+        yield (
+            f"From the first panel to the last, the rollout {trend(facts, 'effective', 'widens', 'narrows')} "
+            "({effective_first:.1f} and {effective_last:.1f} effective tokens of {tokens})."
+        )
+    if facts["ink_area"] > 0 and not np.isnan(facts["rollout_ink"]):
+        favours = facts["rollout_ink"] >= facts["ink_ratio"] * facts["ink_area"]
+        yield (
+            "The last panel has {rollout_ink:.0%} of its weight on ink, uniform attention {ink_area:.0%}: "
+            + ("at least" if favours else "less than")
+            + " {ink_ratio} times as much, so "
+            + ("it favours ink." if favours else "it does not favour ink.")
+        )
+
+
+def _describe_top_token(facts: Facts) -> str:
+    if np.isnan(facts["top_share"]):
+        return "In the last, all tokens are white: no weight is on the image."
+    return "In the last, the darkest is token {top_token}, with {top_share:.0%} of the weight on the image."

@@ -1,0 +1,149 @@
+"""The attention of one token of the image in every layer and head."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headwise.errors import DataError
+from headwise.figures.caption import Caption, to_statements
+from headwise.figures.kinds.maps import draw_rows
+from headwise.figures.measurements import (
+    Facts,
+    extreme_head,
+    first_and_last_layer,
+    list_heads,
+    measure_rows,
+    normalize_or_nan,
+)
+from headwise.figures.record import AttentionRecord
+from headwise.figures.sentences import (
+    LIMITS,
+    NO_RANKING,
+    describe_agreement,
+    describe_alternative,
+    describe_colors,
+    describe_concentration,
+    describe_distance,
+    describe_extremes,
+    describe_heads,
+    describe_ink,
+    describe_input,
+    describe_input_changes,
+    describe_prediction,
+    describe_self_weight,
+    describe_weights,
+    is_known,
+    title_suffix,
+)
+from headwise.metrics.spatial import token_centers
+
+__all__ = ["describe", "draw", "measure"]
+
+
+def measure(record: AttentionRecord, token: int) -> Facts:
+    """Measure the row of one token, 1 to N, in all heads.
+
+    Raises
+    ------
+    DataError
+        If there is no such token.
+    """
+    _check_token(record, token)
+    maps = record.row(token).astype(np.float64)
+    itself = maps[:, :, token - 1]
+    centers = token_centers(record.boxes)
+    from_token = np.hypot(*(centers - centers[token - 1]).T)
+    distance = normalize_or_nan(maps) @ from_token
+    facts = measure_rows(record, maps) | {"token": token, "uniform_distance": float(from_token.mean())}
+    facts |= extreme_head("max_self", itself) | extreme_head("min_self", itself, least=True)
+    facts |= first_and_last_layer("distance", distance)
+    facts |= list_heads("local", distance <= facts["local"] * from_token.mean())
+    if record.has_class_token:
+        on_class = record.weights[:, :, token, 0].astype(np.float64)
+        facts |= extreme_head("max_class", on_class) | {"class_weight": float(on_class.mean())}
+    return facts
+
+
+def draw(record: AttentionRecord, token: int) -> Figure:
+    """Draw the input and the map of each layer and head, as for the class token; the token itself is framed.
+
+    Raises
+    ------
+    DataError
+        If there is no such token.
+    """
+    _check_token(record, token)
+    on_class = record.weights[:, :, record.index(token), 0] if record.has_class_token else None
+    return draw_rows(record, record.row(token), on_class, f"attention weight of token {token}", token)
+
+
+def _check_token(record: AttentionRecord, token: int) -> None:
+    record.index(token)
+    if token == 0:
+        raise DataError("token: expected a token of the image, 1 or more; the class token's attention is figure maps.")
+
+
+def describe(record: AttentionRecord, facts: Facts) -> Caption:
+    """Select the sentences of the caption."""
+    title = "What token {token} attends to" + title_suffix(record)
+    panels, colors = _describe_panels(record), describe_colors(record, facts)
+    return Caption(
+        to_statements(facts, title)[0],
+        to_statements(facts, describe_input(record), panels, colors, describe_input_changes(record)),
+        to_statements(facts, _describe_reading(record)),
+        to_statements(
+            facts,
+            describe_prediction(record),
+            _describe_own_weights(record, facts),
+            describe_concentration(facts),
+            describe_ink(facts),
+            describe_agreement(facts),
+            _describe_distances(facts),
+        ),
+        to_statements(facts, LIMITS, NO_RANKING),
+        to_statements(facts, f"{title}: {describe_alternative(facts)}", describe_extremes(facts)),
+    )
+
+
+def _describe_panels(record: AttentionRecord) -> Iterator[str]:
+    yield (
+        "Each panel on the right, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
+        f"the row <row> of {describe_weights(record)} for <n> = {{token}}, the token with the thick orange frame, "
+        "which is the fraction of its output in that head that is taken from token <m>."
+    )
+    if record.has_class_token:
+        yield (
+            "Below each panel, cls is <to class>, its weight on the class token, which has no place in the image; "
+            "together with it, the weights of a panel sum to one."
+        )
+
+
+def _describe_reading(record: AttentionRecord) -> Iterator[str]:
+    yield "A dark token is one whose value vector makes up much of what this head passes on to token {token}."
+    yield "A head that attended equally to all tokens would show {uniform:.3f} everywhere."
+    which = "<p of row>" if record.has_class_token else "<p received> the weights of a panel"
+    yield (f"The effective number of tokens is <effective> with {which}: so many equal weights have the same entropy.")
+
+
+def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    yield (
+        f"The weight of token {{token}} on itself is {describe_self_weight(facts)}; for uniform attention it would be "
+        "{uniform:.0%}."
+    )
+    if record.has_class_token and facts["all_heads"] == 1:
+        yield "Its weight on the class token is {class_weight:.0%}."
+    elif record.has_class_token:
+        yield (
+            "Its weight on the class token is {class_weight:.0%} on average, and at most {max_class:.0%}, in layer "
+            "{max_class_layer}, head {max_class_head}."
+        )
+
+
+def _describe_distances(facts: Facts) -> Iterator[str]:
+    if facts["tokens"] == 1 or not is_known(facts, "distance"):
+        return
+    yield "It attends over a mean distance, <distance of row>, of " + describe_distance(facts)
+    yield describe_heads(facts, "local", "is", "local (at most {local:.0%} of that)")

@@ -1,0 +1,250 @@
+"""Attention arrays from elsewhere: every layout that is taken, and every mistake that is named."""
+
+from dataclasses import asdict
+
+import numpy as np
+import pytest
+from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
+from headwise.explain.row_sums import check_attention_weights
+from headwise.figures.captions.maps import maps_caption
+from headwise.figures.maps import draw_maps
+
+from headwise.errors import DataError, ShapeError
+from helpers import factories
+
+L, H, GRID = 3, 2, (5, 2)
+N = 10
+
+
+def weights(rng, tokens=N + 1):
+    return rng.dirichlet(np.full(tokens, 0.5), (L, H, tokens))
+
+
+def test_layouts_that_say_the_same(rng):
+    w = weights(rng)
+    layers = {f"block_{i + 8}": w[i] for i in range(L)}  # 8, 9, 10: not in the order of the alphabet
+    for arrays in (
+        {"anything": w},
+        {"x": w[None]},
+        {"x": w[:, None]},
+        layers,
+        {name: layer[None] for name, layer in layers.items()},
+        {"attentions": w, "hidden": rng.normal(size=(4, 5))},
+        {"x": w, "image": rng.random((10, 4))},
+    ):
+        np.testing.assert_array_equal(stack_layers(arrays), w)
+    np.testing.assert_array_equal(stack_layers({"x": w[1]}), w[1:2])
+    np.testing.assert_array_equal(stack_layers({"x": w[1, 1]}), w[1:2, 1:2])
+    np.testing.assert_array_equal(stack_layers({"a0": w[0, 0], "a1": w[1, 0]}), w[:2, :1])
+
+
+@pytest.mark.parametrize(("said", "at"), [("auto", 0), ("first", 0), ("last", N), ("4", 4)])
+def test_the_class_token_wherever_it_is(rng, said, at):
+    w = weights(rng)
+    drawn = from_arrays({"x": w}, TokenLayout(GRID, (2, 2), said))
+    others = [n for n in range(N + 1) if n != at]
+    np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
+    np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
+    assert drawn.size == (10, 4)
+    sized, unsized = (
+        maps_caption(drawn).text(),
+        maps_caption(from_arrays({"x": w}, TokenLayout(GRID, class_token=said))).text(),
+    )
+    assert "a pixel here is the side of a token" in unsized
+    assert "a pixel here" not in sized
+    assert "only the places of its tokens are drawn" in sized
+
+
+def test_no_class_token(rng):
+    w = weights(rng, N)
+    for said in ("auto", "none"):
+        drawn = from_arrays({"x": w}, TokenLayout(GRID, class_token=said))
+        np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
+        assert "there is no class token" in maps_caption(drawn).text()
+    draw_maps(drawn)
+
+
+def test_an_image_gives_the_patches_and_patches_the_grid(rng):
+    w, image = weights(rng), rng.random((15, 8))
+    assert from_arrays({"x": w, "image": image}, TokenLayout(GRID)).boxes[0].tolist() == [0, 0, 3, 4]
+    assert from_arrays({"x": w}, TokenLayout(patch=(3, 4)), image).boxes.shape == (N, 4)
+    colours = (image[..., None] * np.array([255, 255, 255])).astype(np.uint8)
+    np.testing.assert_allclose(from_arrays({"x": w, "image": colours}, TokenLayout(GRID)).image, image, atol=1 / 255)
+    with pytest.raises(ShapeError, match="image: expected 15 × 6 pixels, because 5x2 patches have 3 × 3; got 15 × 8"):
+        from_arrays({"x": w}, TokenLayout(GRID, (3, 3)), image)
+    with pytest.raises(DataError, match=r"image: expected .* pixels from 0 to 1; got"):
+        from_arrays({"x": w, "image": image * 9}, TokenLayout(GRID))
+
+
+def test_positions_beside_the_weights(rng):
+    w = weights(rng)
+    assert from_arrays({"x": w, "positions": rng.normal(size=(N, 7))}, TokenLayout(GRID)).positions.shape == (N, 7)
+    with pytest.raises(ShapeError, match="positions: expected"):
+        from_arrays({"x": w, "positions": rng.normal(size=(N + 1, 7))}, TokenLayout(GRID))
+
+
+def test_what_was_dropped_is_said(rng):
+    w = weights(rng)
+    cut = w[:, :, 1:, 1:]
+    with pytest.raises(DataError, match=r"Tokens cut off, such as the class token's column\? Then say so"):
+        from_arrays({"x": cut}, TokenLayout(GRID))
+    drawn = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
+    assert drawn.cut_off == pytest.approx(w[:, :, 1:, 0].mean())
+    np.testing.assert_allclose(drawn.weights.sum(axis=-1), 1)
+    assert f"{drawn.cut_off:.1%} of the rows' weight" in maps_caption(drawn).text()
+    with pytest.raises(DataError, match="Logits"):
+        from_arrays({"x": cut - 1}, TokenLayout(GRID, dropped=True))
+
+
+def test_what_was_dropped_must_have_left_something(rng):
+    w = weights(rng)
+    w[1, 0, 3] = 0
+    with pytest.raises(DataError, match="expected something left in every row; 1 rows are all 0"):
+        from_arrays({"x": w}, TokenLayout(GRID, dropped=True))
+    with pytest.raises(DataError, match="expected numbers; 11 of them are NaN"):
+        from_arrays({"x": np.where(np.arange(N + 1)[:, None] == 3, np.nan, w[:1, :1])}, TokenLayout(GRID, dropped=True))
+
+
+@pytest.mark.parametrize(
+    ("beside", "words"),
+    [
+        ({"positions": np.full((N, 7), np.nan)}, "positions: expected numbers; 70 of them are NaN"),
+        ({"positions": np.full((N, 7), 1e300)}, "positions: expected numbers; 70 of them"),
+        ({"positions": np.array([["a"]] * N)}, "positions: expected floating-point numbers; got <U1"),
+        ({"image": np.zeros((0, 0))}, r"image: expected \(Y, X\) pixels from 0 to 1; got \(0, 0\) of float64"),
+        ({"image": np.array([["a", "b"]])}, r"image: expected \(Y, X\) pixels from 0 to 1; got \(1, 2\) of <U1"),
+    ],
+)
+def test_what_lies_beside_the_weights_is_numbers(rng, beside, words):
+    with pytest.raises(DataError, match=words):
+        from_arrays({"weights": weights(rng)} | beside, TokenLayout(GRID))
+
+
+def test_sixteen_bits_are_as_many_greys(rng):
+    image = rng.integers(0, 65536, (5, 2), dtype=np.uint16)
+    drawn = from_arrays({"weights": weights(rng), "image": image}, TokenLayout(GRID))
+    np.testing.assert_allclose(drawn.image, image / 65535, rtol=1e-6)
+    drawn = from_arrays({"weights": weights(rng), "image": image > 30000}, TokenLayout(GRID))
+    np.testing.assert_array_equal(drawn.image, image > 30000)
+
+
+def test_a_picture_that_no_memory_holds_is_refused(rng):
+    with pytest.raises(DataError, match="at most 10,000,000 pixels; 5x2 patches of 100000 × 100000 have 100,000,000,0"):
+        from_arrays({"x": weights(rng)}, TokenLayout(GRID, (100_000, 100_000)))
+
+
+def own(rng):
+    """The arrays of a picture's own file."""
+    given = factories.drawn(rng, tested=factories.TESTED)
+    scores = {f"tested_{name}": value for name, value in asdict(given.tested).items()}
+    fields = {name: value for name, value in vars(given).items() if name != "tested"}
+    return {name: np.asarray(value) for name, value in (fields | scores).items()}
+
+
+@pytest.mark.parametrize(
+    ("change", "words"),
+    [
+        ({"weights": lambda w: w * np.nan}, "weights: expected numbers"),
+        ({"weights": lambda w: -w}, "weights: expected none below 0"),
+        ({"weights": lambda w: w * 2}, "weights: expected rows that sum to one"),
+        (
+            {"weights": lambda w: (w * 0).astype(int)},
+            "weights: expected floating-point numbers, 4-dim",
+        ),
+        ({"boxes": lambda b: b.astype(float)}, "boxes: expected whole numbers, 2-dimensional; got float64"),
+        ({"boxes": lambda b: b + 7}, "boxes: expected tokens within the image's 28 × 28 pixels"),
+        ({"image": lambda i: i * 255}, "image: expected pixels from 0 to 1"),
+        ({"label": lambda _: np.array("four")}, r"label: expected one whole number; got <U4 of shape \(\)"),
+        ({"label": lambda _: np.array([4])}, r"label: expected one whole number; got int64 of shape \(1,\)"),
+        ({"positions": lambda p: p * np.inf}, "positions: expected numbers"),
+        ({"tested_shapley": None}, "expected the scores of one test; missing, or not of it: shapley"),
+        ({"tested_luck": lambda _: np.array(1.0)}, "missing, or not of it: luck"),
+        ({"tested_orders": lambda o: o / 2}, "tested_orders: expected one whole number"),
+        ({"tested_random_deletion": lambda d: d[:2]}, "tested_random_deletion: expected"),
+    ],
+)
+def test_a_pictures_own_arrays_are_judged_too(rng, change, words):
+    arrays = own(rng)
+    assert from_saved(arrays).tested == factories.TESTED
+    ((name, how),) = change.items()
+    changed = {n: a for n, a in arrays.items() if n != name} | ({name: how(arrays.get(name))} if how else {})
+    with pytest.raises((DataError, ShapeError), match=words):
+        from_saved(changed)
+
+
+def test_a_grid_is_not_guessed(rng):
+    with pytest.raises(DataError, match=r"have 11: with a class token 10 \(2x5, 5x2, .*\), or without .* 11 \(1x11"):
+        from_arrays({"x": weights(rng)}, TokenLayout())
+    with pytest.raises(ShapeError, match="expected 12, or 13 with a class token, because 4x3 is 12"):
+        from_arrays({"x": weights(rng)}, TokenLayout((4, 3)))
+    with pytest.raises(ShapeError, match="expected 10, because 5x2 is 10 tokens; the arrays have 11"):
+        from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token="none"))
+    with pytest.raises(ShapeError, match="Registers"):
+        from_arrays({"x": weights(rng, N + 5)}, TokenLayout(GRID))
+    for said in ("second", "²", "-1"):
+        with pytest.raises(DataError, match="class token: expected auto, first"):
+            from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token=said))
+
+
+def softmax(s, axis):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+MISTAKES = {
+    "transposed": (lambda w, s, rng: np.swapaxes(w, 2, 3), r"columns sum to one: transposed"),
+    "over the whole matrix": (lambda w, s, rng: softmax(s, (2, 3)), "softmax over the whole matrix"),
+    "over the heads": (lambda w, s, rng: softmax(s, 1), "sum to one over the heads"),
+    "over the layers": (lambda w, s, rng: softmax(s, 0), "sum to one over the layers"),
+    "logits": (lambda w, s, rng: s, "Logits, before the softmax"),
+    "summed": (lambda w, s, rng: w.sum(axis=1, keepdims=True), "Summed over 2 heads"),
+    "dropout": (lambda w, s, rng: w * (rng.random(w.shape) > 0.1) / 0.9, "after dropout"),
+    "scaled": (lambda w, s, rng: w * 1.7, "weights that were scaled"),
+    "padding": (lambda w, s, rng: w * (np.arange(N + 1) < 9)[:, None], "12 rows are all 0"),
+    "nan": (lambda w, s, rng: np.where(w > 0.9, np.nan, w), "NaN"),
+}
+
+
+@pytest.mark.parametrize("mistake", MISTAKES)
+def test_rows_that_do_not_sum_to_one(rng, mistake):
+    make, words = MISTAKES[mistake]
+    logits = rng.normal(size=(L, H, N + 1, N + 1)) * 3
+    with pytest.raises(DataError, match=words):
+        check_attention_weights(make(softmax(logits, -1), logits, rng))
+
+
+def test_rounding_is_no_mistake(rng):
+    w = weights(rng)
+    check_attention_weights(w.astype(np.float16))
+    bits = w.astype(np.float32).view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)
+    check_attention_weights(bits.view(np.float32))  # as bfloat16 holds them
+
+
+@pytest.mark.parametrize(
+    ("arrays", "words"),
+    [
+        ({}, "holds none"),
+        ({"x": np.ones((2, 3, 4))}, r"last two axes are the same tokens, \(..., T, T\); got \(2, 3, 4\)"),
+        ({"x": np.ones((2, 2, 3, 4, 4))}, "Several images"),
+        ({"x": np.ones((0, 2, 5, 5))}, r"a layer, a head and a token at least; got \(0, 2, 5, 5\)"),
+        ({"x": np.ones((2, 0, 5, 5))}, r"a layer, a head and a token at least; got \(2, 0, 5, 5\)"),
+        ({"x": np.ones((2, 3, 0, 0))}, r"a layer, a head and a token at least; got \(2, 3, 0, 0\)"),
+        ({"x": np.ones((3, 4, 4), int)}, "floating-point weights; got int64"),
+        ({"a": np.ones((3, 4, 4)), "b": np.ones((2, 4, 4))}, r"one for each layer .* a \(3, 4, 4\), b \(2, 4, 4\)"),
+    ],
+)
+def test_arrays_that_are_no_attention(arrays, words):
+    with pytest.raises((DataError, ShapeError), match=words):
+        stack_layers(arrays)
+
+
+def test_files(rng, tmp_path):
+    w = weights(rng)
+    np.save(tmp_path / "a.npy", w)
+    np.savez(tmp_path / "a.npz", x=w, y=w)
+    (tmp_path / "b.npz").write_text("no arrays")
+    np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")["weights"], w)
+    assert read_arrays(tmp_path / "a.npz").keys() == {"x", "y"}
+    for name, words in (("b.npz", "cannot be read as .npz or .npy"), ("c.npz", "no such file")):
+        with pytest.raises(DataError, match=words):
+            read_arrays(tmp_path / name)

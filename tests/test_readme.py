@@ -3,12 +3,11 @@
 from pathlib import Path
 
 import numpy as np
-from headwise.explain.explanation import explain
-from headwise.figures.captions.maps import maps_caption
-from headwise.figures.maps import AttentionRecord
 
 from headwise.cli import COMMANDS
 from headwise.data.image_files import load_digit
+from headwise.explanation import explain
+from headwise.figures import AttentionRecord, CaptionedFigure
 from headwise.train.checkpoint import pretrained_vit
 
 ROOT = Path(__file__).parents[1]
@@ -18,14 +17,14 @@ README = (ROOT / "README.md").read_text(encoding="utf-8")
 def test_the_picture_is_of_the_model_that_ships():
     saved = pretrained_vit()
     image = load_digit(ROOT / "examples/digit.png").image
-    now = explain(image, saved.params, saved.config, label=4).drawn
+    now = explain(saved, image, label=4).record
     shown = AttentionRecord.load(ROOT / "docs/picture/attention.npz")
     np.testing.assert_allclose(shown.weights, now.weights, atol=1e-5)
     np.testing.assert_allclose(shown.probabilities, now.probabilities, atol=1e-5)
 
 
 def test_the_caption_is_the_pictures():
-    written = maps_caption(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).markdown()
+    written = CaptionedFigure(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).caption.markdown()
     assert (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8") == written
     assert written in README
 

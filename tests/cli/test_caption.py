@@ -30,7 +30,7 @@ def test_arrays_of_another_framework(rng, tmp_path):
     top = max(layer[0, :, 6, :6].max() for layer in layers.values())
     assert f"from 0 to {top:.3f}, the largest weight drawn" in text
     assert "N = 6 tokens of 4 × 4 pixels" in text
-    assert "Nothing was tested" in text
+    assert "Faithfulness was not tested" in text
     assert shown.stderr == ""
     folder = tmp_path / "a-attention"
     assert {path.name for path in folder.iterdir()} == {
@@ -38,18 +38,18 @@ def test_arrays_of_another_framework(rng, tmp_path):
     }
     with np.load(folder / "attention.npz") as saved:
         assert saved["weights"][2, 1, 0, 0] == share
-    # what was saved can be captioned again, without a word on its layout
+    # what was saved can be captioned again without a layout
     again = headwise("a-attention/attention.npz", "--token", 4, "--json", "--out", "b", folder=tmp_path)
     told = json.loads(again.stdout)
     assert any("row A(l,h)[n, m]" in sentence for sentence in told["caption"])
     assert (tmp_path / "b" / "attention-token-4.tex").exists()
     assert told["alternative"][0].startswith("What token 4 attends to")
 
-    # but not with one: its own holds
+    # but not with one, because the file contains it
     refused = headwise("a-attention/attention.npz", "--grid", "3x2", "--out", "c", folder=tmp_path)
     assert refused.returncode == 2
-    assert "is a picture's own file and holds its layout" in " ".join(refused.stderr.split())
-    # arrays of those names that are not a picture's are somebody's own
+    assert "was saved by Headwise and contains its layout" in " ".join(refused.stderr.split())
+    # arrays of the same names that are not a record's
     w, image = rng.dirichlet(np.full(7, 0.3), (1, 2, 7)), np.zeros((8, 12))
     np.savez(tmp_path / "d.npz", weights=w, image=image, boxes=np.zeros(3))
     assert headwise("d.npz", "--grid", "2x3", folder=tmp_path).returncode == 0
@@ -62,7 +62,7 @@ def test_arrays_of_another_framework(rng, tmp_path):
         (("a.npz", "--grid", "2by3"), "--grid: expected rows x columns, such as 4x4"),
         ((".",), ".: no such file"),
         (("a.npz", "--grid", "2x3", "--token", "7"), "token: 0 for the class token, or 1 to 6"),
-        (("a.npz", "--grid", "2x3", "--figure", "positions"), "none came with these arrays"),
+        (("a.npz", "--grid", "2x3", "--figure", "positions"), "these arrays have none"),
     ],
 )
 def test_a_plain_error_on_one_line(rng, tmp_path, arguments, message):

@@ -91,7 +91,7 @@ def test_explain_with_the_model_that_ships(tmp_path):
     shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
     assert time.monotonic() - began < 20
     assert shown.returncode == 0, shown.stderr
-    assert f"reads a {digits.test.labels[0]}" in " ".join(shown.stdout.split())
+    assert f"predicts {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}
     kinds = "png", "svg", "pdf", "npz", "json", "md", "tex", "txt", "alt.txt"
     assert files == {f"attention.{kind}" for kind in kinds}

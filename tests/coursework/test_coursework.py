@@ -1,11 +1,11 @@
 import numpy as np
 import pytest
-from headwise.explain.explanation import pick_contrasting_examples
 
 from headwise.coursework.results import coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError, ShapeError
+from headwise.explanation import pick_contrasting_examples
 
 
 def test_the_coursework_on_our_own_arrays():

@@ -4,12 +4,17 @@ from dataclasses import asdict
 
 import numpy as np
 import pytest
-from headwise.explain.attention_arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
-from headwise.explain.row_sums import check_attention_weights
-from headwise.figures.captions.maps import maps_caption
-from headwise.figures.maps import draw_maps
 
 from headwise.errors import DataError, ShapeError
+from headwise.explanation import (
+    TokenLayout,
+    check_attention_weights,
+    from_arrays,
+    from_saved,
+    read_arrays,
+    stack_layers,
+)
+from headwise.figures import CaptionedFigure
 from helpers import factories
 
 L, H, GRID = 3, 2, (5, 2)
@@ -38,30 +43,30 @@ def test_layouts_that_say_the_same(rng):
     np.testing.assert_array_equal(stack_layers({"a0": w[0, 0], "a1": w[1, 0]}), w[:2, :1])
 
 
-@pytest.mark.parametrize(("said", "at"), [("auto", 0), ("first", 0), ("last", N), ("4", 4)])
-def test_the_class_token_wherever_it_is(rng, said, at):
+@pytest.mark.parametrize(("name", "index"), [("auto", 0), ("first", 0), ("last", N), ("4", 4)])
+def test_the_class_token_wherever_it_is(rng, name, index):
     w = weights(rng)
-    drawn = from_arrays({"x": w}, TokenLayout(GRID, (2, 2), said))
-    others = [n for n in range(N + 1) if n != at]
-    np.testing.assert_array_equal(drawn.maps, w[:, :, at, others])
-    np.testing.assert_array_equal(drawn.row(3), w[:, :, others[2]][..., others])
-    assert drawn.size == (10, 4)
+    record = from_arrays({"x": w}, TokenLayout(GRID, (2, 2), name))
+    others = [n for n in range(N + 1) if n != index]
+    np.testing.assert_array_equal(record.maps, w[:, :, index, others])
+    np.testing.assert_array_equal(record.row(3), w[:, :, others[2]][..., others])
+    assert record.size == (10, 4)
     sized, unsized = (
-        maps_caption(drawn).text(),
-        maps_caption(from_arrays({"x": w}, TokenLayout(GRID, class_token=said))).text(),
+        CaptionedFigure(record).caption.text(),
+        CaptionedFigure(from_arrays({"x": w}, TokenLayout(GRID, class_token=name))).caption.text(),
     )
-    assert "a pixel here is the side of a token" in unsized
-    assert "a pixel here" not in sized
-    assert "only the places of its tokens are drawn" in sized
+    assert "one pixel stands for one token" in unsized
+    assert "one pixel" not in sized
+    assert "only the locations of the tokens are drawn" in sized
 
 
 def test_no_class_token(rng):
     w = weights(rng, N)
-    for said in ("auto", "none"):
-        drawn = from_arrays({"x": w}, TokenLayout(GRID, class_token=said))
-        np.testing.assert_allclose(drawn.maps, w.mean(axis=2))
-        assert "there is no class token" in maps_caption(drawn).text()
-    draw_maps(drawn)
+    for name in ("auto", "none"):
+        record = from_arrays({"x": w}, TokenLayout(GRID, class_token=name))
+        np.testing.assert_allclose(record.maps, w.mean(axis=2))
+        assert "there is no class token" in CaptionedFigure(record).caption.text()
+    CaptionedFigure(record).draw()
 
 
 def test_an_image_gives_the_patches_and_patches_the_grid(rng):
@@ -86,12 +91,12 @@ def test_positions_beside_the_weights(rng):
 def test_what_was_dropped_is_said(rng):
     w = weights(rng)
     cut = w[:, :, 1:, 1:]
-    with pytest.raises(DataError, match=r"Tokens cut off, such as the class token's column\? Then say so"):
+    with pytest.raises(DataError, match=r"Tokens removed, such as the class token's column\? Then pass --dropped"):
         from_arrays({"x": cut}, TokenLayout(GRID))
-    drawn = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
-    assert drawn.cut_off == pytest.approx(w[:, :, 1:, 0].mean())
-    np.testing.assert_allclose(drawn.weights.sum(axis=-1), 1)
-    assert f"{drawn.cut_off:.1%} of the rows' weight" in maps_caption(drawn).text()
+    record = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
+    assert record.dropped_weight == pytest.approx(w[:, :, 1:, 0].mean())
+    np.testing.assert_allclose(record.weights.sum(axis=-1), 1)
+    assert f"{record.dropped_weight:.1%} of the weight of a row" in CaptionedFigure(record).caption.text()
     with pytest.raises(DataError, match="Logits"):
         from_arrays({"x": cut - 1}, TokenLayout(GRID, dropped=True))
 
@@ -99,7 +104,7 @@ def test_what_was_dropped_is_said(rng):
 def test_what_was_dropped_must_have_left_something(rng):
     w = weights(rng)
     w[1, 0, 3] = 0
-    with pytest.raises(DataError, match="expected something left in every row; 1 rows are all 0"):
+    with pytest.raises(DataError, match="expected some weight in every row; 1 rows are all 0"):
         from_arrays({"x": w}, TokenLayout(GRID, dropped=True))
     with pytest.raises(DataError, match="expected numbers; 11 of them are NaN"):
         from_arrays({"x": np.where(np.arange(N + 1)[:, None] == 3, np.nan, w[:1, :1])}, TokenLayout(GRID, dropped=True))
@@ -122,10 +127,10 @@ def test_what_lies_beside_the_weights_is_numbers(rng, beside, words):
 
 def test_sixteen_bits_are_as_many_greys(rng):
     image = rng.integers(0, 65536, (5, 2), dtype=np.uint16)
-    drawn = from_arrays({"weights": weights(rng), "image": image}, TokenLayout(GRID))
-    np.testing.assert_allclose(drawn.image, image / 65535, rtol=1e-6)
-    drawn = from_arrays({"weights": weights(rng), "image": image > 30000}, TokenLayout(GRID))
-    np.testing.assert_array_equal(drawn.image, image > 30000)
+    record = from_arrays({"weights": weights(rng), "image": image}, TokenLayout(GRID))
+    np.testing.assert_allclose(record.image, image / 65535, rtol=1e-6)
+    record = from_arrays({"weights": weights(rng), "image": image > 30000}, TokenLayout(GRID))
+    np.testing.assert_array_equal(record.image, image > 30000)
 
 
 def test_a_picture_that_no_memory_holds_is_refused(rng):
@@ -133,11 +138,11 @@ def test_a_picture_that_no_memory_holds_is_refused(rng):
         from_arrays({"x": weights(rng)}, TokenLayout(GRID, (100_000, 100_000)))
 
 
-def own(rng):
-    """The arrays of a picture's own file."""
-    given = factories.drawn(rng, tested=factories.TESTED)
-    scores = {f"tested_{name}": value for name, value in asdict(given.tested).items()}
-    fields = {name: value for name, value in vars(given).items() if name != "tested"}
+def saved_arrays(rng):
+    """The arrays of a record's file."""
+    record = factories.make_record(rng, score=factories.SCORE)
+    scores = {f"faithfulness_{name}": value for name, value in asdict(record.faithfulness).items()}
+    fields = {name: value for name, value in vars(record).items() if name != "faithfulness"}
     return {name: np.asarray(value) for name, value in (fields | scores).items()}
 
 
@@ -157,15 +162,15 @@ def own(rng):
         ({"label": lambda _: np.array("four")}, r"label: expected one whole number; got <U4 of shape \(\)"),
         ({"label": lambda _: np.array([4])}, r"label: expected one whole number; got int64 of shape \(1,\)"),
         ({"positions": lambda p: p * np.inf}, "positions: expected numbers"),
-        ({"tested_shapley": None}, "expected the scores of one test; missing, or not of it: shapley"),
-        ({"tested_luck": lambda _: np.array(1.0)}, "missing, or not of it: luck"),
-        ({"tested_orders": lambda o: o / 2}, "tested_orders: expected one whole number"),
-        ({"tested_random_deletion": lambda d: d[:2]}, "tested_random_deletion: expected"),
+        ({"faithfulness_shapley": None}, "expected the scores of one faithfulness test; missing or unknown: shapley"),
+        ({"faithfulness_luck": lambda _: np.array(1.0)}, "missing or unknown: luck"),
+        ({"faithfulness_orders": lambda o: o / 2}, "faithfulness_orders: expected one whole number"),
+        ({"faithfulness_random_deletion": lambda d: d[:2]}, "faithfulness_random_deletion: expected"),
     ],
 )
-def test_a_pictures_own_arrays_are_judged_too(rng, change, words):
-    arrays = own(rng)
-    assert from_saved(arrays).tested == factories.TESTED
+def test_saved_arrays_are_checked_too(rng, change, words):
+    arrays = saved_arrays(rng)
+    assert from_saved(arrays).faithfulness == factories.SCORE
     ((name, how),) = change.items()
     changed = {n: a for n, a in arrays.items() if n != name} | ({name: how(arrays.get(name))} if how else {})
     with pytest.raises((DataError, ShapeError), match=words):
@@ -181,9 +186,9 @@ def test_a_grid_is_not_guessed(rng):
         from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token="none"))
     with pytest.raises(ShapeError, match="Registers"):
         from_arrays({"x": weights(rng, N + 5)}, TokenLayout(GRID))
-    for said in ("second", "²", "-1"):
+    for name in ("second", "²", "-1"):
         with pytest.raises(DataError, match="class token: expected auto, first"):
-            from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token=said))
+            from_arrays({"x": weights(rng)}, TokenLayout(GRID, class_token=name))
 
 
 def softmax(s, axis):
@@ -223,12 +228,12 @@ def test_rounding_is_no_mistake(rng):
 @pytest.mark.parametrize(
     ("arrays", "words"),
     [
-        ({}, "holds none"),
+        ({}, "has none"),
         ({"x": np.ones((2, 3, 4))}, r"last two axes are the same tokens, \(..., T, T\); got \(2, 3, 4\)"),
         ({"x": np.ones((2, 2, 3, 4, 4))}, "Several images"),
-        ({"x": np.ones((0, 2, 5, 5))}, r"a layer, a head and a token at least; got \(0, 2, 5, 5\)"),
-        ({"x": np.ones((2, 0, 5, 5))}, r"a layer, a head and a token at least; got \(2, 0, 5, 5\)"),
-        ({"x": np.ones((2, 3, 0, 0))}, r"a layer, a head and a token at least; got \(2, 3, 0, 0\)"),
+        ({"x": np.ones((0, 2, 5, 5))}, r"at least one layer, head and token; got \(0, 2, 5, 5\)"),
+        ({"x": np.ones((2, 0, 5, 5))}, r"at least one layer, head and token; got \(2, 0, 5, 5\)"),
+        ({"x": np.ones((2, 3, 0, 0))}, r"at least one layer, head and token; got \(2, 3, 0, 0\)"),
         ({"x": np.ones((3, 4, 4), int)}, "floating-point weights; got int64"),
         ({"a": np.ones((3, 4, 4)), "b": np.ones((2, 4, 4))}, r"one for each layer .* a \(3, 4, 4\), b \(2, 4, 4\)"),
     ],

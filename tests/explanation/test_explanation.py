@@ -2,17 +2,21 @@
 
 from dataclasses import replace
 from itertools import pairwise, permutations
+from pathlib import Path
 
 import numpy as np
 import pytest
-from headwise.explain.explanation import FaithfulnessTest, explain, record_attention
-from headwise.explain.explorer_data import explore
 from scipy.stats import spearmanr
 
+import headwise as hw
+from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
+from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
 from headwise.figures import select_figures
+from headwise.models.adapters import ViT
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
+from headwise.train.checkpoint import Checkpoint, pretrained_vit, save_vit
 
 N = 5
 MODEL = ViTConfig(tokenizer="rows", image_size=(N, 7), d_model=6, n_layers=3, n_heads=2, d_ff=11, n_classes=3)
@@ -33,14 +37,14 @@ def left_out(image, params, kept, target, model=MODEL):
     """The same by a smaller model: an image of the kept rows alone, with their positions."""
     rows = np.flatnonzero(kept)
     smaller = params | {"embedding.positions": params["embedding.positions"][[0, *(rows + 1)]]}
-    found = predict_with_attention(image[None, rows], smaller, replace(model, image=(len(rows), image.shape[1])))
+    found = predict_with_attention(image[None, rows], smaller, replace(model, image_size=(len(rows), image.shape[1])))
     return found.probabilities[0, target]
 
 
 def test_the_score_is_a_brute_force_counts(digit):
     image, params = digit
-    given = record_attention(image, params, MODEL)
-    target = int(given.probabilities.argmax())
+    record = record_attention(image, params, MODEL)
+    target = int(record.probabilities.argmax())
     empty = float(TokenGame(ViT(MODEL, params), image, target)(np.zeros((1, N), bool))[0])
 
     def worth(members):
@@ -58,24 +62,24 @@ def test_the_score_is_a_brute_force_counts(digit):
     for order in orders:
         for k, token in enumerate(order):
             values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
-    trial = FaithfulnessTest(image, params, MODEL)
-    for captioned in select_figures(given, "all", testable=True):
-        tested = trial.tested(captioned)
-        if captioned.ranks is None:
-            assert tested is captioned
+    test = FaithfulnessTest(image, params, MODEL)
+    for figure in select_figures(record, "all", testable=True):
+        tested = test.apply(figure)
+        if figure.ranking is None:
+            assert tested is figure
             continue
-        found, drawn = tested.drawn.tested, tested.drawn
-        own = curve(list(np.argsort(-captioned.ranks)))
-        np.testing.assert_allclose(drawn.curves[0, 0], own, rtol=1e-4)
-        assert found.deletion == pytest.approx(area(own), rel=1e-4)
-        assert found.shapley == pytest.approx(spearmanr(captioned.ranks, values).statistic, abs=1e-6)
+        score, curves = tested.record.faithfulness, tested.record.curves
+        own = curve(list(np.argsort(-figure.ranking)))
+        np.testing.assert_allclose(curves[0, 0], own, rtol=1e-4)
+        assert score.deletion == pytest.approx(area(own), rel=1e-4)
+        assert score.shapley == pytest.approx(spearmanr(figure.ranking, values).statistic, abs=1e-6)
         every = [area(curve(order)) for order in orders]
-        assert found.random_deletion[0] == pytest.approx(np.mean(every), abs=0.02)
-        assert found.fraction_of_random_beaten_deletion == pytest.approx(
-            np.mean(np.array(every) > found.deletion + 1e-6), abs=0.05
+        assert score.random_deletion[0] == pytest.approx(np.mean(every), abs=0.02)
+        assert score.fraction_of_random_beaten_deletion == pytest.approx(
+            np.mean(np.array(every) > score.deletion + 1e-6), abs=0.05
         )
-        assert found.random_deletion[0] == pytest.approx(area(drawn.curves[0, 2]), rel=1e-6)
-        assert found.insertion == pytest.approx(area(drawn.curves[1, 0]), rel=1e-6)
+        assert score.random_deletion[0] == pytest.approx(area(curves[0, 2]), rel=1e-6)
+        assert score.insertion == pytest.approx(area(curves[1, 0]), rel=1e-6)
 
 
 def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
@@ -89,12 +93,12 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
             sets.append(len(kept))
             return super().__call__(kept)
 
-    monkeypatch.setattr("headwise.explain.explanation.TokenGame", Counted)
-    explained = explain(image, vit_params(model, rng), model)
+    monkeypatch.setattr("headwise.explanation.core.TokenGame", Counted)
+    explanation = explain(Checkpoint(model, vit_params(model, rng), {}), image)
     assert sum(sets) <= 2 * 102 * 18  # each order played once, out and in
-    assert explained.drawn.tested.shapley_error > 0
-    assert "Shapley values (estimated, ±" in explained.caption.text()
-    assert explained.drawn.curves.shape == (2, 5, 18)
+    assert explanation.scores["maps"].shapley_error > 0
+    assert "(estimated, ±" in explanation.text()
+    assert explanation.record.curves.shape == (2, 5, 18)
 
 
 def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_path):
@@ -102,24 +106,50 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
     image = np.zeros((N, 7), np.float32)
     image[1, 2:5] = 1
     params = vit_params(model, rng)
-    given, trial = record_attention(image, params, model), FaithfulnessTest(image, params, model)
-    figures = select_figures(given, "all", 1, testable=True)
-    assert [each.figure for each in figures] == ["token", "maps", "matrices", "rollout", "depth", "deletion"]
-    for each in figures:
-        trial.tested(each).save(tmp_path / each.name)
-    with pytest.raises(DataError, match="positions: expected two tokens or more, to compare; the image is one"):
-        _ = select_figures(given, "positions")[0].caption
+    record, test = record_attention(image, params, model), FaithfulnessTest(image, params, model)
+    figures = select_figures(record, "all", 1, testable=True)
+    assert [figure.kind for figure in figures] == ["token", "maps", "matrices", "rollout", "depth", "deletion"]
+    for figure in figures:
+        test.apply(figure).save(tmp_path / figure.stem)
+    with pytest.raises(DataError, match="positions: expected two tokens or more"):
+        _ = select_figures(record, "positions")[0].caption
     assert explore(image[None], params, model).page().startswith("<!DOCTYPE html>")
 
 
 def test_the_image_is_drawn_as_it_is_cut(rng, digit):
     image, params = digit
     model = replace(MODEL, tokenizer="reordered-rows")
-    given = record_attention(image, params, model, label=1)
-    np.testing.assert_array_equal(given.image, model.image_tokenizer.permute(image))
-    assert given.rearranged
-    assert not record_attention(image, params, MODEL).rearranged
-    assert (given.label, given.head_width) == (1, 3)
-    np.testing.assert_array_equal(given.positions, params["embedding.positions"][1:])
+    record = record_attention(image, params, model, label=1)
+    np.testing.assert_array_equal(record.image, model.image_tokenizer.permute(image))
+    assert record.pixels_permuted
+    assert not record_attention(image, params, MODEL).pixels_permuted
+    assert (record.label, record.head_width) == (1, 3)
+    np.testing.assert_array_equal(record.positions, params["embedding.positions"][1:])
     with pytest.raises(ShapeError, match="image: expected"):
         record_attention(image.T, params, MODEL)
+
+
+def test_explain_from_files(digit, tmp_path):
+    path = Path(__file__).parents[2] / "examples/digit.png"
+    saved = pretrained_vit("rows")
+    save_vit(tmp_path / "model.safetensors", saved.config, saved.params, {})
+    explanation = hw.explain(tmp_path / "model.safetensors", path, figure="all", token=3, label=4, test=False)
+    kinds = ["token", "maps", "matrices", "rollout", "depth", "positions", "deletion"]
+    assert [figure.kind for figure in explanation.figures] == kinds
+    assert explanation.record.label == 4
+    assert explanation.preparation
+    assert explanation.scores == {}
+    image = load_digit(path).image
+    np.testing.assert_array_equal(explanation.record.weights, hw.explain(saved, image, test=False).record.weights)
+    with pytest.raises(DataError, match="label: expected 0 to 9; got 10"):
+        hw.explain(saved, image, label=10)
+
+
+def test_only_figures_with_a_ranking_have_a_score(digit, tmp_path):
+    image, params = digit
+    explanation = explain(Checkpoint(MODEL, params, {}), image, figure="all")
+    assert list(explanation.scores) == ["maps", "rollout", "deletion"]
+    assert list(explanation.captions) == ["maps", "matrices", "rollout", "depth", "positions", "deletion"]
+    assert explanation.text().count("What is shown.") == len(explanation.figures)
+    paths = explanation.save(tmp_path)
+    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 6

@@ -9,12 +9,12 @@ from importlib.resources import files
 
 import numpy as np
 import pytest
-from headwise.explain.explorer.content import build_views
-from headwise.explain.explorer_data import cycle_classes, explore
 
 from headwise.cli.explore import explore as explore_command
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
+from headwise.explanation import cycle_classes, explore
+from headwise.explanation.explorer import build_views
 from headwise.metrics.concentration import drop_class_token, effective_number, entropy
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import attention_distance, weight_on_foreground
@@ -106,9 +106,9 @@ def test_views_are_heads_means_and_rollout(rng):
 
 
 def test_measures_are_the_librarys(explorer):
-    content, drawn = explorer.content(), explorer.drawn[1]
+    content, record = explorer.content(), explorer.records[1]
     digit = content["digits"][1]
-    weights = drawn.weights.astype(float)
+    weights = record.weights.astype(float)
     kept, _ = drop_class_token(weights)
     for layer, head in ((0, 2), (3, 1)):
         view = content["views"].index(f"{layer}.{head}")
@@ -117,14 +117,14 @@ def test_measures_are_the_librarys(explorer):
             assert digit["rows"]["entropy"][view][n] == round(100 * float(entropy(p[n])))
             assert digit["rows"]["effective"][view][n] == round(10 * float(effective_number(p[n])))
             assert digit["rows"]["ink"][view][n] == round(
-                1000 * float(weight_on_foreground(p[n], drawn.ink, drawn.boxes))
+                1000 * float(weight_on_foreground(p[n], record.ink, record.boxes))
             )
         assert digit["rows"]["class"][view][5] == round(1000 * weights[layer, head, 5, 0])
         assert digit["rows"]["itself"][view][5] == round(1000 * weights[layer, head, 5, 5])
         assert digit["rows"]["distance"][view][0] is None
-        far = float(attention_distance(kept[layer, head], drawn.boxes))
+        far = float(attention_distance(kept[layer, head], record.boxes))
         assert digit["means"]["distance"][view] == round(10 * far)
-        assert f"distance of {far:.1f} pixels" in digit["said"][view]
+        assert f"distance of {far:.1f} pixels" in digit["descriptions"][view]
 
 
 @pytest.mark.parametrize("tokens", ["8x8/4", "columns", "scrambled-14x7"])
@@ -141,7 +141,7 @@ def test_an_image_without_ink_has_no_share_on_ink(rng):
     model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     digit = explore(np.zeros((1, 28, 28), np.float32), vit_params(model, rng), model).content()["digits"][0]
     assert set(np.ravel(digit["rows"]["ink"])) == {None}
-    assert "ink" not in digit["said"][0]
+    assert "ink" not in digit["descriptions"][0]
 
 
 def test_what_cannot_be_explored_is_refused(rng):
@@ -176,7 +176,7 @@ def test_a_page_that_is_slow_to_open_is_told(tmp_path, monkeypatch, capsys):
     monkeypatch.setattr("headwise.cli.explore._LARGE", 10_000)
     explore_command(digits=2, tokens="rows", out=tmp_path / "a.html")
     shown = " ".join(capsys.readouterr().err.split())
-    assert re.search(r"headwise: warning: .*a.html is \d+ kB, and slow to open; fewer images make it smaller", shown)
+    assert re.search(r"headwise: warning: .*a.html has \d+ kB", shown)
 
 
 # ---- in the browser
@@ -185,13 +185,13 @@ def test_a_page_that_is_slow_to_open_is_told(tmp_path, monkeypatch, capsys):
 def test_the_numbers_on_the_page_are_the_librarys(page, explorer):
     for digit, view, n in ((0, "0.0", 0), (1, "2.3", 6), (2, "rollout", 16), (1, "mean", 3), (2, "3.mean", 9)):
         driver = page(f"#digit={digit}&view={view}&from={n}")
-        matrix = build_views(explorer.drawn[digit].weights.astype(float))[view]
+        matrix = build_views(explorer.records[digit].weights.astype(float))[view]
         assert table(driver) == [f"{value:.3f}" for value in matrix[n]]
         p = matrix[n, 1:] / matrix[n, 1:].sum()
         assert text(driver, "[data-measure=entropy] .row") == f"{entropy(p):.2f}"
         assert text(driver, "[data-measure=effective] .row") == f"{effective_number(p):.1f}"
         assert text(driver, "[data-measure=class] .row") == f"{matrix[n, 0]:.1%}"
-        probabilities = explorer.drawn[digit].probabilities
+        probabilities = explorer.records[digit].probabilities
         read = int(probabilities.argmax())
         assert text(driver, ".verdict").startswith(f"Read as {read} ({probabilities[read]:.1%})")
         assert f"{max(matrix[n]):.3f}" in text(driver, ".readout")
@@ -208,9 +208,9 @@ def test_colours_are_of_the_token_they_lie_on(page, explorer):
         "return arguments[0].map(([t, l, h, w]) => {"
         " const y = Math.floor((t + 0.2) * c.height / 28), x = Math.floor((l + 0.2) * c.width / 28);"
         " return d[4 * (y * c.width + x)]; })",
-        explorer.drawn[1].boxes.tolist(),
+        explorer.records[1].boxes.tolist(),
     )
-    row = explorer.drawn[1].weights[1, 1, 0, 1:]
+    row = explorer.records[1].weights[1, 1, 0, 1:]
     assert np.argmin(at) == np.argmax(row)
     assert all(at[i] < at[j] for i in range(16) for j in range(16) if row[i] > row[j] + 0.02)
 
@@ -219,7 +219,7 @@ def test_arrow_keys_walk_over_tokens(page, explorer):
     from selenium.webdriver.common.keys import Keys
 
     driver = page("#digit=0&view=0.1&from=0")
-    matrix = explorer.drawn[0].weights[0, 1]
+    matrix = explorer.records[0].weights[0, 1]
     press(driver, ".tokens", Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)  # class token, 1, 2, 6
     assert text(driver, ".readout").startswith("Token 6 (row 2, column 2) looks most at")
     assert table(driver) == [f"{value:.3f}" for value in matrix[6]]
@@ -243,7 +243,7 @@ def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
     from selenium.webdriver import ActionChains
 
     driver = page("#digit=0&view=1.2&from=0")
-    matrix = explorer.drawn[0].weights[1, 2]
+    matrix = explorer.records[0].weights[1, 2]
     image = driver.find_element("css selector", ".image")
     width = image.size["width"]
     ActionChains(driver, duration=0).move_to_element_with_offset(image, -width * 3 / 8, width / 8).perform()
@@ -288,7 +288,7 @@ def test_a_tap_chooses_the_token_that_looks(page, explorer):
         driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     wait_for(driver, ".cell.from")
     assert text(driver, ".readout").startswith("Token 15 (row 4, column 3) looks most at")
-    assert table(driver) == [f"{value:.3f}" for value in explorer.drawn[0].weights[2, 2, 15]]
+    assert table(driver) == [f"{value:.3f}" for value in explorer.records[0].weights[2, 2, 15]]
 
 
 def test_an_odd_link_opens_the_first_view(page):

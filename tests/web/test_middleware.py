@@ -7,14 +7,14 @@ import zlib
 
 import numpy as np
 import pytest
-from headwise.explain.explorer_data import explore
 from PIL import Image
 
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
+from headwise.explanation import explore
 from headwise.train.checkpoint import pretrained_vit
-from headwise.web.app import application
+from headwise.web import application
 from headwise.web.middleware import MAX_BODY_BYTES
 from headwise.web.parsing import parse_matrix
 from helpers.serving import Client
@@ -207,7 +207,7 @@ def test_a_body_that_never_comes_is_not_waited_for(client, monkeypatch):
         ({"arrays": ARRAYS | {"Wv": ""}}, "Wv: expected numbers"),
         ({"arrays": ARRAYS | {"X": "nan " * 6 + "\n" + "1 " * 6}}, "X: expected finite numbers"),
         ({"arrays": ARRAYS | {"X": "1e300 " * 6 + "\n" + "2e300 " * 6}}, "overflow"),
-        ({"arrays": dict.fromkeys(("Wq", "Wk", "Wv"), "1 0\n0 1") | {"X": "1e16 2\n1e16 4"}}, "beyond 9e+11, above"),
+        ({"arrays": dict.fromkeys(("Wq", "Wk", "Wv"), "1 0\n0 1") | {"X": "1e16 2\n1e16 4"}}, "exceeds 9e+11, above"),
         ({"arrays": ARRAYS | {"X": "1 " * 17}}, "X: at most 16 × 16"),
         ({"arrays": ARRAYS | {"X": [[1]]}}, "X: expected text"),
     ],

@@ -5,13 +5,13 @@ import io
 
 import numpy as np
 import pytest
-from headwise.explain.explorer.content import build_views
-from headwise.explain.explorer_data import explore
 from PIL import Image
 
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
+from headwise.explanation import explore
+from headwise.explanation.explorer import build_views
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
 from helpers.serving import run_server
@@ -88,10 +88,10 @@ def test_drawing_is_answered_by_every_model(page):
         saved = pretrained_vit(name)
         shown = np.array(told[name]["digits"][0]["pixels"]).reshape(28, 28)
         assert shown.sum() > 20 * 255
-        drawn = explore(shown[None] / 255, saved.params, saved.config).drawn[0]
-        first = int(drawn.probabilities.argmax())
+        record = explore(shown[None] / 255, saved.params, saved.config).records[0]
+        first = int(record.probabilities.argmax())
         assert words.startswith(f"reads {first} (")
-        assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * drawn.probabilities[first], abs=1)
+        assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * record.probabilities[first], abs=1)
     driver.find_element("css selector", ".clear").click()
     assert texts(driver, ".status") == ["Nothing is drawn yet."]
 
@@ -104,12 +104,12 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
     for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
         saved = pretrained_vit(name)
-        drawn = explore(image[None], saved.params, saved.config).drawn[0]
-        assert words.startswith(f"reads 4 ({drawn.probabilities[4]:.1%})")
+        record = explore(image[None], saved.params, saved.config).records[0]
+        assert words.startswith(f"reads 4 ({record.probabilities[4]:.1%})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
     until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
-    row = build_views(drawn.weights.astype(float))["mean"][0]  # of the last of them, the rows
+    row = build_views(record.weights.astype(float))["mean"][0]  # of the last of them, the rows
     script = "return [...document.querySelectorAll('.listed td')].slice(1).map(cell => cell.textContent)"
     assert driver.execute_script(script) == [f"{value:.3f}" for value in row]
 

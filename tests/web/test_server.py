@@ -12,13 +12,13 @@ from pathlib import Path
 import httpx
 import numpy as np
 import pytest
-from headwise.web.work_queue import WorkQueue
 
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
+from headwise.web import address, is_loopback, listen, server
 from headwise.web.middleware import RequestRejected
-from headwise.web.server import address, is_loopback, listen, server
+from headwise.web.tasks import TaskRunner
 from helpers.serving import run_server
 
 DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()
@@ -106,7 +106,7 @@ def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
 def test_a_port_in_use_is_told():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
-        with pytest.raises(DataError, match=f"--port: {port} is in use on 127.0.0.1; name another, or 0"):
+        with pytest.raises(DataError, match=f"--port: {port} is in use on 127.0.0.1"):
             listen("127.0.0.1", port)
 
 
@@ -128,19 +128,19 @@ def test_only_this_machine_unless_told():
 
 def test_the_queue_has_an_end():
     async def fill():
-        desk, gate = WorkQueue(waiting=2), asyncio.Event()
+        runner, gate = TaskRunner(max_tasks=2), asyncio.Event()
         loop = asyncio.get_running_loop()
 
         def slow():
             return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
 
-        first = [asyncio.create_task(desk.do(slow)) for _ in range(2)]
+        first = [asyncio.create_task(runner.run(slow)) for _ in range(2)]
         await asyncio.sleep(0.05)
         with pytest.raises(RequestRejected, match="try again") as refused:
-            await desk.do(lambda: None)
+            await runner.run(lambda: None)
         gate.set()
         await asyncio.gather(*first)
-        assert await desk.do(lambda: 7) == 7  # there is room again
+        assert await runner.run(lambda: 7) == 7  # there is room again
         return refused.value.status
 
     assert asyncio.run(fill()) == 503

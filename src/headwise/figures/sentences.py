@@ -205,32 +205,35 @@ def describe_ink(facts: Facts) -> Iterator[str]:
             "Uniform attention would put {ink_area:.0%} of its weight on ink; the largest fraction is {max_ink:.0%}, "
             "in layer {max_ink_layer}, head {max_ink_head}."
         )
-        yield describe_heads(facts, "ink", "favours", "ink (at least {ink_ratio} times that of uniform attention)")
-        yield describe_heads(facts, "background", "avoids", "ink (at most that of uniform attention / {ink_ratio})")
+        yield describe_heads(
+            facts, "ink", "favours", "ink (at least {ink_ratio} times its weight under uniform attention)"
+        )
+        yield describe_heads(
+            facts, "background", "avoids", "ink (at most its weight under uniform attention divided by {ink_ratio})"
+        )
 
 
 def describe_agreement(facts: Facts) -> Iterator[str]:
     """Which heads agree."""
+    if facts["measured_heads"] < 2:
+        return
     first, second = (f"layer {{pair_{i}_layer}}, head {{pair_{i}_head}}" for i in ("first", "second"))
-    if facts["measured_heads"] > 2:
-        yield (
-            f"Of {{pairs}} pairs of heads, {{agreeing_pairs}} agree{'s' if facts['agreeing_pairs'] == 1 else ''}: the "
-            "similarity of their maps, <agreement> with <entropies>, is at least {agreement}. The most similar are "
-            f"{first} and {second}, with {{max_agreement:.2f}}."
-        )
-    elif facts["measured_heads"] == 2:
-        yield (
-            f"The heads {first} and {second} {'agree' if facts['agreeing_pairs'] else 'do not agree'}: the similarity "
-            "of their maps, <agreement> with <entropies>, is {max_agreement:.2f} (to agree, at least {agreement})."
-        )
+    rule = "Two heads agree if the similarity of their maps, <agreement> with <entropies>, is at least {agreement}"
+    if facts["measured_heads"] == 2:
+        agree = "agree" if facts["agreeing_pairs"] else "do not agree"
+        yield f"{rule}; {first} and {second} {agree}, with {{max_agreement:.2f}}."
+    else:
+        agree = "does" if facts["agreeing_pairs"] == 1 else "do"
+        yield f"{rule}; of {{pairs}} pairs, {{agreeing_pairs}} {agree}."
+        yield f"The most similar are {first} and {second}, with {{max_agreement:.2f}}."
 
 
 def describe_self_weight(facts: Facts) -> str:
-    """The part of its attention that a token keeps on itself, with the heads of the least and the most."""
+    """The end of a sentence on the weight of a token on itself: its value, or its range over heads."""
     if facts["all_heads"] == 1 or heads_are_equal(facts, "min_self", "max_self"):
-        return "{max_self:.0%}"
+        return "is {max_self:.0%}"
     return (
-        "from {min_self:.0%} (layer {min_self_layer}, head {min_self_head}) to {max_self:.0%} (layer "
+        "ranges from {min_self:.0%} (layer {min_self_layer}, head {min_self_head}) to {max_self:.0%} (layer "
         "{max_self_layer}, head {max_self_head})"
     )
 

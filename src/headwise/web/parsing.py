@@ -43,7 +43,7 @@ def parse_image(body: bytes) -> PreparedDigit:
     except Image.DecompressionBombError:
         width = height = _MAX_PIXELS
     except Exception:  # decoders raise all kinds of errors for malicious bytes
-        raise RequestRejected(415, f"This is not a readable image; expected {', '.join(_FORMATS)}.") from None
+        raise RequestRejected(415, f"This is not an image that can be read; expected {', '.join(_FORMATS)}.") from None
     if width * height > _MAX_PIXELS:
         raise RequestRejected(413, f"The image has too many pixels: at most {_MAX_PIXELS:,}.")
     if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _MAX_SCANS:  # markers do not occur in its data

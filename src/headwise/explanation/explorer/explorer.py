@@ -27,9 +27,9 @@ from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray, bind
 from headwise.thresholds import INK
 
-__all__ = ["STATIC", "Explorer", "explore"]
+__all__ = ["Explorer", "explore"]
 
-STATIC = files("headwise.explanation.explorer") / "static"  # script and style of the page
+_STATIC = files("headwise.explanation.explorer") / "static"  # script and style of the page
 
 
 @dataclass(frozen=True)
@@ -148,7 +148,7 @@ def explore(
 
 
 def _read(name: str) -> str:
-    return (STATIC / name).read_text(encoding="utf-8")
+    return (_STATIC / name).read_text(encoding="utf-8")
 
 
 def _policy_hash(text: str) -> str:

@@ -84,7 +84,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     plots = f"two plots against {count(facts, 'layers', 'layer')} with a dot for {dots}"
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _describe_plots(record), describe_input_changes(record)),
+        to_statements(facts, _describe_plots(record, facts), describe_input_changes(record)),
         to_statements(facts, _describe_reading()),
         to_statements(facts, describe_prediction(record), _describe_findings(facts)),
         to_statements(facts, _LIMITS, NO_RANKING),
@@ -92,7 +92,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     )
 
 
-def _describe_plots(record: AttentionRecord) -> Iterator[str]:
+def _describe_plots(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     excluded = (
         "; the class token, which has no location, is excluded, and with it {class_weight:.0%} of the weight"
         if record.has_class_token
@@ -102,7 +102,7 @@ def _describe_plots(record: AttentionRecord) -> Iterator[str]:
         "Left: the mean distance in pixels between the centre of a token and the centres of those that it attends to, "
         f"<distance>, one dot for each head{excluded}."
     )
-    rows = "all {rows} rows, including that of the class token" if record.has_class_token else "all {rows} rows"
+    rows = count(facts, "rows", "row") + (", including that of the class token" if record.has_class_token else "")
     yield f"Right: the mean entropy of the rows of each head, <entropy>, in bits, over {rows}."
     mean = "is the mean over the {heads} heads of a layer" if record.weights.shape[1] > 1 else "connects the dots"
     yield f"Layers are counted from <zero>; the line {mean}."

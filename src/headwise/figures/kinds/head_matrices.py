@@ -26,6 +26,7 @@ from headwise.figures.save import fix_layout, style
 from headwise.figures.sentences import (
     LIMITS,
     NO_RANKING,
+    count,
     describe_heads,
     describe_input_changes,
     describe_locality,
@@ -101,7 +102,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     return Caption(
         to_statements(facts, title)[0],
         to_statements(facts, _describe_panels(record), describe_input_changes(record)),
-        to_statements(facts, _describe_reading()),
+        to_statements(facts, _describe_reading(facts)),
         to_statements(facts, describe_prediction(record), _describe_findings(record, facts)),
         to_statements(facts, LIMITS, NO_RANKING),
         to_statements(facts, f"{title}: {matrices} of {{rows}} × {{rows}} weights.", _query_independent(facts)),
@@ -128,26 +129,25 @@ def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     )
 
 
-def _describe_reading() -> Iterator[str]:
+def _describe_reading(facts: Facts) -> Iterator[str]:
     yield (
         "A dark column is a token that all others attend to; a dark diagonal means that tokens attend to themselves, "
         "and lines next to it that they attend to their neighbours in reading order."
     )
     yield "An even tint is a head that averages all tokens ({uniform:.3f} each)."
     yield (
-        "The mutual information between query and attended token, <mutual information> in bits over all {rows} rows, "
-        "measures how much a head's pattern depends on the query."
+        "The mutual information between query and attended token, <mutual information> in bits over "
+        f"{count(facts, 'rows', 'row')}, measures how much a head's pattern depends on the query."
     )
 
 
 def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield _query_independent(facts)
-    yield (
-        "The pattern depends on the query most in layer {max_information_layer}, head {max_information_head} "
-        "({max_information:.1f} bits)."
-        if facts["max_information"] > facts["query_dependence"]
-        else "In no head does the pattern depend on the query by more than {query_dependence} bits."
-    )
+    if facts["max_information"] > facts["query_dependence"]:
+        yield (
+            "The pattern depends on the query most in layer {max_information_layer}, head {max_information_head} "
+            "({max_information:.1f} bits)."
+        )
     where = ", most in layer {max_self_layer}, head {max_self_head}" if facts["all_heads"] > 1 else ""
     yield (
         f"The image's tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; for uniform "

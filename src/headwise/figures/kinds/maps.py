@@ -188,7 +188,7 @@ def _describe_class_token(record: AttentionRecord, facts: Facts) -> Iterator[str
     elif facts["all_heads"] > 1:
         means = "; the mean over heads is {self_first:.0%}"
         means += " in the first layer and {self_last:.0%} in the last" if facts["layers"] > 1 else ""
-    yield f"The weight of the class token on itself is {describe_self_weight(facts)}{means}."
+    yield f"The weight of the class token on itself {describe_self_weight(facts)}{means}."
 
 
 def _describe_distances(record: AttentionRecord, facts: Facts) -> Iterator[str]:

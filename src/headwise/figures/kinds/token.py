@@ -130,7 +130,7 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
 
 def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
-        f"The weight of token {{token}} on itself is {describe_self_weight(facts)}; for uniform attention it would be "
+        f"The weight of token {{token}} on itself {describe_self_weight(facts)}; for uniform attention it would be "
         "{uniform:.0%}."
     )
     if record.has_class_token and facts["all_heads"] == 1:

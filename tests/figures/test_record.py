@@ -1,0 +1,44 @@
+"""Attention records: saving, loading, and the checks of their arrays."""
+
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, ShapeError
+from headwise.figures import AttentionRecord, CaptionedFigure
+from helpers.factories import SCORE, make_record
+
+
+def test_arrays_are_unchanged_after_saving_and_loading(rng, tmp_path):
+    record = make_record(rng, score=SCORE, dropped_weight=0.125, pixels_permuted=True)
+    record.save(tmp_path / "a.npz")
+    loaded = AttentionRecord.load(tmp_path / "a.npz")
+    assert CaptionedFigure(loaded).caption == CaptionedFigure(record).caption
+    assert loaded.faithfulness == SCORE
+    assert (loaded.dropped_weight, loaded.pixels_permuted, loaded.label) == (0.125, True, 3)
+
+
+def test_files_that_are_not_a_record_are_rejected(rng, tmp_path):
+    record = make_record(rng)
+    record.save(tmp_path / "a.npz")
+    np.savez(tmp_path / "b.npz", image=record.image)
+    with pytest.raises(DataError, match="missing boxes"):
+        AttentionRecord.load(tmp_path / "b.npz")
+    (tmp_path / "b.npz").write_bytes((tmp_path / "a.npz").read_bytes()[:500])
+    with pytest.raises(DataError, match=r"b\.npz"):
+        AttentionRecord.load(tmp_path / "b.npz")
+
+
+def test_arrays_that_do_not_fit_together_are_rejected(rng):
+    record = make_record(rng)
+    with pytest.raises(ShapeError, match="weights: "):
+        AttentionRecord(record.image, record.boxes[:-2], record.weights, record.probabilities)
+    with pytest.raises(ShapeError, match="positions: "):
+        AttentionRecord(record.image, record.boxes, record.weights, record.probabilities, positions=np.zeros((3, 5)))
+
+
+def test_ink_is_in_drawings_only(rng):
+    record = make_record(rng)
+    assert record.ink.any()
+    assert not record.ink.all()
+    for image in (np.zeros_like(record.image), rng.random((28, 28))):  # nothing, and no background
+        assert not AttentionRecord(image, record.boxes, record.weights, record.probabilities).ink.any()

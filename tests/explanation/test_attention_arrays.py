@@ -235,7 +235,7 @@ def test_rounding_is_no_mistake(rng):
         ({"x": np.ones((2, 0, 5, 5))}, r"at least one layer, head and token; got \(2, 0, 5, 5\)"),
         ({"x": np.ones((2, 3, 0, 0))}, r"at least one layer, head and token; got \(2, 3, 0, 0\)"),
         ({"x": np.ones((3, 4, 4), int)}, "floating-point weights; got int64"),
-        ({"a": np.ones((3, 4, 4)), "b": np.ones((2, 4, 4))}, r"one for each layer .* a \(3, 4, 4\), b \(2, 4, 4\)"),
+        ({"a": np.ones((3, 4, 4)), "b": np.ones((2, 4, 4))}, r"one for each layer.* a \(3, 4, 4\), b \(2, 4, 4\)"),
     ],
 )
 def test_arrays_that_are_no_attention(arrays, words):

@@ -195,7 +195,8 @@ class Recomputed:
         self.facts |= {name: float(t[name]) for name in (*names, "shapley_error")}
         self.facts |= {
             "band": 0.95, "beaten_deletion": float(t["fraction_of_random_beaten_deletion"]),
-            "beaten_insertion": float(t["fraction_of_random_beaten_insertion"]), "random_insertion": float(t["random_insertion"][0]),
+            "beaten_insertion": float(t["fraction_of_random_beaten_insertion"]),
+            "random_insertion": float(t["random_insertion"][0]),
         }  # fmt: skip
         bounds = ("random_deletion", "random_deletion_low", "random_deletion_high")
         self.facts |= dict(zip(bounds, t["random_deletion"], strict=True))

@@ -68,6 +68,10 @@ class Collector:
         self._append(name, _Call(len(self._calls), kind, keys))
         return False
 
+    def is_possible(self, name: str, place: int) -> bool:
+        """Whether a call of a module at a place from the start may be kept."""
+        return self._is_chosen(name, place)
+
     def may_want(self, name: str) -> bool:
         """Whether a call of a module would be kept whatever its place."""
         if self._chosen is None:

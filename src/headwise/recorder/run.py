@@ -5,10 +5,11 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from pathlib import Path
 from typing import Any
 
 from headwise.errors import DataError
-from headwise.recorder.collect import Selection
+from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.result import Capture
 
 __all__ = ["capture"]
@@ -53,6 +54,12 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
     >>> [(layer.name, layer.kind, layer.weights().shape, layer.proven) for layer in found.layers]
     [('self_attn', 'self', (1, 2, 5, 5), True)]
     """
+    if isinstance(model, str | Path):
+        from headwise.recorder.onnx_run import capture_onnx
+
+        return capture_onnx(Path(model), args, kwargs, layers)
+    if hasattr(model, "look") and hasattr(model, "capabilities"):
+        return _of_loaded(model, args, kwargs, layers)
     if _is_torch(model):
         _refuse_own_layers(model)
         from headwise.recorder.torch_run import capture_torch
@@ -61,6 +68,16 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
     raise DataError(
         f"model: expected a torch module, a path to an .onnx file, or a model from headwise.load; got {model!r}."
     )
+
+
+def _of_loaded(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], layers: Selection) -> Capture:
+    """What a loaded model records itself, without the layers that were not chosen."""
+    found: Capture = model.capture(*args, **kwargs)
+    collector = Collector(layers)
+    for layer in found.layers:
+        if collector.wants(layer.name, layer.kind, -1, 0):
+            collector.add(layer)
+    return Capture(found.output, collector.finish(), found.ignored)
 
 
 def _is_torch(model: Any) -> bool:

@@ -1,0 +1,87 @@
+"""Finding one's way in the graph of an ONNX model."""
+
+from __future__ import annotations
+
+from collections import defaultdict
+from collections.abc import Iterable
+from typing import Any
+
+import numpy as np
+
+__all__ = ["Graph", "attributes", "domain_of"]
+
+_LINEAR = ("MatMul", "Gemm", "Conv", "MatMulInteger", "QLinearMatMul", "ConvInteger", "MatMulNBits", "FusedMatMul")
+
+
+class Graph:
+    """Nodes of a graph by what they make and take.
+
+    Parameters
+    ----------
+    graph : onnx.GraphProto
+    """
+
+    def __init__(self, graph: Any) -> None:
+        from onnx import numpy_helper
+
+        self.nodes = list(graph.node)
+        self.constants: dict[str, Any] = {i.name: numpy_helper.to_array(i) for i in graph.initializer}
+        self.makers: dict[str, Any] = {name: node for node in self.nodes for name in node.output if name}
+        self.takers: dict[str, list[Any]] = defaultdict(list)
+        self._fixed = set(self.constants)
+        for node in self.nodes:
+            for name in node.input:
+                self.takers[name].append(node)
+            if all(name in self._fixed or not name for name in node.input) and node.op_type != "RandomNormal":
+                self._fixed.update(node.output)
+            if node.op_type == "Constant":
+                value = attributes(node).get("value")
+                if value is not None:
+                    self.constants[node.output[0]] = numpy_helper.to_array(value)
+
+    def is_fixed(self, name: str) -> bool:
+        """Whether a tensor depends on no input of the model."""
+        return name in self._fixed
+
+    def sources(self, name: str) -> set[str]:
+        """Tensors that a tensor was computed from, across at most two linear layers."""
+        near = self._before_linear([name])
+        return near | self._before_linear(near)
+
+    def _before_linear(self, names: Iterable[str]) -> set[str]:
+        """Inputs of the last linear layers on the way to some tensors; if there are none, inputs of the model."""
+        found, leaves, seen, waiting = set(), set(), set(), list(names)
+        while waiting:
+            name = waiting.pop()
+            if name in seen or not name or self.is_fixed(name):
+                continue
+            seen.add(name)
+            node = self.makers.get(name)
+            if node is None:
+                leaves.add(name)
+            elif node.op_type in ("Shape", "Size"):
+                continue
+            elif node.op_type in _LINEAR and any(self.is_fixed(other) for other in node.input if other):
+                found.add(next(other for other in node.input if not self.is_fixed(other)))
+            else:
+                waiting.extend(node.input)
+        return found or leaves
+
+
+def attributes(node: Any) -> dict[str, Any]:
+    """A node's attributes by name."""
+    from onnx import helper
+
+    found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+
+
+def domain_of(node: Any) -> str:
+    """The domain of a node's operator; empty for those of ONNX itself."""
+    return "" if node.domain == "ai.onnx" else str(node.domain)
+
+
+def dequantized(values: Any, scale: Any, zero: Any) -> Any:
+    """Floating-point numbers behind integers."""
+    shift = 0 if zero is None else np.asarray(zero, np.int32)
+    return ((np.asarray(values, np.int32) - shift) * np.asarray(scale)).astype(np.float32)

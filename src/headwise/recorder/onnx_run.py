@@ -1,0 +1,138 @@
+"""Run an ONNX model once with onnxruntime, its graph's outputs extended, and record every attention call."""
+
+from __future__ import annotations
+
+import tempfile
+from collections.abc import Mapping, Sequence
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.errors import CaptureError, DataError, MissingExtraError
+from headwise.recorder.collect import Collector, Selection
+from headwise.recorder.layer import AttentionLayer
+from headwise.recorder.logits import join_groups
+from headwise.recorder.onnx_explicit import SoftmaxPlan, find_softmax
+from headwise.recorder.onnx_fused import FusedPlan, find_fused
+from headwise.recorder.onnx_graph import Graph
+from headwise.recorder.result import Capture
+
+__all__ = ["capture_onnx"]
+
+_LARGEST = 2**31 - 2**20  # bytes of a model that fit into one message
+
+
+def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection) -> Capture:
+    """Run an .onnx file and record its attention; see `headwise.capture`."""
+    try:
+        import onnx
+        import onnx.inliner
+        import onnxruntime
+    except ImportError as error:
+        raise MissingExtraError("Capturing an .onnx file", str(error.name), "onnx") from None
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        model = onnx.inliner.inline_local_functions(onnx.load(path)) if _has_functions(path) else onnx.load(path)
+    except Exception as error:
+        raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None
+    graph = Graph(model.graph)
+    plans = _plans(graph)
+    outputs = [output.name for output in model.graph.output]
+    if not plans:
+        raise CaptureError(f"{path.name}: {_without_attention(graph)}")
+    collector = Collector(layers)
+    wanted = [plan for place, plan in enumerate(plans) if collector.is_possible(plan.name, place)]
+    needed = sorted({name for plan in wanted for name in plan.needs} - set(outputs) - set(graph.constants))
+    needed = [name for name in needed if name in graph.makers]
+    model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in needed)
+    session = _session(onnx, onnxruntime, model)
+    feed = _feed(model.graph, graph, args, kwargs)
+    try:
+        found = dict(zip([*outputs, *needed], session.run([*outputs, *needed], feed), strict=True))
+    except Exception as error:
+        raise DataError(f"{path.name}: onnxruntime could not run it ({str(error).splitlines()[0]}).") from None
+    values = {**graph.constants, **feed, **found}
+    for plan in plans:
+        _add(collector, graph, plan, values)
+    result = [found[name] for name in outputs]
+    return Capture(result[0] if len(result) == 1 else result, collector.finish(), _ignored(graph, plans))
+
+
+def _has_functions(path: Path) -> bool:
+    import onnx
+
+    return bool(onnx.load(path, load_external_data=False).functions)
+
+
+def _plans(graph: Graph) -> list[SoftmaxPlan | FusedPlan]:
+    """Every attention of the graph, in the order of the nodes."""
+    found: list[SoftmaxPlan | FusedPlan] = []
+    for node in graph.nodes:
+        plan = find_softmax(graph, node) if node.op_type == "Softmax" else find_fused(node)
+        if plan is not None:
+            found.append(plan)
+    return found
+
+
+def _add(collector: Collector, graph: Graph, plan: SoftmaxPlan | FusedPlan, values: Mapping[str, Any]) -> None:
+    """Keep one attention of the run, if it is wanted."""
+    kind = _kind(graph, plan)
+    if not collector.wants(plan.name, kind, -1, 0):
+        return
+    fields = plan.arrays(values)
+    dtype = np.result_type(fields["q"], fields["v"])
+    k, v = join_groups(fields.pop("k"), fields.pop("v"))
+    q, k, v = (np.ascontiguousarray(array, dtype) for array in (fields.pop("q"), k, v))
+    collector.add(AttentionLayer(plan.name, kind, q=q, k=k, v=v, **fields))
+
+
+def _kind(graph: Graph, plan: SoftmaxPlan | FusedPlan) -> str:
+    """Whether queries and keys come from the same tokens."""
+    names = plan.sources
+    if names is None:
+        return "self"
+    return "self" if graph.sources(names[0]) & graph.sources(names[1]) else "cross"
+
+
+def _session(onnx: Any, onnxruntime: Any, model: Any) -> Any:
+    """A session for a model in memory, through a temporary file where it is too large for a message."""
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3
+    if model.ByteSize() < _LARGEST:
+        return onnxruntime.InferenceSession(model.SerializeToString(), options, providers=["CPUExecutionProvider"])
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "model.onnx"
+        onnx.save(model, path, save_as_external_data=True)
+        return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
+
+
+def _feed(proto: Any, graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+    """Inputs of the model by name, in the types that it declares."""
+    from onnx import helper
+
+    inputs = {i.name: i for i in proto.input if i.name not in graph.constants}
+    given = dict(args[0]) if len(args) == 1 and isinstance(args[0], Mapping) else dict(zip(inputs, args, strict=False))
+    given |= kwargs
+    if set(given) != set(inputs) or len(args) > len(inputs):
+        raise DataError(f"inputs: expected {', '.join(inputs)}; got {', '.join(map(str, given)) or 'none'}.")
+    feed = {}
+    for name, value in given.items():
+        dtype = helper.tensor_dtype_to_np_dtype(inputs[name].type.tensor_type.elem_type)
+        array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
+        feed[name] = np.ascontiguousarray(array.astype(dtype, copy=False))
+    return feed
+
+
+def _without_attention(graph: Graph) -> str:
+    softmaxes = sum(node.op_type == "Softmax" for node in graph.nodes)
+    if softmaxes:
+        return f"calls no attention: of its {softmaxes} Softmax nodes none feeds a product with values."
+    return "calls no attention: it has no Softmax and no fused attention operator."
+
+
+def _ignored(graph: Graph, plans: Sequence[SoftmaxPlan | FusedPlan]) -> tuple[str, ...]:
+    used = {plan.logits for plan in plans if isinstance(plan, SoftmaxPlan)}
+    nodes = [node for node in graph.nodes if node.op_type == "Softmax" and node.input[0] not in used]
+    return tuple(f"Softmax {node.name or node.output[0]}: its result is multiplied with no values" for node in nodes)

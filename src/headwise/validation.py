@@ -1,22 +1,23 @@
-"""Checking what is asked for: counts that must be whole and large enough, and names that must come once."""
+"""Validation of arguments: counts, sizes of models, names without duplicates."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from numbers import Integral
+from typing import Any
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["check_counts", "check_sizes", "check_unique"]
+__all__ = ["check_counts", "check_sizes", "check_unique", "is_number"]
 
 
-def check_counts(least: int = 1, /, **given: object) -> None:
-    """Refuse what is no whole number from the least one.
+def check_counts(least: int = 1, /, **arguments: object) -> None:
+    """Raise DataError unless every argument is a whole number of at least `least`.
 
     Raises
     ------
     DataError
-        If one of the arguments, by the name it is given under, is none.
+        With the name of the argument.
 
     Examples
     --------
@@ -26,20 +27,20 @@ def check_counts(least: int = 1, /, **given: object) -> None:
     ...
     headwise.errors.DataError: seed: expected 0 or more; got -1.
     """
-    for name, value in given.items():
+    for name, value in arguments.items():
         if isinstance(value, bool) or not isinstance(value, Integral):
             raise DataError(f"{name}: expected a whole number; got {value!r}.")
         if value < least:
             raise DataError(f"{name}: expected {least} or more; got {value}.")
 
 
-def check_unique(**given: Sequence[object]) -> None:
-    """Refuse what is named twice: what is gathered by name would count double, or hide the other of its name.
+def check_unique(**arguments: Sequence[object]) -> None:
+    """Raise DataError if a name appears twice; results are collected by name.
 
     Raises
     ------
     DataError
-        If something comes twice.
+        With the name of the argument.
 
     Examples
     --------
@@ -48,20 +49,20 @@ def check_unique(**given: Sequence[object]) -> None:
     ...
     headwise.errors.DataError: tables: expected each once; got wine, iris, wine.
     """
-    for name, listed in given.items():
-        if len(set(listed)) < len(listed):
-            raise DataError(f"{name}: expected each once; got {', '.join(map(str, listed))}.")
+    for name, names in arguments.items():
+        if len(set(names)) < len(names):
+            raise DataError(f"{name}: expected each once; got {', '.join(map(str, names))}.")
 
 
-def check_sizes(d_model: int, n_heads: int, **others: int) -> None:
-    """Refuse sizes of which no network can be made.
+def check_sizes(d_model: int, n_heads: int, **sizes: int) -> None:
+    """Check the sizes of a transformer.
 
     Raises
     ------
     DataError
-        If one is no whole number from 1.
+        If one is not a whole number of at least 1.
     ShapeError
-        If the width cannot be shared out among the heads.
+        If H does not divide D.
 
     Examples
     --------
@@ -70,7 +71,16 @@ def check_sizes(d_model: int, n_heads: int, **others: int) -> None:
     ...
     headwise.errors.ShapeError: n_heads: expected a divisor of d_model 64 (1, 2, 4, 8, 16, 32, 64); got 3.
     """
-    check_counts(d_model=d_model, n_heads=n_heads, **others)
+    check_counts(d_model=d_model, n_heads=n_heads, **sizes)
     if d_model % n_heads:
         divisors = ", ".join(str(h) for h in range(1, d_model + 1) if d_model % h == 0)
         raise ShapeError(f"n_heads: expected a divisor of d_model {d_model} ({divisors}); got {n_heads}.")
+
+
+def is_number(value: Any) -> bool:
+    """Whether `float` accepts the value, such as a string that spells a number."""
+    try:
+        float(value)
+    except (TypeError, ValueError):
+        return False
+    return True

@@ -198,7 +198,7 @@ def test_what_cannot_be_held_out(tmp_path):
     data = load_series(write(tmp_path))
     with pytest.raises(DataError, match="class 'a' has one series"):
         train_validation_split(data, 0.5)
-    with pytest.raises(DataError, match="share: expected a number between 0 and 1"):
+    with pytest.raises(DataError, match="fraction: expected a number between 0 and 1"):
         train_validation_split(data, 1.0)
     with pytest.raises(DataError, match="seed: expected 0 or more; got -1"):
         train_validation_split(data, 0.5, -1)

@@ -158,14 +158,6 @@ def test_training_stops_early_at_its_best(mixed, rng):
     assert whole.history_[0].validation_loss is None
 
 
-def test_what_is_kept_aside_is_of_every_class(mixed):
-    model, rng = classifier(validation_fraction=0.2), np.random.default_rng(0)
-    answers = np.repeat([0, 1, 2], [50, 10, 2])
-    aside = model._kept_aside(answers, rng)
-    assert np.bincount(answers[aside]).tolist() == [10, 2, 1]
-    assert len(set(aside.tolist())) == 13
-
-
 def test_a_progress_bar(mixed, capsys):
     X, y = mixed
     classifier(max_iter=3, verbose=1).fit(X, y)
@@ -199,7 +191,7 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
     ("settings", "X", "y", "message"),
     [
         ({"kind": "trees"}, np.ones((4, 2)), [0, 0, 1, 1], "kind: expected one of auto, table, series, sets, images"),
-        ({}, np.ones((4, 2)), [0, 0, 0, 1], "class 1 has 1 sample, and early stopping keeps some aside"),
+        ({}, np.ones((4, 2)), [0, 0, 0, 1], "class 1 has 1 sample, and early stopping needs"),
         ({}, np.ones((4, 3, 2)), [0, 1], "y: expected 4 values, one an item of X; got 2"),
         ({"validation_fraction": 1.5}, np.ones((4, 2)), [0, 0, 1, 1], "validation_fraction: expected a number"),
         ({"n_iter_no_change": 0}, np.ones((4, 2)), [0, 0, 1, 1], "n_iter_no_change: expected 1 or more"),

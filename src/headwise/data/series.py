@@ -11,6 +11,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.data.array_files import load_npz
+from headwise.data.split import stratified_holdout
 from headwise.data.ts import Parsed, read_ts
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray
@@ -126,16 +127,15 @@ def standardize(data: SeriesData) -> SeriesData:
     return SeriesData(data.name, train, test, data.classes)
 
 
-def train_validation_split(data: SeriesData, share: float, seed: int = 0) -> SeriesData:
-    """A set made of the training series alone: some are held out to judge by, class by class.
+def train_validation_split(data: SeriesData, fraction: float, seed: int = 0) -> SeriesData:
+    """Divide the training series into a training and a test set, stratified by class.
 
     Parameters
     ----------
     data : SeriesData
-    share : float
-        How many of each class are held out, at least one and never all.
+    fraction : float
+        Fraction of each class that is held out; at least one series, and never all.
     seed : int
-        Which.
 
     Returns
     -------
@@ -144,25 +144,22 @@ def train_validation_split(data: SeriesData, share: float, seed: int = 0) -> Ser
     Raises
     ------
     DataError
-        If a class has a single series, or there is one in all; the share is not between 0 and 1, or the seed negative.
+        If a class has a single series, `fraction` is not between 0 and 1, or `seed` is negative.
     """
     check_counts(0, seed=seed)
-    if not 0 < share < 1:
-        raise DataError(f"share: expected a number between 0 and 1; got {share}.")
+    if not 0 < fraction < 1:
+        raise DataError(f"fraction: expected a number between 0 and 1; got {fraction}.")
     rng = np.random.default_rng([seed, 270])
-    labels = data.train.labels if data.classes else np.zeros(len(data.train.labels))
-    held: list[int] = []
-    for label in np.unique(labels):
-        own = rng.permutation(np.flatnonzero(labels == label))
-        if len(own) < 2:
-            whose = f"class {data.classes[int(label)]!r} has" if data.classes else "there is"
-            raise DataError(f"{data.name}: {whose} one series, so none can be held out.")
-        held += own[: min(max(1, round(share * len(own))), len(own) - 1)].tolist()
-    aside = np.isin(np.arange(len(labels)), held)
+    labels = data.train.labels if data.classes else np.zeros(len(data.train.labels), int)
+    for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+        if count < 2:
+            group = f"class {data.classes[int(label)]!r} has" if data.classes else "there is"
+            raise DataError(f"{data.name}: {group} one series, so none can be held out.")
+    held_out = np.isin(np.arange(len(labels)), stratified_holdout(labels.astype(int), fraction, rng))
     return SeriesData(
         f"{data.name}, a part of its training series held out",
-        data.train.take(~aside),
-        data.train.take(aside),
+        data.train.take(~held_out),
+        data.train.take(held_out),
         data.classes,
     )
 

@@ -1,9 +1,8 @@
-"""Tables that come with scikit-learn: three of its own, and the Titanic's passengers from the files of its tests."""
+"""Bundled tables: three of scikit-learn, and the passengers of the Titanic."""
 
 from __future__ import annotations
 
 import csv
-import gzip
 from collections.abc import Callable
 from dataclasses import dataclass
 from functools import cache
@@ -21,21 +20,19 @@ __all__ = ["TABLES", "TableData", "load_table"]
 
 @dataclass(frozen=True)
 class TableData:
-    """A table with what is to be predicted.
+    """A table with a target column.
 
     Attributes
     ----------
     name : str
-    rows : ndarray of shape (B, columns)
-        Of object type, where some columns hold categories.
-    names : tuple of str
-        Of the columns.
-    categories : tuple of int
-        The columns that hold categories.
-    answers : ndarray of shape (B,)
+    X : ndarray of shape (B, columns)
+        Of type object, if some columns are categorical.
+    column_names : tuple of str
+    categorical : tuple of int
+        Indices of the categorical columns.
+    y : ndarray of shape (B,)
         Labels, or numbers to predict.
-    classes : bool
-        Whether they are labels.
+    is_classification : bool
     """
 
     name: str
@@ -47,7 +44,7 @@ class TableData:
 
 
 def load_table(name: str) -> TableData:
-    """One of `TABLES`, by its name.
+    """Load one of `TABLES` by name.
 
     Raises
     ------
@@ -59,9 +56,9 @@ def load_table(name: str) -> TableData:
     Examples
     --------
     >>> titanic = load_table("titanic")
-    >>> titanic.rows.shape, [titanic.names[j] for j in titanic.categories]
+    >>> titanic.X.shape, [titanic.column_names[j] for j in titanic.categorical]
     ((1043, 7), ['class', 'sex', 'port'])
-    >>> titanic.rows[0].tolist(), titanic.answers[0]
+    >>> titanic.X[0].tolist(), titanic.y[0]
     (['1', 'female', 'S', 29.0, 0.0, 0.0, 211.3375], np.str_('survived'))
     """
     if name not in TABLES:
@@ -89,37 +86,29 @@ def _wine() -> TableData:
 
 @cache
 def _diabetes() -> TableData:
-    """442 patients, nine measurements and their sex: how far the disease is after a year."""
+    """442 patients, nine measurements and their sex: progression of the disease after a year."""
     from sklearn.datasets import load_diabetes
 
-    found = _bundled("diabetes", load_diabetes(scaled=False), classes=False)
-    rows, sex = found.X.astype(object), found.column_names.index("sex")
-    rows[:, sex] = [f"sex {value:.0f}" for value in found.X[:, sex]]
-    return TableData(found.name, rows, found.column_names, (sex,), found.y, False)
+    data = _bundled("diabetes", load_diabetes(scaled=False), classes=False)
+    X, sex = data.X.astype(object), data.column_names.index("sex")
+    X[:, sex] = [f"sex {value:.0f}" for value in data.X[:, sex]]
+    return TableData(data.name, X, data.column_names, (sex,), data.y, False)
 
 
 @cache
 def _titanic() -> TableData:
-    """1,043 passengers whose age, fare and port are known: who survived."""
-    path = files("sklearn.datasets") / "tests/data/openml/id_40945/data-v1-dl-16826755.arff.gz"
-    try:
-        text = gzip.decompress(path.read_bytes()).decode()
-    except OSError:
-        raise DataError(
-            "titanic: this scikit-learn comes without the files of its tests, of which the passengers are one. The "
-            "wheel of PyPI has them."
-        ) from None
-    head, _, body = text.partition("@data")
-    fields = [line.split()[1].strip("'") for line in head.splitlines() if line.startswith("@attribute")]
-    passengers = [
-        dict(zip(fields, row, strict=True)) for row in csv.reader(body.split("\n")) if len(row) == len(fields)
-    ]
-    known = [p for p in passengers if "?" not in (p["age"], p["fare"], p["embarked"])]
+    """1,043 passengers whose age, fare and port are known: who survived.
+
+    Source: F. E. Harrell and T. Cason, data set ``titanic3`` of Vanderbilt University; OpenML lists its licence
+    as public (id 40945). The file in the package has the columns used here.
+    """
+    text = (files("headwise.data") / "titanic.csv").read_text(encoding="utf-8")
+    passengers = list(csv.DictReader(text.splitlines()))
     categories, numbers = ("pclass", "sex", "embarked"), ("age", "sibsp", "parch", "fare")
-    rows = np.array([[*(p[c] for c in categories), *(float(p[n]) for n in numbers)] for p in known], dtype=object)
-    answers = np.array(["survived" if p["survived"] == "1" else "died" for p in known])
+    X = np.array([[*(p[c] for c in categories), *(float(p[n]) for n in numbers)] for p in passengers], dtype=object)
+    y = np.array(["survived" if p["survived"] == "1" else "died" for p in passengers])
     names = ("class", "sex", "port", "age", "siblings and spouse", "parents and children", "fare")
-    return TableData("titanic", rows, names, (0, 1, 2), answers, True)
+    return TableData("titanic", X, names, (0, 1, 2), y, True)
 
 
 def _bundled(name: str, bunch: Any, *, classes: bool) -> TableData:

@@ -12,6 +12,7 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.shapes import Array
+from headwise.validation import is_number
 
 __all__ = ["Parsed", "read_ts"]
 
@@ -110,16 +111,8 @@ def _column(where: str, text: str) -> Array:
     try:
         column = np.array(values, np.float64)
     except ValueError:
-        odd = next(value for value in values if not _is_number(value))
+        odd = next(value for value in values if not is_number(value))
         raise DataError(f"{where}: expected numbers between commas; got {odd[:40]!r}.") from None
     if not (np.abs(column) <= np.finfo(np.float32).max).all():
         raise DataError(f"{where}: holds a number that is infinite or beyond what float32 can hold.")
     return column
-
-
-def _is_number(text: str) -> bool:
-    try:
-        float(text)
-    except ValueError:
-        return False
-    return True

@@ -12,6 +12,7 @@ from sklearn.base import BaseEstimator
 from sklearn.utils import check_array, check_random_state
 from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_data
 
+from headwise.data.split import stratified_holdout
 from headwise.errors import DataError, ShapeError
 from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
 from headwise.estimators.progress import progress_bar
@@ -27,7 +28,7 @@ from headwise.estimators.validation import (
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.parallel.threads import limit_threads
-from headwise.shapes import Array, IntArray
+from headwise.shapes import Array
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import train
 from headwise.train.supervised import Examples, Supervised, predict_batched
@@ -166,30 +167,21 @@ class Transformer(BaseEstimator):
         with np.errstate(over="ignore"):  # refused in words instead
             return check_float32_range(self._encoder.transform(x))
 
-    def _task(self, everything: Examples, seed: int) -> Supervised:
-        """Learning from all but those kept aside."""
-        kept_aside = self._kept_aside(everything.targets, np.random.default_rng([seed, 7]))
-        others = np.setdiff1d(np.arange(len(everything)), kept_aside)
-        validation = everything.take(kept_aside) if len(kept_aside) else None
-        return Supervised(self.model_, everything.take(others), validation, seed)
-
-    def _kept_aside(self, answers: npt.NDArray[Any], rng: np.random.Generator) -> IntArray:
-        """Items to validate by: of every class its share, but always one and never all."""
+    def _task(self, examples: Examples, seed: int) -> Supervised:
         if not self.validation_fraction:
-            return np.empty(0, np.int64)
-        classes = answers.ndim == 1
-        groups = [np.flatnonzero(answers == c) for c in np.unique(answers)] if classes else [np.arange(len(answers))]
-        chosen = []
-        for group in groups:
-            if len(group) < 2:
-                one = f"class {self._label(answers[group[0]])!r}" if classes else "y"
+            return Supervised(self.model_, examples, None, seed)
+        targets = examples.targets
+        labels = targets if targets.ndim == 1 else np.zeros(len(targets), int)
+        for label, count in zip(*np.unique(labels, return_counts=True), strict=True):
+            if count < 2:
+                group = f"class {self._label(label)!r}" if targets.ndim == 1 else "y"
                 raise DataError(
-                    f"y: {one} has 1 sample, and early stopping keeps some aside to validate by. Give it at least two, "
-                    "leave it out, or set validation_fraction=0."
+                    f"y: {group} has 1 sample, and early stopping needs one for training and one for validation. Add "
+                    "samples, leave the class out, or set validation_fraction=0."
                 )
-            count = min(max(1, round(self.validation_fraction * len(group))), len(group) - 1)
-            chosen.append(rng.permutation(group)[:count])
-        return np.sort(np.concatenate(chosen))
+        validation = stratified_holdout(labels, self.validation_fraction, np.random.default_rng([seed, 7]))
+        train = np.setdiff1d(np.arange(len(examples)), validation)
+        return Supervised(self.model_, examples.take(train), examples.take(validation), seed)
 
     def _attention(self, inputs: Inputs) -> Iterator[Array]:
         for start in range(0, len(inputs[0]), _TOGETHER):

@@ -18,7 +18,7 @@ from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.series import Standardizer
 from headwise.tokenizers.tabular import ColumnEncoder, column_std, is_missing
-from headwise.validation import check_counts
+from headwise.validation import check_counts, is_number
 
 __all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "TableEncoder", "stack_sequences"]
 
@@ -243,19 +243,11 @@ def _split(
                 [np.nan if is_missing(value) else value for value in x[:, j]] if x.dtype == object else x[:, j]
             )
         except (TypeError, ValueError):
-            odd = next(value for value in x[:, j].tolist() if not _is_number(value))
+            odd = next(value for value in x[:, j].tolist() if not is_number(value))
             raise DataError(
                 f"{names[j]}: expected numbers; got {odd!r}. Name the columns that hold categories in `categories`."
             ) from None
     return table, [x[:, j] for j in categories]
-
-
-def _is_number(value: Any) -> bool:
-    try:
-        float(value)
-    except (TypeError, ValueError):
-        return False
-    return True
 
 
 def _lengths(x: Array) -> IntArray:

@@ -1,0 +1,41 @@
+"""How many heads a layer has: by its attributes, else by the shapes of its parameters."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.matrices import Matrix
+
+__all__ = ["head_counts", "named_head_count"]
+
+_COUNT = re.compile(
+    r"_?(n(um(ber)?)?_?(of_?)?)?_?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)?heads?|h|nh|nb_?heads|head_?(num|count|s)"
+    r"|n_?attn_?heads?",
+    re.IGNORECASE,
+)
+_WIDTH = re.compile(r"_?(head_?(dim|size|width|features)|(dim|d|size|features)_?(per_?)?head|d_?k|hd|attention_head_size)", re.IGNORECASE)
+
+
+def named_head_count(layer: Layer, rows: int) -> int | None:
+    """The number of heads that an attribute gives, directly or as the width of one head; None without one."""
+    for name, value in reversed(layer.numbers.items()):
+        if _COUNT.fullmatch(name) and value > 0:
+            return value
+    for name, value in reversed(layer.numbers.items()):
+        if _WIDTH.fullmatch(name) and value > 0 and rows % value == 0:
+            return rows // value
+    return None
+
+
+def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:
+    """The possible numbers of heads: that of the arrays of one head each, else the attribute's, else every divisor."""
+    if len(queries.stored) > 1:
+        yield len(queries.stored)
+    elif "H" in queries.axes:
+        yield queries.shape[queries.axes.index("H")]
+    elif (named := named_head_count(layer, rows)) is not None:
+        yield named
+    else:
+        yield from (heads for heads in range(1, rows + 1) if rows % heads == 0)

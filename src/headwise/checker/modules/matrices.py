@@ -1,0 +1,173 @@
+"""Which parameters of a layer are its projections, and how each stores its matrix."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass, replace
+
+from headwise.checker.modules.layer import Parameter
+from headwise.checker.modules.names import Role, bias_role, is_norm, role_of
+from headwise.checker.numpy_guard import np
+from headwise.shapes import Array
+
+__all__ = ["Matrix", "Parts", "collect_parts", "stored_axes"]
+
+_TABLES = ("embed", "table", "pos", "token", "rel", "codebook")
+
+
+@dataclass(frozen=True, slots=True)
+class Matrix:
+    """One projection, or several fused: an array, or one array for each head.
+
+    Attributes
+    ----------
+    part : str
+        ``"q"``, ``"k"``, ``"v"`` or ``"o"``, or the parts of a fused matrix in order.
+    stored : tuple of Parameter
+        One, or one for each head.
+    axes : str
+        A letter for each axis of `stored`: D the model's side, n the heads' side, or H and d apart, 3 the parts.
+    """
+
+    part: str
+    stored: tuple[Parameter, ...]
+    axes: str = ""
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of one stored array, without the axes of length one of a convolution."""
+        return _bare(self.stored[0].shape)
+
+    @property
+    def model(self) -> int:
+        """The length of the model's side."""
+        return self.shape[self.axes.index("D")] if "D" in self.axes else 1
+
+    @property
+    def rows(self) -> int:
+        """The length of the heads' side, all stored arrays together."""
+        return int(np.prod(self.shape)) // self.model * len(self.stored)
+
+    def write(self, rows: Array) -> Iterator[tuple[str, Array]]:
+        """Yield what to store so that the matrix is `rows`, (rows, model)."""
+        order = sorted(range(len(self.axes)), key=lambda i: self.axes[i] == "D")
+        for parameter, own in zip(self.stored, np.split(rows, len(self.stored)), strict=True):
+            array = own.reshape([self.shape[i] for i in order]).transpose(np.argsort(order))
+            yield parameter.name, array.reshape(parameter.shape)
+
+
+@dataclass(frozen=True, slots=True)
+class Parts:
+    """The projections and biases of a layer, and what else it learns."""
+
+    weights: dict[str, Matrix]
+    biases: dict[str, Matrix]
+    rest: tuple[Parameter, ...]
+
+    @property
+    def complete(self) -> bool:
+        """Whether queries, keys and values all have a projection."""
+        return set("qkv") <= set("".join(self.weights))
+
+
+def collect_parts(parameters: Iterable[Parameter]) -> Parts:
+    """Sort the parameters of one attention layer by role."""
+    weights: dict[str, list[tuple[Role, Parameter]]] = {}
+    biases: dict[str, list[tuple[Role, Parameter]]] = {}
+    rest: list[Parameter] = []
+    for parameter in parameters:
+        is_bias = _is_bias(parameter)
+        role = (bias_role if is_bias else role_of)(parameter.name)
+        if role is None or _is_table(parameter):
+            rest.append(parameter)
+        else:
+            (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
+    _name_lists(weights, rest)
+    _name_lists(biases, rest)
+    _name_rest(weights, biases, rest)
+    _choose_output(weights, biases, rest)
+    found = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
+    return Parts(found, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
+
+
+def stored_axes(matrix: Matrix, unknown: str) -> Iterator[Matrix]:
+    """The ways to read the axes of a weight; `unknown` is "oi" or "io" for those whose framework does not say."""
+    size = len(matrix.shape)
+    axes = matrix.stored[0].axes or unknown
+    if size == 2:
+        heads_first = (axes == "oi") != (matrix.part == "o")
+        yield replace(matrix, axes="nD" if heads_first else "Dn")
+    elif size == 3 and len(matrix.part) == 1:
+        options = ("HDd", "HdD", "DHd") if matrix.part != "o" else ("HdD", "DHd")
+        yield from (replace(matrix, axes=option) for option in options)
+    elif size == 3:
+        yield from (replace(matrix, axes=option) for option in (("3nD", "3Dn") if axes == "oi" else ("3Dn", "3nD")))
+    elif size == 4 and len(matrix.part) > 1:
+        yield from (replace(matrix, axes=option) for option in ("D3Hd", "3HDd", "3HdD", "3DHd"))
+
+
+def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
+    """Without the axes of a kernel of size one."""
+    while len(shape) > 2 and shape[-1] == 1:
+        shape = shape[:-1]
+    return shape
+
+
+def _is_bias(parameter: Parameter) -> bool:
+    leaf = parameter.name.rpartition(".")[2].lower()
+    return "bias" in leaf or leaf in ("b", "beta") or len(_bare(parameter.shape)) == 1 or leaf.startswith(("b_", "beta"))
+
+
+def _is_table(parameter: Parameter) -> bool:
+    name = parameter.name.lower()
+    return parameter.owner == "Embedding" or any(word in name for word in _TABLES) or is_norm(parameter.name)
+
+
+def _ordered(group: list[tuple[Role, Parameter]]) -> tuple[Parameter, ...]:
+    """Those of one head each in the order of their numbers; of several groups only the first."""
+    first = group[0][0].group
+    same = [(role, parameter) for role, parameter in group if role.group == first]
+    return tuple(p for _, p in sorted(same, key=lambda pair: -1 if pair[0].number is None else pair[0].number))
+
+
+def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+    """Numbered matrices without other names are those of queries, keys, values and the output, in this order."""
+    listed = parts.pop("list", [])
+    named = "".join(parts)
+    wanted = [x for x in "qkvo" if x not in named] if "q" not in named else []
+    for (role, parameter), part in zip(sorted(listed, key=lambda pair: pair[0].number or 0), wanted, strict=False):
+        parts[part] = [(replace(role, part=part, group=f"{role.group}.{part}"), parameter)]
+    rest += [parameter for _, parameter in listed[len(wanted) :]]
+
+
+def _name_rest(
+    weights: dict[str, list[tuple[Role, Parameter]]],
+    biases: dict[str, list[tuple[Role, Parameter]]],
+    rest: list[Parameter],
+) -> None:
+    """The matrices that are left are those that lack, in the order of their definition, where the numbers agree."""
+    lacking = [x for x in "qkv" if x not in "".join(weights)]
+    unnamed = [p for p in rest if not _is_bias(p) and not _is_table(p) and len(_bare(p.shape)) >= 2]
+    if not lacking or len(unnamed) not in (len(lacking), len(lacking) + ("o" not in weights)):
+        return
+    for part, parameter in zip([*lacking, "o"], unnamed, strict=False):
+        prefix = parameter.name.rpartition(".")[0]
+        weights[part] = [(Role(part, parameter.name, None), parameter)]
+        rest.remove(parameter)
+        for other in [p for p in rest if prefix and p.name == f"{prefix}.bias"]:
+            biases[part] = [(Role(part, other.name, None), other)]
+            rest.remove(other)
+
+
+def _choose_output(
+    weights: dict[str, list[tuple[Role, Parameter]]],
+    biases: dict[str, list[tuple[Role, Parameter]]],
+    rest: list[Parameter],
+) -> None:
+    """A matrix whose name may be that of an output projection is one where no other is."""
+    for parts in (weights, biases):
+        possible = parts.pop("o?", [])
+        if possible and "o" not in parts and ("o" in weights or parts is weights):
+            parts["o"] = possible
+        else:
+            rest += [parameter for _, parameter in possible]

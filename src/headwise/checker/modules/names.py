@@ -1,0 +1,114 @@
+"""What a parameter is by its name: a projection to queries, keys, values or the output, alone or fused."""
+
+from __future__ import annotations
+
+import re
+from dataclasses import dataclass
+
+__all__ = ["Role", "bias_role", "is_norm", "role_of"]
+
+_BEFORE = (
+    "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
+    "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map)*"
+)
+_AFTER = (
+    "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
+    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?)*"
+)
+_PARTS = {
+    "q": "q|query|queries|theta|omegaq",
+    "k": "k|key|keys|phi|omegak",
+    "v": "v|val|vals|value|values|omegav",
+}
+_FUSED = {
+    "qkv": "qkv|querykeyvalue|queryskeysvalues|inproj|inprojection|cattn|pack",
+    "kv": "kv|keyvalue|keysvalues",
+    "qk": "qk|querykey",
+    **{order: order for order in ("qvk", "kqv", "kvq", "vqk", "vkq", "vk", "kq")},
+}
+_OUTPUT = "o|0|out|output|outputs|unify|unifyheads|combine|combined|combiner|merge|final|result|collect|recombine"
+_WEAK_OUTPUT = re.compile(
+    "(?:attn|attention|att|c|sn|heads?|conv|conv1x1)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
+)
+_LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
+# names that say nothing: what contains them may say more
+_GENERIC = {"linear", "lin", "layer", "module", "fn", "net", "dense", "conv", "function", "seq"}
+_LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
+
+@dataclass(frozen=True, slots=True)
+class Role:
+    """What a weight or bias is.
+
+    Attributes
+    ----------
+    part : str
+        ``"q"``, ``"k"``, ``"v"``, ``"o"``; for a fused matrix its parts in the order of its name, such as ``"kv"``;
+        ``"list"`` for a numbered matrix whose name says no more; ``"o?"`` where the name fits an output projection
+        among others.
+    group : str
+        The path with ``*`` in place of a number: the matrices of one head each share it.
+    number : int or None
+        The number.
+    """
+
+    part: str
+    group: str
+    number: int | None
+
+
+def role_of(path: str) -> Role | None:
+    """Return the role of a parameter such as ``heads.0.query.weight``, or None where its name fits none."""
+    components = path.split(".")
+    if len(components) > 1 and components[-1].lower() in _LEAVES:
+        components = components[:-1]
+    group, number = _numbered(components)
+    named = [c for c in components if not c.isdigit()]
+    for place, component in enumerate(reversed(named)):
+        name = _strip(component)
+        if is_norm(component):
+            return None
+        if part := _part(name):
+            return Role(part, group, number)
+        if number is not None and components[-1].isdigit() and _LISTS.fullmatch(name):
+            return Role("list", group, number)
+        if place == 0 and _WEAK_OUTPUT.fullmatch(name):
+            parent = _part(_strip(named[-2])) if len(named) > 1 else ""
+            return Role(parent if parent and name in _GENERIC else "o?", group, number)
+        if name not in _GENERIC:
+            return None
+    return None
+
+
+def is_norm(name: str) -> bool:
+    """Whether a name is that of a normalisation."""
+    return bool(re.search(r"norm|(^|[._])ln(_|\d|$|[._])|rms", name.lower()))
+
+
+def _strip(component: str) -> str:
+    name = component.lower().replace("_", "").replace("-", "")
+    return re.sub(r"(weight|bias|kernel)$", "", name) or name
+
+
+def bias_role(path: str) -> Role | None:
+    """As `role_of`, for the name of a bias of its own, such as ``b_q`` or ``value_bias``."""
+    head, _, last = path.rpartition(".")
+    name = re.sub(r"^(bias|beta|b)_?|_?(bias|beta|b)$", "", last, flags=re.IGNORECASE)
+    return role_of(f"{head}.{name}".strip(".")) if name and name != last else role_of(path)
+
+
+def _part(name: str) -> str:
+    for part, words in _FUSED.items():
+        if re.fullmatch(f"{_BEFORE}(?:{words}){_AFTER}", name):
+            return part
+    for part, words in _PARTS.items():
+        if re.fullmatch(f"{_BEFORE}(?:{words}){_AFTER}", name):
+            return part
+    return "o" if re.fullmatch(f"{_BEFORE}(?:{_OUTPUT}){_AFTER}", name) else ""
+
+
+def _numbered(components: list[str]) -> tuple[str, int | None]:
+    places = [i for i, component in enumerate(components) if component.isdigit()]
+    if not places:
+        return ".".join(components), None
+    last = places[-1]
+    return ".".join("*" if i == last else c for i, c in enumerate(components)), int(components[last])

@@ -1,0 +1,167 @@
+"""How to put Wq, Wk, Wv, Wo and their biases into a layer: every reading of its parameters that their shapes allow."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, replace
+from itertools import permutations, product
+
+from headwise.checker.modules.heads import head_counts
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.matrices import Matrix, Parts, collect_parts, stored_axes
+from headwise.checker.numpy_guard import np
+from headwise.checker.target import TargetSizes
+from headwise.shapes import Array
+
+__all__ = ["Reading", "readings"]
+
+# orders of the rows of a fused matrix: parts (queries, keys, values), heads, features; the usual first
+_ORDERS = ("3Hd", "H3d", "d3H", "Hd3", "3dH", "dH3")
+
+
+@dataclass(frozen=True, slots=True)
+class Reading:
+    """One way to read the parameters of a layer.
+
+    Attributes
+    ----------
+    weights, biases : tuple of Matrix
+        Where they are stored, with the axes of each.
+    sizes : TargetSizes
+        Widths and heads.
+    order : str
+        The order of the rows of a fused matrix, such as ``"3Hd"``.
+    shared : bool
+        Whether all heads are projected with the same small matrix.
+    """
+
+    weights: tuple[Matrix, ...]
+    biases: tuple[Matrix, ...]
+    sizes: TargetSizes
+    order: str = "3Hd"
+    shared: bool = False
+
+    @property
+    def parameters(self) -> frozenset[str]:
+        """Which of Wq … bo there are."""
+        return frozenset(f"W{x}" for m in self.weights for x in m.part) | {f"b{x}" for b in self.biases for x in b.part}
+
+    @property
+    def fused(self) -> Matrix | None:
+        """The fused matrix, if there is one."""
+        return next((m for m in self.weights if len(m.part) > 1), None)
+
+    def stored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
+        """What the layer has to hold for these weights, by the names of its parameters."""
+        arrays: dict[str, Array] = {}
+        for letter, matrices in (("W", self.weights), ("b", self.biases)):
+            for matrix in matrices:
+                parts = [self._rows(weights, letter, x) for x in matrix.part]
+                arrays |= dict(matrix.write(self._fuse(parts, len(matrix.stored))))
+        return arrays
+
+    def constrained(self, weights: Mapping[str, Array]) -> dict[str, Array]:
+        """The weights as the layer can hold them: one small matrix for all heads, where it is shared."""
+        if not self.shared:
+            return dict(weights)
+        heads, found = self.sizes.heads, dict(weights)
+        for x in "qkv":
+            block = self._rows(weights, "W", x)
+            found[f"W{x}"] = np.kron(np.eye(heads), block)
+            if f"b{x}" in weights:
+                found[f"b{x}"] = np.tile(self._rows(weights, "b", x)[:, 0], heads)
+        return found
+
+    def _rows(self, weights: Mapping[str, Array], letter: str, x: str) -> Array:
+        """What is stored for one part: (rows, model), the rows being the heads' side; of a bias (rows, 1)."""
+        if letter == "b":
+            absent = np.zeros(self.sizes.output if x == "o" else len(weights[f"W{x}"]))
+            array = weights.get(f"b{x}", absent)[:, None]
+        else:
+            array = weights[f"W{x}"].T if x == "o" else weights[f"W{x}"]
+        if self.shared and x != "o":
+            heads = self.sizes.heads
+            array = array[: len(array) // heads, : max(1, array.shape[1] // heads)] * (heads**0.5 if letter == "W" else 1)
+        return array
+
+    def _fuse(self, parts: list[Array], arrays: int) -> Array:
+        if len(parts) == 1:
+            return parts[0]
+        order = self.order if arrays == 1 else "H3d"
+        if order == "3Hd" or len({a.shape for a in parts}) > 1:
+            return np.concatenate(parts)
+        stack = np.stack([a.reshape(self.sizes.heads, -1, a.shape[-1]) for a in parts])  # (3, H, d, D)
+        return stack.transpose(*("3Hd".index(axis) for axis in order), 3).reshape(-1, stack.shape[-1])
+
+
+def readings(layer: Layer) -> list[Reading]:
+    """Every reading of a layer's parameters, the usual one first; none where it lacks projections."""
+    parts = collect_parts(layer.parameters)
+    if not parts.complete:
+        return []
+    biases = tuple(replace(b, axes={1: "n", 2: "Hd", 3: "3Hd"}[len(b.shape)]) for b in parts.biases.values())
+    found: list[Reading] = []
+    for unknown in ("io", "oi"):
+        for weights in product(*(list(stored_axes(matrix, unknown)) for matrix in parts.weights.values())):
+            for reading in _with_heads(layer, weights, biases):
+                found += [r for r in _in_orders(reading) if r not in found]
+    return sorted(found, key=_unusual)
+
+
+def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix, ...]) -> Iterator[Reading]:
+    """The readings with each number of heads that the shapes allow."""
+    by_part = {m.part: m for m in weights}
+    model = {x: m.model for m in weights for x in m.part}
+    rows = _rows_of_parts(by_part)
+    output = by_part.get("o")
+    for heads in head_counts(layer, next(m for m in weights if "q" in m.part), rows["q"]):
+        shared = output is not None and heads > 1 and set(rows.values()) == {output.rows // heads} and (
+            output.rows == heads * rows["q"]
+        )
+        if shared:
+            rows_of_all, model_of_all = {x: heads * n for x, n in rows.items()}, heads * model["q"]
+        else:
+            rows_of_all, model_of_all = rows, model["q"]
+        width, left = divmod(rows_of_all["q"], heads)
+        if left or rows_of_all["k"] % width or heads % (key_heads := max(1, rows_of_all["k"] // width)):
+            continue
+        values, left = divmod(rows_of_all["v"], key_heads)
+        if left or (output is not None and output.rows != heads * values):
+            continue
+        context = heads * model["k"] if shared else model["k"]
+        out = output.model if output is not None else heads * values
+        sizes = TargetSizes(model_of_all, heads, key_heads, width, values, out, context)
+        yield Reading(weights, biases, sizes, shared=shared)
+
+
+def _rows_of_parts(by_part: dict[str, Matrix]) -> dict[str, int]:
+    """How many rows Wq, Wk and Wv have; keys and values have as many as each other in a fused matrix."""
+    rows: dict[str, int] = {}
+    for part, matrix in by_part.items():
+        size = matrix.rows // len(part)
+        rows |= dict.fromkeys(part, size)
+        output = by_part.get("o")
+        if len(part) == 3 and output is not None and 0 < matrix.rows - output.rows < 2 * output.rows:
+            rows |= {"q": output.rows} | dict.fromkeys("kv", (matrix.rows - output.rows) // 2)
+    return rows
+
+
+def _in_orders(reading: Reading) -> Iterator[Reading]:
+    """The reading with each order of the parts and of the rows of a fused matrix."""
+    fused = reading.fused
+    if fused is None:
+        yield reading
+        return
+    grouped = reading.sizes.key_heads != reading.sizes.heads or len(fused.stored) > 1
+    orders = _ORDERS[:1] if grouped else _ORDERS if reading.sizes.heads > 1 else ("3Hd", "Hd3")
+    named = [fused.part, *("".join(p) for p in permutations(fused.part))]
+    for part, order in product(dict.fromkeys(named), orders):
+        weights = tuple(replace(m, part=part) if m is fused else m for m in reading.weights)
+        biases = tuple(replace(b, part=part) if b.part == fused.part else b for b in reading.biases)
+        yield replace(reading, weights=weights, biases=biases, order=order)
+
+
+def _unusual(reading: Reading) -> tuple[bool, bool]:
+    """What makes a reading less likely: parts in another order than the name says, then another order of the rows."""
+    fused = reading.fused
+    return (fused is not None and fused.part not in ("qkv", "kv", "qk"), reading.order != "3Hd")

@@ -1,0 +1,140 @@
+"""Layers of torch: nn.Module, its linear layers and convolutions, and Conv1D of transformers."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from headwise.checker.locate import source_of
+from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.numpy_guard import np
+from headwise.shapes import Array
+
+__all__ = ["is_torch_class", "is_torch_module", "torch_layer", "torch_submodules"]
+
+
+def is_torch_module(value: Any) -> bool:
+    """Whether a value is a module of torch; torch is not imported for it."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, torch.nn.Module)
+
+
+def is_torch_class(value: Any) -> bool:
+    """Whether a value is a class of torch modules."""
+    torch = sys.modules.get("torch")
+    return torch is not None and isinstance(value, type) and issubclass(value, torch.nn.Module)
+
+
+def torch_submodules(module: Any) -> dict[str, Any]:
+    """The parts of a module by their paths."""
+    return dict(module.named_modules())
+
+
+def torch_layer(module: Any, name: str) -> Layer:
+    """Copy a module in float64 and evaluation mode."""
+    import torch
+
+    own = _copy(module).double().eval()
+    for part in own.modules():
+        for key, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, key, value.detach().double())
+    learned = dict(own.named_parameters())
+    parts = torch_submodules(own)
+
+    def write(arrays: Mapping[str, Array]) -> None:
+        with torch.no_grad():
+            for key, array in arrays.items():
+                learned[key].copy_(torch.as_tensor(np.array(array)))
+
+    parameters = tuple(
+        Parameter(key, value.detach().cpu().numpy(), _axes(key, parts), _owner(key, parts))
+        for key, value in learned.items()
+    )
+    return Layer(
+        name,
+        parameters,
+        write,
+        _without_gradients(own),
+        lambda a: torch.from_numpy(np.array(a)),
+        numbers=dict(_numbers(own)),
+        attributes=dict(_attributes(own)),
+        framework="torch",
+        source=source_of(type(module)),
+        function="forward",
+    )
+
+
+def _copy(module: Any) -> Any:
+    """A deep copy; tensors left over from an earlier call, which torch refuses to copy, are cut off first."""
+    import torch
+
+    memo = {
+        id(value): value.detach().clone()
+        for part in module.modules()
+        for value in vars(part).values()
+        if isinstance(value, torch.Tensor) and not value.is_leaf
+    }
+    return copy.deepcopy(module, memo)
+
+
+def _without_gradients(module: Any) -> Callable[..., Any]:
+    import torch
+
+    @functools.wraps(type(module).forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with torch.no_grad():
+            return module(*args, **kwargs)
+
+    signature = inspect.signature(type(module).forward)
+    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return forward
+
+
+def _part(key: str, parts: dict[str, Any]) -> Any:
+    return parts.get(key.rpartition(".")[0])
+
+
+def _owner(key: str, parts: dict[str, Any]) -> str:
+    return type(_part(key, parts)).__name__
+
+
+def _axes(key: str, parts: dict[str, Any]) -> str:
+    part, leaf = _part(key, parts), key.rpartition(".")[2]
+    if type(part).__name__ == "Conv1D" and hasattr(part, "nf"):
+        return "io"
+    if hasattr(part, "in_features") or hasattr(part, "in_channels"):
+        return "oi"
+    attention = type(part).__name__ == "MultiheadAttention" and leaf.endswith("proj_weight")
+    return "oi" if attention or leaf == "in_proj_weight" else ""
+
+
+def _numbers(module: Any) -> Iterator[tuple[str, int]]:
+    """Those of the parts first, so that the module's own come last and win."""
+    for part in reversed(list(module.modules())):
+        yield from _whole(vars(part))
+        for key in ("config", "cfg", "args"):
+            config = vars(part).get(key)
+            yield from _whole(config if isinstance(config, Mapping) else getattr(config, "__dict__", {}))
+
+
+def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:
+    for key, value in values.items():
+        if isinstance(value, int) and not isinstance(value, bool) and not key.startswith("_"):
+            yield key, value
+
+
+def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
+    import torch
+
+    for path, buffer in module.named_buffers():
+        yield path, buffer.detach().cpu().numpy()
+    for key, value in vars(module).items():
+        if isinstance(value, bool | float | str) and not key.startswith("_"):
+            yield key, value
+        elif isinstance(value, torch.Tensor):
+            yield key, value.detach().cpu().numpy()

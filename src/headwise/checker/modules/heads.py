@@ -11,22 +11,21 @@ from headwise.checker.modules.matrices import Matrix
 __all__ = ["head_counts", "named_head_count"]
 
 _COUNT = re.compile(
-    r"_?(n(um(ber)?)?_?(of_?)?)?_?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)?heads?|h|nh|nb_?heads|head_?(num|count|s)"
-    r"|n_?attn_?heads?",
+    r"_?(n(um(ber)?)?_?(of_?)?|nb_?|no_?)?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)*(heads?|head_?(num|count))|h|nh",
     re.IGNORECASE,
 )
-_WIDTH = re.compile(r"_?(head_?(dim|size|width|features)|(dim|d|size|features)_?(per_?)?head|d_?k|hd|attention_head_size)", re.IGNORECASE)
+_WIDTH = re.compile(
+    r"_?(head_?(dim|size|width|features)|(dim|d|size|features)_?(per_?)?head|d_?k|hd|attention_head_size)",
+    re.IGNORECASE,
+)
 
 
 def named_head_count(layer: Layer, rows: int) -> int | None:
     """The number of heads that an attribute gives, directly or as the width of one head; None without one."""
-    for name, value in reversed(layer.numbers.items()):
-        if _COUNT.fullmatch(name) and value > 0:
-            return value
-    for name, value in reversed(layer.numbers.items()):
-        if _WIDTH.fullmatch(name) and value > 0 and rows % value == 0:
-            return rows // value
-    return None
+    counts = [value for name, value in layer.numbers.items() if _COUNT.fullmatch(name) and value > 0]
+    widths = [value for name, value in layer.numbers.items() if _WIDTH.fullmatch(name) and value > 0]
+    counts += [rows // width for width in widths if rows % width == 0 and not counts]
+    return counts[-1] if counts else None
 
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:

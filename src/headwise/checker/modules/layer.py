@@ -1,4 +1,4 @@
-"""A layer of any framework, as the checker sees it: parameters by name, a call, and the numbers that it was made with."""
+"""A layer of any framework, as the checker sees it: parameters by name, a call, and whole numbers that describe it."""
 
 from __future__ import annotations
 

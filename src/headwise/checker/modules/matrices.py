@@ -115,7 +115,9 @@ def _bare(shape: tuple[int, ...]) -> tuple[int, ...]:
 
 def _is_bias(parameter: Parameter) -> bool:
     leaf = parameter.name.rpartition(".")[2].lower()
-    return "bias" in leaf or leaf in ("b", "beta") or len(_bare(parameter.shape)) == 1 or leaf.startswith(("b_", "beta"))
+    return (
+        "bias" in leaf or leaf in ("b", "beta") or len(_bare(parameter.shape)) == 1 or leaf.startswith(("b_", "beta"))
+    )
 
 
 def _is_table(parameter: Parameter) -> bool:

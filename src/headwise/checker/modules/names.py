@@ -35,6 +35,7 @@ _LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "
 _GENERIC = {"linear", "lin", "layer", "module", "fn", "net", "dense", "conv", "function", "seq"}
 _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
 
+
 @dataclass(frozen=True, slots=True)
 class Role:
     """What a weight or bias is.

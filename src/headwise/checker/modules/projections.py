@@ -8,7 +8,7 @@ from itertools import permutations, product
 
 from headwise.checker.modules.heads import head_counts
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.matrices import Matrix, Parts, collect_parts, stored_axes
+from headwise.checker.modules.matrices import Matrix, collect_parts, stored_axes
 from headwise.checker.numpy_guard import np
 from headwise.checker.target import TargetSizes
 from headwise.shapes import Array
@@ -66,7 +66,7 @@ class Reading:
             return dict(weights)
         heads, found = self.sizes.heads, dict(weights)
         for x in "qkv":
-            block = self._rows(weights, "W", x)
+            block = self._rows(weights, "W", x) * heads**0.5  # as large as the rows of a full matrix
             found[f"W{x}"] = np.kron(np.eye(heads), block)
             if f"b{x}" in weights:
                 found[f"b{x}"] = np.tile(self._rows(weights, "b", x)[:, 0], heads)
@@ -81,7 +81,7 @@ class Reading:
             array = weights[f"W{x}"].T if x == "o" else weights[f"W{x}"]
         if self.shared and x != "o":
             heads = self.sizes.heads
-            array = array[: len(array) // heads, : max(1, array.shape[1] // heads)] * (heads**0.5 if letter == "W" else 1)
+            array = array[: len(array) // heads, : max(1, array.shape[1] // heads)]
         return array
 
     def _fuse(self, parts: list[Array], arrays: int) -> Array:
@@ -115,8 +115,11 @@ def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix,
     rows = _rows_of_parts(by_part)
     output = by_part.get("o")
     for heads in head_counts(layer, next(m for m in weights if "q" in m.part), rows["q"]):
-        shared = output is not None and heads > 1 and set(rows.values()) == {output.rows // heads} and (
-            output.rows == heads * rows["q"]
+        shared = (
+            output is not None
+            and heads > 1
+            and set(rows.values()) == {output.rows // heads}
+            and (output.rows == heads * rows["q"])
         )
         if shared:
             rows_of_all, model_of_all = {x: heads * n for x, n in rows.items()}, heads * model["q"]
@@ -137,10 +140,12 @@ def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix,
 def _rows_of_parts(by_part: dict[str, Matrix]) -> dict[str, int]:
     """How many rows Wq, Wk and Wv have; keys and values have as many as each other in a fused matrix."""
     rows: dict[str, int] = {}
+    output = by_part.get("o")
     for part, matrix in by_part.items():
+        if part == "o":
+            continue
         size = matrix.rows // len(part)
         rows |= dict.fromkeys(part, size)
-        output = by_part.get("o")
         if len(part) == 3 and output is not None and 0 < matrix.rows - output.rows < 2 * output.rows:
             rows |= {"q": output.rows} | dict.fromkeys("kv", (matrix.rows - output.rows) // 2)
     return rows

@@ -1,0 +1,202 @@
+"""Calling a layer with tokens: which arguments of its forward method are tokens, and in which axes it wants them."""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import io
+import warnings
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass, field
+from itertools import product
+from typing import Any
+
+from headwise.checker.modules.layer import Layer
+from headwise.checker.numpy_guard import np
+from headwise.checker.roles import role_of
+from headwise.checker.target import TargetSizes
+from headwise.shapes import Array
+
+__all__ = ["Call", "CallError", "plain_array", "working_calls"]
+
+_AXES = ("BND", "ND", "BDN", "BDHW", "BHWD")
+_USUAL = 6  # tokens; as an image 2 × 3
+_MOST = 64
+
+
+class CallError(Exception):
+    """A layer that cannot be called: the message says what it raised or returned."""
+
+
+@dataclass(frozen=True, slots=True)
+class Call:
+    """One way of calling a layer.
+
+    Attributes
+    ----------
+    layer : Layer
+        What is called.
+    tokens : mapping
+        For each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from.
+    arguments : mapping
+        Other arguments that are always passed.
+    axes : str
+        The axes of the tokens, B, N and D, with H and W instead of N for an image.
+    count : int
+        A number of tokens that it takes.
+    """
+
+    layer: Layer
+    tokens: Mapping[str, str]
+    arguments: Mapping[str, Any] = field(default_factory=dict)
+    axes: str = "BND"
+    count: int = _USUAL
+
+    @property
+    def takes_context(self) -> bool:
+        """Whether keys and values have an argument of their own."""
+        return "context" in self.tokens.values()
+
+    def __call__(self, X: Array, context: Array | None = None) -> Array:
+        """Call the layer with tokens (B, N, D), and return its output as (B, N, output).
+
+        Raises
+        ------
+        CallError
+            If it raises, or its output has another shape.
+        """
+        sources = {"X": X, "context": X if context is None else context}
+        kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
+        try:
+            with _quiet():
+                result = _bound(self.layer, kwargs | dict(self.arguments))
+                output = _first_array(result)
+        except (Exception, SystemExit) as error:  # whatever somebody's layer raises
+            raise CallError(f"it raised {type(error).__name__}: {error}") from error
+        tokens = np.asarray(restore(output, self.axes))
+        if tokens.ndim == 4 and tokens.shape[:2] == X.shape[:2]:
+            tokens = tokens.reshape(*X.shape[:2], -1)
+        if tokens.ndim != 3 or tokens.shape[:2] != X.shape[:2]:
+            raise CallError(f"it returned shape {output.shape}")
+        return tokens
+
+
+def present(a: Any, axes: str) -> Any:
+    """Tokens (B, N, D) in other axes; of any framework's arrays."""
+    if axes == "ND":
+        return a[0]
+    if axes in ("BDHW", "BHWD"):
+        image = a.reshape(a.shape[0], *_image(a.shape[1]), a.shape[2])
+        return image if axes == "BHWD" else image.swapaxes(2, 3).swapaxes(1, 2)
+    return a.swapaxes(1, 2) if axes == "BDN" else a
+
+
+def restore(a: Any, axes: str) -> Any:
+    """Undo `present`; an output that has already tokens in place of an image stays as it is."""
+    if axes == "ND":
+        return a[None]
+    if axes in ("BDHW", "BHWD") and a.ndim == 4:
+        image = a.swapaxes(1, 2).swapaxes(2, 3) if axes == "BDHW" else a
+        return image.reshape(image.shape[0], -1, image.shape[3])
+    return a.swapaxes(1, 2) if axes in ("BDN", "BDHW") else a
+
+
+def working_calls(layer: Layer, sizes: TargetSizes) -> Iterator[Call]:
+    """The ways of calling a layer that give an output of the shape of attention, the usual first.
+
+    Raises
+    ------
+    CallError
+        If there is none.
+    """
+    errors: list[str] = []
+    count = 0
+    tokens, arguments = _read_signature(layer)
+    for n, axes in product((_USUAL, *_fixed_counts(layer)), _AXES):
+        if count and n != _USUAL:
+            return
+        call = Call(layer, tokens, arguments, axes, n)
+        rng = np.random.default_rng(0)
+        X = rng.normal(size=(1 if axes == "ND" else 2, n, sizes.model))
+        try:
+            call(X, rng.normal(size=(len(X), n, sizes.context)))
+        except CallError as error:
+            errors.append(str(error))
+            continue
+        count += 1
+        yield call
+    if not count:
+        raise CallError(errors[0])
+
+
+def plain_array(value: Any) -> Array | None:
+    """A float64 array, or None for what is not an array."""
+    if value is None or isinstance(value, str | bool | tuple | list | Mapping):
+        return None
+    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    return np.array(array, np.float64) if array.dtype.kind in "fiu" else None
+
+
+def _first_array(result: Any) -> Array:
+    """The first array of at least two axes in what a layer returns."""
+    if isinstance(result, Mapping):
+        result = tuple(result.values())
+    if isinstance(result, tuple | list):
+        result = next((a for a in map(plain_array, result) if a is not None and a.ndim >= 2), None)
+    array = plain_array(result)
+    if array is None:
+        raise TypeError(f"expected an array; got {type(result).__name__}")
+    return array
+
+
+def _fixed_counts(layer: Layer) -> list[int]:
+    """Numbers of tokens that its tables and settings suggest."""
+    sides = [side for value in layer.attributes.values() if hasattr(value, "shape") for side in value.shape]
+    sides += [side for parameter in layer.parameters for side in parameter.shape]
+    numbers = list(layer.numbers.values())
+    counts = {*sides, *numbers, *(n * n for n in numbers)}
+    return sorted(n for n in counts if 1 < n <= _MOST and n != _USUAL)
+
+
+def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
+    """Call with the arguments that are positional only in their places."""
+    parameters = inspect.signature(layer.forward).parameters.values()
+    positional = [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in kwargs]
+    return layer.forward(*positional, **kwargs)
+
+
+def _read_signature(layer: Layer) -> tuple[dict[str, str], dict[str, Any]]:
+    """Which arguments are tokens, and values for the others that have to be given."""
+    parameters = [
+        p
+        for p in inspect.signature(layer.forward).parameters.values()
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+    ]
+    roles = {p.name: role_of(p.name) for p in parameters}
+    by_role = {role: name for name, role in reversed(list(roles.items()))}
+    required = [p.name for p in parameters if p.default is p.empty]
+    if {"q", "k", "v"} <= set(by_role):
+        tokens = {by_role["q"]: "X", by_role["k"]: "context", by_role["v"]: "context"}
+    elif "X" in by_role or "q" in by_role:
+        first = by_role.get("X", by_role.get("q", ""))
+        others = [name for name, role in roles.items() if role in ("context", "k", "v") and name in required]
+        tokens = {first: "X"} | dict.fromkeys((name for name in others if name != first), "context")
+    else:
+        unknown = [name for name in required if roles[name] in (None, "context")]
+        named = unknown or [p.name for p in parameters]
+        contexts = named[1:] if len(named) == 3 == len(required) else named[1:2]
+        tokens = dict.fromkeys(named[:1], "X") | dict.fromkeys(contexts if unknown else (), "context")
+    return tokens, {name: None for name in required if name not in tokens}
+
+
+def _image(n: int) -> tuple[int, int]:
+    """The two most nearly equal factors of a number of tokens."""
+    height = max(h for h in range(1, int(n**0.5) + 1) if n % h == 0)
+    return height, n // height
+
+
+@contextlib.contextmanager
+def _quiet() -> Iterator[None]:
+    with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+        warnings.simplefilter("ignore")
+        yield

@@ -1,0 +1,124 @@
+"""Making an instance of a class: arguments inferred from their names and annotations, or as the user gives them."""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import inspect
+import re
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headwise.checker.modules.settings import GROUPED, SIZED, SIZES, Settings, role_of_setting, value_of_setting
+from headwise.errors import DataError
+
+__all__ = ["construct", "parse_arguments"]
+
+_CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|configuration|options|settings|c)")
+_GROUPS = re.compile(r"\b\w*(kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
+
+
+def parse_arguments(text: str) -> dict[str, Any]:
+    """Read ``"d_model=12, n_heads=3"``.
+
+    Raises
+    ------
+    DataError
+        If the text is not a list of names and Python values.
+    """
+    try:
+        call = ast.parse(f"f({text})", mode="eval").body
+        assert isinstance(call, ast.Call)
+        if call.args or any(keyword.arg is None for keyword in call.keywords):
+            raise ValueError("each value needs a name")
+        return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
+    except (SyntaxError, ValueError) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else error
+        raise DataError(
+            f'init: expected names and values, as in "d_model=12, n_heads=3"; got {text!r} ({reason}).'
+        ) from None
+
+
+def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
+    """Yield instances with each choice of sizes that is worth trying, the most telling first.
+
+    Raises
+    ------
+    DataError
+        If the class cannot be made: the message names the argument that is missing, or gives the error.
+    """
+    errors: list[str] = []
+    count = 0
+    same_width = SIZES | {"context": SIZES["model"]}
+    for sizes in [*([GROUPED] if _GROUPS.search(_source(cls)) else []), SIZES, same_width]:
+        try:
+            instance = cls(**_arguments(cls, init, sizes))
+        except DataError:
+            raise
+        except Exception as error:  # whatever somebody's constructor raises
+            errors.append(f"{type(error).__name__}: {error}")
+            continue
+        count += 1
+        yield instance
+    if not count:
+        raise DataError(f'{cls.__name__}: cannot be made ({errors[0]}). Give its arguments: init="name=value, …".')
+
+
+def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:
+    """The arguments of the constructor: those given, those that are required, and sizes in place of large defaults."""
+    try:
+        parameters = list(inspect.signature(cls).parameters.values())
+    except (TypeError, ValueError):
+        return dict(init)
+    unexpected = sorted(set(init) - {p.name for p in parameters})
+    if unexpected and not any(p.kind is p.VAR_KEYWORD for p in parameters):
+        names = ", ".join(p.name for p in parameters) or "none"
+        raise DataError(f"init: {cls.__name__} has no argument {unexpected[0]}; it has {names}.")
+    arguments = dict(init)
+    for p in parameters:
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and p.name not in init:
+            arguments |= _argument(cls, p, sizes)
+    return arguments
+
+
+def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict[str, Any]:
+    required = p.default is p.empty
+    annotation = p.annotation if isinstance(p.annotation, type) else None
+    if required and annotation is not None and dataclasses.is_dataclass(annotation):
+        return {p.name: _configuration(annotation, sizes)}
+    if required and _CONFIG.fullmatch(p.name.lower()) and _reads_settings(cls, p.name):
+        return {p.name: Settings(sizes)}
+    value = value_of_setting(p.name, sizes)
+    if required and value is None:
+        raise DataError(
+            f"{cls.__name__}: the argument {p.name} of the constructor cannot be inferred from its name. "
+            f'Give it: init="{p.name}=…".'
+        )
+    replaced = role_of_setting(p.name) in SIZED and isinstance(p.default, int | float) and p.default is not False
+    return {p.name: value} if required or replaced else {}
+
+
+def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
+    """An instance of a dataclass of settings, with small sizes in place of its defaults."""
+    assert dataclasses.is_dataclass(cls)
+    values: dict[str, Any] = {}
+    for field in dataclasses.fields(cls):
+        required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
+        replaced = role_of_setting(field.name) in SIZED and isinstance(field.default, int | float)
+        value = value_of_setting(field.name, sizes)
+        if required and value is None:
+            raise DataError(f"{cls.__name__}: the field {field.name} cannot be inferred from its name.")
+        if field.init and (required or (replaced and value is not None)):
+            values[field.name] = value
+    return cls(**values)
+
+
+def _source(cls: type) -> str:
+    try:
+        return inspect.getsource(cls)
+    except (OSError, TypeError):
+        return ""
+
+
+def _reads_settings(cls: type, name: str) -> bool:
+    return bool(re.search(rf"\b{name}\s*(\.\w|\[|\.get\()", _source(cls)))

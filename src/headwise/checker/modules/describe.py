@@ -1,0 +1,139 @@
+"""From a reading of a layer to a target: its parts besides the projections, and what was inferred, in words."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from collections.abc import Callable
+from dataclasses import replace
+from typing import Any
+
+from headwise.checker.modules.calls import Call, present, restore
+from headwise.checker.modules.heads import named_head_count
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.matrices import collect_parts
+from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.select import Match
+from headwise.checker.numpy_guard import np
+from headwise.checker.target import Target
+from headwise.shapes import Array
+
+__all__ = ["documented", "make_neutral", "target_of"]
+
+_ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
+_TOKENS_FIRST = re.compile(
+    r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
+    r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
+    re.IGNORECASE,
+)
+
+
+def make_neutral(layer: Layer) -> None:
+    """Let norms do no more than normalise and gates let everything pass, and fill tables of zeros with numbers."""
+    rng = np.random.default_rng(3)
+    arrays: dict[str, Array] = {}
+    for parameter in collect_parts(layer.parameters).rest:
+        value = parameter.value
+        if value.size == 1:
+            arrays[parameter.name] = np.where(value == 0, 1.0, value)
+        elif is_norm(parameter.name) or "norm" in parameter.owner.lower():
+            scale = "bias" not in parameter.name and not (value == 0).all()
+            arrays[parameter.name] = np.full(value.shape, 1.0 if scale else 0.0)
+        elif (value == value.flat[0]).all():
+            arrays[parameter.name] = rng.normal(size=value.shape)
+    layer.write(arrays)
+
+
+def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
+    """The readings whose order of a fused matrix is the one that the source gives in words; all where it does not."""
+    if not any(reading.fused for reading in options) or not (match := _ORDER.search(_comments(layer.source))):
+        return options
+    letters = {"3": "3", "q": "3", "d": "d"}
+    first, second = (letters.get(match[name][0].lower(), "H") for name in ("a", "b"))
+    order = first + second + next(x for x in "3Hd" if x not in (first, second)) if first != second else ""
+    return [reading for reading in options if reading.order == order] or options
+
+
+def target_of(match: Match) -> Target:
+    """What the core probes."""
+    call, reading = match.call, match.reading
+    layer, sizes = call.layer, reading.sizes
+    fixed = call.count if call.count != Call(layer, {}).count else None
+    multi_head = sizes.heads > 1 or "Wo" in reading.parameters
+    return Target(
+        layer.name,
+        "multi_head" if multi_head else "self_attention",
+        _of_tokens(call) if "W" in call.axes else layer.forward,
+        lambda weights: layer.write(reading.stored(weights)),
+        reading.parameters,
+        replace(sizes, tokens=fixed),
+        layer.convert,
+        arguments=dict(call.arguments),
+        axes=_axes(match),
+        components=_components(layer),
+        conventions=tuple(_inferred(layer, reading, call)),
+        source=layer.source,
+        function=layer.function,
+    )
+
+
+def _of_tokens(call: Call) -> Callable[..., Any]:
+    """The forward method of a layer of images, as one of tokens (B, N, D)."""
+
+    @functools.wraps(call.layer.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        bound = inspect.signature(call.layer.forward).bind(*args, **kwargs)
+        for name in call.tokens:
+            if name in bound.arguments:
+                bound.arguments[name] = present(bound.arguments[name], call.axes)
+        result = call.layer.forward(*bound.args, **bound.kwargs)
+        if isinstance(result, tuple):
+            return (restore(result[0], call.axes), *result[1:])
+        return restore(result, call.axes)
+
+    return forward
+
+
+def _axes(match: Match) -> str:
+    """The axes of the tokens. Attention along the batch is a convention where the source or a flag says so."""
+    layer, axes = match.call.layer, match.call.axes
+    if "batch_first" in layer.attributes and "B" in axes:
+        return "BND" if layer.attributes["batch_first"] else "NBD"
+    if match.along_batch and _TOKENS_FIRST.search(layer.source):
+        return "NBD"
+    return "BND" if "W" in axes else axes
+
+
+def _components(layer: Layer) -> frozenset[str]:
+    """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
+    rest = collect_parts(layer.parameters).rest
+    norm = any(is_norm(p.name) or "norm" in p.owner.lower() for p in rest)
+    gate = any(p.value.size == 1 and re.search(r"gamma|gate|alpha|beta", p.name.lower()) for p in rest)
+    return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or gate else set())
+
+
+def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
+    sizes, fused = reading.sizes, reading.fused
+    heads = "one head" if sizes.heads == 1 else f"{sizes.heads} heads"
+    if sizes.key_heads != sizes.heads:
+        heads += f" for {sizes.key_heads} of keys and values" if sizes.key_heads > 1 else " that share keys and values"
+    known = len(reading.weights[0].stored) > 1 or named_head_count(layer, sizes.heads * sizes.width) is not None
+    words = [heads if known else f"{heads}, inferred from the output"]
+    if fused is not None:
+        parts = {"q": "queries", "k": "keys", "v": "values"}
+        order = ", ".join(reading.order)
+        names = ", ".join(parts[x] for x in fused.part)
+        words.append(f"{names} fused in {fused.stored[0].name} in the order ({order})")
+    if reading.shared:
+        words.append("the same projection for every head")
+    if "W" in call.axes:
+        words.append("pixels as tokens")
+    return words
+
+
+def _comments(source: str) -> str:
+    """The docstrings and comments of a source."""
+    quoted = re.findall(r'"""(.*?)"""', source, re.DOTALL)
+    return "\n".join([*quoted, *re.findall(r"#(.*)", source)])

@@ -1,0 +1,78 @@
+"""Attention inside a larger model: the paths of the parts that hold projections to queries, keys and values."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+
+from headwise.checker.modules.names import role_of
+
+__all__ = ["attention_sites"]
+
+
+def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """Return the paths of the parts of a model that are attention, in the order of their parameters.
+
+    Parameters
+    ----------
+    parameters : iterable of str
+        The names of all parameters.
+    parts : iterable of str
+        The paths of all parts that can be called by themselves; the model itself is the empty path.
+    """
+    names = list(parameters)
+    callable_parts = sorted(parts, key=len, reverse=True)
+    sites: dict[str, None] = {}
+    for name in names:
+        role = role_of(name)
+        if role is None or "q" not in role.part or role.part == "list":
+            continue
+        sites[_home(name, names, callable_parts)] = None
+    if not sites:
+        lists = [role.group.rpartition(".*")[0] for role in map(role_of, names) if role and role.part == "list"]
+        for group in dict.fromkeys(lists):
+            if lists.count(group) >= 3:
+                sites[_enclosing(group.rpartition(".")[0], callable_parts)] = None
+    return _without_heads(list(sites), names)
+
+
+def _home(name: str, names: list[str], parts: list[str]) -> str:
+    """The smallest part around a projection of queries that has keys and values too."""
+    path = name
+    while path:
+        path = path.rpartition(".")[0]
+        own = [_role(n, path) for n in names if _under(n, path)]
+        if path in parts and set("qkv") <= set("".join(part for part in own if part)):
+            return path
+    return ""
+
+
+def _role(name: str, path: str) -> str:
+    role = role_of(name[len(path) + 1 :] if path else name)
+    return "" if role is None or role.part in ("list", "o", "o?") else role.part
+
+
+def _under(name: str, path: str) -> bool:
+    return not path or name.startswith(f"{path}.")
+
+
+def _enclosing(path: str, parts: list[str]) -> str:
+    while path and path not in parts:
+        path = path.rpartition(".")[0]
+    return path
+
+
+def _without_heads(sites: list[str], names: list[str]) -> list[str]:
+    """Numbered parts without an output projection of their own are the heads of the part around them."""
+    found: dict[str, None] = {}
+    for site in sites:
+        group, _, number = site.rpartition(".")
+        around, _, listed = group.rpartition(".")
+        siblings = [other for other in sites if other.rpartition(".")[0] == group]
+        alone = len(siblings) == 1 and "head" not in listed
+        found[site if not number.isdigit() or alone or _has_output(site, names) else around] = None
+    return list(found)
+
+
+def _has_output(site: str, names: list[str]) -> bool:
+    roles = (role_of(name[len(site) + 1 :]) for name in names if _under(name, site))
+    return any(role is not None and role.part in ("o", "o?") for role in roles)

@@ -1,0 +1,124 @@
+"""Plain Python classes whose attributes are NumPy arrays."""
+
+from __future__ import annotations
+
+import copy
+import functools
+import inspect
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from headwise.checker.locate import source_of
+from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.modules.names import bias_role, role_of
+from headwise.checker.numpy_guard import np
+from headwise.shapes import Array
+
+__all__ = ["call_method", "plain_layer", "plain_submodules"]
+
+_METHODS = tuple(
+    ["forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute", "predict", "run"]
+)
+
+
+def call_method(value: Any) -> str | None:
+    """The name of the method that computes, of an instance or a class; None without one."""
+    cls = value if isinstance(value, type) else type(value)
+    own = [name for name in _METHODS if inspect.isfunction(getattr(cls, name, None))]
+    if own:
+        return own[0]
+    public = [name for name, f in vars(cls).items() if inspect.isfunction(f) and not name.startswith("_")]
+    return public[0] if len(public) == 1 else None
+
+
+def plain_submodules(value: Any) -> dict[str, Any]:
+    """An object and the objects among its attributes that have attributes of their own, by their paths."""
+    return {path: part for path, part in _walk(value, "", set()) if not isinstance(part, np.ndarray)}
+
+
+def plain_layer(value: Any, name: str, method: str) -> Layer:
+    """Copy an object; its arrays are what it learns, where their names are those of projections."""
+    own = copy.deepcopy(value)
+    places = dict(_places(own, "", set()))
+    parameters = tuple(
+        Parameter(path, np.array(get(), np.float64))
+        for path, (get, _) in places.items()
+        if role_of(path) is not None or bias_role(path) is not None
+    )
+
+    def write(arrays: Mapping[str, Array]) -> None:
+        for path, array in arrays.items():
+            places[path][1](np.array(array))
+
+    @functools.wraps(getattr(type(own), method))
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return getattr(own, method)(*args, **kwargs)
+
+    signature = inspect.signature(getattr(type(own), method))
+    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    scalars = {key: item for key, item in vars(own).items() if isinstance(item, bool | int | float | str)}
+    return Layer(
+        name,
+        parameters,
+        write,
+        forward,
+        np.array,
+        numbers={key: item for key, item in scalars.items() if isinstance(item, int) and not isinstance(item, bool)},
+        attributes=scalars,
+        framework="numpy",
+        source=source_of(type(own)),
+        function=method,
+    )
+
+
+Place = tuple[Callable[[], Any], Callable[[Any], None]]
+
+
+def _places(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Place]]:
+    """Where the arrays of an object are: how to read and to replace each."""
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    for key, item, replace in _items(value):
+        inner = f"{path}.{key}" if path else key
+        if isinstance(item, np.ndarray) and item.dtype.kind in "fi":
+            yield inner, (functools.partial(np.asarray, item), replace)
+        elif _is_container(item):
+            yield from _places(item, inner, seen)
+
+
+def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    if id(value) in seen:
+        return
+    seen.add(id(value))
+    if not isinstance(value, list | tuple | dict):
+        yield path, value
+    for key, item, _ in _items(value):
+        if _is_container(item):
+            yield from _walk(item, f"{path}.{key}" if path else key, seen)
+
+
+def _items(value: Any) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:
+    if isinstance(value, list):
+        for i, item in enumerate(value):
+            yield str(i), item, functools.partial(value.__setitem__, i)
+    elif isinstance(value, dict):
+        for key, item in value.items():
+            yield str(key), item, functools.partial(value.__setitem__, key)
+    elif isinstance(value, tuple):
+        for i, item in enumerate(value):
+            yield str(i), item, _fixed
+    else:
+        for key, item in vars(value).items():
+            yield key, item, functools.partial(setattr, value, key)
+
+
+def _fixed(item: Any) -> None:
+    raise ValueError("a tuple of arrays cannot be changed")
+
+
+def _is_container(item: Any) -> bool:
+    if isinstance(item, list | tuple | dict):
+        return True
+    other = inspect.isclass(item) or inspect.isroutine(item) or inspect.ismodule(item)
+    return hasattr(item, "__dict__") and not other

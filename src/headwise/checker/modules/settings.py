@@ -1,0 +1,89 @@
+"""The size that a setting gets by its name, where a class is made to be checked."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Any
+
+__all__ = ["GROUPED", "SIZED", "SIZES", "Settings", "role_of_setting", "value_of_setting"]
+
+SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "context": 10, "length": 16}
+GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
+SIZED = frozenset({"model", "heads", "width", "length", "context", "dropout"})  # these are set even with a default
+
+_VALUES = {"dropout": 0.25, "bias": True, "eps": 1e-5, "layer": 0, "causal": True, "batch_first": True, "base": 1e4}
+
+# names in small letters and without underscores; a regular expression where there are too many to list
+_PATTERNS = {
+    "bias": r"(use|qkv|kqv|with|add|has|enable|attn|attention|proj|qk|out)*bias(es)?",
+    "dropout": r"(attn|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
+    r"(drop|dropout|pdrop|dropp|dropoutp|dropoutrate|droprate|dropoutprob|dropprob|pdropout|dropoutratio)|p",
+    "key_heads": r"(n|num)?(local)?(kv|keyvalue|key)(heads?|groups)|(n|num)(query)?groups?",
+    "heads": r"(n|num|nb|no)?(of)?(local|attn|attention|self|q|query|number)*(of)?(heads?|headcount|headnum)|h|nh",
+    "eps": r"(layernorm|norm|rmsnorm|ln)?(eps|epsilon)",
+    "layer": r"layer(idx|id|index|number|num)",
+    "base": r"(rope|rotary)?(theta|base)",
+    "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
+    "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
+    r"|values)|(d|dim|n|h)(k|q|v|qk|kq)|hd|hs|headd|nhid",
+}
+_WORDS = {
+    "batch_first": "batchfirst",
+    "length": "block blocksize blocklen ctx nctx ctxlen contextlen contextlength contextsize context ncontext maxlen"
+    " maxlength length seqlen seqlength seq sequencelength maxseqlen maxseqlength maxsequencelength npositions"
+    " maxpositionembeddings maxpositions numpatches npatches numtokens ntokens maxtokens chunksize maxcontextlength t"
+    " maxt seqmax seqlenmax tokens maxpos len",
+    "context": "contextdim dcontext ctxdim crossdim crossattentiondim dimcontext dcross kdim vdim kvdim keysize"
+    " valuesize encdim encoderdim memorydim memdim conddim condimension kvinputdim dctx dimkv sourcedim dmemory denc"
+    " encoderhiddensize contextchannels dkv",
+    "model": "dmodel modeldim modelsize model nembd nembed embd embed embeddim embedsize embsize embdim embeddingdim"
+    " embeddingsize embedding emb e k d c dim dims hiddensize hiddendim hiddens numhiddens hiddenunits hiddim hidden"
+    " width state nstate channels channel numchannels nchannels features nfeatures numfeatures infeatures inchannels"
+    " inchannel inputdim inputsize indim din dimin insize querydim querysize qdim size units inputchannels chin nf"
+    " embeddims tokendim featuredim inplanes planes dimension dimensions outdim dout dimout outputdim outfeatures"
+    " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden",
+}
+_ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
+
+
+def role_of_setting(name: str) -> str | None:
+    """What a setting is; None for a name that does not say."""
+    plain = name.lower().replace("_", "").replace("-", "")
+    if plain in _ROLE:
+        return _ROLE[plain]
+    return next((role for role, pattern in _PATTERNS.items() if re.fullmatch(pattern, plain)), None)
+
+
+def value_of_setting(name: str, sizes: Mapping[str, int]) -> Any:
+    """The value of a setting; None for a name that does not say what it is."""
+    role = role_of_setting(name)
+    return None if role is None else sizes.get(role, _VALUES.get(role))
+
+
+class Settings(dict[str, Any]):
+    """A configuration that gives each setting a value by its name, as an attribute or as an item."""
+
+    def __init__(self, sizes: Mapping[str, int]) -> None:
+        super().__init__()
+        self._sizes = sizes
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+    def __missing__(self, name: str) -> Any:
+        value = None if name.startswith("__") else value_of_setting(name, self._sizes)
+        if value is None:
+            raise KeyError(name)
+        self[name] = value
+        return value
+
+    def get(self, name: str, default: Any = None) -> Any:
+        """As a dict's, with the values that names give."""
+        try:
+            return self[name]
+        except KeyError:
+            return default

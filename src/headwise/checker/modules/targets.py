@@ -1,0 +1,127 @@
+"""From an object to what the checker probes."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Mapping
+from typing import Any
+
+from headwise.checker.modules.calls import Call, CallError, working_calls
+from headwise.checker.modules.construct import construct, parse_arguments
+from headwise.checker.modules.describe import documented, make_neutral, target_of
+from headwise.checker.modules.inside import attention_sites
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_submodules
+from headwise.checker.modules.projections import Reading, readings
+from headwise.checker.modules.select import select
+from headwise.checker.modules.torch_modules import is_torch_class, is_torch_module, torch_layer, torch_submodules
+from headwise.checker.target import Target
+from headwise.errors import DataError
+
+__all__ = ["find_targets", "is_module"]
+
+
+def is_module(value: Any) -> bool:
+    """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does."""
+    if is_torch_module(value) or is_torch_class(value):
+        return True
+    if inspect.isclass(value):
+        return call_method(value) is not None
+    if inspect.ismethod(value):
+        return is_module(value.__self__)
+    if inspect.isroutine(value) or not hasattr(value, "__dict__"):
+        return False
+    return call_method(value) is not None and bool(attention_sites(_plain_names(value), plain_submodules(value)))
+
+
+def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None) -> list[Target]:
+    """Return the readings of a module's parameters, to be judged in this order.
+
+    Parameters
+    ----------
+    value : Any
+        A torch module, an object with arrays among its attributes, one of their methods, or their class.
+    init : str or mapping, optional
+        The arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
+    inside : str, optional
+        The path of the attention in a larger module, such as ``"layers.0.attn"``.
+
+    Raises
+    ------
+    DataError
+        If `value` is none of these, its class cannot be made, it holds no attention or several, or it cannot be called.
+    """
+    method = value.__name__ if inspect.ismethod(value) else None
+    value = value.__self__ if inspect.ismethod(value) else value
+    arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
+    errors: list[DataError] = []
+    for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
+        try:
+            return _targets(instance, inside, method)
+        except DataError as error:
+            errors.append(error)
+    raise errors[0]
+
+
+def _targets(instance: Any, inside: str | None, method: str | None) -> list[Target]:
+    name = type(instance).__name__
+    path = _site(instance, name, inside)
+    part = _parts(instance)[path]
+    title = f"{name}.{path}" if path else name
+    layer = torch_layer(part, title) if is_torch_module(part) else plain_layer(part, title, _method(part, method, path))
+    options = readings(layer)
+    if not options:
+        raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.")
+    make_neutral(layer)
+    return [target_of(match) for match in select(_working_calls(layer, options), documented(layer, options))]
+
+
+def _method(part: Any, method: str | None, path: str) -> str:
+    name = method if method is not None and not path else call_method(part)
+    if name is None:
+        raise DataError(f"{type(part).__name__}: expected a method forward or __call__; it has none.")
+    return name
+
+
+def _site(instance: Any, name: str, inside: str | None) -> str:
+    """The path of the attention to check."""
+    parts = _parts(instance)
+    names = [key for key, _ in instance.named_parameters()] if is_torch_module(instance) else _plain_names(instance)
+    sites = attention_sites(names, parts)
+    if inside is not None:
+        if inside not in parts:
+            near = ", ".join(site for site in sites if site) or "none that holds attention"
+            raise DataError(f"inside: {name} has no part {inside!r}; expected one of {near}.")
+        below = [site for site in sites if site == inside or site.startswith(f"{inside}.")]
+        return below[0] if len(below) == 1 else inside
+    if len(sites) > 1:
+        raise DataError(
+            f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {', '.join(sites)}."
+        )
+    if not sites:
+        listed = ", ".join(names) or "it has none"
+        raise DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
+    return sites[0]
+
+
+def _parts(instance: Any) -> dict[str, Any]:
+    return torch_submodules(instance) if is_torch_module(instance) else plain_submodules(instance)
+
+
+def _plain_names(instance: Any) -> list[str]:
+    return [p.name for p in plain_layer(instance, "", call_method(instance) or "__init__").parameters]
+
+
+def _listed(layer: Layer) -> str:
+    return ", ".join(f"{p.name} {p.shape}" for p in layer.parameters)
+
+
+def _working_calls(layer: Layer, options: list[Reading]) -> list[Call]:
+    """The ways of calling the layer that work with the sizes of the first reading for which there is one."""
+    errors: list[CallError] = []
+    for sizes in dict.fromkeys(reading.sizes for reading in options):
+        try:
+            return list(working_calls(layer, sizes))
+        except CallError as error:
+            errors.append(error)
+    raise DataError(f"{layer.name}: cannot be called with tokens (B, N, {options[0].sizes.model}): {errors[0]}.")

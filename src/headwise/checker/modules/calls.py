@@ -12,6 +12,7 @@ from itertools import product
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.positions import position_arguments, positions_of
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.target import TargetSizes
@@ -40,6 +41,10 @@ class Call:
         For each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from.
     arguments : mapping
         Other arguments that are always passed.
+    positions : mapping
+        What each argument is that gives positions.
+    width : int
+        The width of one head, for these.
     axes : str
         The axes of the tokens, B, N and D, with H and W instead of N for an image.
     count : int
@@ -49,6 +54,8 @@ class Call:
     layer: Layer
     tokens: Mapping[str, str]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    positions: Mapping[str, str] = field(default_factory=dict)
+    width: int = 1
     axes: str = "BND"
     count: int = _USUAL
 
@@ -58,7 +65,7 @@ class Call:
         return "context" in self.tokens.values()
 
     def __call__(self, X: Array, context: Array | None = None) -> Array:
-        """Call the layer with tokens (B, N, D), and return its output as (B, N, output).
+        """Call the layer with tokens (B, N, D) that are not rotated, and return its output as (B, N, output).
 
         Raises
         ------
@@ -67,9 +74,10 @@ class Call:
         """
         sources = {"X": X, "context": X if context is None else context}
         kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
+        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, X.shape[1], turn=0.0)}
         try:
             with _quiet():
-                result = _bound(self.layer, kwargs | dict(self.arguments))
+                result = _bound(self.layer, kwargs)
                 output = _first_array(result)
         except (Exception, SystemExit) as error:  # whatever somebody's layer raises
             raise CallError(f"it raised {type(error).__name__}: {error}") from error
@@ -111,11 +119,13 @@ def working_calls(layer: Layer, sizes: TargetSizes) -> Iterator[Call]:
     """
     errors: list[str] = []
     count = 0
-    tokens, arguments = _read_signature(layer)
-    for n, axes in product((_USUAL, *_fixed_counts(layer)), _AXES):
+    tokens, arguments, positions = _read_signature(layer)
+    counts = (_USUAL, *(n for n in _fixed_counts(layer) if n != sizes.model))
+    for n, given, axes in product(counts, positions, _AXES):
         if count and n != _USUAL:
             return
-        call = Call(layer, tokens, arguments, axes, n)
+        others = {name: value for name, value in arguments.items() if name not in given}
+        call = Call(layer, tokens, others, given, sizes.width, axes, n)
         rng = np.random.default_rng(0)
         X = rng.normal(size=(1 if axes == "ND" else 2, n, sizes.model))
         try:
@@ -165,8 +175,11 @@ def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
     return layer.forward(*positional, **kwargs)
 
 
-def _read_signature(layer: Layer) -> tuple[dict[str, str], dict[str, Any]]:
-    """Which arguments are tokens, and values for the others that have to be given."""
+def _read_signature(layer: Layer) -> tuple[dict[str, str], dict[str, Any], list[dict[str, str]]]:
+    """Which arguments are tokens, values for the others that have to be given, and which give positions.
+
+    Positions are passed where they have to be, and then also where they may be.
+    """
     parameters = [
         p
         for p in inspect.signature(layer.forward).parameters.values()
@@ -186,7 +199,13 @@ def _read_signature(layer: Layer) -> tuple[dict[str, str], dict[str, Any]]:
         named = unknown or [p.name for p in parameters]
         contexts = named[1:] if len(named) == 3 == len(required) else named[1:2]
         tokens = dict.fromkeys(named[:1], "X") | dict.fromkeys(contexts if unknown else (), "context")
-    return tokens, {name: None for name in required if name not in tokens}
+    positions = position_arguments([p.name for p in parameters if p.name not in tokens])
+    needed = {name: kind for name, kind in positions.items() if name in required}
+    return (
+        tokens,
+        {name: None for name in required if name not in tokens},
+        [needed] + [positions] * (positions != needed),
+    )
 
 
 def _image(n: int) -> tuple[int, int]:

@@ -14,13 +14,14 @@ from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.select import Match
 from headwise.checker.numpy_guard import np
 from headwise.checker.target import Target
 from headwise.shapes import Array
 
-__all__ = ["documented", "make_neutral", "target_of"]
+__all__ = ["documented", "fill_tables", "make_neutral", "target_of"]
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 _TOKENS_FIRST = re.compile(
@@ -31,8 +32,7 @@ _TOKENS_FIRST = re.compile(
 
 
 def make_neutral(layer: Layer) -> None:
-    """Let norms do no more than normalise and gates let everything pass, and fill tables of zeros with numbers."""
-    rng = np.random.default_rng(3)
+    """Let norms do no more than normalise, gates let everything pass, and tables of positions say nothing."""
     arrays: dict[str, Array] = {}
     for parameter in collect_parts(layer.parameters).rest:
         value = parameter.value
@@ -41,19 +41,27 @@ def make_neutral(layer: Layer) -> None:
         elif is_norm(parameter.name) or "norm" in parameter.owner.lower():
             scale = "bias" not in parameter.name and not (value == 0).all()
             arrays[parameter.name] = np.full(value.shape, 1.0 if scale else 0.0)
-        elif (value == value.flat[0]).all():
-            arrays[parameter.name] = rng.normal(size=value.shape)
+        else:
+            arrays[parameter.name] = np.zeros(value.shape)
     layer.write(arrays)
 
 
+def fill_tables(layer: Layer) -> None:
+    """Put numbers into the tables that `make_neutral` has emptied."""
+    rng = np.random.default_rng(3)
+    rest = [p for p in collect_parts(layer.parameters).rest if p.value.size > 1]
+    tables = [p for p in rest if not is_norm(p.name) and "norm" not in p.owner.lower()]
+    layer.write({p.name: rng.normal(size=p.shape) for p in tables})
+
+
 def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
-    """The readings whose order of a fused matrix is the one that the source gives in words; all where it does not."""
-    if not any(reading.fused for reading in options) or not (match := _ORDER.search(_comments(layer.source))):
+    """The reading whose order of a fused matrix is the one that the source gives in words; all where it does not."""
+    if not any(reading.fused for reading in options) or not (match := _ORDER.search(_comments(layer.documentation))):
         return options
     letters = {"3": "3", "q": "3", "d": "d"}
     first, second = (letters.get(match[name][0].lower(), "H") for name in ("a", "b"))
     order = first + second + next(x for x in "3Hd" if x not in (first, second)) if first != second else ""
-    return [reading for reading in options if reading.order == order] or options
+    return [reading for reading in options if reading.order == order][:1] or options
 
 
 def target_of(match: Match) -> Target:
@@ -65,7 +73,7 @@ def target_of(match: Match) -> Target:
     return Target(
         layer.name,
         "multi_head" if multi_head else "self_attention",
-        _of_tokens(call) if "W" in call.axes else layer.forward,
+        _forward(call),
         lambda weights: layer.write(reading.stored(weights)),
         reading.parameters,
         replace(sizes, tokens=fixed),
@@ -79,20 +87,28 @@ def target_of(match: Match) -> Target:
     )
 
 
-def _of_tokens(call: Call) -> Callable[..., Any]:
-    """The forward method of a layer of images, as one of tokens (B, N, D)."""
+def _forward(call: Call) -> Callable[..., Any]:
+    """The forward method of a layer, of tokens in place of images, and without the arguments that give positions."""
+    layer = call.layer
+    signature = inspect.signature(layer.forward)
+    if "W" not in call.axes and not call.positions:
+        return layer.forward
+    own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in call.positions])
 
-    @functools.wraps(call.layer.forward)
+    @functools.wraps(layer.forward)
     def forward(*args: Any, **kwargs: Any) -> Any:
-        bound = inspect.signature(call.layer.forward).bind(*args, **kwargs)
+        arguments = dict(own.bind(*args, **kwargs).arguments)
+        first = next(iter(call.tokens))
+        count = arguments[first].shape[call.axes.index("N") if "N" in call.axes else 1]
         for name in call.tokens:
-            if name in bound.arguments:
-                bound.arguments[name] = present(bound.arguments[name], call.axes)
-        result = call.layer.forward(*bound.args, **bound.kwargs)
-        if isinstance(result, tuple):
-            return (restore(result[0], call.axes), *result[1:])
-        return restore(result, call.axes)
+            if "W" in call.axes and name in arguments:
+                arguments[name] = present(arguments[name], call.axes)
+        result = layer.forward(**arguments, **positions_of(layer, call.positions, call.width, count))
+        if "W" not in call.axes:
+            return result
+        return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
 
+    vars(forward)["__signature__"] = own
     return forward
 
 
@@ -101,7 +117,7 @@ def _axes(match: Match) -> str:
     layer, axes = match.call.layer, match.call.axes
     if "batch_first" in layer.attributes and "B" in axes:
         return "BND" if layer.attributes["batch_first"] else "NBD"
-    if match.along_batch and _TOKENS_FIRST.search(layer.source):
+    if match.along_batch and _TOKENS_FIRST.search(layer.documentation):
         return "NBD"
     return "BND" if "W" in axes else axes
 
@@ -110,7 +126,7 @@ def _components(layer: Layer) -> frozenset[str]:
     """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
     rest = collect_parts(layer.parameters).rest
     norm = any(is_norm(p.name) or "norm" in p.owner.lower() for p in rest)
-    gate = any(p.value.size == 1 and re.search(r"gamma|gate|alpha|beta", p.name.lower()) for p in rest)
+    gate = any(p.value.size == 1 for p in rest)
     return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or gate else set())
 
 
@@ -123,7 +139,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
     words = [heads if known else f"{heads}, inferred from the output"]
     if fused is not None:
         parts = {"q": "queries", "k": "keys", "v": "values"}
-        order = ", ".join(reading.order)
+        order = ", ".join(reading.order).replace("3", str(len(fused.part)))
         names = ", ".join(parts[x] for x in fused.part)
         words.append(f"{names} fused in {fused.stored[0].name} in the order ({order})")
     if reading.shared:
@@ -134,6 +150,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
 
 
 def _comments(source: str) -> str:
-    """The docstrings and comments of a source."""
-    quoted = re.findall(r'"""(.*?)"""', source, re.DOTALL)
-    return "\n".join([*quoted, *re.findall(r"#(.*)", source)])
+    """The docstring of a file, and the docstrings and comments of the classes after it."""
+    file, _, code = source.partition("\nclass ")
+    quoted = re.findall(r'"""(.*?)"""', code, re.DOTALL)
+    return "\n".join([*quoted, *re.findall(r"#(.*)", code), file])

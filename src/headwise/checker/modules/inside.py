@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwise.checker.modules.names import role_of
+from headwise.checker.modules.names import is_norm, role_of
 
-__all__ = ["attention_sites"]
+__all__ = ["attention_sites", "enclosing_parts"]
 
 
 def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
@@ -33,6 +33,33 @@ def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str
             if lists.count(group) >= 3:
                 sites[_enclosing(group.rpartition(".")[0], callable_parts)] = None
     return _without_heads(list(sites), names)
+
+
+def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
+    """The parts around an attention that learn nothing but norms besides, and the output projection that it lacks.
+
+    The largest comes first, the attention itself last.
+    """
+    names, known = list(parameters), set(parts)
+    found, path = [site], site
+    while path:
+        path = path.rpartition(".")[0]
+        others = {_without_leaf(n) for n in names if _under(n, path) and not _under(n, site) and not is_norm(n)}
+        allowed = 0 if _has_output(site, names) else 1
+        if len(others) > allowed or not all(map(_is_output, others)):
+            break
+        if path in known:
+            found.append(path)
+    return found[::-1]
+
+
+def _without_leaf(name: str) -> str:
+    return name.rpartition(".")[0] or name
+
+
+def _is_output(name: str) -> bool:
+    role = role_of(name)
+    return role is not None and role.part in ("o", "o?")
 
 
 def _home(name: str, names: list[str], parts: list[str]) -> str:

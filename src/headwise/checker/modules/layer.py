@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+import inspect
+import sys
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
 from headwise.shapes import Array
 
-__all__ = ["Layer", "Parameter"]
+__all__ = ["Layer", "Parameter", "documentation_of"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +63,9 @@ class Layer:
     framework : str
         ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``.
     source : str
-        The text of the file or class.
+        The text of the file that it is from.
+    documentation : str
+        The text of its class, and the docstring of the file.
     function : str
         The name of the method that is called.
     """
@@ -75,4 +79,17 @@ class Layer:
     attributes: Mapping[str, Any] = field(default_factory=dict)
     framework: str = "numpy"
     source: str = ""
+    documentation: str = ""
     function: str = "forward"
+
+
+def documentation_of(cls: type) -> str:
+    """The text of a class and of those of the same file that it inherits from, and the docstring of the file."""
+    texts = [getattr(sys.modules.get(cls.__module__), "__doc__", None) or ""]
+    for base in cls.__mro__:
+        if base.__module__ == cls.__module__:
+            try:
+                texts.append(inspect.getsource(base))
+            except (OSError, TypeError):
+                continue
+    return "\n".join(texts)

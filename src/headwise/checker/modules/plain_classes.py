@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.locate import source_of
-from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.names import bias_role, role_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
@@ -67,6 +67,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         attributes=scalars,
         framework="numpy",
         source=source_of(type(own)),
+        documentation=documentation_of(type(own)),
         function=method,
     )
 

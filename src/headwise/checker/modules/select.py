@@ -9,7 +9,7 @@ from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import Result, build, evaluate
-from headwise.checker.search import difference, singles
+from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
@@ -38,25 +38,35 @@ class Match:
     along_batch: bool = False
 
 
-def select(calls: list[Call], options: list[Reading]) -> list[Match]:
-    """The one reading that explains the layer's output without a mistake, else with one, else the usual ones."""
+def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool]:
+    """The one reading that explains the layer's output without a mistake, else with one, else the usual ones.
+
+    Returns
+    -------
+    matches : list of Match
+        In the order in which they are to be judged.
+    explained : bool
+        Whether the first explains the output.
+    """
     trials: list[tuple[Match, Case, Array]] = []
+    stored = {m.stored[0].name for r in options[:1] for m in (*r.weights, *r.biases)}
+    has_more = any(p.name not in stored for p in calls[0].layer.parameters)
     for call in calls:
         for reading in options:
             trial = _trial(call, reading)
             if trial is None:
                 continue
             case, output = trial
-            if any(_fits(output, result) for result in _without_mistake(case)):
-                return [Match(call, reading)]
+            if any(_fits(output, result) for result in _without_mistake(case, has_more)):
+                return [Match(call, reading)], True
             if call.axes != "ND" and any(_fits(output, result) for result in _along_batch(case)):
-                return [Match(call, reading, along_batch=True)]
+                return [Match(call, reading, along_batch=True)], True
             trials.append((Match(call, reading), case, output))
-    mistakes = [one for one in singles() if one.codes[0] not in ("norm-added", "residual-added")]
-    for match, case, output in trials[:_SCREENED]:
-        if any(_fits(output, mistake.answer(one)) for mistake in mistakes for one in _causal_or_not(case)):
-            return [match]
-    return [match for match, _, _ in trials[:2]]
+    for match, case, output in trials[: _SCREENED if len(trials) > 1 else 0]:
+        explanations = _with_mistake(gated=any(p.value.size == 1 for p in match.call.layer.parameters))
+        if any(_fits(output, one.answer(arguments)) for one in explanations for arguments in _causal_or_not(case)):
+            return [match], True
+    return [match for match, _, _ in trials[:2]], False
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:
@@ -96,14 +106,22 @@ def _causal_or_not(case: Case) -> Iterator[Case]:
     yield case | {"causal": True}
 
 
-def _without_mistake(case: Case) -> Iterable[Result | None]:
-    """What attention returns, causal or not, also with a residual connection or a norm of its own."""
+def _without_mistake(case: Case, has_more: bool) -> Iterable[Result | None]:
+    """What attention returns, causal or not; of a layer that learns more, with a residual connection or a norm too."""
     for one in _causal_or_not(case):
         yield evaluate(one, build())
-    for part in singles():
+    for part in singles() if has_more else ():
         if part.codes[0] in ("norm-added", "residual-added"):
             for one in _causal_or_not(case):
                 yield part.answer(one)
+
+
+def _with_mistake(gated: bool) -> Iterator[Explanation]:
+    """One mistake; for a layer with a gate next to a residual connection."""
+    yield from singles()
+    for part in singles() if gated else ():
+        if part.codes == ("residual-added",):
+            yield from (part + mistake for mistake in singles() if part.goes_with(mistake))
 
 
 def _along_batch(case: Case) -> Iterable[Result | None]:

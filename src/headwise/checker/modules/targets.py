@@ -8,8 +8,8 @@ from typing import Any
 
 from headwise.checker.modules.calls import Call, CallError, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
-from headwise.checker.modules.describe import documented, make_neutral, target_of
-from headwise.checker.modules.inside import attention_sites
+from headwise.checker.modules.describe import documented, fill_tables, make_neutral, target_of
+from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_submodules
 from headwise.checker.modules.projections import Reading, readings
@@ -64,8 +64,22 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
 
 
 def _targets(instance: Any, inside: str | None, method: str | None) -> list[Target]:
+    """Of the largest part around the attention that does nothing else, or of the attention itself."""
+    errors: list[DataError] = []
+    paths = _sites(instance, inside)
+    for path in paths:
+        try:
+            targets, explained = _targets_at(instance, path, method)
+        except DataError as error:
+            errors.append(error)
+            continue
+        if explained or path in (inside or "", paths[-1]):
+            return targets
+    raise errors[-1]
+
+
+def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Target], bool]:
     name = type(instance).__name__
-    path = _site(instance, name, inside)
     part = _parts(instance)[path]
     title = f"{name}.{path}" if path else name
     layer = torch_layer(part, title) if is_torch_module(part) else plain_layer(part, title, _method(part, method, path))
@@ -73,7 +87,9 @@ def _targets(instance: Any, inside: str | None, method: str | None) -> list[Targ
     if not options:
         raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.")
     make_neutral(layer)
-    return [target_of(match) for match in select(_working_calls(layer, options), documented(layer, options))]
+    matches, explained = select(_working_calls(layer, options), documented(layer, options))
+    fill_tables(layer)
+    return [target_of(match) for match in matches], explained
 
 
 def _method(part: Any, method: str | None, path: str) -> str:
@@ -83,25 +99,23 @@ def _method(part: Any, method: str | None, path: str) -> str:
     return name
 
 
-def _site(instance: Any, name: str, inside: str | None) -> str:
-    """The path of the attention to check."""
-    parts = _parts(instance)
+def _sites(instance: Any, inside: str | None) -> list[str]:
+    """The path of the attention to check, after those of the parts around it that learn nothing else."""
+    name, parts = type(instance).__name__, _parts(instance)
     names = [key for key, _ in instance.named_parameters()] if is_torch_module(instance) else _plain_names(instance)
     sites = attention_sites(names, parts)
     if inside is not None:
         if inside not in parts:
             near = ", ".join(site for site in sites if site) or "none that holds attention"
             raise DataError(f"inside: {name} has no part {inside!r}; expected one of {near}.")
-        below = [site for site in sites if site == inside or site.startswith(f"{inside}.")]
-        return below[0] if len(below) == 1 else inside
+        sites = [site for site in sites if site == inside or site.startswith(f"{inside}.")]
     if len(sites) > 1:
-        raise DataError(
-            f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {', '.join(sites)}."
-        )
+        listed = ", ".join(sites)
+        raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
     if not sites:
         listed = ", ".join(names) or "it has none"
         raise DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
-    return sites[0]
+    return [path for path in enclosing_parts(sites[0], names, parts) if path.startswith(inside or "")]
 
 
 def _parts(instance: Any) -> dict[str, Any]:

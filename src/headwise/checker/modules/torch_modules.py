@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from headwise.checker.locate import source_of
-from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
@@ -65,6 +65,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         attributes=dict(_attributes(own)),
         framework="torch",
         source=source_of(type(module)),
+        documentation=documentation_of(type(module)),
         function="forward",
     )
 

@@ -1,0 +1,47 @@
+"""Arguments that give a layer the positions of its tokens: indices, or the angles of rotary positions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Callable, Mapping
+from typing import Any
+
+from headwise.checker.modules.layer import Layer
+from headwise.checker.numpy_guard import np
+
+__all__ = ["position_arguments", "positions_of"]
+
+_BASE = 10000.0
+_ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
+_KINDS = {
+    "pair": r"position_?embeddings?|rotary_?pos(ition)?_?emb(eddings?)?|cos_?sin|rope|rotary|pos_?emb(edding)?s?",
+    "complex": r"freqs?_?cis|freqs?|freqs_complex",
+    "indices": r"position_?ids?|positions?|pos|input_?pos|cache_?position|pos_?ids",
+    "cos": r"cos",
+    "sin": r"sin",
+}
+
+
+def position_arguments(names: list[str]) -> dict[str, str]:
+    """What each argument that gives positions is."""
+    kinds = {name: kind for name in names for kind, pattern in _KINDS.items() if re.fullmatch(pattern, name.lower())}
+    alone = {"cos", "sin"} - set(kinds.values())
+    return {name: kind for name, kind in kinds.items() if kind not in ("cos", "sin") or not alone}
+
+
+def positions_of(layer: Layer, kinds: Mapping[str, str], width: int, count: int, turn: float = 1.0) -> dict[str, Any]:
+    """The arguments for `count` tokens and heads of some width, as the layer takes them; `turn` 0 rotates nothing.
+
+    Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines.
+    """
+    turned = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
+    angles = turn * np.arange(count)[:, None] * _BASE ** (-np.arange(0, turned, 2) / turned)
+    both = np.concatenate([angles, angles], axis=1)[None]
+    makers: dict[str, Callable[[], Any]] = {
+        "pair": lambda: (layer.convert(np.cos(both)), layer.convert(np.sin(both))),
+        "complex": lambda: layer.convert(np.cos(angles) + 1j * np.sin(angles)),
+        "indices": lambda: layer.convert(np.arange(count)[None]),
+        "cos": lambda: layer.convert(np.cos(both[0])),
+        "sin": lambda: layer.convert(np.sin(both[0])),
+    }
+    return {name: makers[kind]() for name, kind in kinds.items()}

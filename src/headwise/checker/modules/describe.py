@@ -30,6 +30,8 @@ _TOKENS_FIRST = re.compile(
     re.IGNORECASE,
 )
 
+_OF_HEADS = re.compile(r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE)
+
 
 def make_neutral(layer: Layer) -> None:
     """Let norms do no more than normalise, gates let everything pass, and tables of positions say nothing."""
@@ -125,7 +127,8 @@ def _axes(match: Match) -> str:
 def _components(layer: Layer) -> frozenset[str]:
     """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
     rest = collect_parts(layer.parameters).rest
-    norm = any(is_norm(p.name) or "norm" in p.owner.lower() for p in rest)
+    norms = [p.name for p in rest if is_norm(p.name) or "norm" in p.owner.lower()]
+    norm = any(not _OF_HEADS.search(name) for name in norms)
     gate = any(p.value.size == 1 for p in rest)
     return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or gate else set())
 

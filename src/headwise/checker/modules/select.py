@@ -49,7 +49,7 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         Whether the first explains the output.
     """
     trials: list[tuple[Match, Case, Array]] = []
-    stored = {m.stored[0].name for r in options[:1] for m in (*r.weights, *r.biases)}
+    stored = {p.name for r in options[:1] for m in (*r.weights, *r.biases) for p in m.stored}
     has_more = any(p.name not in stored for p in calls[0].layer.parameters)
     for call in calls:
         for reading in options:

@@ -6,13 +6,14 @@ import contextlib
 import inspect
 import io
 import warnings
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass, field
 from itertools import product
 from typing import Any
 
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import position_arguments, positions_of
+from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.target import TargetSizes
@@ -76,7 +77,7 @@ class Call:
         kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
         kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, X.shape[1], turn=0.0)}
         try:
-            with _quiet():
+            with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)
                 output = _first_array(result)
         except (Exception, SystemExit) as error:  # whatever somebody's layer raises
@@ -109,34 +110,41 @@ def restore(a: Any, axes: str) -> Any:
     return a.swapaxes(1, 2) if axes in ("BDN", "BDHW") else a
 
 
-def working_calls(layer: Layer, sizes: TargetSizes) -> Iterator[Call]:
+def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     """The ways of calling a layer that give an output of the shape of attention, the usual first.
+
+    Parameters
+    ----------
+    layer : Layer
+        What is called.
+    options : iterable of TargetSizes
+        Sizes that it may have; the first with which there is a way counts.
 
     Raises
     ------
     CallError
         If there is none.
     """
-    errors: list[str] = []
-    count = 0
     tokens, arguments, positions = _read_signature(layer)
-    counts = (_USUAL, *(n for n in _fixed_counts(layer) if n != sizes.model))
-    for n, given, axes in product(counts, positions, _AXES):
-        if count and n != _USUAL:
-            return
+    errors: list[str] = []
+    options = list(options)
+    for n, sizes, given in product((_USUAL, *_fixed_counts(layer)), options, positions):
         others = {name: value for name, value in arguments.items() if name not in given}
-        call = Call(layer, tokens, others, given, sizes.width, axes, n)
-        rng = np.random.default_rng(0)
-        X = rng.normal(size=(1 if axes == "ND" else 2, n, sizes.model))
-        try:
-            call(X, rng.normal(size=(len(X), n, sizes.context)))
-        except CallError as error:
-            errors.append(str(error))
-            continue
-        count += 1
-        yield call
-    if not count:
-        raise CallError(errors[0])
+        possible = [Call(layer, tokens, others, given, sizes.width, axes, n) for axes in _AXES if n != sizes.model]
+        if working := [call for call in possible if _works(call, sizes, errors)]:
+            return working
+    raise CallError(errors[0])
+
+
+def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(1 if call.axes == "ND" else 2, call.count, sizes.model))
+    try:
+        call(X, rng.normal(size=(len(X), call.count, sizes.context)))
+    except CallError as error:
+        errors.append(str(error))
+        return False
+    return True
 
 
 def plain_array(value: Any) -> Array | None:

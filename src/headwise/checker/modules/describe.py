@@ -18,10 +18,11 @@ from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.select import Match
 from headwise.checker.numpy_guard import np
+from headwise.checker.roles import role_of
 from headwise.checker.target import Target
 from headwise.shapes import Array
 
-__all__ = ["documented", "fill_tables", "make_neutral", "target_of"]
+__all__ = ["documented", "fill_tables", "make_neutral", "target_of", "without_weights"]
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 _TOKENS_FIRST = re.compile(
@@ -30,7 +31,9 @@ _TOKENS_FIRST = re.compile(
     re.IGNORECASE,
 )
 
-_OF_HEADS = re.compile(r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE)
+_OF_HEADS = re.compile(
+    r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
+)
 
 
 def make_neutral(layer: Layer) -> None:
@@ -80,10 +83,26 @@ def target_of(match: Match) -> Target:
         reading.parameters,
         replace(sizes, tokens=fixed),
         layer.convert,
+        roles=_roles(call),
         arguments=dict(call.arguments),
         axes=_axes(match),
         components=_components(layer),
         conventions=tuple(_inferred(layer, reading, call)),
+        source=layer.source,
+        function=layer.function,
+    )
+
+
+def without_weights(layer: Layer) -> Target:
+    """The target of a layer that learns nothing: attention of q, k and v."""
+    return Target(
+        layer.name,
+        "attention",
+        layer.forward,
+        layer.write,
+        frozenset(),
+        None,
+        layer.convert,
         source=layer.source,
         function=layer.function,
     )
@@ -112,6 +131,13 @@ def _forward(call: Call) -> Callable[..., Any]:
 
     vars(forward)["__signature__"] = own
     return forward
+
+
+def _roles(call: Call) -> dict[str, str]:
+    """What its arguments of tokens are, where their names do not say it."""
+    unnamed = {name: role for name, role in call.tokens.items() if role_of(name) is None}
+    contexts = [name for name, role in unnamed.items() if role == "context"]
+    return unnamed | {name: "values" for name in contexts[1:]}
 
 
 def _axes(match: Match) -> str:
@@ -145,6 +171,8 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         order = ", ".join(reading.order).replace("3", str(len(fused.part)))
         names = ", ".join(parts[x] for x in fused.part)
         words.append(f"{names} fused in {fused.stored[0].name} in the order ({order})")
+    if not fused and any(m.axes == "Dn" and m.part != "o" and not m.stored[0].axes for m in reading.weights):
+        words.append("(in, out) matrices")
     if reading.shared:
         words.append("the same projection for every head")
     if "W" in call.axes:

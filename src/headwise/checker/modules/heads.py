@@ -30,11 +30,13 @@ def named_head_count(layer: Layer, rows: int) -> int | None:
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:
     """The possible numbers of heads: that of the arrays of one head each, else the attribute's, else every divisor."""
+    named = named_head_count(layer, rows)
     if len(queries.stored) > 1:
         yield len(queries.stored)
     elif "H" in queries.axes:
-        yield queries.shape[queries.axes.index("H")]
-    elif (named := named_head_count(layer, rows)) is not None:
+        heads = queries.shape[queries.axes.index("H")]
+        yield from [heads] if named in (None, heads) else []
+    elif named is not None:
         yield named
     else:
         yield from (heads for heads in range(1, rows + 1) if rows % heads == 0)

@@ -13,7 +13,7 @@ _BEFORE = (
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
-    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?)*"
+    "|mat|matrix|matrices|transform|transformation|map|mapping|maps|kernel|heads?|mlp|params?|gen|generator|enc|encoder|block)*"
 )
 _PARTS = {
     "q": "q|query|queries|theta|omegaq",

@@ -75,7 +75,7 @@ class Reading:
     def _rows(self, weights: Mapping[str, Array], letter: str, x: str) -> Array:
         """What is stored for one part: (rows, model), the rows being the heads' side; of a bias (rows, 1)."""
         if letter == "b":
-            absent = np.zeros(self.sizes.output if x == "o" else len(weights[f"W{x}"]))
+            absent = np.zeros(self.sizes.output if x == "o" else len(weights[f"W{x}"]), weights["Wq"].dtype)
             array = weights.get(f"b{x}", absent)[:, None]
         else:
             array = weights[f"W{x}"].T if x == "o" else weights[f"W{x}"]

@@ -6,32 +6,18 @@ import inspect
 from collections.abc import Mapping
 from typing import Any
 
-from headwise.checker.modules.calls import Call, CallError, working_calls
+from headwise.checker.modules.calls import CallError, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
-from headwise.checker.modules.describe import documented, fill_tables, make_neutral, target_of
+from headwise.checker.modules.describe import documented, fill_tables, make_neutral, target_of, without_weights
+from headwise.checker.modules.frameworks import framework_of, is_module
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_submodules
-from headwise.checker.modules.projections import Reading, readings
+from headwise.checker.modules.projections import readings
 from headwise.checker.modules.select import select
-from headwise.checker.modules.torch_modules import is_torch_class, is_torch_module, torch_layer, torch_submodules
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
 __all__ = ["find_targets", "is_module"]
-
-
-def is_module(value: Any) -> bool:
-    """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does."""
-    if is_torch_module(value) or is_torch_class(value):
-        return True
-    if inspect.isclass(value):
-        return call_method(value) is not None
-    if inspect.ismethod(value):
-        return is_module(value.__self__)
-    if inspect.isroutine(value) or not hasattr(value, "__dict__"):
-        return False
-    return call_method(value) is not None and bool(attention_sites(_plain_names(value), plain_submodules(value)))
 
 
 def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None) -> list[Target]:
@@ -80,29 +66,29 @@ def _targets(instance: Any, inside: str | None, method: str | None) -> list[Targ
 
 def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Target], bool]:
     name = type(instance).__name__
-    part = _parts(instance)[path]
+    framework = framework_of(instance)
+    part = framework.parts(instance)[path]
     title = f"{name}.{path}" if path else name
-    layer = torch_layer(part, title) if is_torch_module(part) else plain_layer(part, title, _method(part, method, path))
+    layer = framework.layer(part, title, None if path else method)
     options = readings(layer)
+    if not layer.parameters:
+        return [without_weights(layer)], True
     if not options:
         raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.")
     make_neutral(layer)
-    matches, explained = select(_working_calls(layer, options), documented(layer, options))
+    try:
+        calls = working_calls(layer, dict.fromkeys(reading.sizes for reading in options))
+    except CallError as error:
+        raise DataError(f"{title}: cannot be called with tokens (B, N, {options[0].sizes.model}): {error}.") from None
+    matches, explained = select(calls, documented(layer, options))
     fill_tables(layer)
     return [target_of(match) for match in matches], explained
 
 
-def _method(part: Any, method: str | None, path: str) -> str:
-    name = method if method is not None and not path else call_method(part)
-    if name is None:
-        raise DataError(f"{type(part).__name__}: expected a method forward or __call__; it has none.")
-    return name
-
-
 def _sites(instance: Any, inside: str | None) -> list[str]:
     """The path of the attention to check, after those of the parts around it that learn nothing else."""
-    name, parts = type(instance).__name__, _parts(instance)
-    names = [key for key, _ in instance.named_parameters()] if is_torch_module(instance) else _plain_names(instance)
+    name, framework = type(instance).__name__, framework_of(instance)
+    names, parts = framework.names(instance), framework.parts(instance)
     sites = attention_sites(names, parts)
     if inside is not None:
         if inside not in parts:
@@ -112,30 +98,13 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
     if len(sites) > 1:
         listed = ", ".join(sites)
         raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
+    if not sites and not names:
+        return [inside or ""]
     if not sites:
         listed = ", ".join(names) or "it has none"
         raise DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
     return [path for path in enclosing_parts(sites[0], names, parts) if path.startswith(inside or "")]
 
 
-def _parts(instance: Any) -> dict[str, Any]:
-    return torch_submodules(instance) if is_torch_module(instance) else plain_submodules(instance)
-
-
-def _plain_names(instance: Any) -> list[str]:
-    return [p.name for p in plain_layer(instance, "", call_method(instance) or "__init__").parameters]
-
-
 def _listed(layer: Layer) -> str:
     return ", ".join(f"{p.name} {p.shape}" for p in layer.parameters)
-
-
-def _working_calls(layer: Layer, options: list[Reading]) -> list[Call]:
-    """The ways of calling the layer that work with the sizes of the first reading for which there is one."""
-    errors: list[CallError] = []
-    for sizes in dict.fromkeys(reading.sizes for reading in options):
-        try:
-            return list(working_calls(layer, sizes))
-        except CallError as error:
-            errors.append(error)
-    raise DataError(f"{layer.name}: cannot be called with tokens (B, N, {options[0].sizes.model}): {errors[0]}.")

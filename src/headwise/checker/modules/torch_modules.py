@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import copy
 import functools
 import inspect
@@ -14,7 +15,7 @@ from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["is_torch_class", "is_torch_module", "torch_layer", "torch_submodules"]
+__all__ = ["is_torch_class", "is_torch_module", "torch_layer", "torch_submodules", "without_dropout"]
 
 
 def is_torch_module(value: Any) -> bool:
@@ -29,6 +30,33 @@ def is_torch_class(value: Any) -> bool:
     return torch is not None and isinstance(value, type) and issubclass(value, torch.nn.Module)
 
 
+@contextlib.contextmanager
+def without_dropout() -> Iterator[None]:
+    """Let the dropout functions of torch do nothing, where the layer does not turn them off by itself."""
+    torch = sys.modules.get("torch")
+    if torch is None:
+        yield
+        return
+    functional = torch.nn.functional
+    dropout, attention = functional.dropout, functional.scaled_dot_product_attention
+
+    def unchanged(input: Any, *args: Any, **kwargs: Any) -> Any:
+        return input
+
+    def undropped(
+        query: Any, key: Any, value: Any, mask: Any = None, rate: float = 0.0, *args: Any, **kwargs: Any
+    ) -> Any:
+        own = kwargs.pop("attn_mask", mask)
+        kwargs.pop("dropout_p", rate)
+        return attention(query, key, value, own, 0.0, *args, **kwargs)
+
+    functional.dropout, functional.scaled_dot_product_attention = unchanged, undropped
+    try:
+        yield
+    finally:
+        functional.dropout, functional.scaled_dot_product_attention = dropout, attention
+
+
 def torch_submodules(module: Any) -> dict[str, Any]:
     """The parts of a module by their paths."""
     return dict(module.named_modules())
@@ -38,15 +66,15 @@ def torch_layer(module: Any, name: str) -> Layer:
     """Copy a module in float64 and evaluation mode."""
     import torch
 
-    own = _copy(module).double().eval()
-    for part in own.modules():
-        for key, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, key, value.detach().double())
+    own = _copy(module).eval()
+    _cast(own, torch.float64)
     learned = dict(own.named_parameters())
     parts = torch_submodules(own)
 
     def write(arrays: Mapping[str, Array]) -> None:
+        narrow = any(array.dtype == np.float32 for array in arrays.values())
+        if arrays and (next(iter(learned.values())).dtype == torch.float32) != narrow:
+            _cast(own, torch.float32 if narrow else torch.float64)
         with torch.no_grad():
             for key, array in arrays.items():
                 learned[key].copy_(torch.as_tensor(np.array(array)))
@@ -81,6 +109,17 @@ def _copy(module: Any) -> Any:
         if isinstance(value, torch.Tensor) and not value.is_leaf
     }
     return copy.deepcopy(module, memo)
+
+
+def _cast(module: Any, dtype: Any) -> None:
+    """Convert parameters, buffers, and tensors that are plain attributes."""
+    import torch
+
+    module.to(dtype)
+    for part in module.modules():
+        for key, value in vars(part).items():
+            if isinstance(value, torch.Tensor) and value.is_floating_point():
+                setattr(part, key, value.detach().to(dtype))
 
 
 def _without_gradients(module: Any) -> Callable[..., Any]:

@@ -1,0 +1,139 @@
+"""Modules of flax: linen, whose parameters stand apart, and nnx, whose parameters are attributes."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headwise.checker.locate import source_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.settings import SIZES, role_of_setting
+from headwise.checker.numpy_guard import np
+from headwise.errors import DataError
+from headwise.shapes import Array
+
+__all__ = ["flax_layer", "flax_names", "is_flax_class", "is_flax_module"]
+
+
+def _classes() -> tuple[type, ...]:
+    names = (("flax.linen", "Module"), ("flax.nnx", "Module"))
+    return tuple(getattr(sys.modules[module], name) for module, name in names if module in sys.modules)
+
+
+def is_flax_module(value: Any) -> bool:
+    """Whether a value is a module of flax; flax is not imported for it."""
+    return isinstance(value, _classes())
+
+
+def is_flax_class(value: Any) -> bool:
+    """Whether a value is a class of flax modules."""
+    return isinstance(value, type) and issubclass(value, _classes())
+
+
+def flax_names(module: Any) -> list[str]:
+    """The paths of everything that a module learns."""
+    return [parameter.name for parameter in flax_layer(module, "").parameters]
+
+
+def flax_layer(module: Any, name: str) -> Layer:
+    """A module with its parameters in float64."""
+    linen = sys.modules.get("flax.linen")
+    if linen is not None and isinstance(module, linen.Module):
+        return _linen(module, name)
+    return _nnx(module, name)
+
+
+def _linen(module: Any, name: str) -> Layer:
+    import jax
+    from flax.traverse_util import flatten_dict, unflatten_dict
+
+    variables = _initial(module)
+    arrays = {path: np.array(a, np.float64) for path, a in flatten_dict(variables["params"], sep=".").items()}
+    rest = {collection: value for collection, value in variables.items() if collection != "params"}
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with jax.enable_x64(True):
+            tree = unflatten_dict(dict(arrays), sep=".")
+            return module.apply({"params": tree, **rest}, *args, **kwargs)
+
+    return _layer(module, name, arrays, arrays.update, forward)
+
+
+def _initial(module: Any) -> Any:
+    """The variables that a module starts with, for tokens of the width that its settings give."""
+    import jax
+
+    required = [p for p in _signature(module).parameters.values() if p.default is p.empty]
+    widths = [v for key, v in vars(module).items() if type(v) is int and role_of_setting(key) == "model"]
+    tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
+    errors: list[Exception] = []
+    for count in range(1, len(required) + 1):
+        try:
+            return module.init(jax.random.key(0), *[tokens] * count, *[None] * (len(required) - count))
+        except Exception as error:  # whatever somebody's module raises
+            errors.append(error)
+    raise DataError(f"{type(module).__name__}: cannot be initialised: {type(errors[-1]).__name__}: {errors[-1]}.")
+
+
+def _nnx(module: Any, name: str) -> Layer:
+    import jax
+    from flax import nnx
+
+    own = copy.deepcopy(module)
+    with contextlib.suppress(Exception):
+        own.eval()
+    state = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.state(own, nnx.Param))}
+    arrays = {path: np.array(leaf.get_value(), np.float64) for path, leaf in state.items()}
+
+    def write(new: Mapping[str, Array]) -> None:
+        with jax.enable_x64(True):
+            for path, array in new.items():
+                state[path].set_value(jax.numpy.asarray(array))
+            nnx.update(own, nnx.from_flat_state([(tuple(_key(k) for k in p.split(".")), v) for p, v in state.items()]))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        with jax.enable_x64(True):
+            return own(*args, **kwargs)
+
+    return _layer(own, name, arrays, write, forward)
+
+
+def _key(text: str) -> str | int:
+    return int(text) if text.isdigit() else text
+
+
+def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forward: Any) -> Layer:
+    import jax
+
+    def convert(array: Any) -> Any:
+        with jax.enable_x64(True):
+            return jax.numpy.asarray(array)
+
+    vars(forward)["__signature__"] = _signature(module)
+    return Layer(
+        name,
+        tuple(_parameters(arrays)),
+        write,
+        forward,
+        convert,
+        numbers={key: value for key, value in vars(module).items() if type(value) is int},
+        attributes={key: value for key, value in vars(module).items() if isinstance(value, bool | float | str)},
+        framework="flax",
+        source=source_of(type(module)),
+        documentation=documentation_of(type(module)),
+        function="__call__",
+    )
+
+
+def _signature(module: Any) -> inspect.Signature:
+    signature = inspect.signature(type(module).__call__)
+    return signature.replace(parameters=list(signature.parameters.values())[1:])
+
+
+def _parameters(arrays: Mapping[str, Array]) -> Iterator[Parameter]:
+    for path, array in arrays.items():
+        yield Parameter(path, array, "io" if path.endswith("kernel") and array.ndim == 2 else "")

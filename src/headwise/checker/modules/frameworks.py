@@ -1,0 +1,86 @@
+"""The frameworks whose layers can be checked, one `Framework` each; those that are not imported recognise nothing."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable
+from dataclasses import dataclass
+from typing import Any
+
+from headwise.checker.modules.flax_modules import flax_layer, flax_names, is_flax_class, is_flax_module
+from headwise.checker.modules.inside import attention_sites
+from headwise.checker.modules.keras_layers import (
+    is_keras_class,
+    is_keras_layer,
+    keras_layer,
+    keras_names,
+    keras_sublayers,
+)
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_submodules
+from headwise.checker.modules.torch_modules import is_torch_class, is_torch_module, torch_layer, torch_submodules
+from headwise.errors import DataError
+
+__all__ = ["Framework", "framework_of", "is_module"]
+
+
+@dataclass(frozen=True, slots=True)
+class Framework:
+    """How to look into the layers of a framework.
+
+    Attributes
+    ----------
+    names : callable
+        The paths of everything that a layer learns.
+    parts : callable
+        A layer's parts by their paths, itself under the empty path.
+    layer : callable
+        ``layer(part, name, method)`` copies a part.
+    """
+
+    names: Callable[[Any], list[str]]
+    parts: Callable[[Any], dict[str, Any]]
+    layer: Callable[[Any, str, str | None], Layer]
+
+
+def _torch_names(module: Any) -> list[str]:
+    return [name for name, _ in module.named_parameters()]
+
+
+def _plain_names(value: Any) -> list[str]:
+    return [p.name for p in plain_layer(value, "", call_method(value) or "__init__").parameters]
+
+
+def _plain_layer(value: Any, name: str, method: str | None) -> Layer:
+    method = method or call_method(value)
+    if method is None:
+        raise DataError(f"{type(value).__name__}: expected a method forward or __call__; it has none.")
+    return plain_layer(value, name, method)
+
+
+_TORCH = Framework(_torch_names, torch_submodules, lambda part, name, _: torch_layer(part, name))
+_KERAS = Framework(keras_names, keras_sublayers, lambda part, name, _: keras_layer(part, name))
+_FLAX = Framework(flax_names, lambda module: {"": module}, lambda part, name, _: flax_layer(part, name))
+_PLAIN = Framework(_plain_names, plain_submodules, _plain_layer)
+
+
+def framework_of(instance: Any) -> Framework:
+    """The framework that an instance belongs to."""
+    if is_keras_layer(instance):  # before torch: under its backend a layer is a module of torch too
+        return _KERAS
+    if is_torch_module(instance):
+        return _TORCH
+    return _FLAX if is_flax_module(instance) else _PLAIN
+
+
+def is_module(value: Any) -> bool:
+    """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does."""
+    if inspect.isclass(value):
+        return is_torch_class(value) or is_keras_class(value) or is_flax_class(value) or call_method(value) is not None
+    if inspect.ismethod(value):
+        return not inspect.isclass(value.__self__) and is_module(value.__self__)
+    if is_torch_module(value) or is_keras_layer(value) or is_flax_module(value):
+        return True
+    if inspect.isroutine(value) or not hasattr(value, "__dict__") or call_method(value) is None:
+        return False
+    return bool(attention_sites(_plain_names(value), plain_submodules(value)))

@@ -1,0 +1,125 @@
+"""Layers of Keras, under any of its backends."""
+
+from __future__ import annotations
+
+import contextlib
+import copy
+import inspect
+import sys
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+from headwise.checker.locate import source_of
+from headwise.checker.modules.layer import Layer, Parameter, documentation_of
+from headwise.checker.modules.settings import SIZES, role_of_setting
+from headwise.checker.numpy_guard import np
+from headwise.shapes import Array
+
+__all__ = ["is_keras_class", "is_keras_layer", "keras_layer", "keras_names", "keras_sublayers"]
+
+
+def is_keras_layer(value: Any) -> bool:
+    """Whether a value is a layer of Keras; Keras is not imported for it."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, keras.layers.Layer)
+
+
+def is_keras_class(value: Any) -> bool:
+    """Whether a value is a class of Keras layers."""
+    keras = sys.modules.get("keras")
+    return keras is not None and isinstance(value, type) and issubclass(value, keras.layers.Layer)
+
+
+def keras_sublayers(layer: Any) -> dict[str, Any]:
+    """A layer and the layers among its attributes, by their paths."""
+    return dict(_sublayers(layer, "", set()))
+
+
+def keras_names(layer: Any) -> list[str]:
+    """The paths of everything that a layer learns, once it is built."""
+    _build(layer)
+    return list(_variables(layer))
+
+
+def keras_layer(layer: Any, name: str) -> Layer:
+    """Copy a layer, in float64 where it can be made again from its configuration."""
+    own = _copy(layer)
+    _build(own)
+    variables = _variables(own)
+    axes = {path: "io" if path.endswith("kernel") and v.ndim == 2 else "" for path, v in variables.items()}
+
+    def write(arrays: Mapping[str, Array]) -> None:
+        for path, array in arrays.items():
+            variables[path].assign(np.array(array))
+
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        return own(*args, **kwargs)
+
+    signature = inspect.signature(type(own).call)
+    vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
+    return Layer(
+        name,
+        tuple(Parameter(path, np.array(_numbers(v), np.float64), axes[path]) for path, v in variables.items()),
+        write,
+        forward,
+        np.array,
+        numbers={key.lstrip("_"): value for key, value in vars(own).items() if type(value) is int},
+        attributes={key: value for key, value in vars(own).items() if isinstance(value, bool | float | str)},
+        framework="keras",
+        source=source_of(type(own)),
+        documentation=documentation_of(type(own)),
+        function="call",
+    )
+
+
+def _copy(layer: Any) -> Any:
+    with contextlib.suppress(Exception):  # a layer of one's own need not say how to make it again
+        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
+    return copy.deepcopy(layer)
+
+
+def _build(layer: Any) -> None:
+    """Call a layer once, so that its variables exist."""
+    if layer.built and _variables(layer):
+        return
+    widths = [v for key, v in vars(layer).items() if type(v) is int and role_of_setting(key) == "model"]
+    tokens = np.zeros((2, 6, (widths or [SIZES["model"]])[-1]), np.float32)
+    required = [
+        p.name
+        for p in list(inspect.signature(type(layer).call).parameters.values())[1:]
+        if p.default is p.empty and p.kind in (p.POSITIONAL_ONLY, p.POSITIONAL_OR_KEYWORD)
+    ]
+    for count in range(1, len(required) + 1):
+        with contextlib.suppress(Exception):
+            layer(*[tokens] * count, *[None] * (len(required) - count))
+            return
+
+
+def _sublayers(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
+    if id(layer) in seen:
+        return
+    seen.add(id(layer))
+    yield path, layer
+    attributes = {**vars(layer), **vars(layer).get("_modules", {})}  # where torch keeps the parts of a module
+    for key, value in attributes.items():
+        items = enumerate(value) if isinstance(value, list | tuple) else [(None, value)]
+        for number, item in items:
+            if is_keras_layer(item) and not key.startswith("_layers"):
+                inner = key if number is None else f"{key}.{number}"
+                yield from _sublayers(item, f"{path}.{inner}" if path else inner, seen)
+
+
+def _variables(layer: Any) -> dict[str, Any]:
+    """The variables of a layer by the attributes that lead to them."""
+    found: dict[int, tuple[str, Any]] = {}
+    for path, part in keras_sublayers(layer).items():
+        names = {id(value): key.lstrip("_") for key, value in vars(part).items()}
+        for variable in part._trainable_variables:
+            own = names.get(id(variable), variable.name)
+            found.setdefault(id(variable), (f"{path}.{own}" if path else own, variable))
+    return dict(found.values())
+
+
+def _numbers(variable: Any) -> Any:
+    value = variable.value
+    return value.detach().cpu() if hasattr(value, "detach") else value

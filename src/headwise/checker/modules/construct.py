@@ -6,6 +6,7 @@ import ast
 import dataclasses
 import inspect
 import re
+import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
@@ -88,6 +89,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: _configuration(annotation, sizes)}
     if required and _CONFIG.fullmatch(p.name.lower()) and _reads_settings(cls, p.name):
         return {p.name: Settings(sizes)}
+    if p.name == "rngs" and "flax.nnx" in sys.modules:
+        return {p.name: sys.modules["flax.nnx"].Rngs(0)}
     value = value_of_setting(p.name, sizes)
     if required and value is None:
         raise DataError(

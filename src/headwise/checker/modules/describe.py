@@ -25,6 +25,8 @@ from headwise.shapes import Array
 __all__ = ["documented", "fill_tables", "make_neutral", "target_of", "without_weights"]
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
+# arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
+_OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
@@ -83,9 +85,10 @@ def target_of(match: Match) -> Target:
         reading.parameters,
         replace(sizes, tokens=fixed),
         layer.convert,
-        roles=_roles(call),
+        roles=_roles(call) | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
         arguments=dict(call.arguments),
         axes=_axes(match),
+        mask="hides" if layer.owner == "torch.nn.MultiheadAttention" else "any",
         components=_components(layer),
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,

@@ -37,8 +37,9 @@ def keras_sublayers(layer: Any) -> dict[str, Any]:
 
 def keras_names(layer: Any) -> list[str]:
     """The paths of everything that a layer learns, once it is built."""
-    _build(layer)
-    return list(_variables(layer))
+    own = copy.deepcopy(layer)
+    _build(own)
+    return list(_variables(own))
 
 
 def keras_layer(layer: Any, name: str) -> Layer:
@@ -73,7 +74,15 @@ def keras_layer(layer: Any, name: str) -> Layer:
 
 
 def _copy(layer: Any) -> Any:
-    with contextlib.suppress(Exception):  # a layer of one's own need not say how to make it again
+    """A copy in float64, if the layer is not built yet or says how it is made."""
+    import keras
+
+    if not layer.built:
+        own = copy.deepcopy(layer)
+        for part in keras_sublayers(own).values():
+            part.dtype_policy = keras.DTypePolicy("float64")
+        return own
+    with contextlib.suppress(Exception):  # a layer of one's own need not say how it is made
         return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
     return copy.deepcopy(layer)
 

@@ -62,6 +62,8 @@ class Layer:
         Its other attributes that say how it computes: flags, arrays that are not learned.
     framework : str
         ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``.
+    owner : str
+        Its class, with the public name of the module that defines it.
     source : str
         The text of the file that it is from.
     documentation : str
@@ -78,6 +80,7 @@ class Layer:
     numbers: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     framework: str = "numpy"
+    owner: str = ""
     source: str = ""
     documentation: str = ""
     function: str = "forward"

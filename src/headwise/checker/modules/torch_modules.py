@@ -92,6 +92,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         numbers=dict(_numbers(own)),
         attributes=dict(_attributes(own)),
         framework="torch",
+        owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
         function="forward",

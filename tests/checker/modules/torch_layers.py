@@ -118,7 +118,11 @@ class BertAttention(nn.Module):
         return x.view(*x.shape[:2], self.num_attention_heads, self.attention_head_size).permute(0, 2, 1, 3)
 
     def forward(self, hidden_states, attention_mask=None, head_mask=None, output_attentions=False):
-        q, k, v = self.split(self.query(hidden_states)), self.split(self.key(hidden_states)), self.split(self.value(hidden_states))
+        q, k, v = (
+            self.split(self.query(hidden_states)),
+            self.split(self.key(hidden_states)),
+            self.split(self.value(hidden_states)),
+        )
         scores = torch.matmul(q, k.transpose(-1, -2)) / math.sqrt(self.attention_head_size)
         if attention_mask is not None:
             scores = scores + attention_mask
@@ -533,7 +537,10 @@ class DropoutAlways(SplitUnmoved):
     def forward(self, x, mask=None):
         b, n, d = x.shape
         q, k, v = (lin(x).view(b, n, self.n_heads, self.d_head).transpose(1, 2) for lin in (self.Wq, self.Wk, self.Wv))
-        p = F.dropout(torch.softmax(q @ k.transpose(-2, -1) / self.d_head**0.5, -1), 0.3)
+        s = q @ k.transpose(-2, -1) / self.d_head**0.5
+        if mask is not None:
+            s = s.masked_fill(mask == 0, float("-inf"))
+        p = F.dropout(torch.softmax(s, -1), 0.3)
         return self.Wo((p @ v).transpose(1, 2).reshape(b, n, d))
 
 
@@ -544,7 +551,9 @@ class Block(nn.Module):
         super().__init__()
         self.ln_1, self.attn = nn.LayerNorm(config.n_embd), CausalSelfAttention(config)
         self.ln_2 = nn.LayerNorm(config.n_embd)
-        self.mlp = nn.Sequential(nn.Linear(config.n_embd, 4 * config.n_embd), nn.GELU(), nn.Linear(4 * config.n_embd, config.n_embd))
+        self.mlp = nn.Sequential(
+            nn.Linear(config.n_embd, 4 * config.n_embd), nn.GELU(), nn.Linear(4 * config.n_embd, config.n_embd)
+        )
 
     def forward(self, x):
         x = x + self.attn(self.ln_1(x))

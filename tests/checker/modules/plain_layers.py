@@ -1,0 +1,155 @@
+"""Attention in plain classes that hold their weights, in the styles that courses use; and with a mistake put in."""
+
+import numpy as np
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+class SelfAttention:
+    """One head, tokens without a batch, matrices (in, out)."""
+
+    def __init__(self, d_model, d_k):
+        self.d_k = d_k
+        self.W_q, self.W_k, self.W_v = (np.random.default_rng(0).normal(size=(d_model, d_k)) for _ in range(3))
+
+    def __call__(self, X):
+        Q, K, V = X @ self.W_q, X @ self.W_k, X @ self.W_v
+        return self.weights(Q @ K.T) @ V
+
+    def weights(self, scores):
+        return softmax(scores / np.sqrt(self.d_k))
+
+
+class Unscaled(SelfAttention):
+    def weights(self, scores):
+        return softmax(scores)
+
+
+class OverQueries(SelfAttention):
+    def weights(self, scores):
+        return softmax(scores.T / np.sqrt(self.d_k)).T
+
+
+class MultiHead:
+    """A batch, heads, biases, an output matrix."""
+
+    def __init__(self, d_model, num_heads):
+        rng = np.random.default_rng(0)
+        self.d_model, self.num_heads, self.d_head = d_model, num_heads, d_model // num_heads
+        self.Wq, self.Wk, self.Wv, self.Wo = (rng.normal(size=(d_model, d_model)) for _ in range(4))
+        self.bq, self.bk, self.bv, self.bo = (np.zeros(d_model) for _ in range(4))
+
+    def split(self, x):
+        return x.reshape(*x.shape[:2], self.num_heads, self.d_head).transpose(0, 2, 1, 3)
+
+    def merge(self, x):
+        return x.transpose(0, 2, 1, 3).reshape(x.shape[0], x.shape[2], self.d_model)
+
+    def forward(self, x, mask=None):
+        q, k, v = (
+            self.split(x @ self.Wq + self.bq),
+            self.split(x @ self.Wk + self.bk),
+            self.split(x @ self.Wv + self.bv),
+        )
+        scores = q @ k.swapaxes(-1, -2) / np.sqrt(self.d_head)
+        if mask is not None:
+            scores = np.where(mask, scores, -np.inf)
+        return self.merge(softmax(scores) @ v) @ self.Wo + self.bo
+
+
+class MergedUnmoved(MultiHead):
+    def merge(self, x):
+        return x.reshape(x.shape[0], x.shape[2], self.d_model)
+
+
+class ValuesFromKeys(MultiHead):
+    def forward(self, x, mask=None):
+        q, k = self.split(x @ self.Wq + self.bq), self.split(x @ self.Wk + self.bk)
+        scores = q @ k.swapaxes(-1, -2) / np.sqrt(self.d_head)
+        if mask is not None:
+            scores = np.where(mask, scores, -np.inf)
+        return self.merge(softmax(scores) @ k) @ self.Wo + self.bo
+
+
+class OutIn:
+    """Matrices (out, in) in a dictionary, causal."""
+
+    def __init__(self, dim, heads):
+        rng = np.random.default_rng(0)
+        self.heads = heads
+        self.params = {name: rng.normal(size=(dim, dim)) for name in ("query", "key", "value", "output")}
+
+    def forward(self, x):
+        n, dim = x.shape
+        q, k, v = (
+            (x @ self.params[name].T).reshape(n, self.heads, -1).transpose(1, 0, 2)
+            for name in ("query", "key", "value")
+        )
+        scores = q @ k.swapaxes(-1, -2) / np.sqrt(dim // self.heads)
+        scores = np.where(np.tril(np.ones((n, n), bool)), scores, -np.inf)
+        return (softmax(scores) @ v).transpose(1, 0, 2).reshape(n, dim) @ self.params["output"].T
+
+
+class Linear:
+    def __init__(self, n_in, n_out):
+        self.weight = np.random.default_rng(n_in).normal(size=(n_out, n_in))
+        self.bias = np.zeros(n_out)
+
+    def __call__(self, x):
+        return x @ self.weight.T + self.bias
+
+
+class Fused:
+    """Layers of one's own, queries, keys and values fused head by head."""
+
+    def __init__(self, n_embd, n_head):
+        self.n_head = n_head
+        self.qkv, self.proj = Linear(n_embd, 3 * n_embd), Linear(n_embd, n_embd)
+
+    def forward(self, x):
+        b, n, d = x.shape
+        q, k, v = self.qkv(x).reshape(b, n, self.n_head, 3, -1).transpose(3, 0, 2, 1, 4)
+        p = softmax(q @ k.swapaxes(-1, -2) / np.sqrt(d // self.n_head))
+        return self.proj((p @ v).transpose(0, 2, 1, 3).reshape(b, n, d))
+
+
+class Encoder:
+    """Attention among other layers."""
+
+    def __init__(self, d_model, num_heads):
+        self.attention = MultiHead(d_model, num_heads)
+        self.up, self.down = Linear(d_model, 2 * d_model), Linear(2 * d_model, d_model)
+
+    def forward(self, x):
+        x = x + self.attention.forward(x)
+        return x + self.down(np.maximum(self.up(x), 0))
+
+
+class TwoLayers:
+    def __init__(self, d_model, num_heads):
+        self.layers = [Encoder(d_model, num_heads) for _ in range(2)]
+
+    def forward(self, x):
+        for layer in self.layers:
+            x = layer.forward(x)
+        return x
+
+
+class NoAttention:
+    def __init__(self, d_model):
+        self.up = Linear(d_model, d_model)
+
+    def forward(self, x):
+        return self.up(x)
+
+
+class Unknowable:
+    def __init__(self, flavour):
+        self.flavour = flavour
+        self.W_q = self.W_k = self.W_v = np.eye(3)
+
+    def forward(self, x):
+        return x

@@ -1,0 +1,98 @@
+"""Making an instance of a class whose arguments are known by their names."""
+
+from dataclasses import dataclass
+
+import pytest
+
+from headwise.checker.modules.construct import construct, parse_arguments
+from headwise.errors import DataError
+
+
+def first(cls, **init):
+    return next(iter(construct(cls, init)))
+
+
+class Named:
+    def __init__(self, d_model, n_heads, dropout=0.1, bias=True):
+        self.values = d_model, n_heads, dropout, bias
+
+
+class Large:
+    def __init__(self, embed_dim: int = 768, num_heads: int = 12, kv_dim=None):
+        self.values = embed_dim, num_heads, kv_dim
+
+
+@dataclass
+class Config:
+    n_embd: int = 768
+    n_head: int = 12
+    block_size: int = 1024
+    bias: bool = False
+
+
+class Configured:
+    def __init__(self, config: Config):
+        assert config.n_embd % config.n_head == 0
+        self.values = config.n_embd, config.n_head, config.block_size, config.bias
+
+
+class Loose:
+    def __init__(self, cfg):
+        self.values = cfg.hidden_size, cfg["num_attention_heads"], getattr(cfg, "flavour", None), cfg.get("taste", 7)
+
+
+class Picky:
+    def __init__(self, d_model, flavour):
+        self.values = d_model, flavour
+
+
+def test_sizes_follow_from_names():
+    width, heads, dropout, bias = first(Named).values
+    assert width % heads == 0
+    assert heads > 1
+    assert 0 < dropout < 1
+    assert bias
+
+
+def test_large_defaults_are_made_small():
+    width, heads, context = first(Large).values
+    assert width < 100
+    assert width % heads == 0
+    assert context is None
+
+
+def test_a_dataclass_of_settings_is_made():
+    width, heads, length, bias = first(Configured).values
+    assert width % heads == 0
+    assert length < 100
+    assert bias is False
+
+
+def test_settings_without_a_class_are_read_as_attributes_or_items():
+    width, heads, absent, default = first(Loose).values
+    assert width % heads == 0
+    assert (absent, default) == (None, 7)
+
+
+def test_arguments_can_be_given():
+    assert first(Picky, flavour="sweet", d_model=20).values == (20, "sweet")
+
+
+def test_an_argument_whose_name_says_nothing_is_asked_for():
+    with pytest.raises(DataError, match="flavour"):
+        first(Picky)
+
+
+def test_an_argument_that_there_is_not():
+    with pytest.raises(DataError, match="no argument colour"):
+        first(Named, colour=1)
+
+
+def test_arguments_are_read_from_text():
+    assert parse_arguments("d_model=12, window=(3, 3), name='a'") == {"d_model": 12, "window": (3, 3), "name": "a"}
+
+
+@pytest.mark.parametrize("text", ["12", "d_model=", "d_model=open('x')", "a b", "**x"])
+def test_text_that_is_no_list_of_arguments(text):
+    with pytest.raises(DataError, match="init"):
+        parse_arguments(text)

@@ -1,0 +1,69 @@
+"""Plain classes that hold their weights: the verdict, what was inferred, and what cannot be checked."""
+
+import numpy as np
+import plain_layers as layers
+import pytest
+
+import headwise as hw
+from headwise.errors import DataError, HeadwiseError
+
+VERDICTS = {
+    layers.SelfAttention: (),
+    layers.Unscaled: ("scale-missing",),
+    layers.OverQueries: ("softmax-axis",),
+    layers.MultiHead: (),
+    layers.MergedUnmoved: ("heads-merged-unmoved",),
+    layers.ValuesFromKeys: ("values-are-keys",),
+    layers.OutIn: (),
+    layers.Fused: (),
+    layers.Encoder: (),
+}
+
+
+@pytest.mark.parametrize(("cls", "mistakes"), VERDICTS.items(), ids=lambda value: getattr(value, "__name__", None))
+def test_each_class_has_its_verdict(cls, mistakes):
+    verdict = hw.check(cls)
+    assert verdict.mistakes == mistakes
+    assert verdict.ok == (not mistakes)
+
+
+def test_an_instance_and_its_method_have_the_same_verdict():
+    instance = layers.MergedUnmoved(15, 5)
+    before = instance.Wq.copy()
+    assert hw.check(instance).mistakes == hw.check(instance.forward).mistakes == ("heads-merged-unmoved",)
+    assert (instance.Wq == before).all()
+
+
+def test_heads_orders_and_conventions_are_reported():
+    assert "3 heads" in hw.check(layers.Fused(12, 3)).report()
+    assert "(H, 3, d)" in hw.check(layers.Fused(12, 3)).report()
+    assert "(in, out)" in hw.check(layers.MultiHead(12, 3)).report()
+    assert "causal-unasked" in hw.check(layers.OutIn(12, 3)).conventions
+
+
+def test_attention_among_other_layers_is_found_by_name():
+    with pytest.raises(DataError, match=r"layers\.0\.attention, layers\.1\.attention"):
+        hw.check(layers.TwoLayers(12, 3))
+    assert hw.check(layers.TwoLayers(12, 3), inside="layers.1.attention").ok
+    assert hw.check(layers.TwoLayers(12, 3), inside="layers.1").ok
+    with pytest.raises(DataError, match="inside"):
+        hw.check(layers.TwoLayers(12, 3), inside="layers.5")
+
+
+def test_arguments_of_the_class_can_be_given():
+    assert "5 heads" in hw.check(layers.MultiHead, init="d_model=15, num_heads=5").report()
+    assert "5 heads" in hw.check(layers.MultiHead, init={"d_model": 15, "num_heads": 5}).report()
+
+
+@pytest.mark.parametrize("cls", [layers.NoAttention, layers.Unknowable])
+def test_what_cannot_be_checked_is_refused_in_one_line(cls):
+    with pytest.raises(HeadwiseError) as error:
+        hw.check(cls)
+    assert len(str(error.value).splitlines()) == 1
+
+
+def test_the_weights_of_the_checked_object_stay():
+    instance = layers.SelfAttention(7, 5)
+    before = [np.copy(a) for a in (instance.W_q, instance.W_k, instance.W_v)]
+    hw.check(instance)
+    assert all((a == b).all() for a, b in zip(before, (instance.W_q, instance.W_k, instance.W_v), strict=True))

@@ -1,0 +1,109 @@
+"""Attention layers of torch in the styles in use: verdicts, conventions, and the attention inside a model."""
+
+import pytest
+
+import headwise as hw
+from headwise.errors import DataError
+
+torch = pytest.importorskip("torch")
+layers = pytest.importorskip("torch_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "VisionAttention": ((), ()),
+    "VisionUnscaled": (("scale-missing",), ()),
+    "VisionOverQueries": (("softmax-axis",), ()),
+    "VisionMergedUnmoved": (("heads-merged-unmoved",), ()),
+    "PreNormAttention": ((), ("norm-inside",)),
+    "ContextAttention": ((), ()),
+    "ContextIgnored": (("context-ignored",), ()),
+    "BertAttention": ((), ("mask-additive",)),
+    "CausalSelfAttention": ((), ()),
+    "CausalUnscaled": (("scale-missing",), ()),
+    "CausalModelWidth": (("scale-model-width",), ()),
+    "CausalAfterSoftmax": (("mask-after-softmax",), ()),
+    "Head": ((), ("causal-unasked",)),
+    "ManyHeads": ((), ("causal-unasked",)),
+    "ManyHeadsModelWidth": (("scale-model-width",), ("causal-unasked",)),
+    "AnnotatedAttention": ((), ()),
+    "AnnotatedMaskDiscarded": (("mask-ignored",), ()),
+    "SharedSmallProjection": ((), ()),
+    "SharedModelWidth": (("scale-model-width",), ()),
+    "RawParameters": ((), ()),
+    "HeadStack": ((), ("causal-unasked",)),
+    "HeadsThenParts": ((), ()),
+    "TimeFirst": ((), ("tokens-before-batch", "padding-hides")),
+    "TimeFirstInverted": (("mask-inverted",), ("tokens-before-batch",)),
+    "PostNormAttention": ((), ("norm-inside", "residual-inside")),
+    "GroupedRotary": ((), ("rope", "causal-unasked")),
+    "GroupedTiled": (("groups-tiled",), ("rope",)),
+    "PixelAttention": ((), ("residual-inside",)),
+    "PixelUnscaled": (("scale-missing",), ("residual-inside",)),
+    "Wrapped": ((), ()),
+    "WrappedTimeFirst": (("batch-mixed",), ()),
+    "KeysReused": (("weights-reused",), ()),
+    "SplitUnmoved": (("heads-split-unmoved",), ()),
+    "DropoutAlways": (("dropout-active",), ()),
+    "Block": ((), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_each_layer_has_its_verdict(name):
+    mistakes, conventions = VERDICTS[name]
+    verdict = hw.check(getattr(layers, name))
+    assert verdict.mistakes == mistakes
+    assert set(conventions) <= set(verdict.conventions)
+
+
+def test_every_layer_is_in_the_table():
+    classes = {
+        name for name, value in vars(layers).items() if isinstance(value, type) and value.__module__ == layers.__name__
+    }
+    modules = {name for name in classes if issubclass(getattr(layers, name), torch.nn.Module)}
+    assert modules == {*VERDICTS, "Model", "HeadModelWidth"}
+
+
+def test_the_order_of_a_fused_matrix_and_the_heads_are_reported():
+    assert "(3, H, d)" in hw.check(layers.VisionAttention(20, 5)).report()
+    assert "5 heads" in hw.check(layers.VisionAttention(20, 5)).report()
+    assert "(H, 3, d)" in hw.check(layers.HeadsThenParts(12, 12, 3)).report()
+
+
+def test_torch_s_own_layer_is_right_in_both_layouts():
+    first, batch_first = (torch.nn.MultiheadAttention(12, 3, batch_first=b) for b in (False, True))
+    assert hw.check(first).ok
+    assert "tokens-before-batch" in hw.check(first).conventions
+    assert hw.check(batch_first).ok
+    assert hw.check(torch.nn.MultiheadAttention(12, 3, kdim=10, vdim=10, batch_first=True)).ok
+
+
+def test_a_layer_is_left_as_it_was():
+    layer = layers.VisionAttention(12, 3).train()
+    before = {name: value.clone() for name, value in layer.state_dict().items()}
+    hw.check(layer)
+    assert layer.training
+    assert all(torch.equal(value, before[name]) for name, value in layer.state_dict().items())
+    assert layer.qkv.weight.dtype == torch.float32
+
+
+def test_the_bound_method_is_the_layer():
+    assert hw.check(layers.VisionUnscaled(12, 3).forward).mistakes == ("scale-missing",)
+
+
+def test_attention_inside_a_model_is_chosen_by_name():
+    config = layers.GPTConfig(block_size=16, n_head=3, n_embd=12)
+    with pytest.raises(DataError, match=r"layers\.0\.attn, layers\.1\.attn"):
+        hw.check(layers.Model(config))
+    verdict = hw.check(layers.Model(config), inside="layers.1.attn")
+    assert verdict.ok
+    assert verdict.name == "Model.layers.1.attn"
+
+
+def test_a_layer_without_weights_is_attention_of_q_k_and_v():
+    class DotProduct(torch.nn.Module):
+        def forward(self, query, key, value):
+            return torch.softmax(query @ key.transpose(-2, -1), -1) @ value
+
+    assert hw.check(DotProduct()).mistakes == ("scale-missing",)

@@ -1,10 +1,10 @@
 """Plain classes that hold their weights: the verdict, what was inferred, and what cannot be checked."""
 
 import numpy as np
-import plain_layers as layers
 import pytest
 
 import headwise as hw
+from checker.modules import plain_layers as layers
 from headwise.errors import DataError, HeadwiseError
 
 VERDICTS = {

@@ -6,7 +6,7 @@ import headwise as hw
 from headwise.errors import DataError
 
 torch = pytest.importorskip("torch")
-layers = pytest.importorskip("torch_layers")
+layers = pytest.importorskip("checker.modules.torch_layers")
 pytestmark = pytest.mark.parity
 
 # class: its mistakes, and conventions among others

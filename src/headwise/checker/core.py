@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -14,6 +14,7 @@ from headwise.checker.documentation import Documentation, document
 from headwise.checker.examination import Findings, examine, explain_at_level, explain_what_is_left
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
+from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
 from headwise.checker.refusal import UncallableError
 from headwise.checker.target import Target
@@ -34,6 +35,7 @@ def check(
     convention: str | Iterable[str] = (),
     args: str | Iterable[str] = (),
     inside: str | None = None,
+    init: str | Mapping[str, Any] | None = None,
     source: str | None = None,
     rng: np.random.Generator | None = None,
 ) -> Verdict:
@@ -64,6 +66,9 @@ def check(
         What its positional arguments are, in order: ``"X,Wv,Wq,Wk"``.
     inside : str, optional
         The name of a part of a module to check, such as ``"layers.0.attn"``.
+    init : str or mapping, optional
+        The arguments with which to make an instance of a class, such as ``"d_model=12, n_heads=3"``; inferred from
+        their names by default.
     source : str, optional
         The function's source text, where it cannot be found from the function.
     rng : Generator, optional
@@ -94,9 +99,8 @@ def check(
     """
     requirements = Requirements.of(weights, mask, convention, args)
     with np.errstate(all="ignore"):  # what overflows is part of the verdict
-        targets: list[Target] = []
-        if targets:
-            return _check_targets(targets, kind, requirements, rng)
+        if adapter is None and is_module(function):
+            return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
         text = source if source is not None else source_of(function)
         tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
         documentation = document(function, text)

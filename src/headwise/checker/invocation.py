@@ -95,12 +95,14 @@ class CallingConvention:
 
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
-        response = Response(None, error="no way to pass the arguments")
+        first: Response | None = None
         for arguments in self._presentations(case):
             response = self._call(arguments, case)
-            if response.output is not None:
-                break
-        return response
+            if response.output is not None and response.output.ndim == len(AXES[self.interface.of_tokens]):
+                return response  # a mask of a wrong shape may be broadcast to more axes than there should be
+            if first is None or first.output is None:
+                first = response
+        return first or Response(None, error="no way to pass the arguments")
 
     def arguments(self, case: Case) -> Case:
         """The arguments of a case as the function receives them, by the function's own names."""
@@ -174,7 +176,8 @@ class CallingConvention:
                 axes = axes.replace("ND", "DN")
             for name in ("X", "context", "values"):
                 source = case.get("context", case["X"]) if name == "values" else case.get(name)
-                if name == "context" and source is None and name in self.interface.needs:
+                needed = name in self.interface.needs or "values" in self.names
+                if name == "context" and source is None and needed:
                     source = case["X"]
                 if name in self.names and source is not None:
                     arguments[name] = arrange_axes(source, "BND", axes)

@@ -17,7 +17,7 @@ from headwise.checker.modules.keras_layers import (
     keras_sublayers,
 )
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_submodules
+from headwise.checker.modules.plain_classes import call_method, plain_layer, plain_names, plain_submodules
 from headwise.checker.modules.torch_modules import is_torch_class, is_torch_module, torch_layer, torch_submodules
 from headwise.errors import DataError
 
@@ -47,10 +47,6 @@ def _torch_names(module: Any) -> list[str]:
     return [name for name, _ in module.named_parameters()]
 
 
-def _plain_names(value: Any) -> list[str]:
-    return [p.name for p in plain_layer(value, "", call_method(value) or "__init__").parameters]
-
-
 def _plain_layer(value: Any, name: str, method: str | None) -> Layer:
     method = method or call_method(value)
     if method is None:
@@ -61,7 +57,7 @@ def _plain_layer(value: Any, name: str, method: str | None) -> Layer:
 _TORCH = Framework(_torch_names, torch_submodules, lambda part, name, _: torch_layer(part, name))
 _KERAS = Framework(keras_names, keras_sublayers, lambda part, name, _: keras_layer(part, name))
 _FLAX = Framework(flax_names, lambda module: {"": module}, lambda part, name, _: flax_layer(part, name))
-_PLAIN = Framework(_plain_names, plain_submodules, _plain_layer)
+_PLAIN = Framework(plain_names, plain_submodules, _plain_layer)
 
 
 def framework_of(instance: Any) -> Framework:
@@ -83,4 +79,4 @@ def is_module(value: Any) -> bool:
         return True
     if inspect.isroutine(value) or not hasattr(value, "__dict__") or call_method(value) is None:
         return False
-    return bool(attention_sites(_plain_names(value), plain_submodules(value)))
+    return bool(attention_sites(plain_names(value), plain_submodules(value)))

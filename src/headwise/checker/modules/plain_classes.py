@@ -14,7 +14,7 @@ from headwise.checker.modules.names import bias_role, role_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["call_method", "plain_layer", "plain_submodules"]
+__all__ = ["call_method", "plain_layer", "plain_names", "plain_submodules"]
 
 _METHODS = tuple(
     ["forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute", "predict", "run"]
@@ -34,6 +34,11 @@ def call_method(value: Any) -> str | None:
 def plain_submodules(value: Any) -> dict[str, Any]:
     """An object and the objects among its attributes that have attributes of their own, by their paths."""
     return {path: part for path, part in _walk(value, "", set()) if not isinstance(part, np.ndarray)}
+
+
+def plain_names(value: Any) -> list[str]:
+    """The paths of the arrays of numbers among an object's attributes."""
+    return [path for path, (get, _) in _places(value, "", set()) if get().dtype.kind == "f"]
 
 
 def plain_layer(value: Any, name: str, method: str) -> Layer:

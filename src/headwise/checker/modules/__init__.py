@@ -1,0 +1,10 @@
+"""Modules as the checker sees them: layers of torch, Keras and flax, and plain classes that hold their weights.
+
+`find_targets` makes targets of them: it reads which parameters are projections, in which order fused ones are and how
+many heads there are, and copies the layer in float64 so that weights can be put into the copy.
+"""
+
+from headwise.checker.modules.frameworks import is_module
+from headwise.checker.modules.targets import find_targets
+
+__all__ = ["find_targets", "is_module"]

@@ -76,7 +76,7 @@ class Layer:
     parameters: tuple[Parameter, ...]
     write: Callable[[Mapping[str, Array]], None]
     forward: Callable[..., Any]
-    convert: Callable[[Array], Any]
+    convert: Callable[[Any], Any]
     numbers: Mapping[str, int] = field(default_factory=dict)
     attributes: Mapping[str, Any] = field(default_factory=dict)
     framework: str = "numpy"

@@ -6,7 +6,7 @@ Source: labmlai/annotated_deep_learning_paper_implementations#226
 import numpy as np
 
 EXPECT = {
-    "alibi_attention": {"conventions": ["causal", "alibi"]},
+    "alibi_attention": {"conventions": ["alibi"]},
     "alibi_attention_before": {"mistakes": ["alibi-sign"], "variant": True},
 }
 

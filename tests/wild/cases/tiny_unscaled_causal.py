@@ -11,15 +11,17 @@ EXPECT = {
 }
 
 
-def attention(x, w_query, w_key, w_value, scale=False):
-    queries, keys, values = x @ w_query, x @ w_key, x @ w_value
-    raw = queries @ keys.T
-    if scale:
-        raw = raw / np.sqrt(keys.shape[-1])
-    raw = np.where(np.tri(len(x), dtype=bool), raw, -np.inf)
+def _mix(raw, values):
+    raw = np.where(np.tri(len(raw), dtype=bool), raw, -np.inf)
     probabilities = np.exp(raw - raw.max(axis=1, keepdims=True))
     return probabilities / probabilities.sum(axis=1, keepdims=True) @ values
 
 
+def attention(x, w_query, w_key, w_value):
+    queries, keys, values = x @ w_query, x @ w_key, x @ w_value
+    return _mix(queries @ keys.T, values)
+
+
 def attention_scaled(x, w_query, w_key, w_value):
-    return attention(x, w_query, w_key, w_value, scale=True)
+    queries, keys, values = x @ w_query, x @ w_key, x @ w_value
+    return _mix(queries @ keys.T / np.sqrt(keys.shape[-1]), values)

@@ -144,6 +144,21 @@ def within_items(t: Trace) -> None:
         t.o = t.o.swapaxes(0, 2)
 
 
+def viewed(a: Array) -> Array:
+    """(B, H, N, d) viewed as if the tokens came before the batch: token i of all goes to item i mod B."""
+    b, h, n, d = a.shape
+    return a.swapaxes(1, 2).reshape(n, b, h, d).transpose(1, 2, 0, 3)
+
+
+def tokens_viewed_first(t: Trace) -> None:
+    t.q, t.k, t.v = (viewed(a) for a in (t.q, t.k, t.v))
+
+
+def items_viewed_first(t: Trace) -> None:
+    b, h, n, d = t.o.shape
+    t.o = t.o.transpose(2, 0, 1, 3).reshape(b, n, h, d).swapaxes(1, 2)
+
+
 def mixed_by_columns(t: Trace) -> None:
     t.o = t.p.swapaxes(-1, -2) @ t.v
 
@@ -267,6 +282,7 @@ ENTRIES = (
             {"+group": everybodys_keys},
             {"+group": across_items, "+mix": within_items},
             {"+group": first_items_keys},
+            {"+group": tokens_viewed_first, "+mix": items_viewed_first},
         ),
     ),
 )

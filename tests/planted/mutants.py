@@ -203,9 +203,13 @@ def _attention(module, wrong, rng, give):
         bias = ALIBI[module.__name__.rpartition(".")[2]](q.shape[1]) * np.abs(n - m)
         return give(module.attend(q, k, v, wrong, bias=bias, rng=rng))
 
-    def padded_attention(q, k, v, key_padding_mask=None):
-        """key_padding_mask (batch, keys): True at padding."""
-        mask = None if key_padding_mask is None else key_padding_mask[:, None, None, :]
+    def padded_attention(q, k, v, attn_mask=None, key_padding_mask=None):
+        """attn_mask: True where a query may look. key_padding_mask (batch, keys): True at padding."""
+        mask = np.ones((len(q), 1, q.shape[-2], k.shape[-2]), bool)
+        if attn_mask is not None:
+            mask = mask & attn_mask
+        if key_padding_mask is not None:
+            mask = mask & key_padding_mask[:, None, None, :]
         return give(module.attend(q, k, v, wrong, mask=mask, rng=rng))
 
     if any(code.startswith("rope") for code in wrong):

@@ -6,11 +6,7 @@ import headwise as hw
 from headwise.checker import CATALOGUE
 from planted import correct, mutants, pairs
 
-PENDING = {"qkv-interleaved", "context-ignored", "padding-inverted"}  # their arguments are not understood yet
-UNPLANTABLE = {
-    "unknown",
-    "tokens-scrambled",
-} | PENDING  # what is left when nothing explains; see tests/check/test_verdict.py
+UNPLANTABLE = {"unknown", "tokens-scrambled"}  # what is left when nothing explains; see tests/checker/test_verdict.py
 
 
 def each_in_three_styles():

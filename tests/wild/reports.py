@@ -104,14 +104,14 @@ def disagreement(case, verdict, said=""):
     if verdict is None:
         return f"refused: {' '.join(said.split())[:100]}"
     wanted = case.expected.get("mistakes", [])
-    hazards, conventions = getattr(verdict, "hazards", ()), getattr(verdict, "conventions", ())
+    hazards = verdict.hazards
     named = [code for code in verdict.mistakes if code not in hazards]
     if set(named) != set(wanted):
         return f"named {', '.join(named) or 'nothing'} for {', '.join(wanted) or 'nothing'}"
     if verdict.ok != (not wanted):
         return f"ok is {verdict.ok}"
     missing = [h for h in case.expected.get("hazards", []) if h not in hazards]
-    words = " ".join((*conventions, *getattr(verdict, "phrases", ())))
+    words = " ".join((*verdict.conventions, *verdict.phrases))
     missing += [c for c in case.expected.get("conventions", []) if not re.search(CONVENTIONS[c], words, re.IGNORECASE)]
     return f"does not report {', '.join(missing)}" if missing else ""
 

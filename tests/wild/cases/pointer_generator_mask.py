@@ -14,7 +14,5 @@ def masked_attention(q, k, v, enc_padding_mask):
     for i in range(len(q)):
         e = np.array([q[i] @ k[j] for j in range(len(k))]) / np.sqrt(q.shape[1])
         attn_dist = np.exp(e - e.max()) * enc_padding_mask
-        masked_sums = attn_dist.sum()
-        if masked_sums > 0:
-            context[i] = (attn_dist / masked_sums) @ v
+        context[i] = (attn_dist / attn_dist.sum()) @ v
     return context

@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.catalogue.masking import filled, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import cap, ends, windowed
-from headwise.checker.state import Stage, Trace
+from headwise.checker.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
 
@@ -23,6 +24,14 @@ def visible_where(rule: str) -> Stage:
             t.hide({"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n}[rule])
 
     return causal
+
+
+def without_own_key(rule: str) -> tuple[Change, ...]:
+    """The ways in which the query that is left with nothing shows it: equal weights, or NaN."""
+    return (
+        {"causal": visible_where(rule), "hide": filled(-1e9)},
+        {"causal": visible_where(rule), "divide": zero_over_zero},
+    )
 
 
 def always_end(t: Trace) -> None:
@@ -68,7 +77,7 @@ ENTRIES = (
         "np.triu where np.tril is meant, or a triangle of what to hide read as what to see.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask"),
-        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n")),
+        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n")) + without_own_key("m > n"),
     ),
     Mistake(
         "causal-strict",
@@ -77,7 +86,7 @@ ENTRIES = (
         "The first query then has nothing to attend to.",
         "Keep the diagonal: np.tril(ones, k=0), or hide np.triu(ones, k=1).",
         ("causal", "mask"),
-        ({"causal": visible_where("m < n")},),
+        ({"causal": visible_where("m < n")}, *without_own_key("m < n")),
     ),
     Mistake(
         "causal-off-by-one",

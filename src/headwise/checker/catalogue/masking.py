@@ -69,6 +69,16 @@ def lowered(value: float) -> Stage:
     return hide
 
 
+def only_the_mask(value: float, added: bool) -> Stage:
+    """A finite number where the mask hides, next to other limits that hide."""
+
+    def mask(t: Trace) -> None:
+        if "mask" in t.case:
+            t.s = np.where(t.case["mask"], t.s, t.s + value if added else value)
+
+    return mask
+
+
 def zero_over_zero(t: Trace) -> None:
     t.p = t.e / t.e.sum(axis=t.axis, keepdims=True)
 
@@ -192,7 +202,8 @@ ENTRIES = (
         "Fill with −∞: np.where(mask, s, -np.inf).",
         ("mask", "softmax"),
         tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0))
-        + tuple({"hide": lowered(v)} for v in (-1.0, -10.0)),
+        + tuple({"hide": lowered(v)} for v in (-1.0, -10.0))
+        + tuple({"mask": only_the_mask(v, False)} for v in (0.0, -1.0)),
         reported_in=("gluonts#1401", "Shujun-He/RibonanzaNet#5", "NTMC-Community/MatchZoo-py#163"),
     ),
     Mistake(
@@ -203,7 +214,8 @@ ENTRIES = (
         "Fill with −∞ and put zeros where the whole row is hidden.",
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
-        + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30)),
+        + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30))
+        + tuple({"mask": only_the_mask(v, added)} for v in (-1e9, -1e4) for added in (False, True)),
         reported_in=("apex#1390",),
         level="hazard",
     ),

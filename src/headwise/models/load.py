@@ -14,6 +14,7 @@ from headwise.errors import DataError
 from headwise.models.families.architecture import Architecture
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
+from headwise.models.files.gguf_files import read_gguf
 from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder
 from headwise.models.loaded import LoadedModel
 from headwise.models.two_towers import TwoTowers
@@ -35,6 +36,7 @@ FAMILIES = (
     "clip",
     "siglip",
     "whisper",
+    "timm_vit",
 )  # modules of headwise.models.families
 
 
@@ -70,7 +72,7 @@ def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel
     checkpoint = _open(Path(path))
     kind = None if dtype is None else np.dtype(dtype)
     module = _family(checkpoint)
-    if checkpoint.config["model_type"] in getattr(module, "TWO_TOWERS", ()):
+    if checkpoint.config.get("model_type") in getattr(module, "TWO_TOWERS", ()):
         return _load_towers(checkpoint, kind)
     return _load_network(checkpoint, kind)
 
@@ -104,7 +106,8 @@ def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> TwoTowe
 def _family(checkpoint: Checkpoint) -> Any:
     """The module of the family that the configuration names."""
     config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
-    model_type = config.get("model_type")
+    default = "timm" if "architecture" in checkpoint.config else None
+    model_type = config.get("model_type", default)
     families = _model_types()
     if model_type not in families:
         raise config.error("model_type", f"expected one of {', '.join(sorted(families))}; got {model_type!r}")
@@ -124,4 +127,6 @@ def _open(path: Path) -> Checkpoint:
         raise DataError(f"{path}: no such file or folder.")
     if path.suffix in PICKLE_SUFFIXES:
         raise pickle_error(path)
+    if path.suffix == ".gguf":
+        return read_gguf(path)
     raise DataError(f"{path}: expected a folder with config.json, or a .gguf file.")

@@ -53,7 +53,8 @@ def read_rope(
     if unknown := options.keys() - _ROPE_OPTIONS:
         raise config.error("rope_parameters", f"unknown option {', '.join(sorted(unknown))}")
     pairing: Pairing = "neighbours" if config.get("rope_interleaved", False) else "halves"
-    return Rope(int(head_width * partial), float(theta), kind, options, max_positions, pairing)
+    factors = config.get("rope_factors", None)
+    return Rope(int(head_width * partial), float(theta), kind, options, max_positions, pairing, factors)
 
 
 _ROPE_OPTIONS = {

@@ -15,7 +15,7 @@ from headwise.models.families.architecture import Architecture
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 from headwise.models.files.gguf_files import read_gguf
-from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder
+from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_own
 from headwise.models.loaded import LoadedModel
 from headwise.models.two_towers import TwoTowers
 
@@ -37,6 +37,7 @@ FAMILIES = (
     "siglip",
     "whisper",
     "timm_vit",
+    "headwise_vit",
 )  # modules of headwise.models.families
 
 
@@ -46,8 +47,8 @@ def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel
     Parameters
     ----------
     path : Path or str
-        A folder with config.json and safetensors files, as transformers, timm and sentence-transformers save it; or a
-        .gguf file.
+        A folder with config.json and safetensors files, as transformers, timm and sentence-transformers save it; a
+        .gguf file; or a vision transformer that this package trained (.safetensors).
     dtype : dtype, optional
         Type of the parameters and the computation; that of the file by default, float16 and bfloat16 widened to
         float32.
@@ -82,8 +83,7 @@ def _load_network(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> Loaded
     architecture: Architecture = _family(checkpoint).build(checkpoint, config)
     config.finish()
     params = architecture.params(checkpoint, dtype)
-    shapes = {source.tensor: checkpoint.tensor(source.tensor).shape for source in architecture.sources.values()}
-    return LoadedModel(checkpoint.path, architecture, params, checkpoint.config, shapes)
+    return LoadedModel(checkpoint, architecture, params)
 
 
 def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> TwoTowers:
@@ -129,4 +129,6 @@ def _open(path: Path) -> Checkpoint:
         raise pickle_error(path)
     if path.suffix == ".gguf":
         return read_gguf(path)
-    raise DataError(f"{path}: expected a folder with config.json, or a .gguf file.")
+    if path.suffix == ".safetensors":
+        return read_own(path)
+    raise DataError(f"{path}: expected a folder with config.json, a .gguf file, or a checkpoint of this package.")

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass, replace
+from functools import cached_property
 from pathlib import Path
 from typing import Any
 
@@ -13,10 +14,17 @@ import numpy.typing as npt
 from headwise.attention.functional import AttentionCache
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
+from headwise.models.encoder.audio_embedding import AudioEmbedding
+from headwise.models.encoder.image_embedding import ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import NetworkCache, network_backward, network_forward
 from headwise.models.families.architecture import Architecture
+from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.output import ModelOutput
+from headwise.models.preprocess.audio import AudioPreprocessor
+from headwise.models.preprocess.images import ImagePreprocessor
+from headwise.models.preprocess.texts import TextPreprocessor
+from headwise.models.sentence import SentencePooling
 from headwise.nn.params import Params
 from headwise.recorder import AttentionLayer, Capture
 from headwise.recorder.key_mask import KeyMask
@@ -52,16 +60,12 @@ class LoadedModel:
 
     Attributes
     ----------
-    path : Path
+    checkpoint : Checkpoint
         Where it was loaded from.
     architecture : Architecture
         Family, options, and the place of each parameter in the file.
     params : dict of ndarray
         By dotted name; weight matrices are (out, in).
-    config : mapping
-        The configuration as it was read.
-    shapes : mapping of str to tuple of int
-        Shape of each tensor of the file that is in use.
 
     Examples
     --------
@@ -70,11 +74,28 @@ class LoadedModel:
     (2, 4, 384)
     """
 
-    path: Path
+    checkpoint: Checkpoint
     architecture: Architecture
     params: Params
-    config: Mapping[str, Any]
-    shapes: Mapping[str, tuple[int, ...]] = field(repr=False)
+
+    def __repr__(self) -> str:
+        numbers = sum(self.checkpoint.tensor(name).size for name in self._tensor_names)
+        blocks = len(self.architecture.network.trunk.blocks)
+        return f"<LoadedModel {self.family}: {blocks} layers, {numbers:,} parameters, {self.dtype}>"
+
+    @property
+    def path(self) -> Path:
+        """Where it was loaded from."""
+        return self.checkpoint.path
+
+    @property
+    def config(self) -> Mapping[str, Any]:
+        """The configuration as it was read."""
+        return self.checkpoint.config
+
+    @property
+    def _tensor_names(self) -> set[str]:
+        return {source.tensor for source in self.architecture.sources.values()}
 
     @property
     def family(self) -> str:
@@ -124,6 +145,48 @@ class LoadedModel:
         output, cache = self._run(arrays, keep=output_hidden_states, return_weights=output_attentions)
         return self._with_states(output, cache, output_hidden_states, output_attentions)
 
+    def preprocess(self, input: Any, **options: Any) -> dict[str, Any]:
+        """The arrays to call the model with.
+
+        Parameters
+        ----------
+        input
+            A text or a list of texts; an image (path, PIL image or uint8 array) or a list of images of one size; or
+            sound, an array of floats.
+        **options
+            ``pairs`` for the second text of each pair, ``sampling_rate`` of a sound.
+
+        Returns
+        -------
+        dict of ndarray
+
+        Raises
+        ------
+        HeadwiseError
+            If the folder does not describe how, or the input is of another kind.
+        """
+        arrays: dict[str, Any] = self.preprocessor(input, **options)
+        return {name: array.astype(self.dtype) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+
+    @cached_property
+    def preprocessor(self) -> ImagePreprocessor | TextPreprocessor | AudioPreprocessor:
+        """How an input becomes arrays, as the folder describes it."""
+        embedding = self.architecture.network.embedding
+        if isinstance(embedding, ImageEmbedding):
+            return ImagePreprocessor.from_checkpoint(self.checkpoint, embedding.channels)
+        if isinstance(embedding, AudioEmbedding):
+            return AudioPreprocessor.from_checkpoint(self.checkpoint, embedding.channels, embedding.frames)
+        table = self.params.get("embedding.position")
+        offset = 0 if embedding.padding_id is None else embedding.padding_id + 1
+        longest = None if table is None else len(table) - offset
+        return TextPreprocessor.from_checkpoint(self.checkpoint, longest, "embedding.type" in self.params)
+
+    def encode(self, texts: str | list[str]) -> Array:
+        """Embeddings of sentences (B, D), of a folder of sentence-transformers."""
+        arrays = self.preprocess(texts)
+        pooling = SentencePooling.from_folder(self.path)
+        return pooling.pool(self(**arrays).last_hidden_state, arrays["attention_mask"])
+
     def forward(self, **arrays: npt.ArrayLike | None) -> tuple[ModelOutput, NetworkCache]:
         """Run the model and keep what `backward` needs; see `__call__` for the arguments."""
         return self._run(arrays, keep=True, return_weights=False)
@@ -148,7 +211,7 @@ class LoadedModel:
         for parameter, gradient in grads.params.items():
             source = self.architecture.sources[parameter]
             if source.tensor not in tensors:
-                tensors[source.tensor] = np.zeros(self.shapes[source.tensor], gradient.dtype)
+                tensors[source.tensor] = np.zeros(self.checkpoint.tensor(source.tensor).shape, gradient.dtype)
             source.add(gradient, tensors[source.tensor])
         attention = tuple(
             weights_gradient(do, block.attention)
@@ -156,7 +219,7 @@ class LoadedModel:
         )
         return Gradients({_INPUTS[self.architecture.kind]: grads.input}, tensors, attention)
 
-    def record(self, **arrays: npt.ArrayLike | None) -> Capture:
+    def capture(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call; see `__call__` for the arguments."""
         output, cache = self._run(arrays, keep=True, return_weights=False)
         calls = [

@@ -88,6 +88,11 @@ class TwoTowers:
         """
         return self.forward(**arrays)[0]
 
+    def preprocess(self, images: Any = None, texts: str | list[str] | None = None) -> dict[str, Any]:
+        """The arrays to call the model with, of images, texts or both; see `LoadedModel.preprocess`."""
+        arrays: dict[str, Any] = {} if images is None else self.vision.preprocess(images)
+        return arrays if texts is None else arrays | self.text.preprocess(texts)
+
     def forward(self, **arrays: npt.ArrayLike | None) -> tuple[ModelOutput, TwoTowersCache]:
         """Run the model and keep what `backward` needs."""
         outputs, caches = {}, {}
@@ -141,9 +146,9 @@ class TwoTowers:
             tensors[name] = np.reshape(gradient, shape)
         return Gradients(parts[0].inputs | parts[1].inputs, tensors, parts[0].attention + parts[1].attention)
 
-    def record(self, **arrays: npt.ArrayLike | None) -> Capture:
+    def capture(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call, the image tower's first."""
-        captures = [tower.record(**tower_arrays) for _, tower, tower_arrays in self._split(arrays)]
+        captures = [tower.capture(**tower_arrays) for _, tower, tower_arrays in self._split(arrays)]
         layers = [layer for capture in captures for layer in capture.layers]
         output = captures[0].output if len(captures) == 1 else self(**arrays)
         return Capture(output, tuple(replace(layer, index=i) for i, layer in enumerate(layers)))

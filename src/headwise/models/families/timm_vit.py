@@ -97,9 +97,7 @@ def _depth(layout: Layout) -> int:
     return 1 + max((int(match[1]) for name in layout.tensors if (match := pattern.match(name))), default=0)
 
 
-def _embedding(
-    checkpoint: Checkpoint, layout: Layout, config: Config, args: Config, norm: Norm
-) -> ImageEmbedding:
+def _embedding(checkpoint: Checkpoint, layout: Layout, config: Config, args: Config, norm: Norm) -> ImageEmbedding:
     """Patches, prefix tokens and positions; the table has rows for the prefix or not."""
     width, channels, tall, wide = checkpoint.tensor(f"{layout.prefix}patch_embed.proj.weight").shape
     layout.linear(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -12,7 +13,7 @@ from headwise.errors import CheckpointError, DataError, MissingExtraError
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
-__all__ = ["PICKLE_SUFFIXES", "pickle_error", "read_folder", "read_json", "read_safetensors"]
+__all__ = ["PICKLE_SUFFIXES", "pickle_error", "read_folder", "read_json", "read_own", "read_safetensors"]
 
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
@@ -31,6 +32,8 @@ def read_folder(path: Path) -> Checkpoint:
     CheckpointError
         If a file is corrupt.
     """
+    if (path / "modules.json").is_file() and not (path / "config.json").is_file():
+        return replace(read_folder(path / read_json(path / "modules.json")[0]["path"]), path=path)
     config_path = path / "config.json"
     if not config_path.is_file():
         raise DataError(f"{path}: expected a folder with config.json and {_WEIGHTS}; it has no config.json.")
@@ -41,6 +44,29 @@ def read_folder(path: Path) -> Checkpoint:
     for file in _weight_files(path):
         tensors |= read_safetensors(file)
     return Checkpoint(path, config, tensors)
+
+
+def read_own(path: Path) -> Checkpoint:
+    """Read a checkpoint of this package: one safetensors file with the configuration in its header.
+
+    Raises
+    ------
+    CheckpointError
+        If it is corrupt, of another kind than a vision transformer, or not of this package.
+    """
+    tensors = read_safetensors(path)
+    with path.open("rb") as opened:
+        header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
+    try:
+        own = json.loads(header["__metadata__"]["headwise"])
+        kind, config = own["kind"], dict(own["config"])
+    except (KeyError, TypeError, ValueError):
+        raise CheckpointError(
+            f"{path}: a safetensors file without configuration. Name the folder that also has config.json."
+        ) from None
+    if kind != "vit":
+        raise CheckpointError(f"{path}: expected a vision transformer of this package; it contains {kind!r}.")
+    return Checkpoint(path, {"model_type": "headwise_vit", **config}, tensors)
 
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:

@@ -1,0 +1,209 @@
+"""Images to pixel_values: resize, crop, rescale and normalise, with Pillow.
+
+Options come from preprocessor_config.json (transformers), pretrained_cfg (timm), or a checkpoint of this package.
+"""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import CheckpointError, DataError, MissingExtraError
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.safetensors_files import read_json
+from headwise.shapes import Array
+
+__all__ = ["ImagePreprocessor"]
+
+_RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+_HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable_grouping", "do_center_crop",
+             "do_convert_rgb", "do_normalize", "do_rescale", "do_resize", "feature_extractor_type", "image_mean",
+             "image_processor_type", "image_std", "input_data_format", "processor_class", "resample", "rescale_factor",
+             "return_tensors", "size", "size_divisor"}  # fmt: skip
+
+
+@dataclass(frozen=True)
+class ImagePreprocessor:
+    """How an image becomes pixel_values.
+
+    Attributes
+    ----------
+    shortest : int or None
+        Resize so that the shorter side has this many pixels.
+    size : (int, int) or None
+        Or resize to this height and width.
+    crop : (int, int) or None
+        Then cut this height and width from the middle.
+    resample : int
+        Pillow's number of the filter.
+    rescale : float
+        Factor of the pixels; 0 leaves them as they are.
+    mean, std : tuple of float
+        Subtracted from each channel, and divided by; empty for none.
+    channels : int
+        1 for grey, 3 for RGB.
+    """
+
+    shortest: int | None = None
+    size: tuple[int, int] | None = None
+    crop: tuple[int, int] | None = None
+    resample: int = 2
+    rescale: float = 1 / 255
+    mean: tuple[float, ...] = ()
+    std: tuple[float, ...] = ()
+    channels: int = 3
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, channels: int) -> ImagePreprocessor:
+        """The options of a folder or file.
+
+        Raises
+        ------
+        CheckpointError
+            If it has none, or unknown ones.
+        """
+        config = checkpoint.config
+        if "architecture" in config:
+            return _from_timm(config, channels)
+        if config.get("model_type") == "headwise_vit":
+            return cls(size=tuple(config["image_size"]), mean=(config["mean"],), std=(config["std"],), channels=1)
+        path = checkpoint.path / "preprocessor_config.json"
+        if not path.is_file():
+            raise CheckpointError(
+                f"{checkpoint.path}: it has no preprocessor_config.json. Call the model with pixel_values of your own."
+            )
+        return _from_transformers(path, read_json(path), channels)
+
+    def __call__(self, images: Any) -> dict[str, Array]:
+        """Preprocess one image or several of one size.
+
+        Parameters
+        ----------
+        images : path, PIL.Image.Image or ndarray of uint8 of shape (Y, X) or (Y, X, 3), or a list of them
+
+        Returns
+        -------
+        dict
+            ``pixel_values`` (B, C, Y, X).
+        """
+        several = images if isinstance(images, list | tuple) else [images]
+        arrays = [self._one(image) for image in several]
+        if len({array.shape for array in arrays}) > 1:
+            sizes = ", ".join(str(array.shape[1:]) for array in arrays)
+            raise DataError(f"images: expected one size after preprocessing; got {sizes}. Pass them one by one.")
+        return {"pixel_values": np.stack(arrays)}
+
+    def open(self, image: Any) -> Any:
+        """The image as it is before resizing: a PIL image in the model's channels."""
+        try:
+            from PIL import Image, UnidentifiedImageError
+        except ImportError:
+            raise MissingExtraError("Preprocessing images", "Pillow", "models") from None
+        if isinstance(image, str | Path):
+            try:
+                image = Image.open(image)
+            except (OSError, UnidentifiedImageError) as error:
+                raise DataError(f"images: {image}: not an image ({error}).") from None
+        elif isinstance(image, np.ndarray):
+            image = Image.fromarray(_pixels(image))
+        if not isinstance(image, Image.Image):
+            raise DataError(f"images: expected a path, an image or an array of uint8; got {type(image).__name__}.")
+        return image.convert("RGB" if self.channels == 3 else "L")
+
+    def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
+        """Left, top, right and bottom of what the model sees, in pixels of an image of this size."""
+        wide, tall = self._resized(width, height)
+        left, top, right, bottom = _middle(wide, tall, self.crop) if self.crop else (0, 0, wide, tall)
+        return left * width / wide, top * height / tall, right * width / wide, bottom * height / tall
+
+    def _one(self, image: Any) -> Array:
+        """(C, Y, X)."""
+        image = self.open(image)
+        size = self._resized(*image.size)
+        if size != image.size:
+            image = image.resize(size, self.resample)
+        if self.crop is not None:
+            image = image.crop(_middle(image.width, image.height, self.crop))  # zeros where the image is smaller
+        pixels: Array = np.asarray(image, np.float32).reshape(image.height, image.width, self.channels)
+        if self.rescale:
+            pixels = pixels * np.float32(self.rescale)
+        if self.mean:
+            mean, std = (np.array(values, np.float32) for values in (self.mean, self.std))
+            pixels = (pixels - mean) / std
+        return np.ascontiguousarray(pixels.transpose(2, 0, 1), np.float32)
+
+    def _resized(self, width: int, height: int) -> tuple[int, int]:
+        """Width and height after resizing."""
+        if self.size is not None:
+            return self.size[1], self.size[0]
+        if self.shortest is None:
+            return width, height
+        short, long = sorted((width, height))
+        scaled = int(self.shortest * long / short)
+        return (self.shortest, scaled) if width <= height else (scaled, self.shortest)
+
+
+def _middle(width: int, height: int, crop: tuple[int, int]) -> tuple[int, int, int, int]:
+    """Left, top, right and bottom of a cut from the middle."""
+    top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
+    return left, top, left + crop[1], top + crop[0]
+
+
+def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
+    if image.dtype != np.uint8 or image.ndim not in (2, 3):
+        raise DataError(
+            f"images: expected uint8 of shape (Y, X) or (Y, X, 3); got {image.dtype} of shape {image.shape}. Arrays "
+            "that are normalised already are passed to the model as pixel_values."
+        )
+    return image
+
+
+def _from_transformers(path: Path, config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
+    if unknown := [name for name, value in config.items() if name not in _HARMLESS and value]:
+        raise CheckpointError(f"{path}: unknown option {', '.join(sorted(unknown))}.")
+    size, crop = config.get("size"), config.get("crop_size")
+    shortest = None
+    if isinstance(size, int):  # the form of first files
+        size = {"shortest_edge": size} if config.get("do_center_crop") else {"height": size, "width": size}
+    if isinstance(size, dict) and "shortest_edge" in size:
+        shortest = int(size["shortest_edge"])
+    if isinstance(crop, int):
+        crop = {"height": crop, "width": crop}
+    resize = config.get("do_resize", True)
+    normalize = config.get("do_normalize", True)
+    return ImagePreprocessor(
+        shortest=shortest if resize else None,
+        size=(size["height"], size["width"]) if resize and isinstance(size, dict) and "height" in size else None,
+        crop=(crop["height"], crop["width"]) if config.get("do_center_crop", False) and crop else None,
+        resample=int(config.get("resample", 2)),
+        rescale=float(config.get("rescale_factor", 1 / 255)) if config.get("do_rescale", True) else 0.0,
+        mean=tuple(config.get("image_mean") or ()) if normalize else (),
+        std=tuple(config.get("image_std") or ()) if normalize else (),
+        channels=channels,
+    )
+
+
+def _from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
+    """Timm resizes to the input's size over ``crop_pct``, and cuts the middle."""
+    options = config.get("pretrained_cfg") or {}
+    height, width = (options.get("input_size") or [3, 224, 224])[1:]
+    share = options.get("crop_pct") or 0.875
+    common: dict[str, Any] = {
+        "resample": _RESAMPLING[options.get("interpolation") or "bicubic"],
+        "mean": tuple(options.get("mean") or (0.485, 0.456, 0.406)),
+        "std": tuple(options.get("std") or (0.229, 0.224, 0.225)),
+        "channels": channels,
+    }
+    mode = options.get("crop_mode") or "center"
+    scaled = math.floor(height / share), math.floor(width / share)
+    if mode == "squash":
+        return ImagePreprocessor(size=scaled, crop=(height, width), **common)
+    if mode != "center" or height != width:
+        raise CheckpointError(f"pretrained_cfg: crop_mode {mode!r} of {height} × {width} pixels is not supported.")
+    return ImagePreprocessor(shortest=scaled[0], crop=(height, width), **common)

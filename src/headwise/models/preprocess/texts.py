@@ -1,0 +1,214 @@
+"""Texts to input_ids and attention_mask, by the library tokenizers."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.errors import CheckpointError, DataError, MissingExtraError
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.safetensors_files import read_json
+from headwise.shapes import IntArray
+
+__all__ = ["TextPreprocessor", "Tokenized"]
+
+_SPLIT = (
+    r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
+)
+_PRE_TOKENIZERS = {
+    "gpt-2": None,
+    "default": None,
+    "smollm": "digits",
+    "llama-bpe": _SPLIT % "{1,3}",
+    "qwen2": _SPLIT % "",
+}
+_CONTROL, _USER_DEFINED = 3, 4  # kinds of token in a .gguf file
+
+
+@dataclass(frozen=True, eq=False)
+class Tokenized:
+    """A text's tokens.
+
+    Attributes
+    ----------
+    labels : tuple of str
+        Each token's text.
+    spans : ndarray of int of shape (N, 2)
+        The first character of each token, and one past the last; zeros for special tokens.
+    special : ndarray of bool of shape (N,)
+    """
+
+    labels: tuple[str, ...]
+    spans: IntArray
+    special: IntArray
+
+
+@dataclass(frozen=True)
+class TextPreprocessor:
+    """How texts become arrays.
+
+    Attributes
+    ----------
+    tokenizer : tokenizers.Tokenizer
+    padding_id : int
+    max_length : int or None
+        Longer texts are cut.
+    token_types : bool
+        Whether the model distinguishes the two texts of a pair.
+    """
+
+    tokenizer: Any = field(repr=False)
+    padding_id: int
+    max_length: int | None
+    token_types: bool
+
+    @classmethod
+    def from_checkpoint(cls, checkpoint: Checkpoint, max_length: int | None, token_types: bool) -> TextPreprocessor:
+        """The tokenizer of a folder or .gguf file.
+
+        Raises
+        ------
+        CheckpointError
+            If there is none that can be read.
+        """
+        try:
+            import tokenizers
+        except ImportError:
+            raise MissingExtraError("Preprocessing texts", "tokenizers", "models") from None
+        options: Mapping[str, Any] = {}
+        if checkpoint.tokenizer is not None:
+            tokenizer = _from_gguf(checkpoint.path, checkpoint.tokenizer)
+        else:
+            tokenizer, options = _from_folder(checkpoint.path)
+        sentence = checkpoint.path / "sentence_bert_config.json"
+        stated = read_json(sentence).get("max_seq_length") if sentence.is_file() else options.get("model_max_length")
+        limits = [n for n in (stated, max_length) if isinstance(n, int) and n < 10**9]
+        tokenizer.no_padding()
+        tokenizer.no_truncation()
+        if limits:
+            tokenizer.enable_truncation(min(limits))
+        padding = checkpoint.config.get("pad_token_id")
+        if padding is None and (token := _content(options.get("pad_token"))) is not None:
+            padding = tokenizer.token_to_id(token)
+        assert isinstance(tokenizer, tokenizers.Tokenizer)
+        return cls(tokenizer, int(padding or 0), min(limits, default=None), token_types)
+
+    def __call__(self, texts: str | list[Any], pairs: str | list[str] | None = None) -> dict[str, IntArray]:
+        """Tokenise texts, with special tokens, padded on the right to the longest.
+
+        Parameters
+        ----------
+        texts : str or list of str
+        pairs : str or list of str, optional
+            The second text of each pair.
+
+        Returns
+        -------
+        dict
+            ``input_ids`` and ``attention_mask`` (B, N), and ``token_type_ids`` if the model has them.
+        """
+        encoded = self._encode(texts, pairs)
+        longest = max(len(item.ids) for item in encoded)
+        arrays = {
+            "input_ids": np.full((len(encoded), longest), self.padding_id),
+            "attention_mask": np.zeros((len(encoded), longest), np.int64),
+            "token_type_ids": np.zeros((len(encoded), longest), np.int64),
+        }
+        for i, item in enumerate(encoded):
+            n = len(item.ids)
+            arrays["input_ids"][i, :n], arrays["attention_mask"][i, :n] = item.ids, 1
+            arrays["token_type_ids"][i, :n] = item.type_ids
+        if not self.token_types:
+            del arrays["token_type_ids"]
+        return arrays
+
+    def tokens(self, text: str) -> Tokenized:
+        """The tokens of one text, with their place in it."""
+        (encoded,) = self._encode(text, None)
+        special = np.array(encoded.special_tokens_mask, bool)
+        return Tokenized(tuple(encoded.tokens), np.array(encoded.offsets).reshape(-1, 2), special)
+
+    def decode(self, ids: Any) -> str:
+        """The text of token ids (N,), without special tokens."""
+        return str(self.tokenizer.decode([int(i) for i in np.asarray(ids).ravel()]))
+
+    def _encode(self, texts: str | list[Any], pairs: str | list[str] | None) -> list[Any]:
+        first = [texts] if isinstance(texts, str) else list(texts)
+        second = [pairs] if isinstance(pairs, str) else pairs
+        if not first or not all(isinstance(text, str) for text in first):
+            raise DataError(f"texts: expected a text or a list of texts; got {texts!r}.")
+        if second is not None and len(second) != len(first):
+            raise DataError(f"pairs: expected {len(first)} texts; got {len(second)}.")
+        batch = first if second is None else list(zip(first, second, strict=True))
+        return list(self.tokenizer.encode_batch(batch))
+
+
+def _from_folder(path: Path) -> tuple[Any, Mapping[str, Any]]:
+    """The tokenizer of tokenizer.json, or BERT's from vocab.txt; and the options beside it."""
+    from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
+
+    config = path / "tokenizer_config.json"
+    options = read_json(config) if config.is_file() else {}
+    if (path / "tokenizer.json").is_file():
+        try:
+            return Tokenizer.from_file(str(path / "tokenizer.json")), options
+        except Exception as error:  # the library raises plain Exception
+            raise CheckpointError(f"{path / 'tokenizer.json'}: {error}.") from None
+    if not (path / "vocab.txt").is_file():
+        raise CheckpointError(f"{path}: it has no tokenizer.json. Call the model with input_ids of your own.")
+    vocab = {word: i for i, word in enumerate((path / "vocab.txt").read_text(encoding="utf-8").splitlines())}
+    if missing := {"[UNK]", "[CLS]", "[SEP]"} - vocab.keys():
+        raise CheckpointError(f"{path / 'vocab.txt'}: expected the tokens {', '.join(sorted(missing))}.")
+    tokenizer = Tokenizer(models.WordPiece(vocab, unk_token="[UNK]", max_input_chars_per_word=100))
+    tokenizer.normalizer = normalizers.BertNormalizer(lowercase=options.get("do_lower_case", True))
+    tokenizer.pre_tokenizer = pre_tokenizers.BertPreTokenizer()
+    tokenizer.post_processor = processors.BertProcessing(("[SEP]", vocab["[SEP]"]), ("[CLS]", vocab["[CLS]"]))
+    tokenizer.decoder = decoders.WordPiece()
+    return tokenizer, options
+
+
+def _from_gguf(path: Path, metadata: Mapping[str, Any]) -> Any:
+    """Byte-level BPE from the metadata of a .gguf file."""
+    from tokenizers import AddedToken, Regex, Tokenizer, decoders, models, pre_tokenizers, processors
+
+    kind, pre = metadata.get("tokenizer.ggml.model"), metadata.get("tokenizer.ggml.pre", "default")
+    if kind != "gpt2" or pre not in _PRE_TOKENIZERS:
+        raise CheckpointError(
+            f"{path}: its tokenizer is {kind!r} with {pre!r}; only 'gpt2' with {', '.join(_PRE_TOKENIZERS)} can be "
+            "read. Call the model with input_ids of your own."
+        )
+    words = metadata["tokenizer.ggml.tokens"]
+    merges = [tuple(merge.split(" ", 1)) for merge in metadata["tokenizer.ggml.merges"]]
+    tokenizer = Tokenizer(models.BPE({word: i for i, word in enumerate(words)}, merges))
+    kinds = metadata.get("tokenizer.ggml.token_type", [])
+    tokenizer.add_special_tokens(
+        [AddedToken(w, normalized=False) for w, t in zip(words, kinds, strict=False) if t == _CONTROL]
+    )
+    tokenizer.add_tokens(
+        [AddedToken(w, normalized=False) for w, t in zip(words, kinds, strict=False) if t == _USER_DEFINED]
+    )
+    split = _PRE_TOKENIZERS[pre]
+    steps: list[Any] = []
+    if split == "digits":
+        steps.append(pre_tokenizers.Digits(individual_digits=True))
+    elif split is not None:
+        steps.append(pre_tokenizers.Split(Regex(split), "isolated"))
+    by_regex = split is None or split == "digits"
+    steps.append(pre_tokenizers.ByteLevel(add_prefix_space=False, use_regex=by_regex))
+    tokenizer.pre_tokenizer = pre_tokenizers.Sequence(steps)
+    tokenizer.decoder = decoders.ByteLevel()
+    if metadata.get("tokenizer.ggml.add_bos_token", False):
+        start = metadata["tokenizer.ggml.bos_token_id"]
+        tokenizer.post_processor = processors.TemplateProcessing(
+            single=f"{words[start]} $A", pair=f"{words[start]} $A $B", special_tokens=[(words[start], start)]
+        )
+    return tokenizer
+
+
+def _content(token: Any) -> str | None:
+    """The text of a special token, which older files write as an object."""
+    return token.get("content") if isinstance(token, dict) else token

@@ -12,6 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.attention.functional import AttentionCache
+from headwise.models.base import Capability, Tokens
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.audio_embedding import AudioEmbedding
@@ -25,10 +26,11 @@ from headwise.models.preprocess.audio import AudioPreprocessor
 from headwise.models.preprocess.images import ImagePreprocessor
 from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.models.sentence import SentencePooling
+from headwise.models.single_input import arrays_of, capabilities_of, score_gradient, scores_of, tokens_of
 from headwise.nn.params import Params
 from headwise.recorder import AttentionLayer, Capture
 from headwise.recorder.key_mask import KeyMask
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["Gradients", "LoadedModel"]
 
@@ -233,6 +235,27 @@ class LoadedModel:
         ]
         layers = tuple(_layer(name, call, o, i, self.dtype) for i, (name, call, o) in enumerate(calls))
         return Capture(output, layers)
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Which methods of the `Model` protocol can be called: scores need a head of classes or of the next token."""
+        return capabilities_of(self)
+
+    def tokens(self, input: Any) -> Tokens:
+        """The tokens of one text, image or sound, or of arrays for one item, and their places in it."""
+        return tokens_of(self, input)
+
+    def look(self, input: Any) -> Capture:
+        """What the model attends to in one input."""
+        return self.capture(**arrays_of(self, input))
+
+    def predict(self, input: Any, keep: BoolArray | None = None) -> Array:
+        """Scores (C,) of one input; with `keep` (S, T) scores (S, C) with the other tokens hidden from every token."""
+        return scores_of(self, input, keep)
+
+    def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
+        """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each."""
+        return score_gradient(self, input, target)
 
     def _run(
         self, arrays: Mapping[str, npt.ArrayLike | None], keep: bool, return_weights: bool

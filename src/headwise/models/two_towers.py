@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
+from headwise.models.base import Capability
 from headwise.models.encoder.network import NetworkCache
 from headwise.models.loaded import Gradients, LoadedModel
 from headwise.models.output import ModelOutput
@@ -152,6 +153,15 @@ class TwoTowers:
         layers = [layer for capture in captures for layer in capture.layers]
         output = captures[0].output if len(captures) == 1 else self(**arrays)
         return Capture(output, tuple(replace(layer, index=i) for i, layer in enumerate(layers)))
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """It has no one list of tokens and no scores of classes; its towers `vision` and `text` have."""
+        return frozenset({"look"})
+
+    def look(self, input: Mapping[str, npt.ArrayLike]) -> Capture:
+        """What the model attends to in arrays of one image, one text or both."""
+        return self.capture(**input)
 
     def _split(
         self, arrays: Mapping[str, npt.ArrayLike | None]

@@ -15,7 +15,7 @@ from headwise.models.encoder.mlp import GatedMlpCache, gated_mlp_backward, gated
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["AttentionPooling", "AttentionPoolingCache", "attention_pooling_backward", "attention_pooling_forward"]
 
@@ -52,16 +52,24 @@ class AttentionPoolingCache(NamedTuple):
 
 
 def attention_pooling_forward(
-    x: Array, params: Params, options: AttentionPooling, *, return_weights: bool = False
+    x: Array,
+    params: Params,
+    options: AttentionPooling,
+    *,
+    mask: BoolArray | None = None,
+    return_weights: bool = False,
 ) -> tuple[Array, AttentionPoolingCache]:
-    """Pool x (B, N, D) into (B, D); params are ``probe`` (D,), four projections, ``norm`` and ``mlp``."""
+    """Pool x (B, N, D) into (B, D); params are ``probe`` (D,), four projections, ``norm`` and ``mlp``.
+
+    The mask (B, 1, 1, N) is True where the probe may attend.
+    """
     probe = np.broadcast_to(params["probe"], (len(x), 1, x.shape[2]))
     projections: dict[str, ProjectionCache] = {}
     arrays = []
     for name, source in (("query", probe), ("key", x), ("value", x)):
         y, projections[name] = projection_forward(source, subtree(params, name))
         arrays.append(y.reshape(*y.shape[:2], options.heads, -1).swapaxes(1, 2))
-    result, attention = attention_forward(*arrays, return_weights=return_weights)
+    result, attention = attention_forward(*arrays, mask=mask, return_weights=return_weights)
     o, weights = result if return_weights else (result, None)
     z, output = projection_forward(o.swapaxes(1, 2).reshape(len(x), -1), subtree(params, "output"))
     normal, norm = norm_forward(z, subtree(params, "norm"), options.norm)

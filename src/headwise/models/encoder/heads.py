@@ -12,7 +12,7 @@ from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_f
 from headwise.nn.activation_functions import ActivationCache, activation_backward, activation_forward
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
-from headwise.shapes import Array, IntArray
+from headwise.shapes import Array, BoolArray, IntArray
 
 __all__ = ["POOLS", "Head", "HeadCache", "head_backward", "head_forward"]
 
@@ -60,10 +60,15 @@ class HeadCache(NamedTuple):
     capped: Array | None
 
 
-def head_forward(x: Array, params: Params, head: Head, last: IntArray) -> tuple[Array, HeadCache]:
-    """Apply a head to x (B, N, D), or to a pooled vector (B, D); `last` (B,) is each item's last token."""
+def head_forward(
+    x: Array, params: Params, head: Head, last: IntArray, visible: BoolArray | None = None
+) -> tuple[Array, HeadCache]:
+    """Apply a head to x (B, N, D), or to a pooled vector (B, D).
+
+    `last` (B,) is each item's last token; tokens that are not `visible` (B, N) take no part in a mean.
+    """
     source = x
-    pooling = POOLS[head.pool](x, head.prefix, last)
+    pooling = POOLS[head.pool](x, head.prefix, last, visible)
     x = _pool(x, pooling)
     dense = activation = norm = output = capped = None
     if weight := subtree(params, "dense"):
@@ -118,20 +123,21 @@ def _at(x: Array, index: IntArray | int) -> Array:
     return weights
 
 
-def _mean(x: Array, prefix: int) -> Array:
-    """Weights (B, 1, N) of the mean of all tokens but the first ones."""
-    weights = np.zeros((len(x), 1, x.shape[1]), x.dtype)
-    weights[..., prefix:] = 1 / (x.shape[1] - prefix)
-    return weights
+def _mean(x: Array, prefix: int, visible: BoolArray | None) -> Array:
+    """Weights (B, 1, N) of the mean of the visible tokens but the first ones."""
+    counted = np.ones((len(x), x.shape[1]), bool) if visible is None else np.broadcast_to(visible, x.shape[:2]).copy()
+    counted[:, :prefix] = False
+    weights = counted / np.maximum(counted.sum(axis=1, keepdims=True), 1)
+    return np.asarray(weights[:, None], x.dtype)
 
 
 # weights (B, K, N) of the tokens; None leaves x as it is
-POOLS: dict[str, Callable[[Array, int, IntArray], Array | None]] = {
-    "tokens": lambda x, prefix, last: None,
-    "first": lambda x, prefix, last: _at(x, 0),
-    "second": lambda x, prefix, last: _at(x, 1),
-    "final": lambda x, prefix, last: _at(x, -1),
-    "last": lambda x, prefix, last: _at(x, last),
-    "mean_patches": lambda x, prefix, last: _mean(x, prefix),
-    "first_and_mean": lambda x, prefix, last: np.concatenate([_at(x, 0), _mean(x, prefix)], axis=1),
+POOLS: dict[str, Callable[[Array, int, IntArray, BoolArray | None], Array | None]] = {
+    "tokens": lambda x, prefix, last, visible: None,
+    "first": lambda x, prefix, last, visible: _at(x, 0),
+    "second": lambda x, prefix, last, visible: _at(x, 1),
+    "final": lambda x, prefix, last, visible: _at(x, -1),
+    "last": lambda x, prefix, last, visible: _at(x, last),
+    "mean_patches": lambda x, prefix, last, visible: _mean(x, prefix, visible),
+    "first_and_mean": lambda x, prefix, last, visible: np.concatenate([_at(x, 0), _mean(x, prefix, visible)], axis=1),
 }

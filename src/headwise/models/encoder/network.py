@@ -139,15 +139,17 @@ def network_forward(
     )
     outputs = {"last_hidden_state": x}
     last = network.last.index(inputs, x.shape[1])
+    by_key = inputs.mask if inputs.mask is not None and inputs.mask.shape[1:3] == (1, 1) else None
+    visible = None if by_key is None else by_key[:, 0, 0]
     heads: dict[str, HeadCache | AttentionPoolingCache] = {}
     for name, head in network.heads.items():
         source, head_params = outputs[head.source], subtree(params, f"heads.{name}")
         if isinstance(head, AttentionPooling):
             outputs[name], heads[name] = attention_pooling_forward(
-                source, head_params, head, return_weights=return_weights
+                source, head_params, head, mask=by_key, return_weights=return_weights
             )
         else:
-            outputs[name], heads[name] = head_forward(source, head_params, head, last)
+            outputs[name], heads[name] = head_forward(source, head_params, head, last, visible)
     for name, parts in network.averages.items():
         outputs[name] = np.mean([outputs[part] for part in parts], axis=0)
     return outputs, NetworkCache(network, embedding, trunk, heads, x)

@@ -12,7 +12,7 @@ import numpy as np
 from headwise.errors import CheckpointError, DataError, MissingExtraError
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
-from headwise.shapes import IntArray
+from headwise.shapes import BoolArray, IntArray
 
 __all__ = ["TextPreprocessor", "Tokenized"]
 
@@ -44,7 +44,7 @@ class Tokenized:
 
     labels: tuple[str, ...]
     spans: IntArray
-    special: IntArray
+    special: BoolArray
 
 
 @dataclass(frozen=True)

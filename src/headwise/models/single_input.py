@@ -1,0 +1,140 @@
+"""Loaded models on one input, as the `Model` protocol has it: tokens and their places, scores without some tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import replace
+from typing import TYPE_CHECKING, Any
+
+import numpy as np
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.base import Capability, Tokens
+from headwise.models.encoder.audio_embedding import AudioEmbedding
+from headwise.models.encoder.image_embedding import ImageEmbedding
+from headwise.models.encoder.inputs import NetworkInputs
+from headwise.models.encoder.network import network_forward
+from headwise.models.preprocess.audio import AudioPreprocessor
+from headwise.models.preprocess.images import ImagePreprocessor
+from headwise.models.preprocess.texts import TextPreprocessor
+from headwise.shapes import Array, BoolArray, IntArray
+
+if TYPE_CHECKING:
+    from headwise.models.loaded import LoadedModel
+
+__all__ = ["arrays_of", "capabilities_of", "score_gradient", "scores_of", "tokens_of"]
+
+_SUBSETS_AT_ONCE = 16
+
+
+def arrays_of(model: LoadedModel, input: Any) -> dict[str, Any]:
+    """The arrays of one input: preprocessed, or as they are if it is a mapping of arrays with one item each."""
+    arrays = dict(input) if isinstance(input, Mapping) else model.preprocess(input)
+    for name, array in arrays.items():
+        if len(array) != 1:
+            raise ShapeError(f"{name}: expected one item, (1, ...); got {np.shape(array)}.")
+    return arrays
+
+
+def capabilities_of(model: LoadedModel) -> frozenset[Capability]:
+    """Scores need a head of classes, or of the next token."""
+    both: frozenset[Capability] = frozenset({"tokens", "look"})
+    return both | {"predict", "gradients"} if _has_scores(model) else both
+
+
+def tokens_of(model: LoadedModel, input: Any) -> Tokens:
+    """The tokens of one input in the order of the attention weights, with their places in the input itself."""
+    embedding = model.architecture.network.embedding
+    if isinstance(embedding, ImageEmbedding):
+        return _patches(model, input, embedding)
+    if isinstance(embedding, AudioEmbedding):
+        hop = model.preprocessor.hop if isinstance(model.preprocessor, AudioPreprocessor) else 1
+        steps = np.arange(embedding.frames // 2) * 2 * hop
+        return Tokens("series", np.stack([steps, steps + 2 * hop], axis=1), np.zeros(len(steps), bool))
+    if isinstance(input, Mapping):
+        n = arrays_of(model, input)["input_ids"].shape[1]
+        return Tokens("other", np.zeros((n, 2), np.int64), np.zeros(n, bool))
+    preprocessor = model.preprocessor
+    assert isinstance(preprocessor, TextPreprocessor)  # the embedding is one of texts
+    tokenized = preprocessor.tokens(input)
+    return Tokens("text", tokenized.spans, tokenized.special, tokenized.labels)
+
+
+def scores_of(model: LoadedModel, input: Any, keep: BoolArray | None) -> Array:
+    """Scores (C,) before any softmax; with `keep` (S, T) scores (S, C), the other tokens hidden from every token."""
+    inputs = NetworkInputs.from_arrays(model.dtype, arrays_of(model, input))
+    if keep is None:
+        outputs, _ = network_forward(inputs, model.params, model.architecture.network, keep=False)
+        return np.asarray(_scores(model, outputs["logits"], np.array([-1]))[0])
+    tokens = tokens_of(model, input)
+    keep = np.asarray(keep)
+    if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != len(tokens):
+        raise ShapeError(f"keep: expected booleans (S, T={len(tokens)}); got {keep.dtype} of shape {keep.shape}.")
+    keep = keep | tokens.prefix
+    if not keep.any(axis=1).all():
+        raise DataError("keep: expected at least one token in each row; a model without tokens has no scores.")
+    parts = [
+        _masked_scores(model, inputs, keep[start : start + _SUBSETS_AT_ONCE])
+        for start in range(0, len(keep), _SUBSETS_AT_ONCE)
+    ]
+    return np.concatenate(parts)
+
+
+def score_gradient(model: LoadedModel, input: Any, target: int) -> tuple[Array, ...]:
+    """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each."""
+    output, cache = model.forward(**arrays_of(model, input))
+    logits = output.logits
+    douts = np.zeros_like(logits)
+    if not 0 <= target < logits.shape[-1]:
+        raise DataError(f"target: expected 0 to {logits.shape[-1] - 1}; got {target}.")
+    douts[(0, -1, target) if logits.ndim == 3 else (0, target)] = 1
+    return model.backward({"logits": douts}, cache).attention
+
+
+def _masked_scores(model: LoadedModel, inputs: NetworkInputs, keep: BoolArray) -> Array:
+    """Scores (S, C) of copies of the input, each with another mask."""
+    copies = {
+        name: None if (array := getattr(inputs, name)) is None else np.repeat(array, len(keep), axis=0)
+        for name in ("input_ids", "token_type_ids", "position_ids", "inputs_embeds", "pixel_values", "input_features")
+    }
+    masked = replace(inputs, **copies, mask=keep[:, None, None, :])
+    outputs, _ = network_forward(masked, model.params, model.architecture.network, keep=False)
+    last = keep.shape[1] - 1 - keep[:, ::-1].argmax(axis=1)
+    return _scores(model, outputs["logits"], last)
+
+
+def _scores(model: LoadedModel, logits: Array, last: IntArray) -> Array:
+    """Scores of each item: of its classes, or of the token after its last one."""
+    return logits if logits.ndim == 2 else logits[np.arange(len(logits)), last]
+
+
+def _has_scores(model: LoadedModel) -> bool:
+    network = model.architecture.network
+    if "logits" in network.averages:
+        return True
+    head = network.heads.get("logits")
+    if head is None:
+        return False
+    pooled = getattr(head, "pool", "first") != "tokens" or head.source != "last_hidden_state"
+    return pooled or network.trunk.blocks[0].attention.causal
+
+
+def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Tokens:
+    """Prefix tokens, then the patches, whose boxes are in pixels of the image before preprocessing."""
+    if isinstance(input, Mapping):
+        height, width = input["pixel_values"].shape[2:]
+        left, top, right, bottom = 0.0, 0.0, float(width), float(height)
+    else:
+        preprocessor = model.preprocessor
+        assert isinstance(preprocessor, ImagePreprocessor)  # the embedding is one of images
+        height, width = preprocessor([input])["pixel_values"].shape[2:]
+        left, top, right, bottom = preprocessor.crop_box(*preprocessor.open(input).size)
+    down, across = embedding.patch_grid(height, width)
+    rows = top + (bottom - top) * np.arange(down + 1) * embedding.patch[0] / height
+    columns = left + (right - left) * np.arange(across + 1) * embedding.patch[1] / width
+    edges_y, edges_x = rows.round().astype(np.int64), columns.round().astype(np.int64)
+    y, x = (index.ravel() for index in np.indices((down, across)))
+    boxes = np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
+    count = sum(len(np.atleast_2d(model.params[f"embedding.{name}"])) for name in embedding.prefix)
+    prefix = np.arange(count + down * across) < count
+    return Tokens("image", np.concatenate([np.zeros((count, 4), np.int64), boxes]), prefix)

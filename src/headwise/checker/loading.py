@@ -12,7 +12,7 @@ from typing import Any
 from headwise.checker.detection import UncallableError, infer_calling_conventions
 from headwise.errors import DataError
 
-__all__ = ["load_function"]
+__all__ = ["import_object", "load_function"]
 
 
 def load_function(where: str, kind: str = "auto") -> tuple[Callable[..., Any], str]:
@@ -47,6 +47,23 @@ def load_function(where: str, kind: str = "auto") -> tuple[Callable[..., Any], s
             f"{file}: expected one function that can be called as attention; found {found}. Name it: FILE:NAME."
         )
     return next(iter(fitting.values())), text
+
+
+def import_object(path: Path, name: str) -> Any:
+    """Import a file and return one of its objects.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or object, or the file fails when imported.
+    """
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file.")
+    module = _imported(path)
+    if not hasattr(module, name):
+        names = ", ".join(n for n in vars(module) if not n.startswith("_"))
+        raise DataError(f"{path}: expected an object {name}; it defines {names}.")
+    return getattr(module, name)
 
 
 def _imported(path: Path) -> Any:

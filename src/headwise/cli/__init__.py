@@ -30,6 +30,8 @@ COMMANDS = (
     "report",
     "check",
     "diff",
+    "capture",
+    "inspect",
     "series",
     "sets",
     "tables",

@@ -72,7 +72,7 @@ class KeyMask:
     ) -> KeyMask | None:
         """From the arguments of `headwise.attention` for logits of shape (B, H, N, M); None if all is visible."""
         rule = build_mask(shape, causal=causal, window=window, align=align, lengths=lengths)
-        if (rule.lengths, rule.left, rule.right) == (None, None, None):
+        if rule.lengths is None and rule.left is None and rule.right is None:
             return None
         spans = [rule.key_range((item,), slice(0, shape[2])) for item in range(shape[0])]
         first, last = (np.stack([span[side] for span in spans])[:, None] for side in (0, 1))

@@ -18,25 +18,19 @@ from headwise.recorder.onnx_fused import FusedPlan, find_fused
 from headwise.recorder.onnx_graph import Graph
 from headwise.recorder.result import Capture
 
-__all__ = ["capture_onnx"]
+__all__ = ["capture_onnx", "describe_onnx"]
 
 _LARGEST = 2**31 - 2**20  # bytes of a model that fit into one message
 
 
 def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection) -> Capture:
     """Run an .onnx file and record its attention; see `headwise.capture`."""
+    model = _read(path)
     try:
         import onnx
-        import onnx.inliner
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError("Capturing an .onnx file", str(error.name), "onnx") from None
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
-    try:
-        model = onnx.inliner.inline_local_functions(onnx.load(path)) if _has_functions(path) else onnx.load(path)
-    except Exception as error:
-        raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None
     graph = Graph(model.graph)
     plans = _plans(graph)
     outputs = [output.name for output in model.graph.output]
@@ -60,10 +54,46 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     return Capture(result[0] if len(result) == 1 else result, collector.finish(), _ignored(graph, plans))
 
 
-def _has_functions(path: Path) -> bool:
-    import onnx
+def describe_onnx(path: Path) -> list[tuple[str, str]]:
+    """What an .onnx file is: inputs, outputs, and its attention, by a name each.
 
-    return bool(onnx.load(path, load_external_data=False).functions)
+    Raises
+    ------
+    DataError
+        If it cannot be read.
+    """
+    model = _read(path)
+    graph = Graph(model.graph)
+    lines = [("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import))]
+    lines += [("input", _shape_of(i)) for i in model.graph.input if i.name not in graph.constants]
+    lines += [("output", _shape_of(o)) for o in model.graph.output]
+    lines.append(("parameters", f"{sum(array.size for array in graph.constants.values()):,}"))
+    for plan in _plans(graph):
+        fused = plan.node.op_type if isinstance(plan, FusedPlan) else "Softmax"
+        lines.append(("attention", f"{plan.name} ({_kind(graph, plan)}, {fused})"))
+    return lines
+
+
+def _shape_of(value: Any) -> str:
+    """Name and shape of an input or output."""
+    sizes = [d.dim_param or str(d.dim_value or "?") for d in value.type.tensor_type.shape.dim]
+    return f"{value.name} ({', '.join(sizes)})"
+
+
+def _read(path: Path) -> Any:
+    """The model in a file, its local functions inlined."""
+    try:
+        import onnx
+        import onnx.inliner
+    except ImportError as error:
+        raise MissingExtraError("Reading an .onnx file", str(error.name), "onnx") from None
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        model = onnx.load(path)
+        return onnx.inliner.inline_local_functions(model) if model.functions else model
+    except Exception as error:
+        raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None
 
 
 def _plans(graph: Graph) -> list[SoftmaxPlan | FusedPlan]:

@@ -61,7 +61,7 @@ class Capture:
 
         The array ``weights`` is (B, L, H, N, M) if all layers have one shape; otherwise there is one array
         ``layer0``, ``layer1``, … for each. ``verified`` says of each layer whether its weights reproduce the model's
-        own output, and ``errors`` by how much they miss it.
+        own output, and ``errors`` by how much they miss it. ``q``, ``k``, ``v``, ``output`` and ``lse`` are (B, L, …).
 
         Parameters
         ----------
@@ -75,10 +75,18 @@ class Capture:
         }
         if len({layer.shape for layer in self.layers}) == 1:
             arrays["weights"] = self.weights()
+            arrays |= self._parts()
         else:
             arrays |= {f"layer{number}": layer.weights() for number, layer in enumerate(self.layers)}
         with atomic_write(Path(path)) as temporary:
             np.savez(temporary, allow_pickle=False, **arrays)
+
+    def _parts(self) -> dict[str, Any]:
+        """What the weights were computed from, (B, L, ...), as far as all layers have the same shapes."""
+        parts = {name: [getattr(layer, name) for layer in self.layers] for name in ("q", "k", "v", "output", "lse")}
+        same = {name: arrays for name, arrays in parts.items() if len({array.shape for array in arrays}) == 1}
+        stacked: dict[str, Any] = {name: np.stack(arrays, axis=1) for name, arrays in same.items()}
+        return {**stacked, "scale": np.array([layer.scale for layer in self.layers])}
 
     def report(self) -> str:
         """One line per layer: name, kind, shape, whether its weights are verified; then what is wrong with others."""

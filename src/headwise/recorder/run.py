@@ -5,14 +5,23 @@ from __future__ import annotations
 import inspect
 import sys
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
-from typing import Any
+from typing import Any, Protocol, runtime_checkable
 
 from headwise.errors import DataError
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.result import Capture
 
 __all__ = ["capture"]
+
+
+@runtime_checkable
+class Recordable(Protocol):
+    """A model that records its own attention, such as one from `headwise.load`."""
+
+    def record(self, **arrays: Any) -> Capture:
+        """Run once on these arrays and return every attention call."""
 
 
 def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) -> Capture:
@@ -58,8 +67,8 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
         from headwise.recorder.onnx_run import capture_onnx
 
         return capture_onnx(Path(model), args, kwargs, layers)
-    if hasattr(model, "look") and hasattr(model, "capabilities"):
-        return _of_loaded(model, args, kwargs, layers)
+    if isinstance(model, Recordable):
+        return _select(model.record(*args, **kwargs), layers)
     if _is_torch(model):
         _refuse_own_layers(model)
         from headwise.recorder.torch_run import capture_torch
@@ -70,14 +79,13 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
     )
 
 
-def _of_loaded(model: Any, args: tuple[Any, ...], kwargs: dict[str, Any], layers: Selection) -> Capture:
-    """What a loaded model records itself, without the layers that were not chosen."""
-    found: Capture = model.capture(*args, **kwargs)
+def _select(capture: Capture, layers: Selection) -> Capture:
+    """The same capture with the chosen layers alone."""
     collector = Collector(layers)
-    for layer in found.layers:
-        if collector.wants(layer.name, layer.kind, -1, 0):
+    for layer in capture.layers:
+        if collector.wants(layer.name, layer.kind, *layer.shape[2:]):
             collector.add(layer)
-    return Capture(found.output, collector.finish(), found.ignored)
+    return replace(capture, layers=collector.finish())
 
 
 def _is_torch(model: Any) -> bool:

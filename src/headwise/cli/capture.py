@@ -1,0 +1,100 @@
+"""``headwise capture``: attention of a model's own run, verified, as arrays."""
+
+from __future__ import annotations
+
+import inspect
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+import headwise as hw
+from headwise.checker.loading import import_object
+from headwise.data.array_files import load_npz
+from headwise.errors import DataError
+
+__all__ = ["capture", "open_model"]
+
+MODEL = "An .onnx file, FILE.py:OBJECT (a torch module), a folder with config.json, or a .gguf file."
+
+
+def capture(
+    model: Annotated[str, typer.Argument(help=MODEL, show_default=False)],
+    input: Annotated[
+        str,
+        typer.Argument(
+            help="Arrays as .npz (by the names of the model's inputs) or .npy; for a folder also an image file, a text "
+            "file, or a text.",
+            show_default=False,
+        ),
+    ],
+    out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("attention.npz"),
+    layers: Annotated[
+        list[str] | None, typer.Option(help="Keep this layer: its place, or a name in which * stands for anything.")
+    ] = None,
+) -> None:
+    """Run a model once and save what it attends to.
+
+    The model keeps its own kernel; every layer's weights are compared with that kernel's output. Status 1 if one is not
+    verified.
+
+    Example: `headwise capture model.onnx input.npz --out arrays.npz`
+    """
+    opened = open_model(model)
+    args, kwargs = _inputs(opened, input)
+    chosen = None if not layers else [int(name) if name.lstrip("-").isdigit() else name for name in layers]
+    found = hw.capture(opened, *args, layers=chosen, **kwargs)
+    print(found.report())
+    found.save(out)
+    print(f"{len(found.layers)} layers in {out}")
+    raise typer.Exit(0 if found.proven else 1)
+
+
+def open_model(where: str) -> Any:
+    """The model that an argument of the command line stands for, as `headwise.capture` takes it.
+
+    Raises
+    ------
+    DataError
+        If there is no such file or object.
+    """
+    file, colon, name = where.rpartition(":")
+    if colon and file.endswith(".py"):
+        found = import_object(Path(file), name)
+        if not callable(found):
+            raise DataError(f"{where}: expected a torch module or another callable; got {type(found).__name__}.")
+        return found
+    path = Path(where)
+    if where.endswith(".py"):
+        raise DataError(f"{where}: name the object too, such as {where}:model.")
+    if not path.exists():
+        raise DataError(f"{where}: there is no such file or folder.")
+    return path if path.suffix == ".onnx" else hw.load(path)
+
+
+def _inputs(model: Any, text: str) -> tuple[list[Any], dict[str, Any]]:
+    """Positional and named inputs of the model."""
+    path = Path(text)
+    if path.suffix in (".npz", ".npy"):
+        arrays = load_npz(path, alone="")
+        if isinstance(model, Path) or hasattr(model, "record"):
+            named = path.suffix == ".npz"
+            return ([] if named else list(arrays.values())), (arrays if named else {})
+        return _tensors(model, arrays, named=path.suffix == ".npz")
+    if not hasattr(model, "preprocess"):
+        raise DataError(f"{text}: expected arrays as .npz or .npy; the model does not say how to prepare other inputs.")
+    if path.is_file():
+        return [], model.preprocess(path.read_text("utf-8") if path.suffix in (".txt", ".md") else path)
+    return [], model.preprocess(text)
+
+
+def _tensors(model: Any, arrays: dict[str, Any], named: bool) -> tuple[list[Any], dict[str, Any]]:
+    """Tensors for a torch model: by name if they are named like its arguments, otherwise in order."""
+    import torch
+
+    tensors = {name: torch.from_numpy(array) for name, array in arrays.items()}
+    parameters = inspect.signature(getattr(model, "forward", model)).parameters
+    variable = any(p.kind is p.VAR_KEYWORD for p in parameters.values())
+    if named and (variable or all(name in parameters for name in tensors)):
+        return [], tensors
+    return list(tensors.values()), {}

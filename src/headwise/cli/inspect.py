@@ -1,0 +1,61 @@
+"""``headwise inspect``: what a model is, without running it."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Annotated, Any
+
+import typer
+
+from headwise.cli.capture import MODEL, open_model
+
+__all__ = ["inspect"]
+
+
+def inspect(model: Annotated[str, typer.Argument(help=MODEL, show_default=False)]) -> None:
+    """Say what a model is: family, sizes, options, attention layers, and which tools support it.
+
+    Example: `headwise inspect model.onnx`
+    """
+    opened = open_model(model)
+    if isinstance(opened, Path):
+        lines = _onnx(opened)
+    elif hasattr(opened, "record"):
+        lines = _loaded(opened)
+    else:
+        lines = _torch(opened)
+    for name, value in lines:
+        print(f"{name:<12}{value}")
+
+
+def _onnx(path: Path) -> Iterator[tuple[str, Any]]:
+    from headwise.recorder.onnx_run import describe_onnx
+
+    yield "format", "ONNX"
+    yield from describe_onnx(path)
+    yield "tools", "capture, caption (no gradients)"
+
+
+def _loaded(model: Any) -> Iterator[tuple[str, Any]]:
+    yield "family", model.family
+    yield "type", model.dtype
+    yield "parameters", f"{sum(array.size for array in {id(a): a for a in model.params.values()}.values()):,}"
+    for name, value in model.config.items():
+        if isinstance(value, int | float | str | bool | None):
+            yield "option", f"{name} = {value}"
+    for name in model.architecture.attention_names:
+        yield "attention", name
+    yield "tools", "capture, caption, gradients"
+
+
+def _torch(model: Any) -> Iterator[tuple[str, Any]]:
+    yield "class", f"{type(model).__module__}.{type(model).__qualname__}"
+    if hasattr(model, "named_parameters"):
+        parameters = dict(model.named_parameters())
+        yield "parameters", f"{sum(p.numel() for p in parameters.values()):,}"
+        yield "types", ", ".join(sorted({str(p.dtype).removeprefix("torch.") for p in parameters.values()}))
+        for name, module in model.named_modules():
+            if "attention" in type(module).__name__.lower():
+                yield "attention?", f"{name} ({type(module).__name__})"
+    yield "tools", "capture, caption; `headwise capture` finds the attention calls by running the model"

@@ -41,6 +41,7 @@ def to_verdict(
     convention, explanation = findings.convention, findings.explanation
     calls = [*findings.rounds[0], *findings.rounds[1]]
     properties = verify_properties(convention, calls, rng)
+    components = components | {code for code, _ in convention.design}
     codes = [code for code in findings.codes if code not in components]
     if explanation is None or findings.unexplained:
         holds = {p.name: p.holds for p in properties}
@@ -108,7 +109,8 @@ def _definition(findings: Findings) -> Explanation:
     if explanation is None:
         return Explanation()
     pairs = zip(explanation.codes, explanation.changes, strict=True)
-    kept = [(code, change) for code, change in pairs if code in CONVENTIONS]
+    designed = {code for code, _ in findings.convention.design}
+    kept = [(code, change) for code, change in pairs if code in CONVENTIONS or code in designed]
     return Explanation(tuple(code for code, _ in kept), tuple(change for _, change in kept))
 
 

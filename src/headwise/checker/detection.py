@@ -10,7 +10,7 @@ from typing import Any
 
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.invocation import CallingConvention, Response, grid
+from headwise.checker.invocation import CallingConvention, Response, grid, has_shape
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
@@ -100,7 +100,8 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         if not target.parameters:
             interface = replace(start.interface, sizes=target.sizes)
         load = target.load if target.parameters else None
-        start = replace(start, interface=interface, fixed={**start.fixed, **target.arguments}, load=load)
+        fixed = {**start.fixed, **target.arguments}
+        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
         if working := _working(start, documentation, requirements, attempts):
             return working
     raise refuse(target.name, kind, problems, attempts, signature)
@@ -258,18 +259,10 @@ def _is_plausible(convention: CallingConvention, case: Case, attempts: dict[str,
     if response.output is None:
         attempts.setdefault(how, response.error)
         return False
-    if not _has_shape(response, case):
+    if not has_shape(response, case):
         attempts.setdefault(how, f"returned shape {response.output.shape}")
         return False
     return True
-
-
-def _has_shape(response: Response, case: Case) -> bool:
-    assert response.output is not None
-    batch, heads, n, _ = grid(case)
-    lead = (batch,) if "X" in case else (batch, heads)
-    shape = response.output.shape
-    return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
 
 
 def _in_its_type(convention: CallingConvention) -> CallingConvention:
@@ -316,7 +309,7 @@ def _takes_a_mask(convention: CallingConvention) -> bool:
         candidate = _with_sense(convention, "mask", sense)
         masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")
         response = candidate.call(masked)
-        if response.output is not None and _has_shape(response, masked):
+        if response.output is not None and has_shape(response, masked):
             return True
     return False
 
@@ -336,7 +329,7 @@ def _measured_sense(convention: CallingConvention, name: str, documentation: Doc
     for sense in senses:
         candidate = _with_sense(convention, name, sense)
         a, b = (candidate.call(c | {name: visible}).output for c in (case, other))
-        if a is None or b is None or a.shape != b.shape or not _has_shape(Response(a), case):
+        if a is None or b is None or a.shape != b.shape or not has_shape(Response(a), case):
             continue
         if np.isfinite(a).all() and np.abs(a - b)[..., rows, :].max() <= 1e-6 * np.abs(a).max():
             return sense

@@ -42,7 +42,7 @@ def detect_dropout(convention: CallingConvention, rng: np.random.Generator) -> E
         pair = None if expected is None else _pair(found, expected, call, solver)
         return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
 
-    found, left = explain(first, second, agrees, most=1)
+    found, left = explain(first, second, agrees, most=1, design=convention.design)
     if left:
         return None
     shares = [share(a) for a in first + second if a.response.output is not None]

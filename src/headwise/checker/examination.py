@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
+from functools import partial
 
 from headwise.checker.attended import is_equivariant
 from headwise.checker.catalogue import CATALOGUE
@@ -68,8 +69,10 @@ class Findings:
     @property
     def rank(self) -> tuple[int, int, int]:
         """How far from right: mistakes, hazards, conventions of the operation; unexplained comes last."""
-        hazards = sum(CATALOGUE[code].level == "hazard" for code in self.codes)
-        mistakes = len(self.codes) - hazards + self.unexplained + 100 * (self.explanation is None)
+        designed = {code for code, _ in self.convention.design}
+        codes = [code for code in self.codes if code not in designed]
+        hazards = sum(CATALOGUE[code].level == "hazard" for code in codes)
+        mistakes = len(codes) - hazards + self.unexplained + 100 * (self.explanation is None)
         return mistakes, hazards, len(self.conventions)
 
 
@@ -144,14 +147,17 @@ def _explain(
     examination: Examination, agrees: Agreement, most: int, budget: int
 ) -> tuple[Explanation, list[Observation]]:
     """As `explain`; for tokens first without the matrices that are not D × D, of which many functions accept none."""
-    search: Callable[..., tuple[Explanation, list[Observation]]] = explain
+    search: Callable[..., tuple[Explanation, list[Observation]]] = partial(
+        explain, design=examination.convention.design
+    )
     if not examination.convention.interface.multi_head or not examination.convention.interface.of_tokens:
         return search(*examination.rounds, agrees, most, examination.entries, budget)
     square = [[a for a in calls if a.probe.name != "wide"] for calls in examination.rounds]
     explanation, left = search(*square, agrees, most, examination.entries, budget)
     if left:
         return explanation, left
-    also, left = search(*examination.rounds, agrees, len(explanation.codes), examination.entries, budget)
+    most = len(explanation.codes) - len(examination.convention.design)
+    also, left = search(*examination.rounds, agrees, most, examination.entries, budget)
     if not left:
         return also, left
     answered = [a for a in examination.everything if a.response.output is not None]
@@ -224,7 +230,8 @@ def _without_weights(findings: Findings, examination: Examination) -> Findings:
     if not examination.repeats or not any(a.response.weights is not None for a in first):
         return findings
     first, second = ([replace(a, response=replace(a.response, weights=None)) for a in r] for r in (first, second))
-    explanation, left = explain(first, second, fits("float64"), 1, examination.entries)
+    design = findings.convention.design
+    explanation, left = explain(first, second, fits("float64"), 1, examination.entries, design=design)
     if left or not explanation.codes:
         return findings
     return replace(findings, explanation=explanation, notes=("The weights that it returns are not explained.",))

@@ -25,10 +25,10 @@ from headwise.checker.presentation import (
     restore_axes,
 )
 from headwise.checker.probes import Interface
-from headwise.checker.state import Case
+from headwise.checker.state import Case, Change
 from headwise.shapes import Array
 
-__all__ = ["CallingConvention", "Response", "grid"]
+__all__ = ["CallingConvention", "Response", "grid", "has_shape"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -77,6 +77,8 @@ class CallingConvention:
         What a copy of an array is turned into first: nothing for NumPy, a tensor for torch.
     load : callable or None
         Takes the matrices of a module, which are not arguments.
+    design : tuple of (str, Change)
+        Entries of the catalogue that a module follows by design, as in `Target`.
     """
 
     function: Callable[..., Any]
@@ -92,17 +94,21 @@ class CallingConvention:
     unused: tuple[str, ...] = ()
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
+    design: tuple[tuple[str, Change], ...] = ()
 
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
         first: Response | None = None
         for arguments in self._presentations(case):
             response = self._call(arguments, case)
-            if response.output is not None and response.output.ndim == len(AXES[self.interface.of_tokens]):
-                return response  # a mask of a wrong shape may be broadcast to more axes than there should be
+            if has_shape(response, case):
+                return response  # a mask of a wrong shape may be accepted, and change the shape of the output
             if first is None or first.output is None:
                 first = response
-        return first or Response(None, error="no way to pass the arguments")
+        assert first is not None
+        if first.output is not None and "mask" in case and case["mask"].shape[1] > 1:  # it has no axis for heads
+            return Response(None, error=f"it returns shape {first.output.shape} with a mask for each head")
+        return first
 
     def arguments(self, case: Case) -> Case:
         """The arguments of a case as the function receives them, by the function's own names."""
@@ -232,6 +238,16 @@ def grid(case: Case) -> tuple[int, int, int, int]:
         batch, n, _ = case["X"].shape
         return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
     return (*case["q"].shape[:3], case["k"].shape[2])
+
+
+def has_shape(response: Response, case: Case) -> bool:
+    """Whether an output has the shape that attention would return, with the tokens and features in any order."""
+    if response.output is None:
+        return False
+    batch, heads, n, _ = grid(case)
+    lead = (batch,) if "X" in case else (batch, heads)
+    shape = response.output.shape
+    return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
 
 
 def _parts(result: Any) -> list[Any]:

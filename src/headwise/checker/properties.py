@@ -77,7 +77,9 @@ def _of_plain(convention: CallingConvention, case: Case, rng: np.random.Generato
             raise LookupError("refused")
         return output
 
-    for test in (_deterministic, _rows, _equivariant, _linear, _shift, _mask):
+    sizes = convention.interface.sizes
+    of_matrices = () if sizes is not None and sizes.shared else (_rows, _linear, _shift)  # each changes one matrix
+    for test in (_deterministic, _equivariant, *of_matrices, _mask):
         try:
             result = test(call, case, rng)
         except (LookupError, ValueError):

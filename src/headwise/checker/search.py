@@ -77,6 +77,11 @@ class Explanation:
         )
 
 
+def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
+    """The entries that a module follows by design, as an explanation."""
+    return Explanation(tuple(code for code, _ in design), tuple(change for _, change in design), habit)
+
+
 Agreement = Callable[[Explanation, Observation], bool]
 
 
@@ -116,11 +121,13 @@ def explain(
     most: int = 4,
     entries: tuple[Explanation, ...] | None = None,
     budget: int = _BUDGET,
+    design: tuple[tuple[str, Change], ...] = (),
 ) -> tuple[Explanation, list[Observation]]:
     """Return the smallest explanation of the first round that holds in the second, and what it leaves unexplained.
 
     If nothing explains everything, it is the explanation that gets furthest through the probes in their order. With
-    `most` mistakes at once, of the given `entries`, it tries no more than `budget` combinations.
+    `most` mistakes at once, of the given `entries`, it tries no more than `budget` combinations. The entries of
+    `design` are part of every explanation, and do not count.
     """
     first = [a for a in first if a.response.output is not None]
     second = [a for a in second if a.response.output is not None]
@@ -132,7 +139,7 @@ def explain(
     limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
     waiting = [
-        (0, 0, next(order), Explanation(habit=habit), 0)
+        (0, 0, next(order), by_design(design, habit), 0)
         for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
     ]
     got: dict[Explanation, int] = {}  # how far each got

@@ -16,6 +16,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headwise.checker.state import Change
 from headwise.shapes import Array
 
 __all__ = ["Target", "TargetSizes"]
@@ -42,6 +43,8 @@ class TargetSizes:
         The only number of tokens that it takes, for a table of positions of fixed size; None for any.
     max_tokens : int or None
         The largest number of tokens that it takes; None for any.
+    shared : bool
+        Whether every head is projected with the same matrix: Wq, Wk and Wv have equal blocks on their diagonal.
     """
 
     model: int
@@ -53,6 +56,7 @@ class TargetSizes:
     context: int
     tokens: int | None = None
     max_tokens: int | None = None
+    shared: bool = False
 
 
 @dataclass(frozen=True, slots=True)
@@ -90,6 +94,8 @@ class Target:
     components : frozenset of str
         Codes of entries of the catalogue that the module contains by design (``"norm-added"`` for a LayerNorm among
         its parts, ``"residual-added"``): they are reported as conventions and not as mistakes.
+    design : tuple of (str, Change)
+        Those of them that are known already, each as the change of the reference that it is: the search starts there.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -110,6 +116,7 @@ class Target:
     axes: str = ""
     mask: str = "any"
     components: frozenset[str] = frozenset()
+    design: tuple[tuple[str, Change], ...] = ()
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

@@ -19,6 +19,7 @@ from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.select import Match
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
+from headwise.checker.state import Change
 from headwise.checker.target import Target
 from headwise.shapes import Array
 
@@ -83,13 +84,14 @@ def target_of(match: Match) -> Target:
         _forward(call),
         lambda weights: layer.write(reading.stored(weights)),
         reading.parameters,
-        replace(sizes, tokens=fixed),
+        replace(sizes, tokens=fixed, shared=reading.shared),
         layer.convert,
         roles=_roles(call) | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
         arguments=dict(call.arguments),
         axes=_axes(match),
         mask="hides" if layer.owner == "torch.nn.MultiheadAttention" else "any",
         components=_components(layer),
+        design=_design(match),
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,
@@ -160,6 +162,12 @@ def _components(layer: Layer) -> frozenset[str]:
     norm = any(not _OF_HEADS.search(name) for name in norms)
     gate = any(p.value.size == 1 for p in rest)
     return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or gate else set())
+
+
+def _design(match: Match) -> tuple[tuple[str, Change], ...]:
+    """The norm and the residual connection of a layer that has a norm or a gate among its parts."""
+    pairs = zip(match.design.codes, match.design.changes, strict=True)
+    return tuple((code, change) for code, change in pairs if code in _components(match.call.layer))
 
 
 def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:

@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
+from dataclasses import dataclass, field, replace
+from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import Result, build, evaluate
 from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
 from headwise.shapes import Array
@@ -31,11 +31,14 @@ class Match:
         How its parameters are read.
     along_batch : bool
         Whether the layer attends along the axis of the batch.
+    design : Explanation
+        The norm and the residual connection that it has, where they are known.
     """
 
     call: Call
     reading: Reading
     along_batch: bool = False
+    design: Explanation = field(default_factory=Explanation)
 
 
 def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool]:
@@ -49,23 +52,28 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         Whether the first explains the output.
     """
     trials: list[tuple[Match, Case, Array]] = []
-    stored = {p.name for r in options[:1] for m in (*r.weights, *r.biases) for p in m.stored}
-    has_more = any(p.name not in stored for p in calls[0].layer.parameters)
-    for call in calls:
-        for reading in options:
-            trial = _trial(call, reading)
-            if trial is None:
-                continue
-            case, output = trial
-            if any(_fits(output, result) for result in _without_mistake(case, has_more)):
-                return [Match(call, reading)], True
-            if call.axes != "ND" and any(_fits(output, result) for result in _along_batch(case)):
-                return [Match(call, reading, along_batch=True)], True
-            trials.append((Match(call, reading), case, output))
-    for match, case, output in trials[: _SCREENED if len(trials) > 1 else 0]:
-        explanations = _with_mistake(gated=any(p.value.size == 1 for p in match.call.layer.parameters))
-        if any(_fits(output, one.answer(arguments)) for one in explanations for arguments in _causal_or_not(case)):
-            return [match], True
+    for call, reading in product(calls, options):
+        trial = _trial(call, reading)
+        if trial is None:
+            continue
+        case, output = trial
+        if _distance(output, Explanation(), case) < _CLOSE:
+            return [Match(call, reading)], True
+        if call.axes != "ND" and _distance(output.swapaxes(0, 1), Explanation(), _along_batch(case)) < _CLOSE:
+            return [Match(call, reading, along_batch=True)], True
+        trials.append((Match(call, reading), case, output))
+    screened = trials[:_SCREENED]
+    stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
+    rest = [p for p in calls[0].layer.parameters if p.name not in stored]
+    for match, case, output in screened if rest or len(trials) > 1 else ():
+        nearest = min(_designs(bool(rest)), key=lambda design: _distance(output, design, case))
+        if _distance(output, nearest, case) < _CLOSE:
+            return [replace(match, design=nearest)], True
+    for match, case, output in screened if len(trials) > 1 else ():
+        for design in (Explanation(), *(_residuals() if any(p.value.size == 1 for p in rest) else ())):
+            mistakes = (design + mistake for mistake in singles() if design.goes_with(mistake))
+            if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
+                return [replace(match, design=design)], True
     return [match for match, _, _ in trials[:2]], False
 
 
@@ -106,30 +114,25 @@ def _causal_or_not(case: Case) -> Iterator[Case]:
     yield case | {"causal": True}
 
 
-def _without_mistake(case: Case, has_more: bool) -> Iterable[Result | None]:
-    """What attention returns, causal or not; of a layer that learns more, with a residual connection or a norm too."""
-    for one in _causal_or_not(case):
-        yield evaluate(one, build())
-    for part in singles() if has_more else ():
-        if part.codes[0] in ("norm-added", "residual-added"):
-            for one in _causal_or_not(case):
-                yield part.answer(one)
+def _distance(output: Array, explanation: Explanation, case: Case) -> float:
+    """The difference between an output and the reference's, causal or not, with the entries of an explanation."""
+    results = (explanation.answer(one) for one in _causal_or_not(case))
+    return min((difference(output, r.output) for r in results if r is not None), default=float("inf"))
 
 
-def _with_mistake(gated: bool) -> Iterator[Explanation]:
-    """One mistake; for a layer with a gate next to a residual connection."""
-    yield from singles()
-    for part in singles() if gated else ():
-        if part.codes == ("residual-added",):
-            yield from (part + mistake for mistake in singles() if part.goes_with(mistake))
+def _designs(has_norm: bool) -> Iterator[Explanation]:
+    """Normalised or rotated queries and keys; for a layer that learns more a norm, a residual connection, or both."""
+    yield from (one for one in singles() if one.codes[0] in ("qk-norm", "rope"))
+    if has_norm:
+        norms = [one for one in singles() if one.codes == ("norm-added",)]
+        yield from (*norms, *_residuals())
+        yield from (norm + residual for norm in norms for residual in _residuals() if norm.goes_with(residual))
 
 
-def _along_batch(case: Case) -> Iterable[Result | None]:
-    exchanged = {x: case[x].swapaxes(0, 1) for x in ("X", "context") if x in case}
-    for one in _causal_or_not(case | exchanged):
-        result = evaluate(one, build())
-        yield None if result is None else Result(result.output.swapaxes(0, 1))
+def _residuals() -> list[Explanation]:
+    return [one for one in singles() if one.codes == ("residual-added",)]
 
 
-def _fits(output: Array, result: Result | None) -> bool:
-    return result is not None and difference(output, result.output) < _CLOSE
+def _along_batch(case: Case) -> Case:
+    """The case with the axes of the batch and the tokens exchanged."""
+    return case | {x: case[x].swapaxes(0, 1) for x in ("X", "context") if x in case}

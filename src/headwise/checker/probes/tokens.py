@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
+from headwise.checker.numpy_guard import np
 from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
@@ -36,7 +37,10 @@ class Tokens(Generator):
 
     def biased(self, case: Case) -> Iterator[Probe]:
         """The case with every bias that the function takes."""
+        shared = self.interface.sizes is not None and self.interface.sizes.shared
         biases = {f"b{x}": self.normal(case[f"W{x}"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
+        for name in biases.keys() - {"bo"} if shared else ():
+            biases[name] = np.tile(biases[name][: len(biases[name]) // self.heads], self.heads)
         if biases:
             yield Probe("biased", case | biases)
 
@@ -54,6 +58,9 @@ class Tokens(Generator):
         case: Case = {"X": times * self.normal(batch, n, model)}
         for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
             case[f"W{x}"] = self.normal(rows, columns) * columns**-0.5 * 1.2
+            if fixed is not None and fixed.shared:
+                block = case[f"W{x}"][: rows // self.heads, : columns // self.heads] * self.heads**0.5
+                case[f"W{x}"] = np.kron(np.eye(self.heads), block)
         if self.interface.multi_head:
             case["heads"] = self.heads
         if fixed is not None and fixed.key_heads != fixed.heads:

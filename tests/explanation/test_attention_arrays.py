@@ -8,13 +8,13 @@ import pytest
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import (
     TokenLayout,
-    check_attention_weights,
     from_arrays,
     from_saved,
     read_arrays,
     stack_layers,
 )
 from headwise.figures import CaptionedFigure
+from headwise.metrics import check_attention_weights
 from helpers import factories
 
 L, H, GRID = 3, 2, (5, 2)

@@ -51,7 +51,7 @@ def test_refusals(distributions):
         flow(distributions(3, 2, 5, 5), -1)
     weights = distributions(3, 2, 5, 5)
     for wrong in (np.where(weights > 0.5, np.nan, weights), weights * 9, -weights, weights - 1):
-        with pytest.raises(DataError, match="weights: expected none below 0, and rows that sum to one"):
+        with pytest.raises(DataError, match=r"weights: expected (none below 0|rows that sum to one|numbers)"):
             flow(wrong)
     with pytest.raises(ShapeError, match="weights: expected"):
         flow(distributions(2, 3, 2, 5, 5))  # one input at a time

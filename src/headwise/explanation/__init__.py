@@ -1,18 +1,15 @@
 """The microscope as a library: record what a model attends to, draw it, caption it, test it and explore it."""
 
-from headwise.explanation.array_checks import ROW_SUM_TOLERANCE, check_attention_weights
 from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explanation.core import Explanation, FaithfulnessTest, explain, record_attention
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
 from headwise.explanation.explorer import Explorer, explore
 
 __all__ = [
-    "ROW_SUM_TOLERANCE",
     "Explanation",
     "Explorer",
     "FaithfulnessTest",
     "TokenLayout",
-    "check_attention_weights",
     "cycle_classes",
     "explain",
     "explore",

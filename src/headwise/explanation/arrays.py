@@ -14,14 +14,10 @@ import numpy.typing as npt
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
-from headwise.explanation.array_checks import (
-    ROW_SUM_TOLERANCE,
-    check_attention_weights,
-    check_positions,
-    to_grayscale,
-)
+from headwise.explanation.array_checks import check_positions, to_grayscale
 from headwise.figures import AttentionRecord
 from headwise.metrics.concentration import normalize_rows
+from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
 from headwise.shapes import Array
 from headwise.tokenizers.images import Patches
 

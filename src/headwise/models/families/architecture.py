@@ -8,8 +8,9 @@ from dataclasses import dataclass, field
 
 import numpy as np
 
-from headwise.errors import CheckpointError
+from headwise.errors import CheckpointError, ShapeError
 from headwise.models.encoder.network import Network
+from headwise.models.families.shape_check import check_shapes
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
@@ -163,6 +164,10 @@ class Architecture:
                     f"{checkpoint.path}: {source.tensor}: its shape {arrays[source.tensor].shape} does not fit the "
                     "configuration."
                 ) from None
+        try:
+            check_shapes(params, self.network, self.sources)
+        except ShapeError as error:
+            raise CheckpointError(f"{checkpoint.path}: {error}") from None
         return params
 
     def _check_unused(self, checkpoint: Checkpoint) -> None:

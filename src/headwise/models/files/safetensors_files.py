@@ -42,8 +42,13 @@ def read_folder(path: Path) -> Checkpoint:
         raise CheckpointError(f"{config_path}: expected a JSON object.")
     tensors: dict[str, Tensor] = {}
     for file in _weight_files(path):
-        tensors |= read_safetensors(file)
+        tensors |= {_current_name(name): tensor for name, tensor in read_safetensors(file).items()}
     return Checkpoint(path, config, tensors)
+
+
+def _current_name(name: str) -> str:
+    """The name of a layer norm's tensors in today's files; the first ones had gamma and beta."""
+    return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
 def read_own(path: Path) -> Checkpoint:

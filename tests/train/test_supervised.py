@@ -62,7 +62,7 @@ def test_the_shards_add_up_to_the_batch(name, classes, rng):
     direction = rng.normal(size=params[name].shape)
     slope = sum((piece.gradients[name] * direction).sum() for piece in pieces)
     assert slope == pytest.approx((at(step) - at(-step)) / (2 * step), rel=1e-6)
-    assert bool(pieces[0].averages) == (type(network) is SeriesModel)
+    assert bool(pieces[0].batch_stats) == (type(network) is SeriesModel)
 
 
 @pytest.mark.parametrize("name", ["table", "sets", "images", "series"])

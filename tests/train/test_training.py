@@ -172,7 +172,7 @@ def test_killed_by_the_system_and_resumed_is_the_same_bytes(tmp_path):
 def test_a_folder_that_holds_a_run_is_left_alone(data, tmp_path):
     run = train_into(tmp_path, data, config=SMALL, recipe=RECIPE)
     before = run.path.read_bytes()
-    with pytest.raises(DataError, match="holds a run already"):
+    with pytest.raises(DataError, match="contains a run"):
         train_into(tmp_path, data, config=SMALL, recipe=RECIPE)
     with pytest.raises(DataError, match="nothing to resume"):
         train_into(tmp_path, data, config=SMALL, recipe=RECIPE, resume=True)
@@ -183,7 +183,7 @@ def test_a_folder_that_holds_a_run_is_left_alone(data, tmp_path):
 def test_resuming_another_run_is_refused(data, tmp_path):
     state = tmp_path / "training.safetensors"
     train_vit(SMALL, data, TrainingConfig(epochs=1, batch_size=50), state=state)
-    with pytest.raises(DataError, match="it differs in recipe"):
+    with pytest.raises(DataError, match="which differs in recipe"):
         train_vit(SMALL, data, TrainingConfig(epochs=2, batch_size=50), state=state)
 
 
@@ -198,7 +198,7 @@ def test_other_digits_of_the_same_name_and_number_are_told_apart(data, tmp_path)
     assert elsewhere.test_loss != again.test_loss
     state = tmp_path / "training.safetensors"
     train_vit(SMALL, data, RECIPE, state=state)
-    with pytest.raises(DataError, match="the run to go on with was another: it differs in data"):
+    with pytest.raises(DataError, match="cannot resume: this is another run, which differs in data"):
         train_vit(SMALL, other, RECIPE, state=state)
 
 

@@ -121,7 +121,7 @@ def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
 
     Returns
     -------
-    Sampled
+    ShapleyEstimate
 
     Raises
     ------

@@ -157,7 +157,7 @@ def series_forward(
         Valid steps of each series, from 1 to N.
     params : dict
         As made by `series_params`, in the type of `x`.
-    config : Series
+    config : SeriesTransformerConfig
     rng : Generator, optional
         For training: dropout is drawn from it, and batch normalization uses the statistics of the batch.
     return_weights : bool

@@ -147,7 +147,7 @@ def set_forward(
         In the type of the parameters.
     params : dict
         As made by `set_params`.
-    config : SetModel
+    config : SetTransformerConfig
     lengths : ndarray of int of shape (B,), optional
         How many members each set has; the rest is padding, and makes no difference as long as it is finite.
     return_weights : bool

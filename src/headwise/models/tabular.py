@@ -167,7 +167,7 @@ def table_forward(
         Category of each column as an integer.
     params : dict
         As made by `table_params`.
-    config : Table
+    config : TableTransformerConfig
     return_weights : bool
         Keep the attention weights of every layer in the cache.
 

@@ -21,7 +21,7 @@ _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 @dataclass
 class AdamW:
-    """The optimiser's memory: running means of the gradient and of its square, and how many steps were taken."""
+    """State of the optimizer: running means of the gradient and of its square, and the number of steps."""
 
     mean: Array
     square: Array
@@ -29,7 +29,7 @@ class AdamW:
 
     @classmethod
     def zeros(cls, vector: Array) -> AdamW:
-        """Nothing seen yet."""
+        """The state before the first step."""
         return cls(np.zeros_like(vector), np.zeros_like(vector))
 
 
@@ -64,8 +64,8 @@ def weight_decay_mask(params: Mapping[str, Array]) -> Array:
 
 
 def clip_norm(gradient: Array, limit: float) -> float:
-    """Shorten a gradient to `limit` if it is longer, in place; returns the length it had."""
-    length = float(np.sqrt(np.dot(gradient, gradient)))
-    if length > limit:
-        gradient *= gradient.dtype.type(limit / length)
-    return length
+    """Scale a gradient down to norm `limit` if it is larger, in place; return its norm before."""
+    norm = float(np.sqrt(np.dot(gradient, gradient)))
+    if norm > limit:
+        gradient *= gradient.dtype.type(limit / norm)
+    return norm

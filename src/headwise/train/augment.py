@@ -11,12 +11,12 @@ __all__ = ["shift_and_rotate"]
 
 
 def shift_and_rotate(images: Array, *, shift: float, rotate: float, rng: np.random.Generator) -> Array:
-    """Each image turned about its centre and shifted, by its own random amounts, with bilinear interpolation.
+    """Rotate each image about its centre and shift it, by random amounts, with bilinear interpolation.
 
     Parameters
     ----------
     images : ndarray of shape (B, Y, X)
-        Background 0, which is also what moves in from outside.
+        With background 0, which also fills what moves in from outside.
     shift : float
         Largest shift along each axis, in pixels.
     rotate : float

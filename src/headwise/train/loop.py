@@ -1,7 +1,7 @@
-"""The training loop, of any model: shards over threads, sums in a fixed order, a checkpoint an epoch.
+"""The training loop for any `Task`: shards on several threads, sums in a fixed order, one checkpoint per epoch.
 
-What is trained is a `Task`. Every random number is drawn from a generator seeded by (seed, epoch) or (seed, step), so a
-run that was interrupted goes on from its last checkpoint exactly as if it had not been.
+Every random number comes from a generator seeded by (seed, epoch) or (seed, step), so an interrupted run resumes from
+its last checkpoint with the same bytes as an uninterrupted one.
 """
 
 from __future__ import annotations
@@ -25,64 +25,63 @@ from headwise.train.malloc import keep_heap
 
 __all__ = ["Epoch", "ShardGradients", "Task", "Trainer", "TrainingResult", "ValidationResult", "train"]
 
-_TOWARDS = 0.1  # how far a running average moves in one step
+_MOMENTUM = 0.1  # weight of the newest batch in running averages
 
 
 @dataclass(frozen=True)
 class ShardGradients:
-    """What one shard adds to a step.
+    """Loss and gradients of one shard of a batch.
 
     Attributes
     ----------
     loss : float
-        Its share of the batch's mean loss.
+        Its part of the mean loss of the batch.
     gradients : dict
-        Of that share, by parameter; one that is missing is zero.
-    averages : dict
-        What parameters that are running averages (batch normalisation's) saw in this shard; they are not trained, but
-        move a little towards it.
+        Of that part, by parameter; a missing one is zero.
+    batch_stats : dict
+        Statistics of the shard for parameters that are running averages, as in batch normalization.
     """
 
     loss: float
     gradients: Params
-    averages: Params = field(default_factory=dict)
+    batch_stats: Params = field(default_factory=dict)
 
 
 class ValidationResult(NamedTuple):
-    """A model on the data held out: its loss, and its accuracy where there are classes."""
+    """Loss on the validation set, and accuracy if there are classes."""
 
     loss: float
     accuracy: float | None = None
 
 
 class Task(Protocol):
-    """What is trained: a model, with the data it learns from."""
+    """A model with the data and the objective it is trained on."""
 
     @property
     def n_examples(self) -> int:
-        """How many there are to learn from."""
+        """Number of training examples."""
 
     def init(self, rng: np.random.Generator) -> Params:
-        """The weights to begin with."""
+        """Initial parameters."""
 
-    def shards(self, chosen: IntArray, step: int) -> Sequence[Any]:
-        """One batch of examples, in the parts that are computed together; `step` seeds whatever is random in them.
+    def shards(self, indices: IntArray, step: int) -> Sequence[Any]:
+        """Divide one batch into the parts that are computed together; `step` seeds everything random in them.
 
-        How a batch is cut is fixed by the batch, so that the sums do not depend on how many threads ran.
+        The division depends on the batch only, so that sums do not depend on the number of threads.
         """
 
     def gradients(self, shard: Any, params: Params) -> ShardGradients:
-        """The loss and its gradients on one shard; called from several threads."""
+        """Loss and gradients of one shard; called from several threads."""
 
     def validate(self, params: Params) -> ValidationResult | None:
-        """How the weights do on the data held out; None if there are none."""
+        """Evaluate the parameters on the validation set; None if there is none."""
 
     def describe(self) -> Mapping[str, Any]:
-        """What tells this task from another, as JSON can hold it."""
+        """What identifies the task, as a JSON-serializable mapping."""
 
 
 class Epoch(NamedTuple):
-    """What one pass over the training data ended with; validation is None where nothing was held out."""
+    """Results of one pass over the training data; validation results are None without a validation set."""
 
     epoch: int
     learning_rate: float
@@ -92,7 +91,7 @@ class Epoch(NamedTuple):
 
 
 class TrainingResult(NamedTuple):
-    """A trained model's weights, and the course of its training."""
+    """Trained parameters, and the results of every epoch."""
 
     params: Params
     history: tuple[Epoch, ...]
@@ -100,7 +99,7 @@ class TrainingResult(NamedTuple):
 
 @dataclass
 class Trainer:
-    """A task in training: its parameters as one vector, and the optimiser's memory of them."""
+    """A task in training: its parameters as one vector, and the state of the optimizer."""
 
     task: Task
     recipe: TrainingConfig
@@ -113,7 +112,7 @@ class Trainer:
 
     @classmethod
     def create(cls, task: Task, recipe: TrainingConfig) -> Trainer:
-        """Nothing learned."""
+        """Initial parameters and optimizer state."""
         like = task.init(np.random.default_rng([recipe.seed, 1]))
         vector = flatten(like)
         return cls(
@@ -122,18 +121,19 @@ class Trainer:
 
     @property
     def params(self) -> Params:
-        """Views of the vector."""
+        """The parameters, as views of the vector."""
         return unflatten(self.vector, self.like)
 
-    def step(self, chosen: IntArray) -> float:
+    def step(self, indices: IntArray) -> float:
         """One step of AdamW on one batch; returns the loss before it."""
         params = self.params
 
-        def one(shard: Any) -> tuple[ShardGradients, Array]:
-            piece = self.task.gradients(shard, params)
-            return piece, flatten({name: piece.gradients.get(name, zero) for name, zero in self._zeros.items()})
+        def compute(shard: Any) -> tuple[ShardGradients, Array]:
+            result = self.task.gradients(shard, params)
+            return result, flatten({name: result.gradients.get(name, zero) for name, zero in self._zeros.items()})
 
-        pieces, gradients = zip(*parallel_map(one, self.task.shards(chosen, self.optimizer.steps)), strict=True)
+        shards = self.task.shards(indices, self.optimizer.steps)
+        results, gradients = zip(*parallel_map(compute, shards), strict=True)
         gradient = gradients[0]
         for other in gradients[1:]:
             gradient += other
@@ -147,29 +147,28 @@ class Trainer:
             weight_decay=self.recipe.weight_decay,
             decay_mask=self._decays,
         )
-        for piece in pieces:
-            for name, seen in piece.averages.items():
-                params[name] += _TOWARDS / len(pieces) * (seen - params[name])
-        return float(sum(piece.loss for piece in pieces))
+        for result in results:
+            for name, statistic in result.batch_stats.items():
+                params[name] += _MOMENTUM / len(results) * (statistic - params[name])
+        return float(sum(result.loss for result in results))
 
     def epoch(self, on_step: Callable[[], None]) -> None:
-        """One pass over the training data, and a look at the validation data."""
+        """One pass over the training data, and an evaluation on the validation set."""
         number, recipe = len(self.history), self.recipe
         order = np.random.default_rng([recipe.seed, 2, number]).permutation(self.task.n_examples)
         losses = []
         for start in range(0, len(order), recipe.batch_size):
-            chosen = order[start : start + recipe.batch_size]
-            losses.append(self.step(chosen) * len(chosen))
+            indices = order[start : start + recipe.batch_size]
+            losses.append(self.step(indices) * len(indices))
             on_step()
-        found = self.task.validate(self.params)
-        loss, accuracy = (None, None) if found is None else found
+        loss, accuracy = self.task.validate(self.params) or (None, None)
         rate = recipe.learning_rate_at(self.optimizer.steps - 1, self.total_steps)
         self.history.append(Epoch(number + 1, rate, sum(losses) / len(order), loss, accuracy))
-        if loss is not None and self.since_best == 0:
+        if loss is not None and self.epochs_since_best == 0:
             self.best = self.vector.copy()
 
     @property
-    def since_best(self) -> int:
+    def epochs_since_best(self) -> int:
         """Epochs since the lowest validation loss."""
         losses = [np.inf if epoch.validation_loss is None else epoch.validation_loss for epoch in self.history]
         return len(losses) - 1 - int(np.argmin(losses)) if losses else 0
@@ -194,55 +193,55 @@ def train(
     Parameters
     ----------
     task : Task
-    recipe : Recipe
+    recipe : TrainingConfig
     patience : int, optional
-        Stop when the validation loss has not fallen for so many epochs, and return the weights where it was lowest. By
-        default all epochs are run, and the last weights returned.
+        Stop when the validation loss has not improved for so many epochs, and return the parameters with the lowest.
+        By default all epochs are run, and the last parameters returned.
     state : Path, optional
-        A file that is written after every epoch, and gone on from if it is there already.
+        A file that is written after every epoch; if it exists, training resumes from it.
     threads : int
-        Threads; the result does not depend on how many.
+        The result does not depend on their number.
     on_step, on_epoch : callable
-        Called after each step and each epoch; epochs done before are reported too.
+        Called after each step and each epoch, including those of a run that is resumed.
 
     Returns
     -------
-    Trained
+    TrainingResult
 
     Raises
     ------
     DataError
-        If the state is that of another task or recipe, or training diverges.
+        If the state belongs to another task or recipe, or training diverges.
     CheckpointError
-        If the state's file is damaged.
+        If the file is damaged.
     """
     with limit_threads(threads), single_threaded_blas(), keep_heap():
         trainer = Trainer.create(task, recipe)
-        what = {**task.describe(), "recipe": asdict(recipe)} if state is not None else {}
+        run = {**task.describe(), "recipe": asdict(recipe)} if state is not None else {}
         if state is not None and state.exists():
-            _restore(trainer, state, what)
+            _restore(trainer, state, run)
         for epoch in trainer.history:
             on_epoch(epoch)
         for _ in range(trainer.optimizer.steps):
             on_step()
-        while len(trainer.history) < recipe.epochs and (patience is None or trainer.since_best < patience):
-            _without_diverging(trainer, on_step)
+        while len(trainer.history) < recipe.epochs and (patience is None or trainer.epochs_since_best < patience):
+            _run_epoch(trainer, on_step)
             if state is not None:
-                _keep(trainer, state, what)
+                _save(trainer, state, run)
             on_epoch(trainer.history[-1])
         if patience is not None and trainer.best is not None:
             trainer.vector[:] = trainer.best
         return TrainingResult({name: array.copy() for name, array in trainer.params.items()}, tuple(trainer.history))
 
 
-def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
-    """One epoch; that the weights have grown beyond all numbers is told as what it is, wherever it shows first."""
+def _run_epoch(trainer: Trainer, on_step: Callable[[], None]) -> None:
+    """Run one epoch; non-finite parameters or losses raise an error that names the cause."""
     try:
         trainer.epoch(on_step)
         if np.isfinite(trainer.vector).all() and np.isfinite(trainer.history[-1].train_loss):
             return
     except DataError:
-        if not trainer.optimizer.steps:  # with the weights it began with: not training's doing
+        if not trainer.optimizer.steps:  # with the initial parameters: training is not the cause
             raise
     raise DataError(
         f"learning_rate: with {trainer.recipe.learning_rate:g} training diverged: in epoch {len(trainer.history) or 1} "
@@ -251,34 +250,24 @@ def _without_diverging(trainer: Trainer, on_step: Callable[[], None]) -> None:
     ) from None
 
 
-def _keep(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
+def _save(trainer: Trainer, path: Path, run: dict[str, Any]) -> None:
     arrays = {"vector": trainer.vector, "mean": trainer.optimizer.mean, "square": trainer.optimizer.square}
     if trainer.best is not None:
         arrays["best"] = trainer.best
-    about = {
-        "kind": "training",
-        "what": what,
-        "steps": trainer.optimizer.steps,
-        "history": [epoch._asdict() for epoch in trainer.history],
-    }
-    save_arrays(path, arrays, about)
+    history = [epoch._asdict() for epoch in trainer.history]
+    header = {"kind": "training", "run": run, "steps": trainer.optimizer.steps, "history": history}
+    save_arrays(path, arrays, header)
 
 
-def _restore(trainer: Trainer, path: Path, what: dict[str, Any]) -> None:
-    arrays, about = load_arrays(path)
-    if about.get("kind") != "training" or not {"vector", "mean", "square"} <= arrays.keys():
-        raise CheckpointError(f"{path}: not the state of an interrupted run. Remove it to begin anew.")
-    found = about["what"]
-    # through JSON, as the file went: tuples became lists
-    if found != _as_json(what):
-        changed = [name for name, value in _as_json(what).items() if found.get(name) != value]
-        raise DataError(f"{path}: the run to go on with was another: it differs in {' and '.join(changed)}.")
+def _restore(trainer: Trainer, path: Path, run: dict[str, Any]) -> None:
+    arrays, header = load_arrays(path)
+    if header.get("kind") != "training" or not {"vector", "mean", "square"} <= arrays.keys():
+        raise CheckpointError(f"{path}: not the state of an interrupted run. Remove it to start again.")
+    expected = json.loads(json.dumps(run))  # tuples become lists, as in the file
+    if header["run"] != expected:
+        changed = [name for name, value in expected.items() if header["run"].get(name) != value]
+        raise DataError(f"{path}: cannot resume: this is another run, which differs in {' and '.join(changed)}.")
     trainer.vector[:] = arrays["vector"]
-    trainer.optimizer = AdamW(arrays["mean"], arrays["square"], about["steps"])
+    trainer.optimizer = AdamW(arrays["mean"], arrays["square"], header["steps"])
     trainer.best = arrays.get("best")
-    trainer.history = [Epoch(**row) for row in about["history"]]
-
-
-def _as_json(what: dict[str, Any]) -> dict[str, Any]:
-    loaded: dict[str, Any] = json.loads(json.dumps(what))
-    return loaded
+    trainer.history = [Epoch(**row) for row in header["history"]]

@@ -1,7 +1,7 @@
-"""Buffers reused from step to step: freed memory stays with the process while it trains.
+"""Keep freed memory in the process during training.
 
-A training step allocates and frees the same arrays every time. The C library gives such memory back to the system and
-asks for it again, page by page, which costs a quarter of the step; here it is told to keep it.
+A training step allocates and frees the same arrays every time. By default glibc returns such memory to the system and
+requests it again, page by page, which takes a quarter of the step.
 """
 
 from __future__ import annotations
@@ -12,20 +12,20 @@ from contextlib import contextmanager
 
 __all__ = ["keep_heap"]
 
-# <malloc.h>: what may lie free at the heap's end before it is given back, and from which size a block is mapped anew
+# <malloc.h>: free memory at the heap's end before it is returned, and the size from which a block is mapped
 _TRIM, _MAP = -1, -3
-_KEPT = ((_TRIM, 1 << 30), (_MAP, 32 << 20))
-_USUAL = ((_TRIM, 64 << 20), (_MAP, 32 << 20))  # what glibc itself arrives at after the first large blocks are freed
+_TRAINING = ((_TRIM, 1 << 30), (_MAP, 32 << 20))
+_DEFAULT = ((_TRIM, 64 << 20), (_MAP, 32 << 20))  # glibc's own values after the first large blocks are freed
 
 
 @contextmanager
 def keep_heap() -> Iterator[None]:
     """Keep freed memory inside the block, where the C library is glibc; elsewhere nothing changes."""
-    _set(_KEPT)
+    _set(_TRAINING)
     try:
         yield
     finally:
-        _set(_USUAL)
+        _set(_DEFAULT)
 
 
 def _set(options: tuple[tuple[int, int], ...]) -> None:

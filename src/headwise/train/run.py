@@ -1,4 +1,4 @@
-"""Training a vision transformer into a folder: resumed if it was interrupted, kept if it is finished."""
+"""Training a vision transformer into a folder, resumable, with its history and test results."""
 
 from __future__ import annotations
 
@@ -27,15 +27,15 @@ MODEL, STATE, HISTORY = "model.safetensors", "training.safetensors", "history.cs
 
 @dataclass(frozen=True)
 class TrainingRun:
-    """A trained model with how it came about and how well it does.
+    """A trained model with its configuration, history and test results.
 
     Attributes
     ----------
-    model, recipe : ViT, Recipe
+    config, recipe : ViTConfig, TrainingConfig
     params : dict
     history : tuple of Epoch
     data : str
-        What it was trained on.
+        Name of the training data.
     n_train, n_test : int
         Number of training and test images.
     n_correct : int
@@ -43,7 +43,7 @@ class TrainingRun:
     test_loss : float
         Mean cross-entropy on the test images, in nats.
     path : Path
-        Its weights.
+        The file of its parameters.
     """
 
     config: ViTConfig
@@ -59,7 +59,7 @@ class TrainingRun:
 
     @property
     def accuracy(self) -> float:
-        """Share of the test images read correctly."""
+        """Fraction of test images classified correctly."""
         return self.n_correct / self.n_test
 
     @property
@@ -67,8 +67,8 @@ class TrainingRun:
         """Wilson's 95% interval of the accuracy."""
         from scipy.stats import binomtest
 
-        found = binomtest(self.n_correct, self.n_test).proportion_ci(0.95, method="wilson")
-        return float(found.low), float(found.high)
+        interval = binomtest(self.n_correct, self.n_test).proportion_ci(0.95, method="wilson")
+        return float(interval.low), float(interval.high)
 
 
 def train_into(
@@ -84,20 +84,20 @@ def train_into(
     on_step: Callable[[], None] = lambda: None,
     on_epoch: Callable[[Epoch], None] = lambda epoch: None,
 ) -> TrainingRun:
-    """Train into a folder: ``model.safetensors`` and ``history.csv``, and while it lasts ``training.safetensors``.
+    """Train and write ``model.safetensors`` and ``history.csv``, and until the end ``training.safetensors``.
 
     Parameters
     ----------
     folder : Path
     data : Digits
     config, recipe : ViT, Recipe, optional
-        The standard ones by default.
-    test : Labelled, optional
+        By default those of the shipped models.
+    test : LabelledImages, optional
         Images to test on instead of the data's own.
     resume : bool
-        Go on with an interrupted run in this folder; it ends with the same bytes as one that was not interrupted.
+        Resume an interrupted run in this folder; the result has the same bytes as that of an uninterrupted run.
     keep : bool
-        Take a finished run of the same model, recipe and data as it is.
+        Return a finished run of the same model, recipe and data without training.
     threads : int
         Threads; the result does not depend on how many.
     on_step, on_epoch : callable
@@ -105,24 +105,23 @@ def train_into(
 
     Returns
     -------
-    Run
+    TrainingRun
 
     Raises
     ------
     DataError
-        If the folder holds a run already and neither `resume` nor `keep` applies, or what is there to go on with was
-        another run, or one on other digits.
+        If the folder contains a run and neither `resume` nor `keep` applies, or the run to resume is another one.
     """
     check_counts(workers=threads)
     config, recipe = config or ViTConfig(), recipe or TrainingConfig()
-    judged_on = test or data.test
+    test = test or data.test
     state, finished = folder / STATE, folder / MODEL
     about = {
         "recipe": asdict(recipe),
         "data": data.name,
         "n_train": len(data.train.labels),
-        "n_test": len(judged_on.labels),
-        "digits": fingerprint(*data.train, *data.validation, *judged_on),
+        "n_test": len(test.labels),
+        "digits": fingerprint(*data.train, *data.validation, *test),
         "headwise": __version__,
     }
     if keep and finished.exists() and not state.exists():
@@ -130,22 +129,20 @@ def train_into(
         if saved.config == config and {name: saved.metadata.get(name) for name in about} == about:
             return _run(saved.params, config, recipe, saved.metadata, finished)
     elif not resume and not keep and (finished.exists() or state.exists()):
-        raise DataError(
-            f"{folder}: holds a run already. Go on with an interrupted one by --resume, or name another folder."
-        )
+        raise DataError(f"{folder}: contains a run. Resume it with --resume, or choose another folder.")
     elif resume and finished.exists() and not state.exists():
-        raise DataError(f"{folder}: its run is finished; there is nothing to resume.")
+        raise DataError(f"{folder}: the run is finished; there is nothing to resume.")
     trained = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
-    judged = evaluate(judged_on, trained.params, config)
+    evaluation = evaluate(test, trained.params, config)
     complete = {
         **about,
-        "n_correct": judged.n_correct,
-        "test_loss": judged.loss,
+        "n_correct": evaluation.n_correct,
+        "test_loss": evaluation.loss,
         "history": [epoch._asdict() for epoch in trained.history],
     }
     write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
     save_vit(finished, config, trained.params, complete)
-    state.unlink(missing_ok=True)  # last: until now a kill loses nothing
+    state.unlink(missing_ok=True)  # last, so that a kill before this loses nothing
     return _run(trained.params, config, recipe, complete, finished)
 
 

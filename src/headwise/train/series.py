@@ -90,7 +90,7 @@ class MaskedPredictionTask:
 
     Attributes
     ----------
-    model : Series
+    config : SeriesTransformerConfig
     train : LabelledSeries
         Standardized, since masked values are set to zero, the mean; the labels are not used.
     recipe : TrainingConfig

@@ -1,4 +1,4 @@
-"""The toy problem of sets: which is the largest of these numbers? Every step sees sets that were never seen before.
+"""The maximum of a set of numbers as a regression problem; every step draws new sets.
 
 Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, section 5.1.
 """
@@ -19,12 +19,12 @@ from headwise.train.loop import ShardGradients, ValidationResult
 
 __all__ = ["MAX_SET_SIZE", "MAX_VALUE", "MaximumTask", "Sets", "draw_sets", "mean_absolute_error"]
 
-MAX_VALUE, MAX_SET_SIZE = 100.0, 10  # numbers are uniform from 0 to this, and sets have from 1 to so many
-_SHIFT = _SCALE = MAX_VALUE / 2  # what the model reads and says is from −1 to 1
+MAX_VALUE, MAX_SET_SIZE = 100.0, 10  # numbers are uniform from 0 to MAX_VALUE; sets have 1 to MAX_SET_SIZE of them
+_SHIFT = _SCALE = MAX_VALUE / 2  # inputs and outputs of the model are from −1 to 1
 
 
 class Sets(NamedTuple):
-    """Sets of numbers (B, N, 1), as the model reads them, how many each has (B,), and the largest of each (B, 1)."""
+    """Scaled members (B, N, 1), sizes (B,), and the scaled maximum of each set (B, 1)."""
 
     members: Array
     lengths: IntArray
@@ -43,25 +43,25 @@ def draw_sets(count: int, rng: np.random.Generator, *, longest: int = MAX_SET_SI
     """
     lengths = rng.integers(1, longest, count, endpoint=True)
     members = rng.uniform(0, MAX_VALUE, (count, int(lengths.max()), 1))
-    there = np.arange(members.shape[1]) < lengths[:, None]
-    largest = np.where(there[..., None], members, -np.inf).max(axis=1)
-    scaled = np.where(there[..., None], (members - _SHIFT) / _SCALE, 0)
+    valid = np.arange(members.shape[1]) < lengths[:, None]
+    largest = np.where(valid[..., None], members, -np.inf).max(axis=1)
+    scaled = np.where(valid[..., None], (members - _SHIFT) / _SCALE, 0)
     return Sets(scaled.astype(np.float32), lengths, ((largest - _SHIFT) / _SCALE).astype(np.float32))
 
 
 @dataclass(frozen=True)
 class MaximumTask:
-    """A model of sets that learns to tell the largest member, under the mean absolute error.
+    """A set transformer that learns the largest member, under the mean absolute error.
 
     Attributes
     ----------
-    model : SetModel
+    config : SetTransformerConfig
     seed : int
-        Which sets are drawn.
+        Of the sets that are drawn.
     examples : int
-        How many new sets make an epoch.
+        Number of new sets per epoch.
     validation : int
-        How many more, always the same, it is watched by; none by default.
+        Size of a fixed validation set; none by default.
     """
 
     config: SetTransformerConfig
@@ -70,19 +70,19 @@ class MaximumTask:
     n_validation: int = 0
 
     def init(self, rng: np.random.Generator) -> Params:
-        """Random weights."""
+        """Random parameters."""
         return set_params(self.config, rng)
 
-    def shards(self, chosen: IntArray, step: int) -> Sequence[Sets]:
-        """New sets; as in the authors' code, all of a batch have as many members."""
+    def shards(self, indices: IntArray, step: int) -> Sequence[Sets]:
+        """New sets; as in the authors' code, all sets of a batch have the same size."""
         rng = np.random.default_rng([self.seed, 5, step])
         length = int(rng.integers(1, MAX_SET_SIZE, endpoint=True))
-        members = rng.uniform(0, MAX_VALUE, (len(chosen), length, 1))
+        members = rng.uniform(0, MAX_VALUE, (len(indices), length, 1))
         scaled = ((members - _SHIFT) / _SCALE).astype(np.float32)
-        return [Sets(scaled, np.full(len(chosen), length), scaled.max(axis=1))]
+        return [Sets(scaled, np.full(len(indices), length), scaled.max(axis=1))]
 
     def gradients(self, shard: Sets, params: Params) -> ShardGradients:
-        """The mean absolute error's."""
+        """Of the mean absolute error."""
         y, cache = set_forward(shard.members, params, self.config)
         loss, difference = absolute_error_forward(y, shard.largest)
         return ShardGradients(loss, set_backward(absolute_error_backward(difference), cache))
@@ -95,11 +95,11 @@ class MaximumTask:
         return ValidationResult(mean_absolute_error(sets, params, self.config))
 
     def describe(self) -> dict[str, Any]:
-        """The model, and which sets."""
+        """The configuration, the seed and the numbers of sets."""
         return {"task": "largest member", **asdict(self)}
 
 
 def mean_absolute_error(sets: Sets, params: Params, config: SetTransformerConfig) -> float:
-    """How far off the model is, on average, in units of the numbers."""
+    """Mean absolute error of the model, in units of the numbers."""
     y, _ = set_forward(sets.members, params, config, lengths=sets.lengths)
     return float(np.abs(y - sets.largest).mean() * _SCALE)

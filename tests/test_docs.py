@@ -44,6 +44,6 @@ def test_prose_is_no_code():
 
 
 def test_every_measure_is_on_its_page():
-    documented = words_of_code((DOCS / "measures.md").read_text(encoding="utf-8"))
+    documented = words_of_code((DOCS / "metrics.md").read_text(encoding="utf-8"))
     functions = {name for name in headwise.metrics.__all__ if inspect.isfunction(getattr(headwise.metrics, name))}
     assert functions <= documented

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BACKGROUND", "INK", "THRESHOLDS", "Threshold"]
+__all__ = ["BACKGROUND", "INK", "THRESHOLDS", "Threshold", "thresholds_page"]
 
 INK = 0.5  # a pixel above this is ink
 BACKGROUND = 0.1  # a pixel below this is background
@@ -61,3 +61,26 @@ THRESHOLDS = {
         0.5, "A map follows the tokens' Shapley values if its rank correlation with them is at least this."
     ),
 }
+
+
+def thresholds_page() -> str:
+    """The page of the documentation that lists the thresholds, in Markdown."""
+    rows = [f"| `{name}` | {value:g} | {decision} |" for name, (value, decision) in THRESHOLDS.items()]
+    return "\n".join(
+        [
+            "# Thresholds",
+            "",
+            "The rules that select the sentences of captions and findings compare measured numbers with these thresholds,",
+            "which are in `headwise.thresholds`. A caption states those that it uses.",
+            "",
+            "This page is made by `python -m headwise.thresholds > docs/thresholds.md`.",
+            "",
+            "| name | value | decision |",
+            "|---|---:|---|",
+            *rows,
+        ]
+    )
+
+
+if __name__ == "__main__":
+    print(thresholds_page())

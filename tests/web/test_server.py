@@ -16,7 +16,7 @@ import pytest
 from headwise.errors import DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import save_vit
-from headwise.web import address, is_loopback, listen, server
+from headwise.web import address, is_loopback, listen, make_server
 from headwise.web.middleware import RequestRejected
 from headwise.web.tasks import TaskRunner
 from helpers.serving import run_server
@@ -74,7 +74,7 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
         await send({"type": "http.response.body", "body": b"ok"})
 
     with listen("127.0.0.1", 0) as listening:
-        ours = server(answer)
+        ours = make_server(answer)
         thread = threading.Thread(target=ours.run, kwargs={"sockets": [listening]})
         thread.start()
         where = address("127.0.0.1", listening)
@@ -158,7 +158,7 @@ def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
     command = [sys.executable, "-m", "headwise", "serve", "--port", "0", *["--model", str(paths[0])] * 2]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60)
     assert done.returncode == 2
-    assert "--model: expected files or folders of different names" in done.stderr
+    assert "--model: expected files or folders with different names" in done.stderr
 
 
 def test_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch):

@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from headwise.errors import DataError
 from headwise.web.middleware import HEADER_TIMEOUT
 
-__all__ = ["address", "is_loopback", "listen", "run", "server"]
+__all__ = ["HeaderTimeoutProtocol", "address", "is_loopback", "listen", "make_server", "run"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -67,10 +67,10 @@ def address(host: str, listening: socket.socket) -> str:
 def run(app: ASGIApp, listening: socket.socket) -> None:
     """Serve until Ctrl-C."""
     with suppress(KeyboardInterrupt):
-        server(app).run(sockets=[listening])
+        make_server(app).run(sockets=[listening])
 
 
-def server(app: ASGIApp) -> uvicorn.Server:
+def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server for the application that logs only errors and does not reveal its software."""
     config = uvicorn.Config(
         app,

@@ -70,8 +70,8 @@ def thresholds_page() -> str:
         [
             "# Thresholds",
             "",
-            "The rules that select the sentences of captions and findings compare measured numbers with these thresholds,",
-            "which are in `headwise.thresholds`. A caption states those that it uses.",
+            "The rules that select the sentences of captions and findings compare measured numbers with these",
+            "thresholds, which are in `headwise.thresholds`. A caption states those that it uses.",
             "",
             "This page is made by `python -m headwise.thresholds > docs/thresholds.md`.",
             "",

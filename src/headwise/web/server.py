@@ -16,7 +16,7 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from headwise.errors import DataError
 from headwise.web.middleware import HEADER_TIMEOUT
 
-__all__ = ["HeaderTimeoutProtocol", "address", "is_loopback", "listen", "make_server", "run"]
+__all__ = ["address", "is_loopback", "listen", "make_server", "run"]
 
 
 def listen(host: str, port: int) -> socket.socket:
@@ -74,7 +74,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     """A server for the application that logs only errors and does not reveal its software."""
     config = uvicorn.Config(
         app,
-        http=HeaderTimeoutProtocol,
+        http=_HeaderTimeoutProtocol,
         log_level="error",
         access_log=False,
         server_header=False,
@@ -85,7 +85,7 @@ def make_server(app: ASGIApp) -> uvicorn.Server:
     return uvicorn.Server(config)
 
 
-class HeaderTimeoutProtocol(H11Protocol):
+class _HeaderTimeoutProtocol(H11Protocol):
     """Uvicorn's HTTP protocol with a timeout for the head of a request, which has none by default."""
 
     _timer: asyncio.TimerHandle | None = None

@@ -26,7 +26,7 @@ def main() -> None:
             (Path(folder) / f"student{i:03d}.py").write_text(source.read_text())
         submissions = read_class(Path(folder))
         began = time.perf_counter()
-        grades = grade_class(submissions, default_rubric(), jobs=num_threads())
+        grades = grade_class(submissions, default_rubric(), processes=num_threads())
         seconds = time.perf_counter() - began
     right = sum(not task.problem and not task.mistakes for each in grades.grades for task in each.tasks)
     tasks = sum(len(each.tasks) for each in grades.grades)

@@ -50,7 +50,7 @@ def quick(monkeypatch):
     monkeypatch.setattr(study, "machine", lambda: MACHINE)
     monkeypatch.setattr(study, "_products", lambda: {"blas": (lambda: time.sleep(0.01), 5e6)})
     monkeypatch.setattr(study, "_SHORT", 0.0)
-    monkeypatch.setattr("headwise.cli.bench.WORK", TINY)
+    monkeypatch.setattr("headwise.cli.bench.WORKLOADS", TINY)
 
 
 def test_every_line_is_measured(quick):

@@ -2,7 +2,6 @@
 
 import json
 import os
-import signal
 import subprocess
 import sys
 import time
@@ -12,28 +11,9 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from headwise.cli import COMMANDS
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from helpers.processes import restore_sigint
-
-
-def headwise(*arguments, folder=None):
-    return subprocess.run(
-        [sys.executable, "-m", "headwise", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
-        timeout=120,
-    )
-
-
-@pytest.mark.parametrize("command", COMMANDS)
-def test_help_shows_an_example(command):
-    shown = headwise(command, "--help")
-    assert shown.returncode == 0
-    assert f"Example: headwise {command}" in " ".join(shown.stdout.split())
+from helpers.commands import headwise, interrupt
 
 
 def test_attend_prints_tables():
@@ -57,24 +37,16 @@ def test_attend_prints_json_and_writes(tmp_path, rng):
 
 
 def test_train_interrupted_and_resumed(tmp_path):
-    few = ("train", "--tokens", "14x14", "--held-out", 2400, "--epochs", 25, "--batch", 50)
+    few = ("train", "--tokenizer", "14x14", "--n-validation", 2400, "--epochs", 25, "--batch-size", 50)
     whole = headwise(*few, "--out", tmp_path / "whole", "--json")
     assert whole.returncode == 0, whole.stderr
     reached = json.loads(whole.stdout)
     assert reached["n_train"] == 200
     assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
-    command = [sys.executable, "-m", "headwise", *map(str, few), "--out", str(tmp_path / "broken")]
-    process = subprocess.Popen(
-        command, preexec_fn=restore_sigint, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
-    )
-    until = time.monotonic() + 60
-    while not (tmp_path / "broken" / "training.safetensors").exists() and time.monotonic() < until:
-        time.sleep(0.01)
-    process.send_signal(signal.SIGINT)
-    _, said = process.communicate(timeout=60)
-    assert process.returncode == 130
-    assert "--resume goes on" in said
-    assert "Traceback" not in said
+    state = tmp_path / "broken" / "training.safetensors"
+    status, _, messages = interrupt(*few, "--out", tmp_path / "broken", until=state.exists)
+    assert status == 130
+    assert "Run the same command with --resume to resume" in messages
     refused = headwise(*few, "--out", tmp_path / "broken")
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
@@ -106,8 +78,8 @@ def test_explain_with_the_model_that_ships(tmp_path):
         (("attend", "--heads", "4"), "heads: expected a divisor of the 6 rows of Wq"),
         (("attend", "odd.npz"), "unknown array 'Q'"),
         (("attend", "bad.npz"), r"Wk: expected (d=6, D=6)"),
-        (("train", "--tokens", "5x5"), "divides the image's 28 pixels"),
-        (("train", "--tokens", "stripes"), "tokenizer: expected a patch size"),
+        (("train", "--tokenizer", "5x5"), "divides the image's 28 pixels"),
+        (("train", "--tokenizer", "stripes"), "tokenizer: expected a patch size"),
         (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),

@@ -13,22 +13,22 @@ def test_the_coursework_on_our_own_arrays():
     assert [run.heads for run in study.runs] == [1, 3]
     assert study.permutations == 120
     for run in study.runs:
-        assert run.given.weights.shape == (run.heads, 5, 5)
-        assert max(run.moved) < 1e-14
+        assert run.result.weights.shape == (run.heads, 5, 5)
+        assert max(run.equivariance) < 1e-14
         assert min(run.causal, run.positions) > 0.01
         assert run.leak == 0
-        np.testing.assert_allclose(run.swapped.output, run.given.output[[1, 0, 2, 3, 4]], atol=1e-14)
-    assert study.shares.deviation < 1e-14
-    assert study.shares.products < 1e-14
-    assert np.abs(study.runs[0].given.output - study.runs[1].given.output).max() > 0.1
+        np.testing.assert_allclose(run.swapped.output, run.result.output[[1, 0, 2, 3, 4]], atol=1e-14)
+    assert study.decomposition.error < 1e-14
+    assert study.decomposition.products < 1e-14
+    assert np.abs(study.runs[0].result.output - study.runs[1].result.output).max() > 0.1
 
 
 def test_other_arrays_and_heads(rng):
     arrays = {"X": rng.normal(size=(8, 4)), **{n: rng.normal(size=(4, 4)) for n in ("Wq", "Wk", "Wv", "Wo")}}
     study = coursework(arrays, heads=(1, 2, 4), swap=(2, 7))
     assert study.permutations == 720  # of 40,320: drawn at random
-    assert max(run.moved.output for run in study.runs) < 1e-13
-    np.testing.assert_allclose(study.runs[2].swapped.output[2], study.runs[2].given.output[7], atol=1e-13)
+    assert max(run.equivariance.output for run in study.runs) < 1e-13
+    np.testing.assert_allclose(study.runs[2].swapped.output[2], study.runs[2].result.output[7], atol=1e-13)
 
 
 def test_logits_and_values_of_any_size(rng):
@@ -36,8 +36,8 @@ def test_logits_and_values_of_any_size(rng):
     small = coursework_arrays()
     for name, factor in (("X", 20.0), ("Wq", 300.0), ("Wv", 1e8), ("Wv", 1e-12)):
         study = coursework(small | {name: small[name] * factor})
-        assert max(max(run.moved) for run in study.runs) < study.rounding < 1e-6
-        assert max(study.shares.deviation, study.shares.products) < study.rounding
+        assert max(max(run.equivariance) for run in study.runs) < study.rounding < 1e-6
+        assert max(study.decomposition.error, study.decomposition.products) < study.rounding
         assert min(min(run.causal, run.positions) for run in study.runs) > study.rounding
 
 
@@ -50,8 +50,8 @@ def test_values_of_another_width_and_what_comes_after_the_heads(rng):
         "bo": rng.normal(size=2),
     }
     study = coursework(arrays)
-    assert study.runs[1].given.output.shape == (4, 2)
-    assert max(max(run.moved) for run in study.runs) < study.rounding
+    assert study.runs[1].result.output.shape == (4, 2)
+    assert max(max(run.equivariance) for run in study.runs) < study.rounding
 
 
 def test_what_breaks_equivariance_is_told_apart(rng):

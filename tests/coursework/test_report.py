@@ -13,16 +13,16 @@ import pytest
 from headwise import multi_head_attention
 from headwise.coursework.expressiveness.fitting import Fit
 from headwise.coursework.report import BUDGETS, PARTS, build
-from headwise.coursework.report.attention.expressive import _found
+from headwise.coursework.report.attention.expressive import describe_fit
 from headwise.coursework.report.attention.head_count import head_count_section
-from headwise.coursework.report.attention.outputs import _heaviest
+from headwise.coursework.report.attention.outputs import describe_largest_weight
 from headwise.coursework.report.attention.permutation import permutation_section
 from headwise.coursework.results import coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
 from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
-from headwise.experiments.tokenizers.plan import Plan
+from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.text import as_text
 from headwise.train.config import TrainingConfig
 
@@ -34,16 +34,16 @@ TINY = replace(
     QUICK,
     name="tiny",
     vision=TrainingConfig(epochs=2, batch_size=50),
-    cuts=Plan(
+    tokenizers=TokenizersPlan(
         ("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=TrainingConfig(epochs=1, batch_size=100)
     ),
-    series=replace(
-        QUICK.series,
-        baselines=False,
-        recipe=replace(QUICK.series.recipe, epochs=2),
-        pretraining=replace(QUICK.series.pretraining, epochs=2),
-    ),
-    bridge=replace(QUICK.bridge, epochs=1),
+    series={
+        "seeds": 1,
+        "baselines": False,
+        "recipe": replace(QUICK.series["recipe"], epochs=2),
+        "pretraining": replace(QUICK.series["pretraining"], epochs=2),
+    },
+    pretraining=replace(QUICK.pretraining, epochs=1),
     targets=1,
     starts=1,
     steps=40,
@@ -59,7 +59,7 @@ def few():
 
 @pytest.fixture(scope="module")
 def made(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("report"), effort=TINY, load=few, workers=1)
+    return build(tmp_path_factory.mktemp("report"), budget=TINY, load=few, threads=1)
 
 
 @pytest.fixture(scope="module")
@@ -67,11 +67,11 @@ def other(tmp_path_factory):
     """Other arrays, and a model that learned otherwise."""
     rng = np.random.default_rng(3)
     arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
-    cuts = Plan(("7x7", "rows"), 1, recipe=TINY.cuts.recipe)
-    effort = replace(TINY, vision=TrainingConfig(epochs=1, batch_size=50, seed=3), cuts=cuts, steps=10)
+    tokenizers = TokenizersPlan(("7x7", "rows"), 1, recipe=TINY.tokenizers.recipe)
+    budget = replace(TINY, vision=TrainingConfig(epochs=1, batch_size=50, seed=3), tokenizers=tokenizers, steps=10)
     folder = tmp_path_factory.mktemp("other")
     parts = ("vision", "attention")
-    return build(folder, parts=parts, effort=effort, load=few, arrays=arrays, arrays_name="other arrays", workers=1)
+    return build(folder, parts=parts, budget=budget, load=few, arrays=arrays, arrays_name="other arrays", threads=1)
 
 
 def timeless(page):
@@ -133,7 +133,7 @@ def test_text_follows_arrays_and_model(made, other):
         ("N = 5 tokens", "N = 4 tokens"),
         ("120 permutations", "24 permutations"),
         ("3 heads of 3 rows are 9 rows, and there are 6", "The multi-head version"),
-        ("in 2 epochs", "in 1 epoch of"),
+        ("for 2 epochs", "for 1 epoch with"),
     ):
         assert this in pages[0]
         assert this not in pages[1]
@@ -168,7 +168,7 @@ def test_text_follows_arrays_and_model(made, other):
 )
 def test_sentences_are_true_of_the_arrays(changed, said, unsaid):
     study = coursework(coursework_arrays() | changed)
-    runs = [_heaviest(run, study.rounding) for run in study.runs]
+    runs = [describe_largest_weight(run, study.rounding) for run in study.runs]
     text = " ".join(
         [*map(as_text, runs), *sentences(permutation_section(study)), *sentences(head_count_section(study))]
     )
@@ -190,14 +190,14 @@ def test_only_the_parts_that_were_asked_for_in_their_order(other):
     page = other.page.read_text()
     assert page.index('<section id="attention">') < page.index('<section id="vision">')
     assert '<section id="gaussian">' not in page
-    assert not (other.page.parent / "studies" / "bridge.json").exists()
+    assert not list((other.page.parent / "studies").glob("gaussian-pretraining-*"))
 
 
-def test_the_second_time_studies_are_kept_and_the_page_is_the_same(made):
+def test_the_second_time_results_are_reused_and_the_page_is_the_same(made):
     before = made.page.read_text()
     weights = made.page.parent / "model" / "model.safetensors"
     written = weights.stat().st_mtime_ns
-    again = build(made.page.parent, effort=TINY, load=few, workers=1)
+    again = build(made.page.parent, budget=TINY, load=few, threads=1)
     assert weights.stat().st_mtime_ns == written
     assert timeless(again.page.read_text()) == timeless(before)
 
@@ -219,13 +219,12 @@ def test_a_report_has_no_number_but_those_it_measured():
 
 
 def test_a_fit_is_judged_by_what_it_reached():
-    def said(*losses):
-        statement = _found(Fit(1, 3, np.array(losses)[:, None]))
-        return statement.template
+    def template(*losses):
+        return describe_fit(Fit(1, 3, np.array(losses)[:, None])).template
 
-    assert "found every one" in said(1e-6, 1e-5)
-    assert "found none" in said(0.2, 0.5)
-    assert "decides nothing" in said(1e-6, 0.5)
+    assert "reproduced all" in template(1e-6, 1e-5)
+    assert "reproduced none" in template(0.2, 0.5)
+    assert "inconclusive" in template(1e-6, 0.5)
 
 
 def test_refusals_come_before_anything_is_written(tmp_path, monkeypatch, rng):
@@ -250,18 +249,18 @@ def test_it_is_printed_where_there_is_a_browser(made):
 def test_without_a_browser_there_is_a_page_alone(tmp_path, monkeypatch):
     monkeypatch.setattr(printing, "browser", lambda: None)
     (tmp_path / "report.pdf").write_text("of another page")
-    made = build(tmp_path, parts=("gaussian",), effort=TINY)
+    made = build(tmp_path, parts=("gaussian",), budget=TINY)
     assert made.pdf is None
     assert "report.pdf" not in made.page.read_text()
     assert not (tmp_path / "report.pdf").exists()
 
 
-def test_every_effort_spends_more_than_the_one_before():
-    efforts = [BUDGETS[name] for name in ("quick", "default", "full")]
-    for less, more in pairwise(efforts):
-        assert less.cuts.seeds < more.cuts.seeds
-        assert less.series.seeds < more.series.seeds
+def test_every_budget_spends_more_than_the_one_before():
+    budgets = [BUDGETS[name] for name in ("quick", "default", "full")]
+    for less, more in pairwise(budgets):
+        assert less.tokenizers.seeds < more.tokenizers.seeds
+        assert less.series["seeds"] < more.series["seeds"]
         assert less.vision.epochs < more.vision.epochs
         assert less.starts < more.starts
     assert list(PARTS) == ["attention", "vision", "series", "gaussian"]
-    assert efforts[0].seeded(7).cuts.recipe.seed == 7
+    assert budgets[0].with_seed(7).tokenizers.recipe.seed == 7

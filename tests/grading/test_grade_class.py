@@ -12,12 +12,12 @@ import pytest
 
 from headwise.checker import Example, Verdict
 from headwise.grading.feedback import write_feedback
-from headwise.grading.grade_class import ClassGrades, _seed, grade_class
+from headwise.grading.grade_class import ClassGrades, derive_seed, grade_class
 from headwise.grading.grade_submission import Grade, TaskGrade, grade_submission
-from headwise.grading.result_tables import as_json, plain_table
 from headwise.grading.rubric import Rubric, Task, default_rubric
 from headwise.grading.sandbox import Limits
 from headwise.grading.submissions import Submission
+from headwise.grading.tables import as_json, plain_table
 from helpers.processes import restore_sigint
 
 HEAD = "import numpy as np\n"
@@ -112,7 +112,7 @@ def graded(tmp_path_factory):
     place = repr(str(folder))
     cheats = [submission(name, WRONG + source.replace("{folder!r}", place)) for name, source in CHEATS.items()]
     handed_in = [submission("ada", RIGHT), submission("bo", UNSCALED), submission("hana", UNSCALED + "\n"), *cheats]
-    return folder, grade_class(handed_in, RUBRIC, jobs=2)
+    return folder, grade_class(handed_in, RUBRIC, processes=2)
 
 
 def of(grades, student):
@@ -145,7 +145,7 @@ def test_a_cheat_gains_nothing(graded, name):
     assert task.problem or "scale-missing" in task.mistakes
     assert task.points <= of(grades, "bo").points
     assert (folder / "grades.csv").read_text() == "untouched"
-    assert not grades.open_doors
+    assert not grades.unconfined
 
 
 def test_the_same_mistake_is_grouped(graded):
@@ -166,17 +166,17 @@ def test_unknown_mistakes_are_grouped_by_what_they_answer():
     assert [group.students for group in grades.groups()] == [("a", "c"), ("b",)]
 
 
-def test_the_number_of_jobs_changes_no_byte(graded, tmp_path):
+def test_the_number_of_processes_changes_no_byte(graded, tmp_path):
     handed_in = [
         submission("ada", RIGHT),
         submission("bo", UNSCALED),
         submission("c", "x = 1"),
         submission("d", "1 / 0"),
     ]
-    for jobs in (1, 3):
-        grades = grade_class(handed_in, RUBRIC, jobs=jobs)
-        write_feedback(grades, tmp_path / str(jobs))
-        (tmp_path / str(jobs) / "all.json").write_text(as_json(grades) + plain_table(grades))
+    for processes in (1, 3):
+        grades = grade_class(handed_in, RUBRIC, processes=processes)
+        write_feedback(grades, tmp_path / str(processes))
+        (tmp_path / str(processes) / "all.json").write_text(as_json(grades) + plain_table(grades))
     one, three = ({p.relative_to(f): p.read_bytes() for p in f.rglob("*.*")} for f in (tmp_path / "1", tmp_path / "3"))
     assert one == three
     assert len(one) == 1 + 1 + 2 * 4
@@ -184,8 +184,11 @@ def test_the_number_of_jobs_changes_no_byte(graded, tmp_path):
 
 def test_the_inputs_come_from_everything_handed_in():
     handed_in = [submission("a", "x"), submission("b", "y")]
-    assert _seed(handed_in) == _seed(handed_in[:])
-    assert len({_seed(handed_in), _seed(handed_in[:1]), _seed([handed_in[0], submission("b", "z")])}) == 3
+    assert derive_seed(handed_in) == derive_seed(handed_in[:])
+    assert (
+        len({derive_seed(handed_in), derive_seed(handed_in[:1]), derive_seed([handed_in[0], submission("b", "z")])})
+        == 3
+    )
     seen = {grade_class([submission("bo", UNSCALED)], RUBRIC, seed=s).grades[0].tasks[0].verdict.probes for s in (1, 2)}
     assert len(seen) == 2
 
@@ -199,8 +202,17 @@ def test_a_judge_that_dies_costs_nobody_else():
             killed.append(multiprocessing.active_children()[0])
             killed[0].kill()
 
-    grades = grade_class(handed_in, RUBRIC, jobs=2, on_each=kill_a_judge)
+    grades = grade_class(handed_in, RUBRIC, processes=2, on_grade=kill_a_judge)
     assert [grade.points for grade in grades.grades] == [6] * 4
+
+
+@pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report
+def test_on_a_scheduler_the_grades_are_the_same():
+    distributed = pytest.importorskip("distributed")
+    submissions = [submission(name, UNSCALED) for name in "ab"]
+    with distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        grades = grade_class(submissions, RUBRIC, scheduler=cluster.scheduler_address)
+    assert as_json(grades) == as_json(grade_class(submissions, RUBRIC, processes=1))
 
 
 SLOW = """
@@ -211,7 +223,7 @@ from headwise.grading.submissions import Submission
 if __name__ == "__main__":
     slow = "print('began', flush=True)\\nwhile True: pass\\ndef self_attention(X, Wq, Wk, Wv): pass"
     print("ready", flush=True)
-    grade_class([Submission("a", {"a.py": slow}), Submission("b", {"b.py": slow})], default_rubric(), jobs=2)
+    grade_class([Submission("a", {"a.py": slow}), Submission("b", {"b.py": slow})], default_rubric(), processes=2)
 """
 
 
@@ -255,11 +267,11 @@ def alive(pid):
 
 
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):
-    monkeypatch.setattr("headwise.grading.grade_submission._CHECKING", -19.0)
+    monkeypatch.setattr("headwise.grading.grade_submission.CHECK_SECONDS", -19.0)
     endless = "einsum(" * 100_000
     source = RIGHT.replace("W", "w").replace("wq.T", "wq").replace("    P =", f"    P = '{endless}'; P =")
     (task,) = grade_submission(submission("eve", source), RUBRIC, 0).tasks
-    assert (task.problem, task.points) == ("its check did not come to an end; look at it by hand", 0)
+    assert (task.problem, task.points) == ("its check did not finish; grade it by hand", 0)
 
 
 def test_what_was_not_handed_in():

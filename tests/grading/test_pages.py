@@ -11,9 +11,9 @@ from headwise.errors import DataError
 from headwise.grading.feedback import student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, grade_class
 from headwise.grading.grade_submission import Grade, Mark, TaskGrade
-from headwise.grading.result_tables import gradescope, nbgrader_table, otter_table, plain_table
 from headwise.grading.rubric import Rubric, Task
 from headwise.grading.submissions import Submission
+from headwise.grading.tables import gradescope, nbgrader_table, otter_table, plain_table
 
 UNSCALED = """
 import numpy as np

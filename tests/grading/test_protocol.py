@@ -5,7 +5,7 @@ import contextlib
 import numpy as np
 import pytest
 
-from headwise.grading.runner.protocol import WireError, decode, encode
+from headwise.grading.sandbox.worker.protocol import WireError, decode, encode
 
 X = np.arange(6.0).reshape(2, 3)
 

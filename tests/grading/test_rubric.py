@@ -44,31 +44,31 @@ def test_the_rubric_that_ships():
 
 
 @pytest.mark.parametrize(
-    ("old", "new", "says"),
+    ("old", "new", "message"),
     [
-        ("tasks:", "task:", "the rubric: 'task' is not known here; there are title, tasks, limits"),
-        ("runs: 1", "run: 1", "task 1, points: 'run' is not known here"),
+        ("tasks:", "task:", "the rubric: 'task' is unknown; expected one of title, tasks, limits"),
+        ("runs: 1", "run: 1", "task 1, points: 'run' is unknown"),
         ("runs: 1", "runs: yes", "task 1, points, runs: expected a number of points, 0 or more; got True"),
         ("runs: 1", "runs: -1", "got -1"),
         ("runs: 1", "runs: .nan", "got nan"),
-        ("{mask: 3}", "{mask: 0}", "task 2, points: expected something to be worth a point"),
-        ("scale-missing: 1", "scale-mising: 1", "task 1, mistakes: 'scale-mising' is not known here"),
-        (", right: 4", "", "task 1, mistakes: they are taken from the points of `right`"),
+        ("{mask: 3}", "{mask: 0}", "task 2, points: expected a property with points"),
+        ("scale-missing: 1", "scale-mising: 1", "task 1, mistakes: 'scale-mising' is unknown"),
+        (", right: 4", "", "task 1, mistakes: they are deducted from the points of `right`"),
         ("kind: self_attention", "kind: self", 'task 1, kind: expected "auto", "self_attention"'),
         ("[self_attention, sa]", "[self attention]", "task 1, function: expected the name of a function"),
-        ("name: Masked", "name: self_attention", "tasks: 'self_attention' stands there twice"),
+        ("name: Masked", "name: self_attention", "tasks: 'self_attention' occurs twice"),
         ("function: attention, ", "", "task 2: function is missing"),
-        ("memory_mb: 512", "memory: 512", "limits: 'memory' is not known here"),
+        ("memory_mb: 512", "memory: 512", "limits: 'memory' is unknown"),
         ("memory_mb: 512", "memory_mb: 0", "limits, memory_mb: expected a number above 0"),
         ("title: Sheet 3", "title: [", "not YAML"),
         ("title: Sheet 3", "!!python/object/apply:os.system ['true']", "not YAML"),
     ],
 )
-def test_what_is_wrong_is_said(tmp_path, old, new, says):
+def test_an_error_names_its_place(tmp_path, old, new, message):
     assert old in GOOD
     with pytest.raises(DataError) as error:
         read(tmp_path, GOOD.replace(old, new))
-    assert says in str(error.value)
+    assert message in str(error.value)
     assert "rubric.yaml: " in str(error.value)
 
 

@@ -12,8 +12,8 @@ import numpy as np
 import pytest
 
 import headwise
-from headwise.grading.runner.confinement import _CALLS, _CHECKED, _without
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
+from headwise.grading.sandbox.worker.confinement import _CALLS, _CHECKED, _without
 from headwise.grading.signature import signature_of
 
 LINUX = pytest.mark.skipif(not sys.platform.startswith("linux"), reason="the walls are Linux's")
@@ -220,7 +220,7 @@ def test_what_is_refused(name, tmp_path):
 def test_what_is_hidden_cannot_be_imported_where_others_can(monkeypatch):
     import yaml
 
-    monkeypatch.setattr("headwise.grading.sandbox._HIDDEN", Path(yaml.__file__).parent)
+    monkeypatch.setattr("headwise.grading.sandbox.process.HIDDEN", Path(yaml.__file__).parent)
     with sandbox(f"import jinja2\nimport yaml\nopen({yaml.__file__!r})") as box:
         assert [line for line, _ in box.failed] == [2, 3]
 
@@ -238,7 +238,7 @@ def test_a_package_among_pythons_own_can_be_hidden(tmp_path):
 @LINUX
 def test_bombs_leave_nothing_behind():
     with sandbox("") as box:
-        if box.open_doors:
+        if box.unconfined:
             pytest.skip("not confined here, and then this is no test to run")
     fork = "import os\nfor _ in range(10_000):\n    try: os.fork()\n    except Exception: pass\nreturn x"
     thread = fork.replace("os.fork()", "__import__('_thread').start_new_thread(print, ())").replace(
@@ -255,16 +255,16 @@ def test_a_flood_of_output_goes_nowhere():
     assert time.monotonic() - started < 10
 
 
-def test_the_walls_stand_here():
+def test_this_system_confines():
     if not Path("/sys/kernel/security").exists():
         pytest.skip("not on Linux")
     with sandbox("") as box:
-        assert not [door for door in box.open_doors if "seccomp" in door]
+        assert not [item for item in box.unconfined if "seccomp" in item]
 
 
 WITHOUT_LANDLOCK = """
 import sys
-from headwise.grading.runner import confinement as confine
+from headwise.grading.sandbox.worker import confinement as confine
 confine._landlock = lambda libc, hidden: False
 print(*confine.confine(1 << 32, 9, []))
 for mode in ("w", "a", "r+", "x"):

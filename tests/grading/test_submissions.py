@@ -6,7 +6,7 @@ import os
 import pytest
 
 from headwise.errors import DataError
-from headwise.grading.submissions import defining, read_class, read_submission
+from headwise.grading.submissions import find_function, read_class, read_submission
 
 F = "def self_attention(X, Wq, Wk, Wv): pass\n"
 
@@ -59,15 +59,15 @@ def test_notebooks(tmp_path):
     assert text.startswith((expected + "for i in range(2):|    pass|pass|# %% cell 7").replace("|", "\n"))
     assert "% not magic" in text
     assert ada.notes == ["ada.ipynb: cell 6 is not Python (line 1: invalid syntax) and was left out"]
-    assert defining(ada, ("attention", "self_attention")) == ("ada.ipynb", "self_attention")
+    assert find_function(ada, ("attention", "self_attention")) == ("ada.ipynb", "self_attention")
 
 
 def test_where_a_function_is_defined(tmp_path):
     (tmp_path / "a.py").write_text("from b import sa\ndef other(): pass")
     (tmp_path / "b.py").write_text("class K:\n    def mha(self): pass\nsa = lambda x: x")
     submission = read_submission(tmp_path)
-    assert defining(submission, ("self_attention", "sa")) == ("b.py", "sa")
-    assert defining(submission, ("mha",)) is None
+    assert find_function(submission, ("self_attention", "sa")) == ("b.py", "sa")
+    assert find_function(submission, ("mha",)) is None
 
 
 @pytest.mark.parametrize(

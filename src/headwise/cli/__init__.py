@@ -1,6 +1,6 @@
-"""The command line: one module a command, none of them with any mathematics.
+"""The command line: one module for each command, without mathematics of its own.
 
-A new command is a module with a function of its name, and a line in `COMMANDS`.
+A new command is a module with a function of its name, and an entry in `COMMANDS`; ``study`` is a group of experiments.
 """
 
 from __future__ import annotations
@@ -19,32 +19,28 @@ from headwise.errors import HeadwiseError
 __all__ = ["COMMANDS", "application", "run"]
 
 COMMANDS = (
-    "attend",
-    "train",
-    "explain",
-    "explore",
-    "serve",
-    "caption",
-    "audit",
-    "compare",
-    "report",
     "check",
     "diff",
     "capture",
     "inspect",
-    "series",
-    "sets",
-    "tables",
+    "explain",
+    "caption",
+    "explore",
+    "serve",
+    "attend",
+    "train",
     "grade",
+    "report",
     "bench",
+    "study",
 )
 
 
-def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
-    """The command line with these commands, and nothing imported for any other."""
+def application(commands: Sequence[str] = COMMANDS, experiment: str | None = None) -> typer.Typer:
+    """The command line with these commands, and of the experiments only this one if it is named."""
     app = typer.Typer(
         name="headwise",
-        help="Self-attention you can check: exact weights and outputs, trained models, captioned pictures.",
+        help="Self-attention you can check: find mistakes in attention code, and see what a model attends to.",
         no_args_is_help=True,
         add_completion=False,
         pretty_exceptions_enable=False,
@@ -53,29 +49,34 @@ def application(commands: Sequence[str] = COMMANDS) -> typer.Typer:
     )
     app.callback(invoke_without_command=True)(_version)
     for name in commands:
-        app.command(name)(getattr(import_module(f"headwise.cli.{name}"), name))
+        module = import_module(f"headwise.cli.{name}")
+        if name == "study":
+            app.add_typer(module.study(experiment), name=name)
+        else:
+            app.command(name)(getattr(module, name))
     return app
 
 
 def run() -> int:
-    """Run the command that was typed; returns its exit status.
+    """Run the command line; returns its exit status.
 
-    What Headwise or the system refuses is told on one line, with status 2. Ctrl-C is status 130.
+    An error of Headwise or the system is printed on one line, with status 2. Ctrl-C is status 130.
     """
-    for stream in (sys.stdout, sys.stderr):  # what a terminal of another encoding cannot show is no reason to stop
+    for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
-    typed = sys.argv[1:2]
+    typed = next(iter(sys.argv[1:]), None)
     try:
-        application(typed if typed and typed[0] in COMMANDS else COMMANDS)()
-    except BrokenPipeError:  # whoever read the output has seen enough
+        # only what was typed is imported
+        application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))()
+    except BrokenPipeError:  # the reader of the output has closed it
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 1
     except (HeadwiseError, OSError) as error:
         print(f"headwise: {' '.join(str(error).split())}", file=sys.stderr)
         return 2
     except KeyboardInterrupt:
-        print("headwise: interrupted", file=sys.stderr)
+        print("Interrupted. Run the same command again to start over.", file=sys.stderr)
         return 130
     return 0
 

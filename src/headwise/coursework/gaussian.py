@@ -1,4 +1,4 @@
-"""Predicting y from x by least squares learns the correlation: samples drawn, and what is estimated from them.
+"""Least squares and maximum likelihood estimates of the correlation of a Gaussian, from random samples.
 
 (x, y) is Gaussian with mean zero, unit variances and correlation c.
 """
@@ -9,7 +9,8 @@ from dataclasses import dataclass
 
 import numpy as np
 
-from headwise.coursework.gaussian_derivation import Step, derivation
+from headwise.coursework.gaussian_derivation import derivation
+from headwise.document import Step
 from headwise.shapes import Array
 
 __all__ = ["Gaussian", "MaskedGaussian", "gaussian", "maximum_likelihood"]
@@ -27,7 +28,7 @@ class MaskedGaussian:
     precision : ndarray of shape (d, d)
         Inverse of the covariance that the data were drawn from.
     learned : ndarray of shape (d, d)
-        The precision put together from the regressions' weights and residual variances alone.
+        The precision computed from the weights and residual variances of the regressions alone.
     samples : int
     """
 
@@ -36,14 +37,14 @@ class MaskedGaussian:
     samples: int
 
     @property
-    def largest_deviation(self) -> float:
-        """In units of the largest entry of the precision."""
+    def max_error(self) -> float:
+        """Maximum absolute error, divided by the largest entry of the precision."""
         return float(np.abs(self.learned - self.precision).max() / np.abs(self.precision).max())
 
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The experiment beside the derivation.
+    """The derivation, and the estimates from samples.
 
     Attributes
     ----------
@@ -55,7 +56,7 @@ class Gaussian:
         Samples drawn for each.
     least_squares, likelihood : ndarray of shape (len(correlations), len(sizes), runs)
         Estimates of c from each sample.
-    masked : Masked
+    masked : MaskedGaussian
     """
 
     steps: dict[str, tuple[Step, ...]]
@@ -67,7 +68,7 @@ class Gaussian:
     masked: MaskedGaussian
 
     def ratio(self, estimates: Array, predicted: Array) -> Array:
-        """Variance over the runs, over the variance predicted: (len(correlations), len(sizes))."""
+        """Variance over the runs divided by the predicted variance: (len(correlations), len(sizes))."""
         return np.asarray(estimates.var(axis=-1, ddof=1) / predicted)
 
     @property
@@ -84,7 +85,7 @@ class Gaussian:
 
 
 def gaussian(*, runs: int = 400, seed: int = 0) -> Gaussian:
-    """Derive, draw, estimate.
+    """Derive, sample and estimate.
 
     Parameters
     ----------
@@ -126,7 +127,7 @@ def maximum_likelihood(xx: float, xy: float, yy: float) -> float:
 
 
 def _masked(rng: np.random.Generator, samples: int, d: int = 5) -> MaskedGaussian:
-    """Draw from a Gaussian of d coordinates, predict each from the others, and put the precision together."""
+    """Sample a Gaussian of d coordinates, predict each from the others, and compute the precision."""
     mixing = rng.normal(size=(d, d)) / np.sqrt(d) + np.eye(d)
     covariance = mixing @ mixing.T
     x = rng.multivariate_normal(np.zeros(d), covariance, size=samples)

@@ -1,4 +1,4 @@
-"""Estimates of a correlation against the sample's size."""
+"""Figure of the estimates of a correlation against the sample size."""
 
 from __future__ import annotations
 
@@ -11,13 +11,13 @@ from headwise.shapes import Array
 __all__ = ["draw_estimates"]
 
 _LEAST_SQUARES, _LIKELIHOOD = "#7a9cc6", "#c2571a"
-_95 = 1.96  # deviations on either side of the mean of a Gaussian that hold 95%
+_95 = 1.96  # standard deviations on either side of the mean that contain 95% of a Gaussian
 
 
 def draw_estimates(
     correlations: Array, sizes: Array, least_squares: Array, likelihood: Array, deviations: tuple[Array, Array]
 ) -> Figure:
-    """Where 95% of the estimates lie, for two estimators, beside where they were predicted to lie.
+    """The interval with 95% of the estimates, for two estimators, and the predicted interval.
 
     Parameters
     ----------
@@ -41,15 +41,15 @@ def draw_estimates(
                 (least_squares, _LEAST_SQUARES, "least squares", 0.93),
                 (likelihood, _LIKELIHOOD, "likelihood", 1.07),
             )
-            for (estimates, colour, name, shift), deviation in zip(pairs, deviations, strict=True):
-                axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=colour, alpha=0.18, linewidth=0)
+            for (estimates, color, name, shift), deviation in zip(pairs, deviations, strict=True):
+                axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=color, alpha=0.18, linewidth=0)
                 low, middle, high = np.percentile(estimates[i] - c, [2.5, 50, 97.5], axis=-1)
                 axes.errorbar(
                     sizes * shift,
                     middle,
                     [middle - low, high - middle],
                     fmt=".",
-                    color=colour,
+                    color=color,
                     markersize=3,
                     linewidth=1,
                     label=name,

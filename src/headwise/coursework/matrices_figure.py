@@ -1,4 +1,4 @@
-"""Attention weights as matrices with their numbers written in."""
+"""Figure of attention weights as matrices with their values written in the cells."""
 
 from __future__ import annotations
 
@@ -14,8 +14,8 @@ from headwise.shapes import Array
 
 __all__ = ["draw_matrices"]
 
-_COLOURS = "Blues"
-_WRITTEN_UP_TO = 8  # tokens; beyond that the numbers would not be readable
+_COLORMAP = "Blues"
+_MAX_LABELLED = 8  # tokens; the numbers of more would not be readable
 
 
 def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
@@ -24,9 +24,9 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
     Parameters
     ----------
     weights : sequence of ndarray of shape (N, N)
-        Row n is how output n shares its attention out to the inputs.
+        Row n contains the weights of output n over the inputs.
     titles : sequence of str
-        One a matrix.
+        One for each matrix.
 
     Returns
     -------
@@ -55,11 +55,11 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
 
 def _draw_matrix(axes: Axes, matrix: Array) -> None:
     n = len(matrix)
-    axes.imshow(matrix, cmap=_COLOURS, norm=Normalize(0, 1), interpolation="nearest")
-    if n <= _WRITTEN_UP_TO:
+    axes.imshow(matrix, cmap=_COLORMAP, norm=Normalize(0, 1), interpolation="nearest")
+    if n <= _MAX_LABELLED:
         for (row, column), weight in np.ndenumerate(matrix):
-            colour = "white" if weight > 0.55 else "#222222"
-            axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=6, color=colour)
+            color = "white" if weight > 0.55 else "#222222"
+            axes.text(column, row, f"{weight:.2f}", ha="center", va="center", fontsize=6, color=color)
         axes.set(xticks=range(n), yticks=range(n))
     axes.tick_params(length=0)
     for spine in axes.spines.values():

@@ -1,6 +1,6 @@
-"""The coursework: multi-head self-attention on one set of arrays, swapped inputs, and why the head counts differ.
+"""The results of the coursework: multi-head self-attention on one set of arrays, permuted inputs, numbers of heads.
 
-Every number that the report states about it is computed here.
+Every number that the report states about them is computed here.
 """
 
 from __future__ import annotations
@@ -20,13 +20,13 @@ from headwise.shapes import Array, IntArray
 
 __all__ = ["Coursework", "EquivarianceErrors", "HeadRun", "LogitDecomposition", "coursework", "max_relative_difference"]
 
-_ROUNDINGS = 1e3  # of the last bit, that may add up
-_ALL_PERMUTATIONS = 720  # up to 6 tokens every permutation is run; beyond that, as many random ones
+_ROUNDINGS = 1e3  # tolerance for accumulated rounding, in units of the last bit
+_ALL_PERMUTATIONS = 720  # up to 6 tokens all permutations are run; for more, as many random ones
 
 
 class EquivarianceErrors(NamedTuple):
-    """What should be zero: the largest deviations over all permutations P that were run, each as a share of the largest
-    entry.
+    """Errors of permutation equivariance: the maximum over all permutations P that were run, divided by the largest
+    entry. All should be zero.
 
     Attributes
     ----------
@@ -48,54 +48,54 @@ class EquivarianceErrors(NamedTuple):
 
 @dataclass(frozen=True)
 class HeadRun:
-    """One number of heads: as given, with two inputs swapped, and with the inputs in every order.
+    """The outputs for one number of heads, with two inputs swapped, and with the inputs in every order.
 
     Attributes
     ----------
     heads : int
-    given, swapped : Attended
-        Output (N, D') and weights (H, N, N), for the inputs as given and with two of them swapped.
-    moved : Moved
-        How far each step of the proof of equivariance is from holding.
+    result, swapped : AttentionResult
+        Output (N, D') and weights (H, N, N), for the original inputs and with two of them swapped.
+    equivariance : EquivarianceErrors
+        The error of each step of the proof of equivariance.
     causal, positions : float
-        The largest |SA(PX) − P SA(X)|, as a share of the largest entry, with a causal mask, and with a vector added to
-        each position: what breaks it.
+        The maximum of |SA(PX) − P SA(X)|, divided by the largest entry, with a causal mask, and with position vectors
+        added to the inputs, which both break equivariance.
     leak : float
-        The largest change of an output coordinate that the last head does not own, when that head's rows of Wq and Wk
-        are drawn anew, as a share of the largest entry; zero if no coordinate is another head's.
+        The largest change of the other heads' output coordinates when the last head's rows of Wq and Wk are replaced
+        by random ones, divided by the largest entry; zero for one head.
     """
 
     heads: int
-    given: AttentionResult
+    result: AttentionResult
     swapped: AttentionResult
-    moved: EquivarianceErrors
+    equivariance: EquivarianceErrors
     causal: float
     positions: float
     leak: float
 
 
 class LogitDecomposition(NamedTuple):
-    """How the logits of one head are shared out to H of them.
+    """The logits of a single head as a sum over H heads.
 
     Attributes
     ----------
-    whole : ndarray of shape (N, N)
-        Q Kᵀ of a single head, without its scale.
-    each : ndarray of shape (H, N, N)
-        Q_h K_hᵀ, without their scale.
+    single_head : ndarray of shape (N, N)
+        Q Kᵀ of a single head, unscaled.
+    by_head : ndarray of shape (H, N, N)
+        Q_h K_hᵀ, unscaled.
     products : float
-        The largest deviation of the single head's weights from the product of the heads' weights to the power 1/√H,
-        each row divided by its sum.
+        The maximum difference between the single head's weights and the product of the heads' weights to the power
+        1/√H, each row normalized.
     """
 
-    whole: Array
-    each: Array
+    single_head: Array
+    by_head: Array
     products: float
 
     @property
-    def deviation(self) -> float:
-        """How far the heads' logits are from adding up to the single head's, as a share of the largest."""
-        return max_relative_difference(self.each.sum(axis=0), self.whole)
+    def error(self) -> float:
+        """The relative error of the sum of the heads' logits."""
+        return max_relative_difference(self.by_head.sum(axis=0), self.single_head)
 
 
 @dataclass(frozen=True)
@@ -105,23 +105,23 @@ class Coursework:
     Attributes
     ----------
     arrays : dict
-        X, Wq, Wk, Wv, and Wo and biases if they were given.
+        X, Wq, Wk, Wv, and optionally Wo and biases.
     swap : (int, int)
-        The two inputs that change places.
+        The two inputs that are swapped.
     runs : tuple of HeadRun
     permutations : int
         How many were run; all N! of them if N is at most 6.
-    shares : Shares
-        Of the run with the most heads.
+    decomposition : LogitDecomposition
+        For the largest number of heads.
     rounding : float
-        A share below which a deviation is rounding: a relative error in a logit ℓ is ℓ times as large in its weight.
+        A relative difference below this is rounding: a relative error in a logit ℓ is ℓ times as large in its weight.
     """
 
     arrays: dict[str, Array]
     swap: tuple[int, int]
     runs: tuple[HeadRun, ...]
     permutations: int
-    shares: LogitDecomposition
+    decomposition: LogitDecomposition
     rounding: float
 
     @property
@@ -138,19 +138,18 @@ class Coursework:
 def coursework(
     arrays: Mapping[str, Array], *, heads: Sequence[int] = (1, 3), swap: tuple[int, int] = (0, 1), seed: int = 0
 ) -> Coursework:
-    """Run everything the coursework asks for.
+    """Compute everything that the exercise asks for.
 
     Parameters
     ----------
     arrays : mapping
-        X (N, D), Wq, Wk, Wv, and Wo, bq, bk, bv, bo if wanted.
+        X (N, D), Wq, Wk, Wv, and optionally Wo, bq, bk, bv, bo.
     heads : sequence of int
         Each divides the rows of the matrices.
     swap : (int, int)
         Two inputs, counted from 0.
     seed : int
-        For the permutations, where there are too many to run all, for the positions that break equivariance, and for
-        the rows that a head is given anew.
+        For the permutations if there are too many to run all, the position vectors, and the random rows of a head.
 
     Returns
     -------
@@ -167,7 +166,7 @@ def coursework(
     --------
     >>> from headwise.data.array_files import coursework_arrays
     >>> study = coursework(coursework_arrays())
-    >>> study.permutations, study.runs[1].moved.output < 1e-14
+    >>> study.permutations, study.runs[1].equivariance.output < 1e-14
     (120, True)
     """
     arrays = {name: np.asarray(array, np.float64) for name, array in arrays.items()}
@@ -176,34 +175,34 @@ def coursework(
         raise ShapeError(f"X: expected one set of tokens (N, D); got {x.shape}.")
     n = len(x)
     if n < 2:
-        raise ShapeError(f"X: expected two tokens or more, since two are to change places; got {x.shape}.")
+        raise ShapeError(f"X: expected two tokens or more, since two are swapped; got {x.shape}.")
     if not (0 <= swap[0] < n and 0 <= swap[1] < n and swap[0] != swap[1]):
         raise DataError(f"swap: expected two different inputs from 0 to {n - 1}; got {swap[0]} and {swap[1]}.")
     rng = np.random.default_rng([seed, 120])
     orders = list(_orders(n, rng))
     positions = rng.normal(size=x.shape)
     runs = tuple(_run(arrays, h, swap, orders, positions, np.random.default_rng([seed, h])) for h in heads)
-    shares = _shares(arrays, max(heads))
-    steepest = max(1.0, float(np.abs(shares.each).max()), float(np.abs(shares.whole).max()))
+    decomposition = _decompose(arrays, max(heads))
+    largest = max(1.0, *(float(np.abs(logits).max()) for logits in (decomposition.by_head, decomposition.single_head)))
     return Coursework(
         arrays=arrays,
         swap=swap,
         runs=runs,
         permutations=len(orders),
-        shares=shares,
-        rounding=_ROUNDINGS * float(np.finfo(np.float64).eps) * steepest,
+        decomposition=decomposition,
+        rounding=_ROUNDINGS * float(np.finfo(np.float64).eps) * largest,
     )
 
 
 def max_relative_difference(a: Array, b: Array) -> float:
-    """The largest difference of two arrays, as a share of the largest entry of either; zero if there are none.
+    """The maximum difference of two arrays, divided by the largest entry of either; zero for empty arrays.
 
     Examples
     --------
     >>> max_relative_difference(np.array([1.0, 4.0]), np.array([1.0, 5.0]))
     0.2
     """
-    largest = max(float(np.abs(each).max(initial=0)) for each in (a, b))
+    largest = max(float(np.abs(array).max(initial=0)) for array in (a, b))
     return float(np.abs(a - b).max()) / largest if largest else 0.0
 
 
@@ -221,80 +220,80 @@ def _run(
     def attend(tokens: Array, **other: Array) -> AttentionResult:
         return multi_head_attention(tokens, **{**rest, **other}, heads=heads)
 
-    def deviation(function: Any) -> float:
-        """Of function(PX) from P function(X), the largest."""
+    def equivariance_error(function: Any) -> float:
+        """The maximum error of function(PX) = P function(X)."""
         plain = function(x)
         return max(max_relative_difference(function(x[order]), plain[order]) for order in orders)
 
-    given = attend(x)  # refuses arrays that do not fit
-    exchanged = np.arange(len(x))
-    exchanged[list(swap)] = exchanged[list(reversed(swap))]
+    result = attend(x)  # raises ShapeError for arrays that do not fit
+    swapped = np.arange(len(x))
+    swapped[list(swap)] = swapped[list(reversed(swap))]
     return HeadRun(
         heads,
-        given,
-        attend(x[exchanged]),
-        _moved(arrays, heads, orders),
-        deviation(lambda tokens: _causal(tokens, arrays, heads)),
-        deviation(lambda tokens: attend(tokens + positions).output),
+        result,
+        attend(x[swapped]),
+        _equivariance(arrays, heads, orders),
+        equivariance_error(lambda tokens: _causal(tokens, arrays, heads)),
+        equivariance_error(lambda tokens: attend(tokens + positions).output),
         _leak(arrays, heads, rng),
     )
 
 
-def _moved(arrays: Mapping[str, Array], heads: int, orders: list[IntArray]) -> EquivarianceErrors:
-    """Each quantity of SA(PX) beside that of SA(X), permuted."""
+def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray]) -> EquivarianceErrors:
+    """Compare each quantity of SA(PX) with the permuted one of SA(X)."""
     x = arrays["X"]
     rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
 
     def steps(tokens: Array) -> tuple[Array, ...]:
         q, k, v = _projected(tokens, arrays, heads)
-        found = multi_head_attention(tokens, **rest, heads=heads)
-        return np.concatenate([q, k, v], axis=-1), q @ k.mT, found.weights, found.output
+        result = multi_head_attention(tokens, **rest, heads=heads)
+        return np.concatenate([q, k, v], axis=-1), q @ k.mT, result.weights, result.output
 
-    def permuted(found: tuple[Array, ...], p: IntArray) -> tuple[Array, ...]:
-        projections, logits, weights, output = found
+    def permuted(quantities: tuple[Array, ...], p: IntArray) -> tuple[Array, ...]:
+        projections, logits, weights, output = quantities
         return projections[:, p], logits[:, p][..., p], weights[:, p][..., p], output[p]
 
     plain = steps(x)
-    found = [
+    errors = [
         [max_relative_difference(a, b) for a, b in zip(steps(x[p]), permuted(plain, p), strict=True)] for p in orders
     ]
-    return EquivarianceErrors(*(max(column) for column in zip(*found, strict=True)))
+    return EquivarianceErrors(*(max(column) for column in zip(*errors, strict=True)))
 
 
 def _projected(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tuple[Array, Array, Array]:
     """Queries, keys and values by head: (H, N, d) each."""
-    found = (tokens @ arrays[f"W{name}"].T + arrays.get(f"b{name}", 0) for name in "qkv")
-    q, k, v = (np.stack(np.split(each, heads, axis=1)) for each in found)
+    projections = (tokens @ arrays[f"W{name}"].T + arrays.get(f"b{name}", 0) for name in "qkv")
+    q, k, v = (np.stack(np.split(array, heads, axis=1)) for array in projections)
     return q, k, v
 
 
 def _causal(tokens: Array, arrays: Mapping[str, Array], heads: int) -> Array:
-    """(N, D'): as multi-head attention, but each output sees only its own input and those before it."""
-    side_by_side = np.concatenate(list(attention(*_projected(tokens, arrays, heads), causal=True)), axis=-1)
-    final = arrays["Wo"].T if "Wo" in arrays else np.eye(side_by_side.shape[-1])
-    output: Array = side_by_side @ final + arrays.get("bo", 0)
+    """(N, D'): multi-head attention with a causal mask."""
+    concatenated = np.concatenate(list(attention(*_projected(tokens, arrays, heads), causal=True)), axis=-1)
+    final = arrays["Wo"].T if "Wo" in arrays else np.eye(concatenated.shape[-1])
+    output: Array = concatenated @ final + arrays.get("bo", 0)
     return output
 
 
 def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> float:
-    """What new queries and keys of the last head change in coordinates that other heads own, before any Wo."""
-    own = len(arrays["Wv"]) // heads
+    """The effect of new queries and keys of the last head on the other heads' coordinates, before any Wo."""
+    width = len(arrays["Wv"]) // heads
     before: dict[str, Any] = {name: arrays[name] for name in ("X", "Wq", "Wk", "Wv")}
     after = {name: array.copy() for name, array in before.items()}
     for name in ("Wq", "Wk"):
         rows = len(after[name]) // heads
         after[name][-rows:] = rng.normal(size=after[name][-rows:].shape)
-    old, new = (multi_head_attention(**each, heads=heads).output for each in (before, after))
-    return max_relative_difference(new[:, :-own], old[:, :-own]) if heads > 1 else 0.0
+    old, new = (multi_head_attention(**arguments, heads=heads).output for arguments in (before, after))
+    return max_relative_difference(new[:, :-width], old[:, :-width]) if heads > 1 else 0.0
 
 
-def _shares(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
+def _decompose(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
     x = arrays["X"]
     rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     (q, k, _), (q_h, k_h, _) = _projected(x, arrays, 1), _projected(x, arrays, heads)
     single = multi_head_attention(x, **rest, heads=1).weights[0]
     scores = q_h @ k_h.mT
-    # by logarithms, since a product of weights may be smaller than any number there is
+    # by logarithms, since a product of weights can underflow
     product = softmax(log_softmax(scores / np.sqrt(q_h.shape[-1]), axis=-1).sum(axis=0) / np.sqrt(heads), axis=-1)
     return LogitDecomposition((q @ k.mT)[0], scores, float(np.abs(product - single).max()))
 

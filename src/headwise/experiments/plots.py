@@ -1,70 +1,95 @@
-"""Two pictures of a comparison of classifiers: accuracy by method, and the course of training."""
+"""Figures that several experiments share: accuracy of every run, and training loss by epoch."""
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Collection, Mapping, Sequence
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
-from matplotlib.ticker import MaxNLocator, NullFormatter, PercentFormatter
+from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
+from headwise.experiments.statistics import Interval, t_interval
 from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_accuracies", "draw_losses"]
+__all__ = ["GRID", "PERCENT", "POINTS", "draw_accuracies", "draw_losses"]
 
-_COLOURS = ("#c2571a", "#3a6ea5", "#555555")
+GRID = "#dddddd"
+PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
+POINTS = FuncFormatter(lambda share, _: f"{100 * share:+.4g}".replace("-", "−") if share else "0")
+_RUN, _MEAN, _OTHER = "#7a9cc6", "#c2571a", "#555555"
+_COLORS = ("#c2571a", "#3a6ea5", "#555555")
 
 
 def draw_accuracies(
-    accuracies: Mapping[str, Array], intervals: Mapping[str, tuple[float | None, float | None]], ours: Sequence[str]
+    accuracies: Mapping[str, Array],
+    differences: Mapping[str, Interval] | None = None,
+    *,
+    highlight: Collection[str] | None = None,
 ) -> Figure:
-    """A row a method: every run as a ring, the mean as a bar, and its interval as a line where there is one.
+    """Every run's accuracy above its mean and interval; at the right, differences between methods if given.
 
     Parameters
     ----------
-    accuracies : mapping
-        The runs' accuracies (S,) by the method's name.
-    intervals : mapping
-        The ends of each mean's interval.
-    ours : sequence of str
-        Methods drawn in another colour.
+    accuracies : mapping of str to ndarray of shape (runs,)
+        By method.
+    differences : mapping of str to Interval, optional
+        By what is compared with what.
+    highlight : collection of str, optional
+        Methods whose mean is drawn in colour; all by default.
     """
     with style():
-        figure = Figure(figsize=(7.2, 0.6 + 0.36 * len(accuracies)), layout="constrained")
-        axes = figure.subplots()
+        figure = Figure(figsize=(7.2, 0.8 + 0.34 * len(accuracies)), layout="constrained")
+        panels = figure.subplots(1, 2 if differences else 1, squeeze=False)[0]
         for row, (name, values) in enumerate(accuracies.items()):
-            colour, (low, high) = _COLOURS[0] if name in ours else _COLOURS[2], intervals[name]
-            if low is not None and high is not None:
-                axes.plot([low, min(1, high)], [row, row], color=colour, linewidth=1.2, solid_capstyle="butt")
-            axes.plot(values.mean(), row, color=colour, marker="|", ms=11, mew=2)
-            spread = np.linspace(-0.22, 0.22, len(values)) if len(values) > 1 else np.zeros(1)
-            axes.plot(values, row + spread, color=colour, marker="o", ms=3, mfc="white", mew=0.7, linestyle="")
-        axes.set(xlabel="accuracy", yticks=range(len(accuracies)), yticklabels=list(accuracies))
-        axes.set_ylim(len(accuracies) - 0.5, -0.5)
-        axes.xaxis.set_major_formatter(PercentFormatter(1, decimals=None))
-        axes.grid(axis="x", linewidth=0.3, color="#dddddd")
+            panels[0].plot(values, np.full(len(values), row - 0.17), "o", color=_RUN, ms=3.5, mew=0, alpha=0.8)
+            color = _MEAN if highlight is None or name in highlight else _OTHER
+            _draw_interval(panels[0], row + 0.14, t_interval(values).within(0, 1), color)
+        _label_rows(panels[0], list(accuracies), "accuracy")
+        panels[0].xaxis.set_major_formatter(PERCENT)
+        if differences:
+            for row, interval in enumerate(differences.values()):
+                _draw_interval(panels[1], row, interval, _MEAN)
+            panels[1].axvline(0, color="#555555", linewidth=0.6)
+            _label_rows(panels[1], list(differences), "difference in points, within seeds")
+            panels[1].xaxis.set_major_formatter(POINTS)
         fix_layout(figure)
     return figure
 
 
-def draw_losses(classes: Mapping[str, Sequence[Sequence[float]]], imputing: Sequence[Sequence[float]]) -> Figure:
-    """Training loss epoch by epoch, a thin line a run: for the classes by method, and before that of pre-training."""
+def draw_losses(
+    classification: Mapping[str, Sequence[Sequence[float]]], pretraining: Sequence[Sequence[float]]
+) -> Figure:
+    """Training loss by epoch, a thin line for each run: for the classes by method, and of any pre-training."""
     with style():
         figure = Figure(figsize=(7.2, 2.4), layout="constrained")
-        panels = figure.subplots(1, 2 if imputing else 1, squeeze=False)[0]
-        for colour, (name, runs) in zip(_COLOURS, classes.items(), strict=False):
-            for i, run in enumerate(runs):
-                panels[-1].plot(range(1, len(run) + 1), run, color=colour, linewidth=0.7, label=None if i else name)
+        panels = figure.subplots(1, 2 if pretraining else 1, squeeze=False)[0]
+        for color, (name, runs) in zip(_COLORS, classification.items(), strict=False):
+            for i, losses in enumerate(runs):
+                epochs = range(1, len(losses) + 1)
+                panels[-1].plot(epochs, losses, color=color, linewidth=0.7, label=None if i else name)
         panels[-1].set(xlabel="epoch", ylabel="cross-entropy (nats)", yscale="log", title="training for the classes")
         panels[-1].yaxis.set_minor_formatter(NullFormatter())
         panels[-1].legend()
-        for run in imputing:
-            panels[0].plot(range(1, len(run) + 1), run, color=_COLOURS[1], linewidth=0.7)
-        if imputing:
+        for losses in pretraining:
+            panels[0].plot(range(1, len(losses) + 1), losses, color=_COLORS[1], linewidth=0.7)
+        if pretraining:
             panels[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None), title="pre-training")
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(axis="y", linewidth=0.3, color="#dddddd")
+            axes.grid(axis="y", linewidth=0.3, color=GRID)
         fix_layout(figure)
     return figure
+
+
+def _draw_interval(axes: Axes, row: float, interval: Interval, color: str) -> None:
+    mean, low, high = interval
+    if low is not None and high is not None:
+        axes.plot([low, high], [row, row], color=color, linewidth=1.2)
+    axes.plot(mean, row, "D", color=color, ms=3.5, mew=0)
+
+
+def _label_rows(axes: Axes, names: Sequence[str], label: str) -> None:
+    axes.set(xlabel=label, yticks=range(len(names)), yticklabels=names, ylim=(len(names) - 0.5, -0.5))
+    axes.grid(axis="x", linewidth=0.3, color=GRID)

@@ -1,4 +1,4 @@
-"""Exact and textbook statistics of a few paired runs."""
+"""Statistics of a few paired runs: Student's interval and an exact permutation test."""
 
 from __future__ import annotations
 
@@ -12,21 +12,21 @@ from headwise.shapes import Array
 
 __all__ = ["ALPHA", "Interval", "min_attainable_p", "sign_flip_test", "t_interval"]
 
-ALPHA = 0.05  # a difference is shown if the test's p, corrected where there are many, is at most this
+ALPHA = 0.05  # a difference is shown if the p of its test, corrected for multiple tests, is at most this
 
 
 class Interval(NamedTuple):
-    """A mean, and the interval that holds it; the ends are None where one value does not tell how far others lie."""
+    """A mean and its confidence interval; the ends are None for a single value."""
 
     mean: float
     low: float | None
     high: float | None
 
-    def within(self, least: float, most: float) -> Interval:
-        """Cut at what can be."""
+    def within(self, low: float, high: float) -> Interval:
+        """The interval clipped to the range of possible values."""
         if self.low is None or self.high is None:
             return self
-        return Interval(self.mean, max(least, self.low), min(most, self.high))
+        return Interval(self.mean, max(low, self.low), min(high, self.high))
 
 
 def t_interval(values: Sequence[float] | Array, level: float = 0.95) -> Interval:
@@ -45,26 +45,28 @@ def t_interval(values: Sequence[float] | Array, level: float = 0.95) -> Interval
     mean = float(np.mean(values))
     if len(values) < 2:
         return Interval(mean, None, None)
-    from scipy.stats import t
+    if np.ptp(values) == 0:  # SciPy gives NaN for a deviation of zero
+        return Interval(mean, mean, mean)
+    from scipy.stats import sem, t
 
-    half = float(t.ppf((1 + level) / 2, len(values) - 1) * np.std(values, ddof=1) / np.sqrt(len(values)))
-    return Interval(mean, mean - half, mean + half)
+    low, high = t.interval(level, len(values) - 1, mean, sem(values))
+    return Interval(mean, float(low), float(high))
 
 
 def sign_flip_test(differences: Sequence[int]) -> float:
     """The exact two-sided permutation test of paired differences, in whole numbers so that ties are exact.
 
-    If neither of a pair is better, each difference could as well have had the other sign: of all 2ⁿ ways to choose the
-    signs, the share that gives a sum at least as far from zero. With one difference of ±1 for every digit that only one
-    of two models reads correctly, this is McNemar's exact test.
+    If neither of a pair is better, each difference could as well have the opposite sign: p is the share of all 2ⁿ
+    choices of signs that give a sum at least as far from zero. With one difference of ±1 for every digit that only one
+    of two models classifies correctly, this is McNemar's exact test.
 
     Examples
     --------
-    >>> sign_flip_test([3, 1, 2])  # only +++ and −−− are as far out: 2 of 8
+    >>> sign_flip_test([3, 1, 2])  # only +++ and −−− are as far from zero: 2 of 8
     0.25
     """
     sums = Counter({0: 1})
-    for difference in filter(None, differences):  # a zero has no sign, and would double all counts
+    for difference in filter(None, differences):  # a zero has no sign, and would only double all counts
         flipped: Counter[int] = Counter()
         for total, ways in sums.items():
             flipped[total + difference] += ways
@@ -76,5 +78,5 @@ def sign_flip_test(differences: Sequence[int]) -> float:
 
 
 def min_attainable_p(pairs: int) -> float:
-    """What `sign_flip_test` gives at the least: 2¹⁻ⁿ, when all n differences have one sign."""
+    """The smallest p that `sign_flip_test` can give: 2¹⁻ⁿ, when all n differences have one sign."""
     return float(2.0 ** (1 - pairs))

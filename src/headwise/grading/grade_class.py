@@ -1,11 +1,14 @@
-"""A whole class: every submission judged, on as many cores as asked, in an order that does not depend on them."""
+"""Grade a class: every submission in a worker process, with results that do not depend on how many there are."""
 
 from __future__ import annotations
 
 import json
 import multiprocessing
 import os
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Callable, Iterator, Sequence
 from concurrent.futures import Future, ProcessPoolExecutor, as_completed
 from concurrent.futures.process import BrokenProcessPool
@@ -18,26 +21,27 @@ from typing import TypeAlias
 from headwise.grading.grade_submission import Grade, grade_submission
 from headwise.grading.rubric import Rubric
 from headwise.grading.submissions import Submission
+from headwise.parallel.tasks import run_tasks
+from headwise.validation import check_counts
 
-__all__ = ["ClassGrades", "Group", "grade_class"]
+__all__ = ["ClassGrades", "Group", "derive_seed", "grade_class"]
 
-Judge: TypeAlias = Callable[[Submission], Grade]
+Grader: TypeAlias = Callable[[Submission], Grade]
 
 
 @dataclass(frozen=True, slots=True)
 class Group:
-    """Students whose solutions of one task are wrong in the same way.
+    """Students with the same mistakes in one task.
 
     Attributes
     ----------
     task : str
         The task's name.
     mistakes : tuple of str
-        The mistakes that were named, if any.
+        Codes of the mistakes, if any.
     problem : str
-        What kept them from being judged, if anything.
+        What prevented grading, if anything.
     students : tuple of str
-        Who.
     """
 
     task: str
@@ -54,40 +58,39 @@ class ClassGrades:
     grades: tuple[Grade, ...]
 
     @property
-    def open_doors(self) -> tuple[str, ...]:
+    def unconfined(self) -> tuple[str, ...]:
         """What this system could not confine while the submissions ran."""
-        doors = {door for grade in self.grades for task in grade.tasks for door in task.open_doors}
-        return tuple(sorted(doors))
+        return tuple(sorted({item for grade in self.grades for task in grade.tasks for item in task.unconfined}))
 
     def groups(self) -> tuple[Group, ...]:
-        """Solutions that are wrong in the same way, the largest group of each task first.
+        """Solutions with the same mistakes, the largest group of each task first.
 
-        What no entry of the catalogue explains is grouped by what it answers to the smallest example.
+        Unknown mistakes are grouped by the output for the counterexample.
         """
-        together: dict[tuple[str, tuple[str, ...], str, str], list[str]] = {}
+        groups: dict[tuple[str, tuple[str, ...], str, str], list[str]] = {}
         for grade in self.grades:
             for task in grade.tasks:
                 if task.problem or task.mistakes:
                     example = task.verdict.example if task.verdict and task.mistakes == ("unknown",) else None
                     key = (task.task, task.mistakes, task.problem, example.got if example else "")
-                    together.setdefault(key, []).append(grade.student)
-        order = {task.name: place for place, task in enumerate(self.rubric.tasks)}
-        groups = [Group(*key[:3], tuple(students)) for key, students in together.items()]
-        return tuple(sorted(groups, key=lambda g: (order[g.task], -len(g.students), g.mistakes, g.problem)))
+                    groups.setdefault(key, []).append(grade.student)
+        order = {task.name: i for i, task in enumerate(self.rubric.tasks)}
+        result = [Group(*key[:3], tuple(students)) for key, students in groups.items()]
+        return tuple(sorted(result, key=lambda g: (order[g.task], -len(g.students), g.mistakes, g.problem)))
 
 
 def grade_class(
     submissions: Sequence[Submission],
     rubric: Rubric,
     *,
-    jobs: int | None = None,
+    processes: int | None = None,
+    scheduler: str | None = None,
     seed: int | None = None,
-    on_each: Callable[[Grade], None] = lambda grade: None,
+    on_grade: Callable[[Grade], None] = lambda grade: None,
 ) -> ClassGrades:
     """Grade every submission.
 
-    Each is judged by a process that holds the reference and runs in another that does not; see
-    `headwise.grading.sandbox`.
+    A submission runs in a process of its own, which does not contain the reference; see `headwise.grading.sandbox`.
 
     Parameters
     ----------
@@ -95,75 +98,106 @@ def grade_class(
         From `read_class`.
     rubric : Rubric
         From `read_rubric`, or `default_rubric`.
-    jobs : int, optional
-        How many to judge at a time; by default one a core.
+    processes : int, optional
+        How many submissions to grade at the same time; one for each core by default.
+    scheduler : str, optional
+        Address of a Dask scheduler whose workers to use instead, such as ``"tcp://10.0.0.1:8786"``.
     seed : int, optional
-        What the inputs are drawn from; by default it comes from the submissions themselves, so that the same class gets
-        the same inputs and nobody can know them before.
-    on_each : callable
-        Called with each grade as it comes, in any order.
+        Random seed for the inputs; by default it is derived from the submissions, so that the same class gets the same
+        inputs and students cannot know them in advance.
+    on_grade : callable
+        Called with each grade, in any order.
 
     Returns
     -------
     ClassGrades
-        The same, whatever the number of jobs.
+        It does not depend on the number of processes.
     """
-    judged = partial(grade_submission, rubric=rubric, seed=_seed(submissions) if seed is None else seed)
-    jobs = min(jobs or os.cpu_count() or 1, len(submissions))
+    grader = partial(grade_submission, rubric=rubric, seed=derive_seed(submissions) if seed is None else seed)
+    processes = (os.cpu_count() or 1) if processes is None else processes
+    check_counts(processes=processes)
     grades: dict[str, Grade] = {}
-    left = list(submissions)
-    try:
-        for grade in _judged(judged, left, jobs):
-            grades[grade.student] = grade
-            on_each(grade)
-    except (
-        BrokenProcessPool
-    ):  # a judge died, of lack of memory perhaps: the rest one by one, so that each pays for itself
-        for submission in left:
-            if submission.student not in grades:
-                grades[submission.student] = grade = _alone(judged, submission)
-                on_each(grade)
+    for grade in _on_scheduler(grader, submissions, scheduler) if scheduler else _here(grader, submissions, processes):
+        grades[grade.student] = grade
+        on_grade(grade)
     return ClassGrades(rubric, tuple(grades[submission.student] for submission in submissions))
 
 
-def _alone(judged: Judge, submission: Submission) -> Grade:
+def _here(grader: Grader, submissions: Sequence[Submission], processes: int) -> Iterator[Grade]:
+    """Grade in worker processes; if one dies, grade the rest one by one, so that only its submission is affected."""
+    graded = set()
     try:
-        return next(_judged(judged, [submission], 1))
+        for grade in _in_pool(grader, submissions, min(processes, len(submissions))):
+            graded.add(grade.student)
+            yield grade
     except BrokenProcessPool:
-        note = "the grader itself ended while it judged this one: look at it by hand"
-        return judged(Submission(submission.student, {}, [*submission.notes, note]))
+        for submission in submissions:
+            if submission.student not in graded:
+                yield _alone(grader, submission)
 
 
-def _judged(judged: Judge, submissions: Sequence[Submission], jobs: int) -> Iterator[Grade]:
-    with _pool(jobs) as pool:
-        futures: list[Future[Grade]] = [pool.submit(judged, each) for each in submissions]
+def _on_scheduler(grader: Grader, submissions: Sequence[Submission], scheduler: str) -> Iterator[Grade]:
+    """Grade on the workers of a Dask scheduler, each submission in a process whose main thread can be interrupted."""
+    tasks = {f"grade-{submission.student}": partial(_in_process, grader, submission) for submission in submissions}
+    for _, grade in run_tasks(tasks, scheduler=scheduler):
+        yield grade
+
+
+def _in_process(grader: Grader, submission: Submission) -> Grade:
+    """Grade in a new Python process, since the processes of Dask's workers may not have children of their own."""
+    done = subprocess.run([sys.executable, "-c", _CHILD], input=pickle.dumps((grader, submission)), capture_output=True)
+    if done.returncode:
+        return grader(_ungraded(submission))
+    grade: Grade = pickle.loads(done.stdout)
+    return grade
+
+
+_CHILD = "import pickle, sys; f, x = pickle.load(sys.stdin.buffer); sys.stdout.buffer.write(pickle.dumps(f(x)))"
+
+
+def _alone(grader: Grader, submission: Submission) -> Grade:
+    try:
+        return next(_in_pool(grader, [submission], 1))
+    except BrokenProcessPool:
+        return grader(_ungraded(submission))
+
+
+def _ungraded(submission: Submission) -> Submission:
+    """The same submission without files, and a note that its grader's process died."""
+    note = "the grader itself ended while it graded this submission: grade it by hand"
+    return Submission(submission.student, {}, [*submission.notes, note])
+
+
+def _in_pool(grader: Grader, submissions: Sequence[Submission], processes: int) -> Iterator[Grade]:
+    with _pool(processes) as pool:
+        futures: list[Future[Grade]] = [pool.submit(grader, submission) for submission in submissions]
         for future in as_completed(futures):
             yield future.result()
 
 
 @contextmanager
-def _pool(jobs: int) -> Iterator[ProcessPoolExecutor]:
-    """Worker processes that end at once when the block is left by an exception, Ctrl-C among them."""
-    before = set(multiprocessing.active_children())
-    pool = ProcessPoolExecutor(jobs, multiprocessing.get_context("spawn"), _start_worker)
+def _pool(processes: int) -> Iterator[ProcessPoolExecutor]:
+    """Worker processes that are terminated when the block ends with an exception, such as Ctrl-C."""
+    others = set(multiprocessing.active_children())
+    pool = ProcessPoolExecutor(processes, multiprocessing.get_context("spawn"), _start_worker)
     try:
         yield pool
         pool.shutdown()
     except BaseException:
-        for process in set(multiprocessing.active_children()) - before:
+        for process in set(multiprocessing.active_children()) - others:
             process.terminate()
         pool.shutdown(cancel_futures=True)
         raise
 
 
-def _seed(submissions: Sequence[Submission]) -> int:
-    """A number that every byte of every submission has a part in."""
-    handed_in = json.dumps([[each.student, each.files] for each in submissions], sort_keys=True)
-    return int.from_bytes(sha256(handed_in.encode()).digest()[:8], "big")
+def derive_seed(submissions: Sequence[Submission]) -> int:
+    """A number that depends on every byte of every submission."""
+    content = json.dumps([[submission.student, submission.files] for submission in submissions], sort_keys=True)
+    return int.from_bytes(sha256(content.encode()).digest()[:8], "big")
 
 
 def _start_worker() -> None:
-    """Leave Ctrl-C to the process that the workers work for, and take one core each."""
+    """Leave Ctrl-C to the main process, and use one core in each worker."""
     signal.signal(signal.SIGINT, signal.SIG_IGN)
     from threadpoolctl import threadpool_limits
 

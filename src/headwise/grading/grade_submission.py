@@ -1,4 +1,4 @@
-"""One submission against a rubric: run it apart, have it checked, count the points."""
+"""Grade one submission: run it in a sandbox, check its functions, count the points."""
 
 from __future__ import annotations
 
@@ -13,47 +13,48 @@ import numpy as np
 
 from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.catalogue import CATALOGUE
-from headwise.grading.rubric import FACTS, PROPERTIES, Rubric, Task
+from headwise.checker.probes import PROBES
+from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Sandbox, SubmissionError, printable
-from headwise.grading.submissions import Submission, defining
+from headwise.grading.submissions import Submission, find_function
 
-__all__ = ["Grade", "Mark", "TaskGrade", "grade_submission"]
+__all__ = ["CHECK_SECONDS", "Grade", "Mark", "TaskGrade", "grade_submission"]
 
-_CHECKING = 60.0  # seconds for the checker's own work on one task, twenty times what it takes
+CHECK_SECONDS = 60.0  # for the checker's own work on one task; it takes a twentieth of that
 
 
 @dataclass(frozen=True, slots=True)
 class Mark:
-    """The points of one property: what it is, what was earned of how much, and why not all."""
+    """The points for one property: earned, possible, and the reason if not all were earned."""
 
     property: str
-    says: str
+    description: str
     points: float
     out_of: float
-    why: str = ""
+    reason: str = ""
 
 
 @dataclass(frozen=True, slots=True)
 class TaskGrade:
-    """How a submission did on one task.
+    """The grade of one task.
 
     Attributes
     ----------
     task : str
         The task's name.
     function : str
-        The name under which the function was found; empty where it was not.
+        The name of the function; empty if it was not found.
     marks : tuple of Mark
-        One a property, in the rubric's order.
+        One for each property, in the rubric's order.
     verdict : Verdict or None
-        What the checker said; None where it could not be asked.
+        From the checker; None if it could not run.
     problem : str
-        What kept the task from being judged to the end; empty where nothing did.
+        What prevented the task from being graded; empty if nothing did.
     file : str
-        The file that it was found in.
+        The file that defines it.
     failed : tuple of (int, str)
-        Lines of the file that raised when it was run, and what they said.
-    open_doors : tuple of str
+        Lines of the file that raised an error when it was run, with the error.
+    unconfined : tuple of str
         What this system could not confine while it ran.
     """
 
@@ -64,27 +65,27 @@ class TaskGrade:
     problem: str = ""
     file: str = ""
     failed: tuple[tuple[int, str], ...] = ()
-    open_doors: tuple[str, ...] = ()
+    unconfined: tuple[str, ...] = ()
 
     @property
     def points(self) -> float:
-        """What was earned."""
+        """Points earned."""
         return sum(mark.points for mark in self.marks)
 
     @property
     def out_of(self) -> float:
-        """What could be earned."""
+        """Points possible."""
         return sum(mark.out_of for mark in self.marks)
 
     @property
     def mistakes(self) -> tuple[str, ...]:
-        """The mistakes and hazards that were named; none where the task was not judged to the end."""
+        """Codes of the mistakes and hazards; empty if the task was not graded."""
         return (*self.verdict.mistakes, *self.verdict.hazards) if self.verdict and not self.problem else ()
 
 
 @dataclass(frozen=True, slots=True)
 class Grade:
-    """How a submission did."""
+    """The grade of one submission."""
 
     student: str
     tasks: tuple[TaskGrade, ...]
@@ -92,57 +93,57 @@ class Grade:
 
     @property
     def points(self) -> float:
-        """What was earned."""
+        """Points earned."""
         return sum(task.points for task in self.tasks)
 
     @property
     def out_of(self) -> float:
-        """What could be earned."""
+        """Points possible."""
         return sum(task.out_of for task in self.tasks)
 
 
 def grade_submission(submission: Submission, rubric: Rubric, seed: int) -> Grade:
-    """Grade one submission; whatever it does costs points and raises nothing."""
-    tasks = tuple(_judge_task(submission, task, rubric, np.random.default_rng(seed)) for task in rubric.tasks)
-    failed = (f"{t.file}, line {line}, did not run: {says}" for t in tasks for line, says in t.failed)
+    """Grade one submission; whatever it does costs points but raises no error."""
+    tasks = tuple(_grade_task(submission, task, rubric, np.random.default_rng(seed)) for task in rubric.tasks)
+    failed = (f"{t.file}, line {line}, did not run: {message}" for t in tasks for line, message in t.failed)
     return Grade(submission.student, tasks, tuple(dict.fromkeys([*submission.notes, *failed])))
 
 
-def _judge_task(submission: Submission, task: Task, rubric: Rubric, rng: np.random.Generator) -> TaskGrade:
-    found = defining(submission, task.function)
-    nothing = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
-    if found is None:
-        wanted = " or ".join(task.function[:3])
-        return TaskGrade(task.name, "", nothing, problem=f"there is no function {wanted}")
-    file, name = found
+def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.random.Generator) -> TaskGrade:
+    location = find_function(submission, task.function)
+    no_marks = tuple(Mark(name, PROPERTIES[name], 0.0, out_of) for name, out_of in task.points.items())
+    if location is None:
+        names = " or ".join(task.function[:3])
+        return TaskGrade(task.name, "", no_marks, problem=f"there is no function {names}")
+    file, name = location
     try:
         with Sandbox(submission.files, file, rubric.limits) as box:
             verdict, problem = None, ""
             try:
-                with _deadline(rubric.limits.seconds_in_all + _CHECKING):
+                with _deadline(rubric.limits.seconds_in_all + CHECK_SECONDS):
                     function, source = box.function(name), submission.files[file]
                     verdict = check(function, task.kind, convention=task.conventions, source=source, rng=rng)
             except _OutOfTimeError:
-                problem = "its check did not come to an end; look at it by hand"
+                problem = "its check did not finish; grade it by hand"
             except UncallableError as error:
-                problem = f"it could not be called: {box.said or printable(error)}"
-            except Exception as error:  # the checker's own failure is for a person to look at, not for a traceback
+                problem = f"it could not be called: {box.last_error or printable(error)}"
+            except Exception as error:  # a failure of the checker itself is reported, so that a person grades the task
                 problem = f"it could not be checked: {type(error).__name__}: {printable(error)}"
-            marks = tuple(_mark(task, each, verdict, box.end) for each in task.points) if verdict else nothing
-            return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.open_doors)
+            marks = tuple(_mark(task, name, verdict, box.end) for name in task.points) if verdict else no_marks
+            return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.unconfined)
     except (SubmissionError, OSError) as error:
-        return TaskGrade(task.name, name, nothing, problem=str(error), file=file)
+        return TaskGrade(task.name, name, no_marks, problem=str(error), file=file)
 
 
 class _OutOfTimeError(BaseException):
-    """Not an `Exception`, which a checker may take for the submission's."""
+    """Not an `Exception`, which the checker would take for the submission's."""
 
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """End the block when it takes longer: the source is read here too, and can be made to take for ever to search.
+    """End the block after so many seconds: a source can be written so that searching it here takes forever.
 
-    Signals reach the main thread only, where a worker process does its work; elsewhere there is no deadline.
+    Signals reach only the main thread, in which worker processes grade; in another thread there is no deadline.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
@@ -151,49 +152,49 @@ def _deadline(seconds: float) -> Iterator[None]:
     def end(signum: int, frame: object) -> None:
         raise _OutOfTimeError
 
-    before = signal.signal(signal.SIGALRM, end)
+    previous = signal.signal(signal.SIGALRM, end)
     signal.setitimer(signal.ITIMER_REAL, seconds, 1.0)
     try:
         yield
     finally:
         signal.setitimer(signal.ITIMER_REAL, 0)
-        signal.signal(signal.SIGALRM, before)
+        signal.signal(signal.SIGALRM, previous)
 
 
 def _mark(task: Task, name: str, verdict: Verdict, end: str) -> Mark:
     out_of = task.points[name]
     if name == "right":
-        points, why = _right(task, verdict, end)
+        points, reason = _right(task, verdict, end)
     else:
-        earned, why = _holds(name, verdict)
-        points = out_of if earned else 0.0
-    return Mark(name, PROPERTIES[name], points, out_of, why)
+        holds, reason = _holds(name, verdict)
+        points = out_of if holds else 0.0
+    return Mark(name, PROPERTIES[name], points, out_of, reason)
 
 
 def _right(task: Task, verdict: Verdict, end: str) -> tuple[float, str]:
-    """All of it, or what the named mistakes leave of it where each has a price."""
+    """All points, or what remains after the deductions for the mistakes if each has one."""
     worth = task.points["right"]
     if end:
         return 0.0, end
-    prices = {code: task.mistakes.get(code, worth) for code in verdict.mistakes}
-    prices |= {code: task.mistakes[code] for code in verdict.hazards if code in task.mistakes}
-    return max(worth - sum(prices.values()), 0.0), " ".join(CATALOGUE[code].title for code in prices)
+    deductions = {code: task.mistakes.get(code, worth) for code in verdict.mistakes}
+    deductions |= {code: task.mistakes[code] for code in verdict.hazards if code in task.mistakes}
+    return max(worth - sum(deductions.values()), 0.0), " ".join(CATALOGUE[code].title for code in deductions)
 
 
 def _holds(name: str, verdict: Verdict) -> tuple[bool, str]:
-    """Whether a property holds, and if it does not, what was seen."""
+    """Whether a property holds, and if not, what was observed."""
     if name == "runs":
-        return (True, "") if verdict.inputs else (False, "it answered none of the inputs")
-    for fact in verdict.properties:
-        if fact.name == name:
-            return bool(fact.holds), "" if fact.holds else fact.description
-    if name in FACTS:
+        return (True, "") if verdict.inputs else (False, "it returned no result for any input")
+    for item in verdict.properties:
+        if item.name == name:
+            return bool(item.holds), "" if item.holds else item.description
+    if name not in PROBES:
         return False, "this could not be tested"
-    tried = [each for each in verdict.probes if each.name == name and each.inputs]
-    if any(each.agrees is None for each in tried):
-        return False, "it did not answer these inputs"
-    if not all(each.agrees for each in tried):
-        worst = max(each.difference for each in tried)
+    tried = [probe for probe in verdict.probes if probe.name == name and probe.inputs]
+    if any(probe.agrees is None for probe in tried):
+        return False, "it returned no result for these inputs"
+    if not all(probe.agrees for probe in tried):
+        worst = max(probe.difference for probe in tried)
         off = f"it is off by {worst:.1g}, relative to the largest output"
         return False, off if math.isfinite(worst) else "another shape came back, or NaN"
     return bool(tried), "" if tried else "it takes no such input"

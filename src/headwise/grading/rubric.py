@@ -1,11 +1,11 @@
-"""What a class is asked for, and what it is worth: a small YAML file, checked before anything is graded.
+"""Rubrics: the tasks of a class and the points for each property, in a YAML file.
 
 Each task names a function and gives points for properties of it, all of them measured by `headwise.checker`:
 
-- ``runs``: it answered at least one input;
-- a fact about the function itself, such as ``rows-sum-to-one``;
-- a kind of input on which it must agree with the definition, such as ``plain``, ``mask`` or ``large-logits``;
-- ``right``: no mistake. Where every mistake found has a price under ``mistakes``, ``right`` is worth what is left.
+- ``runs``: it returned a result for at least one input;
+- a property of the function itself, such as ``rows-sum-to-one``;
+- a kind of input for which it must agree with the definition, such as ``plain``, ``mask`` or ``large-logits``;
+- ``right``: no mistake. If every mistake has a deduction under ``mistakes``, ``right`` is worth what remains.
 """
 
 from __future__ import annotations
@@ -23,9 +23,10 @@ from headwise.checker.signatures import KINDS
 from headwise.errors import DataError, MissingExtraError
 from headwise.grading.sandbox import Limits
 
-__all__ = ["FACTS", "PROPERTIES", "Rubric", "Task", "default_rubric", "read_rubric"]
+__all__ = ["PROPERTIES", "Rubric", "Task", "default_rubric", "read_rubric"]
 
-FACTS = {
+PROPERTIES = {
+    "runs": "it runs",
     "rows-sum-to-one": "the attention weights of a token sum to one",
     "permutation-equivariant": "reordering the tokens reorders the output",
     "linear-in-values": "the output is linear in the values",
@@ -36,11 +37,7 @@ FACTS = {
     "keeps-type": "float32 in, float32 out",
     "output-shape": "the output has the right shape",
     "finite": "no NaN and no infinity",
-}
-PROPERTIES = {
-    "runs": "it runs",
-    **FACTS,
-    **{name: f"the right answer for {says}" for name, says in PROBES.items()},
+    **{name: f"the right output for {inputs}" for name, inputs in PROBES.items()},
     "right": "no mistake",
 }
 
@@ -50,21 +47,21 @@ _TASK_KEYS = ("name", "function", "kind", "points", "mistakes", "conventions")
 
 @dataclass(frozen=True, slots=True)
 class Task:
-    """One function that is asked for.
+    """One function of the exercise.
 
     Attributes
     ----------
     name : str
-        What the feedback calls it.
+        Its name in the feedback.
     function : tuple of str
-        Its name, and other names that are accepted.
+        Its name, and alternative names.
     kind : str
-        What it is meant to be, as for `headwise.checker`; ``"auto"`` to find out.
+        The kind of function, as for `headwise.checker`; ``"auto"`` to infer it.
     points : dict of str to float
         Points by property.
     mistakes : dict of str to float
-        What a named mistake or hazard takes from the points of ``right``. A mistake that is not listed takes all, a
-        hazard that is not listed takes nothing.
+        Deductions from the points of ``right``. A mistake that is not listed costs all of them, a hazard that is not
+        listed costs nothing.
     conventions : tuple of str
         Conventions that a solution must follow, such as ``weights-out-in``; not following one is a mistake.
     """
@@ -84,7 +81,7 @@ class Task:
 
 @dataclass(frozen=True, slots=True)
 class Rubric:
-    """Everything a class is asked for, and what a submission may use while it is graded."""
+    """The tasks of a class, and the limits of a submission while it is graded."""
 
     title: str
     tasks: tuple[Task, ...]
@@ -107,8 +104,7 @@ def read_rubric(path: Path) -> Rubric:
     Raises
     ------
     DataError
-        If there is no such file, or something in it is not understood: the message says where, and what could stand
-        there.
+        If there is no such file, or a part of it is invalid: the message names the part and the possible values.
     MissingExtraError
         If PyYAML is not installed.
     """
@@ -133,17 +129,17 @@ def _yaml(text: str) -> Any:
         raise DataError(f"not YAML: {' '.join(str(error).split())}") from None
 
 
-def _rubric(given: Any) -> Rubric:
-    top = _mapping("the rubric", given, required=("tasks",), allowed=("title", "tasks", "limits"))
+def _rubric(content: Any) -> Rubric:
+    top = _mapping("the rubric", content, required=("tasks",), allowed=("title", "tasks", "limits"))
     if not isinstance(top["tasks"], list) or not top["tasks"]:
         raise DataError("tasks: expected a list with a task or more.")
-    tasks = tuple(_task(f"task {number}", each) for number, each in enumerate(top["tasks"], 1))
+    tasks = tuple(_task(f"task {number}", task) for number, task in enumerate(top["tasks"], 1))
     _distinct("tasks", [task.name for task in tasks])
     return Rubric(str(top.get("title", "Attention")), tasks, _limits(top.get("limits") or {}))
 
 
-def _task(where: str, given: Any) -> Task:
-    task = _mapping(where, given, ("function", "points"), _TASK_KEYS)
+def _task(where: str, content: Any) -> Task:
+    task = _mapping(where, content, ("function", "points"), _TASK_KEYS)
     names = task["function"] if isinstance(task["function"], list) else [task["function"]]
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
@@ -153,10 +149,12 @@ def _task(where: str, given: Any) -> Task:
         raise DataError(f"{where}, kind: expected {_either(('auto', *KINDS))}; got {kind!r}.")
     points = _numbers(f"{where}, points", task["points"], PROPERTIES)
     if not sum(points.values()):
-        raise DataError(f"{where}, points: expected something to be worth a point.")
+        raise DataError(f"{where}, points: expected a property with points.")
     mistakes = _numbers(f"{where}, mistakes", task.get("mistakes") or {}, CATALOGUE)
     if mistakes and "right" not in points:
-        raise DataError(f"{where}, mistakes: they are taken from the points of `right`, which this task does not give.")
+        raise DataError(
+            f"{where}, mistakes: they are deducted from the points of `right`, which this task does not have."
+        )
     conventions = task.get("conventions") or []
     try:
         Requirements.of(convention=[conventions] if isinstance(conventions, str) else conventions)
@@ -166,38 +164,38 @@ def _task(where: str, given: Any) -> Task:
     return Task(str(task.get("name", names[0])), tuple(names), kind, points, mistakes, conventions)
 
 
-def _limits(given: Any) -> Limits:
-    known: dict[str, Any] = {each.name: type(each.default) for each in fields(Limits)}
-    limits = _mapping("limits", given, (), tuple(known))
+def _limits(content: Any) -> Limits:
+    known: dict[str, Any] = {field.name: type(field.default) for field in fields(Limits)}
+    limits = _mapping("limits", content, (), tuple(known))
     for name, value in limits.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
             raise DataError(f"limits, {name}: expected a number above 0; got {value!r}.")
     return Limits(**{name: known[name](value) for name, value in limits.items()})
 
 
-def _mapping(where: str, given: Any, required: Iterable[str], allowed: Iterable[str]) -> dict[str, Any]:
-    if not isinstance(given, dict):
-        raise DataError(f"{where}: expected keys and values ({', '.join(allowed)}); got {type(given).__name__}.")
-    for key in given:
+def _mapping(where: str, content: Any, required: Iterable[str], allowed: Iterable[str]) -> dict[str, Any]:
+    if not isinstance(content, dict):
+        raise DataError(f"{where}: expected keys and values ({', '.join(allowed)}); got {type(content).__name__}.")
+    for key in content:
         if key not in allowed:
-            raise DataError(f"{where}: {key!r} is not known here; there are {', '.join(allowed)}.")
+            raise DataError(f"{where}: {key!r} is unknown; expected one of {', '.join(allowed)}.")
     for key in required:
-        if key not in given:
+        if key not in content:
             raise DataError(f"{where}: {key} is missing.")
-    return given
+    return content
 
 
-def _numbers(where: str, given: Any, known: Mapping[str, Any]) -> dict[str, float]:
-    for name, value in _mapping(where, given, (), tuple(known)).items():
+def _numbers(where: str, content: Any, known: Mapping[str, Any]) -> dict[str, float]:
+    for name, value in _mapping(where, content, (), tuple(known)).items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
             raise DataError(f"{where}, {name}: expected a number of points, 0 or more; got {value!r}.")
-    return {name: float(value) for name, value in given.items()}
+    return {name: float(value) for name, value in content.items()}
 
 
 def _distinct(where: str, names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{where}: {twice[0]!r} stands there twice; give each a `name` of its own.")
+        raise DataError(f"{where}: {twice[0]!r} occurs twice; give each its own `name`.")
 
 
 def _either(names: Iterable[str]) -> str:

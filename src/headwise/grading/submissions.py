@@ -1,7 +1,7 @@
-"""Finding and reading what a class has handed in.
+"""Find and read the submissions of a class.
 
-A class is a folder. A Python file or notebook in it is the submission of whoever it is named after; a folder in it is
-one submission too, with every Python file and notebook below it. Everything is read as text, and nothing is run.
+A class is a folder. A Python file or notebook in it is the submission of the student it is named after; a folder in it
+is one submission, with every Python file and notebook below it. Everything is read as text, and nothing is run.
 """
 
 from __future__ import annotations
@@ -18,11 +18,11 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-__all__ = ["Submission", "defining", "read_class", "read_submission"]
+__all__ = ["Submission", "find_function", "read_class", "read_submission"]
 
 _SUFFIXES = (".py", ".ipynb")
-_SKIPPED = ("__pycache__", "__MACOSX")  # and whatever begins with a dot
-_BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook holds its pictures too
+_SKIPPED = ("__pycache__", "__MACOSX")  # and names that start with a dot
+_BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook contains its pictures too
 _CODE = 4 << 20  # characters of one submission
 _FILES = 100
 _LEVELS = 8  # of folders in folders
@@ -31,7 +31,7 @@ _CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", 
 
 @dataclass(slots=True)
 class Submission:
-    """What one student handed in.
+    """The files of one student.
 
     Attributes
     ----------
@@ -40,7 +40,7 @@ class Submission:
     files : dict of str to str
         Source texts by file name; a notebook's cells are one text.
     notes : list of str
-        What could not be read, and why.
+        Files that could not be read, and why.
     """
 
     student: str
@@ -66,19 +66,19 @@ def read_class(folder: Path) -> list[Submission]:
     """
     if not folder.is_dir():
         raise DataError(f"{folder}: expected a folder of submissions; there is none.")
-    found: dict[str, Submission] = {}
+    submissions: dict[str, Submission] = {}
     for entry in sorted(folder.iterdir()):
         if entry.is_symlink() or _skipped(entry.name):
             continue
         if entry.is_dir():
             student = _student(entry.name)
-            _read_folder(found.setdefault(student, Submission(student)), entry)
+            _read_folder(submissions.setdefault(student, Submission(student)), entry)
         elif entry.suffix in _SUFFIXES:
             student = _student(entry.stem)
-            _read_into(found.setdefault(student, Submission(student)), entry, entry.name)
-    if not found:
+            _read_into(submissions.setdefault(student, Submission(student)), entry, entry.name)
+    if not submissions:
         raise DataError(f"{folder}: expected submissions (.py or .ipynb files, or a folder for each); there is none.")
-    return [found[student] for student in sorted(found)]
+    return [submissions[student] for student in sorted(submissions)]
 
 
 def read_submission(folder: Path) -> Submission:
@@ -96,10 +96,10 @@ def read_submission(folder: Path) -> Submission:
     return submission
 
 
-def defining(submission: Submission, names: tuple[str, ...]) -> tuple[str, str] | None:
-    """The file and the name under which one of these functions is defined; the first of `names` that is found.
+def find_function(submission: Submission, names: tuple[str, ...]) -> tuple[str, str] | None:
+    """The file that defines one of these functions, and its name: the first of `names` that is defined.
 
-    Where several files define it, a notebook goes before a Python file, and then the first in the alphabet.
+    If several files define it, notebooks come before Python files, then alphabetical order decides.
     """
     order = sorted(submission.files, key=lambda name: (not name.endswith(".ipynb"), name))
     defined = {file: set(_top_level_names(submission.files[file])) for file in order}

@@ -1,4 +1,4 @@
-"""Where independent tasks are computed: here, one after another, or on Dask's workers."""
+"""Independent tasks, run in this process, in several processes, or on the workers of a Dask scheduler."""
 
 from __future__ import annotations
 
@@ -13,23 +13,23 @@ from headwise import __version__
 from headwise.errors import DataError, MissingExtraError
 from headwise.validation import check_counts
 
-__all__ = ["run_tasks"]
+__all__ = ["TIMEOUT", "run_tasks"]
 
-_PATIENCE = "10s"  # for a scheduler to answer
+TIMEOUT = "10s"  # for a scheduler to answer
 
 T = TypeVar("T")
 
 
 def run_tasks(
-    tasks: Mapping[str, Callable[[], T]], *, workers: int = 1, scheduler: str | None = None
+    tasks: Mapping[str, Callable[[], T]], *, processes: int = 1, scheduler: str | None = None
 ) -> Iterator[tuple[str, T]]:
-    """Run the tasks, and give out what each found as soon as it is there.
+    """Run the tasks, and yield the result of each as soon as it is there.
 
     Parameters
     ----------
     tasks : mapping of str to callable
-        By a name that tells each from any other. What a task needs travels with it, and what it returns travels back.
-    workers : int
+        By unique names. With several processes, the callables and their results are pickled.
+    processes : int
         Processes on this machine, of one thread each; with 1, this process alone, in the order of the tasks.
     scheduler : str, optional
         Address of a Dask scheduler, such as ``"tcp://10.0.0.1:8786"``, whose workers to use instead.
@@ -37,7 +37,7 @@ def run_tasks(
     Yields
     ------
     name : str
-    found
+    result
         What the task returned.
 
     Raises
@@ -52,87 +52,89 @@ def run_tasks(
     >>> dict(run_tasks({"two": lambda: 1 + 1, "three": lambda: 1 + 2}))
     {'two': 2, 'three': 3}
     """
-    check_counts(workers=workers)
-    if scheduler is None and workers == 1:
+    check_counts(processes=processes)
+    if not tasks:
+        return
+    if scheduler is None and processes == 1:
         for name, task in tasks.items():
             yield name, task()
         return
-    with _client(min(workers, len(tasks)), scheduler) as client, closing(_gathered(client, tasks)) as found:
-        yield from found
+    with _client(min(processes, len(tasks)), scheduler) as client, closing(_as_completed(client, tasks)) as results:
+        yield from results
 
 
-def _gathered(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generator[tuple[str, T], None, None]:
+def _as_completed(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generator[tuple[str, T], None, None]:
     from distributed import CancelledError, KilledWorker, as_completed
 
-    # a task whose worker died is tried again, elsewhere, by the scheduler itself
+    # if a worker dies, the scheduler itself runs its task again on another
     names = {client.submit(task, key=f"headwise-{name}", pure=False): name for name, task in tasks.items()}
     try:
         for future in as_completed(list(names), loop=client.loop):
             yield names[future], future.result()
             future.release()
     except KilledWorker as error:
-        raise DataError(f"workers: {error.task} ended every worker that tried it. Out of memory?") from None
+        raise DataError(f"processes: {error.task} killed every worker that tried it. Out of memory?") from None
     except CancelledError:
         raise DataError(
-            "scheduler: it stopped before the tasks were done. Start it; the same command goes on."
+            "scheduler: it stopped before the tasks were finished. Start it, and run the same command again to resume."
         ) from None
     finally:
         client.cancel(list(names))
 
 
 @contextmanager
-def _client(workers: int, scheduler: str | None) -> Iterator[Any]:
+def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
         from distributed.comm import get_address_host_port
     except ImportError:
-        raise MissingExtraError("running on several workers", "dask", "cluster") from None
+        raise MissingExtraError("running in several processes", "dask", "cluster") from None
     if scheduler is not None:
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # it is told in one line
+        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below is one line
         try:
-            get_address_host_port(scheduler)  # a client of no such form would hang when it is thrown away
+            get_address_host_port(scheduler)  # for an address of another form, discarding the client would hang
         except ValueError as error:
             raise DataError(
                 f"scheduler: expected an address such as tcp://10.0.0.1:8786; got {scheduler} ({error})."
             ) from None
         try:
-            client = Client(scheduler, timeout=_PATIENCE, set_as_default=False)
+            client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:
             raise DataError(f"scheduler: {scheduler} does not answer ({error}). Is dask-scheduler running?") from None
         with client:
-            _examine(client, scheduler)
+            _check_workers(client, scheduler)
             yield client
         return
-    with _deaf_to_ctrl_c():
+    with _ignore_ctrl_c():
         cluster = LocalCluster(
-            n_workers=workers, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
         )
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client
 
 
 @contextmanager
-def _deaf_to_ctrl_c() -> Iterator[None]:
-    """Threads and processes begun inside never hear Ctrl-C, which a terminal sends to all: this process ends them."""
+def _ignore_ctrl_c() -> Iterator[None]:
+    """Threads and processes started inside ignore Ctrl-C, which a terminal sends to all; this process stops them."""
     if not hasattr(signal, "pthread_sigmask"):
         yield
         return
-    resource_tracker.ensure_running()  # begun later, by the first process, it would let Ctrl-C through again
-    before = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
+    resource_tracker.ensure_running()  # started later, by the first process, it would receive Ctrl-C again
+    previous = signal.pthread_sigmask(signal.SIG_BLOCK, {signal.SIGINT})
     try:
         yield
     finally:
-        signal.pthread_sigmask(signal.SIG_SETMASK, before)
+        signal.pthread_sigmask(signal.SIG_SETMASK, previous)
 
 
-def _examine(client: Any, scheduler: str) -> None:
-    """Refuse workers that could not run a task; Dask would try for ever."""
+def _check_workers(client: Any, scheduler: str) -> None:
+    """Raise DataError if the workers could not run a task; Dask would retry forever."""
     try:
-        # a lambda travels as code, so that workers without Headwise can say so
-        found = client.run(lambda: __import__("headwise").__version__)
+        # a lambda is pickled as code, so that a worker without Headwise can run it and fail
+        versions = client.run(lambda: __import__("headwise").__version__)
     except ImportError:
         raise DataError(f"scheduler: the workers of {scheduler} have no Headwise. Install it there.") from None
-    if not found:
+    if not versions:
         raise DataError(f"scheduler: {scheduler} has no workers. Start some with: dask worker {scheduler}")
-    if others := {address: version for address, version in found.items() if version != __version__}:
+    if others := {address: version for address, version in versions.items() if version != __version__}:
         raise DataError(f"scheduler: expected workers with headwise {__version__}, as here; got {others}.")

@@ -105,7 +105,7 @@ def attend_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
     with np.errstate(all="ignore"):
         results = coursework(arrays, heads=(heads,), swap=(swap[0], swap[1]))
     (run,) = results.runs
-    largest = max(float(np.abs(array).max()) for result in (run.given, run.swapped) for array in result)
+    largest = max(float(np.abs(array).max()) for result in (run.result, run.swapped) for array in result)
     if not largest < _MAX_VALUE:  # or NaN
         raise DataError(
             f"X: the output is not finite, or exceeds {_MAX_VALUE:.0e}, above which {DECIMALS} decimals cannot be "
@@ -114,7 +114,7 @@ def attend_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
     return {
         "decimals": DECIMALS,
         "permutations": results.permutations,
-        "deviation": f"{run.moved.output:.1e}",
+        "deviation": f"{run.equivariance.output:.1e}",
         "swap": swap,
         **_to_fixed_points(run),
     }
@@ -123,7 +123,7 @@ def attend_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
 def _to_fixed_points(run: HeadRun) -> dict[str, Any]:
     return {
         name: {part: to_fixed_point(array, DECIMALS) for part, array in result._asdict().items()}
-        for name, result in (("given", run.given), ("swapped", run.swapped))
+        for name, result in (("given", run.result), ("swapped", run.swapped))
     }
 
 

@@ -1,4 +1,4 @@
-"""Kinds of map, heads, one digit's games, and random weights, each against the same thing done the long way."""
+"""Maps, heads, the curves of one digit, and random weights, each against an independent computation."""
 
 from itertools import permutations
 
@@ -7,9 +7,9 @@ import pytest
 from scipy.stats import spearmanr
 
 from headwise.data.mnist import LabelledImages
-from headwise.experiments.faithfulness.heads import study_heads, without_head
+from headwise.experiments.faithfulness.heads import HeadImportance, measure_heads, without_head
 from headwise.experiments.faithfulness.maps import MAPS, maps
-from headwise.experiments.faithfulness.per_image import KINDS, audit_digit
+from headwise.experiments.faithfulness.per_image import RANKINGS, ImageResult, evaluate_image
 from headwise.experiments.faithfulness.randomization import randomization_stages, randomization_test, randomize
 from headwise.models.adapters import ViT
 from headwise.models.attention_gradients import attention_and_gradients
@@ -34,20 +34,30 @@ def digit(rng):
 def test_kinds_of_map(rng):
     depth, heads, tokens = 2, 3, 1 + N
     weights, gradients = rng.dirichlet(np.ones(tokens), (depth, heads, tokens)), rng.normal(size=(2, 3, 6, 6))
-    found = dict(zip(MAPS, maps(weights, gradients, (0, 2)), strict=True))
+    result = dict(zip(MAPS, maps(weights, gradients, (0, 2)), strict=True))
     for n in range(N):
         to = 1 + n  # the class token is 0, and is not in a map
-        assert found["last layer"][n] == pytest.approx(sum(weights[1, h, 0, to] for h in range(3)) / 3)
-        assert found["all layers"][n] == pytest.approx(sum(weights[i, h, 0, to] for i in (0, 1) for h in range(3)) / 6)
-        assert found["best head"][n] == weights[0, 2, 0, to]
+        assert result["last layer"][n] == pytest.approx(sum(weights[1, h, 0, to] for h in range(3)) / 3)
+        assert result["all layers"][n] == pytest.approx(sum(weights[i, h, 0, to] for i in (0, 1) for h in range(3)) / 6)
+        assert result["best head"][n] == weights[0, 2, 0, to]
         helping = [max(0, gradients[1, h, 0, to] * weights[1, h, 0, to]) for h in range(3)]
-        assert found["gradient"][n] == pytest.approx(sum(helping) / 3)
+        assert result["gradient"][n] == pytest.approx(sum(helping) / 3)
     layers = [(np.eye(6) + weights[i].mean(axis=0)) / 2 for i in (0, 1)]
-    np.testing.assert_allclose(found["rollout"], (layers[1] @ layers[0])[0, 1:])
+    np.testing.assert_allclose(result["rollout"], (layers[1] @ layers[0])[0, 1:])
     helping = [np.maximum(0, weights[i] * gradients[i]).mean(axis=0) for i in (0, 1)]
     relevance = (np.eye(6) + helping[1]) @ (np.eye(6) + helping[0])
-    np.testing.assert_allclose(found["gradient rollout"], relevance[0, 1:])
-    assert (found["flow"] <= np.minimum(1, layers[0].sum(axis=0)[1:]) + 1e-6).all()
+    np.testing.assert_allclose(result["gradient rollout"], relevance[0, 1:])
+    assert (result["flow"] <= np.minimum(1, layers[0].sum(axis=0)[1:]) + 1e-6).all()
+
+
+def head_importance(digits, params):
+    outcome = measure_heads(digits, params, MODEL)
+    return HeadImportance(**outcome.values, **outcome.arrays)
+
+
+def evaluate(*args):
+    outcome = evaluate_image(*args)
+    return ImageResult(**outcome.values, **outcome.arrays)
 
 
 def loss(images, labels, params):
@@ -57,7 +67,7 @@ def loss(images, labels, params):
 
 def test_importance_is_the_slope_of_the_loss_at_a_gate(rng, params):
     images, labels = rng.random((7, N, 7)), rng.integers(0, 4, 7)
-    found = study_heads(LabelledImages(images, labels), params, MODEL)
+    result = head_importance(LabelledImages(images, labels), params)
     step, width = 1e-5, 2
     for layer, head in np.ndindex(2, 3):
         slopes = []
@@ -69,13 +79,13 @@ def test_importance_is_the_slope_of_the_loss_at_a_gate(rng, params):
                 read[:, head * width : (head + 1) * width] *= gate
                 ends.append(loss(images[i : i + 1], labels[i : i + 1], params | {name: read}))
             slopes.append(abs(ends[0] - ends[1]) / (2 * step))
-        assert found.importance[layer, head] == pytest.approx(np.mean(slopes), rel=1e-5)
-    assert found.importance[found.best] == found.importance.max()
+        assert result.importance[layer, head] == pytest.approx(np.mean(slopes), rel=1e-5)
+    assert result.importance[result.best] == result.importance.max()
 
 
 def test_a_head_left_out_has_no_values(rng, params):
     images, labels = rng.random((7, N, 7)), rng.integers(0, 4, 7)
-    found = study_heads(LabelledImages(images, labels), params, MODEL)
+    result = head_importance(LabelledImages(images, labels), params)
     for layer, head in np.ndindex(2, 3):
         changed = {name: array.copy() for name, array in params.items()}
         for part in ("weight", "bias"):
@@ -83,21 +93,21 @@ def test_a_head_left_out_has_no_values(rng, params):
         logits, _ = vit_forward(images, changed, MODEL)
         own, _ = vit_forward(images, without_head(params, MODEL, layer, head), MODEL)
         np.testing.assert_allclose(own, logits, atol=1e-12)
-        assert found.right_without[layer, head] == (logits.argmax(axis=1) == labels).sum()
-        assert found.loss_without[layer, head] == pytest.approx(cross_entropy_forward(logits, labels)[0])
-    assert found.loss == pytest.approx(loss(images, labels, params))
+        assert result.n_correct_without[layer, head] == (logits.argmax(axis=1) == labels).sum()
+        assert result.loss_without[layer, head] == pytest.approx(cross_entropy_forward(logits, labels)[0])
+    assert result.loss == pytest.approx(loss(images, labels, params))
 
 
 def test_one_digit_equals_a_count_of_everything(digit, params):
     """Every curve by showing the model whole pictures; chance by all 120 orders."""
-    found = audit_digit(digit, params, MODEL, (1, 2), np.random.default_rng(0))
+    result = evaluate(digit, params, MODEL, (1, 2), np.random.default_rng(0))
     closer = attention_and_gradients(digit[None], params, MODEL)
-    assert found.predicted == closer.target[0]
+    assert result.predicted == closer.target[0]
     every = maps(closer.weights[0], closer.gradients[0], (1, 2))
 
     def answer(kept, filling):
         shown = np.where(np.isin(np.arange(N), list(kept))[:, None], digit, filling)
-        return predict_with_attention(shown[None], params, MODEL).probabilities[0, found.predicted]
+        return predict_with_attention(shown[None], params, MODEL).probabilities[0, result.predicted]
 
     for missing, filling in (("black", 0.0), ("mean", MODEL.mean)):
         at = list(ABLATIONS).index(missing)
@@ -106,19 +116,19 @@ def test_one_digit_equals_a_count_of_everything(digit, params):
             if len(np.unique(values)) == N:
                 taken = [answer(order[k:], filling) for k in range(N + 1)]
                 put = [answer(order[:k], filling) for k in range(N + 1)]
-                np.testing.assert_allclose(found.curves[KINDS.index(kind), at], [taken, put], atol=1e-9)
+                np.testing.assert_allclose(result.curves[RANKINGS.index(kind), at], [taken, put], atol=1e-9)
         all_orders = [[answer(order[k:], filling) for k in range(N + 1)] for order in permutations(range(N))]
-        np.testing.assert_allclose(found.curves[-1, at, 0], np.mean(all_orders, axis=0), atol=0.08)
-    assert found.shapley[KINDS.index("Shapley values")] == pytest.approx(1)
-    assert found.shapley[KINDS.index("uniform")] == 0
-    assert found.first[KINDS.index("uniform")] == N
-    assert found.first[KINDS.index("last layer")] == 1
-    assert found.error == 0
+        np.testing.assert_allclose(result.curves[-1, at, 0], np.mean(all_orders, axis=0), atol=0.08)
+    assert result.shapley_correlation[RANKINGS.index("Shapley values")] == pytest.approx(1)
+    assert result.shapley_correlation[RANKINGS.index("uniform")] == 0
+    assert result.n_tied_first[RANKINGS.index("uniform")] == N
+    assert result.n_tied_first[RANKINGS.index("last layer")] == 1
+    assert result.shapley_error == 0
 
 
 def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
-    found = audit_digit(digit, params, MODEL, (1, 2), np.random.default_rng(0))
-    game = TokenGame(ViT(MODEL, params), digit, found.predicted)
+    result = evaluate(digit, params, MODEL, (1, 2), np.random.default_rng(0))
+    game = TokenGame(ViT(MODEL, params), digit, result.predicted)
     values = np.zeros(N)
     for order in permutations(range(N)):
         kept = np.zeros((N + 1, N), bool)
@@ -127,20 +137,20 @@ def test_the_rank_correlations_are_with_the_shapley_values(digit, params):
         values[list(order)] += np.diff(game(kept)) / 120
     closer = attention_and_gradients(digit[None], params, MODEL)
     for kind, each in zip(MAPS, maps(closer.weights[0], closer.gradients[0], (1, 2)), strict=True):
-        assert found.shapley[KINDS.index(kind)] == pytest.approx(spearmanr(each, values).statistic)
+        assert result.shapley_correlation[RANKINGS.index(kind)] == pytest.approx(spearmanr(each, values).statistic)
     ink = (digit > 0.5).mean(axis=1)
-    assert found.shapley[KINDS.index("ink")] == pytest.approx(spearmanr(ink, values).statistic)
+    assert result.shapley_correlation[RANKINGS.index("ink")] == pytest.approx(spearmanr(ink, values).statistic)
 
 
 def test_too_many_tokens_to_play_every_set(rng):
     model = ViTConfig(tokenizer="rows", image_size=(17, 3), d_model=4, n_layers=1, n_heads=2, d_ff=5, n_classes=3)
     image = rng.random((17, 3)).astype(np.float32)
-    found = audit_digit(image, vit_params(model, rng), model, (0, 1), np.random.default_rng(0))
-    assert found.error > 0
-    assert found.curves.shape == (len(KINDS) + 1, len(ABLATIONS), 2, 18)
+    result = evaluate(image, vit_params(model, rng), model, (0, 1), np.random.default_rng(0))
+    assert result.shapley_error > 0
+    assert result.curves.shape == (len(RANKINGS) + 1, len(ABLATIONS), 2, 18)
 
 
-def test_weights_are_made_anew_from_the_top(rng, params):
+def test_weights_are_randomized_from_the_top(rng, params):
     fresh = {name: array + 100 for name, array in params.items()}
     assert list(randomization_stages(MODEL)) == ["head", "layer 1", "layer 0", "embedding"]
     kept = []
@@ -155,12 +165,12 @@ def test_weights_are_made_anew_from_the_top(rng, params):
     assert kept[3] == set()
 
 
-def test_sanity_compares_maps_of_the_same_class(rng, params):
+def test_randomization_compares_maps_of_the_same_class(rng, params):
     images = rng.random((3, N, 7))
-    found = randomization_test(images, params, MODEL, (0, 1), np.random.default_rng(7))
-    assert found.shape == (4, len(MAPS), 3)
+    result = randomization_test(images, params, MODEL, (0, 1), np.random.default_rng(7))
+    assert result.shape == (4, len(MAPS), 3)
     blind = [kind not in ("gradient", "gradient rollout") for kind in MAPS]
-    np.testing.assert_allclose(found[0, blind], 1)  # weights below the classifier are as they were
+    np.testing.assert_allclose(result[0, blind], 1)  # weights below the classifier are as they were
     whole = attention_and_gradients(images, params, MODEL)
     changed = randomize(params, vit_params(MODEL, np.random.default_rng(7)), MODEL)[1]
     after = attention_and_gradients(images, changed, MODEL, whole.target)
@@ -168,4 +178,4 @@ def test_sanity_compares_maps_of_the_same_class(rng, params):
         one, other = (maps(each.weights[i], each.gradients[i], (0, 1)) for each in (whole, after))
         for kind, (a, b) in enumerate(zip(one, other, strict=True)):
             if np.ptp(a) and np.ptp(b):
-                assert found[1, kind, i] == pytest.approx(spearmanr(a, b).statistic)
+                assert result[1, kind, i] == pytest.approx(spearmanr(a, b).statistic)

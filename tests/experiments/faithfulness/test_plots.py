@@ -1,12 +1,13 @@
-"""The audit's figures show the numbers that they were given."""
+"""The figures of the faithfulness experiment show the numbers they are drawn from."""
 
 import numpy as np
 
-from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_sanity
+from headwise.experiments.faithfulness.maps import MAPS
+from headwise.experiments.faithfulness.per_image import RANKINGS
+from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_randomization
+from headwise.experiments.faithfulness.result import CRITERIA, MEASURES
 from headwise.figures import save_figure
-
-KINDS = ("one", "two", "three", "ink", "uniform", "worth")
-MISSING = ("removed", "black", "mean", "imputed")
+from headwise.models.token_ablation import ABLATIONS
 
 
 def bounds(rng, *shape):
@@ -14,35 +15,36 @@ def bounds(rng, *shape):
 
 
 def test_gains(rng):
-    gains = {measure: bounds(rng, len(KINDS), 4) for measure in ("deletion", "insertion", "comp", "suff")}
-    ranks = bounds(rng, len(KINDS))
-    figure = draw_gains(KINDS, MISSING, gains, ranks)
-    for axes, found in zip(figure.axes, gains.values(), strict=False):
-        marks = [line for line in axes.lines if len(line.get_xdata()) == len(KINDS)]
-        for way, line in enumerate(marks):
-            np.testing.assert_array_equal(line.get_xdata(), found[0, :, way])
-            np.testing.assert_array_equal(np.rint(line.get_ydata()), range(len(KINDS)))
-            spans = np.array([segment[:, 0] for segment in axes.collections[way].get_segments()])
-            np.testing.assert_array_equal(spans, found[1:, :, way].T)
-        assert len(marks) == len(MISSING)
-    np.testing.assert_array_equal(figure.axes[4].lines[0].get_xdata(), ranks[0])
-    assert [text.get_text() for text in figure.axes[5].get_legend().get_texts()] == list(MISSING)
+    gains = bounds(rng, len(RANKINGS), len(CRITERIA))
+    figure = draw_gains(gains)
+    for j, (axes, measure) in enumerate(zip(figure.axes, MEASURES, strict=False)):
+        assert axes.get_title() == measure
+        markers = [line for line in axes.lines if len(line.get_xdata()) == len(RANKINGS)]
+        assert len(markers) == len(ABLATIONS)
+        for i, line in enumerate(markers):
+            values = gains[:, :, i * len(MEASURES) + j]
+            np.testing.assert_array_equal(line.get_xdata(), values[0])
+            np.testing.assert_array_equal(np.rint(line.get_ydata()), range(len(RANKINGS)))
+            ends = np.array([segment[:, 0] for segment in axes.collections[i].get_segments()])
+            np.testing.assert_array_equal(ends, values[1:].T)
+    np.testing.assert_array_equal(figure.axes[4].lines[0].get_xdata(), gains[0, :, -1])
+    assert [text.get_text() for text in figure.axes[5].get_legend().get_texts()] == list(ABLATIONS)
 
 
 def test_curves(rng):
-    curves = rng.random((7, 4, 2, 12))
-    figure = draw_curves((*KINDS, "random"), MISSING, curves)
+    curves = rng.random((len(RANKINGS) + 1, 4, 2, 12))
+    figure = draw_curves(curves)
     for row in (0, 1):
         for column in range(4):
             for line, values in zip(figure.axes[4 * row + column].lines, curves[:, column, row], strict=True):
                 np.testing.assert_array_equal(line.get_ydata(), values)
 
 
-def test_sanity_begins_with_the_model_itself(rng, tmp_path):
-    found = bounds(rng, 5, 3)
+def test_randomization_starts_with_the_trained_model(rng, tmp_path):
+    correlations = bounds(rng, 5, len(MAPS))
     stages = ("trained", "a", "b", "c", "d", "e")
-    [axes] = draw_sanity(KINDS[:3], stages, found).axes
-    for line, values in zip(axes.lines, found[0].T, strict=False):
+    [axes] = draw_randomization(stages, correlations).axes
+    for line, values in zip(axes.lines, correlations[0].T, strict=False):
         np.testing.assert_array_equal(line.get_ydata(), [1, *values])
-    one, two = (save_figure(draw_sanity(KINDS[:3], stages, found), tmp_path / name) for name in "ab")
+    one, two = (save_figure(draw_randomization(stages, correlations), tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]

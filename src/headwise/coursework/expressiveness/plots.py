@@ -1,4 +1,4 @@
-"""Losses of one family of functions fitted to another."""
+"""Figure of the losses of one family of functions fitted to another."""
 
 from __future__ import annotations
 
@@ -10,19 +10,19 @@ from matplotlib.figure import Figure
 from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_losses"]
+__all__ = ["draw_fits"]
 
 _START, _BEST = "#7a9cc6", "#c2571a"
-_FLOOR = 1e-16  # below this a loss is rounding
+_FLOOR = 1e-16  # a smaller loss is rounding
 
 
-def draw_losses(names: Sequence[str], losses: Sequence[Array]) -> Figure:
-    """The loss that every random start ended with, and the best for each function that was fitted.
+def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
+    """The final loss of every random start, and the best for each target function.
 
     Parameters
     ----------
     names : sequence of str
-        What was fitted to what.
+        Of the family and its targets.
     losses : sequence of ndarray of shape (targets, starts)
         Relative losses.
 
@@ -33,13 +33,13 @@ def draw_losses(names: Sequence[str], losses: Sequence[Array]) -> Figure:
     with style():
         figure = Figure(figsize=(7.2, 0.6 + 0.42 * len(names)), layout="constrained")
         axes = figure.subplots()
-        for row, found in enumerate(losses):
-            targets, starts = found.shape
+        for row, values in enumerate(losses):
+            targets, starts = values.shape
             heights = row + np.linspace(-0.22, 0.22, targets)[:, None] + np.zeros(starts)
-            axes.plot(np.maximum(found, _FLOOR).ravel(), heights.ravel(), "o", color=_START, ms=3.5, mew=0, alpha=0.7)
-            axes.plot(np.maximum(found.min(axis=1), _FLOOR), heights[:, 0], "|", color=_BEST, ms=8, mew=1.6)
+            axes.plot(np.maximum(values, _FLOOR).ravel(), heights.ravel(), "o", color=_START, ms=3.5, mew=0, alpha=0.7)
+            axes.plot(np.maximum(values.min(axis=1), _FLOOR), heights[:, 0], "|", color=_BEST, ms=8, mew=1.6)
         axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlim=(_FLOOR / 3, 3))
-        axes.set_xlabel("mean squared error on fresh inputs, over the outputs' variance")
+        axes.set_xlabel("mean squared error on new inputs, divided by the variance of the outputs")
         axes.invert_yaxis()
         axes.grid(axis="x", linewidth=0.3, color="#dddddd")
         fix_layout(figure)

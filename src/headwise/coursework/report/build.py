@@ -1,4 +1,4 @@
-"""Building the report: the parts in order, then one page."""
+"""Build the report: every part in order, then one page."""
 
 from __future__ import annotations
 
@@ -28,7 +28,7 @@ __all__ = ["PARTS", "Report", "build"]
 
 
 class Part(NamedTuple):
-    """One part of the report: what writes it, and the optional library and extra that it needs, if any."""
+    """One part of the report: the function that writes it, and the optional library and extra that it needs, if any."""
 
     write: Callable[[ReportContext], Chapter]
     needs: tuple[str, str] | None = None
@@ -44,14 +44,14 @@ PARTS = {
 
 @dataclass(frozen=True)
 class Report:
-    """Where the report is, and what it found.
+    """Where the report is, and its main results.
 
     Attributes
     ----------
     page : Path
         ``index.html``.
     pdf : Path or None
-        The same printed, where there is a browser.
+        The same as PDF, if a browser was available.
     headlines : tuple of Statement
     """
 
@@ -64,17 +64,16 @@ def build(
     folder: Path,
     *,
     parts: Sequence[str] = tuple(PARTS),
-    effort: Budget = BUDGETS["default"],
+    budget: Budget = BUDGETS["default"],
     arrays: Mapping[str, Array] | None = None,
     arrays_name: str = "our own, drawn at random and rounded, since those of the sheet's notebook are not to be had",
     load: Callable[[], Digits] = load_bundled_mnist,
     command: str = "headwise report",
-    workers: int = 1,
+    threads: int = 1,
+    processes: int = 1,
     progress: Progress | None = None,
 ) -> Report:
-    """Run the studies and write the report.
-
-    What was finished before in the same folder with the same ingredients is kept; what was interrupted goes on.
+    """Run the experiments and write the report; results that are in the folder already are reused.
 
     Parameters
     ----------
@@ -82,20 +81,19 @@ def build(
         Gets ``index.html``, ``report.pdf``, ``figures/``, ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
     parts : sequence of str
         Keys of `PARTS`; they come in its order.
-    effort : Effort
+    budget : Budget
         How many seeds, epochs and samples.
     arrays : mapping, optional
-        X, Wq, Wk, Wv (and Wo, biases) for the coursework; our own by default.
+        X, Wq, Wk, Wv (and Wo, biases) for the coursework; random ones by default.
     arrays_name : str
         Where they are from, for the reader.
     load : callable
-        Reads the digits; the bundled ones by default.
+        Returns the digits; the bundled ones by default.
     command : str
-        What makes this report, for the page of provenance.
-    workers : int
-        Threads, and processes for independent runs.
+        The command that builds this report, for the provenance section.
+    threads, processes : int
+        Threads of this process, and processes for independent runs.
     progress : Progress, optional
-        Told how far it is.
 
     Returns
     -------
@@ -109,18 +107,18 @@ def build(
         If a part needs a library that is not installed.
     """
     _check(parts)
-    desk = ReportContext(
-        folder, effort, arrays or coursework_arrays(), arrays_name, load, workers, progress or NoProgress()
+    context = ReportContext(
+        folder, budget, arrays or coursework_arrays(), arrays_name, load, threads, processes, progress or NoProgress()
     )
     chapters: list[Chapter] = []
     seconds: dict[str, float] = {}
     chosen = [name for name in PARTS if name in parts]
     for i, name in enumerate(chosen, start=1):
         began = time.perf_counter()
-        told = _Numbered(desk.progress, f"{i}/{len(chosen)} {name}: ")
-        chapters.append(PARTS[name].write(replace(desk, progress=told)))
+        numbered = _Numbered(context.progress, f"{i}/{len(chosen)} {name}: ")
+        chapters.append(PARTS[name].write(replace(context, progress=numbered)))
         seconds[name] = time.perf_counter() - began
-    provenance = provenance_section(chapters, effort.name, command, seconds, str(len(PARTS) + 1))
+    provenance = provenance_section(chapters, budget.name, command, seconds, str(len(PARTS) + 1))
     document = Document(
         "Self-attention, checked",
         (
@@ -129,36 +127,36 @@ def build(
                 "self-supervision."
             ),
             Statement(
-                "Every number and every finding below was measured by the run that wrote this page, but for what is "
-                "quoted and marked as quoted."
+                "Every number and every finding below was measured by the run that wrote this page, except where it is "
+                "marked as quoted."
             ),
-            _behind(effort, parts),
+            _basis(budget, parts),
         ),
         tuple(statement for chapter in chapters for statement in chapter.headline),
         (*(chapter.section for chapter in chapters), provenance),
     )
-    desk.progress.stage("printing", 1)
+    context.progress.stage("printing", 1)
     page, pdf = print_page(document, folder)
-    desk.progress.advance()
+    context.progress.advance()
     return Report(page, pdf, document.abstract)
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """Says of every stage which part of how many it belongs to."""
+    """Adds the number of the part to the title of every stage."""
 
     progress: Progress
-    before: str
+    prefix: str
 
     def stage(self, title: str, total: int) -> None:
-        self.progress.stage(self.before + title, total)
+        self.progress.stage(self.prefix + title, total)
 
     def advance(self, note: str = "") -> None:
         self.progress.advance(note)
 
 
 def _check(parts: Sequence[str]) -> None:
-    """Refuse what cannot be built before anything is written."""
+    """Raise an error before anything is written if a part cannot be built."""
     if unknown := [name for name in parts if name not in PARTS]:
         raise DataError(f"part: expected {', '.join(PARTS)}; got {unknown[0]}.")
     for name in parts:
@@ -167,17 +165,17 @@ def _check(parts: Sequence[str]) -> None:
             raise MissingExtraError(f"the report's part on {name}", *needs)
 
 
-def _behind(effort: Budget, parts: Sequence[str]) -> Statement:
-    """Which report this is, and how much stands behind it."""
+def _basis(budget: Budget, parts: Sequence[str]) -> Statement:
+    """Which report this is, and how many seeds it rests on."""
     kind = {
-        "quick": "This is the quick report, a look and not a result",
+        "quick": "This is the quick report, a preview and not a result",
         "default": "This is the standard report",
         "full": "This is the full report",
-    }.get(effort.name, "This is a report")
+    }.get(budget.name, "This is a report")
     counts = {
-        "vision": f"{effort.cuts.seeds} seeds for each way of cutting an image",
-        "series": f"{effort.series.seeds} for each series classifier",
-        "gaussian": f"{effort.samples} samples for each Gaussian estimate",
+        "vision": f"{budget.tokenizers.seeds} seeds for each tokenizer",
+        "series": f"{budget.series['seeds']} for each series classifier",
+        "gaussian": f"{budget.samples} samples for each Gaussian estimate",
     }
-    told = ", ".join(count for name, count in counts.items() if name in parts)
-    return Statement(kind + (": {told}; every figure says what stands behind it." if told else "."), {"told": told})
+    text = ", ".join(count for name, count in counts.items() if name in parts)
+    return Statement(kind + (": {counts}; every figure states its own." if text else "."), {"counts": text})

@@ -1,4 +1,4 @@
-"""What every part of the report works with, and what it hands in."""
+"""What every part of the report receives, and what it returns."""
 
 from __future__ import annotations
 
@@ -15,6 +15,7 @@ from matplotlib.figure import Figure
 from headwise.coursework.report.presets import Budget
 from headwise.data.mnist import Digits
 from headwise.document import BACKLINK_LABEL, FigureBlock, Section
+from headwise.experiments import Runner, RunStore
 from headwise.figures import save_figure, svg_data_uri
 from headwise.files import atomic_write
 from headwise.progress import Progress
@@ -31,83 +32,87 @@ class Chapter(NamedTuple):
     ----------
     section : Section
     headline : tuple of Statement
-        What it found, in a sentence or two.
-    made_of : tuple of (str, str)
-        What the page of provenance says of it: seeds, data, checksums.
+        Its main result, in a sentence or two.
+    inputs : tuple of (str, str)
+        Seeds, data and checksums, for the provenance section.
     """
 
     section: Section
     headline: tuple[Statement, ...]
-    made_of: tuple[tuple[str, str], ...]
+    inputs: tuple[tuple[str, str], ...]
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """Where a part writes, with what effort, and on what data.
+    """The folder, budget and data of a report.
 
     Attributes
     ----------
     folder : Path
         Gets ``figures/``, ``arrays/``, ``studies/`` and ``model/``.
-    effort : Effort
+    budget : Budget
     arrays : mapping
         X, Wq, Wk, Wv (and Wo, biases) of the coursework.
     arrays_name : str
         Where they are from, for the reader.
     load : callable
-        Reads the digits, here and in other processes.
-    workers : int
-        Threads, or processes where a study has independent runs.
+        Returns the digits, in this process and in others.
+    threads : int
+        In this process.
+    processes : int
+        For independent runs.
     progress : Progress
     """
 
     folder: Path
-    effort: Budget
+    budget: Budget
     arrays: Mapping[str, Array]
     arrays_name: str
     load: Callable[[], Digits]
-    workers: int
+    threads: int
+    processes: int
     progress: Progress
 
     @cached_property
     def digits(self) -> Digits:
-        """Read once."""
+        """Loaded once."""
         return self.load()
 
     @property
-    def processes(self) -> int:
-        """For independent runs: as many as there are workers where that pays and Dask is installed, or this one."""
-        return self.workers if self.effort.spread and find_spec("distributed") else 1
+    def store(self) -> RunStore:
+        """Results that take long to compute."""
+        return RunStore(self.folder / "studies")
+
+    def runner(self, name: str) -> Runner:
+        """For an experiment in ``studies/NAME``; in several processes if that pays and Dask is installed."""
+        processes = self.processes if self.budget.parallel and find_spec("distributed") else 1
+        return Runner(self.folder / "studies" / name, self.threads, processes, progress=self.progress)
 
     def figure(
         self,
-        drawn: Figure,
+        figure: Figure,
         name: str,
         title: Statement,
         *,
         shown: tuple[Statement, ...],
-        behind: Statement,
-        says: tuple[Statement, ...] = (),
+        basis: Statement,
+        findings: tuple[Statement, ...] = (),
         arrays: Mapping[str, Array] | None = None,
     ) -> FigureBlock:
         """Save a figure in three formats, with the arrays it is drawn from, and caption it.
 
-        `behind` says how many seeds or runs stand behind it.
+        `basis` states the seeds or runs that it rests on.
         """
         stem = self.folder / "figures" / name
-        paths = save_figure(drawn, stem)
+        paths = save_figure(figure, stem)
         if arrays:
             paths.append(stem.with_name(f"{name}.npz"))
-            with atomic_write(paths[-1]) as beside:
-                np.savez(beside, allow_pickle=False, **arrays)
-        parts = {
-            "What is shown": shown,
-            "What it says": says,
-            BACKLINK_LABEL: (behind,),
-        }
+            with atomic_write(paths[-1]) as temporary:
+                np.savez(temporary, allow_pickle=False, **arrays)
+        parts = {"What is shown": shown, "What it says": findings, BACKLINK_LABEL: (basis,)}
         return FigureBlock(
             svg_data_uri(paths),
             title,
-            {heading: said for heading, said in parts.items() if said},
+            {heading: statements for heading, statements in parts.items() if statements},
             tuple(str(path.relative_to(self.folder)) for path in paths),
         )

@@ -1,4 +1,4 @@
-"""The report's fourth part: least squares on a Gaussian learns the correlation, and why that is self-supervision."""
+"""The report's fourth part: least squares on a Gaussian learns the correlation, a form of self-supervision."""
 
 from __future__ import annotations
 
@@ -8,20 +8,19 @@ from headwise.coursework.gaussian import Gaussian, gaussian
 from headwise.coursework.gaussian_plot import draw_estimates
 from headwise.coursework.gaussian_pretraining import STEPS, TRAINED_ON, GaussianPretraining, gaussian_pretraining
 from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.document import Derivation, FigureBlock, Paragraph, Section, Step, Table
-from headwise.experiments.results_cache import cached_result
+from headwise.document import Derivation, FigureBlock, Paragraph, Section, Table
 from headwise.text import Statement, round_up
 
 __all__ = ["gaussian_chapter"]
 
 
-def gaussian_chapter(desk: ReportContext) -> Chapter:
-    """Derive, draw samples, estimate; then fill in hidden values with a network."""
-    effort = desk.effort
-    desk.progress.stage("correlation by least squares", 1)
-    study = gaussian(runs=effort.samples, seed=effort.seed)
-    desk.progress.advance()
-    network = _bridge(desk)
+def gaussian_chapter(context: ReportContext) -> Chapter:
+    """Derive, sample and estimate; then predict masked values with a network."""
+    budget = context.budget
+    context.progress.stage("correlation by least squares", 1)
+    study = gaussian(runs=budget.samples, seed=budget.seed)
+    context.progress.advance()
+    network = _pretraining(context)
     return Chapter(
         Section(
             "gaussian",
@@ -33,7 +32,7 @@ def gaussian_chapter(desk: ReportContext) -> Chapter:
                 Section(
                     "likelihood",
                     "What the likelihood adds",
-                    (_derived(study, "likelihood"), _figure(study, desk), _table(study)),
+                    (_derived(study, "likelihood"), _figure(study, context), _table(study)),
                     number="4.3",
                 ),
                 Section("edges", "Edge cases and the unit variance", (_derived(study, "edges"),), number="4.4"),
@@ -41,7 +40,7 @@ def gaussian_chapter(desk: ReportContext) -> Chapter:
                 Section(
                     "bridge",
                     "From two dimensions to masked pre-training",
-                    (_derived(study, "dimensions"), Paragraph((_masked(study), *_filled(network)))),
+                    (_derived(study, "dimensions"), Paragraph((_masked(study), *_network(network)))),
                     number="4.6",
                 ),
             ),
@@ -49,27 +48,28 @@ def gaussian_chapter(desk: ReportContext) -> Chapter:
         ),
         (_headline(study),),
         (
-            ("Gaussian samples", f"seed {effort.seed}, {study.runs} of each size"),
-            ("network that fills in hidden values", f"seed {effort.bridge.seed}, one run"),
+            ("Gaussian samples", f"seed {budget.seed}, {study.runs} of each size"),
+            ("network that predicts masked values", f"seed {budget.pretraining.seed}, one run"),
         ),
     )
 
 
-def _bridge(desk: ReportContext) -> GaussianPretraining:
-    recipe = desk.effort.bridge
-    desk.progress.stage("filling in hidden values", recipe.epochs * recipe.steps_per_epoch(TRAINED_ON))
-    path = desk.folder / "studies" / "bridge.json"
+def _pretraining(context: ReportContext) -> GaussianPretraining:
+    recipe = context.budget.pretraining
+    context.progress.stage("predicting masked values", recipe.epochs * recipe.steps_per_epoch(TRAINED_ON))
     return GaussianPretraining(
-        **cached_result(path, vars(recipe), lambda: vars(gaussian_pretraining(recipe, desk.progress.advance)))
+        **context.store.cached(
+            "gaussian-pretraining", vars(recipe), lambda: vars(gaussian_pretraining(recipe, context.progress.advance))
+        )
     )
 
 
 def _derived(study: Gaussian, part: str) -> Derivation:
-    return Derivation(tuple(Step(step.words, step.tex, step.holds) for step in study.steps[part]))
+    return Derivation(study.steps[part])
 
 
-def _figure(study: Gaussian, desk: ReportContext) -> FigureBlock:
-    return desk.figure(
+def _figure(study: Gaussian, context: ReportContext) -> FigureBlock:
+    return context.figure(
         draw_estimates(
             np.array(study.correlations),
             np.array(study.sizes),
@@ -78,10 +78,10 @@ def _figure(study: Gaussian, desk: ReportContext) -> FigureBlock:
             (np.sqrt(study.predicted_least_squares), np.sqrt(study.predicted_likelihood)),
         ),
         "gaussian",
-        Statement("What least squares and the likelihood make of samples of growing size"),
+        Statement("Errors of least squares and maximum likelihood for growing samples"),
         shown=(_shown(study),),
-        says=_said(study),
-        behind=Statement("{runs} samples for each correlation and size, one seed for all.", {"runs": study.runs}),
+        findings=_findings(study),
+        basis=Statement("{runs} samples for each correlation and size, one seed for all.", {"runs": study.runs}),
         arrays={"least_squares": study.least_squares, "likelihood": study.likelihood},
     )
 
@@ -102,13 +102,13 @@ def _headline(study: Gaussian) -> Statement:
 
 _MEANING = (
     Statement(
-        "One part of the data is predicted from the other, and nobody gave a label: <x> is the question and <y> the "
-        "answer, both from the same pair. The weight that makes the prediction best is the parameter of the joint "
-        "distribution. So whoever only learns to predict learns the distribution, as far as prediction needs it."
+        "One part of the data is predicted from the other, without any label: <x> is the input and <y> the target, "
+        "both from the same pair. The weight with the best prediction is the parameter of the joint distribution. So "
+        "learning to predict means learning the distribution, as far as prediction needs it."
     ),
     Statement(
-        "What it does not learn is what prediction does not need. Had the variances been unknown, their ratio would be "
-        "mixed into the weight and their size not be in it at all; the likelihood of the pairs would have told them."
+        "It does not learn what prediction does not need. If the variances were unknown, the weight would contain "
+        "their ratio but not their size, which the likelihood of the pairs would give."
     ),
 )
 
@@ -119,8 +119,8 @@ def _question(study: Gaussian) -> tuple[Statement, ...]:
         Statement(
             "Let <x> and <y> be jointly Gaussian with mean zero, variance one and correlation <c>, and predict <y> by "
             "<w> <x>. That least squares learns <w> = <c> is derived for the population and for a sample. Each step "
-            "is an argument in words and a formula; the {steps} formulas were put to SymPy when this page was made, "
-            "and {held} held.",
+            "is an argument in words and a formula; SymPy verified {held} of the {steps} formulas when this page was "
+            "built.",
             {"steps": len(steps), "held": sum(step.holds for step in steps)},
         ),
     )
@@ -135,7 +135,7 @@ def _shown(study: Gaussian) -> Statement:
     )
 
 
-def _said(study: Gaussian) -> tuple[Statement, ...]:
+def _findings(study: Gaussian) -> tuple[Statement, ...]:
     squares = study.ratio(study.least_squares, study.predicted_least_squares)
     likelihood = study.ratio(study.likelihood, study.predicted_likelihood)[:, [0, -1]]
     most = int(np.argmax(np.abs(study.correlations)))
@@ -194,39 +194,39 @@ def _table(study: Gaussian) -> Table:
 
 def _masked(study: Gaussian) -> Statement:
     return Statement(
-        "Run in {d} dimensions: each coordinate hidden in turn and predicted from the others by least squares, from "
-        "{samples:,} samples. The weights and residual variances, put together, give the precision matrix <precision> "
-        "to within {deviation:.1%} of its largest entry.",
+        "In {d} dimensions: each coordinate in turn is masked and predicted from the others by least squares, from "
+        "{samples:,} samples. The weights and residual variances together give the precision matrix <precision> to "
+        "within {error:.1%} of its largest entry.",
         {
             "d": len(study.masked.precision),
             "samples": study.masked.samples,
-            "deviation": study.masked.largest_deviation,
+            "error": study.masked.max_error,
         },
     )
 
 
-def _filled(network: GaussianPretraining) -> tuple[Statement, ...]:
+def _network(network: GaussianPretraining) -> tuple[Statement, ...]:
     return (
         Statement(
-            "The series transformer's masked pre-training is the same with a network in place of the line. Run on "
-            "{trained:,} Gaussian series of {steps} steps, with {share:.0%} of the values hidden, it fills in hidden "
-            "values of fresh series with a mean squared error of {network:.3f}. Who fills in the mean errs by "
-            "{nothing:.3f}; who knows the covariance and computes the mean given all that is visible, by {least:.3f}, "
-            "the least possible.",
+            "The masked pre-training of the series transformer is the same with a network instead of a line. Trained "
+            "on {trained:,} Gaussian series of {steps} steps with {share:.0%} of the values masked, it predicts "
+            "masked values of new series with a mean squared error of {model:.3f}. Predicting the mean gives "
+            "{mean:.3f}; the conditional mean given the covariance and the visible values gives {optimal:.3f}, the "
+            "smallest possible.",
             {
                 "trained": TRAINED_ON,
                 "steps": STEPS,
-                "share": network.share,
-                "network": network.network,
-                "nothing": network.nothing,
-                "least": network.least,
+                "share": network.masked_fraction,
+                "model": network.model_mse,
+                "mean": network.mean_mse,
+                "optimal": network.optimal_mse,
             },
         ),
         Statement(
-            "So without a label it has learned {explained:.0%} of what there is to know, and its answers have a "
-            "correlation of {correlation:.2f} with the best that can be given."
+            "So without a label it has learned {explained:.0%} of what can be learned, and its predictions have a "
+            "correlation of {correlation:.2f} with the optimal ones."
             if network.explained > 0
-            else "It has learned nothing of what there is to know (correlation with the best answers "
+            else "It has learned nothing of what can be learned (correlation with the optimal predictions "
             "{correlation:.2f}).",
             {"explained": network.explained, "correlation": network.correlation},
         ),

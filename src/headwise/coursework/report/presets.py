@@ -1,11 +1,13 @@
-"""How much work a report is: a look, the standard one, or as many seeds as a paper would have."""
+"""How much work a report is: a preview, the standard report, or as many seeds as a paper would have."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass, replace
+from typing import Any
 
-from headwise.experiments.series.run import Plan as SeriesPlan
-from headwise.experiments.tokenizers.plan import Plan as CutsPlan
+from headwise.experiments.series import SeriesPlan
+from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.train.config import TrainingConfig
 
 __all__ = ["BUDGETS", "Budget"]
@@ -13,56 +15,54 @@ __all__ = ["BUDGETS", "Budget"]
 
 @dataclass(frozen=True)
 class Budget:
-    """What each part of the report spends.
+    """The work for each part of the report.
 
     Attributes
     ----------
     name : str
-    vision : Recipe
-        Of the model whose attention is shown.
-    cuts : CutsPlan
-        Of the comparison of tokenisations.
-    series : SeriesPlan
-        Of the series transformer and its baselines.
-    bridge : Recipe
-        Of the network that fills in the values of a Gaussian series.
+    vision : TrainingConfig
+        For the model whose attention is shown.
+    tokenizers : TokenizersPlan
+    series : mapping
+        Fields of `SeriesPlan` other than the data; ``seeds`` is always among them.
+    pretraining : TrainingConfig
+        For the network that predicts masked values of a Gaussian series.
     targets, starts, steps : int
         Functions of each family that the other is fitted to, random starts for each, steps of gradient descent.
     samples : int
         Samples for each correlation and size.
-    spread : bool
+    parallel : bool
         Whether independent runs are long enough for processes of their own, which take seconds to start.
     seed : int
-        Of all but the series' runs, which have seeds from 0 on.
+        For everything but the runs on series, whose seeds start from 0.
     """
 
     name: str
     vision: TrainingConfig
-    cuts: CutsPlan
-    series: SeriesPlan
-    bridge: TrainingConfig
+    tokenizers: TokenizersPlan
+    series: Mapping[str, Any]
+    pretraining: TrainingConfig
     targets: int
     starts: int
     steps: int
     samples: int
-    spread: bool = True
+    parallel: bool = True
     seed: int = 0
 
-    def seeded(self, seed: int) -> Budget:
+    def with_seed(self, seed: int) -> Budget:
         """The same with another seed."""
         return replace(
             self,
             vision=replace(self.vision, seed=seed),
-            cuts=replace(self.cuts, recipe=replace(self.cuts.recipe, seed=seed)),
-            bridge=replace(self.bridge, seed=seed),
+            tokenizers=replace(self.tokenizers, recipe=replace(self.tokenizers.recipe, seed=seed)),
+            pretraining=replace(self.pretraining, seed=seed),
             seed=seed,
         )
 
 
-# The first is what the others are compared with; then the same two with their pixels, or their rows, out of order.
-_CUTS = ("7x7", "rows", "scrambled-7x7", "scrambled-rows", "reordered-rows")
-_SERIES = SeriesPlan()
-_BRIDGE = TrainingConfig(
+# the others are compared with the first; then the first two again, with shuffled pixels or rows
+_TOKENIZERS = ("7x7", "rows", "scrambled-7x7", "scrambled-rows", "reordered-rows")
+_PRETRAINING = TrainingConfig(
     epochs=40, batch_size=64, learning_rate=3e-3, max_grad_norm=4.0, max_shift=0.0, max_rotation=0.0
 )
 
@@ -70,26 +70,25 @@ BUDGETS = {
     "quick": Budget(
         "quick",
         vision=TrainingConfig(epochs=4),
-        cuts=CutsPlan(_CUTS, seeds=2, recipe=TrainingConfig(epochs=2)),
-        series=replace(
-            _SERIES,
-            seeds=1,
-            recipe=replace(_SERIES.recipe, epochs=10),
-            pretraining=replace(_SERIES.pretraining, epochs=15),
-        ),
-        bridge=replace(_BRIDGE, epochs=5),
+        tokenizers=TokenizersPlan(_TOKENIZERS, seeds=2, recipe=TrainingConfig(epochs=2)),
+        series={
+            "seeds": 1,
+            "recipe": replace(SeriesPlan.recipe, epochs=10),
+            "pretraining": replace(SeriesPlan.pretraining, epochs=15),
+        },
+        pretraining=replace(_PRETRAINING, epochs=5),
         targets=2,
         starts=2,
         steps=300,
         samples=200,
-        spread=False,
+        parallel=False,
     ),
     "default": Budget(
         "default",
         vision=TrainingConfig(),
-        cuts=CutsPlan(_CUTS, seeds=6, recipe=TrainingConfig(epochs=10)),
-        series=_SERIES,
-        bridge=_BRIDGE,
+        tokenizers=TokenizersPlan(_TOKENIZERS, seeds=6, recipe=TrainingConfig(epochs=10)),
+        series={"seeds": SeriesPlan.seeds},
+        pretraining=_PRETRAINING,
         targets=3,
         starts=4,
         steps=600,
@@ -98,9 +97,11 @@ BUDGETS = {
     "full": Budget(
         "full",
         vision=TrainingConfig(epochs=60),
-        cuts=CutsPlan((*_CUTS, "4x4", "columns"), seeds=20, sizes=(500, 2000), recipe=TrainingConfig(epochs=30)),
-        series=replace(_SERIES, seeds=20),
-        bridge=replace(_BRIDGE, epochs=200),
+        tokenizers=TokenizersPlan(
+            (*_TOKENIZERS, "4x4", "columns"), seeds=20, sizes=(500, 2000), recipe=TrainingConfig(epochs=30)
+        ),
+        series={"seeds": 20},
+        pretraining=replace(_PRETRAINING, epochs=200),
         targets=10,
         starts=10,
         steps=2000,

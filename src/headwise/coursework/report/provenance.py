@@ -1,4 +1,4 @@
-"""The report's last part: what it was made of, and how to make it again."""
+"""The report's last part: its inputs, versions and times, and how to reproduce it."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ _LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon
 
 
 def provenance_section(
-    chapters: Sequence[Chapter], effort: str, command: str, seconds: dict[str, float], number: str
+    chapters: Sequence[Chapter], budget: str, command: str, seconds: dict[str, float], number: str
 ) -> Section:
     """Versions, seeds, data with checksums, the command, and the time each part took."""
     versions = [
@@ -27,7 +27,7 @@ def provenance_section(
         ("processor", cpu_name()),
         ("BLAS", blas_name()),
     ]
-    versions += [(library, found) for library in _LIBRARIES if (found := _version(library))]
+    versions += [(library, number) for library in _LIBRARIES if (number := _version(library))]
     return Section(
         "provenance",
         "Provenance",
@@ -35,29 +35,28 @@ def provenance_section(
             Paragraph(
                 (
                     Statement(
-                        "This is the {effort} report. It is made again by the command “{command}”.",
-                        _of(effort, command),
+                        "This is the {budget} report. The command “{command}” reproduces it.",
+                        _command(budget, command),
                     ),
                     Statement(
-                        "On the same processor, with the same libraries, it comes out the same byte for byte, but for "
-                        "the times; elsewhere the last bits of a sum may differ, and what is trained with them. "
-                        "Studies that have been finished in the same folder are kept and not run again, so that the "
-                        "times below are those of what was left to do."
+                        "On the same processor with the same libraries it is the same byte for byte, except for the "
+                        "times; elsewhere the last bits of sums can differ, and with them the trained models. Runs "
+                        "that were finished in the same folder are reused, so the times below are for the rest."
                     ),
                 )
             ),
             Table(
-                Statement("What each part was made of."),
-                ("what", "which"),
-                tuple(row for chapter in chapters for row in chapter.made_of),
+                Statement("Inputs of each part."),
+                ("input", "value"),
+                tuple(row for chapter in chapters for row in chapter.inputs),
                 "provenance",
                 words=True,
             ),
-            Table(Statement("Where it was made."), ("what", "which"), tuple(versions), "versions"),
+            Table(Statement("Machine and software."), ("item", "value"), tuple(versions), "versions"),
             Table(
-                Statement("Time taken."),
+                Statement("Time."),
                 ("part", "seconds"),
-                tuple((part, f"{taken:.0f} s") for part, taken in {**seconds, "in all": sum(seconds.values())}.items()),
+                tuple((part, f"{time:.0f} s") for part, time in {**seconds, "total": sum(seconds.values())}.items()),
                 "times",
             ),
         ),
@@ -65,9 +64,9 @@ def provenance_section(
     )
 
 
-def _of(effort: str, command: str) -> dict[str, str]:
+def _command(budget: str, command: str) -> dict[str, str]:
     words = {"quick": "quick", "default": "standard", "full": "full"}
-    return {"effort": words.get(effort, effort), "command": command}
+    return {"budget": words.get(budget, budget), "command": command}
 
 
 def _version(library: str) -> str:

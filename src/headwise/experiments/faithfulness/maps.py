@@ -1,6 +1,9 @@
-"""The kinds of map that are made of attention weights, and what they are to be better than."""
+"""The attention maps that the experiment compares, and the references they are compared with."""
 
 from __future__ import annotations
+
+from collections.abc import Callable
+from typing import NamedTuple
 
 import numpy as np
 
@@ -9,39 +12,58 @@ from headwise.metrics.gradients import gradient_rollout, gradient_weighted
 from headwise.metrics.rollout import rollout
 from headwise.shapes import Array, bind
 
-__all__ = ["MAPS", "REFERENCES", "maps"]
+__all__ = ["MAPS", "REFERENCES", "AttentionMap", "maps"]
+
+
+class AttentionMap(NamedTuple):
+    """A description, and a function of weights and gradients (L, H, 1 + N, 1 + N) and a head that returns (1 + N,)."""
+
+    description: str
+    compute: Callable[[Array, Array, tuple[int, int]], Array]
+
 
 MAPS = {
-    "last layer": "the class token's row in the last layer, mean over heads",
-    "all layers": "the class token's row, mean over all layers and heads",
-    "best head": "the class token's row in the head that matters most to the loss",
-    "rollout": "the class token's row of attention rollout",
-    "flow": "the maximum flow from the class token to each input",
-    "gradient": "the class token's row in the last layer, times its gradient where that is positive, mean over heads",
-    "gradient rollout": "the class token's row of gradient-weighted rollout",
+    "last layer": AttentionMap(
+        "the class token's row in the last layer, mean over heads", lambda p, dp, head: p[-1, :, 0].mean(axis=0)
+    ),
+    "all layers": AttentionMap(
+        "the class token's row, mean over all layers and heads", lambda p, dp, head: p[:, :, 0].mean(axis=(0, 1))
+    ),
+    "best head": AttentionMap(
+        "the class token's row in the head that matters most to the loss", lambda p, dp, head: p[*head, 0]
+    ),
+    "rollout": AttentionMap("the class token's row of attention rollout", lambda p, dp, head: rollout(p)[0]),
+    "flow": AttentionMap("the maximum flow from the class token to each input", lambda p, dp, head: flow(p)),
+    "gradient": AttentionMap(
+        "the class token's row in the last layer times its gradient where that is positive, mean over heads",
+        lambda p, dp, head: gradient_weighted(p, dp)[-1, 0],
+    ),
+    "gradient rollout": AttentionMap(
+        "the class token's row of gradient-weighted rollout", lambda p, dp, head: gradient_rollout(p, dp)[0]
+    ),
 }
 REFERENCES = {
-    "ink": "each token's share of ink, which needs no model",
-    "uniform": "all tokens alike, so that chance decides: a control, which should be no better than chance",
-    "Shapley values": "what the tokens are worth where missing ones are removed: what a map could be",
+    "ink": "each token's share of the ink, which needs no model",
+    "uniform": "all tokens alike, so that ties are broken at random: a control, which should be no better than chance",
+    "Shapley values": "the tokens' Shapley values where missing tokens are removed: an upper bound for a map",
 }
 
 
 def maps(weights: Array, gradients: Array, head: tuple[int, int]) -> Array:
-    """Every kind of map of one image, in the order of `MAPS`.
+    """Every map of one image, in the order of `MAPS`.
 
     Parameters
     ----------
     weights : ndarray of shape (L, H, 1 + N, 1 + N)
-        Attention weights, the class token first.
+        Attention weights, with the class token first.
     gradients : ndarray of shape (L, H, 1 + N, 1 + N)
-        Of the logit that is asked about, with respect to each weight.
+        Of the explained logit with respect to each weight.
     head : (int, int)
-        Layer and head that matter most.
+        Layer and index of the most important head.
 
     Returns
     -------
-    ndarray of shape (kinds, N)
+    ndarray of shape (maps, N)
 
     Raises
     ------
@@ -58,13 +80,5 @@ def maps(weights: Array, gradients: Array, head: tuple[int, int]) -> Array:
     (7, 5)
     """
     bind("L H N N", weights=weights, gradients=gradients)
-    rows = {
-        "last layer": weights[-1, :, 0].mean(axis=0),
-        "all layers": weights[:, :, 0].mean(axis=(0, 1)),
-        "best head": weights[*head, 0],
-        "rollout": rollout(weights)[0],
-        "flow": flow(weights),
-        "gradient": gradient_weighted(weights, gradients)[-1, 0],
-        "gradient rollout": gradient_rollout(weights, gradients)[0],
-    }
-    return np.stack([rows[kind][1:] for kind in MAPS]).astype(np.float64)
+    rows = [attention_map.compute(weights, gradients, head) for attention_map in MAPS.values()]
+    return np.stack([row[1:] for row in rows]).astype(np.float64)

@@ -1,4 +1,4 @@
-"""What the tests of an audit say: which kinds of map are better than something, by which criteria."""
+"""Sentences about the tests: which maps are better than a reference or than each other, and by which criteria."""
 
 from __future__ import annotations
 
@@ -8,124 +8,127 @@ from collections.abc import Iterator, Sequence
 import numpy as np
 
 from headwise.experiments.faithfulness.maps import MAPS
-from headwise.experiments.faithfulness.result import CRITERIA, Audit, Criterion, Test
-from headwise.experiments.faithfulness.result_tables import count_verdicts
+from headwise.experiments.faithfulness.result import CRITERIA, Criterion, FaithfulnessResult, RankingTest
+from headwise.experiments.faithfulness.tables import count_verdicts
 from headwise.models.token_ablation import ABLATIONS
 from headwise.text import Statement, join_with_and
 
-__all__ = ["SEVERAL", "by_missing", "column", "compare_maps", "compare_with_reference"]
+__all__ = ["MANY_TIED", "compare_ablations", "compare_maps", "compare_with_reference", "criterion_index"]
 
-SEVERAL = 1.5  # tokens with a map's largest value, on average
+MANY_TIED = 1.5  # tokens that share a map's largest value, on average
 
 
-_BESIDE = {
-    "better": "Better than {other} by all {total} criteria: {kinds}.",
-    "some better": "Better by some of {total} and worse by none: {kinds}.",
-    "mixed": "Better by some of {total} and worse by others: {kinds}.",
-    "not shown": "Not shown to be better or worse by any of {total}: {kinds}.",
-    "some worse": "Worse by some of {total} and better by none: {kinds}.",
-    "worse": "Worse than {other} by all {total} criteria: {kinds}.",
+_OUTCOMES = {
+    "better": "Better than {other} by all {total} criteria: {names}.",
+    "some better": "Better by some of {total} and worse by none: {names}.",
+    "mixed": "Better by some of {total} and worse by others: {names}.",
+    "not shown": "Not shown to be better or worse by any of {total}: {names}.",
+    "some worse": "Worse by some of {total} and better by none: {names}.",
+    "worse": "Worse than {other} by all {total} criteria: {names}.",
 }
 
 
-def compare_with_reference(tests: Sequence[Test], other: str) -> Iterator[Statement]:
-    """Which kinds are shown better than another order, or worse, by all criteria, some, or none."""
-    groups: dict[str, list[str]] = {outcome: [] for outcome in _BESIDE}
-    for kind in MAPS:
-        outcome, told = _outcome(kind, *count_verdicts(tests, kind))
-        groups[outcome].append(told)
-    for outcome, kinds in groups.items():
-        if kinds:
-            yield Statement(_BESIDE[outcome], {"other": other, "total": len(CRITERIA), "kinds": join_with_and(kinds)})
-    found = {verdict: [t for t in tests if t.kind in MAPS and t.verdict == verdict] for verdict in ("better", "worse")}
-    if not found["better"]:
-        yield Statement("No kind of map is shown to be better than {other} by any criterion.", {"other": other})
+def compare_with_reference(tests: Sequence[RankingTest], other: str) -> Iterator[Statement]:
+    """Which maps are shown to be better or worse than another ranking, by all criteria, some, or none."""
+    groups: dict[str, list[str]] = {outcome: [] for outcome in _OUTCOMES}
+    for name in MAPS:
+        outcome, label = _outcome(name, *count_verdicts(tests, name))
+        groups[outcome].append(label)
+    for outcome, names in groups.items():
+        if names:
+            values = {"other": other, "total": len(CRITERIA), "names": join_with_and(names)}
+            yield Statement(_OUTCOMES[outcome], values)
+    by_verdict = {
+        verdict: [test for test in tests if test.ranking in MAPS and test.verdict == verdict]
+        for verdict in ("better", "worse")
+    }
+    if not by_verdict["better"]:
+        yield Statement("No map is shown to be better than {other} by any criterion.", {"other": other})
     if groups["mixed"]:
-        by = {verdict: join_with_and(_measures(own)) for verdict, own in found.items()}
-        yield Statement("Over all kinds of map, better by {better}, and worse by {worse}.", by)
+        counts = {verdict: join_with_and(_count_measures(tests)) for verdict, tests in by_verdict.items()}
+        yield Statement("Over all maps, better by {better}, and worse by {worse}.", counts)
 
 
-def _outcome(kind: str, better: int, worse: int, total: int) -> tuple[str, str]:
-    """A key of `_BESIDE`, and the kind with its counts where the sentence does not say them."""
+def _outcome(name: str, better: int, worse: int, total: int) -> tuple[str, str]:
+    """A key of `_OUTCOMES`, and the map's name, with its counts if the sentence does not contain them."""
     if better and worse:
-        return "mixed", f"{kind} (better by {better}, worse by {worse})"
+        return "mixed", f"{name} (better by {better}, worse by {worse})"
     if better:
-        return ("better", kind) if better == total else ("some better", f"{kind} ({better})")
+        return ("better", name) if better == total else ("some better", f"{name} ({better})")
     if worse:
-        return ("worse", kind) if worse == total else ("some worse", f"{kind} ({worse})")
-    return "not shown", kind
+        return ("worse", name) if worse == total else ("some worse", f"{name} ({worse})")
+    return "not shown", name
 
 
-def _measures(tests: Sequence[Test]) -> list[str]:
-    """How often by each measure, those that come up."""
-    often = Counter(test.criterion.measure for test in tests)
-    return [f"{measure} ({count})" for measure, count in often.most_common()]
+def _count_measures(tests: Sequence[RankingTest]) -> list[str]:
+    """Each measure that occurs, with its count."""
+    counts = Counter(test.criterion.measure for test in tests)
+    return [f"{measure} ({count})" for measure, count in counts.most_common()]
 
 
-def compare_maps(a: Audit) -> Iterator[Statement]:
-    """Which kind is ahead of the others, which behind, and which are not told apart."""
-    counts = {kind: count_verdicts(a.against_each_other, kind) for kind in MAPS}
-    lead = {kind: better - worse for kind, (better, worse, _) in counts.items()}
-    first, last = max(lead, key=lambda kind: lead[kind]), min(lead, key=lambda kind: lead[kind])
-    if lead[first] == lead[last]:
-        yield Statement("No kind of map is shown to be ahead of the others.")
+def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
+    """Which map is better than the others, which worse, and which cannot be distinguished."""
+    counts = {name: count_verdicts(r.against_each_other, name) for name in MAPS}
+    margin = {name: better - worse for name, (better, worse, _) in counts.items()}
+    best, worst = max(margin, key=lambda name: margin[name]), min(margin, key=lambda name: margin[name])
+    if margin[best] == margin[worst]:
+        yield Statement("No map is shown to be better than the others.")
         return
-    better, worse, total = counts[first]
-    values = {"first": first, "better": better, "worse": worse, "total": total}
-    values |= {"last": last, "behind_better": counts[last][0], "behind_worse": counts[last][1]}
+    better, worse, total = counts[best]
+    values = {"best": best, "better": better, "worse": worse, "total": total}
+    values |= {"worst": worst, "worst_better": counts[worst][0], "worst_worse": counts[worst][1]}
     yield Statement(
-        "Most often ahead of the others is {first}, shown better in {better} and worse in {worse} of {total} tests; "
-        "most often behind is {last}, better in {behind_better} and worse in {behind_worse}.",
+        "Most often better than the others is {best}, in {better} of {total} tests, and worse in {worse}; most often "
+        "worse is {worst}, better in {worst_better} and worse in {worst_worse}.",
         values,
     )
-    if counts[first][0] < counts[first][2]:
-        yield Statement("No kind is better than every other by every criterion.")
-    apart = {kind: 0 for kind in MAPS if kind != first}
-    for test in a.against_each_other:
-        if first in (test.kind, test.other):
-            apart[test.other if test.kind == first else test.kind] += test.verdict != "not shown"
-    near = [kind for kind, shown in apart.items() if 2 * shown < len(CRITERIA)]
-    if near:
+    if better < total:
+        yield Statement("No map is better than every other by every criterion.")
+    differences = {name: 0 for name in MAPS if name != best}
+    for test in r.against_each_other:
+        if best in (test.ranking, test.other):
+            differences[test.other if test.ranking == best else test.ranking] += test.verdict != "not shown"
+    similar = [name for name, shown in differences.items() if 2 * shown < len(CRITERIA)]
+    if similar:
         yield Statement(
-            "Told apart from {first} by fewer than half of the {total} criteria: {kinds}.",
-            {"first": first, "total": len(CRITERIA), "kinds": join_with_and(near)},
+            "Distinguished from {best} by fewer than half of the {total} criteria: {names}.",
+            {"best": best, "total": len(CRITERIA), "names": join_with_and(similar)},
         )
-    shared = np.mean([digit.first for digit in a.digits], axis=0)
-    several = [f"{kind} ({shared[a.of(kind)]:.1f})" for kind in MAPS if shared[a.of(kind)] >= SEVERAL]
-    if several:
+    tied = np.mean([image.n_tied_first for image in r.images], axis=0)
+    many = [f"{name} ({tied[r.index(name)]:.1f})" for name in MAPS if tied[r.index(name)] >= MANY_TIED]
+    if many:
         yield Statement(
-            "Some maps give their largest value to several tokens, so that chance says which comes first: {kinds}, "
+            "Some maps give their largest value to several tokens, so that the first is chosen at random: {names}, "
             "tokens on average.",
-            {"kinds": join_with_and(several)},
+            {"names": join_with_and(many)},
         )
 
 
-def by_missing(a: Audit) -> Iterator[Statement]:
-    """Whether it makes a difference what a missing token is."""
+def compare_ablations(r: FaithfulnessResult) -> Iterator[Statement]:
+    """Whether the results depend on what takes the place of a missing token."""
     best = {
-        missing: min(MAPS, key=lambda kind: a.means[0, a.of(kind), column("deletion", missing)])
-        for missing in ABLATIONS
+        ablation: min(MAPS, key=lambda name: r.means[0, r.index(name), criterion_index("deletion", ablation)])
+        for ablation in ABLATIONS
     }
     if len(set(best.values())) == 1:
         yield Statement(
-            "By deletion {kind} has the best mean whatever stands for a missing token.",
-            {"kind": next(iter(best.values()))},
+            "By deletion {name} has the best mean with every kind of missing token.", {"name": best["removed"]}
         )
     else:
-        names = join_with_and([f"{kind} with {missing}" for missing, kind in best.items()])
+        names = join_with_and([f"{name} with {ablation}" for ablation, name in best.items()])
         yield Statement("By deletion the best mean is that of {names} tokens.", {"names": names})
     verdicts: dict[tuple[str, str, str], set[str]] = {}
-    for test in a.against_each_other:
-        verdicts.setdefault((test.kind, test.other, test.criterion.measure), set()).add(test.verdict)
-    turned = sum({"better", "worse"} <= found for found in verdicts.values())
+    for test in r.against_each_other:
+        verdicts.setdefault((test.ranking, test.other, test.criterion.measure), set()).add(test.verdict)
+    reversed_ = sum({"better", "worse"} <= shown for shown in verdicts.values())
     yield Statement(
-        "Of {asked} questions of two kinds of map by one measure, {turned} "
-        + ("has" if turned == 1 else "have")
-        + " one answer with one way to be missing and the opposite with another, both shown.",
-        {"asked": len(verdicts), "turned": turned},
+        "Of {total} comparisons of two maps by one measure, {reversed} "
+        + ("has" if reversed_ == 1 else "have")
+        + " opposite verdicts with two kinds of missing tokens.",
+        {"total": len(verdicts), "reversed": reversed_},
     )
 
 
-def column(measure: str, missing: str) -> int:
-    """Where a criterion is among all."""
-    return CRITERIA.index(Criterion(measure, missing))
+def criterion_index(measure: str, ablation: str) -> int:
+    """The index of a criterion in `CRITERIA`."""
+    return CRITERIA.index(Criterion(measure, ablation))

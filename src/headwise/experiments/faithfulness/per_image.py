@@ -1,13 +1,13 @@
-"""One digit: what the model answers while its tokens are taken away and put in, in the order of every kind of map."""
+"""Deletion and insertion curves of one digit, with its tokens ranked by every map and reference."""
 
 from __future__ import annotations
 
 from dataclasses import dataclass
-from typing import Any
 
 import numpy as np
 
 from headwise.experiments.faithfulness.maps import MAPS, REFERENCES, maps
+from headwise.experiments.store import Outcome
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import deletion_curve, insertion_curve, random_orders, rank_tokens
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
@@ -20,91 +20,81 @@ from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 from headwise.thresholds import INK
 
-__all__ = ["CHANCE", "KINDS", "ORDERS", "SAMPLED", "DigitAudit", "audit_digit"]
+__all__ = ["CHANCE", "RANDOM_ORDERS", "RANKINGS", "SHAPLEY_ORDERS", "ImageResult", "evaluate_image"]
 
-KINDS = (*MAPS, *REFERENCES)
+RANKINGS = (*MAPS, *REFERENCES)
 CHANCE = "random orders"
-ORDERS = 30  # random ones, whose mean is chance
-SAMPLED = 200  # random orders to estimate Shapley values from, where there are too many sets to play them all
-
-_ARRAYS = ("curves", "shapley", "first")
+RANDOM_ORDERS = 30  # their mean curve is chance
+SHAPLEY_ORDERS = 200  # random orders to estimate Shapley values from, if there are too many sets of tokens for all
 
 
 @dataclass(frozen=True)
-class DigitAudit:
-    """What one digit says.
+class ImageResult:
+    """The curves of one digit.
 
     Attributes
     ----------
     predicted : int
-        The class that the model reads, whose probability all curves are of.
-    curves : ndarray of shape (kinds + 1, missing, 2, N + 1)
-        Deletion and insertion, for each kind in `KINDS` and the mean over random orders, for each way to be missing.
-    shapley : ndarray of shape (kinds,)
-        Rank correlation of each kind of map with the Shapley values.
-    first : ndarray of int of shape (kinds,)
-        How many tokens share each map's largest value; where it is more than one, chance says which is first.
-    error : float
-        Mean standard error of the Shapley values; 0 where they are exact.
+        The class that the model predicts; all curves are of its probability.
+    shapley_error : float
+        Mean standard error of the Shapley values; 0 if they are exact.
+    curves : ndarray of shape (rankings + 1, ablations, 2, N + 1)
+        Deletion and insertion, for each of `RANKINGS` and the mean over random orders, for each ablation.
+    shapley_correlation : ndarray of shape (rankings,)
+        Spearman's correlation of each ranking with the Shapley values.
+    n_tied_first : ndarray of int of shape (rankings,)
+        How many tokens share the largest value; if several do, the first is chosen at random.
     """
 
     predicted: int
+    shapley_error: float
     curves: Array
-    shapley: Array
-    first: IntArray
-    error: float
-
-    def to_json(self) -> dict[str, Any]:
-        """As JSON holds it."""
-        arrays = {name: getattr(self, name).tolist() for name in _ARRAYS}
-        return {"predicted": self.predicted, "error": self.error, **arrays}
-
-    @classmethod
-    def from_json(cls, told: dict[str, Any]) -> DigitAudit:
-        """What `to_json` told."""
-        return cls(**told | {name: np.array(told[name]) for name in _ARRAYS})
+    shapley_correlation: Array
+    n_tied_first: IntArray
 
 
-def audit_digit(
+def evaluate_image(
     image: Array, params: Params, model: ViTConfig, head: tuple[int, int], rng: np.random.Generator
-) -> DigitAudit:
-    """Play the games of one digit.
+) -> Outcome:
+    """Compute the curves of one digit: the fields of `ImageResult`.
 
     Parameters
     ----------
     image : ndarray of shape (Y, X)
-    params, model : dict, ViT
+    params, model : dict, ViTConfig
     head : (int, int)
-        Layer and head that matter most.
+        Layer and index of the most important head.
     rng : numpy.random.Generator
         For the random orders, and the order of equal values.
-
-    Returns
-    -------
-    DigitAudit
     """
-    closer = attention_and_gradients(image[None], params, model)
-    target = int(closer.target[0])
-    cut = model.image_tokenizer
-    n = cut.num_tokens
-    random = random_orders(n, ORDERS, rng)
-    worth = TokenGame(ViT(model, params), image, target)
+    record = attention_and_gradients(image[None], params, model)
+    target = int(record.target[0])
+    tokenizer = model.image_tokenizer
+    n = tokenizer.num_tokens
+    random = random_orders(n, RANDOM_ORDERS, rng)
+    game = TokenGame(ViT(model, params), image, target)
     if n <= EXACT_UP_TO:
-        played = TabulatedGame(worth(coalitions(n)))
-        values, error = shapley(played.values), 0.0
+        tabulated = TabulatedGame(game(coalitions(n)))
+        values, error = shapley(tabulated.values), 0.0
     else:
-        orders = random_orders(n, SAMPLED, rng)
-        values, errors = sampled_shapley(orders, insertion_curve(worth, orders))
+        orders = random_orders(n, SHAPLEY_ORDERS, rng)
+        values, errors = sampled_shapley(orders, insertion_curve(game, orders))
         error = float(errors.mean())
-    ink = foreground_fraction(cut.permute(image) > INK, cut.boxes)
-    every = np.stack([*maps(closer.weights[0], closer.gradients[0], head), ink, np.zeros(n), values])
-    orders = np.concatenate([[rank_tokens(each, rng) for each in every], random])
+    ink = foreground_fraction(tokenizer.permute(image) > INK, tokenizer.boxes)
+    scores = np.stack([*maps(record.weights[0], record.gradients[0], head), ink, np.zeros(n), values])
+    orders = np.concatenate([[rank_tokens(row, rng) for row in scores], random])
     curves = []
-    for missing in ABLATIONS:
-        exact = missing == "removed" and n <= EXACT_UP_TO
-        game = played if exact else TokenGame(ViT(model, params, missing), image, target)
-        both = np.stack([deletion_curve(game, orders), insertion_curve(game, orders)], axis=1).astype(np.float64)
-        curves.append(np.concatenate([both[: len(every)], both[len(every) :].mean(axis=0, keepdims=True)]))
-    found = np.array([spearman(each, values) for each in every])
-    first = (every == every.max(axis=1, keepdims=True)).sum(axis=1)
-    return DigitAudit(target, np.stack(curves, axis=1), found, first, error)
+    for ablation in ABLATIONS:
+        exact = ablation == "removed" and n <= EXACT_UP_TO
+        ablated = tabulated if exact else TokenGame(ViT(model, params, ablation), image, target)
+        both = np.stack([deletion_curve(ablated, orders), insertion_curve(ablated, orders)], axis=1).astype(np.float64)
+        chance = both[len(scores) :].mean(axis=0, keepdims=True)
+        curves.append(np.concatenate([both[: len(scores)], chance]))
+    return Outcome(
+        {"predicted": target, "shapley_error": error},
+        {
+            "curves": np.stack(curves, axis=1),
+            "shapley_correlation": np.array([spearman(row, values) for row in scores]),
+            "n_tied_first": (scores == scores.max(axis=1, keepdims=True)).sum(axis=1),
+        },
+    )

@@ -1,6 +1,6 @@
-"""Does a map depend on what the model has learnt? Its layers are made anew, from the top, and the maps compared.
+"""Whether a map depends on what the model has learned: compare maps as its layers are randomized from the top down.
 
-Source: Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292 (2018), section 3: cascading randomisation.
+Source: Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292 (2018), section 3: cascading randomization.
 """
 
 from __future__ import annotations
@@ -18,7 +18,7 @@ __all__ = ["randomization_stages", "randomization_test", "randomize"]
 
 
 def randomization_stages(model: ViTConfig) -> dict[str, tuple[str, ...]]:
-    """What is made anew at each stage, besides all that was before: the beginnings of the weights' names.
+    """The prefixes of the parameters that each stage randomizes, in addition to those of the stages before.
 
     Examples
     --------
@@ -30,41 +30,41 @@ def randomization_stages(model: ViTConfig) -> dict[str, tuple[str, ...]]:
 
 
 def randomize(params: Params, fresh: Params, model: ViTConfig) -> list[Params]:
-    """The weights after each stage: those from the top down to it are `fresh`, the others as they were learnt."""
-    found = []
-    anew: Params = {}
-    for starts in randomization_stages(model).values():
-        anew |= {name: array for name, array in fresh.items() if name.startswith(starts)}
-        found.append(params | anew)
-    return found
+    """The parameters after each stage: those from the top down to it are `fresh`, the others as trained."""
+    stages = []
+    replaced: Params = {}
+    for prefixes in randomization_stages(model).values():
+        replaced |= {name: array for name, array in fresh.items() if name.startswith(prefixes)}
+        stages.append(params | replaced)
+    return stages
 
 
 def randomization_test(
     images: Array, params: Params, model: ViTConfig, head: tuple[int, int], rng: np.random.Generator
 ) -> Array:
-    """Rank correlation of every kind of map with that of the same model, its weights made anew from the top.
+    """Spearman's correlation of every map with that of the partly randomized model.
 
     Parameters
     ----------
     images : ndarray of shape (B, Y, X)
-    params, model : dict, ViT
+    params, model : dict, ViTConfig
         As trained.
     head : (int, int)
-        Layer and head that matter most in it.
+        Layer and index of its most important head.
     rng : numpy.random.Generator
-        For the new weights, which are drawn as before any training.
+        For the random parameters, drawn as before any training.
 
     Returns
     -------
-    ndarray of shape (stages, kinds, B)
-        All maps are of the class that the trained model reads.
+    ndarray of shape (stages, maps, B)
+        All maps are of the class that the trained model predicts.
     """
-    whole = attention_and_gradients(images, params, model)
-    own = [maps(weights, gradients, head) for weights, gradients in zip(whole.weights, whole.gradients, strict=True)]
+    trained = attention_and_gradients(images, params, model)
+    expected = [maps(p, dp, head) for p, dp in zip(trained.weights, trained.gradients, strict=True)]
     fresh = {name: array.astype(params[name].dtype) for name, array in vit_params(model, rng).items()}
-    found = []
-    for changed in randomize(params, fresh, model):
-        closer = attention_and_gradients(images, changed, model, whole.target)
-        pairs = zip(own, closer.weights, closer.gradients, strict=True)
-        found.append([list(map(spearman, before, maps(w, g, head))) for before, w, g in pairs])
-    return np.array(found).swapaxes(1, 2)
+    correlations = []
+    for randomized in randomize(params, fresh, model):
+        record = attention_and_gradients(images, randomized, model, trained.target)
+        pairs = zip(expected, record.weights, record.gradients, strict=True)
+        correlations.append([list(map(spearman, before, maps(p, dp, head))) for before, p, dp in pairs])
+    return np.array(correlations).swapaxes(1, 2)

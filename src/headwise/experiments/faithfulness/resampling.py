@@ -1,4 +1,4 @@
-"""What many digits show: intervals by resampling them, paired tests by their signs, and many tests together.
+"""Resampling over many digits: bootstrap intervals, sign-flip tests, and correction for multiple tests.
 
 Letters: B digits, T tests or values, R draws.
 """
@@ -12,12 +12,12 @@ from headwise.shapes import Array, bind
 __all__ = ["bootstrap", "bootstrap_crossed", "holm", "sign_flip_tests"]
 
 _RESAMPLES = 2000
-_FLIPS = 50_000  # so that Holm's correction of some hundred tests leaves what can be shown
-_TOGETHER = 5000
+_FLIPS = 50_000  # enough for p-values to stay significant after correction for some hundred tests
+_BATCH = 5000
 
 
 def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
-    """(B, ...) values -> (3, ...): their mean over digits, and the percentile interval of the bootstrap.
+    """(B, ...) values -> (3, ...): mean over digits, and the percentile interval of the bootstrap.
 
     Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979).
 
@@ -33,7 +33,7 @@ def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> A
 
 
 def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
-    """(R, B, ...) values -> (3, ...): as `bootstrap`, where draws and digits are both but samples of what could be.
+    """(R, B, ...) values -> (3, ...): like `bootstrap`, over two crossed factors, draws and digits.
 
     Source: Owen, "The Pigeonhole Bootstrap" (2007).
     """
@@ -43,7 +43,7 @@ def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.
 
 
 def _resampled(count: int, rng: np.random.Generator) -> Array:
-    """(resamples, count): the share that each has in each resample."""
+    """(resamples, count): the share of each item in each resample."""
     return np.asarray(rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count)
 
 
@@ -54,11 +54,11 @@ def _bounds(mean: Array, means: Array, level: float) -> Array:
 def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
     r"""The two-sided permutation test of paired differences, estimated from random signs.
 
-    If neither of a pair is better, each difference could as well have had the other sign:
+    If neither of a pair is better, each difference could as well have the opposite sign:
 
     .. math:: p = \frac{1 + \#\{|\bar d^*| \ge |\bar d|\}}{1 + \text{draws}}
 
-    Source: Phipson & Smyth, "Permutation P-values Should Never Be Zero" (2010), for the ones.
+    Source: Phipson & Smyth, "Permutation P-values Should Never Be Zero" (2010), for the added ones.
 
     Parameters
     ----------
@@ -71,7 +71,7 @@ def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
 
     Examples
     --------
-    All of eleven have one sign: 2 of 2¹¹ ways.
+    All eleven differences have one sign: 2 of 2¹¹ choices.
 
     >>> import numpy as np
     >>> sign_flip_tests(np.ones((11, 1)), np.random.default_rng(0)).round(3)
@@ -79,16 +79,16 @@ def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
     """
     bind("B T", differences=differences)
     observed = np.abs(differences.sum(axis=0))
-    slack = 1e-9 * np.abs(differences).sum(axis=0)  # of rounding: a sum that is the same counts as far
+    slack = 1e-9 * np.abs(differences).sum(axis=0)  # for rounding: an equal sum counts as equally far
     as_far = np.zeros(differences.shape[1], np.int64)
-    for _ in range(_FLIPS // _TOGETHER):
-        signs = rng.choice(np.array([-1.0, 1.0]), (_TOGETHER, len(differences)))
+    for _ in range(_FLIPS // _BATCH):
+        signs = rng.choice(np.array([-1.0, 1.0]), (_BATCH, len(differences)))
         as_far += (np.abs(signs @ differences) >= observed - slack).sum(axis=0)
     return np.asarray((1 + as_far) / (1 + _FLIPS))
 
 
 def holm(p: Array) -> Array:
-    """(T,) p-values -> (T,), adjusted so that the chance of any false finding among them stays below the level.
+    """(T,) p-values -> (T,), adjusted so that the chance of any false positive among them stays below the level.
 
     Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
 

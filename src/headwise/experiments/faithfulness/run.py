@@ -1,144 +1,149 @@
-"""Run an audit, digit by digit; what is finished is kept, and what was interrupted goes on."""
+"""Run the faithfulness experiment: heads first, then every digit, then the randomized models."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import asdict
-from pathlib import Path
+from dataclasses import asdict, dataclass
+from functools import partial
 from typing import Any
 
 import numpy as np
 
 from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
-from headwise.experiments.faithfulness.heads import study_heads
-from headwise.experiments.faithfulness.per_image import KINDS, ORDERS, SAMPLED, DigitAudit, audit_digit
+from headwise.experiments.faithfulness.heads import HeadImportance, measure_heads
+from headwise.experiments.faithfulness.per_image import (
+    RANDOM_ORDERS,
+    RANKINGS,
+    SHAPLEY_ORDERS,
+    ImageResult,
+    evaluate_image,
+)
 from headwise.experiments.faithfulness.randomization import randomization_test
-from headwise.experiments.faithfulness.result import Audit
-from headwise.experiments.results_cache import cached_result
+from headwise.experiments.faithfulness.result import FaithfulnessResult
+from headwise.experiments.protocol import Run, Runner
+from headwise.experiments.store import Outcome
 from headwise.hashing import fingerprint
 from headwise.models.token_ablation import ABLATIONS
-from headwise.parallel.threads import limit_threads, single_threaded_blas
-from headwise.progress import NoProgress, Progress
-from headwise.shapes import Array
+from headwise.parallel.threads import single_threaded_blas
+from headwise.shapes import Array, bind
 from headwise.train.checkpoint import Checkpoint
 from headwise.validation import check_counts
 
-__all__ = ["audit"]
+__all__ = ["FaithfulnessPlan", "run"]
 
-DRAWS, LOOKED_AT = 8, 30  # of random weights, and digits that are looked at with each: the flow is slow
+DRAWS, N_RANDOMIZED = 8, 30  # randomized models, and digits compared in each: the flow is slow
 
 
-def audit(
-    folder: Path,
-    saved: Checkpoint,
-    digits: LabelledImages,
-    *,
-    data: str,
-    apart: bool,
-    count: int = 200,
-    seed: int = 0,
-    workers: int = 1,
-    progress: Progress | None = None,
-) -> Audit:
-    """Judge every kind of map by what the model answers without the tokens it names.
+@dataclass(frozen=True)
+class FaithfulnessPlan:
+    """Which model is examined, on which digits.
 
-    Parameters
+    Attributes
     ----------
-    folder : Path
-        Gets ``digits/``, a file a digit, and ``sanity/``, a file for each time that the weights are made anew.
-    saved : Saved
+    checkpoint : Checkpoint
         The model.
-    digits : Labelled
-        Of which `count` are chosen at random.
+    digits : LabelledImages
+        `count` of them are chosen at random.
     data : str
-        Which digits they are, for a reader.
-    apart : bool
+        The digits' name.
+    held_out : bool
         Whether it is known that the model was not trained on them.
     count, seed : int
-    workers : int
-        Threads; the result does not depend on how many.
-    progress : Progress, optional
-
-    Returns
-    -------
-    Audit
 
     Raises
     ------
     DataError
-        If there are not so many digits, or fewer than two are asked for; the seed is negative, or the folder a file.
+        If there are fewer digits than `count`, or it is less than two; or the seed is negative.
     ShapeError
-        If they are of another size than the model's.
+        If the digits are not of the model's image size.
     """
-    model, params, _ = saved
-    check_counts(workers=workers)
-    check_counts(0, seed=seed)
-    if not 2 <= count <= len(digits.labels):
-        raise DataError(f"digits: expected 2 to {len(digits.labels)}, which there are; got {count}.")
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"{folder} is a file; name a folder.")
-    chosen = np.random.default_rng([seed, 0]).permutation(len(digits.labels))[:count]  # fewer are some of more
-    digits = LabelledImages(digits.images[chosen], digits.labels[chosen])
-    progress = progress or NoProgress()
-    with limit_threads(workers), single_threaded_blas():
-        progress.stage("leaving heads out", model.n_layers * model.n_heads)
-        heads = study_heads(digits, params, model, progress.advance)
-        made_of = {
-            "model": asdict(model),
-            "weights": fingerprint(*(params[name] for name in sorted(params))),
-            "head": heads.best,
-            "seed": seed,
-        }
-        progress.stage("leaving tokens out", count)
-        audited = []
-        for which, image in zip(chosen.tolist(), digits.images, strict=True):
-            audited.append(_kept_digit(folder, which, image, saved, made_of, heads.best))
-            progress.advance(f"digit {which}")
-        few = digits.images[:LOOKED_AT]
-        progress.stage("making weights anew", DRAWS)
-        found = []
-        for draw in range(DRAWS):
-            found.append(_kept_sanity(folder, draw, few, saved, made_of, heads.best))
-            progress.advance()
-    return Audit(
+
+    checkpoint: Checkpoint
+    digits: LabelledImages
+    data: str
+    held_out: bool
+    count: int = 200
+    seed: int = 0
+
+    def __post_init__(self) -> None:
+        check_counts(0, seed=self.seed)
+        available = len(self.digits.labels)
+        if not 2 <= self.count <= available:
+            raise DataError(f"digits: expected 2 to {available}, the number available; got {self.count}.")
+        height, width = self.checkpoint.config.image_size
+        bind(f"B {height} {width}", images=self.digits.images)
+
+
+def run(plan: FaithfulnessPlan, runner: Runner) -> FaithfulnessResult:
+    """Compare every map by the probability of the predicted class without the tokens it ranks highest."""
+    model, params, metadata = plan.checkpoint
+    # a smaller number of digits is a subset of a larger one
+    indices = np.random.default_rng([plan.seed, 0]).permutation(len(plan.digits.labels))[: plan.count]
+    digits = LabelledImages(plan.digits.images[indices], plan.digits.labels[indices])
+    weights = fingerprint(*(params[name] for name in sorted(params)))
+    base: dict[str, Any] = {"model": asdict(model), "weights": weights}
+    config = {**base, "digits": fingerprint(*digits)}
+    [outcome] = runner.run(
+        "leaving heads out", [Run("heads", config, partial(_single_blas, measure_heads, digits, params, model))]
+    )
+    heads = HeadImportance(**outcome.values, **outcome.arrays)
+    config = {**base, "head": heads.best, "seed": plan.seed}
+    images = runner.run("leaving tokens out", [_image_run(plan, config, int(i), heads.best) for i in indices])
+    few = digits.images[:N_RANDOMIZED]
+    draws = runner.run("randomizing weights", [_draw_run(plan, config, few, i, heads.best) for i in range(DRAWS)])
+    return FaithfulnessResult(
         model,
-        _trained_on(saved.metadata),
-        data,
-        apart,
-        seed,
-        tuple(chosen.tolist()),
-        tuple(audited),
+        _trained_on(metadata),
+        plan.data,
+        plan.held_out,
+        plan.seed,
+        tuple(indices.tolist()),
+        tuple(ImageResult(**outcome.values, **outcome.arrays) for outcome in images),
         heads,
-        np.array(found),
+        np.stack([outcome.arrays["correlations"] for outcome in draws]),
     )
 
 
-def _trained_on(about: Mapping[str, Any]) -> str:
-    """As far as the weights say."""
-    if "data" in about:
-        return str(about["data"])
-    return f"{about['n_train']:,} digits" if "n_train" in about else "its weights do not say on which"
+def _trained_on(metadata: Mapping[str, Any]) -> str:
+    """The training data, as far as the checkpoint's metadata names it."""
+    if "data" in metadata:
+        return str(metadata["data"])
+    return f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "not named in its metadata"
 
 
-def _kept_digit(
-    folder: Path, which: int, image: Array, saved: Checkpoint, made_of: Mapping[str, Any], head: tuple[int, int]
-) -> DigitAudit:
-    own = {"image": fingerprint(image), "kinds": KINDS, "missing": tuple(ABLATIONS), "orders": [ORDERS, SAMPLED]}
+def _image_run(plan: FaithfulnessPlan, config: Mapping[str, Any], index: int, head: tuple[int, int]) -> Run:
+    image = plan.digits.images[index]
+    orders = [RANDOM_ORDERS, SHAPLEY_ORDERS]
+    config = {
+        **config,
+        "image": fingerprint(image),
+        "rankings": RANKINGS,
+        "ablations": list(ABLATIONS),
+        "orders": orders,
+    }
+    compute = partial(_image, image, plan.checkpoint, head, [plan.seed, 1, index])
+    return Run(f"digit-{index:05}", config, partial(_single_blas, compute))
 
-    def make() -> dict[str, Any]:
-        rng = np.random.default_rng([made_of["seed"], 1, which])
-        return audit_digit(image, saved.params, saved.config, head, rng).to_json()
 
-    return DigitAudit.from_json(cached_result(folder / "digits" / f"{which:05}.json", {**made_of, **own}, make))
+def _image(image: Array, checkpoint: Checkpoint, head: tuple[int, int], seed: list[int]) -> Outcome:
+    return evaluate_image(image, checkpoint.params, checkpoint.config, head, np.random.default_rng(seed))
 
 
-def _kept_sanity(
-    folder: Path, draw: int, images: Array, saved: Checkpoint, made_of: Mapping[str, Any], head: tuple[int, int]
-) -> Array:
-    def make() -> Any:
-        rng = np.random.default_rng([made_of["seed"], 2, draw])
-        return randomization_test(images, saved.params, saved.config, head, rng).tolist()
+def _draw_run(
+    plan: FaithfulnessPlan, config: Mapping[str, Any], images: Array, draw: int, head: tuple[int, int]
+) -> Run:
+    config = {**config, "images": fingerprint(images), "draw": draw, "rankings": RANKINGS}
+    compute = partial(_draw, images, plan.checkpoint, head, [plan.seed, 2, draw])
+    return Run(f"randomized-{draw}", config, partial(_single_blas, compute))
 
-    own = {"images": fingerprint(images), "draw": draw, "kinds": KINDS}
-    return np.array(cached_result(folder / "sanity" / f"{draw}.json", {**made_of, **own}, make))
+
+def _draw(images: Array, checkpoint: Checkpoint, head: tuple[int, int], seed: list[int]) -> Outcome:
+    rng = np.random.default_rng(seed)
+    return Outcome(None, {"correlations": randomization_test(images, checkpoint.params, checkpoint.config, head, rng)})
+
+
+def _single_blas(compute: Any, *args: Any) -> Outcome:
+    """Call with one BLAS thread for each worker, so that results do not depend on the number of threads."""
+    with single_threaded_blas():
+        return Outcome(*compute(*args))

@@ -1,1 +1,32 @@
-"""The time-series experiment: a transformer with and without pre-training against DTW and ROCKET."""
+"""The time-series experiment: a transformer with and without pre-training against DTW and ROCKET.
+
+Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Series Representation Learning", arXiv
+2010.02803 (2021), section 4.
+"""
+
+from headwise.experiments.protocol import Experiment
+from headwise.experiments.series import findings, plots, run
+from headwise.experiments.series.attention import SeriesRecord, caption_series, draw_series, record_series
+from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
+
+__all__ = [
+    "EXPERIMENT",
+    "METHOD_LABELS",
+    "SeriesPlan",
+    "SeriesRecord",
+    "SeriesResult",
+    "SeriesRun",
+    "caption_series",
+    "draw_series",
+    "record_series",
+]
+
+EXPERIMENT = Experiment(
+    "series",
+    "Series classifiers compared",
+    run.run,
+    findings.findings,
+    lambda result: (findings.table(result),),
+    plots.figures,
+    captions=lambda result: {"attention": caption_series(record_series(result))},
+)

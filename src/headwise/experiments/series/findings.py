@@ -1,4 +1,4 @@
-"""What a comparison of series classifiers says: a table, and sentences that rules choose by the figures."""
+"""The findings of the time-series experiment: a table, and sentences chosen by rules over its numbers."""
 
 from __future__ import annotations
 
@@ -7,111 +7,115 @@ from collections.abc import Iterator
 import numpy as np
 
 from headwise.document import Table
+from headwise.experiments.protocol import Findings
 from headwise.experiments.series.baselines import BASELINES
-from headwise.experiments.series.run import METHOD_LABELS, Result
+from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
 from headwise.text import Statement, pluralize
 
 __all__ = ["findings", "table"]
 
 
-def table(result: Result) -> Table:
-    """A row a method: seeds, mean accuracy, deviation, and Student's interval of the mean."""
+def table(result: SeriesResult) -> Table:
+    """A row for each method: runs, mean accuracy, standard deviation, and Student's interval of the mean."""
     rows = []
     for method, values in result.accuracies.items():
         mean, low, high = t_interval(values).within(0, 1)
-        spread = f"{np.std(values, ddof=1):.2%}" if len(values) > 1 else ""
-        ends = "" if low is None or high is None else f"{low:.2%} to {high:.2%}"
-        rows.append((METHOD_LABELS[method], str(len(values)), f"{mean:.2%}", spread, ends))
-    title = Statement("Accuracy on {judged} series of {data}.", {"judged": _judged(result), "data": result.data.name})
-    return Table(title, ("method", "runs", "mean", "deviation", "interval of the mean"), tuple(rows), "accuracy")
+        std = f"{np.std(values, ddof=1):.2%}" if len(values) > 1 else ""
+        interval = "" if low is None or high is None else f"{low:.2%} to {high:.2%}"
+        rows.append((METHOD_LABELS[method], str(len(values)), f"{mean:.2%}", std, interval))
+    title = Statement(
+        "Accuracy on {n_test} test series of {data}.", {"n_test": _n_test(result), "data": result.data.name}
+    )
+    return Table(title, ("method", "runs", "mean", "std", "interval of the mean"), tuple(rows), "accuracy")
 
 
-def findings(result: Result) -> tuple[Statement, ...]:
-    """What may be said."""
-    return tuple(_said(result))
+def findings(result: SeriesResult) -> Findings:
+    """What the runs show."""
+    return {"What was compared": (_setup(result),), "Accuracy": tuple(_accuracy(result))}
 
 
-def _said(result: Result) -> Iterator[Statement]:
-    data, means = result.data, {name: float(values.mean()) for name, values in result.accuracies.items()}
-    facts = {
-        "trained": len(data.train.labels),
-        "judged": _judged(result),
-        "variables": data.variables,
-        "least": int(min(data.train.lengths.min(), data.test.lengths.min())),
-        "most": data.steps,
-        "classes": len(data.classes),
+def _setup(result: SeriesResult) -> Statement:
+    data = result.data
+    shortest = int(min(data.train.lengths.min(), data.test.lengths.min()))
+    values = {
         "data": data.name,
+        "train": len(data.train.labels),
+        "test": _n_test(result),
+        "variables": pluralize(data.variables, "variable"),
+        "shortest": shortest,
+        "longest": data.steps,
+        "classes": len(data.classes),
         "seeds": result.plan.seeds,
     }
-    variables = "variable" if facts["variables"] == 1 else "variables"
-    steps = "{most} steps" if facts["least"] == facts["most"] else "{least} to {most} steps"
-    yield Statement(
-        "{data}: {trained} series to learn from and {judged} to judge by, of {variables} " + variables + ", "
-        f"{steps} and {{classes}} classes; seeds: {{seeds}}.",
-        facts,
+    steps = "{longest} steps" if shortest == data.steps else "{shortest} to {longest} steps"
+    return Statement(
+        "{data}: {train} training and {test} test series of {variables}, " + steps + " and {classes} classes; seeds: "
+        "{seeds}.",
+        values,
     )
+
+
+def _accuracy(result: SeriesResult) -> Iterator[Statement]:
+    means = {name: float(values.mean()) for name, values in result.accuracies.items()}
     if "pre-trained" in means:
         yield _pretraining(result)
     best = max(("transformer", "pre-trained"), key=lambda name: means.get(name, -1))
     baselines = {name: mean for name, mean in means.items() if name in BASELINES}
     if baselines:
-        yield _against(best, means[best], baselines)
+        yield _compare(best, means[best], baselines)
     yield Statement(
-        "One judged series is {one:.2%} of all: a difference of that size is a single series.",
-        {"one": 1 / _judged(result)},
+        "One test series is {one:.2%} of all: a difference of that size is a single series.",
+        {"one": 1 / _n_test(result)},
     )
 
 
-def _pretraining(result: Result) -> Statement:
-    """Seed by seed, with and without."""
+def _pretraining(result: SeriesResult) -> Statement:
+    """The effect of pre-training, seed by seed."""
     pairs = zip(result.of("pre-trained"), result.of("transformer"), strict=True)
-    differences = [with_it.right - without.right for with_it, without in pairs]
+    differences = [pretrained.n_correct - plain.n_correct for pretrained, plain in pairs]
     p, n, change = sign_flip_test(differences), len(differences), float(np.mean(differences))
     if min_attainable_p(n) > ALPHA:
         return Statement(
-            "Pre-training changes the series read rightly by {change:+.1f} on average, but {n} "
+            "Pre-training changes the number of series classified correctly by {change:+.1f} on average, but {n} "
             + ("is" if n == 1 else "are")
             + " too few for a verdict: the exact test cannot give less than p = {least:.3f}.",
             {"change": change, "least": min_attainable_p(n), "n": pluralize(n, "seed")},
         )
     if p > ALPHA:
         return Statement(
-            "Whether pre-training helps cannot be told by {n} seeds: {change:+.1f} series on average, p = {p:.3f} in "
-            "the exact paired test.",
+            "With {n} seeds pre-training is not shown to make a difference: {change:+.1f} series on average, p = "
+            "{p:.3f} in the exact paired test.",
             {"change": change, "n": n, "p": p},
         )
-    better = "better" if change > 0 else "worse"
+    effect = "improves" if change > 0 else "lowers"
     return Statement(
-        f"Pre-training makes it {better}: by {{change:.1f}} series on average over {{n}} seeds, p = {{p:.3f}} in the "
+        f"Pre-training {effect} the accuracy by {{change:.1f}} series on average over {{n}} seeds, p = {{p:.3f}} in "
+        f"the "
         "exact paired test.",
         {"change": abs(change), "n": n, "p": p},
     )
 
 
-def _against(best: str, mean: float, baselines: dict[str, float]) -> Statement:
-    """The better of ours, by its mean, beside the best of theirs."""
+def _compare(best: str, mean: float, baselines: dict[str, float]) -> Statement:
+    """The better of our two methods, by its mean, against the best baseline."""
     rival = max(baselines, key=lambda name: baselines[name])
-    facts = {"ours": METHOD_LABELS[best], "mean": mean, "rival": METHOD_LABELS[rival], "theirs": baselines[rival]}
+    values = {"ours": METHOD_LABELS[best], "mean": mean, "rival": METHOD_LABELS[rival], "theirs": baselines[rival]}
     if mean > baselines[rival]:
         return Statement(
-            "The {ours} ({mean:.2%}) has a higher mean than every baseline measured here; next is {rival} "
+            "The {ours} ({mean:.2%}) has a higher mean than every baseline measured here; the next is {rival} "
             "({theirs:.2%}).",
-            facts,
+            values,
         )
     if mean == baselines[rival]:
         return Statement(
-            "The {ours} and {rival} have the same mean, {mean:.2%}.", {n: facts[n] for n in ("ours", "rival", "mean")}
-        )
-    if baselines[rival] == 1:
-        return Statement(
-            "The {ours} ({mean:.2%}) does not beat every baseline measured here: {rival} makes no mistake.",
-            {name: facts[name] for name in ("ours", "mean", "rival")},
+            "The {ours} and {rival} have the same mean, {mean:.2%}.",
+            {name: values[name] for name in ("ours", "rival", "mean")},
         )
     return Statement(
-        "The {ours} ({mean:.2%}) does not beat every baseline measured here: {rival} has {theirs:.2%}.", facts
+        "The {ours} ({mean:.2%}) does not beat every baseline measured here: {rival} has {theirs:.2%}.", values
     )
 
 
-def _judged(result: Result) -> int:
+def _n_test(result: SeriesResult) -> int:
     return len(result.data.test.labels)

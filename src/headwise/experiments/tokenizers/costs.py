@@ -1,4 +1,4 @@
-"""What a way of cutting costs: weights by part, multiply-adds, and the time of a training step."""
+"""The costs of a tokenizer: parameters by part, multiply-adds, and the time of a training step."""
 
 from __future__ import annotations
 
@@ -23,55 +23,56 @@ _PARTS = {"token": "embedding", "positions": "positions", "class_token": "class 
 
 @dataclass(frozen=True)
 class Cost:
-    """A tokenisation's costs.
+    """The costs of one tokenizer.
 
     Attributes
     ----------
     tokens, inputs : int
-        N, and P, the numbers in a token.
-    weights : dict of str to int
-        By part: the embedding (D × P and its bias), the positions ((1 + N) × D), and what does not depend on the cut.
-    operations : int
-        Multiplications with an addition in one image's forward pass, in the matrix products.
+        N, and P, the number of values in a token.
+    parameters : dict of str to int
+        By part: the embedding (D × P and its bias), the positions ((1 + N) × D), and what does not depend on the
+        tokenizer.
+    multiply_adds : int
+        In the matrix products of one image's forward pass.
     """
 
     tokens: int
     inputs: int
-    weights: dict[str, int]
-    operations: int
+    parameters: dict[str, int]
+    multiply_adds: int
 
     @property
     def total(self) -> int:
-        """All weights."""
-        return sum(self.weights.values())
+        """All parameters."""
+        return sum(self.parameters.values())
 
 
 def cost(model: ViTConfig) -> Cost:
-    """Count a model's weights and operations."""
-    weights: dict[str, int] = {}
+    """Count the parameters and multiply-adds of a model."""
+    parameters: dict[str, int] = {}
     for name, array in vit_params(model, np.random.default_rng(0)).items():
         first, second = name.split(".")[:2]
-        part = _PARTS[second] if first == "embedding" else {"norm": "last normalisation"}.get(first, first)
-        weights[part] = weights.get(part, 0) + array.size
-    return Cost(model.image_tokenizer.num_tokens, model.image_tokenizer.token_dim, weights, multiply_adds(model))
+        part = _PARTS[second] if first == "embedding" else {"norm": "final norm"}.get(first, first)
+        parameters[part] = parameters.get(part, 0) + array.size
+    return Cost(model.image_tokenizer.num_tokens, model.image_tokenizer.token_dim, parameters, multiply_adds(model))
 
 
 def multiply_adds(model: ViTConfig) -> int:
     """Multiply-adds of one image's forward pass.
 
-    Of the last block only the class token is computed, as in `headwise.models.vit.vit_forward`.
+    In the last block only the class token is computed, as in `headwise.models.vit.vit_forward`.
 
     Examples
     --------
-    >>> multiply_adds(ViTConfig("14x14", image_size=(28, 28), d_model=2, n_layers=1, n_heads=1, d_ff=3, n_classes=5))
+    >>> multiply_adds(ViTConfig(tokenizer="14x14", d_model=2, n_layers=1, n_heads=1, d_ff=3, n_classes=5))
     1658
     """
-    n, d, cut = model.image_tokenizer.num_tokens, model.d_model, model.image_tokenizer
-    embedding = n * d * cut.token_dim
+    n, d = model.image_tokenizer.num_tokens, model.d_model
+    embedding = n * d * model.image_tokenizer.token_dim
 
-    def block(asking: int) -> int:
-        keys_and_values, queries_and_output = 2 * (1 + n) * d * d, 2 * asking * d * d
-        return keys_and_values + queries_and_output + 2 * asking * (1 + n) * d + 2 * asking * d * model.d_ff
+    def block(queries: int) -> int:
+        keys_and_values, queries_and_output = 2 * (1 + n) * d * d, 2 * queries * d * d
+        return keys_and_values + queries_and_output + 2 * queries * (1 + n) * d + 2 * queries * d * model.d_ff
 
     return embedding + (model.n_layers - 1) * block(1 + n) + (block(1) if model.n_layers else 0) + d * model.n_classes
 
@@ -83,20 +84,20 @@ def step_times(
 
     Parameters
     ----------
-    models : sequence of ViT
+    models : sequence of ViTConfig
     digits : Digits
-    recipe : Recipe
-        Its batches, without moving the digits, which costs the same whatever the cut.
+    recipe : TrainingConfig
+        Its batch size is used, without augmentation, which costs the same for every tokenizer.
     seconds : float
-        That each may take in all.
+        Total time for each model.
     """
-    still = replace(recipe, max_shift=0, max_rotation=0)
+    unaugmented = replace(recipe, max_shift=0, max_rotation=0)
 
-    def stepping(model: ViTConfig) -> Callable[[], object]:
-        trainer = Trainer.create(digits_task(model, digits, still), still)
+    def step_of(model: ViTConfig) -> Callable[[], object]:
+        trainer = Trainer.create(digits_task(model, digits, unaugmented), unaugmented)
         chosen = np.arange(min(recipe.batch_size, len(digits.train.labels)))
         return lambda: trainer.step(chosen)
 
     with limit_threads(num_threads()), single_threaded_blas(), keep_heap():
-        medians, _ = time_interleaved({model.tokenizer: stepping(model) for model in models}, seconds=seconds, rest=0)
+        medians, _ = time_interleaved({model.tokenizer: step_of(model) for model in models}, seconds=seconds, rest=0)
     return [medians[model.tokenizer] for model in models]

@@ -1,8 +1,8 @@
-"""What is to be trained: every tokenisation with every seed, on training sets of every size."""
+"""The plan of the tokenizer experiment: every tokenizer with every seed, on training sets of every size."""
 
 from __future__ import annotations
 
-import json
+from collections.abc import Callable
 from dataclasses import asdict, dataclass, replace
 from functools import lru_cache
 from pathlib import Path
@@ -10,35 +10,37 @@ from typing import Any
 
 import numpy as np
 
-from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist, load_mnist
 from headwise.errors import DataError
-from headwise.experiments.results_cache import config_digest
 from headwise.hashing import fingerprint
 from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["DEFAULT", "Job", "Plan", "digits_of", "held_out_images", "matched_epochs"]
+__all__ = ["DEFAULT", "Job", "TokenizersPlan", "held_out_images", "load_digits", "matched_epochs"]
 
 DEFAULT = ("7x7", "4x4", "rows", "scrambled-7x7")
 _MODEL, _RECIPE = ViTConfig(), TrainingConfig(epochs=15)
 
 
+@lru_cache(maxsize=1)
+def load_digits(folder: Path | None = None) -> Digits:
+    """MNIST from a folder of idx files, or the bundled digits; cached, since every run needs them."""
+    return load_bundled_mnist() if folder is None else load_mnist(folder, n_validation=0)
+
+
 @dataclass(frozen=True)
 class Job:
-    """One run, and all that it depends on.
+    """One training.
 
     Attributes
     ----------
-    model, recipe : ViT, Recipe
+    model, recipe : ViTConfig, TrainingConfig
         The seed is the recipe's.
     size : int
-        Training digits.
+        Number of training digits.
     data, digest : str
-        Which digits, for a reader and for certain.
-    version : str
-        Of Headwise.
+        The digits' name and fingerprint.
     """
 
     model: ViTConfig
@@ -46,104 +48,101 @@ class Job:
     size: int
     data: str
     digest: str
-    version: str = __version__
 
     @property
-    def configuration(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
-        return dict(json.loads(json.dumps(asdict(self))))
+    def config(self) -> dict[str, Any]:
+        """Everything that the outcome depends on."""
+        return asdict(self)
 
     @property
-    def identity(self) -> str:
-        """A short name that no other configuration has."""
-        return config_digest(self.configuration)
+    def name(self) -> str:
+        """Readable, and without characters that a file's name cannot have."""
+        return f"{self.model.tokenizer.replace('/', '-every-')}-{self.size}-{self.recipe.seed}"
 
 
 @dataclass(frozen=True)
-class Plan:
-    """Which runs make up a comparison.
+class TokenizersPlan:
+    """Which models are trained, on which digits.
 
     Attributes
     ----------
-    tokens : tuple of str
-        Names for `headwise.tokenizers.tokeniser`; the others are compared with the first, and a rearranged one with the
-        same cut of the upright image where that is there.
+    tokenizers : tuple of str
+        Names for `headwise.tokenizers.get_tokenizer`. The others are compared with the first, but a shuffled one with
+        the same tokenizer of the upright image if that is in the plan.
     seeds : int
-        Runs of each; with seed s the same digits come in the same order, moved alike, whatever the tokenisation. With n
-        seeds the exact test cannot give less than 2¹⁻ⁿ: six are the least that can reach 0.05.
+        Runs of each. With seed s the digits come in the same order and with the same augmentation for every tokenizer.
+        With n seeds the exact test cannot give less than 2¹⁻ⁿ: six are the fewest that can reach 0.05.
     sizes : tuple of int
-        Training sets smaller than all there is, each with as many steps as the whole, to the nearest whole pass.
-    model, recipe : ViT, Recipe
+        Smaller training sets, each trained for as many steps as the full set, to the nearest whole epoch.
+    model, recipe : ViTConfig, TrainingConfig
         What all runs share.
+    load : callable
+        Returns the digits, in this process and in every other.
 
     Raises
     ------
     DataError
-        If there is nothing to compare, or something twice.
+        If there is nothing to compare, or a tokenizer or size is named twice.
     ShapeError
-        If an image cannot be cut so.
+        If a tokenizer does not fit the image.
     """
 
-    tokens: tuple[str, ...] = DEFAULT
+    tokenizers: tuple[str, ...] = DEFAULT
     seeds: int = 6
     sizes: tuple[int, ...] = ()
     model: ViTConfig = _MODEL
     recipe: TrainingConfig = _RECIPE
+    load: Callable[[], Digits] = load_digits
 
     def __post_init__(self) -> None:
-        for name in self.tokens:
-            self.of(name)
-        check_unique(tokens=self.tokens, sizes=self.sizes)
-        if len(self.tokens) < 2:
-            raise DataError(f"tokens: expected two or more to compare; got {', '.join(self.tokens) or 'none'}.")
+        for name in self.tokenizers:
+            self.model_with(name)
+        check_unique(tokenizers=self.tokenizers, sizes=self.sizes)
+        if len(self.tokenizers) < 2:
+            names = ", ".join(self.tokenizers) or "none"
+            raise DataError(f"tokenizers: expected two or more to compare; got {names}.")
         check_counts(seeds=self.seeds)
 
-    def of(self, tokens: str) -> ViTConfig:
-        """The model that cuts its images so."""
-        return replace(self.model, tokenizer=tokens)
+    def model_with(self, tokenizer: str) -> ViTConfig:
+        """The model with this tokenizer."""
+        return replace(self.model, tokenizer=tokenizer)
 
     def jobs(self, digits: Digits) -> list[Job]:
-        """Seed by seed, so that an interrupted comparison has as many of each tokenisation as can be.
+        """All trainings, seed by seed, so that an interrupted experiment has about as many of each tokenizer.
 
         Raises
         ------
         DataError
             If a size is not below the number of training digits.
         """
-        whole, digest = len(digits.train.labels), fingerprint(*digits.train, *digits.validation, *digits.test)
+        total, digest = len(digits.train.labels), fingerprint(*digits.train, *digits.validation, *digits.test)
         for size in self.sizes:
-            if not 1 <= size < whole:
-                raise DataError(f"sizes: expected 1 to {whole - 1}, fewer than all training digits; got {size}.")
+            if not 1 <= size < total:
+                raise DataError(f"sizes: expected 1 to {total - 1}, fewer than all training digits; got {size}.")
         return [
-            Job(self.of(tokens), self._recipe(seed, size, whole), size, digits.name, digest)
+            Job(self.model_with(name), self._recipe(seed, size, total), size, digits.name, digest)
             for seed in range(self.seeds)
-            for size in (whole, *self.sizes)
-            for tokens in self.tokens
+            for size in (total, *self.sizes)
+            for name in self.tokenizers
         ]
 
-    def _recipe(self, seed: int, size: int, whole: int) -> TrainingConfig:
-        return replace(self.recipe, seed=self.recipe.seed + seed, epochs=matched_epochs(self.recipe, size, whole))
+    def _recipe(self, seed: int, size: int, total: int) -> TrainingConfig:
+        return replace(self.recipe, seed=self.recipe.seed + seed, epochs=matched_epochs(self.recipe, size, total))
 
 
-def matched_epochs(recipe: TrainingConfig, size: int, whole: int) -> int:
-    """Over so many digits, to come nearest to as many steps as the recipe has over the whole.
+def matched_epochs(recipe: TrainingConfig, size: int, total: int) -> int:
+    """Epochs over `size` examples that come nearest to the recipe's number of steps over `total` examples.
 
     Examples
     --------
-    >>> matched_epochs(TrainingConfig(epochs=15, batch_size=64), 500, 4000)  # of 8 steps, where the whole has 15 of 63
+    >>> matched_epochs(TrainingConfig(epochs=15, batch_size=64), 500, 4000)  # 8 steps each, for 15 of 63
     118
     """
-    return max(1, round(recipe.epochs * recipe.steps_per_epoch(whole) / recipe.steps_per_epoch(size)))
-
-
-@lru_cache(maxsize=1)
-def digits_of(folder: Path | None = None) -> Digits:
-    """MNIST from a folder of idx files, or else the bundled digits; kept in memory, for one run after another."""
-    return load_bundled_mnist() if folder is None else load_mnist(folder, n_validation=0)
+    return max(1, round(recipe.epochs * recipe.steps_per_epoch(total) / recipe.steps_per_epoch(size)))
 
 
 def held_out_images(digits: Digits) -> LabelledImages:
-    """All digits that are not trained on: since no choice is made by the validation digits, they judge too."""
+    """The validation and test digits: both are test digits here, since nothing is chosen by the validation digits."""
     parts = digits.validation, digits.test
     return LabelledImages(
         np.concatenate([part.images for part in parts]), np.concatenate([part.labels for part in parts])

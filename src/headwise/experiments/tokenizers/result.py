@@ -1,4 +1,4 @@
-"""What a comparison found, as numbers: all that tables, figures and sentences are made of."""
+"""The numbers of the tokenizer experiment, from which tables, figures and findings are made."""
 
 from __future__ import annotations
 
@@ -10,186 +10,170 @@ import numpy as np
 
 from headwise.experiments.statistics import ALPHA, Interval, sign_flip_test, t_interval
 from headwise.experiments.tokenizers.costs import Cost
-from headwise.experiments.tokenizers.store import DIRECTIONS
+from headwise.experiments.tokenizers.training import DIRECTIONS
 from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, IntArray
 from headwise.train.config import TrainingConfig
 
-__all__ = ["Comparison", "PairedComparison", "TokenizerResult", "baselines"]
+__all__ = ["PairedComparison", "TokenizerResult", "TokenizersResult", "baselines"]
 
 
 @dataclass(frozen=True)
 class TokenizerResult:
-    """One tokenisation, trained on all digits with every seed.
+    """One tokenizer, trained on all digits with every seed.
 
     Attributes
     ----------
     name : str
     cost : Cost
-    step : float
-        Median seconds of a training step, all tokenisations measured in turns.
-    right : ndarray of int of shape (seeds,)
-        Digits read correctly.
+    step_seconds : float
+        Median seconds of a training step, with all tokenizers measured in turns.
+    n_correct : ndarray of int of shape (seeds,)
+        Digits classified correctly.
     loss : ndarray of shape (seeds,)
         Mean cross-entropy in nats.
-    moved : ndarray of int of shape (seeds, directions, shifts)
-        Digits read correctly when all are moved.
+    n_correct_shifted : ndarray of int of shape (seeds, directions, shifts)
+        Digits classified correctly when all are shifted.
     similarity : ndarray of shape (N, N)
         Cosines between the learned position embeddings, mean over seeds.
-    nearness : ndarray of shape (seeds,)
-        Rank correlation (Spearman) of these cosines with how near two tokens are in the upright image, each being where
-        the mean of its pixels is: 1 if the nearer are always the more alike.
+    locality : ndarray of shape (seeds,)
+        Spearman's correlation of these cosines with the nearness of two tokens in the upright image, where the location
+        of a token is the mean of its pixels: 1 if nearer tokens always have more similar positions.
     """
 
     name: str
     cost: Cost
-    step: float
-    right: IntArray
+    step_seconds: float
+    n_correct: IntArray
     loss: Array
-    moved: IntArray
+    n_correct_shifted: IntArray
     similarity: Array
-    nearness: Array
+    locality: Array
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One tokenisation beside another, seed by seed and digit by digit.
+    """One tokenizer compared with another, seed by seed and digit by digit.
 
     Attributes
     ----------
     name, base : str
-    more : ndarray of int of shape (seeds,)
-        Digits that `name` reads correctly more than `base` does.
+    extra_correct : ndarray of int of shape (seeds,)
+        Digits that `name` classifies correctly minus those of `base`.
     digits_better, digits_worse : int
-        Digits that more of its runs, or fewer, read correctly.
+        Digits that more of its runs, or fewer, classify correctly.
     p_digits : float
-        Of the exact test over digits, each with the difference in how many runs read it: what is shown for these very
-        models. With one seed it is McNemar's.
+        The exact test over digits, each with the difference in the number of runs: about these very models. With one
+        seed it is McNemar's test.
     """
 
     name: str
     base: str
-    more: IntArray
+    extra_correct: IntArray
     digits_better: int
     digits_worse: int
     p_digits: float
 
     @property
     def p_seeds(self) -> float:
-        """Of the exact test over seeds: what is shown for models trained so."""
-        return sign_flip_test(self.more.tolist())
+        """The exact test over seeds: about models trained in this way."""
+        return sign_flip_test(self.extra_correct.tolist())
 
     @property
     def verdict(self) -> Literal["better", "worse", "no difference shown"]:
         """By the test over seeds."""
         if self.p_seeds > ALPHA:
             return "no difference shown"
-        return "better" if self.more.sum() > 0 else "worse"
+        return "better" if self.extra_correct.sum() > 0 else "worse"
 
 
 @dataclass(frozen=True)
-class Comparison:
-    """All tokenisations side by side.
+class TokenizersResult:
+    """All tokenizers side by side.
 
     Attributes
     ----------
     data, version : str
-        Which digits, and of Headwise.
-    trained_on, tested_on : int
-        Digits.
-    recipe, model : Recipe, ViT
-        What all runs shared, with the first seed and the first tokenisation's name in them.
-    entries : tuple of Entry
-    pairs : tuple of Pair
-        Every tokenisation but the first, with what it is compared with.
+        Name of the digits, and version of Headwise.
+    n_train, n_test : int
+        Training digits, and held-out digits.
+    recipe, model : TrainingConfig, ViTConfig
+        What all runs shared, with the first seed and the first tokenizer.
+    entries : tuple of TokenizerResult
+    pairs : tuple of PairedComparison
+        Every tokenizer but the first, with its baseline.
     sizes : tuple of int
-        Of the training sets, from small to all.
-    by_size : ndarray of int of shape (tokenisations, sizes, seeds)
-        Digits read correctly.
-    ink_lost : ndarray of shape (directions, shifts)
-        The share of the judged digits' ink that leaves the image when they are moved.
-    relabelled : dict of str to float
-        For each cut of reordered rows that is a relabelling of the plain one: the largest deviation between the logits
-        of the two when the positions are relabelled too, over the largest logit.
+        Of the training sets, ascending.
+    n_correct_by_size : ndarray of int of shape (tokenizers, sizes, seeds)
+    foreground_lost : ndarray of shape (directions, shifts)
+        The share of the digits' ink that leaves the image when they are shifted.
+    relabelling_errors : dict of str to float
+        For each tokenizer that has the tokens of its baseline in another order: the maximum difference between the
+        logits of the two with relabelled positions, divided by the largest logit.
     """
 
     data: str
     version: str
-    trained_on: int
-    tested_on: int
+    n_train: int
+    n_test: int
     recipe: TrainingConfig
     model: ViTConfig
     entries: tuple[TokenizerResult, ...]
     pairs: tuple[PairedComparison, ...]
     sizes: tuple[int, ...]
-    by_size: IntArray
-    ink_lost: Array
-    relabelled: dict[str, float]
+    n_correct_by_size: IntArray
+    foreground_lost: Array
+    relabelling_errors: dict[str, float]
 
     @property
     def names(self) -> tuple[str, ...]:
-        """Of the tokenisations."""
+        """Of the tokenizers."""
         return tuple(entry.name for entry in self.entries)
 
     @property
     def seeds(self) -> int:
-        """Runs of each."""
-        return len(self.entries[0].right)
+        """Number of runs of each."""
+        return len(self.entries[0].n_correct)
 
     @property
-    def budget(self) -> float:
-        """By how much the largest model exceeds the smallest in weights, as a share."""
+    def parameter_excess(self) -> float:
+        """By what fraction the largest model has more parameters than the smallest."""
         totals = [entry.cost.total for entry in self.entries]
         return max(totals) / min(totals) - 1
 
     def entry(self, name: str) -> TokenizerResult:
-        """The tokenisation of this name."""
+        """The tokenizer of this name."""
         return self.entries[self.names.index(name)]
 
     def accuracy(self, name: str) -> Interval:
-        """Share of digits read correctly: mean over seeds with Student's interval."""
-        return t_interval(self.entry(name).right / self.tested_on)
+        """Share of digits classified correctly: mean over seeds with Student's interval."""
+        return t_interval(self.entry(name).n_correct / self.n_test)
 
     def difference(self, pair: PairedComparison) -> Interval:
         """Mean difference in accuracy over seeds with Student's interval."""
-        return t_interval(pair.more / self.tested_on)
+        return t_interval(pair.extra_correct / self.n_test)
 
-    def lost(self, name: str) -> IntArray:
-        """(seeds, directions, shifts): digits that are no longer read correctly, net, when all are moved."""
+    def shift_loss(self, name: str) -> IntArray:
+        """(seeds, directions, shifts): by how many digits shifting lowers the number classified correctly."""
         entry = self.entry(name)
-        return entry.right[:, None, None] - entry.moved
+        return entry.n_correct[:, None, None] - entry.n_correct_shifted
 
-    def points_lost(self, name: str, direction: str) -> float:
-        """By how many points a move lowers the accuracy, mean over seeds and distances."""
-        return 100 * float(self.lost(name)[:, list(DIRECTIONS).index(direction)].mean()) / self.tested_on
+    def shift_loss_points(self, name: str, direction: str) -> float:
+        """Percentage points by which a shift lowers the accuracy, mean over seeds and distances."""
+        return 100 * float(self.shift_loss(name)[:, list(DIRECTIONS).index(direction)].mean()) / self.n_test
 
-    def costlier(self, pair: PairedComparison, direction: str) -> IntArray:
-        """(seeds,): how many more digits a move costs `pair.name` than `pair.base`, all distances together."""
-        along = list(DIRECTIONS).index(direction)
-        return np.asarray((self.lost(pair.name) - self.lost(pair.base))[:, along].sum(axis=1))
+    def extra_shift_loss(self, pair: PairedComparison, direction: str) -> IntArray:
+        """(seeds,): how many more digits a shift costs `pair.name` than `pair.base`, summed over distances."""
+        i = list(DIRECTIONS).index(direction)
+        return np.asarray((self.shift_loss(pair.name) - self.shift_loss(pair.base))[:, i].sum(axis=1))
 
     def to_json(self) -> dict[str, Any]:
-        """All of it, as JSON holds it."""
-        return dict(_plain(asdict(self)))
-
-    @classmethod
-    def from_json(cls, content: dict[str, Any]) -> Comparison:
-        """The inverse of `to_json`."""
-        entries = tuple(
-            TokenizerResult(
-                **{**_arrays(each, "right", "loss", "moved", "similarity", "nearness"), "cost": Cost(**each["cost"])}
-            )
-            for each in content["entries"]
-        )
-        pairs = tuple(PairedComparison(**_arrays(each, "more")) for each in content["pairs"])
-        whole = _arrays(content, "by_size", "ink_lost")
-        model = ViTConfig(**{**content["model"], "image_size": tuple(content["model"]["image_size"])})
-        shared = {"recipe": TrainingConfig(**content["recipe"]), "model": model}
-        return cls(**{**whole, **shared, "entries": entries, "pairs": pairs, "sizes": tuple(content["sizes"])})
+        """All of it, as JSON can hold it."""
+        return dict(_to_lists(asdict(self)))
 
 
 def baselines(names: Sequence[str]) -> dict[str, str]:
-    """What each tokenisation is compared with: a rearranged one with the same cut of the upright image, else the first.
+    """The baseline of each tokenizer: for a shuffled one the same tokenizer of the upright image, else the first.
 
     Examples
     --------
@@ -200,14 +184,10 @@ def baselines(names: Sequence[str]) -> dict[str, str]:
     return {name: upright[name] if upright[name] in names else names[0] for name in names[1:]}
 
 
-def _plain(value: Any) -> Any:
-    """Arrays as lists, all the way down."""
+def _to_lists(value: Any) -> Any:
+    """Arrays as lists, at every depth."""
     if isinstance(value, np.ndarray):
         return value.tolist()
     if isinstance(value, dict):
-        return {name: _plain(each) for name, each in value.items()}
-    return [_plain(each) for each in value] if isinstance(value, tuple | list) else value
-
-
-def _arrays(content: dict[str, Any], *names: str) -> dict[str, Any]:
-    return {**content, **{name: np.array(content[name]) for name in names}}
+        return {name: _to_lists(item) for name, item in value.items()}
+    return [_to_lists(item) for item in value] if isinstance(value, tuple | list) else value

@@ -1,211 +1,156 @@
-"""Run the plan, put the runs side by side, write down what they say."""
+"""Run the plan of the tokenizer experiment and gather the runs into one result."""
 
 from __future__ import annotations
 
-import json
-from collections.abc import Callable, Sequence
-from pathlib import Path
+from collections.abc import Sequence
+from functools import partial
 
 import numpy as np
-from matplotlib.figure import Figure
 
 from headwise import __version__
 from headwise.data.mnist import Digits
-from headwise.document import as_markdown_page
+from headwise.experiments.protocol import Run, Runner
 from headwise.experiments.statistics import sign_flip_test
+from headwise.experiments.store import Outcome
 from headwise.experiments.tokenizers.costs import cost, step_times
-from headwise.experiments.tokenizers.findings import findings
-from headwise.experiments.tokenizers.locality import ink_lost
-from headwise.experiments.tokenizers.plan import Plan, digits_of, held_out_images
-from headwise.experiments.tokenizers.plots import draw_accuracies, draw_shifts, draw_similarities, draw_sizes
-from headwise.experiments.tokenizers.result import Comparison, PairedComparison, TokenizerResult, baselines
-from headwise.experiments.tokenizers.result_tables import tables
-from headwise.experiments.tokenizers.store import DIRECTIONS, SHIFTS, Run, RunStore, results
-from headwise.figures import save_figure
-from headwise.files import write_text
+from headwise.experiments.tokenizers.locality import foreground_lost
+from headwise.experiments.tokenizers.plan import TokenizersPlan, held_out_images
+from headwise.experiments.tokenizers.result import PairedComparison, TokenizerResult, TokenizersResult, baselines
+from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS, TrainedTokenizer, train_job
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
 from headwise.models.vit import ViTConfig, vit_forward, vit_params
-from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array, IntArray
 from headwise.tokenizers import ImageTokenizer
 
-__all__ = ["compare", "figures", "relabelling", "save"]
-
-_UNITS = tuple(DIRECTIONS.values())  # a pixel (down, right) for each
+__all__ = ["position_locality", "relabelling", "run"]
 
 
-def compare(
-    folder: Path,
-    plan: Plan | None = None,
-    *,
-    load: Callable[[], Digits] = digits_of,
-    workers: int = 1,
-    scheduler: str | None = None,
-    progress: Progress | None = None,
-) -> Comparison:
-    """Train what is not in the folder yet, and compare.
-
-    Parameters
-    ----------
-    folder : Path
-        Gets ``runs.csv`` and ``runs/``, run by run: an interrupted comparison goes on with what is missing.
-    plan : Plan, optional
-        The standard one by default.
-    load : callable
-        Reads the digits, here and on every worker.
-    workers, scheduler
-        As in `headwise.parallel.tasks.run_tasks`.
-    progress : Progress, optional
-        Told of each run.
-
-    Returns
-    -------
-    Comparison
+def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
+    """Train every tokenizer with every seed and size, time a training step of each, and compare them.
 
     Raises
     ------
     DataError
-        If the folder holds another kind of table, or the plan does not fit the digits.
-    MissingExtraError
-        If Dask is needed and not installed.
+        If a size of the plan is not below the number of training digits.
     """
-    plan, progress = plan or Plan(), progress or NoProgress()
-    ledger, digits = RunStore(folder), load()
+    digits = plan.load()
     jobs = plan.jobs(digits)
-    progress.stage(f"training {len(plan.tokens)} tokenisations", len(jobs))
-    found: dict[str, Run] = {}
-    for job in jobs:
-        if kept := ledger.find(job):
-            found[job.identity] = kept
-            progress.advance("kept from before")
-    missing = [job for job in jobs if job.identity not in found]
-    for run in results(missing, load, workers=workers, scheduler=scheduler) if missing else ():
-        ledger.keep(run)
-        found[run.job.identity] = run
-        progress.advance(f"{run.job.model.tokenizer}, seed {run.job.recipe.seed}: {run.right / run.tested:.1%}")
-    progress.stage("timing a step of each", 1)
-    times = step_times([plan.of(name) for name in plan.tokens], digits, plan.recipe)
-    progress.advance()
-    return _side_by_side(plan, digits, [found[job.identity] for job in jobs], times)
-
-
-def save(comparison: Comparison, folder: Path) -> list[Path]:
-    """Write ``comparison.json``, ``findings.md``, the tables as CSV, and the figures as PNG, SVG and PDF."""
-    written = [folder / "comparison.json", folder / "conclusion.md"]
-    write_text(written[0], json.dumps(comparison.to_json()) + "\n")
-    made = tables(comparison)
-    write_text(written[1], as_markdown_page("Tokenisations compared", findings(comparison), made))
-    for table in made:
-        written.append(folder / "tables" / f"{table.name}.csv")
-        write_text(written[-1], table.csv())
-    for name, figure in figures(comparison).items():
-        written += save_figure(figure, folder / "figures" / name)
-    return written
-
-
-def figures(comparison: Comparison) -> dict[str, Figure]:
-    """Every figure by its name; that of sizes only where there are several."""
-    names, tested = comparison.names, comparison.tested_on
-    right = np.stack([entry.right for entry in comparison.entries])
-    differences = {(pair.name, pair.base): comparison.difference(pair) for pair in comparison.pairs}
-    lost = (
-        np.stack([comparison.lost(name).mean(axis=0) for name in names]) / tested
-    )  # (tokenisations, directions, shifts)
-    moved = {direction: -lost[:, i] for i, direction in enumerate(DIRECTIONS)}
-    drawn = {
-        "accuracy": draw_accuracies(names, right / tested, [comparison.accuracy(name) for name in names], differences),
-        "shifted": draw_shifts(names, moved, SHIFTS, comparison.recipe.max_shift),
-        "positions": draw_similarities(names, [entry.similarity for entry in comparison.entries]),
+    runs = [Run(job.name, job.config, partial(train_job, job, plan.load)) for job in jobs]
+    title = f"training {len(plan.tokenizers)} tokenizers"
+    outcomes = runner.run(title, runs, lambda outcome: f"{outcome.values['n_correct'] / outcome.values['n_test']:.1%}")
+    trained = {
+        (job.model.tokenizer, job.size, job.recipe.seed): TrainedTokenizer(**outcome.values, **outcome.arrays)
+        for job, outcome in zip(jobs, outcomes, strict=True)
     }
-    if len(comparison.sizes) > 1:
-        drawn["sizes"] = draw_sizes(names, comparison.sizes, comparison.by_size / tested)
-    return drawn
+    seeds = sorted({job.recipe.seed for job in jobs})
+    by_size = {
+        (name, size): [trained[name, size, seed] for seed in seeds]
+        for name in plan.tokenizers
+        for size in {job.size for job in jobs}
+    }
+    return _gather(plan, digits, by_size, _step_times(plan, digits, runner))
 
 
-def _side_by_side(plan: Plan, digits: Digits, runs: Sequence[Run], times: Sequence[float]) -> Comparison:
-    judged_on, whole = held_out_images(digits), len(digits.train.labels)
-    sizes = (*sorted(plan.sizes), whole)
-    of = {
-        (name, size): [run for run in runs if run.job.model.tokenizer == name and run.job.size == size]
-        for name in plan.tokens
-        for size in sizes
+def _step_times(plan: TokenizersPlan, digits: Digits, runner: Runner) -> Sequence[float]:
+    models = [plan.model_with(name) for name in plan.tokenizers]
+    config = {"models": [vars(model) for model in models], "recipe": vars(plan.recipe)}
+    timing = Run("step-times", config, lambda: Outcome({"seconds": step_times(models, digits, plan.recipe)}))
+    [outcome] = runner.run("timing a training step of each", [timing], local=True)
+    return list(outcome.values["seconds"])
+
+
+def _gather(
+    plan: TokenizersPlan,
+    digits: Digits,
+    by_size: dict[tuple[str, int], list[TrainedTokenizer]],
+    times: Sequence[float],
+) -> TokenizersResult:
+    test, total = held_out_images(digits), len(digits.train.labels)
+    sizes, names = (*sorted(plan.sizes), total), plan.tokenizers
+    correct = {
+        name: np.stack([run.predictions == test.labels for run in by_size[name, total]]).astype(int) for name in names
     }
-    entries = tuple(_entry(plan.of(name), of[name, whole], step) for name, step in zip(plan.tokens, times, strict=True))
-    reads = {
-        name: np.stack([run.predictions == judged_on.labels for run in of[name, whole]]).astype(int)
-        for name in plan.tokens
-    }
-    return Comparison(
+    return TokenizersResult(
         digits.name,
         __version__,
-        whole,
-        len(judged_on.labels),
+        total,
+        len(test.labels),
         plan.recipe,
-        plan.of(plan.tokens[0]),
-        entries,
-        tuple(_pair(name, base, reads) for name, base in baselines(plan.tokens).items()),
+        plan.model_with(names[0]),
+        tuple(_entry(plan.model_with(name), by_size[name, total], s) for name, s in zip(names, times, strict=True)),
+        tuple(_pair(name, base, correct) for name, base in baselines(names).items()),
         sizes,
-        np.array([[[run.right for run in of[name, size]] for size in sizes] for name in plan.tokens]),
-        np.array([[ink_lost(judged_on.images, (k * down, k * right)) for k in SHIFTS] for down, right in _UNITS]),
-        _relabelled(plan),
+        np.array([[[run.n_correct for run in by_size[name, size]] for size in sizes] for name in names]),
+        np.array(
+            [
+                [foreground_lost(test.images, (k * down, k * right)) for k in SHIFTS]
+                for down, right in DIRECTIONS.values()
+            ]
+        ),
+        _relabelling_errors(plan),
     )
 
 
-def _entry(model: ViTConfig, runs: Sequence[Run], step: float) -> TokenizerResult:
+def _entry(model: ViTConfig, runs: Sequence[TrainedTokenizer], seconds: float) -> TokenizerResult:
     similarities = np.stack([position_similarity(run.positions) for run in runs]).astype(np.float64)
     return TokenizerResult(
         model.tokenizer,
         cost(model),
-        step,
-        np.array([run.right for run in runs]),
+        seconds,
+        np.array([run.n_correct for run in runs]),
         np.array([run.loss for run in runs]),
-        np.stack([run.moved for run in runs]),
+        np.stack([run.n_correct_shifted for run in runs]),
         similarities.mean(axis=0),
-        np.array([_nearness(similarity, model.image_tokenizer) for similarity in similarities]),
+        np.array([position_locality(similarity, model.image_tokenizer) for similarity in similarities]),
     )
 
 
-def _nearness(similarity: Array, cut: ImageTokenizer) -> float:
-    """Spearman's correlation, over all pairs of tokens, of similarity with nearness in the upright image."""
-    axes = np.indices(cut.image_size, dtype=np.float64)  # (2, Y, X): the row and the column of every pixel
-    place = cut.tokenize(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
-    distance = np.sqrt(((place[:, None] - place) ** 2).sum(axis=-1))
-    pairs = np.triu_indices(cut.num_tokens, k=1)
+def position_locality(similarity: Array, tokenizer: ImageTokenizer) -> float:
+    """Spearman's correlation, over pairs of tokens, of (N, N) similarities with nearness in the upright image."""
+    axes = np.indices(tokenizer.image_size, dtype=np.float64)  # (2, Y, X): the row and the column of every pixel
+    centers = tokenizer.tokenize(axes).mean(axis=2).T  # (N, 2): the mean of a token's pixels
+    distance = np.sqrt(((centers[:, None] - centers) ** 2).sum(axis=-1))
+    pairs = np.triu_indices(tokenizer.num_tokens, k=1)
     return spearman(similarity[pairs], -distance[pairs])
 
 
-def _pair(name: str, base: str, reads: dict[str, IntArray]) -> PairedComparison:
-    more = reads[name] - reads[base]  # (seeds, digits)
-    digits = more.sum(axis=0)
+def _pair(name: str, base: str, correct: dict[str, IntArray]) -> PairedComparison:
+    difference = correct[name] - correct[base]  # (seeds, digits)
+    by_digit = difference.sum(axis=0)
     return PairedComparison(
-        name, base, more.sum(axis=1), int((digits > 0).sum()), int((digits < 0).sum()), sign_flip_test(digits.tolist())
+        name,
+        base,
+        difference.sum(axis=1),
+        int((by_digit > 0).sum()),
+        int((by_digit < 0).sum()),
+        sign_flip_test(by_digit.tolist()),
     )
 
 
-def relabelling(plain: ImageTokenizer, moved: ImageTokenizer) -> IntArray | None:
-    """Which token of `plain` each token of `moved` is, if it is the same tokens in another order; else None.
+def relabelling(plain: ImageTokenizer, permuted: ImageTokenizer) -> IntArray | None:
+    """The index in `plain` of each token of `permuted`, if they have the same tokens in another order; else None.
 
     Examples
     --------
-    >>> from headwise.tokenizers import tokeniser
-    >>> relabelling(tokeniser("rows", (3, 2)), tokeniser("reordered-rows", (3, 2)))
+    >>> from headwise.tokenizers import get_tokenizer
+    >>> relabelling(get_tokenizer("rows", (3, 2)), get_tokenizer("reordered-rows", (3, 2)))
     array([2, 0, 1])
-    >>> relabelling(tokeniser("rows", (3, 2)), tokeniser("scrambled-rows", (3, 2))) is None
+    >>> relabelling(get_tokenizer("rows", (3, 2)), get_tokenizer("scrambled-rows", (3, 2))) is None
     True
     """
-    places = np.arange(float(np.prod(plain.image_size))).reshape(1, *plain.image_size)
-    known = {tuple(token): i for i, token in enumerate(plain.tokenize(places)[0].tolist())}
-    found = [known.get(tuple(token)) for token in moved.tokenize(places)[0].tolist()]
-    return None if None in found else np.array(found)
+    pixels = np.arange(float(np.prod(plain.image_size))).reshape(1, *plain.image_size)
+    index = {tuple(token): i for i, token in enumerate(plain.tokenize(pixels)[0].tolist())}
+    order = [index.get(tuple(token)) for token in permuted.tokenize(pixels)[0].tolist()]
+    return None if None in order else np.array(order)
 
 
-def _relabelled(plan: Plan) -> dict[str, float]:
-    """Run both models on random images, their positions relabelled alike: the deviation that `Comparison` states."""
-    found = {}
-    for name, base in baselines(plan.tokens).items():
-        plain, moved = plan.of(base), plan.of(name)
-        order = relabelling(plain.image_tokenizer, moved.image_tokenizer)
+def _relabelling_errors(plan: TokenizersPlan) -> dict[str, float]:
+    """Run both models on random images with relabelled positions; `TokenizersResult` defines the error."""
+    errors = {}
+    for name, base in baselines(plan.tokenizers).items():
+        plain, permuted = plan.model_with(base), plan.model_with(name)
+        order = relabelling(plain.image_tokenizer, permuted.image_tokenizer)
         if order is None:
             continue
         rng = np.random.default_rng([plan.recipe.seed, 5])
@@ -214,6 +159,6 @@ def _relabelled(plan: Plan) -> dict[str, float]:
         positions = params["embedding.positions"]
         relabelled = params | {"embedding.positions": np.concatenate([positions[:1], positions[1:][order]])}
         expected, _ = vit_forward(images, params, plain)
-        logits, _ = vit_forward(images, relabelled, moved)
-        found[name] = float(np.abs(logits - expected).max() / np.abs(expected).max())
-    return found
+        logits, _ = vit_forward(images, relabelled, permuted)
+        errors[name] = float(np.abs(logits - expected).max() / np.abs(expected).max())
+    return errors

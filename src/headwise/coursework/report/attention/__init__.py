@@ -1,6 +1,6 @@
 """The report's first part: multi-head self-attention on arrays small enough to print.
 
-The sections, in order: the functions, the arrays, the runs, swapped inputs, why head counts differ, expressiveness.
+Sections: the functions, the arrays, the outputs, permuted inputs, why the number of heads matters, expressiveness.
 """
 
 from __future__ import annotations
@@ -16,62 +16,62 @@ from headwise.coursework.report.attention.permutation import permutation_section
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.results import Coursework, coursework, max_relative_difference
 from headwise.document import Section
-from headwise.experiments.results_cache import cached_result
 from headwise.files import atomic_write
 from headwise.hashing import fingerprint
 from headwise.text import Statement, scientific
 
 __all__ = ["attention_chapter"]
 
-_FITS = 4  # each family to itself and to the other
+_N_FITS = 4  # each family to itself and to the other
 
 
-def attention_chapter(desk: ReportContext) -> Chapter:
-    """Run the coursework and the fits, and write them up."""
-    desk.progress.stage("attention on the coursework's arrays", 1)
-    study = coursework(desk.arrays, seed=desk.effort.seed)  # refuses arrays that do not fit, before anything is written
-    with atomic_write(desk.folder / "arrays" / "coursework.npz") as beside:
-        np.savez(beside, allow_pickle=False, **study.arrays)
+def attention_chapter(context: ReportContext) -> Chapter:
+    """Run the coursework and the fits, and describe them."""
+    context.progress.stage("attention on the coursework's arrays", 1)
+    # raises an error for arrays that do not fit, before anything is written
+    study = coursework(context.arrays, seed=context.budget.seed)
+    with atomic_write(context.folder / "arrays" / "coursework.npz") as temporary:
+        np.savez(temporary, allow_pickle=False, **study.arrays)
     sections = [
         functions_section(study),
-        arrays_section(study, desk),
-        outputs_section(study, desk),
+        arrays_section(study, context),
+        outputs_section(study, context),
         permutation_section(study),
         head_count_section(study),
     ]
-    desk.progress.advance()
-    families = _families(study, desk)
-    sections.append(expressiveness_section(families, study, desk))
+    context.progress.advance()
+    families = _families(study, context)
+    sections.append(expressiveness_section(families, study, context))
     return Chapter(
         Section("attention", "Computer assignment: multi-head self-attention", sections=tuple(sections), number="1"),
         (_headline(study),),
         (
-            ("coursework arrays", desk.arrays_name),
+            ("coursework arrays", context.arrays_name),
             ("coursework arrays, SHA-256", fingerprint(*study.arrays.values())),
             ("fits of one family to the other", f"seed {families.seed}, {families.starts} starts each"),
         ),
     )
 
 
-def _families(study: Coursework, desk: ReportContext) -> Expressiveness:
-    effort, setting = desk.effort, setting_of(study)
-    asked = {"targets": effort.targets, "starts": effort.starts, "steps": effort.steps, "seed": effort.seed}
-    desk.progress.stage("one head or several, fitted to each other", _FITS)
+def _families(study: Coursework, context: ReportContext) -> Expressiveness:
+    budget, setting = context.budget, setting_of(study)
+    settings = {"targets": budget.targets, "starts": budget.starts, "steps": budget.steps, "seed": budget.seed}
+    context.progress.stage("one head or several, fitted to each other", _N_FITS)
     return Expressiveness.from_json(
-        cached_result(
-            desk.folder / "studies" / "expressiveness.json",
-            {**asked, "setting": setting},
-            lambda: expressiveness(setting, **asked, on_fit=desk.progress.advance).to_json(),
+        context.store.cached(
+            "expressiveness",
+            {**settings, "setting": setting},
+            lambda: expressiveness(setting, **settings, on_fit=context.progress.advance).to_json(),
         )
     )
 
 
 def _headline(study: Coursework) -> Statement:
     few, many = study.runs[0], study.runs[-1]
-    furthest = float(np.abs(few.given.output - many.given.output).max())
+    furthest = float(np.abs(few.result.output - many.result.output).max())
     outcome = (
         "differ by up to {furthest:.4g} though the matrices are the same"
-        if max_relative_difference(few.given.output, many.given.output) > study.rounding
+        if max_relative_difference(few.result.output, many.result.output) > study.rounding
         else "agree"
     )
     return Statement(
@@ -81,7 +81,7 @@ def _headline(study: Coursework) -> Statement:
             "few": few.heads,
             "many": many.heads,
             "furthest": furthest,
-            "moved": scientific(max(run.moved.output for run in study.runs)),
+            "moved": scientific(max(run.equivariance.output for run in study.runs)),
             "permutations": study.permutations,
         },
     )

@@ -156,7 +156,7 @@ def transformed(study: Expressiveness) -> Derivation:
 def one_input(coursework: Coursework) -> Derivation:
     """On one input of independent tokens a single head gives any output; run on the arrays' own."""
     many = coursework.runs[-1]
-    found = single_input_example(coursework.arrays["X"], many.given.output)
+    found = single_input_example(coursework.arrays["X"], many.result.output)
     told = (
         "The tokens of the arrays are not linearly independent, so this cannot be run on them."
         if found is None

@@ -82,14 +82,14 @@ def _rows_of_a_head(width: int, heads: int) -> tuple[Statement, ...]:
     )
 
 
-def arrays_section(study: Coursework, desk: ReportContext) -> Section:
+def arrays_section(study: Coursework, context: ReportContext) -> Section:
     """Every array, printed in full."""
     blocks: list[Block] = [
         Paragraph(
             (
                 Statement(
                     "The arrays are {name}: N = {n} tokens, one a row of <X>, and matrices of D = {d} rows.",
-                    {"name": desk.arrays_name, "n": study.tokens, "d": study.width},
+                    {"name": context.arrays_name, "n": study.tokens, "d": study.width},
                 ),
                 *_others(study),
                 Statement("They are printed in full.")

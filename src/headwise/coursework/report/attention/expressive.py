@@ -1,10 +1,10 @@
-"""One head or several, which is more expressive? Counterexamples, proved and run, and each fitted to the other."""
+"""Whether one head or several are more expressive: counterexamples, proved and run, and fits to each other."""
 
 from __future__ import annotations
 
 from headwise.coursework.expressiveness.constructions import Setting
 from headwise.coursework.expressiveness.fitting import Fit
-from headwise.coursework.expressiveness.plots import draw_losses
+from headwise.coursework.expressiveness.plots import draw_fits
 from headwise.coursework.expressiveness.study import Expressiveness
 from headwise.coursework.report.attention.counterexamples import (
     one_input,
@@ -17,7 +17,7 @@ from headwise.coursework.results import Coursework
 from headwise.document import Paragraph, Section, Table
 from headwise.text import Statement, round_down, scientific
 
-__all__ = ["expressiveness_section", "setting_of"]
+__all__ = ["describe_fit", "expressiveness_section", "setting_of"]
 
 _FITTED = 1e-4  # a relative loss below this is a fit, above _MISSED it is none
 _MISSED = 1e-2
@@ -25,7 +25,7 @@ _WIDEST, _LONGEST = 12, 8  # wider and longer inputs would take minutes to fit
 
 
 def setting_of(study: Coursework) -> Setting:
-    """That of the arrays, or the standard one where their fits would take too long."""
+    """The sizes of the arrays, or standard ones if their fits would take too long."""
     usual = Setting(heads=study.runs[-1].heads)
     return usual._replace(
         width=study.width if study.width <= _WIDEST else usual.width,
@@ -33,19 +33,19 @@ def setting_of(study: Coursework) -> Setting:
     )
 
 
-def expressiveness_section(study: Expressiveness, coursework: Coursework, desk: ReportContext) -> Section:
-    """State and prove the counterexamples, and draw what the fits found."""
-    figure = desk.figure(
-        draw_losses([_name(each) for each in study.fits], [each.losses for each in study.fits]),
+def expressiveness_section(study: Expressiveness, coursework: Coursework, context: ReportContext) -> Section:
+    """State and prove the counterexamples, and draw the results of the fits."""
+    figure = context.figure(
+        draw_fits([_name(fit) for fit in study.fits], [fit.losses for fit in study.fits]),
         "expressiveness",
         Statement("Each family fitted to functions of its own and of the other"),
         shown=(_shown(study),),
-        says=tuple(map(_found, study.fits)),
-        behind=Statement(
+        findings=tuple(map(describe_fit, study.fits)),
+        basis=Statement(
             "{targets} functions of each family, {starts} starts for each, all drawn with seed {seed}.",
             {"targets": len(study.fits[0].losses), "starts": study.starts, "seed": study.seed},
         ),
-        arrays={f"fit_{each.heads}_to_{each.of}": each.losses for each in study.fits},
+        arrays={f"fit_{fit.heads}_to_{fit.of}": fit.losses for fit in study.fits},
     )
     blocks = (
         Paragraph(_answer(study, coursework)),
@@ -146,7 +146,8 @@ def _shown(study: Expressiveness) -> Statement:
     )
 
 
-def _found(fit: Fit) -> Statement:
+def describe_fit(fit: Fit) -> Statement:
+    """Whether one family was fitted to functions of the other."""
     worst, least = float(fit.best.max()), float(fit.best.min())
     values = {
         "heads": _heads(fit.heads),
@@ -155,11 +156,11 @@ def _found(fit: Fit) -> Statement:
         "least": round_down(least),
     }
     if worst < _FITTED:
-        verdict = "found every one of them (the best loss is at most {worst})."
+        verdict = "reproduced all of them (the best loss is at most {worst})."
     elif least > _MISSED:
-        verdict = "found none of them (the best loss is at least {least})."
+        verdict = "reproduced none of them (the best loss is at least {least})."
     else:
-        verdict = "came to best losses between {least} and {worst}, which decides nothing."
+        verdict = "reached best losses between {least} and {worst}, which is inconclusive."
     return Statement("{heads} fitted to functions of {of}: " + verdict, values)
 
 

@@ -19,13 +19,13 @@ def head_count_section(study: Coursework) -> Section:
 
 
 def _differ(study: Coursework) -> bool:
-    few, many = study.runs[0].given, study.runs[-1].given
+    few, many = study.runs[0].result, study.runs[-1].result
     return max_relative_difference(few.output, many.output) > study.rounding
 
 
 def _told_apart(study: Coursework) -> float:
     """The largest difference between two heads' weights, or between a head's and the single head's."""
-    few, many = study.runs[0].given, study.runs[-1].given
+    few, many = study.runs[0].result, study.runs[-1].result
     return float(np.ptp(np.concatenate([few.weights, many.weights]), axis=0).max())
 
 
@@ -33,11 +33,11 @@ def _outcome(study: Coursework) -> Paragraph:
     few, many = study.runs[0], study.runs[-1]
     values = {"few": few.heads, "many": many.heads}
     if _differ(study):
-        furthest = float(np.abs(few.given.output - many.given.output).max())
+        difference = float(np.abs(few.result.output - many.result.output).max())
         said = Statement(
-            "With the same matrices, the outputs for H = {few} and H = {many} differ by up to {furthest:.4g}. The "
+            "With the same matrices, the outputs for H = {few} and H = {many} differ by up to {difference:.4g}. The "
             "values are the same numbers, each in the same place; what differs is the weights they are mixed with.",
-            {**values, "furthest": furthest},
+            {**values, "difference": difference},
         )
     elif _told_apart(study) > study.rounding:
         said = Statement(
@@ -55,7 +55,7 @@ def _outcome(study: Coursework) -> Paragraph:
 
 
 def _expanded(study: Coursework) -> Derivation:
-    shares = study.shares
+    decomposition = study.decomposition
     many = study.runs[-1]
     return Derivation(
         (
@@ -75,23 +75,23 @@ def _expanded(study: Coursework) -> Derivation:
             ),
             Step(
                 Statement(
-                    "Before the scale nothing is lost: the sum over all coordinates is the sum of the heads' sums, "
-                    "here to within {deviation}.",
-                    {"deviation": scientific(shares.deviation)},
+                    "Before scaling, nothing is lost: the sum over all coordinates is the sum of the heads' sums, here "
+                    "to within {error}.",
+                    {"error": scientific(decomposition.error)},
                 ),
                 r"\sum_{h} Q_h K_h^{\top} = Q K^{\top}, \qquad \ell_{n,m} = \frac{1}{\sqrt{H}} \sum_{h}"
                 r" \ell^{(h)}_{n,m}",
-                shares.deviation < study.rounding,
+                decomposition.error < study.rounding,
             ),
             Step(
                 Statement(
                     "So the single head's weights are the heads' weights multiplied together, each to the power of one "
                     "over the root of H, every row then divided by its sum; here to within {products}.",
-                    {"products": scientific(shares.products)},
+                    {"products": scientific(decomposition.products)},
                 ),
                 r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
                 r" A^{(h)}_{n,j} \right)^{1/\sqrt{H}}}",
-                shares.products < study.rounding,
+                decomposition.products < study.rounding,
             ),
             Step(
                 Statement(
@@ -119,23 +119,25 @@ def _unmixed(study: Coursework) -> str:
 
 
 def _worked(study: Coursework) -> Table:
-    """The pair of tokens on which the heads are most of two minds, from the logits to the weights."""
+    """The pair of tokens for which the heads' weights differ most, from the logits to the weights."""
     few, many = study.runs[0], study.runs[-1]
-    spread = np.ptp(many.given.weights, axis=0)
-    n, m = (int(i) for i in np.unravel_index(int(spread.argmax()), spread.shape))
+    ranges = np.ptp(many.result.weights, axis=0)
+    n, m = (int(i) for i in np.unravel_index(int(ranges.argmax()), ranges.shape))
     wide, narrow = np.sqrt(study.width / few.heads), np.sqrt(study.width / many.heads)
-    whole = float(study.shares.whole[n, m])
+    logit = float(study.decomposition.single_head[n, m])
     rows = [
-        (f"head {h}", f"{each:.4f}", f"{narrow:.4f}", f"{each / narrow:.4f}", f"{weight:.4f}")
-        for h, (each, weight) in enumerate(zip(study.shares.each[:, n, m], many.given.weights[:, n, m], strict=True))
+        (f"head {h}", f"{q_k:.4f}", f"{narrow:.4f}", f"{q_k / narrow:.4f}", f"{weight:.4f}")
+        for h, (q_k, weight) in enumerate(
+            zip(study.decomposition.by_head[:, n, m], many.result.weights[:, n, m], strict=True)
+        )
     ]
-    rows.append(("their sum", f"{float(study.shares.each[:, n, m].sum()):.4f}", "", "", ""))
+    rows.append(("their sum", f"{float(study.decomposition.by_head[:, n, m].sum()):.4f}", "", "", ""))
     if few.heads == 1:
-        weight = float(few.given.weights[0, n, m])
-        rows.append(("one head", f"{whole:.4f}", f"{wide:.4f}", f"{whole / wide:.4f}", f"{weight:.4f}"))
+        weight = float(few.result.weights[0, n, m])
+        rows.append(("one head", f"{logit:.4f}", f"{wide:.4f}", f"{logit / wide:.4f}", f"{weight:.4f}"))
     which = (
-        "the pair on whose weight the {heads} heads are furthest apart."
-        if spread.max() > study.rounding
+        "the pair for which the weights of the {heads} heads differ most."
+        if ranges.max() > study.rounding
         else "one pair of many: the {heads} heads have the same weights."
     )
     return Table(
@@ -147,27 +149,27 @@ def _worked(study: Coursework) -> Table:
 
 
 def _meaning(study: Coursework) -> Paragraph:
-    heads = study.runs[-1].given.weights
-    furthest = float(np.ptp(heads, axis=0).max())
-    said = [
+    heads = study.runs[-1].result.weights
+    difference = float(np.ptp(heads, axis=0).max())
+    statements = [
         Statement(
-            "So the single head goes by the sum of what the heads go by. A pair of tokens may have a large sum because "
-            "all heads favour it a little, or because one favours it strongly; either way all output coordinates take "
-            "from it alike. Apart, each head goes by its own summand, and so an output can take some coordinates from "
-            "one token and the rest from another."
+            "So the single head uses the sum of the heads' logits. A pair of tokens can have a large sum because all "
+            "heads favour it a little, or because one favours it strongly; in both cases it has the same weight for "
+            "all output coordinates. With separate heads, each uses only its own term of the sum, so an output can "
+            "take some coordinates from one token and the rest from another."
         )
     ]
-    if furthest > study.rounding:
-        said.append(
+    if difference > study.rounding:
+        statements.append(
             Statement(
-                "Here two heads' weights for the same pair of tokens differ by up to {furthest:.2g}.",
-                {"furthest": furthest},
+                "Here two heads' weights for the same pair of tokens differ by up to {difference:.2g}.",
+                {"difference": difference},
             )
         )
-    said.append(
+    statements.append(
         Statement(
             "The scale matters too: a sum over fewer coordinates varies less, and is divided by the smaller "
             "<root D/H> instead of <root D>."
         )
     )
-    return Paragraph(tuple(said))
+    return Paragraph(tuple(statements))

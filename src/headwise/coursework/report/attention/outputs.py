@@ -12,33 +12,33 @@ from headwise.coursework.results import Coursework, HeadRun
 from headwise.document import Block, Section, Table
 from headwise.text import Statement
 
-__all__ = ["outputs_section"]
+__all__ = ["describe_largest_weight", "outputs_section"]
 
 
-def outputs_section(study: Coursework, desk: ReportContext) -> Section:
-    """Every matrix of weights, as a picture and in numbers, and every output."""
-    blocks = [block for run in study.runs for block in _run(run, study, desk)]
+def outputs_section(study: Coursework, context: ReportContext) -> Section:
+    """Every matrix of weights, as a figure and in numbers, and every output."""
+    blocks = [block for run in study.runs for block in _run(run, study, context)]
     return Section("runs", "Attention weights and outputs", tuple(blocks), number="1.3")
 
 
-def _run(run: HeadRun, study: Coursework, desk: ReportContext) -> Iterator[Block]:
+def _run(run: HeadRun, study: Coursework, context: ReportContext) -> Iterator[Block]:
     n, heads = study.tokens, run.heads
-    yield desk.figure(
-        draw_matrices(list(run.given.weights), [f"head {h}" for h in range(heads)]),
+    yield context.figure(
+        draw_matrices(list(run.result.weights), [f"head {h}" for h in range(heads)]),
         f"attention-{heads}-{'head' if heads == 1 else 'heads'}",
         Statement("Attention weights with H = {heads}", {"heads": heads}),
         shown=(
             Statement(
-                "Row n of a matrix is how output n shares its attention out to the {n} inputs; every row sums to one. "
-                "One colour scale holds for all.",
+                "Row n of a matrix contains the weights of output n over the {n} inputs; every row sums to one. One "
+                "colour scale holds for all.",
                 {"n": n},
             ),
         ),
-        says=(_heaviest(run, study.rounding),),
-        behind=Statement("One run on the arrays above; nothing is left to chance in it."),
-        arrays={"weights": run.given.weights, "output": run.given.output},
+        findings=(describe_largest_weight(run, study.rounding),),
+        basis=Statement("One run on the arrays above; nothing in it is random."),
+        arrays={"weights": run.result.weights, "output": run.result.output},
     )
-    for h, matrix in enumerate(run.given.weights):
+    for h, matrix in enumerate(run.result.weights):
         yield Table.of_matrix(
             Statement("Attention weights, H = {heads}, head {h}.", {"heads": heads, "h": h}),
             f"weights-{heads}-head-{h}",
@@ -49,19 +49,20 @@ def _run(run: HeadRun, study: Coursework, desk: ReportContext) -> Iterator[Block
     yield Table.of_matrix(
         Statement("Output, H = {heads}.", {"heads": heads}),
         f"output-{heads}",
-        run.given.output,
+        run.result.output,
         [f"output {i}" for i in range(n)],
-        [str(i) for i in range(run.given.output.shape[1])],
+        [str(i) for i in range(run.result.output.shape[1])],
     )
 
 
-def _heaviest(run: HeadRun, rounding: float) -> Statement:
-    weights = run.given.weights
+def describe_largest_weight(run: HeadRun, rounding: float) -> Statement:
+    """The largest attention weight, and where it is."""
+    weights = run.result.weights
     h, row, column = (int(i) for i in np.unravel_index(int(weights.argmax()), weights.shape))
     values = {"weight": float(weights[h, row, column]), "h": h, "n": row, "m": column}
-    as_heavy = int((weights >= weights.max() - rounding).sum())
-    if as_heavy == weights.size:
-        return Statement("All weights are {weight:.3f}: no input is told from another.", values)
-    if as_heavy > 1:
-        return Statement("The heaviest weight is {weight:.3f}, which {count} pairs have.", values | {"count": as_heavy})
-    return Statement("The heaviest weight is {weight:.3f}: in head {h}, output {n} takes it from input {m}.", values)
+    ties = int((weights >= weights.max() - rounding).sum())
+    if ties == weights.size:
+        return Statement("All weights are {weight:.3f}: no input is preferred.", values)
+    if ties > 1:
+        return Statement("The largest weight is {weight:.3f}, for {count} pairs.", values | {"count": ties})
+    return Statement("The largest weight is {weight:.3f}: in head {h}, of output {n} for input {m}.", values)

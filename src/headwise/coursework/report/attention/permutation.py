@@ -20,7 +20,7 @@ def permutation_section(study: Coursework) -> Section:
 
 def _what_happens(study: Coursework) -> Paragraph:
     values = dict(zip("ab", study.swap, strict=True))
-    if max(max(run.moved) for run in study.runs) > study.rounding:
+    if max(max(run.equivariance) for run in study.runs) > study.rounding:
         more = Statement("Inputs {a} and {b} change places, and the outputs do more than follow.", values)
         return Paragraph((more,))
     followed = Statement(
@@ -76,7 +76,7 @@ def _introduction(study: Coursework) -> Paragraph:
 
 
 def _proof(study: Coursework) -> Derivation:
-    worst = [max(run.moved[i] for run in study.runs) for i in range(4)]
+    worst = [max(run.equivariance[i] for run in study.runs) for i in range(4)]
     return Derivation(
         tuple(
             Step(Statement(words, {"apart": scientific(apart)}), tex, apart < study.rounding)

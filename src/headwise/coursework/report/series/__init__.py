@@ -1,4 +1,4 @@
-"""The report's third part: a transformer for time series, the paper's questions answered, and our own run of it."""
+"""The report's third part: a transformer for time series, answers about the paper, and our own experiment."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.paper import paper_sections
 from headwise.data.series import load_series
 from headwise.document import Section
-from headwise.experiments.series.run import METHOD_LABELS, Result, compare_series
+from headwise.experiments.series import EXPERIMENT, METHOD_LABELS, SeriesPlan, SeriesResult
 from headwise.hashing import fingerprint
 from headwise.text import Statement
 
@@ -16,12 +16,11 @@ __all__ = ["series_chapter"]
 DATA = "JapaneseVowels"
 
 
-def series_chapter(desk: ReportContext) -> Chapter:
-    """Run the series transformer and its baselines, and answer the paper's questions beside what was found."""
+def series_chapter(context: ReportContext) -> Chapter:
+    """Run the series transformer and its baselines, and answer the paper's questions with the results."""
     data = load_series(DATA)
-    folder = desk.folder / "studies" / f"series-{DATA}"
-    result = compare_series(data, folder, desk.effort.series, desk.progress, workers=desk.processes)
-    ours = experiment_section(result, desk)
+    result = EXPERIMENT.run(SeriesPlan(data, **context.budget.series), context.runner(f"series-{DATA}"))
+    ours = experiment_section(result, context)
     return Chapter(
         Section(
             "series",
@@ -39,11 +38,11 @@ def series_chapter(desk: ReportContext) -> Chapter:
     )
 
 
-def _headline(result: Result) -> Statement:
+def _headline(result: SeriesResult) -> Statement:
     means = {name: float(values.mean()) for name, values in result.accuracies.items()}
-    told = "; ".join(
+    text = "; ".join(
         f"{METHOD_LABELS[name]} {mean:.1%}" for name, mean in sorted(means.items(), key=lambda item: -item[1])
     )
     return Statement(
-        "On {data}, mean accuracy over the runs of each method: {told}.", {"data": result.data.name, "told": told}
+        "On {data}, mean accuracy over the runs of each method: {means}.", {"data": result.data.name, "means": text}
     )

@@ -1,85 +1,72 @@
-"""Our own run of the series transformer, beside baselines on the same split."""
+"""Our own experiment with the series transformer, and baselines on the same split."""
 
 from __future__ import annotations
 
 from dataclasses import replace
 
+from matplotlib.figure import Figure
+
 from headwise.coursework.report.context import ReportContext
 from headwise.document import FigureBlock, Paragraph, Section
-from headwise.experiments.plots import draw_accuracies, draw_losses
-from headwise.experiments.series.baselines import BASELINES
-from headwise.experiments.series.findings import findings, table
-from headwise.experiments.series.output import record_series
-from headwise.experiments.series.plots import caption_series, draw_series
-from headwise.experiments.series.run import METHOD_LABELS, Result
-from headwise.experiments.statistics import t_interval
+from headwise.experiments.series import EXPERIMENT, SeriesResult, caption_series, record_series
 from headwise.figures import save_figure
 from headwise.text import Statement, pluralize
 
 __all__ = ["experiment_section"]
 
 
-def experiment_section(result: Result, desk: ReportContext) -> Section:
-    """The table, what may be said of it, and three pictures."""
-    accuracies = {METHOD_LABELS[method]: values for method, values in result.accuracies.items()}
-    ours = [method for method in result.accuracies if method not in BASELINES]
-    losses = {METHOD_LABELS[method]: [row.losses for row in result.of(method)] for method in ours}
-    imputing = [row.imputing for row in result.of("pre-trained")]
-    behind = Statement(
-        "{runs} of every method that has anything random in it, seeds from {first}; one of the others.",
+def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
+    """The table, the findings, and three figures."""
+    drawn = EXPERIMENT.figures(result)
+    basis = Statement(
+        "{runs} of every random method, with seeds from {first}; one of the others.",
         {"runs": pluralize(result.plan.seeds, "run"), "first": 0},
     )
-    accuracy = desk.figure(
-        draw_accuracies(
-            accuracies,
-            {name: t_interval(values)[1:] for name, values in accuracies.items()},
-            [METHOD_LABELS[method] for method in ours],
-        ),
+    accuracy = context.figure(
+        drawn["accuracy"],
         "series-accuracy",
-        Statement("Accuracy on {data}, method by method", {"data": result.data.name}),
-        shown=(Statement("A ring is a run, a bar the mean, a line Student's interval of the mean."),),
-        behind=behind,
+        Statement("Accuracy on {data} by method", {"data": result.data.name}),
+        shown=(Statement("A dot is a run, a diamond the mean, a line Student's interval of the mean."),),
+        basis=basis,
         arrays=dict(result.accuracies),
     )
-    course = desk.figure(
-        draw_losses(losses, imputing),
+    shown = "mean squared error on masked values during pre-training, then the " if result.of("pre-trained") else ""
+    losses = context.figure(
+        drawn["losses"],
         "series-losses",
-        Statement("The course of the training"),
-        shown=(
-            Statement("A line is a run: mean squared error over the hidden values while pre-training, then the loss.")
-            if imputing
-            else Statement("A line is a run."),
-        ),
-        says=_imputed(result),
-        behind=behind,
+        Statement("Training loss by epoch"),
+        shown=(Statement(f"A line is a run: {shown}cross-entropy."),),
+        findings=_pretraining_error(result),
+        basis=basis,
     )
+    statements = tuple(statement for part in EXPERIMENT.findings(result).values() for statement in part)
+    [table] = EXPERIMENT.tables(result)
     blocks = (
-        Paragraph(findings(result)),
-        replace(table(result), name="series-accuracy"),
+        Paragraph(statements),
+        replace(table, name="series-accuracy"),
         accuracy,
-        course,
-        _attention(result, desk),
+        losses,
+        _attention(result, drawn["attention"], context),
     )
-    return Section("series-run", "Our own run", blocks, number="3.6")
+    return Section("series-run", "Our own experiment", blocks, number="3.6")
 
 
-def _imputed(result: Result) -> tuple[Statement, ...]:
-    last = [row.imputing[-1] for row in result.of("pre-trained") if row.imputing]
-    if not last:
+def _pretraining_error(result: SeriesResult) -> tuple[Statement, ...]:
+    errors = [run.pretraining_losses[-1] for run in result.of("pre-trained") if run.pretraining_losses]
+    if not errors:
         return ()
     return (
         Statement(
-            "Who fills in the mean makes an error of about one, since the variables are standardised; at the end of "
-            "pre-training the error on the hidden values of the training series is {error:.2f} (mean over {runs}, with "
+            "Predicting the mean gives an error of about one, since the variables are standardized; at the end of "
+            "pre-training the error on the masked values of the training series is {error:.2f} (mean over {runs}, with "
             "dropout on).",
-            {"error": sum(last) / len(last), "runs": pluralize(len(last), "run")},
+            {"error": sum(errors) / len(errors), "runs": pluralize(len(errors), "run")},
         ),
     )
 
 
-def _attention(result: Result, desk: ReportContext) -> FigureBlock:
-    drawn = record_series(result, 0)
-    caption, stem = caption_series(drawn), desk.folder / "figures" / "series-attention"
-    paths = [*save_figure(draw_series(drawn), stem), *caption.save(stem)]
-    behind = Statement("One series, and one run, with seed {seed}.", {"seed": 0})
-    return FigureBlock.captioned(caption, behind, paths, desk.folder)
+def _attention(result: SeriesResult, figure: Figure, context: ReportContext) -> FigureBlock:
+    caption, stem = caption_series(record_series(result)), context.folder / "figures" / "series-attention"
+    paths = [*save_figure(figure, stem), *caption.save(stem)]
+    basis = Statement("One series, and one run, with seed {seed}.", {"seed": 0})
+    return FigureBlock.captioned(caption, basis, paths, context.folder)

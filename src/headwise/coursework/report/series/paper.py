@@ -13,8 +13,8 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.document import Paragraph, Section, Table
+from headwise.experiments.series import METHOD_LABELS, SeriesResult
 from headwise.experiments.series.baselines import BASELINES
-from headwise.experiments.series.run import METHOD_LABELS, Result
 from headwise.models.series import series_params
 from headwise.text import Statement
 
@@ -39,7 +39,7 @@ PUBLISHED = {"pre-trained": 0.997, "transformer": 0.994, "rocket": 0.962}  # Jap
 _SEPARATE = "3.1", "3.2", "3.3", "3.4", "3.5"
 
 
-def paper_sections(result: Result) -> tuple[Section, ...]:
+def paper_sections(result: SeriesResult) -> tuple[Section, ...]:
     """Task; set or sequence and preparation; architecture; training; whether it worked, with an opinion."""
     parts = (
         ("series-task", "What is the task?", (Paragraph((*_source(), *_task(result))),)),
@@ -69,7 +69,7 @@ def _source() -> tuple[Statement, ...]:
     )
 
 
-def _task(result: Result) -> tuple[Statement, ...]:
+def _task(result: SeriesResult) -> tuple[Statement, ...]:
     return (
         Statement(
             "To learn a representation of multivariate time series that serves to classify a whole series, to predict "
@@ -84,7 +84,7 @@ def _task(result: Result) -> tuple[Statement, ...]:
     )
 
 
-def _input(result: Result) -> tuple[Statement, ...]:
+def _input(result: SeriesResult) -> tuple[Statement, ...]:
     data = result.data
     lengths = np.concatenate([data.train.lengths, data.test.lengths])
     return (
@@ -105,8 +105,8 @@ def _input(result: Result) -> tuple[Statement, ...]:
     )
 
 
-def _model(result: Result) -> tuple[Statement, ...]:
-    model = result.plan.model(result.data)
+def _model(result: SeriesResult) -> tuple[Statement, ...]:
+    model = result.plan.model
     params = series_params(model, np.random.default_rng(0))
     count = sum(array.size for array in params.values())
     head = sum(array.size for name, array in params.items() if name.startswith("head"))
@@ -138,7 +138,7 @@ def _model(result: Result) -> tuple[Statement, ...]:
     )
 
 
-def _training(result: Result) -> tuple[Statement, ...]:
+def _training(result: SeriesResult) -> tuple[Statement, ...]:
     plan, data = result.plan, result.data
     return (
         Statement(
@@ -177,7 +177,7 @@ def _worked() -> tuple[Statement, ...]:
     )
 
 
-def _beside(result: Result) -> Table:
+def _beside(result: SeriesResult) -> Table:
     rows = []
     for method, values in result.accuracies.items():
         published = f"{PUBLISHED[method]:.1%}" if method in PUBLISHED else "–"
@@ -192,7 +192,7 @@ def _beside(result: Result) -> Table:
     )
 
 
-def _opinion(result: Result) -> tuple[Statement, ...]:
+def _opinion(result: SeriesResult) -> tuple[Statement, ...]:
     said = [
         Statement(
             "An opinion, and no more than one: the idea is sound and the model is plain, which is its best side. "

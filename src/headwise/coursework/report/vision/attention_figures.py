@@ -1,4 +1,4 @@
-"""What the trained model attends to in telling digits: the picture, and the caption that was asked for."""
+"""Attention figures of the trained model with captions, for contrasting digits."""
 
 from __future__ import annotations
 
@@ -12,44 +12,46 @@ from headwise.train.run import TrainingRun
 
 __all__ = ["attention_figures_section"]
 
-_OF_THE_FIRST = ("rollout", "depth", "positions", "deletion")  # beside the maps, for the first digit alone
+_EXTRA_KINDS = ("rollout", "depth", "positions", "deletion")  # for the first digit only
 
 
-def attention_figures_section(run: TrainingRun, desk: ReportContext) -> Section:
-    """Pick telling test digits by rule, draw what the model attends to in each, and caption it."""
-    test = desk.digits.test
+def attention_figures_section(run: TrainingRun, context: ReportContext) -> Section:
+    """Pick contrasting test digits by rule, and draw and caption the model's attention to each."""
+    test = context.digits.test
     picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
-    desk.progress.stage("drawing what it attends to", len(picked) + len(_OF_THE_FIRST))
-    blocks: list[Block] = [_which(list(picked), run)]
+    context.progress.stage("drawing attention", len(picked) + len(_EXTRA_KINDS))
+    blocks: list[Block] = [_selection(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
-        test_figures = FaithfulnessTest(test.images[position], run.params, run.config)
+        faithfulness = FaithfulnessTest(test.images[position], run.params, run.config)
         record = record_attention(test.images[position], run.params, run.config, label=int(test.labels[position]))
         name = why.replace(",", "").replace(" ", "-")
-        for kind in ("maps", *(_OF_THE_FIRST if i == 0 else ())):
-            figure = test_figures.apply(CaptionedFigure(record, kind))
-            blocks.append(_figured(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, desk))
-            desk.progress.advance()
+        for kind in ("maps", *(_EXTRA_KINDS if i == 0 else ())):
+            figure = faithfulness.apply(CaptionedFigure(record, kind))
+            blocks.append(
+                _figure_block(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, context)
+            )
+            context.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
 
 
-def _which(reasons: list[str], run: TrainingRun) -> Paragraph:
+def _selection(reasons: list[str], run: TrainingRun) -> Paragraph:
     return Paragraph(
         (
             Statement(
-                "Of the {tested:,} test digits, which the model has not seen, these {count} were picked by rule: "
+                "Of the {tested:,} test digits, on which the model was not trained, these {count} were picked by rule: "
                 "{why}.",
                 {"tested": run.n_test, "count": len(reasons), "why": "; ".join(f"the {why}" for why in reasons)},
             ),
             Statement(
-                "Every sentence of a caption is chosen by a rule over what was measured on this model and this digit, "
-                "so another model gets another caption. The first digit is also shown by rollout, by depth, by its "
-                "positions and by what happens when tokens are taken away."
+                "Every sentence of a caption is chosen by a rule over measurements of this model and this digit, so "
+                "another model gets another caption. The first digit is also shown by rollout, by depth, by its "
+                "positions and by the effect of removing tokens."
             ),
         )
     )
 
 
-def _figured(captioned: CaptionedFigure, name: str, run: TrainingRun, desk: ReportContext) -> FigureBlock:
-    paths = captioned.save(desk.folder / "figures" / name)
-    behind = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
-    return FigureBlock.captioned(captioned.caption, behind, paths, desk.folder)
+def _figure_block(captioned: CaptionedFigure, name: str, run: TrainingRun, context: ReportContext) -> FigureBlock:
+    paths = captioned.save(context.folder / "figures" / name)
+    basis = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
+    return FigureBlock.captioned(captioned.caption, basis, paths, context.folder)

@@ -1,4 +1,4 @@
-"""What must change in the model when the image is cut otherwise, and what stays: a table of shapes."""
+"""A table of the shapes that depend on the tokenizer, and of those that do not."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headwise.text import Statement
 
 __all__ = ["shapes_table"]
 
-_WORDS = {
+_LABELS = {
     "embedding.token.weight": "embedding, matrix",
     "embedding.token.bias": "embedding, bias",
     "embedding.class_token": "class token",
@@ -19,18 +19,18 @@ _WORDS = {
 
 
 def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
-    """Every array of the two models, those of all blocks in one row each, and what passes through."""
-    ours, theirs = (_shapes(model) for model in (first, second))
+    """Every parameter of the two models, with one row for the same parameter of all blocks, and the activations."""
+    shapes = [_shapes(model) for model in (first, second)]
     rows = [
         (
-            "tokens, and numbers in each",
+            "tokens, and values in each",
             *(_times(m.image_tokenizer.num_tokens, m.image_tokenizer.token_dim) for m in (first, second)),
         )
     ]
-    rows += [(_named(name, first.n_layers), ours[name], theirs[name]) for name in ours]
+    rows += [(_label(name, first.n_layers), *(own[name] for own in shapes)) for name in shapes[0]]
     rows += [
         ("attention weights of a head", *(_times(*2 * (1 + m.image_tokenizer.num_tokens,)) for m in (first, second))),
-        ("weights in all", *(f"{_total(m):,}" for m in (first, second))),
+        ("parameters in total", *(f"{_total(m):,}" for m in (first, second))),
     ]
     return Table(
         Statement("Shapes, and whether they change."),
@@ -41,20 +41,20 @@ def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
 
 
 def _shapes(model: ViTConfig) -> dict[str, str]:
-    """By name; blocks are alike, so the first stands for all."""
+    """By name; the first block stands for all, which have the same shapes."""
     params = vit_params(model, np.random.default_rng(0))
-    return {name: _times(*array.shape) for name, array in params.items() if not _of_a_later_block(name)}
+    return {name: _times(*array.shape) for name, array in params.items() if not _in_later_block(name)}
 
 
-def _of_a_later_block(name: str) -> bool:
+def _in_later_block(name: str) -> bool:
     first, second = name.split(".")[:2]
     return first == "blocks" and second != "0"
 
 
-def _named(name: str, depth: int) -> str:
+def _label(name: str, depth: int) -> str:
     if name.startswith("blocks.0."):
         return f"{depth} blocks, each: " + name.removeprefix("blocks.0.").replace(".", " ").replace("_", " ")
-    return _WORDS.get(name, name.replace(".", " ").replace("_", " "))
+    return _LABELS.get(name, name.replace(".", " ").replace("_", " "))
 
 
 def _total(model: ViTConfig) -> int:

@@ -1,0 +1,112 @@
+"""Train one model of the tokenizer experiment and evaluate it on the held-out digits, shifted ones included."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Callable
+from dataclasses import dataclass, replace
+
+import numpy as np
+
+from headwise.data.mnist import Digits, LabelledImages
+from headwise.errors import DataError
+from headwise.experiments.store import Outcome
+from headwise.experiments.tokenizers.plan import Job, held_out_images
+from headwise.hashing import fingerprint
+from headwise.parallel.threads import num_threads
+from headwise.shapes import Array, IntArray
+from headwise.train.digits import evaluate, train_vit
+
+__all__ = ["DIRECTIONS", "SHIFTS", "TrainedTokenizer", "shift_images", "train_job"]
+
+SHIFTS = (1, 2, 3, 4)  # pixels
+DIRECTIONS = {"right": (0, 1), "down": (1, 0)}
+
+
+@dataclass(frozen=True)
+class TrainedTokenizer:
+    """The outcome of one training.
+
+    Attributes
+    ----------
+    n_correct, n_test : int
+        Held-out digits classified correctly, and all of them.
+    loss, train_loss : float
+        Mean cross-entropy in nats on these, and in the last epoch of training.
+    parameters : int
+    seconds : float
+        Wall-clock time, on the machine that trained it.
+    predictions : ndarray of shape (n_test,)
+        The predicted class of each held-out digit.
+    positions : ndarray of shape (N, D)
+        The learned position embeddings, without the class token's.
+    n_correct_shifted : ndarray of int of shape (directions, shifts)
+        Digits classified correctly when all are shifted by so many pixels.
+    """
+
+    n_correct: int
+    n_test: int
+    loss: float
+    train_loss: float
+    parameters: int
+    seconds: float
+    predictions: IntArray
+    positions: Array
+    n_correct_shifted: IntArray
+
+
+def train_job(job: Job, load: Callable[[], Digits]) -> Outcome:
+    """The fields of `TrainedTokenizer`; but for the time, the same bytes on every machine and for every thread count.
+
+    Raises
+    ------
+    DataError
+        If the digits that `load` returns here are not the job's.
+    """
+    digits = load()
+    if fingerprint(*digits.train, *digits.validation, *digits.test) != job.digest:
+        raise DataError(f"digits: expected {job.data}, with which the experiment began; this machine has others.")
+    began = time.perf_counter()
+    chosen = np.random.default_rng([job.recipe.seed, 4]).permutation(len(digits.train.labels))[: job.size]
+    train = LabelledImages(digits.train.images[chosen], digits.train.labels[chosen])
+    empty = LabelledImages(digits.train.images[:0], digits.train.labels[:0])
+    trained = train_vit(job.model, replace(digits, train=train, validation=empty), job.recipe, threads=num_threads())
+    test = held_out_images(digits)
+    evaluation = evaluate(test, trained.params, job.model)
+    shifted = [
+        [evaluate(_shifted(test, pixels, direction), trained.params, job.model).n_correct for pixels in SHIFTS]
+        for direction in DIRECTIONS.values()
+    ]
+    values = {
+        "n_correct": evaluation.n_correct,
+        "n_test": len(test.labels),
+        "loss": evaluation.loss,
+        "train_loss": trained.history[-1].train_loss,
+        "parameters": sum(array.size for array in trained.params.values()),
+        "seconds": round(time.perf_counter() - began, 3),
+    }
+    arrays = {
+        "predictions": evaluation.probabilities.argmax(axis=1).astype(np.uint8),
+        "positions": trained.params["embedding.positions"][1:],
+        "n_correct_shifted": np.array(shifted),
+    }
+    return Outcome(values, arrays)
+
+
+def shift_images(images: Array, down: int, right: int) -> Array:
+    """(B, Y, X) images shifted by whole pixels, with background where nothing was before.
+
+    Examples
+    --------
+    >>> shift_images(np.arange(6.0).reshape(1, 2, 3), 0, 1)
+    array([[[0., 0., 1.],
+            [0., 3., 4.]]])
+    """
+    height, width = images.shape[1:]
+    result = np.zeros_like(images)
+    result[:, down:, right:] = images[:, : height - down, : width - right]
+    return result
+
+
+def _shifted(data: LabelledImages, pixels: int, direction: tuple[int, int]) -> LabelledImages:
+    return LabelledImages(shift_images(data.images, pixels * direction[0], pixels * direction[1]), data.labels)

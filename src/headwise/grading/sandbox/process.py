@@ -1,0 +1,283 @@
+"""A submission in a process of its own, and proxies for its functions that the checker can call.
+
+The inputs, the reference and every comparison stay in the grader's process; a proxy sends the arguments of one call
+over a socket and reads a reply that can only contain numbers. Nothing of the submission is ever executed here.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import inspect
+import os
+import re
+import signal
+import socket
+import subprocess
+import sys
+import time
+from collections.abc import Mapping
+from dataclasses import dataclass
+from pathlib import Path
+from types import TracebackType
+from typing import Any, Self
+
+import numpy as np
+
+import headwise
+from headwise.errors import HeadwiseError
+from headwise.grading.sandbox.worker.protocol import HEADER, Value, decode, encode
+from headwise.grading.signature import signature_of
+
+__all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError", "printable"]
+
+HIDDEN = Path(headwise.__file__).parent  # from the submission
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from worker.main import main
+del sys.path[0]
+main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6:])
+"""
+_ONE_THREAD = dict.fromkeys(
+    ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"), "1"
+)
+_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), "MPLBACKEND": "Agg"}
+_ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
+
+
+_DRAWS = re.compile(r"\b(matplotlib|pylab|seaborn)\b")  # matplotlib writes a list of fonts when it is first imported
+_START_UP = 60.0  # seconds for Python and NumPy themselves, on a busy machine
+
+
+class SubmissionError(HeadwiseError):
+    """A submission's process ended, or replied in another form than the protocol's."""
+
+
+_RAISED: dict[str, type[Exception]] = {
+    kind.__name__: kind
+    for kind in (
+        *(TypeError, ValueError, IndexError, KeyError, AttributeError, NameError, UnboundLocalError),
+        *(ZeroDivisionError, AssertionError, NotImplementedError, RuntimeError),
+    )
+}
+
+
+@dataclass(frozen=True, slots=True)
+class Limits:
+    """What one submission may use.
+
+    Attributes
+    ----------
+    seconds_per_call : float
+        Wall-clock time of one call, and of running the file once.
+    seconds_in_all : float
+        Wall-clock time of all calls for one task.
+    memory_mb : int
+        Address space, Python and NumPy included.
+    answer_mb : int
+        Size of one reply; those to the checker's probes are far below one megabyte.
+    """
+
+    seconds_per_call: float = 10.0
+    seconds_in_all: float = 30.0
+    memory_mb: int = 2048
+    answer_mb: int = 1
+
+
+class Sandbox:
+    """A confined process that has run one submission's files.
+
+    Parameters
+    ----------
+    files : mapping of str to str
+        Names and source texts; the files can import one another.
+    main : str
+        The name of the file to run.
+    limits : Limits
+        What it may use.
+
+    Attributes
+    ----------
+    unconfined : tuple of str
+        What this system could not confine, in words; empty if everything is confined.
+    last_error : str
+        The last error that one of its functions raised.
+    failed : tuple of (int, str)
+        Lines of the main file whose statement raised, and the error; the others ran.
+
+    Raises
+    ------
+    SubmissionError
+        If the file is not Python, or the process ended or ran out of time while running it.
+    """
+
+    def __init__(self, files: Mapping[str, str], main: str, limits: Limits = Limits()) -> None:
+        self.limits = limits
+        self._left = limits.seconds_in_all
+        self._source = files[main]
+        self._end = ""
+        self.last_error = ""
+        self._socket, theirs = socket.socketpair()
+        seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
+        options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(HIDDEN)]
+        options += ["matplotlib.pyplot"] if any(_DRAWS.search(text) for text in files.values()) else []
+        with theirs:
+            self._process = subprocess.Popen(
+                [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(__file__).parent), *options],
+                stdin=subprocess.DEVNULL,
+                stdout=subprocess.DEVNULL,
+                stderr=subprocess.DEVNULL,
+                pass_fds=[theirs.fileno()],
+                cwd="/",
+                env=_ENVIRONMENT,
+                start_new_session=True,
+            )
+        try:
+            self.unconfined: tuple[str, ...] = self._receive(_START_UP, "while starting")
+            broken = self._request((tuple(files.items()), main), "while its file was read")
+            if broken is not None:
+                raise SubmissionError(f"it is not Python: {printable(broken)}")
+            failed = self._receive(limits.seconds_per_call, "while its file was run")
+            self.failed = tuple((int(line), printable(message)) for line, message in failed)
+        except (TypeError, ValueError):  # a reply of another form than ours
+            raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
+        finally:
+            if not hasattr(self, "failed"):
+                self.close()
+
+    @property
+    def end(self) -> str:
+        """How the process ended early, in words; empty while it runs."""
+        return self._end
+
+    def function(self, name: str) -> Proxy:
+        """A proxy for a function of the submission."""
+        return Proxy(self, name, signature_of(self._source, name))
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+        """Call a function of the submission.
+
+        Arguments that it modified in place are modified here too, so that the checker can detect it.
+
+        Raises
+        ------
+        SubmissionError
+            If the process has ended, now or before.
+        Exception
+            Of the same kind as the function raised.
+        """
+        arguments: dict[int | str, Any] = {i: _sendable(value) for i, value in enumerate(args)}
+        arguments |= {key: _sendable(value) for key, value in kwargs.items()}
+        named = tuple((key, arguments[key]) for key in kwargs)
+        reply = self._request((name, tuple(arguments[i] for i in range(len(args))), named), f"in a call of {name}")
+        match reply:
+            case ("answered", answer, tuple(changed)):
+                for key, array in (pair for pair in changed if isinstance(pair, tuple) and len(pair) == 2):
+                    mine = arguments.get(key) if isinstance(key, int | str) else None
+                    if isinstance(mine, np.ndarray) and isinstance(array, np.ndarray) and mine.flags.writeable:
+                        with contextlib.suppress(ValueError, TypeError):
+                            np.copyto(mine, array, casting="no")
+                return answer
+            case ("raised", str(kind), str(message), int(line)):
+                self.last_error = printable(message) + (f" (line {line})" if line else "")
+                if kind in _RAISED:
+                    raise _RAISED[kind](self.last_error.removeprefix(f"{kind}: "))
+                raise SubmissionError(self.last_error)
+        raise SubmissionError(self._ended("it wrote into the grader's channel"))
+
+    def close(self) -> None:
+        """Kill the process."""
+        self._socket.close()
+        with contextlib.suppress(ProcessLookupError, PermissionError):
+            os.killpg(self._process.pid, signal.SIGKILL)
+        self._process.wait()
+
+    def __enter__(self) -> Self:
+        return self
+
+    def __exit__(self, kind: type[BaseException] | None, error: BaseException | None, tb: TracebackType | None) -> None:
+        self.close()
+
+    def _request(self, message: Value, doing: str) -> Value:
+        """Send a message and receive the reply, within the time for one call."""
+        if self._end:
+            raise SubmissionError(self._end)
+        data = encode(message)
+        started = time.monotonic()
+        allowed = min(self.limits.seconds_per_call, self._left)
+        try:
+            self._socket.settimeout(allowed)
+            self._socket.sendall(HEADER.pack(len(data)) + data)
+        except OSError as error:
+            raise SubmissionError(self._lost(error, allowed, doing)) from None
+        reply = self._receive(allowed, doing)
+        self._left = max(self._left - (time.monotonic() - started), 1e-3)
+        return reply
+
+    def _receive(self, seconds: float, doing: str) -> Value:
+        deadline = time.monotonic() + seconds
+        try:
+            (length,) = HEADER.unpack(self._read(HEADER.size, deadline))
+            if length > self.limits.answer_mb << 20:
+                raise SubmissionError(self._ended(f"it gave an answer of more than {self.limits.answer_mb} MB {doing}"))
+            return decode(self._read(length, deadline))
+        except ValueError:  # WireError, and any error of NumPy for bytes that are no message
+            raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
+        except OSError as error:
+            raise SubmissionError(self._lost(error, seconds, doing)) from None
+
+    def _read(self, count: int, deadline: float) -> bytearray:
+        data = bytearray()
+        while len(data) < count:
+            self._socket.settimeout(max(deadline - time.monotonic(), 1e-3))
+            more = self._socket.recv(min(count - len(data), 1 << 20))
+            if not more:
+                raise ConnectionResetError
+            data += more
+        return data
+
+    def _lost(self, error: OSError, seconds: float, doing: str) -> str:
+        """Why there is no reply: too slow, or the process has ended, and how."""
+        if isinstance(error, TimeoutError):
+            return self._ended(f"it did not come to an end within {seconds:.3g} s {doing}")
+        try:
+            status = self._process.wait(1)
+        except subprocess.TimeoutExpired:
+            return self._ended(f"it closed the grader's channel {doing}")
+        if status < 0:
+            return self._ended(f"it crashed ({signal.Signals(-status).name}) {doing}")
+        return self._ended(f"it ended its own process (exit status {status}) {doing}")
+
+    def _ended(self, how: str) -> str:
+        self._end = self._end or how
+        self.close()
+        return self._end
+
+
+class Proxy:
+    """A function of a submission: calling it calls the other process."""
+
+    def __init__(self, sandbox: Sandbox, name: str, signature: inspect.Signature | None) -> None:
+        self.__name__ = self.__qualname__ = name
+        self._sandbox = sandbox
+        if signature is not None:
+            self.__signature__ = signature
+
+    def __call__(self, *args: Any, **kwargs: Any) -> Any:
+        """Call the submission's function; see `Sandbox.call`."""
+        return self._sandbox.call(self.__name__, args, kwargs)
+
+
+def _sendable(value: Any) -> Value:
+    """An argument in a form that can be sent: NumPy scalars as Python's, lists as tuples."""
+    if isinstance(value, np.generic):
+        return value.item()
+    if isinstance(value, list | tuple):
+        return tuple(_sendable(item) for item in value)
+    return value
+
+
+def printable(text: Any) -> str:
+    """Text from a submission in one line, without control characters, shortened to 300."""
+    line = "".join(c if c.isprintable() else " " for c in str(text))
+    return line if len(line) <= 300 else line[:299] + "…"

@@ -1,0 +1,1 @@
+"""The process that a submission runs in. It imports nothing of Headwise, so no reference is in its memory."""

@@ -1,0 +1,59 @@
+"""``headwise report`` as a user runs it; its contents are tested with the coursework."""
+
+import numpy as np
+import pytest
+
+from headwise.data.array_files import coursework_arrays
+from helpers.commands import headwise
+
+
+def report(*arguments, folder):
+    return headwise("report", *arguments, folder=folder)
+
+
+def test_one_part_with_its_results_and_its_command(tmp_path):
+    shown = report("--quick", "--part", "gaussian", "--seed", 3, "--out", "here", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "Least squares on a Gaussian" in shown.stdout
+    assert "1/1 gaussian: correlation by least squares" in shown.stderr
+    page = (tmp_path / "here" / "index.html").read_text()
+    assert "headwise report --quick --part gaussian --seed 3" in page
+    assert "This is the quick report" in page
+    assert 'id="attention"' not in page
+
+
+def test_other_arrays_with_tokens_as_columns(tmp_path):
+    own = coursework_arrays()
+    own["X"] = np.ascontiguousarray(own["X"][:4].T) + 1  # (D, N)
+    np.savez(tmp_path / "mine.npz", **own)
+    few = ("--quick", "--part", "attention", "--arrays", "mine.npz")
+    failed = report(*few, folder=tmp_path)
+    assert failed.returncode == 2
+    assert "Wq: expected (d, D=4) because X is (6, 4); got (6, 6)" in failed.stderr
+    assert not (tmp_path / "report").exists()
+    np.savez(tmp_path / "flat.npz", **{**own, "X": own["X"][0]})
+    failed = report("--arrays", "flat.npz", "--columns", folder=tmp_path)
+    assert failed.returncode == 2
+    assert "X: expected (..., D, N); got (4,)" in failed.stderr
+    shown = report(*few, "--columns", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    page = (tmp_path / "report" / "index.html").read_text()
+    assert "those of mine.npz, whose X has a token in each column" in page
+    assert "N = 4 tokens" in page
+    assert "over 24 permutations" in shown.stdout.replace("\n", " ")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (("--quick", "--full"), "expected at most one of them"),
+        (("--columns",), "which is missing"),
+        (("--part", "vison"), "expected attention, vision, series, gaussian; got vison"),
+        (("--processes", 0), "expected 1 or more"),
+    ],
+)
+def test_errors_leave_nothing_behind(arguments, message, tmp_path):
+    failed = report(*arguments, folder=tmp_path)
+    assert failed.returncode == 2
+    assert message in " ".join(failed.stderr.split())
+    assert not list(tmp_path.iterdir())

@@ -1,0 +1,97 @@
+"""``headwise study tokenizers`` as a user runs it."""
+
+import io
+import json
+import os
+
+import pytest
+import typer
+from rich.console import Console
+from typer.testing import CliRunner
+
+from headwise.cli.console import document_table
+from headwise.cli.study.tokenizers import tokenizers
+from headwise.document import Table
+from headwise.errors import DataError, ShapeError
+from headwise.text import Statement
+from helpers.commands import interrupt
+
+FEW = ("--tokenizers", "14x14,28x14", "--seeds", "2", "--epochs", "1")
+app = typer.Typer()
+app.command()(tokenizers)
+
+
+def run(*arguments):
+    return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
+
+
+def finished(folder):
+    return {path: path.stat().st_mtime_ns for path in folder.glob("runs/[!.]*.json")}
+
+
+def test_interrupted_it_resumes_and_prints_the_result(tmp_path):
+    out = tmp_path / "out"
+    status, printed, messages = interrupt("study", "tokenizers", *FEW, "--out", out, until=lambda: finished(out))
+    assert status == 130, messages
+    assert f"Run the same command again to resume (results so far are in {out})." in messages
+    assert printed == ""
+    before = finished(out)
+    assert len(before) < 4
+
+    shown = run(*FEW, "--out", out, "--json")
+    assert shown.exit_code == 0
+    content = json.loads(shown.stdout)
+    assert content == json.loads((out / "result.json").read_text())
+    assert [entry["name"] for entry in content["entries"]] == ["14x14", "28x14"]
+    assert "could not have shown a difference" in " ".join(content["findings"]["Accuracy"])
+    assert {path: finished(out)[path] for path in before} == before  # what was finished was not run again
+    assert {path.name for path in out.iterdir()} == {
+        "result.json", "findings.md", "figures", "runs", "runs.csv", "tables"
+    }  # fmt: skip
+
+    order = ("--tokenizers", "28x14", "--tokenizers", "14x14", *FEW[4:], "--seeds", 1)
+    assert "Between 14x14 and 28x14" in " ".join(run(*order, "--out", out).stdout.split())
+
+
+@pytest.mark.skipif(os.name != "posix", reason="Ctrl-C of a terminal reaches all its processes")
+def test_ctrl_c_ends_the_processes_too(tmp_path):
+    out = tmp_path / "out"
+    command = ("study", "tokenizers", *FEW, "--processes", 2, "--out", out)
+    status, _, messages = interrupt(*command, until=lambda: finished(out), group=True)
+    assert status == 130, messages
+    assert "Run the same command again to resume" in messages
+    assert len((out / "runs.csv").read_text().splitlines()) >= 2
+
+
+@pytest.mark.parametrize(
+    ("arguments", "error", "message"),
+    [
+        (("--tokenizers", "7x7"), DataError, "two or more to compare"),
+        (("--tokenizers", "7x7,5x5"), ShapeError, "divides the image's 28 pixels"),
+        (("--tokenizers", "7x7,stripes"), DataError, "expected a patch size"),
+        (("--seeds", "0"), DataError, "seeds: expected 1 or more"),
+        (("--epochs", "0"), DataError, "epochs: expected 1 or more"),
+        (("--sizes", "many"), DataError, "--sizes: expected numbers of digits"),
+        (("--sizes", "4000"), DataError, "sizes: expected 1 to 3999"),
+        (("--processes", "0"), DataError, "processes: expected 1 or more"),
+        (("--threads", "0"), DataError, "threads: expected 1 or more"),
+        (("--data", "nowhere"), DataError, "no such file"),
+        (("--scheduler", "tcp://127.0.0.1:9"), DataError, "does not answer"),
+    ],
+)
+@pytest.mark.filterwarnings("ignore")  # what a refused connection reports
+def test_errors_leave_nothing_behind(arguments, error, message, tmp_path, monkeypatch):
+    monkeypatch.setattr("headwise.parallel.tasks.TIMEOUT", "0.5s")
+    with pytest.raises(error, match=message):
+        run(*arguments, "--out", tmp_path / "out")
+    assert not (tmp_path / "out").exists()
+
+
+def test_a_narrow_terminal_hides_nothing():
+    cells = ("scrambled-7x7", "64 × 49 + 64 = 3,200", "6.5e-18", "no difference shown")
+    table = Table(Statement("A table."), ("tokenizer", "embedding", "p over digits", "verdict"), (cells,), "any")
+    console = Console(width=30, file=io.StringIO())
+    console.print(document_table(table))
+    shown = console.file.getvalue()
+    assert "…" not in shown
+    assert sorted("".join(shown.split())) == sorted("".join("".join([*table.columns, *cells]).split()))

@@ -1,0 +1,143 @@
+"""The runner that all experiments share: reuses finished runs, saves each as it ends, and spreads over processes."""
+
+import os
+import signal
+import threading
+import time
+from functools import partial
+
+import numpy as np
+import pytest
+
+from headwise.errors import DataError, MissingExtraError
+from headwise.experiments import EXPERIMENTS, Outcome, Run, Runner, get_experiment
+from headwise.parallel.tasks import run_tasks
+from headwise.parallel.threads import num_threads
+
+
+def double(x):
+    return Outcome({"x": 2 * x}, {"array": np.arange(x)})
+
+
+def runs(count=3, compute=double):
+    return [Run(f"run-{x}", {"x": x}, partial(compute, x)) for x in range(1, count + 1)]
+
+
+class StoppingProgress:
+    def __init__(self, after):
+        self.after = after
+
+    def stage(self, title, total):
+        pass
+
+    def advance(self, note=""):
+        self.after -= 1
+        if not self.after:
+            raise KeyboardInterrupt
+
+
+def test_finished_runs_are_reused_and_outcomes_are_in_order(tmp_path):
+    def never(x):
+        raise AssertionError("computed again")
+
+    first = Runner(tmp_path).run("doubling", runs())
+    again = Runner(tmp_path).run("doubling", runs(compute=never)[::-1])
+    assert [outcome.values["x"] for outcome in first] == [2, 4, 6]
+    assert [outcome.values["x"] for outcome in again] == [6, 4, 2]
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 4
+
+
+def test_an_interrupted_experiment_keeps_what_is_finished(tmp_path):
+    with pytest.raises(KeyboardInterrupt):
+        Runner(tmp_path, progress=StoppingProgress(2)).run("doubling", runs())
+    assert len((tmp_path / "runs.csv").read_text().splitlines()) == 3
+    computed = []
+    Runner(tmp_path).run("doubling", runs(compute=lambda x: computed.append(x) or double(x)))
+    assert computed == [3]
+
+
+def test_threads_are_those_of_the_runner_and_one_in_each_process(tmp_path):
+    [outcome] = Runner(tmp_path, threads=3).run("t", [Run("a", {}, lambda: Outcome(num_threads()))])
+    assert outcome.values == 3
+
+
+def test_two_runs_of_one_name_are_an_error(tmp_path):
+    with pytest.raises(DataError, match="runs: expected each once"):
+        Runner(tmp_path).run("doubling", [*runs(1), *runs(1)])
+
+
+@pytest.mark.parametrize("name", ["threads", "processes"])
+def test_counts_below_one_are_an_error(name, tmp_path):
+    with pytest.raises(DataError, match=f"{name}: expected 1 or more; got 0"):
+        Runner(tmp_path, **{name: 0})
+
+
+def test_every_experiment_is_complete():
+    for name in EXPERIMENTS:
+        experiment = get_experiment(name)
+        assert experiment.name == name
+        assert experiment.title
+
+
+# --- processes
+
+
+def test_without_dask_the_error_names_the_extra(monkeypatch):
+    monkeypatch.setitem(__import__("sys").modules, "distributed", None)
+    with pytest.raises(MissingExtraError, match=r"pip install 'headwise\[cluster\]'"):
+        next(run_tasks({"any": lambda: 1}, processes=2))
+
+
+def test_too_few_processes():
+    with pytest.raises(DataError, match="processes: expected 1 or more; got 0"):
+        next(run_tasks({"any": lambda: 1}, processes=0))
+
+
+@pytest.mark.filterwarnings("ignore")  # what the sockets of a killed worker report
+def test_a_killed_worker_loses_only_its_own_attempt(tmp_path):
+    flag = tmp_path / "pid"
+
+    def wait_to_be_killed(x):
+        """The first attempt of one run writes its process id, and waits until the test kills it."""
+        if x == 2 and not flag.exists():
+            flag.write_text(str(os.getpid()))
+            time.sleep(60)
+        return double(x)
+
+    killed = []
+
+    def kill():
+        until = time.monotonic() + 60
+        while time.monotonic() < until:
+            if flag.exists() and (pid := flag.read_text()):
+                os.kill(int(pid), signal.SIGKILL)
+                killed.append(int(pid))
+                return
+            time.sleep(0.02)
+
+    thread = threading.Thread(target=kill)
+    thread.start()
+    Runner(tmp_path / "two", processes=2).run("doubling", runs(compute=wait_to_be_killed))
+    thread.join()
+    assert killed
+    Runner(tmp_path / "one").run("doubling", runs())
+    files = {path.relative_to(tmp_path / "one"): path.read_bytes() for path in (tmp_path / "one").rglob("*.*")}
+    assert files == {path.relative_to(tmp_path / "two"): path.read_bytes() for path in (tmp_path / "two").rglob("*.*")}
+
+
+@pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report
+def test_a_scheduler_that_stops():
+    distributed = pytest.importorskip("distributed")
+    with distributed.LocalCluster(n_workers=1, processes=False, protocol="tcp", dashboard_address=None) as cluster:
+        results = run_tasks({"quick": lambda: 1, "slow": lambda: time.sleep(1)}, scheduler=cluster.scheduler_address)
+        assert next(results) == ("quick", 1)
+        cluster.close()
+        with pytest.raises(DataError, match="scheduler: it stopped before the tasks were finished"):
+            next(results)
+
+
+@pytest.mark.parametrize("address", ["foo", "foo://bar:1", "tcp://bar"])
+def test_an_address_of_no_scheduler(address):
+    pytest.importorskip("distributed")
+    with pytest.raises(DataError, match=f"expected an address such as tcp://10.0.0.1:8786; got {address}"):
+        next(run_tasks({"any": lambda: 1}, scheduler=address))

@@ -58,19 +58,20 @@ def draw_gains(gains: Array) -> Figure:
         figure = Figure(figsize=(COLUMN, 6.2), layout="constrained")
         grid = figure.subplots(3, 2, sharey=True)
         for j, measure in enumerate(MEASURES):
-            for i, (color, marker) in enumerate(_ABLATION_STYLES):
+            for i in range(len(ABLATIONS)):
                 rows = np.arange(len(RANKINGS)) + 0.17 * (i - (len(ABLATIONS) - 1) / 2)
-                _draw_intervals(grid.flat[j], rows, areas[:, :, i, j], color, marker)
+                _draw_intervals(grid.flat[j], rows, areas[:, :, i, j], *_ablation_style(i))
             grid.flat[j].set_title(measure)
         shapley, legend = grid.flat[len(MEASURES)], grid.flat[len(MEASURES) + 1]
-        _draw_intervals(shapley, np.arange(float(len(RANKINGS))), gains[..., -1], *_ABLATION_STYLES[0])
+        _draw_intervals(shapley, np.arange(float(len(RANKINGS))), gains[..., -1], *_ablation_style(0))
         shapley.set(title="Shapley values", xlabel="rank correlation")
         for axes in grid.flat[: len(MEASURES) + 1]:
             _label_rows(axes, RANKINGS)
         for axes in grid[1]:
             axes.set_xlabel("better than chance by")
         legend.axis("off")
-        for (color, marker), name in zip(_ABLATION_STYLES, ABLATIONS, strict=True):
+        for i, name in enumerate(ABLATIONS):
+            color, marker = _ablation_style(i)
             legend.plot([], [], color=color, marker=marker, ms=3.5, linewidth=1, label=name)
         legend.legend(loc="center", title="missing tokens", title_fontsize=7)
         fix_layout(figure)
@@ -143,6 +144,11 @@ def draw_randomization(stages: Sequence[str], correlations: Array) -> Figure:
         figure.legend(loc="outside upper center", ncols=3)
         fix_layout(figure)
     return figure
+
+
+def _ablation_style(i: int) -> tuple[str, str]:
+    """Colour and marker of an ablation."""
+    return _ABLATION_STYLES[i % len(_ABLATION_STYLES)]
 
 
 def _draw_intervals(axes: Axes, rows: Array, bounds: Array, color: str, marker: str) -> None:

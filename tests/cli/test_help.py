@@ -1,0 +1,95 @@
+"""Every example in ``--help`` runs, in a folder with the files that it names and at a small size."""
+
+import re
+import shlex
+import shutil
+from functools import partial
+from importlib import import_module
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from headwise.cli import COMMANDS, application
+from headwise.data.array_files import coursework_arrays
+from headwise.experiments import EXPERIMENTS
+from headwise.experiments.tables import TablesPlan
+from helpers.serving import run_server
+
+EXAMPLES = Path(__file__).parents[2] / "examples"
+ATTENTION = """
+import numpy as np
+def attention(q, k, v):
+    s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    p = np.exp(s - s.max(-1, keepdims=True))
+    return p / p.sum(-1, keepdims=True) @ v
+"""
+SMALL = {  # appended to the example; the last of two values counts
+    "bench": "--short --no-peer",
+    "report": "--quick --part gaussian",
+    "train": "--epochs 1 --tokenizer 14x14 --n-validation 2400",
+    "study faithfulness": "--digits 2",
+    "study sets": "--seeds 1 --steps 3",
+    "study series": "--seeds 1 --epochs 1 --pretrain-epochs 1 --no-baselines",
+    "study tables": "--seeds 1",
+    "study tokenizers": "--seeds 1 --epochs 1 --processes 1",
+}
+
+
+def examples():
+    """Name and example of every command."""
+    modules = {name: f"headwise.cli.{name}" for name in COMMANDS if name != "study"}
+    modules |= {f"study {name}": f"headwise.cli.study.{name}" for name in EXPERIMENTS}
+    for name, module in modules.items():
+        found = re.findall(
+            r"^ +Example: `headwise (.*)`$", getattr(import_module(module), name.split()[-1]).__doc__, re.M
+        )
+        assert found, f"{name} --help shows no example"
+        yield from ((name, example) for example in found)
+
+
+def write_idx(path, array):
+    path.write_bytes(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes())
+
+
+@pytest.fixture
+def folder(tmp_path, monkeypatch, rng):
+    """The current folder, with every file that an example names."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("headwise.cli.bench.WORKLOADS", import_module("headwise.cli.bench").WORKLOADS[:1])
+    settings = {"max_iter": 1, "d_model": 8, "n_layers": 1, "n_heads": 2}
+    monkeypatch.setattr("headwise.cli.study.tables.TablesPlan", partial(TablesPlan, settings=settings))
+    for name, array in coursework_arrays().items():
+        np.savetxt(f"{name}.csv", array, delimiter=",")
+    np.savez("arrays.npz", weights=rng.dirichlet(np.ones(17), (3, 2, 17)))
+    shutil.copy(EXAMPLES / "digit.png", "digit.png")
+    Path("submissions").mkdir()
+    shutil.copy(EXAMPLES / "class" / "bo.py", "submissions/bo.py")
+    Path("mine.py").write_text(ATTENTION + "f = attention\n")
+    Path("theirs.py").write_text(ATTENTION.replace("/ np.sqrt(q.shape[-1])", "").replace("attention", "g"))
+    Path("mnist").mkdir()
+    for part, count in (("train", 60_000), ("t10k", 10_000)):
+        images = np.zeros((count, 28, 28), np.uint8)
+        images[:, 8:20, 12:16] = 255
+        write_idx(Path(f"mnist/{part}-images-idx3-ubyte"), images)
+        write_idx(Path(f"mnist/{part}-labels-idx1-ubyte"), np.arange(count, dtype=np.uint8) % 10)
+    return tmp_path
+
+
+@pytest.mark.parametrize(("command", "example"), [*examples()])
+def test_the_example_of_the_help_runs(command, example, folder):
+    if command == "serve":
+        with run_server(*re.sub(r"--port \d+", "", example).split()[1:]):
+            return
+    arguments = shlex.split(f"{example} {SMALL.get(command, '')}")
+    shown = CliRunner().invoke(application(), arguments, catch_exceptions=False)
+    assert shown.exit_code == (1 if command == "diff" else 0), shown.output
+    assert shown.stdout.strip()
+
+
+@pytest.mark.parametrize("name", [*COMMANDS, *(f"study {name}" for name in EXPERIMENTS)])
+def test_the_help_lists_the_command(name):
+    shown = CliRunner().invoke(application(), [*name.split(), "--help"])
+    assert shown.exit_code == 0
+    assert f"headwise {name}" in " ".join(shown.stdout.replace("root", "headwise").split())

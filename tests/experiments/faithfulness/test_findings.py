@@ -72,7 +72,7 @@ def test_areas_and_shares_equal_loops(result):
             "sufficiency": np.mean([in_[N] - in_[k] for k in shares]),
         }
         for j, criterion in enumerate(CRITERIA):
-            if criterion.ablation == ABLATIONS[way] and criterion.measure in expected:
+            if criterion.ablation == list(ABLATIONS)[way] and criterion.measure in expected:
                 assert result.scores[11, kind, j] == pytest.approx(expected[criterion.measure])
     np.testing.assert_array_equal(result.scores[11, :-1, -1], result.images[11].shapley_correlation)
     assert result.scores[11, -1, -1] == 0

@@ -33,7 +33,7 @@ def find_mistake(
     **rule
         Scale, softcap and bias, as the reference takes them.
     """
-    if q[0, ..., 0].size * k.shape[2] > _LARGEST or not q.size or output.shape[:3] != q.shape[:3]:
+    if not q.size or q[0, ..., 0].size * k.shape[2] > _LARGEST or output.shape[:3] != q.shape[:3]:
         return None
     case = {"q": q[:1], "k": k[:1], "v": v[:1], **{name: value for name, value in rule.items() if value is not None}}
     largest = float(np.abs(output[:1]).max(initial=0)) or 1.0

@@ -61,8 +61,9 @@ def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None
         limit = _UNDERFLOW[logits.dtype.itemsize]
         hidden = np.isneginf(logits) | ((rest < -limit) & (logits < top - limit))
     finite = np.isfinite(logits)
-    size = max(float(np.abs(scores).max(initial=1)), float(np.abs(logits[finite & ~hidden]).max(initial=1)))
-    size = min(size, 1e3 * float(np.abs(scores).max(initial=1)))
+    size = max(1.0, float(np.abs(scores).max(initial=0)))
+    usual = finite & ~hidden & (np.abs(logits) <= _ABSORBS * size)
+    size = max(size, float(np.abs(logits[usual]).max(initial=0)))
     tolerance = 16 * eps * size
     mask = KeyMask.from_array(_reduced_mask(~hidden)) if hidden.any() else None
     least = np.where(hidden, np.inf, rest).min(axis=-1, keepdims=True, initial=np.inf)

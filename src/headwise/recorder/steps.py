@@ -63,11 +63,9 @@ def _dropped(before: AttentionLayer, step: AttentionLayer) -> int | None:
     if before.kind == "cross":
         return 0 if np.array_equal(before.k, step.k) and np.array_equal(before.v, step.v) else None
     grown = int(step.k.shape[2])
-    if grown == m and (changed := _changed(before, step, 0)).any():
-        if not (_seen(before) & changed).any():
-            return 0  # places in a buffer of fixed length
-    elif grown == m + n:
-        return 0 if not _changed(before, step, 0).any() else None
+    changed = _changed(before, step, 0)
+    if (grown > m or (grown == m and changed.any())) and not (_seen(before)[: len(changed)] & changed).any():
+        return 0  # new keys at the end, or in places of a buffer that were hidden
     dropped = m + n - grown
     if 0 < dropped < m and not _changed(before, step, dropped).any():
         return dropped

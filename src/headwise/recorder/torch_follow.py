@@ -218,6 +218,10 @@ class Follower:
         for position, argument in enumerate(args):
             value = self._value_of(argument)
             if value is not None:
+                for other in args[position + 1 :]:
+                    second = self._value_of(other)
+                    if isinstance(value, Weights) and isinstance(second, Weights):
+                        second.softmax.suspect, second.softmax.reason = False, "it changes the weights of another one"
                 changed = elementwise(value, self.inside or name.rstrip("_"), position, args, tuple(out.shape))
                 self.table.store(out, changed, overwritten=in_place)
                 return

@@ -92,6 +92,8 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "window-as-number"
     if interface.dtype == "float32":
         yield "float32"
+    if interface.implicit.get("causal") and "causal-missing" not in findings.codes:
+        yield "causal-unasked"
     yield from findings.conventions
 
 

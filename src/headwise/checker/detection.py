@@ -97,6 +97,8 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         interface = replace(
             start.interface, takes=start.interface.takes | target.parameters | {"heads"}, sizes=target.sizes
         )
+        if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
+            interface = replace(interface, needs=interface.needs | {"context"})
         if not target.parameters:
             interface = replace(start.interface, sizes=target.sizes)
         load = target.load if target.parameters else None

@@ -7,7 +7,7 @@ import inspect
 import io
 import warnings
 from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
@@ -15,7 +15,7 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import position_arguments, positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
-from headwise.checker.roles import role_of
+from headwise.checker.roles import FLAGS, role_of
 from headwise.checker.target import TargetSizes
 from headwise.shapes import Array
 
@@ -24,6 +24,7 @@ __all__ = ["Call", "CallError", "plain_array", "working_calls"]
 _AXES = ("BND", "ND", "BDN", "BDHW", "BHWD")
 _USUAL = 6  # tokens; as an image 2 × 3
 _MOST = 64
+_VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 
 
 class CallError(Exception):
@@ -42,6 +43,10 @@ class Call:
         For each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from.
     arguments : mapping
         Other arguments that are always passed.
+    masks : tuple of str
+        Masks that have to be passed.
+    visible : tuple of (str, bool or float) or None
+        The axes of a mask that hides nothing and the value that fills it; None for no mask.
     positions : mapping
         What each argument is that gives positions.
     width : int
@@ -55,6 +60,8 @@ class Call:
     layer: Layer
     tokens: Mapping[str, str]
     arguments: Mapping[str, Any] = field(default_factory=dict)
+    masks: tuple[str, ...] = ()
+    visible: tuple[str, bool | float] | None = None
     positions: Mapping[str, str] = field(default_factory=dict)
     width: int = 1
     axes: str = "BND"
@@ -75,6 +82,7 @@ class Call:
         """
         sources = {"X": X, "context": X if context is None else context}
         kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
+        kwargs |= dict.fromkeys(self.masks, self._mask(X))
         kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, X.shape[1], turn=0.0)}
         try:
             with _quiet(), without_dropout():
@@ -88,6 +96,13 @@ class Call:
         if tokens.ndim != 3 or tokens.shape[:2] != X.shape[:2]:
             raise CallError(f"it returned shape {output.shape}")
         return tokens
+
+    def _mask(self, X: Array) -> Any:
+        if self.visible is None:
+            return None
+        axes, value = self.visible
+        sizes = {"B": X.shape[0], "N": X.shape[1], "1": 1}
+        return self.layer.convert(np.full([sizes[axis] for axis in axes], value))
 
 
 def present(a: Any, axes: str) -> Any:
@@ -125,26 +140,33 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     CallError
         If there is none.
     """
-    tokens, arguments, positions = _read_signature(layer)
+    start, positions = _read_signature(layer)
     errors: list[str] = []
-    options = list(options)
-    for n, sizes, given in product((_USUAL, *_fixed_counts(layer)), options, positions):
-        others = {name: value for name, value in arguments.items() if name not in given}
-        possible = [Call(layer, tokens, others, given, sizes.width, axes, n) for axes in _AXES if n != sizes.model]
-        if working := [call for call in possible if _works(call, sizes, errors)]:
-            return working
+    for n, sizes, given in product((_USUAL, *_fixed_counts(layer)), list(options), positions):
+        others = {name: value for name, value in start.arguments.items() if name not in given}
+        call = replace(start, arguments=others, positions=given, width=sizes.width, count=n)
+        for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
+            possible = [replace(call, axes=axes, visible=v) for axes in _AXES for v in masks if n != sizes.model]
+            if working := [one for one in possible if _works(one, sizes, errors)]:
+                return working
     raise CallError(errors[0])
+
+
+def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
+    """Whether a layer takes other numbers of tokens than the one with which it was called first."""
+    others = (4, 8) if "W" in call.axes else (5, 7)
+    return call.count == _USUAL and any(_works(replace(call, count=n), sizes, []) for n in others)
 
 
 def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
     rng = np.random.default_rng(0)
     X = rng.normal(size=(1 if call.axes == "ND" else 2, call.count, sizes.model))
     try:
-        call(X, rng.normal(size=(len(X), call.count, sizes.context)))
+        output = call(X, rng.normal(size=(len(X), call.count, sizes.context)))
     except CallError as error:
         errors.append(str(error))
         return False
-    return True
+    return call.visible is None or bool(np.isfinite(output).all())
 
 
 def plain_array(value: Any) -> Array | None:
@@ -183,37 +205,36 @@ def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
     return layer.forward(*positional, **kwargs)
 
 
-def _read_signature(layer: Layer) -> tuple[dict[str, str], dict[str, Any], list[dict[str, str]]]:
-    """Which arguments are tokens, values for the others that have to be given, and which give positions.
-
-    Positions are passed where they have to be, and then also where they may be.
-    """
+def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
+    """What the arguments are; and which of them give positions: those that have to, then all that may."""
     parameters = [
         p
         for p in inspect.signature(layer.forward).parameters.values()
         if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
     ]
-    roles = {p.name: role_of(p.name) for p in parameters}
-    by_role = {role: name for name, role in reversed(list(roles.items()))}
     required = [p.name for p in parameters if p.default is p.empty]
-    if {"q", "k", "v"} <= set(by_role):
-        tokens = {by_role["q"]: "X", by_role["k"]: "context", by_role["v"]: "context"}
-    elif "X" in by_role or "q" in by_role:
-        first = by_role.get("X", by_role.get("q", ""))
-        others = [name for name, role in roles.items() if role in ("context", "k", "v") and name in required]
-        tokens = {first: "X"} | dict.fromkeys((name for name in others if name != first), "context")
-    else:
-        unknown = [name for name in required if roles[name] in (None, "context")]
-        named = unknown or [p.name for p in parameters]
-        contexts = named[1:] if len(named) == 3 == len(required) else named[1:2]
-        tokens = dict.fromkeys(named[:1], "X") | dict.fromkeys(contexts if unknown else (), "context")
+    tokens = _tokens([p.name for p in parameters], required)
+    others = {name: role_of(name) or "" for name in required if name not in tokens}
+    masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
+    arguments = {name: FLAGS.get(role[1:]) for name, role in others.items() if name not in masks}
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
-    return (
-        tokens,
-        {name: None for name in required if name not in tokens},
-        [needed] + [positions] * (positions != needed),
-    )
+    return Call(layer, tokens, arguments, masks), [needed] + [positions] * (positions != needed)
+
+
+def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
+    """Which arguments take tokens: the first of those that do not say what they are, where no name says it."""
+    roles = {name: role_of(name) for name in names}
+    by_role = {role: name for name, role in reversed(list(roles.items()))}
+    if {"q", "k", "v"} <= set(by_role):
+        return {by_role["q"]: "X", by_role["k"]: "context", by_role["v"]: "context"}
+    if "X" in by_role or "q" in by_role:
+        first = by_role.get("X", by_role.get("q", ""))
+        others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
+        return {first: "X"} | dict.fromkeys(others, "context")
+    unknown = [name for name in required if roles[name] in (None, "context")]
+    contexts = unknown[1:] if len(unknown) == 3 == len(required) else unknown[1:2]
+    return dict.fromkeys((unknown or names)[:1], "X") | dict.fromkeys(contexts, "context")
 
 
 def _image(n: int) -> tuple[int, int]:

@@ -9,7 +9,7 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.modules.calls import Call, present, restore
+from headwise.checker.modules.calls import Call, present, restore, takes_any_count
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import collect_parts
@@ -76,7 +76,6 @@ def target_of(match: Match) -> Target:
     """What the core probes."""
     call, reading = match.call, match.reading
     layer, sizes = call.layer, reading.sizes
-    fixed = call.count if call.count != Call(layer, {}).count else None
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
     return Target(
         layer.name,
@@ -84,7 +83,7 @@ def target_of(match: Match) -> Target:
         _forward(call),
         lambda weights: layer.write(reading.stored(weights)),
         reading.parameters,
-        replace(sizes, tokens=fixed, shared=reading.shared),
+        replace(sizes, tokens=None if takes_any_count(call, sizes) else call.count, shared=reading.shared),
         layer.convert,
         roles=_roles(call) | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
         arguments=dict(call.arguments),
@@ -139,10 +138,10 @@ def _forward(call: Call) -> Callable[..., Any]:
 
 
 def _roles(call: Call) -> dict[str, str]:
-    """What its arguments of tokens are, where their names do not say it."""
-    unnamed = {name: role for name, role in call.tokens.items() if role_of(name) is None}
-    contexts = [name for name, role in unnamed.items() if role == "context"]
-    return unnamed | {name: "values" for name in contexts[1:]}
+    """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
+    contexts = [name for name, source in call.tokens.items() if source == "context"]
+    values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
+    return {**call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
 
 
 def _axes(match: Match) -> str:
@@ -188,6 +187,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("the same projection for every head")
     if "W" in call.axes:
         words.append("pixels as tokens")
+    words += [f"{name}={value}" for name, value in call.arguments.items()]
     return words
 
 

@@ -149,8 +149,9 @@ def _name_rest(
 ) -> None:
     """The matrices that are left are those that lack, in the order of their definition, where the numbers agree."""
     lacking = [x for x in "qkv" if x not in "".join(weights)]
+    has_output = bool({"o", "o?"} & set(weights))
     unnamed = [p for p in rest if not _is_bias(p) and not _is_table(p) and len(_bare(p.shape)) >= 2]
-    if not lacking or len(unnamed) not in (len(lacking), len(lacking) + ("o" not in weights)):
+    if len(unnamed) not in (len(lacking), len(lacking) + (not has_output)):
         return
     for part, parameter in zip([*lacking, "o"], unnamed, strict=False):
         prefix = parameter.name.rpartition(".")[0]

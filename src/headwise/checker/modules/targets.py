@@ -57,6 +57,8 @@ def _targets(instance: Any, inside: str | None, method: str | None) -> list[Targ
         try:
             targets, explained = _targets_at(instance, path, method)
         except DataError as error:
+            if path == (inside or "") != paths[-1]:
+                raise DataError(f"{error} To check only its attention: inside={paths[-1]!r}.") from None
             errors.append(error)
             continue
         if explained or path in (inside or "", paths[-1]):

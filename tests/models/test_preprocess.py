@@ -1,0 +1,133 @@
+"""Preprocessing of loaded models: texts, images and sentence embeddings; sound is compared in tests/parity."""
+
+import json
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headwise as hw
+from headwise.errors import CheckpointError, DataError
+from helpers.checkpoints import random_tensors, write_folder
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "##s", "##ing", "run", "a", ".", "é", "e",
+         "x", "y", "z", "w"]  # fmt: skip
+
+
+def bert(folder, **tokenizer):
+    write_folder(folder, "bert", pad_token_id=0)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True} | tokenizer))
+    return hw.load(folder)
+
+
+def test_texts_of_a_vocabulary_file(tmp_path):
+    arrays = bert(tmp_path).preprocess(["The cats sat.", "dog"])
+    np.testing.assert_array_equal(arrays["input_ids"], [[2, 4, 5, 8, 7, 12, 3], [2, 6, 3, 0, 0, 0, 0]])
+    np.testing.assert_array_equal(arrays["attention_mask"], [[1] * 7, [1, 1, 1, 0, 0, 0, 0]])
+    assert not arrays["token_type_ids"].any()
+
+
+def test_pairs_have_two_token_types(tmp_path):
+    arrays = bert(tmp_path).preprocess("the cat", pairs="a dog")
+    np.testing.assert_array_equal(arrays["input_ids"], [[2, 4, 5, 3, 11, 6, 3]])
+    np.testing.assert_array_equal(arrays["token_type_ids"], [[0, 0, 0, 0, 1, 1, 1]])
+
+
+def test_long_texts_are_cut_to_what_the_model_allows(tmp_path):
+    assert bert(tmp_path / "a").preprocess("cat " * 50)["input_ids"].shape == (1, 23)
+    shorter = bert(tmp_path / "b", model_max_length=9)
+    assert shorter.preprocess("cat " * 50)["input_ids"].shape == (1, 9)
+
+
+def test_tokens_have_places_in_the_text(tmp_path):
+    text = "The cats sat."
+    tokens = bert(tmp_path).tokens(text)
+    assert tokens.labels == ("[CLS]", "the", "cat", "##s", "sat", ".", "[SEP]")
+    assert [text[a:b] for a, b in tokens.locations[1:-1]] == ["The", "cat", "s", "sat", "."]
+    assert tokens.prefix.tolist() == [True] + [False] * 5 + [True]
+
+
+@pytest.mark.parametrize(
+    ("mode", "pooled"),
+    [
+        ("mean_tokens", lambda h: h.mean(axis=0)),
+        ("cls_token", lambda h: h[0]),
+        ("max_tokens", lambda h: h.max(axis=0)),
+        ("lasttoken", lambda h: h[-1]),
+    ],
+)
+def test_sentence_embeddings(mode, pooled, tmp_path):
+    modules = [{"type": "sentence_transformers.models.Transformer", "path": ""},
+               {"type": "sentence_transformers.models.Pooling", "path": "1_Pooling"},
+               {"type": "sentence_transformers.models.Normalize", "path": "2_Normalize"}]  # fmt: skip
+    model = bert(tmp_path)
+    with pytest.raises(CheckpointError, match=r"modules\.json"):
+        model.encode("a cat")
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    (tmp_path / "1_Pooling").mkdir()
+    options = {"word_embedding_dimension": 12, f"pooling_mode_{mode}": True, "pooling_mode_other": False}
+    (tmp_path / "1_Pooling" / "config.json").write_text(json.dumps(options))
+    texts = ["the cat sat.", "dog"]
+    for embedding, text in zip(model.encode(texts), texts, strict=True):
+        expected = pooled(model(**model.preprocess(text)).last_hidden_state[0])
+        np.testing.assert_allclose(embedding, expected / np.linalg.norm(expected), rtol=0, atol=1e-12)
+    modules.append({"type": "sentence_transformers.models.Dense", "path": "3_Dense"})
+    (tmp_path / "modules.json").write_text(json.dumps(modules))
+    with pytest.raises(CheckpointError, match="Dense"):
+        model.encode(texts)
+
+
+def vit(folder, **options):
+    write_folder(folder, "vit", random_tensors("vit", np.float32))
+    (folder / "preprocessor_config.json").write_text(json.dumps(options))
+    return hw.load(folder)
+
+
+def photograph(height, width):
+    return np.random.default_rng(9).integers(0, 256, (height, width, 3)).astype(np.uint8)
+
+
+MEAN, STD = [0.1, 0.2, 0.3], [0.5, 0.6, 0.7]
+
+
+def test_images_are_resized_cropped_and_normalised(tmp_path):
+    model = vit(tmp_path, do_resize=True, size={"shortest_edge": 13}, resample=3, do_center_crop=True,
+                crop_size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)  # fmt: skip
+    image = photograph(31, 47)
+    resized = Image.fromarray(image).resize((19, 13), Image.Resampling.BICUBIC)
+    cropped = np.asarray(resized, np.float64)[1:11, 4:14]
+    expected = ((cropped / 255 - MEAN) / STD).transpose(2, 0, 1)[None]
+    np.testing.assert_allclose(model.preprocess(image)["pixel_values"], expected, rtol=0, atol=1e-5)
+    Image.fromarray(image).save(tmp_path / "image.png")
+    from_file = model.preprocess(tmp_path / "image.png")["pixel_values"]
+    np.testing.assert_array_equal(from_file, model.preprocess(Image.fromarray(image))["pixel_values"])
+    assert model.preprocess([image, image])["pixel_values"].shape == (2, 3, 10, 10)
+
+
+def test_steps_that_are_switched_off(tmp_path):
+    model = vit(tmp_path, do_resize=False, do_rescale=False, do_normalize=False)
+    image = photograph(10, 15)
+    np.testing.assert_array_equal(model.preprocess(image)["pixel_values"][0], image.transpose(2, 0, 1))
+
+
+def test_grey_images_become_rgb_and_boxes_are_in_the_images_own_pixels(tmp_path):
+    model = vit(tmp_path, size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)
+    grey = photograph(40, 20)[..., 0]
+    pixels = model.preprocess(grey)["pixel_values"][0] * np.reshape(STD, (3, 1, 1)) + np.reshape(MEAN, (3, 1, 1))
+    np.testing.assert_allclose(pixels[0], pixels[2], rtol=0, atol=1e-5)
+    tokens = model.tokens(grey)
+    np.testing.assert_array_equal(tokens.locations[1:], [[0, 0, 20, 10], [0, 10, 20, 10], [20, 0, 20, 10],
+                                                         [20, 10, 20, 10]])  # fmt: skip
+
+
+def test_wrong_inputs_and_unknown_options_are_refused(tmp_path):
+    model = vit(tmp_path / "a", size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)
+    for wrong in (photograph(9, 9) / 255, "no such file.png", 3, np.zeros((3, 9, 9, 3), np.uint8)):
+        with pytest.raises(DataError, match="images"):
+            model.preprocess(wrong)
+    with pytest.raises(CheckpointError, match="do_sharpen"):
+        vit(tmp_path / "b", do_sharpen=True).preprocess(photograph(9, 9))
+    folder = write_folder(tmp_path / "c", "vit")
+    with pytest.raises(CheckpointError, match=r"preprocessor_config\.json"):
+        hw.load(folder).preprocess(photograph(9, 9))

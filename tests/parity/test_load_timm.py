@@ -74,7 +74,7 @@ def test_features_scores_weights_and_gradients(name, tmp_path):
         if parameter.grad is not None:
             np.testing.assert_allclose(grads.tensors[label], parameter.grad, rtol=0, atol=1e-7, err_msg=label)
 
-    record = model.capture(pixel_values=images)
+    record = model.record(pixel_values=images)
     expected = weights(reference, torch.from_numpy(images))
     for layer, theirs in zip(record.layers, expected, strict=False):
         np.testing.assert_allclose(layer.weights(), theirs, rtol=0, atol=1e-9)

@@ -221,7 +221,7 @@ class LoadedModel:
         )
         return Gradients({_INPUTS[self.architecture.kind]: grads.input}, tensors, attention)
 
-    def capture(self, **arrays: npt.ArrayLike | None) -> Capture:
+    def record(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call; see `__call__` for the arguments."""
         output, cache = self._run(arrays, keep=True, return_weights=False)
         calls = [
@@ -247,7 +247,7 @@ class LoadedModel:
 
     def look(self, input: Any) -> Capture:
         """What the model attends to in one input."""
-        return self.capture(**arrays_of(self, input))
+        return self.record(**arrays_of(self, input))
 
     def predict(self, input: Any, keep: BoolArray | None = None) -> Array:
         """Scores (C,) of one input; with `keep` (S, T) scores (S, C) with the other tokens hidden from every token."""

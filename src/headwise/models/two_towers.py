@@ -147,9 +147,9 @@ class TwoTowers:
             tensors[name] = np.reshape(gradient, shape)
         return Gradients(parts[0].inputs | parts[1].inputs, tensors, parts[0].attention + parts[1].attention)
 
-    def capture(self, **arrays: npt.ArrayLike | None) -> Capture:
+    def record(self, **arrays: npt.ArrayLike | None) -> Capture:
         """Run the model once and return every attention call, the image tower's first."""
-        captures = [tower.capture(**tower_arrays) for _, tower, tower_arrays in self._split(arrays)]
+        captures = [tower.record(**tower_arrays) for _, tower, tower_arrays in self._split(arrays)]
         layers = [layer for capture in captures for layer in capture.layers]
         output = captures[0].output if len(captures) == 1 else self(**arrays)
         return Capture(output, tuple(replace(layer, index=i) for i, layer in enumerate(layers)))
@@ -161,7 +161,7 @@ class TwoTowers:
 
     def look(self, input: Mapping[str, npt.ArrayLike]) -> Capture:
         """What the model attends to in arrays of one image, one text or both."""
-        return self.capture(**input)
+        return self.record(**input)
 
     def _split(
         self, arrays: Mapping[str, npt.ArrayLike | None]

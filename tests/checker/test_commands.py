@@ -65,7 +65,7 @@ def test_the_only_function_needs_no_name(tmp_path):
         ("exits.py", "raise SystemExit(0)\n", "fails when it is imported: SystemExit"),
         ("empty.py", "x = 1\n", "found none among no functions"),
         ("several.py", SOURCE, "found these: ours, theirs. Name it"),
-        ("several.py:nobody", SOURCE, "expected a function nobody; it defines softmax, ours, theirs"),
+        ("several.py:nobody", SOURCE, "expected a function or module nobody; it defines softmax, ours, theirs"),
     ],
 )
 def test_what_cannot_be_run_is_told(tmp_path, name, text, message):

@@ -16,6 +16,7 @@ from headwise.data.array_files import coursework_arrays
 from headwise.experiments import EXPERIMENTS
 from headwise.experiments.tables import TablesPlan
 from helpers.serving import run_server
+from layers import plain_layers
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 ATTENTION = """
@@ -66,6 +67,8 @@ def folder(tmp_path, monkeypatch, rng):
     shutil.copy(EXAMPLES / "digit.png", "digit.png")
     Path("submissions").mkdir()
     shutil.copy(EXAMPLES / "class" / "bo.py", "submissions/bo.py")
+    layers = Path(plain_layers.__file__).read_text()
+    Path("model.py").write_text(f"{layers}\n\nNet = TwoLayers\n".replace(".attention", ".attn"))
     Path("mine.py").write_text(ATTENTION + "f = attention\n")
     Path("theirs.py").write_text(ATTENTION.replace("/ np.sqrt(q.shape[-1])", "").replace("attention", "g"))
     Path("mnist").mkdir()

@@ -193,7 +193,7 @@ def test_the_numbers_on_the_page_are_the_librarys(page, explorer):
         assert text(driver, "[data-measure=class] .row") == f"{matrix[n, 0]:.1%}"
         probabilities = explorer.records[digit].probabilities
         read = int(probabilities.argmax())
-        assert text(driver, ".verdict").startswith(f"Read as {read} ({probabilities[read]:.1%})")
+        assert text(driver, ".verdict").startswith(f"Predicted: {read} ({probabilities[read]:.1%})")
         assert f"{max(matrix[n]):.3f}" in text(driver, ".readout")
     assert console_messages(driver) == []
     assert requested_hosts(driver) == set()
@@ -221,19 +221,19 @@ def test_arrow_keys_walk_over_tokens(page, explorer):
     driver = page("#digit=0&view=0.1&from=0")
     matrix = explorer.records[0].weights[0, 1]
     press(driver, ".tokens", Keys.ARROW_DOWN, Keys.ARROW_RIGHT, Keys.ARROW_DOWN)  # class token, 1, 2, 6
-    assert text(driver, ".readout").startswith("Token 6 (row 2, column 2) looks most at")
+    assert text(driver, ".readout").startswith("Token 6 (row 2, column 2) attends most to")
     assert table(driver) == [f"{value:.3f}" for value in matrix[6]]
     press(driver, ".tokens", Keys.ENTER, Keys.ARROW_LEFT)
-    told = f"Token 6 (row 2, column 2) gives token 5 (row 2, column 1) {matrix[6, 5]:.3f}."
-    assert text(driver, ".readout") == told
-    assert driver.execute_script("return document.querySelector('.live').textContent") == told
+    sentence = f"Token 6 (row 2, column 2): weight {matrix[6, 5]:.3f} on token 5 (row 2, column 1)."
+    assert text(driver, ".readout") == sentence
+    assert driver.execute_script("return document.querySelector('.live').textContent") == sentence
     assert "from=6&to=5" in driver.current_url
     press(driver, ".tokens", Keys.ESCAPE, Keys.HOME)
     assert "class token" in text(driver, ".readout")
     active = driver.find_element("css selector", ".tokens").get_attribute("aria-activedescendant")
     assert f"class token, {matrix[0, 0]:.3f}" in driver.find_element("id", active).get_attribute("aria-label")
     press(driver, ".square", Keys.ARROW_DOWN, Keys.ARROW_RIGHT)
-    assert f"gives token 1 (row 1, column 1) {matrix[1, 1]:.3f}" in text(driver, ".readout")
+    assert f"weight {matrix[1, 1]:.3f} on token 1 (row 1, column 1)" in text(driver, ".readout")
     press(driver, ".heads input:checked", Keys.ARROW_RIGHT)  # radio buttons go by arrow keys of their own
     assert "view=0.2" in driver.current_url
     assert console_messages(driver) == []
@@ -253,7 +253,7 @@ def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
     cell = side / 17
     to = ActionChains(driver, duration=0).move_to_element_with_offset(square, 2 * cell, -4 * cell)
     to.perform()
-    assert text(driver, ".readout").endswith(f"{matrix[4, 10]:.3f}.")
+    assert text(driver, ".readout").startswith(f"Token 4 (row 1, column 4): weight {matrix[4, 10]:.3f} on token 10")
     assert (
         driver.find_elements("css selector", ".cell.from, .cell.to")[0]
         .get_attribute("aria-label")
@@ -275,7 +275,7 @@ def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     assert driver.execute_script("return getComputedStyle(document.body).backgroundColor") != paper
 
 
-def test_a_tap_chooses_the_token_that_looks(page, explorer):
+def test_a_tap_chooses_the_query_token(page, explorer):
     driver = page("#digit=0&view=2.2")
     set_viewport(driver, 390)
     driver.execute_script("document.querySelector('.image').scrollIntoView({block: 'center'})")
@@ -287,13 +287,13 @@ def test_a_tap_chooses_the_token_that_looks(page, explorer):
     for kind, points in (("touchStart", [point]), ("touchEnd", [])):
         driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
     wait_for(driver, ".cell.from")
-    assert text(driver, ".readout").startswith("Token 15 (row 4, column 3) looks most at")
+    assert text(driver, ".readout").startswith("Token 15 (row 4, column 3) attends most to")
     assert table(driver) == [f"{value:.3f}" for value in explorer.records[0].weights[2, 2, 15]]
 
 
 def test_an_odd_link_opens_the_first_view(page):
     driver = page("#digit=99&view=<b>&from=-1&to=1e3")
-    assert "class token looks most" in text(driver, ".readout")
+    assert "class token attends most" in text(driver, ".readout")
     assert console_messages(driver) == []
 
 
@@ -304,7 +304,7 @@ def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path):
     driver.switch_to.frame(driver.find_element("css selector", "iframe"))
     wait_for(driver, ".explorer .readout")
     driver.find_element("css selector", ".class-token").click()
-    assert "class token gives the class token" in text(driver, ".readout")
+    assert "on the class token" in text(driver, ".readout")
     driver.switch_to.default_content()
     assert console_messages(driver) == []
 

@@ -20,6 +20,8 @@ def test_selection_by_name_and_token(rng):
     assert kinds(record, "all") == kinds(record, "all", 0) == WITHOUT_TEST
     assert kinds(record, "all", 4) == ["token", *WITHOUT_TEST]
     assert kinds(record, "depth", 4) == ["token", "depth"]
+    assert kinds(record, ("rollout", "maps"), 4) == ["token", "rollout", "maps"]
+    assert kinds(record, ("rollout", "maps"), 0) == ["maps", "rollout"]
     assert [figure.stem for figure in select_figures(record, "maps", 4)] == ["attention-token-4"]
     assert [figure.stem for figure in select_figures(record, "all")][:2] == ["attention", "attention-matrices"]
 

@@ -90,7 +90,7 @@ def test_drawing_is_answered_by_every_model(page):
         assert shown.sum() > 20 * 255
         record = explore(shown[None] / 255, saved.params, saved.config).records[0]
         first = int(record.probabilities.argmax())
-        assert words.startswith(f"reads {first} (")
+        assert words.startswith(f"predicts {first} (")
         assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * record.probabilities[first], abs=1)
     driver.find_element("css selector", ".clear").click()
     assert texts(driver, ".status") == ["Nothing is drawn yet."]
@@ -105,7 +105,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
         saved = pretrained_vit(name)
         record = explore(image[None], saved.params, saved.config).records[0]
-        assert words.startswith(f"reads 4 ({record.probabilities[4]:.1%})")
+        assert words.startswith(f"predicts 4 ({record.probabilities[4]:.1%})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
     until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
@@ -121,7 +121,7 @@ def test_drawing_by_keys(page):
     pad = driver.find_element("css selector", ".pad")
     pad.send_keys(*[Keys.ARROW_UP] * 9, Keys.SPACE, *[Keys.ARROW_DOWN] * 18)
     assert pad.get_attribute("aria-description") == "Pen down, row 23, column 14."
-    assert all(words.startswith(("reads 1", "reads 7")) for words in answered(driver))
+    assert all(words.startswith(("predicts 1", "predicts 7")) for words in answered(driver))
     pad.send_keys(Keys.DELETE)  # with the pen down
     assert texts(driver, ".status") == ["Nothing is drawn yet."]
     assert pad.get_attribute("aria-description") == "Pen up, row 23, column 14."
@@ -155,7 +155,7 @@ def test_drawing_with_a_finger_on_a_phone(page):
     ):
         points = [] if height is None else [{"x": x, "y": frame["y"] + height * frame["height"]}]
         driver.execute_cdp_cmd("Input.dispatchTouchEvent", {"type": kind, "touchPoints": points})
-    assert all(words.startswith("reads 1") for words in answered(driver))
+    assert all(words.startswith("predicts 1") for words in answered(driver))
     assert driver.execute_script("return scrollY") == 0
 
 
@@ -165,7 +165,7 @@ def test_a_file_is_read_and_another_refused(page, tmp_path):
     digit = (load_bundled_mnist().test.images[load_bundled_mnist().test.labels == 2][0] * 255).astype(np.uint8)
     Image.fromarray(255 - np.kron(digit, np.ones((40, 40), np.uint8))).save(tmp_path / "two.jpg")  # 1120 pixels wide
     field.send_keys(str(tmp_path / "two.jpg"))
-    assert all(words.startswith("reads 2") for words in answered(driver))
+    assert all(words.startswith("predicts 2") for words in answered(driver))
     assert "560 × 560 pixels, dark ink turned light" in texts(driver, ".status")[0]
     (tmp_path / "odd.png").write_bytes(b"no image")
     field.send_keys(str(tmp_path / "odd.png"))
@@ -182,7 +182,7 @@ def test_what_is_transparent_is_white_on_the_pad_as_it_is_to_the_server(page, tm
         tmp_path / "two.png"
     )  # black, where it is not clear
     driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "two.png"))
-    assert all(words.startswith("reads 2") for words in answered(driver))
+    assert all(words.startswith("predicts 2") for words in answered(driver))
     shown = driver.execute_script("return [...ink.getImageData(0, 0, SIDE, SIDE).data].filter((_, i) => i % 4 === 0)")
     np.testing.assert_allclose(np.reshape(shown, (280, 280)), 255 - ink.astype(int), atol=2)
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from functools import cached_property
 from pathlib import Path
@@ -73,7 +74,7 @@ def explain(
     model: Checkpoint | Path | str,
     input: Array | Path | str,
     *,
-    figure: str = "maps",
+    figure: str | Sequence[str] = "maps",
     token: int | None = None,
     label: int = -1,
     test: bool = True,
@@ -87,8 +88,8 @@ def explain(
     input : ndarray of shape (Y, X) or path
         The image, from 0 (background) to 1 (ink) and of the model's size; or an image file of a handwritten digit,
         which is prepared for the model.
-    figure : str
-        A kind of figure (see `headwise.figures.figure_names`), or ``"all"``.
+    figure : str or sequence of str
+        Kinds of figure (see `headwise.figures.figure_names`), or ``"all"``.
     token : int, optional
         Show the attention of this token, 1 to N, in place of the class token's.
     label : int

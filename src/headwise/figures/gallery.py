@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
 from pathlib import Path
@@ -85,15 +86,19 @@ def figure_names() -> list[str]:
 
 
 def select_figures(
-    record: AttentionRecord, figure: str = "maps", token: int | None = None, *, testable: bool = False
+    record: AttentionRecord,
+    figure: str | Sequence[str] = "maps",
+    token: int | None = None,
+    *,
+    testable: bool = False,
 ) -> list[CaptionedFigure]:
-    """Select one figure by name, or all that the arrays allow.
+    """Select figures by name, or all that the arrays allow.
 
     Parameters
     ----------
     record : AttentionRecord
-    figure : str
-        One of `figure_names`, or ``"all"``.
+    figure : str or sequence of str
+        One or several of `figure_names`, or ``"all"``.
     token : int, optional
         Show the attention of this token, 1 to N, in addition to the named figure or in place of the maps; 0 stands for
         the class token.
@@ -109,17 +114,16 @@ def select_figures(
     DataError
         If there is no such figure or no such token.
     """
-    names = figure_names()
-    if figure not in (*names, "all"):
-        raise DataError(f"figure: expected one of {', '.join(names)}, or all; got {figure!r}.")
-    if figure == "all":
+    names, kinds = figure_names(), [figure] if isinstance(figure, str) else list(figure)
+    if unknown := [name for name in kinds if name not in (*names, "all")]:
+        raise DataError(f"figure: expected one of {', '.join(names)}, or all; got {unknown[0]!r}.")
+    in_place_of_maps = kinds == ["maps"]
+    if "all" in kinds:
         tested = testable or record.was_tested(record.last_layer_map)
         kinds = [name for name in names if tested or not FIGURES[name].needs_test]
         kinds = [name for name in kinds if FIGURES[name].is_available(record)]
-    else:
-        kinds = [figure]
     if token is None:
         return [CaptionedFigure(record, name) for name in kinds]
     record.index(token)
     first = CaptionedFigure(record, "token", token) if token else CaptionedFigure(record)
-    return [first, *(CaptionedFigure(record, name) for name in kinds if name != first.kind and figure != "maps")]
+    return [first, *(CaptionedFigure(record, name) for name in kinds if name != first.kind and not in_place_of_maps)]

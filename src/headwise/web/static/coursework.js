@@ -1,5 +1,5 @@
 "use strict";
-// Arrays that can be changed; the server runs the library on them after each change.
+// Editable arrays; the server runs the library on them after each change.
 
 const FIELDS = {
   X: "X, the tokens", Wq: "Wq, queries", Wk: "Wk, keys", Wv: "Wv, values", Wo: "Wo, final (empty: the identity)",
@@ -39,7 +39,7 @@ const ask = async () => {
     wipe();
     if (response.ok) show(answered); else refuse(answered);
   } catch {
-    refuse("The server does not answer; is it still running?");
+    refuse("The server does not respond; is it still running?");
   }
 };
 
@@ -75,22 +75,22 @@ const wipe = () => {
 
 // ---- showing
 
-const show = (told) => {
-  last = told;
+const show = (result) => {
+  last = result;
   document.querySelector(".status").textContent =
-    `Swapped inputs give swapped outputs: over ${told.permutations} orders of the inputs, the outputs follow to within ${told.deviation} of the largest.`;
-  showTables(told);
+    `Swapped inputs give swapped outputs: over ${result.permutations} permutations of the inputs, the outputs are permuted in the same way, to within ${result.deviation} of the largest.`;
+  showTables(result);
 };
 
-const showTables = (told) => {
-  const [a, b] = told.swap;
+const showTables = (result) => {
+  const [a, b] = result.swap;
   results.replaceChildren(...["given", "swapped"].map((which) => {
-    const { weights, output } = told[which];
-    const marked = which === "swapped" ? told.swap : [];
+    const { weights, output } = result[which];
+    const marked = which === "swapped" ? result.swap : [];
     return Headwise.element("div", { class: which },
       Headwise.element("h2", {}, which === "given" ? "As given" : `Inputs ${a} and ${b} swapped`),
-      ...weights.map((matrix, h) => table(`Attention weights, head ${h}`, matrix, told.decimals, marked, true)),
-      table("Output, a row a token", output, told.decimals, marked, false));
+      ...weights.map((matrix, h) => table(`Attention weights, head ${h}`, matrix, result.decimals, marked, true)),
+      table("Output, one row per token", output, result.decimals, marked, false));
   }));
 };
 

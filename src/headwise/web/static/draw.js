@@ -1,5 +1,5 @@
 "use strict";
-// Draw, drop or choose a digit; the server's models answer, side by side, and one of them can be looked into.
+// Draw, drop or choose a digit; the server's models classify it side by side, and one of them can be explored.
 
 const pad = document.querySelector(".pad");
 const canvas = pad.querySelector("canvas");
@@ -9,11 +9,11 @@ const cards = document.querySelector(".cards .row");
 const SIDE = canvas.width;
 const STEP = SIDE / 28;
 
-let answer = null; // the last one from the server
+let answer = null; // the last response of the server
 let chosen = null; // the model that is looked into
 let mounted = null; // its explorer
 
-// ---- asking the server: one question at a time, the latest drawing next
+// ---- requests to the server: one at a time, then the latest drawing
 
 let asking = false;
 let waiting = null;
@@ -25,10 +25,10 @@ const ask = async (image) => {
   const before = wiped;
   try {
     const response = await fetch("/api/read", { method: "POST", body: image, headers: { "Content-Type": "application/octet-stream" } });
-    const told = response.ok ? await response.json() : await response.text();
-    if (before === wiped) (response.ok ? show : refuse)(told);
+    const result = response.ok ? await response.json() : await response.text();
+    if (before === wiped) (response.ok ? show : refuse)(result);
   } catch {
-    refuse("The server does not answer; is it still running?");
+    refuse("The server does not respond; is it still running?");
   }
   asking = false;
   if (waiting) { const next = waiting; waiting = null; ask(next); }
@@ -51,14 +51,14 @@ const outdate = (stale) => {
 
 // ---- showing what came back
 
-const show = (told) => {
-  answer = told;
+const show = (result) => {
+  answer = result;
   outdate(false);
-  say(`Answered in ${told.took} ms. The image: ${told.prepared}.`);
-  const names = Object.keys(told.models);
+  say(`Answered in ${result.took} ms. The image: ${result.prepared}.`);
+  const names = Object.keys(result.models);
   if (!names.includes(chosen)) chosen = names[0];
-  if (cards.children.length !== names.length) cards.replaceChildren(...names.map((name) => card(name, told.models[name])));
-  names.forEach((name, i) => fill(cards.children[i], told.models[name]));
+  if (cards.children.length !== names.length) cards.replaceChildren(...names.map((name) => card(name, result.models[name])));
+  names.forEach((name, i) => fill(cards.children[i], result.models[name]));
   document.querySelector(".cards").hidden = false;
   document.querySelector(".below").hidden = false;
   explore();
@@ -87,7 +87,7 @@ const fill = (made, data) => {
   const [digit] = data.digits;
   const share = (i) => `${Headwise.spelled(digit.probabilities[i], data.decimals - 2)}%`;
   const [first, second] = digit.ranked;
-  made.querySelector(".reading").textContent = `reads ${first} (${share(first)}), next ${second} (${share(second)})`;
+  made.querySelector(".reading").textContent = `predicts ${first} (${share(first)}), next ${second} (${share(second)})`;
   made.querySelectorAll(".bar i").forEach((bar, i) => {
     bar.style.height = `${digit.probabilities[i] / 10 ** (data.decimals - 2)}%`;
   });
@@ -194,7 +194,7 @@ document.querySelector(".clear").addEventListener("click", emptied);
 
 // made small here, so that a photograph of any size can be sent
 const take = async (file) => {
-  say("Reading …");
+  say("Classifying …");
   try {
     const image = await createImageBitmap(file);
     const scale = Math.min(1, 560 / Math.max(image.width, image.height));
@@ -204,7 +204,7 @@ const take = async (file) => {
     foreign = true;
     const fit = SIDE / Math.max(image.width, image.height);
     const [width, height] = [image.width * fit, image.height * fit];
-    ink.fillStyle = "white"; // below what is transparent, as the server has it
+    ink.fillStyle = "white"; // below transparent pixels, as on the server
     ink.fillRect((SIDE - width) / 2, (SIDE - height) / 2, width, height);
     ink.drawImage(image, (SIDE - width) / 2, (SIDE - height) / 2, width, height);
     ask(scale < 1 ? await small.convertToBlob() : file);
@@ -226,7 +226,7 @@ pad.addEventListener("drop", (event) => {
   else refuse("That holds no image file.");
 });
 const takeExample = async (digit) => {
-  say("Reading …");
+  say("Classifying …");
   take(await (await fetch(`/api/example/${digit}.png`)).blob());
 };
 for (let digit = 0; digit < 10; digit += 1) {

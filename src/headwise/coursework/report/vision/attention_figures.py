@@ -4,32 +4,31 @@ from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
 from headwise.document import Block, FigureBlock, Paragraph, Section
-from headwise.explanation import FaithfulnessTest, pick_contrasting_examples, record_attention
+from headwise.explanation import explain, pick_contrasting_examples
 from headwise.figures import CaptionedFigure
 from headwise.text import Statement
+from headwise.train.checkpoint import Checkpoint
 from headwise.train.digits import evaluate
 from headwise.train.run import TrainingRun
 
 __all__ = ["attention_figures_section"]
 
-_EXTRA_KINDS = ("rollout", "depth", "positions", "deletion")  # for the first digit only
+_KINDS = ("maps", "rollout", "depth", "positions", "deletion")  # of the first digit; the others have maps only
 
 
 def attention_figures_section(run: TrainingRun, context: ReportContext) -> Section:
     """Pick contrasting test digits by rule, and draw and caption the model's attention to each."""
     test = context.digits.test
     picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
-    context.progress.stage("drawing attention", len(picked) + len(_EXTRA_KINDS))
+    context.progress.stage("drawing attention", len(picked) + len(_KINDS) - 1)
+    model = Checkpoint(run.config, run.params, {})
     blocks: list[Block] = [_selection(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
-        faithfulness = FaithfulnessTest(test.images[position], run.params, run.config)
-        record = record_attention(test.images[position], run.params, run.config, label=int(test.labels[position]))
         name = why.replace(",", "").replace(" ", "-")
-        for kind in ("maps", *(_EXTRA_KINDS if i == 0 else ())):
-            figure = faithfulness.apply(CaptionedFigure(record, kind))
-            blocks.append(
-                _figure_block(figure, f"attention-{name}" if kind == "maps" else f"{kind}-{name}", run, context)
-            )
+        kinds, label = _KINDS if i == 0 else _KINDS[:1], int(test.labels[position])
+        for figure in explain(model, test.images[position], figure=kinds, label=label).figures:
+            prefix = "attention" if figure.kind == "maps" else figure.kind
+            blocks.append(_figure_block(figure, f"{prefix}-{name}", run, context))
             context.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
 

@@ -1,6 +1,6 @@
 "use strict";
-// The explorer: walks through views of attention weights that were computed before. Every number shown is a whole
-// multiple of its last digit, as the library rounded it; here nothing is computed but colours.
+// The explorer: shows views of precomputed attention weights. Every number is a whole multiple of its last digit, as the
+// library rounded it; only colours are computed here.
 
 // ---- the explorer itself
 
@@ -9,29 +9,29 @@ Headwise.SKELETON = `
 <p class="verdict"></p>
 <div class="panels">
   <fieldset class="heads"><legend>Layer and head</legend><div class="choices"></div></fieldset>
-  <section class="seen" aria-label="Where the chosen token looks">
-    <h2>Where a token looks</h2>
-    <div class="tokens" role="listbox" tabindex="0" aria-label="Tokens of the image. Arrow keys choose the one that looks; Enter holds it, and arrow keys then choose the one it looks at; Escape lets go.">
+  <section class="seen" aria-label="Attention of the selected token">
+    <h2>Attention of one token</h2>
+    <div class="tokens" role="listbox" tabindex="0" aria-label="Tokens of the image. Arrow keys choose the query; Enter selects it, and arrow keys then choose the key; Escape clears the selection.">
       <div class="class-token" role="option"><span class="swatch"></span><span class="share"></span></div>
       <div class="image"><canvas aria-hidden="true"></canvas><div class="cells"></div></div>
     </div>
     <p class="readout"></p>
-    <p class="hint">Point or tap to choose the token that looks; click, or press Enter, to hold it and read what it gives to others. Escape lets go.</p>
+    <p class="hint">Point or tap to choose the query token; click, or press Enter, to select it and read its weight on other tokens. Escape clears the selection.</p>
   </section>
   <section class="matrix" aria-label="All attention weights of this view">
     <h2>From every token to every token</h2>
     <div class="square" role="application" tabindex="0" aria-roledescription="matrix"><canvas aria-hidden="true"></canvas><div class="row-mark"></div><div class="cell-mark"></div></div>
-    <p class="hint">A row for each token that looks, the class token first; a column for each that is looked at. Rows sum to one.</p>
+    <p class="hint">A row for each query token, a column for each key token, the class token first. Rows sum to one.</p>
     <div class="scale" role="img" aria-label="Colour scale: the square root of the weight, from 0 to 1, the same in every view"><canvas></canvas><div class="ticks" aria-hidden="true"></div></div>
   </section>
   <section class="numbers" aria-label="Measures">
-    <h2>Measured</h2>
+    <h2>Measurements</h2>
     <div class="scroll"><table><thead></thead><tbody></tbody></table></div>
     <p class="hint"></p>
   </section>
 </div>
 <section class="words"><h2>In words</h2><p class="description"></p><div class="caption"></div></section>
-<details class="listed"><summary>The chosen token’s weights as a table</summary><div class="scroll"></div></details>
+<details class="listed"><summary>The selected token’s weights as a table</summary><div class="scroll"></div></details>
 <p class="foot"><button type="button" class="link">Copy a link to this view</button> <span class="copied"></span></p>
 <p class="live" aria-live="polite"></p>`;
 
@@ -40,8 +40,8 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
   root.innerHTML = Headwise.SKELETON;
   const find = (selector) => root.querySelector(selector);
   const count = data.boxes.length + 1;
-  const state = { digit: 0, view: data.views.at(-2), from: 0, to: null }; // `to` is null unless the first is held
-  let hovered = {}; // what the pointer is over, which goes before what was chosen
+  const state = { digit: 0, view: data.views.at(-2), from: 0, to: null }; // `to` is null unless a query is selected
+  let hovered = {}; // what the pointer is over; takes precedence over the selection
   const group = `headwise-${Headwise.mounted = (Headwise.mounted || 0) + 1}`;
 
   const digit = () => data.digits[state.digit];
@@ -64,7 +64,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     return head === "mean" ? `layer ${layer}, mean over heads` : `layer ${layer}, head ${head}`;
   };
 
-  // -- what is chosen, and from what
+  // -- the choices
 
   const radio = (box, kind, value, label, picture) => {
     const input = Headwise.element("input", { type: "radio", name: `${group}-${kind}`, value, "aria-label": label });
@@ -135,9 +135,9 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     const [n, m] = [from(), looked()];
     const weights = row(state.view, n);
     const capital = (words) => words[0].toUpperCase() + words.slice(1);
-    if (m !== null) return `${capital(name(n))} gives ${name(m)} ${weight(weights[m])}.`;
+    if (m !== null) return `${capital(name(n))}: weight ${weight(weights[m])} on ${name(m)}.`;
     const most = weights.indexOf(Math.max(...weights));
-    return `${capital(name(n))} looks most at ${most === n ? "itself" : name(most)}: ${weight(weights[most])}.`;
+    return `${capital(name(n))} attends most to ${most === n ? "itself" : name(most)}: ${weight(weights[most])}.`;
   };
 
   const showNumbers = () => {
@@ -165,7 +165,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     find(".class-token .swatch").style.background = Headwise.css(weights[0] / 10 ** data.decimals);
     find(".class-token .share").textContent = `class token ${weight(weights[0])}`;
     options.forEach((option, m) => {
-      option.setAttribute("aria-label", `${name(m)}, ${weight(weights[m])}${m === n ? ", this token looks" : ""}`);
+      option.setAttribute("aria-label", `${name(m)}, ${weight(weights[m])}${m === n ? ", the query" : ""}`);
     });
     find(".tokens").setAttribute("aria-activedescendant", options[looked() ?? n].id);
     mark();
@@ -177,13 +177,13 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
 
   const showDigit = () => {
     const { probabilities, ranked, label, caption } = digit();
-    const told = ranked.slice(0, 3).map((i) => `${i} (${Headwise.spelled(probabilities[i], data.decimals - 2)}%)`);
-    const truth = label < 0 ? "" : label === ranked[0] ? " It is right." : ` It is wrong: the label is ${label}.`;
-    find(".verdict").textContent = `Read as ${told[0]}; next ${told.slice(1).join(" and ")}.${truth}`;
+    const likely = ranked.slice(0, 3).map((i) => `${i} (${Headwise.spelled(probabilities[i], data.decimals - 2)}%)`);
+    const truth = label < 0 ? "" : label === ranked[0] ? " This is correct." : ` This is wrong: the label is ${label}.`;
+    find(".verdict").textContent = `Predicted: ${likely[0]}; next ${likely.slice(1).join(" and ")}.${truth}`;
     const before = [...root.querySelectorAll(".caption details")].map((part) => part.open);
     find(".caption").innerHTML = caption.map(([heading, words], i) =>
       `<details${before[i] ?? i === 1 ? " open" : ""}><summary>${heading}</summary><p>${words}</p></details>`).join("");
-    find(".caption").prepend(Headwise.element("h3", {}, "The class token’s picture, all layers and heads"));
+    find(".caption").prepend(Headwise.element("h3", {}, "The class token’s attention in all layers and heads"));
   };
 
   const show = (tell = false) => {
@@ -205,7 +205,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     made.style.left = `${100 * Math.sqrt(tick)}%`;
     return made;
   }));
-  find(".numbers .hint").textContent = "The first four are of what a token gives the image’s tokens, without the class token.";
+  find(".numbers .hint").textContent = "The first four describe a token’s weights on the image’s tokens, without the class token.";
 
   // -- moving
 
@@ -291,7 +291,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     event.preventDefault();
   });
 
-  // -- a link to what is seen
+  // -- a link to the current view
 
   const link = () => {
     const told = { digit: state.digit, view: state.view, from: state.from, ...(state.to === null ? {} : { to: state.to }) };
@@ -318,7 +318,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
         await navigator.clipboard.writeText(location.href);
         find(".copied").textContent = "Copied.";
       } catch {
-        find(".copied").textContent = "The address bar holds it.";
+        find(".copied").textContent = "The link is in the address bar.";
       }
     });
     follow();
@@ -331,7 +331,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
   return { show, choose, state };
 };
 
-// ---- the page that holds its content in itself
+// ---- a page that contains its content
 
 Headwise.unpack = async (text) => {
   const bytes = Uint8Array.from(atob(text), (letter) => letter.charCodeAt(0));

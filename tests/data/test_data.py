@@ -25,7 +25,7 @@ def test_the_bundled_split_is_even_disjoint_and_seeded():
 
 @pytest.mark.parametrize("held_out", [0, 15, 2500, -10])
 def test_a_split_that_cannot_be(held_out):
-    with pytest.raises(DataError, match="held_out: expected a multiple of ten"):
+    with pytest.raises(DataError, match="n_validation: expected a multiple of ten"):
         load_bundled_mnist(n_validation=held_out)
 
 
@@ -215,7 +215,7 @@ def test_files_that_are_refused(name, content, message, tmp_path):
 def test_a_name_given_twice_in_a_folder_is_refused(tmp_path):
     np.save(tmp_path / "x.npy", np.ones((5, 6)))
     np.savetxt(tmp_path / "X.csv", np.zeros((5, 6)), delimiter=",")
-    with pytest.raises(DataError, match="X is given twice"):
+    with pytest.raises(DataError, match="X occurs twice"):
         read_arrays([tmp_path])
 
 

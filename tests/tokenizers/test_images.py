@@ -106,7 +106,7 @@ def test_reordered_rows_are_rows_with_their_positions_reordered(rng):
         (
             "8x8/3",
             ShapeError,
-            "none of the image's 28 pixels of height out, for a patch height of 8 one of 1, 2, 4, 5; got 3",
+            "covers the image's 28 pixels of height, for a patch height of 8 one of 1, 2, 4, 5; got 3",
         ),
         ("7x7/14", ShapeError, "for a patch height of 7 one of 1, 3, 7; got 14"),
         ("7x7/0", ShapeError, "got 0"),

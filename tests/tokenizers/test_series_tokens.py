@@ -19,7 +19,7 @@ def test_padding_at_the_end(rng):
 def test_refusals(rng):
     with pytest.raises(DataError, match="at least one; got none"):
         pad_series([])
-    with pytest.raises(ShapeError, match=r"series 1: expected \(steps, V=3\), as series 0 has; got \(2, 4\)"):
+    with pytest.raises(ShapeError, match=r"series 1: expected \(steps, V=3\), as series 0; got \(2, 4\)"):
         pad_series([np.ones((2, 3)), np.ones((2, 4))])
     with pytest.raises(DataError, match="series 0: expected at least one step"):
         pad_series([np.ones((0, 3))])

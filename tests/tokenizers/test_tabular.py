@@ -19,26 +19,26 @@ def test_columns_learn_and_encode(rng):
 
 
 def test_refusals():
-    with pytest.raises(DataError, match="expected at least one row to learn from; got an empty table"):
+    with pytest.raises(DataError, match="expected at least one row; got an empty table"):
         ColumnEncoder.fit(np.zeros((0, 3)))
     with pytest.raises(DataError, match="at least one column"):
         ColumnEncoder.fit(np.zeros((3, 0)))
-    with pytest.raises(DataError, match=r"age: 1 of 2 numbers are missing or infinite\. Fill them in"):
+    with pytest.raises(DataError, match=r"age: 1 of 2 numbers are missing or infinite\. Impute them"):
         ColumnEncoder.fit([[1.0], [np.nan]], names=["age"])
-    with pytest.raises(DataError, match=r"port: 2 of 3 categories are missing\. Give them a name"):
+    with pytest.raises(DataError, match=r"port: 2 of 3 categories are missing\. Use a category"):
         ColumnEncoder.fit(np.ones((3, 1)), [["S", None, np.nan]], ["age", "port"])
-    with pytest.raises(ShapeError, match="names: expected 2, one a column; got 3"):
+    with pytest.raises(ShapeError, match="names: expected 2, one per column; got 3"):
         ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"]], ["x", "y", "z"])
-    with pytest.raises(ShapeError, match="names: expected 2, one a column; got 1"):
+    with pytest.raises(ShapeError, match="names: expected 2, one per column; got 1"):
         ColumnEncoder.fit([[1.0, 2.0]], names=["x"])
-    with pytest.raises(ShapeError, match=r"numbers: expected \(B, J\), a row an item; got \(2,\)"):
+    with pytest.raises(ShapeError, match=r"numbers: expected \(B, J\), one row per item; got \(2,\)"):
         ColumnEncoder.fit([1.0, 2.0])
     with pytest.raises(DataError, match=r"numbers: expected a table of numbers"):
         ColumnEncoder.fit([["a"], ["b"]])
-    with pytest.raises(ShapeError, match="categories 1: expected 2, one a row of the numbers; got 3"):
+    with pytest.raises(ShapeError, match="categories 1: expected 2, one per row of the numbers; got 3"):
         ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"], ["a", "b", "c"]])
     columns = ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"]])
-    with pytest.raises(ShapeError, match="categories 0: expected 2, one a row of the numbers; got 1"):
+    with pytest.raises(ShapeError, match="categories 0: expected 2, one per row of the numbers; got 1"):
         columns.transform([[1.0], [2.0]], [["a"]])
     with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories, as in training; got 2"):
         columns.transform(np.ones((2, 2)), [["a", "a"]])

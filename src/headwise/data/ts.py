@@ -18,7 +18,7 @@ __all__ = ["Parsed", "read_ts"]
 
 
 class Parsed(NamedTuple):
-    """Series (n, V) with a label each: the class's name, or a number to predict where `numbers` is true."""
+    """Series (n, V) with their labels: names of classes, or numbers to predict if `numbers` is True."""
 
     series: list[Array]
     labels: list[str]
@@ -64,15 +64,15 @@ def read_ts(path: Path) -> Parsed:
             continue
         *variables, label = line.strip().split(":")
         where, label = f"{path}, line {number}", label.strip()
-        one = _series(where, variables)
-        if series and one.shape[1] != series[0].shape[1]:
+        item = _series(where, variables)
+        if series and item.shape[1] != series[0].shape[1]:
             raise DataError(
                 f"{where}: expected {series[0].shape[1]} variables between colons, as in the first series; "
-                f"got {one.shape[1]}."
+                f"got {item.shape[1]}."
             )
         if known and label not in known:
             raise DataError(f"{where}: the class {label!r} is not in the header's list ({', '.join(sorted(known))}).")
-        series.append(one)
+        series.append(item)
         labels.append(label)
     if not series:
         raise DataError(f"{path}: no series after @data; the set is empty.")
@@ -111,8 +111,8 @@ def _column(where: str, text: str) -> Array:
     try:
         column = np.array(values, np.float64)
     except ValueError:
-        odd = next(value for value in values if not is_number(value))
-        raise DataError(f"{where}: expected numbers between commas; got {odd[:40]!r}.") from None
+        invalid = next(value for value in values if not is_number(value))
+        raise DataError(f"{where}: expected numbers between commas; got {invalid[:40]!r}.") from None
     if not (np.abs(column) <= np.finfo(np.float32).max).all():
         raise DataError(f"{where}: holds a number that is infinite or beyond what float32 can hold.")
     return column

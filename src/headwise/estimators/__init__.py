@@ -1,6 +1,6 @@
-"""Transformers as scikit-learn estimators: tables, series, sets and images by ``fit`` and ``predict``.
+"""Transformers as scikit-learn estimators, for tables, series, sets and images.
 
-Import from here; ``import headwise`` alone does not load scikit-learn.
+``import headwise`` alone does not load scikit-learn.
 """
 
 from importlib.util import find_spec

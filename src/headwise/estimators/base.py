@@ -1,4 +1,4 @@
-"""What the two estimators share: reading the data, keeping some aside, training, and looking at the attention."""
+"""The base class of the two estimators: encoding the data, training with early stopping, attention."""
 
 from __future__ import annotations
 
@@ -18,12 +18,12 @@ from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, S
 from headwise.estimators.progress import progress_bar
 from headwise.estimators.validation import (
     array_3d,
-    as_table,
     category_columns,
-    check_answers,
     check_float32_range,
     check_hyperparameters,
+    check_targets,
     infer_kind,
+    table_validation,
 )
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
@@ -35,11 +35,11 @@ from headwise.train.supervised import Examples, Supervised, predict_batched
 
 __all__ = ["Transformer"]
 
-_TOGETHER = 128  # items whose attention weights are held at a time
+_ATTENTION_BATCH = 128  # items whose attention weights are in memory at once
 
 
 class Transformer(BaseEstimator):
-    """What the two estimators share."""
+    """Base class of `TransformerClassifier` and `TransformerRegressor`."""
 
     def __init__(
         self,
@@ -78,10 +78,10 @@ class Transformer(BaseEstimator):
         self.n_jobs = n_jobs
         self.random_state = random_state
 
-    _numeric = False  # whether y holds numbers
+    _numeric = False  # whether y is numeric
 
     def attention(self, X: npt.ArrayLike) -> Array:
-        """Attention weights of every layer and head on some items.
+        """Attention weights of every layer and head for some items.
 
         Parameters
         ----------
@@ -91,16 +91,16 @@ class Transformer(BaseEstimator):
         Returns
         -------
         ndarray of shape (B, L, H, N, N)
-            How much token n takes from token m; the tokens are named in ``tokens_``. Zero from padding and to it.
+            How much token n attends to token m; ``tokens_`` has the names of the tokens. Zero for padding.
         """
         inputs = self._inputs(X)
         return np.concatenate(list(self._attention(inputs)))
 
-    def _fit(self, inputs: Inputs, answers: npt.NDArray[Any], outputs: int) -> None:
-        """Train on items whose answers are classes (B,) or standardised numbers (B, 1)."""
+    def _fit(self, inputs: Inputs, targets: npt.NDArray[Any], n_outputs: int) -> None:
+        """Train on encoded items; targets are classes (B,) or standardized numbers (B, 1)."""
         rng = check_random_state(self.random_state)
         self.model_ = self._encoder.build_model(
-            outputs, ModelSize(self.d_model, self.n_layers, self.n_heads, self.d_ff)
+            n_outputs, ModelSize(self.d_model, self.n_layers, self.n_heads, self.d_ff)
         )
         recipe = TrainingConfig(
             epochs=self.max_iter,
@@ -111,14 +111,14 @@ class Transformer(BaseEstimator):
             max_rotation=0,
             seed=int(rng.randint(2**31 - 1)),
         )
-        task = self._task(Examples(inputs, answers), recipe.seed)
+        task = self._task(Examples(inputs, targets), recipe.seed)
         with progress_bar(self.verbose, self.max_iter) as on_epoch:
             patience = self.n_iter_no_change if task.validation is not None else None
-            trained = train(task, recipe, patience=patience, threads=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
-        # in double precision, so that what is said of an item hardly depends on the items beside it
-        self.params_: Params = {name: array.astype(np.float64) for name, array in trained.params.items()}
-        self.history_ = trained.history
-        self.n_iter_ = len(trained.history)
+            result = train(task, recipe, patience=patience, threads=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
+        # in double precision, so that the prediction for an item hardly depends on the others in its batch
+        self.params_: Params = {name: array.astype(np.float64) for name, array in result.params.items()}
+        self.history_ = result.history
+        self.n_iter_ = len(result.history)
         self.tokens_ = self._encoder.token_names
         self.attention_ = self._mean_attention(inputs)
 
@@ -130,21 +130,21 @@ class Transformer(BaseEstimator):
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)
         if self.kind_ == "table":
-            mixed = isinstance(self._encoder, TableEncoder) and bool(self._encoder.categorical)
-            x = validate_data(self, X, reset=False, **as_table(mixed))
+            has_categories = isinstance(self._encoder, TableEncoder) and bool(self._encoder.categorical)
+            x = validate_data(self, X, reset=False, **table_validation(has_categories))
         else:
             x = array_3d(X, self.kind_)
-        return self._encoded(x)
+        return self._transform(x)
 
-    def _read(self, X: npt.ArrayLike, y: Any) -> tuple[Inputs, npt.NDArray[Any]]:
-        """Learn how to read X, and read it; y as one number or label an item."""
+    def _encode(self, X: npt.ArrayLike, y: Any) -> tuple[Inputs, npt.NDArray[Any]]:
+        """Fit the encoder and encode X; y has one number or label per item."""
         check_hyperparameters(self.get_params(deep=False))
-        check_answers(y)
+        check_targets(y)
         self.kind_ = infer_kind(self.kind, X)
         self._encoder: DataEncoder
         if self.kind_ == "table":
             categories = category_columns(self.categories, X)
-            x, y = validate_data(self, X, y, y_numeric=self._numeric, **as_table(bool(categories)))
+            x, y = validate_data(self, X, y, y_numeric=self._numeric, **table_validation(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
             self._encoder = TableEncoder.fit(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
         else:
@@ -153,7 +153,7 @@ class Transformer(BaseEstimator):
                 column_or_1d(y, warn=True), ensure_2d=False, dtype="numeric" if self._numeric else None, input_name="y"
             )
             if len(x) != len(y):
-                raise ShapeError(f"y: expected {len(x)} values, one an item of X; got {len(y)}.")
+                raise ShapeError(f"y: expected {len(x)} values, one per item of X; got {len(y)}.")
             self.n_features_in_ = x.shape[2]
             images = self.kind_ == "images"
             self._encoder = (
@@ -161,10 +161,10 @@ class Transformer(BaseEstimator):
                 if images
                 else SequenceEncoder.fit(x, ordered=self.kind_ == "series")
             )
-        return self._encoded(x), y
+        return self._transform(x), y
 
-    def _encoded(self, x: npt.NDArray[Any]) -> Inputs:
-        with np.errstate(over="ignore"):  # refused in words instead
+    def _transform(self, x: npt.NDArray[Any]) -> Inputs:
+        with np.errstate(over="ignore"):  # check_float32_range raises an error instead
             return check_float32_range(self._encoder.transform(x))
 
     def _task(self, examples: Examples, seed: int) -> Supervised:
@@ -184,21 +184,21 @@ class Transformer(BaseEstimator):
         return Supervised(self.model_, examples.take(train), examples.take(validation), seed)
 
     def _attention(self, inputs: Inputs) -> Iterator[Array]:
-        for start in range(0, len(inputs[0]), _TOGETHER):
-            some = _double(tuple(array[start : start + _TOGETHER] for array in inputs))
-            yield self._encoder.reorder(self.model_.attention_weights(some, self.params_))
+        for start in range(0, len(inputs[0]), _ATTENTION_BATCH):
+            batch = _double(tuple(array[start : start + _ATTENTION_BATCH] for array in inputs))
+            yield self._encoder.reorder(self.model_.attention_weights(batch, self.params_))
 
-    def _label(self, answer: Any) -> Any:
-        """What the user calls a class."""
-        return answer
+    def _label(self, index: Any) -> Any:
+        """The label of a class."""
+        return index
 
     def _mean_attention(self, inputs: Inputs) -> Array:
-        """Over the items in which a token asks."""
-        total, asked = 0.0, 0.0
+        """Averaged over the items that have the query token."""
+        total, counts = 0.0, 0.0
         for weights in self._attention(inputs):
             total = total + weights.sum(axis=0)
-            asked = asked + (weights.sum(axis=-1, keepdims=True) > 0).sum(axis=0)
-        return np.asarray(total / np.maximum(asked, 1))
+            counts = counts + (weights.sum(axis=-1, keepdims=True) > 0).sum(axis=0)
+        return np.asarray(total / np.maximum(counts, 1))
 
 
 def _double(inputs: Inputs) -> Inputs:

@@ -1,4 +1,4 @@
-"""What an estimator is given, made into what a network takes: a reader for each kind of data, learned in ``fit``."""
+"""Encoders from the data of an estimator to the inputs of its model, one for each kind of data."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ __all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "Table
 
 @dataclass(frozen=True)
 class ModelSize:
-    """How large a network is to be, whatever it reads."""
+    """The size of a model, for any kind of data."""
 
     d_model: int
     n_layers: int
@@ -37,13 +37,13 @@ class ModelSize:
 
 
 class DataEncoder(Protocol):
-    """Reads one kind of data, and knows the network for it."""
+    """Encodes one kind of data, and builds the model for it."""
 
     def transform(self, x: npt.NDArray[Any]) -> Inputs:
-        """What the network takes."""
+        """The inputs of the model."""
 
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
-        """The network for what was learned from."""
+        """The model for the data that the encoder was fitted on."""
 
     def reorder(self, weights: Array) -> Array:
         """Attention weights with the tokens in the order of the data."""
@@ -55,7 +55,7 @@ class DataEncoder(Protocol):
 
 @dataclass(frozen=True)
 class TableEncoder:
-    """Rows, of which some columns hold categories."""
+    """Rows of a table, of which some columns may be categorical."""
 
     columns: ColumnEncoder
     numeric: tuple[int, ...]
@@ -63,14 +63,14 @@ class TableEncoder:
 
     @classmethod
     def fit(cls, x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> TableEncoder:
-        """Learn the columns, whose names are given in their order."""
+        """Fit on rows whose columns have these names."""
         numbers = tuple(j for j in range(x.shape[1]) if j not in set(categories))
         order = (*numbers, *categories)
         split = _split(x, numbers, tuple(categories), names)
         return cls(ColumnEncoder.fit(*split, [names[j] for j in order]), numbers, tuple(categories))
 
     def transform(self, x: npt.NDArray[Any]) -> Inputs:
-        """Numbers and codes."""
+        """Standardized numbers, and categories as integers."""
         return self.columns.transform(*_split(x, self.numeric, self.categorical, self.token_names[1:]))
 
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
@@ -83,24 +83,24 @@ class TableEncoder:
         )
 
     def reorder(self, weights: Array) -> Array:
-        """The class token first, then the columns as they came."""
+        """The class token first, then the columns in the order of the data."""
         order = np.array([0, *(1 + self._order)])
         return weights[..., order[:, None], order]
 
     @property
     def token_names(self) -> tuple[str, ...]:
-        """The class token, then the columns as they came."""
+        """The class token, then the columns in the order of the data."""
         return ("class", *(self.columns.names[j] for j in self._order))
 
     @property
     def _order(self) -> IntArray:
-        """Where each column of the data is among the numbers and then the categories."""
+        """Index of each column of the data in the order of the model: numeric, then categorical."""
         return np.argsort((*self.numeric, *self.categorical))
 
 
 @dataclass(frozen=True)
 class SequenceEncoder:
-    """Series or sets (B, N, V): rows of NaN at an item's end are padding."""
+    """Series or sets (B, N, V); rows of NaN at the end of an item are padding."""
 
     ordered: bool
     max_length: int
@@ -108,23 +108,23 @@ class SequenceEncoder:
 
     @classmethod
     def fit(cls, x: Array, *, ordered: bool) -> SequenceEncoder:
-        """Learn where each variable lies."""
+        """Fit the standardization of each variable."""
         return cls(ordered, x.shape[1], Standardizer.fit(x, _lengths(x)))
 
     def transform(self, x: Array) -> Inputs:
-        """Standardised members or steps, zero in the padding, and lengths."""
+        """Standardized members or steps, zero in the padding, and lengths."""
         if x.shape[2] != self._variables:
             raise ShapeError(f"X: expected {self._variables} variables, as in training; got {x.shape[2]}.")
         if self.ordered and x.shape[1] > self.max_length:
             raise ShapeError(
-                f"X: expected at most {self.max_length} steps, the longest series of the training; got {x.shape[1]}. "
-                "Train on series that long, or cut these."
+                f"X: expected at most {self.max_length} steps, the longest training series; got {x.shape[1]}. "
+                "Train on longer series, or truncate these."
             )
         lengths = _lengths(x)
         return self.standardizer.transform(x, lengths), lengths
 
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
-        """A series transformer, or a set transformer."""
+        """A series or set transformer."""
         variables = self._variables
         if self.ordered:
             return SeriesModel(
@@ -144,7 +144,7 @@ class SequenceEncoder:
         )
 
     def reorder(self, weights: Array) -> Array:
-        """As they are."""
+        """Unchanged."""
         return weights
 
     @property
@@ -159,7 +159,7 @@ class SequenceEncoder:
 
 @dataclass(frozen=True)
 class ImageEncoder:
-    """Images (B, Y, X), cut into tokens."""
+    """Images (B, Y, X)."""
 
     tokenizer: str
     image_size: tuple[int, int]
@@ -168,15 +168,15 @@ class ImageEncoder:
 
     @classmethod
     def fit(cls, x: Array, cut: str) -> ImageEncoder:
-        """Learn where the pixels lie."""
-        _whole(x)
+        """Fit mean and standard deviation of the pixels."""
+        _check_finite(x)
         return cls(cut, (x.shape[1], x.shape[2]), float(x.mean()), float(column_std(x.reshape(-1, 1))[0]))
 
     def transform(self, x: Array) -> Inputs:
-        """The pixels, which the network itself shifts and scales."""
+        """The pixels; the model standardizes them."""
         if x.shape[1:] != self.image_size:
             raise ShapeError(f"X: expected images of {self.image_size} pixels, as in training; got {x.shape[1:]}.")
-        _whole(x)
+        _check_finite(x)
         return (x.astype(np.float32),)
 
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
@@ -196,25 +196,25 @@ class ImageEncoder:
         )
 
     def reorder(self, weights: Array) -> Array:
-        """As they are: the class token first, then the tokens in reading order."""
+        """Unchanged: the class token first, then the patches in reading order."""
         return weights
 
     @property
     def token_names(self) -> tuple[str, ...]:
-        """The class token, then the others by number."""
+        """The class token, then the patches by number."""
         count = ViTConfig(self.tokenizer, self.image_size).image_tokenizer.num_tokens
         return ("class", *(f"token {n}" for n in range(count)))
 
 
 def stack_sequences(items: Sequence[npt.ArrayLike], *, unequal: bool = True) -> Array:
-    """Items (N, V) in one array (B, N, V); if they may be of unequal length, filled up with NaN.
+    """Stack items (N, V) into one array (B, N, V), padded with NaN if they may differ in length.
 
     Raises
     ------
     DataError
-        If an item does not consist of numbers.
+        If an item is not numeric.
     ShapeError
-        If one has not two axes, or another number of variables than the others, or another length where none may.
+        If an item does not have two axes, or differs in its number of variables, or in length if `unequal` is False.
     """
     try:
         arrays = [np.asarray(item, np.float64) for item in items]
@@ -243,31 +243,31 @@ def _split(
                 [np.nan if is_missing(value) else value for value in x[:, j]] if x.dtype == object else x[:, j]
             )
         except (TypeError, ValueError):
-            odd = next(value for value in x[:, j].tolist() if not is_number(value))
+            invalid = next(value for value in x[:, j].tolist() if not is_number(value))
             raise DataError(
-                f"{names[j]}: expected numbers; got {odd!r}. Name the columns that hold categories in `categories`."
+                f"{names[j]}: expected numbers; got {invalid!r}. List categorical columns in `categories`."
             ) from None
     return table, [x[:, j] for j in categories]
 
 
 def _lengths(x: Array) -> IntArray:
-    """How many rows each item has before nothing but NaN follows."""
-    there: BoolArray = np.asarray(~np.isnan(x).all(axis=2))
-    lengths: IntArray = x.shape[1] - there[:, ::-1].argmax(axis=1)
-    if not there.any(axis=1).all():
-        i = int(np.flatnonzero(~there.any(axis=1))[0])
-        raise DataError(f"X: item {i} is empty. Leave empty series and sets out: there is nothing to learn from.")
+    """Number of rows of each item before the padding."""
+    is_row: BoolArray = np.asarray(~np.isnan(x).all(axis=2))
+    lengths: IntArray = x.shape[1] - is_row[:, ::-1].argmax(axis=1)
+    if not is_row.any(axis=1).all():
+        i = int(np.flatnonzero(~is_row.any(axis=1))[0])
+        raise DataError(f"X: item {i} is empty. Remove empty series and sets.")
     inside = np.arange(x.shape[1]) < lengths[:, None]
     if not np.isfinite(x[inside]).all():
         i = int(np.flatnonzero((inside & ~np.isfinite(x).all(axis=2)).any(axis=1))[0])
         raise DataError(
-            f"X: item {i} holds NaN or infinity; only whole rows of NaN at its end are taken, as padding. Fill missing "
-            "values in before."
+            f"X: item {i} contains NaN or infinity; only full rows of NaN at the end are padding. Impute missing "
+            "values first."
         )
     return lengths
 
 
-def _whole(x: Array) -> None:
+def _check_finite(x: Array) -> None:
     if not np.isfinite(x).all():
         i = int(np.flatnonzero(~np.isfinite(x).all(axis=(1, 2)))[0])
-        raise DataError(f"X: image {i} holds NaN or infinity. Fill missing pixels in before.")
+        raise DataError(f"X: image {i} contains NaN or infinity. Impute missing pixels first.")

@@ -1,4 +1,4 @@
-"""How far an estimator's training is, on standard error."""
+"""A progress bar for the training of an estimator, on standard error."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ __all__ = ["progress_bar"]
 
 @contextmanager
 def progress_bar(verbose: int, epochs: int) -> Iterator[Callable[[Epoch], None]]:
-    """What to call after each epoch: a bar moves on if `verbose`, and nothing happens if not."""
+    """A callback for each epoch, which advances a progress bar if `verbose`."""
     if not verbose:
         yield lambda epoch: None
         return
@@ -27,15 +27,15 @@ def progress_bar(verbose: int, epochs: int) -> Iterator[Callable[[Epoch], None]]
         BarColumn(),
         MofNCompleteColumn(),
         TimeElapsedColumn(),
-        TextColumn("{task.fields[at]}"),
+        TextColumn("{task.fields[losses]}"),
     )
     with Progress(*columns, console=Console(stderr=True)) as progress:
-        task = progress.add_task("", total=epochs, at="")
+        task = progress.add_task("", total=epochs, losses="")
 
         def on_epoch(epoch: Epoch) -> None:
-            reached = f"loss {epoch.train_loss:.3f}"
+            losses = f"loss {epoch.train_loss:.3f}"
             if epoch.validation_loss is not None:
-                reached += f", validation {epoch.validation_loss:.3f}"
-            progress.update(task, advance=1, at=reached)
+                losses += f", validation {epoch.validation_loss:.3f}"
+            progress.update(task, advance=1, losses=losses)
 
         yield on_epoch

@@ -1,4 +1,4 @@
-"""`TransformerClassifier` and `TransformerRegressor`: any of the transformers behind scikit-learn's face."""
+"""`TransformerClassifier` and `TransformerRegressor`."""
 
 from __future__ import annotations
 
@@ -23,13 +23,13 @@ _PARAMETERS = """\
 Parameters
     ----------
     kind : {"auto", "table", "series", "sets", "images"}
-        What X is. By its axes if "auto": (items, columns) is a table, whose columns become tokens; (items, steps,
-        variables) are series. Sets (items, members, variables) and images (items, height, width) are to be named.
-        Series and sets of unequal length come as a list of arrays, or are filled up with rows of NaN at their end.
+        What X contains. With "auto" it is inferred from the axes: (items, columns) is a table, whose columns become
+        tokens; (items, steps, variables) are series. Sets (items, members, variables) and images (items, height, width)
+        must be named. Series and sets of unequal length are a list of arrays, or padded with rows of NaN.
     categories : "auto" or list of int, str or bool
-        The columns of a table that hold categories, or a mask of them; by "auto" the columns of a data frame that hold
-        no numbers. A data frame's columns are known by their names, and by their places where no name is a number. A
-        category that was in no training row is refused.
+        The categorical columns of a table, by name, index or mask; with "auto" the non-numeric columns of a data
+        frame. In a data frame, indices can be used if no column has a number for a name. Categories that do not occur
+        in the training rows raise an error.
     tokenizer : str
         For images: "rows", "columns", "pixels", a patch size such as "4x4", or any other name that
         `headwise.tokenizers.get_tokenizer` accepts.
@@ -65,22 +65,22 @@ Parameters
     params_ : dict
         The trained parameters.
     n_features_in_ : int
-        Columns, variables, or an image's width."""
+        Number of columns or variables, or the width of the images."""
 
 
 def _with_parameters(estimator: type[_Estimator]) -> type[_Estimator]:
-    """Put what the estimators share into their documentation."""
+    """Insert the shared parameters into a docstring."""
     estimator.__doc__ = (estimator.__doc__ or "").replace("{parameters}", _PARAMETERS)
     return estimator
 
 
 @_with_parameters
 class TransformerClassifier(ClassifierMixin, Transformer):
-    """A transformer that tells classes apart, with scikit-learn's face.
+    """A transformer for classification, with the interface of scikit-learn.
 
     {parameters}
     classes_ : ndarray of shape (C,)
-        The labels, in order.
+        The labels, sorted.
 
     Examples
     --------
@@ -94,7 +94,7 @@ class TransformerClassifier(ClassifierMixin, Transformer):
     """
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from items and their labels.
+        """Train on items and their labels.
 
         Parameters
         ----------
@@ -108,12 +108,12 @@ class TransformerClassifier(ClassifierMixin, Transformer):
         Raises
         ------
         DataError
-            If a value is missing, an item is empty, or a class has too few items to keep one aside.
+            If a value is missing, an item is empty, or a class has too few items for validation.
         """
-        inputs, labels = self._read(X, y)
+        inputs, labels = self._encode(X, y)
         check_classification_targets(labels)
-        self.classes_, places = np.unique(labels, return_inverse=True)
-        self._fit(inputs, places.astype(np.int64), len(self.classes_))
+        self.classes_, targets = np.unique(labels, return_inverse=True)
+        self._fit(inputs, targets.astype(np.int64), len(self.classes_))
         return self
 
     def predict_proba(self, X: npt.ArrayLike) -> Array:
@@ -121,18 +121,17 @@ class TransformerClassifier(ClassifierMixin, Transformer):
         return softmax(self._outputs(X))
 
     def predict(self, X: npt.ArrayLike) -> npt.NDArray[Any]:
-        """The likeliest label (B,) of each item."""
-        likeliest = self._outputs(X).argmax(axis=1)
-        found: npt.NDArray[Any] = self.classes_[likeliest]
-        return found
+        """The most probable label (B,) of each item."""
+        indices = self._outputs(X).argmax(axis=1)
+        return np.asarray(self.classes_[indices])
 
-    def _label(self, answer: Any) -> Any:
-        return self.classes_.tolist()[answer]
+    def _label(self, index: Any) -> Any:
+        return self.classes_.tolist()[index]
 
 
 @_with_parameters
 class TransformerRegressor(RegressorMixin, Transformer):
-    """A transformer that predicts a number, with scikit-learn's face; least squares on standardised values.
+    """A transformer for regression, with the interface of scikit-learn; squared error on standardized values.
 
     {parameters}
 
@@ -148,7 +147,7 @@ class TransformerRegressor(RegressorMixin, Transformer):
     _numeric = True
 
     def fit(self, X: npt.ArrayLike, y: npt.ArrayLike) -> Self:
-        """Learn from items and their values.
+        """Train on items and their values.
 
         Parameters
         ----------
@@ -164,15 +163,15 @@ class TransformerRegressor(RegressorMixin, Transformer):
         DataError
             If a value is missing, or an item is empty.
         """
-        inputs, values = self._read(X, y)
+        inputs, values = self._encode(X, y)
         values = values.astype(np.float64)
-        with np.errstate(over="ignore"):  # refused in words instead
-            self._mean, self._deviation = float(values.mean()), float(column_std(values[:, None])[0])
-        if not np.isfinite(self._deviation):
-            raise DataError("y: its values are too large to compute with. Divide them by a number before.")
-        self._fit(inputs, ((values - self._mean) / self._deviation)[:, None].astype(np.float32), 1)
+        with np.errstate(over="ignore"):  # an error is raised below
+            self._mean, self._std = float(values.mean()), float(column_std(values[:, None])[0])
+        if not np.isfinite(self._std):
+            raise DataError("y: values are too large to compute with. Rescale them.")
+        self._fit(inputs, ((values - self._mean) / self._std)[:, None].astype(np.float32), 1)
         return self
 
     def predict(self, X: npt.ArrayLike) -> Array:
-        """The value (B,) of each item."""
-        return self._outputs(X)[:, 0] * self._deviation + self._mean
+        """The predicted value (B,) of each item."""
+        return self._outputs(X)[:, 0] * self._std + self._mean

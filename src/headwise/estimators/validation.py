@@ -1,4 +1,4 @@
-"""Checking what an estimator is given, by scikit-learn's own validation where there is one."""
+"""Validation of the arguments and data of an estimator, on top of scikit-learn's."""
 
 from __future__ import annotations
 
@@ -20,12 +20,12 @@ from headwise.validation import check_counts, check_unique
 __all__ = [
     "KINDS",
     "array_3d",
-    "as_table",
     "category_columns",
-    "check_answers",
     "check_float32_range",
     "check_hyperparameters",
+    "check_targets",
     "infer_kind",
+    "table_validation",
 ]
 
 KINDS = ("auto", "table", "series", "sets", "images")
@@ -45,7 +45,7 @@ def check_hyperparameters(params: dict[str, Any]) -> None:
 
 
 def infer_kind(kind: str, X: npt.ArrayLike) -> str:
-    """The kind of data: as it was named, or by its axes, two for a table and three for series.
+    """The kind of data: as named, or inferred from the axes: two for a table, three for series.
 
     Raises
     ------
@@ -56,8 +56,8 @@ def infer_kind(kind: str, X: npt.ArrayLike) -> str:
         raise DataError(f"kind: expected one of {', '.join(KINDS)}; got {kind!r}.")
     if len({len(row) for row in X if _depth(row) == 1} if isinstance(X, (list, tuple)) else ()) > 1:
         raise ShapeError(
-            "X: its items have one axis each, and unequal lengths: neither the rows of a table nor series. Series are "
-            "a list of (N, V) arrays; of one variable, (N, 1)."
+            "X: expected the rows of a table or series; got items with one axis and unequal lengths. Series are "
+            "a list of (N, V) arrays; with one variable, (N, 1)."
         )
     if kind != "auto":
         return kind
@@ -65,16 +65,16 @@ def infer_kind(kind: str, X: npt.ArrayLike) -> str:
 
 
 def array_3d(X: npt.ArrayLike, kind: str) -> Array:
-    """Items (B, N, V) of finite numbers, or NaN; a list of items of unequal length is filled up with NaN.
+    """Items (B, N, V) as float64; lists of items of unequal length are padded with NaN.
 
     Raises
     ------
     ShapeError
-        If there are not three axes, the items have another number of variables each, or images are of unequal sizes.
+        If there are not three axes, or items differ in their number of variables, or images in size.
     DataError
-        If there are no items, nothing is in them, or they are no numbers.
+        If there are no items, items are empty, or values are not numbers.
     ValueError
-        By scikit-learn, if they are no numbers.
+        From scikit-learn, if values are not numbers.
     """
     if (items := _items(X)) is not None:
         X = stack_sequences(items, unequal=kind != "images")
@@ -83,25 +83,25 @@ def array_3d(X: npt.ArrayLike, kind: str) -> Array:
         what = {"series": "(items, steps, variables)", "sets": "(items, members, variables)"}
         raise ShapeError(f"X: expected {what.get(kind, '(items, height, width)')} for {kind}; got {array.shape}.")
     if 0 in array.shape:
-        raise DataError(f"X: expected something in every item; got shape {array.shape}.")
+        raise DataError(f"X: expected items that are not empty; got shape {array.shape}.")
     return array
 
 
-def as_table(mixed: bool) -> dict[str, Any]:
-    """How scikit-learn is to validate a table; what is missing is told by the column, afterwards."""
-    return {"dtype": None if mixed else np.float64, "ensure_all_finite": False}
+def table_validation(has_categories: bool) -> dict[str, Any]:
+    """Arguments of scikit-learn's validation of a table; missing values are reported later, by column."""
+    return {"dtype": None if has_categories else np.float64, "ensure_all_finite": False}
 
 
 def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int, ...]:
-    """The places of the columns that hold categories.
+    """Indices of the categorical columns.
 
-    Those that are named, or marked by a mask; by "auto" the columns of a data frame that hold no numbers, and none of
-    an array. A data frame's columns are known by their names: numbers are places only where no name is a number.
+    Columns are given by name, index or mask; with "auto" they are the non-numeric columns of a data frame, and none of
+    an array. In a data frame a number is a name if any column has a number for a name, otherwise an index.
 
     Raises
     ------
     DataError
-        If one is no column of X, or named twice, or a mask has another length.
+        If one is not a column of X, or is repeated, or a mask has another length.
     """
     columns = list(X.columns) if hasattr(X, "columns") else []
     if isinstance(categories, str):
@@ -114,53 +114,53 @@ def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int
     count = len(columns) if columns else np.shape(X)[1]
     categories = _unmasked(list(categories), count)
     numbered = any(isinstance(name, (int, np.integer)) for name in columns)
-    found = []
+    indices = []
     for column in categories:
-        place = columns.index(column) if column in columns else None if numbered else column
-        if not isinstance(place, (int, np.integer)) or not 0 <= place < count:
-            raise DataError(f"categories: {column!r} is no column of X, which has {columns or count}.")
-        found.append(int(place))
-    check_unique(categories=found)
-    return tuple(found)
+        index = columns.index(column) if column in columns else None if numbered else column
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise DataError(f"categories: {column!r} is not a column of X, which has {columns or count}.")
+        indices.append(int(index))
+    check_unique(categories=indices)
+    return tuple(indices)
 
 
-def check_answers(y: Any) -> None:
-    """Refuse missing values of a kind that scikit-learn does not see: None, and pandas's NA."""
+def check_targets(y: Any) -> None:
+    """Raise DataError for missing values that scikit-learn does not detect: None, and NA of pandas."""
     values = np.asarray(y).ravel()
     missing = sum(map(is_missing, values.tolist())) if values.dtype == object and y is not None else 0
     if missing:
-        raise DataError(f"y: {missing} of {len(values)} values are missing (None or NaN). Leave these items out.")
+        raise DataError(f"y: {missing} of {len(values)} values are missing (None or NaN). Remove these items.")
 
 
 def check_float32_range(inputs: Inputs) -> Inputs:
-    """What a reader made of the items, if it is all within float32."""
+    """Raise DataError if an encoded item does not fit into float32; return the inputs."""
     for array in inputs:
-        if not (there := np.isfinite(array).reshape(len(array), -1).all(axis=1)).all():
+        if not (finite := np.isfinite(array).reshape(len(array), -1).all(axis=1)).all():
             raise DataError(
-                f"X: item {int(there.argmin())} holds a number too large to compute with. Is its unit that of the "
+                f"X: item {int(finite.argmin())} contains a number too large for float32. Is its unit that of the "
                 "others?"
             )
     return inputs
 
 
 def _unmasked(categories: list[Any], count: int) -> list[Any]:
-    """The places that a mask marks; a list that is no mask, as it is."""
-    if not categories or not all(isinstance(each, (bool, np.bool_)) for each in categories):
+    """The indices that a mask selects; a list that is not a mask is returned as it is."""
+    if not categories or not all(isinstance(column, (bool, np.bool_)) for column in categories):
         return categories
     if len(categories) != count:
-        raise DataError(f"categories: expected a mask of {count} entries, one a column; got {len(categories)}.")
-    return [place for place, marked in enumerate(categories) if marked]
+        raise DataError(f"categories: expected a mask of {count} entries, one per column; got {len(categories)}.")
+    return [index for index, selected in enumerate(categories) if selected]
 
 
 def _items(X: Any) -> list[Any] | None:
-    """The items, if X is a list of them (or an array of objects), each with two axes."""
-    listed = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
-    items = list(X) if listed else []
+    """The items, if X is a list or an object array of items with two axes; otherwise None."""
+    is_list = isinstance(X, (list, tuple)) or (isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 1)
+    items = list(X) if is_list else []
     return items if items and all(_depth(item) == 2 for item in items) else None
 
 
 def _depth(X: Any) -> int:
-    """Axes of an array, or of a nested list, by its first entries."""
+    """Number of axes of an array, or of a nested list by its first entries."""
     depth = 0
     while isinstance(X, (list, tuple)) and X:
         depth, X = depth + 1, X[0]

@@ -1,8 +1,7 @@
-"""Cutting images into tokens, and where in the image each token lies.
+"""Tokenizers of images, with the box of each token in pixels.
 
-A tokeniser knows its tokens' boxes in pixels, so that pictures and distances work for tokens of any shape. Names stand
-for tokenisers: ``"7x7"``, ``"8x8/4"`` (overlapping: a patch every 4 pixels), an entry of `TOKENIZERS`, and any of these
-after an entry of `PERMUTATIONS`, as in ``"scrambled-7x7"``.
+Tokenizers have names: ``"7x7"``, ``"8x8/4"`` (overlapping: a patch every 4 pixels), an entry of `TOKENIZERS`, and any
+of these after an entry of `PERMUTATIONS`, as in ``"scrambled-7x7"``.
 """
 
 from __future__ import annotations
@@ -23,7 +22,7 @@ __all__ = ["PERMUTATIONS", "TOKENIZERS", "ImageTokenizer", "Patches", "PermutedP
 
 
 class ImageTokenizer(Protocol):
-    """What cuts an image into N tokens of P numbers each, all of one size and in a grid."""
+    """Splits an image into a grid of N tokens of equal size, of P pixels each."""
 
     @property
     def image_size(self) -> tuple[int, int]:
@@ -47,10 +46,10 @@ class ImageTokenizer(Protocol):
 
     @property
     def boxes(self) -> IntArray:
-        """(N, 4): top, left, height and width of each token in the image as it is cut."""
+        """(N, 4): top, left, height and width of each token in the permuted image."""
 
     def permute(self, images: Array) -> Array:
-        """(..., Y, X) images -> the same shape: the images as they are cut, which the boxes belong to."""
+        """Permute the pixels of images (..., Y, X); boxes refer to the result."""
 
     def tokenize(self, images: Array) -> Array:
         """(B, Y, X) images -> (B, N, P) tokens, the pixels of each in reading order."""
@@ -67,13 +66,13 @@ class Patches:
     patch_size : (int, int)
         Height and width of a patch in pixels.
     stride : (int, int), optional
-        Pixels from one patch to the next, down and across; less than the size and the patches overlap. By default the
-        size, so that they tile.
+        Pixels from one patch to the next, down and across; patches overlap if it is smaller than their size. By
+        default the size, so that they tile.
 
     Raises
     ------
     ShapeError
-        If a pixel would be left out; the message lists the sizes or strides that leave none.
+        If a pixel would not be covered; the message lists the sizes or strides that cover all.
 
     Examples
     --------
@@ -111,8 +110,8 @@ class Patches:
             if not 1 <= step <= part or (whole - part) % step:
                 fitting = _listed(n for n in range(1, part + 1) if (whole - part) % n == 0)
                 raise ShapeError(
-                    f"tokenizer: expected a stride that leaves none of the image's {whole} pixels of {axis} out, for a "
-                    f"patch {axis} of {part} one of {fitting}; got {step}."
+                    f"tokenizer: expected a stride that covers the image's {whole} pixels of {axis}, for a patch "
+                    f"{axis} of {part} one of {fitting}; got {step}."
                 )
 
     @property
@@ -143,7 +142,7 @@ class Patches:
         )
 
     def permute(self, images: Array) -> Array:
-        """(..., Y, X) images -> themselves."""
+        """Images (..., Y, X), unchanged."""
         return images
 
     def tokenize(self, images: Array) -> Array:
@@ -158,16 +157,16 @@ class Patches:
 
 @dataclass(frozen=True)
 class PermutedPixels:
-    """Pixels that change places, in every image alike, before it is cut: the same numbers, another neighbourhood.
+    """Patches of images whose pixels are permuted, in the same way for every image.
 
     Parameters
     ----------
     patches : Patches
-        What cuts the rearranged image.
+        Tokenizer of the permuted image.
     permutation : str
         An entry of `PERMUTATIONS`: ``"scrambled"`` moves every pixel, ``"reordered"`` whole rows of pixels.
     seed : int
-        Which permutation.
+        Seed of the permutation.
 
     Examples
     --------
@@ -214,11 +213,11 @@ class PermutedPixels:
 
     @property
     def boxes(self) -> IntArray:
-        """(N, 4): top, left, height and width of each token in the rearranged image."""
+        """(N, 4): top, left, height and width of each token in the permuted image."""
         return self.patches.boxes
 
     def permute(self, images: Array) -> Array:
-        """(..., Y, X) images -> the same shape, the pixels in their new places."""
+        """Images (..., Y, X) with permuted pixels."""
         flat = images.reshape(*images.shape[:-2], -1)
         return flat[..., _order(self.permutation, self.image_size, self.seed)].reshape(images.shape)
 
@@ -236,13 +235,13 @@ TOKENIZERS: dict[str, Callable[[tuple[int, int]], Patches]] = {
 
 # (Y, X) positions in reading order, and a generator -> the old position of every new one
 PERMUTATIONS: dict[str, Callable[[IntArray, np.random.Generator], IntArray]] = {
-    "scrambled": lambda places, rng: rng.permutation(places.ravel()),
-    "reordered": lambda places, rng: rng.permutation(places).ravel(),
+    "scrambled": lambda positions, rng: rng.permutation(positions.ravel()),
+    "reordered": lambda positions, rng: rng.permutation(positions).ravel(),
 }
 
 
 def get_tokenizer(name: str, image_size: tuple[int, int]) -> ImageTokenizer:
-    """The tokeniser that a name stands for.
+    """The tokenizer with a name.
 
     Parameters
     ----------
@@ -257,9 +256,9 @@ def get_tokenizer(name: str, image_size: tuple[int, int]) -> ImageTokenizer:
     Raises
     ------
     DataError
-        If no tokeniser has this name.
+        If there is no such tokenizer.
     ShapeError
-        If the image cannot be cut so.
+        If the patches do not fit the image.
 
     Examples
     --------
@@ -300,7 +299,7 @@ def _listed(numbers: Iterable[int]) -> str:
 
 @lru_cache(maxsize=16)
 def _pixels(patches: Patches) -> IntArray:
-    """(N, P): which pixel of the image, in reading order, each number of each token is."""
+    """(N, P): index of the pixel of each entry of each token."""
     places = np.arange(patches.image_size[0] * patches.image_size[1]).reshape(patches.image_size)
     down, across = patches.stride or patches.patch_size
     return sliding_window_view(places, patches.patch_size)[::down, ::across].reshape(
@@ -310,6 +309,6 @@ def _pixels(patches: Patches) -> IntArray:
 
 @lru_cache(maxsize=16)
 def _order(order: str, image: tuple[int, int], seed: int) -> IntArray:
-    """(Y X,): the old position of every new one."""
+    """(Y X,): the old index of the pixel at each new one."""
     places = np.arange(image[0] * image[1]).reshape(image)
     return PERMUTATIONS[order](places, np.random.default_rng([seed, *image]))

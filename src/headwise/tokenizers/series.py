@@ -1,4 +1,4 @@
-"""Series as tokens: a time step is a token, so series are laid side by side, padded, and put on one scale.
+"""Series as tokens, one per time step: padding and standardization.
 
 Letters: B series, N steps of the longest, V variables.
 """
@@ -18,7 +18,7 @@ __all__ = ["Standardizer", "pad_series", "valid_mask"]
 
 
 def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
-    """Series of unequal lengths in one array, with zeros after their ends.
+    """Stack series of unequal lengths into one array, padded with zeros.
 
     Parameters
     ----------
@@ -46,30 +46,29 @@ def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
     if not series:
         raise DataError("series: expected at least one; got none.")
     variables = series[0].shape[-1]
-    for i, one in enumerate(series):
-        if one.ndim != 2 or one.shape[1] != variables:
+    for i, item in enumerate(series):
+        if item.ndim != 2 or item.shape[1] != variables:
             raise ShapeError(
-                f"series {i}: expected (steps, V={variables}), as series 0 has; got {one.shape}. "
-                "All series must hold the same variables."
+                f"series {i}: expected (steps, V={variables}), as series 0; got {item.shape}. "
+                "All series must have the same variables."
             )
-        if not len(one):
+        if not len(item):
             raise DataError(f"series {i}: expected at least one step; it is empty.")
-    lengths = np.array([len(one) for one in series])
+    lengths = np.array([len(item) for item in series])
     x = np.zeros((len(series), lengths.max(), variables), np.float32)
-    for i, one in enumerate(series):
-        x[i, : len(one)] = one
+    for i, item in enumerate(series):
+        x[i, : len(item)] = item
     return x, lengths
 
 
 def valid_mask(x: Array, lengths: IntArray) -> BoolArray:
-    """(B, N): which steps of padded series (B, N, V) are real."""
-    steps: BoolArray = np.arange(x.shape[1]) < lengths[:, None]
-    return steps
+    """(B, N): True for the steps of padded series (B, N, V) that are not padding."""
+    return np.asarray(np.arange(x.shape[1]) < lengths[:, None])
 
 
 @dataclass(frozen=True)
 class Standardizer:
-    """Shift and scale of every variable, so that it has mean zero and variance one where it was measured.
+    """Mean and standard deviation of every variable, for standardization.
 
     Attributes
     ----------
@@ -89,12 +88,12 @@ class Standardizer:
 
     @classmethod
     def fit(cls, x: Array, lengths: IntArray) -> Standardizer:
-        """Measured over all valid steps of (B, N, V)."""
+        """Compute them over all valid steps of series (B, N, V)."""
         rows = x[valid_mask(x, lengths)].astype(np.float64)
         return cls(rows.mean(axis=0), column_std(rows))
 
     def transform(self, x: Array, lengths: IntArray) -> Array:
-        """The same series on this scale, in float32, with zeros in the padding."""
+        """Standardized series in float32, with zeros in the padding."""
         bind("V", mean=self.mean).bind("B N V", x=x)
         scaled = (x - self.mean) / self.std
         scaled[~valid_mask(x, lengths)] = 0

@@ -1,4 +1,4 @@
-"""The columns of a table as tokens: numbers standardised, categories numbered, by what the training rows held."""
+"""Columns of a table as tokens: standardized numbers, and categories as integers."""
 
 from __future__ import annotations
 
@@ -17,12 +17,12 @@ __all__ = ["ColumnEncoder", "column_std", "is_missing"]
 
 @dataclass(frozen=True)
 class ColumnEncoder:
-    """What is known of a table's columns: where numbers lie, and which categories there are.
+    """Encoder of numeric and categorical columns, fitted on the training rows.
 
     Attributes
     ----------
     names : tuple of str
-        Of the columns of numbers, then of those of categories.
+        Of the numeric columns, then of the categorical ones.
     mean, std : tuple of float
         Of each numeric column; a constant column has std one.
     categories : tuple of tuple
@@ -38,21 +38,20 @@ class ColumnEncoder:
     def fit(
         cls, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = (), names: Sequence[str] = ()
     ) -> ColumnEncoder:
-        """Learn the columns from the training rows.
+        """Fit on the training rows.
 
         Parameters
         ----------
         numbers : array_like of shape (B, J)
         categories : sequence of array_like of shape (B,)
-            Any values that can be told apart and sorted as text.
+            Any hashable values.
         names : sequence of str, optional
             Of all columns; ``number 0`` and so on by default.
 
         Raises
         ------
         ShapeError
-            If the numbers are no table, or there is another number of categories than of rows, or of names than of
-            columns.
+            If the numbers are not a table, or the numbers of rows or of names do not match.
         DataError
             If there are no rows, no columns, or a value is missing.
 
@@ -64,35 +63,35 @@ class ColumnEncoder:
         >>> columns.transform([[2.0]], [["green"]])
         Traceback (most recent call last):
         ...
-        headwise.errors.DataError: colour: 'green' was in no training row; known are 'blue', 'red'. Train on rows that
-        hold it, or join rare categories into one before training.
+        headwise.errors.DataError: colour: 'green' does not occur in the training rows; known categories are 'blue',
+        'red'. Train on rows that have it, or merge rare categories before training.
         """
         table = _table(numbers, categories)
         count = table.shape[1]
         default = [f"number {j}" for j in range(count)] + [f"category {j}" for j in range(len(categories))]
-        called = tuple(names) or tuple(default)
+        column_names = tuple(names) or tuple(default)
         if not default:
             raise DataError("table: expected at least one column; got none.")
-        if len(called) != len(default):
-            raise ShapeError(f"names: expected {len(default)}, one a column; got {len(called)}.")
+        if len(column_names) != len(default):
+            raise ShapeError(f"names: expected {len(default)}, one per column; got {len(column_names)}.")
         if not len(table):
-            raise DataError("table: expected at least one row to learn from; got an empty table.")
-        _finite(table, called)
+            raise DataError("table: expected at least one row; got an empty table.")
+        _check_finite(table, column_names)
         levels = tuple(
             tuple(sorted(set(_values(column, name)), key=str))
-            for column, name in zip(categories, called[count:], strict=True)
+            for column, name in zip(categories, column_names[count:], strict=True)
         )
-        return cls(called, tuple(table.mean(axis=0).tolist()), tuple(column_std(table).tolist()), levels)
+        return cls(column_names, tuple(table.mean(axis=0).tolist()), tuple(column_std(table).tolist()), levels)
 
     def transform(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
-        """Standardised numbers (B, J) in float32, and the places (B, K) of the categories in their lists.
+        """Standardized numbers (B, J) in float32, and the categories as integers (B, K).
 
         Raises
         ------
         ShapeError
-            If there are other columns than there were, or as many categories as rows are not there.
+            If the numbers of columns or rows do not match.
         DataError
-            If a value is missing, or a category was in no training row.
+            If a value is missing, or a category does not occur in the training rows.
         """
         table = _table(numbers, categories)
         expected = len(self.mean), len(self.categories)
@@ -101,12 +100,12 @@ class ColumnEncoder:
                 f"table: expected {expected[0]} columns of numbers and {expected[1]} of categories, as in training; "
                 f"got {table.shape[1]} and {len(categories)}."
             )
-        _finite(table, self.names)
-        standard = (table - np.array(self.mean)) / np.array(self.std)
+        _check_finite(table, self.names)
+        standardized = (table - np.array(self.mean)) / np.array(self.std)
         codes = np.empty((len(table), expected[1]), np.int64)
         for k, (column, levels) in enumerate(zip(categories, self.categories, strict=True)):
-            codes[:, k] = _places(_values(column, self.names[expected[0] + k]), levels, self.names[expected[0] + k])
-        return standard.astype(np.float32), codes
+            codes[:, k] = _to_codes(_values(column, self.names[expected[0] + k]), levels, self.names[expected[0] + k])
+        return standardized.astype(np.float32), codes
 
 
 def column_std(rows: Array) -> Array:
@@ -132,7 +131,7 @@ def is_missing(value: Any) -> bool:
 
 
 def _table(numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike]) -> Array:
-    """(B, J): the numbers, beside as many categories in each column of those; nothing at all is no columns."""
+    """Check the numbers (B, J) against the lengths of the categorical columns; an empty list has no columns."""
     try:
         table: Array = np.asarray(numbers, np.float64)
     except (TypeError, ValueError) as error:
@@ -141,41 +140,40 @@ def _table(numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike]) -> Array
     if table.shape == (0,):
         table = np.empty((lengths[0] if lengths else 0, 0))
     if table.ndim != 2:
-        raise ShapeError(f"numbers: expected (B, J), a row an item; got {table.shape}.")
+        raise ShapeError(f"numbers: expected (B, J), one row per item; got {table.shape}.")
     for k, length in enumerate(lengths):
         if length != len(table):
-            raise ShapeError(f"categories {k}: expected {len(table)}, one a row of the numbers; got {length}.")
+            raise ShapeError(f"categories {k}: expected {len(table)}, one per row of the numbers; got {length}.")
     return table
 
 
-def _finite(table: Array, names: Sequence[str]) -> None:
+def _check_finite(table: Array, names: Sequence[str]) -> None:
     bad = ~np.isfinite(table)
     if bad.any():
         j = int(np.flatnonzero(bad.any(axis=0))[0])
         raise DataError(
-            f"{names[j]}: {int(bad[:, j].sum())} of {len(table)} numbers are missing or infinite. Fill them in before, "
-            "for example with scikit-learn's SimpleImputer in a pipeline, or leave these rows out."
+            f"{names[j]}: {int(bad[:, j].sum())} of {len(table)} numbers are missing or infinite. Impute them, for "
+            "example with scikit-learn's SimpleImputer in a pipeline, or remove these rows."
         )
 
 
 def _values(column: npt.ArrayLike, name: str) -> list[Any]:
-    found: list[Any] = np.asarray(column, dtype=object).tolist()
-    missing = sum(map(is_missing, found))
-    if missing:
+    values: list[Any] = np.asarray(column, dtype=object).tolist()
+    if missing := sum(map(is_missing, values)):
         raise DataError(
-            f"{name}: {missing} of {len(found)} categories are missing. Give them a name of their own, such as "
-            "'unknown', or leave these rows out."
+            f"{name}: {missing} of {len(values)} categories are missing. Use a category such as 'unknown' for them, or "
+            "remove these rows."
         )
-    return found
+    return values
 
 
-def _places(values: Sequence[Any], levels: Sequence[Any], name: str) -> list[int]:
-    place = {level: i for i, level in enumerate(levels)}
+def _to_codes(values: Sequence[Any], levels: Sequence[Any], name: str) -> list[int]:
+    codes = {level: i for i, level in enumerate(levels)}
     for value in values:
-        if value not in place:
+        if value not in codes:
             known = ", ".join(map(repr, levels[:8])) + (" …" if len(levels) > 8 else "")
             raise DataError(
-                f"{name}: {value!r} was in no training row; known are {known}. Train on rows that hold it, or join "
-                "rare categories into one before training."
+                f"{name}: {value!r} does not occur in the training rows; known categories are {known}. Train on rows "
+                "that have it, or merge rare categories before training."
             )
-    return [place[value] for value in values]
+    return [codes[value] for value in values]

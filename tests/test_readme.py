@@ -1,8 +1,14 @@
-"""The README's picture and caption are what its command makes; its commands are all there."""
+"""The README's figure, sessions and commands are what the package gives."""
 
+import os
+import re
+import shutil
+import subprocess
+import sys
 from pathlib import Path
 
 import numpy as np
+import pytest
 
 from headwise.cli import COMMANDS
 from headwise.data.image_files import load_digit
@@ -26,12 +32,44 @@ def test_the_picture_is_of_the_model_that_ships():
 def test_the_caption_is_the_pictures():
     written = CaptionedFigure(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).caption.markdown()
     assert (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8") == written
-    assert written in README
 
 
 def test_every_command_is_in_the_readme():
     for command in COMMANDS:
-        assert f"`headwise {command}" in README
+        assert f"`headwise {command}`" in README
+
+
+SESSIONS = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", README)
+USES_TORCH = "gpt.py", "capture_torch.py"
+
+
+@pytest.mark.parametrize(
+    ("command", "shown"),
+    [
+        pytest.param(*session, marks=[pytest.mark.parity] * any(name in session[0] for name in USES_TORCH))
+        for session in SESSIONS
+    ],
+    ids=[command for command, _ in SESSIONS],
+)
+def test_a_session_prints_what_is_shown(command, shown, tmp_path):
+    program, *arguments = command.split()
+    start = [sys.executable, "-m", "headwise"] if program == "headwise" else [sys.executable]
+    environment = {**os.environ, "COLUMNS": "100", "NO_COLOR": "1", "PYTHONPATH": os.pathsep.join(sys.path)}
+    shutil.copytree(ROOT / "examples", tmp_path / "examples")
+    result = subprocess.run([*start, *arguments], capture_output=True, text=True, cwd=tmp_path, env=environment)
+    printed = result.stdout.rstrip() + "\n"
+    if os.environ.get("UPDATE_SNAPSHOTS"):
+        path = ROOT / "README.md"
+        text = path.read_text(encoding="utf-8")
+        path.write_text(text.replace(f"$ {command}\n{shown}```", f"$ {command}\n{printed}```"), encoding="utf-8")
+    else:
+        assert printed == shown, result.stderr
+
+
+def test_the_function_of_the_readme_is_the_one_it_checks():
+    code = (ROOT / "examples/mine.py").read_text(encoding="utf-8")
+    shown = re.search(r"```py\n(import numpy.*?)```", README, re.DOTALL)[1]
+    assert code.replace("\n\n\n", "\n\n") == shown
 
 
 def test_the_card_is_the_weights():

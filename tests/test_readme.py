@@ -58,12 +58,13 @@ def test_a_session_prints_what_is_shown(command, shown, tmp_path):
     shutil.copytree(ROOT / "examples", tmp_path / "examples")
     result = subprocess.run([*start, *arguments], capture_output=True, text=True, cwd=tmp_path, env=environment)
     printed = result.stdout.rstrip() + "\n"
-    if os.environ.get("UPDATE_SNAPSHOTS"):
+    pattern = ".*".join(map(re.escape, shown.split("…\n")))  # the README leaves out lines in one place
+    if os.environ.get("UPDATE_SNAPSHOTS") and not re.fullmatch(pattern, printed, re.DOTALL):
         path = ROOT / "README.md"
         text = path.read_text(encoding="utf-8")
         path.write_text(text.replace(f"$ {command}\n{shown}```", f"$ {command}\n{printed}```"), encoding="utf-8")
     else:
-        assert printed == shown, result.stderr
+        assert re.fullmatch(pattern, printed, re.DOTALL), f"{printed}{result.stderr}"
 
 
 def test_the_function_of_the_readme_is_the_one_it_checks():

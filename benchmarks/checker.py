@@ -32,9 +32,9 @@ WORDS = {2: "two", 3: "three", 4: "four"}
 
 
 def timed(function, **options):
-    began = time.perf_counter()
+    began = time.process_time()
     verdict = hw.check(function, **options)
-    return verdict.mistakes + verdict.hazards, time.perf_counter() - began
+    return verdict.mistakes + verdict.hazards, time.process_time() - began
 
 
 def planted(style, kind, codes):
@@ -79,7 +79,7 @@ def main():
     verdicts = [timed(function) for function in unexplained.FUNCTIONS]
     unnamed = sum(mistakes in (("unknown",), ("tokens-scrambled",)) for mistakes, _ in verdicts)
     row("nothing explains it", unnamed, "left unexplained", [seconds for _, seconds in verdicts])
-    print(f"\nIn one process on {platform.machine()}.\n")
+    print(f"\nTimes are CPU seconds of one process on {platform.machine()}.\n")
     print("## Public reports\n\n[Functions and modules after public reports](wild.md), one line each there; in sum:\n")
     cases = [case for case in read_cases() if find_spec("torch") or not case.needs_torch]
     print_summary({case: judge(case) for case in cases})

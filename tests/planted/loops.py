@@ -191,7 +191,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         if code in wrong:
             weights = shown = across(all_logits, all_hidden, axis)
             for b, h, n in np.ndindex(B, H, N):
-                g = h * G // H
+                g = h % G if "groups-tiled" in wrong else h * G // H
                 terms = [p * row for p, row in zip(weights[b, h, n], v[b, g], strict=True) if p != 0]
                 output[b, h, n] = sum(terms, np.zeros(v.shape[-1]))
     if "weights-from-outputs" in wrong:

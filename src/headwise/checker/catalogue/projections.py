@@ -184,7 +184,7 @@ ENTRIES = (
         "Changing the values changes nothing.",
         "Multiply the weights with the values, not with the keys.",
         ("mix", "projection"),
-        ({"+project": values_are_keys}, {"+arrange": values_are_given_keys}),
+        ({"+project": values_are_keys}, *({after: values_are_given_keys} for after in ("+arrange", "+rotate"))),
         reported_in=("InfiniGen#5",),
     ),
     Mistake(

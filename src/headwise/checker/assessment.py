@@ -25,7 +25,7 @@ __all__ = ["to_verdict"]
 _BY_DESIGN = {"norm-added": "norm-inside", "residual-added": "residual-inside", "positions-added": "position-bias"}
 _BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}
 _BY_CALLING |= {"DN": "tokens-as-columns", "BDN": "tokens-as-columns", "NBD": "tokens-before-batch"}
-_BY_CALLING |= {"dN": "tokens-as-columns"}
+_BY_CALLING |= dict.fromkeys(("dN", "BdN", "BHdN"), "tokens-as-columns")
 
 
 def to_verdict(

@@ -158,7 +158,9 @@ def _judge(
     """Explain the fullest way of calling, and simpler ones as long as nothing does."""
     first: Findings | None = None
     for tier in tiers:
-        findings = _best(_alternatives(tier, documentation, requirements), rng, thorough and first is None)
+        findings = _best(
+            _alternatives(tier, documentation, requirements), documentation, rng, thorough and first is None
+        )
         if findings.explanation is not None:
             return findings if first is None else _partly(findings, first)
         first = first or findings
@@ -188,7 +190,8 @@ def _with_built_in_limits(
     interface = convention.interface
     aligned = {"align": documentation.alignment} if documentation.alignment and "align" not in interface.takes else {}
     if requirements.causal or (documentation.causal and not {"causal", "mask"} & interface.takes):
-        return replace(convention, interface=replace(interface, implicit={"causal": True} | aligned))
+        implicit = {"causal": True} | aligned
+        return replace(convention, interface=replace(interface, implicit=implicit), built_in=("causal-unasked",))
     if "causal" in interface.takes:
         return replace(convention, interface=replace(interface, implicit=aligned))
     if is_equivariant(convention):
@@ -201,8 +204,13 @@ def _with_built_in_limits(
     return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
 
 
-def _best(alternatives: list[CallingConvention], rng: np.random.Generator | None, thorough: bool) -> Findings:
-    """The findings with the fewest mistakes: of all alternatives with one mistake at most, then with more."""
+def _best(
+    alternatives: list[CallingConvention],
+    documentation: Documentation,
+    rng: np.random.Generator | None,
+    thorough: bool,
+) -> Findings:
+    """The findings that cost least: of all alternatives with one mistake at most, then with more."""
     examined = []
     for convention in alternatives:
         examination = examine(convention, _fresh(rng))
@@ -211,19 +219,24 @@ def _best(alternatives: list[CallingConvention], rng: np.random.Generator | None
         if findings is not None and findings.rank[0] == 0 and not examination.refusals:
             return findings
     fewest = min(examination.refusals for examination in examined)
-    for level in _LEVELS:
-        if level == 4 and not thorough:
+    explained: list[tuple[tuple[int, ...], Findings]] = []
+    for level in _LEVELS if thorough else _LEVELS[:-1]:
+        for place, examination in enumerate(examined):
+            more = examination.refusals > fewest  # probably not how the function wants its arguments
+            if place and (level == 4 or (level == 2 and more)):
+                continue
+            findings = explain_at_level(examination, level)
+            if findings is not None and not (place and more and findings.rank[0]):
+                explained.append(((findings.rank[0] + 2 * more, *findings.rank[1:], place), findings))
+        if explained and min(explained, key=_cost)[0][0] <= level:
             break
-        # beyond two mistakes, only the likeliest alternative is searched; one that refuses more must be right
-        candidates = [explain_at_level(e, level) for e in (examined if level <= 2 else examined[:1])]
-        explained = [
-            ((findings.rank[0] + (e.refusals > fewest), *findings.rank[1:]), place, findings)
-            for place, (e, findings) in enumerate(zip(examined, candidates, strict=False))
-            if findings is not None and not (place and findings.rank[0] and e.refusals > examined[0].refusals)
-        ]
-        if explained:
-            return min(explained, key=lambda entry: entry[:2])[2]
-    return explain_what_is_left(examined[0], _fresh(rng))
+    if explained:
+        return min(explained, key=_cost)[1]
+    return explain_what_is_left(examined[0], _fresh(rng), documentation.random)
+
+
+def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:
+    return explained[0]
 
 
 def _fresh(rng: np.random.Generator | None) -> np.random.Generator:

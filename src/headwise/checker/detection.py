@@ -10,7 +10,7 @@ from typing import Any
 
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.invocation import CallingConvention, Response, grid, has_shape
+from headwise.checker.invocation import WINDOWS, CallingConvention, Response, grid, has_shape
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
@@ -23,7 +23,7 @@ from headwise.shapes import Array
 __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_calling_conventions", "tensor"]
 
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
-_QKV_AXES = (("BHNd", "BNHd"), ("HNd",), ("BNd",), ("Nd",))
+_QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
 _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 unless they are told otherwise
 
 
@@ -142,7 +142,7 @@ def _working(
         [
             final
             for convention in tier
-            for final in _windows(_masks(_in_its_type(convention), documentation, requirements))
+            for final in _windows(_masks(_in_its_type(convention), documentation, requirements), documentation)
         ]
         for tier in tiers
     ]
@@ -157,8 +157,8 @@ def _qkv_layouts(
     for attempt in (groups, _QKV_AXES):
         for group in attempt:
             tier = [c for axes in group for c in _accepted(_with_axes(start, axes), attempts)]
-            if tier and _per_item(tier[0]) and tier[0].interface.axes == "HNd":
-                tier = [*_accepted(_with_axes(start, "BNd"), attempts), *tier]
+            if _per_item(start):
+                tier.sort(key=lambda c: c.interface.axes == "HNd")
             if tier:
                 tiers.append(tier)
         if tiers or attempt is _QKV_AXES:
@@ -181,7 +181,7 @@ def _token_layouts(
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
     presentations = ["matrix"]
     if start.load is None and not start.interface.heads and {"Wq", "Wk", "Wv"} <= start.names.keys():
-        presentations += ["stack", "list"]
+        presentations += ["stack", "list", "dense"]
     for weights in presentations:
         candidate = replace(start, weights=weights)
         if weights != "matrix" and candidate.interface.kind == "self_attention":
@@ -231,6 +231,8 @@ def _oriented(
 def _accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = False) -> list[CallingConvention]:
     """The convention, with a mask of keys alone or biases as columns if it cannot be called otherwise, or nothing."""
     variants = [start]
+    if "window" in start.interface.needs:
+        variants = list(_numbered_windows(start))[:1]
     if "mask" in start.interface.needs:
         variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
     for variant in variants:
@@ -285,7 +287,7 @@ def _masks(
         own = convention.names.get(name)
         spelled = own if isinstance(own, str) else name
         if name == "mask":
-            convention = _with_key_mask(convention)
+            convention = _with_documented_axes(_with_key_mask(convention), documentation.mask_axes(spelled))
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code):
             stated = ""
@@ -304,6 +306,13 @@ def _with_key_mask(convention: CallingConvention) -> CallingConvention:
         return convention
     of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
     return of_keys if not _takes_a_mask(convention) and _takes_a_mask(of_keys) else convention
+
+
+def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:
+    """With a mask of the axes that are documented, if the function accepts it."""
+    interface = replace(convention.interface, key_mask=axes in ("BM", "M"), mask_axes=axes)
+    documented = replace(convention, interface=interface)
+    return documented if axes and _takes_a_mask(documented) else convention
 
 
 def _takes_a_mask(convention: CallingConvention) -> bool:
@@ -343,18 +352,23 @@ def _converts_to_numbers(code: str) -> bool:
     return any(text in code for text in ("astype(float)", "astype(int)", ".float()", ".int()", "astype(np.float"))
 
 
-def _windows(convention: CallingConvention) -> Iterator[CallingConvention]:
+def _windows(convention: CallingConvention, documentation: Documentation) -> Iterator[CallingConvention]:
     """With its window as it takes it: a pair of numbers, or one number in each meaning in use."""
     if "window" not in convention.interface.takes:
         yield convention
         return
     case = first_probe(convention.interface).case
-    if _is_plausible(convention, case | {"window": convention.interface.window}):
+    if convention.window == "pair" and _is_plausible(convention, case | {"window": convention.interface.window}):
         yield convention
         return
-    for meaning, window in (("count", (2, 0)), ("reach", (2, 0)), ("both", (2, 2))):
-        interface = replace(convention.interface, window=window)
-        yield replace(convention, interface=interface, window=meaning)
+    yield from _numbered_windows(convention, documentation.window)
+
+
+def _numbered_windows(convention: CallingConvention, stated: str = "") -> Iterator[CallingConvention]:
+    """With a window that is one number, in each meaning in use or in the one that is documented."""
+    for meaning, (window, _) in WINDOWS.items():
+        if not stated or meaning.startswith(stated):
+            yield replace(convention, interface=replace(convention.interface, window=window), window=meaning)
 
 
 def in_words(convention: CallingConvention) -> str:
@@ -370,4 +384,4 @@ def in_words(convention: CallingConvention) -> str:
     text += " and matrices (in, out)" * (convention.matrices == "in-out")
     text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(convention.weights, "")
     text += ", in float32" * (interface.dtype == "float32")
-    return text + ", causal as its name says" * bool(interface.implicit.get("causal") and not convention.built_in)
+    return text

@@ -19,11 +19,11 @@ _AXES = {
     "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
     " srclen numtokens ntokens nseq queries keys lq lk tq tk nq nk contextlength ctx positions words q",
     "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
-    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim",
+    " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units",
 }
 _AXIS = {name: axis for axis, names in _AXES.items() for name in names.split()}
 _LAYOUTS = {
-    "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "Nd", "dN"),
+    "attention": ("BHNd", "BNHd", "HNd", "NHd", "BNd", "NBd", "BHdN", "BdN", "Nd", "dN"),
     "tokens": ("BND", "NBD", "BDN", "ND", "DN"),
 }
 
@@ -33,7 +33,7 @@ _OUT = (
     r"n_?heads?\s*\*\s*\w+)"
 )
 _IN_OUT = re.compile(rf"[\(\[]\s*{_IN}\s*,\s*{_OUT}\s*[\)\]]", re.IGNORECASE)
-_OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|as in (torch\.)?nn\.Linear", re.IGNORECASE)
+_OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|nn\.Linear", re.IGNORECASE)
 
 _VISIBLE = (
     r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
@@ -45,6 +45,12 @@ _HIDDEN = (
 _YES, _NO = r"\b(true|1s?|ones?|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _ADDITIVE = re.compile(
     r"additive|float mask|-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)", re.I
+)
+
+_EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
+_OWN_KEY_COUNTS = re.compile(
+    r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|in all|"
+    r"\w - 1 (before|prev)"
 )
 
 
@@ -72,10 +78,20 @@ class Documentation:
         return "float32" if re.search(r"float32|single precision", self.text) else "float64"
 
     @property
+    def random(self) -> bool:
+        """Whether its code mentions something random."""
+        return bool(re.search(r"drop|random|rng|bernoulli|binomial", self.code + self.text, re.IGNORECASE))
+
+    @property
     def matrices(self) -> str:
         """``"in-out"`` or ``"out-in"`` if it gives the shape of its matrices, else nothing."""
         stated = _IN_OUT.search(self.text), _OUT_IN.search(self.text)
         return "" if all(stated) or not any(stated) else "in-out" if stated[0] else "out-in"
+
+    @property
+    def window(self) -> str:
+        """``"count"`` if it says that a window given as a number counts the query's own key, else nothing."""
+        return "count" if _OWN_KEY_COUNTS.search(self.text) else ""
 
     @property
     def causal(self) -> bool:
@@ -105,6 +121,17 @@ class Documentation:
             return "hides"
         return "attends" if plain in ("visible", "keep", "allowed", "validmask", "validtokens", "keyvalid") else ""
 
+    def mask_axes(self, name: str) -> str:
+        """The axes of a mask, if it gives them after its name: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
+        match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?[\(\[]([\w\s,]+)[\)\]]", self.text)
+        words = [word.strip() for word in match[1].split(",") if word.strip()] if match else []
+        axes = [_AXIS.get(normalize(word), "?") for word in words]
+        if not axes or "?" in axes[:1]:
+            return ""
+        if len(axes) == 2:
+            return "BM" if axes[0] == "B" else "NM"
+        return {1: "M", 3: "BNM", 4: "BHNM"}.get(len(axes), "")
+
     def axes(self, kind: str) -> tuple[str, ...]:
         """The layouts that it states for its tokens or its queries, in the order in which it states them."""
         stated = [*self._unpacked(), *self._tuples()]
@@ -129,6 +156,8 @@ class Documentation:
 
 def _polarity(sentence: str) -> str:
     text = sentence.lower()
+    if _EITHER.search(text) and not re.search(r"=\s*\w", text):
+        return ""
     if _ADDITIVE.search(text):
         return "adds"
     for subject, visible, hidden in ((_YES, "attends", "hides"), (_NO, "hides", "attends")):

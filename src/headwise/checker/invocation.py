@@ -28,7 +28,18 @@ from headwise.checker.probes import Interface
 from headwise.checker.state import Case, Change
 from headwise.shapes import Array
 
-__all__ = ["CallingConvention", "Response", "grid", "has_shape"]
+__all__ = ["WINDOWS", "CallingConvention", "Response", "grid", "has_shape"]
+
+
+# what a window given as one number may mean: the window to try, and how much larger than its left side the number is
+WINDOWS: dict[str, tuple[tuple[int, int | None], int]] = {
+    "count": ((2, None), 1),
+    "count-causal": ((2, 0), 1),
+    "count-both": ((2, 2), 1),
+    "reach": ((2, None), 0),
+    "reach-causal": ((2, 0), 0),
+    "reach-both": ((2, 2), 0),
+}
 
 
 @dataclass(frozen=True, slots=True)
@@ -58,13 +69,14 @@ class CallingConvention:
         argument and a key of the dictionary that it takes.
     matrices : {"out-in", "in-out"}
         What the rows of its matrices are.
-    weights : {"matrix", "stack", "list"}
-        Whether it takes one matrix for all heads, an array with a head axis in front, or a list with one matrix a head.
+    weights : {"matrix", "stack", "list", "dense"}
+        Whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix a head, or
+        arrays (D, H, d) and (H, d, D), as Keras does.
     senses : mapping
         What True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers
         to add.
-    window : {"pair", "count", "reach", "both"}
-        Whether a window is (left, right), or a number: of keys with the query's own, of keys before it, on both sides.
+    window : str
+        ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number.
     bias_column : bool
         Whether the biases of its projections are columns, (D, 1).
     fixed : mapping
@@ -157,7 +169,8 @@ class CallingConvention:
         axes = self._axes(case)
         arguments = self._plain(case, axes)
         seen = set()
-        for shape in ("short", "full", "items"):
+        order = ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
+        for shape in order:
             shown = {}
             for name in ("mask", "bias", "padding"):
                 if name in case and name in self.names:
@@ -198,7 +211,7 @@ class CallingConvention:
         if "lengths" in arguments and "B" not in axes:
             arguments["lengths"] = int(case["lengths"][0])
         if self.window != "pair" and arguments.get("window") is not None:
-            arguments["window"] = case["window"][0] + (self.window == "count")
+            arguments["window"] = case["window"][0] + WINDOWS[self.window][1]
         return {name: value for name, value in self._widths(case).items() if name in self.names} | arguments
 
     def _widths(self, case: Case) -> Case:

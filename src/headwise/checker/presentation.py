@@ -54,7 +54,7 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
     if shape == "full":
         a = np.broadcast_to(a, full)
     if shape == "items" and a.shape[1] == 1:
-        return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 else a[0, 0]
+        return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 or "B" in axes else a[0, 0]
     if shape == "short":
         while a.ndim > 2 and a.shape[0] == 1:
             a = a[0]
@@ -82,12 +82,23 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         heads = case.get("heads", 1)
         if number:
             presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
+        elif convention.weights == "dense":
+            presented[role] = _dense(name, array, heads)
         elif convention.weights == "matrix" or name in ("Wo", "bo"):
             presented[role] = _oriented(array, convention)
         else:
             pieces = [_oriented(part, convention) for part in np.split(array, heads)]
             presented[role] = np.stack(pieces) if convention.weights == "stack" else pieces
     return presented
+
+
+def _dense(name: str, array: Array, heads: int) -> Array:
+    """A matrix with a head axis in the middle, (D, H, d); the output matrix (H, d, D)."""
+    if array.ndim == 1:
+        return array if name == "bo" else array.reshape(heads, -1)
+    if name == "Wo":
+        return np.asarray(array.reshape(len(array), heads, -1).transpose(1, 2, 0))
+    return np.asarray(array.reshape(heads, -1, array.shape[-1]).transpose(2, 0, 1))
 
 
 def is_matrix(name: str) -> bool:

@@ -10,13 +10,13 @@ _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta",
 
 # names in small letters and without underscores
 _ROLES = {
-    "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings xq",
+    "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings",
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx",
     "q": "q query queries qs",
     "k": "k key keys ks",
     "v": "v value values vs",
-    "heads": "heads numheads nheads nhead head numberofheads numattentionheads nhd hnum",
+    "heads": "heads numheads nheads nhead head numhead headcount numberofheads numattentionheads nhd hnum",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " blocked ignore ignored memorymask selfattnmask",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
@@ -57,6 +57,11 @@ _MATRIX = re.compile(
 )
 _BIAS = re.compile(rf"^(?:(?:b|beta|bias){_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
 
+_PROJECTED = re.compile(
+    r"^(?:x|in|input|my)?(query|queries|key|keys|value|values|q|k|v)"
+    r"(?:s|states?|layer|heads?|proj|projected|tensor|vectors?|matrix|mat|seq|input|in|t)?$"
+)
+
 # what is passed for an argument that asks for no dropout, no training and no output besides the attention
 _NO_DROPOUT = "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop"
 FLAGS: dict[str, object] = {
@@ -89,4 +94,10 @@ def role_of(name: str) -> str | None:
             return f"{letter}{part}" + (f"#{int(number)}" if number else "")
     if plain in FLAGS:
         return f"={plain}"
-    return _ROLE.get(plain)
+    if plain in _ROLE:
+        return _ROLE[plain]
+    if match := _PROJECTED.match(plain):
+        return _PART.get(match[1], match[1])
+    if re.search(r"masks?$", plain):
+        return "padding" if "pad" in plain or plain.startswith("key") else "mask"
+    return None

@@ -29,6 +29,7 @@ PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
+_FORMS = 3  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -202,18 +203,31 @@ class _Mistakes:
         return self._showing[probe]
 
     def choices(self, size: int, probe: int) -> Iterator[tuple[Explanation, ...]]:
-        """What to add at once on a probe. All but one must show on it alone; of three, only each entry's usual form."""
+        """What to add at once on a probe, of each entry its usual forms. All but one must show on the probe alone."""
         showing = self.showing(probe)
         if size == 1:
             yield from ((one,) for one in showing)
         elif size == 2:
-            yield from combinations(showing, 2)
+            usual = _first_forms(showing, _FORMS)
+            yield from combinations(usual, 2)
             seen = {id(one) for one in showing}
             elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
-            yield from product(showing, [one for one in self._all if id(one) in elsewhere])
+            yield from product(usual, _first_forms([one for one in self._all if id(one) in elsewhere], 2 * _FORMS))
+            rest = [one for one in self._all if id(one) not in elsewhere | seen]  # shows next to another at most
+            yield from product(usual, _first_forms(rest, 1))
         else:
-            usual = {one.codes: one for one in reversed(showing)}
-            yield from combinations(reversed(usual.values()), size)
+            yield from combinations(_first_forms(showing, 1), size)
+
+
+def _first_forms(entries: list[Explanation], count: int) -> list[Explanation]:
+    """So many forms of each entry."""
+    seen: dict[tuple[str, ...], int] = {}
+    kept = []
+    for entry in entries:
+        seen[entry.codes] = seen.get(entry.codes, 0) + 1
+        if seen[entry.codes] <= count:
+            kept.append(entry)
+    return kept
 
 
 def _equal(a: Result | None, b: Result | None) -> bool:

@@ -173,6 +173,10 @@ def _by_name(
         role, required = known[p.name], p.default is p.empty
         if tokens and {"q", "k", "v"} <= set(known.values()) and "X" not in known.values():
             role = {"q": "X", "k": "context", "v": "values"}.get(role or "", role)
+        elif tokens and role == "q" and "X" not in known.values():
+            role = "X"
+        if role == "scale" and isinstance(p.default, bool):
+            role = None  # whether to scale, not by how much
         if role is not None and role.startswith("="):
             if required:
                 fixed[p.name] = FLAGS[role[1:]]
@@ -244,6 +248,8 @@ def _open_dictionary(names: Names, needs: set[str], code: str) -> None:
     argument = str(names.pop("params"))
     needs.discard("params")
     keys = re.findall(rf"\b{re.escape(argument)}(?:\[|\.get\()\s*[\"'](\w+)[\"']", code)
+    if len(keys) < len(_MATRICES):
+        keys += [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]
     for key in dict.fromkeys(keys or ["Wq", "Wk", "Wv", "Wo"]):
         role = role_of(key)
         if role is not None and role not in names and (role[0] in "Wb" or role == "heads"):

@@ -57,7 +57,7 @@ class Generator(ABC):
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""
-        b, _, n, m = self.grid(case)
+        b, h, n, m = self.grid(case)
         last_hidden = np.arange(m) < m - 1  # a mask that has to be given is used to hide something
         values: Case = {
             "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
@@ -65,9 +65,10 @@ class Generator(ABC):
             "bias": np.zeros((1, 1, n, m)),
             "lengths": np.full(b, m),
             "causal": False,
-            "window": None,
+            "window": None if self.interface.window == (2, 1) else tuple(s and m for s in self.interface.window),
             "offset": 0,
             "align": "start",
+            "sinks": np.zeros((1, h)),
             "scale": self.width(case) ** -0.5,
             "softcap": None,
         }
@@ -131,8 +132,10 @@ class Generator(ABC):
         if "scale" in taken:
             yield Probe("scale", case | {"scale": 1.0})
         if "mask" in taken and not self.interface.key_mask and b * h > 1:
-            yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
-            yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
+            if self.interface.mask_axes in ("", "BHNM"):
+                yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
+            if self.interface.mask_axes != "NM":
+                yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
         if "softcap" in taken:
             for other in ("bias", "mask"):
                 if other in taken:

@@ -38,6 +38,8 @@ class Interface:
         Whether it takes tokens with a batch axis as well as without.
     key_mask : bool
         Whether its mask is of keys alone, (B, M).
+    mask_axes : str
+        The axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty.
     dtype : {"float64", "float32"}
         The type of the arguments; float32 for a function that says that it works in that.
     heads : int or None
@@ -57,9 +59,10 @@ class Interface:
     axes: str = "BND"
     batched: bool = False
     key_mask: bool = False
+    mask_axes: str = ""
     dtype: str = "float64"
     heads: int | None = None
-    window: tuple[int, int] = (2, 1)
+    window: tuple[int | None, int | None] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
     sizes: TargetSizes | None = None
 

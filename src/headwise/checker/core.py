@@ -22,8 +22,6 @@ from headwise.checker.verdict import Verdict
 
 __all__ = ["check"]
 
-_LEVELS = (0, 1, 2, 4)  # mistakes at once that are tried for every alternative before more are tried for any
-
 
 def check(
     function: Callable[..., Any],
@@ -220,10 +218,12 @@ def _best(
             return findings
     fewest = min(examination.refusals for examination in examined)
     explained: list[tuple[tuple[int, ...], Findings]] = []
-    for level in _LEVELS if thorough else _LEVELS[:-1]:
+    likeliest = next(e for e in examined if e.refusals == fewest)
+    rivals = sum(examination.refusals == fewest for examination in examined) > 1
+    for level in (0, 1, 2, 4) if rivals and thorough else (0, 1, 4) if thorough else (0, 1, 2):
         for place, examination in enumerate(examined):
             more = examination.refusals > fewest  # probably not how the function wants its arguments
-            if place and (level == 4 or (level == 2 and more)):
+            if place and level > 1 and (more or (level == 4 and examination is not likeliest)):
                 continue
             findings = explain_at_level(examination, level)
             if findings is not None and not (place and more and findings.rank[0]):

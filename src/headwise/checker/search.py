@@ -29,7 +29,7 @@ PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
-_FORMS = 3  # of one mistake, that are tried together with another
+_FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -212,7 +212,8 @@ class _Mistakes:
             yield from combinations(usual, 2)
             seen = {id(one) for one in showing}
             elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
-            yield from product(usual, _first_forms([one for one in self._all if id(one) in elsewhere], 2 * _FORMS))
+            others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
+            yield from product(_first_forms(showing, 1), others)
             rest = [one for one in self._all if id(one) not in elsewhere | seen]  # shows next to another at most
             yield from product(usual, _first_forms(rest, 1))
         else:

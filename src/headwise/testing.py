@@ -10,7 +10,7 @@ or import the function; it works in any test, notebook or grader's cell.
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,18 +22,27 @@ __all__ = ["assert_attention"]
 
 
 def assert_attention(
-    function: Callable[..., Any], kind: str = "auto", *, adapter: Callable[..., Any] | str | None = None
+    function: Callable[..., Any],
+    kind: str = "auto",
+    *,
+    adapter: Callable[..., Any] | str | None = None,
+    weights: str = "any",
+    mask: str = "any",
+    convention: str | Iterable[str] = (),
+    strict: bool = False,
 ) -> Verdict:
-    """Fail unless a function is attention, and say which mistake it holds.
+    """Fail unless a function or module is attention, and name its mistake.
 
     Parameters
     ----------
     function : callable
         The function to check; it is called in this process.
-    kind : {"auto", "self_attention", "multi_head", "attention"}
+    kind : {"auto", "self_attention", "multi_head", "cross_attention", "attention"}
         What it is meant to be.
-    adapter : callable, "torch" or None
+    adapter, weights, mask, convention
         As for `headwise.checker.check`.
+    strict : bool
+        Whether hazards fail as well as mistakes.
 
     Returns
     -------
@@ -52,15 +61,16 @@ def assert_attention(
     True
     """
     __tracebackhide__ = True
-    from headwise.checker import check  # here, so that every pytest run in the house does not load it
+    from headwise.checker import check  # here, so that a pytest run without it does not load the checker
 
-    verdict = check(function, kind, adapter=adapter)
-    if not verdict.ok:
-        raise AssertionError(f"{verdict.name}: {', '.join(verdict.mistakes)}\n\n{verdict.report()}")
+    verdict = check(function, kind, adapter=adapter, weights=weights, mask=mask, convention=convention)
+    codes = verdict.mistakes + (verdict.hazards if strict else ())
+    if codes:
+        raise AssertionError(f"{verdict.name}: {', '.join(codes)}\n\n{verdict.report()}")
     return verdict
 
 
 @pytest.fixture(name="assert_attention")
 def _assert_attention() -> Callable[..., Verdict]:
-    """`headwise.testing.assert_attention`, for tests that would rather ask than import."""
+    """`headwise.testing.assert_attention`, for tests that prefer a fixture to an import."""
     return assert_attention

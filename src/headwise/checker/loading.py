@@ -1,55 +1,67 @@
-"""Getting a function out of somebody's file."""
+"""Loading a function, a class or a module object from a user's file or notebook."""
 
 from __future__ import annotations
 
+import ast
 import importlib.util
 import inspect
 import sys
 from collections.abc import Callable
+from contextlib import suppress
+from functools import reduce
 from pathlib import Path
+from types import CodeType, ModuleType
 from typing import Any
 
+from headwise.checker.conventions import Requirements
 from headwise.checker.detection import UncallableError, infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
+from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError, HeadwiseError
 
 __all__ = ["import_object", "load_function"]
 
+_SUFFIXES = (".py", ".ipynb")
 
-def load_function(where: str, kind: str = "auto") -> tuple[Callable[..., Any], str]:
-    """Import ``FILE.py`` or ``FILE.py:NAME`` and return the function or module, and the file's text.
 
-    A name may be that of a function, of a class or object that holds weights, or lead to one, as ``model.encoder``.
-    Without a name it is the only function of the file that can be called as attention, else its only module.
+def load_function(
+    where: str, kind: str = "auto", requirements: Requirements | None = None
+) -> tuple[Callable[..., Any], str]:
+    """Import ``FILE.py``, ``FILE.ipynb`` or ``FILE.py:NAME`` and return the function or class, and the file's text.
+
+    A name may lead to a part of an object, as ``model.encoder``. Without a name it is the only function of the file
+    that can be called as attention, else its only class or object that holds weights. The cells of a notebook are run in order; a statement that fails costs only itself.
 
     Raises
     ------
     DataError
-        If there is no such file, it fails when imported, or there is nothing of that name, or more than one.
+        If there is no such file, it fails when imported, or there is no such function, or more than one.
     """
     file, colon, name = where.rpartition(":")
-    if not colon or not file.endswith(".py"):
+    if not colon or not file.endswith(_SUFFIXES):
         file, name = where, ""
     path = Path(file)
     if not path.is_file():
         raise DataError(f"{file}: there is no such file.")
     text = path.read_text(encoding="utf-8", errors="replace")
-    module = _imported(path)
+    if path.suffix == ".ipynb":
+        try:
+            text, _ = notebook_code(text)
+        except (ValueError, KeyError, TypeError, AttributeError) as error:
+            raise DataError(f"{file}: expected a notebook; got something else ({error}).") from None
+        module = _run_statements(path, text)
+    else:
+        module = _imported(path)
     if name:
-        found: Any = module
-        for part in name.split("."):
-            found = getattr(found, part, None)
-        if not (callable(found) or is_module(found)):
-            names = _listed(_functions(module) | _modules(module)) or "none"
-            raise DataError(f"{file}: expected a function or module {name}; it defines {names}.")
-        return found, text
-    fitting = {n: f for n, f in _functions(module).items() if _can_be_called(f, kind, text)}
+        return _named(module, file, name), text
+    functions = _functions(module)
+    fitting = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = fitting or {n: m for n, m in _modules(module).items() if _has_attention(m)}
     if len(fitting) != 1:
-        defined = _listed(_functions(module) | _modules(module)) or "no functions"
-        result = f"these: {_listed(fitting)}" if fitting else f"none among {defined}"
+        defined = ", ".join((*functions, *_modules(module))) or "no functions"
+        present = f"these: {', '.join(fitting)}" if fitting else f"none among {defined}"
         raise DataError(
-            f"{file}: expected one function or module that can be called as attention; found {result}."
+            f"{file}: expected one function or module that can be called as attention; found {present}."
             " Name it: FILE:NAME."
         )
     return next(iter(fitting.values())), text
@@ -72,7 +84,18 @@ def import_object(path: Path, name: str) -> Any:
     return getattr(module, name)
 
 
-def _imported(path: Path) -> Any:
+def _named(module: ModuleType, file: str, name: str) -> Callable[..., Any]:
+    value: Any = None
+    with suppress(AttributeError):
+        value = reduce(getattr, name.split("."), module)
+    if not callable(value) and not is_module(value):
+        names = ", ".join((*_functions(module), *_modules(module))) or "none"
+        raise DataError(f"{file}: expected a function or module {name}; it defines {names}.")
+    function: Callable[..., Any] = value
+    return function
+
+
+def _imported(path: Path) -> ModuleType:
     name = f"checked_{path.stem}"
     spec = importlib.util.spec_from_file_location(name, path)
     assert spec is not None
@@ -89,12 +112,29 @@ def _imported(path: Path) -> Any:
     return module
 
 
-def _functions(module: Any) -> dict[str, Callable[..., Any]]:
+def _run_statements(path: Path, text: str) -> ModuleType:
+    """A module of the statements of a notebook that do not fail."""
+    module = ModuleType(f"checked_{path.stem}")
+    sys.modules[module.__name__] = module
+    sys.path.insert(0, str(path.parent.resolve()))
+    try:
+        for statement in ast.parse(text).body:
+            code: CodeType = compile(ast.Module([statement], []), str(path), "exec")
+            try:
+                exec(code, vars(module))  # the user's own notebook, which is to be run
+            except (Exception, SystemExit):
+                continue
+    finally:
+        sys.path.remove(str(path.parent.resolve()))
+    return module
+
+
+def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
     own = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
     return {n: f for n, f in own.items() if not n.startswith("_")}
 
 
-def _modules(module: Any) -> dict[str, Any]:
+def _modules(module: ModuleType) -> dict[str, Any]:
     """The classes that a file defines, and the objects that hold weights, by name."""
     values = {n: value for n, value in vars(module).items() if not n.startswith("_") and not inspect.ismodule(value)}
     own = {n: v for n, v in values.items() if (v if inspect.isclass(v) else type(v)).__module__ == module.__name__}
@@ -108,12 +148,8 @@ def _has_attention(value: Any) -> bool:
         return False
 
 
-def _can_be_called(function: Callable[..., Any], kind: str, source: str) -> bool:
+def _can_be_called(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> bool:
     try:
-        return bool(infer_calling_conventions(function, kind, None, source))
+        return bool(infer_calling_conventions(function, kind, None, source, requirements))
     except UncallableError:
         return False
-
-
-def _listed(functions: dict[str, Callable[..., Any]]) -> str:
-    return ", ".join(functions)

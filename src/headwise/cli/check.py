@@ -1,17 +1,28 @@
-"""``headwise check``: which mistake a file's attention holds."""
+"""``headwise check``: which mistake a file's attention has."""
 
 from __future__ import annotations
 
 import enum
-from typing import Annotated
+from collections.abc import Callable
+from typing import Annotated, Any
 
 import typer
 
+from headwise.checker.conventions import Requirements
 from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
 from headwise.errors import DataError
 
-__all__ = ["Kind", "check"]
+__all__ = [
+    "AdapterOption",
+    "ArgsOption",
+    "ConventionOption",
+    "Kind",
+    "MaskOption",
+    "WeightsOption",
+    "check",
+    "load_adapter",
+]
 
 
 class Kind(enum.StrEnum):
@@ -20,30 +31,53 @@ class Kind(enum.StrEnum):
     auto = "auto"
     self_attention = "self_attention"
     multi_head = "multi_head"
+    cross_attention = "cross_attention"
     attention = "attention"
 
 
+AdapterOption = Annotated[
+    str | None, typer.Option(help="`torch` to pass tensors, or FILE.py:NAME of a function that makes the call.")
+]
+WeightsOption = Annotated[str, typer.Option(help="Required orientation of the matrices: in-out, out-in or any.")]
+MaskOption = Annotated[str, typer.Option(help="Required meaning of True in the mask: attends, hides or any.")]
+ConventionOption = Annotated[
+    list[str] | None, typer.Option(help="A convention that it must follow, such as tokens-before-heads. Repeatable.")
+]
+ArgsOption = Annotated[
+    str, typer.Option(help="What its positional arguments are, in order: X,Wv,Wq,Wk.", show_default=False)
+]
+
+
+def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
+    """The value of `AdapterOption` as `headwise.check` takes it."""
+    return adapter if adapter in (None, "torch") else load_function(str(adapter))[0]
+
+
 def check(
-    file: Annotated[str, typer.Argument(help="FILE.py, or FILE.py:NAME where it holds several.", show_default=False)],
+    file: Annotated[
+        str,
+        typer.Argument(help="FILE.py or FILE.ipynb, or FILE:NAME where it holds several.", show_default=False),
+    ],
     kind: Annotated[Kind, typer.Option(help="What it is meant to be.")] = Kind.auto,
-    adapter: Annotated[
-        str | None,
-        typer.Option(help="`torch` to give it tensors, or FILE.py:NAME of a function that makes the call."),
+    adapter: AdapterOption = None,
+    weights: WeightsOption = "any",
+    mask: MaskOption = "any",
+    convention: ConventionOption = None,
+    args: ArgsOption = "",
+    init: Annotated[
+        str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.", show_default=False)
     ] = None,
     inside: Annotated[
-        str | None, typer.Option(help="The part of a module to check, such as layers.0.attn.", show_default=False)
+        str | None, typer.Option(help="The part of a module to check: layers.0.attn.", show_default=False)
     ] = None,
-    init: Annotated[
-        str | None,
-        typer.Option(help="The arguments with which to make an instance of a class: d_model=12, n_heads=3."),
-    ] = None,
+    strict: Annotated[bool, typer.Option(help="Count hazards as mistakes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the verdict as Markdown.")] = False,
 ) -> None:
     """Name the mistake in somebody's attention code: a function, or a module that holds its own weights.
 
     The file is imported and run in this process: check only what you would run. Status 0 if the function is right, 1
-    if it is not, 2 if it could not be run.
+    if it has a mistake (or, with --strict, a hazard), 2 if it could not be run.
 
     Example: `headwise check mine.py:attention`
 
@@ -51,8 +85,19 @@ def check(
     """
     if json and markdown:
         raise DataError("--json, --markdown: expected one of them; got both.")
-    function, source = load_function(file, kind.value)
-    through = adapter if adapter in (None, "torch") else load_function(str(adapter))[0]
-    verdict = find_mistakes(function, kind.value, adapter=through, inside=inside, init=init, source=source)
+    required = convention or []
+    function, source = load_function(file, kind.value, Requirements.of(weights, mask, required, args))
+    verdict = find_mistakes(
+        function,
+        kind.value,
+        adapter=load_adapter(adapter),
+        weights=weights,
+        mask=mask,
+        convention=required,
+        args=args,
+        init=init,
+        inside=inside,
+        source=source,
+    )
     print(verdict.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
-    raise typer.Exit(0 if verdict.ok else 1)
+    raise typer.Exit(0 if verdict.ok and not (strict and verdict.hazards) else 1)

@@ -7,9 +7,18 @@ from typing import Annotated, NoReturn
 
 import typer
 
+from headwise.checker.conventions import Requirements
 from headwise.checker.diff import diff as compare
 from headwise.checker.loading import load_function
-from headwise.cli.check import Kind
+from headwise.cli.check import (
+    AdapterOption,
+    ArgsOption,
+    ConventionOption,
+    Kind,
+    MaskOption,
+    WeightsOption,
+    load_adapter,
+)
 from headwise.data.array_files import load_npz
 from headwise.recorder.compare import compare_arrays
 
@@ -28,8 +37,13 @@ def diff(
         ),
     ],
     kind: Annotated[Kind, typer.Option(help="What both are meant to be.")] = Kind.auto,
+    adapter: AdapterOption = None,
+    weights: WeightsOption = "any",
+    mask: MaskOption = "any",
+    convention: ConventionOption = None,
+    args: ArgsOption = "",
 ) -> None:
-    """Say which mistakes take one implementation to another.
+    """Name the mistakes in which two implementations differ.
 
     Both files are imported and run in this process. Status 0 if they give the same answers, 1 if not, 2 if one of them
     could not be run.
@@ -40,10 +54,22 @@ def diff(
     """
     if Path(first).suffix in (".npz", ".npy"):
         _diff_arrays(Path(first), Path(second))
-    (a, source_of_a), (b, source_of_b) = load_function(first, kind.value), load_function(second, kind.value)
-    found = compare(a, b, kind.value, sources=(source_of_a, source_of_b))
-    print(found.report().rstrip("\n"))
-    raise typer.Exit(0 if found.same else 1)
+    required = convention or []
+    requirements = Requirements.of(weights, mask, required, args)
+    (a, source_of_a), (b, source_of_b) = (load_function(f, kind.value, requirements) for f in (first, second))
+    result = compare(
+        a,
+        b,
+        kind.value,
+        adapter=load_adapter(adapter),
+        weights=weights,
+        mask=mask,
+        convention=required,
+        args=args,
+        sources=(source_of_a, source_of_b),
+    )
+    print(result.report().rstrip("\n"))
+    raise typer.Exit(0 if result.same else 1)
 
 
 def _diff_arrays(theirs: Path, ours: Path) -> NoReturn:

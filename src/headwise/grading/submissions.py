@@ -7,7 +7,6 @@ is one submission, with every Python file and notebook below it. Everything is r
 from __future__ import annotations
 
 import ast
-import json
 import os
 import stat
 from collections.abc import Iterator
@@ -16,6 +15,7 @@ from hashlib import sha256
 from itertools import islice
 from pathlib import Path
 
+from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
 
 __all__ = ["Submission", "find_function", "read_class", "read_submission"]
@@ -26,7 +26,6 @@ _BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook contains its picture
 _CODE = 4 << 20  # characters of one submission
 _FILES = 100
 _LEVELS = 8  # of folders in folders
-_CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
 
 
 @dataclass(slots=True)
@@ -160,7 +159,8 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
             raise ValueError(f"larger than {_BYTES[path.suffix] >> 20} MB")
         text = path.read_bytes().decode("utf-8-sig")
         if path.suffix == ".ipynb":
-            text = _notebook(name, text, submission.notes)
+            text, notes = notebook_code(text)
+            submission.notes += [f"{name}: {note}" for note in notes]
         else:
             ast.parse(text)
         if len(text) + sum(map(len, submission.files.values())) > _CODE:
@@ -172,43 +172,3 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
         submission.notes.append(f"{name}: not Python, line {error.lineno}: {error.msg}")
     except (OSError, ValueError, KeyError, TypeError, AttributeError, RecursionError, MemoryError) as error:
         submission.notes.append(f"{name}: cannot be read ({type(error).__name__}: {error})")
-
-
-def _notebook(name: str, text: str, notes: list[str]) -> str:
-    """The code cells of a notebook as one text, each under a line that says which it is."""
-    parts: list[str] = []
-    cells = json.loads(text)["cells"]
-    for number, cell in enumerate(cells, 1):
-        if cell["cell_type"] != "code":
-            continue
-        source = cell["source"]
-        code = _without_magics(source if isinstance(source, str) else "".join(source))
-        try:
-            ast.parse(code)
-        except (SyntaxError, ValueError, RecursionError, MemoryError) as error:
-            why = f"line {error.lineno}: {error.msg}" if isinstance(error, SyntaxError) else type(error).__name__
-            notes.append(f"{name}: cell {number} is not Python ({why}) and was left out")
-            continue
-        parts += [f"# %% cell {number}", code]
-    return "\n".join(parts) + "\n"
-
-
-def _without_magics(code: str) -> str:
-    """A cell as plain Python, with as many lines: what only a notebook understands becomes ``pass``."""
-    if code.lstrip().startswith("%%"):
-        first, _, rest = code.lstrip().partition("\n")
-        return f"# {first}\n{rest}" if first.split()[0] in _CELLS_OF_PYTHON else ""
-    try:
-        ast.parse(code)
-    except SyntaxError:
-        return "\n".join(map(_plain_line, code.split("\n")))
-    except (ValueError, RecursionError, MemoryError):
-        pass
-    return code
-
-
-def _plain_line(line: str) -> str:
-    bare = line.strip()
-    if bare.startswith(("%", "!", "?")) or (bare.endswith("?") and "#" not in bare):
-        return line[: len(line) - len(line.lstrip())] + "pass"
-    return line

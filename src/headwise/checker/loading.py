@@ -30,7 +30,8 @@ def load_function(
     """Import ``FILE.py``, ``FILE.ipynb`` or ``FILE.py:NAME`` and return the function or class, and the file's text.
 
     A name may lead to a part of an object, as ``model.encoder``. Without a name it is the only function of the file
-    that can be called as attention, else its only class or object that holds weights. The cells of a notebook are run in order; a statement that fails costs only itself.
+    that can be called as attention, else its only class or object that holds weights. The cells of a notebook are run
+    in order; a statement that fails costs only itself.
 
     Raises
     ------

@@ -2,11 +2,13 @@
 
 import doctest
 import inspect
+import pkgutil
 import re
 from pathlib import Path
 
 import pytest
 
+import headwise
 import headwise.metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
@@ -47,3 +49,30 @@ def test_every_measure_is_on_its_page():
     documented = words_of_code((DOCS / "metrics.md").read_text(encoding="utf-8"))
     functions = {name for name in headwise.metrics.__all__ if inspect.isfunction(getattr(headwise.metrics, name))}
     assert functions <= documented
+
+
+def test_the_examples_of_what_to_edit_are_true():
+    text = (DOCS.parent / "CONTRIBUTING.md").read_text(encoding="utf-8")
+    examples = re.findall(r"^\*\*A.*?`(\w+)`:\n\n((?:- .*\n?)+)", text, re.MULTILINE)
+    assert len(examples) == 3
+    for name, edits in examples:
+        paths = re.findall(r"^- `(.*?)`", edits, re.MULTILINE)
+        assert len(paths) <= 4
+        for path in paths:
+            assert name in path or name in (DOCS.parent / path).read_text(encoding="utf-8"), (
+                f"{path} is not about {name}"
+            )
+            assert (DOCS.parent / path).exists(), path
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "CONTRIBUTING.md"])
+def test_files_named_on_the_page_exist(page):
+    text = (DOCS.parent / page).read_text(encoding="utf-8")
+    for name in re.findall(r"`((?:src/|tests/|docs/|benchmarks/|[a-z_]+/)[\w./]+)`", text):
+        assert any((root / name).exists() for root in (DOCS.parent, DOCS.parent / "src/headwise")), name
+
+
+def test_every_package_is_in_the_architecture():
+    text = (DOCS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
+    for module in pkgutil.iter_modules(headwise.__path__):
+        assert module.name.startswith("_") or module.name == "testing" or f"`{module.name}`" in text, module.name

@@ -82,6 +82,30 @@ def test_next_tokens_of_smollm2():
         assert np.abs(logits - expected).max() < 1e-4 * np.abs(expected).max()
 
 
+def test_dinov2_on_a_photograph_against_onnxruntime(tmp_path):
+    onnx, onnxruntime = pytest.importorskip("onnx"), pytest.importorskip("onnxruntime")
+    from sklearn.datasets import load_sample_image
+
+    from convert_dinov2 import convert
+
+    path = model_path("dinov2-s.onnx")
+    convert(path, tmp_path)
+    model = hw.load(tmp_path)
+    arrays = model.preprocess(load_sample_image("flower.jpg"))
+    graph = onnx.load(path)
+    graph.graph.output.append(onnx.helper.make_empty_tensor_value_info("/backbone/layernorm/Add_1_output_0"))
+    session = onnxruntime.InferenceSession(graph.SerializeToString())
+    expected = session.run(None, {session.get_inputs()[0].name: arrays["pixel_values"]})[1]
+    hidden = model(**arrays).last_hidden_state
+    assert np.abs(hidden - expected).max() < 1e-4 * np.abs(expected).max()
+    theirs = hw.capture(path, input_image=arrays["pixel_values"]).layers
+    for ours, layer in zip(model.look(load_sample_image("flower.jpg")).layers, theirs, strict=True):
+        np.testing.assert_allclose(ours.weights(), layer.weights(), rtol=0, atol=1e-4)
+    for other in ("bicubic_antialias", "bicubic_offset"):  # other positions at this size: another answer
+        hidden = hw.load(tmp_path, interpolation=other)(**arrays).last_hidden_state
+        assert np.abs(hidden - expected).max() > 1e-2 * np.abs(expected).max()
+
+
 def test_the_pickle_of_rxnmapper_is_refused_with_the_conversion():
     with pytest.raises(hw.HeadwiseError, match=r"pytorch_model\.bin: a pickle file.*save_file"):
         hw.load(model_path("rxnmapper"))

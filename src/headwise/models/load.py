@@ -11,6 +11,9 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
+from headwise.models.encoder.image_embedding import ImageEmbedding
+from headwise.models.encoder.network import Network
+from headwise.models.encoder.positions import INTERPOLATIONS
 from headwise.models.families.architecture import Architecture
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
@@ -41,7 +44,9 @@ FAMILIES = (
 )  # modules of headwise.models.families
 
 
-def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel | TwoTowers:
+def load(
+    path: Path | str, *, dtype: npt.DTypeLike | None = None, interpolation: str | None = None
+) -> LoadedModel | TwoTowers:
     """Load a model with its weights, to run in NumPy.
 
     Parameters
@@ -52,6 +57,9 @@ def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel
     dtype : dtype, optional
         Type of the parameters and the computation; that of the file by default, float16 and bfloat16 widened to
         float32.
+    interpolation : {"bicubic", "bicubic_antialias", "bicubic_offset"}, optional
+        How position embeddings are resampled for images of another size than the model was trained for; by default as
+        the library that saved the model does it. See `headwise.models.encoder.positions`.
 
     Returns
     -------
@@ -74,26 +82,29 @@ def load(path: Path | str, *, dtype: npt.DTypeLike | None = None) -> LoadedModel
     kind = None if dtype is None else np.dtype(dtype)
     module = _family(checkpoint)
     if checkpoint.config.get("model_type") in getattr(module, "TWO_TOWERS", ()):
-        return _load_towers(checkpoint, kind)
-    return _load_network(checkpoint, kind)
+        return _load_towers(checkpoint, kind, interpolation)
+    return _load_network(checkpoint, kind, interpolation)
 
 
-def _load_network(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> LoadedModel:
+def _load_network(checkpoint: Checkpoint, dtype: np.dtype[Any] | None, interpolation: str | None) -> LoadedModel:
     config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
     architecture: Architecture = _family(checkpoint).build(checkpoint, config)
     config.finish()
+    if interpolation is not None:
+        architecture = replace(architecture, network=_interpolating(architecture.network, interpolation))
     params = architecture.params(checkpoint, dtype)
     return LoadedModel(checkpoint, architecture, params)
 
 
-def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> TwoTowers:
+def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None, interpolation: str | None) -> TwoTowers:
     config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
     family = config.get("model_type")
     config.ignore("projection_dim", "logit_scale_init_value")
     towers = {}
     for tower in ("vision", "text"):
         options = dict(config.get(f"{tower}_config")) | {"model_type": f"{family}_{tower}_model"}
-        towers[tower] = _load_network(replace(checkpoint, config=options), dtype)
+        how = interpolation if tower == "vision" else None
+        towers[tower] = _load_network(replace(checkpoint, config=options), dtype, how)
     config.finish()
     learned = {
         name: checkpoint.tensors[name].shape for name in ("logit_scale", "logit_bias") if name in checkpoint.tensors
@@ -101,6 +112,15 @@ def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None) -> TwoTowe
     values = [checkpoint.tensor(name).read().reshape(()).astype(towers["vision"].dtype) for name in learned]
     scale, bias = (*values, np.zeros((), towers["vision"].dtype))[:2]
     return TwoTowers(checkpoint.path, family, towers["vision"], towers["text"], scale, bias, learned, checkpoint.config)
+
+
+def _interpolating(network: Network, interpolation: str) -> Network:
+    """The network with another way to resample positions."""
+    if interpolation not in INTERPOLATIONS:
+        raise DataError(f"interpolation: expected one of {', '.join(INTERPOLATIONS)}; got {interpolation!r}.")
+    if not isinstance(network.embedding, ImageEmbedding):
+        raise DataError("interpolation: only models of images have positions to resample.")
+    return replace(network, embedding=replace(network.embedding, interpolation=interpolation))
 
 
 def _family(checkpoint: Checkpoint) -> Any:

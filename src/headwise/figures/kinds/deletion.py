@@ -10,18 +10,13 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
 from headwise.errors import DataError
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.colors import ACCENT, BAND, MARK, RANDOM
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import (
-    describe_faithfulness,
-    describe_input_changes,
-    describe_prediction,
-    title_suffix,
-)
 from headwise.metrics.faithfulness import CONFIDENCE_BAND
 from headwise.metrics.perturbation import auc
 from headwise.shapes import Array
@@ -102,13 +97,13 @@ def _draw_curves(axes: Axes, curves: Array) -> None:
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "The prediction as tokens are deleted and inserted" + title_suffix(record)
+    title = "The prediction as tokens are deleted and inserted" + sentences.title_suffix(record)
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _SHOWN, describe_input_changes(record)),
+        to_statements(facts, _SHOWN, sentences.describe_input_changes(record)),
         to_statements(facts, _READING),
-        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, record.last_layer_map, "this map")),
+        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
+        to_statements(facts, _LIMITS, sentences.describe_faithfulness(record, record.last_layer_map, "this map")),
         to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _AREAS),
     )
 

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
 from headwise.figures.measurements import (
@@ -22,17 +23,6 @@ from headwise.figures.measurements import (
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import (
-    NO_RANKING,
-    count,
-    describe_input_changes,
-    describe_locality,
-    describe_prediction,
-    heads_are_equal,
-    is_known,
-    title_suffix,
-    trend,
-)
 from headwise.shapes import Array
 
 __all__ = ["describe", "draw", "measure"]
@@ -79,15 +69,15 @@ def _draw_profile(axes: Axes, values: Array, uniform: float, label: str) -> None
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "Attention distance and entropy by depth" + title_suffix(record)
+    title = "Attention distance and entropy by depth" + sentences.title_suffix(record)
     dots = "each of {heads} heads" if facts["heads"] > 1 else "the head"
-    plots = f"two plots against {count(facts, 'layers', 'layer')} with a dot for {dots}"
+    plots = f"two plots against {sentences.count(facts, 'layers', 'layer')} with a dot for {dots}"
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _describe_plots(record, facts), describe_input_changes(record)),
+        to_statements(facts, _describe_plots(record, facts), sentences.describe_input_changes(record)),
         to_statements(facts, _describe_reading()),
-        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, NO_RANKING),
+        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
+        to_statements(facts, _LIMITS, sentences.NO_RANKING),
         to_statements(facts, f"{title}: {plots}.", _describe_lines(facts)),
     )
 
@@ -102,7 +92,9 @@ def _describe_plots(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         "Left: the mean distance in pixels between the centre of a token and the centres of those that it attends to, "
         f"<distance>, one dot for each head{excluded}."
     )
-    rows = count(facts, "rows", "row") + (", including that of the class token" if record.has_class_token else "")
+    rows = sentences.count(facts, "rows", "row") + (
+        ", including that of the class token" if record.has_class_token else ""
+    )
     yield f"Right: the mean entropy of the rows of each head, <entropy>, in bits, over {rows}."
     mean = "is the mean over the {heads} heads of a layer" if record.weights.shape[1] > 1 else "connects the dots"
     yield f"Layers are counted from <zero>; the line {mean}."
@@ -126,18 +118,19 @@ def _describe_findings(facts: Facts) -> Iterator[str]:
         yield f"Distances {distances}; entropies {entropies}." if has_distance else f"Entropies {entropies}."
     if facts["layers"] > 1:
         distance = (
-            f"mean distance {trend(facts, 'distance', 'grows', 'shrinks')} ({{distance_first:.1f}} and "
+            f"mean distance {sentences.trend(facts, 'distance', 'grows', 'shrinks')} ({{distance_first:.1f}} and "
             "{distance_last:.1f} pixels), and the "
         )
+        entropy = sentences.trend(facts, "entropy", "grows", "shrinks")
         yield (
-            f"With depth, the {distance if is_known(facts, 'distance') else ''}mean entropy "
-            f"{trend(facts, 'entropy', 'grows', 'shrinks')} ({{entropy_first:.1f}} and {{entropy_last:.1f}} bits)."
+            f"With depth, the {distance if sentences.is_known(facts, 'distance') else ''}mean entropy {entropy} "
+            "({entropy_first:.1f} and {entropy_last:.1f} bits)."
         )
-    yield from describe_locality(facts, "at most {local:.0%} of the distance of uniform attention")
+    yield from sentences.describe_locality(facts, "at most {local:.0%} of the distance of uniform attention")
 
 
 def _describe_range(facts: Facts, name: str, unit: str) -> str:
-    if heads_are_equal(facts, f"min_{name}", f"max_{name}"):
+    if sentences.heads_are_equal(facts, f"min_{name}", f"max_{name}"):
         return f"are {{max_{name}:.1f}} {unit} in every head"
     least, most = (f"(layer {{{end}_{name}_layer}}, head {{{end}_{name}_head}})" for end in ("min", "max"))
     return f"range from {{min_{name}:.1f}} {unit} {least} to {{max_{name}:.1f}} {most}"
@@ -148,6 +141,6 @@ def _describe_lines(facts: Facts) -> str:
     deep = facts["layers"] > 1
     distance = "goes from {distance_first:.1f} to {distance_last:.1f}" if deep else "is {distance_first:.1f}"
     entropy = "goes from {entropy_first:.1f} to {entropy_last:.1f}" if deep else "is {entropy_first:.1f}"
-    if not is_known(facts, "distance"):
+    if not sentences.is_known(facts, "distance"):
         return f"The mean entropy {entropy} bits."
     return f"The mean distance {distance} pixels, the mean entropy {entropy.removeprefix('goes ')} bits."

@@ -9,6 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.measurements import (
@@ -23,17 +24,6 @@ from headwise.figures.measurements import (
 from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, frame, name_panels, scale_from_zero
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import (
-    LIMITS,
-    NO_RANKING,
-    count,
-    describe_heads,
-    describe_input_changes,
-    describe_locality,
-    describe_prediction,
-    describe_weights,
-    title_suffix,
-)
 from headwise.metrics.concentration import effective_number, entropy, normalize_rows, self_weight
 
 __all__ = ["describe", "draw", "measure"]
@@ -97,14 +87,14 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, sca
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "All attention weights" + title_suffix(record)
+    title = "All attention weights" + sentences.title_suffix(record)
     matrices = "{all_heads} matrices" if facts["all_heads"] > 1 else "one matrix"
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _describe_panels(record), describe_input_changes(record)),
+        to_statements(facts, _describe_panels(record), sentences.describe_input_changes(record)),
         to_statements(facts, _describe_reading(facts)),
-        to_statements(facts, describe_prediction(record), _describe_findings(record, facts)),
-        to_statements(facts, LIMITS, NO_RANKING),
+        to_statements(facts, sentences.describe_prediction(record), _describe_findings(record, facts)),
+        to_statements(facts, sentences.LIMITS, sentences.NO_RANKING),
         to_statements(facts, f"{title}: {matrices} of {{rows}} × {{rows}} weights.", _query_independent(facts)),
     )
 
@@ -112,7 +102,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     yield (
         "Each panel, layer <l> from top to bottom and head <h> from left to right, counted from <zero>, is the matrix "
-        f"of {describe_weights(record)}: row <n> contains the weights of query token <n> on the tokens <m>."
+        f"of {sentences.describe_weights(record)}: row <n> contains the weights of query token <n> on the tokens <m>."
     )
     if record.has_class_token:
         yield (
@@ -137,7 +127,7 @@ def _describe_reading(facts: Facts) -> Iterator[str]:
     yield "An even tint is a head that averages all tokens ({uniform:.3f} each)."
     yield (
         "The mutual information between query and attended token, <mutual information> in bits over "
-        f"{count(facts, 'rows', 'row')}, measures how much a head's pattern depends on the query."
+        f"{sentences.count(facts, 'rows', 'row')}, measures how much a head's pattern depends on the query."
     )
 
 
@@ -153,10 +143,10 @@ def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         f"The image's tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; for uniform "
         "attention it would be {uniform:.0%}."
     )
-    yield from describe_locality(
+    yield from sentences.describe_locality(
         facts, "mean distance at most {local:.0%} of the {uniform_distance:.1f} pixels of uniform attention"
     )
-    yield describe_heads(
+    yield sentences.describe_heads(
         facts, "uniform", "is", "nearly uniform (at least {near_uniform:.0%} of the tokens effective, mean over rows)"
     )
     if record.has_class_token and facts["layers"] > 1:
@@ -167,6 +157,6 @@ def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
 
 
 def _query_independent(facts: Facts) -> str:
-    return describe_heads(
+    return sentences.describe_heads(
         facts, "query_independent", "has", "the same pattern for all queries (at most {query_dependence} bits)"
     )

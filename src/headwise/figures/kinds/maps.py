@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.measurements import (
     Facts,
@@ -31,26 +32,6 @@ from headwise.figures.panels import (
 )
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import (
-    LIMITS,
-    describe_agreement,
-    describe_alternative,
-    describe_colors,
-    describe_concentration,
-    describe_distance,
-    describe_extremes,
-    describe_faithfulness,
-    describe_ink,
-    describe_input,
-    describe_input_changes,
-    describe_locality,
-    describe_prediction,
-    describe_self_weight,
-    describe_weights,
-    heads_are_equal,
-    is_known,
-    title_suffix,
-)
 from headwise.metrics.concentration import self_weight
 from headwise.shapes import Array
 
@@ -126,27 +107,31 @@ def _label_class_weight(axes: Axes, weight: float, heads: int, panel: float) -> 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     whose = "the class token attends" if record.has_class_token else "the tokens attend"
-    title = f"What {whose} to" + title_suffix(record)
-    panels, colors = _describe_panels(record), describe_colors(record, facts)
+    title = f"What {whose} to" + sentences.title_suffix(record)
+    panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, describe_input(record), panels, colors, describe_input_changes(record)),
+        to_statements(
+            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
+        ),
         to_statements(facts, _describe_reading(record)),
         to_statements(
             facts,
-            describe_prediction(record),
+            sentences.describe_prediction(record),
             _describe_class_token(record, facts),
-            describe_concentration(facts),
-            describe_ink(facts),
-            describe_agreement(facts),
+            sentences.describe_concentration(facts),
+            sentences.describe_ink(facts),
+            sentences.describe_agreement(facts),
             _describe_distances(record, facts),
         ),
         to_statements(
             facts,
-            LIMITS,
-            describe_faithfulness(record, record.last_layer_map, "the last layer's maps, averaged over heads"),
+            sentences.LIMITS,
+            sentences.describe_faithfulness(
+                record, record.last_layer_map, "the last layer's maps, averaged over heads"
+            ),
         ),
-        to_statements(facts, f"{title}: {describe_alternative(facts)}", describe_extremes(facts)),
+        to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
     )
 
 
@@ -154,13 +139,13 @@ def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     panel = "Each panel on the right, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
     if not record.has_class_token:
         yield panel + (
-            f"the mean <received> of all rows of {describe_weights(record)}, which is the average fraction of an "
-            "output in that head that is taken from token <m>."
+            f"the mean <received> of all rows of {sentences.describe_weights(record)}, which is the average fraction "
+            "of an output in that head that is taken from token <m>."
         )
         return
     yield panel + (
-        f"the row <class row> of {describe_weights(record)}, which is the fraction of the class token's output in that "
-        "head that is taken from token <m>."
+        f"the row <class row> of {sentences.describe_weights(record)}, which is the fraction of the class token's "
+        "output in that head that is taken from token <m>."
     )
     yield (
         "Below each panel, cls is <class to class>, the weight of the class token on itself, which has no place in the "
@@ -183,20 +168,23 @@ def _describe_class_token(record: AttentionRecord, facts: Facts) -> Iterator[str
     if not record.has_class_token:
         return
     means = ""
-    if facts["all_heads"] > 1 and heads_are_equal(facts, "min_self", "max_self"):
+    if facts["all_heads"] > 1 and sentences.heads_are_equal(facts, "min_self", "max_self"):
         means = " in every head"
     elif facts["all_heads"] > 1:
         means = "; the mean over heads is {self_first:.0%}"
         means += " in the first layer and {self_last:.0%} in the last" if facts["layers"] > 1 else ""
-    yield f"The weight of the class token on itself {describe_self_weight(facts)}{means}."
+    yield f"The weight of the class token on itself {sentences.describe_self_weight(facts)}{means}."
 
 
 def _describe_distances(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     reference = "the {uniform_distance:.1f} pixels of uniform attention"
-    if facts["tokens"] > 1 and is_known(facts, "distance"):
-        yield "The image's tokens attend to each other over a mean distance, <distance>, of " + describe_distance(facts)
+    if facts["tokens"] > 1 and sentences.is_known(facts, "distance"):
+        yield (
+            "The image's tokens attend to each other over a mean distance, <distance>, of "
+            + sentences.describe_distance(facts)
+        )
         reference = "that"
-    yield from describe_locality(facts, f"at most {{local:.0%}} of {reference}")
+    yield from sentences.describe_locality(facts, f"at most {{local:.0%}} of {reference}")
     if record.has_class_token:
         yield (
             "These distances exclude the class token, which has no location, and with it {class_weight:.0%} of the "

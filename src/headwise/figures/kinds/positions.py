@@ -10,13 +10,13 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.colors import ACCENT, AVERAGE, HEATMAP, MISSING, REFERENCE
 from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE, add_bar, frame
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import describe_input_changes
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
 from headwise.metrics.spatial import token_centers
@@ -135,7 +135,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     plots = "a matrix of {tokens} × {tokens} cosines, and a plot of each cosine against distance"
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _SHOWN, describe_input_changes(record)),
+        to_statements(facts, _SHOWN, sentences.describe_input_changes(record)),
         to_statements(facts, _READING),
         to_statements(facts, _describe_findings(facts)),
         to_statements(facts, _LIMITS),

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 import numpy as np
 from matplotlib.figure import Figure
 
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.measurements import (
     Facts,
@@ -18,17 +19,6 @@ from headwise.figures.measurements import (
 from headwise.figures.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
-from headwise.figures.sentences import (
-    count,
-    describe_colors,
-    describe_faithfulness,
-    describe_input,
-    describe_input_changes,
-    describe_prediction,
-    is_known,
-    title_suffix,
-    trend,
-)
 from headwise.metrics.concentration import effective_number
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import weight_on_foreground
@@ -105,16 +95,20 @@ def draw(record: AttentionRecord) -> Figure:
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     whose = "the class token" if record.has_class_token else "the tokens"
-    title = f"Attention rollout of {whose}" + title_suffix(record)
-    panels, colors = _describe_panels(record), describe_colors(record, facts)
-    maps = f"{count(facts, 'layers', 'heat map')} over {count(facts, 'tokens', 'token')}"
+    title = f"Attention rollout of {whose}" + sentences.title_suffix(record)
+    panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
+    maps = f"{sentences.count(facts, 'layers', 'heat map')} over {sentences.count(facts, 'tokens', 'token')}"
     maps += ", each through one more layer" if facts["layers"] > 1 else ""
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, describe_input(record), panels, colors, describe_input_changes(record)),
+        to_statements(
+            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
+        ),
         to_statements(facts, _describe_reading(record)),
-        to_statements(facts, describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, last_rollout_map(record), "the last panel")),
+        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
+        to_statements(
+            facts, _LIMITS, sentences.describe_faithfulness(record, last_rollout_map(record), "the last panel")
+        ),
         to_statements(facts, f"{title}: {maps}.", _describe_top_token(facts)),
     )
 
@@ -154,9 +148,9 @@ def _describe_findings(facts: Facts) -> Iterator[str]:
         )
     if "class_weight" in facts:
         yield "The weight of the class token on itself is {class_weight:.0%}."
-    if facts["layers"] > 1 and is_known(facts, "effective"):
+    if facts["layers"] > 1 and sentences.is_known(facts, "effective"):
         yield (
-            f"From the first panel to the last, the rollout {trend(facts, 'effective', 'widens', 'narrows')} "
+            f"From the first panel to the last, the rollout {sentences.trend(facts, 'effective', 'widens', 'narrows')} "
             "({effective_first:.1f} and {effective_last:.1f} effective tokens of {tokens})."
         )
     if facts["ink_area"] > 0 and not np.isnan(facts["rollout_ink"]):

@@ -8,6 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.errors import DataError
+from headwise.figures import sentences
 from headwise.figures.caption import Caption, to_statements
 from headwise.figures.kinds.maps import draw_rows
 from headwise.figures.measurements import (
@@ -19,25 +20,6 @@ from headwise.figures.measurements import (
     normalize_or_nan,
 )
 from headwise.figures.record import AttentionRecord
-from headwise.figures.sentences import (
-    LIMITS,
-    NO_RANKING,
-    describe_agreement,
-    describe_alternative,
-    describe_colors,
-    describe_concentration,
-    describe_distance,
-    describe_extremes,
-    describe_heads,
-    describe_ink,
-    describe_input,
-    describe_input_changes,
-    describe_prediction,
-    describe_self_weight,
-    describe_weights,
-    is_known,
-    title_suffix,
-)
 from headwise.metrics.spatial import token_centers
 
 __all__ = ["describe", "draw", "measure"]
@@ -88,31 +70,33 @@ def _check_token(record: AttentionRecord, token: int) -> None:
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "What token {token} attends to" + title_suffix(record)
-    panels, colors = _describe_panels(record), describe_colors(record, facts)
+    title = "What token {token} attends to" + sentences.title_suffix(record)
+    panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, describe_input(record), panels, colors, describe_input_changes(record)),
+        to_statements(
+            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
+        ),
         to_statements(facts, _describe_reading(record)),
         to_statements(
             facts,
-            describe_prediction(record),
+            sentences.describe_prediction(record),
             _describe_own_weights(record, facts),
-            describe_concentration(facts),
-            describe_ink(facts),
-            describe_agreement(facts),
+            sentences.describe_concentration(facts),
+            sentences.describe_ink(facts),
+            sentences.describe_agreement(facts),
             _describe_distances(facts),
         ),
-        to_statements(facts, LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {describe_alternative(facts)}", describe_extremes(facts)),
+        to_statements(facts, sentences.LIMITS, sentences.NO_RANKING),
+        to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
     )
 
 
 def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     yield (
         "Each panel on the right, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
-        f"the row <row> of {describe_weights(record)} for <n> = {{token}}, the token with the thick orange frame, "
-        "which is the fraction of its output in that head that is taken from token <m>."
+        f"the row <row> of {sentences.describe_weights(record)} for <n> = {{token}}, the token with the thick orange "
+        "frame, which is the fraction of its output in that head that is taken from token <m>."
     )
     if record.has_class_token:
         yield (
@@ -130,8 +114,8 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
 
 def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
-        f"The weight of token {{token}} on itself {describe_self_weight(facts)}; for uniform attention it would be "
-        "{uniform:.0%}."
+        f"The weight of token {{token}} on itself {sentences.describe_self_weight(facts)}; for uniform attention it "
+        "would be {uniform:.0%}."
     )
     if record.has_class_token and facts["all_heads"] == 1:
         yield "Its weight on the class token is {class_weight:.0%}."
@@ -143,7 +127,7 @@ def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str
 
 
 def _describe_distances(facts: Facts) -> Iterator[str]:
-    if facts["tokens"] == 1 or not is_known(facts, "distance"):
+    if facts["tokens"] == 1 or not sentences.is_known(facts, "distance"):
         return
-    yield "It attends over a mean distance, <distance of row>, of " + describe_distance(facts)
-    yield describe_heads(facts, "local", "is", "local (at most {local:.0%} of that)")
+    yield "It attends over a mean distance, <distance of row>, of " + sentences.describe_distance(facts)
+    yield sentences.describe_heads(facts, "local", "is", "local (at most {local:.0%} of that)")

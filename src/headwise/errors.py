@@ -1,6 +1,6 @@
-"""The errors Headwise raises: one family, each also the built-in error it is a kind of.
+"""The exceptions of Headwise; each also derives from a built-in exception.
 
-A message names the argument, what was expected, what came, and the likely cause, so that it can be read on its own.
+A message names the argument, what was expected, what was received, and the likely cause.
 """
 
 __all__ = [
@@ -15,23 +15,23 @@ __all__ = [
 
 
 class HeadwiseError(Exception):
-    """Anything that Headwise refuses to do, and why."""
+    """Base class of all errors that Headwise raises."""
 
 
 class ShapeError(HeadwiseError, ValueError):
-    """An array's shape does not fit the others it is used with."""
+    """An array whose shape does not fit the other arguments."""
 
 
 class MaskError(HeadwiseError, ValueError):
-    """A mask, window, length or alignment that does not say which keys a query may attend to."""
+    """A mask, window, length or alignment that does not define which keys a query may attend to."""
 
 
 class DataError(HeadwiseError, ValueError):
-    """A value, type or file that cannot be used: integers for floats, NaN, a missing or malformed file."""
+    """An argument, value, type or file that cannot be used: an unknown option, NaN, a missing or malformed file."""
 
 
 class CheckpointError(HeadwiseError, ValueError):
-    """A file of weights that is corrupt, or belongs to another model."""
+    """A checkpoint that is corrupt, or belongs to another model."""
 
 
 class CaptureError(HeadwiseError, ValueError):
@@ -39,7 +39,7 @@ class CaptureError(HeadwiseError, ValueError):
 
 
 class MissingExtraError(HeadwiseError, ImportError):
-    """A feature whose optional library is not installed."""
+    """A feature that needs an optional library, which is not installed."""
 
     def __init__(self, what: str, library: str, extra: str) -> None:
         super().__init__(f"{what} needs {library}, which is not installed: pip install 'headwise[{extra}]'")

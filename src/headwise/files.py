@@ -1,4 +1,4 @@
-"""Writing a file so that it is either the old one or the new one, never half of either; and a table as CSV."""
+"""Atomic writing of files, and tables as CSV."""
 
 from __future__ import annotations
 
@@ -15,40 +15,40 @@ __all__ = ["atomic_write", "to_csv", "write_text"]
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
-    """A temporary path beside `path`, renamed over it when the block ends well and removed when it does not.
+    """A temporary path that replaces `path` when the block succeeds, and is removed when it fails.
 
-    The temporary name keeps the suffix, from which some libraries choose their format.
+    The temporary name has the same suffix, from which some libraries choose a format.
 
     Examples
     --------
     >>> import tempfile
     >>> with tempfile.TemporaryDirectory() as folder:
     ...     target = Path(folder) / "a.txt"
-    ...     with atomic_write(target) as beside:
-    ...         _ = beside.write_text("whole")
+    ...     with atomic_write(target) as temporary:
+    ...         _ = temporary.write_text("whole")
     ...     target.read_text()
     'whole'
     """
     path.parent.mkdir(parents=True, exist_ok=True)
-    beside = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
-    try:  # nothing is there before, so that Ctrl-C at any moment leaves nothing behind
-        beside.touch()
-        mode = beside.stat().st_mode  # as the system gives it; some libraries write files for their owner alone
-        yield beside
-        beside.chmod(mode)
-        beside.replace(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:  # the file is created inside, so that Ctrl-C at any moment leaves nothing
+        temporary.touch()
+        mode = temporary.stat().st_mode  # the system's default; some libraries restrict files to their owner
+        yield temporary
+        temporary.chmod(mode)
+        temporary.replace(path)
     finally:
-        beside.unlink(missing_ok=True)
+        temporary.unlink(missing_ok=True)
 
 
 def write_text(path: Path, text: str) -> None:
-    """Write a text file whole, in UTF-8."""
-    with atomic_write(path) as beside:
-        beside.write_text(text, encoding="utf-8")
+    """Write a text file atomically, in UTF-8."""
+    with atomic_write(path) as temporary:
+        temporary.write_text(text, encoding="utf-8")
 
 
 def to_csv(columns: Iterable[str], rows: Iterable[Iterable[Any]]) -> str:
-    r"""A table as CSV, its columns' names first, a line feed after each row.
+    r"""A table as CSV: a row of column names, then the rows, each with a line feed.
 
     Examples
     --------

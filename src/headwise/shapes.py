@@ -1,8 +1,7 @@
-"""The one shape checker: patterns in the letters of the docstrings, bound to arrays.
+"""Shape checking by patterns in the letters of the docstrings, such as ``"... H N d"``.
 
-A pattern is what a docstring prints: ``"... H N d"``. Binding it to an array fixes the sizes of the letters; binding
-the next array checks the letters that are already fixed. ``...`` stands for any number of leading axes, and a number
-for itself.
+Binding a pattern to an array fixes the sizes of its letters; binding the next array checks letters that are fixed.
+``...`` stands for any number of leading axes, and a number for itself.
 """
 
 from __future__ import annotations
@@ -25,15 +24,15 @@ _FLOATS = (np.float16, np.float32, np.float64)
 
 
 class AxisSizes:
-    """The sizes bound so far, and which argument bound each.
+    """The sizes of the letters bound so far, and the argument that bound each.
 
-    Index it by letter for a size (``sizes["N"]``); ``sizes.lead`` is what ``...`` stands for.
+    Index it by letter for a size (``sizes["N"]``); ``sizes.batch_shape`` is what ``...`` stands for.
 
     Examples
     --------
     >>> import numpy as np
     >>> sizes = bind("... H N d", q=np.zeros((2, 8, 50, 64)))
-    >>> sizes["N"], sizes.lead
+    >>> sizes["N"], sizes.batch_shape
     (50, (2,))
     >>> sizes.bind("... G M d", k=np.zeros((2, 8, 64, 50)))
     Traceback (most recent call last):
@@ -52,7 +51,7 @@ class AxisSizes:
 
     @property
     def batch_shape(self) -> tuple[int, ...]:
-        """What ``...`` stands for; empty where no pattern held it."""
+        """What ``...`` stands for; empty if no pattern had it."""
         return self._lead or ()
 
     def bind(self, pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
@@ -112,17 +111,17 @@ def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
     pattern : str
         Letters separated by spaces, such as ``"B H N d"``; ``...`` first for any number of leading axes.
     **arrays : ndarray
-        The arrays by the names that an error message should use.
+        The arrays, by their names in error messages.
 
     Returns
     -------
-    Sizes
-        The sizes by letter; call its ``bind`` to check further arrays against them.
+    AxisSizes
+        The sizes by letter; its ``bind`` checks further arrays against them.
 
     Raises
     ------
     ShapeError
-        If an array has another number of axes than the pattern, or a letter would take two sizes.
+        If the number of axes differs from the pattern, or a letter would have two sizes.
 
     Examples
     --------
@@ -134,9 +133,9 @@ def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
 
 
 def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
-    """Return the arguments as arrays of one floating type, leaving those already right untouched.
+    """Convert the arguments to arrays of one floating-point type, without copying those that have it.
 
-    ``None`` is passed over. Types that differ are promoted to the widest, so nothing is rounded silently.
+    ``None`` is skipped. Different types are promoted to the widest, so that nothing is rounded.
 
     Parameters
     ----------
@@ -146,12 +145,12 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     Returns
     -------
     tuple of ndarray
-        In the order given, all of the same type among float16, float32 and float64.
+        In the same order, all of one type among float16, float32 and float64.
 
     Raises
     ------
     DataError
-        If an argument is ragged, or holds anything but float16, float32 or float64.
+        If an argument is ragged, or is not float16, float32 or float64.
 
     Examples
     --------
@@ -160,15 +159,15 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     ...
     headwise.errors.DataError: X: expected float16, float32 or float64; got int64. Convert with X.astype(float).
     """
-    found: Mapping[str, npt.NDArray[Any]] = {
+    converted: Mapping[str, npt.NDArray[Any]] = {
         name: _asarray(name, value) for name, value in arrays.items() if value is not None
     }
-    for name, array in found.items():
+    for name, array in converted.items():
         if array.dtype.type not in _FLOATS:
             hint = f" Convert with {name}.astype(float)." if array.dtype.kind in "iub" else ""
             raise DataError(f"{name}: expected float16, float32 or float64; got {array.dtype}.{hint}")
-    dtype = np.result_type(*found.values())
-    return tuple(array.astype(dtype.newbyteorder("="), copy=False) for array in found.values())
+    dtype = np.result_type(*converted.values())
+    return tuple(array.astype(dtype.newbyteorder("="), copy=False) for array in converted.values())
 
 
 def refuse_masked(**arrays: npt.ArrayLike | None) -> None:

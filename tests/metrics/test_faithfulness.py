@@ -133,13 +133,13 @@ def test_above_sixteen_tokens_the_values_are_estimated_and_say_how_well(rng):
 
 
 def test_refusals():
-    with pytest.raises(DataError, match=r"ink: expected a share for each of the map's \(7,\) tokens; got \(5,\)"):
+    with pytest.raises(DataError, match=r"ink: expected one value for each of the map's \(7,\) tokens; got \(5,\)"):
         judged(WORTHS, ink=np.zeros(5))
     with pytest.raises(DataError, match="orders: expected two or more; got 1"):
         judged(WORTHS, orders=1)
-    with pytest.raises(DataError, match="values and ink: expected numbers, so that tokens can be ranked; got NaN"):
+    with pytest.raises(DataError, match="values and ink: expected numbers that can be ranked; got NaN"):
         judged(np.where(WORTHS > 0.1, WORTHS, np.nan))
     with pytest.raises(ShapeError, match=r"b: expected \(N=7,\)"):
         spearman(WORTHS, WORTHS[:5])
-    with pytest.raises(DataError, match="b: expected numbers, so that they can be ranked; 1 are NaN"):
+    with pytest.raises(DataError, match="b: expected numbers that can be ranked; 1 are NaN"):
         spearman(WORTHS, np.where(np.arange(len(WORTHS)) == 2, np.nan, WORTHS))

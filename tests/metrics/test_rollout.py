@@ -43,5 +43,5 @@ def test_the_residual_path_alone_carries_each_token_to_itself(distributions):
 def test_refusals(distributions):
     with pytest.raises(ShapeError, match="weights: expected"):
         rollout(distributions(3, 2, 5, 7))
-    with pytest.raises(DataError, match=r"residual: expected a share from 0 to 1; got 1\.5"):
+    with pytest.raises(DataError, match=r"residual: expected a number from 0 to 1; got 1\.5"):
         rollout(distributions(3, 2, 5, 5), residual=1.5)

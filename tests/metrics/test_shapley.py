@@ -68,7 +68,7 @@ def test_sampled_values_are_off_by_as_much_as_they_say(rng):
 
 
 def test_refusals():
-    with pytest.raises(DataError, match=r"worths: expected one for each of the 2\^N coalitions"):
+    with pytest.raises(DataError, match=r"worths: expected one value per coalition"):
         shapley(np.zeros(31))
     orders = np.array([[0, 2, 1]])
     with pytest.raises(DataError, match=r"of the 2\^N coalitions of N tokens; got shape \(0,\)"):

@@ -86,7 +86,7 @@ def test_refusals():
     params = set_params(model, np.random.default_rng(0))
     with pytest.raises(DataError, match="sets: expected 1 to 0 members in each; got no members"):
         set_forward(np.zeros((2, 0, V), np.float32), params, model)
-    with pytest.raises(DataError, match=r"got lengths 0 to 3\. Leave empty sets out"):
+    with pytest.raises(DataError, match=r"got lengths 0 to 3\. Remove empty sets"):
         set_forward(np.zeros((2, 3, V), np.float32), params, model, lengths=np.array([0, 3]))
     with pytest.raises(ShapeError, match=r"sets: expected \(B, N, 2\); got \(2, 3, 5\)"):
         set_forward(np.zeros((2, 3, 5), np.float32), params, model)

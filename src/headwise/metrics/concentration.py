@@ -1,4 +1,4 @@
-"""Measures of attention weights as distributions: entropy, effective number, what is on the class token and on itself.
+"""Measures of attention weights as distributions: entropy, effective number, weight on the class token and on itself.
 
 Letters: ... leading axes (layers, heads), N queries, M keys.
 """
@@ -27,12 +27,12 @@ def entropy(p: Array) -> Array:
     Returns
     -------
     ndarray of shape (...)
-        From 0, all on one, to log₂ M, all alike.
+        From 0, all weight on one token, to log₂ M, uniform.
 
     Raises
     ------
     DataError
-        If they are no floats.
+        If values are not floating-point.
 
     Examples
     --------
@@ -70,7 +70,7 @@ def effective_number(p: Array) -> Array:
 
 
 def drop_class_token(weights: Array) -> tuple[Array, Array]:
-    """What the tokens of the data attend to among themselves, and how much of their weight that leaves out.
+    """Attention among the tokens of the data, renormalized without the class token, and the weight that this drops.
 
     Parameters
     ----------
@@ -79,25 +79,25 @@ def drop_class_token(weights: Array) -> tuple[Array, Array]:
 
     Returns
     -------
-    kept : ndarray of shape (..., N, N)
-        Rows made to sum to one again.
+    renormalized : ndarray of shape (..., N, N)
+        Rows sum to one.
     dropped : ndarray of shape (..., N)
-        The weight on the class token, of each row.
+        Weight of each row on the class token.
 
     Examples
     --------
     >>> import numpy as np
-    >>> kept, dropped = drop_class_token(np.full((3, 3), 1 / 3))
-    >>> kept[0], dropped.round(2)
+    >>> renormalized, dropped = drop_class_token(np.full((3, 3), 1 / 3))
+    >>> renormalized[0], dropped.round(2)
     (array([0.5, 0.5]), array([0.33, 0.33]))
     """
-    kept = weights[..., 1:, 1:]
-    total = kept.sum(axis=-1, keepdims=True)
-    return np.divide(kept, total, out=np.zeros_like(kept), where=total > 0), weights[..., 1:, 0]
+    among = weights[..., 1:, 1:]
+    total = among.sum(axis=-1, keepdims=True)
+    return np.divide(among, total, out=np.zeros_like(among), where=total > 0), weights[..., 1:, 0]
 
 
 def class_token_weight(weights: Array) -> Array:
-    """(..., N, N) weights whose token 0 is the class token -> (..., N): the weight each token puts on it, itself first.
+    """Weight (..., N) of every token on token 0, the class token, for attention weights (..., N, N).
 
     Examples
     --------
@@ -109,7 +109,7 @@ def class_token_weight(weights: Array) -> Array:
 
 
 def self_weight(weights: Array) -> Array:
-    """(..., N, N) weights -> (..., N): the weight each token keeps on itself.
+    """Weight (..., N) of every token on itself, for attention weights (..., N, N).
 
     Examples
     --------
@@ -121,12 +121,12 @@ def self_weight(weights: Array) -> Array:
 
 
 def normalize_rows(values: Array) -> Array:
-    """(..., N) values that are not negative -> the same made to sum to one; where all are zero, evenly.
+    """Divide non-negative values (..., N) by their sum; rows of zeros become uniform.
 
     Raises
     ------
     DataError
-        If they are no floats.
+        If values are not floating-point.
 
     Examples
     --------
@@ -136,6 +136,6 @@ def normalize_rows(values: Array) -> Array:
            [0.5 , 0.5 ]])
     """
     (values,) = as_float_arrays(values=values)
-    total = values.sum(axis=-1, keepdims=True, dtype=np.result_type(values, np.float32))  # a float16 ends at 65504
+    total = values.sum(axis=-1, keepdims=True, dtype=np.result_type(values, np.float32))  # float16 overflows at 65504
     even = np.full_like(values, 1 / values.shape[-1])
     return np.asarray(np.divide(values, total, out=even, where=total > 0))

@@ -1,4 +1,4 @@
-"""How far one map of one image can be believed, beside what chance and the ink alone reach.
+"""Faithfulness of an attribution map, compared with random orders and with a baseline map.
 
 Letters: N tokens, S sets of tokens, R orders.
 """
@@ -25,12 +25,12 @@ from headwise.shapes import Array, IntArray, bind
 
 __all__ = ["CONFIDENCE_BAND", "Faithfulness", "faithfulness", "spearman"]
 
-CONFIDENCE_BAND = 0.95  # of the random orders lie within the bounds that are given of them
+CONFIDENCE_BAND = 0.95  # fraction of random orders between the bounds
 _BOUNDS = (50 - 50 * CONFIDENCE_BAND, 50 + 50 * CONFIDENCE_BAND)  # as percentiles
 
 
 def spearman(a: Array, b: Array) -> float:
-    r"""Spearman's: the correlation of two maps' ranks, ties sharing the mean of theirs; 0 if either is all alike.
+    r"""Spearman's rank correlation of two maps, with average ranks for ties; 0 if either is constant.
 
     .. math:: \frac{\sum_m (r_m - \bar r)(s_m - \bar s)}
               {\sqrt{\sum_m (r_m - \bar r)^2 \sum_m (s_m - \bar s)^2}}, \qquad r, s \text{ the ranks}
@@ -50,7 +50,7 @@ def spearman(a: Array, b: Array) -> float:
     ShapeError
         If the two differ in length.
     DataError
-        If one holds NaN, which has no rank.
+        If one contains NaN.
 
     Examples
     --------
@@ -61,9 +61,7 @@ def spearman(a: Array, b: Array) -> float:
     bind("N", a=a, b=b)
     for name, values in (("a", a), ("b", b)):
         if np.isnan(values).any():
-            raise DataError(
-                f"{name}: expected numbers, so that they can be ranked; {int(np.isnan(values).sum())} are NaN."
-            )
+            raise DataError(f"{name}: expected numbers that can be ranked; {int(np.isnan(values).sum())} are NaN.")
     ranks = [_ranks(values) - (len(values) - 1) / 2 for values in (a, b)]
     length = float(np.sqrt((ranks[0] ** 2).sum() * (ranks[1] ** 2).sum()))
     return float((ranks[0] * ranks[1]).sum()) / length if length > 0 else 0.0
@@ -71,34 +69,34 @@ def spearman(a: Array, b: Array) -> float:
 
 @dataclass(frozen=True)
 class Faithfulness:
-    """How far one map of one image can be believed, beside what chance and the ink alone reach.
+    """Scores of an attribution map, and the same scores of random orders and of the ink.
 
-    Areas are from 0 to 1; a faithful map has less area of deletion than chance, and more of insertion.
+    Areas are from 0 to 1. A faithful map has a smaller deletion area and a larger insertion area than random orders.
 
     Attributes
     ----------
     tokens : int
         N.
     full, empty : float
-        What the model answers to all tokens, and to none.
+        Value of all tokens, and of none.
     deletion, insertion : float
-        Areas, tokens in the map's order.
+        Areas with the tokens in the order of the map.
     random_deletion, random_insertion : (float, float, float)
-        The same for random orders: their mean, and the bounds of the middle 95% of them.
+        Those of random orders: mean, and the bounds of the middle 95%.
     ink_deletion, ink_insertion : float
-        The same for tokens in the order of their ink, which needs no model.
+        Those of the order of the ink, which needs no model.
     fraction_of_random_beaten_deletion, fraction_of_random_beaten_insertion : float
         Fraction of the random orders that the map beats.
     comprehensiveness, sufficiency : float
-        ERASER's, in the units of the answer.
+        As in ERASER, in the units of the value.
     shapley : float
         Spearman's rank correlation of the map with the tokens' Shapley values.
     ink_shapley : float
-        That of the ink with them.
+        That of the ink with the Shapley values.
     shapley_error : float
-        The mean standard error of the Shapley values; 0 where they are exact, which is up to 16 tokens.
+        Mean standard error of the Shapley values; 0 up to 16 tokens, where they are exact.
     orders : int
-        Random orders that were drawn.
+        Number of random orders.
     """
 
     tokens: int
@@ -123,10 +121,10 @@ class Faithfulness:
 def faithfulness(
     value_function: ValueFunction, values: Array, ink: Array, *, orders: int = 1000, rng: np.random.Generator
 ) -> tuple[Faithfulness, Array]:
-    """Judge one map by one game.
+    """Score a map by the cooperative game of the tokens.
 
-    Up to 16 tokens all sets are played once, so that every curve is looked up and the Shapley values are exact; above,
-    only the sets that the orders need are played, and the values are estimated from the same orders.
+    Up to 16 tokens every set is evaluated once and the Shapley values are exact. Above, only the sets that the orders
+    need are evaluated, and the Shapley values are estimated from the same orders.
 
     Parameters
     ----------
@@ -135,31 +133,30 @@ def faithfulness(
     values : ndarray of shape (N,)
         The map.
     ink : ndarray of shape (N,)
-        Each token's share of ink, or whatever it should be better than.
+        The baseline: fraction of ink of each token, or any other map that should be exceeded.
     orders : int
-        Random orders to compare with, two or more.
+        Number of random orders, two or more.
     rng : numpy.random.Generator
-        For those, and for the order of equal values.
+        For random orders, and for ties.
 
     Returns
     -------
     score : Faithfulness
     curves : ndarray of float64 of shape (2, 5, N + 1)
-        What the score sums up: deletion and insertion in the map's order, in the ink's, and the mean and the bounds of
-        the random orders' at every step.
+        Deletion and insertion curves: of the map, of the ink, and mean and bounds of the random orders.
 
     Raises
     ------
     DataError
-        If map and ink differ in length or hold NaN, which has no rank, or there are fewer than two orders.
+        If map and ink differ in length or contain NaN, or there are fewer than two orders.
 
     Examples
     --------
-    A game won by the first token alone, and a map that knows it:
+    A game in which only the first token counts, and a map that ranks it first:
 
     >>> import numpy as np
     >>> score, curves = faithfulness(
-    ...     lambda kept: kept[:, 0].astype(float), np.array([0.9, 0.1, 0.0]), np.zeros(3), rng=np.random.default_rng(0)
+    ...     lambda keep: keep[:, 0].astype(float), np.array([0.9, 0.1, 0.0]), np.zeros(3), rng=np.random.default_rng(0)
     ... )
     >>> round(score.deletion, 4), round(score.random_deletion[0], 1), score.shapley > score.ink_shapley
     (0.1667, 0.5, True)
@@ -167,22 +164,22 @@ def faithfulness(
     array([1., 0., 0., 0.])
     """
     if values.shape != ink.shape or values.ndim != 1:
-        raise DataError(f"ink: expected a share for each of the map's {values.shape} tokens; got {ink.shape}.")
+        raise DataError(f"ink: expected one value for each of the map's {values.shape} tokens; got {ink.shape}.")
     if np.isnan(values).any() or np.isnan(ink).any():
-        raise DataError("values and ink: expected numbers, so that tokens can be ranked; got NaN. Shares of nothing?")
+        raise DataError("values and ink: expected numbers that can be ranked; got NaN. Divided by zero?")
     if orders < 2:
         raise DataError(f"orders: expected two or more; got {orders}.")
     n = len(values)
     if n <= EXACT_UP_TO:
         value_function = TabulatedGame(value_function(coalitions(n)))
-    own, by_ink = rank_tokens(values, rng), rank_tokens(ink, rng)
-    drawn = random_orders(n, orders, rng)
-    every = np.concatenate([[own, by_ink], drawn])
+    by_map, by_ink = rank_tokens(values, rng), rank_tokens(ink, rng)
+    shuffled = random_orders(n, orders, rng)
+    every = np.concatenate([[by_map, by_ink], shuffled])
     deleted, inserted = deletion_curve(value_function, every), insertion_curve(value_function, every)
     worths, error = (
         (shapley(value_function.values), 0.0)
         if isinstance(value_function, TabulatedGame)
-        else _estimated(drawn, inserted[2:])
+        else _estimate(shuffled, inserted[2:])
     )
     areas_deleted, areas_inserted = auc(deleted), auc(inserted)
     score = Faithfulness(
@@ -191,8 +188,8 @@ def faithfulness(
         empty=float(deleted[0, -1]),
         deletion=float(areas_deleted[0]),
         insertion=float(areas_inserted[0]),
-        random_deletion=_spread(areas_deleted[2:]),
-        random_insertion=_spread(areas_inserted[2:]),
+        random_deletion=_mean_and_bounds(areas_deleted[2:]),
+        random_insertion=_mean_and_bounds(areas_inserted[2:]),
         ink_deletion=float(areas_deleted[1]),
         ink_insertion=float(areas_inserted[1]),
         fraction_of_random_beaten_deletion=float((areas_deleted[2:] > areas_deleted[0]).mean()),
@@ -214,18 +211,18 @@ def _curves(measured: Array) -> Array:
     return np.stack([measured[:, 0], measured[:, 1], chance.mean(axis=1), low, high], axis=1)
 
 
-def _estimated(orders: IntArray, curves: Array) -> tuple[Array, float]:
-    found = sampled_shapley(orders, curves)
-    return found.values, float(found.errors.mean())
+def _estimate(orders: IntArray, curves: Array) -> tuple[Array, float]:
+    estimate = sampled_shapley(orders, curves)
+    return estimate.values, float(estimate.errors.mean())
 
 
-def _spread(areas: Array) -> tuple[float, float, float]:
+def _mean_and_bounds(areas: Array) -> tuple[float, float, float]:
     low, high = np.percentile(areas, _BOUNDS)
     return float(areas.mean()), float(low), float(high)
 
 
 def _ranks(values: Array) -> Array:
-    """Ranks from 0, equal values sharing the mean of theirs."""
+    """Ranks from 0, with the average rank for ties."""
     _, where, counts = np.unique(values, return_inverse=True, return_counts=True)
     last = np.cumsum(counts)
     return np.asarray((last - (counts + 1) / 2)[where])

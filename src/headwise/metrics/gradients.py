@@ -1,4 +1,4 @@
-"""Attention weighted by the gradient of what the model answers: only weight that raises the answer counts.
+"""Attention weighted by the gradient of a logit, so that only weight that raises the logit counts.
 
 Letters: ... leading axes, L layers, H heads, N tokens; y the logit of a class, A the attention weights.
 """
@@ -13,7 +13,7 @@ __all__ = ["gradient_rollout", "gradient_weighted", "head_importance"]
 
 
 def gradient_weighted(weights: Array, gradients: Array) -> Array:
-    r"""Each layer's attention weights times their gradient, what is negative left out, the mean over heads.
+    r"""Positive part of attention weights times gradients, averaged over the heads of each layer.
 
     .. math:: \bar A^{(l)} = \frac1H \sum_h \max\Bigl(0, \frac{\partial y}{\partial A^{(l,h)}} \odot A^{(l,h)}\Bigr)
 
@@ -24,7 +24,7 @@ def gradient_weighted(weights: Array, gradients: Array) -> Array:
     ----------
     weights : ndarray of shape (..., L, H, N, N)
     gradients : ndarray of shape (..., L, H, N, N)
-        Of one number with respect to each weight, as if each could move by itself.
+        Of one number with respect to each weight, as if each could change by itself.
 
     Returns
     -------
@@ -48,7 +48,7 @@ def gradient_weighted(weights: Array, gradients: Array) -> Array:
 
 
 def gradient_rollout(weights: Array, gradients: Array) -> Array:
-    r"""How relevance accumulates over layers, the residual path carrying on what there was.
+    r"""Relevance accumulated over layers, with the residual path.
 
     .. math:: R^{(0)} = I, \qquad R^{(l)} = R^{(l-1)} + \bar A^{(l)} R^{(l-1)}
 
@@ -63,7 +63,7 @@ def gradient_rollout(weights: Array, gradients: Array) -> Array:
     Returns
     -------
     ndarray of shape (..., N, N)
-        Row n says how relevant each input is to output n; for a classifier, read the class token's row.
+        Row n is the relevance of each input for output n; for a classifier, use the row of the class token.
 
     Raises
     ------
@@ -85,7 +85,7 @@ def gradient_rollout(weights: Array, gradients: Array) -> Array:
 
 
 def head_importance(weights: Array, gradients: Array) -> Array:
-    r"""How much the loss would change, at first order, if a head's output were scaled: the head's importance.
+    r"""Importance of heads: the first-order change of the loss if the output of a head is scaled.
 
     With a gate :math:`\xi_h` on the output :math:`o_h = A^{(h)} v_h` of head h,
 
@@ -109,7 +109,7 @@ def head_importance(weights: Array, gradients: Array) -> Array:
     Raises
     ------
     ShapeError
-        If the two differ in shape, their last two axes do, or there is no axis of inputs: of one, give weights[None].
+        If the shapes or the last two axes differ, or there is no axis of inputs; for one input pass weights[None].
 
     Examples
     --------

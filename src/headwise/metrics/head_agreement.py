@@ -1,4 +1,4 @@
-"""Do heads agree? How alike their maps are.
+"""Similarity of the maps of heads.
 
 Letters: ... leading axes (layers, heads), K heads in all, N tokens.
 """
@@ -24,12 +24,12 @@ def head_agreement(maps: Array) -> Array:
     Parameters
     ----------
     maps : ndarray of shape (..., N)
-        What each head attends to, not negative; each is made to sum to one, and one that is all zero is taken as even.
+        Non-negative maps, one per head; each is normalized to sum to one, and zeros count as uniform.
 
     Returns
     -------
     ndarray of shape (K, K)
-        From 0, no token in common, to 1, the same; heads in the order of ``maps.reshape(-1, N)``.
+        From 0, no token in common, to 1, equal; heads in the order of ``maps.reshape(-1, N)``.
 
     Examples
     --------
@@ -40,6 +40,6 @@ def head_agreement(maps: Array) -> Array:
            [0., 0., 1.]])
     """
     p = normalize_rows(maps.reshape(-1, maps.shape[-1]).astype(np.float64))
-    own = entropy(p)
-    divergence = entropy((p[:, None] + p) / 2) - (own[:, None] + own) / 2
-    return np.asarray(1 - np.sqrt(np.clip(divergence, 0, 1)))  # rounding may leave −1e-17 where two are the same
+    h = entropy(p)
+    divergence = entropy((p[:, None] + p) / 2) - (h[:, None] + h) / 2
+    return np.asarray(1 - np.sqrt(np.clip(divergence, 0, 1)))  # rounding can give −1e-17 for equal maps

@@ -1,7 +1,7 @@
-"""Deletion and insertion: take tokens away in a map's order, or put them in, and see what the model answers.
+"""Perturbation tests: values of a model as tokens are deleted or inserted in the order of a map.
 
-Everything is a function of a game, ``worth(kept)``: (S, N) sets of kept tokens -> (S,) what the model answers to each,
-such as the probability of a class. What the model sees in the place of a missing token is the game's affair.
+A model is represented by a value function: sets of kept tokens (S, N) -> values (S,), such as the probability of a
+class. The value function decides what replaces a missing token.
 
 Letters: N tokens, S sets of tokens, R orders; ... leading axes.
 """
@@ -29,16 +29,16 @@ __all__ = [
 
 ValueFunction = Callable[[BoolArray], Array]
 
-_SHARES = (0.05, 0.1, 0.2, 0.5)  # of the tokens; ERASER's, but for 1%, which of few tokens is the same one as 5%
+_SHARES = (0.05, 0.1, 0.2, 0.5)  # of the tokens; as in ERASER, without 1%, which for few tokens is the same as 5%
 
 
 def rank_tokens(values: Array, rng: np.random.Generator) -> IntArray:
-    """The tokens from the largest value to the smallest, those of equal value in random order.
+    """Order tokens from the largest value to the smallest, with ties in random order.
 
     Parameters
     ----------
     values : ndarray of shape (N,)
-        A map: a value for each token. One that is all alike is a random order.
+        A map. A constant map gives a random order.
     rng : numpy.random.Generator
 
     Returns
@@ -55,7 +55,7 @@ def rank_tokens(values: Array, rng: np.random.Generator) -> IntArray:
 
 
 def random_orders(tokens: int, count: int, rng: np.random.Generator) -> IntArray:
-    """(R, N): random orders of the tokens, the baseline of every order.
+    """Random orders (R, N) of the tokens.
 
     Examples
     --------
@@ -68,7 +68,7 @@ def random_orders(tokens: int, count: int, rng: np.random.Generator) -> IntArray
 
 
 def deletion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
-    r"""What the model answers while tokens are taken away, the first in the order first.
+    r"""Values as tokens are deleted in the given order.
 
     .. math:: v(\text{all} \setminus \{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
 
@@ -89,21 +89,21 @@ def deletion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
     Raises
     ------
     DataError
-        If an order is no permutation of the tokens.
+        If an order is not a permutation of the tokens.
 
     Examples
     --------
     A game in which only the last of three tokens counts:
 
     >>> import numpy as np
-    >>> deletion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
+    >>> deletion_curve(lambda keep: keep[:, 2].astype(float), np.array([0, 2, 1]))
     array([1., 1., 0., 0.])
     """
-    return _curves(value_function, _places(orders)[..., None, :] >= _steps(orders))
+    return _curves(value_function, _positions(orders)[..., None, :] >= _steps(orders))
 
 
 def insertion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
-    r"""The value as tokens are added in the given order: the counterpart of `deletion_curve`.
+    r"""Values as tokens are inserted in the given order.
 
     .. math:: v(\{m_1 \ldots m_k\}), \quad k = 0 \ldots N, \qquad m_1 \ldots m_N \text{ the order}
 
@@ -123,23 +123,23 @@ def insertion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
     Raises
     ------
     DataError
-        If an order is no permutation of the tokens.
+        If an order is not a permutation of the tokens.
 
     Examples
     --------
     >>> import numpy as np
-    >>> insertion_curve(lambda kept: kept[:, 2].astype(float), np.array([0, 2, 1]))
+    >>> insertion_curve(lambda keep: keep[:, 2].astype(float), np.array([0, 2, 1]))
     array([0., 0., 1., 1.])
     """
-    return _curves(value_function, _places(orders)[..., None, :] < _steps(orders))
+    return _curves(value_function, _positions(orders)[..., None, :] < _steps(orders))
 
 
 def auc(curves: Array) -> Array:
-    r"""The area below a curve, over the share of tokens taken or put, by trapezia.
+    r"""Area under a curve over the fraction of deleted or inserted tokens, by the trapezoidal rule.
 
     .. math:: \frac1N \sum_{k=1}^N \frac{v_{k-1} + v_k}2
 
-    A faithful order has a small area of deletion and a large one of insertion.
+    A faithful order has a small deletion area and a large insertion area.
 
     Source: Petsiuk, Das & Saenko, "RISE", arXiv 1806.07421 (2018).
 
@@ -162,7 +162,7 @@ def auc(curves: Array) -> Array:
 
 
 def aopc(curves: Array) -> Array:
-    r"""Area over the perturbation curve: how far deletion brings the answer down, the mean over its steps.
+    r"""Area over the perturbation curve: mean decrease of the value over the steps of deletion.
 
     .. math:: \frac1{N + 1} \sum_{k=0}^N v(\text{all}) - v(\text{all but the first } k)
 
@@ -187,7 +187,7 @@ def aopc(curves: Array) -> Array:
 
 
 def comprehensiveness(curves: Array) -> Array:
-    r"""How much the answer loses without the tokens that a map puts first; large is good.
+    r"""Decrease of the value without the top-ranked tokens; large is good.
 
     .. math:: v(\text{all}) - v(\text{all} \setminus r_k), \quad
               r_k \text{ the first } \lceil kN \rceil \text{ tokens, the mean over } k = 5, 10, 20, 50\%
@@ -213,7 +213,7 @@ def comprehensiveness(curves: Array) -> Array:
 
 
 def sufficiency(curves: Array) -> Array:
-    r"""How much the answer loses when only the tokens that a map puts first are there; small is good.
+    r"""Decrease of the value with only the top-ranked tokens; small is good.
 
     .. math:: v(\text{all}) - v(r_k), \quad r_k \text{ as for } `comprehensiveness`
 
@@ -237,27 +237,27 @@ def sufficiency(curves: Array) -> Array:
     return np.asarray(curves[..., -1] - curves[..., _sizes(curves)].mean(axis=-1))
 
 
-def _curves(worth: ValueFunction, kept: BoolArray) -> Array:
-    """(..., N + 1, N) sets -> (..., N + 1); each different set is played once."""
-    n = kept.shape[-1]
-    different, where = np.unique(kept.reshape(-1, n), axis=0, return_inverse=True)
-    return np.asarray(worth(different)[where].reshape(kept.shape[:-1]))
+def _curves(value_function: ValueFunction, keep: BoolArray) -> Array:
+    """Values (..., N + 1) of sets (..., N + 1, N); each distinct set is evaluated once."""
+    n = keep.shape[-1]
+    distinct, inverse = np.unique(keep.reshape(-1, n), axis=0, return_inverse=True)
+    return np.asarray(value_function(distinct)[inverse].reshape(keep.shape[:-1]))
 
 
-def _places(orders: IntArray) -> IntArray:
-    """(..., N): where in the order each token comes, the inverse of the permutation."""
+def _positions(orders: IntArray) -> IntArray:
+    """(..., N): position of each token in the order, the inverse permutation."""
     if not np.array_equal(np.sort(orders, axis=-1), np.broadcast_to(np.arange(orders.shape[-1]), orders.shape)):
         raise DataError(
-            f"orders: expected each of the {orders.shape[-1]} tokens once, from 0; one is missing or twice."
+            f"orders: expected every token from 0 to {orders.shape[-1] - 1} once; one is missing or repeated."
         )
     return np.asarray(np.argsort(orders, axis=-1))
 
 
 def _steps(orders: IntArray) -> IntArray:
-    """(N + 1, 1): how many tokens were taken or put, from none to all."""
+    """(N + 1, 1): number of deleted or inserted tokens."""
     return np.arange(orders.shape[-1] + 1)[:, None]
 
 
 def _sizes(curves: Array) -> IntArray:
-    """How many tokens ERASER's shares are, of N."""
+    """Numbers of tokens for the fractions of ERASER."""
     return np.asarray(np.ceil(np.array(_SHARES) * (curves.shape[-1] - 1)).astype(np.int64))

@@ -1,4 +1,4 @@
-"""What the learned positions know of each other."""
+"""Similarity of learned position embeddings."""
 
 from __future__ import annotations
 
@@ -19,12 +19,12 @@ def position_similarity(positions: Array) -> Array:
     Parameters
     ----------
     positions : ndarray of shape (N, D)
-        Without the class token's, which has no place in the image.
+        Without that of the class token, which has no location.
 
     Returns
     -------
     ndarray of shape (N, N)
-        From −1 to 1; 0 with an embedding that is all zero.
+        From −1 to 1; 0 for an embedding of zeros.
 
     Raises
     ------

@@ -1,4 +1,4 @@
-"""Attention rollout: how attention composes over layers, if it were all that happened.
+"""Attention rollout: attention weights composed over layers.
 
 Letters: ... leading axes, L layers, H heads, N tokens.
 """
@@ -14,7 +14,7 @@ __all__ = ["residual_mixture", "rollout"]
 
 
 def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
-    r"""One matrix a layer: the mean over heads, mixed with the residual path that carries each token past them.
+    r"""Mean over heads mixed with the identity, which represents the residual path; one matrix per layer.
 
     .. math:: M^{(l)} = r I + (1 - r) \frac1H \sum_h A^{(l,h)}
 
@@ -24,7 +24,7 @@ def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
     ----------
     weights : ndarray of shape (..., L, H, N, N)
     residual : float
-        r, the residual path's share, from 0 to 1.
+        r, the weight of the residual path, from 0 to 1.
 
     Returns
     -------
@@ -35,7 +35,7 @@ def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
     ShapeError
         If the last two axes differ.
     DataError
-        If the share is not from 0 to 1.
+        If r is not from 0 to 1.
 
     Examples
     --------
@@ -46,16 +46,16 @@ def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
     """
     n = bind("... L H N N", weights=weights)["N"]
     if not 0 <= residual <= 1:
-        raise DataError(f"residual: expected a share from 0 to 1; got {residual}.")
+        raise DataError(f"residual: expected a number from 0 to 1; got {residual}.")
     return np.asarray(residual * np.eye(n, dtype=weights.dtype) + (1 - residual) * weights.mean(axis=-3))
 
 
 def rollout(weights: Array, *, residual: float = 0.5) -> Array:
-    r"""How much of each output is taken from each input, through all layers.
+    r"""Contribution of each input to each output through all layers.
 
     .. math:: R = M^{(L)} \cdots M^{(2)} M^{(1)}
 
-    Values, MLPs and normalisation are left out, so this is a map of the weights, not of what the model computes.
+    Values, MLPs and normalization are ignored: this describes the attention weights, not the model's output.
 
     Source: Abnar & Zuidema, "Quantifying Attention Flow in Transformers", arXiv 2005.00928 (2020), section 3, where r
     is one half.
@@ -65,23 +65,23 @@ def rollout(weights: Array, *, residual: float = 0.5) -> Array:
     weights : ndarray of shape (..., L, H, N, N)
         Attention weights, the first layer first, with the class token if there is one; rows that sum to one.
     residual : float
-        r, the residual path's share, from 0 to 1.
+        r, the weight of the residual path, from 0 to 1.
 
     Returns
     -------
     ndarray of shape (..., N, N)
-        Rows that sum to one, for a product of such matrices is one: nothing is normalised afterwards.
+        Rows sum to one, as in every product of such matrices.
 
     Raises
     ------
     ShapeError
         If the last two axes differ.
     DataError
-        If the share is not from 0 to 1.
+        If r is not from 0 to 1.
 
     Examples
     --------
-    Two layers in which each token looks at the other only:
+    Two layers in which each token attends only to the other:
 
     >>> import numpy as np
     >>> swap = np.array([[0.0, 1.0], [1.0, 0.0]])
@@ -92,5 +92,5 @@ def rollout(weights: Array, *, residual: float = 0.5) -> Array:
     layers = residual_mixture(weights, residual)
     product = layers[..., 0, :, :]
     for i in range(1, layers.shape[-3]):
-        product = layers[..., i, :, :] @ product  # the later layer reads what the earlier one wrote
+        product = layers[..., i, :, :] @ product  # later layers multiply from the left
     return product

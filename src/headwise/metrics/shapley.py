@@ -1,4 +1,4 @@
-r"""Shapley values: what each token is worth, averaged over all orders in which they could come.
+r"""Shapley values: the contribution of each token, averaged over all orders.
 
 Letters: N tokens, S coalitions (sets of tokens), R orders. A coalition's number has bit m set where token m is kept.
 """
@@ -15,11 +15,11 @@ from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["EXACT_UP_TO", "ShapleyEstimate", "TabulatedGame", "coalitions", "sampled_shapley", "shapley"]
 
-EXACT_UP_TO = 16  # tokens: 65,536 coalitions, a model's forward pass each
+EXACT_UP_TO = 16  # tokens: 65,536 coalitions, one forward pass each
 
 
 def coalitions(tokens: int) -> BoolArray:
-    """(2^N, N): every set of tokens, in the order of its number.
+    """All sets (2^N, N) of tokens, in the order of their numbers.
 
     Examples
     --------
@@ -33,7 +33,7 @@ def coalitions(tokens: int) -> BoolArray:
 
 
 def shapley(worths: Array) -> Array:
-    r"""The exact Shapley value of every token, from the worth of every coalition.
+    r"""Exact Shapley values from the values of all coalitions.
 
     .. math:: \phi_m = \sum_{S \not\ni m} \frac{|S|!\,(N - |S| - 1)!}{N!} \bigl(v(S \cup m) - v(S)\bigr)
 
@@ -54,7 +54,7 @@ def shapley(worths: Array) -> Array:
     Raises
     ------
     DataError
-        If there is not a worth for every coalition.
+        If there is not a value for every coalition.
 
     Examples
     --------
@@ -67,7 +67,7 @@ def shapley(worths: Array) -> Array:
     """
     n = max(worths.size.bit_length() - 1, 0)  # a game of no tokens has one coalition
     if worths.shape != (1 << n,):
-        raise DataError(f"worths: expected one for each of the 2^N coalitions of N tokens; got shape {worths.shape}.")
+        raise DataError(f"worths: expected one value per coalition of N tokens, (2^N,); got {worths.shape}.")
     v = worths.astype(np.float64)
     sizes = np.bitwise_count(np.arange(1 << n))
     values = np.empty(n)
@@ -79,7 +79,7 @@ def shapley(worths: Array) -> Array:
 
 
 class TabulatedGame:
-    """A game whose every coalition was played already: worths are looked up.
+    """A value function that looks up the values of all coalitions.
 
     Examples
     --------
@@ -91,9 +91,9 @@ class TabulatedGame:
     def __init__(self, worths: Array) -> None:
         self.values = worths
 
-    def __call__(self, kept: BoolArray) -> Array:
-        """(S, N) kept tokens -> (S,) worths."""
-        return self.values[kept @ (1 << np.arange(kept.shape[-1]))]
+    def __call__(self, keep: BoolArray) -> Array:
+        """Values (S,) of sets (S, N) of kept tokens."""
+        return self.values[keep @ (1 << np.arange(keep.shape[-1]))]
 
 
 class ShapleyEstimate(NamedTuple):
@@ -104,7 +104,7 @@ class ShapleyEstimate(NamedTuple):
 
 
 def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
-    r"""Shapley values estimated from random orders: what each token added when it came.
+    r"""Shapley values estimated from random orders: the mean increase when a token is added.
 
     .. math:: \hat\phi_m = \frac1R \sum_r v(S_r \cup m) - v(S_r), \qquad S_r \text{ those before } m \text{ in order } r
 
@@ -115,9 +115,9 @@ def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
     Parameters
     ----------
     orders : ndarray of int of shape (R, N)
-        The tokens, first to come first; drawn at random.
+        Random orders of the tokens.
     curves : ndarray of shape (R, N + 1)
-        Worth of the first 0 … N tokens of each order: `headwise.metrics.perturbation.insertion_curve`.
+        Values of the first 0 … N tokens of each order: `headwise.metrics.perturbation.insertion_curve`.
 
     Returns
     -------
@@ -128,21 +128,21 @@ def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
     ShapeError
         If there is not a curve of N + 1 points for each order.
     DataError
-        If there are fewer than two orders, which tell no error.
+        If there are fewer than two orders, which give no error estimate.
 
     Examples
     --------
-    Two orders of two tokens, which are worth something only together: what each adds depends on which comes first.
+    Two tokens that have a value only together: the contribution of each depends on the order.
 
     >>> import numpy as np
-    >>> found = sampled_shapley(np.array([[0, 1], [1, 0]]), np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]))
-    >>> found.values, found.errors
+    >>> estimate = sampled_shapley(np.array([[0, 1], [1, 0]]), np.array([[0.0, 0.0, 1.0], [0.0, 0.0, 1.0]]))
+    >>> estimate.values, estimate.errors
     (array([0.5, 0.5]), array([0.5, 0.5]))
     """
     sizes = bind("R N", orders=orders)
     bind(f"{sizes['R']} {sizes['N'] + 1}", curves=curves)
     if sizes["R"] < 2:
-        raise DataError("orders: expected two or more, so that their spread tells the error; got one.")
+        raise DataError("orders: expected two or more, to estimate the error; got one.")
     added = np.empty(orders.shape)
     np.put_along_axis(added, orders, np.diff(curves.astype(np.float64), axis=1), axis=1)
     return ShapleyEstimate(added.mean(axis=0), added.std(axis=0, ddof=1) / math.sqrt(len(orders)))

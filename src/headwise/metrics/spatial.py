@@ -1,4 +1,4 @@
-"""Measures of where in the image attention goes. Boxes are (N, 4): top, left, height, width in pixels, of any shape.
+"""Spatial measures of attention over an image. Boxes are (N, 4): top, left, height, width in pixels, of any shape.
 
 Letters: ... leading axes (layers, heads), N tokens, Y and X the image's height and width.
 """
@@ -24,7 +24,7 @@ __all__ = [
 
 
 def token_centers(boxes: IntArray) -> Array:
-    """(N, 2): each token's centre, in pixels from the image's top left corner.
+    """Centres (N, 2) of tokens, in pixels from the top left corner of the image.
 
     Raises
     ------
@@ -43,7 +43,7 @@ def token_centers(boxes: IntArray) -> Array:
 
 
 def attention_distance(weights: Array, boxes: IntArray) -> Array:
-    r"""Mean distance in pixels between a token and what it attends to.
+    r"""Mean distance in pixels between tokens and what they attend to.
 
     .. math:: \frac1N \sum_n \sum_m p_{nm} \lVert c_n - c_m \rVert
 
@@ -63,11 +63,11 @@ def attention_distance(weights: Array, boxes: IntArray) -> Array:
     Raises
     ------
     ShapeError
-        If there is not a box for each token.
+        If there is not one box per token.
 
     Examples
     --------
-    Two tokens ten pixels apart, each looking at itself and at the other alike:
+    Two tokens at a distance of ten pixels, which attend equally to both:
 
     >>> import numpy as np
     >>> attention_distance(np.full((2, 2), 0.5), np.array([[0, 0, 4, 4], [0, 10, 4, 4]]))
@@ -98,14 +98,14 @@ class Distances(NamedTuple):
 
 
 def attention_distances(weights: Array, boxes: IntArray) -> Distances:
-    r"""Mean distance of the image's tokens to what they attend to, without the class token and with it.
+    r"""Mean attention distance of the tokens of the image, without the class token and with it.
 
     .. math:: \frac1N \sum_{n,m} \frac{p_{nm}}{1 - p_{n0}} \lVert c_n - c_m \rVert, \qquad
               \frac1N \sum_{n,m} p_{nm} \lVert c_n - c_m \rVert, \qquad \frac1N \sum_n p_{n0}
 
-    over the image's tokens, from 1 to N; the class token's own row is in none, since it looks from no place.
+    over the tokens of the image, 1 to N. The row of the class token, which has no location, is not used.
 
-    Source: as for `attention_distance`, which leaves open what becomes of the class token's weight.
+    Source: as for `attention_distance`, which does not define the treatment of the class token.
 
     Parameters
     ----------
@@ -120,11 +120,11 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
     Raises
     ------
     ShapeError
-        If there is not a box for each token but the class token.
+        If there is not one box per token except the class token.
 
     Examples
     --------
-    Two tokens ten pixels apart, which give half their weight to the class token, and the rest to each other:
+    Two tokens at a distance of ten pixels, which attend half to the class token and half to each other:
 
     >>> import numpy as np
     >>> weights = np.array([[1.0, 0, 0], [0.5, 0, 0.5], [0.5, 0.5, 0]])
@@ -132,13 +132,13 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
     Distances(renormalized=array(10.), unnormalized=array(5.), dropped=array(0.5))
     """
     bind("N 4", boxes=boxes).bind(f"... {1 + len(boxes)} {1 + len(boxes)}", weights=weights)
-    kept, dropped = drop_class_token(weights)
-    as_they_are = attention_distance(weights[..., 1:, 1:], boxes)
-    return Distances(attention_distance(kept, boxes), as_they_are, np.asarray(dropped.mean(axis=-1)))
+    renormalized, dropped = drop_class_token(weights)
+    unnormalized = attention_distance(weights[..., 1:, 1:], boxes)
+    return Distances(attention_distance(renormalized, boxes), unnormalized, np.asarray(dropped.mean(axis=-1)))
 
 
 def foreground_fraction(ink: BoolArray, boxes: IntArray) -> Array:
-    """(N,): the share of each token's pixels that are ink, for ink of shape (Y, X).
+    """Fraction (N,) of the pixels of each token that are ink, for ink of shape (Y, X).
 
     Raises
     ------
@@ -156,14 +156,12 @@ def foreground_fraction(ink: BoolArray, boxes: IntArray) -> Array:
 
 
 def weight_on_foreground(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
-    r"""Share of attention that falls on ink, a token's weight being spread evenly over its pixels.
+    r"""Fraction of attention on ink, with the weight of a token distributed evenly over its pixels.
 
     .. math:: \sum_n p_n \cdot \mathrm{ink}_n
 
-    Weights that are all alike give the share of the image's area that is ink (for tokens that tile it), which is what
-    to compare with.
-
-    Source: ours; it is what is left of weights painted over the image, when all but the ink is cut away.
+    Uniform weights give the fraction of the image that is ink (for tokens that tile it), the value to compare with.
+    There is no published source.
 
     Parameters
     ----------
@@ -179,11 +177,11 @@ def weight_on_foreground(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
     Raises
     ------
     ShapeError
-        If there is not a box for each value, or ink is not (Y, X).
+        If there is not one box per value, or ink is not (Y, X).
 
     Examples
     --------
-    Three quarters of the weight are on a token that is half ink, and the other has none:
+    Three quarters of the weight are on a token that is half ink, the rest on one without ink:
 
     >>> import numpy as np
     >>> weight_on_foreground(np.array([0.75, 0.25]), np.eye(4, dtype=bool), np.array([[0, 0, 2, 2], [0, 2, 2, 2]]))
@@ -194,12 +192,12 @@ def weight_on_foreground(p: Array, ink: BoolArray, boxes: IntArray) -> Array:
 
 
 def to_pixels(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
-    """(..., N) values -> (..., Y, X): every token's value on all pixels of its box; the mean where boxes overlap.
+    """Map token values (..., N) to pixels (..., Y, X): each value fills its box, and overlapping boxes are averaged.
 
     Raises
     ------
     ShapeError
-        If there is not a box for each value.
+        If there is not one box per value.
 
     Examples
     --------
@@ -213,5 +211,4 @@ def to_pixels(values: Array, boxes: IntArray, image: tuple[int, int]) -> Array:
     for n, (y, x, h, w) in enumerate(boxes):
         total[..., y : y + h, x : x + w] += values[..., n, None, None]
         count[y : y + h, x : x + w] += 1
-    painted: Array = total / np.maximum(count, 1)
-    return painted
+    return np.asarray(total / np.maximum(count, 1))

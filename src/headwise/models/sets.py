@@ -1,7 +1,7 @@
-"""Models of sets: each member embedded, all pooled into one vector, and read out.
+"""Set transformers: an encoder of the members, pooling into one vector, and a decoder.
 
-The order of a set's members makes no difference to the result. Source: Lee et al., "Set Transformer", ICML 2019,
-arXiv 1810.00825; the encoders and poolings beside attention are those it is compared with there, section 5.1.
+The result does not depend on the order of the members. Source: Lee et al., "Set Transformer", ICML 2019,
+arXiv 1810.00825; the encoders and poolings without attention are its baselines, section 5.1.
 """
 
 from __future__ import annotations
@@ -46,16 +46,16 @@ POOLINGS = ("mean", "sum", "max", "PMA")
 
 @dataclass(frozen=True)
 class SetTransformerConfig:
-    """What a model of sets is made of: everything about it but its weights.
+    """Configuration of a set transformer.
 
     Attributes
     ----------
     n_inputs, n_outputs : int
         Variables of each member, and values predicted for each set.
     encoder : {"SAB", "ISAB", "rFF"}
-        Attention among the members, attention by way of induced points, or each member by itself.
+        Self-attention, attention through induced points, or a feed-forward network per member.
     pooling : {"PMA", "mean", "sum", "max"}
-        Attention by one learned seed, or a statistic of each feature.
+        Attention from one learned seed, or a statistic of each feature.
     d_model, n_layers, n_heads : int
         D, L (for the encoder rFF: pairs of linear layers), and H.
     n_inducing_points : int
@@ -98,14 +98,14 @@ class SetCache(NamedTuple):
 
 
 class _Pooled(NamedTuple):
-    """Which members there are (B, N, 1), and, for the maximum, which it was (B, 1, D)."""
+    """Which members are valid (B, N, 1), and for the maximum its index (B, 1, D)."""
 
     valid: BoolArray
     largest: IntArray | None
 
 
 def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> Params:
-    """Fresh weights in float32.
+    """Random parameters in float32.
 
     Examples
     --------
@@ -126,7 +126,7 @@ def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> Params
         width = config.d_model
     if config.pooling == "PMA":
         params |= with_prefix("pooling", pma_params(config.d_model, 1, rng, norm=config.layer_norm))
-    else:  # attention ends with a layer of its own; a statistic is given one
+    else:  # attention pooling ends with a linear layer; the other poolings get one here
         params |= with_prefix("decoder.0", linear_params(config.d_model, config.d_model, rng))
     return params | with_prefix("decoder.1", linear_params(config.d_model, config.n_outputs, rng))
 
@@ -139,7 +139,7 @@ def set_forward(
     lengths: IntArray | None = None,
     return_weights: bool = False,
 ) -> tuple[Array, SetCache]:
-    """What the model says of each set.
+    """Outputs for a batch of sets.
 
     Parameters
     ----------
@@ -149,9 +149,9 @@ def set_forward(
         As made by `set_params`.
     config : SetTransformerConfig
     lengths : ndarray of int of shape (B,), optional
-        How many members each set has; the rest is padding, and makes no difference as long as it is finite.
+        Number of members of each set; the rest is padding, which has no effect if it is finite.
     return_weights : bool
-        Keep the attention weights in the caches of the blocks.
+        Keep the attention weights in the cache.
 
     Returns
     -------
@@ -161,30 +161,30 @@ def set_forward(
     Raises
     ------
     ShapeError
-        If a member has another number of variables than the model takes.
+        If the members have another number of variables than the model.
     DataError
         If a set is empty, or longer than the array.
     """
     _check(sets, config, lengths)
     x, caches = sets, []
     cache: Any
-    attending: dict[str, Any] = {"heads": config.n_heads, "lengths": lengths, "return_weights": return_weights}
+    kwargs: dict[str, Any] = {"heads": config.n_heads, "lengths": lengths, "return_weights": return_weights}
     for i in range(2 * config.n_layers if config.encoder == "rFF" else config.n_layers):
-        own = subtree(params, f"encoder.{i}")
+        block = subtree(params, f"encoder.{i}")
         if config.encoder == "rFF":
-            x, cache = _dense(x, own, bent=i < 2 * config.n_layers - 1)
+            x, cache = _dense(x, block, relu=i < 2 * config.n_layers - 1)
         else:
-            x, cache = (sab_forward if config.encoder == "SAB" else isab_forward)(x, own, **attending)
+            x, cache = (sab_forward if config.encoder == "SAB" else isab_forward)(x, block, **kwargs)
         caches.append(cache)
     pooling: Any
     if config.pooling == "PMA":
-        pooled, pooling = pma_forward(x, subtree(params, "pooling"), **attending)
+        pooled, pooling = pma_forward(x, subtree(params, "pooling"), **kwargs)
         x, decoder = pooled[:, 0], []
     else:
         pooled, pooling = _pool(x, lengths, config.pooling)
-        x, first = _dense(pooled, subtree(params, "decoder.0"), bent=True)
+        x, first = _dense(pooled, subtree(params, "decoder.0"), relu=True)
         decoder = [first]
-    y, last = _dense(x, subtree(params, "decoder.1"), bent=False)
+    y, last = _dense(x, subtree(params, "decoder.1"), relu=False)
     return y, SetCache(tuple(caches), pooling, (*decoder, last), config)
 
 
@@ -194,21 +194,21 @@ def set_backward(dy: Array, cache: SetCache) -> Params:
     dx, grads = _dense_backward(dy, cache.decoder[-1])
     grads = with_prefix("decoder.1", grads)
     if model.pooling == "PMA":
-        dx, own = pma_backward(dx[:, None], cache.pooling)
-        grads |= with_prefix("pooling", own)
+        dx, pooling_grads = pma_backward(dx[:, None], cache.pooling)
+        grads |= with_prefix("pooling", pooling_grads)
     else:
-        dx, own = _dense_backward(dx, cache.decoder[0])
-        grads |= with_prefix("decoder.0", own)
+        dx, decoder_grads = _dense_backward(dx, cache.decoder[0])
+        grads |= with_prefix("decoder.0", decoder_grads)
         dx = _pool_backward(dx, cache.pooling, model.pooling)
     backward: Any = {"rFF": _dense_backward, "SAB": sab_backward, "ISAB": isab_backward}[model.encoder]
     for i in reversed(range(len(cache.encoder))):
-        dx, own = backward(dx, cache.encoder[i])
-        grads |= with_prefix(f"encoder.{i}", own)
+        dx, block_grads = backward(dx, cache.encoder[i])
+        grads |= with_prefix(f"encoder.{i}", block_grads)
     return grads
 
 
 def set_weights(cache: SetCache) -> tuple[Array, Array]:
-    """Attention weights that SAB and PMA kept: (B, L, H, N, N) among the members, and (B, H, N) of the seed."""
+    """Attention weights that SAB and PMA kept: (B, L, H, N, N) of the members, and (B, H, N) of the seed."""
     return np.stack([block.weights for block in cache.encoder], axis=1), cache.pooling.weights[:, :, 0]
 
 
@@ -217,14 +217,14 @@ def _check(sets: Array, config: SetTransformerConfig, lengths: IntArray | None) 
     b, n, _ = sets.shape
     shortest = n if lengths is None or not b else int(np.min(lengths))
     if shortest < 1 or (lengths is not None and b and int(np.max(lengths)) > n):
-        found = f"lengths {shortest} to {int(np.max(lengths))}" if lengths is not None else "no members"
-        raise DataError(f"sets: expected 1 to {n} members in each; got {found}. Leave empty sets out: nothing to pool.")
+        received = f"lengths {shortest} to {int(np.max(lengths))}" if lengths is not None else "no members"
+        raise DataError(f"sets: expected 1 to {n} members in each; got {received}. Remove empty sets.")
 
 
-def _dense(x: Array, params: Params, *, bent: bool) -> tuple[Array, tuple[LinearCache, BoolArray | None]]:
-    """A linear layer, and ReLU after it if `bent`."""
+def _dense(x: Array, params: Params, *, relu: bool) -> tuple[Array, tuple[LinearCache, BoolArray | None]]:
+    """A linear layer, followed by ReLU if `relu`."""
     y, cache = linear_forward(x, params)
-    if not bent:
+    if not relu:
         return y, (cache, None)
     y, active = relu_forward(y)
     return y, (cache, active)
@@ -235,26 +235,26 @@ def _dense_backward(dy: Array, cache: tuple[LinearCache, BoolArray | None]) -> t
     return linear_backward(dy if active is None else relu_backward(dy, active), linear)
 
 
-def _pool(x: Array, lengths: IntArray | None, how: str) -> tuple[Array, _Pooled]:
-    """(B, N, D) -> (B, D), over the members that there are."""
+def _pool(x: Array, lengths: IntArray | None, pooling: str) -> tuple[Array, _Pooled]:
+    """Pool (B, N, D) over the valid members into (B, D)."""
     b, n, _ = x.shape
     valid = np.arange(n)[None, :, None] < (np.full(b, n) if lengths is None else lengths)[:, None, None]
-    if how == "max":
+    if pooling == "max":
         largest = np.where(valid, x, -np.inf).argmax(axis=1, keepdims=True)
         return np.take_along_axis(x, largest, axis=1)[:, 0], _Pooled(valid, largest)
     total = np.where(valid, x, 0).sum(axis=1)
-    if how == "mean":
+    if pooling == "mean":
         total = total / valid.sum(axis=1).astype(x.dtype)
     return total, _Pooled(valid, None)
 
 
-def _pool_backward(dy: Array, cache: _Pooled, how: str) -> Array:
+def _pool_backward(dy: Array, cache: _Pooled, pooling: str) -> Array:
     valid, largest = cache
     dx = np.zeros((*valid.shape[:2], dy.shape[-1]), dy.dtype)
     if largest is not None:
         np.put_along_axis(dx, largest, dy[:, None], axis=1)
         return dx
-    if how == "mean":
+    if pooling == "mean":
         dy = dy / valid.sum(axis=1).astype(dy.dtype)
     dx += dy[:, None] * valid
     return dx

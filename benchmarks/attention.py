@@ -24,7 +24,9 @@ def main() -> None:
         ratios = [f"{timing.ratio('torch', to):.2f}" for to in ("headwise", "numpy")]
         print(
             "|",
-            " | ".join([str(timing.work.shape), timing.work.name, *seconds, *ratios, f"{timing.of_limit:.0%}"]),
+            " | ".join(
+                [str(timing.workload.shape), timing.workload.name, *seconds, *ratios, f"{timing.fraction_of_peak:.0%}"]
+            ),
             "|",
         )
 

@@ -1,4 +1,4 @@
-"""How a long study says how far it is; the faces decide how that looks."""
+"""Progress of a long computation; user interfaces decide how to show it."""
 
 from __future__ import annotations
 
@@ -8,20 +8,20 @@ __all__ = ["NoProgress", "Progress"]
 
 
 class Progress(Protocol):
-    """Told of each stage as it begins, and of each step of it."""
+    """Notified of each stage and of each step in it."""
 
     def stage(self, title: str, total: int) -> None:
-        """A stage of `total` steps begins; whatever went before is done."""
+        """Start a stage of `total` steps; the previous one is complete."""
 
     def advance(self, note: str = "") -> None:
-        """One step of the stage is done."""
+        """Complete one step."""
 
 
 class NoProgress:
-    """Says nothing."""
+    """Shows nothing."""
 
     def stage(self, title: str, total: int) -> None:
-        """Say nothing."""
+        """Show nothing."""
 
     def advance(self, note: str = "") -> None:
-        """Say nothing."""
+        """Show nothing."""

@@ -1,4 +1,4 @@
-"""What a result's last bits depend on: the processor, and the library that multiplies matrices."""
+"""The processor and the BLAS, on which the last bits of results depend."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ __all__ = ["blas_name", "cpu_name"]
 
 
 def cpu_name() -> str:
-    """The processor's name, or its kind where the system does not tell."""
+    """The processor's name, or its architecture if the system does not give one."""
     try:
         with open("/proc/cpuinfo") as lines:
             return next(line.split(":", 1)[1].strip() for line in lines if line.startswith("model name"))
@@ -20,10 +20,10 @@ def cpu_name() -> str:
 
 
 def blas_name() -> str:
-    """NumPy's BLAS, its version, and the kernels that it has chosen, or was told, for this processor."""
-    found = "unknown"
+    """NumPy's BLAS, its version, and the kernels that it uses for this processor."""
+    name = "unknown"
     for pool in threadpool_info():
         if pool["user_api"] == "blas" and "numpy" in str(pool["filepath"]):
-            found = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')} kernels"
-    told = " (chosen by OPENBLAS_CORETYPE, not by the processor)" if "OPENBLAS_CORETYPE" in os.environ else ""
-    return found + told
+            name = f"{pool['internal_api']} {pool['version']}, {pool.get('architecture', 'unknown')} kernels"
+    override = " (chosen by OPENBLAS_CORETYPE, not by the processor)" if "OPENBLAS_CORETYPE" in os.environ else ""
+    return name + override

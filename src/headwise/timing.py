@@ -1,4 +1,4 @@
-"""Comparative timing: several callables take turns, so that a disturbance meets them all."""
+"""Comparative timing: several callables take turns, so that a disturbance affects all of them."""
 
 from __future__ import annotations
 
@@ -6,44 +6,44 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["time_interleaved"]
+__all__ = ["SHORT_CALL", "time_interleaved"]
 
-_SHORT, _REST = 0.2, 0.03
-_SECONDS = 1.5  # that one contestant may take for one line of the table, beyond its first rounds
+SHORT_CALL, _REST = 0.2, 0.03  # seconds
+_SECONDS = 1.5  # for each callable, after the first rounds
 
 
 def time_interleaved(
-    contestants: Mapping[str, Callable[[], object]], *, seconds: float = _SECONDS, rest: float = _REST
+    calls_by_name: Mapping[str, Callable[[], object]], *, seconds: float = _SECONDS, rest: float = _REST
 ) -> tuple[dict[str, float], int]:
-    """Median seconds of each, and the number of rounds. They take turns, so that a disturbance meets them all.
+    """Median seconds of each, and the number of rounds. They take turns, so that a disturbance affects all of them.
 
-    Before a short turn all rest and the contestant warms up, since threads of another library that has had its turn
-    keep a core busy for some 20 ms; contestants of one library need no `rest`. There are 3 to 41 rounds, as many as
+    Before a short call there is a pause and a warm-up, since the threads of the library called before keep a core busy
+    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as
     fit in `seconds` each.
 
     Examples
     --------
-    >>> contestants = {"short": lambda: sum(range(10)), "long": lambda: sum(range(10**5))}
-    >>> medians, rounds = time_interleaved(contestants, seconds=0.02)
+    >>> calls_by_name = {"short": lambda: sum(range(10)), "long": lambda: sum(range(10**5))}
+    >>> medians, rounds = time_interleaved(calls_by_name, seconds=0.02)
     >>> medians["short"] < medians["long"], rounds >= 3
     (True, True)
     """
-    for call in contestants.values():
+    for call in calls_by_name.values():
         call()
-    slowest = max(_time(call) for call in contestants.values())
+    slowest = max(_time(call) for call in calls_by_name.values())
     rounds = int(min(max(seconds / max(slowest, 1e-9), 3), 41))
-    times: dict[str, list[float]] = {name: [] for name in contestants}
+    times: dict[str, list[float]] = {name: [] for name in calls_by_name}
     for _ in range(rounds):
-        for name, call in contestants.items():
-            if rest and slowest < _SHORT:
+        for name, call in calls_by_name.items():
+            if rest and slowest < SHORT_CALL:
                 time.sleep(rest)
                 _warm_up(call, rest)
             times[name].append(_time(call))
-    return {name: statistics.median(found) for name, found in times.items()}, rounds
+    return {name: statistics.median(values) for name, values in times.items()}, rounds
 
 
 def _warm_up(call: Callable[[], object], seconds: float) -> None:
-    """Call for as long as the rest took, since a core that has slept is slow to begin with."""
+    """Call for as long as the pause, since a core is slow at first after sleeping."""
     until = time.perf_counter() + seconds
     call()
     while time.perf_counter() < until:

@@ -1,4 +1,4 @@
-"""How fast attention is beside others, line by line."""
+"""Figure of the benchmark: time relative to headwise for each workload."""
 
 from __future__ import annotations
 
@@ -16,16 +16,16 @@ _LIMIT, _OWN = "#111111", "#1f4e8c"
 
 
 def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]], limit: Sequence[float]) -> Figure:
-    """Each line's time as a multiple of headwise's: a mark a peer, a bar for the matrix products alone.
+    """Time as a multiple of headwise's: a marker for each peer, a bar for the matrix products alone.
 
     Parameters
     ----------
     lines : sequence of str
-        What was measured, from above.
+        Workloads, from top to bottom.
     peers : mapping of str to sequence of float or None
-        By name, a multiple a line; None where a peer was not measured.
+        By name, a multiple for each workload; None if a peer was not measured.
     limit : sequence of float
-        The matrix products alone, which nobody can undercut: a share a line.
+        The matrix products alone, a lower bound: a fraction for each workload.
 
     Returns
     -------
@@ -38,9 +38,9 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
         axes = figure.subplots()
         axes.axvline(1, color=_OWN, linewidth=0.9, label="headwise")
         axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the matrix products alone")
-        for (name, ratios), (mark, colour) in zip(peers.items(), _MARKS, strict=False):
-            there = [(ratio, row) for row, ratio in enumerate(ratios) if ratio is not None]
-            axes.plot(*zip(*there, strict=True), mark, color=colour, ms=4.5, mew=0, label=name)
+        for (name, ratios), (mark, color) in zip(peers.items(), _MARKS, strict=False):
+            measured = [(ratio, row) for row, ratio in enumerate(ratios) if ratio is not None]
+            axes.plot(*zip(*measured, strict=True), mark, color=color, ms=4.5, mew=0, label=name)
         axes.set(xscale="log", yticks=rows, yticklabels=lines, ylim=(len(lines) - 0.4, -0.6))
         axes.set_ylabel("B×H×N×d")
         axes.set_xlabel("time as a multiple of headwise's; farther right is slower")

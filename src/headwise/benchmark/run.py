@@ -1,4 +1,4 @@
-"""How fast the engines are on this machine: side by side in one run, against what the matrix products alone cost."""
+"""Time the engines on this machine in one run, against other implementations and the matrix products alone."""
 
 from __future__ import annotations
 
@@ -28,12 +28,13 @@ __all__ = [
     "Workload",
     "bench",
     "machine",
+    "matrix_products",
 ]
 
 
 @dataclass(frozen=True)
 class Workload:
-    """A line of the table: attention of q, k and v of shape (B, H, N, d), in float32."""
+    """A row of the benchmark: attention of q, k and v of shape (B, H, N, d), in float32."""
 
     shape: tuple[int, int, int, int]
     causal: bool = False
@@ -41,12 +42,12 @@ class Workload:
 
     @property
     def name(self) -> str:
-        """What is computed, in words."""
+        """The computation, in words."""
         return ("causal " if self.causal else "") + ("both ways" if self.backward else "forward")
 
     @property
     def operations(self) -> float:
-        """Multiplications and additions of the matrix products that cannot be avoided: two forward, five backward."""
+        """Multiplications and additions of the necessary matrix products: two forward, five backward."""
         b, h, n, d = self.shape
         visible = n * (n + 1) / 2 if self.causal else n * n
         return 2.0 * b * h * visible * d * (7 if self.backward else 2)
@@ -68,20 +69,20 @@ LONG_WORKLOADS = tuple(
 
 @dataclass(frozen=True)
 class Machine:
-    """Where it was measured, and how fast this machine multiplies matrices.
+    """The machine of a benchmark, and its speed at matrix products.
 
     Attributes
     ----------
     cpu : str
     cores : int
-        Threads that every contestant may use.
+        Threads that every implementation may use.
     libraries : dict of str to str
-        Versions, and the BLAS with the processor it takes this one for.
+        Versions, and the BLAS with the processor that it detects.
     blas, products : float
-        Operations a second of matrix products in the cache, on all cores: by NumPy's BLAS, and by the faster of it and
-        the compiled engine's own.
+        Operations per second of matrix products in the cache, on all cores: by NumPy's BLAS, and by the faster of it
+        and the compiled engine's own.
     fastest : str
-        Which that is, "blas" or "compiled". It takes part in every line of the table as the limit to compare with.
+        Which one is faster, "blas" or "compiled"; it is timed with every workload as the limit.
     """
 
     cpu: str
@@ -94,124 +95,123 @@ class Machine:
 
 @dataclass(frozen=True)
 class Timing:
-    """Median seconds of each contestant for one line of the table; `limit` is those of the matrix products alone."""
+    """Median seconds of each implementation for one workload; `limit` is that of the matrix products alone."""
 
-    work: Workload
+    workload: Workload
     seconds: Mapping[str, float]
     limit: float
     rounds: int
 
     def ratio(self, peer: str, to: str = "headwise") -> float | None:
-        """How many times faster than a peer; None where the peer was not there."""
+        """How many times faster than a peer; None if the peer was not measured."""
         return self.seconds[peer] / self.seconds[to] if {peer, to} <= set(self.seconds) else None
 
     @property
-    def of_limit(self) -> float:
-        """The share of the time that the matrix products alone would have taken."""
+    def fraction_of_peak(self) -> float:
+        """The fraction of the time that the matrix products alone take."""
         return self.limit / self.seconds["headwise"]
 
 
 @dataclass(frozen=True)
 class Bench:
-    """The table and where it was measured."""
+    """The timings, and the machine."""
 
     machine: Machine
     timings: tuple[Timing, ...]
 
 
-def bench(work: Sequence[Workload] = WORKLOADS, *, peer: bool = True, progress: Progress | None = None) -> Bench:
-    """Measure each line of the table.
+def bench(workloads: Sequence[Workload] = WORKLOADS, *, peer: bool = True, progress: Progress | None = None) -> Bench:
+    """Time each workload.
 
     Parameters
     ----------
-    work : sequence of Work
+    workloads : sequence of Workload
     peer : bool
         Also measure torch, where it is installed.
     progress : Progress, optional
-        Told of each line.
 
     Returns
     -------
     Bench
-        Contestants are "headwise" (what ``engine="auto"`` picks), "numpy" (the same without numba) and "torch".
+        Implementations are "headwise" (what ``engine="auto"`` picks), "numpy" (the same without numba) and "torch".
     """
     progress = progress or NoProgress()
     progress.stage("this machine", 1)
     here = machine()
     progress.advance()
-    progress.stage("attention", len(work))
+    progress.stage("attention", len(workloads))
     timings = []
-    for line in work:
-        timings.append(_measure(line, here, peer))
-        progress.advance(f"{line.name} {line.shape}")
+    for workload in workloads:
+        timings.append(_measure(workload, here, peer))
+        progress.advance(f"{workload.name} {workload.shape}")
     return Bench(here, tuple(timings))
 
 
 def machine() -> Machine:
     """Describe this machine: its processor, its libraries, and how fast it multiplies matrices."""
-    contestants = _products()
-    medians, _ = time_interleaved({name: call for name, (call, _) in contestants.items()})
-    rates = {name: contestants[name][1] / seconds for name, seconds in medians.items()}
+    implementations = matrix_products()
+    medians, _ = time_interleaved({name: call for name, (call, _) in implementations.items()})
+    rates = {name: implementations[name][1] / seconds for name, seconds in medians.items()}
     return Machine(
         cpu_name(), num_threads(), _libraries(), rates["blas"], max(rates.values()), max(rates, key=rates.__getitem__)
     )
 
 
-def _measure(work: Workload, here: Machine, peer: bool) -> Timing:
+def _measure(workload: Workload, here: Machine, peer: bool) -> Timing:
     rng = np.random.default_rng(0)
-    q, k, v, do = (rng.standard_normal(work.shape, np.float32) for _ in range(4))
-    b, h, n, _ = work.shape
+    q, k, v, do = (rng.standard_normal(workload.shape, np.float32) for _ in range(4))
+    b, h, n, _ = workload.shape
     small = n * n <= 4096 and b * h * n * n <= 2**26
 
     def run(engine: Any) -> Callable[[], object]:
-        if not work.backward:
-            return lambda: attention(q, k, v, causal=work.causal, engine=engine)
-        return lambda: attention_backward(do, attention_forward(q, k, v, causal=work.causal, engine=engine)[1])
+        if not workload.backward:
+            return lambda: attention(q, k, v, causal=workload.causal, engine=engine)
+        return lambda: attention_backward(do, attention_forward(q, k, v, causal=workload.causal, engine=engine)[1])
 
-    contestants = {"headwise": run("auto"), "numpy": run("dense" if small else "blockwise")}
+    implementations = {"headwise": run("auto"), "numpy": run("dense" if small else "blockwise")}
     if peer and importlib.util.find_spec("torch"):
-        contestants["torch"] = _torch(work, (q, k, v, do))
-    products, operations = _products()[here.fastest]
-    medians, rounds = time_interleaved({**contestants, "products": products})
-    return Timing(work, medians, medians.pop("products") * work.operations / operations, rounds)
+        implementations["torch"] = _torch(workload, (q, k, v, do))
+    products, operations = matrix_products()[here.fastest]
+    medians, rounds = time_interleaved({**implementations, "products": products})
+    return Timing(workload, medians, medians.pop("products") * workload.operations / operations, rounds)
 
 
-def _torch(work: Workload, arrays: Sequence[Any]) -> Callable[[], object]:
+def _torch(workload: Workload, arrays: Sequence[Any]) -> Callable[[], object]:
     import torch
 
     torch.set_num_threads(num_threads())
     *qkv, do = (torch.from_numpy(array) for array in arrays)
     attend = torch.nn.functional.scaled_dot_product_attention
-    if work.backward:
+    if workload.backward:
         for tensor in qkv:
             tensor.requires_grad_(True)
-        return lambda: torch.autograd.grad(attend(*qkv, is_causal=work.causal), qkv, do)
+        return lambda: torch.autograd.grad(attend(*qkv, is_causal=workload.causal), qkv, do)
 
     def forward() -> object:
         with torch.no_grad():
-            return attend(*qkv, is_causal=work.causal)
+            return attend(*qkv, is_causal=workload.causal)
 
     return forward
 
 
-# What measures the machine: so many pieces, each of which multiplies the same matrices over and over. BLAS has the
-# larger tiles that suit it, in the second-level cache; the engine's own products their first-level ones.
+# The speed of the machine is measured with so many tasks, each of which multiplies the same matrices repeatedly. BLAS
+# gets larger tiles, which fit the second-level cache; the engine's own products get tiles for the first-level cache.
 _PIECES, _TIMES = 8, 2000
 _BLAS_TIMES, _BLAS_SHAPE = 16, (1024, 256, 512)
 
 
-def _products() -> dict[str, tuple[Callable[[], object], float]]:
-    """What multiplies matrices and nothing else, on all cores, and how many operations that is."""
-    found: dict[str, tuple[Callable[[], object], float]] = {
+def matrix_products() -> dict[str, tuple[Callable[[], object], float]]:
+    """Callables that multiply matrices on all cores, with their numbers of operations."""
+    products: dict[str, tuple[Callable[[], object], float]] = {
         "blas": (_blas_products, 2.0 * _PIECES * _BLAS_TIMES * math.prod(_BLAS_SHAPE))
     }
     if numba_available():
         kernel = jit.compile_kernel("headwise.attention.compiled.peak", "multiply_repeatedly", np.dtype(np.float32))
-        found["compiled"] = (
+        products["compiled"] = (
             lambda: parallel_for(lambda _: kernel(_TIMES), _PIECES),
             2.0 * _PIECES * _TIMES * 60 * 64 * 64,
         )
-    return found
+    return products
 
 
 def _blas_products() -> None:

@@ -54,6 +54,28 @@ def write_idx(path, array):
     path.write_bytes(bytes([0, 0, 8, array.ndim]) + np.array(array.shape, ">i4").tobytes() + array.tobytes())
 
 
+def write_onnx(path):
+    """softmax(q kᵀ / 2) v as an ONNX model, and its inputs."""
+    onnx = pytest.importorskip("onnx")
+    pytest.importorskip("onnxruntime")
+    from onnx import TensorProto, helper
+
+    shape = (2, 3, 5, 4)
+    inputs = [helper.make_tensor_value_info(name, TensorProto.FLOAT, shape) for name in "qkv"]
+    nodes = [
+        helper.make_node("Transpose", ["k"], ["kt"], perm=[0, 1, 3, 2]),
+        helper.make_node("MatMul", ["q", "kt"], ["logits"]),
+        helper.make_node("Mul", ["logits", "scale"], ["scaled"]),
+        helper.make_node("Softmax", ["scaled"], ["p"], axis=-1),
+        helper.make_node("MatMul", ["p", "v"], ["o"]),
+    ]
+    scale = onnx.numpy_helper.from_array(np.float32(0.5), "scale")
+    graph = helper.make_graph(nodes, "a", inputs, [helper.make_tensor_value_info("o", 1, shape)], [scale])
+    onnx.save(helper.make_model(graph, opset_imports=[helper.make_opsetid("", 17)], ir_version=10), path)
+    rng = np.random.default_rng(0)
+    np.savez("input.npz", **{name: rng.standard_normal(shape).astype(np.float32) for name in "qkv"})
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch, rng):
     """The current folder, with every file that an example names."""
@@ -82,6 +104,8 @@ def folder(tmp_path, monkeypatch, rng):
 
 @pytest.mark.parametrize(("command", "example"), [*examples()])
 def test_the_example_of_the_help_runs(command, example, folder):
+    if command in ("capture", "inspect"):
+        write_onnx("model.onnx")
     if command == "serve":
         with run_server(*re.sub(r"--port \d+", "", example).split()[1:]):
             return

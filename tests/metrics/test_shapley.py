@@ -71,7 +71,7 @@ def test_refusals():
     with pytest.raises(DataError, match=r"worths: expected one value per coalition"):
         shapley(np.zeros(31))
     orders = np.array([[0, 2, 1]])
-    with pytest.raises(DataError, match=r"of the 2\^N coalitions of N tokens; got shape \(0,\)"):
+    with pytest.raises(DataError, match=r"worths: expected one value per coalition of N tokens, .*; got \(0,\)"):
         shapley(np.zeros(0))
     with pytest.raises(DataError, match="orders: expected two or more"):
         sampled_shapley(orders, np.zeros((1, 4)))

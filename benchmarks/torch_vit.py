@@ -58,7 +58,7 @@ class TorchViT(nn.Module):
 
     def _named(self):
         """Its parameters by Headwise's names."""
-        found = {
+        parameters = {
             "embedding.token.weight": self.token.weight,
             "embedding.token.bias": self.token.bias,
             "embedding.class_token": self.class_token,
@@ -75,12 +75,12 @@ class TorchViT(nn.Module):
                 "mlp.hidden": block.mlp[0],
                 "mlp.output": block.mlp[2],
             }.items():
-                found[f"blocks.{i}.{name}.weight"] = layer.weight
-                found[f"blocks.{i}.{name}.bias"] = layer.bias
+                parameters[f"blocks.{i}.{name}.weight"] = layer.weight
+                parameters[f"blocks.{i}.{name}.bias"] = layer.bias
             for name, norm in {"norm_1": block.norm_1, "norm_2": block.norm_2}.items():
-                found[f"blocks.{i}.{name}.gain"] = norm.weight
-                found[f"blocks.{i}.{name}.bias"] = norm.bias
-        return found
+                parameters[f"blocks.{i}.{name}.gain"] = norm.weight
+                parameters[f"blocks.{i}.{name}.bias"] = norm.bias
+        return parameters
 
     def named(self):
         return {name: parameter.detach().numpy() for name, parameter in self._named().items()}

@@ -67,18 +67,18 @@ def compare(tokens: str, compiled: bool) -> None:
             steps["torch.compile"] = torch_step(model, params, images, labels, True)
             runs["torch.compile"] = inference(torch.compile(peer))
         step, inferred = time_interleaved(steps)[0], time_interleaved(runs)[0]
-    for what, found in (("training step", step), ("inference", inferred)):
-        for name, seconds in found.items():
-            ratio = f"   torch / ours {seconds / found['headwise']:.2f}" if name != "headwise" else ""
-            print(f"{tokens:>5}  {what:14} {name:14} {seconds * 1e3:7.1f} ms{ratio}")
+    for title, medians in (("training step", step), ("inference", inferred)):
+        for name, seconds in medians.items():
+            ratio = f"   torch / headwise {seconds / medians['headwise']:.2f}" if name != "headwise" else ""
+            print(f"{tokens:>5}  {title:14} {name:14} {seconds * 1e3:7.1f} ms{ratio}")
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--compiled", action="store_true", help="also torch.compile, which takes a minute to compile")
-    asked = parser.parse_args()
+    arguments = parser.parse_args()
     for tokens in ("7x7", "4x4"):
-        compare(tokens, asked.compiled)
+        compare(tokens, arguments.compiled)
 
 
 if __name__ == "__main__":

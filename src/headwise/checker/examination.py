@@ -20,8 +20,8 @@ __all__ = ["Examination", "Findings", "examine", "explain_at_level", "explain_wh
 _EDGES = ("empty-rows", "hidden-nan", "large-logits")
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES = {
-    0: (("float64", 0, 10),),
-    1: (("float64", 1, 2000), ("float32", 1, 1000)),  # the second only for outputs that are float32 numbers
+    0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
+    1: (("float64", 1, 2000), ("float32", 1, 1000)),  # the second also for outputs that are float32 numbers
     2: (("float64", 2, 12000), ("float32", 2, 2000)),
     4: (("float64", 4, 24000), ("float32", 2, 2000), ("float16", 2, 2000)),
 }
@@ -117,23 +117,26 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
     """Return what explains the calls with so many mistakes at most; None if nothing does."""
     if not examination.repeats:
         return None
+    is_module = examination.convention.load is not None
     for precision, most, budget in _SEARCHES[level]:
         if precision == "float16" and not examination.rounded["float16"]:
             continue
-        if precision == "float32" and not examination.rounded["float32"]:
+        if precision == "float32" and level == 0 and not is_module:
+            continue
+        if precision == "float32" and not (examination.rounded["float32"] or is_module):
             if level == 1:
                 continue
             most = 1  # a coarse comparison proves less
         explanation, left = _explain(examination, fits(precision), most, budget)
         findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
-        if precision == "float64" and left:
-            findings_or_none = _despite(findings, left)
+        lowered = ("dtype-lowered",) if precision != "float64" else ()
+        if left and (precision == "float64" or (precision == "float32" and is_module)):
+            findings_or_none = _despite(replace(findings, observed=(*findings.observed, *lowered)), left)
             if findings_or_none is not None:
                 return findings_or_none
         if not left:
             if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
                 return None
-            lowered = ("dtype-lowered",) if precision != "float64" else ()
             return replace(findings, observed=(*findings.observed, *lowered))
     return None
 

@@ -128,7 +128,9 @@ def _forward(call: Call) -> Callable[..., Any]:
         for name in call.tokens:
             if "W" in call.axes and name in arguments:
                 arguments[name] = present(arguments[name], call.axes)
-        result = layer.forward(**arguments, **positions_of(layer, call.positions, call.width, count))
+        narrow = "float32" in str(arguments[first].dtype)
+        positions = positions_of(layer, call.positions, call.width, count, narrow=narrow)
+        result = layer.forward(**arguments, **positions)
         if "W" not in call.axes:
             return result
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
@@ -141,6 +143,10 @@ def _roles(call: Call) -> dict[str, str]:
     """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
     contexts = [name for name, source in call.tokens.items() if source == "context"]
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
+    if call.layer.attributes.get("is_cross_attention") is False:  # arguments of the same class where it is
+        names = inspect.signature(call.layer.forward).parameters
+        contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
+        return {**call.tokens, **contexts_of_others}
     return {**call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
 
 

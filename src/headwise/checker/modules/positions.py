@@ -29,19 +29,23 @@ def position_arguments(names: list[str]) -> dict[str, str]:
     return {name: kind for name, kind in kinds.items() if kind not in ("cos", "sin") or not alone}
 
 
-def positions_of(layer: Layer, kinds: Mapping[str, str], width: int, count: int, turn: float = 1.0) -> dict[str, Any]:
-    """The arguments for `count` tokens and heads of some width, as the layer takes them; `turn` 0 rotates nothing.
+def positions_of(
+    layer: Layer, kinds: Mapping[str, str], width: int, count: int, *, turn: float = 1.0, narrow: bool = False
+) -> dict[str, Any]:
+    """The arguments for `count` tokens and heads of some width, as the layer takes them.
 
-    Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines.
+    Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines. `turn` 0
+    rotates nothing; `narrow` gives float32.
     """
+    real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
     turned = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
     angles = turn * np.arange(count)[:, None] * _BASE ** (-np.arange(0, turned, 2) / turned)
     both = np.concatenate([angles, angles], axis=1)[None]
     makers: dict[str, Callable[[], Any]] = {
-        "pair": lambda: (layer.convert(np.cos(both)), layer.convert(np.sin(both))),
-        "complex": lambda: layer.convert(np.cos(angles) + 1j * np.sin(angles)),
+        "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),
+        "complex": lambda: layer.convert((np.cos(angles) + 1j * np.sin(angles)).astype(complex_)),
         "indices": lambda: layer.convert(np.arange(count)[None]),
-        "cos": lambda: layer.convert(np.cos(both[0])),
-        "sin": lambda: layer.convert(np.sin(both[0])),
+        "cos": lambda: layer.convert(np.cos(both[0]).astype(real)),
+        "sin": lambda: layer.convert(np.sin(both[0]).astype(real)),
     }
     return {name: makers[kind]() for name, kind in kinds.items()}

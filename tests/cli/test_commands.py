@@ -4,7 +4,6 @@ import json
 import os
 import subprocess
 import sys
-import time
 
 import numpy as np
 import pytest
@@ -59,9 +58,7 @@ def test_train_interrupted_and_resumed(tmp_path):
 def test_explain_with_the_model_that_ships(tmp_path):
     digits = load_bundled_mnist()
     Image.fromarray((digits.test.images[0] * 255).round().astype(np.uint8)).save(tmp_path / "digit.png")
-    began = time.monotonic()
     shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
-    assert time.monotonic() - began < 20
     assert shown.returncode == 0, shown.stderr
     assert f"predicts {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}

@@ -84,7 +84,7 @@ def test_the_page_needs_nothing_beside_it(made):
     assert "<script" not in page
     for source in re.findall(r'<img src="([^"]*)"', page):
         assert source.startswith("data:image/svg+xml;base64,")
-    for link in re.findall(r'href="([^"#]+)"', page):
+    for link in re.findall(r'href="(?!data:)([^"#]+)"', page):
         assert (made.page.parent / link).is_file(), link
     for link in re.findall(r'href="#([^"]+)"', page):
         assert page.count(f'id="{link}"') == 1

@@ -111,7 +111,7 @@ def test_what_was_dropped_must_have_left_something(rng):
 
 
 @pytest.mark.parametrize(
-    ("beside", "words"),
+    ("other", "words"),
     [
         ({"positions": np.full((N, 7), np.nan)}, "positions: expected numbers; 70 of them are NaN"),
         ({"positions": np.full((N, 7), 1e300)}, "positions: expected numbers; 70 of them"),
@@ -120,9 +120,9 @@ def test_what_was_dropped_must_have_left_something(rng):
         ({"image": np.array([["a", "b"]])}, r"image: expected \(Y, X\) pixels from 0 to 1; got \(1, 2\) of <U1"),
     ],
 )
-def test_what_lies_beside_the_weights_is_numbers(rng, beside, words):
+def test_other_arrays_are_checked(rng, other, words):
     with pytest.raises(DataError, match=words):
-        from_arrays({"weights": weights(rng)} | beside, TokenLayout(GRID))
+        from_arrays({"weights": weights(rng)} | other, TokenLayout(GRID))
 
 
 def test_sixteen_bits_are_as_many_greys(rng):

@@ -28,7 +28,7 @@ def pages():
 
 @pytest.fixture
 def page(pages):
-    """Opens a page anew; afterwards the console must be empty, and nobody else have been asked."""
+    """Opens a page; afterwards the console must be empty and no other host requested."""
     driver, where = pages
     set_viewport(driver, 1280)
     console_messages(driver), requested_hosts(driver)

@@ -56,12 +56,12 @@ const offerInputs = () => {
   });
 };
 
-// ---- refused: beside the field that the message begins with
+// ---- errors, next to the field that the message names
 
 const refuse = (message) => {
   const name = message.split(":")[0];
-  const beside = document.getElementById(`${name}-error`) || document.getElementById("other-error");
-  beside.textContent = message;
+  const target = document.getElementById(`${name}-error`) || document.getElementById("other-error");
+  target.textContent = message;
   if (form.elements[name]) form.elements[name].setAttribute("aria-invalid", "true");
   document.querySelector(".status").textContent = "";
   results.classList.add("stale");

@@ -23,7 +23,7 @@ from headwise.tokenizers.images import Patches
 
 __all__ = ["TokenLayout", "from_arrays", "from_saved", "read_arrays", "stack_layers"]
 
-_OTHER_ARRAYS = ("image", "positions")  # not attention weights
+_OTHER_ARRAYS = ("image", "positions", "verified", "errors", "names", "kinds")  # not attention weights
 _WEIGHT_NAMES = ("weights", "attention", "attentions")  # identify the weights among other arrays
 _MAX_PIXELS = 10_000_000  # of a record without an image
 
@@ -59,7 +59,8 @@ def from_arrays(
     Parameters
     ----------
     arrays : mapping
-        Attention weights as `stack_layers` takes them; optionally ``image`` (Y, X) and ``positions`` (N, D).
+        Attention weights as `stack_layers` takes them; optionally ``image`` (Y, X), ``positions`` (N, D), and
+        ``verified``, as `headwise.capture` saves it.
     layout : TokenLayout
     image : ndarray of shape (Y, X), optional
         As the model sees it, from 0 to 1.
@@ -104,6 +105,7 @@ def from_arrays(
         np.zeros(0, np.float32),
         positions=check_positions(arrays.get("positions", np.zeros((0, 0)))),
         dropped_weight=dropped_weight,
+        unverified=not arrays.get("verified", np.zeros(1)).all(),
     )
 
 

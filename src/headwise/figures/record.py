@@ -31,6 +31,7 @@ _SAVED = {  # every other array of a file: the kind of its numbers and how many 
     "positions": ("f", 2),
     "dropped_weight": ("f", 0),
     "pixels_permuted": ("b", 0),
+    "unverified": ("b", 0),
     "curves": ("f", 3),
     "ranking": ("f", 1),
 }
@@ -61,6 +62,8 @@ class AttentionRecord:
         Mean weight, over all rows, of tokens that had been removed from the arrays.
     pixels_permuted : bool
         Whether the pixels were permuted before the image was divided into tokens.
+    unverified : bool
+        Whether nothing shows that the weights are those with which the model computed its output.
     curves : ndarray of shape (2, 5, N + 1)
         The probability of the predicted class while tokens are deleted, and while they are inserted: in the order of
         `ranking`, in the order of ink, and for random orders the mean and both bounds of the central 95%. Empty if
@@ -80,6 +83,7 @@ class AttentionRecord:
     positions: Array = field(default_factory=lambda: np.zeros((0, 0), np.float32))
     dropped_weight: float = 0.0
     pixels_permuted: bool = False
+    unverified: bool = False
     curves: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     ranking: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     faithfulness: Faithfulness | None = None

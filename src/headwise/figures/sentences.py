@@ -142,6 +142,11 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         yield "The arrays came without an image, so only the locations of the tokens are drawn."
         if (record.boxes[:, 2:] == 1).all():
             yield "The size of the tokens is unknown as well: one pixel stands for one token."
+    if record.unverified:
+        yield (
+            "The arrays are not verified: they were not compared with the output of the model that they are said to "
+            "come from."
+        )
     if record.dropped_weight > 0:
         yield (
             "Some tokens had been removed from the arrays; they had {dropped_weight:.1%} of the weight of a row on "

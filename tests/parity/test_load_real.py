@@ -1,5 +1,6 @@
 """Real weights from the packages of ``make models``: the same embeddings and next tokens as transformers computes."""
 
+import doctest
 from pathlib import Path
 
 import numpy as np
@@ -109,3 +110,17 @@ def test_dinov2_on_a_photograph_against_onnxruntime(tmp_path):
 def test_the_pickle_of_rxnmapper_is_refused_with_the_conversion():
     with pytest.raises(hw.HeadwiseError, match=r"pytorch_model\.bin: a pickle file.*save_file"):
         hw.load(model_path("rxnmapper"))
+
+
+def test_the_sessions_of_the_page(monkeypatch):
+    pytest.importorskip("onnxruntime")
+    for name in ("minilm", "smollm2.gguf", "dinov2-s.onnx"):
+        model_path(name)
+    if not (MODELS / "dinov2-s").exists():
+        from convert_dinov2 import convert
+
+        convert(MODELS / "dinov2-s.onnx", MODELS / "dinov2-s")
+    monkeypatch.chdir(MODELS.parent)
+    failed, tried = doctest.testfile(str(MODELS.parent / "docs" / "models.md"), module_relative=False)
+    assert failed == 0
+    assert tried > 30

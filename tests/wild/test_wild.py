@@ -10,7 +10,7 @@ def _parameters():
     for case in read_cases():
         marks = [pytest.mark.parity] if case.needs_torch else []
         if str(case) in KNOWN_FAILURES:
-            marks.append(pytest.mark.xfail(reason=KNOWN_FAILURES[str(case)], strict=False))
+            marks.append(pytest.mark.xfail(reason=KNOWN_FAILURES[str(case)], strict=True))
         yield pytest.param(case, marks=marks, id=str(case))
 
 

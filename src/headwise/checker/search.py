@@ -210,7 +210,8 @@ class _Mistakes:
         elif size == 2:
             usual = _first_forms(showing, _FORMS)
             yield from combinations(usual, 2)
-            seen = {id(one) for one in showing}
+            seen, tried = {id(one) for one in showing}, {id(one) for one in usual}
+            yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])
             elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
             others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
             yield from product(_first_forms(showing, 1), others)

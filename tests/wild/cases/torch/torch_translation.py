@@ -31,7 +31,8 @@ class MultiHeadAttention(nn.Module):
         attn = torch.matmul(q / self.temperature, k.transpose(2, 3))
         if mask is not None:
             attn = attn.masked_fill(mask.unsqueeze(1) == 0, -1e9)
-        q = torch.matmul(F.softmax(attn, dim=-1), v).transpose(1, 2).contiguous().view(sz_b, len_q, -1)
+        attn = F.softmax(attn, dim=-1)
+        q = torch.matmul(attn, v).transpose(1, 2).contiguous().view(sz_b, len_q, -1)
         q = self.dropout(self.fc(q))
         q = q + residual
         return self.layer_norm(q), attn

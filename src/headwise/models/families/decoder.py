@@ -78,7 +78,7 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
     if heads % key_heads:
         raise config.error("num_key_value_heads", f"expected a divisor of {heads} heads; got {key_heads}")
     config.ignore("hidden_size", "head_dim", "intermediate_size", "pretraining_tp", "max_position_embeddings")
-    prefix = find_prefix(checkpoint.tensors, "embed_tokens.weight", "model.", "")
+    prefix = find_prefix(checkpoint.tensors, "embed_tokens.weight", "model.", "transformer.", "")
     layout = Layout(checkpoint.tensors, prefix)
     layout.array("embedding.word", "embed_tokens.weight")
     for i in range(depth):

@@ -14,16 +14,23 @@ _ABSENT = object()
 # options that concern training, generation, saving or labels, but not the forward pass
 _HARMLESS = frozenset(
     {
-        "_commit_hash", "_name_or_path", "_sliding_window_pattern", "architectures", "attn_implementation",
-        "attention_dropout", "attention_probs_dropout_prob", "attn_pdrop", "auto_map", "begin_suppress_tokens",
-        "bos_token_id", "chunk_size_feed_forward", "classifier_dropout", "classifier_dropout_prob", "custom_pipelines",
-        "directionality", "dropout", "dtype", "embd_pdrop", "encoder_stride", "eos_token_id", "finetuning_task",
-        "forced_bos_token_id", "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout",
-        "hidden_dropout_prob", "id2label", "initializer_factor", "initializer_range", "init_std", "label2id",
-        "label_names", "layer_norm_eps_note", "model_type", "num_labels", "output_attentions", "output_hidden_states",
-        "pad_token_id", "problem_type", "qa_dropout", "resid_pdrop", "return_dict", "seq_classif_dropout",
-        "suppress_tokens", "task_specific_params", "tie_word_embeddings", "tokenizer_class", "torch_dtype",
-        "transformers_version", "use_cache", "vocab_size",
+        "_commit_hash", "_name_or_path", "_sliding_window_pattern", "architectures", "attention_dropout",
+        "attention_probs_dropout_prob", "attn_implementation", "attn_pdrop", "auto_map", "bad_words_ids",
+        "begin_suppress_tokens", "bos_token_id", "cache_implementation", "chunk_size_feed_forward",
+        "classifier_dropout", "classifier_dropout_prob", "cls_token_id", "cross_attention_hidden_size",
+        "custom_pipelines", "decoder_start_token_id", "directionality", "diversity_penalty", "do_sample", "dropout",
+        "dtype", "early_stopping", "embd_pdrop", "encoder_no_repeat_ngram_size", "encoder_stride", "eos_token_id",
+        "exponential_decay_length_penalty", "finetuning_task", "forced_bos_token_id", "forced_decoder_ids",
+        "forced_eos_token_id", "gradient_checkpointing", "hidden_dropout", "hidden_dropout_prob", "id2label",
+        "init_std", "initializer_factor", "initializer_range", "is_llama_config", "label2id", "label_descriptions",
+        "label_names", "labels", "length_penalty", "mask_token_id", "max_length", "min_length", "model_type",
+        "no_repeat_ngram_size", "num_beam_groups", "num_beams", "num_labels", "num_return_sequences",
+        "output_attentions", "output_hidden_states", "output_past", "output_scores", "pad_token_id", "prefix",
+        "problem_type", "qa_dropout", "remove_invalid_values", "repetition_penalty", "resid_pdrop", "return_dict",
+        "return_dict_in_generate", "sep_token_id", "seq_classif_dropout", "suppress_tokens", "task_specific_params",
+        "temperature", "tf_legacy_loss", "tie_word_embeddings", "tokenizer_class", "top_k", "top_p", "torch_dtype",
+        "torchscript", "transformers.js_config", "transformers_version", "typical_p", "unk_token_id",
+        "unsloth_version", "use_bfloat16", "use_cache", "vocab_size",
     }
 )  # fmt: skip
 

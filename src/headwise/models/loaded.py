@@ -11,8 +11,8 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.attention.functional import AttentionCache
 from headwise.models.base import Capability, Tokens
+from headwise.models.call_record import record_call
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.audio_embedding import AudioEmbedding
@@ -28,8 +28,7 @@ from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.models.sentence import SentencePooling
 from headwise.models.single_input import arrays_of, capabilities_of, score_gradient, scores_of, tokens_of
 from headwise.nn.params import Params
-from headwise.recorder import AttentionLayer, Capture
-from headwise.recorder.key_mask import KeyMask
+from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray
 
 __all__ = ["Gradients", "LoadedModel"]
@@ -233,7 +232,7 @@ class LoadedModel:
             for name, head in cache.heads.items()
             if isinstance(head, AttentionPoolingCache)
         ]
-        layers = tuple(_layer(name, call, o, i, self.dtype) for i, (name, call, o) in enumerate(calls))
+        layers = tuple(record_call(name, call, o, i) for i, (name, call, o) in enumerate(calls))
         return Capture(output, layers)
 
     @property
@@ -274,25 +273,3 @@ class LoadedModel:
         if attentions:
             output["attentions"] = tuple(block.attention.weights for block in cache.trunk.blocks)
         return output
-
-
-def _layer(name: str, call: AttentionCache, o: Array, index: int, dtype: np.dtype[Any]) -> AttentionLayer:
-    inputs = call.inputs
-    *_, h, n, m = inputs.shape
-    rule = inputs.mask.full()
-    mask = None if rule is None else KeyMask.from_array(np.broadcast_to(rule, (*rule.shape[:-2], n, m)))
-    return AttentionLayer(
-        name,
-        "self" if n == m else "cross",
-        inputs.q,
-        inputs.k,
-        inputs.v,
-        output=o,
-        scale=inputs.scale,
-        softcap=inputs.softcap,
-        bias=inputs.bias,
-        mask=mask,
-        sinks=None if call.sinks is None else call.sinks.reshape(1, h),
-        precision=str(dtype),
-        index=index,
-    )

@@ -11,6 +11,7 @@ from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.counterexample import find_smallest
 from headwise.checker.detection import in_words
 from headwise.checker.examination import Findings
+from headwise.checker.hints import hints
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import find_locations
 from headwise.checker.numpy_guard import np
@@ -43,7 +44,7 @@ def to_verdict(
     properties = verify_properties(convention, calls, rng)
     components = components | {code for code, _ in convention.design}
     codes = [code for code in findings.codes if code not in components]
-    if explanation is None or findings.unexplained:
+    if explanation is None or (findings.unexplained and not codes):
         holds = {p.name: p.holds for p in properties}
         scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
         codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
@@ -67,7 +68,7 @@ def to_verdict(
         properties=properties,
         example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes else None,
         locations=find_locations(source, function, tuple(codes)),
-        notes=findings.notes,
+        notes=(*findings.notes, *(hints(findings) if explanation is None else ())),
         phrases=(*(_phrase(code, convention) for code in conventions), *inferred),
     )
 

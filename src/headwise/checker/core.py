@@ -178,28 +178,32 @@ def _partly(simpler: Findings, full: Findings) -> Findings:
 def _alternatives(
     tier: list[CallingConvention], documentation: Documentation, requirements: Requirements
 ) -> list[CallingConvention]:
-    """The conventions of a tier, each with the limits that are built into the function."""
-    return [_with_built_in_limits(convention, documentation, requirements) for convention in tier]
+    """The conventions of a tier, each with the limits that may be built into the function."""
+    return [limited for c in tier for limited in _with_built_in_limits(c, documentation, requirements)]
 
 
 def _with_built_in_limits(
     convention: CallingConvention, documentation: Documentation, requirements: Requirements
-) -> CallingConvention:
+) -> list[CallingConvention]:
+    """With the limits that are documented or measured; as an alternative causal, where another mistake may hide it."""
     interface = convention.interface
     aligned = {"align": documentation.alignment} if documentation.alignment and "align" not in interface.takes else {}
+
+    def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
+        return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
+
     if requirements.causal or (documentation.causal and not {"causal", "mask"} & interface.takes):
-        implicit = {"causal": True} | aligned
-        return replace(convention, interface=replace(interface, implicit=implicit), built_in=("causal-unasked",))
+        return [limited({"causal": True}, "causal-unasked")]
     if "causal" in interface.takes:
-        return replace(convention, interface=replace(interface, implicit=aligned))
+        return [limited({})]
     if is_equivariant(convention):
-        return convention
+        return [convention]
     attended = attended_keys(convention)
     limits = {} if attended is None else built_in_limits(attended)
-    if not limits:
-        return convention
-    codes = ("causal-unasked",) if "causal" in limits else ("window-built-in",)
-    return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
+    if limits:
+        return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
+    hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
+    return [convention, *hidden]
 
 
 def _best(

@@ -66,11 +66,14 @@ class Documentation:
         Docstring, annotations and comments.
     code : str
         Its own lines.
+    source : str
+        The text of its file.
     """
 
     name: str
     text: str
     code: str = ""
+    source: str = ""
 
     @property
     def dtype(self) -> str:
@@ -101,6 +104,11 @@ class Documentation:
             r"non-?causal|not causal|if causal|or causal|opt", first
         )
         return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
+
+    @property
+    def mentions_causal(self) -> bool:
+        """Whether its file mentions something causal."""
+        return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
 
     @property
     def alignment(self) -> str:
@@ -195,7 +203,7 @@ def document(function: Callable[..., Any], source: str, name: str = "") -> Docum
         lines += [line.partition("#")[2] for line in own if "#" in line]
         code = "\n".join(own)
         break
-    return Documentation(name, "\n".join(lines), code)
+    return Documentation(name, "\n".join(lines), code, source)
 
 
 def _annotations(function: Callable[..., Any]) -> list[str]:

@@ -188,7 +188,7 @@ def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
         if findings.rank[0]:
             what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
             return replace(findings, notes=(f"What it does with {what} is not explained.",))
-    if findings.rank[0] and names <= allowed | {"float32", "aligned"}:
+    if findings.rank[0] and names <= allowed | {"float32", "aligned", "context"}:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
     return None

@@ -47,7 +47,8 @@ def headline(v: Verdict) -> str:
         return f"{v.name} is not {_KINDS[v.kind]}{conventions}, and no entry of the catalogue explains how it differs."
     count = "one mistake" if len(named) == 1 else f"{len(named)} mistakes"
     rest = ", and by something that nothing explains" if len(named) < len(v.mistakes) else ""
-    return f"{v.name} differs from {_KINDS[v.kind]}{conventions} by {count}{rest}:"
+    between = f"{conventions}," if conventions else ""
+    return f"{v.name}{between} differs from {_KINDS[v.kind]} by {count}{rest}:"
 
 
 _EXCEPTIONS = {

@@ -148,8 +148,11 @@ def explain(
         total, _, _, start, size = heappop(waiting)
         for grown in _extended(start, size, first, mistakes, agrees, remaining):
             failing = _first_failing(grown, first, agrees)
-            if failing is None and all(agrees(grown, a) for a in second):
-                return grown, []
+            if failing is None:
+                if all(agrees(grown, a) for a in second):
+                    return grown, []
+                if reached < len(first):
+                    furthest, reached = grown, len(first)
             if failing is not None and not any(far >= failing and part <= grown for part, far in got.items()):
                 got[grown] = failing
                 if failing > reached:

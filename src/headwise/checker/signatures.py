@@ -175,6 +175,8 @@ def _by_name(
             role = {"q": "X", "k": "context", "v": "values"}.get(role or "", role)
         elif tokens and role == "q" and "X" not in known.values():
             role = "X"
+        elif not tokens and {"X", "q", "k", "v"} <= set(known.values()) and role in ("q", "k", "v"):
+            role = f"W{role}"  # next to the tokens, these are matrices
         if role == "scale" and isinstance(p.default, bool):
             role = None  # whether to scale, not by how much
         if role is not None and role.startswith("="):

@@ -14,7 +14,7 @@ SILENT = {
     "heads-attend-heads",
     "mask-ignored": "mask-inverted mask-on-queries mask-not-broadcast",
     "softmax-missing": "softmax-axis softmax-global softmax-twice softmax-base-2 mask-after-softmax scale-model-width "
-    "scale-missing scale-no-root scale-inverted scale-tokens",  # what is divided by its sum has no scale
+    "scale-missing scale-no-root scale-inverted scale-tokens scale-after-softmax",  # divided by its sum
     "bias-missing": "softcap-order",  # where it is after the bias, and not after the mask
     "mask-added-as-number": "mask-leaks-nan mask-finite-fill mask-after-softmax softcap-order",
     "mask-after-softmax": "mask-finite-fill mask-all-hidden-nan softcap-order",  # nothing is hidden before the softmax

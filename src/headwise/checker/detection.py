@@ -125,7 +125,12 @@ def _start(
     if "values" in reading.names:
         needs = needs - {"context"}
     interface = Interface(
-        reading.kind, reading.takes, needs, dtype=documentation.dtype, heads=reading.numbered_heads or None
+        reading.kind,
+        reading.takes,
+        needs,
+        dtype=documentation.dtype,
+        heads=reading.numbered_heads or None,
+        fused="Wqkv" in reading.names,
     )
     return CallingConvention(
         function, interface, reading.names, fixed=reading.fixed, unused=reading.unused, convert=convert

@@ -23,7 +23,7 @@ _SEARCHES = {
     0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
     1: (("float64", 1, 2000), ("float32", 1, 1000)),  # the second also for outputs that are float32 numbers
     2: (("float64", 2, 12000), ("float32", 2, 2000)),
-    4: (("float64", 4, 24000), ("float32", 2, 2000), ("float16", 2, 2000)),
+    4: (("float64", 4, 18000), ("float32", 2, 2000), ("float16", 2, 2000)),
 }
 
 
@@ -188,7 +188,8 @@ def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
         if findings.rank[0]:
             what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
             return replace(findings, notes=(f"What it does with {what} is not explained.",))
-    if findings.rank[0] and names <= allowed | {"float32", "aligned", "context"}:
+    unaligned = {"aligned"} if "align" not in findings.convention.interface.takes else set()
+    if findings.rank[0] and names <= allowed | {"float32", "context"} | unaligned:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
     return None

@@ -36,6 +36,8 @@ class Interface:
         The layout of the tokens, such as ``"BND"``, or of queries, keys and values, such as ``"BHNd"``.
     batched : bool
         Whether it takes tokens with a batch axis as well as without.
+    fused : bool
+        Whether it takes the matrices of queries, keys and values as one, so that they have one size.
     key_mask : bool
         Whether its mask is of keys alone, (B, M).
     mask_axes : str
@@ -58,6 +60,7 @@ class Interface:
     needs: frozenset[str]
     axes: str = "BND"
     batched: bool = False
+    fused: bool = False
     key_mask: bool = False
     mask_axes: str = ""
     dtype: str = "float64"

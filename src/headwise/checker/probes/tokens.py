@@ -29,7 +29,8 @@ class Tokens(Generator):
     def wide(self) -> Case:
         """A case whose sizes differ wherever they may."""
         s = self.sizes
-        return self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * s.values, s.keys)
+        values = s.width if self.interface.fused else s.values
+        return self.matrices(1.0, s.tokens, s.model, self.heads * s.width, self.heads * values, s.keys)
 
     def more_wide(self) -> Iterator[Probe]:
         """Others like that, with options of their own."""

@@ -1,0 +1,116 @@
+"""Conventions are detected and reported; they are no mistakes, and hide none."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.checker import UncallableError
+from headwise.checker.conventions import Requirements
+from headwise.errors import DataError
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def in_out(X, W_q, W_k, W_v):
+    return softmax(X @ W_q @ (X @ W_k).T / np.sqrt(W_q.shape[1])) @ X @ W_v
+
+
+def tokens_first(query, key, value, scaled=True):
+    s = np.einsum("bthd,bshd->bhts", query, key) / (np.sqrt(query.shape[-1]) if scaled else 1)
+    return np.einsum("bhts,bshd->bthd", softmax(s), value)
+
+
+def causal(q, k, v, scaled=True, left=None):
+    n = np.arange(q.shape[-2])
+    seen = n[:, None] >= n if left is None else (n[:, None] >= n) & (n >= n[:, None] - left)
+    s = q @ np.swapaxes(k, -1, -2) / (np.sqrt(q.shape[-1]) if scaled else 1)
+    return softmax(np.where(seen, s, -np.inf)) @ v
+
+
+def masked(q, k, v, visible):
+    s = np.where(visible, q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]), -np.inf)
+    return softmax(s) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "convention"),
+    [
+        (in_out, "weights-in-out"),
+        (lambda X, Wq, Wk, Wv: hw.self_attention(X, Wq, Wk, Wv, tokens="columns").output, "tokens-as-columns"),
+        (lambda query, key, value: tokens_first(query, key, value), "tokens-before-heads"),
+        (lambda q, k, v: causal(q, k, v), "causal-unasked"),
+        (lambda q, k, v: causal(q, k, v, left=3), "window-built-in"),
+        (lambda q, k, v, mask: masked(q, k, v, ~mask), "mask-hides"),
+        (lambda q, k, v, mask: softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]) + mask) @ v, "mask-additive"),
+        (lambda X, W_qkv: hw.self_attention(X, *np.split(W_qkv, 3)).output, "weights-fused"),
+    ],
+    ids=lambda x: x if isinstance(x, str) else "",
+)
+def test_a_convention_is_reported_and_is_no_mistake(function, convention):
+    verdict = hw.check(function, source="")
+    assert verdict.ok, verdict.mistakes
+    assert convention in verdict.conventions
+    assert verdict.phrases[0] in " ".join(verdict.report().split())
+    assert verdict.difference < 1e-9
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        lambda query, key, value: tokens_first(query, key, value, scaled=False),
+        lambda q, k, v: causal(q, k, v, scaled=False),
+        lambda X, W_q, W_k, W_v: in_out(X, W_q * W_q.shape[1] ** 0.5, W_k, W_v),
+    ],
+)
+def test_a_mistake_next_to_a_convention_is_named(function):
+    verdict = hw.check(function, source="")
+    assert verdict.mistakes == ("scale-missing",)
+    assert verdict.conventions
+
+
+@pytest.mark.parametrize(("options", "codes"), [({}, ()), ({"weights": "out-in"}, ("weights-transposed",))])
+def test_a_convention_can_be_required(options, codes):
+    assert hw.check(in_out, **options).mistakes == codes
+    assert hw.check(in_out, convention=["weights-" + options.get("weights", "in-out")]).mistakes == codes
+
+
+def test_the_meaning_of_a_mask_is_what_its_documentation_states():
+    def f(q, k, v, key_padding_mask):
+        """key_padding_mask (batch, keys): True where there is padding."""
+        return masked(q, k, v, key_padding_mask[:, None, None])
+
+    def g(q, k, v, key_padding_mask):
+        """key_padding_mask (batch, keys): True where there is padding."""
+        return masked(q, k, v, ~key_padding_mask[:, None, None])
+
+    assert hw.check(f, source="").mistakes == ("mask-inverted",)
+    assert hw.check(g, source="").ok
+
+
+def test_what_was_never_passed_is_listed():
+    verdict = hw.check(lambda q, k, v, rope_theta=None: softmax(q @ np.swapaxes(k, -1, -2) / q.shape[-1] ** 0.5) @ v)
+    assert verdict.ok
+    assert "rope_theta" in verdict.untested
+    assert "rope_theta" in verdict.report()
+
+
+def test_the_order_of_arguments_can_be_stated():
+    def f(a, b, c, d):
+        return hw.self_attention(a, d, c, b).output
+
+    assert not hw.check(f, source="").ok
+    assert hw.check(f, args="X,Wv,Wk,Wq", source="").ok
+
+
+def test_a_refusal_names_one_cause_and_gives_an_adapter():
+    with pytest.raises(UncallableError, match=r"unknown argument `slots`(.|\n)*def adapter\(function, q, k, v\)"):
+        hw.check(lambda q, k, v, slots: None)
+
+
+@pytest.mark.parametrize("options", [{"weights": "up"}, {"mask": "up"}, {"convention": "up"}])
+def test_unknown_requirements_are_refused(options):
+    with pytest.raises(DataError, match=next(iter(options))):
+        Requirements.of(**options)

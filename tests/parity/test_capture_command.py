@@ -106,7 +106,7 @@ def test_onnx(folder):
     np.savez(folder / "qkv.npz", **{name: rng.normal(size=s).astype(np.float32) for name, s in shapes.items()})
     found = headwise("capture", "m.onnx", "qkv.npz", "--out", "o.npz", cwd=folder)
     assert (found.returncode, found.stderr) == (0, "")
-    assert "block  cross  1 x 2 x 5 x 5  verified" in found.stdout
+    assert "block  self  1 x 2 x 5 x 5  verified" in found.stdout
     found = headwise("inspect", "m.onnx", cwd=folder)
-    assert "attention   block (cross, Softmax)" in found.stdout
+    assert "attention   block (self, Softmax)" in found.stdout
     assert "input       q (1, 2, 5, 3)" in found.stdout

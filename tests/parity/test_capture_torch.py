@@ -437,3 +437,28 @@ def test_long_sequences_need_no_square_array():
     assert p.shape == (1, 1, 2, n)
     np.testing.assert_allclose(p.sum(-1), 1, rtol=1e-4)
     assert (p[0, 0, 0, 8:] == 0).all()
+
+
+@pytest.mark.parametrize(("n", "m", "kind"), [(5, 5, "self"), (5, 7, "cross")])
+def test_kind_of_bare_functions_follows_from_their_sizes(n, m, kind):
+    q, k = torch.randn(1, 1, n, 4), torch.randn(1, 1, m, 4)
+    assert hw.capture(F.scaled_dot_product_attention, q, k, k).layers[0].kind == kind
+
+
+def test_cross_attention_over_as_many_tokens():
+    """Queries and keys from different tensors of one length."""
+    torch.manual_seed(0)
+    attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
+    x, y = torch.randn(2, 1, 5, 12)
+    assert hw.capture(attention, x, y, y).layers[0].kind == "cross"
+    assert hw.capture(attention, x, x, x, need_weights=False).layers[0].kind == "self"
+
+
+def test_errors_of_the_model_are_its_own():
+    class Broken(torch.nn.Module):
+        def forward(self, x):
+            raise KeyError("mine")
+
+    with pytest.raises(KeyError, match="mine"):
+        hw.capture(Broken(), torch.zeros(1))
+    assert not torch.nn.modules.module._global_forward_hooks

@@ -7,6 +7,8 @@ from collections.abc import Sequence
 from dataclasses import dataclass, replace
 from fnmatch import fnmatchcase
 
+import numpy as np
+
 from headwise.errors import DataError
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.steps import join_steps
@@ -42,8 +44,8 @@ class Collector:
     """
 
     def __init__(self, layers: Selection = None) -> None:
-        chosen = [layers] if isinstance(layers, int | str) else layers
-        if chosen is not None and any(not isinstance(c, int | str) or isinstance(c, bool) for c in chosen):
+        chosen = None if layers is None else [layers] if isinstance(layers, int | str) else list(layers)
+        if chosen is not None and any(not isinstance(c, int | np.integer | str) or isinstance(c, bool) for c in chosen):
             raise DataError(f"layers: expected places such as 0, or names such as 'encoder.*'; got {layers!r}.")
         self._chosen = chosen
         self._calls: list[tuple[str, _Call]] = []
@@ -104,7 +106,7 @@ class Collector:
             return tuple(found)
         total = len(self._calls)
         for choice in self._chosen:
-            if isinstance(choice, int):
+            if not isinstance(choice, str):
                 missing = not -total <= choice < total
             else:
                 missing = not any(_matches(name, choice) for name in self.names)

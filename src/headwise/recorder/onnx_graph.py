@@ -45,12 +45,20 @@ class Graph:
 
     def sources(self, name: str) -> set[str]:
         """Tensors that a tensor was computed from, across at most two linear layers."""
-        near = self._before_linear([name])
-        return near | self._before_linear(near)
+        inputs, leaves = self._before_linear([name])
+        near = inputs or leaves
+        inputs, leaves = self._before_linear(near)
+        return near | (inputs or leaves)
 
-    def _before_linear(self, names: Iterable[str]) -> set[str]:
-        """Inputs of the last linear layers on the way to some tensors; if there are none, inputs of the model."""
-        found, leaves, seen, waiting = set(), set(), set(), list(names)
+    def is_projected(self, name: str) -> bool:
+        """Whether a linear layer is on the way to a tensor."""
+        return bool(self._before_linear([name])[0])
+
+    def _before_linear(self, names: Iterable[str]) -> tuple[set[str], set[str]]:
+        """Inputs of the last linear layers on the way to some tensors, and inputs of the model without one."""
+        found: set[str] = set()
+        leaves: set[str] = set()
+        seen, waiting = set(), list(names)
         while waiting:
             name = waiting.pop()
             if name in seen or not name or self.is_fixed(name):
@@ -65,7 +73,7 @@ class Graph:
                 found.add(next(other for other in node.input if not self.is_fixed(other)))
             else:
                 waiting.extend(node.input)
-        return found or leaves
+        return found, leaves
 
 
 def attributes(node: Any) -> dict[str, Any]:

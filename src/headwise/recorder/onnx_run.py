@@ -108,21 +108,21 @@ def _plans(graph: Graph) -> list[SoftmaxPlan | FusedPlan]:
 
 def _add(collector: Collector, graph: Graph, plan: SoftmaxPlan | FusedPlan, values: Mapping[str, Any]) -> None:
     """Keep one attention of the run, if it is wanted."""
-    kind = _kind(graph, plan)
-    if not collector.wants(plan.name, kind, -1, 0):
+    if not collector.wants(plan.name, "", -1, 0):
         return
     fields = plan.arrays(values)
+    kind = _kind(graph, plan, fields["q"].shape[2] == fields["k"].shape[2])
     dtype = np.result_type(fields["q"], fields["v"])
     k, v = join_groups(fields.pop("k"), fields.pop("v"))
     q, k, v = (np.ascontiguousarray(array, dtype) for array in (fields.pop("q"), k, v))
     collector.add(AttentionLayer(plan.name, kind, q=q, k=k, v=v, **fields))
 
 
-def _kind(graph: Graph, plan: SoftmaxPlan | FusedPlan) -> str:
-    """Whether queries and keys come from the same tokens."""
+def _kind(graph: Graph, plan: SoftmaxPlan | FusedPlan, as_many: bool = True) -> str:
+    """Whether queries and keys come from the same tokens; by their number if the graph does not show it."""
     names = plan.sources
-    if names is None:
-        return "self"
+    if names is None or not any(graph.is_projected(name) for name in names):
+        return "self" if as_many else "cross"
     return "self" if graph.sources(names[0]) & graph.sources(names[1]) else "cross"
 
 

@@ -69,6 +69,8 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
         return capture_onnx(Path(model), args, kwargs, layers)
     if isinstance(model, Recordable):
         return _select(model.record(*args, **kwargs), layers)
+    if hasattr(model, "look") and hasattr(model, "capabilities"):
+        return _select(model.look(*args, **kwargs), layers)
     if _is_torch(model):
         _refuse_own_layers(model)
         from headwise.recorder.torch_run import capture_torch

@@ -159,8 +159,11 @@ class _Recorder:
         self._collector.add(layer)
 
     def _kind(self, q: Tensor, k: Tensor) -> str:
-        """Whether queries and keys come from the same tokens."""
-        return "self" if self.follower.table.sources(q).meets(self.follower.table.sources(k)) else "cross"
+        """Whether queries and keys come from the same tokens; by their number if the run does not show it."""
+        queries, keys = self.follower.table.sources(q), self.follower.table.sources(k)
+        if not queries.linear and not keys.linear:
+            return "self" if q.shape[-2] in k.shape[-2:] else "cross"
+        return "self" if queries.meets(keys) else "cross"
 
 
 class _Operations(TorchDispatchMode):  # every operation, below autograd

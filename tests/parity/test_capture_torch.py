@@ -449,7 +449,7 @@ def test_cross_attention_over_as_many_tokens():
     """Queries and keys from different tensors of one length."""
     torch.manual_seed(0)
     attention = torch.nn.MultiheadAttention(12, 3, batch_first=True)
-    x, y = torch.randn(2, 1, 5, 12)
+    x, y = torch.randn(1, 5, 12), torch.randn(1, 5, 12)
     assert hw.capture(attention, x, y, y).layers[0].kind == "cross"
     assert hw.capture(attention, x, x, x, need_weights=False).layers[0].kind == "self"
 

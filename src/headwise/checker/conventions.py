@@ -168,7 +168,7 @@ class Requirements:
     axes : str
         The layout, as in ``"BNHd"`` or ``"DN"``.
     causal : {"", "yes"}
-        Whether it has to be causal without being asked.
+        Whether it has to be causal by construction.
     args : tuple of str
         What its positional arguments are, in order; empty to infer it from their names.
     """

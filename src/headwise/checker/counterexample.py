@@ -95,7 +95,7 @@ def _projected(
 
 
 def _options(like: Case, case: Case, name: str, rng: np.random.Generator) -> Case:
-    """What a probe asks for beside its arrays, in the sizes of a small case."""
+    """The options of a probe, in the sizes of a small case."""
     first = case["X"] if "X" in case else case["q"]
     batch, n = first.shape[0], first.shape[-2]
     m = n if "X" in case else case["k"].shape[-2]

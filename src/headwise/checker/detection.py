@@ -24,7 +24,7 @@ __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_callin
 
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
-_FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 unless they are told otherwise
+_FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 by default
 
 
 def infer_calling_conventions(

@@ -171,8 +171,8 @@ def _polarity(sentence: str) -> str:
     for subject, visible, hidden in ((_YES, "attends", "hides"), (_NO, "hides", "attends")):
         for match in re.finditer(subject, text):
             clause = re.split(_NO if subject is _YES else _YES, text[match.end() : match.end() + 70])[0]
-            said = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
-            first = min((m.start(), meaning) for meaning, m in said.items() if m) if any(said.values()) else None
+            stated = {meaning: re.search(words, clause) for meaning, words in ((visible, _VISIBLE), (hidden, _HIDDEN))}
+            first = min((m.start(), meaning) for meaning, m in stated.items() if m) if any(stated.values()) else None
             if first and not re.search(r"^\W*(,|\.)", clause):
                 return first[1]
     return ""

@@ -1,4 +1,4 @@
-"""What can be said of a function that no entry explains: what it attends to, and the entry that comes nearest."""
+"""What is known of a function that no entry explains: what it attends to, and the entry that comes nearest."""
 
 from __future__ import annotations
 

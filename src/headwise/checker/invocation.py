@@ -82,7 +82,7 @@ class CallingConvention:
     fixed : mapping
         Arguments that are always passed, by the function's names.
     built_in : tuple of str
-        Codes of conventions that are in effect without having been asked, such as ``"causal-unasked"``.
+        Codes of conventions that are built into the function, such as ``"causal-unasked"``.
     unused : tuple of str
         Its arguments that are never passed.
     convert : callable

@@ -1,4 +1,4 @@
-"""Where in somebody's source a mistake probably is: by looking for the operation."""
+"""The line of a source at which a mistake probably is: where its operation is written."""
 
 from __future__ import annotations
 

@@ -60,7 +60,7 @@ def split(t: Trace) -> None:
 
 
 def rotate(t: Trace) -> None:
-    """Rotary positions: pairs (i, i + d/2), or (2i, 2i + 1) where `interleaved` is asked."""
+    """Rotary positions: pairs (i, i + d/2), or (2i, 2i + 1) if `interleaved` is set."""
     if "cos" in t.case:
         turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
         t.q, t.k = (turn(a, t.case["cos"], t.case["sin"]) for a in (t.q, t.k))
@@ -74,9 +74,9 @@ def group(t: Trace) -> None:
 
 
 def scale(t: Trace) -> None:
-    """1/√d, d being the width of one head, unless another is asked."""
-    asked = t.case.get("scale")
-    t.scale = t.q.shape[-1] ** -0.5 if asked is None else asked
+    """1/√d, d being the width of one head, unless another is passed."""
+    scale = t.case.get("scale")
+    t.scale = t.q.shape[-1] ** -0.5 if scale is None else scale
 
 
 def logits(t: Trace) -> None:
@@ -286,13 +286,13 @@ def every_key(t: Trace) -> None:
 
 
 def unseen_zeroed(t: Trace) -> None:
-    """Zero the values that no query may see: right, and a habit that shows beside a mistake."""
+    """Zero the values that no query may see: right, and a habit that shows next to a mistake."""
     if t.see is not None:
         seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
         t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
 
 
-# ways of writing what is right that give the same answers, but not the same ones beside a mistake
+# ways of writing what is right that give the same answers, but not the same ones next to a mistake
 EQUIVALENT_VARIANTS: tuple[Change, ...] = ({}, {"clean": unseen_zeroed, "mix": every_key})
 
 

@@ -163,13 +163,13 @@ def explain(
 
 
 def _extended(
-    start: Explanation, size: int, asked: list[Observation], mistakes: _Mistakes, agrees: Agreement, budget: list[int]
+    start: Explanation, size: int, calls: list[Observation], mistakes: _Mistakes, agrees: Agreement, budget: list[int]
 ) -> Iterator[Explanation]:
     """Explanations with so many more mistakes that get past the probe on which `start` fails."""
     if size == 0:
         yield start
         return
-    failing = _first_failing(start, asked, agrees)
+    failing = _first_failing(start, calls, agrees)
     assert failing is not None
     for chosen in mistakes.choices(size, failing):
         budget[0] -= 1
@@ -181,12 +181,12 @@ def _extended(
                 break
             grown = grown + one
         else:
-            if all(agrees(grown, a) for a in asked[failing::-1]):
+            if all(agrees(grown, a) for a in calls[failing::-1]):
                 yield grown
 
 
-def _first_failing(explanation: Explanation, asked: list[Observation], agrees: Agreement) -> int | None:
-    return next((i for i, a in enumerate(asked) if not agrees(explanation, a)), None)
+def _first_failing(explanation: Explanation, calls: list[Observation], agrees: Agreement) -> int | None:
+    return next((i for i, a in enumerate(calls) if not agrees(explanation, a)), None)
 
 
 class _Mistakes:
@@ -247,32 +247,32 @@ def _equal(a: Result | None, b: Result | None) -> bool:
 def fits(precision: str) -> Agreement:
     """Agreement to rounding in a type, of the output and of any weights that came with it."""
 
-    def agrees(explanation: Explanation, asked: Observation) -> bool:
-        of_type = "float32" if asked.narrow and precision == "float64" else precision
-        times = 20 if asked.probe.name == "large-logits" else 1  # these have lost digits before they are compared
-        found = worst(explanation, asked)
+    def agrees(explanation: Explanation, call: Observation) -> bool:
+        of_type = "float32" if call.narrow and precision == "float64" else precision
+        times = 20 if call.probe.name == "large-logits" else 1  # these have lost digits before they are compared
+        found = worst(explanation, call)
         if found <= _SURELY[of_type] or of_type == "float64":
             return found <= _SURELY[of_type] * times
-        return found <= times * PRECISIONS[of_type] and found <= _TIMES * _rounding(explanation, asked, of_type)
+        return found <= times * PRECISIONS[of_type] and found <= _TIMES * _rounding(explanation, call, of_type)
 
     return agrees
 
 
-def _rounding(explanation: Explanation, asked: Observation, of_type: str) -> float:
+def _rounding(explanation: Explanation, call: Observation, of_type: str) -> float:
     """How far the explanation's own answer moves when it is computed in a narrower type."""
-    coarse, fine = (explanation.answer(asked.probe.case, in_type) for in_type in (of_type, "float64"))
+    coarse, fine = (explanation.answer(call.probe.case, in_type) for in_type in (of_type, "float64"))
     return 0.0 if coarse is None or fine is None else difference(coarse.output.astype(np.float64), fine.output)
 
 
-def worst(explanation: Explanation, asked: Observation) -> float:
+def worst(explanation: Explanation, call: Observation) -> float:
     """The largest difference between what a function answered and what the explanation gives."""
-    expected = explanation.answer(asked.probe.case)
-    if expected is None or asked.response.output is None:
+    expected = explanation.answer(call.probe.case)
+    if expected is None or call.response.output is None:
         return float("inf")
-    found = difference(asked.response.output, expected.output)
-    if asked.response.weights is None or np.isinf(found):
+    found = difference(call.response.output, expected.output)
+    if call.response.weights is None or np.isinf(found):
         return found
-    return max(found, min(_weights_difference(asked.response.weights, w) for w in expected.weights))
+    return max(found, min(_weights_difference(call.response.weights, w) for w in expected.weights))
 
 
 def difference(got: Array, expected: Array) -> float:

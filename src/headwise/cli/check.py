@@ -74,7 +74,7 @@ def check(
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the verdict as Markdown.")] = False,
 ) -> None:
-    """Name the mistake in somebody's attention code: a function, or a module that holds its own weights.
+    """Name the mistake in attention code: a function, or a module that holds its own weights.
 
     The file is imported and run in this process: check only what you would run. Status 0 if the function is right, 1
     if it has a mistake (or, with --strict, a hazard), 2 if it could not be run.

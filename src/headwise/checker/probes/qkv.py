@@ -50,8 +50,8 @@ class Projected(Generator):
     def angles(self, n: int, d: int, interleaved: bool) -> Case:
         """Rotary angles (n, d/2)."""
         turns = 3 * self.normal(n, d // 2)
-        asked = {"interleaved": interleaved} if "interleaved" in self.takes else {}
-        return {"cos": np.cos(turns), "sin": np.sin(turns)} | asked
+        layout = {"interleaved": interleaved} if "interleaved" in self.takes else {}
+        return {"cos": np.cos(turns), "sin": np.sin(turns)} | layout
 
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""

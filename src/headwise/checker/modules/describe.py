@@ -28,6 +28,8 @@ __all__ = ["documented", "fill_tables", "make_neutral", "target_of", "without_we
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
+# what True means in the masks of the frameworks' own layers
+_DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
@@ -85,10 +87,12 @@ def target_of(match: Match) -> Target:
         reading.parameters,
         replace(sizes, tokens=None if takes_any_count(call, sizes) else call.count, shared=reading.shared),
         layer.convert,
-        roles=_roles(call) | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
+        roles=_roles(call)
+        | (_masks_of_keras(layer) if layer.framework == "keras" else {})
+        | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
         arguments=dict(call.arguments),
         axes=_axes(match),
-        mask="hides" if layer.owner == "torch.nn.MultiheadAttention" else "any",
+        mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
         components=_components(layer),
         design=_design(match),
         conventions=tuple(_inferred(layer, reading, call)),
@@ -148,6 +152,12 @@ def _roles(call: Call) -> dict[str, str]:
         contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
         return {**call.tokens, **contexts_of_others}
     return {**call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
+
+
+def _masks_of_keras(layer: Layer) -> dict[str, str]:
+    """The masks that Keras passes along with tensors by itself are left alone."""
+    names = list(inspect.signature(layer.forward).parameters)
+    return {name: "" for name in names if name.endswith("_mask") and name.removesuffix("_mask") in names}
 
 
 def _axes(match: Match) -> str:

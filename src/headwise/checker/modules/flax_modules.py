@@ -123,6 +123,7 @@ def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forw
         numbers={key: value for key, value in vars(module).items() if type(value) is int},
         attributes={key: value for key, value in vars(module).items() if isinstance(value, bool | float | str)},
         framework="flax",
+        owner="flax" if type(module).__module__.startswith("flax.") else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
         function="__call__",

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import contextlib
-import copy
 import inspect
 import sys
 from collections.abc import Iterator, Mapping
@@ -13,6 +12,7 @@ from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.modules.settings import SIZES, role_of_setting
 from headwise.checker.numpy_guard import np
+from headwise.errors import DataError
 from headwise.shapes import Array
 
 __all__ = ["is_keras_class", "is_keras_layer", "keras_layer", "keras_names", "keras_sublayers"]
@@ -37,15 +37,12 @@ def keras_sublayers(layer: Any) -> dict[str, Any]:
 
 def keras_names(layer: Any) -> list[str]:
     """The paths of everything that a layer learns, once it is built."""
-    own = copy.deepcopy(layer)
-    _build(own)
-    return list(_variables(own))
+    return list(_variables(_copy(layer)))
 
 
 def keras_layer(layer: Any, name: str) -> Layer:
-    """Copy a layer, in float64 where it can be made again from its configuration."""
+    """Make a layer like another, in float64."""
     own = _copy(layer)
-    _build(own)
     variables = _variables(own)
     axes = {path: "io" if path.endswith("kernel") and v.ndim == 2 else "" for path, v in variables.items()}
 
@@ -67,6 +64,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
         numbers={key.lstrip("_"): value for key, value in vars(own).items() if type(value) is int},
         attributes={key: value for key, value in vars(own).items() if isinstance(value, bool | float | str)},
         framework="keras",
+        owner="keras" if type(own).__module__.startswith("keras.") else type(own).__name__,
         source=source_of(type(own)),
         documentation=documentation_of(type(own)),
         function="call",
@@ -74,17 +72,25 @@ def keras_layer(layer: Any, name: str) -> Layer:
 
 
 def _copy(layer: Any) -> Any:
-    """A copy in float64, if the layer is not built yet or says how it is made."""
+    """A layer like another, built in float64; its weights are not those of the other."""
     import keras
 
-    if not layer.built:
-        own = copy.deepcopy(layer)
-        for part in keras_sublayers(own).values():
-            part.dtype_policy = keras.DTypePolicy("float64")
+    usual = keras.config.floatx(), keras.config.dtype_policy()
+    keras.config.set_floatx("float64")
+    keras.config.set_dtype_policy("float64")  # for the layers that it makes itself
+    try:
+        config = layer.get_config()
+        own = type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
+        _build(own)
         return own
-    with contextlib.suppress(Exception):  # a layer of one's own need not say how it is made
-        return type(layer).from_config({**layer.get_config(), "dtype": "float64"})
-    return copy.deepcopy(layer)
+    except Exception as error:  # whatever somebody's layer raises
+        name = type(layer).__name__
+        raise DataError(
+            f"{name}: cannot be made again from its get_config(): {type(error).__name__}: {error}."
+        ) from None
+    finally:
+        keras.config.set_floatx(usual[0])
+        keras.config.set_dtype_policy(usual[1])
 
 
 def _build(layer: Any) -> None:

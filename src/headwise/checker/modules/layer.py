@@ -63,7 +63,7 @@ class Layer:
     framework : str
         ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``.
     owner : str
-        Its class, with the public name of the module that defines it.
+        Its class; for the frameworks' own layers ``"torch.nn.MultiheadAttention"``, ``"keras"`` or ``"flax"``.
     source : str
         The text of the file that it is from.
     documentation : str

@@ -42,16 +42,22 @@ def keras_names(layer: Any) -> list[str]:
 
 def keras_layer(layer: Any, name: str) -> Layer:
     """Make a layer like another, in float64."""
+    import keras
+
     own = _copy(layer)
     variables = _variables(own)
     axes = {path: "io" if path.endswith("kernel") and v.ndim == 2 else "" for path, v in variables.items()}
 
+    def convert(array: Any) -> Any:
+        return keras.ops.convert_to_tensor(np.array(array), dtype=str(array.dtype))  # else float64 becomes float32
+
     def write(arrays: Mapping[str, Array]) -> None:
         for path, array in arrays.items():
-            variables[path].assign(np.array(array))
+            variables[path].assign(convert(np.asarray(array, np.float64)))
 
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return own(*args, **kwargs)
+        with _in_float64():
+            return own(*args, **kwargs)
 
     signature = inspect.signature(type(own).call)
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
@@ -60,7 +66,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
         tuple(Parameter(path, np.array(_numbers(v), np.float64), axes[path]) for path, v in variables.items()),
         write,
         forward,
-        np.array,
+        convert,
         numbers={key.lstrip("_"): value for key, value in vars(own).items() if type(value) is int},
         attributes={key: value for key, value in vars(own).items() if isinstance(value, bool | float | str)},
         framework="keras",
@@ -73,21 +79,28 @@ def keras_layer(layer: Any, name: str) -> Layer:
 
 def _copy(layer: Any) -> Any:
     """A layer like another, built in float64; its weights are not those of the other."""
+    with _in_float64():
+        try:
+            config = layer.get_config()
+            own = type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
+        except Exception as error:  # whatever somebody's layer raises
+            reason = f"{type(error).__name__}: {error}"
+            name = type(layer).__name__
+            raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
+        _build(own)
+        return own
+
+
+@contextlib.contextmanager
+def _in_float64() -> Iterator[None]:
+    """Let Keras make layers and compute in float64 inside the block."""
     import keras
 
     usual = keras.config.floatx(), keras.config.dtype_policy()
     keras.config.set_floatx("float64")
-    keras.config.set_dtype_policy("float64")  # for the layers that it makes itself
+    keras.config.set_dtype_policy("float64")
     try:
-        config = layer.get_config()
-        own = type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
-        _build(own)
-        return own
-    except Exception as error:  # whatever somebody's layer raises
-        name = type(layer).__name__
-        raise DataError(
-            f"{name}: cannot be made again from its get_config(): {type(error).__name__}: {error}."
-        ) from None
+        yield
     finally:
         keras.config.set_floatx(usual[0])
         keras.config.set_dtype_policy(usual[1])

@@ -28,15 +28,15 @@ PREFIX = "backbone."
 def tensors(model: onnx.ModelProto) -> dict[str, np.ndarray]:
     """The backbone's tensors by the names that transformers gives them."""
     arrays = {entry.name: numpy_helper.to_array(entry) for entry in model.graph.initializer}
-    found = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
+    weights = {name.removeprefix(PREFIX): array for name, array in arrays.items() if name.startswith(PREFIX)}
     for node in model.graph.node:
         if node.op_type == "MatMul" and node.name.startswith("/backbone/") and node.input[1] in arrays:
             name = node.name.removeprefix("/backbone/").removesuffix("/MatMul").replace("/", ".")
-            found[f"{name}.weight"] = np.ascontiguousarray(arrays[node.input[1]].T)
+            weights[f"{name}.weight"] = np.ascontiguousarray(arrays[node.input[1]].T)
     (of_class,) = (a for name, a in arrays.items() if name.startswith("onnx::Concat_") and a.shape == (1, 1, 384))
     (of_patches,) = (a for name, a in arrays.items() if name.startswith("onnx::Reshape_") and a.shape == (1, 1369, 384))
-    found["embeddings.position_embeddings"] = np.concatenate([of_class, of_patches], axis=1)
-    return found
+    weights["embeddings.position_embeddings"] = np.concatenate([of_class, of_patches], axis=1)
+    return weights
 
 
 def convert(source: Path, folder: Path) -> None:

@@ -147,6 +147,8 @@ def test_half_precision_is_widened_exactly(kind, tmp_path):
         ("llama", {"attention_bias": True}, "q_proj.bias"),
         ("llama", {"num_hidden_layers": 1}, "layers.1"),
         ("llama", {"hidden_size": None}, "hidden_size"),
+        ("llama", {"rope_parameters": "yarn"}, "malformed"),
+        ("llama", {"hidden_act": ["silu"]}, "malformed"),
         ("llama", {"model_type": "mamba"}, "model_type"),
         ("llama", {"model_type": None}, "model_type"),
         ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type"),

@@ -1,4 +1,4 @@
-"""Loading a model from disk, by whoever saved it: `load`."""
+"""`load`: a model from disk, whichever library saved it."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError
+from headwise.errors import CheckpointError, DataError, HeadwiseError
 from headwise.models.encoder.image_embedding import ImageEmbedding
 from headwise.models.encoder.network import Network
 from headwise.models.encoder.positions import INTERPOLATIONS
@@ -88,7 +88,12 @@ def load(
 
 def _load_network(checkpoint: Checkpoint, dtype: np.dtype[Any] | None, interpolation: str | None) -> LoadedModel:
     config = Config(checkpoint.config, str(checkpoint.path / "config.json"))
-    architecture: Architecture = _family(checkpoint).build(checkpoint, config)
+    try:
+        architecture: Architecture = _family(checkpoint).build(checkpoint, config)
+    except HeadwiseError:
+        raise
+    except (AttributeError, KeyError, TypeError, ValueError, ZeroDivisionError) as error:  # values of the wrong type
+        raise CheckpointError(f"{checkpoint.path}: its configuration is malformed ({error!r}).") from None
     config.finish()
     if interpolation is not None:
         architecture = replace(architecture, network=_interpolating(architecture.network, interpolation))

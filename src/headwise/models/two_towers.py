@@ -125,16 +125,18 @@ class TwoTowers:
             ((name, tower_cache),) = cache.caches.items()
             tower = self.vision if name == "vision" else self.text
             return tower.backward(douts, tower_cache)
-        given = {name: np.asarray(value, self.dtype) for name, value in douts.items()}
-        dlogits = given.pop("logits_per_image", 0) + given.pop("logits_per_text", np.zeros((1, 1), self.dtype)).T
+        gradients = {name: np.asarray(value, self.dtype) for name, value in douts.items()}
+        dlogits = (
+            gradients.pop("logits_per_image", 0) + gradients.pop("logits_per_text", np.zeros((1, 1), self.dtype)).T
+        )
         dlogits = np.broadcast_to(dlogits, (len(cache.unit["vision"]), len(cache.unit["text"])))
         factor = np.exp(self.scale)
         dunit = {
-            "vision": factor * dlogits @ cache.unit["text"] + given.pop("image_embeds", 0),
-            "text": factor * dlogits.T @ cache.unit["vision"] + given.pop("text_embeds", 0),
+            "vision": factor * dlogits @ cache.unit["text"] + gradients.pop("image_embeds", 0),
+            "text": factor * dlogits.T @ cache.unit["vision"] + gradients.pop("text_embeds", 0),
         }
-        if given:
-            raise DataError(f"gradients: {', '.join(given)}: not an output of both towers.")
+        if gradients:
+            raise DataError(f"gradients: {', '.join(gradients)}: not an output of both towers.")
         parts = []
         for name, tower in (("vision", self.vision), ("text", self.text)):
             # u = x / |x|: the part of du along u changes only the length
@@ -167,11 +169,11 @@ class TwoTowers:
         self, arrays: Mapping[str, npt.ArrayLike | None]
     ) -> list[tuple[str, LoadedModel, dict[str, npt.ArrayLike | None]]]:
         """The towers to run, each with its arrays."""
-        given = {name: value for name, value in arrays.items() if value is not None}
-        image: dict[str, npt.ArrayLike | None] = {name: value for name, value in given.items() if name == _IMAGE}
-        text: dict[str, npt.ArrayLike | None] = {name: value for name, value in given.items() if name != _IMAGE}
+        passed = {name: value for name, value in arrays.items() if value is not None}
+        image: dict[str, npt.ArrayLike | None] = {name: value for name, value in passed.items() if name == _IMAGE}
+        text: dict[str, npt.ArrayLike | None] = {name: value for name, value in passed.items() if name != _IMAGE}
         parts = [("vision", self.vision, image), ("text", self.text, text)]
-        if not given:
+        if not passed:
             raise DataError("expected pixel_values, input_ids or both; got none of them.")
         return [part for part in parts if part[2]]
 

@@ -50,18 +50,18 @@ class NetworkInputs:
         ShapeError, MaskError
             If a shape or the mask does not fit.
         """
-        given = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
-        attention_mask = given.pop("attention_mask", None)
-        if unknown := given.keys() - {field.name for field in fields(cls)} | given.keys() & {"mask"}:
+        passed = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+        attention_mask = passed.pop("attention_mask", None)
+        if unknown := passed.keys() - {field.name for field in fields(cls)} | passed.keys() & {"mask"}:
             raise DataError(f"{', '.join(sorted(unknown))}: not an argument of a loaded model.")
-        for name, array in given.items():
-            given[name] = _whole(name, array) if name in _WHOLE else _float(name, array, dtype)
-        if "input_ids" in given and "inputs_embeds" in given:
+        for name, array in passed.items():
+            passed[name] = _whole(name, array) if name in _WHOLE else _float(name, array, dtype)
+        if "input_ids" in passed and "inputs_embeds" in passed:
             raise DataError("inputs_embeds: expected either input_ids or inputs_embeds; got both.")
-        inputs = cls(**given)
+        inputs = cls(**passed)
         if attention_mask is None:
             return inputs
-        return cls(**given, mask=_mask(attention_mask, inputs._tokens))
+        return cls(**passed, mask=_mask(attention_mask, inputs._tokens))
 
     @property
     def batch(self) -> int:

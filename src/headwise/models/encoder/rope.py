@@ -100,7 +100,7 @@ def _llama3(rope: Rope, length: int) -> tuple[Array, float]:
 
 
 def _yarn(rope: Rope, length: int) -> tuple[Array, float]:
-    """Features with many turns over the trained length are kept, those with few are stretched."""
+    """Features with many turns over the trained length are left alone, those with few are stretched."""
     trained = rope.options["original_max_position_embeddings"]
     factor = rope.options.get("factor") or rope.max_positions / trained
     bounds = [

@@ -155,4 +155,4 @@ def _weight_files(path: Path) -> list[Path]:
     others = sorted(path.glob("*.safetensors"))
     if len(others) == 1:
         return others
-    raise DataError(f"{path}: expected {_WEIGHTS} or {_INDEX}; found neither.")
+    raise DataError(f"{path}: expected {_WEIGHTS} or {_INDEX}; it has neither.")

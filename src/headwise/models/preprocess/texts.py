@@ -148,7 +148,7 @@ class TextPreprocessor:
 
 
 def _from_folder(path: Path) -> tuple[Any, Mapping[str, Any]]:
-    """The tokenizer of tokenizer.json, or BERT's from vocab.txt; and the options beside it."""
+    """The tokenizer of tokenizer.json, or BERT's from vocab.txt; and the folder's options."""
     from tokenizers import Tokenizer, decoders, models, normalizers, pre_tokenizers, processors
 
     config = path / "tokenizer_config.json"

@@ -219,6 +219,7 @@ def test_arguments_of_a_call_are_checked(tmp_path):
     for error, inputs in (
         (DataError, {}),
         (DataError, {"pixel_values": np.zeros((1, 3, 4, 4))}),
+        (DataError, {"input_ids": IDS, "pixel_values": np.zeros((2, 3, 4, 4))}),
         (DataError, {"input_ids": IDS * 1.0}),
         (DataError, {"input_ids": IDS + 17}),
         (DataError, {"input_ids": IDS - 1}),

@@ -81,6 +81,12 @@ class NetworkInputs:
         main = self.input_ids if self.input_ids is not None else self.inputs_embeds
         return None if main is None else (main.shape[0], main.shape[1])
 
+    def refuse_others(self, names: tuple[str, ...]) -> None:
+        """Refuse arrays that the network does not read."""
+        for field in fields(self):
+            if field.name not in (*names, "mask") and getattr(self, field.name) is not None:
+                raise DataError(f"{field.name}: this model does not read it; it reads {', '.join(names)}.")
+
     def need(self, name: str) -> Any:
         """The array of this name, which the network cannot do without."""
         array = getattr(self, name)

@@ -42,6 +42,11 @@ from headwise.shapes import Array, IntArray
 __all__ = ["LastToken", "Network", "NetworkCache", "NetworkGradients", "network_backward", "network_forward"]
 
 Embedding = TextEmbedding | ImageEmbedding | AudioEmbedding
+_READS: dict[type, tuple[str, ...]] = {
+    TextEmbedding: ("input_ids", "inputs_embeds", "token_type_ids", "position_ids"),
+    ImageEmbedding: ("pixel_values",),
+    AudioEmbedding: ("input_features",),
+}
 
 
 @dataclass(frozen=True)
@@ -189,6 +194,7 @@ def network_backward(
 
 def _embed(inputs: NetworkInputs, params: Params, network: Network) -> tuple[Array, Any]:
     options = network.embedding
+    inputs.refuse_others(_READS[type(options)])
     if isinstance(options, ImageEmbedding):
         return image_embedding_forward(inputs.need("pixel_values"), params, options)
     if isinstance(options, AudioEmbedding):

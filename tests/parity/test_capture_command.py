@@ -1,10 +1,14 @@
 """`headwise capture`, `inspect` and `diff` of arrays, on a torch module and an ONNX file."""
 
-import subprocess
+import io
 import sys
+from contextlib import redirect_stderr, redirect_stdout
+from dataclasses import dataclass
 
 import numpy as np
 import pytest
+
+from headwise.cli import run
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity
@@ -18,10 +22,24 @@ number = 3
 """
 
 
+@dataclass
+class Finished:
+    returncode: int
+    stdout: str
+    stderr: str
+
+
 def headwise(*args, cwd):
-    return subprocess.run(
-        [sys.executable, "-m", "headwise", *args], cwd=cwd, capture_output=True, text=True, timeout=120, check=False
-    )
+    """Run the command line in this process, which has imported torch already."""
+    out, err = io.StringIO(), io.StringIO()
+    with pytest.MonkeyPatch.context() as patch, redirect_stdout(out), redirect_stderr(err):
+        patch.chdir(cwd)
+        patch.setattr(sys, "argv", ["headwise", *args])
+        try:
+            status = run()
+        except SystemExit as stopped:
+            status = stopped.code
+    return Finished(status or 0, out.getvalue(), err.getvalue())
 
 
 @pytest.fixture(scope="module")

@@ -321,7 +321,7 @@ def test_compiled_module():
     assert found.proven
 
 
-@pytest.mark.filterwarnings("ignore::DeprecationWarning")
+@pytest.mark.filterwarnings("ignore")
 def test_scripted_function():
     def attend(q, k, v):
         return torch.softmax(q @ k.mT, -1) @ v

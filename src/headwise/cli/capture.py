@@ -43,11 +43,11 @@ def capture(
     opened = open_model(model)
     args, kwargs = _inputs(opened, input)
     chosen = None if not layers else [int(name) if name.lstrip("-").isdigit() else name for name in layers]
-    found = hw.capture(opened, *args, layers=chosen, **kwargs)
-    print(found.report())
-    found.save(out)
-    print(f"{len(found.layers)} layers in {out}")
-    raise typer.Exit(0 if found.proven else 1)
+    result = hw.capture(opened, *args, layers=chosen, **kwargs)
+    print(result.report())
+    result.save(out)
+    print(f"{len(result.layers)} layers in {out}")
+    raise typer.Exit(0 if result.proven else 1)
 
 
 def open_model(where: str) -> Any:
@@ -60,10 +60,10 @@ def open_model(where: str) -> Any:
     """
     file, colon, name = where.rpartition(":")
     if colon and file.endswith(".py"):
-        found = import_object(Path(file), name)
-        if not callable(found):
-            raise DataError(f"{where}: expected a torch module or another callable; got {type(found).__name__}.")
-        return found
+        model = import_object(Path(file), name)
+        if not callable(model):
+            raise DataError(f"{where}: expected a torch module or another callable; got {type(model).__name__}.")
+        return model
     path = Path(where)
     if where.endswith(".py"):
         raise DataError(f"{where}: name the object too, such as {where}:model.")

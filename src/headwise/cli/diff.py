@@ -74,6 +74,6 @@ def diff(
 
 def _diff_arrays(theirs: Path, ours: Path) -> NoReturn:
     """Judge extracted arrays against a capture; status 0 if they are the weights, 1 if not."""
-    found = compare_arrays(load_npz(theirs, alone="weights"), load_npz(ours))
-    print(f"{theirs}: {found.text}" + (f"\n{found.code}: see docs/mistakes.md" if found.code else ""))
-    raise typer.Exit(0 if found.same else 1)
+    comparison = compare_arrays(load_npz(theirs, alone="weights"), load_npz(ours))
+    print(f"{theirs}: {comparison.text}" + (f"\n{comparison.code}: see docs/mistakes.md" if comparison.code else ""))
+    raise typer.Exit(0 if comparison.same else 1)

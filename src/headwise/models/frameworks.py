@@ -108,8 +108,8 @@ class FrameworkModel:
 
     def _scores(self, input: Arrays) -> Array:
         output = self.run(input)
-        found = getattr(output, "logits", output)
-        array = found.detach().float().cpu().numpy() if hasattr(found, "detach") else np.asarray(found)
+        scores = getattr(output, "logits", output)
+        array = scores.detach().float().cpu().numpy() if hasattr(scores, "detach") else np.asarray(scores)
         if array.ndim != 2 or len(array) != 1 or array.dtype.kind != "f":
             raise DataError(
                 f"model: expected scores of shape (1, classes) for one input; got {array.dtype} of {array.shape}."

@@ -52,10 +52,10 @@ class Axes:
 
     def offsets(self, axis: int) -> IntArray:
         """Linear index of each element along one axis, relative to the first."""
-        found = np.zeros(1, np.int64)
+        linear = np.zeros(1, np.int64)
         for size, stride in self.axes[axis]:
-            found = (found[:, None] + stride * np.arange(size)).ravel()
-        return found
+            linear = (linear[:, None] + stride * np.arange(size)).ravel()
+        return linear
 
     def permute(self, order: Sequence[int]) -> Axes:
         """Axes in another order."""

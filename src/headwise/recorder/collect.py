@@ -101,9 +101,9 @@ class Collector:
         DataError
             If a choice fits no call.
         """
-        found = [call.layer for _, call in self._calls if call.layer is not None]
+        layers = [call.layer for _, call in self._calls if call.layer is not None]
         if self._chosen is None:
-            return tuple(found)
+            return tuple(layers)
         total = len(self._calls)
         for choice in self._chosen:
             if not isinstance(choice, str):
@@ -115,7 +115,7 @@ class Collector:
                     f"layers: expected places from 0 to {total - 1} or names of the modules that attend "
                     f"({', '.join(dict.fromkeys(self.names))}); got {choice!r}."
                 )
-        return tuple(layer for layer in found if self._is_chosen(layer.name, layer.index, total))
+        return tuple(layer for layer in layers if self._is_chosen(layer.name, layer.index, total))
 
     def _append(self, name: str, call: _Call) -> None:
         self._count[name] += 1

@@ -66,19 +66,19 @@ def compare_arrays(theirs: Mapping[str, npt.NDArray[Any]], ours: Mapping[str, np
             "ours: expected a file that a capture saved, whose layers have one shape; it has no arrays 'weights' and "
             "'verified'."
         )
-    found = _stacked(theirs)
+    extracted = _stacked(theirs)
     p = ours["weights"].astype(np.float64)
-    tolerance = _HALF if found.dtype.itemsize < 4 else _TOLERANCE
+    tolerance = _HALF if extracted.dtype.itemsize < 4 else _TOLERANCE
     note = "" if ours["verified"].all() else " The capture itself is not verified, so this may be its mistake."
     for title, code, array in _candidates(p, ours):
         for which, part in _parts(array):
-            difference = _difference(found, part)
+            difference = _difference(extracted, part)
             if difference is not None and difference <= tolerance:
                 same = not title
                 what = "They are the attention weights of the run" if same else f"They are not: {title}"
                 return ArrayComparison(same, code, f"{what}{which} (largest difference {difference:.1e}).{note}")
-    closest = _difference(found, p)
-    why = f"largest difference {closest:.1e}" if closest is not None else f"shapes {found.shape} and {p.shape}"
+    closest = _difference(extracted, p)
+    why = f"largest difference {closest:.1e}" if closest is not None else f"shapes {extracted.shape} and {p.shape}"
     return ArrayComparison(
         False, "", f"They are not the attention weights of the run, nor anything near ({why}).{note}"
     )
@@ -161,14 +161,14 @@ def _parts(array: Array) -> Iterator[tuple[str, Array]]:
 
 def _difference(theirs: Array, ours: Array) -> float | None:
     """Largest difference, apart from axes of size 1 and the order of items and layers; None if shapes differ."""
-    found = []
+    differences = []
     for array in (ours, ours.swapaxes(0, 1)):
         a, b = np.squeeze(theirs), np.squeeze(array)
         if a.shape == b.shape:
             with np.errstate(invalid="ignore"):
                 away = np.where(a == b, 0, np.abs(a - b))
-            found.append(float(np.nan_to_num(away, nan=np.inf).max(initial=0)))
-    return min(found, default=None)
+            differences.append(float(np.nan_to_num(away, nan=np.inf).max(initial=0)))
+    return min(differences, default=None)
 
 
 def _stacked(arrays: Mapping[str, npt.NDArray[Any]]) -> Array:

@@ -40,10 +40,10 @@ def find_mistake(
     for arguments in _masked(mask, *q.shape[2:3], *k.shape[2:3]):
         for mistake in CATALOGUE.values():
             for change in mistake.changes:
-                found = evaluate({**case, **arguments}, build([change]))
-                if found is None or found.output.shape != output[:1].shape:
+                outcome = evaluate({**case, **arguments}, build([change]))
+                if outcome is None or outcome.output.shape != output[:1].shape:
                     continue
-                if np.abs(found.output - output[:1]).max(initial=0) <= tolerance * largest:
+                if np.abs(outcome.output - output[:1]).max(initial=0) <= tolerance * largest:
                     return mistake
     return None
 

@@ -31,10 +31,10 @@ class Operand:
 
     def read(self, values: Mapping[str, Any]) -> Array:
         """Its numbers."""
-        found = values[self.name]
+        array = values[self.name]
         if not self.scale:
-            return np.asarray(found, np.float64 if found.dtype == np.float64 else np.float32)
-        return np.asarray(dequantized(found, values[self.scale], values.get(self.zero)))
+            return np.asarray(array, np.float64 if array.dtype == np.float64 else np.float32)
+        return np.asarray(dequantized(array, values[self.scale], values.get(self.zero)))
 
 
 @dataclass
@@ -104,15 +104,15 @@ class SoftmaxPlan:
         logits = np.asarray(values[self.logits], o.dtype)
         s = _arranged(logits, weights, items, rows, [m])
         v = np.broadcast_to(v, (*o.shape[:2], *v.shape[2:]))
-        scale, cap, found = 1.0, None, None
+        scale, cap, factors = 1.0, None, None
         if self.product is not None:
-            found = self._queries_and_keys(values, items, rows, m, s.shape)
-        if found is None:
+            factors = self._queries_and_keys(values, items, rows, m, s.shape)
+        if factors is None:
             empty = np.zeros((*s.shape[:2], 0, 0), s.dtype)
             q, k = (np.resize(empty, (*s.shape[:2], n, 0)) for n in s.shape[2:])
             rule, note = rule_of_logits(s, np.zeros_like(s), _eps(s)), "queries and keys were not found"
         else:
-            q, k = found
+            q, k = factors
             scale, cap = _times(values, self.factors), None if self.caps is None else _times(values, self.caps)
             scores = q @ k.mT * scale if cap is None else cap * np.tanh(q @ k.mT * scale)
             rule = Rule() if self.plain else rule_of_logits(s, scores, _eps(s))
@@ -154,11 +154,11 @@ class SoftmaxPlan:
 
 def _times(values: Mapping[str, Any], factors: list[tuple[str, bool]]) -> float:
     """The product of some factors and divisors."""
-    found = 1.0
+    product = 1.0
     for name, divide in factors:
         number = float(np.asarray(values[name]).ravel()[0])
-        found = found / number if divide else found * number
-    return found
+        product = product / number if divide else product * number
+    return product
 
 
 def find_softmax(graph: Graph, softmax: Any) -> SoftmaxPlan | None:
@@ -191,9 +191,9 @@ def _follow(graph: Graph, name: str, steps: int) -> tuple[str, Any]:
             return name, node
     for node in graph.takers[name]:
         if steps and node.op_type in _AFTER:
-            found = _follow(graph, node.output[0], steps - 1)
-            if found[1] is not None:
-                return found
+            further = _follow(graph, node.output[0], steps - 1)
+            if further[1] is not None:
+                return further
     return name, None
 
 
@@ -291,9 +291,9 @@ def _letters(node: Any, left: bool) -> tuple[str, str, str] | None:
             return None
         (a, b), out = equation.split("->")[0].split(","), equation.split("->")[1]
     else:
-        given = attributes(node)
-        a = "bhmn" if given.get("transA") else "bhnm"
-        b = "bhem" if given.get("transB") else "bhme"
+        options = attributes(node)
+        a = "bhmn" if options.get("transA") else "bhnm"
+        b = "bhem" if options.get("transB") else "bhme"
         out = "bhne"
     return (a, b, out) if left else (b, a, out)
 

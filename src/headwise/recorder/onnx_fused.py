@@ -45,8 +45,8 @@ class FusedPlan:
         inputs = [values.get(name) if name else None for name in self.node.input] + [None] * 16
         output = values[self.node.output[0]]
         half = output.dtype == np.float16
-        found = self.read(self.node, [_wide(i) for i in inputs], attributes(self.node), _wide(output))
-        return {"precision": "float16" if half else "float32", **found}
+        fields = self.read(self.node, [_wide(i) for i in inputs], attributes(self.node), _wide(output))
+        return {"precision": "float16" if half else "float32", **fields}
 
 
 def find_fused(node: Any) -> FusedPlan | None:
@@ -71,34 +71,34 @@ def _wide(array: Any) -> Any:
     return array.astype(np.float32) if array is not None and array.dtype == np.float16 else array
 
 
-def _attention(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> dict[str, Any]:
+def _attention(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:
     """ONNX's Attention: Q, K, V, attn_mask, past_key, past_value, nonpad_kv_seqlen."""
     q, k, v = (
-        _split(i[place], given.get(h)) for place, h in ((0, "q_num_heads"), (1, "kv_num_heads"), (2, "kv_num_heads"))
+        _split(i[place], options.get(h)) for place, h in ((0, "q_num_heads"), (1, "kv_num_heads"), (2, "kv_num_heads"))
     )
     k, v, past = _with_past(k, v, i[4], i[5])
     b, h, n, d = q.shape
     shape = (b, h, n, k.shape[2])
     rule = Rule() if i[3] is None else _rule_of(_widened(i[3], shape), shape)
     offset = past if i[6] is None else np.asarray(i[6]) - n
-    if given.get("is_causal") or i[6] is not None:
-        stop = _causal_stop(n, offset) if given.get("is_causal") else np.asarray(i[6])[:, None] + np.zeros(n, int)
+    if options.get("is_causal") or i[6] is not None:
+        stop = _causal_stop(n, offset) if options.get("is_causal") else np.asarray(i[6])[:, None] + np.zeros(n, int)
         rule = _limited(rule, stop, shape)
     return {
         "q": q,
         "k": k,
         "v": v,
-        "output": _split(output, given.get("q_num_heads")),
-        "scale": given.get("scale") or d**-0.5,
-        "softcap": given.get("softcap") or None,
+        "output": _split(output, options.get("q_num_heads")),
+        "scale": options.get("scale") or d**-0.5,
+        "softcap": options.get("softcap") or None,
         "mask": rule.mask,
         "bias": rule.bias,
     }
 
 
-def _multi_head(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> dict[str, Any]:
+def _multi_head(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:
     """MultiHeadAttention: query, key, value, bias, key_padding_mask, attention_bias, past_key, past_value."""
-    heads = given["num_heads"]
+    heads = options["num_heads"]
     if i[1] is None or i[0].ndim == 5:
         q, k, v = np.moveaxis(i[0], 3, 0)  # (B, N, H, 3, d)
         q, k, v = (x.swapaxes(1, 2) for x in (q, k, v))
@@ -110,23 +110,23 @@ def _multi_head(node: Any, i: list[Any], given: dict[str, Any], output: Array) -
     if i[3] is not None:
         cuts = np.cumsum([heads * q.shape[3], heads * k.shape[3]])
         q, k, v = (x + part.reshape(heads, 1, -1) for x, part in zip((q, k, v), np.split(i[3], cuts), strict=True))
-    return _from_heads(q, k, v, i[4], i[5], (i[6], i[7]), given, _split(output, heads))
+    return _from_heads(q, k, v, i[4], i[5], (i[6], i[7]), options, _split(output, heads))
 
 
-def _packed(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> dict[str, Any]:
+def _packed(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:
     """Attention of onnxruntime: input, weights, bias, mask_index, past, attention_bias."""
-    heads = given["num_heads"]
-    if given.get("do_rotary"):
+    heads = options["num_heads"]
+    if options.get("do_rotary"):
         raise CaptureError(f"model: the operator Attention with rotary positions ({node.name}) cannot be followed.")
     projected = i[0] @ i[1] + (0 if i[2] is None else i[2])
-    sizes = given.get("qkv_hidden_sizes") or [projected.shape[-1] // 3] * 3
+    sizes = options.get("qkv_hidden_sizes") or [projected.shape[-1] // 3] * 3
     q, k, v = (_split(x, heads) for x in np.split(projected, np.cumsum(sizes)[:2], axis=-1))
     past = (None, None) if i[4] is None else (i[4][0], i[4][1])
-    return _from_heads(q, k, v, i[3], i[5], past, given, _split(output, heads))
+    return _from_heads(q, k, v, i[3], i[5], past, options, _split(output, heads))
 
 
 def _from_heads(
-    q: Array, k: Array, v: Array, padding: Any, bias: Any, past: tuple[Any, Any], given: dict[str, Any], output: Array
+    q: Array, k: Array, v: Array, padding: Any, bias: Any, past: tuple[Any, Any], options: dict[str, Any], output: Array
 ) -> dict[str, Any]:
     """Fields of onnxruntime's operators, from queries, keys and values by head."""
     k, v, before = _with_past(k, v, *past)
@@ -135,15 +135,15 @@ def _from_heads(
     if padding is not None:
         hidden = _rule_of(_padding(padding, shape), shape)
         rule = rule._replace(mask=_both(rule.mask, hidden.mask))
-    if given.get("unidirectional"):
+    if options.get("unidirectional"):
         rule = _limited(rule, _causal_stop(shape[2], before), shape)
-    fields = {"q": q, "k": k, "v": v, "output": output, "scale": given.get("scale") or q.shape[-1] ** -0.5}
+    fields = {"q": q, "k": k, "v": v, "output": output, "scale": options.get("scale") or q.shape[-1] ** -0.5}
     return {**fields, "mask": rule.mask, "bias": rule.bias}
 
 
-def _grouped(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> dict[str, Any]:
+def _grouped(node: Any, i: list[Any], options: dict[str, Any], output: Array) -> dict[str, Any]:
     """GroupQueryAttention: query, key, value, past_key, past_value, seqlens_k, total_sequence_length, cos, sin."""
-    heads, groups = given["num_heads"], given["kv_num_heads"]
+    heads, groups = options["num_heads"], options["kv_num_heads"]
     query, key, value = i[:3]
     if key is None:
         d = query.shape[-1] // (heads + 2 * groups)
@@ -152,16 +152,16 @@ def _grouped(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> d
     b, _, n, d = q.shape
     lengths = np.broadcast_to(np.asarray(i[5]).ravel() + 1, b)
     past = lengths - n if n == 1 or (i[3] is not None and i[3].shape[2]) else np.zeros(b, int)
-    if given.get("do_rotary"):
+    if options.get("do_rotary"):
         places = past[:, None] + np.arange(n)
-        q, k = (_rotated(x, i[7][places], i[8][places], bool(given.get("rotary_interleaved"))) for x in (q, k))
+        q, k = (_rotated(x, i[7][places], i[8][places], bool(options.get("rotary_interleaved"))) for x in (q, k))
     k, v = (_appended(old, new, past) for old, new in ((i[3], k), (i[4], v)))
     shape = (b, heads, n, k.shape[2])
     stop = np.minimum(_causal_stop(n, past), lengths[:, None])
-    window = given.get("local_window_size", -1)
+    window = options.get("local_window_size", -1)
     start = np.maximum(_causal_stop(n, past) - window, 0) if window > 0 else np.zeros_like(stop)
     mask = KeyMask(start[:, None], np.maximum(stop, start)[:, None], shape[3])
-    sinks = np.zeros((1, heads), q.dtype) if given.get("smooth_softmax", 0) == 1 else None
+    sinks = np.zeros((1, heads), q.dtype) if options.get("smooth_softmax", 0) == 1 else None
     sinks = i[11].reshape(1, heads).astype(q.dtype) if i[11] is not None else sinks
     return {
         "q": q,
@@ -170,8 +170,8 @@ def _grouped(node: Any, i: list[Any], given: dict[str, Any], output: Array) -> d
         "output": _split(output, heads),
         "mask": mask,
         "sinks": sinks,
-        "scale": given.get("scale") or d**-0.5,
-        "softcap": given.get("softcap") or None,
+        "scale": options.get("scale") or d**-0.5,
+        "softcap": options.get("softcap") or None,
     }
 
 
@@ -202,11 +202,11 @@ def _appended(past: Any, new: Array, lengths: Any) -> Array:
     if past is None:
         return new
     size = max(past.shape[2], int(lengths.max()) + new.shape[2])
-    found = np.zeros((*new.shape[:2], size, new.shape[3]), new.dtype)
+    buffer = np.zeros((*new.shape[:2], size, new.shape[3]), new.dtype)
     for item, length in enumerate(lengths):
-        found[item, :, :length] = past[item, :, :length]
-        found[item, :, length : length + new.shape[2]] = new[item]
-    return found
+        buffer[item, :, :length] = past[item, :, :length]
+        buffer[item, :, length : length + new.shape[2]] = new[item]
+    return buffer
 
 
 def _rotated(x: Array, cos: Array, sin: Array, neighbours: bool) -> Array:

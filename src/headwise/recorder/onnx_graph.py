@@ -56,7 +56,7 @@ class Graph:
 
     def _before_linear(self, names: Iterable[str]) -> tuple[set[str], set[str]]:
         """Inputs of the last linear layers on the way to some tensors, and inputs of the model without one."""
-        found: set[str] = set()
+        inputs: set[str] = set()
         leaves: set[str] = set()
         seen, waiting = set(), list(names)
         while waiting:
@@ -70,18 +70,18 @@ class Graph:
             elif node.op_type in ("Shape", "Size"):
                 continue
             elif node.op_type in _LINEAR and any(self.is_fixed(other) for other in node.input if other):
-                found.add(next(other for other in node.input if not self.is_fixed(other)))
+                inputs.add(next(other for other in node.input if not self.is_fixed(other)))
             else:
                 waiting.extend(node.input)
-        return found, leaves
+        return inputs, leaves
 
 
 def attributes(node: Any) -> dict[str, Any]:
     """A node's attributes by name."""
     from onnx import helper
 
-    found = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
-    return {name: value.decode() if isinstance(value, bytes) else value for name, value in found.items()}
+    by_name = {attribute.name: helper.get_attribute_value(attribute) for attribute in node.attribute}
+    return {name: value.decode() if isinstance(value, bytes) else value for name, value in by_name.items()}
 
 
 def domain_of(node: Any) -> str:

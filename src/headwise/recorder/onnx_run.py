@@ -44,13 +44,13 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     session = _session(onnx, onnxruntime, model)
     feed = _feed(model.graph, graph, args, kwargs)
     try:
-        found = dict(zip([*outputs, *needed], session.run([*outputs, *needed], feed), strict=True))
+        tensors = dict(zip([*outputs, *needed], session.run([*outputs, *needed], feed), strict=True))
     except Exception as error:
         raise DataError(f"{path.name}: onnxruntime could not run it ({str(error).splitlines()[0]}).") from None
-    values = {**graph.constants, **feed, **found}
+    values = {**graph.constants, **feed, **tensors}
     for plan in plans:
         _add(collector, graph, plan, values)
-    result = [found[name] for name in outputs]
+    result = [tensors[name] for name in outputs]
     return Capture(result[0] if len(result) == 1 else result, collector.finish(), _ignored(graph, plans))
 
 
@@ -98,12 +98,12 @@ def _read(path: Path) -> Any:
 
 def _plans(graph: Graph) -> list[SoftmaxPlan | FusedPlan]:
     """Every attention of the graph, in the order of the nodes."""
-    found: list[SoftmaxPlan | FusedPlan] = []
+    plans: list[SoftmaxPlan | FusedPlan] = []
     for node in graph.nodes:
         plan = find_softmax(graph, node) if node.op_type == "Softmax" else find_fused(node)
         if plan is not None:
-            found.append(plan)
-    return found
+            plans.append(plan)
+    return plans
 
 
 def _add(collector: Collector, graph: Graph, plan: SoftmaxPlan | FusedPlan, values: Mapping[str, Any]) -> None:
@@ -143,12 +143,12 @@ def _feed(proto: Any, graph: Graph, args: Sequence[Any], kwargs: Mapping[str, An
     from onnx import helper
 
     inputs = {i.name: i for i in proto.input if i.name not in graph.constants}
-    given = dict(args[0]) if len(args) == 1 and isinstance(args[0], Mapping) else dict(zip(inputs, args, strict=False))
-    given |= kwargs
-    if set(given) != set(inputs) or len(args) > len(inputs):
-        raise DataError(f"inputs: expected {', '.join(inputs)}; got {', '.join(map(str, given)) or 'none'}.")
+    arrays = dict(args[0]) if len(args) == 1 and isinstance(args[0], Mapping) else dict(zip(inputs, args, strict=False))
+    arrays |= kwargs
+    if set(arrays) != set(inputs) or len(args) > len(inputs):
+        raise DataError(f"inputs: expected {', '.join(inputs)}; got {', '.join(map(str, arrays)) or 'none'}.")
     feed = {}
-    for name, value in given.items():
+    for name, value in arrays.items():
         dtype = helper.tensor_dtype_to_np_dtype(inputs[name].type.tensor_type.elem_type)
         array = value.detach().cpu().numpy() if hasattr(value, "detach") else np.asarray(value)
         feed[name] = np.ascontiguousarray(array.astype(dtype, copy=False))

@@ -106,9 +106,9 @@ def _stacked(masks: list[KeyMask]) -> KeyMask:
     if any(mask.bits is not None for mask in masks):
         rows = [mask.rows(np.arange(mask.first.shape[2])) for mask in masks]
         whole = np.concatenate([np.broadcast_to(r, (*lead, *r.shape[2:])) for r in rows], axis=2)
-        found = KeyMask.from_array(whole)
-        if found is not None:
-            return found
+        joined = KeyMask.from_array(whole)
+        if joined is not None:
+            return joined
     first, last = (
         np.concatenate([np.broadcast_to(e, (*lead, e.shape[2])) for e in ends], axis=2)
         for ends in ([mask.first for mask in masks], [mask.last for mask in masks])

@@ -56,11 +56,11 @@ class _Layout(NamedTuple):
 
     def linear(self, axes: Axes, axis: int) -> IntArray:
         """(B, H, N): linear index of each row's first element in the origin of `axes`, of the argument's shape."""
-        found = np.full((1,) * len(axes.axes), axes.offset, np.int64)
+        index = np.full((1,) * len(axes.axes), axes.offset, np.int64)
         for place in range(len(axes.axes)):
             if place != axis:
-                found = found + axes.offsets(place).reshape([-1 if place == p else 1 for p in range(len(axes.axes))])
-        whole = np.broadcast_to(found, [1 if place == axis else size for place, size in enumerate(axes.shape)])
+                index = index + axes.offsets(place).reshape([-1 if place == p else 1 for p in range(len(axes.axes))])
+        whole = np.broadcast_to(index, [1 if place == axis else size for place, size in enumerate(axes.shape)])
         refined = [1 if place == self.order[-1] else size for place, size in enumerate(self.refined)]
         return whole.reshape(refined).transpose(self.order).reshape(self.shape[:3])
 
@@ -93,13 +93,13 @@ def assemble(weights: Weights, axes: Axes, values: Tensor, output: Tensor, heads
     o = as_array(output).reshape(-1, output.shape[-1])[rows]
     v = as_array(values)[rows[:, :, 0] // axes.shape[1]]
     v, columns = v[:, :, np.argsort(columns)], np.sort(columns)
-    found = None if weights.product is None else _queries_and_keys(weights.product, layout, axis, columns)
+    scores = None if weights.product is None else _queries_and_keys(weights.product, layout, axis, columns)
     note = f"after its softmax the weights were changed by {', '.join(weights.changes)}" if weights.changes else ""
-    if found is None or weights.product is None or weights.product.other or len(columns) < shape[axis]:
-        rule = _rule(weights, layout, columns, found)
+    if scores is None or weights.product is None or weights.product.other or len(columns) < shape[axis]:
+        rule = _rule(weights, layout, columns, scores)
     else:
         rule = Rule()
-    return Explicit(v, o, found, rule, note)
+    return Explicit(v, o, scores, rule, note)
 
 
 def _layout(shape: tuple[int, ...], axis: int, operand: Axes, heads: int | None) -> _Layout:
@@ -135,8 +135,8 @@ def _find(wanted: IntArray, operand: Axes, offset: int) -> IntArray | None:
     place = np.searchsorted(starts[order], wanted.ravel())
     if (place >= len(starts)).any():
         return None
-    found = order[place]
-    return found.reshape(wanted.shape) if (starts[found] == wanted.ravel()).all() else None
+    row = order[place]
+    return row.reshape(wanted.shape) if (starts[row] == wanted.ravel()).all() else None
 
 
 def _queries_and_keys(product: Product, layout: _Layout, axis: int, columns: IntArray) -> _Scores | None:
@@ -173,18 +173,18 @@ def _per_item(factor: Tensor, axes: Axes, size: int, items: int) -> Array | None
     start = np.full((1,) * values.ndim, axes.offset, np.int64)
     for axis in range(values.ndim):
         start = start + axes.offsets(axis).reshape([-1 if axis == place else 1 for place in range(values.ndim)])
-    found = np.ones(items, values.dtype)
-    found[start // size] = values
-    return found
+    factors = np.ones(items, values.dtype)
+    factors[start // size] = values
+    return factors
 
 
-def _rule(weights: Weights, layout: _Layout, columns: IntArray, found: _Scores | None) -> Rule:
+def _rule(weights: Weights, layout: _Layout, columns: IntArray, scaled: _Scores | None) -> Rule:
     """Mask, bias and sinks from the logits themselves."""
     s = layout.arrange(as_array(weights.logits))
     rest = np.setdiff1d(np.arange(s.shape[-1]), columns)
     sinks = np.logaddexp.reduce(s[..., rest], axis=-1) if len(rest) else None
     s = s[..., columns]
-    scores = np.zeros((), s.dtype) if found is None else found.scores()
-    tensors = (weights.logits,) if found is None else (weights.logits, found.queries)
+    scores = np.zeros((), s.dtype) if scaled is None else scaled.scores()
+    tensors = (weights.logits,) if scaled is None else (weights.logits, scaled.queries)
     eps = max(finfo(tensor.dtype).eps for tensor in tensors)
     return rule_of_logits(s, np.broadcast_to(scores, s.shape), eps, sinks)

@@ -89,18 +89,18 @@ class Follower:
         """Which tensors each result comes from."""
         if name in SHAPING and name not in ("clone", "_to_copy"):
             return  # the result shares the storage of the argument
-        given = [*tensors_in(args), *tensors_in(kwargs.values())]
-        found = self._sources(namespace, name, given)
+        operands = [*tensors_in(args), *tensors_in(kwargs.values())]
+        sources = self._sources(namespace, name, operands)
         for out in tensors_in([result]):
-            if not any(out is tensor for tensor in given) or found:
-                self.table.derive(out, found)
+            if not any(out is tensor for tensor in operands) or sources:
+                self.table.derive(out, sources)
 
-    def _sources(self, namespace: str, name: str, given: Sequence[Tensor]) -> Sources | None:
-        data = [tensor for tensor in given if tensor.is_floating_point() and not self._is_parameter(tensor)]
+    def _sources(self, namespace: str, name: str, operands: Sequence[Tensor]) -> Sources | None:
+        data = [tensor for tensor in operands if tensor.is_floating_point() and not self._is_parameter(tensor)]
         if not data:
             return None
         opaque_linear = namespace == "quantized" or "linear" in name
-        if opaque_linear or (len(data) < len(given) and (name in _PRODUCTS or "conv" in name)):
+        if opaque_linear or (len(data) < len(operands) and (name in _PRODUCTS or "conv" in name)):
             number = self.table.number(data[-1] if name in ("addmm", "baddbmm") else data[0])
             return Sources(frozenset({number}), self.table.sources(data[0]).near, linear=True)
         return merged([self.table.sources(tensor) for tensor in data])
@@ -166,19 +166,19 @@ class Follower:
     def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
         product = self._value_of(logits)
         axis %= max(1, logits.ndim)
-        found = product if isinstance(product, Product) else None
+        scores = product if isinstance(product, Product) else None
         softmax = Softmax(self._module(), "its result is multiplied with no values")
         softmax.suspect = logits.ndim > 3 and axis == logits.ndim - 1
         self.softmaxes.append(softmax)
-        if found is not None and found.linear:
-            strides = {stride for _, stride in found.axes.axes[axis]} if logits.ndim else {0}
-            if strides and max(strides) < found.b.shape[2]:
+        if scores is not None and scores.linear:
+            strides = {stride for _, stride in scores.axes.axes[axis]} if logits.ndim else {0}
+            if strides and max(strides) < scores.b.shape[2]:
                 softmax.reason, softmax.suspect = "its argument is the output of a linear layer, as for classes", False
                 return
-            found = None
+            scores = None
         if logits.ndim:
             axes = Axes.contiguous(tuple(logits.shape))
-            self.table.store(out, Weights(softmax, logits, axis, found, axes), overwritten=True)
+            self.table.store(out, Weights(softmax, logits, axis, scores, axes), overwritten=True)
 
     def _joined(self, parts: Sequence[Tensor], axis: int, out: Tensor) -> None:
         """Scores with the columns of a sink."""
@@ -231,9 +231,9 @@ class Follower:
 
 def merged(sources: Sequence[Sources]) -> Sources:
     """All sources together; if some went through a linear layer, these alone: others are positions, or masks."""
-    linear = [found for found in sources if found.linear] or sources
-    near = frozenset[int]().union(*(found.near for found in linear))
-    far = frozenset[int]().union(*(found.far for found in linear))
+    linear = [source for source in sources if source.linear] or sources
+    near = frozenset[int]().union(*(source.near for source in linear))
+    far = frozenset[int]().union(*(source.far for source in linear))
     return Sources(near, far, linear[0].linear)
 
 

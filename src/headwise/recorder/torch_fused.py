@@ -38,22 +38,22 @@ class FusedCall(NamedTuple):
 def sdpa_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     """Arguments of ``scaled_dot_product_attention``."""
     names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    mask, causal = given.get("attn_mask"), "start" if given.get("is_causal") else ""
+    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+    mask, causal = arguments.get("attn_mask"), "start" if arguments.get("is_causal") else ""
     if mask is not None and type(mask).__name__ == "CausalBias":  # torch.nn.attention.bias
         causal, mask = ("end" if mask.variant.name == "LOWER_RIGHT" else "start"), None
-    q, k, v = given["query"], given["key"], given["value"]
-    return FusedCall(q, k, v, given.get("scale"), mask, causal, given.get("dropout_p") or 0.0)
+    q, k, v = arguments["query"], arguments["key"], arguments["value"]
+    return FusedCall(q, k, v, arguments.get("scale"), mask, causal, arguments.get("dropout_p") or 0.0)
 
 
 def kernel_call(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     """Arguments of one of the kernels behind ``scaled_dot_product_attention``, by the names in its schema."""
     names = [argument.name for argument in operation._schema.arguments]
-    given = {**dict(zip(names, args, strict=False)), **kwargs}
-    mask = given.get("attn_mask", given.get("attn_bias"))
-    causal = "start" if given.get("is_causal") else ""
-    q, k, v = given["query"], given["key"], given["value"]
-    return FusedCall(q, k, v, given.get("scale"), mask, causal, given.get("dropout_p") or 0.0)
+    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
+    mask = arguments.get("attn_mask", arguments.get("attn_bias"))
+    causal = "start" if arguments.get("is_causal") else ""
+    q, k, v = arguments["query"], arguments["key"], arguments["value"]
+    return FusedCall(q, k, v, arguments.get("scale"), mask, causal, arguments.get("dropout_p") or 0.0)
 
 
 def flex_call(args: Sequence[Any]) -> FusedCall:
@@ -106,9 +106,9 @@ def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float, heads: int |
         rule = rule._replace(mask=_mask_of_blocks(call.blocks, call.q, shape))
     if call.modify is not None:
         scores = q @ np.repeat(k, h // k.shape[1], axis=1).mT * scale
-        found = rule_of_logits(call.modify(call.q, scores), scores, float(np.finfo(q.dtype).eps))
-        both = rule.mask if found.mask is None else found.mask if rule.mask is None else rule.mask & found.mask
-        rule = Rule(both, found.bias)
+        modified = rule_of_logits(call.modify(call.q, scores), scores, float(np.finfo(q.dtype).eps))
+        both = rule.mask if modified.mask is None else modified.mask if rule.mask is None else rule.mask & modified.mask
+        rule = Rule(both, modified.bias)
     return rule
 
 

@@ -64,9 +64,9 @@ class ModuleStack:
         for module in self._stack[:-4:-1]:
             for holder in (module, *(getattr(module, name, None) for name in _CONFIG)):
                 for name in _HEADS:
-                    found = getattr(holder, name, None)
-                    if isinstance(found, int) and not isinstance(found, bool) and found > 0:
-                        return found
+                    number = getattr(holder, name, None)
+                    if isinstance(number, int) and not isinstance(number, bool) and number > 0:
+                        return number
         return None
 
     def _enter(self, module: Module, _: Any) -> None:

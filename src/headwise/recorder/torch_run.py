@@ -56,7 +56,7 @@ def capture_torch(
         operations = stack.enter_context(_Operations(recorder))
         stack.enter_context(_Functions(recorder, operations))
         output = model(*args, **kwargs)
-    found = collector.finish()
+    recorded = collector.finish()
     ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
     lost = [f"softmax in {s.module}" for s in recorder.softmaxes if s.reason and s.suspect]
     unknown = [name for name in dict.fromkeys((*recorder.opaque, *lost)) if collector.may_want(name.split()[-1])]
@@ -67,7 +67,7 @@ def capture_torch(
         )
     if not collector.names:
         raise CaptureError(f"model: {_without_attention(root or model, ignored, recorder.opaque)}")
-    return Capture(output, found, ignored)
+    return Capture(output, recorded, ignored)
 
 
 def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]) -> str:
@@ -121,29 +121,29 @@ class _Recorder:
         kind = "self" if product is None else self._kind(product.a, product.b)
         if not self._collector.wants(self._modules.name, kind, axes.shape[1], axes.shape[2]):
             return ""
-        found = assemble(weights, axes, values, output, self._modules.heads)
-        if isinstance(found, str):
-            return found
-        b, h, n, _ = found.output.shape
-        scores = found.scores
-        q = np.zeros((b, h, n, 0), found.v.dtype) if scores is None else scores.q
-        k = np.zeros((*found.v.shape[:3], 0), found.v.dtype) if scores is None else scores.k
+        attention = assemble(weights, axes, values, output, self._modules.heads)
+        if isinstance(attention, str):
+            return attention
+        b, h, n, _ = attention.output.shape
+        scores = attention.scores
+        q = np.zeros((b, h, n, 0), attention.v.dtype) if scores is None else scores.q
+        k = np.zeros((*attention.v.shape[:3], 0), attention.v.dtype) if scores is None else scores.k
         note = (
-            found.note
+            attention.note
             if scores is not None
-            else f"its queries and keys were not found; logits are in .bias {found.note}"
+            else f"its queries and keys were not found; logits are in .bias {attention.note}"
         )
         self._add(
             q,
             k,
-            found.v,
-            found.output,
+            attention.v,
+            attention.output,
             1.0 if scores is None else scores.scale,
             kind=kind,
             softcap=None if scores is None else scores.softcap,
-            mask=found.rule.mask,
-            bias=found.rule.bias,
-            sinks=found.rule.sinks,
+            mask=attention.rule.mask,
+            bias=attention.rule.bias,
+            sinks=attention.rule.sinks,
             note=note.strip(),
             precision=min((weights.logits, values), key=lambda t: t.dtype.itemsize)
             .dtype.__str__()

@@ -64,36 +64,36 @@ class TensorTable(Generic[_Value]):
 
     def sources(self, tensor: Tensor) -> Sources:
         """Where a tensor comes from; itself if it was there before the run."""
-        found = self._storage(tensor)
-        return Sources(frozenset()) if found is None else found.sources
+        storage = self._storage(tensor)
+        return Sources(frozenset()) if storage is None else storage.sources
 
     def number(self, tensor: Tensor) -> int:
         """A number that no other storage of the run has."""
-        found = self._storage(tensor)
-        return -1 if found is None else found.number
+        storage = self._storage(tensor)
+        return -1 if storage is None else storage.number
 
     def derive(self, tensor: Tensor, sources: Sources | None) -> None:
         """Note where a result comes from; None if from nothing that is followed."""
-        found = self._storage(tensor)
-        if found is not None:
-            found.sources = sources or Sources(frozenset({found.number}))
+        storage = self._storage(tensor)
+        if storage is not None:
+            storage.sources = sources or Sources(frozenset({storage.number}))
 
     def value(self, tensor: Tensor) -> _Value | None:
         """What was stored for the tensor."""
-        found = self._storage(tensor)
-        return None if found is None else found.values.get(_geometry(tensor))
+        storage = self._storage(tensor)
+        return None if storage is None else storage.values.get(_geometry(tensor))
 
     def store(self, tensor: Tensor, value: _Value | None, overwritten: bool = False) -> None:
         """Store a value; other views of the storage are forgotten if it was overwritten."""
-        found = self._storage(tensor)
-        if found is None:
+        storage = self._storage(tensor)
+        if storage is None:
             return
         if overwritten:
-            found.values.clear()
+            storage.values.clear()
         if value is not None:
             self._forget_dead(self._valued)
             self._valued.add(tensor.untyped_storage()._cdata)
-            found.values[_geometry(tensor)] = value
+            storage.values[_geometry(tensor)] = value
 
     def _storage(self, tensor: Tensor) -> _Storage[_Value] | None:
         try:
@@ -135,7 +135,7 @@ def precision_of(tensor: Tensor) -> str:
 
 def as_array(tensor: Tensor) -> Array:
     """A copy as an array on this machine; half precision as float32, which holds it exactly."""
-    found = tensor.detach()
-    if found.dtype.itemsize < 4:
-        found = found.float()
-    return np.array(found.resolve_conj().resolve_neg().cpu().numpy())
+    plain = tensor.detach()
+    if plain.dtype.itemsize < 4:
+        plain = plain.float()
+    return np.array(plain.resolve_conj().resolve_neg().cpu().numpy())

@@ -219,3 +219,54 @@ def test_models_without_attention(kind):
 def test_attention_that_cannot_be_followed():
     with pytest.raises(CaptureError, match="calls no attention that can be followed"):
         hw.capture(made("longformer", {"attention_window": 4}), **inputs("bert"))
+
+
+TINY = {"hidden_size": 24, "num_hidden_layers": 2, "num_attention_heads": 3, "intermediate_size": 16}
+PAIR = {
+    "d_model": 24, "encoder_layers": 1, "decoder_layers": 1, "encoder_attention_heads": 3, "decoder_attention_heads": 3,
+    "encoder_ffn_dim": 8, "decoder_ffn_dim": 8,
+}  # fmt: skip
+SPECIAL_TOKENS = {"pad_token_id": 0, "bos_token_id": 1, "eos_token_id": 2, "decoder_start_token_id": 1}
+WHISPER = {**PAIR, **SPECIAL_TOKENS, "vocab_size": 50, "num_mel_bins": 8, "max_source_positions": 20}
+CONVOLUTIONS = {"conv_dim": (8, 8), "conv_kernel": (10, 3), "conv_stride": (5, 2), "num_feat_extract_layers": 2}
+WAV2VEC2 = {**TINY, **CONVOLUTIONS, "num_conv_pos_embeddings": 4, "num_conv_pos_embedding_groups": 2}
+SERIES = {"context_length": 32, "patch_length": 8, "patch_stride": 8, "num_input_channels": 2, "ffn_dim": 8}
+LATENTS = {"num_latents": 5, "d_latents": 24, "d_model": 16, "num_blocks": 1, "num_self_attends_per_block": 2}
+OTHERS = {
+    "whisper": (WHISPER, {"input_features": (B, 8, 40), "decoder_input_ids": N}, "ssc"),
+    "wav2vec2": (WAV2VEC2, {"input_values": (B, 400)}, "ss"),
+    "patchtst": (
+        {**SERIES, "d_model": 24, "num_hidden_layers": 2, "num_attention_heads": 3},
+        {"past_values": (B, 32, 2)},
+        "ss",
+    ),
+    "xlnet": ({"vocab_size": 50, "d_model": 24, "n_layer": 2, "n_head": 3, "d_inner": 16}, {"input_ids": N}, "ss"),
+    "perceiver": (
+        {**LATENTS, "num_self_attention_heads": 3, "num_cross_attention_heads": 2, "qk_channels": 24, "v_channels": 24},
+        {"inputs": (B, 9, 16)},
+        "css",
+    ),
+}
+
+
+@pytest.mark.parametrize("kind", OTHERS)
+def test_speech_series_and_latents(kind):
+    options, shapes, kinds = OTHERS[kind]
+    torch.manual_seed(0)
+    model = transformers.AutoModel.from_config(transformers.CONFIG_MAPPING[kind](**options)).eval()
+    given = {
+        name: torch.randint(3, 50, (B, shape)) if isinstance(shape, int) else torch.randn(shape)
+        for name, shape in shapes.items()
+    }
+    with torch.no_grad():
+        found = hw.capture(model, **given)
+        model.set_attn_implementation("eager")
+        output = model(**given, output_attentions=True)
+    names = [name for name in output if name.endswith("attentions") and output[name] is not None]
+    expected = [weights.numpy() for name in names for weights in output[name] if weights is not None]
+    assert "".join(layer.kind[0] for layer in found.layers) == kinds
+    assert len(found.layers) == len(expected)
+    for layer in found.layers:
+        assert layer.proven, layer.message
+        same = [weights for weights in expected if weights.size == layer.weights().size]
+        assert min(np.abs(weights.reshape(layer.shape) - layer.weights()).max() for weights in same) < 1e-5

@@ -462,3 +462,14 @@ def test_errors_of_the_model_are_its_own():
     with pytest.raises(KeyError, match="mine"):
         hw.capture(Broken(), torch.zeros(1))
     assert not torch.nn.modules.module._global_forward_hooks
+
+
+def test_one_query_without_heads():
+    def attend(x, w):
+        q, k, v = (x @ part for part in w)
+        return torch.softmax(q[0] @ k.T, dim=-1) @ v
+
+    x, w = torch.randn(2, 7, 4)[0], torch.randn(3, 4, 4)
+    layer = hw.capture(attend, x, w).layers[0]
+    assert (layer.shape, layer.proven, layer.note) == ((1, 1, 1, 7), True, "")
+    np.testing.assert_allclose(layer.weights()[0, 0, 0], torch.softmax((x @ w[0])[0] @ (x @ w[1]).T, -1), atol=1e-6)

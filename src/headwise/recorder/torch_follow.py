@@ -71,6 +71,10 @@ class Follower:
             self._joined(args[0], args[1] if len(args) > 1 else kwargs.get("dim", 0), out)
         elif name in SHAPING:
             self._shaped(name, args, out)
+        elif name in ("squeeze_", "unsqueeze_"):  # the argument has its new shape already
+            value = self.table.last_value(out)
+            shape = tuple(out.shape)
+            self.table.store(out, None if value is None else value.shaped(lambda axes: axes.view(shape)))
         elif name == "convolution":
             mixed = self._value_of(args[0])
             if isinstance(mixed, Weights) and out.shape == args[0].shape:

@@ -83,6 +83,11 @@ class TensorTable(Generic[_Value]):
         storage = self._storage(tensor)
         return None if storage is None else storage.values.get(_geometry(tensor))
 
+    def last_value(self, tensor: Tensor) -> _Value | None:
+        """The value stored last for any view of the tensor's storage."""
+        storage = self._storage(tensor)
+        return None if storage is None else next(reversed(storage.values.values()), None)
+
     def store(self, tensor: Tensor, value: _Value | None, overwritten: bool = False) -> None:
         """Store a value; other views of the storage are forgotten if it was overwritten."""
         storage = self._storage(tensor)

@@ -40,7 +40,7 @@ def test_other_arrays_with_tokens_as_columns(tmp_path):
     page = (tmp_path / "report" / "index.html").read_text()
     assert "those of mine.npz, whose X has a token in each column" in page
     assert "N = 4 tokens" in page
-    assert "over 24 permutations" in shown.stdout.replace("\n", " ")
+    assert "over 24 permutations" in " ".join(shown.stdout.split())
 
 
 @pytest.mark.parametrize(

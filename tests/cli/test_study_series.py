@@ -59,7 +59,7 @@ def test_a_fraction_of_the_training_series_for_validation(own):
     ("arguments", "message"),
     [
         (("nonsense",), "nor a set that comes with aeon"),
-        ((".", "--validation-fraction", 2), "share: expected a number between 0 and 1"),
+        ((".", "--validation-fraction", 2), "fraction: expected a number between 0 and 1"),
         ((".", "--seeds", 0), "seeds: expected 1 or more"),
         ((".", "--heads", 7), "n_heads: expected a divisor of d_model 64"),
         ((".", "--out", "own_TRAIN.npz"), "is a file; name a folder"),

@@ -147,16 +147,16 @@ def test_text_follows_arrays_and_model(made, other):
 @pytest.mark.parametrize(
     ("changed", "said", "unsaid"),
     [
-        ({}, ["differ by up to", "Inputs 0 and 1 change places.", "furthest apart"], ["agree", "on these arrays"]),
+        ({}, ["differ by up to", "Inputs 0 and 1 change places.", "differ most"], ["agree", "on these arrays"]),
         (
             {"X": np.ones((5, 6))},
             ["outputs for H = 1 and H = 3 agree, since all heads have the same weights", "All weights are 0.200"],
-            ["what differs is the weights", "furthest apart", "differ by up to"],
+            ["what differs is the weights", "differ most", "differ by up to"],
         ),
         (
             {"Wq": np.zeros((6, 6)), "Wk": np.zeros((6, 6))},
             ["place, but on these arrays", "up to n only: "],
-            ["up to n only, but", "furthest apart"],
+            ["up to n only, but", "differ most"],
         ),
         ({"Wv": np.zeros((6, 6))}, ["agree, though the weights do not"], ["what differs is the weights"]),
         ({"Wv": 1e8 * np.eye(6)}, ["change places, unaltered"], ["do more than follow"]),

@@ -92,7 +92,7 @@ def test_each_card_is_of_the_weights_beside_it(tokens):
     weights = files("headwise.models") / "weights" / f"vit-mnist-{tokens}.safetensors"
     card = (files("headwise.models") / "weights" / pretrained_vit(tokens).metadata["card"]).read_text(encoding="utf-8")
     assert hashlib.sha256(weights.read_bytes()).hexdigest() in card
-    assert f"**{pretrained_vit(tokens).metadata['n_correct']:,} of MNIST" in card
+    assert f"**{pretrained_vit(tokens).metadata['n_correct']:,} of the 10,000 test digits of MNIST" in card
 
 
 def test_views_are_heads_means_and_rollout(rng):

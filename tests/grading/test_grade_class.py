@@ -1,5 +1,6 @@
 """A class from folder to files: what is named, what it is worth, and what nobody can change."""
 
+import importlib
 import multiprocessing
 import os
 import signal
@@ -267,7 +268,7 @@ def alive(pid):
 
 
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):
-    monkeypatch.setattr("headwise.grading.grade_submission.CHECK_SECONDS", -19.0)
+    monkeypatch.setattr(importlib.import_module("headwise.grading.grade_submission"), "CHECK_SECONDS", -19.0)
     endless = "einsum(" * 100_000
     source = RIGHT.replace("W", "w").replace("wq.T", "wq").replace("    P =", f"    P = '{endless}'; P =")
     (task,) = grade_submission(submission("eve", source), RUBRIC, 0).tasks

@@ -5,8 +5,11 @@ from __future__ import annotations
 import hashlib
 import json
 from collections.abc import Callable, Iterable, Iterator, Mapping
+from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
+
+import numpy as np
 
 from headwise import __version__
 from headwise.errors import CheckpointError, DataError
@@ -17,11 +20,16 @@ from headwise.train.checkpoint import load_arrays, save_arrays
 __all__ = ["Outcome", "RunStore", "config_digest"]
 
 
-class Outcome(NamedTuple):
+@dataclass(frozen=True)
+class Outcome:
     """What a run returns: values that JSON can hold, and arrays by name."""
 
     values: Any
-    arrays: Mapping[str, Any] = {}
+    arrays: Mapping[str, Any] = field(default_factory=dict)
+
+    def __post_init__(self) -> None:
+        # as they will be read back, so that the order of later sums does not depend on where a run was computed
+        object.__setattr__(self, "arrays", {name: np.ascontiguousarray(a) for name, a in self.arrays.items()})
 
 
 def config_digest(content: Any) -> str:

@@ -112,7 +112,8 @@ def test_shifting_moves_ink_and_loses_what_leaves(rng):
 def test_a_run_is_tested_on_digits_it_was_not_trained_on():
     digits, job = load(), PLAN.jobs(load())[0]
     with limit_threads(1):
-        values, arrays = train_job(job, load)
+        outcome = train_job(job, load)
+        values, arrays = outcome.values, outcome.arrays
     assert values["n_test"] == 20
     labels = np.concatenate([digits.validation.labels, digits.test.labels])
     assert values["n_correct"] == (arrays["predictions"] == labels).sum()

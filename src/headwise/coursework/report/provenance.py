@@ -27,7 +27,7 @@ def provenance_section(
         ("processor", cpu_name()),
         ("BLAS", blas_name()),
     ]
-    versions += [(library, number) for library in _LIBRARIES if (number := _version(library))]
+    versions += [(library, version) for library in _LIBRARIES if (version := _version(library))]
     return Section(
         "provenance",
         "Provenance",

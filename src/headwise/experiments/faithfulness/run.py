@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from functools import partial
 from typing import Any
@@ -143,7 +143,7 @@ def _draw(images: Array, checkpoint: Checkpoint, head: tuple[int, int], seed: li
     return Outcome(None, {"correlations": randomization_test(images, checkpoint.params, checkpoint.config, head, rng)})
 
 
-def _single_blas(compute: Any, *args: Any) -> Outcome:
+def _single_blas(compute: Callable[..., Outcome], *args: Any) -> Outcome:
     """Call with one BLAS thread for each worker, so that results do not depend on the number of threads."""
     with single_threaded_blas():
-        return Outcome(*compute(*args))
+        return compute(*args)

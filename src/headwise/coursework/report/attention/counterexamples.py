@@ -1,4 +1,4 @@
-"""The proofs behind the answer which is more expressive, with what was run beside each step."""
+"""Proofs that neither one head nor several are more expressive, with a numerical check of each step."""
 
 from __future__ import annotations
 

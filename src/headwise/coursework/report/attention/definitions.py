@@ -118,7 +118,7 @@ def arrays_section(study: Coursework, context: ReportContext) -> Section:
 
 
 def _others(study: Coursework) -> tuple[Statement, ...]:
-    """What there is beside the three matrices of D rows, if anything."""
+    """Describe the arrays other than the three matrices of D rows, if there are any."""
     said = []
     values = len(study.arrays["Wv"])
     if values != study.width:

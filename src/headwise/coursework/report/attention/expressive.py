@@ -92,8 +92,8 @@ def _answer(study: Expressiveness, coursework: Coursework) -> tuple[Statement, .
             "single token is returned as <W_v> maps it, by one head as by several.)"
         ),
         Statement(
-            "The proofs hold for every <D> above two and every <H> above one that divides it; what is run beside them "
-            "is run at " + ran,
+            "The proofs hold for every <D> above two and every <H> above one that divides it; the numerical checks "
+            "use " + ran,
             {"width": width, "heads": heads},
         ),
     )

@@ -68,7 +68,7 @@ def _introduction(study: Coursework) -> Paragraph:
             Statement(
                 "A swap is one permutation of the rows of <X>, and nothing depends on which one it is: <equivariance> "
                 "for every permutation matrix <P>. Each step of the proof was run for " + which + " of the {n} inputs "
-                "and for every number of heads; beside it is the largest deviation, as a share of the largest entry.",
+                "and for every number of heads; the largest error, relative to the largest entry, is shown next to it.",
                 {"run": run, "every": every, "n": study.tokens},
             ),
         )

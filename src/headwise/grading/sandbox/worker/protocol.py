@@ -1,8 +1,7 @@
 """Values over a socket, in a format that can hold nothing but values.
 
 ``None``, bool, int, float, str, tuple and NumPy arrays of a few types; nothing that runs when it is read (no pickle).
-Reading checks every size against the bytes that are there before it makes anything of them, so that whoever writes
-can only choose which values are read.
+Reading checks every size against the available bytes before it creates a value, so a sender can only choose the values.
 
 A message is a length (4 bytes) and one value; a value is a letter and its bytes, big-endian.
 """

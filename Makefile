@@ -20,7 +20,7 @@ $(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
 	touch $@
 
 $(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
-	$(INSTALL) -e '.[lab,fast,models,series,web,cluster,dev]'
+	$(INSTALL) -e '.[lab,fast,models,onnx,series,web,cluster,dev]'
 	touch $@ $(VENV)/lab.stamp
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp

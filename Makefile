@@ -15,11 +15,11 @@ $(BIN)/python:
 	$(PYTHON) -m venv $(VENV)
 
 # One stamp per set of libraries, so that a second run installs nothing.
-$(VENV)/lab.stamp: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/lab.stamp: pyproject.toml constraints.txt Makefile | $(BIN)/python
 	$(INSTALL) -e '.[lab,fast,series,cluster]'
 	touch $@
 
-$(VENV)/dev.stamp: pyproject.toml constraints.txt | $(BIN)/python
+$(VENV)/dev.stamp: pyproject.toml constraints.txt Makefile | $(BIN)/python
 	$(INSTALL) -e '.[lab,fast,models,onnx,series,web,cluster,dev]'
 	touch $@ $(VENV)/lab.stamp
 
@@ -28,7 +28,7 @@ $(VENV)/peers.stamp: $(VENV)/dev.stamp
 	touch $@
 
 # timm needs torchvision, which comes with another torch.
-$(VISION)/stamp: pyproject.toml constraints.txt
+$(VISION)/stamp: pyproject.toml constraints.txt Makefile
 	$(PYTHON) -m venv $(VISION)
 	$(VISION)/bin/python -m pip install -q --disable-pip-version-check -c constraints.txt \
 		torch==2.14.1 torchvision==0.29.1 timm==1.0.31 -e '.[lab,fast,parity,dev]'

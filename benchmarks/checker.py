@@ -1,4 +1,4 @@
-"""How well the checker names mistakes: ``PYTHONPATH=tests python benchmarks/checker.py > docs/checker.md``.
+"""How well the checker names mistakes: ``PYTHONPATH=tests python benchmarks/checker.py > docs/planted.md``.
 
 Every entry of the catalogue in every style that has a place for it, every correct function, random sets of two, three
 and four mistakes, functions that nothing explains, and the public reports. Some ten minutes.
@@ -20,7 +20,7 @@ from wild.reports import judge, read_cases
 
 HEAD = """# How well the checker names mistakes
 
-Made by `PYTHONPATH=tests python benchmarks/checker.py > docs/checker.md`. The functions are those of `tests/planted/`:
+Made by `PYTHONPATH=tests python benchmarks/checker.py > docs/planted.md`. The functions are those of `tests/planted/`:
 every entry of the catalogue written in up to four styles (matrix products, loops, einsum, tokens as columns) and as up
 to three kinds of function (self-attention, multi-head, attention of q, k and v); correct functions in the same styles,
 presented in different ways, and unusual algorithms; random sets of mistakes in one function, less those of which

@@ -43,8 +43,7 @@ def test_one_set_asking_another_equals_a_loop(rng):
     z, cache = mab_forward(x, y, params, heads=H, return_weights=True)
     q = x[0] @ params["query.weight"].T + params["query.bias"]
     k, v = np.split(y[0] @ params["key_value.weight"].T + params["key_value.bias"], 2, axis=1)
-    split = lambda a: a.reshape(len(a), H, D // H).swapaxes(0, 1)  # noqa: E731
-    o, p, _ = attention_loop(split(q), split(k), split(v))
+    o, p, _ = attention_loop(*(a.reshape(len(a), H, D // H).swapaxes(0, 1) for a in (q, k, v)))
     h = q + o.swapaxes(0, 1).reshape(3, D)
     expected = h + np.maximum(h @ params["output.weight"].T + params["output.bias"], 0)
     np.testing.assert_allclose(z[0], expected, atol=1e-12)

@@ -12,7 +12,7 @@ onnx = pytest.importorskip("onnx")
 onnxruntime = pytest.importorskip("onnxruntime")
 pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
 
-from onnx import TensorProto, helper  # noqa: E402
+TensorProto, helper = onnx.TensorProto, onnx.helper
 
 B, H, N, M, d, e = 2, 3, 5, 7, 4, 6
 

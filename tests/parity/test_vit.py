@@ -9,9 +9,8 @@ from headwise.nn.params import flatten, unflatten
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
 
 torch = pytest.importorskip("torch")
+TorchViT = pytest.importorskip("torch_vit").TorchViT
 pytestmark = pytest.mark.parity
-
-from torch_vit import TorchViT  # noqa: E402 - needs torch
 
 MODEL = ViTConfig()
 

@@ -112,7 +112,7 @@ class Follower:
     def _is_parameter(self, tensor: Tensor) -> bool:
         try:
             return tensor.untyped_storage()._cdata in self._parameters
-        except (NotImplementedError, RuntimeError):
+        except (NotImplementedError, RuntimeError):  # sparse tensors and wrappers have no storage
             return False
 
     # Values

@@ -11,7 +11,7 @@ import headwise
 
 ROOT = Path(headwise.__file__).parent
 ORDER = [
-    {"_version", "errors", "files", "hashing", "thresholds", "timing", "runtime", "progress"},
+    {"_startup", "_version", "errors", "files", "hashing", "thresholds", "timing", "runtime", "progress"},
     {"shapes", "jit", "validation"},
     {"parallel"},
     {"attention"},

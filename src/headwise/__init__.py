@@ -8,6 +8,7 @@ from __future__ import annotations
 from importlib import import_module
 from typing import TYPE_CHECKING, Any
 
+from headwise import _startup as _startup  # first: NumPy takes a while
 from headwise._version import __version__
 from headwise.attention import (
     AttentionResult,

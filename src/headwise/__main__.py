@@ -4,7 +4,7 @@ import sys
 
 
 def main() -> int:
-    """Run the command line, or say what it needs."""
+    """Run the command line, or print what it needs; returns the exit status."""
     try:
         from headwise.cli import run
     except ModuleNotFoundError as error:
@@ -12,7 +12,7 @@ def main() -> int:
             raise
         print(f"headwise: the command line needs {error.name}: pip install 'headwise[lab]'", file=sys.stderr)
         return 2
-    return int(run())
+    return run()
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""Functions compiled by numba: imported on first use, cached on disk, with a notice if compiling takes long."""
+"""Functions compiled by numba: imported on first use, cached on disk, with a notice while they are compiled."""
 
 from __future__ import annotations
 
@@ -6,7 +6,6 @@ import hashlib
 import importlib.util
 import os
 import sys
-import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -46,20 +45,15 @@ def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[...
     """
     if not numba_available():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
-    import numba  # slow to import, which the notice is not about
+    import numba
+    from numba.core.event import install_listener
 
-    notice = threading.Timer(1.0, _print_notice)
-    notice.daemon = True
-    notice.start()
-    try:
-        kernels = import_module(module)
-        signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
-        make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
-        with _cache_for(kernels):
-            compiled: Callable[..., Any] = make(getattr(kernels, name))
-        return compiled
-    finally:
-        notice.cancel()
+    kernels = import_module(module)
+    signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
+    make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
+    with _cache_for(kernels), install_listener("numba:compile", _notice()):
+        compiled: Callable[..., Any] = make(getattr(kernels, name))
+    return compiled
 
 
 @contextmanager
@@ -82,6 +76,15 @@ def _cache_for(kernels: ModuleType) -> Iterator[None]:
         yield
     finally:
         numba.config.CACHE_DIR = before
+
+
+@cache
+def _notice() -> Any:
+    """A listener that prints a notice when numba compiles, which it does not do for a kernel in the disk cache."""
+    from numba.core.event import Listener
+
+    methods = {"on_start": lambda self, event: _print_notice(), "on_end": lambda self, event: None}
+    return type("CompilationNotice", (Listener,), methods)()
 
 
 @cache

@@ -7,13 +7,17 @@ from __future__ import annotations
 
 import os
 import sys
+import traceback
 from collections.abc import Sequence
 from importlib import import_module
 from io import TextIOWrapper
+from pathlib import Path
 
 import typer
 
 from headwise import __version__
+from headwise.cli.interrupts import InterruptibleGroup
+from headwise.cli.usage import UsageError, usage_message
 from headwise.errors import HeadwiseError
 
 __all__ = ["COMMANDS", "application", "run"]
@@ -40,6 +44,7 @@ def application(commands: Sequence[str] = COMMANDS, experiment: str | None = Non
     """The command line with these commands, and of the experiments only this one if it is named."""
     app = typer.Typer(
         name="headwise",
+        cls=InterruptibleGroup,
         help="Self-attention you can check: find mistakes in attention code, and see what a model attends to.",
         no_args_is_help=True,
         add_completion=False,
@@ -60,7 +65,7 @@ def application(commands: Sequence[str] = COMMANDS, experiment: str | None = Non
 def run() -> int:
     """Run the command line; returns its exit status.
 
-    An error of Headwise or the system is printed on one line, with status 2. Ctrl-C is status 130.
+    An error is printed on one line, with status 2. Status 1 means that what a command checks or compares is wrong.
     """
     for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
         if isinstance(stream, TextIOWrapper):
@@ -68,17 +73,37 @@ def run() -> int:
     typed = next(iter(sys.argv[1:]), None)
     try:
         # only what was typed is imported
-        application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))()
-    except BrokenPipeError:  # the reader of the output has closed it
+        app = application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))
+        status = app(prog_name="headwise", standalone_mode=False)
+        sys.stdout.flush()
+        return int(status or 0)
+    except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
-        return 1
+        return 141
+    except UsageError as error:
+        message = usage_message(error)
+        return _fail(f"headwise: {message}") if message else 2
     except (HeadwiseError, OSError) as error:
-        print(f"headwise: {' '.join(str(error).split())}", file=sys.stderr)
-        return 2
-    except KeyboardInterrupt:
-        print("Interrupted. Run the same command again to start over.", file=sys.stderr)
-        return 130
-    return 0
+        return _fail(f"headwise: {error}")
+    except MemoryError as error:
+        return _fail(f"headwise: not enough memory ({error}).")
+    except Exception as error:
+        if "HEADWISE_TRACEBACK" in os.environ:
+            raise
+        return _fail(
+            f"headwise: internal error: {_describe(error)}. HEADWISE_TRACEBACK=1 shows where; please report it."
+        )
+
+
+def _fail(message: str, status: int = 2) -> int:
+    """Print a message on one line; returns the status."""
+    print(" ".join(message.split()), file=sys.stderr)
+    return status
+
+
+def _describe(error: BaseException) -> str:
+    frame = traceback.extract_tb(error.__traceback__)[-1]
+    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno} ({error})"
 
 
 def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:

@@ -28,7 +28,9 @@ def explain(
         Path | None,
         typer.Option(help="Folder for figures, arrays and captions; by default DIGIT-attention next to the image."),
     ] = None,
-    label: Annotated[int, typer.Option(help="The true digit, if it is known.", show_default=False)] = -1,
+    label: Annotated[
+        int | None, typer.Option(min=0, help="The true digit, if it is known.", show_default=False)
+    ] = None,
     figure: Annotated[str, typer.Option(help=FIGURE)] = "maps",
     token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, captions and files as JSON.")] = False,
@@ -39,7 +41,9 @@ def explain(
     """
     checkpoint = load_vit(model) if model else pretrained_vit()
     folder = output_folder(digit, out)
-    explanation = explain_image(checkpoint, digit, figure=figure, token=token, label=label, test=as_json)
+    explanation = explain_image(
+        checkpoint, digit, figure=figure, token=token, label=-1 if label is None else label, test=as_json
+    )
     if as_json:
         probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
         print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})

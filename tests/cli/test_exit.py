@@ -1,0 +1,146 @@
+"""Exit statuses and messages of commands that cannot be parsed, fail, or are interrupted."""
+
+import os
+import signal
+import subprocess
+import sys
+
+import pytest
+
+from headwise import cli
+from headwise.errors import DataError
+from helpers.commands import headwise
+
+
+@pytest.fixture
+def run(monkeypatch, capsys):
+    """Runs the command line in this process; returns its status and its lines on standard error."""
+
+    def run(*arguments):
+        monkeypatch.setattr(sys, "argv", ["headwise", *arguments])
+        status = cli.run()
+        return status, capsys.readouterr().err.splitlines()
+
+    return run
+
+
+@pytest.fixture
+def run_body(run, monkeypatch):
+    """Runs a command with another body."""
+
+    def run_body(body):
+        monkeypatch.setattr("headwise.cli.attend.attend", body)
+        return run("attend")
+
+    return run_body
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named", "suggested"),
+    [
+        (["chekc"], "chekc", "check"),
+        (["--vershun"], "--vershun", "--version"),
+        (["check", "--kidn", "auto", "a.py"], "--kidn", "--kind"),
+        (["check", "--kind", "multihead", "a.py"], "--kind", "multi_head"),
+        (["study", "tokenisers"], "tokenisers", "tokenizers"),
+        (["study", "sets", "--seed", "1"], "--seed", "--seeds"),
+        (["grade", "a", "--format", "gradscope"], "--format", "gradescope"),
+    ],
+)
+def test_a_misspelt_word_gets_a_suggestion(arguments, named, suggested, run):
+    status, (line,) = run(*arguments)
+    assert status == 2
+    assert line.startswith("headwise: ")
+    assert named in line
+    assert f"Did you mean {suggested}?" in line.replace("'", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "named"),
+    [
+        (["explain"], "digit"),
+        (["attend", "--heads"], "--heads"),
+        (["attend", "--heads", "x"], "--heads"),
+        (["attend", "--json=3"], "--json"),
+        (["check", "a", "b"], "b"),
+        (["report", "--seed", "-1"], "--seed"),
+        (["explain", "a.png", "--label", "-1"], "--label"),
+        (["--nonsense"], "--nonsense"),
+    ],
+)
+def test_a_usage_error_is_one_line(arguments, named, run):
+    status, (line,) = run(*arguments)
+    assert status == 2
+    assert line.startswith("headwise: ")
+    assert named in line
+
+
+@pytest.mark.parametrize("error", [DataError("x:\nbad"), OSError(28, "No space left on device"), MemoryError("x")])
+def test_an_error_is_one_line(error, run_body):
+    def fail():
+        raise error
+
+    status, (line,) = run_body(fail)
+    assert status == 2
+    assert " ".join(str(error).split()) in line
+
+
+def test_an_internal_error_is_one_line_and_not_status_1(run_body, monkeypatch):
+    def fail():
+        raise ZeroDivisionError("in\nhere")
+
+    status, (line,) = run_body(fail)
+    assert status == 2
+    assert "ZeroDivisionError in test_exit.py" in line
+    monkeypatch.setenv("HEADWISE_TRACEBACK", "1")
+    with pytest.raises(ZeroDivisionError):
+        run_body(fail)
+
+
+def test_ctrl_c_is_status_130(run_body):
+    status, (line,) = run_body(lambda: signal.raise_signal(signal.SIGINT))
+    assert status == 130
+    assert "Interrupted" in line
+
+
+def test_ctrl_c_is_status_130_if_a_library_raises_something_else(run_body):
+    def load():
+        try:
+            signal.raise_signal(signal.SIGINT)
+        except KeyboardInterrupt:
+            raise ImportError("cannot load") from None
+
+    assert run_body(load)[0] == 130
+
+
+@pytest.mark.parametrize(
+    "program", [["-m", "headwise"], ["-c", "import sys; sys.argv = ['headwise']; import headwise"]]
+)
+def test_ctrl_c_while_numpy_is_imported_is_status_130(program, tmp_path):
+    (tmp_path / "numpy.py").write_text("import signal\nsignal.raise_signal(signal.SIGINT)\n")
+    code = (
+        f"import signal, os, sys; signal.signal(signal.SIGINT, signal.SIG_DFL); os.execv(sys.executable, {program!r})"
+    )
+    paths = os.pathsep.join([str(tmp_path), *sys.path])
+    command = [sys.executable, "-c", code.replace("execv(sys.executable, [", "execv(sys.executable, ['python', ")]
+    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
+    assert (done.returncode, done.stderr) == (130, "")
+
+
+def test_a_reader_that_closes_the_output_is_status_141(run_body):
+    def write():
+        raise BrokenPipeError
+
+    assert run_body(write) == (141, [])
+
+
+def test_status_1_of_check_means_wrong_and_nothing_else(tmp_path):
+    (tmp_path / "notes.txt").write_text("no code")
+    (tmp_path / "data.npz").write_bytes(b"PK\x05\x06" + bytes(18))
+    (tmp_path / "book.ipynb").write_text("{")
+    (tmp_path / "broken.py").write_text("def f(:")
+    (tmp_path / "binary.py").write_bytes(bytes(range(256)))
+    for name in ("notes.txt", "data.npz", "book.ipynb", "broken.py", "binary.py", "nowhere.py", "."):
+        shown = headwise("check", name, folder=tmp_path)
+        assert shown.returncode == 2, name
+        assert len(shown.stderr.splitlines()) == 1, shown.stderr

@@ -9,11 +9,11 @@ from typing import Annotated, Any
 import typer
 
 import headwise as hw
-from headwise.checker.loading import import_object
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
+from headwise.models import find_model
 
-__all__ = ["capture", "open_model"]
+__all__ = ["MODEL", "capture"]
 
 MODEL = "An .onnx file, FILE.py:OBJECT (a torch module), a folder with config.json, or a .gguf file."
 
@@ -40,7 +40,7 @@ def capture(
 
     Example: `headwise capture model.onnx input.npz --out arrays.npz`
     """
-    opened = open_model(model)
+    opened = find_model(model)
     args, kwargs = _inputs(opened, input)
     chosen = None if not layers else [int(name) if name.lstrip("-").isdigit() else name for name in layers]
     result = hw.capture(opened, *args, layers=chosen, **kwargs)
@@ -48,28 +48,6 @@ def capture(
     result.save(out)
     print(f"{len(result.layers)} layers in {out}")
     raise typer.Exit(0 if result.proven else 1)
-
-
-def open_model(where: str) -> Any:
-    """The model that an argument of the command line stands for, as `headwise.capture` takes it.
-
-    Raises
-    ------
-    DataError
-        If there is no such file or object.
-    """
-    file, colon, name = where.rpartition(":")
-    if colon and file.endswith(".py"):
-        model = import_object(Path(file), name)
-        if not callable(model):
-            raise DataError(f"{where}: expected a torch module or another callable; got {type(model).__name__}.")
-        return model
-    path = Path(where)
-    if where.endswith(".py"):
-        raise DataError(f"{where}: name the object too, such as {where}:model.")
-    if not path.exists():
-        raise DataError(f"{where}: there is no such file or folder.")
-    return path if path.suffix == ".onnx" else hw.load(path)
 
 
 def _inputs(model: Any, text: str) -> tuple[list[Any], dict[str, Any]]:

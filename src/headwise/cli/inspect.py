@@ -8,7 +8,9 @@ from typing import Annotated, Any
 
 import typer
 
-from headwise.cli.capture import MODEL, open_model
+from headwise.cli.capture import MODEL
+from headwise.errors import HeadwiseError
+from headwise.models import CAPABILITIES, find_model, open_model
 
 __all__ = ["inspect"]
 
@@ -18,15 +20,28 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL, show_default=False)
 
     Example: `headwise inspect model.onnx`
     """
-    opened = open_model(model)
+    opened = find_model(model)
     if isinstance(opened, Path):
         lines = _onnx(opened)
-    elif hasattr(opened, "record"):
+    elif hasattr(opened, "family"):
         lines = _loaded(opened)
     else:
         lines = _torch(opened)
-    for name, value in lines:
+    for name, value in (*lines, *_tools(opened)):
         print(f"{name:<12}{value}")
+
+
+def _tools(model: Any) -> Iterator[tuple[str, Any]]:
+    """What the tools can do with the model, and why not the rest."""
+    yield "tools", "capture, caption"
+    try:
+        opened = open_model(model)
+    except HeadwiseError as error:
+        yield "protocol", f"none: {error}"
+        return
+    yield "protocol", ", ".join(name for name in CAPABILITIES if name in opened.capabilities)
+    for name, reason in opened.missing.items():
+        yield f"no {name}", reason
 
 
 def _onnx(path: Path) -> Iterator[tuple[str, Any]]:
@@ -34,19 +49,20 @@ def _onnx(path: Path) -> Iterator[tuple[str, Any]]:
 
     yield "format", "ONNX"
     yield from describe_onnx(path)
-    yield "tools", "capture, caption (no gradients)"
 
 
 def _loaded(model: Any) -> Iterator[tuple[str, Any]]:
     yield "family", model.family
     yield "type", model.dtype
-    yield "parameters", f"{sum(array.size for array in {id(a): a for a in model.params.values()}.values()):,}"
+    towers = [model.vision, model.text] if hasattr(model, "vision") else [model]
+    arrays = {id(array): array for tower in towers for array in tower.params.values()}
+    yield "parameters", f"{sum(array.size for array in arrays.values()):,}"
     for name, value in model.config.items():
         if isinstance(value, int | float | str | bool | None):
             yield "option", f"{name} = {value}"
-    for name in model.architecture.attention_names:
-        yield "attention", name
-    yield "tools", "capture, caption, gradients"
+    for tower in towers:
+        for name in tower.architecture.attention_names:
+            yield "attention", name
 
 
 def _torch(model: Any) -> Iterator[tuple[str, Any]]:
@@ -58,4 +74,4 @@ def _torch(model: Any) -> Iterator[tuple[str, Any]]:
         for name, module in model.named_modules():
             if "attention" in type(module).__name__.lower():
                 yield "attention?", f"{name} ({type(module).__name__})"
-    yield "tools", "capture, caption; `headwise capture` finds the attention calls by running the model"
+        yield "", "`headwise capture` finds the attention calls by running the model"

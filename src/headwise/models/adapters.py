@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Mapping
+from dataclasses import dataclass, replace
 from typing import ClassVar
 
 import numpy as np
@@ -10,7 +11,7 @@ import numpy as np
 from headwise.attention import attention
 from headwise.attention.functional import AttentionCache
 from headwise.errors import DataError
-from headwise.models.base import Capability, Tokens
+from headwise.models.base import Capability, Tokens, patch_labels
 from headwise.models.series import SeriesTransformerConfig, series_forward
 from headwise.models.sets import SetTransformerConfig, set_forward
 from headwise.models.tabular import TableTransformerConfig, feature_tokenizer_forward, table_forward
@@ -26,6 +27,9 @@ __all__ = ["SeriesTransformer", "SetTransformer", "TableTransformer", "ViT"]
 
 _ALL: frozenset[Capability] = frozenset({"tokens", "look", "predict", "gradients"})
 _WITHOUT_GRADIENTS: frozenset[Capability] = _ALL - {"gradients"}
+_NO_GRADIENTS: Mapping[Capability, str] = {
+    "gradients": "gradients with respect to attention weights are not implemented for this model of the package."
+}
 
 
 @dataclass(frozen=True, eq=False)
@@ -53,10 +57,14 @@ class ViT:
     params: Params
     ablation: str = "removed"
     capabilities: ClassVar[frozenset[Capability]] = _ALL
+    missing: ClassVar[Mapping[Capability, str]] = {}
 
     def tokens(self, input: Array) -> Tokens:
         """The class token, then the patches in reading order."""
-        return Tokens("image", np.insert(self.config.image_tokenizer.boxes, 0, 0, axis=0), _class_first(self._n))
+        boxes = self.config.image_tokenizer.boxes
+        tokens = Tokens("image", np.insert(boxes, 0, 0, axis=0), _class_first(self._n))
+        names = map(str, range(1, self._n + 1)) if tokens.grid is None else patch_labels(*tokens.grid)
+        return replace(tokens, labels=("[CLS]", *names))
 
     def look(self, input: Array) -> Capture:
         """Class logits and the attention of every layer."""
@@ -87,11 +95,13 @@ class TableTransformer:
     config: TableTransformerConfig
     params: Params
     capabilities: ClassVar[frozenset[Capability]] = _ALL
+    missing: ClassVar[Mapping[Capability, str]] = {}
 
     def tokens(self, input: tuple[Array, IntArray]) -> Tokens:
         """The class token, then the numeric and the categorical columns."""
         n = self.config.n_columns
-        return Tokens("other", np.zeros((1 + n, 2), int), _class_first(n))
+        labels = ("[CLS]", *(f"column {j}" for j in range(1, n + 1)))
+        return Tokens("other", np.zeros((1 + n, 2), int), _class_first(n), labels)
 
     def look(self, input: tuple[Array, IntArray]) -> Capture:
         """Outputs and the attention of every layer."""
@@ -133,6 +143,7 @@ class SeriesTransformer:
     config: SeriesTransformerConfig
     params: Params
     capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
+    missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
 
     def tokens(self, input: Array) -> Tokens:
         """The time steps."""
@@ -158,8 +169,8 @@ class SeriesTransformer:
         return series_forward(x, np.full(len(x), len(input)), self.params, self.config)[0]
 
     def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
-        """Not available: see `capabilities`."""
-        raise _no_gradients("series transformer")
+        """Not available: see `missing`."""
+        raise DataError(f"gradients: {self.missing['gradients']}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -169,6 +180,7 @@ class SetTransformer:
     config: SetTransformerConfig
     params: Params
     capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
+    missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
 
     def tokens(self, input: Array) -> Tokens:
         """The members."""
@@ -197,8 +209,8 @@ class SetTransformer:
         return set_forward(members, self.params, self.config, lengths=np.maximum(keep.sum(axis=1), 1))[0]
 
     def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
-        """Not available: see `capabilities`."""
-        raise _no_gradients("set transformer")
+        """Not available: see `missing`."""
+        raise DataError(f"gradients: {self.missing['gradients']}")
 
 
 def _class_first(n: int) -> BoolArray:
@@ -229,7 +241,3 @@ def _attention_gradients(outputs: Array, target: int, cache: EncoderCache) -> tu
     doutputs[:, target] = 1
     gradients = encoder_attention_gradients(doutputs, cache)
     return tuple(gradients[:, i] for i in range(gradients.shape[1]))
-
-
-def _no_gradients(model: str) -> DataError:
-    return DataError(f"gradients: not available for a {model}; its capabilities are tokens, look and predict.")

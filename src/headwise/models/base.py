@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
@@ -10,9 +11,10 @@ import numpy as np
 from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["Capability", "Model", "Tokens"]
+__all__ = ["CAPABILITIES", "Capability", "Model", "Tokens", "patch_labels"]
 
 Capability = Literal["tokens", "look", "predict", "gradients"]
+CAPABILITIES: tuple[Capability, ...] = ("tokens", "look", "predict", "gradients")
 
 
 @dataclass(frozen=True, eq=False)
@@ -25,11 +27,14 @@ class Tokens:
         What the locations mean.
     locations : ndarray of int of shape (T, 4) or (T, 2)
         For an image top, left, height and width of each token in pixels; for a text the first character and one past
-        the last; for a series the first step and one past the last. Zeros for prefix tokens, and for ``"other"``.
+        the last; for a series (sound too) the first step and one past the last. Zeros for prefix tokens, and for
+        ``"other"``.
     prefix : ndarray of bool of shape (T,)
-        Which tokens stand for no part of the input: class, distillation, registers, special tokens.
+        Which tokens stand for no part of the input, wherever they are: class, distillation, registers, special tokens.
     labels : tuple of str
-        A name per token, such as its text; empty if there are none.
+        A name per token: its text, the row and column of a patch, ``[CLS]``; numbered from 0 by default.
+    text : str
+        What the locations of a text refer to; the two texts of a pair are joined by a line break.
 
     Raises
     ------
@@ -41,26 +46,43 @@ class Tokens:
     locations: IntArray
     prefix: BoolArray
     labels: tuple[str, ...] = ()
+    text: str = ""
 
     def __post_init__(self) -> None:
         bind(f"T {4 if self.kind == 'image' else 2}", locations=self.locations).bind("T", prefix=self.prefix)
-        if self.labels:
-            bind(f"{len(self.prefix)}", labels=np.empty(len(self.labels)))
+        if not self.labels:
+            object.__setattr__(self, "labels", tuple(map(str, range(len(self.prefix)))))
+        bind(f"{len(self.prefix)}", labels=np.empty(len(self.labels)))
 
     def __len__(self) -> int:
         return len(self.prefix)
+
+    @property
+    def grid(self) -> tuple[int, int] | None:
+        """Rows and columns, if the tokens that are no prefix are the cells of a grid in reading order."""
+        if self.kind != "image":
+            return None
+        top, left = self.locations[~self.prefix, :2].T
+        rows, columns = len(np.unique(top)), len(np.unique(left))
+        in_order = bool((np.lexsort((left, top)) == np.arange(len(top))).all())
+        return (rows, columns) if rows * columns == len(top) and in_order else None
 
 
 @runtime_checkable
 class Model(Protocol):
     """A model as the tools use it. One input is one image, one text, one series; results are for this input alone.
 
-    A tool asks `capabilities` first and reports what is missing, instead of failing in the middle.
+    A tool asks `capabilities` first and reports the reason in `missing`, instead of failing in the middle. What can only
+    be known of an input is a `DataError` with the reason when a method is called with it.
     """
 
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Which of the four methods can be called."""
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Why each of the others cannot, as a sentence."""
 
     def tokens(self, input: Any) -> Tokens:
         """The tokens of the input in the order of the attention weights, T of them."""
@@ -75,4 +97,12 @@ class Model(Protocol):
         """
 
     def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
-        """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each."""
+        """Gradients of the target's score with respect to the weights of each layer that `look` returns, (1, H, N, M).
+
+        Each weight moves by itself: the other weights of its row do not change.
+        """
+
+
+def patch_labels(rows: int, columns: int) -> tuple[str, ...]:
+    """Names of patches in reading order, such as ``"2,3"`` for the second row and the third column."""
+    return tuple(f"{row},{column}" for row in range(1, rows + 1) for column in range(1, columns + 1))

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.models.base import Capability, Tokens
+from headwise.models.base import CAPABILITIES, Capability, Tokens
 from headwise.models.call_record import record_call
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
@@ -26,7 +26,7 @@ from headwise.models.preprocess.audio import AudioPreprocessor
 from headwise.models.preprocess.images import ImagePreprocessor
 from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.models.sentence import SentencePooling
-from headwise.models.single_input import arrays_of, capabilities_of, score_gradient, scores_of, tokens_of
+from headwise.models.single_input import arrays_of, missing_of, score_gradient, scores_of, tokens_of
 from headwise.nn.params import Params
 from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray
@@ -152,8 +152,8 @@ class LoadedModel:
         Parameters
         ----------
         input
-            A text or a list of texts; an image (path, PIL image or uint8 array) or a list of images of one size; or
-            sound, an array of floats.
+            A text, a pair of texts as a tuple, or a list of texts; an image (path, PIL image or uint8 array) or a list
+            of images of one size; or sound, an array of floats.
         **options
             ``pairs`` for the second text of each pair, ``sampling_rate`` of a sound.
 
@@ -238,7 +238,12 @@ class LoadedModel:
     @property
     def capabilities(self) -> frozenset[Capability]:
         """Which methods of the `Model` protocol can be called: scores need a head of classes or of the next token."""
-        return capabilities_of(self)
+        return frozenset(CAPABILITIES) - self.missing.keys()
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Why the other methods cannot be called."""
+        return missing_of(self)
 
     def tokens(self, input: Any) -> Tokens:
         """The tokens of one text, image or sound, or of arrays for one item, and their places in it."""

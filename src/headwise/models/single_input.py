@@ -8,8 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
-from headwise.errors import DataError, ShapeError
-from headwise.models.base import Capability, Tokens
+from headwise.errors import DataError, HeadwiseError, ShapeError
+from headwise.models.base import Capability, Tokens, patch_labels
 from headwise.models.encoder.audio_embedding import AudioEmbedding
 from headwise.models.encoder.image_embedding import ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
@@ -22,24 +22,33 @@ from headwise.shapes import Array, BoolArray, IntArray
 if TYPE_CHECKING:
     from headwise.models.loaded import LoadedModel
 
-__all__ = ["arrays_of", "capabilities_of", "score_gradient", "scores_of", "tokens_of"]
+__all__ = ["arrays_of", "missing_of", "score_gradient", "scores_of", "tokens_of"]
 
 _SUBSETS_AT_ONCE = 16
+_PREFIX_LABELS = {"class_token": "[CLS]", "distillation_token": "[DIST]", "register_tokens": "[REG{}]"}
 
 
 def arrays_of(model: LoadedModel, input: Any) -> dict[str, Any]:
     """The arrays of one input: preprocessed, or as they are if it is a mapping of arrays with one item each."""
-    arrays = dict(input) if isinstance(input, Mapping) else model.preprocess(input)
+    if isinstance(input, Mapping):
+        arrays = dict(input)
+    elif (name := _ready(model, input)) is not None:
+        arrays = {name: np.asarray(input)[None]}
+    else:
+        arrays = model.preprocess(input)
     for name, array in arrays.items():
         if len(array) != 1:
             raise ShapeError(f"{name}: expected one item, (1, ...); got {np.shape(array)}.")
     return arrays
 
 
-def capabilities_of(model: LoadedModel) -> frozenset[Capability]:
-    """Scores need a head of classes, or of the next token."""
-    both: frozenset[Capability] = frozenset({"tokens", "look"})
-    return both | {"predict", "gradients"} if _has_scores(model) else both
+def missing_of(model: LoadedModel) -> dict[Capability, str]:
+    """Why methods cannot be called: scores need a head of classes, or of the next token."""
+    if _has_scores(model):
+        return {}
+    head = "one for each token, of all tokens at once" if "logits" in model.architecture.network.heads else "none"
+    reason = f"its file has no head of classes or of the next token; scores: {head}."
+    return {"predict": reason, "gradients": reason}
 
 
 def tokens_of(model: LoadedModel, input: Any) -> Tokens:
@@ -50,18 +59,21 @@ def tokens_of(model: LoadedModel, input: Any) -> Tokens:
     if isinstance(embedding, AudioEmbedding):
         hop = model.preprocessor.hop if isinstance(model.preprocessor, AudioPreprocessor) else 1
         steps = np.arange(embedding.frames // 2) * 2 * hop
-        return Tokens("series", np.stack([steps, steps + 2 * hop], axis=1), np.zeros(len(steps), bool))
-    if isinstance(input, Mapping):
-        n = arrays_of(model, input)["input_ids"].shape[1]
-        return Tokens("other", np.zeros((n, 2), np.int64), np.zeros(n, bool))
+        rate = model.preprocessor.rate if isinstance(model.preprocessor, AudioPreprocessor) else 1
+        labels = tuple(f"{step / rate:.2f} s" for step in steps)
+        return Tokens("series", np.stack([steps, steps + 2 * hop], axis=1), np.zeros(len(steps), bool), labels)
+    if isinstance(input, Mapping) or _ready(model, input):
+        return _tokens_of_ids(model, arrays_of(model, input))
     preprocessor = model.preprocessor
     assert isinstance(preprocessor, TextPreprocessor)  # the embedding is one of texts
     tokenized = preprocessor.tokens(input)
-    return Tokens("text", tokenized.spans, tokenized.special, tokenized.labels)
+    return Tokens("text", tokenized.spans, tokenized.special, tokenized.labels, tokenized.text)
 
 
 def scores_of(model: LoadedModel, input: Any, keep: BoolArray | None) -> Array:
     """Scores (C,) before any softmax; with `keep` (S, T) scores (S, C), the other tokens hidden from every token."""
+    if reason := missing_of(model).get("predict"):
+        raise DataError(f"predict: {reason}")
     inputs = NetworkInputs.from_arrays(model.dtype, arrays_of(model, input))
     if keep is None:
         outputs, _ = network_forward(inputs, model.params, model.architecture.network, keep=False)
@@ -82,6 +94,8 @@ def scores_of(model: LoadedModel, input: Any, keep: BoolArray | None) -> Array:
 
 def score_gradient(model: LoadedModel, input: Any, target: int) -> tuple[Array, ...]:
     """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each."""
+    if reason := missing_of(model).get("gradients"):
+        raise DataError(f"gradients: {reason}")
     output, cache = model.forward(**arrays_of(model, input))
     logits = output.logits
     douts = np.zeros_like(logits)
@@ -97,7 +111,8 @@ def _masked_scores(model: LoadedModel, inputs: NetworkInputs, keep: BoolArray) -
         name: None if (array := getattr(inputs, name)) is None else np.repeat(array, len(keep), axis=0)
         for name in ("input_ids", "token_type_ids", "position_ids", "inputs_embeds", "pixel_values", "input_features")
     }
-    masked = replace(inputs, **copies, mask=keep[:, None, None, :])
+    visible = keep[:, None, None, :]
+    masked = replace(inputs, **copies, mask=visible if inputs.mask is None else visible & inputs.mask)
     outputs, _ = network_forward(masked, model.params, model.architecture.network, keep=False)
     last = keep.shape[1] - 1 - keep[:, ::-1].argmax(axis=1)
     return _scores(model, outputs["logits"], last)
@@ -119,10 +134,37 @@ def _has_scores(model: LoadedModel) -> bool:
     return pooled or network.trunk.blocks[0].attention.causal
 
 
+def _ready(model: LoadedModel, input: Any) -> str | None:
+    """The argument that an array is passed as because it needs no preprocessing: a floating image or token ids."""
+    if not isinstance(input, np.ndarray):
+        return None
+    embedding = model.architecture.network.embedding
+    if isinstance(embedding, ImageEmbedding):
+        return "pixel_values" if input.ndim == 3 and input.dtype.kind == "f" else None
+    if isinstance(embedding, AudioEmbedding):
+        return "input_features" if input.ndim == 2 and input.dtype.kind == "f" else None
+    return "input_ids" if input.ndim == 1 and input.dtype.kind in "iu" else None
+
+
+def _tokens_of_ids(model: LoadedModel, arrays: Mapping[str, Any]) -> Tokens:
+    """Tokens without a text; their names and which are special as far as the tokenizer says."""
+    if "input_ids" not in arrays:
+        n = arrays["inputs_embeds"].shape[1]
+        return Tokens("other", np.zeros((n, 2), np.int64), np.zeros(n, bool))
+    ids = arrays["input_ids"][0]
+    nowhere = np.zeros((len(ids), 2), np.int64)
+    try:
+        preprocessor = model.preprocessor
+        assert isinstance(preprocessor, TextPreprocessor)  # the embedding is one of texts
+    except HeadwiseError:  # a folder without tokenizer
+        return Tokens("other", nowhere, np.zeros(len(ids), bool), tuple(map(str, ids)))
+    return Tokens("other", nowhere, preprocessor.is_special(ids), preprocessor.labels(ids))
+
+
 def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Tokens:
     """Prefix tokens, then the patches, whose boxes are in pixels of the image before preprocessing."""
-    if isinstance(input, Mapping):
-        height, width = input["pixel_values"].shape[2:]
+    if isinstance(input, Mapping) or _ready(model, input):
+        height, width = arrays_of(model, input)["pixel_values"].shape[2:]
         left, top, right, bottom = 0.0, 0.0, float(width), float(height)
     else:
         preprocessor = model.preprocessor
@@ -135,6 +177,11 @@ def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Token
     edges_y, edges_x = rows.round().astype(np.int64), columns.round().astype(np.int64)
     y, x = (index.ravel() for index in np.indices((down, across)))
     boxes = np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
-    count = sum(len(np.atleast_2d(model.params[f"embedding.{name}"])) for name in embedding.prefix)
-    prefix = np.arange(count + down * across) < count
-    return Tokens("image", np.concatenate([np.zeros((count, 4), np.int64), boxes]), prefix)
+    labels = [
+        _PREFIX_LABELS[name].format(i + 1)
+        for name in embedding.prefix
+        for i in range(len(np.atleast_2d(model.params[f"embedding.{name}"])))
+    ]
+    prefix = np.arange(len(labels) + down * across) < len(labels)
+    located = np.concatenate([np.zeros((len(labels), 4), np.int64), boxes])
+    return Tokens("image", located, prefix, (*labels, *patch_labels(down, across)))

@@ -11,12 +11,12 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
-from headwise.models.base import Capability
+from headwise.models.base import CAPABILITIES, Capability, Tokens
 from headwise.models.encoder.network import NetworkCache
 from headwise.models.loaded import Gradients, LoadedModel
 from headwise.models.output import ModelOutput
 from headwise.recorder import Capture
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["TwoTowers", "TwoTowersCache"]
 
@@ -158,12 +158,32 @@ class TwoTowers:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """It has no one list of tokens and no scores of classes; its towers `vision` and `text` have."""
+        """Only `look`; its towers `vision` and `text` are models of their own."""
         return frozenset({"look"})
+
+    @property
+    def missing(self) -> Mapping[Capability, str]:
+        """Why the other methods cannot be called."""
+        reason = (
+            "two towers have no common list of tokens and no scores of classes; use .vision for images, .text for texts."
+        )
+        return {name: reason for name in CAPABILITIES if name != "look"}
 
     def look(self, input: Mapping[str, npt.ArrayLike]) -> Capture:
         """What the model attends to in arrays of one image, one text or both."""
         return self.record(**input)
+
+    def tokens(self, input: Any) -> Tokens:
+        """Not available: see `missing`."""
+        raise DataError(f"tokens: {self.missing['tokens']}")
+
+    def predict(self, input: Any, keep: BoolArray | None = None) -> Array:
+        """Not available: see `missing`."""
+        raise DataError(f"predict: {self.missing['predict']}")
+
+    def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
+        """Not available: see `missing`."""
+        raise DataError(f"gradients: {self.missing['gradients']}")
 
     def _split(
         self, arrays: Mapping[str, npt.ArrayLike | None]

@@ -11,7 +11,7 @@ from torch import Tensor, finfo
 from headwise.recorder.axes import Axes
 from headwise.recorder.logits import Rule, rule_of_logits
 from headwise.recorder.torch_tensors import as_array
-from headwise.recorder.torch_values import Product, Weights
+from headwise.recorder.torch_values import Product, ValueProduct, Weights
 from headwise.shapes import Array, IntArray
 
 __all__ = ["Explicit", "assemble"]
@@ -41,6 +41,7 @@ class Explicit(NamedTuple):
     scores: _Scores | None
     rule: Rule
     note: str
+    rows: IntArray  # (B, H, N), rows of the product (P N, e)
 
 
 class _Layout(NamedTuple):
@@ -65,21 +66,18 @@ class _Layout(NamedTuple):
         return whole.reshape(refined).transpose(self.order).reshape(self.shape[:3])
 
 
-def assemble(weights: Weights, axes: Axes, values: Tensor, output: Tensor, heads: int | None) -> Explicit | str:
+def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> Explicit | str:
     """The arrays of one attention, or why it is none.
 
     Parameters
     ----------
     weights : Weights
         The operand of the product with the values.
-    axes : Axes
-        Of that operand, as (P, N, M).
-    values : Tensor of shape (P, M, e)
-    output : Tensor of shape (P, N, e)
+    multiplied : ValueProduct
     heads : int or None
         How many heads the module has, if it says so.
     """
-    shape, axis = tuple(weights.logits.shape), weights.axis
+    shape, axis, axes = tuple(weights.logits.shape), weights.axis, multiplied.axes
     stride = math.prod(shape[axis + 1 :])
     first = axes.offset // stride % shape[axis]
     steps, odd = np.divmod(axes.offsets(2), stride)
@@ -90,8 +88,8 @@ def assemble(weights: Weights, axes: Axes, values: Tensor, output: Tensor, heads
     rows = _find(layout.linear(Axes.contiguous(shape), axis), axes, axes.offset - first * stride)
     if rows is None or (rows // axes.shape[1] != rows[:, :, :1] // axes.shape[1]).any():
         return "only a part of it is multiplied with values"
-    o = as_array(output).reshape(-1, output.shape[-1])[rows]
-    v = as_array(values)[rows[:, :, 0] // axes.shape[1]]
+    o = as_array(multiplied.output).reshape(-1, multiplied.output.shape[-1])[rows]
+    v = as_array(multiplied.values)[rows[:, :, 0] // axes.shape[1]]
     v, columns = v[:, :, np.argsort(columns)], np.sort(columns)
     scores = None if weights.product is None else _queries_and_keys(weights.product, layout, axis, columns)
     note = f"after its softmax the weights were changed by {', '.join(weights.changes)}" if weights.changes else ""
@@ -99,7 +97,7 @@ def assemble(weights: Weights, axes: Axes, values: Tensor, output: Tensor, heads
         rule = _rule(weights, layout, columns, scores)
     else:
         rule = Rule()
-    return Explicit(v, o, scores, rule, note)
+    return Explicit(v, o, scores, rule, note, rows)
 
 
 def _layout(shape: tuple[int, ...], axis: int, operand: Axes, heads: int | None) -> _Layout:

@@ -11,7 +11,7 @@ from torch import Tag, Tensor
 
 from headwise.recorder.axes import Axes
 from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
-from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, Weights, elementwise
+from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, ValueProduct, Weights, elementwise
 
 __all__ = ["Follower"]
 
@@ -29,7 +29,7 @@ class Follower:
     module : callable
         Returns the name of the module that is running.
     attend : callable
-        Called with the weights, their operand's axes (P, N, M), the values (P, M, e) and the output (P, N, e).
+        Called with the weights and their product with the values; returns why it is no attention, or nothing.
 
     Attributes
     ----------
@@ -45,7 +45,7 @@ class Follower:
         self,
         parameters: set[int],
         module: Callable[[], str],
-        attend: Callable[[Weights, Axes, Tensor, Tensor], str],
+        attend: Callable[[Weights, ValueProduct], str],
     ) -> None:
         self.table: TensorTable[Value] = TensorTable()
         self.softmaxes: list[Softmax] = []
@@ -157,15 +157,14 @@ class Follower:
             return
         axes = weights.axes if operand.ndim > 1 else weights.axes.unsqueeze(0 if left else 1)
         axes = axes if len(axes.axes) == 3 else axes.unsqueeze(0)
-        output = out.reshape(other.shape[0], -1, other.shape[2]) if left else out.reshape(*other.shape[:2], -1)
-        if _PRODUCTS[name][0] == 1 and kwargs.get("beta", 1) != 0:
-            output = output - kwargs.get("beta", 1) * args[0]
+        shape = (other.shape[0], -1, other.shape[2]) if left else (*other.shape[:2], -1)
+        output, factor = out.reshape(shape), 1.0
         if _PRODUCTS[name][0] == 1:
-            output = output / kwargs.get("alpha", 1)
-        if not left:
-            axes, other, output = axes.transpose(1, 2), other.transpose(1, 2), output.transpose(1, 2)
+            added, factor = args[0], float(kwargs.get("alpha", 1))
+            output = (out - kwargs["beta"] * added if "beta" in kwargs else out - added).reshape(shape) / factor
+        product = ValueProduct(axes, other, output, (operand, other), shape, factor)
         if softmax.reason:
-            softmax.reason = self._attend(weights, axes, other, output)
+            softmax.reason = self._attend(weights, product if left else product.swapped())
 
     def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
         product = self._value_of(logits)

@@ -5,6 +5,7 @@ from __future__ import annotations
 import warnings
 from collections.abc import Callable, Mapping, Sequence
 from contextlib import ExitStack
+from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
@@ -14,7 +15,6 @@ from torch.overrides import TorchFunctionMode
 from torch.utils._python_dispatch import TorchDispatchMode
 
 from headwise.errors import CaptureError
-from headwise.recorder.axes import Axes
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.logits import join_groups
@@ -32,10 +32,10 @@ from headwise.recorder.torch_fused import (
 )
 from headwise.recorder.torch_modules import ModuleStack, owner_of
 from headwise.recorder.torch_tensors import as_array, precision_of, tensors_in
-from headwise.recorder.torch_values import Weights
+from headwise.recorder.torch_values import ValueProduct, Weights
 from headwise.shapes import Array
 
-__all__ = ["capture_torch"]
+__all__ = ["CallTrace", "capture_torch", "trace_torch"]
 
 _OPAQUE = ("attention", "attn", "fmha", "transformer_encoder")
 
@@ -44,6 +44,13 @@ def capture_torch(
     model: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection
 ) -> Capture:
     """Run a torch model, or a method of one, and record its attention; see `headwise.capture`."""
+    return trace_torch(model, args, kwargs, layers)[0]
+
+
+def trace_torch(
+    model: Callable[..., Any], args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection = None
+) -> tuple[Capture, list[CallTrace]]:
+    """The capture of a run, and for each recorded call where its output is in the graph of autograd."""
     root = owner_of(model)
     collector = Collector(layers)
     with ExitStack() as stack:
@@ -67,7 +74,7 @@ def capture_torch(
         )
     if not collector.names:
         raise CaptureError(f"model: {_without_attention(root or model, ignored, recorder.opaque)}")
-    return Capture(output, recorded, ignored)
+    return Capture(output, recorded, ignored), recorder.traces
 
 
 def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]) -> str:
@@ -82,6 +89,25 @@ def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]
     )
 
 
+@dataclass(frozen=True)
+class CallTrace:
+    """Where the output of one attention call is in the graph of autograd.
+
+    Attributes
+    ----------
+    output : Tensor
+        What the operation returned.
+    operands : tuple of Tensor
+        What it was computed from, by which its node is found if the output is below autograd.
+    arrange : callable
+        Takes the gradient with respect to the output to an array (B, H, N, e).
+    """
+
+    output: Tensor
+    operands: tuple[Tensor, ...]
+    arrange: Callable[[Tensor], Array]
+
+
 class _Recorder:
     """Turns calls into layers."""
 
@@ -90,6 +116,7 @@ class _Recorder:
         parameters = {p.untyped_storage()._cdata for p in root.parameters()} if root is not None else set()
         self.follower = Follower(parameters, lambda: modules.name, self.explicit)
         self.opaque: list[str] = []
+        self.traces: list[CallTrace] = []
 
     @property
     def softmaxes(self) -> list[Any]:
@@ -108,6 +135,7 @@ class _Recorder:
             return
         lead, heads = call.q.shape[:-2], self._modules.heads
         q, k, v, o = (four_axes(as_array(tensor), lead, heads) for tensor in (*tensors, output))
+        self.traces.append(CallTrace(output, tensors, lambda g: four_axes(as_array(g), lead, heads)))
         scale = default_scale(call)
         rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""
@@ -115,15 +143,23 @@ class _Recorder:
             q, k, v, o, scale, kind=kind, mask=rule.mask, bias=rule.bias, note=note, precision=precision_of(call.q)
         )
 
-    def explicit(self, weights: Weights, axes: Axes, values: Tensor, output: Tensor) -> str:
+    def explicit(self, weights: Weights, multiplied: ValueProduct) -> str:
         """Record an attention written out by hand; returns why it is none, or nothing."""
         product = weights.product
         kind = "self" if product is None else self._kind(product.a, product.b)
-        if not self._collector.wants(self._modules.name, kind, axes.shape[1], axes.shape[2]):
+        if not self._collector.wants(self._modules.name, kind, *multiplied.axes.shape[1:]):
             return ""
-        attention = assemble(weights, axes, values, output, self._modules.heads)
+        attention = assemble(weights, multiplied, self._modules.heads)
         if isinstance(attention, str):
             return attention
+        e, rows = multiplied.output.shape[-1], attention.rows
+        self.traces.append(
+            CallTrace(
+                multiplied.output,
+                multiplied.operands,
+                lambda g: as_array(multiplied.arrange(g)).reshape(-1, e)[rows],
+            )
+        )
         b, h, n, _ = attention.output.shape
         scores = attention.scores
         q = np.zeros((b, h, n, 0), attention.v.dtype) if scores is None else scores.q
@@ -145,7 +181,7 @@ class _Recorder:
             bias=attention.rule.bias,
             sinks=attention.rule.sinks,
             note=note.strip(),
-            precision=min((weights.logits, values), key=lambda t: t.dtype.itemsize)
+            precision=min((weights.logits, multiplied.values), key=lambda t: t.dtype.itemsize)
             .dtype.__str__()
             .removeprefix("torch."),
         )

@@ -10,7 +10,7 @@ from torch import Tensor
 
 from headwise.recorder.axes import Axes
 
-__all__ = ["SHAPING", "Product", "Softmax", "Value", "Weights", "elementwise"]
+__all__ = ["SHAPING", "Product", "Softmax", "Value", "ValueProduct", "Weights", "elementwise"]
 
 
 @dataclass(frozen=True)
@@ -105,6 +105,50 @@ class Weights:
 
 
 Value: TypeAlias = Product | Weights
+
+
+@dataclass(frozen=True)
+class ValueProduct:
+    """Weights times values, as the run multiplied them.
+
+    Attributes
+    ----------
+    axes : Axes
+        Of the weights' operand, (P, N, M).
+    values : Tensor of shape (P, M, e)
+    output : Tensor of shape (P, N, e)
+    operands : tuple of Tensor
+        The two factors as the operation received them.
+    shape : tuple of int
+        The shape of the operation's result that is (P, N, e), or (P, e, N) if the factors are the other way round.
+    factor : float
+        By which the operation multiplied the product.
+    swaps : bool
+        Whether the factors are the other way round.
+    """
+
+    axes: Axes
+    values: Tensor
+    output: Tensor
+    operands: tuple[Tensor, Tensor]
+    shape: tuple[int, ...]
+    factor: float = 1.0
+    swaps: bool = False
+
+    def swapped(self) -> ValueProduct:
+        """The same with its factors the other way round."""
+        return replace(
+            self,
+            axes=self.axes.transpose(1, 2),
+            values=self.values.transpose(1, 2),
+            output=self.output.transpose(1, 2),
+            swaps=True,
+        )
+
+    def arrange(self, gradient: Tensor) -> Tensor:
+        """The gradient with respect to `output`, from that with respect to the operation's result."""
+        shaped = gradient.reshape(self.shape) * self.factor
+        return shaped.transpose(1, 2) if self.swaps else shaped
 
 
 def _slice(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes | None:

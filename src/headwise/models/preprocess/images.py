@@ -19,7 +19,7 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 
-__all__ = ["ImagePreprocessor"]
+__all__ = ["ImagePreprocessor", "from_options", "from_timm"]
 
 _RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable_grouping", "do_center_crop",
@@ -70,7 +70,7 @@ class ImagePreprocessor:
         """
         config = checkpoint.config
         if "architecture" in config:
-            return _from_timm(config, channels)
+            return from_timm(config, channels)
         if config.get("model_type") == "headwise_vit":
             return cls(size=tuple(config["image_size"]), mean=(config["mean"],), std=(config["std"],), channels=1)
         path = checkpoint.path / "preprocessor_config.json"
@@ -78,7 +78,7 @@ class ImagePreprocessor:
             raise CheckpointError(
                 f"{checkpoint.path}: it has no preprocessor_config.json. Call the model with pixel_values of your own."
             )
-        return _from_transformers(path, read_json(path), channels)
+        return from_options(path, read_json(path), channels)
 
     def __call__(self, images: Any) -> dict[str, Array]:
         """Preprocess one image or several of one size.
@@ -164,7 +164,8 @@ def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
     return image
 
 
-def _from_transformers(path: Path, config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
+def from_options(path: Path, config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
+    """As preprocessor_config.json of transformers states it; `path` is named in errors."""
     if unknown := [name for name, value in config.items() if name not in _HARMLESS and value]:
         raise CheckpointError(f"{path}: unknown option {', '.join(sorted(unknown))}.")
     size, crop = config.get("size"), config.get("crop_size")
@@ -189,7 +190,7 @@ def _from_transformers(path: Path, config: Mapping[str, Any], channels: int) -> 
     )
 
 
-def _from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
+def from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
     """Timm resizes to the input's size over ``crop_pct``, and cuts the middle."""
     options = config.get("pretrained_cfg") or {}
     height, width = (options.get("input_size") or [3, 224, 224])[1:]

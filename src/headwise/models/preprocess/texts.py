@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -14,7 +14,7 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import BoolArray, IntArray
 
-__all__ = ["TextPreprocessor", "Tokenized"]
+__all__ = ["TextPreprocessor", "Tokenized", "token_labels", "tokenized"]
 
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
@@ -40,11 +40,14 @@ class Tokenized:
     spans : ndarray of int of shape (N, 2)
         The first character of each token, and one past the last; zeros for special tokens.
     special : ndarray of bool of shape (N,)
+    text : str
+        What the spans refer to; the two texts of a pair are joined by a line break.
     """
 
     labels: tuple[str, ...]
     spans: IntArray
     special: BoolArray
+    text: str = ""
 
 
 @dataclass(frozen=True)
@@ -97,12 +100,13 @@ class TextPreprocessor:
         assert isinstance(tokenizer, tokenizers.Tokenizer)
         return cls(tokenizer, int(padding or 0), min(limits, default=None), token_types)
 
-    def __call__(self, texts: str | list[Any], pairs: str | list[str] | None = None) -> dict[str, IntArray]:
+    def __call__(self, texts: str | tuple[str, str] | list[Any], pairs: str | list[str] | None = None) -> dict[str, IntArray]:
         """Tokenise texts, with special tokens, padded on the right to the longest.
 
         Parameters
         ----------
-        texts : str or list of str
+        texts : str, tuple of two str, or list of str
+            A tuple is one pair of texts.
         pairs : str or list of str, optional
             The second text of each pair.
 
@@ -126,17 +130,27 @@ class TextPreprocessor:
             del arrays["token_type_ids"]
         return arrays
 
-    def tokens(self, text: str) -> Tokenized:
-        """The tokens of one text, with their place in it."""
+    def tokens(self, text: str | tuple[str, str]) -> Tokenized:
+        """The tokens of one text, or of a pair, with their place in it."""
         (encoded,) = self._encode(text, None)
-        special = np.array(encoded.special_tokens_mask, bool)
-        return Tokenized(tuple(encoded.tokens), np.array(encoded.offsets).reshape(-1, 2), special)
+        return tokenized(encoded, text)
+
+    def labels(self, ids: IntArray) -> tuple[str, ...]:
+        """The text of each token id (N,)."""
+        return tuple(self.tokenizer.id_to_token(int(i)) or str(i) for i in ids)
+
+    def is_special(self, ids: IntArray) -> BoolArray:
+        """Which token ids (N,) stand for no part of a text."""
+        added = self.tokenizer.get_added_tokens_decoder()
+        return np.isin(ids, [i for i, token in added.items() if token.special])
 
     def decode(self, ids: Any) -> str:
         """The text of token ids (N,), without special tokens."""
         return str(self.tokenizer.decode([int(i) for i in np.asarray(ids).ravel()]))
 
-    def _encode(self, texts: str | list[Any], pairs: str | list[str] | None) -> list[Any]:
+    def _encode(self, texts: str | tuple[str, str] | list[Any], pairs: str | list[str] | None) -> list[Any]:
+        if isinstance(texts, tuple) and len(texts) == 2 and pairs is None:
+            texts, pairs = texts
         first = [texts] if isinstance(texts, str) else list(texts)
         second = [pairs] if isinstance(pairs, str) else pairs
         if not first or not all(isinstance(text, str) for text in first):
@@ -145,6 +159,31 @@ class TextPreprocessor:
             raise DataError(f"pairs: expected {len(first)} texts; got {len(second)}.")
         batch = first if second is None else list(zip(first, second, strict=True))
         return list(self.tokenizer.encode_batch(batch))
+
+
+def tokenized(encoded: Any, text: str | tuple[str, str]) -> Tokenized:
+    """The tokens of an ``Encoding`` of the library tokenizers."""
+    special = np.array(encoded.special_tokens_mask, bool)
+    spans = np.array(encoded.offsets, np.int64).reshape(-1, 2)
+    whole = text
+    if not isinstance(text, str):
+        second = np.array([part == 1 for part in encoded.sequence_ids], bool)
+        spans[second & ~special] += len(text[0]) + 1
+        whole = "\n".join(text)
+    assert isinstance(whole, str)  # two texts were joined
+    spans = np.where(special[:, None], 0, spans)
+    return Tokenized(token_labels(encoded.tokens, spans, whole), spans, special, whole)
+
+
+def token_labels(tokens: Sequence[str], spans: IntArray, text: str) -> tuple[str, ...]:
+    """Names of tokens: as the tokenizer spells them, or as the text does where the spelling encodes bytes."""
+    slices = [text[start:stop] for start, stop in spans]
+    marks = ("##", "\u2581")  # of a piece within a word, and of a word's beginning
+    plain = [token.removeprefix(marks[0]).removeprefix(marks[1]).lower() for token in tokens]
+    return tuple(
+        token if not written or written.strip().lower() == spelled else written
+        for token, spelled, written in zip(tokens, plain, slices, strict=True)
+    )
 
 
 def _from_folder(path: Path) -> tuple[Any, Mapping[str, Any]]:

@@ -1,0 +1,7 @@
+"""Models that other frameworks run, under the `Model` protocol: torch modules and ONNX files."""
+
+from headwise.models.frameworks.framework_model import FrameworkModel
+from headwise.models.frameworks.onnx_file import onnx_model
+from headwise.models.frameworks.torch_module import torch_model
+
+__all__ = ["FrameworkModel", "onnx_model", "torch_model"]

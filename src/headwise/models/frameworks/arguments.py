@@ -1,0 +1,158 @@
+"""One input of a model, as the arrays it is called with and what is known of its tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from pathlib import Path
+from typing import Any, Literal
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+from headwise.models.frameworks.images import ImageReader
+from headwise.models.frameworks.texts import TextReader
+from headwise.models.preprocess.texts import Tokenized
+
+__all__ = ["Arguments", "InputReader"]
+
+_IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
+_TIME_LAST = ("input_features", "input_values")  # audio: (1, bins, T) and (1, T)
+
+Box = tuple[float, float, float, float]
+
+
+@dataclass(frozen=True, eq=False)
+class Arguments:
+    """What a model is called with for one input.
+
+    Attributes
+    ----------
+    arrays : mapping of str to ndarray
+        By the names of the model's arguments, batch size 1.
+    image : str
+        Which of them is an image (1, C, Y, X); empty if none is.
+    box : (float, float, float, float), optional
+        Left, top, right and bottom of what the model sees, in pixels of the user's image.
+    text : Tokenized, optional
+        The tokens of a text.
+    """
+
+    arrays: Mapping[str, npt.NDArray[Any]]
+    image: str = ""
+    box: Box | None = None
+    text: Tokenized | None = None
+
+    @property
+    def series(self) -> tuple[str, int] | None:
+        """Name of the array that is a series, and its axis of time (the last of sound); None if there is none."""
+        for name, array in self.arrays.items():
+            if name != self.image and array.dtype.kind == "f" and array.ndim in (2, 3):
+                return name, array.ndim - 1 if name in _TIME_LAST or array.ndim == 2 else 1
+        return None
+
+
+@dataclass(frozen=True, eq=False)
+class InputReader:
+    """How inputs become arguments.
+
+    Attributes
+    ----------
+    names : sequence of str
+        Arguments of the model in order.
+    images : ImageReader
+    texts : TextReader, optional
+        With a tokenizer.
+    reads_images : bool
+        Whether an array of three axes is an image, and not a batch of one series.
+    prepare : callable, optional
+        Prepares sound and series; called with the array, it returns arrays by name.
+    """
+
+    names: Sequence[str]
+    images: ImageReader
+    texts: TextReader | None = None
+    reads_images: bool = False
+    prepare: Any = field(default=None, repr=False)
+
+    def read(self, input: Any) -> Arguments:
+        """The arguments for one input.
+
+        Parameters
+        ----------
+        input
+            A mapping of arrays by the names of arguments; a text or a pair of texts, with a tokenizer; an image as a
+            path, a PIL image or an array of uint8; a normalised image (C, Y, X); a series (N, V); sound (samples,); token
+            ids (N,). Arrays may have a batch axis of size 1 in front.
+
+        Raises
+        ------
+        DataError
+            If the input is of another kind, or something is missing to prepare it.
+        """
+        if isinstance(input, Mapping):
+            return self._given(input)
+        if _is_text(input) and not (isinstance(input, str) and self._names_an_image(input)):
+            if self.texts is None:
+                raise DataError("tokenizer: expected one, to prepare a text: pass tokenizer=, or token ids (N,).")
+            arrays, tokenized = self.texts.read(input, self.names)
+            return Arguments(arrays, text=tokenized)
+        array = _as_array(input)
+        if array is None or (array.dtype == np.uint8 and array.ndim in (2, 3)):
+            pixels, box = self.images.read(input if array is None else array)
+            return Arguments({self._name("pixel_values"): pixels}, self._name("pixel_values"), box)
+        return self._array(array)
+
+    def _given(self, input: Mapping[str, Any]) -> Arguments:
+        arrays = {name: array for name, value in input.items() if (array := _as_array(value)) is not None}
+        if missing := input.keys() - arrays.keys():
+            raise DataError(f"input: expected arrays by name; {', '.join(sorted(missing))} is none.")
+        image = next((name for name, array in arrays.items() if array.ndim == 4), "")
+        text = None
+        if self.texts is not None and "input_ids" in arrays:
+            text = self.texts.tokens_of_ids(arrays["input_ids"][0])
+        return Arguments(arrays, image, text=text)
+
+    def _array(self, array: npt.NDArray[Any]) -> Arguments:
+        """An array that enters the model as it is, with a batch axis."""
+        if array.dtype.kind in "iu":
+            ids = array[None] if array.ndim == 1 else array
+            text = None if self.texts is None else self.texts.tokens_of_ids(ids[0])
+            return Arguments({self._name("input_ids"): ids}, text=text)
+        if array.dtype.kind != "f":
+            raise DataError(f"input: expected numbers; got {array.dtype}.")
+        if array.ndim == 4 or (array.ndim == 3 and self.reads_images):
+            name = self._name("pixel_values")
+            return Arguments({name: array.reshape(-1, *array.shape[-3:])}, name)
+        if self.prepare is not None:
+            return Arguments({name: np.asarray(value) for name, value in dict(self.prepare(array)).items()})
+        whole = array if array.ndim == 3 or (array.ndim == 2 and len(array) == 1) else array[None]
+        if len(whole) != 1:
+            raise DataError(f"input: expected one series (N, V), or a batch of one; got {array.shape}.")
+        return Arguments({self.names[0] if self.names else "": whole})
+
+    def _names_an_image(self, input: str) -> bool:
+        path = Path(input)
+        return path.suffix.lower() in _IMAGE_FILES and (self.texts is None or path.is_file())
+
+    def _name(self, usual: str) -> str:
+        """The argument: the usual name if the model has it, else its first."""
+        return usual if usual in self.names or not self.names else self.names[0]
+
+
+def _is_text(input: Any) -> bool:
+    """A text, or a pair of texts."""
+    return isinstance(input, str) or (
+        isinstance(input, tuple) and len(input) == 2 and all(isinstance(part, str) for part in input)
+    )
+
+
+def _as_array(input: Any) -> npt.NDArray[Any] | None:
+    """Arrays, tensors and lists of numbers as an array; None for paths and PIL images."""
+    if hasattr(input, "detach"):
+        return np.asarray(input.detach().cpu().numpy())
+    if isinstance(input, np.ndarray | list):
+        array = np.asarray(input)
+        return None if array.dtype == object else array
+    return None

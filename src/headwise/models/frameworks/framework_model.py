@@ -1,0 +1,201 @@
+"""A model that another framework runs, under the `Model` protocol."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError, ShapeError
+from headwise.models.base import CAPABILITIES, Capability, Tokens
+from headwise.models.frameworks.arguments import Arguments, InputReader
+from headwise.models.frameworks.locations import image_tokens, patch_size, series_tokens, unchanged_tokens
+from headwise.recorder import AttentionLayer, Capture
+from headwise.shapes import Array, BoolArray, bind
+
+__all__ = ["Arrays", "FrameworkModel"]
+
+Arrays = Mapping[str, npt.NDArray[Any]]  # by the names of the model's arguments
+
+_SUBSETS_AT_ONCE = 16
+
+
+@dataclass(frozen=True, eq=False)
+class FrameworkModel:
+    """A model that another framework runs; see `headwise.models.open_model` for its inputs.
+
+    Tokens are located by running the model twice: prefix tokens are those whose keys and values in the first layer do not
+    depend on the input; the others are patches in reading order, or steps.
+
+    Attributes
+    ----------
+    run : callable
+        Returns the model's scores for arrays by name: (B, classes), or (B, N, vocabulary) of the next tokens.
+    record : callable
+        Returns the `Capture` of arrays by name, of chosen layers or all.
+    reader : InputReader
+    gradient : callable, optional
+        Returns the gradients of a score with respect to the attention weights of each layer.
+    missing : mapping
+        Why some of the methods cannot be called.
+    patches : tuple of (int, int)
+        Heights and widths that an image's patches may have.
+    prefix : tuple of str
+        Names of the prefix tokens of an image or a series.
+    fill : float
+        What replaces the pixels and steps of missing tokens; 0 is the mean of normalised images.
+    replacement : int, optional
+        The token id that replaces missing tokens of a text where the model takes no ``attention_mask``.
+    batches : bool
+        Whether the model takes several items at once.
+    """
+
+    run: Callable[[Arrays], npt.NDArray[Any]]
+    record: Callable[[Arrays, int | None], Capture]
+    reader: InputReader
+    gradient: Callable[[Arrays, int], tuple[Array, ...]] | None
+    missing: Mapping[Capability, str]
+    patches: tuple[tuple[int, int], ...] = ()
+    prefix: tuple[str, ...] = ()
+    fill: float = 0.0
+    replacement: int | None = None
+    batches: bool = False
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """Which methods of the `Model` protocol can be called."""
+        return frozenset(CAPABILITIES) - self.missing.keys()
+
+    def look(self, input: Any) -> Capture:
+        """Run the model on one input and record its attention."""
+        return self.record(self.reader.read(input).arrays, None)
+
+    def tokens(self, input: Any) -> Tokens:
+        """The tokens of one input, as many as its first attention layer has keys.
+
+        Raises
+        ------
+        DataError
+            If they cannot be located; the message says why.
+        """
+        return self._tokens(self.reader.read(input))
+
+    def predict(self, input: Any, keep: BoolArray | None = None) -> Array:
+        """Scores (C,) of one input; with `keep` (S, T) scores (S, C) without the other tokens.
+
+        Missing patches and steps are filled; missing tokens of a text are hidden by its ``attention_mask``, or replaced
+        where the model takes none. Prefix tokens are always kept.
+
+        Raises
+        ------
+        DataError
+            If the model returns no scores for the whole input, or tokens cannot be removed.
+        """
+        arguments = self.reader.read(input)
+        if keep is None:
+            return np.asarray(self._scores(arguments, arguments.arrays, None)[0])
+        tokens = self._tokens(arguments)
+        bind(f"S {len(tokens)}", keep=keep)
+        if keep.dtype != bool:
+            raise ShapeError(f"keep: expected booleans (S, T={len(tokens)}); got {keep.dtype}.")
+        keep = keep | tokens.prefix
+        size = _SUBSETS_AT_ONCE if self.batches else 1
+        parts = [keep[start : start + size] for start in range(0, len(keep), size)]
+        scores = [self._scores(arguments, self._without(arguments, tokens, part), part) for part in parts]
+        return np.concatenate(scores) if scores else np.zeros((0, len(self.predict(input))), np.float32)
+
+    def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
+        """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each.
+
+        Raises
+        ------
+        DataError
+            If they cannot be computed; the message says why.
+        """
+        if self.gradient is None:
+            raise DataError(f"gradients: {self.missing['gradients']}")
+        return self.gradient(self.reader.read(input).arrays, target)
+
+    def _tokens(self, arguments: Arguments) -> Tokens:
+        located = arguments.image or (arguments.series or ("",))[0]
+        if located and arguments.text is None:
+            prefix = unchanged_tokens(arguments, located, self._first_layer)
+            if arguments.image:
+                return image_tokens(arguments, prefix, self.prefix, self.patches)
+            return series_tokens(arguments, prefix, self.prefix)
+        count = self._first_layer(arguments).shape[3]
+        text = arguments.text
+        if text is None:
+            ids = next((array[0] for array in arguments.arrays.values() if array.dtype.kind in "iu"), np.zeros(0))
+            labels = tuple(map(str, ids)) if ids.shape == (count,) else ()
+            return Tokens("other", np.zeros((count, 2), np.int64), np.zeros(count, bool), labels)
+        if len(text.special) != count:
+            raise DataError(f"tokens: the text has {len(text.special)}, but the first layer attends to {count}.")
+        return Tokens("text" if text.text else "other", text.spans, text.special, text.labels, text.text)
+
+    def _first_layer(self, arguments: Arguments) -> AttentionLayer:
+        return self.record(arguments.arrays, 0).layers[0]
+
+    def _without(self, arguments: Arguments, tokens: Tokens, keep: BoolArray) -> Arrays:
+        """Arrays of S copies of the input, each without the tokens that its row does not keep."""
+        arrays = {name: np.repeat(array, len(keep), axis=0) for name, array in arguments.arrays.items()}
+        if arguments.image:
+            pixels, places = arrays[arguments.image], keep[:, ~tokens.prefix]
+            patch = patch_size(pixels.shape[2], pixels.shape[3], places.shape[1], self.patches)
+            _fill_patches(pixels, places, patch, self.fill)
+        elif tokens.kind == "series" and arguments.series is not None:
+            _fill_steps(arrays[arguments.series[0]], tokens, keep, self.fill)
+        elif "attention_mask" in arrays:
+            arrays["attention_mask"] = arrays["attention_mask"] * keep
+        elif "input_ids" in arrays and self.reader.names and "attention_mask" in self.reader.names:
+            arrays["attention_mask"] = keep.astype(np.int64)
+        else:
+            name = next((name for name, array in arrays.items() if array.shape == keep.shape), "")
+            if not name or self.replacement is None or arrays[name].dtype.kind not in "iu":
+                raise DataError(
+                    "keep: tokens cannot be removed, because the model takes no attention_mask and its tokenizer has no "
+                    "mask, unknown or padding token to replace them with."
+                )
+            arrays[name] = np.where(keep, arrays[name], self.replacement)
+        return arrays
+
+    def _scores(self, arguments: Arguments, arrays: Arrays, keep: BoolArray | None) -> Array:
+        """Scores (S, C), of classes or of the token after the last one that is kept."""
+        scores = self.run(arrays)
+        items = 1 if keep is None else len(keep)
+        if scores.ndim == 1 and items == 1:
+            scores = scores[None]
+        if scores.ndim == 3 and not arguments.image and len(scores) == items:
+            mask = self._first_layer(arguments).mask
+            if mask is not None and mask.causal:
+                last = scores.shape[1] - 1 if keep is None else keep.shape[1] - 1 - keep[:, ::-1].argmax(axis=1)
+                return np.asarray(scores[np.arange(items), last])
+        if scores.ndim != 2 or len(scores) != items or scores.dtype.kind != "f":
+            raise DataError(
+                "model: expected scores of classes (1, C), or of the next token of a causal model (1, N, C), for one "
+                f"input; got {scores.dtype} of {scores.shape}. Pass scores=, a function of the model's output."
+            )
+        return np.asarray(scores)
+
+
+def _fill_patches(pixels: Array, keep: BoolArray, patch: tuple[int, int], fill: float) -> None:
+    """Fill the patches that are not kept, in the pixels that the model reads."""
+    tall, wide = patch
+    columns = pixels.shape[3] // wide
+    for image, row in zip(pixels, keep, strict=True):
+        for place in np.flatnonzero(~row):
+            top, left = place // columns * tall, place % columns * wide
+            image[:, top : top + tall, left : left + wide] = fill
+
+
+def _fill_steps(series: Array, tokens: Tokens, keep: BoolArray, fill: float) -> None:
+    """Fill the steps that are not kept."""
+    steps = int(tokens.locations.max())
+    axis = next(axis for axis in range(1, series.ndim) if series.shape[axis] == steps)
+    moved = np.moveaxis(series, axis, 1)
+    for item, row in zip(moved, keep, strict=True):
+        for first, end in tokens.locations[~row]:
+            item[first:end] = fill

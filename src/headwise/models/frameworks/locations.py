@@ -1,0 +1,135 @@
+"""Where the tokens of a model's first attention layer lie in an image or a series: patches, steps, prefix tokens."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Sequence
+
+import numpy as np
+
+from headwise.errors import DataError
+from headwise.models.base import Tokens, patch_labels
+from headwise.models.frameworks.arguments import Arguments
+from headwise.recorder import AttentionLayer
+from headwise.shapes import Array, BoolArray, IntArray
+
+__all__ = ["image_tokens", "patch_size", "prefix_labels", "series_tokens", "unchanged_tokens"]
+
+_KNOWN_PREFIXES = {
+    "cls_token": "[CLS]", "class_token": "[CLS]", "class_embedding": "[CLS]", "cls": "[CLS]",
+    "dist_token": "[DIST]", "distillation_token": "[DIST]",
+    "reg_token": "[REG]", "register_tokens": "[REG]", "reg_tokens": "[REG]", "storage_tokens": "[REG]",
+}  # fmt: skip
+_SAME = 1e-5  # largest change of a key that does not depend on the input, relative to the largest key
+
+
+def prefix_labels(shapes: Sequence[tuple[str, Sequence[int]]]) -> tuple[str, ...]:
+    """Names of prefix tokens in their usual order, from the names and shapes of a model's parameters."""
+    counts = dict.fromkeys(("[CLS]", "[DIST]", "[REG]"), 0)
+    for name, shape in shapes:
+        label = _KNOWN_PREFIXES.get(name.rpartition(".")[2])
+        if label is not None:
+            counts[label] = max(counts[label], int(shape[-2]) if len(shape) > 1 else 1)
+    registers = tuple(f"[REG{i + 1}]" for i in range(counts["[REG]"]))
+    return ("[CLS]",) * counts["[CLS]"] + ("[DIST]",) * counts["[DIST]"] + registers
+
+
+def unchanged_tokens(arguments: Arguments, name: str, first_layer: Callable[[Arguments], AttentionLayer]) -> BoolArray:
+    """Which tokens (M,) do not depend on an input array: their keys and values in the first layer stay the same.
+
+    Raises
+    ------
+    DataError
+        If the first layer attends to several separate groups of tokens, such as windows.
+    """
+    array = arguments.arrays[name]
+    noise = np.random.default_rng([2, 3, 5]).normal(size=array.shape).astype(array.dtype)  # no input of a user
+    other = Arguments({**arguments.arrays, name: noise}, arguments.image)
+    layers = [first_layer(arguments), first_layer(other)]
+    if layers[0].shape[0] != 1:
+        raise DataError(
+            f"tokens: the first attention layer, {layers[0].name}, attends within {layers[0].shape[0]} groups of tokens "
+            "(windows, channels); the model has no common list of tokens."
+        )
+    if layers[0].shape != layers[1].shape:
+        raise DataError("tokens: their number depends on the values of the input.")
+    same = [_same(getattr(layers[0], part), getattr(layers[1], part)) for part in ("k", "v")]
+    return np.asarray(same[0] & same[1])
+
+
+def image_tokens(
+    arguments: Arguments, prefix: BoolArray, labels: Sequence[str], patches: Sequence[tuple[int, int]]
+) -> Tokens:
+    """Prefix tokens wherever they are, and patches in reading order, whose boxes are in pixels of the user's image.
+
+    Parameters
+    ----------
+    arguments : Arguments
+    prefix : ndarray of bool of shape (T,)
+    labels : sequence of str
+        Names of the prefix tokens, if their number fits.
+    patches : sequence of (int, int)
+        Heights and widths to try before the squares that divide the image.
+
+    Raises
+    ------
+    DataError
+        If no patches of one size give this number of tokens.
+    """
+    height, width = arguments.arrays[arguments.image].shape[2:]
+    count = int((~prefix).sum())
+    tall, wide = patch_size(height, width, count, patches)
+    rows, columns = height // tall, width // wide
+    left, top, right, bottom = arguments.box or (0.0, 0.0, float(width), float(height))
+    edges_y = (top + (bottom - top) * np.arange(rows + 1) * tall / height).round().astype(np.int64)
+    edges_x = (left + (right - left) * np.arange(columns + 1) * wide / width).round().astype(np.int64)
+    y, x = (index.ravel() for index in np.indices((rows, columns)))
+    boxes = np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
+    return Tokens("image", *_scattered(boxes, prefix, labels, patch_labels(rows, columns)))
+
+
+def series_tokens(arguments: Arguments, prefix: BoolArray, labels: Sequence[str]) -> Tokens:
+    """Steps, or equal parts, of a series; a part of sound is as long as the tokens are apart."""
+    assert arguments.series is not None
+    name, axis = arguments.series
+    array = arguments.arrays[name]
+    count = int((~prefix).sum())
+    lengths = [array.shape[a] for a in (axis, *range(1, array.ndim)) if array.shape[a] >= count]
+    exact = [length for length in lengths if length == count]
+    if not lengths or not count:
+        raise DataError(f"tokens: {count} tokens do not come from the steps of a series of shape {array.shape}.")
+    steps = (exact or lengths)[0]
+    edges = np.arange(count + 1) * steps // count
+    spans = np.stack([edges[:-1], edges[1:]], axis=1)
+    return Tokens("series", *_scattered(spans, prefix, labels, [str(first) for first in edges[:-1]]))
+
+
+def _scattered(
+    locations: IntArray, prefix: BoolArray, labels: Sequence[str], names: Sequence[str]
+) -> tuple[IntArray, BoolArray, tuple[str, ...]]:
+    """Locations and labels of all tokens in their order."""
+    count = int(prefix.sum())
+    special = list(labels) if len(labels) == count else [f"[{i + 1}]" for i in range(count)]
+    located = np.zeros((len(prefix), locations.shape[1]), np.int64)
+    located[~prefix] = locations
+    of_prefix, of_others = iter(special), iter(names)
+    return located, prefix, tuple(next(of_prefix if is_prefix else of_others) for is_prefix in prefix)
+
+
+def patch_size(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int]:
+    """Height and width of patches that give so many tokens."""
+    for tall, wide in (*patches, *_squares(height, width)):
+        if (height // tall) * (width // wide) == count:
+            return tall, wide
+    raise DataError(
+        f"patch: no square patches divide an image of {height} x {width} pixels into {count} tokens (besides prefix "
+        "tokens); pass patch=(height, width)."
+    )
+
+
+def _squares(height: int, width: int) -> Iterator[tuple[int, int]]:
+    return ((side, side) for side in range(1, min(height, width) + 1) if height % side == 0 and width % side == 0)
+
+
+def _same(a: Array, b: Array) -> BoolArray:
+    """Whether each of M rows of (1, G, M, d) is the same in both."""
+    return np.asarray(np.abs(a - b).max(axis=(0, 1, 3), initial=0) <= _SAME * np.abs(a).max(initial=0))

@@ -1,0 +1,155 @@
+"""torch modules under the `Model` protocol, models of transformers and timm among them."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Callable, Mapping
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+from headwise.models.frameworks.arguments import InputReader
+from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
+from headwise.models.frameworks.images import ImageReader
+from headwise.models.frameworks.locations import prefix_labels
+from headwise.models.frameworks.texts import TextReader
+from headwise.models.preprocess.images import from_timm
+from headwise.recorder import Capture, capture
+from headwise.shapes import Array
+
+__all__ = ["torch_model"]
+
+_PATCHES = ("patch_size", "patch", "patch_sizes")
+
+
+def torch_model(
+    module: Any,
+    *,
+    tokenizer: Any = None,
+    preprocess: Callable[..., Any] | None = None,
+    scores: Callable[[Any], Any] | None = None,
+    patch: tuple[int, int] | None = None,
+    fill: float = 0.0,
+) -> FrameworkModel:
+    """A torch module under the `Model` protocol; see `headwise.models.open_model` for the parameters.
+
+    Raises
+    ------
+    DataError
+        If the module is in training mode, in which dropout makes every run different.
+    """
+    if module.training:
+        raise DataError("module: expected a module in evaluation mode; call module.eval() first.")
+    names = _argument_names(module)
+
+    def run(arrays: Arrays) -> npt.NDArray[Any]:
+        import torch
+
+        args, tensors = _tensors(module, names, arrays)
+        with torch.no_grad():
+            return np.asarray(_scores(module(*args, **tensors), scores).detach().float().cpu().numpy())
+
+    def record(arrays: Arrays, layer: int | None) -> Capture:
+        import torch
+
+        args, tensors = _tensors(module, names, arrays)
+        with torch.no_grad():
+            return capture(module, *args, layers=layer, **tensors)
+
+    def gradient(arrays: Arrays, target: int) -> tuple[Array, ...]:
+        from headwise.recorder.torch_gradients import attention_gradients
+
+        args, tensors = _tensors(module, names, arrays)
+        return attention_gradients(module, args, tensors, lambda output: _target(_scores(output, scores), target))
+
+    reads_images = any(p.ndim == 4 for p in module.parameters())
+    stated = preprocess or _stated_preprocessing(module)
+    reader = InputReader(
+        names,
+        ImageReader(stated if reads_images else None),
+        None if tokenizer is None else TextReader(tokenizer),
+        reads_images,
+        None if reads_images else preprocess,
+    )
+    return FrameworkModel(
+        run,
+        record,
+        reader,
+        gradient,
+        {},
+        _patches(module) if patch is None else (patch,),
+        prefix_labels([(name, tuple(p.shape)) for name, p in module.named_parameters()]),
+        fill,
+        None if reader.texts is None else reader.texts.replacement,
+        batches=True,
+    )
+
+
+def _argument_names(module: Any) -> list[str]:
+    """Arguments of the module's forward in order; empty if it takes any."""
+    single = (inspect.Parameter.VAR_POSITIONAL, inspect.Parameter.VAR_KEYWORD)
+    return [name for name, p in inspect.signature(module.forward).parameters.items() if p.kind not in single]
+
+
+def _tensors(module: Any, names: list[str], arrays: Arrays) -> tuple[list[Any], dict[str, Any]]:
+    """Arrays as tensors where the module is, floats in its type: in order, or by name where it has that name."""
+    import torch
+
+    first = next((p for p in module.parameters() if p.is_floating_point()), None)
+    device, dtype = (None, None) if first is None else (first.device, first.dtype)
+    tensors = {}
+    for name, array in arrays.items():
+        tensor = torch.as_tensor(np.ascontiguousarray(array), device=device)
+        tensors[name] = tensor.to(dtype) if dtype is not None and tensor.is_floating_point() else tensor
+    by_name = not names or all(name in names for name in tensors)
+    variable = any(p.kind is p.VAR_KEYWORD for p in inspect.signature(module.forward).parameters.values())
+    if (by_name and (names or variable)) or (variable and len(tensors) > 1):
+        return [], tensors
+    return list(tensors.values()), {}
+
+
+def _scores(output: Any, scores: Callable[[Any], Any] | None) -> Any:
+    """The tensor of scores in a model's output."""
+    if scores is not None:
+        return scores(output)
+    for name in ("logits", "logits_per_image"):
+        found = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if found is not None:
+            return found
+    found = next(iter(output.values())) if isinstance(output, Mapping) else output
+    while isinstance(found, list | tuple) and found:
+        found = found[0]
+    if not hasattr(found, "detach"):
+        raise DataError(f"model: expected a tensor of scores; got {type(output).__name__}. Pass scores=, a function of it.")
+    return found
+
+
+def _target(scores: Any, target: int) -> Any:
+    """One score: of a class, or of a next token."""
+    row = scores.reshape(-1, scores.shape[-1])[-1] if scores.ndim == 3 else scores.reshape(-1)
+    if not 0 <= target < len(row):
+        raise DataError(f"target: expected 0 to {len(row) - 1}; got {target}.")
+    return row[target]
+
+
+def _patches(module: Any) -> tuple[tuple[int, int], ...]:
+    """Heights and widths of patches that the module states: in its configuration, or as strides of a convolution."""
+    stated = [getattr(getattr(module, "config", None), name, None) for name in _PATCHES]
+    stated += [getattr(getattr(module, "patch_embed", module), name, None) for name in _PATCHES]
+    sizes = [np.ravel(size) for size in stated if isinstance(size, int | list | tuple) and np.size(size) in (1, 2)]
+    for part in module.modules():
+        stride, weight = getattr(part, "stride", None), getattr(part, "weight", None)
+        if getattr(weight, "ndim", 0) == 4 and isinstance(stride, tuple) and min(stride) > 1:
+            sizes.append(np.ravel(stride))
+            break
+    return tuple(dict.fromkeys((int(size[0]), int(size[-1])) for size in sizes))
+
+
+def _stated_preprocessing(module: Any) -> Any:
+    """What a model of timm says about its images."""
+    stated = getattr(module, "pretrained_cfg", None) or getattr(module, "default_cfg", None)
+    if not isinstance(stated, Mapping) or "input_size" not in stated:
+        return None
+    return from_timm({"pretrained_cfg": dict(stated)}, int(stated["input_size"][0]))

@@ -33,6 +33,7 @@ ORDER = [
     {"grading"},
     {"benchmark"},
     {"testing"},
+    {"installation"},
     {"web"},
     {"cli"},
 ]

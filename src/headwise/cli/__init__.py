@@ -36,6 +36,7 @@ COMMANDS = (
     "grade",
     "report",
     "bench",
+    "doctor",
     "study",
 )
 

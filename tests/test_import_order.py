@@ -21,6 +21,7 @@ ORDER = [
     {"checker"},
     {"recorder"},
     {"models"},
+    {"attribution"},
     {"data"},
     {"train"},
     {"text"},

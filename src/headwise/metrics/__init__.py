@@ -8,10 +8,12 @@ from headwise.metrics.concentration import (
     normalize_rows,
     self_weight,
 )
+from headwise.metrics.contributions import alti, attention_contributions, compose, contribution_norms
 from headwise.metrics.faithfulness import CONFIDENCE_BAND, Faithfulness, faithfulness, spearman
 from headwise.metrics.flow import flow
 from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
 from headwise.metrics.head_agreement import head_agreement
+from headwise.metrics.integrated_gradients import integrated_gradients
 from headwise.metrics.perturbation import (
     ValueFunction,
     aopc,
@@ -19,6 +21,7 @@ from headwise.metrics.perturbation import (
     comprehensiveness,
     deletion_curve,
     insertion_curve,
+    leave_one_out,
     random_orders,
     rank_tokens,
     sufficiency,
@@ -46,14 +49,18 @@ __all__ = [
     "ShapleyEstimate",
     "TabulatedGame",
     "ValueFunction",
+    "alti",
     "aopc",
+    "attention_contributions",
     "attention_distance",
     "attention_distances",
     "auc",
     "check_attention_weights",
     "class_token_weight",
     "coalitions",
+    "compose",
     "comprehensiveness",
+    "contribution_norms",
     "deletion_curve",
     "drop_class_token",
     "effective_number",
@@ -66,6 +73,8 @@ __all__ = [
     "head_agreement",
     "head_importance",
     "insertion_curve",
+    "integrated_gradients",
+    "leave_one_out",
     "normalize_rows",
     "position_similarity",
     "random_orders",

@@ -22,6 +22,7 @@ __all__ = [
     "comprehensiveness",
     "deletion_curve",
     "insertion_curve",
+    "leave_one_out",
     "random_orders",
     "rank_tokens",
     "sufficiency",
@@ -132,6 +133,35 @@ def insertion_curve(value_function: ValueFunction, orders: IntArray) -> Array:
     array([0., 0., 1., 1.])
     """
     return _curves(value_function, _positions(orders)[..., None, :] < _steps(orders))
+
+
+def leave_one_out(value_function: ValueFunction, tokens: int) -> Array:
+    r"""How much the value falls without each token.
+
+    .. math:: v(\text{all}) - v(\text{all} \setminus m)
+
+    Source: Li, Monroe & Jurafsky, "Understanding Neural Networks through Representation Erasure", arXiv 1612.08220
+    (2016), equation 1.
+
+    Parameters
+    ----------
+    value_function : callable
+        The game. With log-odds instead of probabilities, tokens still differ where the model is certain.
+    tokens : int
+        N.
+
+    Returns
+    -------
+    ndarray of shape (N,)
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> leave_one_out(lambda keep: keep @ np.array([0.25, 0.5]), 2)
+    array([0.25, 0.5 ])
+    """
+    values = value_function(np.concatenate([np.ones((1, tokens), bool), ~np.eye(tokens, dtype=bool)]))
+    return np.asarray(values[0] - values[1:])
 
 
 def auc(curves: Array) -> Array:

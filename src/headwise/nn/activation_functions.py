@@ -18,7 +18,7 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.nn.activations import gelu_backward, gelu_forward
 from headwise.shapes import Array
 
-__all__ = ["ACTIVATIONS", "ActivationCache", "activation_backward", "activation_forward"]
+__all__ = ["ACTIVATIONS", "ActivationCache", "activation_backward", "activation_forward", "freeze_activation"]
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh")
 
@@ -71,6 +71,8 @@ def activation_forward(x: Array, name: str) -> tuple[Array, ActivationCache]:
 def activation_backward(dy: Array, cache: ActivationCache) -> Array:
     """Gradient with respect to x."""
     name, x, saved = cache
+    if name == _FROZEN:
+        return np.asarray(dy * saved)
     if name == "gelu":
         density = np.exp(-0.5 * x * x) * x.dtype.type(1 / math.sqrt(2 * math.pi))
         return np.asarray(dy * (saved + x * density))  # (x Φ)' = Φ + x φ
@@ -84,6 +86,19 @@ def activation_backward(dy: Array, cache: ActivationCache) -> Array:
     return np.asarray(dy * saved * (1 + rate * x * (1 - saved)))  # (x σ(r x))' = σ + r x σ (1 − σ)
 
 
+def freeze_activation(cache: ActivationCache) -> ActivationCache:
+    """The cache of the linear map y = r x, with the ratio r = f(x) / x of this input; r = f'(0) where x is 0."""
+    name, x, saved = cache
+    if name == "relu":
+        ratio = (x > 0).astype(x.dtype)
+    elif name == "tanh":
+        ratio = np.divide(saved, x, out=np.ones_like(x), where=x != 0)
+    else:  # Φ(x), σ(r x) or (1 + t) / 2: what x is multiplied by
+        ratio = 0.5 * (1 + saved.t) if name == "gelu_tanh" else saved
+    return ActivationCache(_FROZEN, x, ratio)
+
+
+_FROZEN = "frozen"
 _SIGMOID_RATES = {"quick_gelu": 1.702, "silu": 1.0}
 
 

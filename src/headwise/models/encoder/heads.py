@@ -123,6 +123,12 @@ def _at(x: Array, index: IntArray | int) -> Array:
     return weights
 
 
+def _each(x: Array) -> Array:
+    """Weights (B, N, N) that keep every token."""
+    n = x.shape[1]
+    return np.broadcast_to(np.eye(n, dtype=x.dtype), (len(x), n, n))
+
+
 def _mean(x: Array, prefix: int, visible: BoolArray | None) -> Array:
     """Weights (B, 1, N) of the mean of the visible tokens but the first ones."""
     counted = np.ones((len(x), x.shape[1]), bool) if visible is None else np.broadcast_to(visible, x.shape[:2]).copy()
@@ -139,5 +145,8 @@ POOLS: dict[str, Callable[[Array, int, IntArray, BoolArray | None], Array | None
     "final": lambda x, prefix, last, visible: _at(x, -1),
     "last": lambda x, prefix, last, visible: _at(x, last),
     "mean_patches": lambda x, prefix, last, visible: _mean(x, prefix, visible),
+    "all": lambda x, prefix, last, visible: np.broadcast_to(
+        np.eye(x.shape[1], dtype=x.dtype), (len(x), *x.shape[1:2] * 2)
+    ),
     "first_and_mean": lambda x, prefix, last, visible: np.concatenate([_at(x, 0), _mean(x, prefix, visible)], axis=1),
 }

@@ -1,4 +1,4 @@
-"""Layer or root-mean-square normalisation, by option."""
+"""Layer normalisation, root-mean-square normalisation, or a fixed affine map, by option."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from headwise.nn.params import Params
 from headwise.nn.rms_norm import RmsNormCache, rms_norm_backward, rms_norm_forward
 from headwise.shapes import Array
 
-__all__ = ["Norm", "NormCache", "norm_backward", "norm_forward"]
+__all__ = ["AffineCache", "Norm", "NormCache", "norm_backward", "norm_forward"]
 
 
 @dataclass(frozen=True)
@@ -25,24 +25,37 @@ class Norm:
         Root-mean-square instead of layer normalisation.
     offset : float
         Added to the gain; Gemma stores g − 1.
+    affine : bool
+        y = g x + b instead: batch normalisation with its running averages.
     """
 
     epsilon: float = 1e-5
     rms: bool = False
     offset: float = 0.0
+    affine: bool = False
+
+
+class AffineCache(NamedTuple):
+    """The input (..., D) and the gain (D,)."""
+
+    x: Array
+    gain: Array
 
 
 class NormCache(NamedTuple):
     """The cache of the normalisation, and the shape of its input."""
 
-    saved: LayerNormCache | RmsNormCache
+    saved: LayerNormCache | RmsNormCache | AffineCache
     shape: tuple[int, ...]
 
 
 def norm_forward(x: Array, params: Params, norm: Norm) -> tuple[Array, NormCache]:
-    """Normalise x (..., D) with ``gain``, and ``bias`` for layer normalisation."""
-    saved: LayerNormCache | RmsNormCache
-    if norm.rms:
+    """Normalise x (..., D) with ``gain``, and ``bias`` unless it is by the root mean square."""
+    saved: LayerNormCache | RmsNormCache | AffineCache
+    y: Array
+    if norm.affine:
+        y, saved = x * params["gain"] + params["bias"], AffineCache(x, params["gain"])
+    elif norm.rms:
         y, saved = rms_norm_forward(x, params, norm.epsilon, norm.offset)
     else:
         y, saved = layer_norm_forward(x, params, norm.epsilon)
@@ -51,6 +64,11 @@ def norm_forward(x: Array, params: Params, norm: Norm) -> tuple[Array, NormCache
 
 def norm_backward(dy: Array, cache: NormCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to the parameters."""
+    if isinstance(cache.saved, AffineCache):
+        x, gain = cache.saved
+        product: Array = dy * x
+        axes = tuple(range(dy.ndim - 1))
+        return dy * gain, {"gain": product.sum(axis=axes), "bias": dy.sum(axis=axes)}
     if isinstance(cache.saved, RmsNormCache):
         return rms_norm_backward(dy, cache.saved)
     return layer_norm_backward(dy, cache.saved)

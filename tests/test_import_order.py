@@ -11,7 +11,8 @@ import headwise
 
 ROOT = Path(headwise.__file__).parent
 ORDER = [
-    {"_startup", "_version", "errors", "files", "hashing", "thresholds", "timing", "runtime", "progress"},
+    {"_startup", "_version", "errors", "hashing", "thresholds", "timing", "runtime", "progress"},
+    {"files"},
     {"shapes", "jit", "validation"},
     {"parallel"},
     {"attention"},

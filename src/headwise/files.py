@@ -1,23 +1,30 @@
-"""Atomic writing of files, and tables as CSV."""
+"""Atomic writing of files, locked folders, and tables as CSV."""
 
 from __future__ import annotations
 
 import csv
+import glob
 import io
+import os
 import secrets
+import shutil
+import sys
 from collections.abc import Iterable, Iterator
-from contextlib import contextmanager
+from contextlib import ExitStack, contextmanager, suppress
 from pathlib import Path
 from typing import Any
 
-__all__ = ["atomic_write", "to_csv", "write_text"]
+from headwise.errors import DataError
+
+__all__ = ["atomic_folder", "atomic_write", "lock_folder", "to_csv", "write_text"]
 
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:
     """A temporary path that replaces `path` when the block succeeds, and is removed when it fails.
 
-    The temporary name has the same suffix, from which some libraries choose a format.
+    The temporary name has the same suffix, from which some libraries choose a format. If the process is killed, the
+    next write of the same file removes what it left. A device such as ``/dev/stdout`` is written to directly.
 
     Examples
     --------
@@ -29,16 +36,112 @@ def atomic_write(path: Path) -> Iterator[Path]:
     ...     target.read_text()
     'whole'
     """
+    path = path.resolve()  # a link stays one
+    if path.exists() and not path.is_file() and not path.is_dir():
+        yield path
+        return
     path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
     temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
     try:  # the file is created inside, so that Ctrl-C at any moment leaves nothing
-        temporary.touch()
-        mode = temporary.stat().st_mode  # the system's default; some libraries restrict files to their owner
-        yield temporary
-        temporary.chmod(mode)
-        temporary.replace(path)
+        with _locked(temporary, os.O_CREAT | os.O_RDWR):
+            mode = temporary.stat().st_mode  # the system's default; some libraries restrict files to their owner
+            yield temporary
+            temporary.chmod(mode)
+            temporary.replace(path)
     finally:
         temporary.unlink(missing_ok=True)
+
+
+@contextmanager
+def atomic_folder(path: Path) -> Iterator[Path]:
+    """A temporary folder that replaces `path` with all its content when the block succeeds, as in `atomic_write`."""
+    path = path.resolve()
+    path.parent.mkdir(parents=True, exist_ok=True)
+    _remove_abandoned(path)
+    temporary = path.with_name(f".{path.stem}-{secrets.token_hex(4)}{path.suffix}")
+    try:
+        temporary.mkdir()
+        with _locked(temporary, os.O_RDONLY):
+            yield temporary
+            if path.is_dir():
+                shutil.rmtree(path)
+            temporary.rename(path)
+    finally:
+        shutil.rmtree(temporary, ignore_errors=True)
+
+
+@contextmanager
+def lock_folder(folder: Path) -> Iterator[None]:
+    """Create a folder, and keep other processes that call this from writing to it while the block runs.
+
+    The lock belongs to the process: it does not outlive it, however it ends, and no file is left.
+
+    Raises
+    ------
+    DataError
+        If another process has locked the folder.
+
+    Examples
+    --------
+    >>> import tempfile
+    >>> with tempfile.TemporaryDirectory() as folder, lock_folder(Path(folder) / "run"):
+    ...     (Path(folder) / "run").is_dir()
+    True
+    """
+    existed = folder.exists()
+    folder.mkdir(parents=True, exist_ok=True)
+    try:
+        with ExitStack() as stack:
+            try:
+                stack.enter_context(_locked(folder, os.O_RDONLY))
+            except BlockingIOError:
+                raise DataError(
+                    f"{folder}: another process is writing to it. Wait until it has finished, or choose another folder."
+                ) from None
+            yield
+    finally:
+        if not existed:
+            with suppress(OSError):  # it is not empty
+                folder.rmdir()
+
+
+@contextmanager
+def _locked(path: Path, flags: int) -> Iterator[None]:
+    """Hold the system's lock on a file or folder, where there are such locks.
+
+    Raises
+    ------
+    BlockingIOError
+        If another process, or another block of this one, holds it.
+    """
+    if sys.platform == "win32":  # a folder cannot be opened, nor an open file be replaced
+        with suppress(FileExistsError):
+            if flags & os.O_CREAT:
+                path.touch()
+        yield
+        return
+    import fcntl
+
+    descriptor = os.open(path, flags, 0o666)
+    try:
+        try:
+            fcntl.flock(descriptor, fcntl.LOCK_EX | fcntl.LOCK_NB)
+        except BlockingIOError:
+            raise
+        except OSError:  # a file system without locks
+            pass
+        yield
+    finally:
+        os.close(descriptor)
+
+
+def _remove_abandoned(path: Path) -> None:
+    """Remove temporary files or folders of `path` whose process was killed: nobody holds their lock."""
+    pattern = f".{glob.escape(path.stem)}-{'[0-9a-f]' * 8}{glob.escape(path.suffix)}"
+    for temporary in path.parent.glob(pattern):
+        with suppress(OSError), _locked(temporary, os.O_RDONLY):
+            shutil.rmtree(temporary) if temporary.is_dir() else temporary.unlink()
 
 
 def write_text(path: Path, text: str) -> None:

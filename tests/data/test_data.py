@@ -118,6 +118,16 @@ def test_a_digit_of_mnists_own_form_is_taken_as_it_is(tmp_path):
     np.testing.assert_allclose(load_digit(tmp_path / "digit.png").image * 255, image, atol=1e-4)
 
 
+def test_a_png_with_a_large_text_chunk_is_an_image_or_an_error(tmp_path):
+    from PIL.PngImagePlugin import PngInfo
+
+    text = PngInfo()
+    text.add_text("Comment", "x" * 2_000_000, zip=True)
+    Image.new("L", (28, 28)).save(tmp_path / "large.png", pnginfo=text)
+    with pytest.raises(DataError, match=r"large\.png"):
+        read_image(tmp_path / "large.png")
+
+
 @pytest.mark.parametrize("content", [b"", b"not an image", b"\x89PNG\r\n\x1a\n1234"])
 def test_what_is_no_image_is_refused(content, tmp_path):
     (tmp_path / "a.png").write_bytes(content)
@@ -199,8 +209,8 @@ def test_arrays_from_every_kind_of_file(tmp_path, rng):
         ("X.csv", "", "it is empty"),
         ("Y.csv", "1,2", "unknown array 'Y'"),
         ("X.txt", "1,2", "expected an .npz, .npy or .csv file"),
-        ("X.npy", "junk", "cannot be read"),
-        ("all.npz", "junk", "cannot be read"),
+        ("X.npy", "junk", "X.npy: expected an .npz or .npy file"),
+        ("all.npz", "1,2", "all.npz: expected an .npz or .npy file"),
         ("X.csv", "1,2", "missing Wq, Wk, Wv"),
     ],
 )

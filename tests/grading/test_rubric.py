@@ -81,3 +81,31 @@ def test_what_is_no_rubric(tmp_path, text):
 def test_a_rubric_that_is_not_there(tmp_path):
     with pytest.raises(DataError, match="there is no such rubric"):
         read_rubric(tmp_path / "none.yaml")
+
+
+BOMB = "a: &a [x, x, x, x, x, x, x, x, x]\n" + "\n".join(
+    f"{new}: &{new} [{', '.join([f'*{old}'] * 9)}]" for old, new in zip("abcdefghi", "bcdefghij", strict=True)
+)
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        "[" * 5000,
+        "tasks: " + "[" * 5000 + "]" * 5000,
+        GOOD.replace("runs: 1", f"runs: 1{'0' * 5000}"),
+        GOOD.replace("runs: 1", f"runs: 0x1{'0' * 5000}"),
+        GOOD.replace("seconds_per_call: 2", f"seconds_per_call: 0x1{'0' * 5000}"),
+        GOOD.replace("Sheet 3", "2024-13-45"),
+        GOOD.replace("Sheet 3", "[Sheet, 3]"),
+        GOOD.replace("name: Masked", "name: {a: b}"),
+        f"{BOMB}\ntasks: *j",
+        GOOD.replace("title: Sheet 3", f"{BOMB}\ntitle: *j"),
+        "!!python/object/apply:os.system [ls]",
+        "tasks: \0",
+    ],
+)
+def test_no_rubric_is_too_strange_for_a_message(text, tmp_path):
+    with pytest.raises(DataError, match=r"rubric\.yaml") as error:
+        read(tmp_path, text)
+    assert len(str(error.value)) < 2000

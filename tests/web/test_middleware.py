@@ -228,7 +228,8 @@ def test_what_is_no_question_is_refused(client, body):
 def test_other_methods_and_paths(client):
     assert client.get("/api/read").status_code == 405
     assert client.post("/").status_code == 405
-    assert client.get("/api/example/11.png").status_code == 404
+    for digit in ("11", "-1", "x", "٣", "1" * 4400):
+        assert client.get(f"/api/example/{digit}.png").status_code == 404
     assert client.get("/nowhere").text == "Not Found: GET /nowhere"
 
 

@@ -7,6 +7,7 @@ import socket
 import subprocess
 import sys
 import threading
+from contextlib import ExitStack
 from pathlib import Path
 
 import httpx
@@ -103,6 +104,17 @@ def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
     assert said == "headwise: stopped.\n"
 
 
+def test_under_load_ctrl_c_stops_it_with_one_line():
+    with run_server() as (process, where), ExitStack() as stack:
+        head = f"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(DIGIT)}\r\n\r\n".encode()
+        for _ in range(60):
+            stack.enter_context(reached(where)).sendall(head + DIGIT)
+        assert httpx.get(where).status_code == 200  # it has begun with the requests
+        process.send_signal(signal.SIGINT)
+        assert process.stderr.read() == "headwise: stopped.\n"
+        assert process.wait(timeout=60) == 0
+
+
 def test_a_port_in_use_is_told():
     with listen("127.0.0.1", 0) as taken:
         port = taken.getsockname()[1]
@@ -126,6 +138,37 @@ def test_only_this_machine_unless_told():
         assert address("127.0.0.1", listening) == f"http://127.0.0.1:{listening.getsockname()[1]}/"
 
 
+class Connection:
+    """What a task needs of a request: whether its client has gone."""
+
+    def __init__(self):
+        self.gone = asyncio.Event()
+
+    async def receive(self):
+        await self.gone.wait()
+        return {"type": "http.disconnect"}
+
+
+def test_work_for_a_client_that_has_gone_is_dropped(monkeypatch):
+    monkeypatch.setattr("headwise.web.tasks.num_threads", lambda: 1)
+
+    async def leave():
+        runner, gate, done = TaskRunner(), threading.Event(), []
+        patient, impatient = Connection(), Connection()
+        first = asyncio.create_task(runner.run(gate.wait, patient))
+        others = [asyncio.create_task(runner.run(lambda c=c: done.append(c), c)) for c in (impatient, patient)]
+        await asyncio.sleep(0)
+        impatient.gone.set()
+        await asyncio.sleep(0)
+        await asyncio.sleep(0)
+        gate.set()
+        await first
+        results = await asyncio.gather(*others, return_exceptions=True)
+        return done == [patient], [type(result) for result in results]
+
+    assert asyncio.run(leave()) == (True, [RequestRejected, type(None)])
+
+
 def test_the_queue_has_an_end():
     async def fill():
         runner, gate = TaskRunner(max_tasks=2), asyncio.Event()
@@ -134,13 +177,13 @@ def test_the_queue_has_an_end():
         def slow():
             return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
 
-        first = [asyncio.create_task(runner.run(slow)) for _ in range(2)]
+        first = [asyncio.create_task(runner.run(slow, Connection())) for _ in range(2)]
         await asyncio.sleep(0.05)
         with pytest.raises(RequestRejected, match="try again") as refused:
-            await runner.run(lambda: None)
+            await runner.run(lambda: None, Connection())
         gate.set()
         await asyncio.gather(*first)
-        assert await runner.run(lambda: 7) == 7  # there is room again
+        assert await runner.run(lambda: 7, Connection()) == 7  # there is room again
         return refused.value.status
 
     assert asyncio.run(fill()) == 503

@@ -11,6 +11,7 @@ import typer
 
 from headwise.attention import AttentionResult, multi_head_attention
 from headwise.cli.console import matrix_table, output
+from headwise.cli.paths import check_writable_file
 from headwise.data.array_files import coursework_arrays, read_arrays
 from headwise.errors import DataError
 from headwise.files import atomic_write
@@ -40,6 +41,8 @@ def attend(
     """
     if out is not None and out.suffix != ".npz":
         raise DataError(f"--out: expected a file ending in .npz; got {out}.")
+    if out is not None:
+        check_writable_file(out)
     inputs: dict[str, Any] = read_arrays(arrays) if arrays else coursework_arrays()
     x = inputs.pop("X")
     result = multi_head_attention(x, **inputs, heads=heads, tokens="columns" if columns else "rows")

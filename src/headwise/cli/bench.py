@@ -16,6 +16,7 @@ from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, Bench, Timing
 from headwise.benchmark.run import bench as measure
 from headwise.cli.console import output, progress_bars
 from headwise.cli.options import Json
+from headwise.cli.paths import check_writable_file
 from headwise.cli.runner import resumable
 from headwise.figures import check_figure_path, save_one
 
@@ -35,6 +36,7 @@ def bench(
     """
     if plot is not None:
         check_figure_path(plot)  # before the measurements
+        check_writable_file(plot, "--plot")
     workloads = [workload for workload in WORKLOADS if not short or workload.operations < 5e9] + list(
         LONG_WORKLOADS if long else ()
     )

@@ -46,9 +46,9 @@ def caption(
 
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
+    folder = output_folder(arrays, out)
     layout = TokenLayout(_parse_size("--grid", grid), _parse_size("--patch", patch), class_token, dropped)
     explanation = Explanation(tuple(select_figures(_read_record(arrays, layout, image), figure, token)))
-    folder = output_folder(arrays, out)
     if as_json:
         print_json(explanation, folder)
         return

@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import headwise as hw
+from headwise.cli.paths import check_writable_file
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models import find_model
@@ -40,6 +41,7 @@ def capture(
 
     Example: `headwise capture model.onnx input.npz --out arrays.npz`
     """
+    check_writable_file(out)
     opened = find_model(model)
     args, kwargs = _inputs(opened, input)
     chosen = None if not layers else [int(name) if name.lstrip("-").isdigit() else name for name in layers]

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from headwise.cli.console import output
-from headwise.errors import DataError
+from headwise.cli.paths import check_writable
 from headwise.explanation import Explanation
 from headwise.figures import figure_names
 from headwise.text import as_text
@@ -21,8 +21,7 @@ TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 fo
 def output_folder(source: Path, out: Path | None) -> Path:
     """The folder for the files: `out`, or a new folder next to the source."""
     folder = out or source.with_name(f"{source.stem}-attention")
-    if folder.exists() and not folder.is_dir():
-        raise DataError(f"--out: {folder} is a file; name a folder.")
+    check_writable(folder)
     return folder
 
 

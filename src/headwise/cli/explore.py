@@ -9,9 +9,9 @@ import numpy as np
 import typer
 
 from headwise.cli.console import messages, output
+from headwise.cli.paths import check_writable_file
 from headwise.data.image_files import load_digit
 from headwise.data.mnist import load_bundled_mnist, load_mnist
-from headwise.errors import DataError
 from headwise.explanation import cycle_classes
 from headwise.explanation import explore as explore_images
 from headwise.text import pluralize
@@ -42,8 +42,7 @@ def explore(
 
     Example: `headwise explore --digits 12 --out explorer.html`
     """
-    if out.is_dir():
-        raise DataError(f"--out: {out} is a folder; name a file.")
+    check_writable_file(out)
     checkpoint = load_vit(model) if model else pretrained_vit(tokens)
     if images:
         arrays, labels = np.stack([load_digit(path).image for path in images]), None

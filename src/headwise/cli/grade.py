@@ -13,6 +13,7 @@ from rich.table import Table
 
 from headwise.cli.console import messages, output, progress_bars
 from headwise.cli.options import PROCESSES, SEED, Json, Scheduler
+from headwise.cli.paths import check_writable, check_writable_file
 from headwise.cli.runner import resumable
 from headwise.errors import DataError
 from headwise.files import write_text
@@ -72,10 +73,11 @@ def grade(
     alone = format is Format.gradescope and out is not None and out.suffix == ".json"
     if format is Format.gradescope and out is None:
         raise DataError("--out: expected a folder for Gradescope's results, or results.json for one submission.")
-    if out is not None and out.is_dir() and (alone or format is not Format.gradescope):
-        raise DataError(f"--out: expected a file; {out} is a folder.")
+    if out is not None:
+        (check_writable_file if alone or format is not Format.gradescope else check_writable)(out)
     if feedback is not None:
         check_feedback_folder(feedback)
+        check_writable(feedback, "--feedback")
     criteria = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
     with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:

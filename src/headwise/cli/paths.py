@@ -1,4 +1,4 @@
-"""Check that the output folder is writable before a long computation starts."""
+"""Check that results can be written before a long computation starts."""
 
 from __future__ import annotations
 
@@ -7,10 +7,10 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-__all__ = ["check_writable"]
+__all__ = ["check_writable", "check_writable_file"]
 
 
-def check_writable(folder: Path) -> None:
+def check_writable(folder: Path, option: str = "--out") -> None:
     """Raise DataError for a folder that cannot be created or written to; leave no files behind.
 
     Raises
@@ -21,8 +21,23 @@ def check_writable(folder: Path) -> None:
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
-            raise DataError(f"--out: {folder if existing == folder.absolute() else existing} is a file; name a folder.")
+            path = folder if existing == folder.absolute() else existing
+            raise DataError(f"{option}: {path} is a file; name a folder.")
         with tempfile.TemporaryDirectory(dir=existing):
             pass
     except OSError as error:
-        raise DataError(f"--out: {folder} cannot be written to ({error.strerror}); name another folder.") from None
+        raise DataError(f"{option}: {folder} cannot be written to ({error.strerror}); name another folder.") from None
+
+
+def check_writable_file(path: Path, option: str = "--out") -> None:
+    """Raise DataError for a file that cannot be created or replaced.
+
+    Raises
+    ------
+    DataError
+        If it is a folder, or its folder cannot be written to.
+    """
+    if path.is_dir():
+        raise DataError(f"{option}: {path} is a folder; name a file.")
+    if not path.exists() or path.is_file():  # and not a device
+        check_writable(path.parent, option)

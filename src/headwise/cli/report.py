@@ -19,6 +19,7 @@ from headwise.coursework.report import BUDGETS, PARTS, build
 from headwise.data.array_files import read_arrays
 from headwise.errors import DataError
 from headwise.experiments.tokenizers.plan import load_digits
+from headwise.files import lock_folder
 from headwise.parallel.threads import num_threads
 from headwise.shapes import Array, bind
 from headwise.text import as_text
@@ -64,7 +65,7 @@ def report(
         inputs = {"arrays": _read(arrays, columns), "arrays_name": _describe(arrays, columns)}
     options = {"--arrays": arrays, "--data": data, "--seed": seed or None}
     switches = {"--quick": quick, "--full": full, "--columns": columns}
-    with resumable(folder=out), progress_bars() as progress:
+    with resumable(folder=out), lock_folder(out), progress_bars() as progress:
         built = build(
             out,
             parts=tuple(part) if part else tuple(PARTS),

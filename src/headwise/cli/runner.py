@@ -14,6 +14,7 @@ import typer
 from headwise.cli.console import document_table, messages, output, progress_bars
 from headwise.cli.paths import check_writable
 from headwise.experiments import Runner, get_experiment
+from headwise.files import lock_folder
 from headwise.text import as_text
 
 __all__ = ["RunOptions", "resumable", "run_study"]
@@ -45,7 +46,7 @@ def run_study(name: str, make_plan: Callable[[], Any], options: RunOptions) -> N
     """Run an experiment, save what it found, and print its tables and findings or everything as JSON."""
     check_writable(options.out)
     experiment, plan = get_experiment(name), make_plan()
-    with resumable(folder=options.out), progress_bars() as progress:
+    with resumable(folder=options.out), lock_folder(options.out), progress_bars() as progress:
         runner = Runner(options.out, options.threads, options.processes, options.scheduler, progress)
         result = experiment.run(plan, runner)
         progress.stage("writing results", 1)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Annotated
@@ -44,6 +45,7 @@ def serve(
         messages.print(f"Headwise is at {web.address(host, listening)} (press Ctrl-C to stop).", soft_wrap=True)
         web.run(web.application(models, host), listening)
     messages.print("headwise: stopped.")
+    os._exit(0)  # threads that still compute for dropped requests are not waited for
 
 
 def _load_models(paths: Sequence[Path]) -> dict[str, Checkpoint]:

@@ -50,7 +50,8 @@ def read_arrays(paths: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
         for name, array in _read(path).items():
             known = names.get(name.lower())
             if known is None:
-                raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}.")
+                named_by = "" if path.suffix.lower() == ".npz" else ", by which the file must be named"
+                raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}{named_by}.")
             if known in arrays:
                 raise DataError(f"{path}: {known} occurs twice.")
             arrays[known] = _floats(known, array, path)
@@ -95,10 +96,14 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
         raise DataError(f"{path}: no such file.")
     try:
         with path.open("rb") as file:  # NumPy would leave one that it cannot read open
+            if not file.peek(6).startswith((b"PK", b"\x93NUMPY")):  # NumPy would take it for pickled objects
+                raise DataError(f"{path}: expected an .npz or .npy file; its content is something else.")
             opened = np.load(file, allow_pickle=False)
             if isinstance(opened, np.ndarray):
                 return {alone or path.stem: opened}
             return {name: opened[name] for name in opened.files}
+    except DataError:
+        raise
     except _UNREADABLE as error:
         why = (str(error).splitlines() or [type(error).__name__])[0]
         raise DataError(f"{path}: cannot be read as .npz or .npy ({why}).") from None

@@ -7,9 +7,7 @@ forbid scripts and loading anything.
 from __future__ import annotations
 
 import re
-import shutil
 import statistics
-import tempfile
 from collections import Counter
 from importlib.resources import files
 from pathlib import Path
@@ -17,6 +15,7 @@ from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.errors import DataError, MissingExtraError
+from headwise.files import atomic_folder
 from headwise.grading.grade_class import ClassGrades
 from headwise.grading.grade_submission import Grade, TaskGrade
 from headwise.grading.tables import points
@@ -55,16 +54,8 @@ def write_feedback(grades: ClassGrades, folder: Path) -> None:
         If Jinja or markdown-it is not installed.
     """
     check_feedback_folder(folder)
-    folder.parent.mkdir(parents=True, exist_ok=True)
-    temporary = Path(tempfile.mkdtemp(prefix=f".{folder.name}-", dir=folder.parent))
-    try:
-        temporary.chmod(0o755)
+    with atomic_folder(folder) as temporary:
         _write_pages(grades, temporary)
-        if folder.is_dir():
-            shutil.rmtree(folder)
-        temporary.rename(folder)
-    finally:
-        shutil.rmtree(temporary, ignore_errors=True)
 
 
 def student_page(grade: Grade, title: str) -> str:

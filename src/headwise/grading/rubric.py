@@ -10,6 +10,7 @@ Each task names a function and gives points for properties of it, all of them me
 
 from __future__ import annotations
 
+import reprlib
 from collections.abc import Iterable, Mapping
 from dataclasses import dataclass, field, fields
 from importlib.resources import files
@@ -125,7 +126,9 @@ def _yaml(text: str) -> Any:
         raise MissingExtraError("a rubric", "PyYAML", "lab") from None
     try:
         return yaml.safe_load(text)
-    except yaml.YAMLError as error:
+    except RecursionError:
+        raise DataError("not a rubric: lists or mappings are nested too deeply.") from None
+    except (yaml.YAMLError, ValueError) as error:  # ValueError for a date or a number that Python cannot hold
         raise DataError(f"not YAML: {' '.join(str(error).split())}") from None
 
 
@@ -135,7 +138,7 @@ def _rubric(content: Any) -> Rubric:
         raise DataError("tasks: expected a list with a task or more.")
     tasks = tuple(_task(f"task {number}", task) for number, task in enumerate(top["tasks"], 1))
     _distinct("tasks", [task.name for task in tasks])
-    return Rubric(str(top.get("title", "Attention")), tasks, _limits(top.get("limits") or {}))
+    return Rubric(_text("title", top.get("title", "Attention")), tasks, _limits(top.get("limits") or {}))
 
 
 def _task(where: str, content: Any) -> Task:
@@ -143,10 +146,12 @@ def _task(where: str, content: Any) -> Task:
     names = task["function"] if isinstance(task["function"], list) else [task["function"]]
     for name in names:
         if not isinstance(name, str) or not name.isidentifier():
-            raise DataError(f"{where}, function: expected the name of a function, or a list of names; got {name!r}.")
+            raise DataError(
+                f"{where}, function: expected the name of a function, or a list of names; got {_show(name)}."
+            )
     kind = task.get("kind", "auto")
     if kind not in ("auto", *KINDS):
-        raise DataError(f"{where}, kind: expected {_either(('auto', *KINDS))}; got {kind!r}.")
+        raise DataError(f"{where}, kind: expected {_either(('auto', *KINDS))}; got {_show(kind)}.")
     points = _numbers(f"{where}, points", task["points"], PROPERTIES)
     if not sum(points.values()):
         raise DataError(f"{where}, points: expected a property with points.")
@@ -161,7 +166,7 @@ def _task(where: str, content: Any) -> Task:
     except (DataError, TypeError) as error:
         raise DataError(f"{where}, conventions: {error}") from None
     conventions = (conventions,) if isinstance(conventions, str) else tuple(conventions)
-    return Task(str(task.get("name", names[0])), tuple(names), kind, points, mistakes, conventions)
+    return Task(_text(f"{where}, name", task.get("name", names[0])), tuple(names), kind, points, mistakes, conventions)
 
 
 def _limits(content: Any) -> Limits:
@@ -169,7 +174,7 @@ def _limits(content: Any) -> Limits:
     limits = _mapping("limits", content, (), tuple(known))
     for name, value in limits.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
-            raise DataError(f"limits, {name}: expected a number above 0; got {value!r}.")
+            raise DataError(f"limits, {name}: expected a number above 0; got {_show(value)}.")
     return Limits(**{name: known[name](value) for name, value in limits.items()})
 
 
@@ -178,17 +183,32 @@ def _mapping(where: str, content: Any, required: Iterable[str], allowed: Iterabl
         raise DataError(f"{where}: expected keys and values ({', '.join(allowed)}); got {type(content).__name__}.")
     for key in content:
         if key not in allowed:
-            raise DataError(f"{where}: {key!r} is unknown; expected one of {', '.join(allowed)}.")
+            raise DataError(f"{where}: {_show(key)} is unknown; expected one of {', '.join(allowed)}.")
     for key in required:
         if key not in content:
             raise DataError(f"{where}: {key} is missing.")
     return content
 
 
+def _text(where: str, content: Any) -> str:
+    """A title or a name; YAML reads some as numbers or dates."""
+    if isinstance(content, list | dict | bytes | None):
+        raise DataError(f"{where}: expected text; got {_show(content)}.")
+    return _show(content) if isinstance(content, int) else str(content)
+
+
+def _show(value: Any) -> str:
+    """A value from the file as it is quoted in a message: shortened, since it may be huge."""
+    try:
+        return reprlib.repr(value)
+    except ValueError:  # more digits than Python prints
+        return "a number of thousands of digits"
+
+
 def _numbers(where: str, content: Any, known: Mapping[str, Any]) -> dict[str, float]:
     for name, value in _mapping(where, content, (), tuple(known)).items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 <= value < 1e6:
-            raise DataError(f"{where}, {name}: expected a number of points, 0 or more; got {value!r}.")
+            raise DataError(f"{where}, {name}: expected a number of points, 0 or more; got {_show(value)}.")
     return {name: float(value) for name, value in content.items()}
 
 

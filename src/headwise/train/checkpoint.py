@@ -34,11 +34,21 @@ class Checkpoint(NamedTuple):
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:
-    """Write named arrays and a JSON header. The same content gives the same bytes."""
+    """Write named arrays and a JSON header. The same content gives the same bytes.
+
+    Raises
+    ------
+    OSError
+        If the disk is full, or the file cannot be written for another reason.
+    """
     # one entry only: the format does not fix the order of several
     metadata = {"headwise": json.dumps(header, sort_keys=True)}
+    contiguous = {name: np.ascontiguousarray(array) for name, array in arrays.items()}
     with atomic_write(path) as temporary:
-        save_file({name: np.ascontiguousarray(array) for name, array in arrays.items()}, temporary, metadata=metadata)
+        try:
+            save_file(contiguous, temporary, metadata=metadata)
+        except SafetensorError as error:
+            raise OSError(f"{path}: cannot be written ({error}).") from None
 
 
 def load_arrays(path: Path) -> tuple[dict[str, Array], dict[str, Any]]:

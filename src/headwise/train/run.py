@@ -10,7 +10,7 @@ from typing import Any
 from headwise import __version__
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.errors import DataError
-from headwise.files import to_csv, write_text
+from headwise.files import lock_folder, to_csv, write_text
 from headwise.hashing import fingerprint
 from headwise.models.vit import ViTConfig
 from headwise.nn.params import Params
@@ -110,11 +110,11 @@ def train_into(
     Raises
     ------
     DataError
-        If the folder contains a run and neither `resume` nor `keep` applies, or the run to resume is another one.
+        If the folder contains a run and neither `resume` nor `keep` applies, the run to resume is another one, or
+        another process is writing to the folder.
     """
     check_counts(workers=threads)
-    config, recipe = config or ViTConfig(), recipe or TrainingConfig()
-    test = test or data.test
+    config, recipe, test = config or ViTConfig(), recipe or TrainingConfig(), test or data.test
     state, finished = folder / STATE, folder / MODEL
     about = {
         "recipe": asdict(recipe),
@@ -124,25 +124,26 @@ def train_into(
         "digits": fingerprint(*data.train, *data.validation, *test),
         "headwise": __version__,
     }
-    if keep and finished.exists() and not state.exists():
-        saved = load_vit(finished)
-        if saved.config == config and {name: saved.metadata.get(name) for name in about} == about:
-            return _run(saved.params, config, recipe, saved.metadata, finished)
-    elif not resume and not keep and (finished.exists() or state.exists()):
-        raise DataError(f"{folder}: contains a run. Resume it with --resume, or choose another folder.")
-    elif resume and finished.exists() and not state.exists():
-        raise DataError(f"{folder}: the run is finished; there is nothing to resume.")
-    trained = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
-    evaluation = evaluate(test, trained.params, config)
-    complete = {
-        **about,
-        "n_correct": evaluation.n_correct,
-        "test_loss": evaluation.loss,
-        "history": [epoch._asdict() for epoch in trained.history],
-    }
-    write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
-    save_vit(finished, config, trained.params, complete)
-    state.unlink(missing_ok=True)  # last, so that a kill before this loses nothing
+    with lock_folder(folder):
+        if keep and finished.exists() and not state.exists():
+            saved = load_vit(finished)
+            if saved.config == config and {name: saved.metadata.get(name) for name in about} == about:
+                return _run(saved.params, config, recipe, saved.metadata, finished)
+        elif not resume and not keep and (finished.exists() or state.exists()):
+            raise DataError(f"{folder}: contains a run. Resume it with --resume, or choose another folder.")
+        elif resume and finished.exists() and not state.exists():
+            raise DataError(f"{folder}: the run is finished; there is nothing to resume.")
+        trained = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
+        evaluation = evaluate(test, trained.params, config)
+        complete = {
+            **about,
+            "n_correct": evaluation.n_correct,
+            "test_loss": evaluation.loss,
+            "history": [epoch._asdict() for epoch in trained.history],
+        }
+        write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
+        save_vit(finished, config, trained.params, complete)
+        state.unlink(missing_ok=True)  # last, so that a kill before this loses nothing
     return _run(trained.params, config, recipe, complete, finished)
 
 

@@ -56,14 +56,14 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
 
     async def post_digit(request: Request) -> Response:
         body = await _body(request)
-        return await runner.run(lambda: JSONResponse(classify(body, models)))
+        return await runner.run(lambda: JSONResponse(classify(body, models)), request)
 
     async def post_arrays(request: Request) -> Response:
         body = await _body(request)
-        return await runner.run(lambda: JSONResponse(attend_arrays(parse_json(body))))
+        return await runner.run(lambda: JSONResponse(attend_arrays(parse_json(body))), request)
 
     async def example(request: Request) -> Response:
-        content = await runner.run(lambda: _example(request.path_params["digit"]))
+        content = await runner.run(lambda: _example(request.path_params["digit"]), request)
         return Response(content, media_type="image/png")
 
     routes = [
@@ -72,7 +72,7 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
         Route("/api/read", post_digit, methods=["POST"]),
         Route("/api/attend", post_arrays, methods=["POST"]),
         Route("/api/coursework", _coursework_arrays),
-        Route("/api/example/{digit:int}.png", example),
+        Route("/api/example/{digit}.png", example),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         RequestRejected: _on_rejected,
@@ -144,13 +144,13 @@ async def _coursework_arrays(request: Request) -> Response:
 
 
 @lru_cache(maxsize=10)
-def _example(digit: int) -> bytes:
+def _example(digit: str) -> bytes:
     from PIL import Image
 
-    if digit > 9:
+    if digit not in tuple("0123456789"):
         raise RequestRejected(404, "There are ten digits, 0 to 9.")
     test = load_bundled_mnist().test
-    image = test.images[cycle_classes(test, 10)[digit]]
+    image = test.images[cycle_classes(test, 10)[int(digit)]]
     content = io.BytesIO()
     Image.fromarray((image * 255).round().astype(np.uint8)).save(content, "PNG")
     return content.getvalue()

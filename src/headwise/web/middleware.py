@@ -11,6 +11,7 @@ from starlette.types import ASGIApp, Message, Receive, Scope, Send
 __all__ = ["HEADER_TIMEOUT", "MAX_BODY_BYTES", "Guard", "RequestRejected"]
 
 MAX_BODY_BYTES = 2_000_000
+_MAX_DIGITS = 20  # of a length
 HEADER_TIMEOUT = 10.0  # seconds to wait for the head of a request, and again for its body
 
 _HEADERS = {
@@ -86,6 +87,8 @@ class Guard:
         length = headers.get("content-length", "0")
         if not length.isdecimal():
             raise RequestRejected(400, f"Content-Length: expected a number; got {length!r}.")
+        if len(length) > _MAX_DIGITS:  # Python refuses to convert thousands of digits
+            raise self._too_large()
         if int(length) > self.max_bytes:
             raise self._too_large()
 

@@ -101,20 +101,22 @@ class ImagePreprocessor:
 
     def open(self, image: Any) -> Any:
         """The image as it is before resizing: a PIL image in the model's channels."""
+        mode = "RGB" if self.channels == 3 else "L"
         try:
-            from PIL import Image, UnidentifiedImageError
+            from PIL import Image
         except ImportError:
             raise MissingExtraError("Preprocessing images", "Pillow", "models") from None
         if isinstance(image, str | Path):
             try:
-                image = Image.open(image)
-            except (OSError, UnidentifiedImageError) as error:
-                raise DataError(f"images: {image}: not an image ({error}).") from None
-        elif isinstance(image, np.ndarray):
+                with Image.open(image) as opened:
+                    return opened.convert(mode)
+            except Exception as error:  # decoders raise all kinds of errors for damaged files
+                raise DataError(f"images: {image}: not an image that can be read ({error}).") from None
+        if isinstance(image, np.ndarray):
             image = Image.fromarray(_pixels(image))
         if not isinstance(image, Image.Image):
             raise DataError(f"images: expected a path, an image or an array of uint8; got {type(image).__name__}.")
-        return image.convert("RGB" if self.channels == 3 else "L")
+        return image.convert(mode)
 
     def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what the model sees, in pixels of an image of this size."""

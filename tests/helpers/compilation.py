@@ -1,0 +1,29 @@
+"""Compile all of the package's numba functions into its cache on disk."""
+
+from concurrent.futures import ProcessPoolExecutor
+from importlib import import_module
+from multiprocessing import get_context
+
+import numpy as np
+
+from headwise.jit import compile_kernel, numba_available
+
+MODULES = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode", "headwise.nn.ops.kernels"
+
+
+def compile_kernels():
+    """Compile in two processes; if the cache is up to date, only read it."""
+    if numba_available():
+        with ProcessPoolExecutor(2, get_context("spawn")) as pool:
+            list(pool.map(_compile, *zip(*(kernel for module in MODULES for kernel in _kernels(module)), strict=True)))
+
+
+def _kernels(module):
+    """(module, name) of every function that has its types next to it."""
+    names = vars(import_module(module))
+    return [(module, name.removesuffix("_types")) for name in names if name.endswith("_types") and name[0] != "_"]
+
+
+def _compile(module, name):
+    for dtype in (np.float32, np.float64):
+        compile_kernel(module, name, np.dtype(dtype))

@@ -93,28 +93,27 @@ def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> E
     v, columns = v[:, :, np.argsort(columns)], np.sort(columns)
     scores = None if weights.product is None else _queries_and_keys(weights.product, layout, axis, columns)
     note = f"after its softmax the weights were changed by {', '.join(weights.changes)}" if weights.changes else ""
-    if scores is None or weights.product is None or weights.product.other or len(columns) < shape[axis]:
-        rule = _rule(weights, layout, columns, scores)
-    else:
-        rule = Rule()
+    if weights.explained:
+        note += "; these are the changed ones"
+    changed = scores is None or weights.product is None or weights.product.other or weights.explained
+    rule = _rule(weights, layout, columns, scores) if changed or len(columns) < shape[axis] else Rule()
     return Explicit(v, o, scores, rule, note, rows)
 
 
 def _layout(shape: tuple[int, ...], axis: int, operand: Axes, heads: int | None) -> _Layout:
     """Which axes are items, heads and queries: the queries are the rows of the product with the values."""
-    row_strides = [stride for _, stride in operand.axes[1]]
-    others = [place for place in range(len(shape)) if place != axis]
-    rows = [p for p in others if any(0 < math.prod(shape[p + 1 :]) <= s < math.prod(shape[p:]) for s in row_strides)]
+    refined, rows, axis = _divided_axes(shape, axis, operand)
+    others = [place for place in range(len(refined)) if place != axis]
     if not rows:
-        rows = [place for place in others if shape[place] == 1 and operand.shape[1] == 1][-1:]
+        rows = [place for place in others if refined[place] == 1 and operand.shape[1] == 1][-1:]
     if operand.shape[0] == 1:
         rows = rows[-1:]
     batch = [place for place in others if place not in rows]
-    exact = [place for place in batch if shape[place] == heads]
-    refined, head = list(shape), exact[-1] if exact else batch[-1] if len(batch) > 1 else None
-    if not exact and heads and heads > 1 and batch and shape[batch[0]] % heads == 0:
+    exact = [place for place in batch if refined[place] == heads]
+    head = exact[-1] if exact else batch[-1] if len(batch) > 1 else None
+    if not exact and heads and heads > 1 and batch and refined[batch[0]] % heads == 0:
         head = batch[0]
-        refined[head : head + 1] = [shape[head] // heads, heads]
+        refined[head : head + 1] = [refined[head] // heads, heads]
         batch, rows, (axis,) = ([p + (p > head) for p in places] for places in (batch, rows, [axis]))
         head += 1
         batch.insert(1, head)
@@ -124,6 +123,31 @@ def _layout(shape: tuple[int, ...], axis: int, operand: Axes, heads: int | None)
         math.prod(refined[place] for place in places) for places in (items, [] if head is None else [head], rows)
     )
     return _Layout(tuple(refined), order, (b, h, n, refined[axis]))
+
+
+def _divided_axes(shape: tuple[int, ...], axis: int, operand: Axes) -> tuple[list[int], list[int], int]:
+    """The shape with axes that hold items and queries divided; the places of the queries, and of the softmax's axis."""
+    sizes: list[int] = []
+    rows: list[int] = []
+    place = 0
+    for p, size in enumerate(shape):
+        stride = math.prod(shape[p + 1 :])
+        parts = [size]
+        if p == axis:
+            place = len(sizes)
+        else:
+            inside = sorted(
+                ((s, count, role) for role in (0, 1) for count, s in operand.axes[role] if stride <= s < stride * size),
+                reverse=True,
+            )
+            roles = [role for _, _, role in inside]
+            if set(roles) == {0, 1} and math.prod(count for _, count, _ in inside) == size:
+                parts = [count for _, count, _ in inside]
+            else:
+                roles = [1 if 1 in roles else 0]
+            rows += [len(sizes) + index for index, role in enumerate(roles) if role == 1]
+        sizes += parts
+    return sizes, rows, place
 
 
 def _find(wanted: IntArray, operand: Axes, offset: int) -> IntArray | None:
@@ -181,6 +205,8 @@ def _rule(weights: Weights, layout: _Layout, columns: IntArray, scaled: _Scores 
     s = layout.arrange(as_array(weights.logits))
     rest = np.setdiff1d(np.arange(s.shape[-1]), columns)
     sinks = np.logaddexp.reduce(s[..., rest], axis=-1) if len(rest) else None
+    if weights.sinks is not None:
+        sinks = layout.arrange(as_array(weights.sinks.expand(weights.logits.shape)))[..., 0]
     s = s[..., columns]
     scores = np.zeros((), s.dtype) if scaled is None else scaled.scores()
     tensors = (weights.logits,) if scaled is None else (weights.logits, scaled.queries)

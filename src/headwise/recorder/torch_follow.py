@@ -10,12 +10,15 @@ from typing import Any
 from torch import Tag, Tensor
 
 from headwise.recorder.axes import Axes
+from headwise.recorder.torch_normalised import Unnormalised, changed_weights, weights_of_operand
 from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
 from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, ValueProduct, Weights, elementwise
+from headwise.recorder.torch_weighted import Weighted
 
 __all__ = ["Follower"]
 
 _ELEMENTWISE = ("masked_fill", "native_dropout", "quantize_per_tensor")  # those that torch does not mark as such
+_EXPONENTIALS = frozenset({"exp", "exp2"})
 _PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "mv": (0, 1)}
 
 
@@ -47,7 +50,7 @@ class Follower:
         module: Callable[[], str],
         attend: Callable[[Weights, ValueProduct], str],
     ) -> None:
-        self.table: TensorTable[Value] = TensorTable()
+        self.table: TensorTable[Value | Unnormalised | Weighted] = TensorTable()
         self.softmaxes: list[Softmax] = []
         self.inside = ""
         self._parameters, self._module, self._attend = parameters, module, attend
@@ -67,6 +70,10 @@ class Follower:
             self._product(name, args, kwargs, out)
         elif name in ("_softmax", "_safe_softmax"):
             self._softmax(args[0], args[1], out)
+        elif name == "sum" and isinstance(weighted := self._value_of(args[0]), Weighted):
+            self._summed(weighted, args, out)
+        elif name == "_log_softmax":
+            self._elementwise(name, False, args[:1], out)
         elif name == "cat":
             self._joined(args[0], args[1] if len(args) > 1 else kwargs.get("dim", 0), out)
         elif name in SHAPING:
@@ -117,17 +124,21 @@ class Follower:
 
     # Values
 
-    def _value_of(self, tensor: Any) -> Value | None:
+    def _value_of(self, tensor: Any) -> Any:
         return self.table.value(tensor) if isinstance(tensor, Tensor) else None
 
     def _product(self, name: str, args: Sequence[Any], kwargs: Mapping[str, Any], out: Tensor) -> None:
         first, second = _PRODUCTS[name]
         a, b = _batched(args[first], left=True), _batched(args[second], left=False)
         for operand, left in ((args[first], True), (args[second], False)):
-            weights = self._value_of(operand)
-            if isinstance(weights, Weights):
-                self._multiplied(weights, operand, left, b if left else a, name, args, kwargs, out)
+            other = b if left else a
+            value = self._value_of(operand)
+            weights = value if isinstance(value, Weights) else self._unlabelled(value, operand, left, other)
+            if weights is not None:
+                self._multiplied(weights, operand, left, other, name, args, kwargs, out)
                 return
+        if self._exponentials(a, b, args[first], out):
+            return
         alpha, beta = float(kwargs.get("alpha", 1)), float(kwargs.get("beta", 1))
         linear = out.ndim == 2 and (self._is_parameter(a) or self._is_parameter(b))
         added = first == 1 and beta != 0
@@ -149,6 +160,8 @@ class Follower:
     ) -> None:
         """Weights times values; or times a parameter, which mixes heads or classes."""
         softmax = weights.softmax
+        if weights.changes:
+            weights = changed_weights(weights, operand)
         self.table.store(out, None, overwritten=True)
         if self._is_parameter(other) and (weights.product is None or out.ndim == 2):
             if out.numel() == operand.numel():
@@ -166,11 +179,81 @@ class Follower:
         if softmax.reason:
             softmax.reason = self._attend(weights, product if left else product.swapped())
 
+    def _unlabelled(self, value: Value | None, operand: Tensor, left: bool, other: Tensor) -> Weights | None:
+        """The weights in a factor that no softmax made, or that was made of its result in a way not followed."""
+        if operand.ndim != 3 or not operand.is_floating_point() or self._is_parameter(other):
+            return None
+        if isinstance(value, Product) and not value.linear and value.functions:
+            softmax, scores, shape = Softmax(self._module(), ""), value, value.shape
+        elif value is None and (pending := self._pending()) is not None:
+            softmax, scores, shape = pending, None, pending.shape
+        else:
+            return None
+        if left:
+            weights = weights_of_operand(softmax, operand, scores, shape)
+        else:
+            turned = None if scores is None else scores.shaped(lambda axes: axes.transpose(1, 2))
+            weights = weights_of_operand(softmax, operand.transpose(1, 2), turned)
+            weights = None if weights is None else weights.shaped(lambda axes: axes.transpose(1, 2))
+        if weights is None or (weights.sinks is not None and not (scores and _EXPONENTIALS & scores.functions)):
+            return None
+        if weights.softmax not in self.softmaxes:
+            weights.softmax.reason = "its result is multiplied with no values"
+            self.softmaxes.append(weights.softmax)
+        return weights
+
+    def _pending(self) -> Softmax | None:
+        """The softmax of the running module whose result was not multiplied with values so far."""
+        last = self.softmaxes[-1] if self.softmaxes else None
+        return last if last is not None and last.reason and last.suspect and last.module == self._module() else None
+
+    def _exponentials(self, a: Tensor, b: Tensor, operand: Tensor, out: Tensor) -> bool:
+        """Note a product of exponentials of scores with values, which may be divided by their sum later."""
+        value = self._value_of(operand)
+        if not isinstance(value, Product) or value.linear or not value.functions or self._is_parameter(b):
+            return False
+        softmax = Softmax(
+            self._module(), "its scores are multiplied with values without the normalisation of a softmax"
+        )
+        self.softmaxes.append(softmax)
+        axes = Axes.contiguous(tuple(out.shape[-3:]))
+        if operand.ndim != 3 or not _EXPONENTIALS & value.functions or not bool((operand >= 0).all()):
+            return False
+        softmax.reason = (
+            "the exponentials of its scores are multiplied with values and not divided by their sum afterwards, as in "
+            "a softmax computed in parts"
+        )
+        softmax.suspect = True
+        product = ValueProduct(Axes.contiguous(tuple(operand.shape)), b, out, (operand, b), tuple(out.shape))
+        self.table.store(out, Unnormalised(softmax, operand, value, value.shape, product, axes), overwritten=True)
+        return True
+
+    def _divided_by_sum(self, value: Unnormalised, name: str, args: Sequence[Any], out: Tensor) -> None:
+        """A product of exponentials and values after a division."""
+        divisor = args[1] if name.rstrip("_") == "div" else 1 / args[1]
+        if isinstance(divisor, Tensor) and divisor.ndim and divisor.shape[-1] == 1:
+            found = value.divided(divisor, out)
+            if found is not None:
+                value.softmax.reason = self._attend(*found)
+
+    def _summed(self, weighted: Weighted, args: Sequence[Any], out: Tensor) -> None:
+        """The sum over the keys of values times weights."""
+        over = args[1] if len(args) > 1 else []
+        axes = [over] if isinstance(over, int) else list(over or [])
+        softmax = weighted.weights.softmax
+        if len(axes) == 1 and softmax.reason:
+            product = weighted.summed(axes[0] % args[0].ndim, out)
+            if product is not None:
+                softmax.reason = self._attend(weighted.weights, product)
+
     def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
         product = self._value_of(logits)
+        if isinstance(product, Weights):
+            product.softmax.suspect, product.softmax.reason = False, "its result is the argument of another softmax"
         axis %= max(1, logits.ndim)
         scores = product if isinstance(product, Product) else None
         softmax = Softmax(self._module(), "its result is multiplied with no values")
+        softmax.shape = tuple(logits.shape)
         softmax.suspect = logits.ndim > 3 and axis == logits.ndim - 1
         self.softmaxes.append(softmax)
         if scores is not None and scores.linear:
@@ -211,6 +294,13 @@ class Follower:
         value = self._value_of(args[0])
         if value is None:
             return
+        if isinstance(value, Weighted):
+            self.table.store(out, value if out.shape == args[0].shape else None)
+            return
+        if isinstance(value, Unnormalised):
+            moved = SHAPING[name](value.axes, tuple(out.shape), args)
+            self.table.store(out, None if moved is None else replace(value, axes=moved))
+            return
         if isinstance(value, Product) and value.columns:
             kept = out.shape == args[0].shape
             self.table.store(out, value if kept else None)
@@ -220,16 +310,35 @@ class Follower:
     def _elementwise(self, name: str, in_place: bool, args: Sequence[Any], out: Tensor) -> None:
         for position, argument in enumerate(args):
             value = self._value_of(argument)
+            if isinstance(value, Weighted):
+                continue
+            if isinstance(value, Unnormalised):
+                if position == 0 and name.rstrip("_") in ("div", "mul"):
+                    self._divided_by_sum(value, name, args, out)
+                continue
             if value is not None:
                 for other in args[position + 1 :]:
                     second = self._value_of(other)
                     if isinstance(value, Weights) and isinstance(second, Weights):
                         second.softmax.suspect, second.softmax.reason = False, "it changes the weights of another one"
+                if isinstance(value, Weights) and (weighted := _weighted(value, name, position, args, out)) is not None:
+                    self.table.store(out, weighted, overwritten=in_place)
+                    return
                 changed = elementwise(value, self.inside or name.rstrip("_"), position, args, tuple(out.shape))
                 self.table.store(out, changed, overwritten=in_place)
                 return
         if in_place:
             self.table.store(out, None, overwritten=True)
+
+
+def _weighted(weights: Weights, name: str, position: int, args: Sequence[Any], out: Tensor) -> Weighted | None:
+    """Weights times values of more axes or features, by broadcasting."""
+    values = args[1 - position] if name.rstrip("_") == "mul" and len(args) > 1 else None
+    shape = tuple(out.shape)
+    if not isinstance(values, Tensor) or weights.axes.shape == shape or not values.is_floating_point():
+        return None
+    grown = weights.shaped(lambda axes: axes.expand(shape))
+    return None if grown is None else Weighted(grown, values)
 
 
 def merged(sources: Sequence[Sources]) -> Sources:

@@ -51,6 +51,14 @@ def attention_gradients(
             raise DataError(
                 "gradients: the model's run has several steps; they are computed for a single forward pass."
             )
+        if unseen := [
+            layer.name
+            for layer, trace in zip(capture.layers, traces, strict=True)
+            if trace.output.grad_fn is None and not trace.operands
+        ]:
+            raise DataError(
+                f"gradients: attention in {unseen[0]} is a sum of products, whose gradient is not observed."
+            )
         target = score(capture.output)
         if target.grad_fn is None or not leaves:
             raise DataError("gradients: torch computes none for this model (its parameters or operations have none).")

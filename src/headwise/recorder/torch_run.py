@@ -31,7 +31,7 @@ from headwise.recorder.torch_fused import (
     sdpa_call,
 )
 from headwise.recorder.torch_modules import ModuleStack, owner_of
-from headwise.recorder.torch_tensors import as_array, precision_of, tensors_in
+from headwise.recorder.torch_tensors import as_array, has_memory, precision_of, tensors_in
 from headwise.recorder.torch_values import ValueProduct, Weights
 from headwise.shapes import Array
 
@@ -65,11 +65,12 @@ def trace_torch(
         output = model(*args, **kwargs)
     recorded = collector.finish()
     ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
-    lost = [f"softmax in {s.module}" for s in recorder.softmaxes if s.reason and s.suspect]
-    unknown = [name for name in dict.fromkeys((*recorder.opaque, *lost)) if collector.may_want(name.split()[-1])]
+    lost = {s.module: s.reason for s in recorder.softmaxes if s.reason and s.suspect and collector.may_want(s.module)}
+    unknown = [name for name in dict.fromkeys(recorder.opaque) if collector.may_want(name.split()[-1])]
+    unknown += [f"the softmax in {module} ({reason})" for module, reason in lost.items()]
     if unknown and collector.names:
         raise CaptureError(
-            f"model: attention in {', '.join(unknown)} cannot be followed. Limit the capture to other modules with "
+            f"model: attention cannot be followed: {', '.join(unknown)}. Limit the capture to other modules with "
             "layers=, or choose another implementation of the model's attention."
         )
     if not collector.names:
@@ -232,7 +233,7 @@ class _Functions(TorchFunctionMode):  # calls of whole functions, with their arg
     def __torch_function__(self, func: Any, types: Any, args: Any = (), kwargs: Any = None) -> Any:
         kwargs = kwargs or {}
         name = getattr(func, "__name__", "")
-        if name == "scaled_dot_product_attention":
+        if name == "scaled_dot_product_attention" and all(map(has_memory, tensors_in([*args, *kwargs.values()]))):
             self.operations.paused = True
             try:
                 result = func(*args, **kwargs)

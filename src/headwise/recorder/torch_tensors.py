@@ -13,7 +13,7 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from headwise.shapes import Array
 
-__all__ = ["Sources", "TensorTable", "as_array", "precision_of", "tensors_in"]
+__all__ = ["Sources", "TensorTable", "as_array", "has_memory", "precision_of", "tensors_in"]
 
 _Value = TypeVar("_Value")
 _CLEAN_EVERY = 1000  # storages between two searches for dead ones
@@ -131,6 +131,15 @@ def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
             yield value
         elif isinstance(value, list | tuple):
             yield from tensors_in(value)
+
+
+def has_memory(tensor: Tensor) -> bool:
+    """Whether a tensor has numbers of its own; those that ``torch.vmap`` passes to a function have none."""
+    try:
+        tensor.data_ptr()
+    except (NotImplementedError, RuntimeError):
+        return False
+    return True
 
 
 def precision_of(tensor: Tensor) -> str:

@@ -35,6 +35,10 @@ class Product:
         Factors that depend on the item and the head alone.
     columns : tuple of (int, int, int) or None
         Axis of the tensor, first and number of columns that are the product's, where others (sinks) were joined.
+    functions : frozenset of str
+        Functions other than sums and factors that were applied, such as ``exp``.
+    shape : tuple of int
+        Of the last elementwise operation's result.
     """
 
     a: Tensor
@@ -46,6 +50,8 @@ class Product:
     other: bool = False
     factors: tuple[tuple[Tensor, Axes], ...] = ()
     columns: tuple[int, int, int] | None = None
+    functions: frozenset[str] = frozenset()
+    shape: tuple[int, ...] = ()
 
     def shaped(self, change: Callable[[Axes], Axes | None]) -> Product | None:
         """The same elements in another shape."""
@@ -65,11 +71,14 @@ class Softmax:
         Why it is not attention; empty once it was recorded.
     suspect : bool
         Whether it looks like attention all the same: over the last of four axes, and not of a linear layer's output.
+    shape : tuple of int, optional
+        Of its result.
     """
 
     module: str
     reason: str
     suspect: bool = False
+    shape: tuple[int, ...] | None = None
 
 
 @dataclass(frozen=True)
@@ -89,6 +98,10 @@ class Weights:
         Where each element lies in the softmax's result.
     changes : tuple of str
         Operations that changed the weights after the softmax.
+    sinks : Tensor, optional
+        Logit of a sink for each row: of the argument's shape, with one element along the axis.
+    explained : bool
+        Whether `logits` are those of the changed weights.
     """
 
     softmax: Softmax
@@ -97,6 +110,8 @@ class Weights:
     product: Product | None
     axes: Axes
     changes: tuple[str, ...] = field(default=())
+    sinks: Tensor | None = None
+    explained: bool = False
 
     def shaped(self, change: Callable[[Axes], Axes | None]) -> Weights | None:
         """The same elements in another shape."""
@@ -121,8 +136,8 @@ class ValueProduct:
         The two factors as the operation received them.
     shape : tuple of int
         The shape of the operation's result that is (P, N, e), or (P, e, N) if the factors are the other way round.
-    factor : float
-        By which the operation multiplied the product.
+    factor : float or Tensor
+        By which the operation multiplied the product, a number or one for each row (P, N, 1).
     swaps : bool
         Whether the factors are the other way round.
     """
@@ -132,7 +147,7 @@ class ValueProduct:
     output: Tensor
     operands: tuple[Tensor, Tensor]
     shape: tuple[int, ...]
-    factor: float = 1.0
+    factor: float | Tensor = 1.0
     swaps: bool = False
 
     def swapped(self) -> ValueProduct:
@@ -208,7 +223,14 @@ def elementwise(value: Value, name: str, position: int, args: Sequence[Any], sha
     if isinstance(value, Weights):
         neutral = name == "nan_to_num" or (name in ("mul", "div") and _number(args[1]) == 1.0)
         return value if neutral else replace(value, changes=(*value.changes, name.removeprefix("native_")))
-    return _scores(value, name, position, args)
+    changed = _scores(value, name, position, args)
+    if changed is None:
+        return None
+    known = {*_FUNCTIONS} & {name}
+    return replace(changed, shape=tuple(shape), functions=changed.functions | known)
+
+
+_FUNCTIONS = ("exp", "exp2", "sigmoid", "relu", "softplus", "elu", "square", "pow", "clamp", "clamp_min")
 
 
 def _scores(value: Product, name: str, position: int, args: Sequence[Any]) -> Product | None:
@@ -219,7 +241,7 @@ def _scores(value: Product, name: str, position: int, args: Sequence[Any]) -> Pr
         return replace(value, other=True) if value.other or value.cap else replace(value, scale=-value.scale)
     if name == "tanh":
         return None if value.other or value.cap is not None else replace(value, cap=1.0)
-    if name in ("exp", "eq", "ne", "lt", "gt", "le", "ge", "logical_not"):
+    if name in ("eq", "ne", "lt", "gt", "le", "ge", "logical_not"):
         return None
     return replace(value, other=True)
 

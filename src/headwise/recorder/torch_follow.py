@@ -81,7 +81,8 @@ class Follower:
         elif name in ("squeeze_", "unsqueeze_"):  # the argument has its new shape already
             value = self.table.last_value(out)
             shape = tuple(out.shape)
-            self.table.store(out, None if value is None else value.shaped(lambda axes: axes.view(shape)))
+            kept = value.shaped(lambda axes: axes.view(shape)) if isinstance(value, Product | Weights) else None
+            self.table.store(out, kept)
         elif name == "convolution":
             mixed = self._value_of(args[0])
             if isinstance(mixed, Weights) and out.shape == args[0].shape:
@@ -184,13 +185,13 @@ class Follower:
         if operand.ndim != 3 or not operand.is_floating_point() or self._is_parameter(other):
             return None
         if isinstance(value, Product) and not value.linear and value.functions:
-            softmax, scores, shape = Softmax(self._module(), ""), value, value.shape
+            softmax, scores = Softmax(self._module(), "", shape=value.shape), value
         elif value is None and (pending := self._pending()) is not None:
-            softmax, scores, shape = pending, None, pending.shape
+            softmax, scores = pending, None
         else:
             return None
         if left:
-            weights = weights_of_operand(softmax, operand, scores, shape)
+            weights = weights_of_operand(softmax, operand, scores, softmax.shape)
         else:
             turned = None if scores is None else scores.shaped(lambda axes: axes.transpose(1, 2))
             weights = weights_of_operand(softmax, operand.transpose(1, 2), turned)

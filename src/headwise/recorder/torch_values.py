@@ -133,7 +133,7 @@ class ValueProduct:
     values : Tensor of shape (P, M, e)
     output : Tensor of shape (P, N, e)
     operands : tuple of Tensor
-        The two factors as the operation received them.
+        The two factors as the operation received them; empty if it was no matrix product.
     shape : tuple of int
         The shape of the operation's result that is (P, N, e), or (P, e, N) if the factors are the other way round.
     factor : float or Tensor
@@ -145,7 +145,7 @@ class ValueProduct:
     axes: Axes
     values: Tensor
     output: Tensor
-    operands: tuple[Tensor, Tensor]
+    operands: tuple[Tensor, ...]
     shape: tuple[int, ...]
     factor: float | Tensor = 1.0
     swaps: bool = False

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import ast
 import json
+import re
 
 __all__ = ["notebook_code"]
 
@@ -51,6 +52,10 @@ def _without_magics(code: str) -> str:
 
 def _plain_line(line: str) -> str:
     bare = line.strip()
+    if match := re.match(r"(\s*)%(?:time|prun)\s+(\S.*)", line):
+        return match[1] + match[2]
+    if match := re.match(r"(\s*[A-Za-z_][\w, ]*=\s*)[%!]", line):
+        return match[1] + "None"
     if bare.startswith(("%", "!", "?")) or (bare.endswith("?") and "#" not in bare):
         return line[: len(line) - len(line.lstrip())] + "pass"
     return line

@@ -14,7 +14,8 @@ from typing import Any, NamedTuple
 import numpy as np
 from scipy.special import log_softmax, softmax
 
-from headwise.attention import AttentionResult, attention, multi_head_attention
+from headwise.attention import AttentionResult, multi_head_attention
+from headwise.coursework.causal import causal_multi_head, project_heads
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
@@ -233,7 +234,7 @@ def _run(
         result,
         attend(x[swapped]),
         _equivariance(arrays, heads, orders),
-        equivariance_error(lambda tokens: _causal(tokens, arrays, heads)),
+        equivariance_error(lambda tokens: causal_multi_head(tokens, arrays, heads).output),
         equivariance_error(lambda tokens: attend(tokens + positions).output),
         _leak(arrays, heads, rng),
     )
@@ -245,7 +246,7 @@ def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray
     rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
 
     def steps(tokens: Array) -> tuple[Array, ...]:
-        q, k, v = _projected(tokens, arrays, heads)
+        q, k, v = project_heads(tokens, arrays, heads)
         result = multi_head_attention(tokens, **rest, heads=heads)
         return np.concatenate([q, k, v], axis=-1), q @ k.mT, result.weights, result.output
 
@@ -258,21 +259,6 @@ def _equivariance(arrays: Mapping[str, Array], heads: int, orders: list[IntArray
         [max_relative_difference(a, b) for a, b in zip(steps(x[p]), permuted(plain, p), strict=True)] for p in orders
     ]
     return EquivarianceErrors(*(max(column) for column in zip(*errors, strict=True)))
-
-
-def _projected(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tuple[Array, Array, Array]:
-    """Queries, keys and values by head: (H, N, d) each."""
-    projections = (tokens @ arrays[f"W{name}"].T + arrays.get(f"b{name}", 0) for name in "qkv")
-    q, k, v = (np.stack(np.split(array, heads, axis=1)) for array in projections)
-    return q, k, v
-
-
-def _causal(tokens: Array, arrays: Mapping[str, Array], heads: int) -> Array:
-    """(N, D'): multi-head attention with a causal mask."""
-    concatenated = np.concatenate(list(attention(*_projected(tokens, arrays, heads), causal=True)), axis=-1)
-    final = arrays["Wo"].T if "Wo" in arrays else np.eye(concatenated.shape[-1])
-    output: Array = concatenated @ final + arrays.get("bo", 0)
-    return output
 
 
 def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> float:
@@ -290,7 +276,7 @@ def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> 
 def _decompose(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
     x = arrays["X"]
     rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
-    (q, k, _), (q_h, k_h, _) = _projected(x, arrays, 1), _projected(x, arrays, heads)
+    (q, k, _), (q_h, k_h, _) = project_heads(x, arrays, 1), project_heads(x, arrays, heads)
     single = multi_head_attention(x, **rest, heads=1).weights[0]
     scores = q_h @ k_h.mT
     # by logarithms, since a product of weights can underflow

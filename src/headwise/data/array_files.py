@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import zipfile
 import zlib
 from collections.abc import Sequence
@@ -12,12 +13,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError
+from headwise.checker.roles import role_of
+from headwise.errors import DataError, ShapeError
 
 __all__ = ["coursework_arrays", "load_npz", "read_arrays"]
 
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
+_NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+|nan|inf)([eE][-+]?\d+)?\s*", re.IGNORECASE)
 # all that NumPy and zipfile raise for a file that is cut short, damaged, encrypted, or something else altogether
 _UNREADABLE = (
     *(ValueError, OSError, EOFError, RuntimeError, MemoryError, SyntaxError),
@@ -25,40 +28,66 @@ _UNREADABLE = (
 )
 
 
-def read_arrays(paths: Sequence[Path]) -> dict[str, npt.NDArray[Any]]:
+def read_arrays(paths: Sequence[Path], *, in_out: bool = False) -> dict[str, npt.NDArray[Any]]:
     """The arrays of multi-head attention, from files.
 
     Parameters
     ----------
     paths : sequence of Path
         An .npz file gives its arrays by their names; an .npy or .csv file gives one, named as the file (``Wq.csv``); a
-        folder gives those of its files. Names are case-insensitive.
+        folder gives those of its files. Other usual names are understood too: ``W_q``, ``omega_q``, ``beta_q``, and
+        ``omega_q1`` and ``omega_q2`` for the matrices of single heads.
+    in_out : bool
+        Whether the matrices in the files are (in, out).
 
     Returns
     -------
     dict
-        X, Wq, Wk and Wv, and those of Wo, bq, bk, bv and bo in the files, as floating-point arrays.
+        X, Wq, Wk and Wv, and those of Wo, bq, bk, bv and bo in the files, as floating-point arrays; the matrices are
+        (out, in), those of the heads below one another.
 
     Raises
     ------
     DataError
         If a file is missing or unreadable, a name is unknown or repeated, or a required array is missing.
     """
-    arrays: dict[str, npt.NDArray[Any]] = {}
-    names = {name.lower(): name for name in _NAMES}
+    parts: dict[str, dict[int, npt.NDArray[Any]]] = {}
     for path in (file for folder in paths for file in _files(folder)):
         for name, array in _read(path).items():
-            known = names.get(name.lower())
+            known, head = _role(name)
             if known is None:
                 named_by = "" if path.suffix.lower() == ".npz" else ", by which the file must be named"
                 raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}{named_by}.")
-            if known in arrays:
+            heads = parts.setdefault(known, {})
+            if head in heads or (heads and 0 in (head, *heads)):
                 raise DataError(f"{path}: {known} occurs twice.")
-            arrays[known] = _floats(known, array, path)
+            heads[head] = _oriented(known, _floats(known, array, path), in_out)
+    arrays = {name: _joined(name, heads) for name, heads in parts.items()}
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:
         raise DataError(f"missing {', '.join(missing)}; needed are {', '.join(_NEEDED)}.")
     return {name: arrays[name] for name in _NAMES if name in arrays}
+
+
+def _role(name: str) -> tuple[str | None, int]:
+    """The library's name for an array, and its head, from 1; 0 for all heads."""
+    role, _, head = (role_of(name) or "").partition("#")
+    return (role if role in _NAMES else None), int(head or 0)
+
+
+def _oriented(name: str, array: npt.NDArray[Any], in_out: bool) -> npt.NDArray[Any]:
+    """A matrix as (out, in), and a bias as a vector."""
+    if name.startswith("b"):
+        return array.ravel()
+    return array.mT if in_out and name.startswith("W") and array.ndim > 1 else array
+
+
+def _joined(name: str, heads: dict[int, npt.NDArray[Any]]) -> npt.NDArray[Any]:
+    try:
+        return np.concatenate([heads[head] for head in sorted(heads)]) if len(heads) > 1 else next(iter(heads.values()))
+    except ValueError:
+        shapes = ", ".join(str(array.shape) for array in heads.values())
+        raise ShapeError(f"{name}: expected matrices of equal width, one for each head; got {shapes}.") from None
 
 
 def coursework_arrays() -> dict[str, npt.NDArray[Any]]:
@@ -133,11 +162,24 @@ def _read(path: Path) -> dict[str, npt.NDArray[Any]]:
 
 
 def _read_csv(path: Path) -> npt.NDArray[Any]:
-    """Numbers separated by commas, a row a line; one line of a bias is a vector."""
-    lines = path.read_text(encoding="utf-8-sig").splitlines()
-    if not any(line.strip() for line in lines):
+    """Numbers separated by commas, semicolons, tabs or spaces, a row a line; one line of a bias is a vector.
+
+    A first row of names is skipped, and a first column if the row has no name for it. With semicolons, a comma is a
+    decimal point.
+    """
+    lines = [line for line in path.read_text(encoding="utf-8-sig").splitlines() if line.strip()]
+    if not lines:
         raise ValueError("it is empty")
-    table = np.loadtxt(lines, delimiter=",", ndmin=2, dtype=np.float64)
+    text = "\n".join(lines)
+    delimiter = next((mark for mark in (";", ",", "\t") if mark in text), None)
+    if delimiter == ";":
+        lines = [line.replace(",", ".") for line in lines]
+    names = lines[0].split(delimiter)
+    has_index = len(names) > 1 and not names[0].strip(" \"'")
+    if has_index or not any(map(_NUMBER.fullmatch, names)):
+        lines = lines[1:]
+    cells = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.str_ if has_index else np.float64)
+    table = cells[:, 1:].astype(np.float64) if has_index else cells
     return table.ravel() if path.stem.lower().startswith("b") else table
 
 

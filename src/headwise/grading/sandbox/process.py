@@ -36,7 +36,7 @@ import sys
 sys.path.insert(0, sys.argv[1])
 from worker.main import main
 del sys.path[0]
-main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6:])
+main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv[6], sys.argv[7:])
 """
 _ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"), "1"
@@ -45,7 +45,8 @@ _ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.g
 _ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
 
 
-_DRAWS = re.compile(r"\b(matplotlib|pylab|seaborn)\b")  # matplotlib writes a list of fonts when it is first imported
+# matplotlib writes a list of fonts when it is first imported, torch starts a program
+_EARLY = {"matplotlib.pyplot": re.compile(r"\b(matplotlib|pylab|seaborn)\b"), "torch": re.compile(r"\btorch\b")}
 _START_UP = 60.0  # seconds for Python and NumPy themselves, on a busy machine
 
 
@@ -74,6 +75,8 @@ class Limits:
         Wall-clock time of all calls for one task.
     memory_mb : int
         Address space, Python and NumPy included.
+    seconds_per_statement : float
+        Wall-clock time of one statement of the file, which then fails without ending the rest; 0 for no such limit.
     answer_mb : int
         Size of one reply; those to the checker's probes are far below one megabyte.
     """
@@ -82,6 +85,7 @@ class Limits:
     seconds_in_all: float = 30.0
     memory_mb: int = 2048
     answer_mb: int = 1
+    seconds_per_statement: float = 0.0
 
 
 class Sandbox:
@@ -95,6 +99,10 @@ class Sandbox:
         The name of the file to run.
     limits : Limits
         What it may use.
+    folder : Path, optional
+        A folder in which it runs and whose files it can read; by default it can read no files but Python's own.
+    module : str
+        The name of the module that the main file is; ``"__main__"`` if it is to be run as a program.
 
     Attributes
     ----------
@@ -111,7 +119,15 @@ class Sandbox:
         If the file is not Python, or the process ended or ran out of time while running it.
     """
 
-    def __init__(self, files: Mapping[str, str], main: str, limits: Limits = Limits()) -> None:
+    def __init__(
+        self,
+        files: Mapping[str, str],
+        main: str,
+        limits: Limits = Limits(),
+        *,
+        folder: Path | None = None,
+        module: str = "submission",
+    ) -> None:
         self.limits = limits
         self._left = limits.seconds_in_all
         self._source = files[main]
@@ -120,7 +136,8 @@ class Sandbox:
         self._socket, theirs = socket.socketpair()
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
         options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(HIDDEN)]
-        options += ["matplotlib.pyplot"] if any(_DRAWS.search(text) for text in files.values()) else []
+        options.append(str(folder.resolve()) if folder else "")
+        options += [name for name, used in _EARLY.items() if any(used.search(text) for text in files.values())]
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(__file__).parent), *options],
@@ -128,13 +145,14 @@ class Sandbox:
                 stdout=subprocess.DEVNULL,
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
-                cwd="/",
+                cwd=folder or "/",
                 env=_ENVIRONMENT,
                 start_new_session=True,
             )
         try:
             self.unconfined: tuple[str, ...] = self._receive(_START_UP, "while starting")
-            broken = self._request((tuple(files.items()), main), "while its file was read")
+            content = (tuple(files.items()), main, module, float(limits.seconds_per_statement))
+            broken = self._request(content, "while its file was read")
             if broken is not None:
                 raise SubmissionError(f"it is not Python: {printable(broken)}")
             failed = self._receive(limits.seconds_per_call, "while its file was run")
@@ -150,11 +168,30 @@ class Sandbox:
         """How the process ended early, in words; empty while it runs."""
         return self._end
 
-    def function(self, name: str) -> Proxy:
-        """A proxy for a function of the submission."""
-        return Proxy(self, name, signature_of(self._source, name))
+    def function(self, name: str, *, tensors: bool = False) -> Proxy:
+        """A proxy for a function of the submission; set `tensors` for one that takes torch's tensors."""
+        return Proxy(self, name, signature_of(self._source, name), tensors)
 
-    def call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any]) -> Any:
+    def values(self) -> dict[str, Any]:
+        """The arrays, lists of arrays and whole numbers that the file defines, by the expression that gives each.
+
+        Raises
+        ------
+        SubmissionError
+            If the process has ended, now or before.
+        """
+        reply = self._request(("values",), "while its arrays were read")
+        try:
+            return {str(name): value for name, value in reply}
+        except (TypeError, ValueError):
+            raise SubmissionError(self._ended("it wrote into the grader's channel")) from None
+
+    def evaluate(self, expression: str) -> Any:
+        """The value of an expression in the file's own names; raises errors as `call` does."""
+        reply = self._request(("evaluate", expression), f"while {printable(expression)} was evaluated")
+        return self._answer(reply, {})
+
+    def call(self, name: str, args: tuple[Any, ...], kwargs: Mapping[str, Any], *, tensors: bool = False) -> Any:
         """Call a function of the submission.
 
         Arguments that it modified in place are modified here too, so that the checker can detect it.
@@ -169,7 +206,11 @@ class Sandbox:
         arguments: dict[int | str, Any] = {i: _sendable(value) for i, value in enumerate(args)}
         arguments |= {key: _sendable(value) for key, value in kwargs.items()}
         named = tuple((key, arguments[key]) for key in kwargs)
-        reply = self._request((name, tuple(arguments[i] for i in range(len(args))), named), f"in a call of {name}")
+        message = ("call", name, tuple(arguments[i] for i in range(len(args))), named, tensors)
+        return self._answer(self._request(message, f"in a call of {name}"), arguments)
+
+    def _answer(self, reply: Value, arguments: dict[int | str, Any]) -> Any:
+        """What a call returned; arguments that it modified are updated, and its error is raised."""
         match reply:
             case ("answered", answer, tuple(changed)):
                 for key, array in (pair for pair in changed if isinstance(pair, tuple) and len(pair) == 2):
@@ -257,15 +298,16 @@ class Sandbox:
 class Proxy:
     """A function of a submission: calling it calls the other process."""
 
-    def __init__(self, sandbox: Sandbox, name: str, signature: inspect.Signature | None) -> None:
+    def __init__(self, sandbox: Sandbox, name: str, signature: inspect.Signature | None, tensors: bool = False) -> None:
         self.__name__ = self.__qualname__ = name
         self._sandbox = sandbox
+        self._tensors = tensors
         if signature is not None:
             self.__signature__ = signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the submission's function; see `Sandbox.call`."""
-        return self._sandbox.call(self.__name__, args, kwargs)
+        return self._sandbox.call(self.__name__, args, kwargs, tensors=self._tensors)
 
 
 def _sendable(value: Any) -> Value:

@@ -11,6 +11,7 @@ import importlib
 import importlib.abc
 import importlib.util
 import os
+import signal
 import sys
 import traceback
 from collections.abc import Callable, Sequence
@@ -22,22 +23,21 @@ import numpy as np
 
 from .confinement import confine
 from .protocol import HEADER, Value, decode, encode
+from .values import named_values
 
 __all__ = ["main"]
 
-_MAIN = "submission"
 
-
-def main(socket: int, memory: int, seconds: int, hidden: str, early: Sequence[str]) -> None:
+def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early: Sequence[str]) -> None:
     """Confine this process, and then answer the grader's calls.
 
-    Libraries that write a file when they are imported are imported early, before writing is forbidden.
+    Libraries that write a file or start a thread when they are imported are imported early, before it is forbidden.
     """
     for name in early:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    _send(socket, confine(memory, seconds, [hidden]))
-    files, main_file = _receive(socket)
+    _send(socket, confine(memory, seconds, [hidden], folder))
+    files, main_file, name, limit = _receive(socket)
     sources = dict(files)
     try:
         tree = ast.parse(sources[main_file], main_file)
@@ -46,36 +46,55 @@ def main(socket: int, memory: int, seconds: int, hidden: str, early: Sequence[st
         return
     _send(socket, None)
     sys.meta_path.insert(0, _Siblings({name.removesuffix(".py"): text for name, text in files if name != main_file}))
-    module = ModuleType(_MAIN)
-    sys.modules[_MAIN] = module
-    _send(socket, _run(tree, main_file, module))
+    module = ModuleType(name)
+    sys.modules[name] = module
+    vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
+    _send(socket, _run(tree, main_file, module, limit))
     while True:
-        name, args, kwargs = _receive(socket)
-        _send(socket, _call(getattr(module, name, None), list(args), dict(kwargs), main_file))
+        match _receive(socket):
+            case "call", str(function), tuple(args), tuple(kwargs), bool(tensors):
+                _send(socket, _call(getattr(module, function, None), list(args), dict(kwargs), main_file, tensors))
+            case "evaluate", str(expression):
+                _send(socket, _call(lambda text=expression: eval(text, vars(module)), [], {}, main_file, False))
+            case ("values",):
+                _send(socket, named_values(vars(module)))
 
 
-def _run(tree: ast.Module, filename: str, module: ModuleType) -> tuple[tuple[int, str], ...]:
-    """Run the statements one by one, also after one that fails: a broken plot must not cost the functions."""
+def _run(tree: ast.Module, filename: str, module: ModuleType, limit: float) -> tuple[tuple[int, str], ...]:
+    """Run the statements one by one, also after one that fails: a broken plot must not cost the functions.
+
+    With a limit, a statement that takes longer than so many seconds fails too.
+    """
     failed: list[tuple[int, str]] = []
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
+    signal.signal(signal.SIGALRM, _out_of_time)
     for node in tree.body:
         try:
             block = ast.Module([*future, node] if node not in future else [node], [])
-            exec(compile(block, filename, "exec"), vars(module))
+            code = compile(block, filename, "exec")
+            signal.setitimer(signal.ITIMER_REAL, limit)
+            exec(code, vars(module))
         except BaseException as error:
             failed.append((node.lineno, _describe(error)))
+        finally:
+            signal.setitimer(signal.ITIMER_REAL, 0)
     return tuple(failed[:20])
 
 
-def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: str) -> Value:
-    """Call a function; its result, and the arguments that it modified in place."""
+def _out_of_time(signum: int, frame: object) -> None:
+    raise TimeoutError("it took too long and was stopped")
+
+
+def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: str, tensors: bool) -> Value:
+    """Call a function, with arrays as torch's tensors if it takes those; its result, and what it modified in place."""
     arguments: dict[int | str, Value] = dict(enumerate(args))
     arguments.update((key, value) for key, value in kwargs.items())
     before = {key: value.tobytes() for key, value in arguments.items() if isinstance(value, np.ndarray)}
     try:
         if not callable(function):
             raise TypeError("there is no function of that name once the file has run")
-        answer = _plain(function(*args, **kwargs))
+        wrap = _as_tensor if tensors else _unchanged
+        answer = _plain(function(*map(wrap, args), **{key: wrap(value) for key, value in kwargs.items()}))
         changed = tuple((key, arguments[key]) for key, raw in before.items() if arguments[key].tobytes() != raw)
         encode(("answered", answer, changed))  # so that a result that cannot be sent is an error of this call
     except BaseException as error:
@@ -96,6 +115,28 @@ def _plain(result: Any) -> Value:
     if array.dtype.hasobject or array.dtype.kind not in "?biufc":
         raise TypeError(f"it returned {type(result).__name__}, which is no array of numbers")
     return array
+
+
+def _as_tensor(value: Value) -> Any:
+    """An array as a tensor that shares its memory, and arrays in a tuple as a list of such."""
+    if isinstance(value, tuple):
+        return [_as_tensor(item) for item in value]
+    return importlib.import_module("torch").from_numpy(value) if isinstance(value, np.ndarray) else value
+
+
+def _unchanged(value: Value) -> Value:
+    return value
+
+
+def _do_nothing(*args: Any, **kwargs: Any) -> None:
+    """What a notebook's shell would show."""
+
+
+class _Shell:
+    """Stands for a notebook's shell, whose commands do nothing here."""
+
+    def __getattr__(self, name: str) -> Callable[..., None]:
+        return _do_nothing
 
 
 class _Siblings(importlib.abc.MetaPathFinder, importlib.abc.Loader):

@@ -1,0 +1,83 @@
+"""Options of the commands that read a course notebook."""
+
+from __future__ import annotations
+
+import enum
+from collections.abc import Sequence
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
+from headwise.coursework.notebook import ArrayOptions, CourseNotebook
+from headwise.errors import DataError
+
+__all__ = ["Columns", "Heads", "Matrices", "NotebookFile", "Orientation", "Take", "array_options", "notebook_lines"]
+
+
+class Orientation(enum.StrEnum):
+    """The orientation of the matrices."""
+
+    out_in = "out-in"
+    in_out = "in-out"
+
+
+NotebookFile = Annotated[
+    Path | None,
+    typer.Option(
+        "--notebook",
+        help="A course notebook (.ipynb): its code runs in a sandbox, and its arrays and functions are found.",
+        show_default=False,
+    ),
+]
+Columns = Annotated[
+    bool | None,
+    typer.Option("--columns/--rows", help="Tokens are the columns of X, or its rows.", show_default="rows"),
+]
+Matrices = Annotated[
+    Orientation | None,
+    typer.Option("--weights", help="Orientation of the matrices: q = W x is out-in.", show_default="out-in"),
+]
+Heads = Annotated[
+    int | None,
+    typer.Option("--heads", "-H", min=1, help="Number of heads; must divide the rows of the matrices."),
+]
+Take = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--take",
+        help="Which array of the notebook to take: X=all_x, or Wq=omega_q1,omega_q2 for one of each head. Repeatable.",
+        show_default=False,
+    ),
+]
+
+
+def array_options(
+    heads: int | None, columns: bool | None, weights: Orientation | None, take: Sequence[str] | None
+) -> ArrayOptions:
+    """The options as the coursework takes them.
+
+    Raises
+    ------
+    DataError
+        If ``--take`` has another form than ROLE=NAME.
+    """
+    chosen = {}
+    for text in take or ():
+        role, equals, name = text.partition("=")
+        if not equals or not name.strip():
+            raise DataError(f"--take: expected ROLE=NAME, such as X=all_x; got {text}.")
+        chosen[role.strip()] = name.strip()
+    return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, chosen)
+
+
+def notebook_lines(course: CourseNotebook) -> list[str]:
+    """What was found in a notebook, what was assumed, and what failed, one sentence a line."""
+    found = course.found
+    lines = [
+        f"{item.name} {'×'.join(map(str, item.shape))}: {item.role}, {item.orientation}" for item in found.findings
+    ]
+    lines += [f"Orientation: {found.reason}."] if found.reason else []
+    lines += [f"Assumed: {text}" for text in found.assumptions]
+    lines += [f"Cell {item.cell} failed at “{item.line}”: {item.error}" for item in course.failures]
+    return lines + [f"{note[:1].upper()}{note[1:]}." for note in course.notes]

@@ -1,0 +1,260 @@
+"""The arrays of the coursework in a notebook: which they are, how they are oriented, and what was assumed."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from typing import NamedTuple
+
+import numpy as np
+
+from headwise.coursework.notebook.candidates import Candidate, find_candidates, head_counts
+from headwise.coursework.notebook.matrices import (
+    PARTS,
+    MatrixSet,
+    Orientation,
+    complete_sets,
+    convert,
+    is_column_list,
+    shape_text,
+)
+from headwise.coursework.notebook.orientation import choose_orientation, fitting_orientations
+from headwise.coursework.notebook.run import NotebookRun
+from headwise.errors import DataError, ShapeError
+from headwise.shapes import Array
+
+__all__ = ["ArrayOptions", "Finding", "NotebookArrays", "find_arrays"]
+
+_ROLES = {
+    "X": "tokens",
+    "Wq": "queries",
+    "Wk": "keys",
+    "Wv": "values",
+    "Wo": "final transformation",
+    "bq": "bias of the queries",
+    "bk": "bias of the keys",
+    "bv": "bias of the values",
+    "bo": "final bias",
+    "Wqkv": "queries, keys and values",
+    "bqkv": "biases of queries, keys and values",
+}
+
+
+class ArrayOptions(NamedTuple):
+    """What the user says about the arrays; None or nothing for what is to be found in the notebook."""
+
+    heads: int | None = None
+    columns: bool | None = None
+    in_out: bool | None = None
+    take: Mapping[str, str] = {}
+
+
+class Finding(NamedTuple):
+    """One array: its name and shape in the notebook, its role, and its orientation."""
+
+    name: str
+    shape: tuple[int, ...]
+    role: str
+    orientation: str
+
+
+@dataclass(frozen=True)
+class NotebookArrays:
+    """The arrays of a notebook in the library's convention, and how they were found.
+
+    Attributes
+    ----------
+    arrays : dict
+        X (N, D) with tokens as rows, Wq, Wk, Wv, and those of Wo, bq, bk, bv, bo that there are, (out, in).
+    heads : int
+        The largest number of heads; the other is 1.
+    columns, in_out : bool
+        Whether the notebook's tokens are columns, and its matrices (in, out).
+    sources : dict of str to tuple of str
+        The notebook's expressions by role, in the order of the heads where each head has its own.
+    own_heads : int
+        How many heads have matrices of their own; 1 if there is one matrix for all.
+    findings : tuple of Finding
+    reason : str
+        What shows the orientation; empty if it is assumed.
+    assumptions : tuple of str
+        What could be otherwise, with the option that says so.
+    """
+
+    arrays: dict[str, Array]
+    heads: int
+    columns: bool
+    in_out: bool
+    sources: dict[str, tuple[str, ...]]
+    own_heads: int
+    findings: tuple[Finding, ...]
+    reason: str
+    assumptions: tuple[str, ...]
+
+
+def find_arrays(
+    run: NotebookRun, options: ArrayOptions, conventions: Sequence[tuple[str, Sequence[str]]] = ()
+) -> NotebookArrays:
+    """Find the coursework's arrays in a notebook.
+
+    Parameters
+    ----------
+    run : NotebookRun
+    options : ArrayOptions
+    conventions : sequence of (str, sequence of str)
+        The notebook's attention functions, with the conventions that the checker detected in each.
+
+    Raises
+    ------
+    DataError
+        If a role has no array, or several arrays that differ; the message says how to choose.
+    ShapeError
+        If the arrays do not fit one another.
+    """
+    _check_take(run, options)
+    candidates = find_candidates(run.values, run.tree, options.take)
+    assumptions: list[str] = []
+    chosen = _choose_matrices(run, candidates, assumptions)
+    tokens, possible = _choose_tokens(run, candidates.get("X", ()), chosen, options, assumptions)
+    orientation, reason = choose_orientation(run, tokens, chosen, possible, conventions, assumptions)
+    arrays = convert(tokens, chosen, orientation)
+    heads = _choose_heads(run, chosen, arrays, options, assumptions)
+    if tokens.array.ndim == 3 and not tokens.listed and len(tokens.array) > 1:
+        assumptions.append(f"{tokens.expression} has {len(tokens.array)} sets of tokens; the first is used.")
+    sources = {role: tuple(c.expression for c in items) for role, items in chosen.members.items()}
+    return NotebookArrays(
+        arrays,
+        heads,
+        orientation.columns,
+        orientation.in_out,
+        {"X": (tokens.expression,), **sources},
+        chosen.heads,
+        tuple(_findings(tokens, chosen, orientation)),
+        reason,
+        tuple(assumptions),
+    )
+
+
+def _check_take(run: NotebookRun, options: ArrayOptions) -> None:
+    for role, names in options.take.items():
+        if role not in _ROLES:
+            raise DataError(f"--take: expected one of {', '.join(_ROLES)} before the =; got {role}.")
+        for name in (part.strip() for part in names.split(",")):
+            if isinstance(run.values.get(name, 0), int):
+                raise DataError(f"--take: {run.path.name} has no array {name}. It has {_list_arrays(run)}.")
+
+
+def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]], assumptions: list[str]) -> MatrixSet:
+    """The only complete set of matrices, or the first, with the others stated."""
+    sets = complete_sets(candidates)
+    if not sets:
+        missing = [f"W{part}" for part in PARTS if f"W{part}" not in candidates]
+        raise DataError(
+            f"{run.path.name}: no {' and '.join(missing) or 'matrices that belong together'} found; expected names "
+            f"such as Wq, W_k or omega_v. Its arrays are {_list_arrays(run)}. Name them with --take, as in --take "
+            f"Wq=A.{run.first_failure()}"
+        )
+    for other in sets[1:]:
+        if not sets[0].same_numbers(other):
+            takes = " ".join(
+                f"--take {role}={','.join(c.expression for c in items)}" for role, items in other.members.items()
+            )
+            assumptions.append(
+                f"The matrices are {sets[0].label}; the notebook also has {other.label}, which {takes} would take."
+            )
+    return sets[0]
+
+
+def _choose_tokens(
+    run: NotebookRun,
+    candidates: Sequence[Candidate],
+    chosen: MatrixSet,
+    options: ArrayOptions,
+    assumptions: list[str],
+) -> tuple[Candidate, list[Orientation]]:
+    """The tokens that fit the matrices, with the orientations in which they do."""
+    if not candidates:
+        raise DataError(
+            f"{run.path.name}: no tokens X found; expected a name such as X, all_x, tokens or inputs. Its arrays are "
+            f"{_list_arrays(run)}. Name one with --take X=NAME.{run.first_failure()}"
+        )
+    results = [(c, *fitting_orientations(c, chosen, options.columns, options.in_out)) for c in candidates]
+    fits = [(c, possible) for c, possible, _ in results if possible]
+    if not fits:
+        members = [candidates[0], *(c for items in chosen.members.values() for c in items)]
+        shapes = ", ".join(f"{c.expression} {shape_text(c.array)}" for c in members)
+        reason = next((problems[0] for _, _, problems in results if problems), "with these options")
+        raise ShapeError(f"{run.path.name}: the arrays do not fit one another: {shapes} ({reason}). Use --take.")
+    tokens = fits[0][0]
+    own = np.sort(tokens.array.ravel())
+    for other, _ in fits[1:]:
+        if np.array_equal(own, np.sort(other.array.ravel())):
+            continue
+        if other.rank == tokens.rank:
+            raise DataError(
+                f"X: the notebook has {tokens.expression} and {other.expression}, which differ. Choose with --take "
+                f"X={tokens.expression} or --take X={other.expression}."
+            )
+        assumptions.append(f"The tokens are {tokens.expression}; --take X={other.expression} would take the other.")
+    return fits[0]
+
+
+def _choose_heads(
+    run: NotebookRun,
+    chosen: MatrixSet,
+    arrays: Mapping[str, Array],
+    options: ArrayOptions,
+    assumptions: list[str],
+) -> int:
+    """The number of heads: an option, that of the matrices, that of a variable, or an assumption."""
+    rows = {len(arrays["Wq"]), len(arrays["Wv"])}
+
+    def divides(count: int) -> bool:
+        return not any(size % count for size in rows)
+
+    if options.heads is not None:
+        if not divides(options.heads):
+            raise ShapeError(
+                f"--heads: expected a divisor of the {min(rows)} rows of the matrices; got {options.heads}."
+            )
+        if chosen.heads > 1 and options.heads != chosen.heads:
+            assumptions.append(
+                f"The notebook has matrices for {chosen.heads} heads; --heads divides their rows among {options.heads}."
+            )
+        return options.heads
+    if chosen.heads > 1:
+        return chosen.heads
+    counts = {name: count for name, count in head_counts(run.values).items() if count > 1 and divides(count)}
+    if counts:
+        name, count = next(iter(counts.items()))
+        others = [f"{other} = {number}" for other, number in counts.items() if number != count]
+        if others:
+            assumptions.append(f"The number of heads is {name} = {count}; the notebook also has {', '.join(others)}.")
+        return count
+    count = next((c for c in (3, 2, *range(4, min(rows) + 1)) if divides(c)), 1)
+    compared = f"{count} heads are compared with one" if count > 1 else "its matrices allow no other number than one"
+    assumptions.append(f"The notebook names no number of heads; {compared} (--heads takes another number).")
+    return count
+
+
+def _findings(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) -> list[Finding]:
+    side = "columns" if orientation.columns else "rows"
+    words = "a list of columns, each a token" if is_column_list(tokens) else f"tokens as {side}"
+    findings = [Finding(tokens.expression, tokens.array.shape, _ROLES["X"], words)]
+    for role, items in chosen.members.items():
+        for i, c in enumerate(items, 1):
+            is_matrix = role.startswith("W")
+            stacked = ", a matrix for each head" if c.array.ndim == 3 and is_matrix else ""
+            role_words = _ROLES[role] + (f", head {i}" if len(items) > 1 else stacked)
+            matrix = "(in, out)" if orientation.in_out else "(out, in)"
+            findings.append(Finding(c.expression, c.array.shape, role_words, matrix if is_matrix else "a vector"))
+    return findings
+
+
+def _list_arrays(run: NotebookRun) -> str:
+    names = [
+        f"{name} {shape_text(np.asarray(value[0] if isinstance(value, tuple) else value))}"
+        for name, value in run.values.items()
+        if not isinstance(value, int)
+    ]
+    return ", ".join(names[:20]) + (" …" if len(names) > 20 else "") or "none"

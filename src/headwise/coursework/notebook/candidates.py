@@ -1,0 +1,162 @@
+"""Which of a notebook's arrays may be the tokens, the matrices and the biases: by their names, and by its calls."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headwise.checker.roles import normalize, role_of
+from headwise.shapes import Array
+
+__all__ = ["MATRICES", "Candidate", "find_candidates", "head_counts", "role_of_expression"]
+
+MATRICES = ("Wq", "Wk", "Wv", "Wo", "Wqkv")
+_BIASES = ("bq", "bk", "bv", "bo", "bqkv")
+# earlier ones are taken first
+_TOKENS = (
+    *("x", "allx", "xall", "xs", "tokens", "inputs", "input", "embeddings", "embedded", "embedding", "xin"),
+    *("inputembeddings", "tokenembeddings", "hiddenstates", "sequence", "seq", "sentence", "data", "features"),
+)
+_HEADS = ("h", "heads", "nheads", "numheads", "nhead", "nhd", "numberofheads", "numattentionheads", "headcount")
+_NUMBERED = re.compile(r"^(.*?)[_.]?(?:head|h)?[_.]?(\d+)$")
+
+
+@dataclass(frozen=True)
+class Candidate:
+    """An array of the notebook with a role.
+
+    Attributes
+    ----------
+    expression : str
+        What gives it in the notebook: ``X``, ``params['Wq']``, ``layer.weight``.
+    role : str
+        ``X``, ``Wq``, …, ``bo``; ``Wqkv`` and ``bqkv`` for those of queries, keys and values in one.
+    head : int or None
+        Which head's it is, where each head has its own.
+    group : str
+        The object or dict that it is in; empty for a variable.
+    array : ndarray
+        A list of arrays as one array, stacked along a new first axis.
+    listed : bool
+        Whether it is a list.
+    rank : int
+        Lower is nearer to the usual name.
+    """
+
+    expression: str
+    role: str
+    head: int | None
+    group: str
+    array: Array
+    listed: bool = False
+    rank: int = 0
+
+
+def find_candidates(
+    values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, str]
+) -> dict[str, list[Candidate]]:
+    """Candidates for each role, those with the usual names first.
+
+    Parameters
+    ----------
+    values : mapping
+        Of a `NotebookRun`.
+    tree : ast.Module
+        The notebook's code.
+    overrides : mapping
+        The only expression for a role, or several joined by commas for one per head.
+    """
+    loops = {name.id for node in ast.walk(tree) if isinstance(node, ast.For) for name in _names(node.target)}
+    result: dict[str, list[Candidate]] = {}
+    called = dict(_roles_in_calls(tree))
+    for expression, value in values.items():
+        if expression in loops or isinstance(value, int):
+            continue
+        role, head = role_of_expression(expression)
+        role = role or called.get(expression)
+        if role:
+            result.setdefault(role, []).append(_candidate(expression, role, head, value))
+    for role, chosen in overrides.items():
+        parts = [part.strip() for part in chosen.split(",")]
+        result[role] = [
+            _candidate(part, role, i if len(parts) > 1 else None, values[part]) for i, part in enumerate(parts, 1)
+        ]
+    return {role: sorted(items, key=lambda item: item.rank) for role, items in result.items()}
+
+
+def role_of_expression(expression: str) -> tuple[str | None, int | None]:
+    """The role that a name gives to an array, and the head if the name has a number.
+
+    Examples
+    --------
+    >>> role_of_expression("omega_q2"), role_of_expression("layer.v_proj.bias"), role_of_expression("colors")
+    (('Wq', 2), ('bv', None), (None, None))
+    """
+    name = re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression)
+    *_, last = name.removesuffix(".weight").removesuffix(".bias").split(".")
+    bias = name.endswith(".bias")
+    if normalize(last) in _TOKENS:
+        return "X", None
+    head = None
+    role = role_of(last)
+    if role is None and (match := _NUMBERED.match(last)):
+        role, head = role_of(match[1]), int(match[2])
+    if role is None and normalize(last).startswith("all"):
+        role = role_of(normalize(last).removeprefix("all"))
+    if name.endswith((".weight", ".bias")) and role in ("q", "k", "v"):  # a layer called “query”
+        role = f"W{role}"
+    if role and "#" in role:
+        role, number = role.split("#")
+        head = int(number)
+    if role and bias and role.startswith("W"):
+        role = "b" + role[1:]
+    return (role, head) if role in (*MATRICES, *_BIASES) else (None, None)
+
+
+def head_counts(values: Mapping[str, Any]) -> dict[str, int]:
+    """The notebook's numbers of heads, by their names."""
+    return {
+        expression: value
+        for expression, value in values.items()
+        if isinstance(value, int) and normalize(expression.split(".")[-1]) in _HEADS and 1 <= value <= 256
+    }
+
+
+def _candidate(expression: str, role: str, head: int | None, value: Any) -> Candidate:
+    group = re.split(r"[.\[]", expression)[0] if re.search(r"[.\[]", expression) else ""
+    listed = isinstance(value, tuple)
+    array = _stacked(value) if listed else np.asarray(value)
+    plain = normalize(expression)
+    rank = _TOKENS.index(plain) if role == "X" and plain in _TOKENS else len(_TOKENS) * bool(group)
+    return Candidate(expression, role, head, group, array.astype(np.float64), listed, rank)
+
+
+def _stacked(arrays: tuple[Array, ...]) -> Array:
+    """Arrays of one shape along a new axis; of several shapes, the first alone, which then fits nothing else."""
+    same = all(array.shape == arrays[0].shape for array in arrays)
+    return np.stack(arrays) if same else np.empty(0)
+
+
+def _roles_in_calls(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Variables that the notebook passes to a function whose parameter says what they are."""
+    functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in (
+        item for statement in tree.body if not isinstance(statement, ast.FunctionDef) for item in ast.walk(statement)
+    ):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions):
+            continue
+        names = [arg.arg for arg in functions[node.func.id].args]
+        pairs = [*zip(names, node.args, strict=False), *((item.arg, item.value) for item in node.keywords)]
+        for name, value in pairs:
+            role, head = role_of_expression(name or "")
+            if role and head is None and isinstance(value, ast.Name):
+                yield value.id, role
+
+
+def _names(node: ast.AST) -> Iterator[ast.Name]:
+    yield from (item for item in ast.walk(node) if isinstance(item, ast.Name))

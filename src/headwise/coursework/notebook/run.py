@@ -1,0 +1,160 @@
+"""Run a course notebook in the grader's sandbox, and read the arrays and functions that it defines."""
+
+from __future__ import annotations
+
+import ast
+import re
+from collections.abc import Iterator
+from contextlib import contextmanager
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+
+from headwise.checker.notebooks import notebook_code
+from headwise.errors import DataError
+from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
+
+__all__ = ["Failure", "NotebookRun", "run_notebook"]
+
+LIMITS = Limits(
+    seconds_per_call=120.0, seconds_in_all=300.0, memory_mb=16384, answer_mb=256, seconds_per_statement=30.0
+)
+_CELL = re.compile(r"# %% cell (\d+)$")
+_RANDOM = re.compile(r"\brand|\bnormal_?\(|\bsample\(|\bshuffle\(|\bdefault_rng\(|\bPRNGKey\(")
+
+
+@dataclass(frozen=True)
+class Failure:
+    """A statement of the notebook that raised an error: its cell, its source line and the error."""
+
+    cell: int
+    line: str
+    error: str
+
+
+@dataclass(frozen=True)
+class NotebookRun:
+    """A notebook whose statements have run.
+
+    Attributes
+    ----------
+    path : Path
+    source : str
+        The code of all cells, each under a line with its number.
+    values : dict
+        Arrays, tuples of arrays and whole numbers, by the expression that gives each.
+    failures : tuple of Failure
+        Statements that failed; the others ran.
+    notes : tuple of str
+        Cells that were left out, names that are assigned in several cells, numbers drawn without a seed.
+    sandbox : Sandbox
+        The process, for calls of the notebook's functions.
+    """
+
+    path: Path
+    source: str
+    values: dict[str, Any]
+    failures: tuple[Failure, ...]
+    notes: tuple[str, ...]
+    sandbox: Sandbox
+
+    @property
+    def tree(self) -> ast.Module:
+        """The code as a syntax tree."""
+        return ast.parse(self.source)
+
+    @property
+    def uses_torch(self) -> bool:
+        """Whether its functions may take torch's tensors."""
+        return bool(re.search(r"\bimport torch\b|\bfrom torch\b", self.source))
+
+    def first_failure(self) -> str:
+        """The first failure in words, for messages about what is missing; empty if nothing failed."""
+        if not self.failures:
+            return ""
+        first = self.failures[0]
+        return f" Cell {first.cell} failed at “{first.line}” with {first.error}."
+
+
+@contextmanager
+def run_notebook(path: Path) -> Iterator[NotebookRun]:
+    """Run the statements of a notebook, or of a Python file, in a sandbox that ends with the block.
+
+    It may read the files of its own folder. A statement that fails or takes too long costs only itself.
+
+    Raises
+    ------
+    DataError
+        If there is no such file, it is not a notebook, or its process ends early.
+    """
+    source, notes = _read(path)
+    try:
+        with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as sandbox:
+            values = sandbox.values()
+            failures = tuple(_failure(source, line, error) for line, error in sandbox.failed)
+            notes += [*_assigned_again(source, values), *_unseeded(path, source, values)]
+            notes += [f"not confined on this system: {item}" for item in sandbox.unconfined]
+            yield NotebookRun(path, source, values, failures, tuple(notes), sandbox)
+    except SubmissionError as error:
+        raise DataError(f"{path}: the notebook could not be run: {error}.") from None
+
+
+def _read(path: Path) -> tuple[str, list[str]]:
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file.")
+    if path.suffix not in (".ipynb", ".py"):
+        raise DataError(f"{path}: expected a notebook (.ipynb) or a Python file (.py).")
+    text = path.read_text(encoding="utf-8-sig", errors="replace")
+    try:
+        if path.suffix == ".ipynb":
+            return notebook_code(text)
+        ast.parse(text)
+    except (ValueError, KeyError, TypeError, AttributeError) as error:
+        raise DataError(f"{path}: expected a notebook; got something else ({error}).") from None
+    except SyntaxError as error:
+        raise DataError(f"{path}: line {error.lineno} is not Python ({error.msg}).") from None
+    return text, []
+
+
+def _failure(source: str, line: int, error: str) -> Failure:
+    lines = source.splitlines()
+    cells = [match[1] for text in lines[:line] if (match := _CELL.match(text))]
+    return Failure(int(cells[-1]) if cells else 1, lines[line - 1].strip()[:80] if line else "", error)
+
+
+def _assigned_again(source: str, values: dict[str, Any]) -> Iterator[str]:
+    """Names of arrays that different cells assign, since only the last value counts."""
+    cells: dict[str, list[int]] = {}
+    number = 1
+    starts = [(i, int(match[1])) for i, text in enumerate(source.splitlines(), 1) if (match := _CELL.match(text))]
+    for node in ast.parse(source).body:
+        number = next((cell for line, cell in reversed(starts) if line <= node.lineno), 1)
+        targets = node.targets if isinstance(node, ast.Assign) else []
+        for name in {item.id for target in targets for item in ast.walk(target) if isinstance(item, ast.Name)}:
+            if isinstance(values.get(name), np.ndarray) and number not in cells.setdefault(name, []):
+                cells[name].append(number)
+    for name, where in cells.items():
+        if len(where) > 1:
+            places = ", ".join(map(str, where[:-1]))
+            yield f"{name} is assigned in cells {places} and {where[-1]}: its last value is used"
+
+
+def _unseeded(path: Path, source: str, values: dict[str, Any]) -> Iterator[str]:
+    """Names of arrays that are others when the notebook runs again."""
+    if not _RANDOM.search(source):
+        return
+    try:
+        with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as again:
+            other = again.values()
+    except SubmissionError:
+        return
+    changed = [
+        name
+        for name, value in values.items()
+        if isinstance(value, np.ndarray) and not np.array_equal(value, other.get(name, ()), equal_nan=True)
+    ]
+    if changed:
+        shown = ", ".join(changed[:8]) + (" …" if len(changed) > 8 else "")
+        yield f"drawn at random without a seed, and different each time the notebook runs: {shown}"

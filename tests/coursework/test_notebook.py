@@ -1,0 +1,173 @@
+"""Course notebooks: arrays are found by name and shape, functions are checked, nothing is assumed silently."""
+
+import json
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.coursework.notebook import ArrayOptions, read_course
+from headwise.errors import DataError, ShapeError
+from helpers.commands import headwise
+from helpers.notebooks import NOTEBOOKS, write_notebook
+
+
+def namespace(name):
+    """The variables of a test notebook, run here."""
+    cells = json.loads((NOTEBOOKS / f"{name}.ipynb").read_text())["cells"]
+    variables = {"display": lambda *_: None}
+    for cell in cells:
+        code = "".join(line for line in cell["source"] if not line.startswith(("%", "!", "import matplotlib", "get_")))
+        if cell["cell_type"] == "code":
+            exec(code, variables)
+    return variables
+
+
+def functions(course):
+    return {item.checked.name: item for item in course.functions}
+
+
+def test_one_head_with_columns():
+    course = read_course(NOTEBOOKS / "prince_12_1.ipynb")
+    found, own = course.found, namespace("prince_12_1")
+    assert (found.columns, found.in_out) == (True, False)
+    np.testing.assert_array_equal(found.arrays["X"], own["X"].T)
+    np.testing.assert_array_equal(found.arrays["Wv"], own["omega_v"])
+    np.testing.assert_array_equal(found.arrays["bq"], own["beta_q"].ravel())
+    output = hw.self_attention(**found.arrays).output
+    np.testing.assert_allclose(output.T, own["X_prime"], atol=1e-12)
+    assert functions(course)["scaled_dot_product_self_attention"].own.agrees
+    unscaled = functions(course)["self_attention"]
+    assert unscaled.checked.verdict.mistakes == ("scale-missing",)
+    assert unscaled.own.unscaled
+    assert not unscaled.own.agrees
+    assert "names no number of heads" in course.found.assumptions[0]
+
+
+def test_matrices_of_each_head_and_a_final_transformation():
+    course = read_course(NOTEBOOKS / "prince_12_2.ipynb")
+    found, own = course.found, namespace("prince_12_2")
+    assert (found.heads, found.own_heads, found.assumptions) == (2, 2, ())
+    np.testing.assert_array_equal(found.arrays["Wk"], np.concatenate([own["omega_k1"], own["omega_k2"]]))
+    np.testing.assert_array_equal(found.arrays["Wo"], own["omega_c"])
+    [result] = course.functions
+    assert result.own.agrees
+    assert result.checked.sizes == ("H_D",)
+
+
+def test_rows_and_in_out_matrices_with_magics_and_a_wrong_scale():
+    course = read_course(NOTEBOOKS / "rows_in_out.ipynb")
+    own = namespace("rows_in_out")
+    assert (course.found.columns, course.found.in_out, course.found.heads) == (False, True, 3)
+    np.testing.assert_array_equal(course.found.arrays["Wq"], own["W_q"].T)
+    np.testing.assert_array_equal(course.found.arrays["Wo"], own["W_o"].T)
+    [result] = course.functions
+    assert result.checked.verdict.mistakes == ("scale-model-width",)
+    assert not result.own.agrees
+
+
+def test_a_notebook_that_fails_half_way():
+    course = read_course(NOTEBOOKS / "fails_half_way.ipynb")
+    assert course.found.arrays["X"].shape == (4, 6)
+    assert [failure.cell for failure in course.failures] == [2, 4, 6]
+    assert "a_module_that_nobody_has" in course.failures[0].error
+    assert any("cell 5 is not Python" in note for note in course.notes)
+    assert functions(course)["self_attention"].own.agrees
+
+
+def test_arrays_in_a_dict_drawn_without_a_seed():
+    course = read_course(NOTEBOOKS / "unseeded.ipynb")
+    assert course.found.in_out
+    assert course.found.arrays["Wv"].shape == (2, 4)
+    assert any("without a seed" in note and "tokens" in note for note in course.notes)
+
+
+def test_torch_tensors_and_a_softmax_over_the_wrong_axis():
+    pytest.importorskip("torch")
+    course = read_course(NOTEBOOKS / "pytorch.ipynb")
+    assert (course.found.columns, course.found.in_out, course.found.heads) == (False, True, 4)
+    assert course.found.arrays["X"].shape == (5, 8)
+    assert functions(course)["attention_head"].checked.verdict.mistakes == ("softmax-axis",)
+
+
+ARRAYS = "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(size=(5, {d}))\n"
+MATRICES = "A, B, C = (rng.normal(size=({d}, {d})) for _ in range(3))\n"
+
+
+def test_names_are_taken_from_calls_and_options(tmp_path):
+    code = (ARRAYS + MATRICES).format(d=6) + "def f(X, Wq, Wk, Wv):\n    return X @ Wq @ (X @ Wk).T @ X @ Wv\n"
+    by_call = read_course(write_notebook(tmp_path / "a.ipynb", code, "Y = f(X, A, B, C)")).found
+    assert by_call.sources["Wk"] == ("B",)
+    path = write_notebook(tmp_path / "b.ipynb", code)
+    with pytest.raises(DataError, match=r"no Wq and Wk and Wv found.* Its arrays are X \(5, 6\), A \(6, 6\)"):
+        read_course(path)
+    taken = read_course(path, ArrayOptions(take={"Wq": "C", "Wk": "B", "Wv": "A"})).found
+    assert taken.sources["Wq"] == ("C",)
+    with pytest.raises(DataError, match=r"--take: b\.ipynb has no array Q"):
+        read_course(path, ArrayOptions(take={"Wq": "Q"}))
+    with pytest.raises(DataError, match="--take: expected one of X, Wq"):
+        read_course(path, ArrayOptions(take={"Z": "A"}))
+
+
+def test_an_orientation_that_nothing_shows_is_stated(tmp_path):
+    code = ARRAYS.format(d=5) + "Wq, Wk, Wv = (rng.normal(size=(5, 5)) for _ in range(3))\n"
+    path = write_notebook(tmp_path / "a.ipynb", code)
+    found = read_course(path).found
+    assert found.reason == ""
+    assert any("Nothing in the notebook shows the orientation" in text for text in found.assumptions)
+    turned = read_course(path, ArrayOptions(columns=True, in_out=True, heads=5)).found
+    np.testing.assert_array_equal(turned.arrays["X"], found.arrays["X"].T)
+    np.testing.assert_array_equal(turned.arrays["Wq"], found.arrays["Wq"].T)
+    assert turned.assumptions == ()
+    with pytest.raises(ShapeError, match="--heads: expected a divisor of the 5 rows"):
+        read_course(path, ArrayOptions(heads=2))
+
+
+def test_two_sets_of_tokens_or_matrices(tmp_path):
+    code = (
+        ARRAYS.format(d=6) + "Wq, Wk, Wv, Wq1, Wk1, Wv1, Wq2, Wk2, Wv2 = (rng.normal(size=(6, 6)) for _ in range(9))\n"
+    )
+    path = write_notebook(tmp_path / "a.ipynb", code + "tokens = rng.normal(size=(4, 6))\nQ = X @ Wq1\n")
+    found = read_course(path).found
+    assert found.own_heads == 2
+    assert any("--take Wq=Wq" in text for text in found.assumptions)
+    assert any("--take X=tokens" in text for text in found.assumptions)
+    one = read_course(path, ArrayOptions(take={"X": "tokens", "Wq": "Wq", "Wk": "Wk", "Wv": "Wv"})).found
+    assert one.arrays["X"].shape == (4, 6)
+    assert one.arrays["Wq"].shape == (6, 6)
+    same = write_notebook(tmp_path / "b.ipynb", code + "x = rng.normal(size=(3, 6))\nQ = X @ Wq\n")
+    with pytest.raises(DataError, match="the notebook has X and x, which differ"):
+        read_course(same)
+
+
+def test_lists_stacks_and_a_fused_matrix(tmp_path):
+    code = ARRAYS.format(d=6) + "Wqs, Wks, Wvs = (list(rng.normal(size=(2, 6, 3))) for _ in range(3))\n"
+    listed = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
+    assert (listed.in_out, listed.own_heads, listed.arrays["Wq"].shape) == (True, 2, (6, 6))
+    fused = ARRAYS.format(d=4) + "W_qkv = rng.normal(size=(4, 12))\nn_heads = 2\n"
+    found = read_course(write_notebook(tmp_path / "b.ipynb", fused)).found
+    assert (found.in_out, found.heads, found.arrays["Wv"].shape) == (True, 2, (4, 4))
+
+
+def test_it_reads_its_own_folder_and_nothing_else(tmp_path):
+    np.savetxt(tmp_path / "tokens.csv", np.eye(4, 6), delimiter=",")
+    secret = tmp_path.parent / "secret.csv"
+    np.savetxt(secret, np.eye(3, 6), delimiter=",")
+    code = "import numpy as np\nX = np.loadtxt('tokens.csv', delimiter=',')\n"
+    code += f"X = np.loadtxt({str(secret)!r}, delimiter=',')\n"
+    code += "Wq, Wk, Wv = np.eye(6), np.eye(6), np.eye(6)\nnp.save('written.npy', X)\n"
+    course = read_course(write_notebook(tmp_path / "a.ipynb", code))
+    assert course.found.arrays["X"].shape == (4, 6)
+    assert [failure.error.partition(":")[0] for failure in course.failures] == ["PermissionError", "PermissionError"]
+    assert not (tmp_path / "written.npy").exists()
+
+
+def test_attend_prints_what_it_found_and_the_notebooks_own_output():
+    shown = headwise("attend", NOTEBOOKS / "prince_12_1.ipynb", "--heads", 1)
+    assert shown.returncode == 0, shown.stderr
+    own = namespace("prince_12_1")
+    assert "omega_q 4×4: queries, (out, in)" in shown.stdout
+    assert f"{own['X_prime'][0, 0]:.4f}" in shown.stdout
+    failed = headwise("attend", NOTEBOOKS / "prince_12_1.ipynb", "--take", "X")
+    assert failed.returncode == 2
+    assert "--take: expected ROLE=NAME" in failed.stderr

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import Annotated, NoReturn
+from typing import Annotated, Any, NoReturn
 
 import typer
 
@@ -20,6 +20,8 @@ from headwise.cli.check import (
     load_adapter,
 )
 from headwise.data.array_files import load_npz
+from headwise.models import open_model
+from headwise.models.comparison import compare_models
 from headwise.recorder.compare import compare_arrays
 
 __all__ = ["diff"]
@@ -28,12 +30,16 @@ __all__ = ["diff"]
 def diff(
     first: Annotated[
         str,
-        typer.Argument(help="FILE.py or FILE.py:NAME; or arrays extracted elsewhere, as .npz.", show_default=False),
+        typer.Argument(
+            help="FILE.py or FILE.py:NAME; a model: a folder, .gguf, .onnx; or arrays extracted elsewhere, as .npz.",
+            show_default=False,
+        ),
     ],
     second: Annotated[
         str,
         typer.Argument(
-            help="What to compare it with: code; or for arrays, the .npz of `headwise capture`.", show_default=False
+            help="What to compare it with: code or a model; or for arrays, the .npz of `headwise capture`.",
+            show_default=False,
         ),
     ],
     kind: Annotated[Kind, typer.Option(help="What both are meant to be.")] = Kind.auto,
@@ -42,18 +48,29 @@ def diff(
     mask: MaskOption = "any",
     convention: ConventionOption = None,
     args: ArgsOption = "",
+    input: Annotated[
+        str | None,
+        typer.Option(
+            help="For models: a text, an image file, or arrays as .npz; random by default. With it, two objects "
+            "of .py files are compared as models too.",
+            show_default=False,
+        ),
+    ] = None,
 ) -> None:
-    """Name the mistakes in which two implementations differ.
+    """Name the mistakes in which two implementations, or two models, differ.
 
     Both files are imported and run in this process. Status 0 if they give the same answers, 1 if not, 2 if one of them
     could not be run.
 
-    Arrays that were extracted elsewhere are judged against those of `headwise capture`.
+    Of two models it says in which layer they differ first, and which mistake explains it if one of them is a folder or
+    a .gguf file. Arrays that were extracted elsewhere are judged against those of `headwise capture`.
 
     Example: `headwise diff mine.py:f theirs.py:g`
     """
     if Path(first).suffix in (".npz", ".npy"):
         _diff_arrays(Path(first), Path(second))
+    if input is not None or any(map(_is_model, (first, second))):
+        _diff_models(first, second, input)
     required = convention or []
     requirements = Requirements.of(weights, mask, required, args)
     (a, source_of_a), (b, source_of_b) = (load_function(f, kind.value, requirements) for f in (first, second))
@@ -70,6 +87,24 @@ def diff(
     )
     print(result.report().rstrip("\n"))
     raise typer.Exit(0 if result.same else 1)
+
+
+def _is_model(where: str) -> bool:
+    """Whether an argument is a model on disk, and not code."""
+    return Path(where).is_dir() or Path(where).suffix in (".gguf", ".onnx", ".safetensors")
+
+
+def _diff_models(first: str, second: str, input: str | None) -> NoReturn:
+    """Compare two models; status 0 if they agree, 1 if not."""
+    chosen: Any = input
+    if input is not None and Path(input).suffix in (".npz", ".npy"):
+        arrays = load_npz(Path(input), alone="")
+        chosen = arrays if Path(input).suffix == ".npz" else next(iter(arrays.values()))
+    elif input is not None and Path(input).is_file():
+        chosen = Path(input).read_text("utf-8") if Path(input).suffix in (".txt", ".md") else Path(input)
+    comparison = compare_models(open_model(first), open_model(second), chosen)
+    print(comparison.text)
+    raise typer.Exit(0 if comparison.same else 1)
 
 
 def _diff_arrays(theirs: Path, ours: Path) -> NoReturn:

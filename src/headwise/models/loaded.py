@@ -33,6 +33,7 @@ from headwise.shapes import Array, BoolArray
 
 __all__ = ["Gradients", "LoadedModel"]
 
+_RANDOM_TOKENS = 32
 _INPUTS = {"text": "inputs_embeds", "image": "pixel_values", "audio": "input_features"}
 
 
@@ -168,6 +169,22 @@ class LoadedModel:
         """
         arrays: dict[str, Any] = self.preprocessor(input, **options)
         return {name: array.astype(self.dtype) if array.dtype.kind == "f" else array for name, array in arrays.items()}
+
+    def arrays(self, input: Any) -> dict[str, Any]:
+        """The arrays of one input of the `Model` protocol, batch size 1."""
+        return arrays_of(self, input)
+
+    def random_arrays(self, rng: np.random.Generator) -> dict[str, Any]:
+        """Arrays of one random input of the size that the model was made for, to compare it with another."""
+        embedding = self.architecture.network.embedding
+        if isinstance(embedding, ImageEmbedding):
+            size = [cells * patch for cells, patch in zip(embedding.grid, embedding.patch, strict=True)]
+            return {"pixel_values": rng.normal(size=(1, embedding.channels, *size)).astype(self.dtype)}
+        if isinstance(embedding, AudioEmbedding):
+            return {"input_features": rng.normal(size=(1, embedding.channels, embedding.frames)).astype(self.dtype)}
+        table = self.params.get("embedding.position")
+        longest = _RANDOM_TOKENS if table is None else min(_RANDOM_TOKENS, len(table) - 4)
+        return {"input_ids": rng.integers(3, len(self.params["embedding.word"]) - 1, (1, longest))}
 
     @cached_property
     def preprocessor(self) -> ImagePreprocessor | TextPreprocessor | AudioPreprocessor:

@@ -51,6 +51,8 @@ class FrameworkModel:
         The token id that replaces missing tokens of a text where the model takes no ``attention_mask``.
     batches : bool
         Whether the model takes several items at once.
+    double : callable, optional
+        Returns the same model in float64.
     """
 
     run: Callable[[Arrays], npt.NDArray[Any]]
@@ -63,6 +65,7 @@ class FrameworkModel:
     fill: float = 0.0
     replacement: int | None = None
     batches: bool = False
+    double: Callable[[], FrameworkModel] | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import copy
 import inspect
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -84,6 +85,14 @@ def torch_model(
         fill,
         None if reader.texts is None else reader.texts.replacement,
         batches=True,
+        double=lambda: torch_model(
+            copy.deepcopy(module).double(),
+            tokenizer=tokenizer,
+            preprocess=preprocess,
+            scores=scores,
+            patch=patch,
+            fill=fill,
+        ),
     )
 
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from functools import partial
 from itertools import permutations
@@ -292,7 +292,7 @@ def _network(model: LoadedModel, network: Network) -> LoadedModel:
     return replace(model, architecture=replace(model.architecture, network=network))
 
 
-def _params(model: LoadedModel, changed: Params) -> LoadedModel:
+def _params(model: LoadedModel, changed: Mapping[str, Array]) -> LoadedModel:
     return replace(model, params={**model.params, **changed})
 
 

@@ -1,34 +1,30 @@
-"""The table of docs/engine.md: every line side by side, `python benchmarks/attention.py`. Run it on a quiet machine."""
+"""The tables of docs/engine.md in Markdown, from files that `headwise bench --json` wrote."""
 
 import argparse
-
-from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, bench
+import json
+from pathlib import Path
 
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__)
-    parser.add_argument("--long", action="store_true", help="also 16,384 tokens")
-    parser.add_argument("--only", default="", help="lines whose shape and name hold this")
-    arguments = parser.parse_args()
-    work = [
-        w for w in (*WORKLOADS, *(LONG_WORKLOADS if arguments.long else ())) if arguments.only in f"{w.shape} {w.name}"
-    ]
-    found = bench(work)
-    print(found.machine)
-    print(
-        "| (B, H, N, d) | work | headwise | NumPy only | torch | torch / headwise | torch / NumPy only | of the limit |"
-    )
-    print("|---|---|---:|---:|---:|---:|---:|---:|")
-    for timing in found.timings:
-        seconds = [f"{timing.seconds[name] * 1e3:.2f} ms" for name in ("headwise", "numpy", "torch")]
-        ratios = [f"{timing.ratio('torch', to):.2f}" for to in ("headwise", "numpy")]
+    parser.add_argument("files", nargs="+", type=Path)
+    for path in parser.parse_args().files:
+        result = json.loads(path.read_text())
+        machine = result["machine"]
+        print(f"\n{machine['cpu']} ({machine['kind']}), {machine['libraries']}")
         print(
-            "|",
-            " | ".join(
-                [str(timing.workload.shape), timing.workload.name, *seconds, *ratios, f"{timing.fraction_of_peak:.0%}"]
-            ),
-            "|",
+            f"products {machine['products']:.3g}/s, BLAS {machine['blas']:.3g}/s, memory {machine['bandwidth']:.3g} B/s\n"
         )
+        print("| B×H×N×d | work | headwise | NumPy only | fastest peer | ratio | of the limit |")
+        print("|---|---|---:|---:|---:|---:|---:|")
+        for timing in result["timings"]:
+            seconds, peer = timing["seconds"], timing["fastest_peer"]
+            cells = [f"{seconds[name] * 1e3:.2f}" for name in ("headwise", "numpy")]
+            if peer is not None:
+                cells.append(f"{seconds[peer] * 1e3:.2f} {peer}")
+            ratio = "–" if timing["ratio"] is None else f"{timing['ratio']:.2f}"
+            row = [timing["label"], timing["name"], *cells, ratio, f"{timing['fraction_of_limit']:.0%}"]
+            print("|", " | ".join(row), "|")
 
 
 if __name__ == "__main__":

@@ -28,15 +28,15 @@ def numba_available() -> bool:
 
 
 @cache
-def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[..., Any]:
-    """A function compiled for one type, read from the disk cache if it was compiled before.
+def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[..., Any]:
+    """A function compiled for its types, read from the disk cache if it was compiled before.
 
     Parameters
     ----------
     module, name : str
-        The function; ``name_types(real)`` in the same module returns its signature for a type.
-    dtype : dtype
-        float32 or float64.
+        The function; ``name_types(real, ...)`` in the same module returns its signature for types.
+    *dtypes : dtype
+        float32 or float64, and those of further arrays where the function takes others.
 
     Raises
     ------
@@ -49,7 +49,7 @@ def compile_kernel(module: str, name: str, dtype: np.dtype[Any]) -> Callable[...
     from numba.core.event import install_listener
 
     kernels = import_module(module)
-    signature = getattr(kernels, f"{name}_types")(numba.from_dtype(dtype))
+    signature = getattr(kernels, f"{name}_types")(*map(numba.from_dtype, dtypes))
     make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
     with _cache_for(kernels), install_listener("numba:compile", _notice()):
         compiled: Callable[..., Any] = make(getattr(kernels, name))

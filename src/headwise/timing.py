@@ -18,8 +18,8 @@ def time_interleaved(
     """Median seconds of each, and the number of rounds. They take turns, so that a disturbance affects all of them.
 
     Before a short call there is a pause and a warm-up, since the threads of the library called before keep a core busy
-    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as
-    fit in `seconds` each.
+    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit in `seconds` each, pauses
+    included.
 
     Examples
     --------
@@ -31,7 +31,8 @@ def time_interleaved(
     for call in calls_by_name.values():
         call()
     slowest = max(_time(call) for call in calls_by_name.values())
-    rounds = int(min(max(seconds / max(slowest, 1e-9), 3), 41))
+    pause = 2 * rest if slowest < SHORT_CALL else 0.0
+    rounds = int(min(max(seconds / max(slowest + pause, 1e-9), 3), 41))
     times: dict[str, list[float]] = {name: [] for name in calls_by_name}
     for _ in range(rounds):
         for name, call in calls_by_name.items():

@@ -80,7 +80,6 @@ def write_onnx(path):
 def folder(tmp_path, monkeypatch, rng):
     """The current folder, with every file that an example names."""
     monkeypatch.chdir(tmp_path)
-    monkeypatch.setattr("headwise.cli.bench.WORKLOADS", import_module("headwise.cli.bench").WORKLOADS[:1])
     settings = {"max_iter": 1, "d_model": 8, "n_layers": 1, "n_heads": 2}
     monkeypatch.setattr("headwise.cli.study.tables.TablesPlan", partial(TablesPlan, settings=settings))
     for name, array in coursework_arrays().items():

@@ -24,7 +24,7 @@ MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbe
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
-    inputs = mask_nonfinite(inputs)
+    inputs = mask_nonfinite(inputs.widened())
     *lead, heads, n, _ = inputs.shape
     o = np.empty((*lead, heads, n, inputs.v.shape[-1]), inputs.q.dtype)
     shift, total = (np.empty((*lead, heads, n, 1), inputs.q.dtype) for _ in range(2))

@@ -16,7 +16,7 @@ __all__ = ["backward", "forward"]
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
-    inputs = mask_nonfinite(inputs)
+    inputs = mask_nonfinite(inputs.widened())
     s, tanh = logits(inputs)
     top = s.max(axis=-1, keepdims=True, initial=-np.inf)  # (..., H, N, 1)
     shift = np.where(np.isneginf(top), 0, top)  # a row that may attend to nothing: exp(−inf − 0) = 0, not NaN

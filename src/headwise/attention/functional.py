@@ -12,12 +12,12 @@ import numpy.typing as npt
 from headwise.attention import blockwise, dense
 from headwise.attention.base import Engine, ForwardCache
 from headwise.attention.compiled import engine as compiled
-from headwise.attention.inputs import AttentionInputs, scale_values, validate_inputs
+from headwise.attention.inputs import AttentionInputs, as_stored_arrays, scale_values, validate_inputs
 from headwise.attention.masks import Align, Window
 from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
 from headwise.errors import DataError
 from headwise.jit import numba_available
-from headwise.shapes import Array, as_float_arrays, bind
+from headwise.shapes import Array, bind
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
 
@@ -239,7 +239,7 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     (True, (1, 5, 4), 20.0)
     """
     inputs, forward = cache.inputs, cache.forward
-    (cotangent,) = as_float_arrays(do=do)
+    (cotangent,) = as_stored_arrays(do=do)
     if cotangent.shape != forward.o.shape:
         bind(" ".join(map(str, forward.o.shape)), do=cotangent)
     cotangent = cotangent.astype(inputs.q.dtype, copy=False)
@@ -291,7 +291,7 @@ def _forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple[Ar
         overflowed = not np.isfinite(cache.o.sum()) and not np.isfinite(cache.o).all()
     if not overflowed:
         return p, cache
-    scaled, factor = scale_values(cache.inputs)
+    scaled, factor = scale_values(cache.inputs.widened())
     p, forward = engine.forward(scaled, weights)
     return p, replace(forward, inputs=cache.inputs, o=forward.o * factor)
 
@@ -307,11 +307,11 @@ def _choose(engine: str, q: Array, k: Array) -> Engine:
 def _fastest(shape: tuple[int, ...], m: int) -> Engine:
     """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
 
-    Below a few thousand logits the import of a compiler does not pay. Without one, tiles begin to pay where a head has
+    Below a few thousand logits of small width the import of a compiler does not pay. Without one, tiles begin to pay where a head has
     more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights fit in memory.
     """
     logits_per_head = shape[-2] * m
     logits = math.prod(shape[:-2]) * logits_per_head
-    if logits > 4096 and numba_available():
+    if (logits > 4096 or logits * shape[-1] > 2**17) and numba_available():
         return compiled
     return blockwise if logits_per_head > 4096 or logits > 2**26 else dense

@@ -12,10 +12,11 @@ import numpy.typing as npt
 
 from headwise.attention.masks import Align, AttentionMask, Window, build_mask, is_broadcastable, mask_tile
 from headwise.errors import DataError, MaskError, ShapeError
-from headwise.shapes import Array, BoolArray, as_float_arrays, bind
+from headwise.shapes import Array, BoolArray, as_float_arrays, bind, refuse_masked
 
 __all__ = [
     "AttentionInputs",
+    "as_stored_arrays",
     "check_overflow",
     "inverse_softcap",
     "mask_nonfinite",
@@ -33,7 +34,8 @@ class AttentionInputs:
     Attributes
     ----------
     q, k, v : ndarray of shape (..., H, N, d), (..., G, M, d), (..., G, M, e)
-        In the type of the computation; hidden entries may be NaN or infinite until `mask_nonfinite` has zeroed them.
+        q in the type of the computation, k and v as they are stored, maybe in half precision; hidden entries may be NaN
+        or infinite until `mask_nonfinite` has zeroed them.
     scale : float
         Factor of the logits.
     softcap : float or None
@@ -43,7 +45,7 @@ class AttentionInputs:
     mask : AttentionMask
         Which keys a query may attend to, apart from −inf in the bias.
     dtype : dtype
-        Type of the results; the computation's is wider for float16.
+        Type of the results; the computation's is wider for float16 and bfloat16.
     bias_like : (tuple of int, dtype) or None
         Shape and type of the bias argument, which are those of its gradient.
     """
@@ -68,6 +70,12 @@ class AttentionInputs:
         """G, the number of key heads."""
         return int(self.k.shape[-3])
 
+    def widened(self) -> AttentionInputs:
+        """These inputs with k and v in the type of the computation."""
+        if self.k.dtype == self.q.dtype:
+            return self
+        return replace(self, k=self.k.astype(self.q.dtype), v=self.v.astype(self.q.dtype))
+
 
 def validate_inputs(
     q: npt.ArrayLike,
@@ -87,7 +95,7 @@ def validate_inputs(
     for name, array in (("q", q), ("k", k), ("v", v)):
         if array is None:
             raise DataError(f"{name}: expected an array of floats; got None.")
-    q, k, v = as_float_arrays(q=q, k=k, v=v)
+    q, k, v = as_stored_arrays(q=q, k=k, v=v)
     if not _fit(q.shape, k.shape, v.shape):
         bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
     heads, groups = q.shape[-3], k.shape[-3]
@@ -95,15 +103,15 @@ def validate_inputs(
         raise ShapeError(f"k: expected a number of heads G that divides H={heads} of q; got {groups}.")
     shape = (*q.shape[:-1], k.shape[-2])
     dtype = q.dtype
-    computing = np.dtype(np.float32) if dtype == np.float16 else dtype
+    computing = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     full_bias, bias_like = _bias(bias, shape, computing)
     factor = _number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
     if abs(factor) > np.finfo(computing).max:
         raise DataError(f"scale: expected a number in the range of {computing}; got {factor!r}.")
     return AttentionInputs(
         q=q.astype(computing, copy=False),
-        k=k.astype(computing, copy=False),
-        v=v.astype(computing, copy=False),
+        k=k,
+        v=v,
         scale=factor,
         softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
         bias=full_bias,
@@ -111,6 +119,18 @@ def validate_inputs(
         dtype=dtype,
         bias_like=bias_like,
     )
+
+
+def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
+    """`as_float_arrays`, which here also accepts bfloat16 of the library ml_dtypes."""
+    halves = {name: array for name, array in arrays.items() if getattr(array, "dtype", None) == "bfloat16"}
+    if not halves:
+        return as_float_arrays(**arrays)
+    refuse_masked(**halves)
+    converted = [np.asarray(a) if name in halves else as_float_arrays(**{name: a})[0] for name, a in arrays.items()]
+    wider = [a.dtype for name, a in zip(arrays, converted, strict=True) if name not in halves]
+    dtype = np.result_type(np.float32, *wider) if wider else converted[0].dtype
+    return tuple(array.astype(dtype, copy=False) for array in converted)
 
 
 def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
@@ -178,7 +198,7 @@ def _bias(
 ) -> tuple[Array | None, tuple[tuple[int, ...], np.dtype[Any]] | None]:
     if bias is None:
         return None, None
-    (array,) = as_float_arrays(bias=bias) if np.asarray(bias).dtype != np.bool_ else (None,)
+    (array,) = as_stored_arrays(bias=bias) if np.asarray(bias).dtype != np.bool_ else (None,)
     if array is None:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
     if np.isnan(array).any() or np.isposinf(array).any():

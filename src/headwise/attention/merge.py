@@ -7,8 +7,9 @@ from collections.abc import Iterable
 import numpy as np
 import numpy.typing as npt
 
+from headwise.attention.inputs import as_stored_arrays
 from headwise.errors import DataError, ShapeError
-from headwise.shapes import Array, as_float_arrays, bind
+from headwise.shapes import Array, bind
 
 __all__ = ["merge"]
 
@@ -60,7 +61,7 @@ def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, 
     """
     merged: tuple[Array, Array] | None = None
     for number, (part_o, part_lse) in enumerate(parts):
-        o, lse = as_float_arrays(**{f"parts[{number}].o": part_o, f"parts[{number}].lse": part_lse})
+        o, lse = as_stored_arrays(**{f"parts[{number}].o": part_o, f"parts[{number}].lse": part_lse})
         if merged is not None:
             expected = " ".join(map(str, merged[0].shape))
             bind(expected, **{f"parts[{number}].o": o})
@@ -77,7 +78,7 @@ def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, 
 
 def _merge(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array]:
     dtype = np.result_type(*a, *b)
-    computing = np.float32 if dtype == np.float16 else dtype
+    computing = np.float32 if dtype.itemsize == 2 else dtype
     (o_a, lse_a), (o_b, lse_b) = (tuple(x.astype(computing, copy=False) for x in part) for part in (a, b))
     top = np.maximum(lse_a, lse_b)
     shift = np.where(np.isneginf(top), 0, top)  # a query without any key: exp(−inf − 0) is 0, not NaN

@@ -15,15 +15,16 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.attention.base import ForwardCache
+from headwise.attention.inputs import as_stored_arrays
 from headwise.errors import DataError, ShapeError
-from headwise.shapes import Array, as_float_arrays
+from headwise.shapes import Array
 
 __all__ = ["add_sinks", "sinks_gradient", "validate_sinks"]
 
 
 def validate_sinks(sinks: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     """Check sinks (..., H) against the logits' shape (..., H, N, M); −inf is no sink."""
-    (array,) = as_float_arrays(sinks=sinks)
+    (array,) = as_stored_arrays(sinks=sinks)
     expected = shape[:-2]
     if not array.ndim or array.shape[-1] != expected[-1] or array.ndim > len(expected):
         raise ShapeError(f"sinks: expected one logit per head, (H,) = ({expected[-1]},); got {array.shape}.")

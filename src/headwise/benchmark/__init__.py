@@ -1,1 +1,20 @@
 """Workloads and comparative timing of the attention engine."""
+
+from headwise.benchmark.limits import Machine, machine, matrix_products
+from headwise.benchmark.peers import PEERS
+from headwise.benchmark.run import Bench, Timing, bench
+from headwise.benchmark.workloads import GROUPS, QUICK, Workload, workloads
+
+__all__ = [
+    "GROUPS",
+    "PEERS",
+    "QUICK",
+    "Bench",
+    "Machine",
+    "Timing",
+    "Workload",
+    "bench",
+    "machine",
+    "matrix_products",
+    "workloads",
+]

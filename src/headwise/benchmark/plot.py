@@ -11,12 +11,12 @@ from headwise.figures import PAGE, fix_layout, style
 
 __all__ = ["draw_ratios"]
 
-_MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#1f4e8c"))
+_MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#3a8f5c"), ("^", "#7b4fa3"))
 _LIMIT, _OWN = "#111111", "#1f4e8c"
 
 
 def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]], limit: Sequence[float]) -> Figure:
-    """Time as a multiple of headwise's: a marker for each peer, a bar for the matrix products alone.
+    """Time as a multiple of headwise's: a marker for each peer, a bar for the machine's limit.
 
     Parameters
     ----------
@@ -25,7 +25,7 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
     peers : mapping of str to sequence of float or None
         By name, a multiple for each workload; None if a peer was not measured.
     limit : sequence of float
-        The matrix products alone, a lower bound: a fraction for each workload.
+        What the machine needs at least: a fraction for each workload.
 
     Returns
     -------
@@ -37,7 +37,7 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
         figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(lines)), layout="constrained")
         axes = figure.subplots()
         axes.axvline(1, color=_OWN, linewidth=0.9, label="headwise")
-        axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the matrix products alone")
+        axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the machine's limit")
         for (name, ratios), (mark, color) in zip(peers.items(), _MARKS, strict=False):
             measured = [(ratio, row) for row, ratio in enumerate(ratios) if ratio is not None]
             axes.plot(*zip(*measured, strict=True), mark, color=color, ms=4.5, mew=0, label=name)

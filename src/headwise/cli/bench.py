@@ -1,4 +1,4 @@
-"""``headwise bench``: time attention on this machine, against torch if it is installed."""
+"""``headwise bench``: time attention on this machine, next to the other libraries that are installed."""
 
 from __future__ import annotations
 
@@ -11,9 +11,11 @@ import typer
 from matplotlib.figure import Figure
 from rich.table import Table
 
+from headwise.benchmark.peers import PEERS
 from headwise.benchmark.plot import draw_ratios
-from headwise.benchmark.run import LONG_WORKLOADS, WORKLOADS, Bench, Timing
+from headwise.benchmark.run import Bench, Timing
 from headwise.benchmark.run import bench as measure
+from headwise.benchmark.workloads import GROUPS, QUICK, workloads
 from headwise.cli.console import output, progress_bars
 from headwise.cli.options import Json
 from headwise.cli.paths import check_writable_file
@@ -24,47 +26,61 @@ __all__ = ["bench"]
 
 
 def bench(
-    long: Annotated[bool, typer.Option("--long", help="Also 16,384 tokens: some minutes more.")] = False,
-    short: Annotated[bool, typer.Option("--short", help="Only workloads below a tenth of a second.")] = False,
-    peer: Annotated[bool, typer.Option(help="Also measure torch, if it is installed.")] = True,
+    only: Annotated[
+        list[str] | None,
+        typer.Option("--only", help=f"A group of workloads: {', '.join(GROUPS)}. Repeat it for several."),
+    ] = None,
+    quick: Annotated[bool, typer.Option("--quick", help="Three tiny workloads, to try the command.")] = False,
+    peer: Annotated[bool, typer.Option(help="Also measure torch, onnxruntime and jax where installed.")] = True,
+    seconds: Annotated[float, typer.Option(min=0.01, help="For each implementation of a workload.")] = 1.0,
     plot: Annotated[Path | None, typer.Option(help="Draw the ratios to this file: .svg, .pdf or .png.")] = None,
     as_json: Json = False,
 ) -> None:
-    """Measure attention on this machine: forward and backward, against torch and the matrix products alone.
+    """Measure attention on this machine, next to other libraries and the limits of the processor.
 
-    Example: `headwise bench --plot ratios.svg`
+    Without --only it measures every group except `longest` (16,384 tokens).
+
+    Example: `headwise bench --quick`
     """
     if plot is not None:
         check_figure_path(plot)  # before the measurements
         check_writable_file(plot, "--plot")
-    workloads = [workload for workload in WORKLOADS if not short or workload.operations < 5e9] + list(
-        LONG_WORKLOADS if long else ()
-    )
+    for name in only or ():
+        if name not in GROUPS:
+            raise typer.BadParameter(f"expected one of {', '.join(GROUPS)}; got {name!r}", param_hint="--only")
+    rows = QUICK if quick else workloads(tuple(only or ()))
     with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:
-        result = measure(workloads, peer=peer, progress=progress)
+        result = measure(
+            rows, peers=tuple(PEERS) if peer else (), seconds=0.01 if quick else seconds, progress=progress
+        )
     if plot is not None:
         save_one(_figure(result), plot)
     if as_json:
         print(json.dumps(_to_json(result)))
         return
     output.print(_table(result))
-    machine = result.machine
-    output.print("ratio: torch's time over headwise's; NumPy's: over that of headwise without numba.")
-    output.print(
-        f"{machine.cpu}, {machine.cores} cores; " + "; ".join(f"{k} {v}" for k, v in machine.libraries.items())
-    )
-    output.print(
-        f"Limit: the matrix products alone, at {machine.products / 1e9:.0f} billion operations a second "
-        f"(NumPy's BLAS reaches {machine.blas / 1e9:.0f})."
-    )
+    for line in _notes(result):
+        output.print(line)
 
 
 def _to_json(result: Bench) -> dict[str, object]:
     lines = [
-        {**asdict(timing), "fraction_of_peak": timing.fraction_of_peak, "ratio_to_torch": timing.ratio("torch")}
+        {
+            **asdict(timing),
+            "name": timing.workload.name,
+            "label": timing.workload.label,
+            "fastest_peer": timing.fastest_peer,
+            "ratio": timing.ratio(timing.fastest_peer),
+            "fraction_of_limit": timing.fraction_of_limit,
+        }
         for timing in result.timings
     ]
-    return {"machine": asdict(result.machine), "timings": lines}
+    worst = result.worst
+    return {
+        "machine": asdict(result.machine),
+        "timings": lines,
+        "worst_ratio": None if worst is None else worst.ratio(worst.fastest_peer),
+    }
 
 
 def _table(result: Bench) -> Table:
@@ -73,32 +89,46 @@ def _table(result: Bench) -> Table:
     )
     for name in ("B×H×N×d", "work"):
         table.add_column(name, no_wrap=True)
-    for name in ("headwise", "NumPy", "torch", "ratio", "NumPy's", "of peak"):
+    for name in ("headwise", "NumPy", "peer", "ratio", "limit"):
         table.add_column(name, justify="right", no_wrap=True)
+    table.add_column("fastest", no_wrap=True)
     for timing in result.timings:
-        numbers = [f"{timing.seconds[name] * 1e3:.2f}" if name in timing.seconds else "–" for name in _IMPLEMENTATIONS]
-        ratios = [_ratio(timing, to) for to in ("headwise", "numpy")]
+        peer = timing.fastest_peer
         table.add_row(
-            "×".join(map(str, timing.workload.shape)),
+            timing.workload.label,
             timing.workload.name,
-            *numbers,
-            *ratios,
-            f"{timing.fraction_of_peak:.0%}",
+            *(_milliseconds(timing, name) for name in ("headwise", "numpy", peer)),
+            "–" if peer is None else f"{timing.ratio(peer):.2f}",
+            f"{timing.fraction_of_limit:.0%}",
+            peer or "–",
         )
     return table
 
 
-_IMPLEMENTATIONS = ("headwise", "numpy", "torch")
+def _milliseconds(timing: Timing, name: str | None) -> str:
+    return f"{timing.seconds[name] * 1e3:.2f}" if name in timing.seconds else "–"
 
 
-def _ratio(timing: Timing, to: str) -> str:
-    ratio = timing.ratio("torch", to)
-    return "–" if ratio is None else f"{ratio:.2f}"
+def _notes(result: Bench) -> list[str]:
+    """What the columns mean, the worst ratio, and the machine."""
+    machine, worst = result.machine, result.worst
+    notes = ["ratio: time of the fastest peer over headwise's; limit: its fraction of headwise's time."]
+    if worst is not None:
+        notes.append(
+            f"Worst ratio: {worst.ratio(worst.fastest_peer):.2f} ({worst.workload.name} {worst.workload.label})."
+        )
+    libraries = "; ".join(f"{name} {version}" for name, version in machine.libraries.items())
+    notes.append(f"{machine.cpu} ({machine.kind}), {machine.cores} cores; {libraries}")
+    notes.append(
+        f"Limit: matrix products at {machine.products / 1e9:.0f} billion operations a second (NumPy's BLAS reaches "
+        f"{machine.blas / 1e9:.0f}), or reading memory at {machine.bandwidth / 1e9:.1f} GB/s, whichever takes longer."
+    )
+    return notes
 
 
 def _figure(result: Bench) -> Figure:
-    lines = [f"{'×'.join(map(str, timing.workload.shape))}  {timing.workload.name}" for timing in result.timings]
-    names = {"numpy": "headwise without numba", "torch": "torch"}
+    lines = [f"{timing.workload.label}  {timing.workload.name}" for timing in result.timings]
+    names = {"numpy": "headwise without numba", **{name: name for name in PEERS}}
     measured = [name for name in names if any(name in timing.seconds for timing in result.timings)]
     peers = {names[name]: [timing.ratio(name) for timing in result.timings] for name in measured}
-    return draw_ratios(lines, peers, [timing.fraction_of_peak for timing in result.timings])
+    return draw_ratios(lines, peers, [timing.fraction_of_limit for timing in result.timings])

@@ -1,13 +1,16 @@
 # mypy: ignore-errors
 """The compiled loops for few queries against many keys, as in decoding with a cache of keys and values.
 
-Keys and values are read once for all query rows that share a key head, a vector of a key's numbers at a time. Splits of
-the keys are independent units, merged by their log-sum-exp.
+Keys and values are read once for all query rows that share a key head, a vector of a key's numbers at a time, in the
+type in which they are stored. Splits of the keys are independent units, merged by their log-sum-exp.
 
 Letters in the comments: r query rows of one key head (its query heads times their queries), c keys of a block.
+A row of d numbers is read as vectors that begin at 0, `lane`, 2 `lane`, …, the last at d − `lane`, so that it may overlap
+the one before.
 """
 
 import math
+from contextlib import contextmanager
 
 import numpy as np
 from llvmlite import ir
@@ -15,38 +18,42 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from headwise.attention.compiled.engine import SPLIT_KEYS
 from headwise.attention.compiled.kernels import _key_range, _rule_types, _start, _step, _units
 from headwise.attention.compiled.simd import (
     INDEX,
+    block_product,
     compiled,
     fma,
     index,
     load_scalar,
-    multiply,
+    load_vector,
     num_lanes,
     pointer,
+    prefetch_vector,
     vector,
     vector_at,
 )
-from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers
+from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 
-__all__ = ["decode", "decode_types"]
+__all__ = ["decode", "decode_types", "merge_splits", "merge_splits_types"]
 
 _BLOCK = 128  # keys whose logits are computed before their values are read
 
-
-def decode_types(real):
-    """Signature of `decode`."""
-    source, rows = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
-    partial = types.Array(real, 5, "C")
-    return types.boolean(types.intp, types.intp, source, source, source, _rule_types(real), partial, rows, rows)
+_FETCH = 16  # keys whose successors are fetched at once
 
 
-def decode(first, last, q, k, v, rule, o, top, total):
+def decode_types(real, stored):
+    """Signature of `decode`, for keys and values stored in another type."""
+    source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
+    partial, rows, n = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.intp
+    return types.boolean(n, n, source, cached, cached, _rule_types(real), n, n, n, partial, rows, rows)
+
+
+def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
     """Units first … last: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
 
-    A unit is one split of the keys of one key head. Returns whether a number was met that is not finite.
+    A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. Returns whether a
+    number was met that is not finite.
     """
     heads, n, d = q.shape[1:]
     groups, m, e = v.shape[1:]
@@ -54,86 +61,152 @@ def decode(first, last, q, k, v, rule, o, top, total):
     rows = repeat * n
     unit, sign = _units(rule, o)
     lane = num_lanes(o)
-    queries, s, sums = np.empty(rows * d, o.dtype), np.empty(rows * _BLOCK, o.dtype), np.empty(rows * e, o.dtype)
-    base, part, bad, ones = np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), unit / unit
+    d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
+    wide_d, wide_e = d_vectors * lane, e_vectors * lane
+    queries, s, sums = (
+        np.zeros(rows * wide_d, o.dtype),
+        np.empty(rows * _BLOCK, o.dtype),
+        np.empty(rows * wide_e, o.dtype),
+    )
+    base, part, bad, one = np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), unit / unit
+    peak, weight = np.empty(rows, o.dtype), np.empty(rows, o.dtype)
     for work in range(first, last):
         item, g, split = work // (groups * splits), work // splits % groups, work % splits
         for row in range(rows):
             h, query = g * repeat + row // n, row % n
             for i in range(d):
-                queries[row * d + i] = q[item, h, query, i] * sign
-            top[split, item, h, query] = -np.inf
-            total[split, item, h, query] = 0
-        low, high = _key_range(rule, item, 0, n, m)
-        low, high = max(low, split * SPLIT_KEYS), min(high, (split + 1) * SPLIT_KEYS)
+                at = i if i < wide_d - lane else i + wide_d - d
+                queries[row * wide_d + at] = q[item, h, query, i] * sign
+        peak[:] = -np.inf
+        weight[:] = 0
         sums[:] = 0
+        low, high = _key_range(rule, item, 0, n, m)
+        low, high = max(low, begin + split * split_keys), min(high, begin + (split + 1) * split_keys, end)
         for at in range(low, high, _BLOCK):
             c = min(_BLOCK, high - at)
             vectors = (c + lane - 1) // lane
             _products(s, queries, k, item, g, at, rows, d, c)
             for row in range(rows):
-                h, query = g * repeat + row // n, row % n
                 logits = s[row * _BLOCK : (row + 1) * _BLOCK]
                 logits[c:] = 0
-                not_finite(logits, logits, bad, bad, ones, vectors, lane)
-                _apply_rule(logits, rule, item, h, query, at, c)
+                not_finite(logits, logits, bad, bad, one, vectors, lane)
+                _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
                 logits[c:] = -np.inf
-                before = top[split, item, h, query]
+                before = peak[row]
                 part[:] = before
-                maximum(logits, logits, part, part, ones, vectors, lane)
-                after = part.max()
+                maximum(logits, logits, part, part, one, vectors, lane)
+                after = lanes_max(part)
                 base[:] = after if after > -np.inf else 0
                 part[:] = 0
                 powers(logits, logits, base, part, unit, vectors, lane)
                 shrink = exp2((before - base[0]) * unit)  # what was summed under the old maximum shrinks
-                top[split, item, h, query] = after
-                total[split, item, h, query] = total[split, item, h, query] * shrink + part.sum()
+                peak[row] = after
+                weight[row] = weight[row] * shrink + lanes_sum(part)
                 if shrink != 1:
-                    for i in range(row * e, row * e + e):
+                    for i in range(row * wide_e, row * wide_e + wide_e):
                         sums[i] *= shrink
-            multiply(sums, 0, e, s, 0, _BLOCK, 1, pointer(v), _start(v, item, g, at), _step(v, 2), rows, e, c, True)
-        not_finite(sums, sums, bad, bad, ones, rows * e // lane, lane)
+            _add_values(sums, s, v, item, g, at, rows, e, c)
+        not_finite(sums, sums, bad, bad, one, rows * e_vectors, lane)
         for row in range(rows):
+            h, query = g * repeat + row // n, row % n
+            top[split, item, h, query] = peak[row]
+            total[split, item, h, query] = weight[row]
             for i in range(e):
-                o[split, item, g * repeat + row // n, row % n, i] = sums[row * e + i]
+                at = i if i < wide_e - lane else i + wide_e - e
+                o[split, item, h, query, i] = sums[row * wide_e + at]
     return not (bad == 0).all()
+
+
+def merge_splits_types(real):
+    """Signature of `merge_splits`."""
+    partial, split_rows, target = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.Array(real, 4, "C")
+    rows = types.Array(real, 3, "C")
+    return types.void(partial, split_rows, split_rows, types.float64, target, rows, rows)
+
+
+def merge_splits(o, top, total, unit, merged, shift, weight):
+    """Merge o (S, L, H, N, e) and the statistics of the splits into merged (L, H, N, e), shift and weight (L, H, N)."""
+    splits, items, heads, n, e = o.shape
+    power = shift.dtype.type(unit * math.log2(math.e))
+    for item in range(items):
+        for h in range(heads):
+            for row in range(n):
+                highest = top[:, item, h, row].max()
+                highest = highest if highest > -np.inf else shift.dtype.type(0)
+                result = merged[item, h, row]
+                result[:] = 0
+                sum_of_all = shift.dtype.type(0)
+                for split in range(splits):
+                    factor = exp2((top[split, item, h, row] - highest) * power)
+                    sum_of_all += total[split, item, h, row] * factor
+                    part = o[split, item, h, row]
+                    for i in range(e):
+                        result[i] += part[i] * factor
+                shift[item, h, row] = highest
+                weight[item, h, row] = sum_of_all
+                if sum_of_all != 0:
+                    for i in range(e):
+                        result[i] /= sum_of_all
 
 
 @compiled
 def _products(s, queries, k, item, g, at, rows, d, c):
-    """Write the products q · k of a block of c keys into s (rows, _BLOCK)."""
-    lane = num_lanes(s)
-    vectors, step = d // lane, _step(k, 2)
-    keys = pointer(k)
+    """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next block's keys."""
+    lane, step = num_lanes(s), _step(k, 2)
+    keys, wide = pointer(k), (d + lane - 1) // lane * lane
     row = 0
     while row < rows:
-        count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
+        count = 4 if rows - row >= 4 and lane >= 4 else 2 if rows - row >= 2 else 1
+        group = lane // count  # keys whose products with so many rows fill a vector
         key = 0
         while key < c:
-            s0, k0 = row * _BLOCK + key, _start(k, item, g, at + key)
-            if count == 4 and c - key >= 2:
-                _dots_42(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
-                key += 2
-            elif count == 4:
-                _dots_41(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
-                key += 1
-            elif count == 2 and c - key >= 4:
-                _dots_24(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
-                key += 4
-            elif count == 2:
-                _dots_21(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
-                key += 1
-            elif c - key >= 4:
-                _dots_14(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
-                key += 4
+            k0, s0 = _start(k, item, g, at + key), row * _BLOCK + key
+            if c - key >= group:
+                ahead = _BLOCK * step if row == 0 else 0
+                if count == 4:
+                    _dots_4(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                elif count == 2:
+                    _dots_2(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                else:
+                    _dots_1(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                key += group
             else:
-                _dots_11(s, s0, _BLOCK, queries, row * d, d, keys, k0, step, vectors)
+                for r in range(row, row + count):
+                    _dot(s, r * _BLOCK + key, queries, r * wide, keys, k0, d)
                 key += 1
         row += count
-    for i in range(vectors * lane, d):  # what does not fill a vector
-        for row in range(rows):
-            for key in range(c):
-                s[row * _BLOCK + key] += queries[row * d + i] * k[item, g, at + key, i]
+
+
+@compiled
+def _add_values(sums, s, v, item, g, at, rows, e, c):
+    """Add the weighted values of a block of c keys to sums (rows, whole vectors), fetching the next block's."""
+    lane, step, values = num_lanes(sums), _step(v, 2), pointer(v)
+    wide = (e + lane - 1) // lane * lane
+    for key in range(0, c, _FETCH):
+        depth, start = min(_FETCH, c - key), _start(v, item, g, at + key)
+        row = 0
+        while row < rows:
+            count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
+            j, ahead = 0, _BLOCK * step if row == 0 else 0
+            while j < wide:
+                full = e - j >= 4 * lane
+                to, a, b = row * wide + j, row * _BLOCK + key, start + min(j, e - lane)
+                if count == 4:
+                    if full:
+                        _add_44(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                    else:
+                        _add_41(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                elif count == 2:
+                    if full:
+                        _add_24(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                    else:
+                        _add_21(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                elif full:
+                    _add_14(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                else:
+                    _add_11(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                j += 4 * lane if full else lane
+            row += count
 
 
 @compiled
@@ -166,37 +239,49 @@ def _apply_rule(s, rule, item, h, query, at, c):
                 s[i] = -np.inf
 
 
-def _dots(rows, keys):
-    """Products of `rows` queries with `keys` keys, a vector of numbers at a time; written to s."""
+def _dots(rows):
+    """Products of `rows` queries with as many keys as fill a vector with them; written to s, a row of s for each query.
+
+    Query rows are padded to `qr` numbers, zero where the last vector overlaps the one before.
+    """
 
     @intrinsic
-    def run(typing, s, s0, sr, q, q0, qr, k, k0, kr, vectors):
+    def run(typing, s, s0, sr, q, q0, qr, k, k0, kr, d, ahead):
         n = types.intp
-        signature = types.void(s, n, n, q, n, n, k, n, n, n)
+        signature = types.void(s, n, n, q, n, n, k, n, n, n, n)
 
         def generate(context, builder, signature, args):
-            _, s0, sr, _, q0, qr, _, k0, kr, vectors = args
+            _, s0, sr, _, q0, qr, _, k0, kr, d, ahead = args
             s, q, k = (
                 load_scalar(context, builder, signature.args[i], args[i], start)
                 for i, start in ((0, s0), (3, q0), (6, k0))
             )
             kind = vector(context.get_value_type(signature.args[0].dtype))
+            keys = kind.count // min(rows, kind.count)
+            zero = ir.Constant(kind, None)
+            sums = [
+                cgutils.alloca_once_value(builder, zero) for _ in range(kind.count)
+            ]  # row r and key j: r · keys + j
+            for first in range(0, keys, 2):  # in the order of memory, which the processor then reads ahead
+                with _vectors_of_row(builder, kind, d) as (at, padded):
+                    left = [
+                        load_vector(builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded))
+                        for r in range(rows)
+                    ]
+                    for j in range(first, min(first + 2, keys)):
+                        offset = builder.add(builder.mul(kr, index(j)), at)
+                        right = load_vector(builder, kind, signature.args[6], k, offset)
+                        prefetch_vector(context, builder, k, builder.add(offset, ahead))
+                        for r in range(min(rows, kind.count)):
+                            cell = sums[r * keys + j]
+                            builder.store(fma(builder, kind, left[r], right, builder.load(cell)), cell)
+            result = _sum_lanes(builder, kind, [builder.load(cell) for cell in sums])
             size = context.get_abi_sizeof(kind.element)
-            cells = [(r, j) for r in range(rows) for j in range(keys)]
-            sums = [cgutils.alloca_once_value(builder, ir.Constant(kind, None)) for _ in cells]
-            with cgutils.for_range(builder, vectors, intp=INDEX) as step:
-                at = builder.mul(step.index, index(kind.count))
-
-                def load(base, stride, i):
-                    offset = builder.add(builder.mul(stride, index(i)), at)
-                    return builder.load(vector_at(builder, kind, base, offset), align=size)
-
-                left, right = [load(q, qr, r) for r in range(rows)], [load(k, kr, j) for j in range(keys)]
-                for (r, j), cell in zip(cells, sums, strict=True):
-                    builder.store(fma(builder, kind, left[r], right[j], builder.load(cell)), cell)
-            for (r, j), cell in zip(cells, sums, strict=True):
-                where = builder.gep(s, [builder.add(builder.mul(sr, index(r)), index(j))])
-                builder.store(_horizontal_sum(builder, kind, builder.load(cell)), where)
+            short = ir.VectorType(kind.element, keys)
+            for r in range(min(rows, kind.count)):
+                chosen = [ir.Constant(ir.IntType(32), r * keys + j) for j in range(keys)]
+                part = builder.shuffle_vector(result, result, ir.Constant(ir.VectorType(ir.IntType(32), keys), chosen))
+                builder.store(part, vector_at(builder, short, s, builder.mul(sr, index(r))), align=size)
             return context.get_dummy_value()
 
         return signature, generate
@@ -204,22 +289,81 @@ def _dots(rows, keys):
     return run
 
 
-def _horizontal_sum(builder, kind, value):
-    """Sum of a vector's lanes, halving it until one is left."""
-    width = kind.count
-    while width > 1:
-        width //= 2
+@contextmanager
+def _vectors_of_row(builder, kind, d):
+    """A loop over the vectors of a row of d numbers: offset in the row, and in a row padded to whole vectors."""
+    lanes = index(kind.count)
+    count = builder.sdiv(builder.add(d, index(kind.count - 1)), lanes)
+    latest = builder.sub(d, lanes)
+    with cgutils.for_range(builder, count, intp=INDEX) as step:
+        padded = builder.mul(step.index, lanes)
+        yield builder.select(builder.icmp_signed("<", padded, latest), padded, latest), padded
+
+
+@intrinsic
+def _dot(typing, s, s0, q, q0, k, k0, d):
+    """s[s0] = q · k, of one padded query and one key."""
+    n = types.intp
+
+    def generate(context, builder, signature, args):
+        _, s0, _, q0, _, k0, d = args
+        s, q, k = (
+            load_scalar(context, builder, signature.args[i], args[i], start) for i, start in ((0, s0), (2, q0), (4, k0))
+        )
+        kind = vector(context.get_value_type(signature.args[0].dtype))
+        total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
+        with _vectors_of_row(builder, kind, d) as (at, padded):
+            left = load_vector(builder, kind, signature.args[2], q, padded)
+            right = load_vector(builder, kind, signature.args[4], k, at)
+            builder.store(fma(builder, kind, left, right, builder.load(total)), total)
+        sums = _sum_lanes(builder, kind, [builder.load(total)] * kind.count)
+        builder.store(builder.extract_element(sums, ir.Constant(ir.IntType(32), 0)), s)
+        return context.get_dummy_value()
+
+    return types.void(s, n, q, n, k, n, n), generate
+
+
+def _sum_lanes(builder, kind, vectors):
+    """A vector whose lane i is the sum of the lanes of ``vectors[i]``.
+
+    Two vectors become one of half sums, first within the 16 bytes that a shuffle exchanges at once, then between them.
+    """
+    lanes, block = kind.count, 4 if isinstance(kind.element, ir.FloatType) else 2
+    blocks = lanes // block
+    steps = [(1, block)] * int(math.log2(block)) + [(block, lanes)] * int(math.log2(blocks))
+
+    def halves(step):
+        size, within = step
+        per = within // size // 2
+        chosen = []
+        for parity in (0, 1):
+            order = []
+            for start in range(0, lanes, within):
+                for side in (0, lanes):
+                    order += [side + start + (2 * i + parity) * size + j for i in range(per) for j in range(size)]
+            chosen.append(order)
+        return chosen
+
+    def combine(values, add):
+        for step in steps:
+            even, odd = halves(step)
+            values = [add(a, b, even, odd) for a, b in zip(values[::2], values[1::2], strict=True)]
+        return values[0]
+
+    order = combine([[i] * lanes for i in range(lanes)], lambda a, b, even, odd: [(a + b)[i] for i in even])
+    placed = [None] * lanes
+    for lane, slot in enumerate(order):
+        placed[slot] = vectors[lane]
+
+    def add(a, b, even, odd):
         integer = ir.IntType(32)
-        halves = [
-            ir.Constant(ir.VectorType(integer, width), [ir.Constant(integer, i + start) for i in range(width)])
-            for start in (0, width)
-        ]
-        none = ir.Constant(value.type, ir.Undefined)
-        low, high = (builder.shuffle_vector(value, none, half) for half in halves)
-        value = builder.fadd(low, high)
-    return builder.extract_element(value, ir.Constant(ir.IntType(32), 0))
+        masks = [ir.Constant(ir.VectorType(integer, lanes), [ir.Constant(integer, i) for i in o]) for o in (even, odd)]
+        return builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks))
+
+    return combine(placed, add)
 
 
-_dots_42, _dots_41, _dots_24, _dots_21, _dots_14, _dots_11 = (
-    _dots(rows, keys) for rows, keys in ((4, 2), (4, 1), (2, 4), (2, 1), (1, 4), (1, 1))
+_dots_4, _dots_2, _dots_1 = (_dots(rows) for rows in (4, 2, 1))
+_add_44, _add_41, _add_24, _add_21, _add_14, _add_11 = (
+    block_product(rows, vectors, streamed=True) for rows in (4, 2, 1) for vectors in (4, 1)
 )

@@ -23,16 +23,20 @@ __all__ = ["COLUMNS", "ROWS", "SPLIT_KEYS", "backward", "forward"]
 
 _KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
 ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache, or all of it
-SPLIT_KEYS = 2048  # of a cache, when few queries read it; each split is a unit of work
-_FEW_ROWS = 12  # of queries that share a key head; more fill enough of a vector to be worth a tile
+# Few queries that read many keys: so many units of work, each a split of the keys with at least and at most so many.
+_UNITS, SPLIT_KEYS = 16, (256, 2048)
+_FEW_QUERIES, _MANY_KEYS = 8, 64  # more queries fill enough of a vector to be worth a tile
 _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand over
 
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
     compute = _decode if not weights and _few_queries(inputs) else _forward
+    if compute is _forward or not _reads_halves():
+        inputs = inputs.widened()
     p, cache, suspect = compute(inputs, weights)
     if suspect:
+        inputs = inputs.widened()
         cleaned = mask_nonfinite(inputs)
         if cleaned is not inputs:
             p, cache, _ = compute(cleaned, weights)
@@ -44,7 +48,7 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
 
 def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
     """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
-    inputs = cache.inputs
+    inputs = cache.inputs.widened()
     *lead, heads, n, m = inputs.shape
     d, e = inputs.q.shape[-1], inputs.v.shape[-1]
     items, dtype = math.prod(lead), inputs.q.dtype
@@ -88,32 +92,69 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
 def _few_queries(inputs: AttentionInputs) -> bool:
     """Whether to read the keys once for all queries, instead of tiles that such queries would fill in small part."""
     heads, n, m = inputs.shape[-3:]
-    lanes = 64 // inputs.q.itemsize
-    rows, e = heads // inputs.groups * n, inputs.v.shape[-1]
+    narrowest, rows = min(inputs.k.shape[-1], inputs.v.shape[-1]), heads // inputs.groups * n
     contiguous = all(a.strides[-1] == a.itemsize and a.flags.aligned for a in (inputs.k, inputs.v))
-    return 0 < rows <= _FEW_ROWS and m >= 2 * COLUMNS and e % lanes == 0 and contiguous
+    return (
+        0 < n <= _FEW_QUERIES
+        and rows <= ROWS
+        and m >= _MANY_KEYS
+        and contiguous
+        and narrowest >= 64 // inputs.q.itemsize
+    )
 
 
 def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
     """As `_forward`, for few queries: splits of the keys, merged by their sums of exponentials."""
-    *lead, heads, n, m = inputs.shape
+    *lead, heads, n, _ = inputs.shape
     items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
-    splits, unit = -(-m // SPLIT_KEYS), _natural_unit(inputs)
-    o = np.empty((splits, items, heads, n, e), dtype)
-    top, total = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
-    compute = compile_kernel(_DECODE, "decode", dtype)
-    arguments = (*_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, top, total)
-    units, work = items * inputs.groups * splits, items * heads * n * m * (inputs.q.shape[-1] + e)
-    suspect = any(_share(lambda first, last: compute(first, last, *arguments), units, work))
-    shift = top.max(axis=0)
-    shift[np.isneginf(shift)] = 0
-    with np.errstate(invalid="ignore", over="ignore", divide="ignore"):
-        scale = np.exp((top - shift) * dtype.type(unit))
-        total = (total * scale).sum(axis=0)
-        merged = np.einsum("s...,s...e->...e", scale, o) / np.where(total == 0, 1, total)[..., None]
+    k, v = (_as_stored(a) for a in (inputs.k, inputs.v))
+    begin, end = _visible_keys(inputs)
+    splits, split_keys = _splits(items * inputs.groups, end - begin)
+    partial, unit = np.empty((splits, items, heads, n, e), dtype), _natural_unit(inputs)
+    top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
+    compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
+    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs), begin, end, split_keys, partial, top, sums)
+    bytes_read = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize
+    suspect = any(
+        _share(lambda first, last: compute(first, last, *arguments), items * inputs.groups * splits, bytes_read)
+    )
+    o = np.empty((items, heads, n, e), dtype)
+    shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
+    compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
     rows = inputs.shape[:-1]
-    cache = ForwardCache(inputs, merged.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), unit)
+    cache = ForwardCache(inputs, o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), unit)
     return None, cache, suspect
+
+
+def _visible_keys(inputs: AttentionInputs) -> tuple[int, int]:
+    """The range of keys that any query of any item may see, apart from the mask array."""
+    mask, (n, m) = inputs.mask, inputs.shape[-2:]
+    if mask.left is None and mask.right is None:
+        return 0, m
+    first, last = int(mask.offset.min(initial=m)), int(mask.offset.max(initial=0)) + n - 1
+    begin = 0 if mask.left is None else min(max(first - mask.left, 0), m)
+    end = m if mask.right is None else min(max(last + mask.right + 1, 0), m)
+    return begin, max(begin, end)
+
+
+def _splits(pairs: int, keys: int) -> tuple[int, int]:
+    """Into how many splits the keys of an item's key head are cut, and how many keys a split has."""
+    wanted = max(1, -(-_UNITS // max(pairs, 1)), -(-keys // SPLIT_KEYS[1]))
+    size = max(SPLIT_KEYS[0], -(-keys // wanted))
+    return max(1, -(-keys // size)), size
+
+
+@cache
+def _reads_halves() -> bool:
+    """Whether the processor has an instruction that widens float16."""
+    from headwise.attention.compiled.processor import PROCESSOR
+
+    return PROCESSOR.widens_float16
+
+
+def _as_stored(array: Array) -> Any:
+    """Keys or values for the kernel, which takes half-precision numbers as integers of their bits."""
+    return array if array.dtype.itemsize > 2 else array.view(np.uint16 if array.dtype == np.float16 else np.int16)
 
 
 def _natural_unit(inputs: AttentionInputs) -> float:

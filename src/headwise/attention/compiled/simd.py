@@ -6,29 +6,32 @@ is spelled out here, once, as the instructions of LLVM's own language: it runs a
 fused multiply-adds on operands of any stride, and works on whatever the machine's vectors are.
 """
 
-from llvmlite import binding, ir
+from llvmlite import ir
 from numba import njit, types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from headwise.attention.compiled.processor import PROCESSOR
+
 __all__ = [
     "INDEX",
+    "block_product",
     "broadcast",
     "compiled",
     "fma",
     "index",
     "load_scalar",
+    "load_vector",
     "multiply",
     "num_lanes",
     "pointer",
+    "prefetch_vector",
     "vector",
     "vector_at",
 ]
 
-_features = binding.get_host_cpu_features()
-_AVX512, _AVX = _features.get("avx512f", False), _features.get("avx", False)
-_BYTES = 64 if _AVX512 else 32 if _AVX else 16  # of a vector register
-_WIDEST = 2 if _AVX and not _AVX512 else 4  # vectors side by side, six rows of which fill the registers
+_BYTES = PROCESSOR.vector_bytes
+_WIDEST = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, six rows of which fill the registers
 INDEX = ir.IntType(64)
 
 compiled = njit(nogil=True, error_model="numpy")
@@ -72,6 +75,32 @@ def vector_at(builder, kind, base, offset):
     return builder.bitcast(builder.gep(base, [offset]), kind.as_pointer())
 
 
+def load_vector(builder, kind, array_type, base, offset):
+    """The vector that begins some elements after `base`, widened if the array holds half-precision numbers.
+
+    An array of uint16 holds float16, one of int16 holds bfloat16.
+    """
+    stored = array_type.dtype
+    if stored not in (types.uint16, types.int16):
+        return builder.load(vector_at(builder, kind, base, offset), align=4 if stored == types.float32 else 8)
+    halves = ir.VectorType(ir.IntType(16), kind.count)
+    bits = builder.load(vector_at(builder, halves, base, offset), align=2)
+    if stored == types.uint16:
+        return builder.fpext(builder.bitcast(bits, ir.VectorType(ir.HalfType(), kind.count)), kind)
+    whole = ir.VectorType(ir.IntType(32), kind.count)
+    upper = builder.shl(builder.zext(bits, whole), ir.Constant(whole, [16] * kind.count))
+    return builder.bitcast(upper, kind)
+
+
+def prefetch_vector(context, builder, base, offset):
+    """Fetch the vector that begins some elements after `base` into the cache; it need not exist."""
+    byte, integer = ir.IntType(8).as_pointer(), ir.IntType(32)
+    kind = ir.FunctionType(ir.VoidType(), [byte, integer, integer, integer])
+    function = cgutils.get_or_insert_function(builder.module, kind, "llvm.prefetch.p0i8")
+    address = builder.bitcast(builder.gep(base, [offset]), byte)
+    builder.call(function, [address, integer(0), integer(2), integer(1)])
+
+
 def broadcast(builder, kind, number):
     """A number in every lane."""
     none = ir.Constant(kind, ir.Undefined)
@@ -87,16 +116,20 @@ def fma(builder, kind, a, b, c):
     return builder.call(function, (a, b, c))
 
 
-def _block(rows, vectors):
-    """C (+)= A B for a block of `rows` × `vectors` registers of C, which stay in them; arguments as in `multiply`."""
+def block_product(rows, vectors, streamed=False):
+    """C (+)= A B for a block of `rows` × `vectors` registers of C, which stay in them; arguments as in `multiply`.
+
+    If `streamed`, the last argument is how many elements ahead B is fetched into the cache, and the product is added.
+    """
 
     @intrinsic
-    def block(typing, c, c0, cr, a, a0, ar, ac, b, b0, br, depth, add):
+    def block(typing, c, c0, cr, a, a0, ar, ac, b, b0, br, depth, last):
         n = types.intp
-        signature = types.void(c, n, n, a, n, n, n, b, n, n, n, types.boolean)
+        signature = types.void(c, n, n, a, n, n, n, b, n, n, n, n if streamed else types.boolean)
 
         def generate(context, builder, signature, args):
-            _, c0, cr, _, a0, ar, ac, _, b0, br, depth, add = args
+            _, c0, cr, _, a0, ar, ac, _, b0, br, depth, last = args
+            add = ir.Constant(ir.IntType(1), 1) if streamed else last
             c, a, b = (
                 load_scalar(context, builder, signature.args[i], args[i], start)
                 for i, start in ((0, c0), (3, a0), (7, b0))
@@ -117,7 +150,11 @@ def _block(rows, vectors):
             k, *sums = (_merge(builder, t, (x, start)) for t, x in [(INDEX, index(0)), *[(kind, zero)] * len(cells)])
             b_row = builder.gep(b, [builder.mul(k, br)])
             a_column = builder.gep(a, [builder.mul(k, ac)])
-            right = [load(b_row, index(i * kind.count)) for i in range(vectors)]
+            right = [
+                load_vector(builder, kind, signature.args[7], b_row, index(i * kind.count)) for i in range(vectors)
+            ]
+            for i in range(vectors if streamed else 0):
+                prefetch_vector(context, builder, b_row, builder.add(last, index(i * kind.count)))
             left = [
                 broadcast(builder, kind, builder.load(builder.gep(a_column, [builder.mul(ar, index(r))])))
                 for r in range(rows)
@@ -154,9 +191,9 @@ def _merge(builder, kind, *incoming):
     return phi
 
 
-_6W, _62, _61 = (_block(6, vectors) for vectors in (_WIDEST, 2, 1))
-_3W, _32, _31 = (_block(3, vectors) for vectors in (_WIDEST, 2, 1))
-_1W, _12, _11 = (_block(1, vectors) for vectors in (_WIDEST, 2, 1))
+_6W, _62, _61 = (block_product(6, vectors) for vectors in (_WIDEST, 2, 1))
+_3W, _32, _31 = (block_product(3, vectors) for vectors in (_WIDEST, 2, 1))
+_1W, _12, _11 = (block_product(1, vectors) for vectors in (_WIDEST, 2, 1))
 
 
 @compiled

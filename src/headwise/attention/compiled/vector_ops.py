@@ -11,7 +11,18 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.simd import INDEX, broadcast, compiled, fma, index, load_scalar, vector, vector_at
 
-__all__ = ["exp2", "hide", "maximum", "not_finite", "powers", "scale", "softmax_backward", "transpose"]
+__all__ = [
+    "exp2",
+    "hide",
+    "lanes_max",
+    "lanes_sum",
+    "maximum",
+    "not_finite",
+    "powers",
+    "scale",
+    "softmax_backward",
+    "transpose",
+]
 
 # Taylor's coefficients of 2^r: on |r| ≤ ½ their remainders are 5e-9 and 4e-18.
 _COEFFICIENTS = {
@@ -125,6 +136,30 @@ not_finite = _down(_not_finite)  # y becomes NaN where a number of the column is
 powers = _down(_powers)  # a = 2^((a − x) · unit), and y += a; the difference first, so that large a do not overflow
 scale = _down(_scale)  # a = a · x
 softmax_backward = _down(_softmax_backward, reads_b=True)  # a = b · (a − x)
+
+
+def _reduce(name, *first):
+    """A number from the lanes of an array's first vector, by an instruction of LLVM."""
+
+    @intrinsic
+    def run(typing, a):
+        def generate(context, builder, signature, args):
+            data = load_scalar(context, builder, signature.args[0], args[0], index(0))
+            kind = vector(context.get_value_type(signature.args[0].dtype))
+            value = builder.load(vector_at(builder, kind, data, index(0)), align=context.get_abi_sizeof(kind.element))
+            start = [ir.Constant(kind.element, x) for x in first]
+            function = ir.FunctionType(kind.element, [kind.element] * len(start) + [kind])
+            bits = 32 if isinstance(kind.element, ir.FloatType) else 64
+            reduce = cgutils.get_or_insert_function(builder.module, function, f"{name}.v{kind.count}f{bits}")
+            return builder.call(reduce, [*start, value], fastmath=("reassoc",))
+
+        return a.dtype(a), generate
+
+    return run
+
+
+lanes_max = _reduce("llvm.vector.reduce.fmax")
+lanes_sum = _reduce("llvm.vector.reduce.fadd", -0.0)
 
 
 @intrinsic

@@ -1,0 +1,79 @@
+"""Description of the processor that kernels are compiled for: its vectors, registers and caches.
+
+Block and tile sizes follow from it, so that another kind of processor is another entry of `_VECTORS`.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any
+
+from llvmlite import binding
+from numba.core import config
+
+__all__ = ["PROCESSOR", "Processor", "describe_processor"]
+
+
+@dataclass(frozen=True)
+class Processor:
+    """What the sizes of blocks and tiles follow from.
+
+    Attributes
+    ----------
+    name : str
+    vector_bytes, registers : int
+        Size of a vector register, and how many there are.
+    widens_float16 : bool
+        Whether an instruction converts float16.
+    l1, l2 : int
+        Bytes of the first- and second-level data cache of a core.
+    """
+
+    name: str
+    vector_bytes: int
+    registers: int
+    widens_float16: bool
+    l1: int
+    l2: int
+
+
+# Feature of LLVM, name, bytes of a vector and number of registers; the first that the processor has is used.
+_VECTORS = (
+    ("avx512f", "AVX-512", 64, 32),
+    ("avx2", "AVX2", 32, 16),
+    ("neon", "NEON", 16, 32),
+    ("sse2", "SSE2", 16, 16),
+)
+_DEFAULT = ("", "generic", 16, 16)
+_L1, _L2 = 32 * 2**10, 512 * 2**10  # where the system does not say
+
+
+def describe_processor(features: dict[str, bool], l1: int = _L1, l2: int = _L2) -> Processor:
+    """The description for LLVM's features of a processor, and its caches."""
+    _, *vectors = next((entry for entry in _VECTORS if features.get(entry[0])), _DEFAULT)
+    halves = any(features.get(name, False) for name in ("f16c", "neon"))
+    return Processor(*vectors, widens_float16=halves, l1=l1, l2=l2)
+
+
+def _features() -> dict[str, bool]:
+    """LLVM's features of this processor, or what NUMBA_CPU_FEATURES restricts the compiler to."""
+    if config.CPU_FEATURES is None:
+        return dict(binding.get_host_cpu_features())
+    return {name[1:]: name[0] == "+" for name in config.CPU_FEATURES.split(",") if name}
+
+
+def _cache_size(level: int) -> int | None:
+    """Bytes of a core's data cache, as Linux describes it."""
+    for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
+        try:
+            facts: Any = {name: (folder / name).read_text().strip() for name in ("level", "type", "size")}
+        except OSError:
+            continue
+        if facts["level"] == str(level) and facts["type"] in ("Data", "Unified"):
+            digits, unit = facts["size"].rstrip("KM"), facts["size"][-1]
+            return int(digits) * {"K": 2**10, "M": 2**20}.get(unit, 1)
+    return None
+
+
+PROCESSOR = describe_processor(_features(), _cache_size(1) or _L1, _cache_size(2) or _L2)

@@ -12,9 +12,8 @@ def main() -> None:
         result = json.loads(path.read_text())
         machine = result["machine"]
         print(f"\n{machine['cpu']} ({machine['kind']}), {machine['libraries']}")
-        print(
-            f"products {machine['products']:.3g}/s, BLAS {machine['blas']:.3g}/s, memory {machine['bandwidth']:.3g} B/s\n"
-        )
+        print(f"products {machine['products']:.3g}/s, BLAS {machine['blas']:.3g}/s", end="")
+        print(f", memory {machine['bandwidth']:.3g} B/s\n")
         print("| B×H×N×d | work | headwise | NumPy only | fastest peer | ratio | of the limit |")
         print("|---|---|---:|---:|---:|---:|---:|")
         for timing in result["timings"]:

@@ -18,8 +18,8 @@ def time_interleaved(
     """Median seconds of each, and the number of rounds. They take turns, so that a disturbance affects all of them.
 
     Before a short call there is a pause and a warm-up, since the threads of the library called before keep a core busy
-    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit in `seconds` each, pauses
-    included.
+    for some 20 ms; callables of one library need no `rest`. There are 3 to 41 rounds, as many as fit in
+    `seconds` each with their pauses.
 
     Examples
     --------

@@ -65,6 +65,43 @@ def test_few_queries_and_many_keys_agree_with_dense(option, dtype, rng):
         np.testing.assert_allclose(result, expected, rtol=tolerance, atol=tolerance)
 
 
+@pytest.mark.parametrize("sizes", [(3, 1, 1, 97, 16, 16), (8, 2, 1, 300, 72, 40), (8, 1, 3, 1111, 80, 97)])
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
+def test_caches_in_half_precision_are_read_as_stored(name, sizes, rng):
+    dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), name) if name == "bfloat16" else name)
+    heads, groups, n, m, d, e = sizes
+    q, k, v = (rng.normal(size=(2, *shape)).astype(dtype) for shape in ((heads, n, d), (groups, m, d), (groups, m, e)))
+    for option in ("plain", "causal", "keys"):
+        options = TILES[option](rng, n, m)
+        exact, lse = hw.attention(
+            *(a.astype(np.float64) for a in (q, k, v)), **options, engine="dense", return_lse=True
+        )
+        for engine in ("dense", *FAST):
+            o, found = hw.attention(q, k, v, **options, engine=engine, return_lse=True)
+            assert o.dtype == found.dtype == dtype
+            rounding = float(np.abs(exact).max()) * 2.0 ** (-11 if name == "float16" else -8)  # of the result alone
+            np.testing.assert_allclose(o.astype(float), exact, atol=rounding)
+            np.testing.assert_allclose(found.astype(float), lse, rtol=2.0**-8)
+
+
+@pytest.mark.parametrize("engine", ["dense", *FAST])
+def test_gradients_of_half_precision_have_its_type(engine, rng):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    q, k, v, do = (rng.normal(size=(2, n, 16)).astype(bfloat16) for n in (3, 67, 67, 3))
+    found = both(q, k, v, do, engine)
+    exact = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense")
+    for array, expected in zip(found, exact, strict=True):
+        assert array.dtype == bfloat16
+        np.testing.assert_allclose(array.astype(float), expected, atol=float(np.abs(expected).max()) * 2.0**-7)
+
+
+def test_half_precision_next_to_float32_is_promoted(rng):
+    bfloat16 = pytest.importorskip("ml_dtypes").bfloat16
+    q, k = rng.normal(size=(1, 3, 5)).astype(np.float32), rng.normal(size=(1, 7, 5)).astype(bfloat16)
+    assert hw.attention(q, k, k).dtype == np.float32
+    assert hw.attention(q.astype(np.float16), k, k).dtype == np.float32
+
+
 @pytest.mark.parametrize("poison", [np.nan, np.inf])
 def test_hidden_keys_of_a_cache_are_inert(poison, rng):
     q, k, v = rng.normal(size=(4, 1, 16)), rng.normal(size=(2, 2500, 16)), rng.normal(size=(2, 2500, 16))

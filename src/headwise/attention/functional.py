@@ -307,8 +307,9 @@ def _choose(engine: str, q: Array, k: Array) -> Engine:
 def _fastest(shape: tuple[int, ...], m: int) -> Engine:
     """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
 
-    Below a few thousand logits of small width the import of a compiler does not pay. Without one, tiles begin to pay where a head has
-    more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights fit in memory.
+    Below a few thousand logits of small width the import of a compiler does not pay. Without one, tiles begin to pay
+    where a head has more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights
+    fit in memory.
     """
     logits_per_head = shape[-2] * m
     logits = math.prod(shape[:-2]) * logits_per_head

@@ -122,7 +122,7 @@ def _tokens_first(array: Any) -> Any:
     return np.ascontiguousarray(array.transpose(0, 2, 1, 3)).reshape(b, n, h * d)
 
 
-def _session(operator: str, inputs: list[str], outputs: list[str], feeds: dict[str, Any], **attributes: int) -> Any:
+def _session(operator: str, inputs: list[str], outputs: list[str], feeds: dict[str, Any], **attributes: Any) -> Any:
     """A session of onnxruntime that runs one of its own operators on so many threads as the others."""
     import onnx
     import onnxruntime

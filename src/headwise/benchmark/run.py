@@ -40,7 +40,9 @@ class Timing:
 
     def ratio(self, peer: str | None, to: str = "headwise") -> float | None:
         """How many times faster than a peer; None if the peer was not measured."""
-        return self.seconds[peer] / self.seconds[to] if peer in self.seconds and to in self.seconds else None
+        if peer is None or not {peer, to} <= set(self.seconds):
+            return None
+        return self.seconds[peer] / self.seconds[to]
 
     @property
     def limit(self) -> float:

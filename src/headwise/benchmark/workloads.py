@@ -89,17 +89,26 @@ class Workload:
     def inputs(self) -> Inputs:
         """Random arrays, the same in each call."""
         rng = np.random.default_rng(0)
-        b, h, n, d = self.shape
+        b, _, _, d = self.shape
         q, do = (rng.standard_normal(self.shape, np.float32) for _ in range(2))
         k, v = (rng.standard_normal((b, self.groups, self.m, d), np.float32) for _ in range(2))
-        options: dict[str, Any] = {
-            "causal": lambda: {"causal": True, "align": "end"},
-            "window": lambda: {"window": (_WINDOW, _WINDOW), "align": "end"},
-            "lengths": lambda: {"lengths": self._lengths()},
-            "mask": lambda: {"mask": rng.random((n, self.m)) < 0.5},
-            "bias": lambda: {"bias": rng.standard_normal((h, n, self.m), np.float32)},
-        }.get(self.option, dict)()
-        return Inputs(q, k, v, do, options)
+        return Inputs(q, k, v, do, self._options(rng))
+
+    def _options(self, rng: np.random.Generator) -> dict[str, Any]:
+        _, h, n, _ = self.shape
+        match self.option:
+            case "causal":
+                return {"causal": True, "align": "end"}
+            case "window":
+                return {"window": (_WINDOW, _WINDOW), "align": "end"}
+            case "lengths":
+                return {"lengths": self._lengths()}
+            case "mask":
+                return {"mask": rng.random((n, self.m)) < 0.5}
+            case "bias":
+                return {"bias": rng.standard_normal((h, n, self.m), np.float32)}
+            case _:
+                return {}
 
     def _lengths(self) -> Any:
         return np.random.default_rng(1).integers(self.m // 8, self.m, size=self.shape[0], endpoint=True)

@@ -106,7 +106,7 @@ def _table(result: Bench) -> Table:
 
 
 def _milliseconds(timing: Timing, name: str | None) -> str:
-    return f"{timing.seconds[name] * 1e3:.2f}" if name in timing.seconds else "–"
+    return f"{timing.seconds[name] * 1e3:.2f}" if name is not None and name in timing.seconds else "–"
 
 
 def _notes(result: Bench) -> list[str]:

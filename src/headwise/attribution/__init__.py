@@ -10,7 +10,6 @@ from headwise.attribution.recommendation import (
     Recommendation,
     model_fingerprint,
     recommended_map,
-    save_recommendation,
 )
 from headwise.attribution.relevance import attn_lrp
 from headwise.attribution.run import ModelRun
@@ -40,5 +39,4 @@ __all__ = [
     "model_fingerprint",
     "player_game",
     "recommended_map",
-    "save_recommendation",
 ]

@@ -107,13 +107,17 @@ class Differentiable:
         ]
         return np.concatenate(parts)
 
-    def backward(self, target: int, run: Pass, cache: NetworkCache | None = None) -> NetworkGradients:
-        """Gradients of the target's score, of each input of a run; `cache` can replace the run's own."""
+    def backward(self, dscores: int | Array, run: Pass, cache: NetworkCache | None = None) -> NetworkGradients:
+        """Gradients of a target's score, or for gradients (S, C) with respect to the scores of a run.
+
+        `cache` can replace the run's own.
+        """
         douts = np.zeros(run.shape, run.scores.dtype)
-        if len(run.shape) == 3:
-            douts[:, -1, target] = 1
+        per_class = douts[:, -1] if len(run.shape) == 3 else douts  # the scores of the next token are the last row's
+        if isinstance(dscores, np.ndarray):
+            per_class[:] = dscores
         else:
-            douts[:, target] = 1
+            per_class[:, dscores] = 1
         return network_backward({"logits": douts}, run.cache if cache is None else cache)
 
     def gradient(self, x: Array, target: int) -> Array:

@@ -110,6 +110,6 @@ def _blocks(boxes: IntArray, limit: int) -> IntArray:
     """The index of each patch's block, in a grid of at most `limit` blocks whose shape follows the image's."""
     top, left = (np.unique(boxes[:, axis], return_inverse=True)[1] for axis in (0, 1))
     rows, columns = int(top.max()) + 1, int(left.max()) + 1
-    down = min(rows, max(1, round(math.sqrt(limit * rows / columns))))
+    down = min(rows, limit, max(1, round(math.sqrt(limit * rows / columns))))
     across = min(columns, max(1, limit // down))
     return np.asarray(top * down // rows * across + left * across // columns)

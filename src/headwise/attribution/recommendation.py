@@ -4,21 +4,20 @@ from __future__ import annotations
 
 import json
 from collections.abc import Mapping
-from dataclasses import asdict, dataclass
+from dataclasses import dataclass
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
 
 from headwise.attribution.maps import MAPS, available_maps
 from headwise.errors import DataError
-from headwise.files import write_text
 from headwise.hashing import fingerprint
 from headwise.models.base import Model
 
-__all__ = ["DEFAULTS", "Recommendation", "model_fingerprint", "recommended_map", "save_recommendation"]
+__all__ = ["DEFAULTS", "Recommendation", "model_fingerprint", "recommended_map"]
 
 DEFAULTS = ("AttnLRP", "Chefer", "leave-one-out", "all layers")  # the first that is available, without an audit
-_FILE = "recommendation.json"
+_FILE = "result.json"
 
 
 @dataclass(frozen=True)
@@ -98,13 +97,6 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
     return Recommendation(next(name for name in DEFAULTS if name in possible))
 
 
-def save_recommendation(recommendation: Recommendation, folder: Path) -> Path:
-    """Write the recommendation of an audit into its folder."""
-    path = folder / _FILE
-    write_text(path, json.dumps(asdict(recommendation)) + "\n")
-    return path
-
-
 def model_fingerprint(model: Any) -> str:
     """Digest of the model's parameters; empty if another framework holds them."""
     params = getattr(model, "params", None)
@@ -113,7 +105,7 @@ def model_fingerprint(model: Any) -> str:
 
 def _read(folder: Path) -> Recommendation:
     try:
-        return _from_json(json.loads((folder / _FILE).read_text(encoding="utf-8")))
+        return _from_json(json.loads((folder / _FILE).read_text(encoding="utf-8"))["recommendation"])
     except (OSError, ValueError, TypeError, KeyError):
         raise DataError(
             f"audit: {folder} has no {_FILE}; expected a folder of `headwise study faithfulness`."

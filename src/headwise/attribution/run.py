@@ -85,16 +85,19 @@ class ModelRun:
     def _attention(self) -> tuple[Array, Array]:
         """Weights (L, H, N, N), and their gradients if the model has them."""
         if is_differentiable(self.model):
-            outputs = self.function.backward(self.explained, self.forward).attention_outputs
-            blocks = self.forward.cache.trunk.blocks
-            gradients = [weights_gradient(do, block.attention)[0] for do, block in zip(outputs, blocks, strict=True)]
-            return np.stack([s.weights for s in self.sublayers]), np.stack(gradients)
+            return np.stack([s.weights for s in self.sublayers]), self.weights_gradients(self.explained)
         layers = [layer.weights()[0] for layer in self.model.look(self.input).layers if layer.kind == "self"]
         if not layers or len({weights.shape for weights in layers}) > 1:
             raise DataError("model: expected self-attention layers of one shape; maps over layers need them.")
         if "gradients" not in self.model.capabilities:
             return np.stack(layers), np.zeros(0)
         return np.stack(layers), np.stack([g[0] for g in self.model.gradients(self.input, self.explained)])
+
+    def weights_gradients(self, dscores: int | Array) -> Array:
+        """Gradients (L, H, N, N) with respect to the weights, of a target's score or for dscores (1, C)."""
+        outputs = self.function.backward(dscores, self.forward).attention_outputs
+        blocks = self.forward.cache.trunk.blocks
+        return np.stack([weights_gradient(do, block.attention)[0] for do, block in zip(outputs, blocks, strict=True)])
 
     @property
     def weights(self) -> Array:

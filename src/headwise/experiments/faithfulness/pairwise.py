@@ -7,10 +7,9 @@ from collections.abc import Iterator, Sequence
 
 import numpy as np
 
-from headwise.experiments.faithfulness.maps import MAPS
-from headwise.experiments.faithfulness.result import CRITERIA, Criterion, FaithfulnessResult, RankingTest
+from headwise.experiments.faithfulness.result import FaithfulnessResult, RankingTest
+from headwise.experiments.faithfulness.scope import Criterion
 from headwise.experiments.faithfulness.tables import count_verdicts
-from headwise.models.token_ablation import ABLATIONS
 from headwise.text import Statement, join_with_and
 
 __all__ = ["MANY_TIED", "compare_ablations", "compare_maps", "compare_with_reference", "criterion_index"]
@@ -28,18 +27,18 @@ _OUTCOMES = {
 }
 
 
-def compare_with_reference(tests: Sequence[RankingTest], other: str) -> Iterator[Statement]:
+def compare_with_reference(r: FaithfulnessResult, tests: Sequence[RankingTest], other: str) -> Iterator[Statement]:
     """Which maps are shown to be better or worse than another ranking, by all criteria, some, or none."""
     groups: dict[str, list[str]] = {outcome: [] for outcome in _OUTCOMES}
-    for name in MAPS:
+    for name in r.scope.maps:
         outcome, label = _outcome(name, *count_verdicts(tests, name))
         groups[outcome].append(label)
     for outcome, names in groups.items():
         if names:
-            values = {"other": other, "total": len(CRITERIA), "names": join_with_and(names)}
+            values = {"other": other, "total": len(r.scope.criteria), "names": join_with_and(names)}
             yield Statement(_OUTCOMES[outcome], values)
     by_verdict = {
-        verdict: [test for test in tests if test.ranking in MAPS and test.verdict == verdict]
+        verdict: [test for test in tests if test.ranking in r.scope.maps and test.verdict == verdict]
         for verdict in ("better", "worse")
     }
     if not by_verdict["better"]:
@@ -68,7 +67,7 @@ def _count_measures(tests: Sequence[RankingTest]) -> list[str]:
 
 def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
     """Which map is better than the others, which worse, and which cannot be distinguished."""
-    counts = {name: count_verdicts(r.against_each_other, name) for name in MAPS}
+    counts = {name: count_verdicts(r.against_each_other, name) for name in r.scope.candidates}
     margin = {name: better - worse for name, (better, worse, _) in counts.items()}
     best, worst = max(margin, key=lambda name: margin[name]), min(margin, key=lambda name: margin[name])
     if margin[best] == margin[worst]:
@@ -84,18 +83,18 @@ def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
     )
     if better < total:
         yield Statement("No map is better than every other by every criterion.")
-    differences = {name: 0 for name in MAPS if name != best}
+    differences = {name: 0 for name in r.scope.candidates if name != best}
     for test in r.against_each_other:
         if best in (test.ranking, test.other):
             differences[test.other if test.ranking == best else test.ranking] += test.verdict != "not shown"
-    similar = [name for name, shown in differences.items() if 2 * shown < len(CRITERIA)]
+    similar = [name for name, shown in differences.items() if 2 * shown < len(r.scope.criteria)]
     if similar:
         yield Statement(
             "Distinguished from {best} by fewer than half of the {total} criteria: {names}.",
-            {"best": best, "total": len(CRITERIA), "names": join_with_and(similar)},
+            {"best": best, "total": len(r.scope.criteria), "names": join_with_and(similar)},
         )
-    tied = np.mean([image.n_tied_first for image in r.images], axis=0)
-    many = [f"{name} ({tied[r.index(name)]:.1f})" for name in MAPS if tied[r.index(name)] >= MANY_TIED]
+    tied = np.mean([item.n_tied_first for item in r.inputs], axis=0)
+    many = [f"{name} ({tied[r.index(name)]:.1f})" for name in r.scope.candidates if tied[r.index(name)] >= MANY_TIED]
     if many:
         yield Statement(
             "Some maps give their largest value to several tokens, so that the first is chosen at random: {names}, "
@@ -107,12 +106,15 @@ def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
 def compare_ablations(r: FaithfulnessResult) -> Iterator[Statement]:
     """Whether the results depend on what takes the place of a missing token."""
     best = {
-        ablation: min(MAPS, key=lambda name: r.means[0, r.index(name), criterion_index("deletion", ablation)])
-        for ablation in ABLATIONS
+        ablation: min(
+            r.scope.candidates, key=lambda name: r.means[0, r.index(name), criterion_index(r, "deletion", ablation)]
+        )
+        for ablation in r.scope.ablations
     }
     if len(set(best.values())) == 1:
         yield Statement(
-            "By deletion {name} has the best mean with every kind of missing token.", {"name": best["removed"]}
+            "By deletion {name} has the best mean with every kind of missing token.",
+            {"name": best[r.scope.ablations[0]]},
         )
     else:
         names = join_with_and([f"{name} with {ablation}" for ablation, name in best.items()])
@@ -129,6 +131,11 @@ def compare_ablations(r: FaithfulnessResult) -> Iterator[Statement]:
     )
 
 
-def criterion_index(measure: str, ablation: str) -> int:
-    """The index of a criterion in `CRITERIA`."""
-    return CRITERIA.index(Criterion(measure, ablation))
+def _lowest(r: FaithfulnessResult, column: int) -> str:
+    """The map with the lowest mean by a criterion."""
+    return min(r.scope.candidates, key=lambda name: float(r.means[0, r.index(name), column]))
+
+
+def criterion_index(r: FaithfulnessResult, measure: str, ablation: str) -> int:
+    """The index of a criterion in the result's scope."""
+    return r.scope.criteria.index(Criterion(measure, ablation))

@@ -5,66 +5,80 @@ Source: Adebayo et al., "Sanity Checks for Saliency Maps", arXiv 1810.03292 (201
 
 from __future__ import annotations
 
+import re
+from collections.abc import Iterable, Sequence
+from typing import Any
+
 import numpy as np
 
-from headwise.experiments.faithfulness.maps import maps
+from headwise.attribution import ModelRun, compute_map
+from headwise.experiments.faithfulness.heads import with_params
 from headwise.metrics.faithfulness import spearman
-from headwise.models.attention_gradients import attention_and_gradients
-from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["randomization_stages", "randomization_test", "randomize"]
+__all__ = ["randomization_stages", "randomization_test", "shuffle_parameters"]
+
+_LAYER = re.compile(r"(?:blocks|layers)\.(\d+)\.")
 
 
-def randomization_stages(model: ViTConfig) -> dict[str, tuple[str, ...]]:
-    """The prefixes of the parameters that each stage randomizes, in addition to those of the stages before.
+def randomization_stages(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
+    """The parameters that each stage randomizes, in addition to those of the stages before: from the head down.
+
+    Layers that share parameters are one stage.
 
     Examples
     --------
-    >>> randomization_stages(ViTConfig(n_layers=2))
-    {'head': ('head.', 'norm.'), 'layer 1': ('blocks.1.',), 'layer 0': ('blocks.0.',), 'embedding': ('embedding.',)}
+    >>> randomization_stages(["embedding.word", "blocks.0.norm_1.gain", "blocks.1.norm_1.gain", "norm.gain"])
+    {'head': ('norm.gain',), 'layer 1': ('blocks.1.norm_1.gain',), 'layer 0': ('blocks.0.norm_1.gain',), \
+'embedding': ('embedding.word',)}
     """
-    layers = {f"layer {i}": (f"blocks.{i}.",) for i in reversed(range(model.n_layers))}
-    return {"head": ("head.", "norm."), **layers, "embedding": ("embedding.",)}
+    names = list(names)
+    layers = {name: int(match[1]) for name in names if (match := _LAYER.match(name))}
+    stages = {"head": tuple(name for name in names if name.startswith(("head", "norm")))}
+    for i in sorted(set(layers.values()), reverse=True):
+        stages[f"layer {i}"] = tuple(name for name, layer in layers.items() if layer == i)
+    known = {name for stage in stages.values() for name in stage}
+    return {**stages, "embedding": tuple(name for name in names if name not in known)}
 
 
-def randomize(params: Params, fresh: Params, model: ViTConfig) -> list[Params]:
-    """The parameters after each stage: those from the top down to it are `fresh`, the others as trained."""
-    stages = []
-    replaced: Params = {}
-    for prefixes in randomization_stages(model).values():
-        replaced |= {name: array for name, array in fresh.items() if name.startswith(prefixes)}
-        stages.append(params | replaced)
-    return stages
+def shuffle_parameters(params: Params, rng: np.random.Generator) -> Params:
+    """Every array with its entries in random order, which leaves their distribution as it is."""
+    return {name: rng.permutation(array.ravel()).reshape(array.shape) for name, array in params.items()}
 
 
 def randomization_test(
-    images: Array, params: Params, model: ViTConfig, head: tuple[int, int], rng: np.random.Generator
+    model: Any, inputs: Sequence[Any], maps: Sequence[str], limit: int, rng: np.random.Generator
 ) -> Array:
     """Spearman's correlation of every map with that of the partly randomized model.
 
     Parameters
     ----------
-    images : ndarray of shape (B, Y, X)
-    params, model : dict, ViTConfig
+    model : LoadedModel, ViT, TableTransformer or SeriesTransformer
         As trained.
-    head : (int, int)
-        Layer and index of its most important head.
-    rng : numpy.random.Generator
-        For the random parameters, drawn as before any training.
+    inputs : sequence
+    maps : sequence of str
+    limit : int
+        At most so many players.
+    rng : Generator
 
     Returns
     -------
-    ndarray of shape (stages, maps, B)
+    ndarray of shape (stages, maps, inputs)
         All maps are of the class that the trained model predicts.
     """
-    trained = attention_and_gradients(images, params, model)
-    expected = [maps(p, dp, head) for p, dp in zip(trained.weights, trained.gradients, strict=True)]
-    fresh = {name: array.astype(params[name].dtype) for name, array in vit_params(model, rng).items()}
-    correlations = []
-    for randomized in randomize(params, fresh, model):
-        record = attention_and_gradients(images, randomized, model, trained.target)
-        pairs = zip(expected, record.weights, record.gradients, strict=True)
-        correlations.append([list(map(spearman, before, maps(p, dp, head))) for before, p, dp in pairs])
+    trained = [ModelRun(model, input, limit=limit) for input in inputs]
+    expected = [[compute_map(run, name) for name in maps] for run in trained]
+    fresh = shuffle_parameters(model.params, rng)
+    correlations, replaced = [], Params()
+    for names in randomization_stages(model.params).values():
+        replaced |= {name: fresh[name] for name in names}
+        randomized = with_params(model, replaced)
+        runs = [ModelRun(randomized, run.input, run.explained, limit) for run in trained]
+        correlations.append(
+            [
+                [spearman(before, compute_map(run, name)) for before, name in zip(row, maps, strict=True)]
+                for row, run in zip(expected, runs, strict=True)
+            ]
+        )
     return np.array(correlations).swapaxes(1, 2)

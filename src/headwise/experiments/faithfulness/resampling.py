@@ -1,6 +1,6 @@
-"""Resampling over many digits: bootstrap intervals, sign-flip tests, and correction for multiple tests.
+"""Resampling over many inputs: bootstrap intervals, sign-flip tests, and correction for multiple tests.
 
-Letters: B digits, T tests or values, R draws.
+Letters: B inputs, T tests or values, R draws.
 """
 
 from __future__ import annotations
@@ -17,7 +17,7 @@ _BATCH = 5000
 
 
 def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
-    """(B, ...) values -> (3, ...): mean over digits, and the percentile interval of the bootstrap.
+    """(B, ...) values -> (3, ...): mean over inputs, and the percentile interval of the bootstrap.
 
     Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979).
 
@@ -33,12 +33,12 @@ def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> A
 
 
 def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
-    """(R, B, ...) values -> (3, ...): like `bootstrap`, over two crossed factors, draws and digits.
+    """(R, B, ...) values -> (3, ...): like `bootstrap`, over two crossed factors, draws and inputs.
 
     Source: Owen, "The Pigeonhole Bootstrap" (2007).
     """
-    draws, digits = (_resampled(count, rng) for count in values.shape[:2])
-    means = np.einsum("sr,sb,rb...->s...", draws, digits, values, optimize=True)
+    draws, inputs = (_resampled(count, rng) for count in values.shape[:2])
+    means = np.einsum("sr,sb,rb...->s...", draws, inputs, values, optimize=True)
     return _bounds(values.mean(axis=(0, 1)), means, level)
 
 

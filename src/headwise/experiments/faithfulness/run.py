@@ -1,146 +1,194 @@
-"""Run the faithfulness experiment: heads first, then every digit, then the randomized models."""
+"""Run the faithfulness experiment: what has to be trained, heads, every input, then the randomized models."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import asdict, dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass
 from functools import partial
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
-from headwise.data.mnist import LabelledImages
+from headwise.attribution import ModelRun, cheap_maps, group_tokens, is_differentiable, model_fingerprint
 from headwise.errors import DataError
 from headwise.experiments.faithfulness.heads import HeadImportance, measure_heads
-from headwise.experiments.faithfulness.per_image import (
-    RANDOM_ORDERS,
-    RANKINGS,
-    SHAPLEY_ORDERS,
-    ImageResult,
-    evaluate_image,
-)
-from headwise.experiments.faithfulness.randomization import randomization_test
-from headwise.experiments.faithfulness.result import FaithfulnessResult
+from headwise.experiments.faithfulness.per_input import RANDOM_ORDERS, InputResult, evaluate_input
+from headwise.experiments.faithfulness.randomization import randomization_stages, randomization_test
+from headwise.experiments.faithfulness.result import FaithfulnessResult, ModelSummary
+from headwise.experiments.faithfulness.scope import Scope, scope_of
+from headwise.experiments.faithfulness.subjects import Subject
 from headwise.experiments.protocol import Run, Runner
 from headwise.experiments.store import Outcome
 from headwise.hashing import fingerprint
-from headwise.models.token_ablation import ABLATIONS
+from headwise.metrics.shapley import EXACT_UP_TO
+from headwise.models.base import Model
 from headwise.parallel.threads import single_threaded_blas
-from headwise.shapes import Array, bind
-from headwise.train.checkpoint import Checkpoint
+from headwise.shapes import Array, IntArray
 from headwise.validation import check_counts
 
 __all__ = ["FaithfulnessPlan", "run"]
 
-DRAWS, N_RANDOMIZED = 8, 30  # randomized models, and digits compared in each: the flow is slow
+DRAWS, N_RANDOMIZED = 4, 20  # randomized models, and inputs compared in each
 
 
 @dataclass(frozen=True)
 class FaithfulnessPlan:
-    """Which model is examined, on which digits.
+    """Which model is examined, on which inputs.
 
     Attributes
     ----------
-    checkpoint : Checkpoint
-        The model.
-    digits : LabelledImages
-        `count` of them are chosen at random.
-    data : str
-        The digits' name.
-    held_out : bool
-        Whether it is known that the model was not trained on them.
-    count, seed : int
+    subject : Subject
+    count : int
+        So many of its inputs are chosen at random.
+    seed : int
+    maps : tuple of str
+        Keys of `headwise.attribution.MAPS`; all that the model allows by default.
+    players : int
+        At most so many, up to 16, so that every set of them can be evaluated: patches and steps are grouped, and texts
+        with more words are not chosen.
 
     Raises
     ------
     DataError
-        If there are fewer digits than `count`, or it is less than two; or the seed is negative.
-    ShapeError
-        If the digits are not of the model's image size.
+        If there are fewer inputs than `count`, or it is less than two; or the seed or the players are out of range.
     """
 
-    checkpoint: Checkpoint
-    digits: LabelledImages
-    data: str
-    held_out: bool
-    count: int = 200
+    subject: Subject
+    count: int = 100
     seed: int = 0
+    maps: tuple[str, ...] = ()
+    players: int = EXACT_UP_TO
 
     def __post_init__(self) -> None:
         check_counts(0, seed=self.seed)
-        available = len(self.digits.labels)
+        available = len(self.subject.examples.labels)
         if not 2 <= self.count <= available:
-            raise DataError(f"digits: expected 2 to {available}, the number available; got {self.count}.")
-        height, width = self.checkpoint.config.image_size
-        bind(f"B {height} {width}", images=self.digits.images)
+            raise DataError(f"count: expected 2 to {available}, the number available; got {self.count}.")
+        if not 2 <= self.players <= EXACT_UP_TO:
+            raise DataError(f"players: expected 2 to {EXACT_UP_TO}; got {self.players}.")
 
 
 def run(plan: FaithfulnessPlan, runner: Runner) -> FaithfulnessResult:
     """Compare every map by the probability of the predicted class without the tokens it ranks highest."""
-    model, params, metadata = plan.checkpoint
-    # a smaller number of digits is a subset of a larger one
-    indices = np.random.default_rng([plan.seed, 0]).permutation(len(plan.digits.labels))[: plan.count]
-    digits = LabelledImages(plan.digits.images[indices], plan.digits.labels[indices])
-    weights = fingerprint(*(params[name] for name in sorted(params)))
-    base: dict[str, Any] = {"model": asdict(model), "weights": weights}
-    config = {**base, "digits": fingerprint(*digits)}
-    [outcome] = runner.run(
-        "leaving heads out", [Run("heads", config, partial(_single_blas, measure_heads, digits, params, model))]
+    subject = plan.subject
+    arrays: Mapping[str, Array] = {}
+    if subject.fit is not None:
+        fit = Run("model", subject.fit.config, subject.fit.compute)
+        [outcome] = runner.run("training", [fit], local=True)
+        arrays = outcome.arrays
+    model: Any = subject.open(arrays)
+    indices = _choose(plan, model)
+    inputs = [subject.input(model, i) for i in indices]
+    scope = scope_of(model, inputs[0], plan.maps)
+    weights = model_fingerprint(model)
+    task = _Task(subject, arrays, plan.players, scope)
+    base: dict[str, Any] = {"weights": weights, "players": plan.players, "pixels": subject.pixels}
+    parts = is_differentiable(model)
+    heads = _run_heads(task, indices, base, runner) if parts else None
+    config = {**base, "seed": plan.seed, "maps": scope.maps, "ablations": scope.ablations, "orders": RANDOM_ORDERS}
+    outcomes = runner.run(
+        "leaving tokens out",
+        [
+            Run(
+                f"input-{i:05}",
+                {**config, "input": _digest(subject.examples.inputs[i])},
+                partial(_single_blas, task.evaluate, i, [plan.seed, 1, i]),
+            )
+            for i in indices
+        ],
     )
-    heads = HeadImportance(**outcome.values, **outcome.arrays)
-    config = {**base, "head": heads.best, "seed": plan.seed}
-    images = runner.run("leaving tokens out", [_image_run(plan, config, int(i), heads.best) for i in indices])
-    few = digits.images[:N_RANDOMIZED]
-    draws = runner.run("randomizing weights", [_draw_run(plan, config, few, i, heads.best) for i in range(DRAWS)])
+    results = tuple(InputResult(**outcome.values, **outcome.arrays) for outcome in outcomes)
+    cheap = cheap_maps(scope.maps) if parts else ()
+    few = indices[:N_RANDOMIZED]
+    config = {**base, "seed": plan.seed, "maps": cheap, "inputs": [_digest(subject.examples.inputs[i]) for i in few]}
+    draws = runner.run(
+        "randomizing weights",
+        [
+            Run(
+                f"randomized-{d}",
+                {**config, "draw": d},
+                partial(_single_blas, task.randomize, few, cheap, [plan.seed, 2, d]),
+            )
+            for d in range(DRAWS if cheap else 0)
+        ],
+    )
+    shape = ModelRun(model, inputs[0]).weights.shape
     return FaithfulnessResult(
-        model,
-        _trained_on(metadata),
-        plan.data,
-        plan.held_out,
+        scope,
+        ModelSummary(subject.name, shape[0], shape[1], weights, max(item.players for item in results)),
+        subject.trained_on,
+        subject.data,
+        subject.noun,
+        subject.held_out,
         plan.seed,
-        tuple(indices.tolist()),
-        tuple(ImageResult(**outcome.values, **outcome.arrays) for outcome in images),
+        tuple(indices),
+        results,
         heads,
-        np.stack([outcome.arrays["correlations"] for outcome in draws]),
+        tuple(randomization_stages(model.params)) if cheap else (),
+        np.stack([outcome.arrays["correlations"] for outcome in draws]) if cheap else np.zeros((0, 0, 0, 0)),
+        cheap,
     )
 
 
-def _trained_on(metadata: Mapping[str, Any]) -> str:
-    """The training data, as far as the checkpoint's metadata names it."""
-    if "data" in metadata:
-        return str(metadata["data"])
-    return f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "not named in its metadata"
+@dataclass(frozen=True)
+class _Task:
+    """What the runs have in common; it opens the model where it is executed."""
+
+    subject: Subject
+    arrays: Mapping[str, Array]
+    players: int
+    scope: Scope
+
+    def evaluate(self, index: int, seed: list[int]) -> Outcome:
+        """One input."""
+        model = self.subject.open(self.arrays)
+        item = ModelRun(model, self.subject.input(model, index), limit=self.players, seed=tuple(seed))
+        return evaluate_input(item, int(self.subject.examples.labels[index]), self.scope, np.random.default_rng(seed))
+
+    def randomize(self, indices: Sequence[int], maps: Sequence[str], seed: list[int]) -> Outcome:
+        """One draw of random weights."""
+        model = self.subject.open(self.arrays)
+        inputs = [self.subject.input(model, i) for i in indices]
+        correlations = randomization_test(model, inputs, maps, self.players, np.random.default_rng(seed))
+        return Outcome(None, {"correlations": correlations})
+
+    def heads(self, indices: Sequence[int], labels: IntArray) -> Outcome:
+        """Every head left out."""
+        model = self.subject.open(self.arrays)
+        return measure_heads(model, [self.subject.input(model, i) for i in indices], labels)
 
 
-def _image_run(plan: FaithfulnessPlan, config: Mapping[str, Any], index: int, head: tuple[int, int]) -> Run:
-    image = plan.digits.images[index]
-    orders = [RANDOM_ORDERS, SHAPLEY_ORDERS]
-    config = {
-        **config,
-        "image": fingerprint(image),
-        "rankings": RANKINGS,
-        "ablations": list(ABLATIONS),
-        "orders": orders,
-    }
-    compute = partial(_image, image, plan.checkpoint, head, [plan.seed, 1, index])
-    return Run(f"digit-{index:05}", config, partial(_single_blas, compute))
+def _run_heads(task: _Task, indices: Sequence[int], base: Mapping[str, Any], runner: Runner) -> HeadImportance:
+    examples = task.subject.examples
+    labels = examples.labels[list(indices)]
+    config = {**base, "inputs": [_digest(examples.inputs[i]) for i in indices], "labels": labels.tolist()}
+    compute = partial(_single_blas, task.heads, indices, labels)
+    [outcome] = runner.run("leaving heads out", [Run("heads", config, compute)])
+    return HeadImportance(**outcome.values, **outcome.arrays)
 
 
-def _image(image: Array, checkpoint: Checkpoint, head: tuple[int, int], seed: list[int]) -> Outcome:
-    return evaluate_image(image, checkpoint.params, checkpoint.config, head, np.random.default_rng(seed))
+def _choose(plan: FaithfulnessPlan, model: Model) -> list[int]:
+    """Indices of the inputs; a smaller number of them is a subset of a larger one."""
+    examples, chosen = plan.subject.examples, []
+    for i in np.random.default_rng([plan.seed, 0]).permutation(len(examples.labels)).tolist():
+        tokens = model.tokens(plan.subject.input(model, i))
+        if tokens.kind != "text" or 2 <= len(group_tokens(tokens)) <= plan.players:
+            chosen.append(i)
+        if len(chosen) == plan.count:
+            return chosen
+    raise DataError(
+        f"count: expected at most {len(chosen)}, the {plan.subject.noun} of 2 to {plan.players} words; "
+        f"got {plan.count}."
+    )
 
 
-def _draw_run(
-    plan: FaithfulnessPlan, config: Mapping[str, Any], images: Array, draw: int, head: tuple[int, int]
-) -> Run:
-    config = {**config, "images": fingerprint(images), "draw": draw, "rankings": RANKINGS}
-    compute = partial(_draw, images, plan.checkpoint, head, [plan.seed, 2, draw])
-    return Run(f"randomized-{draw}", config, partial(_single_blas, compute))
-
-
-def _draw(images: Array, checkpoint: Checkpoint, head: tuple[int, int], seed: list[int]) -> Outcome:
-    rng = np.random.default_rng(seed)
-    return Outcome(None, {"correlations": randomization_test(images, checkpoint.params, checkpoint.config, head, rng)})
+def _digest(input: Any) -> str:
+    """Digest of an input: of its numbers, its characters, or the bytes of its file."""
+    if isinstance(input, np.ndarray):
+        return fingerprint(input)
+    content = input.read_bytes() if isinstance(input, Path) else str(input).encode()
+    return fingerprint(np.frombuffer(content, np.uint8))
 
 
 def _single_blas(compute: Callable[..., Outcome], *args: Any) -> Outcome:

@@ -1,0 +1,50 @@
+"""Labelled folders and CSV files."""
+
+import numpy as np
+import pytest
+from PIL import Image
+
+from headwise.data.labelled_files import load_labelled
+from headwise.errors import DataError
+
+
+def test_a_folder_has_a_class_for_each_subfolder(tmp_path):
+    for name, count in (("birds", 2), ("ants", 3)):
+        (tmp_path / name).mkdir()
+        for i in range(count):
+            Image.fromarray(np.full((3, 5), i, np.uint8)).save(tmp_path / name / f"{i}.PNG", format="png")
+        (tmp_path / name / "notes.txt").write_text("")
+    labelled = load_labelled(tmp_path)
+    assert (labelled.kind, labelled.classes) == ("image", ("ants", "birds"))
+    assert labelled.labels.tolist() == [0, 0, 0, 1, 1]
+    assert [path.parent.name for path in labelled.inputs] == ["ants"] * 3 + ["birds"] * 2
+
+
+def test_a_csv_file_has_texts_and_labels(tmp_path):
+    path = tmp_path / "reviews.csv"
+    path.write_text('id,label,text\n7,good,"Yes, it is."\n8,bad,no\n', encoding="utf-8")
+    labelled = load_labelled(path)
+    assert (labelled.kind, labelled.inputs, labelled.classes) == ("text", ("Yes, it is.", "no"), ("bad", "good"))
+    assert labelled.labels.tolist() == [1, 0]
+
+
+@pytest.mark.parametrize(
+    ("content", "message"),
+    [
+        ("words,label\na,b\n", "columns text and label"),
+        ("text,label\n", "none"),
+        ("text,label\na,b\nc,b\n", "two labels"),
+    ],
+)
+def test_other_files_are_errors(content, message, tmp_path):
+    path = tmp_path / "a.csv"
+    path.write_text(content)
+    with pytest.raises(DataError, match=message):
+        load_labelled(path)
+
+
+def test_missing_and_empty_folders_are_errors(tmp_path):
+    with pytest.raises(DataError, match="no such file"):
+        load_labelled(tmp_path / "nowhere")
+    with pytest.raises(DataError, match="a subfolder of images for each class"):
+        load_labelled(tmp_path)

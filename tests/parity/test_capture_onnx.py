@@ -247,3 +247,62 @@ def test_errors(tmp_path, rng):
         hw.capture(tmp_path / "b.onnx", x)
     with pytest.raises(DataError, match="no such file"):
         hw.capture(str(tmp_path / "c.onnx"), x)
+
+
+def written_out(prefix, values="v", output="y", scores="s"):
+    """Nodes of softmax(q k) v."""
+    node = onnx.helper.make_node
+    return [
+        node("MatMul", ["q", "k"], [scores], f"/{prefix}/MatMul"),
+        node("Softmax", [scores], ["p"]),
+        node("MatMul", ["p", values], [output], f"/{prefix}/MatMul_1"),
+    ]
+
+
+def qkv_inputs():
+    shapes = {"q": (1, 2, 5, 3), "k": (1, 2, 3, 5), "v": (1, 2, 5, 4)}
+    rng = np.random.default_rng(0)
+    arrays = {name: rng.normal(size=shape).astype(np.float32) for name, shape in shapes.items()}
+    info = [onnx.helper.make_tensor_value_info(name, onnx.TensorProto.FLOAT, s) for name, s in shapes.items()]
+    return arrays, info
+
+
+def untyped(name, kind="FLOAT", shape=None):
+    return onnx.helper.make_tensor_value_info(name, getattr(onnx.TensorProto, kind), shape)
+
+
+def test_branches(tmp_path):
+    arrays, inputs = qkv_inputs()
+    then = onnx.helper.make_graph(written_out("block", output="a"), "then", [], [untyped("a")])
+    other = onnx.helper.make_graph([onnx.helper.make_node("Identity", ["v"], ["b"])], "else", [], [untyped("b")])
+    choose = onnx.helper.make_node("If", ["c"], ["y"], name="choose", then_branch=then, else_branch=other)
+    path = saved(tmp_path / "m.onnx", [choose], [untyped("c", "BOOL", []), *inputs], ["y"])
+    found = hw.capture(path, c=np.array(True), **arrays)
+    assert [layer.name for layer in found.layers] == ["block"]
+    assert found.proven
+    p = found.layers[0].weights()
+    np.testing.assert_allclose(p @ arrays["v"], found.output, atol=1e-6)
+    with pytest.raises(CaptureError, match="calls no attention"):
+        hw.capture(path, c=np.array(False), **arrays)
+
+
+def test_loops(tmp_path):
+    """Three iterations, of which each attends to the values of the one before; the weights are collected."""
+    arrays, inputs = qkv_inputs()
+    nodes = [*written_out("block", "before", "after"), onnx.helper.make_node("Less", ["i", "two"], ["more"])]
+    two = onnx.numpy_helper.from_array(np.array(2, np.int64), "two")
+    [untyped("more", "BOOL", []), untyped("after"), untyped("p")]
+    taken = [untyped("i", "INT64", []), untyped("going", "BOOL", []), untyped("before")]
+    body = onnx.helper.make_graph(
+        nodes, "body", taken, [untyped("more", "BOOL", []), untyped("after"), untyped("p")], [two]
+    )
+    loop = onnx.helper.make_node("Loop", ["", "yes", "v"], ["y", "all"], name="loop", body=body)
+    path = saved(tmp_path / "m.onnx", [loop], inputs, ["y", "all"], [("yes", np.array(True))])
+    found = hw.capture(path, **arrays)
+    assert [(layer.name, layer.call) for layer in found.layers] == [("block", n) for n in range(3)]
+    assert found.proven
+    session = pytest.importorskip("onnxruntime").InferenceSession(str(path))
+    for ours, theirs in zip(found.output, session.run(None, arrays), strict=True):
+        np.testing.assert_array_equal(ours, theirs)
+    for layer, weights in zip(found.layers, found.output[1], strict=True):
+        np.testing.assert_allclose(layer.weights(), weights, atol=1e-6)

@@ -94,16 +94,28 @@ def test_kinds_and_heads(images):
     assert swin.layers[0].bias.shape == (1, 2, 16, 16)
 
 
-@pytest.mark.parametrize("name", ["cait_xxs24_224", "convit_tiny"])
-def test_changed_weights_are_not_verified(name, images):
-    """Weights that are mixed between heads after the softmax are not those that multiply the values."""
+def test_weights_mixed_between_heads_are_not_verified(images):
+    """They are not those that multiply the values, nor those of any softmax."""
     timm = pytest.importorskip("timm")
     torch.manual_seed(0)
-    options = {"img_size": 32, **SMALL, **({"local_up_to_layer": 1} if name == "convit_tiny" else {})}
     with torch.no_grad():
-        layer = hw.capture(timm.create_model(name, **options).eval(), images[..., :32, :32]).layers[0]
+        layer = hw.capture(
+            timm.create_model("cait_xxs24_224", img_size=32, **SMALL).eval(), images[..., :32, :32]
+        ).layers[0]
     assert not layer.proven
     assert "after its softmax the weights were changed by" in layer.message
+
+
+def test_gated_positions_are_part_of_the_weights(images):
+    """A sum of two softmaxes whose rows sum to one again is recorded as it multiplies the values."""
+    timm = pytest.importorskip("timm")
+    torch.manual_seed(0)
+    model = timm.create_model("convit_tiny", img_size=32, local_up_to_layer=1, **SMALL).eval()
+    with torch.no_grad():
+        layer = hw.capture(model, images[..., :32, :32]).layers[0]
+    assert layer.proven
+    assert "these are the changed ones" in layer.note
+    np.testing.assert_allclose(layer.weights().sum(axis=-1), 1, atol=1e-5)
 
 
 def test_torchvision(images):

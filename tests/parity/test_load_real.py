@@ -1,6 +1,7 @@
 """Real weights from the packages of ``make models``: the same embeddings and next tokens as transformers computes."""
 
 import doctest
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -124,3 +125,15 @@ def test_the_sessions_of_the_page(monkeypatch):
     failed, tried = doctest.testfile(str(MODELS.parent / "docs" / "models.md"), module_relative=False)
     assert failed == 0
     assert tried > 30
+
+
+def test_int8_layers_are_verified_with_the_rounded_weights():
+    """Smart Turn's encoder rounds its weights to multiples of 0.0039, so that rows sum to between 0.7 and 1.3."""
+    pytest.importorskip("onnxruntime")
+    sound = 0.3 * np.random.default_rng(0).normal(size=(1, 80, 800)).astype(np.float32)
+    found = hw.capture(model_path("smart-turn.onnx"), sound)
+    assert len(found.layers) == 4
+    assert found.proven
+    assert max(layer.error for layer in found.layers) < 1e-5
+    plain = replace(found.layers[0], rounding=None)
+    assert plain.error > 0.1

@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator, Sequence
 from dataclasses import dataclass
 from functools import cached_property
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 import numpy as np
+import numpy.typing as npt
 
 from headwise.attention import attention
 from headwise.errors import DataError, ShapeError
@@ -15,12 +16,25 @@ from headwise.recorder.explanation import find_mistake
 from headwise.recorder.key_mask import KeyMask
 from headwise.shapes import Array, IntArray
 
-__all__ = ["TOLERANCE", "AttentionLayer"]
+__all__ = ["TOLERANCE", "AttentionLayer", "Rounding"]
 
 # largest difference between p·v and the kernel's output, relative to the largest output, by the kernel's precision
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2, "int8": 3e-2}
 
 _LOGITS_AT_ONCE = 2**22
+
+
+class Rounding(NamedTuple):
+    """Weights as a quantised model multiplies them with the values: integers (B, H, N, M) times a step."""
+
+    integers: npt.NDArray[np.integer[Any]]
+    step: float
+
+    def rows(self, p: Array, rows: IntArray) -> Array:
+        """The rounded weights of some rows; NaN where p is more than one step away from them."""
+        step = p.dtype.type(self.step)
+        rounded = self.integers[:, :, rows].astype(p.dtype) * step
+        return np.asarray(np.where(np.abs(rounded - p) <= step, rounded, np.nan))
 
 
 class _Recomputed(NamedTuple):
@@ -63,6 +77,9 @@ class AttentionLayer:
         Place of the call among all attention calls of the model.
     call : int
         Place of the call among those of its module.
+    rounding : Rounding, optional
+        How a quantised model rounds its weights before the product. `weights` are those of the softmax; `error`
+        compares with the rounded ones, which may be one step away from them at most.
     note : str
         What else there is to know about the call, such as a change of the weights after the softmax.
 
@@ -90,6 +107,7 @@ class AttentionLayer:
     index: int = 0
     call: int = 0
     note: str = ""
+    rounding: Rounding | None = None
 
     @property
     def shape(self) -> tuple[int, int, int, int]:
@@ -139,7 +157,7 @@ class AttentionLayer:
         if not some.any():
             return 0.0
         ours, theirs = ours[some], theirs[some]
-        if not np.isfinite(theirs).all():
+        if not (np.isfinite(ours).all() and np.isfinite(theirs).all()):
             return float("inf")
         largest = float(np.abs(theirs).max(initial=0))
         difference = float(np.abs(ours - theirs).max(initial=0))
@@ -170,7 +188,9 @@ class AttentionLayer:
         b, h, n, _ = self.shape
         output, lse = np.zeros((b, h, n, self.v.shape[-1]), self.q.dtype), np.zeros((b, h, n), self.q.dtype)
         for part in self._blocks(np.arange(n)):
-            o, _, s = self._part(part)
+            o, p, s = self._part(part, return_weights=self.rounding is not None)
+            if self.rounding is not None:
+                o = self.rounding.rows(p, part) @ np.repeat(self.v, h // self.v.shape[1], axis=1)
             output[:, :, part], lse[:, :, part] = o, s
         return _Recomputed(output, lse)
 

@@ -13,9 +13,11 @@ from headwise.errors import CaptureError, DataError, MissingExtraError
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.logits import join_groups
-from headwise.recorder.onnx_explicit import SoftmaxPlan, find_softmax
+from headwise.recorder.onnx_control_flow import has_attention_inside, inline_control_flow
+from headwise.recorder.onnx_explicit import find_softmax
 from headwise.recorder.onnx_fused import FusedPlan, find_fused
 from headwise.recorder.onnx_graph import Graph
+from headwise.recorder.onnx_plan import SoftmaxPlan
 from headwise.recorder.result import Capture
 
 __all__ = ["capture_onnx", "describe_onnx"]
@@ -31,6 +33,8 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
         import onnxruntime
     except ImportError as error:
         raise MissingExtraError("Capturing an .onnx file", str(error.name), "onnx") from None
+    feed = _feed(model.graph, args, kwargs)
+    model = inline_control_flow(model, lambda part, name: _evaluated(onnx, onnxruntime, part, name, feed))
     graph = Graph(model.graph)
     plans = _plans(graph)
     outputs = [output.name for output in model.graph.output]
@@ -42,7 +46,6 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     needed = [name for name in needed if name in graph.makers]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in needed)
     session = _session(onnx, onnxruntime, model)
-    feed = _feed(model.graph, graph, args, kwargs)
     try:
         tensors = dict(zip([*outputs, *needed], session.run([*outputs, *needed], feed), strict=True))
     except Exception as error:
@@ -71,6 +74,9 @@ def describe_onnx(path: Path) -> list[tuple[str, str]]:
     for plan in _plans(graph):
         fused = plan.node.op_type if isinstance(plan, FusedPlan) else "Softmax"
         lines.append(("attention", f"{plan.name} ({_kind(graph, plan)}, {fused})"))
+    for node in model.graph.node:
+        if has_attention_inside(node):
+            lines.append(("attention", f"inside {node.op_type} {node.name}, as the run takes it"))
     return lines
 
 
@@ -138,11 +144,22 @@ def _session(onnx: Any, onnxruntime: Any, model: Any) -> Any:
         return onnxruntime.InferenceSession(str(path), options, providers=["CPUExecutionProvider"])
 
 
-def _feed(proto: Any, graph: Graph, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
+def _evaluated(onnx: Any, onnxruntime: Any, model: Any, name: str, feed: Mapping[str, Any]) -> Any:
+    """One tensor of a part of a model."""
+    constants = {i.name: onnx.numpy_helper.to_array(i) for i in model.graph.initializer if i.name == name}
+    if name in constants or name in feed:
+        return constants.get(name, feed.get(name))
+    del model.graph.output[:]
+    model.graph.output.append(onnx.ValueInfoProto(name=name))
+    return _session(onnx, onnxruntime, model).run([name], dict(feed))[0]
+
+
+def _feed(proto: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> dict[str, Any]:
     """Inputs of the model by name, in the types that it declares."""
     from onnx import helper
 
-    inputs = {i.name: i for i in proto.input if i.name not in graph.constants}
+    constants = {i.name for i in proto.initializer}
+    inputs = {i.name: i for i in proto.input if i.name not in constants}
     arrays = dict(args[0]) if len(args) == 1 and isinstance(args[0], Mapping) else dict(zip(inputs, args, strict=False))
     arrays |= kwargs
     if set(arrays) != set(inputs) or len(args) > len(inputs):

@@ -186,7 +186,7 @@ class Follower:
             return None
         if isinstance(value, Product) and not value.linear and value.functions:
             softmax, scores = Softmax(self._module(), "", shape=value.shape), value
-        elif value is None and (pending := self._pending()) is not None:
+        elif value is None and (pending := self._pending(operand)) is not None:
             softmax, scores = pending, None
         else:
             return None
@@ -203,10 +203,12 @@ class Follower:
             self.softmaxes.append(weights.softmax)
         return weights
 
-    def _pending(self) -> Softmax | None:
-        """The softmax of the running module whose result was not multiplied with values so far."""
+    def _pending(self, operand: Tensor) -> Softmax | None:
+        """The softmax of the running module whose result, of this shape, was not multiplied with values so far."""
         last = self.softmaxes[-1] if self.softmaxes else None
-        return last if last is not None and last.reason and last.suspect and last.module == self._module() else None
+        if last is None or not last.reason or not last.suspect or last.module != self._module():
+            return None
+        return last if last.shape is not None and last.shape[-2:] == tuple(operand.shape[1:]) else None
 
     def _exponentials(self, a: Tensor, b: Tensor, operand: Tensor, out: Tensor) -> bool:
         """Note a product of exponentials of scores with values, which may be divided by their sum later."""

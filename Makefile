@@ -71,7 +71,7 @@ models: $(VENV)/dev.stamp ## download packages with real weights into models/ fo
 	$(BIN)/python benchmarks/download_models.py
 
 docs: $(VENV)/docs.stamp ## build the documentation into site/; warnings are errors
-	$(BIN)/mkdocs build --strict
+	NO_MKDOCS_2_WARNING=1 $(BIN)/mkdocs build --strict --quiet
 
 dist: $(VENV)/dev.stamp ## build wheel and sdist into dist/
 	rm -rf dist

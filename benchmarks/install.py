@@ -77,7 +77,7 @@ assert hw.capture("a.onnx", **dict(zip("qkv", arrays))).layers[0].weights().shap
 """,
     "series": """
 from headwise.data.series import bundled_series, load_series
-assert load_series(bundled_series()[0]).train.values.ndim == 3
+assert load_series(bundled_series()[0]).train.x.ndim == 3
 """,
     "cluster": """
 from functools import partial

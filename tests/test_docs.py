@@ -1,18 +1,24 @@
 """The examples on the pages in docs/ run, their links lead somewhere, and what is measured is on its page."""
 
+import ast
 import doctest
 import inspect
+import json
+import linecache
 import pkgutil
 import re
 from pathlib import Path
 
 import pytest
+import yaml
 
 import headwise
 import headwise.metrics
 
 DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
+NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
+GENERATED = {"gallery.md", "reference/commands.md", "reference/model-families.md"}  # by docs/generate, for the site
 SHOWN = [page for page in PAGES[1:] if "```python" in page.read_text(encoding="utf-8")]
 
 
@@ -32,7 +38,48 @@ def test_every_example_is_one_that_runs(page):
 @pytest.mark.parametrize("page", PAGES, ids=lambda page: page.stem)
 def test_links_lead_somewhere(page):
     for target in re.findall(r"\]\(([^)#:]+)(?:#[^)]*)?\)", page.read_text(encoding="utf-8")):
-        assert (page.parent / target).exists(), target
+        path = page.parent / target
+        assert path.exists() or path.resolve() in {DOCS / name for name in GENERATED}, target
+
+
+@pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
+def test_a_tutorial_runs_and_prints_what_is_saved(path, capsys, monkeypatch):
+    """Numbers may differ in their last digits on another processor: the words are compared."""
+    monkeypatch.chdir(path.parent)
+    namespace = {}
+    cells = json.loads(path.read_text(encoding="utf-8"))["cells"]
+    for number, cell in enumerate(cell for cell in cells if cell["cell_type"] == "code"):
+        value = run_cell("".join(cell["source"]), f"{path.stem} {number}", namespace)
+        assert value is not False, "".join(cell["source"])
+        printed = capsys.readouterr().out
+        saved = "".join("".join(output.get("text", "")) for output in cell["outputs"] if output.get("name") == "stdout")
+        assert re.findall(r"[^\W\d]+", printed) == re.findall(r"[^\W\d]+", saved)
+        assert cell["outputs"] or value is None
+
+
+def run_cell(source, name, namespace):
+    """Run a cell, whose source can be inspected as in a notebook; returns the value that it displays."""
+    linecache.cache[name] = len(source), None, source.splitlines(keepends=True), name
+    tree = ast.parse(source)
+    last = tree.body.pop() if isinstance(tree.body[-1], ast.Expr) and not source.endswith(";") else None
+    exec(compile(tree, name, "exec"), namespace)
+    return last and eval(compile(ast.Expression(last.value), name, "eval"), namespace)
+
+
+def test_every_page_is_in_the_navigation():
+    loader = type("Loader", (yaml.SafeLoader,), {})
+    loader.add_multi_constructor("tag:yaml.org,2002:python/name:", lambda *args: None)
+    navigation = json.dumps(yaml.load((DOCS.parent / "mkdocs.yml").read_text(encoding="utf-8"), loader)["nav"])
+    listed = set(re.findall(r'"([\w/.-]+\.md)"', navigation))
+    pages = {str(path.relative_to(DOCS)) for path in PAGES[1:]} | GENERATED
+    pages |= {str(path.relative_to(DOCS).with_suffix(".md")) for path in NOTEBOOKS}
+    assert {page for page in listed if not page.startswith("project/")} == pages
+
+
+def test_every_picture_is_in_the_gallery():
+    gallery = (DOCS / "generate" / "gallery.py").read_text(encoding="utf-8")
+    for picture in (DOCS / "picture").glob("*.png"):
+        assert picture.name in gallery or picture.name == "attention.png"  # drawn at build
 
 
 def words_of_code(text):

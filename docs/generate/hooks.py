@@ -5,12 +5,13 @@ import posixpath
 import re
 from pathlib import Path
 
+from latex2mathml.converter import convert
+from mkdocs.structure.files import File, Files
+
 from api import api_pages
 from commands import commands_page
 from families import families_page
 from gallery import gallery_pages
-from latex2mathml.converter import convert
-from mkdocs.structure.files import File, Files
 from notebooks import notebook_page
 
 ROOT = Path(__file__).parents[2]

@@ -6,7 +6,7 @@ PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help browser report test lint parity parity-vision bench model models dist check-dist docs clean
+.PHONY: help browser report test test-all lint parity parity-vision bench model models dist check-dist docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -46,8 +46,11 @@ browser:
 	@command -v chromedriver >/dev/null || $$(command -v sudo) apt-get install -y -q chromium chromium-driver \
 		|| echo "no browser: the tests of the pages will be skipped"
 
-test: $(VENV)/dev.stamp browser ## run the tests
+test: $(VENV)/dev.stamp browser ## run the tests, without the exhaustive ones
 	$(BIN)/python -m pytest -n auto --dist loadgroup
+
+test-all: $(VENV)/dev.stamp browser ## run the tests with the exhaustive ones
+	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not parity"
 
 lint: $(VENV)/dev.stamp ## check style and types
 	$(BIN)/ruff check .

@@ -1,7 +1,15 @@
+from contextlib import contextmanager
+from functools import partial
+from importlib import import_module
+
 import numpy as np
 import pytest
+from hypothesis import HealthCheck, settings
 
 from helpers.compilation import compile_kernels
+
+settings.register_profile("load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
+settings.load_profile("load")  # no test fails because the machine is busy
 
 
 def pytest_collection_modifyitems(config, items):
@@ -21,6 +29,22 @@ def pytest_sessionstart(session):
     """Before the workers of pytest-xdist start, compile what would otherwise be compiled by each of them."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         compile_kernels()
+
+
+@contextmanager
+def _little_work():
+    with pytest.MonkeyPatch.context() as patch:
+        for module in ("headwise.explanation.core", "headwise.metrics.faithfulness"):
+            patch.setattr(import_module(module), "EXACT_UP_TO", 4)
+        run = import_module("headwise.experiments.tokenizers.run")
+        patch.setattr(run, "step_times", partial(run.step_times, seconds=0.01))
+        yield
+
+
+@pytest.fixture(scope="session")
+def little_work():
+    """A context in which faithfulness is tested on a sample of the sets of tokens, and timings are short."""
+    return _little_work
 
 
 @pytest.fixture

@@ -89,17 +89,17 @@ def test_what_a_killed_process_left_is_removed_by_the_next_write(write, tmp_path
 def test_two_processes_cannot_write_to_one_folder(tmp_path, other_process):
     code = "import sys; from pathlib import Path; from headwise.files import lock_folder\n"
     code += "with lock_folder(Path(sys.argv[1])):"
-    folder = tmp_path / "run"
+    folder = tmp_path / "runs" / "first"
     first = other_process(code, folder)
     with pytest.raises(DataError, match=str(folder)), lock_folder(folder):
         pass
-    with lock_folder(tmp_path / "another"):
+    with lock_folder(tmp_path / "more" / "runs"):
         pass
     first.send_signal(signal.SIGKILL)
     first.wait()
     with lock_folder(folder):  # the lock has ended with its process
         (folder / "result").touch()
-    assert list(tmp_path.iterdir()) == [folder]  # and an empty folder does not stay
+    assert list(tmp_path.iterdir()) == [folder.parent]  # and an empty folder does not stay
 
 
 def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):

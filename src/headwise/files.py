@@ -89,7 +89,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
     ...     (Path(folder) / "run").is_dir()
     True
     """
-    existed = folder.exists()
+    created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
         with ExitStack() as stack:
@@ -101,9 +101,9 @@ def lock_folder(folder: Path) -> Iterator[None]:
                 ) from None
             yield
     finally:
-        if not existed:
-            with suppress(OSError):  # it is not empty
-                folder.rmdir()
+        with suppress(OSError):  # one that is not empty stays
+            for path in created:
+                path.rmdir()
 
 
 @contextmanager

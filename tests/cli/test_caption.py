@@ -1,29 +1,17 @@
 """``headwise caption`` as a user types it."""
 
 import json
-import os
-import subprocess
-import sys
 
 import numpy as np
 import pytest
 
-
-def headwise(*arguments, folder):
-    return subprocess.run(
-        [sys.executable, "-m", "headwise", "caption", *map(str, arguments)],
-        capture_output=True,
-        text=True,
-        cwd=folder,
-        env=os.environ | {"COLUMNS": "100", "NO_COLOR": "1"},
-        timeout=120,
-    )
+from helpers.commands import headwise
 
 
 def test_arrays_of_another_framework(rng, tmp_path):
     layers = {f"layer{i}": rng.dirichlet(np.full(7, 0.3), (1, 2, 7)).astype(np.float32) for i in range(3)}
     np.savez(tmp_path / "a.npz", **layers)
-    shown = headwise("a.npz", "--grid", "2x3", "--patch", "4x4", "--class-token", "last", folder=tmp_path)
+    shown = headwise("caption", "a.npz", "--grid", "2x3", "--patch", "4x4", "--class-token", "last", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     text = " ".join(shown.stdout.split())
     share = layers["layer2"][0, 1, 6, 6]
@@ -39,20 +27,20 @@ def test_arrays_of_another_framework(rng, tmp_path):
     with np.load(folder / "attention.npz") as saved:
         assert saved["weights"][2, 1, 0, 0] == share
     # what was saved can be captioned again without a layout
-    again = headwise("a-attention/attention.npz", "--token", 4, "--json", "--out", "b", folder=tmp_path)
+    again = headwise("caption", "a-attention/attention.npz", "--token", 4, "--json", "--out", "b", folder=tmp_path)
     told = json.loads(again.stdout)
     assert any("row A(l,h)[n, m]" in sentence for sentence in told["caption"])
     assert (tmp_path / "b" / "attention-token-4.tex").exists()
     assert told["alternative"][0].startswith("What token 4 attends to")
 
     # but not with one, because the file contains it
-    refused = headwise("a-attention/attention.npz", "--grid", "3x2", "--out", "c", folder=tmp_path)
+    refused = headwise("caption", "a-attention/attention.npz", "--grid", "3x2", "--out", "c", folder=tmp_path)
     assert refused.returncode == 2
     assert "was saved by Headwise and contains its layout" in " ".join(refused.stderr.split())
     # arrays of the same names that are not a record's
     w, image = rng.dirichlet(np.full(7, 0.3), (1, 2, 7)), np.zeros((8, 12))
     np.savez(tmp_path / "d.npz", weights=w, image=image, boxes=np.zeros(3))
-    assert headwise("d.npz", "--grid", "2x3", folder=tmp_path).returncode == 0
+    assert headwise("caption", "d.npz", "--grid", "2x3", folder=tmp_path).returncode == 0
 
 
 @pytest.mark.parametrize(
@@ -67,7 +55,7 @@ def test_arrays_of_another_framework(rng, tmp_path):
 )
 def test_a_plain_error_on_one_line(rng, tmp_path, arguments, message):
     np.savez(tmp_path / "a.npz", w=rng.dirichlet(np.ones(7), (2, 7)))
-    shown = headwise(*arguments, folder=tmp_path)
+    shown = headwise("caption", *arguments, folder=tmp_path)
     assert shown.returncode == 2
     assert shown.stdout == ""
     assert len(shown.stderr.strip().splitlines()) == 1

@@ -1,9 +1,10 @@
-"""The commands as a user types them, each in a process of its own."""
+"""The commands as a user types them."""
 
 import json
 import os
 import subprocess
 import sys
+from importlib import import_module
 
 import numpy as np
 import pytest
@@ -12,11 +13,13 @@ from PIL import Image
 import headwise as hw
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
-from helpers.commands import headwise, interrupt
+from helpers.commands import headwise, headwise_process, interrupt_after
+from helpers.digits import few
+from helpers.processes import PATIENCE
 
 
 def test_attend_prints_tables():
-    shown = headwise("attend", "--heads", 3)
+    shown = headwise_process("attend", "--heads", 3)
     assert shown.returncode == 0
     output, weights = hw.multi_head_attention(**coursework_arrays(), heads=3)
     for value in (output[0, 0], output[4, 5], weights[2, 3, 0]):
@@ -35,37 +38,40 @@ def test_attend_prints_json_and_writes(tmp_path, rng):
     np.testing.assert_array_equal(np.load(tmp_path / "o.npz")["weights"], expected.weights)
 
 
-def test_train_interrupted_and_resumed(tmp_path):
-    few = ("train", "--tokenizer", "14x14", "--n-validation", 2400, "--epochs", 25, "--batch-size", 50)
-    whole = headwise(*few, "--out", tmp_path / "whole", "--json")
-    assert whole.returncode == 0, whole.stderr
-    reached = json.loads(whole.stdout)
-    assert reached["n_train"] == 200
-    assert reached["interval"][0] < reached["accuracy"] < reached["interval"][1]
-    state = tmp_path / "broken" / "training.safetensors"
-    status, _, messages = interrupt(*few, "--out", tmp_path / "broken", until=state.exists)
-    assert status == 130
-    assert "Run the same command with --resume to resume" in messages
-    refused = headwise(*few, "--out", tmp_path / "broken")
+def test_train_interrupted_and_resumed(tmp_path, monkeypatch):
+    monkeypatch.setattr("headwise.cli.train.load_bundled_mnist", few)
+    command = ("train", "--tokenizer", "14x14", "--epochs", 3, "--batch-size", 50, "--out")
+    uninterrupted = headwise(*command, tmp_path / "whole", "--json")
+    assert uninterrupted.returncode == 0, uninterrupted.stderr
+    result = json.loads(uninterrupted.stdout)
+    assert result["n_train"] == 200
+    assert result["interval"][0] < result["accuracy"] < result["interval"][1]
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, import_module("headwise.train.loop"), "_save", 2)
+        interrupted = headwise(*command, tmp_path / "broken")
+    assert interrupted.returncode == 130
+    assert "Run the same command with --resume to resume" in interrupted.stderr
+    refused = headwise(*command, tmp_path / "broken")
     assert refused.returncode == 2
     assert "--resume" in refused.stderr
-    assert headwise(*few, "--out", tmp_path / "broken", "--resume").returncode == 0
+    assert headwise(*command, tmp_path / "broken", "--resume").returncode == 0
     for name in ("model.safetensors", "history.csv"):
         assert (tmp_path / "broken" / name).read_bytes() == (tmp_path / "whole" / name).read_bytes()
     assert sorted(p.name for p in (tmp_path / "broken").iterdir()) == ["history.csv", "model.safetensors"]
 
 
-def test_explain_with_the_model_that_ships(tmp_path):
+def test_explain_with_the_model_that_ships(tmp_path, little_work):
     digits = load_bundled_mnist()
     Image.fromarray((digits.test.images[0] * 255).round().astype(np.uint8)).save(tmp_path / "digit.png")
-    shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
+    with little_work():
+        shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
+        as_json = headwise("explain", "digit.png", "--json", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert f"predicts {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}
     kinds = "png", "svg", "pdf", "npz", "json", "md", "tex", "txt", "alt.txt"
     assert files == {f"attention.{kind}" for kind in kinds}
-    told = json.loads(headwise("explain", "digit.png", "--json", folder=tmp_path).stdout)
-    assert int(np.argmax(told["probabilities"])) == digits.test.labels[0]
+    assert int(np.argmax(json.loads(as_json.stdout)["probabilities"])) == digits.test.labels[0]
 
 
 @pytest.mark.parametrize(
@@ -107,7 +113,7 @@ def test_a_reader_that_stops_early_is_no_error(tmp_path):
     arrays = {"X": np.ones((300, 6)), **{n: np.ones((6, 6)) for n in ("Wq", "Wk", "Wv")}}
     np.savez(tmp_path / "a.npz", **arrays)
     command = f"{sys.executable} -m headwise attend {tmp_path / 'a.npz'} --json | head -c 10"
-    shown = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=60)
+    shown = subprocess.run(command, shell=True, capture_output=True, text=True, timeout=PATIENCE)
     assert shown.stdout == '{"output":'
     assert shown.stderr == ""
 
@@ -139,4 +145,4 @@ def test_an_unknown_option_or_command_is_status_2():
 
 
 def test_version():
-    assert headwise("--version").stdout.strip() == hw.__version__
+    assert headwise_process("--version").stdout.strip() == hw.__version__

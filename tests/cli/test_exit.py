@@ -10,6 +10,15 @@ import pytest
 from headwise import cli
 from headwise.errors import DataError
 from helpers.commands import headwise
+from helpers.processes import PATIENCE
+
+
+@pytest.fixture(autouse=True)
+def signals():
+    """Ctrl-C raises an exception also where the tests were started in the background."""
+    before = signal.signal(signal.SIGINT, signal.default_int_handler)
+    yield
+    signal.signal(signal.SIGINT, before)
 
 
 @pytest.fixture
@@ -123,7 +132,9 @@ def test_ctrl_c_while_numpy_is_imported_is_status_130(program, tmp_path):
     )
     paths = os.pathsep.join([str(tmp_path), *sys.path])
     command = [sys.executable, "-c", code.replace("execv(sys.executable, [", "execv(sys.executable, ['python', ")]
-    done = subprocess.run(command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, timeout=120)
+    done = subprocess.run(
+        command, capture_output=True, text=True, env=os.environ | {"PYTHONPATH": paths}, timeout=PATIENCE
+    )
     assert (done.returncode, done.stderr) == (130, "")
 
 

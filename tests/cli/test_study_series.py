@@ -5,7 +5,7 @@ import json
 import numpy as np
 import pytest
 
-from helpers.commands import headwise
+from helpers.commands import headwise, headwise_process
 
 FEW = ("--seeds", 2, "--epochs", 2, "--pretrain-epochs", 2, "--width", 8, "--heads", 2, "--depth", 1, "--no-baselines")
 
@@ -41,7 +41,8 @@ def test_a_folder_of_arrays(own):
 def test_any_name_in_any_encoding(own):
     for path in list(own.glob("own_*")):
         path.rename(own / path.name.replace("own", "w[red]"))
-    shown = series(".", *FEW, "--no-pretrain", "--out", "out", folder=own, PYTHONIOENCODING="cp437")
+    command = ("study", "series", ".", *FEW, "--no-pretrain", "--out", "out")
+    shown = headwise_process(*command, folder=own, PYTHONIOENCODING="cp437")
     assert shown.returncode == 0, shown.stderr
     assert "Accuracy on 13 test series of w[red]" in shown.stdout
     assert "w[red] ?" in shown.stderr  # an ellipsis, which code page 437 does not have

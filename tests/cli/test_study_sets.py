@@ -4,21 +4,24 @@ import json
 
 import pytest
 
-from helpers.commands import headwise, interrupt
+from headwise.experiments.store import RunStore
+from helpers.commands import headwise, interrupt_after
 
-SETS = ("study", "sets", "--seeds", "1", "--steps", "12")
+SETS = ("study", "sets", "--seeds", "1", "--steps", "3")
 
 
-def test_sets_interrupted_and_resumed(tmp_path):
+def test_sets_interrupted_and_resumed(tmp_path, monkeypatch):
     def finished():
         return {path: path.stat().st_mtime_ns for path in tmp_path.glob("broken/runs/[!.]*.json")}
 
-    status, _, messages = interrupt(*SETS, "--out", "broken", until=finished, folder=tmp_path)
-    assert status == 130, messages
-    assert "Run the same command again to resume (results so far are in broken)." in messages
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, RunStore, "save", 2)
+        interrupted = headwise(*SETS, "--out", "broken", folder=tmp_path)
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert "Run the same command again to resume (results so far are in broken)." in interrupted.stderr
     assert not list(tmp_path.glob("broken/runs/.*"))  # nothing half-written
     done = finished()
-    assert 0 < len(done) < 6
+    assert len(done) == 2
     shown = headwise(*SETS, "--out", "broken", "--json", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert {path: finished()[path] for path in done} == done  # not run again

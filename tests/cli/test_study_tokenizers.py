@@ -13,8 +13,10 @@ from headwise.cli.console import document_table
 from headwise.cli.study.tokenizers import tokenizers
 from headwise.document import Table
 from headwise.errors import DataError, ShapeError
+from headwise.experiments.store import RunStore
 from headwise.text import Statement
-from helpers.commands import interrupt
+from helpers.commands import headwise, interrupt, interrupt_after
+from helpers.digits import few
 
 FEW = ("--tokenizers", "14x14,28x14", "--seeds", "2", "--epochs", "1")
 app = typer.Typer()
@@ -29,14 +31,17 @@ def finished(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("runs/[!.]*.json")}
 
 
-def test_interrupted_it_resumes_and_prints_the_result(tmp_path):
+def test_interrupted_it_resumes_and_prints_the_result(tmp_path, monkeypatch):
+    monkeypatch.setattr("headwise.cli.study.tokenizers.load_digits", few)
     out = tmp_path / "out"
-    status, printed, messages = interrupt("study", "tokenizers", *FEW, "--out", out, until=lambda: finished(out))
-    assert status == 130, messages
-    assert f"Run the same command again to resume (results so far are in {out})." in messages
-    assert printed == ""
+    with monkeypatch.context() as patch:
+        interrupt_after(patch, RunStore, "save", 2)
+        interrupted = headwise("study", "tokenizers", *FEW, "--out", out)
+    assert interrupted.returncode == 130, interrupted.stderr
+    assert f"Run the same command again to resume (results so far are in {out})." in interrupted.stderr
+    assert interrupted.stdout == ""
     before = finished(out)
-    assert len(before) < 4
+    assert len(before) == 2
 
     shown = run(*FEW, "--out", out, "--json")
     assert shown.exit_code == 0
@@ -53,6 +58,7 @@ def test_interrupted_it_resumes_and_prints_the_result(tmp_path):
     assert "Between 14x14 and 28x14" in " ".join(run(*order, "--out", out).stdout.split())
 
 
+@pytest.mark.exhaustive
 @pytest.mark.skipif(os.name != "posix", reason="Ctrl-C of a terminal reaches all its processes")
 def test_ctrl_c_ends_the_processes_too(tmp_path):
     out = tmp_path / "out"

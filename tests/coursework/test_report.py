@@ -25,30 +25,10 @@ from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.text import as_text
 from headwise.train.config import TrainingConfig
+from helpers.budgets import TINY
 
 # on one worker, so that the report is built once
 pytestmark = pytest.mark.xdist_group("report")
-
-QUICK = BUDGETS["quick"]
-TINY = replace(
-    QUICK,
-    name="tiny",
-    vision=TrainingConfig(epochs=2, batch_size=50),
-    tokenizers=TokenizersPlan(
-        ("7x7", "rows", "scrambled-rows", "reordered-rows"), 2, (100,), recipe=TrainingConfig(epochs=1, batch_size=100)
-    ),
-    series={
-        "seeds": 1,
-        "baselines": False,
-        "recipe": replace(QUICK.series["recipe"], epochs=2),
-        "pretraining": replace(QUICK.series["pretraining"], epochs=2),
-    },
-    pretraining=replace(QUICK.pretraining, epochs=1),
-    targets=1,
-    starts=1,
-    steps=40,
-    samples=60,
-)
 
 
 def few():
@@ -58,12 +38,13 @@ def few():
 
 
 @pytest.fixture(scope="module")
-def made(tmp_path_factory):
-    return build(tmp_path_factory.mktemp("report"), budget=TINY, load=few, threads=1)
+def made(tmp_path_factory, little_work):
+    with little_work():
+        return build(tmp_path_factory.mktemp("report"), budget=TINY, load=few, threads=1)
 
 
 @pytest.fixture(scope="module")
-def other(tmp_path_factory):
+def other(tmp_path_factory, little_work):
     """Other arrays, and a model that learned otherwise."""
     rng = np.random.default_rng(3)
     arrays = {"X": rng.normal(size=(4, 9)), **{n: rng.normal(size=(9, 9)) for n in ("Wq", "Wk", "Wv")}}
@@ -71,7 +52,8 @@ def other(tmp_path_factory):
     budget = replace(TINY, vision=TrainingConfig(epochs=1, batch_size=50, seed=3), tokenizers=tokenizers, steps=10)
     folder = tmp_path_factory.mktemp("other")
     parts = ("vision", "attention")
-    return build(folder, parts=parts, budget=budget, load=few, arrays=arrays, arrays_name="other arrays", threads=1)
+    with little_work():
+        return build(folder, parts=parts, budget=budget, load=few, arrays=arrays, arrays_name="other arrays", threads=1)
 
 
 def timeless(page):
@@ -193,11 +175,13 @@ def test_only_the_parts_that_were_asked_for_in_their_order(other):
     assert not list((other.page.parent / "studies").glob("gaussian-pretraining-*"))
 
 
-def test_the_second_time_results_are_reused_and_the_page_is_the_same(made):
+@pytest.mark.exhaustive
+def test_the_second_time_results_are_reused_and_the_page_is_the_same(made, little_work):
     before = made.page.read_text()
     weights = made.page.parent / "model" / "model.safetensors"
     written = weights.stat().st_mtime_ns
-    again = build(made.page.parent, budget=TINY, load=few, threads=1)
+    with little_work():
+        again = build(made.page.parent, budget=TINY, load=few, threads=1)
     assert weights.stat().st_mtime_ns == written
     assert timeless(again.page.read_text()) == timeless(before)
 

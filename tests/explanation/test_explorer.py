@@ -21,6 +21,7 @@ from headwise.metrics.spatial import attention_distance, weight_on_foreground
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.processes import PATIENCE
 
 pytestmark = pytest.mark.xdist_group("browser")
 DIGITS = 3
@@ -58,7 +59,7 @@ def page(driver, explorer, tmp_path):
 def wait_for(driver, selector):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(driver, 10).until(lambda d: d.find_elements("css selector", selector))[0]
+    return WebDriverWait(driver, PATIENCE).until(lambda d: d.find_elements("css selector", selector))[0]
 
 
 def text(driver, selector):
@@ -165,7 +166,7 @@ def test_the_command_writes_a_page(tmp_path, rng):
     model = ViTConfig(tokenizer="14x14", d_model=6, n_layers=1, n_heads=2, d_ff=4)
     save_vit(tmp_path / "mine.safetensors", model, vit_params(model, rng), {})
     command = [sys.executable, "-m", "headwise", "explore", "--digits", "2", "--model", "mine.safetensors"]
-    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, cwd=tmp_path, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 0, done.stderr
     assert "explorer.html: 2 images" in done.stdout
     assert done.stderr == ""

@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -19,7 +18,7 @@ from headwise.grading.rubric import Rubric, Task, default_rubric
 from headwise.grading.sandbox import Limits
 from headwise.grading.submissions import Submission
 from headwise.grading.tables import as_json, plain_table
-from helpers.processes import restore_sigint
+from helpers.processes import PATIENCE, restore_sigint, wait_until
 
 HEAD = "import numpy as np\n"
 RIGHT = """
@@ -236,15 +235,13 @@ def test_ctrl_c_ends_everything_at_once(tmp_path):
         [sys.executable, script], preexec_fn=restore_sigint, stderr=subprocess.PIPE, stdout=subprocess.PIPE, text=True
     )
     assert process.stdout.readline() == "ready\n"
-    deadline = time.monotonic() + 30
-    while len(family := descendants(process.pid)) < 4 and time.monotonic() < deadline:  # two judges, two submissions
-        time.sleep(0.05)
+    wait_until(lambda: len(descendants(process.pid)) >= 4)  # two judges, two submissions
+    family = descendants(process.pid)
     os.kill(process.pid, signal.SIGINT)
-    _, errors = process.communicate(timeout=5)
+    _, errors = process.communicate(timeout=PATIENCE)
     assert process.returncode
     assert errors.rstrip().endswith("KeyboardInterrupt")
-    time.sleep(0.3)
-    assert not [pid for pid in family if alive(pid)]
+    wait_until(lambda: not any(map(alive, family)))
 
 
 def descendants(root):

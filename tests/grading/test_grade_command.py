@@ -6,7 +6,6 @@ import os
 import signal
 import subprocess
 import sys
-import time
 from pathlib import Path
 
 import pytest
@@ -15,7 +14,7 @@ from typer.testing import CliRunner
 
 from headwise.cli.grade import grade
 from headwise.errors import DataError
-from helpers.processes import restore_sigint
+from helpers.processes import PATIENCE, restore_sigint
 
 EXAMPLE = Path(__file__).parents[2] / "examples" / "class"
 FOUND = {  # each student's mistakes, task by task
@@ -114,9 +113,8 @@ def test_ctrl_c_leaves_the_file_of_before(small, tmp_path):
         text=True,
     )
     assert process.stderr.readline().startswith("Grading 2")
-    time.sleep(1)
     os.kill(process.pid, signal.SIGINT)
-    process.communicate(timeout=10)
+    process.communicate(timeout=PATIENCE)
     assert process.returncode
     assert out.read_text() == "of before"
     assert [path.name for path in tmp_path.iterdir() if path.is_file()] == ["grades.csv"]

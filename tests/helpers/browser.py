@@ -7,6 +7,8 @@ from urllib.parse import urlsplit
 
 import pytest
 
+from helpers.processes import PATIENCE
+
 
 @contextmanager
 def chromium():
@@ -24,7 +26,7 @@ def chromium():
         options.add_argument(argument)
     options.set_capability("goog:loggingPrefs", {"browser": "ALL", "performance": "ALL"})
     opened = webdriver.Chrome(options=options, service=Service(driver))
-    opened.set_script_timeout(20)
+    opened.set_script_timeout(PATIENCE)
     try:
         yield opened
     finally:

@@ -8,7 +8,7 @@ from contextlib import contextmanager
 
 import httpx
 
-from helpers.processes import restore_sigint
+from helpers.processes import PATIENCE, restore_sigint
 
 
 @contextmanager
@@ -26,7 +26,7 @@ def run_server(*arguments):
         yield process, re.search(r"http://\S+/", said)[0]
     finally:
         process.terminate()
-        process.communicate(timeout=20)
+        process.communicate(timeout=PATIENCE)
 
 
 class Client:

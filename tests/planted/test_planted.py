@@ -32,7 +32,18 @@ def test_every_entry_is_planted_in_three_styles():
         assert len({style for style, _, planted_code in planted if planted_code == code}) >= 3
 
 
-@pytest.mark.parametrize(("style", "kind", "code"), list(each_in_three_styles()))
+def one_style_in_the_fast_tests():
+    """The planted versions in turn: of each mistake, another style is in the fast tests."""
+    versions = {}
+    for style, kind, code in each_in_three_styles():
+        versions.setdefault(code, []).append((style, kind))
+    for place, (code, several) in enumerate(versions.items()):
+        for number, (style, kind) in enumerate(several):
+            marks = () if number == place % len(several) else pytest.mark.exhaustive
+            yield pytest.param(style, kind, code, marks=marks)
+
+
+@pytest.mark.parametrize(("style", "kind", "code"), list(one_style_in_the_fast_tests()))
 def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
     verdict = hw.check(mutants.plant(style, kind, [code]), weights="out-in", mask="attends")
     assert verdict.mistakes + verdict.hazards == (code,)
@@ -52,9 +63,10 @@ def test_a_correct_function_is_not_accused(name, function):
     assert verdict.inputs >= 8
 
 
-def test_of_two_mistakes_both_are_named():
+@pytest.mark.parametrize("count", [10, pytest.param(40, marks=pytest.mark.exhaustive)])
+def test_of_two_mistakes_both_are_named(count):
     """A sample; `benchmarks/checker.py` does three hundred."""
-    sample = pairs.random_pairs(40, seed=11)
+    sample = pairs.random_pairs(count, seed=11)
     verdicts = [hw.check(mutants.plant(s, k, codes), weights="out-in", mask="attends") for s, k, *codes in sample]
     both = [{*v.mistakes, *v.hazards} == {*codes} for v, (_, _, *codes) in zip(verdicts, sample, strict=True)]
     assert sum(both) >= 0.9 * len(both)

@@ -14,6 +14,7 @@ from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.processes import PATIENCE
 from helpers.serving import run_server
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -47,7 +48,7 @@ def page(pages):
 def until(driver, script, *arguments):
     from selenium.webdriver.support.ui import WebDriverWait
 
-    return WebDriverWait(driver, 20, poll_frequency=0.05).until(lambda d: d.execute_script(script, *arguments))
+    return WebDriverWait(driver, PATIENCE, poll_frequency=0.05).until(lambda d: d.execute_script(script, *arguments))
 
 
 def texts(driver, selector):

@@ -20,6 +20,7 @@ from headwise.train.checkpoint import save_vit
 from headwise.web import address, is_loopback, listen, make_server
 from headwise.web.middleware import RequestRejected
 from headwise.web.tasks import TaskRunner
+from helpers.processes import PATIENCE
 from helpers.serving import run_server
 
 DIGIT = (Path(__file__).parents[2] / "examples/digit.png").read_bytes()
@@ -34,13 +35,13 @@ def running():
 def reached(where):
     """A bare connection."""
     host, port = where.removeprefix("http://").strip("/").split(":")
-    return socket.create_connection((host, int(port)), timeout=10)
+    return socket.create_connection((host, int(port)), timeout=PATIENCE)
 
 
 def test_a_hundred_at_once_are_answered(running):
     async def all_at_once():
         limits = httpx.Limits(max_connections=None)
-        async with httpx.AsyncClient(base_url=running, timeout=60, limits=limits) as client:
+        async with httpx.AsyncClient(base_url=running, timeout=PATIENCE, limits=limits) as client:
             asked = (client.post("/api/read", content=DIGIT) for _ in range(100))
             return await asyncio.gather(*asked)
 
@@ -63,7 +64,7 @@ def test_what_is_no_http_does_no_harm(running):
             line.sendall(nonsense)
             line.shutdown(socket.SHUT_WR)
             assert b" 200 " not in line.recv(4096)
-    assert httpx.get(running).status_code == 200
+    assert httpx.get(running, timeout=PATIENCE).status_code == 200
 
 
 def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
@@ -89,7 +90,7 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
             while whole.recv(4096):
                 pass
         ours.should_exit = True
-        thread.join(10)
+        thread.join(PATIENCE)
 
 
 def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
@@ -97,10 +98,10 @@ def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
         here = where.replace("0.0.0.0", "127.0.0.1")
         with reached(here) as line:  # somebody who leaves in the middle of a request is no reason to complain
             line.sendall(b"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: 1000\r\n\r\nhalf")
-        assert httpx.get(here).status_code == 200
+        assert httpx.get(here, timeout=PATIENCE).status_code == 200
         process.send_signal(signal.SIGINT)
         said = process.stderr.read()
-        assert process.wait(timeout=20) == 0
+        assert process.wait(timeout=PATIENCE) == 0
     assert said == "headwise: stopped.\n"
 
 
@@ -109,10 +110,10 @@ def test_under_load_ctrl_c_stops_it_with_one_line():
         head = f"POST /api/read HTTP/1.1\r\nHost: 127.0.0.1\r\nContent-Length: {len(DIGIT)}\r\n\r\n".encode()
         for _ in range(60):
             stack.enter_context(reached(where)).sendall(head + DIGIT)
-        assert httpx.get(where).status_code == 200  # it has begun with the requests
+        assert httpx.get(where, timeout=PATIENCE).status_code == 200  # it has begun with the requests
         process.send_signal(signal.SIGINT)
         assert process.stderr.read() == "headwise: stopped.\n"
-        assert process.wait(timeout=60) == 0
+        assert process.wait(timeout=PATIENCE) == 0
 
 
 def test_a_port_in_use_is_told():
@@ -175,7 +176,7 @@ def test_the_queue_has_an_end():
         loop = asyncio.get_running_loop()
 
         def slow():
-            return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(10)
+            return asyncio.run_coroutine_threadsafe(gate.wait(), loop).result(PATIENCE)
 
         first = [asyncio.create_task(runner.run(slow, Connection())) for _ in range(2)]
         await asyncio.sleep(0.05)
@@ -195,11 +196,11 @@ def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
     for i, path in enumerate(paths):
         save_vit(path, small, vit_params(small, np.random.default_rng(i)), {})
     with run_server(*(word for path in paths for word in ("--model", str(path)))) as (_, where):
-        models = httpx.post(f"{where}api/read", content=DIGIT, timeout=60).json()["models"]
+        models = httpx.post(f"{where}api/read", content=DIGIT, timeout=PATIENCE).json()["models"]
     assert list(models) == ["one", "two", "third"]
     assert models["one"] != models["two"]
     command = [sys.executable, "-m", "headwise", "serve", "--port", "0", *["--model", str(paths[0])] * 2]
-    done = subprocess.run(command, capture_output=True, text=True, timeout=60)
+    done = subprocess.run(command, capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert "--model: expected files or folders with different names" in done.stderr
 
@@ -207,6 +208,6 @@ def test_models_of_one_file_name_are_named_by_their_folders(tmp_path):
 def test_without_the_extra_it_says_how_to_install_it(tmp_path, monkeypatch):
     (tmp_path / "uvicorn.py").write_text("raise ModuleNotFoundError('No module named uvicorn', name='uvicorn')")
     monkeypatch.setenv("PYTHONPATH", os.pathsep.join([str(tmp_path), os.environ.get("PYTHONPATH", "")]))
-    done = subprocess.run([sys.executable, "-m", "headwise", "serve"], capture_output=True, text=True, timeout=60)
+    done = subprocess.run([sys.executable, "-m", "headwise", "serve"], capture_output=True, text=True, timeout=PATIENCE)
     assert done.returncode == 2
     assert "needs uvicorn, which is not installed: pip install 'headwise[web]'" in done.stderr

@@ -44,6 +44,8 @@ def load_function(
     path = Path(file)
     if not path.is_file():
         raise DataError(f"{file}: there is no such file.")
+    if path.suffix not in _SUFFIXES:
+        raise DataError(f"{file}: expected Python code (.py) or a notebook (.ipynb).")
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".ipynb":
         try:

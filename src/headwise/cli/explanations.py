@@ -8,6 +8,7 @@ from pathlib import Path
 
 from headwise.cli.console import output
 from headwise.cli.paths import check_writable
+from headwise.errors import DataError
 from headwise.explanation import Explanation
 from headwise.figures import figure_names
 from headwise.text import as_text
@@ -20,6 +21,8 @@ TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 fo
 
 def output_folder(source: Path, out: Path | None) -> Path:
     """The folder for the files: `out`, or a new folder next to the source."""
+    if not source.is_file():
+        raise DataError(f"{source}: no such file.")
     folder = out or source.with_name(f"{source.stem}-attention")
     check_writable(folder)
     return folder

@@ -20,6 +20,7 @@ TINY = replace(
         "recipe": replace(QUICK.series["recipe"], epochs=2),
         "pretraining": replace(QUICK.series["pretraining"], epochs=2),
     },
+    tables=replace(QUICK.tables, settings={"max_iter": 2}),
     pretraining=replace(QUICK.pretraining, epochs=1),
     targets=1,
     starts=1,

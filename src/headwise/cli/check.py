@@ -11,6 +11,7 @@ import typer
 from headwise.checker.conventions import Requirements
 from headwise.checker.core import check as find_mistakes
 from headwise.checker.loading import load_function
+from headwise.cli.notebook_options import NotebookFile, check_notebook
 from headwise.errors import DataError
 
 __all__ = [
@@ -55,9 +56,9 @@ def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
 
 def check(
     file: Annotated[
-        str,
+        str | None,
         typer.Argument(help="FILE.py or FILE.ipynb, or FILE:NAME where it holds several.", show_default=False),
-    ],
+    ] = None,
     kind: Annotated[Kind, typer.Option(help="What it is meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,
     weights: WeightsOption = "any",
@@ -70,6 +71,7 @@ def check(
     inside: Annotated[
         str | None, typer.Option(help="The part of a module to check: layers.0.attn.", show_default=False)
     ] = None,
+    notebook: NotebookFile = None,
     strict: Annotated[bool, typer.Option(help="Count hazards as mistakes.")] = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the verdict as Markdown.")] = False,
@@ -82,9 +84,17 @@ def check(
     Example: `headwise check mine.py:attention`
 
     Example: `headwise check model.py:Net --inside layers.0.attn`
+
+    With --notebook every attention function of a course notebook is checked, in a sandbox, on the notebook's own arrays
+    too.
     """
     if json and markdown:
         raise DataError("--json, --markdown: expected one of them; got both.")
+    if (file is None) == (notebook is None):
+        raise DataError("check: expected a file, or --notebook with one; got both or neither.")
+    if notebook is not None:
+        raise typer.Exit(0 if check_notebook(notebook, "json" if json else "markdown" if markdown else "text") else 1)
+    assert file is not None
     required = convention or []
     function, source = load_function(file, kind.value, Requirements.of(weights, mask, required, args))
     verdict = find_mistakes(

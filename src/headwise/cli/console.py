@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
+from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
@@ -18,16 +20,32 @@ if TYPE_CHECKING:
 
 __all__ = ["ProgressBars", "document_table", "matrix_table", "messages", "output", "progress_bars"]
 
+_SECONDS_BETWEEN_LINES = 10.0
+
 output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
 
 
 class ProgressBars:
-    """A progress bar for each stage of an experiment, on standard error."""
+    """A progress bar for each stage of an experiment, on standard error; without a terminal, a line now and then."""
 
     def __init__(self, progress: RichProgress) -> None:
         self._progress = progress
         self._task: TaskID | None = None
+        self._ended = threading.Event()
+
+    def print_lines(self) -> None:
+        """Until `end`, print the current step and the time that its stage still takes every ten seconds."""
+        while not self._ended.wait(_SECONDS_BETWEEN_LINES):
+            task = next((task for task in self._progress.tasks if task.id == self._task), None)
+            if task is not None:
+                left = task.time_remaining
+                more = "" if left is None else f", {timedelta(seconds=round(left))} left for this step"
+                messages.print(f"{task.description}: {task.completed:.0f} of {task.total:.0f}{more}", soft_wrap=True)
+
+    def end(self) -> None:
+        """Print no more lines."""
+        self._ended.set()
 
     def stage(self, title: str, total: int) -> None:
         """Complete the previous stage, some of whose steps may have been cached, and begin a new one."""
@@ -63,7 +81,17 @@ def progress_bars() -> Iterator[ProgressBars]:
         TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with RichProgress(*columns, console=messages, disable=not messages.is_terminal) as progress:
-        yield ProgressBars(progress)
+        bars = ProgressBars(progress)
+        if messages.is_terminal:
+            yield bars
+            return
+        lines = threading.Thread(target=bars.print_lines, daemon=True)
+        lines.start()
+        try:
+            yield bars
+        finally:
+            bars.end()
+            lines.join()
 
 
 def document_table(table: document.Table) -> Table:

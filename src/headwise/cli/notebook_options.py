@@ -5,14 +5,34 @@ from __future__ import annotations
 import enum
 from collections.abc import Sequence
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Literal
 
 import typer
 
-from headwise.coursework.notebook import ArrayOptions, CourseNotebook
-from headwise.errors import DataError
+from headwise.coursework.notebook import (
+    ArrayOptions,
+    CheckedFunction,
+    CourseNotebook,
+    NotebookArrays,
+    NotebookRun,
+    check_functions,
+    compare_on_arrays,
+    find_arrays,
+    run_notebook,
+)
+from headwise.errors import DataError, HeadwiseError
 
-__all__ = ["Columns", "Heads", "Matrices", "NotebookFile", "Orientation", "Take", "array_options", "notebook_lines"]
+__all__ = [
+    "Columns",
+    "Heads",
+    "Matrices",
+    "NotebookFile",
+    "Orientation",
+    "Take",
+    "array_options",
+    "check_notebook",
+    "notebook_lines",
+]
 
 
 class Orientation(enum.StrEnum):
@@ -69,6 +89,43 @@ def array_options(
             raise DataError(f"--take: expected ROLE=NAME, such as X=all_x; got {text}.")
         chosen[role.strip()] = name.strip()
     return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, chosen)
+
+
+def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> bool:
+    """Print the verdict on each attention function of a notebook, and how it does on the notebook's own arrays.
+
+    Returns whether all are right.
+
+    Raises
+    ------
+    DataError
+        If the notebook cannot be run, or defines no function that can be called as attention.
+    """
+    with run_notebook(path) as run:
+        checked = check_functions(run)
+        if not checked:
+            raise DataError(f"{path}: it defines no function that can be called as attention.{run.first_failure()}")
+        try:
+            conventions = [(item.name, item.verdict.conventions) for item in checked]
+            found, problem = find_arrays(run, ArrayOptions(), conventions), ""
+        except HeadwiseError as error:
+            found, problem = None, str(error)
+        for item in checked:
+            print(item.verdict.report(format).rstrip("\n"))
+            if format != "json":
+                print(f"\nOn the notebook's arrays: {_agreement(run, item, found) if found else problem}\n")
+    return all(item.verdict.ok for item in checked)
+
+
+def _agreement(run: NotebookRun, item: CheckedFunction, found: NotebookArrays) -> str:
+    own = compare_on_arrays(run, item, found)
+    if own.problem:
+        return f"not compared, {own.problem}."
+    if own.agrees:
+        return f"{own.call} agrees with the library to {own.difference:.1e}, which is rounding."
+    if own.unscaled:
+        return f"{own.call} agrees with attention that does not divide by √d."
+    return f"{own.call} differs from the library by {own.difference:.1e} of the largest entry."
 
 
 def notebook_lines(course: CourseNotebook) -> list[str]:

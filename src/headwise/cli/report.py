@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import shlex
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from functools import partial
 from pathlib import Path
 from typing import Annotated, Any
@@ -12,10 +12,12 @@ import numpy as np
 import typer
 
 from headwise.cli.console import output, progress_bars
+from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
 from headwise.cli.options import Data, Out, Processes, Seed, Threads
 from headwise.cli.paths import check_writable
 from headwise.cli.runner import resumable
-from headwise.coursework.report import BUDGETS, PARTS, build
+from headwise.coursework.notebook import ArrayOptions, read_course
+from headwise.coursework.report import BUDGETS, PARTS, build, write_hints
 from headwise.data.array_files import read_arrays
 from headwise.errors import DataError
 from headwise.experiments.tokenizers.plan import load_digits
@@ -39,9 +41,18 @@ def report(
         Path | None,
         typer.Option(help="Arrays of the coursework: .npz, or a folder of .csv.", show_default="random arrays"),
     ] = None,
-    columns: Annotated[
-        bool, typer.Option("--columns", help="In --arrays, tokens are the columns of X, not its rows.")
+    notebook: NotebookFile = None,
+    heads: Heads = None,
+    columns: Columns = None,
+    weights: Matrices = None,
+    take: Take = None,
+    hints: Annotated[
+        bool, typer.Option("--hints", help="Only write the questions with methods and checks, without answers.")
     ] = False,
+    solutions: Annotated[
+        Path | None,
+        typer.Option(help="Folder of submissions, whose answers are shown next to the right ones.", show_default=False),
+    ] = None,
     data: Data = None,
     seed: Seed = 0,
     out: Out = Path("report"),
@@ -50,28 +61,38 @@ def report(
 ) -> None:
     """Answer the exercise sheet: run every experiment, and write the answers with figures and captions into one page.
 
-    About seven minutes on two cores. Results that are in the folder already are reused.
+    About five minutes on two cores; the page can be read while it grows. Results in the folder are reused.
 
     Example: `headwise report --out report`
+
+    Example: `headwise report --notebook course.ipynb --part attention`
     """
     if quick and full:
         raise DataError("--quick, --full: expected at most one of them.")
-    if columns and not arrays:
-        raise DataError("--columns: applies to the X in --arrays, which is missing.")
+    if arrays and notebook:
+        raise DataError("--arrays, --notebook: expected at most one of them.")
+    if (columns is not None or weights is not None) and not (arrays or notebook):
+        raise DataError("--columns, --weights: apply to the arrays of --arrays or --notebook, which is missing.")
+    if take and not notebook:
+        raise DataError("--take: applies to a notebook; name one with --notebook.")
     check_counts(threads=num_threads() if threads is None else threads, processes=processes)
     check_writable(out)
-    inputs: dict[str, Any] = {}
-    if arrays:
-        inputs = {"arrays": _read(arrays, columns), "arrays_name": _describe(arrays, columns)}
-    options = {"--arrays": arrays, "--data": data, "--seed": seed or None}
-    switches = {"--quick": quick, "--full": full, "--columns": columns}
+    inputs = _inputs(arrays, notebook, array_options(heads, columns, weights, take))
+    options = {"--arrays": arrays, "--notebook": notebook, "--heads": heads, "--weights": weights, "--data": data}
+    options |= {"--seed": seed or None, "--solutions": solutions}
+    switches = {"--quick": quick, "--full": full, "--columns": bool(columns)}
+    if hints:
+        for path in write_hints(out, tuple(part) if part else tuple(PARTS), inputs.get("course")):
+            output.print(f"Wrote {path}", soft_wrap=True, markup=False)
+        return
     with resumable(folder=out), lock_folder(out), progress_bars() as progress:
         built = build(
             out,
             parts=tuple(part) if part else tuple(PARTS),
             budget=BUDGETS["quick" if quick else "full" if full else "default"].with_seed(seed),
             load=partial(load_digits, data),
-            command=_command(part or [], switches, options),
+            solutions=solutions,
+            command=_command(part or [], switches, options, take or []),
             threads=num_threads() if threads is None else threads,
             processes=processes,
             progress=progress,
@@ -80,14 +101,22 @@ def report(
     for headline in built.headlines:
         output.print(f"- {as_text(headline)}", markup=False)
     printed = f", and as PDF in {built.pdf}" if built.pdf else "; no browser was found to print it as PDF"
+    output.print(f"\nThe worked solution is in {', '.join(map(str, built.solution))}.", soft_wrap=True, markup=False)
     output.print(f"\nThe report is in {built.page}{printed}.", soft_wrap=True, markup=False)
 
 
-def _read(path: Path, columns: bool) -> dict[str, Array]:
-    arrays = read_arrays([path])
-    if columns:
-        bind("... D N", X=arrays["X"])
-    return {**arrays, "X": np.ascontiguousarray(arrays["X"].mT)} if columns else arrays
+def _inputs(arrays: Path | None, notebook: Path | None, options: ArrayOptions) -> dict[str, Any]:
+    """The arrays of files or of a notebook, as `build` takes them."""
+    if notebook is not None:
+        return {"course": read_course(notebook, options)}
+    heads = {"heads": options.heads} if options.heads else {}
+    if arrays is None:
+        return dict(heads)
+    values: dict[str, Array] = read_arrays([arrays], in_out=bool(options.in_out))
+    if options.columns:
+        bind("... D N", X=values["X"])
+        values["X"] = np.ascontiguousarray(values["X"].mT)
+    return {"arrays": values, "arrays_name": _describe(arrays, bool(options.columns)), **heads}
 
 
 def _describe(path: Path, columns: bool) -> str:
@@ -95,9 +124,10 @@ def _describe(path: Path, columns: bool) -> str:
     return f"those of {path.name}{transposed if columns else ''}"
 
 
-def _command(parts: list[str], switches: dict[str, bool], options: Mapping[str, object]) -> str:
+def _command(parts: list[str], switches: dict[str, bool], options: Mapping[str, object], take: Sequence[str]) -> str:
     """The command line without the output folder and the numbers of threads and processes."""
     words = ["headwise", "report", *(name for name, on in switches.items() if on)]
     words += [word for name in parts for word in ("--part", name)]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
+    words += [word for chosen in take for word in ("--take", chosen)]
     return shlex.join(words)

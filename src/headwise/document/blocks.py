@@ -24,9 +24,11 @@ __all__ = [
     "Section",
     "Step",
     "Table",
+    "Widget",
 ]
 
 
+_NARROW = 8  # columns of a table that has room for another next to it
 BACKLINK_LABEL = "Data and seeds"  # the heading of the last part of a figure's caption
 
 
@@ -132,7 +134,30 @@ class Code:
     kind: str = "code"
 
 
-Block = Paragraph | Table | FigureBlock | Derivation | Code
+@dataclass(frozen=True)
+class Widget:
+    """An interactive figure: HTML with controls, and a script that draws; it needs no server.
+
+    Attributes
+    ----------
+    name : str
+        The HTML id of its element.
+    title : Statement
+    description : tuple of Statement
+        What is shown, for all readers.
+    markup, script : str
+        HTML and JavaScript of the program, not of users.
+    """
+
+    name: str
+    title: Statement
+    description: tuple[Statement, ...]
+    markup: str
+    script: str
+    kind: str = "widget"
+
+
+Block = Paragraph | Table | FigureBlock | Derivation | Code | Widget
 
 
 @dataclass(frozen=True)
@@ -162,6 +187,51 @@ class Section:
             yield from section.all_blocks
 
 
+class Numbering:
+    """Numbers of the figures and tables of a document, and which of them follow each paragraph."""
+
+    def __init__(self, sections: Sequence[Section]) -> None:
+        self.labels: dict[int, tuple[str, str]] = {}
+        self.references: dict[int, list[tuple[str, str]]] = {}
+        counts = {"Figure": 0, "Table": 0}
+        for section in sections:
+            paragraph: Block | None = None
+            for block in section.all_blocks:
+                if isinstance(block, Paragraph):
+                    paragraph = block
+                elif isinstance(block, Table | FigureBlock | Widget):
+                    word = "Table" if isinstance(block, Table) else "Figure"
+                    counts[word] += 1
+                    label = f"{word} {counts[word]}", f"{word.lower()}-{counts[word]}"
+                    self.labels[id(block)] = label
+                    if paragraph is not None:
+                        self.references.setdefault(id(paragraph), []).append(label)
+
+    def label(self, block: Block) -> tuple[str, str]:
+        """``Figure 3`` or ``Table 2``, and its anchor."""
+        return self.labels[id(block)]
+
+    def following(self, block: Block) -> list[tuple[str, str]]:
+        """The first figures and tables after a paragraph and before the next."""
+        return self.references.get(id(block), [])
+
+    @staticmethod
+    def groups(blocks: Sequence[Block]) -> Iterator[list[Block]]:
+        """The blocks, with consecutive small matrices together."""
+        group: list[Block] = []
+        for block in blocks:
+            small = isinstance(block, Table) and not block.words and len(block.columns) <= _NARROW
+            if group and not small:
+                yield group
+                group = []
+            if small:
+                group.append(block)
+            else:
+                yield [block]
+        if group:
+            yield group
+
+
 @dataclass(frozen=True)
 class Document:
     """A whole document.
@@ -186,14 +256,14 @@ class Document:
 
     def html(self) -> str:
         """The document as one HTML file without external parts."""
-        return render_template("headwise.document", "document.html", document=self)
+        return render_template("headwise.document", "document.html", document=self, numbers=Numbering(self.sections))
 
-    def save(self, folder: Path) -> Path:
-        """Write ``index.html``, and every table as CSV in ``tables/``."""
+    def save(self, folder: Path, name: str = "index.html") -> Path:
+        """Write the page, and every table as CSV in ``tables/``."""
         for section in self.sections:
             for block in section.all_blocks:
                 if isinstance(block, Table):
                     write_text(folder / "tables" / f"{block.name}.csv", block.csv())
-        page = folder / "index.html"
+        page = folder / name
         write_text(page, self.html())
         return page

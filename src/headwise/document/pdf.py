@@ -23,7 +23,9 @@ def browser() -> str | None:
     return next((path for name in _NAMES if (path := shutil.which(name))), None)
 
 
-def print_page(document: Document, folder: Path, name: str = "report.pdf") -> tuple[Path, Path | None]:
+def print_page(
+    document: Document, folder: Path, name: str = "report.pdf", page_name: str = "index.html"
+) -> tuple[Path, Path | None]:
     """Save a document as a page and, if there is a browser, as a PDF that the page links to.
 
     Parameters
@@ -32,20 +34,21 @@ def print_page(document: Document, folder: Path, name: str = "report.pdf") -> tu
     folder : Path
     name : str
         File name of the PDF.
+    page_name : str
+        File name of the page.
 
     Returns
     -------
     page : Path
-        ``index.html``.
     pdf : Path or None
         None if there is no browser or it cannot print.
     """
     chromium, pdf = browser(), folder / name
-    page = document.save(folder)  # the printed page has no link to itself
+    page = document.save(folder, page_name)  # the printed page has no link to itself
     if chromium is None or not _print(chromium, page, pdf):
         pdf.unlink(missing_ok=True)  # an existing file is from another page
         return page, None
-    return replace(document, files=(*document.files, name)).save(folder), pdf
+    return replace(document, files=(*document.files, name)).save(folder, page_name), pdf
 
 
 def _print(chromium: str, page: Path, pdf: Path) -> bool:

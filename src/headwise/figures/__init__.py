@@ -6,7 +6,6 @@ from headwise.figures.kinds import FIGURES, FigureKind
 from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import check_figure_path, fix_layout, save_figure, save_one, style, svg_data_uri
-from headwise.figures.training import draw_training
 
 __all__ = [
     "COLUMN",
@@ -17,7 +16,6 @@ __all__ = [
     "CaptionedFigure",
     "FigureKind",
     "check_figure_path",
-    "draw_training",
     "figure_names",
     "fix_layout",
     "save_figure",

@@ -1,9 +1,10 @@
 """The report: every study run, measured, drawn and written into one document, by the exercise sheet's numbering.
 
-A part is a function from a `Desk` to a `Chapter`, and an entry of `PARTS` in `build`.
+A part is a function from a `ReportContext` to a `Chapter`, and an entry of `PARTS` in `build`.
 """
 
 from headwise.coursework.report.build import PARTS, Report, build
+from headwise.coursework.report.hints import write_hints
 from headwise.coursework.report.presets import BUDGETS, Budget
 
-__all__ = ["BUDGETS", "PARTS", "Budget", "Report", "build"]
+__all__ = ["BUDGETS", "PARTS", "Budget", "Report", "build", "write_hints"]

@@ -1,24 +1,30 @@
-"""Build the report: every part in order, then one page."""
+"""Build the report: every part, one page that grows with them, and the worked solution."""
 
 from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass, field, replace
 from importlib.util import find_spec
 from pathlib import Path
 from typing import NamedTuple
 
+from headwise.coursework.notebook import CourseNotebook
 from headwise.coursework.report.attention import attention_chapter
+from headwise.coursework.report.class_answers import class_section
 from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.finished import finished_report, save_finished
 from headwise.coursework.report.gaussian import gaussian_chapter
+from headwise.coursework.report.notebook import notebook_section
 from headwise.coursework.report.presets import BUDGETS, Budget
 from headwise.coursework.report.provenance import provenance_section
 from headwise.coursework.report.series import series_chapter
 from headwise.coursework.report.vision import vision_chapter
+from headwise.coursework.results import coursework
+from headwise.coursework.solution import write_solution
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, load_bundled_mnist
-from headwise.document import Document, print_page
+from headwise.document import Document, Paragraph, Section, print_page
 from headwise.errors import DataError, MissingExtraError
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
@@ -28,18 +34,34 @@ __all__ = ["PARTS", "Report", "build"]
 
 
 class Part(NamedTuple):
-    """One part of the report: the function that writes it, and the optional library and extra that it needs, if any."""
+    """One part of the report.
+
+    Attributes
+    ----------
+    write : callable
+    heading, number : str
+        Shown while it is not finished.
+    share : float
+        Of the time of the whole report, about.
+    needs : (str, str) or None
+        The optional library and extra that it needs.
+    """
 
     write: Callable[[ReportContext], Chapter]
+    heading: str
+    number: str
+    share: float
     needs: tuple[str, str] | None = None
 
 
 PARTS = {
-    "attention": Part(attention_chapter),
-    "vision": Part(vision_chapter),
-    "series": Part(series_chapter, ("aeon", "series")),
-    "gaussian": Part(gaussian_chapter),
+    "attention": Part(attention_chapter, "Computer assignment: multi-head self-attention", "1", 0.06),
+    "vision": Part(vision_chapter, "Vision transformer", "2", 0.54),
+    "series": Part(series_chapter, "Other kinds of data: time series and tables", "3", 0.34, ("aeon", "series")),
+    "gaussian": Part(gaussian_chapter, "Self-supervision on a Gaussian", "4", 0.06),
 }
+_ORDER = ("attention", "gaussian", "vision", "series")  # the quick ones first
+_TITLE = "Self-attention, checked"
 
 
 @dataclass(frozen=True)
@@ -53,11 +75,14 @@ class Report:
     pdf : Path or None
         The same as PDF, if a browser was available.
     headlines : tuple of Statement
+    solution : tuple of Path
+        The worked solution as a notebook, page, LaTeX and, with a browser, PDF.
     """
 
     page: Path
     pdf: Path | None
     headlines: tuple[Statement, ...]
+    solution: tuple[Path, ...] = ()
 
 
 def build(
@@ -67,6 +92,9 @@ def build(
     budget: Budget = BUDGETS["default"],
     arrays: Mapping[str, Array] | None = None,
     arrays_name: str = "our own, drawn at random and rounded, since those of the sheet's notebook are not to be had",
+    heads: int = 3,
+    course: CourseNotebook | None = None,
+    solutions: Path | None = None,
     load: Callable[[], Digits] = load_bundled_mnist,
     command: str = "headwise report",
     threads: int = 1,
@@ -75,10 +103,13 @@ def build(
 ) -> Report:
     """Run the experiments and write the report; results that are in the folder already are reused.
 
+    The page is written again after each part, so that it can be read while the others run.
+
     Parameters
     ----------
     folder : Path
-        Gets ``index.html``, ``report.pdf``, ``figures/``, ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
+        Gets ``index.html``, ``report.pdf``, ``solution.ipynb`` (``.html``, ``.tex``, ``.pdf``), ``figures/``,
+        ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
     parts : sequence of str
         Keys of `PARTS`; they come in its order.
     budget : Budget
@@ -87,6 +118,12 @@ def build(
         X, Wq, Wk, Wv (and Wo, biases) for the coursework; random ones by default.
     arrays_name : str
         Where they are from, for the reader.
+    heads : int
+        The number of heads that is compared with one.
+    course : CourseNotebook, optional
+        A course's notebook, whose arrays are used instead.
+    solutions : Path, optional
+        A folder of submissions, whose answers are shown next to the right ones.
     load : callable
         Returns the digits; the bundled ones by default.
     command : str
@@ -103,56 +140,137 @@ def build(
     ------
     DataError
         If there is no such part.
+    ShapeError
+        If the arrays do not fit one another.
     MissingExtraError
         If a part needs a library that is not installed.
     """
     _check(parts)
+    if course is not None:
+        arrays, heads, arrays_name = course.found.arrays, course.found.heads, f"those of {course.path.name}"
+    arrays = arrays or coursework_arrays()
     context = ReportContext(
-        folder, budget, arrays or coursework_arrays(), arrays_name, load, threads, processes, progress or NoProgress()
+        *(folder, budget, arrays, arrays_name, load, threads, processes, progress or NoProgress()),
+        heads=heads,
+        found=course.found if course else None,
     )
-    chapters: list[Chapter] = []
-    seconds: dict[str, float] = {}
-    chosen = [name for name in PARTS if name in parts]
-    for i, name in enumerate(chosen, start=1):
-        began = time.perf_counter()
-        numbered = _Numbered(context.progress, f"{i}/{len(chosen)} {name}: ")
-        chapters.append(PARTS[name].write(replace(context, progress=numbered)))
-        seconds[name] = time.perf_counter() - began
-    provenance = provenance_section(chapters, budget.name, command, seconds, str(len(PARTS) + 1))
-    document = Document(
-        "Self-attention, checked",
-        (
-            Statement(
-                "Answers to an exercise sheet on self-attention, vision transformers, transformers for other data, and "
-                "self-supervision."
-            ),
-            Statement(
-                "Every number and every finding below was measured by the run that wrote this page, except where it is "
-                "marked as quoted."
-            ),
-            _basis(budget, parts),
-        ),
-        tuple(statement for chapter in chapters for statement in chapter.headline),
-        (*(chapter.section for chapter in chapters), provenance),
-    )
-    context.progress.stage("printing", 1)
-    page, pdf = print_page(document, folder)
-    context.progress.advance()
-    return Report(page, pdf, document.abstract)
+    if "attention" in parts:
+        coursework(arrays, heads=_heads(heads), seed=budget.seed)  # raises an error before anything is written
+    key = (command, parts, vars(budget), arrays, heads, arrays_name, course, solutions, load)
+    if (finished := finished_report(folder, key)) is not None:
+        return Report(*finished)
+    page = _Page(context, tuple(name for name in PARTS if name in parts), _front(course, solutions), command)
+    for name in (name for name in _ORDER if name in parts):
+        page.add(name)
+    report = page.finish(course)
+    save_finished(folder, key, report.page, report.pdf, report.headlines, report.solution)
+    return report
+
+
+@dataclass
+class _Page:
+    """The page while it grows."""
+
+    context: ReportContext
+    parts: tuple[str, ...]
+    front: tuple[Section, ...]
+    command: str
+    chapters: dict[str, Chapter] = field(default_factory=dict)
+    seconds: dict[str, float] = field(default_factory=dict)
+
+    def add(self, name: str) -> None:
+        """Run a part, and write the page with it."""
+        began, position = time.perf_counter(), len(self.chapters) + 1
+        progress = _Numbered(self.context.progress, f"{position}/{len(self.parts)} {name}: ", self._remaining)
+        context = replace(self.context, progress=progress, preview=lambda section: self._write(name, section))
+        self.chapters[name] = PARTS[name].write(context)
+        self.seconds[name] = time.perf_counter() - began
+        self._write()
+
+    def finish(self, course: CourseNotebook | None) -> Report:
+        """Write the complete page and its PDF, and the worked solution."""
+        chapters = [self.chapters[name] for name in self.parts]
+        budget = self.context.budget
+        provenance = provenance_section(chapters, budget.name, self.command, self.seconds, str(len(PARTS) + 1))
+        document = Document(
+            _TITLE,
+            (*_SUBTITLE, _basis(budget, self.parts)),
+            tuple(statement for chapter in chapters for statement in chapter.headline),
+            (*self.front, *(chapter.section for chapter in chapters), provenance),
+            ("solution.html", "solution.ipynb"),
+        )
+        self.context.progress.stage("printing", 2)
+        short = [section for chapter in chapters for section in chapter.short]
+        study = None
+        if "attention" in self.parts:
+            study = coursework(self.context.arrays, heads=_heads(self.context.heads), seed=budget.seed)
+        found = course.found if course else None
+        front = self.front[:1] if course else ()
+        subtitle = (*_SUBTITLE[:1], Statement("The full account is in {file}.", {"file": "index.html"}))
+        solution = write_solution(self.context.folder, (*front, *short), subtitle, study, found)
+        self.context.progress.advance()
+        page, pdf = print_page(document, self.context.folder)
+        self.context.progress.advance()
+        return Report(page, pdf, document.abstract, tuple(solution))
+
+    def _write(self, current: str = "", section: Section | None = None) -> None:
+        """Write the page with what is finished, and with a section of a part that is not."""
+        sections = []
+        for name in self.parts:
+            waiting = Section(name, PARTS[name].heading, (Paragraph((_UNFINISHED,)),), number=PARTS[name].number)
+            own = self.chapters[name].section if name in self.chapters else waiting
+            sections.append(section if section is not None and name == current else own)
+        headlines = tuple(s for name in self.parts if name in self.chapters for s in self.chapters[name].headline)
+        Document(_TITLE, (*_SUBTITLE, _UNFINISHED), headlines, (*self.front, *sections)).save(self.context.folder)
+
+    def _remaining(self) -> str:
+        """About how long the rest takes, from the shares of the parts and the time so far."""
+        elapsed = sum(self.seconds.values())
+        finished = sum(PARTS[name].share for name in self.chapters)
+        if not finished:
+            return ""
+        left = sum(PARTS[name].share for name in self.parts if name not in self.chapters) * elapsed / finished
+        return f"about {left / 60:.0f} min left, " if left >= 60 else "less than a minute left, "
 
 
 @dataclass(frozen=True)
 class _Numbered:
-    """Adds the number of the part to the title of every stage."""
+    """Adds the number of the part, and the time that the rest takes, to the title of every stage."""
 
     progress: Progress
     prefix: str
+    remaining: Callable[[], str]
 
     def stage(self, title: str, total: int) -> None:
-        self.progress.stage(self.prefix + title, total)
+        self.progress.stage(f"{self.prefix}{self.remaining()}{title}", total)
 
     def advance(self, note: str = "") -> None:
         self.progress.advance(note)
+
+
+_SUBTITLE = (
+    Statement(
+        "Answers to an exercise sheet on self-attention, vision transformers, transformers for other data, and "
+        "self-supervision."
+    ),
+    Statement(
+        "Every number and every finding below was measured by the run that wrote this page, except where it is marked "
+        "as quoted or recorded."
+    ),
+)
+_UNFINISHED = Statement("This part is not finished; reload the page in a minute.")
+
+
+def _front(course: CourseNotebook | None, solutions: Path | None) -> tuple[Section, ...]:
+    """What comes before the first part."""
+    return (
+        *([notebook_section(course)] if course else []),
+        *([class_section(solutions)] if solutions else []),
+    )
+
+
+def _heads(heads: int) -> tuple[int, ...]:
+    return (1, heads) if heads > 1 else (1,)
 
 
 def _check(parts: Sequence[str]) -> None:

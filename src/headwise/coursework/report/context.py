@@ -12,6 +12,7 @@ from typing import NamedTuple
 import numpy as np
 from matplotlib.figure import Figure
 
+from headwise.coursework.notebook import NotebookArrays
 from headwise.coursework.report.presets import Budget
 from headwise.data.mnist import Digits
 from headwise.document import BACKLINK_LABEL, FigureBlock, Section
@@ -35,11 +36,14 @@ class Chapter(NamedTuple):
         Its main result, in a sentence or two.
     inputs : tuple of (str, str)
         Seeds, data and checksums, for the provenance section.
+    short : tuple of Section
+        Short answers, for the worked solution.
     """
 
     section: Section
     headline: tuple[Statement, ...]
     inputs: tuple[tuple[str, str], ...]
+    short: tuple[Section, ...] = ()
 
 
 @dataclass(frozen=True)
@@ -62,6 +66,12 @@ class ReportContext:
     processes : int
         For independent runs.
     progress : Progress
+    heads : int
+        The number of heads that is compared with one.
+    found : NotebookArrays, optional
+        How a course's notebook writes the arrays.
+    preview : callable
+        Called with a section of a part that is not complete, to put it on the page.
     """
 
     folder: Path
@@ -72,6 +82,9 @@ class ReportContext:
     threads: int
     processes: int
     progress: Progress
+    heads: int = 3
+    found: NotebookArrays | None = None
+    preview: Callable[[Section], None] = lambda section: None
 
     @cached_property
     def digits(self) -> Digits:

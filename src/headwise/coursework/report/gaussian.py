@@ -8,6 +8,7 @@ from headwise.coursework.gaussian import Gaussian, gaussian
 from headwise.coursework.gaussian_plot import draw_estimates
 from headwise.coursework.gaussian_pretraining import STEPS, TRAINED_ON, GaussianPretraining, gaussian_pretraining
 from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.gaussian_widget import gaussian_widget
 from headwise.document import Derivation, FigureBlock, Paragraph, Section, Table
 from headwise.text import Statement, round_up
 
@@ -28,7 +29,7 @@ def gaussian_chapter(context: ReportContext) -> Chapter:
             (Paragraph(_question(study)),),
             (
                 Section("population", "For the population", (_derived(study, "population"),), number="4.1"),
-                Section("sample", "For a sample", (_derived(study, "sample"),), number="4.2"),
+                Section("sample", "For a sample", (_derived(study, "sample"), gaussian_widget()), number="4.2"),
                 Section(
                     "likelihood",
                     "What the likelihood adds",
@@ -51,6 +52,18 @@ def gaussian_chapter(context: ReportContext) -> Chapter:
             ("Gaussian samples", f"seed {budget.seed}, {study.runs} of each size"),
             ("network that predicts masked values", f"seed {budget.pretraining.seed}, one run"),
         ),
+        _short(study),
+    )
+
+
+def _short(study: Gaussian) -> tuple[Section, ...]:
+    derived = (
+        Section("short-population", "For the population", (_derived(study, "population"),), number="4.1"),
+        Section("short-sample", "For a sample", (_derived(study, "sample"),), number="4.2"),
+    )
+    return (
+        Section("short-gaussian", "Self-supervision on a Gaussian", (Paragraph(_question(study)),), derived, "4"),
+        Section("short-meaning", "Why this is self-supervised learning", (Paragraph(_MEANING),), number="4.5"),
     )
 
 

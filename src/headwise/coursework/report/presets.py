@@ -7,7 +7,9 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headwise.experiments.series import SeriesPlan
+from headwise.experiments.tables import TablesPlan
 from headwise.experiments.tokenizers import TokenizersPlan
+from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
 
 __all__ = ["BUDGETS", "Budget"]
@@ -25,6 +27,8 @@ class Budget:
     tokenizers : TokenizersPlan
     series : mapping
         Fields of `SeriesPlan` other than the data; ``seeds`` is always among them.
+    tables : TablesPlan
+        For the second article.
     pretraining : TrainingConfig
         For the network that predicts masked values of a Gaussian series.
     targets, starts, steps : int
@@ -41,6 +45,7 @@ class Budget:
     vision: TrainingConfig
     tokenizers: TokenizersPlan
     series: Mapping[str, Any]
+    tables: TablesPlan
     pretraining: TrainingConfig
     targets: int
     starts: int
@@ -60,6 +65,8 @@ class Budget:
         )
 
 
+# small, so that six seeds of five tokenizers take two minutes; the long study is recorded
+_SMALL = ViTConfig(d_model=32, n_layers=2, d_ff=64)
 # the others are compared with the first; then the first two again, with shuffled pixels or rows
 _TOKENIZERS = ("7x7", "rows", "scrambled-7x7", "scrambled-rows", "reordered-rows")
 _PRETRAINING = TrainingConfig(
@@ -76,6 +83,7 @@ BUDGETS = {
             "recipe": replace(SeriesPlan.recipe, epochs=10),
             "pretraining": replace(SeriesPlan.pretraining, epochs=15),
         },
+        tables=TablesPlan(("wine",), 1, {"max_iter": 20}),
         pretraining=replace(_PRETRAINING, epochs=5),
         targets=2,
         starts=2,
@@ -85,13 +93,18 @@ BUDGETS = {
     ),
     "default": Budget(
         "default",
-        vision=TrainingConfig(),
-        tokenizers=TokenizersPlan(_TOKENIZERS, seeds=6, recipe=TrainingConfig(epochs=10)),
-        series={"seeds": SeriesPlan.seeds},
-        pretraining=_PRETRAINING,
+        vision=TrainingConfig(epochs=15),
+        tokenizers=TokenizersPlan(_TOKENIZERS, seeds=6, model=_SMALL, recipe=TrainingConfig(epochs=8)),
+        series={
+            "seeds": SeriesPlan.seeds,
+            "recipe": replace(SeriesPlan.recipe, epochs=30),
+            "pretraining": replace(SeriesPlan.pretraining, epochs=50),
+        },
+        tables=TablesPlan(("wine",), 2),
+        pretraining=replace(_PRETRAINING, epochs=20),
         targets=3,
-        starts=4,
-        steps=600,
+        starts=3,
+        steps=400,
         samples=400,
     ),
     "full": Budget(
@@ -100,7 +113,8 @@ BUDGETS = {
         tokenizers=TokenizersPlan(
             (*_TOKENIZERS, "4x4", "columns"), seeds=20, sizes=(500, 2000), recipe=TrainingConfig(epochs=30)
         ),
-        series={"seeds": 20},
+        series={"seeds": 20, "recipe": SeriesPlan.recipe, "pretraining": SeriesPlan.pretraining},
+        tables=TablesPlan(),
         pretraining=replace(_PRETRAINING, epochs=200),
         targets=10,
         starts=10,

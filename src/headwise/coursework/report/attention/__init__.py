@@ -13,8 +13,10 @@ from headwise.coursework.report.attention.expressive import expressiveness_secti
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import outputs_section
 from headwise.coursework.report.attention.permutation import permutation_section
+from headwise.coursework.report.attention.short import short_answers
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.results import Coursework, coursework, max_relative_difference
+from headwise.coursework.solution import Notation
 from headwise.document import Section
 from headwise.files import atomic_write
 from headwise.hashing import fingerprint
@@ -29,15 +31,16 @@ def attention_chapter(context: ReportContext) -> Chapter:
     """Run the coursework and the fits, and describe them."""
     context.progress.stage("attention on the coursework's arrays", 1)
     # raises an error for arrays that do not fit, before anything is written
-    study = coursework(context.arrays, seed=context.budget.seed)
+    heads = (1, context.heads) if context.heads > 1 else (1,)
+    study = coursework(context.arrays, heads=heads, seed=context.budget.seed)
     with atomic_write(context.folder / "arrays" / "coursework.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **study.arrays)
     sections = [
-        functions_section(study),
+        functions_section(study, Notation.of(study.arrays, context.found)),
         arrays_section(study, context),
         outputs_section(study, context),
         permutation_section(study),
-        head_count_section(study),
+        *([head_count_section(study)] if len(study.runs) > 1 else []),
     ]
     context.progress.advance()
     families = _families(study, context)
@@ -50,6 +53,7 @@ def attention_chapter(context: ReportContext) -> Chapter:
             ("coursework arrays, SHA-256", fingerprint(*study.arrays.values())),
             ("fits of one family to the other", f"seed {families.seed}, {families.starts} starts each"),
         ),
+        short_answers(study, sections),
     )
 
 
@@ -68,6 +72,12 @@ def _families(study: Coursework, context: ReportContext) -> Expressiveness:
 
 def _headline(study: Coursework) -> Statement:
     few, many = study.runs[0], study.runs[-1]
+    if few is many:
+        return Statement(
+            "On the coursework's arrays, permuted inputs give permuted outputs to within {moved} of the largest, over "
+            "{permutations} permutations.",
+            {"moved": scientific(few.equivariance.output), "permutations": study.permutations},
+        )
     furthest = float(np.abs(few.result.output - many.result.output).max())
     outcome = (
         "differ by up to {furthest:.4g} though the matrices are the same"

@@ -135,8 +135,8 @@ def transformed(study: Expressiveness) -> Derivation:
                     "And the second. For several heads, equal tokens give the product of both matrices. If that is the "
                     "identity, so is the product in the other order, since both are square; hence the heads' shares "
                     "are projections, of rank D/H, that add up to the identity and annihilate one another (run on a "
-                    "random matrix and its inverse, to within {apart}).",
-                    {"apart": scientific(study.projections)},
+                    "random matrix and its inverse, to within {error}).",
+                    {"error": scientific(study.projections)},
                 ),
                 r"E_h = W_o^{(h)} W_v^{(h)}, \quad \sum_{h} E_h = I, \quad E_h E_g = W_o^{(h)} \left( W_v^{(h)}"
                 r" W_o^{(g)} \right) W_v^{(g)} = \delta_{h,g}\, E_h",
@@ -156,11 +156,11 @@ def transformed(study: Expressiveness) -> Derivation:
 def one_input(coursework: Coursework) -> Derivation:
     """On one input of independent tokens a single head gives any output; run on the arrays' own."""
     many = coursework.runs[-1]
-    found = single_input_example(coursework.arrays["X"], many.result.output)
-    told = (
+    error = single_input_example(coursework.arrays["X"], many.result.output)
+    words = (
         "The tokens of the arrays are not linearly independent, so this cannot be run on them."
-        if found is None
-        else "Run on the arrays: a single head so made gives the output of the {many} heads to within {found} of its "
+        if error is None
+        else "Run on the arrays: a single head so made gives the output of the {many} heads to within {error} of its "
         "largest entry."
     )
     return Derivation(
@@ -176,8 +176,8 @@ def one_input(coursework: Coursework) -> Derivation:
                 r"W_v^{\top} = X^{+} A^{-1} O \quad \Rightarrow \quad A X W_v^{\top} = A X X^{+} A^{-1} O = O",
             ),
             Step(
-                Statement(told, {"many": many.heads, "found": scientific(found or 0.0)}),
-                holds=None if found is None else found < _ROUNDING,
+                Statement(words, {"many": many.heads, "error": scientific(error or 0.0)}),
+                holds=None if error is None else error < _ROUNDING,
             ),
         )
     )

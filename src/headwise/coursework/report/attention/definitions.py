@@ -2,9 +2,6 @@
 
 from __future__ import annotations
 
-import ast
-import inspect
-from collections.abc import Callable
 from typing import Any
 
 import numpy as np
@@ -12,6 +9,7 @@ import numpy as np
 from headwise.attention import multi_head_attention, self_attention
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework
+from headwise.coursework.solution import Notation, attention_lines, functions_code
 from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.shapes import Array
 from headwise.text import Statement, pluralize, scientific
@@ -21,45 +19,38 @@ __all__ = ["arrays_section", "functions_section"]
 _PLACES = 5  # decimals of a number in a table of arrays, at most
 
 
-def functions_section(study: Coursework) -> Section:
-    """The functions as they stand in the package, without their documentation."""
+def functions_section(study: Coursework, notation: Notation) -> Section:
+    """Self-attention in six lines, and the multi-head version that uses it, in the course's notation."""
     a: dict[str, Any] = {name: array for name, array in study.arrays.items() if name not in ("Wo", "bo")}
-    apart = np.abs(self_attention(**a).output - multi_head_attention(**a, heads=1).output).max()
-    most = max(run.heads for run in study.runs)
+    difference = np.abs(self_attention(**a).output - multi_head_attention(**a, heads=1).output).max()
+    standard = Statement(
+        "Standard self-attention with the dot-product scaling and nothing else added, <sa>: no positions, no residual, "
+        "no mask. "
+        + (
+            "A token is a column of <X> in the code, and a row in the formulae."
+            if notation.columns
+            else "A token is a row of <X>."
+        )
+    )
+    several = Statement(
+        "The multi-head version uses it as a component. Head <h>, counted from <zero>, owns <D/H> consecutive rows of "
+        "each matrix, so <D/H> must be a whole number; the outputs of the heads are concatenated, and a final "
+        "transformation <W_o> may follow."
+    )
+    agreement = Statement(
+        "With one head and the identity as final transformation the two functions of the library agree: their outputs "
+        "on the arrays below differ by {difference}.",
+        {"difference": scientific(float(difference))},
+    )
     return Section(
         "functions",
         "The functions",
         (
-            Paragraph(
-                (
-                    Statement(
-                        "Standard self-attention with the dot-product scaling and nothing else added, <sa>: no "
-                        "positions, no residual, no mask. A token is a row of <X>."
-                    ),
-                )
-            ),
-            Code(Statement("self_attention"), _source(self_attention)),
-            Paragraph(
-                (
-                    Statement(
-                        "The multi-head version uses it as a component. Head <h>, counted from <zero>, owns <D/H> "
-                        "consecutive rows of each matrix, so <D/H> must be whole; the heads' outputs are put side by "
-                        "side, and a final transformation <W_o> may follow."
-                    ),
-                    *_rows_of_a_head(study.width, most),
-                )
-            ),
-            Code(Statement("multi_head_attention"), _source(multi_head_attention)),
-            Paragraph(
-                (
-                    Statement(
-                        "With one head and the identity the two agree: their outputs on the arrays below differ by "
-                        "{apart}. Checks of types, shapes and values, and a choice between tokens as rows or as "
-                        "columns, are in the helpers.",
-                        {"apart": scientific(float(apart))},
-                    ),
-                )
-            ),
+            Paragraph((standard,)),
+            Code(Statement("Self-attention"), attention_lines(notation)),
+            Paragraph((several, *_rows_of_a_head(study.width, max(run.heads for run in study.runs)))),
+            Code(Statement("Both functions"), functions_code(notation)),
+            Paragraph((agreement,)),
         ),
         number="1.1",
     )
@@ -119,13 +110,15 @@ def arrays_section(study: Coursework, context: ReportContext) -> Section:
 
 def _others(study: Coursework) -> tuple[Statement, ...]:
     """Describe the arrays other than the three matrices of D rows, if there are any."""
-    said = []
+    statements = []
     values = len(study.arrays["Wv"])
     if values != study.width:
-        said.append(Statement("Only <W_v> has another number of rows, {rows}.", {"rows": values}))
+        statements.append(Statement("Only <W_v> has another number of rows, {rows}.", {"rows": values}))
     if any(name in study.arrays for name in ("bq", "bk", "bv")):
-        said.append(Statement("There are biases too, which are added to the queries, keys or values of every token."))
-    return tuple(said)
+        statements.append(
+            Statement("There are biases too, which are added to the queries, keys or values of every token.")
+        )
+    return tuple(statements)
 
 
 def _decimals(matrix: Array) -> str:
@@ -136,12 +129,3 @@ def _decimals(matrix: Array) -> str:
 
 def _printed_in_full(array: Array) -> bool:
     return np.array_equal(array.round(_PLACES), array)
-
-
-def _source(function: Callable[..., Any]) -> str:
-    """A function's source without its docstring."""
-    lines = inspect.getsource(function).splitlines()
-    (defined,) = ast.parse("\n".join(lines)).body
-    assert isinstance(defined, ast.FunctionDef)
-    first = defined.body[0]
-    return "\n".join(lines[: first.lineno - 1] + lines[first.end_lineno :])

@@ -26,9 +26,10 @@ _WIDEST, _LONGEST = 12, 8  # wider and longer inputs would take minutes to fit
 
 def setting_of(study: Coursework) -> Setting:
     """The sizes of the arrays, or standard ones if their fits would take too long."""
-    usual = Setting(heads=study.runs[-1].heads)
+    heads = study.runs[-1].heads if len(study.runs) > 1 else Setting().heads
+    usual = Setting(width=2 * heads, heads=heads)
     return usual._replace(
-        width=study.width if study.width <= _WIDEST else usual.width,
+        width=study.width if study.width <= _WIDEST and study.width % usual.heads == 0 else usual.width,
         tokens=study.tokens if study.tokens <= _LONGEST else usual.tokens,
     )
 

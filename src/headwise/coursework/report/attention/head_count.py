@@ -23,7 +23,7 @@ def _differ(study: Coursework) -> bool:
     return max_relative_difference(few.output, many.output) > study.rounding
 
 
-def _told_apart(study: Coursework) -> float:
+def _weight_difference(study: Coursework) -> float:
     """The largest difference between two heads' weights, or between a head's and the single head's."""
     few, many = study.runs[0].result, study.runs[-1].result
     return float(np.ptp(np.concatenate([few.weights, many.weights]), axis=0).max())
@@ -34,24 +34,24 @@ def _outcome(study: Coursework) -> Paragraph:
     values = {"few": few.heads, "many": many.heads}
     if _differ(study):
         difference = float(np.abs(few.result.output - many.result.output).max())
-        said = Statement(
+        statement = Statement(
             "With the same matrices, the outputs for H = {few} and H = {many} differ by up to {difference:.4g}. The "
             "values are the same numbers, each in the same place; what differs is the weights they are mixed with.",
             {**values, "difference": difference},
         )
-    elif _told_apart(study) > study.rounding:
-        said = Statement(
+    elif _weight_difference(study) > study.rounding:
+        statement = Statement(
             "On these arrays the outputs for H = {few} and H = {many} agree, though the weights do not: the values "
             "that they mix do not tell the one mixture from the other.",
             values,
         )
     else:
-        said = Statement(
+        statement = Statement(
             "On these arrays the outputs for H = {few} and H = {many} agree, since all heads have the same weights. On "
             "others they would not, for what follows.",
             values,
         )
-    return Paragraph((said,))
+    return Paragraph((statement,))
 
 
 def _expanded(study: Coursework) -> Derivation:

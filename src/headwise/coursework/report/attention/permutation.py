@@ -79,8 +79,8 @@ def _proof(study: Coursework) -> Derivation:
     worst = [max(run.equivariance[i] for run in study.runs) for i in range(4)]
     return Derivation(
         tuple(
-            Step(Statement(words, {"apart": scientific(apart)}), tex, apart < study.rounding)
-            for (words, tex), apart in zip(_steps(study), worst, strict=True)
+            Step(Statement(words, {"error": scientific(error)}), tex, error < study.rounding)
+            for (words, tex), error in zip(_steps(study), worst, strict=True)
         )
     )
 
@@ -96,23 +96,23 @@ def _steps(study: Coursework) -> tuple[tuple[str, str], ...]:
         (
             "Queries, keys and values are made row by row, "
             + ("and a bias is added to every row alike, " if biased else "")
-            + "so that permuted tokens have permuted ones (to within {apart}):",
+            + "so that permuted tokens have permuted ones (to within {error}):",
             rf"Q(PX) = P X W_q^{{\top}}{added} = P\, Q(X), \quad K(PX) = P\, K(X), \quad V(PX) = P\, V(X)",
         ),
         (
-            "The logits are permuted in rows and in columns ({apart}):",
+            "The logits are permuted in rows and in columns ({error}):",
             r"Q(PX)\, K(PX)^{\top} = P\, Q K^{\top} P^{\top}",
         ),
         (
             "The softmax treats each row by itself, and a row's sum of exponentials does not depend on their order, so "
-            "the weights are permuted alike ({apart}):",
+            "the weights are permuted alike ({error}):",
             r"A(PX) = \mathrm{softmax}\!\left( P \frac{Q K^{\top}}{\sqrt{d}} P^{\top} \right) = P\, A(X)\, P^{\top}",
         ),
         (
-            "The permutation between weights and values cancels, in every head: <P A V>. The heads are put side by "
-            "side along the coordinates"
+            "The permutation between weights and values cancels, in every head: <P A V>. The heads are concatenated "
+            "along the coordinates"
             + (", and what comes after them acts on each row alike" if final else "")
-            + ", so <P> stays in front ({apart}):",
+            + ", so <P> stays in front ({error}):",
             rf"\mathrm{{SA}}(PX) = {outside} = P\, \mathrm{{SA}}(X)",
         ),
     )
@@ -121,7 +121,7 @@ def _steps(study: Coursework) -> tuple[tuple[str, str], ...]:
 def _breaking(study: Coursework) -> Paragraph:
     return Paragraph(
         (
-            Statement("What would break it is whatever tells places apart. Both were run for the same permutations."),
+            Statement("Anything that distinguishes positions breaks it. Both were run for the same permutations."),
             _broken(
                 study,
                 "positions",
@@ -138,7 +138,7 @@ def _broken(study: Coursework, by: str, words: str) -> Statement:
     shares = [getattr(run, by) for run in study.runs]
     values: dict[str, object] = {f"heads{i}": run.heads for i, run in enumerate(study.runs)}
     values |= {f"share{i}": share for i, share in enumerate(shares)}
-    told = " and ".join(f"{{share{i}:.1%}} with H = {{heads{i}}}" for i in range(len(shares)))
+    text = " and ".join(f"{{share{i}:.1%}} with H = {{heads{i}}}" for i in range(len(shares)))
     if max(shares) <= study.rounding:
         return Statement(words + ", but on these arrays <equivariance> holds all the same.")
-    return Statement(words + ": <equivariance> then fails, by up to " + told + " of the largest output.", values)
+    return Statement(words + ": <equivariance> then fails, by up to " + text + " of the largest output.", values)

@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.paper import paper_sections
+from headwise.coursework.report.series.second_article import run_tables, second_article_section
 from headwise.data.series import load_series
 from headwise.document import Section
 from headwise.experiments.series import EXPERIMENT, METHOD_LABELS, SeriesPlan, SeriesResult
@@ -21,11 +24,12 @@ def series_chapter(context: ReportContext) -> Chapter:
     data = load_series(DATA)
     result = EXPERIMENT.run(SeriesPlan(data, **context.budget.series), context.runner(f"series-{DATA}"))
     ours = experiment_section(result, context)
+    articles, second = paper_sections(result), second_article_section(run_tables(context))
     return Chapter(
         Section(
             "series",
-            "Another kind of data: time series",
-            sections=(*paper_sections(result), ours),
+            "Other kinds of data: time series and tables",
+            sections=(*articles, ours, second),
             number="3",
         ),
         (_headline(result),),
@@ -35,6 +39,7 @@ def series_chapter(context: ReportContext) -> Chapter:
             ("test series, SHA-256", fingerprint(*data.test)),
             ("series classifiers", f"seeds 0 to {result.plan.seeds - 1}"),
         ),
+        (*articles, replace(second, blocks=second.blocks[:2])),
     )
 
 

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
+
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.vision.attention_figures import attention_figures_section
 from headwise.coursework.report.vision.model import model_section
 from headwise.coursework.report.vision.tokenizers import headline, run_tokenizers, tokenizers_section
 from headwise.data.mnist import Digits
-from headwise.document import Section
+from headwise.document import FigureBlock, Section, Table
 from headwise.hashing import fingerprint
 from headwise.text import Statement
 from headwise.train.run import TrainingRun, train_into
@@ -22,12 +24,37 @@ def vision_chapter(context: ReportContext) -> Chapter:
     context.progress.advance()
     run = _train(context, digits)
     sections = [model_section(run, context), attention_figures_section(run, context)]
+    context.preview(Section("vision", "Vision transformer", sections=tuple(sections), number="2"))
     result = run_tokenizers(context)
     sections.append(tokenizers_section(result, context))
     return Chapter(
         Section("vision", "Vision transformer", sections=tuple(sections), number="2"),
         (_headline(run), headline(result)),
         _inputs(run, digits, result.seeds, context.budget.tokenizers.recipe.seed),
+        _short(sections),
+    )
+
+
+def _short(sections: list[Section]) -> tuple[Section, ...]:
+    """The first paragraph on the attention figure with its first figure, and the answer and conclusion on rows."""
+    _, pictures, cuts = sections
+    figure = next((block for block in pictures.blocks if block.kind == "figure"), None)
+    recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)
+    tables = [block for section in cuts.sections for block in section.blocks if block.kind == "table"]
+    shapes = [table for table in tables if isinstance(table, Table) and table.name == "claims"]
+    return (
+        Section(
+            "short-pictures",
+            pictures.heading,
+            (pictures.blocks[0], *([replace(figure, parts={})] if isinstance(figure, FigureBlock) else [])),
+            number="2 (a)",
+        ),
+        Section(
+            "short-cuts",
+            cuts.heading,
+            (*cuts.blocks, *shapes, *(recorded.blocks[-1:] if recorded else ())),
+            number="2 (b)",
+        ),
     )
 
 

@@ -3,9 +3,15 @@
 from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
+from headwise.coursework.report.vision.attention_summary import (
+    AttentionSummary,
+    describe_attention,
+    summarize_attention,
+)
 from headwise.document import Block, FigureBlock, Paragraph, Section
 from headwise.explanation import explain, pick_contrasting_examples
 from headwise.figures import CaptionedFigure
+from headwise.hashing import fingerprint
 from headwise.text import Statement
 from headwise.train.checkpoint import Checkpoint
 from headwise.train.digits import evaluate
@@ -20,9 +26,11 @@ def attention_figures_section(run: TrainingRun, context: ReportContext) -> Secti
     """Pick contrasting test digits by rule, and draw and caption the model's attention to each."""
     test = context.digits.test
     picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
+    summary = _summary(run, context)
+    picked = {"one whose heads differ most": summary.most_different, **picked}
     context.progress.stage("drawing attention", len(picked) + len(_KINDS) - 1)
     model = Checkpoint(run.config, run.params, {})
-    blocks: list[Block] = [_selection(list(picked), run)]
+    blocks: list[Block] = [Paragraph(describe_attention(summary)), _selection(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
         name = why.replace(",", "").replace(" ", "-")
         kinds, label = _KINDS if i == 0 else _KINDS[:1], int(test.labels[position])
@@ -31,6 +39,21 @@ def attention_figures_section(run: TrainingRun, context: ReportContext) -> Secti
             blocks.append(_figure_block(figure, f"{prefix}-{name}", run, context))
             context.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
+
+
+def _summary(run: TrainingRun, context: ReportContext) -> AttentionSummary:
+    test = context.digits.test
+    context.progress.stage("measuring attention over all test digits", len(test.labels))
+    key = {"model": fingerprint(*(run.params[name] for name in sorted(run.params))), "digits": fingerprint(*test)}
+    return AttentionSummary(
+        **context.store.cached(
+            "attention-summary",
+            key,
+            lambda: summarize_attention(
+                test, run.params, run.config, context.budget.seed, context.progress.advance
+            ).to_json(),
+        )
+    )
 
 
 def _selection(reasons: list[str], run: TrainingRun) -> Paragraph:

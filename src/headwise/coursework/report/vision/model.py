@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
+from headwise.coursework.report.vision.training_figure import draw_training
 from headwise.document import Block, Paragraph, Section, Table
-from headwise.figures import draw_training
 from headwise.text import Statement, pluralize
 from headwise.train.run import TrainingRun
 

@@ -8,6 +8,7 @@ from typing import Any
 
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.report.vision.claims import claims_table
+from headwise.coursework.report.vision.recorded import recorded_section
 from headwise.coursework.report.vision.shapes import shapes_table
 from headwise.document import Block, Paragraph, Section
 from headwise.experiments.statistics import ALPHA, min_attainable_p
@@ -89,6 +90,7 @@ def tokenizers_section(result: TokenizersResult, context: ReportContext) -> Sect
             Section("cuts-change", "What must change", change),
             Section("cuts-works", "Whether it works as well", accuracy),
             Section("cuts-lost", "What is lost, and what is not", lost),
+            recorded_section(),
             Section("cuts-limits", "What this does not show", _blocks(statements.get("Limits"))),
         ),
         number="(b)",

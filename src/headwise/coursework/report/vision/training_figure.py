@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from headwise.figures.save import fix_layout, style
+from headwise.figures import fix_layout, style
 
 __all__ = ["draw_training"]
 

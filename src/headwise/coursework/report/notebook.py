@@ -1,0 +1,98 @@
+"""What was found in a course's notebook: its arrays, what was assumed about them, and its functions."""
+
+from __future__ import annotations
+
+from headwise.coursework.notebook import CourseNotebook, FunctionResult
+from headwise.document import Block, Code, Paragraph, Section, Table
+from headwise.text import Statement, scientific
+
+__all__ = ["notebook_section"]
+
+
+def notebook_section(course: CourseNotebook) -> Section:
+    """A table of the arrays, the assumptions, and the verdict on each function."""
+    found = course.found
+    rows = tuple((item.name, " × ".join(map(str, item.shape)), item.role, item.orientation) for item in found.findings)
+    blocks: list[Block] = [
+        Table(
+            Statement("Arrays of {file}.", {"file": course.path.name}),
+            ("name", "shape", "role", "orientation"),
+            rows,
+            "notebook-arrays",
+            words=True,
+        ),
+        Paragraph(tuple(_remarks(course))),
+    ]
+    if course.functions:
+        blocks.append(_functions(course))
+        blocks += [
+            Code(
+                Statement("What the checker says about {name}", {"name": item.checked.name}),
+                item.checked.verdict.report(),
+            )
+            for item in course.functions
+            if not item.checked.verdict.ok and not _fits_only_here(item)
+        ]
+    return Section("notebook", f"What was found in {course.path.name}", tuple(blocks))
+
+
+def _remarks(course: CourseNotebook) -> list[Statement]:
+    found = course.found
+    remarks = [
+        Statement(
+            "The report uses H = {heads} next to one head, tokens as rows and matrices (out, in); the worked solution "
+            "keeps the notebook's names and orientation.",
+            {"heads": found.heads},
+        )
+    ]
+    if found.reason:
+        remarks.append(Statement("What shows the orientation: {reason}.", {"reason": found.reason}))
+    remarks += [Statement("Assumed: {text}", {"text": text}) for text in found.assumptions]
+    remarks += [
+        Statement(
+            "Cell {cell} failed at “{line}” ({error}); the rest ran.",
+            {"cell": item.cell, "line": item.line, "error": item.error},
+        )
+        for item in course.failures
+    ]
+    remarks += [Statement("{note}.", {"note": note[:1].upper() + note[1:]}) for note in course.notes]
+    if not course.functions:
+        remarks.append(Statement("It defines no function that can be called as attention."))
+    return remarks
+
+
+def _functions(course: CourseNotebook) -> Table:
+    rows = tuple((item.checked.name, _verdict(item), _agreement(item)) for item in course.functions)
+    return Table(
+        Statement("Functions of the notebook: the checker's verdict on random inputs, and the notebook's own arrays."),
+        ("function", "verdict", "on the notebook's arrays, compared with the library"),
+        rows,
+        "notebook-functions",
+        words=True,
+    )
+
+
+def _fits_only_here(item: FunctionResult) -> bool:
+    """Whether it is right on the notebook's arrays, and uses sizes of the notebook that other inputs do not have."""
+    return item.own.agrees and bool(item.checked.sizes) and not item.checked.verdict.ok
+
+
+def _verdict(item: FunctionResult) -> str:
+    verdict = item.checked.verdict
+    if _fits_only_here(item):
+        return f"right for these sizes only: it uses the notebook's {' and '.join(item.checked.sizes)}"
+    if verdict.ok:
+        text = f"right: it agrees with the library to {scientific(verdict.difference)}, which is rounding"
+        return text + (f" (hazards: {', '.join(verdict.hazards)})" if verdict.hazards else "")
+    return f"wrong: {', '.join(verdict.mistakes)}"
+
+
+def _agreement(item: FunctionResult) -> str:
+    own = item.own
+    if own.problem:
+        return f"not compared: {own.problem}"
+    if own.agrees:
+        return f"agrees to {scientific(own.difference)}, which is rounding"
+    if own.unscaled:
+        return "agrees with attention that does not divide by √d"
+    return f"differs by {scientific(own.difference)} of the largest entry"

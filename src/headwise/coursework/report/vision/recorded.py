@@ -1,0 +1,116 @@
+"""The recorded long study of rows and patches, next to the report's own short comparison."""
+
+from __future__ import annotations
+
+from headwise.coursework.rows_or_patches import Difference, RowsRecord, load_record
+from headwise.document import Paragraph, Section, Table
+from headwise.experiments.statistics import ALPHA
+from headwise.text import Statement, join_with_and
+
+__all__ = ["conclusion", "recorded_section"]
+
+
+def recorded_section() -> Section:
+    """What was run, the accuracies, the differences from rows, and which of them survive."""
+    record = load_record()
+    return Section(
+        "cuts-recorded",
+        "The long study, recorded",
+        (
+            Paragraph((_setup(record), _converged(record), _provenance(record))),
+            _accuracies(record),
+            _differences(record),
+            Paragraph(conclusion(record)),
+        ),
+    )
+
+
+def conclusion(record: RowsRecord) -> tuple[Statement, ...]:
+    """For each comparison, the models whose difference from rows is shown on every data set, or on some."""
+    statements = []
+    for comparison in dict.fromkeys(item.comparison for item in record.differences()):
+        rows = [item for item in record.differences() if item.comparison == comparison]
+        models = dict.fromkeys(item.model for item in rows)
+        texts = [_survives([item for item in rows if item.model == model]) for model in models]
+        statements.append(
+            Statement("With {comparison}: {texts}.", {"comparison": comparison, "texts": "; ".join(texts)})
+        )
+    return tuple(statements)
+
+
+def _survives(items: list[Difference]) -> str:
+    model = items[0].model
+    shown = [item for item in items if item.p <= ALPHA]
+    better = [item.data for item in shown if item.points.mean > 0]
+    worse = [item.data for item in shown if item.points.mean < 0]
+    parts = [f"more accurate than rows on {join_with_and(better)}"] if better else []
+    parts += [f"less accurate than rows on {join_with_and(worse)}"] if worse else []
+    if len(shown) < len(items):
+        open_ones = [item.data for item in items if item.p > ALPHA]
+        parts.append(f"no difference shown on {join_with_and(open_ones)}")
+    return f"{model} {', '.join(parts)}"
+
+
+def _setup(record: RowsRecord) -> Statement:
+    plan = record.plan
+    return Statement(
+        "Recorded, not run for this page: {models} models on {data}, {seeds} seeds each. A seed draws {train:,} "
+        "training and {validation:,} validation images and the initial parameters; all test images are used. Training "
+        "stops when the validation loss has not improved for {patience} epochs, and the best parameters are tested.",
+        {
+            "models": len(record.models),
+            "data": join_with_and(record.data),
+            "seeds": record.seeds,
+            "train": plan["n_train"],
+            "validation": plan["n_validation"],
+            "patience": plan["patience"],
+        },
+    )
+
+
+def _converged(record: RowsRecord) -> Statement:
+    limit = record.plan["recipe"]["epochs"]
+    stopped = sum(row.epochs < limit for row in record.rows)
+    return Statement(
+        "{stopped} of {runs} runs stopped that way, the others after {limit} epochs. “Unplaced” models have no "
+        "position embeddings; “wide” and “narrow” ones have the width with which an image costs as many multiply-adds "
+        "as in the model of rows.",
+        {"stopped": stopped, "runs": len(record.rows), "limit": limit},
+    )
+
+
+def _provenance(record: RowsRecord) -> Statement:
+    return Statement(
+        "Command: {command}; version {headwise}, NumPy {numpy}, {processor}, {hours:.1f} hours of one core.",
+        {
+            **record.provenance,
+            "command": "python benchmarks/rows_or_patches.py MNIST FASHION",
+            "hours": sum(row.seconds for row in record.rows) / 3600,
+        },
+    )
+
+
+def _accuracies(record: RowsRecord) -> Table:
+    rows = []
+    for name, model in record.models.items():
+        means = [f"{record.correct(data, name).mean() / record.rows[0].n_test:.1%}" for data in record.data]
+        sizes = (f"{model['tokens']}", f"{model['parameters']:,}", f"{model['multiply_adds']:,}")
+        rows.append((name, *sizes, *means))
+    columns = ("model", "tokens", "parameters", "multiply-adds", *record.data)
+    return Table(
+        Statement("Recorded: models, costs and mean test accuracy."), columns, tuple(rows), "recorded-accuracy"
+    )
+
+
+def _differences(record: RowsRecord) -> Table:
+    rows = []
+    for item in record.differences():
+        mean, low, high = item.points
+        interval = "" if low is None or high is None else f" ({low:+.2f} to {high:+.2f})"
+        rows.append((f"{item.comparison}: {item.model}", item.data, f"{mean:+.2f}{interval}", f"{item.p:.2g}"))
+    return Table(
+        Statement("Recorded: accuracy minus that of rows in points, with Student's interval, and p of the exact test."),
+        ("comparison and model", "data", "points", "p"),
+        tuple(rows),
+        "recorded-differences",
+    )

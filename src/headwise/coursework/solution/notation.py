@@ -1,0 +1,98 @@
+"""The course's own names and orientation: how its arrays and functions are written."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+from typing import Any
+
+import numpy as np
+
+from headwise.coursework.notebook import NotebookArrays
+from headwise.shapes import Array
+
+__all__ = ["Notation"]
+
+_PRINTED = 1500  # numbers, at most, that are written out; more are read from a file
+
+
+@dataclass(frozen=True)
+class Notation:
+    """Names and orientation of a course.
+
+    Attributes
+    ----------
+    columns, in_out : bool
+        Whether tokens are columns, and matrices (in, out).
+    names : dict of str to str
+        A variable for each of the library's names; that of queries is ``names["Wq"]``.
+    by_head : dict of str to tuple of str
+        The variables of single heads, where each has its own.
+    """
+
+    columns: bool
+    in_out: bool
+    names: dict[str, str]
+    by_head: dict[str, tuple[str, ...]]
+
+    @classmethod
+    def of(cls, arrays: Mapping[str, Array], found: NotebookArrays | None) -> Notation:
+        """That of a notebook, or the library's own."""
+        if found is None:
+            return cls(False, False, {name: name for name in arrays}, {})
+        names: dict[str, str] = {}
+        by_head: dict[str, tuple[str, ...]] = {}
+        for role in arrays:
+            sources = found.sources.get(role, ())
+            if len(sources) > 1 and all(source.isidentifier() for source in sources):
+                by_head[role] = sources
+                stem = sources[0].rstrip("0123456789").rstrip("_")
+                names[role] = stem if stem.isidentifier() and stem not in names.values() else role
+            else:
+                plain = len(sources) == 1 and sources[0].isidentifier() and found.own_heads == 1
+                names[role] = (
+                    sources[0]
+                    if (plain or (role in ("X", "Wo", "bo") and sources and sources[0].isidentifier()))
+                    else role
+                )
+        return cls(found.columns, found.in_out, names, by_head)
+
+    def oriented(self, role: str, array: Array) -> Array:
+        """An array of the library as the course has it."""
+        if role == "X":
+            return array.T if self.columns else array
+        if role.startswith("W"):
+            return array.T if self.in_out else array
+        return array[:, None] if self.columns else array
+
+    def definitions(self, arrays: Mapping[str, Array]) -> str:
+        """Code that defines the arrays under the course's names."""
+        if sum(array.size for array in arrays.values()) > _PRINTED:
+            return self._loaded(arrays)
+        lines = ["import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", ""]
+        for role, array in arrays.items():
+            heads = self.by_head.get(role)
+            if heads:
+                for name, part in zip(heads, np.split(array, len(heads)), strict=True):
+                    lines.append(f"{name} = {_literal(self.oriented(role, part))}")
+                axis = 1 if self.in_out and role.startswith("W") else 0
+                lines.append(f"{self.names[role]} = np.concatenate([{', '.join(heads)}], axis={axis})")
+            else:
+                lines.append(f"{self.names[role]} = {_literal(self.oriented(role, array))}")
+        return "\n".join(lines)
+
+    def _loaded(self, arrays: Mapping[str, Array]) -> str:
+        lines = ["import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", ""]
+        lines.append('with np.load("arrays/coursework.npz") as saved:  # tokens as rows, matrices (out, in)')
+        for role in arrays:
+            turned = (role == "X" and self.columns) or (role.startswith("W") and self.in_out)
+            suffix = ".T" if turned else "[:, None]" if role.startswith("b") and self.columns else ""
+            lines.append(f'    {self.names[role]} = saved["{role}"]{suffix}')
+        return "\n".join(lines)
+
+
+def _literal(array: Array) -> str:
+    values: Any = array.tolist()
+    if array.ndim == 1:
+        return f"np.array({values})"
+    return "np.array([\n" + "".join(f"    {row},\n" for row in values) + "])"

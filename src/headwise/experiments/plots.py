@@ -11,15 +11,13 @@ from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from headwise.experiments.statistics import Interval, t_interval
 from headwise.figures import fix_layout, style
+from headwise.figures.colors import ACCENT, GRID, MARK, PALE_ACCENT, REFERENCE
 from headwise.shapes import Array
 
-__all__ = ["GRID", "PERCENT", "POINTS", "draw_accuracies", "draw_losses"]
+__all__ = ["PERCENT", "POINTS", "draw_accuracies", "draw_losses"]
 
-GRID = "#dddddd"
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 POINTS = FuncFormatter(lambda share, _: f"{100 * share:+.4g}".replace("-", "−") if share else "0")
-_RUN, _MEAN, _OTHER = "#7a9cc6", "#c2571a", "#555555"
-_COLORS = ("#c2571a", "#3a6ea5", "#555555")
 
 
 def draw_accuracies(
@@ -43,15 +41,15 @@ def draw_accuracies(
         figure = Figure(figsize=(7.2, 0.8 + 0.34 * len(accuracies)), layout="constrained")
         panels = figure.subplots(1, 2 if differences else 1, squeeze=False)[0]
         for row, (name, values) in enumerate(accuracies.items()):
-            panels[0].plot(values, np.full(len(values), row - 0.17), "o", color=_RUN, ms=3.5, mew=0, alpha=0.8)
-            color = _MEAN if highlight is None or name in highlight else _OTHER
+            panels[0].plot(values, np.full(len(values), row - 0.17), "o", color=PALE_ACCENT, ms=3.5, mew=0, alpha=0.8)
+            color = MARK if highlight is None or name in highlight else REFERENCE
             _draw_interval(panels[0], row + 0.14, t_interval(values).within(0, 1), color)
         _label_rows(panels[0], list(accuracies), "accuracy")
         panels[0].xaxis.set_major_formatter(PERCENT)
         if differences:
             for row, interval in enumerate(differences.values()):
-                _draw_interval(panels[1], row, interval, _MEAN)
-            panels[1].axvline(0, color="#555555", linewidth=0.6)
+                _draw_interval(panels[1], row, interval, MARK)
+            panels[1].axvline(0, color=REFERENCE, linewidth=0.6)
             _label_rows(panels[1], list(differences), "difference in points, within seeds")
             panels[1].xaxis.set_major_formatter(POINTS)
         fix_layout(figure)
@@ -65,7 +63,7 @@ def draw_losses(
     with style():
         figure = Figure(figsize=(7.2, 2.4), layout="constrained")
         panels = figure.subplots(1, 2 if pretraining else 1, squeeze=False)[0]
-        for color, (name, runs) in zip(_COLORS, classification.items(), strict=False):
+        for color, (name, runs) in zip((MARK, ACCENT, REFERENCE), classification.items(), strict=False):
             for i, losses in enumerate(runs):
                 epochs = range(1, len(losses) + 1)
                 panels[-1].plot(epochs, losses, color=color, linewidth=0.7, label=None if i else name)
@@ -73,7 +71,7 @@ def draw_losses(
         panels[-1].yaxis.set_minor_formatter(NullFormatter())
         panels[-1].legend()
         for losses in pretraining:
-            panels[0].plot(range(1, len(losses) + 1), losses, color=_COLORS[1], linewidth=0.7)
+            panels[0].plot(range(1, len(losses) + 1), losses, color=ACCENT, linewidth=0.7)
         if pretraining:
             panels[0].set(xlabel="epoch", ylabel="mean squared error", ylim=(0, None), title="pre-training")
         for axes in panels:

@@ -10,15 +10,15 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLocator
 
-from headwise.experiments.plots import GRID, PERCENT, POINTS, draw_accuracies
+from headwise.experiments.plots import PERCENT, POINTS, draw_accuracies
 from headwise.experiments.tokenizers.result import TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
 from headwise.figures import fix_layout, style
+from headwise.figures.colors import BAND, CATEGORIES, GRID
 from headwise.shapes import Array
 
 __all__ = ["draw_shifts", "draw_similarities", "draw_sizes", "figures"]
 
-_COLORS = ("#1b4f8a", "#c2571a", "#3f8f5b", "#8a5aa8", "#b8860b", "#5f6b76", "#c44e7a", "#2f9aa0")
 _MARKERS = "osD^vPX*"
 
 
@@ -55,7 +55,7 @@ def draw_shifts(names: Sequence[str], changes: Array, trained: float) -> Figure:
         figure = Figure(figsize=(7.2, 2.6), layout="constrained")
         panels = figure.subplots(1, len(DIRECTIONS), sharey=True)
         for axes, direction, change in zip(panels, DIRECTIONS, changes.swapaxes(0, 1), strict=True):
-            axes.axvspan(0, trained, color="#f0f0f0", linewidth=0)
+            axes.axvspan(0, trained, color=BAND, alpha=0.4, linewidth=0)
             for line, name, values in zip(_lines(len(names)), names, change, strict=True):
                 axes.plot((0, *SHIFTS), (0, *values), label=name, clip_on=False, zorder=3, **line)
             axes.set(title=f"shifted {direction}", xlabel="pixels", xlim=(0, max(SHIFTS)))
@@ -114,5 +114,5 @@ def draw_sizes(names: Sequence[str], sizes: Sequence[int], accuracy: Array) -> F
 
 def _lines(count: int) -> list[dict[str, Any]]:
     """A colour and a marker for each line; neither alone is needed to distinguish them."""
-    pairs = [(_COLORS[i % len(_COLORS)], _MARKERS[i % len(_MARKERS)]) for i in range(count)]
+    pairs = [(CATEGORIES[i % len(CATEGORIES)], _MARKERS[i % len(_MARKERS)]) for i in range(count)]
     return [{"color": color, "marker": marker, "ms": 3.5, "mew": 0, "linewidth": 1} for color, marker in pairs]

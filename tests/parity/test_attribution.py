@@ -137,6 +137,7 @@ def test_deletion_is_quantus_pixel_flipping(rng):
     config = ViTConfig("pixels", (4, 5), d_model=6, n_layers=1, n_heads=2, d_ff=7, n_classes=3)
     vit = ViT(config, vit_params(config, rng), ablation="black")
     image, values = rng.random((4, 5)).astype(np.float32), rng.random(20)
+    image[0, 0] = 0  # Quantus' black is the least value of the image
 
     class Module(torch.nn.Module):
         def forward(self, x):

@@ -152,15 +152,29 @@ def test_parts_of_models():
     assert (window.weights([N - 1])[0, 0, 0, : N - 3] == 0).all()
 
 
+WINDOW = {"sliding_window": 4, "use_sliding_window": True, "max_window_layers": 0}
+
+
+@pytest.mark.parametrize("implementation", ["sdpa", "eager"])
 @pytest.mark.parametrize(
-    ("kind", "options"), [("llama", {}), ("gpt2", {}), ("llama", {"cache_implementation": "static"})]
+    ("kind", "sizes_of_kind", "options"),
+    [
+        ("gpt2", {}, {}),
+        ("llama", {}, {}),
+        ("llama", GROUPED, {}),
+        ("llama", GROUPED, {"cache_implementation": "static"}),
+        ("qwen2", {**GROUPED, **WINDOW}, {}),
+        ("qwen2", {**GROUPED, **WINDOW}, {"cache_implementation": "static"}),
+    ],
 )
-def test_generation_is_one_matrix(kind, options):
+def test_generation_is_one_matrix(kind, sizes_of_kind, options, implementation):
+    """Also where transformers packs the heads of a single query as queries of the key heads."""
     torch.manual_seed(0)
     config = transformers.CONFIG_MAPPING[kind]
     known = config()
     sizes = {name: value for name, value in SIZES.items() if hasattr(known, name) and _fits(known, name, value)}
-    model = transformers.AutoModelForCausalLM.from_config(config(**sizes)).eval()
+    model = transformers.AutoModelForCausalLM.from_config(config(**{**sizes, **sizes_of_kind})).eval()
+    model.set_attn_implementation(implementation)
     ids = torch.randint(3, 50, (B, N))
     given = {"attention_mask": torch.ones_like(ids), "max_new_tokens": 4, "min_new_tokens": 4, "do_sample": False}
     found = hw.capture(model.generate, ids, **given, **options)
@@ -172,6 +186,18 @@ def test_generation_is_one_matrix(kind, options):
         total = N + 3
         np.testing.assert_allclose(layer.weights()[..., :total], weights, atol=1e-5)
         assert (layer.weights()[..., total:] == 0).all()
+
+
+def test_passes_without_a_cache_are_calls_of_their_own():
+    torch.manual_seed(0)
+    config = transformers.LlamaConfig(
+        hidden_size=24, intermediate_size=16, vocab_size=50, num_hidden_layers=2, **GROUPED
+    )
+    model = transformers.LlamaForCausalLM(config).eval()
+    given = {"max_new_tokens": 3, "min_new_tokens": 3, "do_sample": False, "use_cache": False}
+    found = hw.capture(model.generate, torch.randint(3, 50, (B, N)), **given, layers="*.layers.0.*")
+    assert [layer.shape[2:] for layer in found.layers] == [(N, N), (N + 1, N + 1), (N + 2, N + 2)]
+    assert found.proven
 
 
 def test_generation_of_a_sequence_model():

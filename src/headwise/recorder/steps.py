@@ -64,7 +64,8 @@ def _dropped(before: AttentionLayer, step: AttentionLayer) -> int | None:
         return 0 if np.array_equal(before.k, step.k) and np.array_equal(before.v, step.v) else None
     grown = int(step.k.shape[2])
     changed = _changed(before, step, 0)
-    if (grown > m or (grown == m and changed.any())) and not (_seen(before)[: len(changed)] & changed).any():
+    grows = grown > m and int(_seen(step)[m:].sum()) == n  # as many new keys as queries: a whole pass has more queries
+    if (grows or (grown == m and changed.any())) and not (_seen(before)[: len(changed)] & changed).any():
         return 0  # new keys at the end, or in places of a buffer that were hidden
     dropped = m + n - grown
     if 0 < dropped < m and not _changed(before, step, dropped).any():

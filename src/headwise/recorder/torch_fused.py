@@ -34,6 +34,21 @@ class FusedCall(NamedTuple):
     modify: Callable[[Tensor, Array], Array] | None = None  # changes the scores, for flex attention
     blocks: tuple[Any, ...] | None = None  # a BlockMask as a tuple, which ends with its rule
 
+    def unpacked(self, heads: int | None) -> FusedCall:
+        """The call for one query whose H heads were packed as the queries of G key heads: (B, G, H/G, d).
+
+        transformers does so while it generates with grouped heads; the number of heads that the module states tells.
+        """
+        if heads is None or self.q.ndim != 4 or self.q.shape[1] == heads or self.q.shape[1] != self.k.shape[1]:
+            return self
+        b, g, n, d = self.q.shape
+        if g * n != heads or self.causal:
+            return self
+        mask = self.mask
+        if mask is not None and mask.ndim == 4 and mask.shape[1] == g and mask.shape[2] == n:
+            mask = mask.reshape(mask.shape[0], heads, 1, mask.shape[3])
+        return self._replace(q=self.q.reshape(b, heads, 1, d), mask=mask)
+
 
 def sdpa_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     """Arguments of ``scaled_dot_product_attention``."""

@@ -126,6 +126,7 @@ class _Recorder:
 
     def fused(self, call: FusedCall, output: Tensor) -> None:
         """Record a fused call."""
+        call = call.unpacked(self._modules.heads)
         tensors = (call.q, call.k, call.v)
         if any(tensor.is_nested for tensor in tensors):
             raise CaptureError(f"{self._modules.name}: nested tensors cannot be recorded; pad them to one length.")
@@ -135,8 +136,9 @@ class _Recorder:
         if not self._collector.wants(self._modules.name, kind, n, m):
             return
         lead, heads = call.q.shape[:-2], self._modules.heads
-        q, k, v, o = (four_axes(as_array(tensor), lead, heads) for tensor in (*tensors, output))
-        self.traces.append(CallTrace(output, tensors, lambda g: four_axes(as_array(g), lead, heads)))
+        made = (*call.q.shape[:-1], output.shape[-1])  # the output with the axes of the queries
+        q, k, v, o = (four_axes(as_array(x), lead, heads) for x in (*tensors, output.reshape(made)))
+        self.traces.append(CallTrace(output, tensors, lambda g: four_axes(as_array(g.reshape(made)), lead, heads)))
         scale = default_scale(call)
         rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""

@@ -11,9 +11,9 @@ import headwise
 
 ROOT = Path(headwise.__file__).parent
 ORDER = [
-    {"_startup", "_version", "errors", "hashing", "thresholds", "timing", "runtime", "progress"},
+    {"_startup", "_version", "errors", "hashing", "thresholds", "timing", "runtime"},
     {"files"},
-    {"shapes", "jit", "validation"},
+    {"shapes", "jit", "validation", "progress"},
     {"parallel"},
     {"attention"},
     {"nn"},

@@ -15,8 +15,8 @@ from sklearn.preprocessing import StandardScaler
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
 from headwise.estimators import TransformerClassifier, TransformerRegressor
+from headwise.estimators.columns import category_columns
 from headwise.estimators.encoders import ImageEncoder, SequenceEncoder
-from headwise.estimators.validation import category_columns
 
 SMALL = {
     "d_model": 8,

@@ -2,96 +2,30 @@
 
 from __future__ import annotations
 
-import threading
 from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
-from datetime import timedelta
 from typing import TYPE_CHECKING
 
 from rich.console import Console
-from rich.progress import BarColumn, MofNCompleteColumn, TaskID, TextColumn, TimeElapsedColumn, TimeRemainingColumn
-from rich.progress import Progress as RichProgress
 from rich.table import Table
 
+from headwise.progress import ProgressBars, show_progress
 from headwise.shapes import Array
 
 if TYPE_CHECKING:
     from headwise import document  # imports Matplotlib, which most commands do not need
 
-__all__ = ["ProgressBars", "document_table", "matrix_table", "messages", "output", "progress_bars"]
-
-_SECONDS_BETWEEN_LINES = 10.0
+__all__ = ["document_table", "matrix_table", "messages", "output", "progress_bars"]
 
 output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
 
 
-class ProgressBars:
-    """A progress bar for each stage of an experiment, on standard error; without a terminal, a line now and then."""
-
-    def __init__(self, progress: RichProgress) -> None:
-        self._progress = progress
-        self._task: TaskID | None = None
-        self._ended = threading.Event()
-
-    def print_lines(self) -> None:
-        """Until `end`, print the current step and the time that its stage still takes every ten seconds."""
-        while not self._ended.wait(_SECONDS_BETWEEN_LINES):
-            task = next((task for task in self._progress.tasks if task.id == self._task), None)
-            if task is not None:
-                left = task.time_remaining
-                more = "" if left is None else f", {timedelta(seconds=round(left))} left for this step"
-                messages.print(f"{task.description}: {task.completed:.0f} of {task.total:.0f}{more}", soft_wrap=True)
-
-    def end(self) -> None:
-        """Print no more lines."""
-        self._ended.set()
-
-    def stage(self, title: str, total: int) -> None:
-        """Complete the previous stage, some of whose steps may have been cached, and begin a new one."""
-        if self._task is not None:
-            previous = next(task for task in self._progress.tasks if task.id == self._task)
-            self._progress.update(self._task, completed=previous.total)
-        self._task = self._progress.add_task(title, total=total, note="")
-        if not messages.is_terminal:
-            messages.print(f"{title} …")
-
-    def advance(self, note: str = "") -> None:
-        """Advance by one step."""
-        if self._task is not None:
-            self._progress.advance(self._task)
-        if note:
-            self.note(note)
-
-    def note(self, note: str) -> None:
-        """Show a note next to the bar."""
-        if self._task is not None:
-            self._progress.update(self._task, note=note)
-
-
 @contextmanager
 def progress_bars() -> Iterator[ProgressBars]:
-    """Show progress bars while the block runs."""
-    columns = (
-        TextColumn("{task.description}", markup=False),
-        BarColumn(bar_width=24),
-        MofNCompleteColumn(),
-        TimeElapsedColumn(),
-        TimeRemainingColumn(),
-        TextColumn("{task.fields[note]}", style="dim", markup=False),
-    )
-    with RichProgress(*columns, console=messages, disable=not messages.is_terminal) as progress:
-        bars = ProgressBars(progress)
-        if messages.is_terminal:
-            yield bars
-            return
-        lines = threading.Thread(target=bars.print_lines, daemon=True)
-        lines.start()
-        try:
-            yield bars
-        finally:
-            bars.end()
-            lines.join()
+    """Show progress bars on standard error while the block runs."""
+    with show_progress(messages) as bars:
+        yield bars
 
 
 def document_table(table: document.Table) -> Table:

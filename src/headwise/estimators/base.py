@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
 
 import numpy as np
@@ -14,11 +15,10 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from headwise.data.split import stratified_holdout
 from headwise.errors import DataError, ShapeError
+from headwise.estimators.columns import category_columns, check_dates, mixed_values, warn_identifiers
 from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
-from headwise.estimators.progress import progress_bar
 from headwise.estimators.validation import (
     array_3d,
-    category_columns,
     check_float32_range,
     check_hyperparameters,
     check_targets,
@@ -28,9 +28,10 @@ from headwise.estimators.validation import (
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
 from headwise.parallel.threads import limit_threads
+from headwise.progress import show_progress
 from headwise.shapes import Array
 from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
+from headwise.train.loop import Epoch, train
 from headwise.train.supervised import Examples, Supervised, predict_batched
 
 __all__ = ["Transformer"]
@@ -94,7 +95,7 @@ class Transformer(BaseEstimator):
             How much token n attends to token m; ``tokens_`` has the names of the tokens. Zero for padding.
         """
         inputs = self._inputs(X)
-        return np.concatenate(list(self._attention(inputs)))
+        return self._encoder.reorder(np.concatenate(list(self._attention(inputs))))
 
     def _fit(self, inputs: Inputs, targets: npt.NDArray[Any], n_outputs: int) -> None:
         """Train on encoded items; targets are classes (B,) or standardized numbers (B, 1)."""
@@ -112,7 +113,7 @@ class Transformer(BaseEstimator):
             seed=int(rng.randint(2**31 - 1)),
         )
         task = self._task(Examples(inputs, targets), recipe.seed)
-        with progress_bar(self.verbose, self.max_iter) as on_epoch:
+        with self._progress() as on_epoch:
             patience = self.n_iter_no_change if task.validation is not None else None
             result = train(task, recipe, patience=patience, threads=effective_n_jobs(self.n_jobs), on_epoch=on_epoch)
         # in double precision, so that the prediction for an item hardly depends on the others in its batch
@@ -130,8 +131,10 @@ class Transformer(BaseEstimator):
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)
         if self.kind_ == "table":
-            has_categories = isinstance(self._encoder, TableEncoder) and bool(self._encoder.categorical)
-            x = validate_data(self, X, reset=False, **table_validation(has_categories))
+            categories = self._encoder.categorical if isinstance(self._encoder, TableEncoder) else ()
+            check_dates(X, categories)
+            X = mixed_values(X) if categories else X
+            x = validate_data(self, X, reset=False, **table_validation(bool(categories)))
         else:
             x = array_3d(X, self.kind_)
         return self._transform(x)
@@ -143,10 +146,14 @@ class Transformer(BaseEstimator):
         self.kind_ = infer_kind(self.kind, X)
         self._encoder: DataEncoder
         if self.kind_ == "table":
+            check_dates(X, () if isinstance(self.categories, str) else category_columns(self.categories, X))
             categories = category_columns(self.categories, X)
+            X = mixed_values(X) if categories else X
             x, y = validate_data(self, X, y, y_numeric=self._numeric, **table_validation(bool(categories)))
             names = [str(name) for name in getattr(self, "feature_names_in_", [])]
-            self._encoder = TableEncoder.fit(x, categories, names or [f"column {j}" for j in range(x.shape[1])])
+            names = names or [f"column {j}" for j in range(x.shape[1])]
+            self._encoder = TableEncoder.fit(x, categories, names)
+            warn_identifiers(x, categories, names)
         else:
             x = array_3d(X, self.kind_)
             y = check_array(
@@ -183,10 +190,21 @@ class Transformer(BaseEstimator):
         train = np.setdiff1d(np.arange(len(examples)), validation)
         return Supervised(self.model_, examples.take(train), examples.take(validation), seed)
 
+    @contextmanager
+    def _progress(self) -> Iterator[Callable[[Epoch], None]]:
+        """A callback for each epoch, which advances a progress bar if `verbose`."""
+        if not self.verbose:
+            yield lambda epoch: None
+            return
+        with show_progress(always=True) as progress:
+            progress.stage("training", self.max_iter)
+            yield lambda epoch: progress.advance(_losses(epoch))
+
     def _attention(self, inputs: Inputs) -> Iterator[Array]:
+        """Attention weights, batch by batch, with the tokens in the order of the model."""
         for start in range(0, len(inputs[0]), _ATTENTION_BATCH):
             batch = _double(tuple(array[start : start + _ATTENTION_BATCH] for array in inputs))
-            yield self._encoder.reorder(self.model_.attention_weights(batch, self.params_))
+            yield self.model_.attention_weights(batch, self.params_)
 
     def _label(self, index: Any) -> Any:
         """The label of a class."""
@@ -198,7 +216,12 @@ class Transformer(BaseEstimator):
         for weights in self._attention(inputs):
             total = total + weights.sum(axis=0)
             counts = counts + (weights.sum(axis=-1, keepdims=True) > 0).sum(axis=0)
-        return np.asarray(total / np.maximum(counts, 1))
+        return self._encoder.reorder(np.asarray(total / np.maximum(counts, 1)))
+
+
+def _losses(epoch: Epoch) -> str:
+    validation = "" if epoch.validation_loss is None else f", validation {epoch.validation_loss:.3f}"
+    return f"loss {epoch.train_loss:.3f}{validation}"
 
 
 def _double(inputs: Inputs) -> Inputs:

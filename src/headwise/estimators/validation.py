@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
 from numbers import Real
 from typing import Any
 
@@ -15,12 +14,11 @@ from headwise.estimators.encoders import stack_sequences
 from headwise.models.trainable import Inputs
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
-from headwise.validation import check_counts, check_unique
+from headwise.validation import check_counts
 
 __all__ = [
     "KINDS",
     "array_3d",
-    "category_columns",
     "check_float32_range",
     "check_hyperparameters",
     "check_targets",
@@ -92,38 +90,6 @@ def table_validation(has_categories: bool) -> dict[str, Any]:
     return {"dtype": None if has_categories else np.float64, "ensure_all_finite": False}
 
 
-def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int, ...]:
-    """Indices of the categorical columns.
-
-    Columns are given by name, index or mask; with "auto" they are the non-numeric columns of a data frame, and none of
-    an array. In a data frame a number is a name if any column has a number for a name, otherwise an index.
-
-    Raises
-    ------
-    DataError
-        If one is not a column of X, or is repeated, or a mask has another length.
-    """
-    columns = list(X.columns) if hasattr(X, "columns") else []
-    if isinstance(categories, str):
-        if categories != "auto":
-            raise DataError(f'categories: expected "auto", or a list of columns; got {categories!r}.')
-        kinds = [getattr(dtype, "kind", "O") for dtype in X.dtypes] if columns else []
-        return tuple(j for j, kind in enumerate(kinds) if kind not in "iufb")
-    if not isinstance(categories, Iterable):
-        raise DataError(f'categories: expected "auto", or a list of columns; got {categories!r}.')
-    count = len(columns) if columns else np.shape(X)[1]
-    categories = _unmasked(list(categories), count)
-    numbered = any(isinstance(name, (int, np.integer)) for name in columns)
-    indices = []
-    for column in categories:
-        index = columns.index(column) if column in columns else None if numbered else column
-        if not isinstance(index, (int, np.integer)) or not 0 <= index < count:
-            raise DataError(f"categories: {column!r} is not a column of X, which has {columns or count}.")
-        indices.append(int(index))
-    check_unique(categories=indices)
-    return tuple(indices)
-
-
 def check_targets(y: Any) -> None:
     """Raise DataError for missing values that scikit-learn does not detect: None, and NA of pandas."""
     values = np.asarray(y).ravel()
@@ -141,15 +107,6 @@ def check_float32_range(inputs: Inputs) -> Inputs:
                 "others?"
             )
     return inputs
-
-
-def _unmasked(categories: list[Any], count: int) -> list[Any]:
-    """The indices that a mask selects; a list that is not a mask is returned as it is."""
-    if not categories or not all(isinstance(column, (bool, np.bool_)) for column in categories):
-        return categories
-    if len(categories) != count:
-        raise DataError(f"categories: expected a mask of {count} entries, one per column; got {len(categories)}.")
-    return [index for index, selected in enumerate(categories) if selected]
 
 
 def _items(X: Any) -> list[Any] | None:

@@ -1,0 +1,131 @@
+"""Columns of a table: which are categorical, and which cannot be used or look like a mistake."""
+
+from __future__ import annotations
+
+import datetime
+import warnings
+from collections.abc import Iterable, Sequence
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+from headwise.tokenizers.tabular import is_missing
+from headwise.validation import check_unique
+
+__all__ = ["category_columns", "check_dates", "mixed_values", "warn_identifiers"]
+
+_DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
+_FEWEST_ROWS = 20  # with fewer, distinct values are no sign of an identifier
+
+
+def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int, ...]:
+    """Indices of the categorical columns.
+
+    Columns are given by name, index or mask; with "auto" they are the columns of a data frame that are neither numbers
+    nor boolean, and none of an array. In a data frame a number is a name if any column has a number for a name,
+    otherwise an index.
+
+    Raises
+    ------
+    DataError
+        If one is not a column of X, or is repeated, or a mask has another length; with "auto", if a column holds dates.
+    """
+    columns = list(X.columns) if hasattr(X, "columns") else []
+    if isinstance(categories, str):
+        if categories != "auto":
+            raise DataError(f'categories: expected "auto", or a list of columns; got {categories!r}.')
+        return tuple(j for j, dtype in enumerate(X.dtypes) if not _is_numeric(dtype)) if columns else ()
+    if not isinstance(categories, Iterable):
+        raise DataError(f'categories: expected "auto", or a list of columns; got {categories!r}.')
+    count = len(columns) if columns else np.shape(X)[1]
+    categories = _unmasked(list(categories), count)
+    numbered = any(isinstance(name, (int, np.integer)) for name in columns)
+    indices = []
+    for column in categories:
+        index = columns.index(column) if column in columns else None if numbered else column
+        if not isinstance(index, (int, np.integer)) or not 0 <= index < count:
+            raise DataError(f"categories: {column!r} is not a column of X, which has {columns or count}.")
+        indices.append(int(index))
+    check_unique(categories=indices)
+    return tuple(indices)
+
+
+def check_dates(X: Any, listed: Sequence[int] = ()) -> None:
+    """Raise DataError if a column holds dates, times or durations and is not listed as categorical."""
+    if hasattr(X, "columns"):
+        for j, (name, dtype) in enumerate(zip(X.columns, X.dtypes, strict=True)):
+            values = X[name] if str(dtype) in ("object", "Object") and list(X.columns).count(name) == 1 else ()
+            if j not in listed and (_is_date(dtype) or _first_is_date(values)):
+                raise _date_error(name, dtype)
+    elif isinstance(X, np.ndarray) and X.dtype.kind in "mM":
+        raise _date_error("X", X.dtype)
+    elif isinstance(X, np.ndarray) and X.dtype == object and X.ndim == 2:
+        for j in range(X.shape[1]):
+            if j not in listed and _first_is_date(X[:, j]):
+                raise _date_error(f"column {j}", type(X[0, j]).__name__)
+
+
+def mixed_values(X: Any) -> Any:
+    """A data frame of pandas whose columns all hold Python's values, so that NumPy finds one type for them."""
+    is_pandas = hasattr(X, "columns") and hasattr(X, "astype")
+    return X.astype(object) if is_pandas else X
+
+
+def warn_identifiers(x: npt.NDArray[Any], categories: Sequence[int], names: Sequence[str]) -> None:
+    """Warn about columns whose values identify a row, from which a model cannot learn anything about other rows."""
+    if len(x) < _FEWEST_ROWS:
+        return
+    for j in range(x.shape[1]):
+        values = x[:, j].tolist()
+        distinct = len(set(values))
+        if j in categories and distinct > len(values) / 2:
+            what = f"{distinct} categories in {len(values)} rows"
+        elif j not in categories and distinct == len(values) and _are_row_numbers(values):
+            what = "a number of its own for each row, without a gap"
+        else:
+            continue
+        warnings.warn(
+            f"{names[j]}: {what}. If this column identifies the rows, leave it out: other rows have other identifiers.",
+            UserWarning,
+            stacklevel=2,
+        )
+
+
+def _are_row_numbers(values: list[Any]) -> bool:
+    low, high = min(values), max(values)
+    return bool(high - low == len(values) - 1) and all(float(value).is_integer() for value in values)
+
+
+def _is_numeric(dtype: Any) -> bool:
+    """Whether a column type of pandas or polars is numbers or boolean."""
+    if hasattr(dtype, "is_numeric"):  # polars
+        return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
+    return getattr(dtype, "kind", "O") in "iufb"
+
+
+def _is_date(dtype: Any) -> bool:
+    if hasattr(dtype, "is_temporal"):  # polars
+        return bool(dtype.is_temporal())
+    return getattr(dtype, "kind", "O") in "mM" or str(dtype).startswith("period")
+
+
+def _first_is_date(values: Iterable[Any]) -> bool:
+    return isinstance(next((value for value in values if not is_missing(value)), None), _DATES)
+
+
+def _date_error(name: Any, dtype: Any) -> DataError:
+    return DataError(
+        f"{name}: expected numbers or categories; got dates or times ({dtype}). Convert them to what matters, such as "
+        "days since the first (X[name] - X[name].min()).dt.days, or the month; or list the column in `categories`."
+    )
+
+
+def _unmasked(categories: list[Any], count: int) -> list[Any]:
+    """The indices that a mask selects; a list that is not a mask is returned as it is."""
+    if not categories or not all(isinstance(column, (bool, np.bool_)) for column in categories):
+        return categories
+    if len(categories) != count:
+        raise DataError(f"categories: expected a mask of {count} entries, one per column; got {len(categories)}.")
+    return [index for index, selected in enumerate(categories) if selected]

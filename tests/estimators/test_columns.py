@@ -1,0 +1,104 @@
+"""Columns of data frames: every type that pandas has, dates, identifiers, and pipelines that pass data frames on."""
+
+import datetime
+
+import numpy as np
+import pandas as pd
+import pytest
+from sklearn.pipeline import make_pipeline
+from sklearn.preprocessing import StandardScaler
+
+from headwise.errors import DataError
+from headwise.estimators import TransformerClassifier
+
+ROWS = 40
+
+
+def classifier(**changed):
+    settings = {"d_model": 8, "n_layers": 1, "n_heads": 2, "max_iter": 2, "random_state": 0}
+    return TransformerClassifier(**settings | changed)
+
+
+@pytest.fixture
+def y():
+    return np.arange(ROWS) % 2
+
+
+COLUMNS = {
+    "category": pd.Series(["a", "b", "c", "a"] * 10, dtype="category"),
+    "ordered": pd.Series(pd.Categorical([1, 2, 3, 1] * 10, ordered=True)),
+    "string": pd.Series(["x", "y"] * 20, dtype="string"),
+    "object": pd.Series(["x", "y"] * 20, dtype=object),
+    "bool": pd.Series([True, False] * 20),
+    "boolean": pd.Series([True, False] * 20, dtype="boolean"),
+    "Int64": pd.Series(range(ROWS), dtype="Int64") ** 2,
+    "Float32": pd.Series(range(ROWS), dtype="Float32") / 7,
+    "int8": pd.Series([3, 1, 4, 1] * 10, dtype="int8"),
+    "float": pd.Series(np.linspace(0, 1, ROWS)),
+}
+
+
+@pytest.mark.parametrize("one", COLUMNS)
+@pytest.mark.parametrize("other", ["category", "boolean", "Int64", "float"])
+def test_any_two_types_of_columns(one, other, y):
+    X = pd.DataFrame({"one": COLUMNS[one], "other": COLUMNS[other]})
+    model = classifier(max_iter=1).fit(X, y)
+    assert model.tokens_ == ("class", "one", "other")
+    plain = pd.DataFrame({name: X[name].astype(object) for name in X})  # the same values without the types
+    listed = [name for name in X if isinstance(plain[name][0], str) or X[name].dtype == "category"]
+    same = classifier(max_iter=1, categories=listed).fit(plain, y)
+    np.testing.assert_array_equal(model.predict_proba(X), same.predict_proba(plain))
+
+
+@pytest.mark.parametrize(
+    "dates",
+    [
+        pd.Series(pd.date_range("2024-01-01", periods=ROWS)),
+        pd.Series(pd.date_range("2024-01-01", periods=ROWS, tz="UTC")),
+        pd.Series(pd.timedelta_range("1 day", periods=ROWS)),
+        pd.Series(pd.period_range("2024-01", periods=ROWS, freq="M")),
+        pd.Series([None] + [datetime.date(2024, 1, 1)] * (ROWS - 1), dtype=object),
+    ],
+    ids=lambda dates: str(dates.dtype),
+)
+def test_dates_are_not_categories(dates, y):
+    X = pd.DataFrame({"age": np.arange(ROWS) % 7, "when": dates})
+    with pytest.raises(DataError, match="when: expected numbers or categories; got dates or times"):
+        classifier().fit(X, y)
+    model = classifier().fit(X[["age"]].assign(when=1.0 + np.arange(ROWS) % 3), y)
+    with pytest.raises(DataError, match="when: expected numbers or categories; got dates or times"):
+        model.predict(X)
+
+
+def test_dates_in_arrays(y):
+    days = np.arange(ROWS).astype("datetime64[D]")[:, None]
+    with pytest.raises(DataError, match="X: expected numbers or categories; got dates"):
+        classifier().fit(days, y)
+    objects = np.column_stack([np.arange(ROWS) % 7, days.astype(object)[:, 0]])
+    with pytest.raises(DataError, match="column 1: expected numbers or categories; got dates"):
+        classifier().fit(objects, y)
+
+
+def test_dates_that_are_listed_are_categories(y):
+    X = pd.DataFrame({"age": np.arange(ROWS) % 7, "day": pd.to_datetime(["2024-01-01", "2024-01-02"] * 20)})
+    assert classifier(categories=["day"]).fit(X, y).predict(X).shape == (ROWS,)
+
+
+@pytest.mark.parametrize(
+    ("column", "message"),
+    [
+        (pd.Series([f"name {i}" for i in range(ROWS)]), "name: 40 categories in 40 rows"),
+        (pd.Series(range(100, 100 + ROWS)).sample(frac=1, random_state=0, ignore_index=True), "name: a number of its"),
+    ],
+)
+def test_columns_that_identify_rows_are_mentioned(column, message, y):
+    with pytest.warns(UserWarning, match=f"{message}.*leave it out"):
+        classifier(max_iter=1).fit(pd.DataFrame({"age": np.arange(ROWS) % 7, "name": column}), y)
+
+
+def test_a_pipeline_that_passes_data_frames(y):
+    X = pd.DataFrame({"size": np.linspace(0, 1, ROWS), "age": np.arange(ROWS) % 7})
+    pipeline = make_pipeline(StandardScaler(), classifier()).set_output(transform="pandas").fit(X, y)
+    assert pipeline[-1].tokens_ == ("class", "size", "age")
+    assert list(pipeline[-1].feature_names_in_) == ["size", "age"]
+    assert pipeline.predict(X).shape == (ROWS,)

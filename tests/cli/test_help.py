@@ -18,6 +18,7 @@ from headwise.experiments import EXPERIMENTS
 from headwise.experiments.tables import TablesPlan
 from helpers.budgets import TINY
 from helpers.digits import few
+from helpers.notebooks import NOTEBOOKS
 from helpers.serving import run_server
 from layers import plain_layers
 
@@ -89,6 +90,7 @@ def folder(tmp_path, monkeypatch, rng, little_work):
         np.savetxt(f"{name}.csv", array, delimiter=",")
     np.savez("arrays.npz", weights=rng.dirichlet(np.ones(17), (3, 2, 17)))
     shutil.copy(EXAMPLES / "digit.png", "digit.png")
+    shutil.copy(NOTEBOOKS / "fails_half_way.ipynb", "course.ipynb")
     Path("submissions").mkdir()
     shutil.copy(EXAMPLES / "class" / "bo.py", "submissions/bo.py")
     layers = Path(plain_layers.__file__).read_text()

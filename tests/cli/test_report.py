@@ -9,6 +9,7 @@ from headwise.coursework.report import BUDGETS
 from headwise.data.array_files import coursework_arrays
 from helpers.budgets import TINY
 from helpers.commands import headwise
+from helpers.notebooks import NOTEBOOKS
 
 
 @pytest.fixture(autouse=True)
@@ -67,3 +68,17 @@ def test_errors_leave_nothing_behind(arguments, message, tmp_path):
     assert failed.returncode == 2
     assert message in " ".join(failed.stderr.split())
     assert not list(tmp_path.iterdir())
+
+
+def test_a_notebook_in_and_a_worked_solution_out(tmp_path):
+    notebook = NOTEBOOKS / "prince_12_1.ipynb"
+    shown = report("--hints", "--notebook", notebook, "--part", "attention", "--out", "hints", folder=tmp_path)
+    assert shown.returncode == 0, shown.stderr
+    assert "What was found in prince_12_1.ipynb" in (tmp_path / "hints" / "hints.html").read_text()
+    failed = report("--notebook", notebook, "--take", "X=nothing", folder=tmp_path)
+    assert failed.returncode == 2
+    assert "prince_12_1.ipynb has no array nothing" in failed.stderr
+    checked = headwise("check", "--notebook", notebook)
+    assert checked.returncode == 1
+    assert "scale-missing" in checked.stdout
+    assert "agrees with attention that does not divide by √d" in checked.stdout

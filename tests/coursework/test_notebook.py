@@ -171,3 +171,19 @@ def test_attend_prints_what_it_found_and_the_notebooks_own_output():
     failed = headwise("attend", NOTEBOOKS / "prince_12_1.ipynb", "--take", "X")
     assert failed.returncode == 2
     assert "--take: expected ROLE=NAME" in failed.stderr
+
+
+def test_heads_in_a_list_of_dicts_and_an_unusual_name_of_the_tokens(tmp_path):
+    code = ARRAYS.format(d=6).replace("X =", "input_seq =")
+    code += "heads = [{n: rng.normal(size=(6, 3)) for n in ('Wq', 'Wk', 'Wv')} for _ in range(2)]\n"
+    found = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
+    assert found.sources["Wk"] == ("heads[0]['Wk']", "heads[1]['Wk']")
+    assert (found.in_out, found.own_heads, found.sources["X"]) == (True, 2, ("input_seq",))
+
+
+def test_two_layers_are_two_sets(tmp_path):
+    code = ARRAYS.format(d=6) + "draw = lambda: {n: rng.normal(size=(6, 6)) for n in ('Wq', 'Wk', 'Wv')}\n"
+    code += "one, two = draw(), draw()\nQ = X @ one['Wq']\n"
+    found = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
+    assert found.sources["Wq"] == ("one['Wq']",)
+    assert any("two['Wq']" in text for text in found.assumptions)

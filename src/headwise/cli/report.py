@@ -65,7 +65,7 @@ def report(
 
     Example: `headwise report --out report`
 
-    Example: `headwise report --notebook course.ipynb --part attention`
+    Example: `headwise report --notebook course.ipynb`
     """
     if quick and full:
         raise DataError("--quick, --full: expected at most one of them.")

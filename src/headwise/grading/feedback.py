@@ -72,7 +72,7 @@ def student_page(grade: Grade, title: str) -> str:
 def _environment() -> Any:
     """The templates of the pages, with autoescaping for HTML only."""
     try:
-        from jinja2 import Environment, PackageLoader, StrictUndefined, select_autoescape
+        from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
         from markdown_it import MarkdownIt
         from markupsafe import Markup
     except ImportError as error:
@@ -80,7 +80,7 @@ def _environment() -> Any:
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
     environment = Environment(
-        loader=PackageLoader("headwise.grading", "templates"),
+        loader=ChoiceLoader([PackageLoader("headwise.grading"), PackageLoader("headwise.document")]),
         autoescape=select_autoescape(["html"]),
         trim_blocks=True,
         lstrip_blocks=True,

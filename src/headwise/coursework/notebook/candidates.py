@@ -23,6 +23,8 @@ _TOKENS = (
     *("inputembeddings", "tokenembeddings", "hiddenstates", "sequence", "seq", "sentence", "data", "features"),
 )
 _HEADS = ("h", "heads", "nheads", "numheads", "nhead", "nhd", "numberofheads", "numattentionheads", "headcount")
+_LIKE_TOKENS = re.compile(r"token|embed|input|seq|sentence")
+_HEAD_INDEX = re.compile(r"\b(\w*heads?\w*)[.\[](\d+)\]?", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*?)[_.]?(?:head|h)?[_.]?(\d+)$")
 
 
@@ -98,11 +100,12 @@ def role_of_expression(expression: str) -> tuple[str | None, int | None]:
     (('Wq', 2), ('bv', None), (None, None))
     """
     name = re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression)
+    index = _HEAD_INDEX.search(name)  # a list of heads
     *_, last = name.removesuffix(".weight").removesuffix(".bias").split(".")
     bias = name.endswith(".bias")
     if normalize(last) in _TOKENS:
         return "X", None
-    head = None
+    head = int(index[2]) if index else None
     role = role_of(last)
     if role is None and (match := _NUMBERED.match(last)):
         role, head = role_of(match[1]), int(match[2])
@@ -115,7 +118,9 @@ def role_of_expression(expression: str) -> tuple[str | None, int | None]:
         head = int(number)
     if role and bias and role.startswith("W"):
         role = "b" + role[1:]
-    return (role, head) if role in (*MATRICES, *_BIASES) else (None, None)
+    if role in (*MATRICES, *_BIASES):
+        return role, head
+    return ("X", None) if _LIKE_TOKENS.search(normalize(last)) else (None, None)
 
 
 def head_counts(values: Mapping[str, Any]) -> dict[str, int]:
@@ -128,12 +133,21 @@ def head_counts(values: Mapping[str, Any]) -> dict[str, int]:
 
 
 def _candidate(expression: str, role: str, head: int | None, value: Any) -> Candidate:
-    group = re.split(r"[.\[]", expression)[0] if re.search(r"[.\[]", expression) else ""
+    group = _group(expression)
     listed = isinstance(value, tuple)
     array = _stacked(value) if listed else np.asarray(value)
     plain = normalize(expression)
-    rank = _TOKENS.index(plain) if role == "X" and plain in _TOKENS else len(_TOKENS) * bool(group)
+    usual = plain in _TOKENS or role != "X"
+    rank = _TOKENS.index(plain) if role == "X" and usual else len(_TOKENS) * (bool(group) or not usual)
     return Candidate(expression, role, head, group, array.astype(np.float64), listed, rank)
+
+
+def _group(expression: str) -> str:
+    """The object or dict that an array is in, the same for all heads of a list; empty for a variable."""
+    name = _HEAD_INDEX.sub("", re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression))
+    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[0].strip(".") or (
+        "heads" if _HEAD_INDEX.search(expression) else ""
+    )
 
 
 def _stacked(arrays: tuple[Array, ...]) -> Array:

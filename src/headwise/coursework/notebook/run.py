@@ -94,7 +94,7 @@ def run_notebook(path: Path) -> Iterator[NotebookRun]:
         with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as sandbox:
             values = sandbox.values()
             failures = tuple(_failure(source, line, error) for line, error in sandbox.failed)
-            notes += [*_assigned_again(source, values), *_unseeded(path, source, values)]
+            notes += [*_assigned_again(source, values), *_unseeded(path, source, values), *_modules(path, source)]
             notes += [f"not confined on this system: {item}" for item in sandbox.unconfined]
             yield NotebookRun(path, source, values, failures, tuple(notes), sandbox)
     except SubmissionError as error:
@@ -139,6 +139,16 @@ def _assigned_again(source: str, values: dict[str, Any]) -> Iterator[str]:
         if len(where) > 1:
             places = ", ".join(map(str, where[:-1]))
             yield f"{name} is assigned in cells {places} and {where[-1]}: its last value is used"
+
+
+def _modules(path: Path, source: str) -> Iterator[str]:
+    """Classes that hold their own weights, which are not called here."""
+    for node in ast.parse(source).body:
+        if isinstance(node, ast.ClassDef) and any("Module" in ast.unparse(base) for base in node.bases):
+            yield (
+                f"the class {node.name} holds its own weights and was not checked here; `headwise check "
+                f"{path.name}:{node.name}` does that"
+            )
 
 
 def _unseeded(path: Path, source: str, values: dict[str, Any]) -> Iterator[str]:

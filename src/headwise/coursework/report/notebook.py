@@ -73,14 +73,15 @@ def _functions(course: CourseNotebook) -> Table:
 
 
 def _fits_only_here(item: FunctionResult) -> bool:
-    """Whether it is right on the notebook's arrays, and uses sizes of the notebook that other inputs do not have."""
-    return item.own.agrees and bool(item.checked.sizes) and not item.checked.verdict.ok
+    """Whether it is right on the notebook's arrays, and what it does otherwise has no name."""
+    return item.own.agrees and item.checked.verdict.mistakes == ("unknown",)
 
 
 def _verdict(item: FunctionResult) -> str:
     verdict = item.checked.verdict
     if _fits_only_here(item):
-        return f"right for these sizes only: it uses the notebook's {' and '.join(item.checked.sizes)}"
+        uses = f": it uses the notebook's {' and '.join(item.checked.sizes)}" if item.checked.sizes else ""
+        return f"right for these arrays, but not for inputs of other sizes{uses}"
     if verdict.ok:
         text = f"right: it agrees with the library to {scientific(verdict.difference)}, which is rounding"
         return text + (f" (hazards: {', '.join(verdict.hazards)})" if verdict.hazards else "")

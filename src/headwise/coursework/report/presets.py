@@ -97,6 +97,9 @@ BUDGETS = {
         tokenizers=TokenizersPlan(_TOKENIZERS, seeds=6, model=_SMALL, recipe=TrainingConfig(epochs=8)),
         series={
             "seeds": SeriesPlan.seeds,
+            "d_model": 32,
+            "n_heads": 4,
+            "d_ff": 64,
             "recipe": replace(SeriesPlan.recipe, epochs=30),
             "pretraining": replace(SeriesPlan.pretraining, epochs=50),
         },

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headwise.coursework.rows_or_patches import Difference, RowsRecord, load_record
 from headwise.document import Paragraph, Section, Table
-from headwise.experiments.statistics import ALPHA
+from headwise.experiments.statistics import min_attainable_p
 from headwise.text import Statement, join_with_and
 
 __all__ = ["conclusion", "recorded_section"]
@@ -20,7 +20,7 @@ def recorded_section() -> Section:
             Paragraph((_setup(record), _converged(record), _provenance(record))),
             _accuracies(record),
             _differences(record),
-            Paragraph(conclusion(record)),
+            Paragraph((_criterion(record), *conclusion(record))),
         ),
     )
 
@@ -39,15 +39,14 @@ def conclusion(record: RowsRecord) -> tuple[Statement, ...]:
 
 
 def _survives(items: list[Difference]) -> str:
+    """On which data sets the interval of a model's difference from rows excludes zero."""
     model = items[0].model
-    shown = [item for item in items if item.p <= ALPHA]
-    better = [item.data for item in shown if item.points.mean > 0]
-    worse = [item.data for item in shown if item.points.mean < 0]
+    better = [item.data for item in items if (item.points.low or 0) > 0]
+    worse = [item.data for item in items if (item.points.high or 0) < 0]
+    unclear = [item.data for item in items if item.data not in (*better, *worse)]
     parts = [f"more accurate than rows on {join_with_and(better)}"] if better else []
     parts += [f"less accurate than rows on {join_with_and(worse)}"] if worse else []
-    if len(shown) < len(items):
-        open_ones = [item.data for item in items if item.p > ALPHA]
-        parts.append(f"no difference shown on {join_with_and(open_ones)}")
+    parts += [f"no difference shown on {join_with_and(unclear)}"] if unclear else []
     return f"{model} {', '.join(parts)}"
 
 
@@ -65,6 +64,14 @@ def _setup(record: RowsRecord) -> Statement:
             "validation": plan["n_validation"],
             "patience": plan["patience"],
         },
+    )
+
+
+def _criterion(record: RowsRecord) -> Statement:
+    return Statement(
+        "A difference survives if its {level:.0%} interval over the {seeds} seeds excludes zero; the exact test of the "
+        "same differences cannot give a p below {least:.2g} with so few.",
+        {"level": 0.95, "seeds": record.seeds, "least": min_attainable_p(record.seeds)},
     )
 
 

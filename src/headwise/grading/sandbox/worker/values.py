@@ -11,6 +11,7 @@ import numpy as np
 __all__ = ["named_values"]
 
 _MOST = 500  # values
+_LISTED = 64  # dicts or modules in a list
 _ELEMENTS = 2_000_000  # of one value
 
 
@@ -37,6 +38,10 @@ def _entries(name: str, value: Any) -> Iterator[tuple[str, Any]]:
         return
     if plain is not None:
         yield name, plain
+    elif isinstance(value, list | tuple):
+        for i, item in enumerate(value[:_LISTED]):
+            if isinstance(item, dict) or hasattr(item, "named_parameters"):
+                yield from _entries(f"{name}[{i}]", item)
     elif isinstance(value, dict):
         for key, item in list(value.items()):
             if isinstance(key, str) and (plain := _try_numeric(item)) is not None:

@@ -45,7 +45,7 @@ def make_result(rng, merit, *, held_out=True):
     randomization[:, 0, :5], randomization[:, 0, 5:] = 1, 0.4
     return FaithfulnessResult(
         SCOPE, ModelSummary("a model", 2, 3, "0123", N), "other digits", "some digits", "images", held_out, 0,
-        tuple(range(COUNT)), tuple(item() for _ in range(COUNT)), heads,
+        tuple(range(COUNT)), tuple(item() for _ in range(COUNT)), True, heads,
         ("head", "layer 1", "layer 0", "embedding"), randomization, cheap,
     )  # fmt: skip
 

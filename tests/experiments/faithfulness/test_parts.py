@@ -4,6 +4,7 @@ from itertools import permutations
 
 import numpy as np
 import pytest
+from PIL import Image
 from scipy.stats import spearmanr
 
 from headwise.attribution import ModelRun, compute_map
@@ -17,6 +18,7 @@ from headwise.experiments.faithfulness.randomization import (
 )
 from headwise.experiments.faithfulness.scope import Scope, baseline_map, scope_of
 from headwise.models.adapters import SeriesTransformer, ViT
+from headwise.models.base import Tokens
 from headwise.models.series import SeriesTransformerConfig, series_params
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.losses import cross_entropy_forward
@@ -179,3 +181,18 @@ def test_the_scope_follows_the_model(digit, model, rng):
         scope_of(model, digit, ("saliency",))
     with pytest.raises(DataError, match=r"^--maps: "):
         scope_of(model, digit, ("rollout", "rollout"))
+
+
+def test_the_baseline_of_a_photograph_is_its_contrast(tmp_path, rng):
+    class Patches:
+        def tokens(self, input):
+            corners = np.indices((2, 3)).reshape(2, -1).T * (4, 5)
+            boxes = np.concatenate([corners, np.tile([4, 5], (6, 1))], axis=1)
+            return Tokens("image", np.concatenate([np.zeros((1, 4), int), boxes]), np.arange(7) < 1)
+
+    grey = rng.integers(0, 255, (8, 15), np.uint8)
+    Image.fromarray(grey).save(tmp_path / "a.png")
+    expected = [0, *(grey[i : i + 4, j : j + 5].std() / 255 for i in (0, 4) for j in (0, 5, 10))]
+    np.testing.assert_allclose(baseline_map(Patches(), tmp_path / "a.png", None), expected, atol=1e-6)
+    twice = np.kron(grey / 255, np.ones((2, 2)))[None]  # what the model sees has another size
+    np.testing.assert_allclose(baseline_map(Patches(), grey, twice), expected, atol=1e-6)

@@ -50,9 +50,10 @@ def findings(result: FaithfulnessResult) -> Findings:
 
 def _setup(r: FaithfulnessResult) -> Iterator[Statement]:
     yield Statement(
-        "The maps of {model}, with {depth} layers and {heads} heads, were compared on {count} {inputs} of {data}, of "
-        "which it classifies {correct} correctly; each has at most {players} players. All curves are of the "
-        "probability of the predicted class; chance is the mean over {orders} random orders for each input.",
+        "The maps of {model}, with {depth} layers and {heads} heads, were compared on {count} {inputs} of {data}"
+        + (", of which it classifies {correct} correctly" if r.labelled else "")
+        + "; each has at most {players} players. All curves are of the probability of the predicted class; chance is "
+        "the mean over {orders} random orders for each input.",
         {
             "model": r.model.name,
             "depth": r.model.layers,

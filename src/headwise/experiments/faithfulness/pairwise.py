@@ -67,6 +67,8 @@ def _count_measures(tests: Sequence[RankingTest]) -> list[str]:
 
 def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
     """Which map is better than the others, which worse, and which cannot be distinguished."""
+    if len(r.scope.candidates) < 2:
+        return
     counts = {name: count_verdicts(r.against_each_other, name) for name in r.scope.candidates}
     margin = {name: better - worse for name, (better, worse, _) in counts.items()}
     best, worst = max(margin, key=lambda name: margin[name]), min(margin, key=lambda name: margin[name])
@@ -122,6 +124,8 @@ def compare_ablations(r: FaithfulnessResult) -> Iterator[Statement]:
     verdicts: dict[tuple[str, str, str], set[str]] = {}
     for test in r.against_each_other:
         verdicts.setdefault((test.ranking, test.other, test.criterion.measure), set()).add(test.verdict)
+    if not verdicts:
+        return
     reversed_ = sum({"better", "worse"} <= shown for shown in verdicts.values())
     yield Statement(
         "Of {total} comparisons of two maps by one measure, {reversed} "

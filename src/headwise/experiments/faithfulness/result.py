@@ -79,6 +79,8 @@ class FaithfulnessResult:
     indices : tuple of int
         The chosen inputs of the data.
     inputs : tuple of InputResult
+    labelled : bool
+        Whether the model's classes are those of the data.
     heads : HeadImportance or None
         On the same inputs; None if the model's gradients are not available.
     stages : tuple of str
@@ -98,6 +100,7 @@ class FaithfulnessResult:
     seed: int
     indices: tuple[int, ...]
     inputs: tuple[InputResult, ...]
+    labelled: bool
     heads: HeadImportance | None
     stages: tuple[str, ...]
     randomization: Array
@@ -225,6 +228,8 @@ class FaithfulnessResult:
         return np.asarray((self.scores[:, rankings] - self.scores[:, others]) * signs)
 
     def _tests(self, pairs: Sequence[tuple[str, str]], question: int) -> tuple[RankingTest, ...]:
+        if not pairs:
+            return ()
         rankings, others = ([self.index(name) for name in side] for side in zip(*pairs, strict=True))
         gain = self._gain(rankings, others)  # (inputs, pairs, criteria)
         rng = self._rng(question)

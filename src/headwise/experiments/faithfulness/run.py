@@ -124,6 +124,7 @@ def run(plan: FaithfulnessPlan, runner: Runner) -> FaithfulnessResult:
         plan.seed,
         tuple(indices),
         results,
+        bool((subject.examples.labels >= 0).all()),
         heads,
         tuple(randomization_stages(model.params)) if cheap else (),
         np.stack([outcome.arrays["correlations"] for outcome in draws]) if cheap else np.zeros((0, 0, 0, 0)),
@@ -162,6 +163,9 @@ class _Task:
 def _run_heads(task: _Task, indices: Sequence[int], base: Mapping[str, Any], runner: Runner) -> HeadImportance:
     examples = task.subject.examples
     labels = examples.labels[list(indices)]
+    if (labels < 0).any():  # the loss of the predicted class
+        model = task.subject.open(task.arrays)
+        labels = np.array([model.predict(task.subject.input(model, i)).argmax() for i in indices])
     config = {**base, "inputs": [_digest(examples.inputs[i]) for i in indices], "labels": labels.tolist()}
     compute = partial(_single_blas, task.heads, indices, labels)
     [outcome] = runner.run("leaving heads out", [Run("heads", config, compute)])

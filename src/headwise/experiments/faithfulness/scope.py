@@ -5,16 +5,18 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 from functools import cached_property
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 
 from headwise.attribution import MAPS, ablation_names, available_maps
+from headwise.data.image_files import read_image
 from headwise.errors import DataError
 from headwise.metrics.spatial import foreground_fraction
 from headwise.models.adapters import ViT
 from headwise.models.base import Model
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray, IntArray
 from headwise.thresholds import INK
 
 __all__ = ["CHANCE", "MEASURES", "SHAPLEY", "UNIFORM", "Criterion", "Scope", "baseline_map", "scope_of"]
@@ -93,6 +95,8 @@ def scope_of(model: Model, input: Any, maps: Sequence[str] = ()) -> Scope:
     if len(set(maps)) < len(maps):
         raise DataError("--maps: expected each map once.")
     chosen = tuple(name for name in MAPS if name in (maps or possible))
+    if set(chosen) <= set(_EXPENSIVE):
+        raise DataError("--maps: expected at least one map besides the Shapley values, which are the upper bound.")
     baseline = "ink" if isinstance(model, ViT) else _BASELINES[model.tokens(input).kind]
     return Scope(chosen, baseline, ablation_names(model, input))
 
@@ -109,12 +113,25 @@ def baseline_map(model: Model, input: Any, x: Array | None) -> Array:
         return np.insert(foreground_fraction(tokenizer.permute(input) > INK, tokenizer.boxes), 0, 0.0)
     if tokens.kind == "text":
         return np.where(tokens.prefix, 0.0, np.diff(tokens.locations, axis=1)[:, 0].astype(float))
-    if tokens.kind == "image" and x is not None:
-        rows, columns = tokens.grid or (1, 1)
-        height, width = x.shape[1] // rows, x.shape[2] // columns
-        patches = x[:, : rows * height, : columns * width].reshape(len(x), rows, height, columns, width)
-        contrast = patches.std(axis=(2, 4)).mean(axis=0).ravel().astype(float)
-        return np.concatenate([np.zeros(len(tokens) - len(contrast)), contrast])
+    if tokens.kind == "image":
+        boxes = tokens.locations[~tokens.prefix]
+        if isinstance(input, str | Path):
+            return _contrast(read_image(Path(input)), boxes, tokens.prefix)
+        if x is not None:  # what the model sees begins at the first box
+            start, end = boxes[:, :2].min(axis=0), (boxes[:, :2] + boxes[:, 2:]).max(axis=0)
+            scale = np.array(x.shape[1:]) / (end - start)
+            moved = np.concatenate([boxes[:, :2] - start, boxes[:, 2:]], axis=1) * np.tile(scale, 2)
+            return _contrast(x, moved.round().astype(int), tokens.prefix)
     if isinstance(input, np.ndarray) and input.ndim == 2:
         return np.asarray(np.sqrt((input.astype(float) ** 2).sum(axis=1)))
     return np.zeros(len(tokens))
+
+
+def _contrast(pixels: Array, boxes: IntArray, prefix: BoolArray) -> Array:
+    """Standard deviation of the pixels (..., Y, X) in the box of each token, zero for prefix tokens."""
+    contrast = np.zeros(len(prefix))
+    contrast[~prefix] = [
+        pixels[..., top : top + height, left : left + width].std(axis=(-2, -1)).mean()
+        for top, left, height, width in boxes
+    ]
+    return contrast

@@ -159,7 +159,8 @@ def _file_subject(path: Path, data: str, pixels: int | None) -> Subject:
         path.name, open_file, audited_examples, Path(data).name, nouns[labelled.kind], False, "not named", pixels=pixels
     )
     if "predict" in model.capabilities:
-        return subject
+        labels = _model_classes(model, subject.input(model, 0), labelled.classes)[labelled.labels[audited]]
+        return replace(subject, examples=Examples(audited_examples.inputs, labels))
     if not isinstance(model, LoadedModel):
         raise DataError("--model: it has no class scores, and only models of headwise.load can get a head.")
     training = Examples([labelled.inputs[i] for i in in_training], labelled.labels[in_training])
@@ -170,6 +171,17 @@ def _file_subject(path: Path, data: str, pixels: int | None) -> Subject:
     trained_on = f"{len(training.labels):,} of the other {subject.noun}, for its linear head"
     fit = Fit(config, partial(_fit_head, str(path), pixels, training))
     return replace(subject, held_out=True, trained_on=trained_on, fit=fit)
+
+
+def _model_classes(model: Model, input: Any, classes: tuple[str, ...]) -> IntArray:
+    """The index of each class of the data among the model's scores; −1 if they are not the model's classes."""
+    names = model.config.get("id2label") if isinstance(model, LoadedModel) else None
+    if isinstance(names, Mapping):
+        by_name = {str(name).lower(): int(i) for i, name in names.items()}
+        if all(name.lower() in by_name for name in classes):
+            return np.array([by_name[name.lower()] for name in classes])
+    same = len(model.predict(input)) == len(classes)  # then in alphabetical order
+    return np.arange(len(classes)) if same else np.full(len(classes), -1)
 
 
 def _series_subject(name: str) -> Subject:

@@ -30,8 +30,9 @@ def test_the_picture_is_of_the_model_that_ships():
 
 
 def test_the_caption_is_the_pictures():
-    written = CaptionedFigure(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).caption.markdown()
-    assert (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8") == written
+    caption = CaptionedFigure(AttentionRecord.load(ROOT / "docs/picture/attention.npz")).caption
+    written = (ROOT / "docs/picture/attention.md").read_text(encoding="utf-8")
+    assert written == f"{caption.markdown()}\n{caption.markdown(full=True)}"
 
 
 def test_every_command_is_in_the_readme():

@@ -35,11 +35,17 @@ THRESHOLDS = {
     "depth_ratio": Threshold(
         1.1,
         "A measure changes with depth if its value in the last layer is at least this many times its value in the "
-        "first, or at most the reciprocal.",
+        "first, or at most the reciprocal, and if it is correlated with depth.",
+    ),
+    "depth_correlation": Threshold(
+        0.6, "A measure grows or shrinks with depth if the rank correlation with the layer is at least this in size."
     ),
     "local": Threshold(
         0.7, "A head is local if its mean attention distance is at most this fraction of that of uniform attention."
     ),
+    "role": Threshold(0.25, "A head has a role if its score for it is at least this, and significantly above chance."),
+    "role_ratio": Threshold(4.0, "The score of a role must also be at least this many times its chance level."),
+    "alignment": Threshold(0.4, "A head aligns two parts of an input if at least this share of the shorter is paired."),
     "agreement": Threshold(
         0.7, "Two heads agree if one minus the Jensen–Shannon distance between their maps is at least this."
     ),

@@ -11,7 +11,9 @@ from helpers.commands import headwise
 def test_arrays_of_another_framework(rng, tmp_path):
     layers = {f"layer{i}": rng.dirichlet(np.full(7, 0.3), (1, 2, 7)).astype(np.float32) for i in range(3)}
     np.savez(tmp_path / "a.npz", **layers)
-    shown = headwise("caption", "a.npz", "--grid", "2x3", "--patch", "4x4", "--class-token", "last", folder=tmp_path)
+    shown = headwise(
+        "caption", "a.npz", "--grid", "2x3", "--patch", "4x4", "--class-token", "last", "--full", folder=tmp_path
+    )
     assert shown.returncode == 0, shown.stderr
     text = " ".join(shown.stdout.split())
     share = layers["layer2"][0, 1, 6, 6]

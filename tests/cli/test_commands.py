@@ -86,7 +86,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("train", "--data", "."), "train-images-idx3-ubyte: no such file"),
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),
-        (("explain", "odd.npz"), "not an image"),
+        (("explain", "odd.txt"), "no such file"),
         (("explain", "digit.png", "--model", "odd.npz"), "corrupt"),
         (("report", "--out", "odd.npz"), "is a file"),
         (("report", "--arrays", "nowhere.npz"), "no such file"),

@@ -52,8 +52,8 @@ def test_the_class_token_wherever_it_is(rng, name, index):
     np.testing.assert_array_equal(record.row(3), w[:, :, others[2]][..., others])
     assert record.size == (10, 4)
     sized, unsized = (
-        CaptionedFigure(record).caption.text(),
-        CaptionedFigure(from_arrays({"x": w}, TokenLayout(GRID, class_token=name))).caption.text(),
+        CaptionedFigure(record).caption.text(full=True),
+        CaptionedFigure(from_arrays({"x": w}, TokenLayout(GRID, class_token=name))).caption.text(full=True),
     )
     assert "one pixel stands for one token" in unsized
     assert "one pixel" not in sized
@@ -65,7 +65,7 @@ def test_no_class_token(rng):
     for name in ("auto", "none"):
         record = from_arrays({"x": w}, TokenLayout(GRID, class_token=name))
         np.testing.assert_allclose(record.maps, w.mean(axis=2))
-        assert "there is no class token" in CaptionedFigure(record).caption.text()
+        assert "there is no class token" in CaptionedFigure(record).caption.text(full=True)
     CaptionedFigure(record).draw()
 
 
@@ -96,7 +96,7 @@ def test_what_was_dropped_is_said(rng):
     record = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
     assert record.dropped_weight == pytest.approx(w[:, :, 1:, 0].mean())
     np.testing.assert_allclose(record.weights.sum(axis=-1), 1)
-    assert f"{record.dropped_weight:.1%} of the weight of a row" in CaptionedFigure(record).caption.text()
+    assert f"{record.dropped_weight:.1%} of the weight of a row" in CaptionedFigure(record).caption.text(full=True)
     with pytest.raises(DataError, match="Logits"):
         from_arrays({"x": cut - 1}, TokenLayout(GRID, dropped=True))
 

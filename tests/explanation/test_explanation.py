@@ -62,7 +62,7 @@ def test_the_score_is_a_brute_force_counts(digit):
     for order in orders:
         for k, token in enumerate(order):
             values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
-    test = FaithfulnessTest(image, params, MODEL)
+    test = FaithfulnessTest(ViT(MODEL, params), image)
     for figure in select_figures(record, "all", testable=True):
         tested = test.apply(figure)
         if figure.ranking is None:
@@ -93,11 +93,11 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
             sets.append(len(kept))
             return super().__call__(kept)
 
-    monkeypatch.setattr("headwise.explanation.core.TokenGame", Counted)
+    monkeypatch.setattr("headwise.explanation.testing.TokenGame", Counted)
     explanation = explain(Checkpoint(model, vit_params(model, rng), {}), image)
     assert sum(sets) <= 2 * 102 * 18  # each order played once, out and in
     assert explanation.scores["maps"].shapley_error > 0
-    assert "(estimated, ±" in explanation.text()
+    assert "(estimated, ±" in explanation.text(full=True)
     assert explanation.record.curves.shape == (2, 5, 18)
 
 
@@ -106,9 +106,9 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
     image = np.zeros((N, 7), np.float32)
     image[1, 2:5] = 1
     params = vit_params(model, rng)
-    record, test = record_attention(image, params, model), FaithfulnessTest(image, params, model)
+    record, test = record_attention(image, params, model), FaithfulnessTest(ViT(model, params), image)
     figures = select_figures(record, "all", 1, testable=True)
-    assert [figure.kind for figure in figures] == ["token", "maps", "matrices", "rollout", "depth", "deletion"]
+    assert [figure.kind for figure in figures] == ["token", "maps", "matrices", "roles", "rollout", "depth", "deletion"]
     for figure in figures:
         test.apply(figure).save(tmp_path / figure.stem)
     with pytest.raises(DataError, match="positions: expected two tokens or more"):
@@ -134,7 +134,7 @@ def test_explain_from_files(digit, tmp_path):
     saved = pretrained_vit("rows")
     save_vit(tmp_path / "model.safetensors", saved.config, saved.params, {})
     explanation = hw.explain(tmp_path / "model.safetensors", path, figure="all", token=3, label=4, test=False)
-    kinds = ["token", "maps", "matrices", "rollout", "depth", "positions", "deletion"]
+    kinds = ["token", "maps", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
     assert [figure.kind for figure in explanation.figures] == kinds
     assert explanation.record.label == 4
     assert explanation.preparation
@@ -149,7 +149,7 @@ def test_only_figures_with_a_ranking_have_a_score(digit, tmp_path):
     image, params = digit
     explanation = explain(Checkpoint(MODEL, params, {}), image, figure="all")
     assert list(explanation.scores) == ["maps", "rollout", "deletion"]
-    assert list(explanation.captions) == ["maps", "matrices", "rollout", "depth", "positions", "deletion"]
-    assert explanation.text().count("What is shown.") == len(explanation.figures)
+    assert list(explanation.captions) == ["maps", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
+    assert explanation.text(full=True).count("What is shown.") == len(explanation.figures)
     paths = explanation.save(tmp_path)
-    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 6
+    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 7

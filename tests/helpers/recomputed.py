@@ -7,7 +7,12 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
+from helpers.recomputed_roles import RecomputedRoles
+
+ROLE_ORDER = ["induction", "alignment", "previous", "next", "same", "self", "offset", "local", "delimiter", "first",
+              "outlier", "sink", "uniform"]  # fmt: skip
 THRESHOLDS = {  # the documented values, written once more
+    "role": 0.25, "role_ratio": 4.0, "depth_ratio": 1.1,
     "ink_level": 0.5, "near_uniform": 0.9, "ink_ratio": 1.25, "local": 0.7, "agreement": 0.7, "query_dependence": 0.25,
     "position_correlation": 0.3, "beats_random": 0.95, "shapley_correlation": 0.5,
 }  # fmt: skip
@@ -26,6 +31,7 @@ class Recomputed:
         self.ink = (self.image > 0.5) & ((self.image < 0.1).sum() * 2 >= self.image.size)
         self.token_ink = np.array([self.ink[y : y + h, x : x + w].sum() / (h * w) for y, x, h, w in self.boxes])
         self.facts = self.base(saved)
+        self.head_roles()
         getattr(self, kind)(saved)
 
     def base(self, saved):
@@ -38,8 +44,27 @@ class Recomputed:
             "ink_area": self.token_ink.mean(), "uniform_share": 1 / self.n, "last_layer": self.layers - 1,
             "predicted": order[0], "probability": probabilities[order[0]], "second": order[1],
             "second_probability": probabilities[order[1]], "label": int(saved["label"]),
-            "dropped_weight": float(saved["dropped_weight"]), "token": 5,
+            "dropped_weight": float(saved["dropped_weight"]), "token": 5, "input": "image", "unit": "pixels",
+            "keys": self.t, "prefix": self.first, "panels": self.layers * self.heads, "scale_quantile": 0.99,
+            "pooled": 1, "even_self": 1 / self.t,
         }  # fmt: skip
+
+    def head_roles(self):
+        roles = RecomputedRoles(self.w, self.boxes, self.first)
+        self.selected("roled", roles.tested)
+        for name in roles.names:
+            self.selected(f"role_{name}", roles.main[name])
+        sinks = roles.has["sink"]
+        if sinks.any():
+            keys = [roles.results["sink"][head][3] for head in zip(*np.nonzero(sinks), strict=True)]
+            key = max(sorted(set(keys)), key=keys.count)
+            self.selected("sink", sinks)
+            weights = [r[0] for head, r in roles.results["sink"].items() if sinks[head] and r[3] == key]
+            name = "the class token" if key < self.first else f"token {key + 1 - self.first}"
+            self.facts |= {"sink_token": name, "sink_weight": np.mean(weights)}
+
+    def roles(self, saved):
+        """They are measured for every figure."""
 
     def extreme(self, name, values, *, least=False):
         at = np.unravel_index(values.argmin() if least else values.argmax(), values.shape)
@@ -47,7 +72,11 @@ class Recomputed:
         return at
 
     def ends(self, name, values):
-        self.facts |= {f"{name}_first": values[0].mean(), f"{name}_last": values[-1].mean()}
+        means = np.array([layer.mean() for layer in values])
+        self.facts |= {
+            f"{name}_first": means[0], f"{name}_last": means[-1], f"{name}_low": means.min(),
+            f"{name}_high": means.max(), f"{name}_low_layer": means.argmin(), f"{name}_high_layer": means.argmax(),
+        }  # fmt: skip
 
     def selected(self, name, values):
         lines = []

@@ -9,11 +9,11 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import output
-from headwise.cli.explanations import FIGURE, TOKEN, output_folder, print_json, save
+from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
 from headwise.data.image_files import read_image
 from headwise.errors import DataError
 from headwise.explanation import Explanation, TokenLayout, from_arrays, from_saved, read_arrays
-from headwise.figures import AttentionRecord, select_figures
+from headwise.figures import AttentionRecord, View, select_figures
 
 __all__ = ["caption"]
 
@@ -35,8 +35,11 @@ def caption(
     dropped: Annotated[
         bool, typer.Option(help="Tokens were removed: normalise rows that sum to less than one, and state it.")
     ] = False,
-    figure: Annotated[str, typer.Option(help=FIGURE)] = "maps",
+    figure: Annotated[str, typer.Option(help=FIGURE)] = "auto",
     token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
+    scale: Annotated[str, typer.Option(help=SCALE)] = "auto",
+    all_heads: Annotated[bool, typer.Option("--all", help=ALL)] = False,
+    full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files; by default ARRAYS-attention next to the arrays.")
     ] = None,
@@ -48,11 +51,12 @@ def caption(
     """
     folder = output_folder(arrays, out)
     layout = TokenLayout(_parse_size("--grid", grid), _parse_size("--patch", patch), class_token, dropped)
-    explanation = Explanation(tuple(select_figures(_read_record(arrays, layout, image), figure, token)))
+    record, view = _read_record(arrays, layout, image), View(scale, all_heads)
+    explanation = Explanation(tuple(select_figures(record, figure, token, view=view)))
     if as_json:
         print_json(explanation, folder)
         return
-    output.print(explanation.text() + "\n", markup=False)
+    output.print(explanation.text(full=full) + "\n", markup=False)
     save(explanation, folder)
 
 

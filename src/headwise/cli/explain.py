@@ -1,8 +1,7 @@
-"""``headwise explain``: captioned figures of what a model attends to in one digit."""
+"""``headwise explain``: captioned figures of what any model attends to in one input."""
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from pathlib import Path
 from typing import Annotated
@@ -10,61 +9,83 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.cli.explanations import FIGURE, TOKEN, output_folder, print_json, save
-from headwise.explanation import FaithfulnessTest
-from headwise.explanation import explain as explain_image
-from headwise.figures import FIGURES, CaptionedFigure
-from headwise.train.checkpoint import load_vit, pretrained_vit
+from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
+from headwise.cli.inputs import read_input
+from headwise.explanation import Explanation
+from headwise.explanation import explain as explain_input
+from headwise.train.checkpoint import pretrained_vit
 
 __all__ = ["explain"]
 
 
 def explain(
-    digit: Annotated[Path, typer.Argument(help="An image of a handwritten digit, of any size.", show_default=False)],
+    input: Annotated[
+        str | None,
+        typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.", show_default=False),
+    ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Parameters from `headwise train`; by default a pretrained model.")
+        str | None,
+        typer.Option(
+            help="A folder with config.json, a .gguf, an .onnx file, FILE.py:OBJECT, or parameters from `headwise "
+            "train`; by default a pretrained model of handwritten digits."
+        ),
+    ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
     ] = None,
     out: Annotated[
         Path | None,
-        typer.Option(help="Folder for figures, arrays and captions; by default DIGIT-attention next to the image."),
+        typer.Option(help="Folder for figures, arrays and captions; by default INPUT-attention."),
     ] = None,
     label: Annotated[
-        int | None, typer.Option(min=0, help="The true digit, if it is known.", show_default=False)
+        int | None, typer.Option(min=0, help="The true class, if it is known.", show_default=False)
     ] = None,
-    figure: Annotated[str, typer.Option(help=FIGURE)] = "maps",
+    figure: Annotated[str, typer.Option(help=FIGURE)] = "auto",
     token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
+    scale: Annotated[str, typer.Option(help=SCALE)] = "auto",
+    all_heads: Annotated[bool, typer.Option("--all", help=ALL)] = False,
+    merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
+    full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, captions and files as JSON.")] = False,
 ) -> None:
-    """Draw and caption what a vision transformer attends to in one digit, and test how faithful the figures are.
+    """Draw and caption what a model attends to in one input, and test how faithful the figures are.
 
     Example: `headwise explain digit.png --out explained --figure all`
     """
-    checkpoint = load_vit(model) if model else pretrained_vit()
-    folder = output_folder(digit, out)
-    explanation = explain_image(
-        checkpoint, digit, figure=figure, token=token, label=-1 if label is None else label, test=as_json
+    value, source = read_input(input, text)
+    folder = output_folder(source, out)
+    explanation = explain_input(
+        model or pretrained_vit(),
+        value,
+        figure=figure,
+        token=token,
+        label=-1 if label is None else label,
+        test=False,
+        scale=scale,
+        all_heads=all_heads,
+        merge_words=merge_words,
     )
+    explanation = _test(explanation)
     if as_json:
         probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
         print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
         return
-    # captions first: the test and the files take longer than everything before
+    output.print(explanation.text(full=full) + "\n", markup=False)
+    if explanation.preparation:
+        output.print(f"The image: {explanation.preparation}.")
+    save(explanation, folder)
+
+
+def _test(explanation: Explanation) -> Explanation:
+    """The explanation with the scores of its figures, unless the test would take long."""
     test = explanation.test
-    figures = [_print_and_test(f, test) for f in explanation.figures] if test else explanation.figures
-    output.print(f"The image: {explanation.preparation}.")
-    save(replace(explanation, figures=tuple(figures)), folder)
-
-
-def _print_and_test(figure: CaptionedFigure, test: FaithfulnessTest) -> CaptionedFigure:
-    """Print the caption, its last part when the test is done; all of it then, if the figure shows the test."""
-    printed = 0
-    if not FIGURES[figure.kind].needs_test:
-        paragraphs = figure.caption.paragraphs()[:-1]
-        output.print("\n\n".join(paragraphs) + "\n", markup=False)
-        printed = len(paragraphs)
-    start = time.perf_counter()
+    if test is None or not any(figure.ranking is not None for figure in explanation.figures):
+        return explanation
+    if not test.is_quick:
+        messages.print(
+            "headwise: faithfulness is not tested, because it would take long; hw.explain(…, test=True) does."
+        )
+        return explanation
     with messages.status("testing faithfulness …"):
-        tested = test.apply(figure)
-    duration = "" if figure.ranking is None else f" (Tested in {time.perf_counter() - start:.1f} s.)"
-    output.print("\n\n".join(tested.caption.paragraphs()[printed:]) + f"{duration}\n", markup=False)
-    return tested
+        figures = tuple(test.apply(figure) for figure in explanation.figures)
+    return replace(explanation, figures=figures)

@@ -10,12 +10,15 @@ from headwise.cli.console import output
 from headwise.cli.paths import check_writable
 from headwise.errors import DataError
 from headwise.explanation import Explanation
-from headwise.figures import figure_names
+from headwise.figures import SCALES, figure_names
 from headwise.text import as_text
 
-__all__ = ["FIGURE", "TOKEN", "output_folder", "print_json", "save"]
+__all__ = ["ALL", "FIGURE", "FULL", "SCALE", "TOKEN", "output_folder", "print_json", "save"]
 
-FIGURE = f"Which figure: {', '.join(figure_names())}, or all."
+FIGURE = f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input."
+SCALE = f"Colour scales: {', '.join(SCALES)}."
+ALL = "Draw every head of a model that has many."
+FULL = "Print the full captions; they are in the files in any case."
 TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 for the class token."
 
 
@@ -39,6 +42,7 @@ def print_json(explanation: Explanation, folder: Path, other: Mapping[str, objec
     captions = explanation.captions.values()
     content = {
         **(other or {}),
+        "short": [caption.text() for caption in captions],
         "caption": [as_text(statement) for c in captions for part in c.parts.values() for statement in part],
         "alternative": [caption.alt() for caption in captions],
         "files": [str(path) for path in explanation.save(folder)],

@@ -1,9 +1,12 @@
 """The microscope as a library: record what a model attends to, draw it, caption it, test it and explore it."""
 
 from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
-from headwise.explanation.core import Explanation, FaithfulnessTest, explain, record_attention
+from headwise.explanation.core import Explanation, explain, record_attention
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
 from headwise.explanation.explorer import Explorer, explore
+from headwise.explanation.merging import merge_pieces
+from headwise.explanation.recording import record_input
+from headwise.explanation.testing import FaithfulnessTest
 
 __all__ = [
     "Explanation",
@@ -15,8 +18,10 @@ __all__ = [
     "explore",
     "from_arrays",
     "from_saved",
+    "merge_pieces",
     "pick_contrasting_examples",
     "read_arrays",
     "record_attention",
+    "record_input",
     "stack_layers",
 ]

@@ -1,36 +1,36 @@
-"""What a model attends to in an image: recorded, drawn, captioned and tested for faithfulness."""
+"""What a model attends to in an input: recorded, drawn, captioned and tested for faithfulness."""
 
 from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass, replace
-from functools import cached_property
 from pathlib import Path
+from typing import Any
 
 import numpy as np
 
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
-from headwise.figures import AttentionRecord, Caption, CaptionedFigure, select_figures
-from headwise.metrics.faithfulness import Faithfulness, faithfulness
-from headwise.metrics.perturbation import ValueFunction
-from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
-from headwise.metrics.spatial import foreground_fraction
-from headwise.models.adapters import ViT
-from headwise.models.token_ablation import TokenGame
+from headwise.explanation.merging import merge_pieces
+from headwise.explanation.notebook import explanation_html
+from headwise.explanation.recording import probe_induction, record_input
+from headwise.explanation.testing import FaithfulnessTest
+from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures
+from headwise.metrics.faithfulness import Faithfulness
+from headwise.models import ViT, open_model
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
 from headwise.shapes import Array
 from headwise.train.checkpoint import Checkpoint, load_vit
 
-__all__ = ["Explanation", "FaithfulnessTest", "explain", "record_attention"]
-
-_ORDERS, _FEWER_ORDERS = 1000, 100  # random orders to compare with; fewer if not every set of tokens can be evaluated
+__all__ = ["Explanation", "explain", "record_attention"]
 
 
 @dataclass(frozen=True)
 class Explanation:
-    """Figures of what a model attends to in one image, with their captions and faithfulness scores.
+    """Figures of what a model attends to in one input, with their captions and faithfulness scores.
+
+    A notebook shows the first figure with its short caption, and the others folded.
 
     Attributes
     ----------
@@ -61,9 +61,13 @@ class Explanation:
         """The faithfulness scores by kind of figure, of those figures whose ranking was tested."""
         return {f.kind: f.record.faithfulness for f in self.figures if f.record.faithfulness is not None}
 
-    def text(self) -> str:
-        """All captions as plain text."""
-        return "\n\n".join(caption.text() for caption in self.captions.values())
+    def text(self, *, full: bool = False) -> str:
+        """All captions as plain text, short or in full."""
+        return "\n\n".join(caption.text(full=full) for caption in self.captions.values())
+
+    def _repr_html_(self) -> str:
+        """The figures with short captions, and the full ones folded, for a notebook."""
+        return explanation_html(self.figures)
 
     def save(self, folder: Path) -> list[Path]:
         """Write every figure with its arrays and caption; return the paths of all files."""
@@ -71,31 +75,49 @@ class Explanation:
 
 
 def explain(
-    model: Checkpoint | Path | str,
-    input: Array | Path | str,
+    model: Any,
+    input: Any,
     *,
-    figure: str | Sequence[str] = "maps",
+    figure: str | Sequence[str] = "auto",
     token: int | None = None,
     label: int = -1,
-    test: bool = True,
+    test: bool | None = None,
+    scale: str = "auto",
+    all_heads: bool = False,
+    layers: str = "self",
+    tokenizer: Any = None,
+    preprocess: Any = None,
+    merge_words: bool = False,
 ) -> Explanation:
-    """Record what a model attends to in an image, draw and caption it, and test how faithful the figures are.
+    """Record what a model attends to in an input, draw and caption it, and test how faithful the figures are.
 
     Parameters
     ----------
-    model : Checkpoint or path
-        A vision transformer with its parameters, or the path of its file.
-    input : ndarray of shape (Y, X) or path
-        The image, from 0 (background) to 1 (ink) and of the model's size; or an image file of a handwritten digit,
-        which is prepared for the model.
+    model
+        Whatever `headwise.models.open_model` takes: a model from `headwise.load`, a torch module, the path of a folder,
+        a .gguf, an .onnx file or a checkpoint.
+    input
+        A text, a pair of texts, an image (path, PIL image, array), a series (N, V), sound, token ids, or arrays by
+        name. For this project's models of digits, an image (Y, X) from 0 to 1, or the file of a handwritten digit.
     figure : str or sequence of str
-        Kinds of figure (see `headwise.figures.figure_names`), or ``"all"``.
+        Kinds of figure (see `headwise.figures.figure_names`), or ``"all"``; by default the one that suits the input.
     token : int, optional
         Show the attention of this token, 1 to N, in place of the class token's.
     label : int
         The true class, if it is known.
-    test : bool
-        Whether to test the faithfulness of figures that rank the tokens. It takes longer than everything else.
+    test : bool, optional
+        Whether to test the faithfulness of figures that rank the tokens; by default if it takes less than about twenty
+        seconds.
+    scale : {"auto", "shared", "layer", "panel"}
+        Colour scales; see `headwise.figures.View`.
+    all_heads : bool
+        Whether to draw every head of a model that has many.
+    layers : {"self", "cross"}
+        Which attention of an encoder–decoder.
+    tokenizer, preprocess : optional
+        For torch and ONNX models; see `headwise.models.open_model`.
+    merge_words : bool
+        Whether to merge the pieces of words: weights on them are added, and those from them averaged.
 
     Returns
     -------
@@ -104,7 +126,7 @@ def explain(
     Raises
     ------
     ShapeError
-        If the image's size differs from the model's.
+        If the input does not fit the model.
     DataError
         If a file cannot be read, or there is no such label, figure or token.
 
@@ -116,20 +138,33 @@ def explain(
     >>> explanation.record.weights.shape, list(explanation.captions), explanation.scores["maps"].tokens
     ((4, 4, 17, 17), ['maps'], 16)
     """
-    checkpoint = model if isinstance(model, Checkpoint) else load_vit(Path(model))
-    if not -1 <= label < checkpoint.config.n_classes:
-        raise DataError(f"label: expected 0 to {checkpoint.config.n_classes - 1}; got {label}.")
-    preparation = ""
-    if isinstance(input, (str, Path)):
-        image, preparation = load_digit(Path(input))
+    opened = open_model(_as_vit(model), tokenizer=tokenizer, preprocess=preprocess)
+    preparation, view = "", View(scale, all_heads)
+    if isinstance(opened, ViT):
+        if isinstance(input, (str, Path)):
+            input, preparation = load_digit(Path(input))
+        record = record_attention(input, opened.params, opened.config, label=label)
     else:
-        image = input
-    record = record_attention(image, checkpoint.params, checkpoint.config, label=label)
-    faithfulness_test = FaithfulnessTest(image, checkpoint.params, checkpoint.config)
-    figures = select_figures(record, figure, token, testable=True)
-    if test:
+        record = record_input(opened, input, label=label, layers=layers)
+        record = replace(record, probe=probe_induction(opened, record))
+    classes = len(record.probabilities)
+    if label < -1 or (classes and label >= classes):
+        raise DataError(f"label: expected 0 to {classes - 1}; got {label}.")
+    testable = classes > 0
+    faithfulness_test = FaithfulnessTest(opened, input) if testable and not merge_words else None
+    if merge_words:
+        record = merge_pieces(record)
+    figures = select_figures(record, figure, token, testable=testable and not merge_words, view=view)
+    if faithfulness_test is not None and (test or (test is None and faithfulness_test.is_quick)):
         figures = [faithfulness_test.apply(f) for f in figures]
     return Explanation(tuple(figures), faithfulness_test, preparation)
+
+
+def _as_vit(model: Any) -> Any:
+    """A checkpoint or its file as a vision transformer; anything else as it is."""
+    if isinstance(model, (str, Path)) and Path(model).suffix == ".safetensors":
+        model = load_vit(Path(model))
+    return ViT(model.config, model.params) if isinstance(model, Checkpoint) else model
 
 
 def record_attention(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> AttentionRecord:
@@ -166,36 +201,3 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
         params["embedding.positions"][1:],
         pixels_permuted=not np.array_equal(permuted, image),
     )
-
-
-class FaithfulnessTest:
-    """A test of figures of one image: runs the model with tokens removed in the order of a figure's ranking.
-
-    Parameters
-    ----------
-    image : ndarray of shape (Y, X)
-    params, model : dict, ViTConfig
-    """
-
-    def __init__(self, image: Array, params: Params, model: ViTConfig) -> None:
-        self._image, self._params, self._model = image, params, model
-
-    def apply(self, figure: CaptionedFigure) -> CaptionedFigure:
-        """Return the figure with the score and curves of its ranking; a figure without a ranking is unchanged."""
-        ranking, record = figure.ranking, figure.record
-        if ranking is None:
-            return figure
-        ink = foreground_fraction(record.ink, record.boxes)
-        orders = _ORDERS if record.num_tokens <= EXACT_UP_TO else _FEWER_ORDERS
-        rng = np.random.default_rng(0)
-        score, curves = faithfulness(self._game, ranking.astype(np.float64), ink, orders=orders, rng=rng)
-        return replace(figure, record=replace(record, ranking=ranking, faithfulness=score, curves=curves))
-
-    @cached_property
-    def _game(self) -> ValueFunction:
-        """The probability of the predicted class by the tokens that remain; tabulated if all sets can be."""
-        image = self._image.astype(np.float32)
-        target = int(predict_with_attention(image[None], self._params, self._model).probabilities.argmax())
-        game = TokenGame(ViT(self._model, self._params), image, target)
-        tokens = self._model.image_tokenizer.num_tokens
-        return TabulatedGame(game(coalitions(tokens))) if tokens <= EXACT_UP_TO else game

@@ -6,15 +6,18 @@ from headwise.figures.kinds import FIGURES, FigureKind
 from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import check_figure_path, fix_layout, save_figure, save_one, style, svg_data_uri
+from headwise.figures.view import SCALES, View
 
 __all__ = [
     "COLUMN",
     "FIGURES",
     "PAGE",
+    "SCALES",
     "AttentionRecord",
     "Caption",
     "CaptionedFigure",
     "FigureKind",
+    "View",
     "check_figure_path",
     "figure_names",
     "fix_layout",

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
@@ -11,7 +11,7 @@ from typing import Any
 from headwise.files import write_text
 from headwise.text import Statement, as_latex, as_markdown, as_text
 
-__all__ = ["Caption", "to_statements"]
+__all__ = ["Caption", "shorten", "to_statements"]
 
 
 @dataclass(frozen=True)
@@ -24,6 +24,9 @@ class Caption:
     shown, reading, findings, limits : tuple of Statement
     alternative : tuple of Statement
         A short description for readers who cannot see the figure.
+    short : tuple of Statement
+        The caption in at most 120 words, for a paper: what is shown, how to read it, what matters most, and how
+        faithful it is; its first sentence is the title. By default the title and what is shown.
     """
 
     title: Statement
@@ -32,6 +35,11 @@ class Caption:
     findings: tuple[Statement, ...]
     limits: tuple[Statement, ...]
     alternative: tuple[Statement, ...]
+    short: tuple[Statement, ...] = ()
+
+    def __post_init__(self) -> None:
+        if not self.short:
+            object.__setattr__(self, "short", (Statement(f"{self.title.template}.", self.title.values), *self.shown))
 
     @property
     def parts(self) -> dict[str, tuple[Statement, ...]]:
@@ -39,7 +47,7 @@ class Caption:
         return {
             "What is shown": self.shown,
             "How to read it": self.reading,
-            "What it says about this model": self.findings,
+            "What it shows for this input": self.findings,
             "What it does not say": self.limits,
         }
 
@@ -48,42 +56,39 @@ class Caption:
         paragraphs = [f"{heading}. {' '.join(map(as_text, part))}" for heading, part in self.parts.items()]
         return [as_text(self.title), *paragraphs]
 
-    def text(self) -> str:
-        """The paragraphs, separated by blank lines."""
-        return "\n\n".join(self.paragraphs())
+    def text(self, *, full: bool = False) -> str:
+        """The short caption, or all paragraphs, separated by blank lines."""
+        return "\n\n".join(self.paragraphs()) if full else " ".join(map(as_text, self.short))
 
-    def markdown(self) -> str:
-        """For a document: bold headings, and formulae between dollar signs."""
+    def markdown(self, *, full: bool = False) -> str:
+        """For a document: formulae between dollar signs, and in the full caption bold headings."""
+        if not full:
+            first, *others = map(as_markdown, self.short)
+            return f"{' '.join([f'**{first}**', *others])}\n"
         paragraphs = [f"**{heading}.** {' '.join(map(as_markdown, part))}" for heading, part in self.parts.items()]
         return "\n\n".join([f"**{as_markdown(self.title)}**", *paragraphs]) + "\n"
 
     def latex(self, figure: str) -> str:
-        r"""For a paper, to be read with ``\input``: a float that says what is shown, then the other parts as text.
+        r"""For a paper, to be read with ``\input``: a float with the short caption.
 
-        The whole caption would be longer than a page. Only the title goes into the list of figures.
+        Only the title goes into the list of figures.
 
         Parameters
         ----------
         figure : str
             Name of the figure's file without its ending; also the name of the label.
         """
-        title, shown = as_latex(self.title), " ".join(map(as_latex, self.shown))
-        others = [
-            f"\\paragraph{{{heading}.}} {' '.join(map(as_latex, part))}\n"
-            for heading, part in self.parts.items()
-            if part is not self.shown
-        ]
+        first, *others = map(as_latex, self.short)
         return "\n".join(
             [
                 "% needs \\usepackage{graphicx}",
                 "\\begin{figure*}",
                 "  \\centering",
                 f"  \\includegraphics[width=\\linewidth]{{{figure}}}",
-                f"  \\caption[{title}]{{\\textbf{{{title}.}} {shown}}}",
+                f"  \\caption[{as_latex(self.title)}]{{\\textbf{{{first}}} {' '.join(others)}}}",
                 f"  \\label{{fig:{figure}}}",
                 "\\end{figure*}",
                 "",
-                *others,
             ]
         )
 
@@ -92,11 +97,11 @@ class Caption:
         return " ".join(map(as_text, self.alternative))
 
     def save(self, stem: Path) -> list[Path]:
-        """Write the caption as .md, .tex and .txt, the alternative text as .alt.txt, and all statements as .json."""
+        """Write the caption as .md and .txt, short and then in full, as .tex (short), .alt.txt and .json."""
         contents = {
-            "md": self.markdown(),
+            "md": f"{self.markdown()}\n{self.markdown(full=True)}",
             "tex": self.latex(stem.name),
-            "txt": self.text() + "\n",
+            "txt": f"{self.text()}\n\n{self.text(full=True)}\n",
             "alt.txt": self.alt() + "\n",
             "json": self._json(),
         }
@@ -107,12 +112,27 @@ class Caption:
 
     def _json(self) -> str:
         """The template, values and text of every statement."""
-        parts = {"title": (self.title,), **self.parts, "alternative": self.alternative}
+        parts = {"title": (self.title,), "short": self.short, **self.parts, "alternative": self.alternative}
         content = {
             heading: [{"template": s.template, "values": s.values, "text": as_text(s)} for s in part]
             for heading, part in parts.items()
         }
         return json.dumps(content, indent=1, ensure_ascii=False) + "\n"
+
+
+_MAX_WORDS = 120  # of a short caption
+
+
+def shorten(
+    values: Mapping[str, Any], shown: Sequence[str], findings: Sequence[str], last: Sequence[str]
+) -> tuple[Statement, ...]:
+    """A short caption: as many of the findings, in order of importance, as fit between the other sentences."""
+    kept = [template for template in findings if template]
+    while True:
+        statements = to_statements(values, [t for t in shown if t], kept, [t for t in last if t])
+        if not kept or sum(len(as_text(s).split()) for s in statements) <= _MAX_WORDS:
+            return statements
+        kept.pop()
 
 
 def to_statements(values: Mapping[str, Any], *templates: str | Iterable[str]) -> tuple[Statement, ...]:

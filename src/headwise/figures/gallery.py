@@ -14,9 +14,12 @@ from headwise.figures.caption import Caption
 from headwise.figures.kinds import FIGURES
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import save_figure
+from headwise.figures.view import DEFAULT_VIEW, View
 from headwise.shapes import Array
 
-__all__ = ["CaptionedFigure", "figure_names", "select_figures"]
+__all__ = ["CaptionedFigure", "default_kind", "figure_names", "select_figures"]
+
+_SHORT_TEXT = 32  # tokens, up to which matrices have words at their axes
 
 
 @dataclass(frozen=True)
@@ -30,6 +33,8 @@ class CaptionedFigure:
         A name in `FIGURES`.
     token : int
         The token, 1 to N, of a figure of one token.
+    view : View
+        Which heads have a panel, and on which scale.
 
     Raises
     ------
@@ -40,6 +45,7 @@ class CaptionedFigure:
     record: AttentionRecord
     kind: str = "maps"
     token: int = 0
+    view: View = DEFAULT_VIEW
 
     def __post_init__(self) -> None:
         if self.kind not in FIGURES:
@@ -51,7 +57,7 @@ class CaptionedFigure:
     def caption(self) -> Caption:
         """The caption, measured once."""
         kind = FIGURES[self.kind]
-        return kind.describe(self.record, kind.measure(*self._args))
+        return kind.describe(self.record, kind.measure(*self._args, **self._kwargs))
 
     @property
     def ranking(self) -> Array | None:
@@ -66,7 +72,7 @@ class CaptionedFigure:
 
     def draw(self) -> Figure:
         """The Matplotlib figure."""
-        return FIGURES[self.kind].draw(*self._args)
+        return FIGURES[self.kind].draw(*self._args, **self._kwargs)
 
     def save(self, stem: Path) -> list[Path]:
         """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all formats."""
@@ -74,6 +80,10 @@ class CaptionedFigure:
         arrays = stem.with_name(f"{stem.name}.npz")
         self.record.save(arrays)
         return [*paths, arrays, *self.caption.save(stem)]
+
+    @property
+    def _kwargs(self) -> dict[str, View]:
+        return {"view": self.view} if FIGURES[self.kind].has_view else {}
 
     @property
     def _args(self) -> tuple[AttentionRecord] | tuple[AttentionRecord, int]:
@@ -85,12 +95,19 @@ def figure_names() -> list[str]:
     return [name for name, kind in FIGURES.items() if not kind.per_token]
 
 
+def default_kind(record: AttentionRecord) -> str:
+    """The kind of figure that suits an input: matrices with words for a short text, maps for others."""
+    words = record.kind in ("text", "other") and bool(record.words)
+    return "matrices" if not record.is_self_attention or (words and record.weights.shape[-1] <= _SHORT_TEXT) else "maps"
+
+
 def select_figures(
     record: AttentionRecord,
-    figure: str | Sequence[str] = "maps",
+    figure: str | Sequence[str] = "auto",
     token: int | None = None,
     *,
     testable: bool = False,
+    view: View = DEFAULT_VIEW,
 ) -> list[CaptionedFigure]:
     """Select figures by name, or all that the arrays allow.
 
@@ -98,12 +115,14 @@ def select_figures(
     ----------
     record : AttentionRecord
     figure : str or sequence of str
-        One or several of `figure_names`, or ``"all"``.
+        One or several of `figure_names`, ``"all"``, or ``"auto"`` for the one that suits the input.
     token : int, optional
-        Show the attention of this token, 1 to N, in addition to the named figure or in place of the maps; 0 stands for
-        the class token.
+        Show the attention of this token, 1 to N, in addition to the named figure or in place of the default one; 0
+        stands for the class token.
     testable : bool
         Whether a faithfulness test will follow, so that figures of its result can be drawn.
+    view : View
+        Which heads have a panel, and on which scale.
 
     Returns
     -------
@@ -115,15 +134,17 @@ def select_figures(
         If there is no such figure or no such token.
     """
     names, kinds = figure_names(), [figure] if isinstance(figure, str) else list(figure)
-    if unknown := [name for name in kinds if name not in (*names, "all")]:
+    if unknown := [name for name in kinds if name not in (*names, "all", "auto")]:
         raise DataError(f"figure: expected one of {', '.join(names)}, or all; got {unknown[0]!r}.")
-    in_place_of_maps = kinds == ["maps"]
+    in_place = kinds in (["auto"], ["maps"])
+    kinds = [default_kind(record) if name == "auto" else name for name in kinds]
     if "all" in kinds:
         tested = testable or record.was_tested(record.last_layer_map)
         kinds = [name for name in names if tested or not FIGURES[name].needs_test]
         kinds = [name for name in kinds if FIGURES[name].is_available(record)]
     if token is None:
-        return [CaptionedFigure(record, name) for name in kinds]
+        return [CaptionedFigure(record, name, view=view) for name in kinds]
     record.index(token)
-    first = CaptionedFigure(record, "token", token) if token else CaptionedFigure(record)
-    return [first, *(CaptionedFigure(record, name) for name in kinds if name != first.kind and not in_place_of_maps)]
+    first = CaptionedFigure(record, "token", token, view) if token else CaptionedFigure(record, view=view)
+    others = [CaptionedFigure(record, name, view=view) for name in kinds if name != first.kind and not in_place]
+    return [first, *others]

@@ -7,10 +7,10 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.figures.record import AttentionRecord
-from headwise.metrics.concentration import drop_class_token, effective_number, entropy, normalize_rows
-from headwise.metrics.faithfulness import CONFIDENCE_BAND
+from headwise.metrics.concentration import effective_number, entropy, normalize_rows
+from headwise.metrics.faithfulness import CONFIDENCE_BAND, spearman
 from headwise.metrics.head_agreement import head_agreement
-from headwise.metrics.spatial import attention_distance, weight_on_foreground
+from headwise.metrics.spatial import weight_on_foreground
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.text import join_with_and
 from headwise.thresholds import THRESHOLDS
@@ -33,21 +33,25 @@ __all__ = [
 
 Facts = dict[str, Any]  # every number and name that a caption may state
 
+_MAX_NAMES = 12  # heads are listed by name up to this number
+_NOUNS = {"image": "image", "text": "text", "series": "series", "other": "input"}
+_UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}
+
 
 class HeadProfiles(NamedTuple):
-    """How far and how evenly each head attends, and the values of uniform attention.
+    """How far and how evenly each head attends, and the values of an even spread over the visible tokens.
 
     Attributes
     ----------
     distance : ndarray of shape (L, H)
-        Mean distance in pixels between a token of the image and those that it attends to, without the class token;
-        NaN for a head in which no token of the image gives the others any weight.
+        Mean distance between a token of the input and those that it attends to, without prefix tokens, in pixels,
+        tokens or steps; NaN for a head in which no token of the input gives the others any weight.
     uniform_distance : float
     entropy : ndarray of shape (L, H)
         In bits, the mean over all rows, including that of the class token.
     uniform_entropy : float
     class_weight : ndarray of shape (L, H)
-        Mean weight on the class token, which the distance leaves out; 0 without a class token.
+        Mean weight on prefix tokens, which the distance leaves out; 0 without any.
     """
 
     distance: Array
@@ -60,56 +64,73 @@ class HeadProfiles(NamedTuple):
 def profile_heads(record: AttentionRecord) -> HeadProfiles:
     """Measure the distance and entropy of every head."""
     weights = record.weights.astype(np.float64)
-    among_tokens, class_weight = (
-        drop_class_token(weights) if record.has_class_token else (normalize_rows(weights), np.zeros(weights.shape[:-1]))
-    )
+    row_entropy = entropy(normalize_rows(weights)).mean(axis=-1)
+    uniform_entropy = float(np.log2(np.maximum(record.counts, 1)).mean())
+    if not record.is_self_attention:
+        nothing = np.full(weights.shape[:2], np.nan)
+        return HeadProfiles(nothing, np.nan, row_entropy, uniform_entropy, np.zeros(weights.shape[:2]))
+    content = record.content
+    among_tokens = weights[:, :, content[:, None], content]
+    on_prefix = weights[:, :, content][..., record.is_prefix].sum(axis=-1)
+    total = among_tokens.sum(axis=-1, keepdims=True)
+    among_tokens = np.divide(among_tokens, total, out=np.zeros_like(among_tokens), where=total > 0)
     has_distance = among_tokens.any(axis=-1).mean(axis=-1)  # fraction of the tokens whose distance is defined
-    distance = attention_distance(among_tokens, record.boxes)
-    uniform = np.full((record.num_tokens, record.num_tokens), 1 / record.num_tokens)
+    between = record.token_distances
+    distance = (among_tokens * between).sum(axis=-1).mean(axis=-1)
+    visible = record.visible[np.ix_(content, content)] if record.visible.size else np.ones(between.shape, bool)
+    even = visible / np.maximum(visible.sum(axis=1, keepdims=True), 1)
     return HeadProfiles(
         np.divide(distance, has_distance, out=np.full_like(distance, np.nan), where=has_distance > 0),
-        float(attention_distance(uniform, record.boxes)),
-        entropy(normalize_rows(weights)).mean(axis=-1),
-        float(np.log2(weights.shape[-1])),
-        class_weight.mean(axis=-1),
+        float((even * between).sum(axis=1).mean()),
+        row_entropy,
+        uniform_entropy,
+        on_prefix.mean(axis=-1),
     )
 
 
 def measure_base(record: AttentionRecord) -> Facts:
     """Sizes, thresholds and the prediction."""
-    layers, heads, rows, _ = record.weights.shape
-    uniform = np.full(record.num_tokens, 1 / record.num_tokens)
+    layers, heads, rows, keys = record.weights.shape
     facts: Facts = {
-        "height": record.image.shape[0],
-        "width": record.image.shape[1],
-        "box_height": int(record.boxes[0, 2]),
-        "box_width": int(record.boxes[0, 3]),
+        "input": _NOUNS[record.kind],
+        "unit": _UNITS[record.kind],
         "layers": layers,
         "heads": heads,
         "all_heads": layers * heads,
         "tokens": record.num_tokens,
         "rows": rows,
+        "keys": keys,
+        "prefix": keys - record.num_tokens,
         "head_width": record.head_width,
-        "uniform": 1 / rows,
+        "uniform": float((1 / np.maximum(record.counts, 1)).mean()) if record.reader is None else 1 / keys,
         "dropped_weight": record.dropped_weight,
-        "ink_area": float(weight_on_foreground(uniform, record.ink, record.boxes)),
+        "other_layers": record.other_layers,
+        "ink_area": 0.0,
         **{name: threshold.value for name, threshold in THRESHOLDS.items()},
     }
+    if record.kind == "image":
+        even = np.full(record.num_tokens, 1 / record.num_tokens)
+        facts |= {"height": record.size[0], "width": record.size[1]}
+        facts |= {"box_height": int(record.boxes[0, 2]), "box_width": int(record.boxes[0, 3])}
+        facts |= {"ink_area": float(weight_on_foreground(even, record.ink, record.boxes))}
     if len(record.probabilities):
         order = np.argsort(-record.probabilities, kind="stable")
         second = order[min(1, len(order) - 1)]
         facts |= {
-            "predicted": int(order[0]),
+            "predicted": record.top_names[0] if record.top_names else int(order[0]),
             "probability": float(record.probabilities[order[0]]),
-            "second": int(second),
+            "second": record.top_names[-1] if record.top_names else int(second),
             "second_probability": float(record.probabilities[second]),
             "label": record.label,
         }
     return facts
 
 
-def measure_rows(record: AttentionRecord, maps: Array) -> Facts:
-    """What is measured of one row of every head, (L, H, N): concentration, weight on ink, agreement between heads."""
+def measure_rows(record: AttentionRecord, maps: Array, visible: int | None = None) -> Facts:
+    """What is measured of one row of every head, (L, H, N): concentration, weight on ink, agreement between heads.
+
+    An even row has weight on `visible` tokens of the input, by default on all.
+    """
     facts = measure_base(record)
     p = normalize_or_nan(maps)
     no_weight = np.isnan(p[..., 0])
@@ -119,11 +140,12 @@ def measure_rows(record: AttentionRecord, maps: Array) -> Facts:
     facts |= first_and_last_layer("effective", effective)
     peaked = p[facts["min_effective_layer"], facts["min_effective_head"]]
     facts |= {"peak_token": int(peaked.argmax()) + 1, "peak_share": float(peaked.max())}
-    facts |= list_heads("uniform", effective >= facts["near_uniform"] * record.num_tokens)
-    on_ink, ratio = weight_on_foreground(p, record.ink, record.boxes), facts["ink_ratio"]
-    facts |= list_heads("ink", on_ink >= ratio * facts["ink_area"])
-    facts |= list_heads("background", on_ink * ratio <= facts["ink_area"])
-    facts |= extreme_head("max_ink", on_ink)
+    facts |= list_heads("uniform", effective >= facts["near_uniform"] * (visible or record.num_tokens))
+    if facts["ink_area"] > 0:
+        on_ink, ratio = weight_on_foreground(p, record.ink, record.boxes), facts["ink_ratio"]
+        facts |= list_heads("ink", on_ink >= ratio * facts["ink_area"])
+        facts |= list_heads("background", on_ink * ratio <= facts["ink_area"])
+        facts |= extreme_head("max_ink", on_ink)
     if facts["measured_heads"] > 1:
         facts |= _agreeing_pairs(head_agreement(maps[~no_weight]), np.flatnonzero(~no_weight), facts["heads"])
     return facts | {"scale_max": float(maps.max())}
@@ -190,8 +212,21 @@ def nan_mean(values: Array) -> Array:
 
 
 def first_and_last_layer(name: str, values: Array) -> Facts:
-    """(L, H) values -> the means over heads of the first and the last layer."""
-    return {f"{name}_first": float(nan_mean(values[0])), f"{name}_last": float(nan_mean(values[-1]))}
+    """(L, H) values -> means over heads: of the first and the last layer, the extreme ones, and how they rank."""
+    means = nan_mean(values)
+    facts = {f"{name}_first": float(means[0]), f"{name}_last": float(means[-1])}
+    known = ~np.isnan(means)
+    if known.sum() < 2:
+        return facts | {f"{name}_trend": 0.0}
+    layers = np.flatnonzero(known)
+    low, high = layers[means[known].argmin()], layers[means[known].argmax()]
+    return facts | {
+        f"{name}_trend": spearman(layers.astype(np.float64), means[known]),
+        f"{name}_low": float(means[low]),
+        f"{name}_low_layer": int(low),
+        f"{name}_high": float(means[high]),
+        f"{name}_high_layer": int(high),
+    }
 
 
 def extreme_head(name: str, values: Array, *, least: bool = False) -> Facts:
@@ -201,25 +236,42 @@ def extreme_head(name: str, values: Array, *, least: bool = False) -> Facts:
 
 
 def list_heads(name: str, selected: BoolArray) -> Facts:
-    """(L, H) -> the number of selected heads, and their names."""
+    """(L, H) -> the number of selected heads, and their names, or where most are if they are many."""
     return {f"{name}_heads": int(selected.sum()), f"{name}_names": head_names(selected)}
 
 
 def head_names(selected: BoolArray) -> str:
-    """The selected heads, layer by layer.
+    """The selected heads, layer by layer; of more than a dozen, the layers in which most of them are.
 
     Examples
     --------
     >>> import numpy as np
     >>> head_names(np.array([[True, False, True], [False, False, False], [False, True, False]]))
     'layer 0: heads 0 and 2; layer 2: head 1'
+    >>> head_names(np.repeat([True, False], [32, 8]).reshape(10, 4))
+    'mostly in layers 0–5'
     """
+    if selected.sum() > _MAX_NAMES:
+        return _main_layers(selected.sum(axis=1))
     names = []
     for layer, row in enumerate(selected):
         heads = [str(head) for head in np.flatnonzero(row)]
         if heads:
             names.append(f"layer {layer}: head{'s' * (len(heads) > 1)} {join_with_and(heads)}")
     return "; ".join(names)
+
+
+def _main_layers(counts: IntArray) -> str:
+    """The shortest run of layers with at least three quarters of the heads, (L,)."""
+    total, layers = counts.sum(), len(counts)
+    runs = [(end - start, start) for start in range(layers) for end in range(start + 1, layers + 1)
+            if 4 * counts[start:end].sum() >= 3 * total]  # fmt: skip
+    length, start = min(runs)
+    inside = counts[start : start + length].sum()
+    amount = "all" if inside == total else "mostly"
+    if length == layers and (counts > 0).all():
+        return "in every layer"
+    return f"{amount} in " + (f"layer {start}" if length == 1 else f"layers {start}–{start + length - 1}")
 
 
 def _agreeing_pairs(agreement: Array, indices: IntArray, heads: int) -> Facts:

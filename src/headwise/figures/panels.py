@@ -17,6 +17,7 @@ from headwise.figures.colors import HEATMAP, MARK, OUTLINE
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.spatial import to_pixels
 from headwise.shapes import Array, IntArray
+from headwise.text import format_number
 from headwise.thresholds import INK
 
 __all__ = [
@@ -35,6 +36,9 @@ __all__ = [
 
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a paper, and two
 NARROW = 8  # with more heads than this, panels are too small for words
+_MAX_LINES = 100  # with more tokens than this, their boundaries are not drawn over the image
+_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+_SHADE = 0.55  # opacity of black where a photograph is black
 _MAX_THICK_LINES = 40  # with more tokens than this, thick boundaries would hide the image
 
 
@@ -44,12 +48,14 @@ def draw_input(axes: Axes, record: AttentionRecord) -> None:
     cmap = "gray_r" if record.ink.any() or not record.image.any() else "gray"
     axes.imshow(record.image, cmap=cmap, vmin=0, vmax=1, extent=(0, width, height, 0))
     line = 0.5 if record.num_tokens <= _MAX_THICK_LINES else 0.3
-    for box in record.boxes:
+    for box in record.boxes if record.num_tokens <= _MAX_LINES else ():
         axes.add_patch(_rectangle(box, line))
-    axes.set_title("input, divided into tokens")
+    drawn = ", divided into tokens" if record.num_tokens <= _MAX_LINES else f", {record.num_tokens} tokens"
+    axes.set_title("input" + drawn)
     if len(record.probabilities):
         predicted = int(record.probabilities.argmax())
-        text = f"predicted: {predicted} ({record.probabilities[predicted]:.1%})"
+        name = record.top_names[0] if record.top_names else predicted
+        text = f"predicted: {name} ({format_number(float(record.probabilities[predicted]), '.1%')})"
         axes.set_xlabel(text if record.label < 0 else f"{text}; label: {record.label}", labelpad=6)
     hide_axes(axes, record)
 
@@ -59,11 +65,21 @@ def draw_map(axes: Axes, values: Array, record: AttentionRecord, scale: Normaliz
     height, width = record.size
     pixels = to_pixels(values, record.boxes, record.size)
     axes.imshow(pixels, cmap=HEATMAP, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
+    if record.image.any() and not record.ink.any():
+        axes.imshow(_shade(record.image), interpolation="bilinear", extent=(0, width, height, 0), zorder=1)
     if record.ink.any() and not record.ink.all():
         across, down = np.arange(width) + 0.5, np.arange(height) + 0.5
         outline = axes.contour(across, down, record.image, levels=[INK], colors=OUTLINE, linewidths=0.6)
         outline.set(path_effects=[withStroke(linewidth=1.5, foreground="white", alpha=0.7)])
     hide_axes(axes, record)
+
+
+def _shade(image: Array) -> Array:
+    """(Y, X, 4): black, the more opaque the darker the photograph, so that it shows through the colours of a map."""
+    grey = image @ np.array(_LUMINANCE, image.dtype) if image.ndim == 3 else image
+    shade = np.zeros((*grey.shape, 4), np.float32)
+    shade[..., 3] = _SHADE * (1 - grey)
+    return shade
 
 
 def label_panel(axes: Axes, record: AttentionRecord, token: int) -> None:

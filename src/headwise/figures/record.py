@@ -4,52 +4,46 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import dataclass, field, fields
+from functools import cached_property
 from pathlib import Path
-from typing import Any
+from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
 
 from headwise.data.array_files import load_npz
-from headwise.errors import DataError
+from headwise.errors import DataError, ShapeError
+from headwise.figures.record_files import check_layout, is_record, pack, unpack
+from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
 from headwise.metrics.faithfulness import Faithfulness
+from headwise.metrics.head_roles import ROLES, HeadRoles
+from headwise.metrics.spatial import token_centers
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK
 
-__all__ = ["AttentionRecord"]
+__all__ = ["AttentionRecord", "InputKind"]
 
-
-_SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file
-_SAVED = {  # every other array of a file: the kind of its numbers and how many axes it has
-    "image": ("f", 2),
-    "boxes": ("i", 2),
-    "weights": ("f", 4),
-    "probabilities": ("f", 1),
-    "label": ("i", 0),
-    "head_width": ("i", 0),
-    "positions": ("f", 2),
-    "dropped_weight": ("f", 0),
-    "pixels_permuted": ("b", 0),
-    "unverified": ("b", 0),
-    "curves": ("f", 3),
-    "ranking": ("f", 1),
-}
-_KIND_NAMES = {"f": "floating-point number", "i": "whole number", "b": "truth value"}
+InputKind = Literal["image", "text", "series", "other"]
 
 
 @dataclass(frozen=True)
 class AttentionRecord:
-    """What a model attends to in one image: everything that figures show and captions state.
+    """What a model attends to in one input: everything that figures show and captions state.
+
+    Letters: L layers, H heads, T queries, M keys, N tokens of the input. Keys that are no tokens of the input are
+    prefix tokens, such as class tokens, registers and separators.
 
     Attributes
     ----------
-    image : ndarray of shape (Y, X)
-        As the model sees it, from 0 (background) to 1 (ink); all zero if there is none.
-    boxes : ndarray of int of shape (N, 4)
-        Top, left, height and width of each token, in pixels.
-    weights : ndarray of shape (L, H, T, T)
-        Attention weights of every layer and head. T is 1 + N with a class token, which comes first, or N without.
+    image : ndarray of shape (Y, X) or (Y, X, 3)
+        As the model sees it, from 0 to 1: light ink on a dark background for a drawing, or colours; all zero if there
+        is none. The values (S, V) of a series; empty for a text.
+    boxes : ndarray of int of shape (N, 4) or (N, 2)
+        Top, left, height and width of each token in pixels; for a text or a series its first character or step, and
+        one past its last.
+    weights : ndarray of shape (L, H, T, M)
+        Attention weights of every layer and head.
     probabilities : ndarray of shape (C,)
         Class probabilities; empty if they are unknown.
     label : int
@@ -57,7 +51,7 @@ class AttentionRecord:
     head_width : int
         d in the logits' 1/√d; 0 if it is unknown.
     positions : ndarray of shape (N, D)
-        Position embeddings of the tokens, without that of the class token; empty if they are unknown.
+        Position embeddings of the tokens of the input; empty if they are unknown.
     dropped_weight : float
         Mean weight, over all rows, of tokens that had been removed from the arrays.
     pixels_permuted : bool
@@ -72,6 +66,28 @@ class AttentionRecord:
         The map whose faithfulness was tested; empty if none was.
     faithfulness : Faithfulness or None
         The result of that test.
+    kind : {"image", "text", "series", "other"}
+        What the input is.
+    prefix : ndarray of bool of shape (M,)
+        Which keys are prefix tokens; empty if they are the first M − N.
+    words : tuple of str
+        A name for each key, such as its text; empty if there are none.
+    query_words : tuple of str
+        A name for each query of cross-attention; empty for self-attention, in which queries and keys are the same.
+    text : str
+        The text that `boxes` refer to.
+    segments : ndarray of int of shape (M,)
+        0 and 1 for the tokens of the first and second part of the input, −1 for others; empty if it has no parts.
+    visible : ndarray of bool of shape (T, M)
+        Which keys each query may attend to, in any layer; empty if all.
+    value_norms : ndarray of shape (L, H, M)
+        Length of the value vector of each key; empty if unknown.
+    probe : ndarray of shape (L, H, 2 R, 2 R)
+        Attention weights for R random tokens that are repeated once; empty if they were not measured.
+    top_names : tuple of str
+        Names of the two most probable classes; empty if they have only numbers.
+    other_layers : int
+        How many attention calls of the model are left out, because they have another shape.
     """
 
     image: Array
@@ -87,27 +103,94 @@ class AttentionRecord:
     curves: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     ranking: Array = field(default_factory=lambda: np.zeros(0, np.float32))
     faithfulness: Faithfulness | None = None
+    kind: InputKind = "image"
+    prefix: BoolArray = field(default_factory=lambda: np.zeros(0, bool))
+    words: tuple[str, ...] = ()
+    query_words: tuple[str, ...] = ()
+    text: str = ""
+    segments: IntArray = field(default_factory=lambda: np.zeros(0, np.int64))
+    visible: BoolArray = field(default_factory=lambda: np.zeros((0, 0), bool))
+    value_norms: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
+    probe: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0), np.float32))
+    top_names: tuple[str, ...] = ()
+    other_layers: int = 0
 
     def __post_init__(self) -> None:
-        sizes = bind("Y X", image=self.image).bind("N 4", boxes=self.boxes).bind("C", probabilities=self.probabilities)
-        tokens = sizes["N"] + self.has_class_token
-        bind(f"L H {tokens} {tokens}", weights=self.weights)
-        if self.positions.size:
-            sizes.bind("N D", positions=self.positions)
-        if self.curves.size:
-            bind(f"2 5 {sizes['N'] + 1}", curves=self.curves)
+        channels = " 3" if self.kind == "image" and self.image.ndim == 3 else ""
+        bind(f"Y X{channels}", image=self.image)
+        ends = 4 if self.kind == "image" else 2
+        sizes = bind(f"N {ends}", boxes=self.boxes).bind("C", probabilities=self.probabilities)
+        queries = len(self.query_words) if self.query_words else "M"
+        keys = bind(f"L H {queries} M", weights=self.weights)["M"]
+        layers, heads, rows, _ = self.weights.shape
+        tokens = int((~self.prefix).sum()) if self.prefix.size else sizes["N"] + (keys == sizes["N"] + 1)
+        if self.prefix.size and tokens != sizes["N"]:
+            raise ShapeError(f"boxes: expected {tokens}, one for each key that is no prefix token; got {sizes['N']}.")
+        if not self.prefix.size and keys != tokens:
+            raise ShapeError(f"weights: expected {sizes['N']} keys, one more with a class token; got {keys}.")
+        optional = {
+            "positions": "N D",
+            "curves": f"2 5 {sizes['N'] + 1}",
+            "prefix": f"{keys}",
+            "segments": f"{keys}",
+            "visible": f"{rows} {keys}",
+            "value_norms": f"{layers} {heads} {keys}",
+            "probe": f"{layers} {heads} S S",
+        }
+        for name, shape in optional.items():
+            if (array := getattr(self, name)).size:
+                sizes.bind(shape, **{name: array})
+        if self.words:
+            bind(f"{keys}", words=np.empty(len(self.words)))
         if self.faithfulness is not None:
             sizes.bind("N", ranking=self.ranking)
 
     @property
     def num_tokens(self) -> int:
-        """N, the number of tokens of the image."""
+        """N, the number of tokens of the input."""
         return len(self.boxes)
+
+    @cached_property
+    def is_prefix(self) -> BoolArray:
+        """(M,): which keys are prefix tokens."""
+        keys = self.weights.shape[-1]
+        return self.prefix if self.prefix.size else np.arange(keys) < keys - self.num_tokens
+
+    @cached_property
+    def content(self) -> IntArray:
+        """(N,): the indices of the keys that are tokens of the input."""
+        return np.flatnonzero(~self.is_prefix)
+
+    @property
+    def is_self_attention(self) -> bool:
+        """Whether queries and keys are the same tokens."""
+        return not self.query_words
 
     @property
     def has_class_token(self) -> bool:
-        """Whether the first token is a class token."""
-        return bool(self.weights.shape[-1] != self.num_tokens)
+        """Whether the first token is a class token, whose attention is shown."""
+        return bool(self.is_self_attention and self.is_prefix[0] and not self.is_causal)
+
+    @cached_property
+    def is_causal(self) -> bool:
+        """Whether no query may attend to a later token."""
+        t, m = self.weights.shape[2:]
+        return bool(self.visible.size and t == m and t > 1 and not np.triu(self.visible, 1).any())
+
+    @cached_property
+    def counts(self) -> IntArray:
+        """(T,): how many keys each query may attend to."""
+        t, m = self.weights.shape[2:]
+        return self.visible.sum(axis=1) if self.visible.size else np.full(t, m)
+
+    @cached_property
+    def token_distances(self) -> Array:
+        """(N, N): distances between the tokens of the input: of their centres in pixels, or of their places."""
+        if self.kind == "image":
+            centers = token_centers(self.boxes)
+            return np.asarray(np.sqrt(((centers[:, None] - centers) ** 2).sum(axis=-1)))
+        places = self.boxes.mean(axis=1) if self.kind == "series" else np.arange(self.num_tokens, dtype=np.float64)
+        return np.asarray(np.abs(places[:, None] - places))
 
     @property
     def size(self) -> tuple[int, int]:
@@ -117,12 +200,41 @@ class AttentionRecord:
     @property
     def ink(self) -> BoolArray:
         """(Y, X): the pixels that are ink; none unless the image is a drawing, at least half of it background."""
+        if self.kind != "image" or self.image.ndim == 3:
+            return np.zeros(self.image.shape[:2], bool)
         return (self.image > INK) & bool((self.image < BACKGROUND).mean() >= INK)
+
+    @cached_property
+    def roles(self) -> HeadRoles:
+        """The roles of all heads, measured once."""
+        return measure_roles(self)
+
+    def role_phrase(self, head: tuple[int, int]) -> str:
+        """The main role of a head in words; empty for none."""
+        name = self.roles.name(*head)
+        if name == "offset":
+            return f"offset {_offset_text(self.roles.offsets[head].tolist())}"
+        if name in ("sink", "outlier") and self.words and self.kind != "image":
+            return f"{self.role_name(name)}: {self.word(int(self.roles.sinks[head])).strip()}"
+        return self.role_name(name) if name else ""
+
+    def role_name(self, name: str) -> str:
+        """A role in words; the first token of an image is its class token."""
+        is_class = name == "first" and self.kind == "image" and self.has_class_token
+        return "class token" if is_class else ROLES[name].phrase
+
+    @property
+    def reader(self) -> int | None:
+        """The query whose attention `maps` shows: the class token, or the last token of a causal model."""
+        if self.has_class_token:
+            return 0
+        return self.weights.shape[2] - 1 if self.is_causal else None
 
     @property
     def maps(self) -> Array:
-        """(L, H, N): the class token's weights on the tokens; without a class token, the mean over all rows."""
-        return self.weights[:, :, 0, 1:] if self.has_class_token else self.weights.mean(axis=2)
+        """(L, H, N): the weights of `reader` on the tokens of the input; without a reader, the mean over all rows."""
+        rows = self.weights.mean(axis=2) if self.reader is None else self.weights[:, :, self.reader]
+        return np.asarray(rows[..., self.content])
 
     @property
     def last_layer_map(self) -> Array:
@@ -134,7 +246,7 @@ class AttentionRecord:
         return self.faithfulness is not None and bool(np.allclose(ranking, self.ranking, rtol=1e-4))
 
     def row(self, token: int) -> Array:
-        """(L, H, N): one token's weights on the tokens of the image.
+        """(L, H, N): one token's weights on the tokens of the input.
 
         Parameters
         ----------
@@ -146,22 +258,24 @@ class AttentionRecord:
         DataError
             If there is no such token.
         """
-        return self.weights[:, :, self.index(token), int(self.has_class_token) :]
+        return self.weights[:, :, self.index(token)][..., self.content]
 
     def index(self, token: int) -> int:
         """The position in the weights of a token, 1 to N or 0 for the class token."""
-        if not 1 - self.has_class_token <= token <= self.num_tokens:
+        if not 1 - self.has_class_token <= token <= self.num_tokens or not self.is_self_attention:
             zero = (
                 "0 for the class token, or " if self.has_class_token else "these arrays have no class token; expected "
             )
             raise DataError(f"token: {zero}1 to {self.num_tokens} in reading order; got {token}.")
-        return token - (not self.has_class_token)
+        return int(self.content[token - 1]) if token else 0
+
+    def word(self, key: int) -> str:
+        """The name of a key; its number, from 1, if it has none."""
+        return self.words[key] if self.words else str(1 + key - int(self.is_prefix[:key].sum()))
 
     def save(self, path: Path) -> None:
         """Write the arrays to an .npz file."""
-        arrays = {f.name: np.asarray(getattr(self, f.name)) for f in fields(self) if f.name != "faithfulness"}
-        if (score := self.faithfulness) is not None:
-            arrays |= {_SCORE + f.name: np.asarray(getattr(score, f.name)) for f in fields(score)}
+        arrays = pack({f.name: getattr(self, f.name) for f in fields(self)})
         with atomic_write(path) as tmp_path:
             np.savez(tmp_path, allow_pickle=False, **arrays)
 
@@ -187,43 +301,20 @@ class AttentionRecord:
         ShapeError
             If the arrays do not fit together.
         """
-        if missing := _SAVED.keys() - arrays.keys():
-            raise DataError(f"arrays: not those of an attention record; missing {', '.join(sorted(missing))}.")
-        for name, (kinds, axes) in _SAVED.items():
-            _check_array(name, arrays[name], kinds, axes)
-        values: dict[str, Any] = {n: arrays[n] if axes else arrays[n].item() for n, (_, axes) in _SAVED.items()}
-        scores = {name.removeprefix(_SCORE): arrays[name] for name in arrays if name.startswith(_SCORE)}
-        record = cls(**values, faithfulness=_faithfulness(scores) if scores else None)
-        if record.image.min(initial=0) < 0 or record.image.max(initial=0) > 1:
-            raise DataError("image: expected pixels from 0 to 1; some are outside this range.")
-        corner, side = record.boxes[:, :2], record.boxes[:, 2:]
-        if not len(corner) or corner.min() < 0 or side.min() < 1 or (corner + side > record.size).any():
-            raise DataError(f"boxes: expected tokens within the image's {record.size[0]} × {record.size[1]} pixels.")
+        record = cls(**unpack(arrays))
+        check_layout(record.kind, record.image, record.boxes)
         return record
 
     @staticmethod
     def is_record(arrays: Mapping[str, object]) -> bool:
         """Whether arrays of these names were written by `save`."""
-        return arrays.keys() >= _SAVED.keys()
+        return is_record(arrays)
 
 
-def _check_array(name: str, array: npt.NDArray[Any], kinds: str, axes: int) -> None:
-    """Raise DataError for an array of another type or number of axes, or one with NaN or infinity."""
-    if array.dtype.kind not in kinds or array.ndim != axes:
-        number = _KIND_NAMES[kinds]
-        expected = f"{number}s, {axes}-dimensional" if axes else f"one {number}"
-        raise DataError(f"{name}: expected {expected}; got {array.dtype} of shape {array.shape}.")
-    if not np.isfinite(array).all():
-        raise DataError(f"{name}: expected numbers; some are NaN or infinite.")
-
-
-def _faithfulness(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
-    expected = {f.name: str(f.type) for f in fields(Faithfulness)}
-    if unexpected := expected.keys() ^ scores.keys():
-        names = ", ".join(sorted(unexpected))
-        raise DataError(f"{_SCORE}…: expected the scores of one faithfulness test; missing or unknown: {names}.")
-    for name, kind in expected.items():
-        _check_array(_SCORE + name, scores[name], "i" if kind == "int" else "f", int(kind.startswith("tuple")))
-        bind("3" if kind.startswith("tuple") else "", **{_SCORE + name: scores[name]})
-    values: dict[str, Any] = {name: tuple(v.tolist()) if v.ndim else v.item() for name, v in scores.items()}
-    return Faithfulness(**values)
+def _offset_text(offset: list[int]) -> str:
+    """An offset in tokens, or in patches down and to the right."""
+    if len(offset) == 1:
+        return f"{offset[0]:+d}"
+    down, right = offset
+    parts = [f"{abs(down)} {'down' if down > 0 else 'up'}"] * bool(down)
+    return ", ".join(parts + [f"{abs(right)} {'right' if right > 0 else 'left'}"] * bool(right))

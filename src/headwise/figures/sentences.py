@@ -8,13 +8,10 @@ import numpy as np
 
 from headwise.figures.measurements import Facts
 from headwise.figures.record import AttentionRecord
-from headwise.metrics.faithfulness import Faithfulness
-from headwise.shapes import Array
-from headwise.thresholds import THRESHOLDS
+from headwise.text import decimals_beside
 
 __all__ = [
     "LIMITS",
-    "NO_RANKING",
     "count",
     "describe_agreement",
     "describe_alternative",
@@ -22,17 +19,22 @@ __all__ = [
     "describe_concentration",
     "describe_distance",
     "describe_extremes",
-    "describe_faithfulness",
     "describe_heads",
     "describe_ink",
     "describe_input",
     "describe_input_changes",
     "describe_locality",
     "describe_prediction",
+    "describe_scale",
     "describe_self_weight",
+    "describe_trend",
     "describe_weights",
     "heads_are_equal",
     "is_known",
+    "prefix_name",
+    "reader_name",
+    "summarize_heads",
+    "summarize_scale",
     "title_suffix",
     "trend",
 ]
@@ -41,15 +43,7 @@ LIMITS = (
     "Attention weights are not reasons: a token with a large weight need not have determined the class, because the "
     "values, the other tokens and the residual path contribute the rest.",
     "In every layer but the first, a token already contains information from other tokens, so its weight is no longer "
-    "that of its own pixels alone.",
-)
-NO_RANKING = (
-    "This figure shows how tokens are mixed and does not rank them by their effect on the prediction, so there was no "
-    "ranking to test."
-)
-_UNTESTED = (
-    "Faithfulness was not tested, because the test runs the model again with tokens removed and only the arrays are "
-    "available; how well this figure explains the prediction is unknown."
+    "that of its own part of the {input} alone.",
 )
 _PLURAL_VERBS = {"is": "are", "has": "have"}
 
@@ -68,13 +62,27 @@ def is_known(facts: Facts, measure: str) -> bool:
 
 
 def trend(facts: Facts, measure: str, up: str, down: str) -> str:
-    """Choose a phrase for the change from the first layer to the last."""
+    """Choose a phrase for the change with depth, by its ends and by its rank correlation with the layer."""
     first, last, ratio = facts[f"{measure}_first"], facts[f"{measure}_last"], facts["depth_ratio"]
-    if last >= ratio * first and last > first:
+    correlation, threshold = facts[f"{measure}_trend"], facts["depth_correlation"]
+    if last >= ratio * first and last > first and correlation >= threshold:
         return up
-    if last * ratio <= first and last < first:
+    if last * ratio <= first and last < first and correlation <= -threshold:
         return down
-    return "stays about the same"
+    low, high = facts.get(f"{measure}_low", first), facts.get(f"{measure}_high", first)
+    return "stays about the same" if high < ratio * low else "has no steady trend"
+
+
+def describe_trend(facts: Facts, measure: str, unit: str, up: str, down: str) -> str:
+    """The change with depth, as a predicate: its direction, its ends, and the extremes where it has no direction."""
+    change = trend(facts, measure, up, down)
+    ends = f"{{{measure}_first:.1f}} and {{{measure}_last:.1f}} {unit}"
+    if change != "has no steady trend":
+        return f"{change} ({ends})"
+    return (
+        f"{change} ({ends}; least, {{{measure}_low:.1f}}, in layer {{{measure}_low_layer}}, and largest, "
+        f"{{{measure}_high:.1f}}, in layer {{{measure}_high_layer}})"
+    )
 
 
 def count(facts: Facts, name: str, noun: str) -> str:
@@ -90,7 +98,8 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
     if selected == facts["all_heads"]:
         return f"Every head {verb} {predicate}." if selected > 1 else f"The head {verb} {predicate}."
     plural = verb if selected == 1 else _PLURAL_VERBS.get(verb, verb.removesuffix("s"))
-    return f"Of {{all_heads}} heads, {{{name}_heads}} {plural} {predicate}: {{{name}_names}}."
+    names = ", " if ":" not in facts[f"{name}_names"] else ": "
+    return f"Of {{all_heads}} heads, {{{name}_heads}} {plural} {predicate}{names}{{{name}_names}}."
 
 
 # ---- what is shown
@@ -98,15 +107,42 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
 
 def title_suffix(record: AttentionRecord) -> str:
     """The end of a title."""
-    return ", in a digit classified as {predicted}" if len(record.probabilities) else ""
+    if record.kind == "image" and not len(record.probabilities):
+        return ", in an image"
+    if record.kind == "image" and not record.top_names and record.image.ndim == 2:
+        return ", in a digit classified as {predicted}" if record.ink.any() else ", in an image of class {predicted}"
+    return ", in " + {"image": "an image", "text": "a text", "series": "a series"}.get(record.kind, "an input")
+
+
+def reader_name(record: AttentionRecord) -> str:
+    """Whose attention the maps show."""
+    if record.has_class_token:
+        return "the class token"
+    return "the last token" if record.reader is not None else "the tokens"
+
+
+def prefix_name(record: AttentionRecord) -> str:
+    """The keys that are no tokens of the input, in words."""
+    count = int(record.is_prefix.sum())
+    if record.kind == "text":
+        return "special token" if count == 1 else "special tokens"
+    if not record.has_class_token:
+        return "prefix token" if count == 1 else "prefix tokens"
+    return "class token" if count == 1 else "class token and the other prefix tokens"
 
 
 def describe_input(record: AttentionRecord) -> str:
     """The input, and how its tokens are numbered."""
     tokens = count({"tokens": record.num_tokens}, "tokens", "token")
+    if record.kind != "image":
+        special = f", without the {{prefix}} {prefix_name(record)}" if record.is_prefix.any() else ""
+        return f"The {{input}} has <N> = {tokens}{special}, in order."
     zero = "; <token 0> is the class token." if record.has_class_token else "; there is no class token."
+    if record.is_prefix.sum() > 1:
+        zero = "; the {prefix} prefix tokens (class token, registers) come before them."
+    lines = "divided along the orange lines" if record.image.ndim == 2 else "divided"
     return (
-        f"Left: the input, {{height}} × {{width}} pixels, divided along the orange lines into <N> = {tokens} of "
+        f"Left: the input, {{height}} × {{width}} pixels, {lines} into <N> = {tokens} of "
         "{box_height} × {box_width} pixels, <all patches> in reading order" + zero
     )
 
@@ -118,17 +154,43 @@ def describe_weights(record: AttentionRecord) -> str:
 
 def describe_colors(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     """How weights are mapped to colours."""
-    overlap = int(record.boxes[:, 2:].prod(axis=1).sum()) > record.image.size
-    yield (
-        "The weights are drawn without further normalisation; each fills the pixels of its token evenly"
-        + (", and overlapping tokens are averaged." if overlap else ".")
-    )
-    if facts["scale_max"] > 0:
-        yield "All panels share one colour scale, from <zero> to {scale_max:.3f}, the largest weight drawn."
-    else:
-        yield "All panels share one colour scale, from <zero> to one, because all weights drawn are zero."
+    overlap = record.kind == "image" and int(record.boxes[:, 2:].prod(axis=1).sum()) > np.prod(record.size)
+    if record.kind == "image":
+        yield (
+            "The weights are drawn without further normalisation; each fills the pixels of its token evenly"
+            + (", and overlapping tokens are averaged." if overlap else ".")
+        )
+    yield describe_scale(facts)
     if record.ink.any():
         yield "The thin line is the outline of the digit, where ink exceeds {ink_level:.1f}."
+
+
+def describe_scale(facts: Facts) -> str:
+    """The colour scale: shared, or one for each layer or panel, and at which quantile it ends."""
+    if not facts["scale_max"] > 0:
+        return "All panels share one colour scale, from <zero> to one, because all weights drawn are zero."
+    if facts["scale_mode"] == "shared":
+        return "All panels share one colour scale, from <zero> to {scale_max:.3f}, the largest weight drawn."
+    return (
+        f"Each {facts['scale_mode']} has a colour scale of its own, from <zero> to the {{scale_quantile:.0%}} quantile "
+        "of its weights, which is written at its colour bar; larger weights have the last colour."
+    )
+
+
+def summarize_heads(facts: Facts) -> str:
+    """How many heads are shown, for a short caption."""
+    if facts["panels"] == facts["all_heads"]:
+        return "One panel per layer and head" if facts["all_heads"] > 1 else "The one head"
+    return "{panels} of {all_heads} heads, chosen by role"
+
+
+def summarize_scale(facts: Facts) -> str:
+    """The colour scales, for a short caption."""
+    if facts["panels"] == 1 or not facts["scale_max"] > 0:
+        return ""
+    if facts["scale_mode"] == "shared":
+        return "One colour scale, up to {scale_max:.3f}."
+    return f"Each {facts['scale_mode']} has its own scale, cut at the {{scale_quantile:.0%}} quantile."
 
 
 def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
@@ -138,7 +200,7 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
             "The pixels of every image were permuted in the same way before the image was divided into tokens; it is "
             "drawn as the model sees it, and distances are those in the permuted image."
         )
-    if not record.image.any():
+    if record.kind == "image" and not record.image.any():
         yield "The arrays came without an image, so only the locations of the tokens are drawn."
         if (record.boxes[:, 2:] == 1).all():
             yield "The size of the tokens is unknown as well: one pixel stands for one token."
@@ -147,6 +209,8 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
             "The arrays are not verified: they were not compared with the output of the model that they are said to "
             "come from."
         )
+    if record.other_layers:
+        yield "The model has {other_layers} more attention calls, which have another shape and are not shown."
     if record.dropped_weight > 0:
         yield (
             "Some tokens had been removed from the arrays; they had {dropped_weight:.1%} of the weight of a row on "
@@ -162,8 +226,9 @@ def describe_prediction(record: AttentionRecord) -> Iterator[str]:
     if not len(record.probabilities):
         return
     correct = {-1: "", int(record.probabilities.argmax()): ", which is correct"}
+    next_token = record.kind == "text" and record.is_causal and record.top_names
     yield (
-        "The model predicts {predicted} (probability {probability:.1%})"
+        f"The model predicts {'the next token ' if next_token else ''}{{predicted}} (probability {{probability:.1%}})"
         + correct.get(record.label, ", which is wrong: the label is {label}")
         + "; second is {second} ({second_probability:.1%})."
     )
@@ -172,7 +237,7 @@ def describe_prediction(record: AttentionRecord) -> Iterator[str]:
 def describe_concentration(facts: Facts) -> Iterator[str]:
     """How concentrated the heads are, and how that changes with depth."""
     if facts["no_weight_heads"]:
-        yield describe_heads(facts, "no_weight", "gives", "the image no weight; all of it is on the class token")
+        yield describe_heads(facts, "no_weight", "gives", "the {input} no weight; all of it is on prefix tokens")
     if facts["no_weight_heads"] == facts["all_heads"]:
         return
     if facts["no_weight_heads"]:
@@ -181,14 +246,14 @@ def describe_concentration(facts: Facts) -> Iterator[str]:
     yield describe_heads(facts, "uniform", "is", "nearly uniform (at least {near_uniform:.0%} of the tokens effective)")
     if facts["layers"] > 1 and is_known(facts, "effective"):
         yield (
-            f"From the first layer to the last, this attention {trend(facts, 'effective', 'widens', 'narrows')} "
-            "({effective_first:.1f} and {effective_last:.1f} effective tokens, means over heads)."
+            "From the first layer to the last, the effective number of tokens, a mean over heads, "
+            f"{describe_trend(facts, 'effective', 'tokens', 'grows', 'shrinks')}."
         )
 
 
 def _most_concentrated(facts: Facts) -> str:
     narrow = (
-        "{min_effective:.1f} effective tokens of {tokens}; {peak_share:.0%} of its weight on the image is on token "
+        "{min_effective:.1f} effective tokens of {tokens}; {peak_share:.0%} of its weight on the {input} is on token "
         "{peak_token}"
     )
     if facts["all_heads"] == 1:
@@ -223,14 +288,18 @@ def describe_agreement(facts: Facts) -> Iterator[str]:
     if facts["measured_heads"] < 2:
         return
     first, second = (f"layer {{pair_{i}_layer}}, head {{pair_{i}_head}}" for i in ("first", "second"))
+    decimals = decimals_beside(facts["max_agreement"], facts["agreement"], 2)
+    value = f"{{max_agreement:.{decimals}f}}"
     rule = "Two heads agree if the similarity of their maps, <agreement> with <entropies>, is at least {agreement}"
     if facts["measured_heads"] == 2:
         agree = "agree" if facts["agreeing_pairs"] else "do not agree"
-        yield f"{rule}; {first} and {second} {agree}, with {{max_agreement:.2f}}."
+        yield f"{rule}; {first} and {second} {agree}, with {value}."
+    elif facts["agreeing_pairs"] == 0:
+        yield f"{rule}; none of {{pairs}} pairs does, and the most similar, {first} and {second}, have {value}."
     else:
         agree = "does" if facts["agreeing_pairs"] == 1 else "do"
         yield f"{rule}; of {{pairs}} pairs, {{agreeing_pairs}} {agree}."
-        yield f"The most similar are {first} and {second}, with {{max_agreement:.2f}}."
+        yield f"The most similar are {first} and {second}, with {value}."
 
 
 def describe_self_weight(facts: Facts) -> str:
@@ -244,75 +313,21 @@ def describe_self_weight(facts: Facts) -> str:
 
 
 def describe_distance(facts: Facts) -> str:
-    """The end of a sentence on a mean distance: its value by depth, and that of uniform attention."""
-    depth = ""
-    if facts["layers"] > 1:
-        change = trend(facts, "distance", "grows", "shrinks")
-        depth = f" in the first layer and {{distance_last:.1f}} in the last: with depth it {change}"
-    return f"{{distance_first:.1f}} pixels{depth}. For uniform attention it would be {{uniform_distance:.1f}}."
+    """The end of a sentence on a mean distance: its value by depth, and that of an even spread."""
+    reference = "An even spread over the visible tokens would have {uniform_distance:.1f}."
+    if facts["layers"] == 1:
+        return f"{{distance_first:.1f}} {{unit}}. {reference}"
+    return f"that, as a mean over heads, {describe_trend(facts, 'distance', '{unit}', 'grows', 'shrinks')}. {reference}"
 
 
 def describe_locality(facts: Facts, threshold: str) -> Iterator[str]:
     """Which heads are local, with the `threshold` in words; nothing where all distances are zero."""
     if facts["no_distance_heads"]:
         yield describe_heads(
-            facts, "no_distance", "has", "no distance, because the image's tokens give all weight to the class token"
+            facts, "no_distance", "has", "no distance, because the {input}'s tokens give all weight to prefix tokens"
         )
     if facts["no_distance_heads"] < facts["all_heads"] and facts["uniform_distance"] > 0:
         yield describe_heads(facts, "local", "is", f"local ({threshold})")
-
-
-# ---- limits
-
-
-def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) -> Iterator[str]:
-    """The faithfulness test of a map, (N,), and its verdict by rule; `name` says which map it is."""
-    score = record.faithfulness
-    if score is None or not record.was_tested(ranking):
-        yield _UNTESTED
-        return
-    yield (
-        f"As a test, the image's tokens were removed from the sequence in the order of {name}, largest first: the "
-        "area under the probability of the predicted class is {deletion:.3f}, against {random_deletion:.3f} on average "
-        "for random orders (central {band:.0%}: {random_deletion_low:.3f} to {random_deletion_high:.3f}) and "
-        "{ink_deletion:.3f} for the order of ink. Less is better; the map beats {beaten_deletion:.0%} of {orders:,} "
-        "random orders."
-    )
-    yield (
-        "When tokens are inserted in the same order, starting from none, more is better: the area is {insertion:.3f}, "
-        "against {random_insertion:.3f} for random orders and {ink_insertion:.3f} for ink; the map beats "
-        "{beaten_insertion:.0%}."
-    )
-    values = "exact Shapley values" if score.shapley_error == 0 else "Shapley values (estimated, ± {shapley_error:.3f})"
-    yield f"Its rank correlation with the tokens' {values} is {{shapley:.2f}}; that of ink is {{ink_shapley:.2f}}."
-    yield _verdict(score)
-
-
-def _verdict(score: Faithfulness) -> str:
-    """What deletion, insertion and the Shapley values together support."""
-    beats_random = THRESHOLDS["beats_random"].value
-    deletion = score.fraction_of_random_beaten_deletion >= beats_random
-    insertion = score.fraction_of_random_beaten_insertion >= beats_random
-    shapley = score.shapley >= THRESHOLDS["shapley_correlation"].value
-    chance = {
-        (True, True): "better than chance in both tests",
-        (True, False): "better than chance at deletion, but not shown to be at insertion",
-        (False, True): "better than chance at insertion, but not shown to be at deletion",
-        (False, False): "not shown to be better than chance in either test",
-    }[deletion, insertion]
-    joined = "and" if shapley == (deletion or insertion) else "but"
-    follows = "follows" if shapley else "does not follow"
-    conclusion = {
-        0: "it must not be read as an explanation of the prediction.",
-        3: "it may be read as an outline of what the prediction rests on.",
-    }.get(deletion + insertion + shapley, "it explains the prediction at most in part.")
-    ink = ""
-    if score.deletion >= score.ink_deletion and score.insertion <= score.ink_insertion:
-        ink = " The order of ink, which needs no model, does as well or better."
-    return (
-        f"So for this image the order is {chance} (at least {{beats_random:.0%}} of the random orders beaten), "
-        f"{joined} {follows} the Shapley values (at least {{shapley_correlation}}): {conclusion}{ink}"
-    )
 
 
 # ---- alternative texts
@@ -322,24 +337,28 @@ def describe_alternative(facts: Facts) -> str:
     """The panels, for readers who cannot see them."""
     tokens = count(facts, "tokens", "token")
     scale = "from white for none to dark blue for {scale_max:.2f}" if facts["scale_max"] > 0 else "all white: no weight"
+    if facts["scale_max"] > 0 and facts["scale_mode"] != "shared":
+        scale = f"from white for none to dark blue for the largest weights of a {facts['scale_mode']}"
+    if facts["panels"] < facts["all_heads"]:
+        return f"{{panels}} heat maps over {tokens}, for heads chosen from {{all_heads}} by role, {scale}."
     if facts["all_heads"] == 1:
         return f"one heat map over {tokens}, {scale}."
     return (
         f"{{all_heads}} heat maps over {tokens}, {count(facts, 'layers', 'row')} of layers by "
-        f"{count(facts, 'heads', 'column')} of heads, on one scale, {scale}."
+        f"{count(facts, 'heads', 'column')} of heads{', on one scale' * (facts['scale_mode'] == 'shared')}, {scale}."
     )
 
 
 def describe_extremes(facts: Facts) -> str:
     """The most concentrated head and the most even, for readers who cannot see them."""
     if not facts["measured_heads"]:
-        return describe_heads(facts, "no_weight", "gives", "the image no weight")
+        return describe_heads(facts, "no_weight", "gives", "the {input} no weight")
     if facts["all_heads"] == 1:
-        return "The darkest is token {peak_token}, with {peak_share:.0%} of the head's weight on the image."
+        return "The darkest is token {peak_token}, with {peak_share:.0%} of the head's weight on the {input}."
     if facts["measured_heads"] > 1 and heads_are_equal(facts, "min_effective", "max_effective"):
         return "All heads are equally concentrated, over {max_effective:.1f} tokens."
     return (
         "The most concentrated, layer {min_effective_layer}, head {min_effective_head}, has {peak_share:.0%} of its "
-        "weight on the image on token {peak_token}; the most even, layer {max_effective_layer}, head "
+        "weight on the {input} on token {peak_token}; the most even, layer {max_effective_layer}, head "
         "{max_effective_head}, spreads over {max_effective:.1f} tokens."
     )

@@ -17,6 +17,7 @@ class Formula(NamedTuple):
 FORMULAE = {
     "weights": Formula(r"A^{(l,h)} = \mathrm{softmax}(Q K^{\top} / \sqrt{d})", "A(l,h) = softmax(Q Kᵀ / √d)"),
     "class row": Formula(r"A^{(l,h)}_{0,m}", "A(l,h)[0, m]"),
+    "last row": Formula(r"A^{(l,h)}_{T,m}", "A(l,h)[T, m]"),
     "class to class": Formula(r"A^{(l,h)}_{0,0}", "A(l,h)[0, 0]"),
     "all patches": Formula(r"m = 1, \ldots, N", "m = 1, …, N"),
     "token 0": Formula(r"m = 0", "m = 0"),

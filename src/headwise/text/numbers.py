@@ -2,11 +2,15 @@
 
 from __future__ import annotations
 
+import math
+import re
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
-__all__ = ["join_with_and", "pluralize", "round_down", "round_up", "scientific"]
+__all__ = ["decimals_beside", "format_number", "join_with_and", "pluralize", "round_down", "round_up", "scientific"]
 
+_MAX_DECIMALS = {"%": 3, "f": 6}  # of a number that would otherwise be shown as nothing or everything
+_NOISE = 1e-12  # smaller numbers are rounding errors
 _MIN_EXPONENT = -4  # smaller numbers are written with a power of ten
 _SUPERSCRIPTS = str.maketrans("-0123456789", "⁻⁰¹²³⁴⁵⁶⁷⁸⁹")
 
@@ -32,6 +36,61 @@ def join_with_and(names: Iterable[str]) -> str:
     """
     *most, last = [*names] or [""]
     return f"{', '.join(most)} and {last}" if most else last
+
+
+def format_number(value: float, spec: str) -> str:
+    """Format a number; one that is not zero, or a share that is not everything, is not rounded to look like it.
+
+    Parameters
+    ----------
+    value : float
+    spec : str
+        As in a format string; rounding is extended for those that end in ``%`` or ``f``.
+
+    Examples
+    --------
+    >>> format_number(0.004, ".0%"), format_number(0.99996, ".1%"), format_number(1.0, ".1%")
+    ('0.4%', '99.996%', '100.0%')
+    >>> format_number(1e-9, ".0%"), format_number(1 - 1e-9, ".0%")
+    ('<0.001%', '>99.999%')
+    """
+    plain = format(value, spec)
+    match = re.fullmatch(r"(,?)\.(\d+)([%f])", spec)
+    if not match or not math.isfinite(value) or abs(value) < _NOISE:
+        return plain
+    separator, decimals, kind = match.groups()
+    for count in range(int(decimals), _MAX_DECIMALS[kind] + 1):
+        text = format(value, f"{separator}.{count}{kind}")
+        if not _looks_exact(text, value, kind):
+            return text
+    last = 10.0 ** -_MAX_DECIMALS[kind]
+    if not _looks_exact(plain, value, kind):
+        return plain
+    return (
+        f">{100 - last:.{_MAX_DECIMALS[kind]}f}%"
+        if value > last
+        else f"<{last:.{_MAX_DECIMALS[kind]}f}{kind.strip('f')}"
+    )
+
+
+def _looks_exact(text: str, value: float, kind: str) -> bool:
+    """Whether the text reads as 0, or as 100%, and the value is not."""
+    shown = float(text.rstrip("%").replace(",", ""))
+    return (shown == 0 and value != 0) or (kind == "%" and shown == 100 and abs(value - 1) > _NOISE)
+
+
+def decimals_beside(value: float, threshold: float, decimals: int) -> int:
+    """How many decimals keep a value on its side of a threshold that is stated next to it.
+
+    Examples
+    --------
+    >>> decimals_beside(0.6984, 0.7, 2), decimals_beside(0.61, 0.7, 2)
+    (3, 2)
+    """
+    for count in range(decimals, 8):
+        if (round(value, count) >= threshold) == (value >= threshold):
+            return count
+    return 8
 
 
 def scientific(value: float) -> str:

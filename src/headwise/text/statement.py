@@ -8,12 +8,14 @@ from __future__ import annotations
 
 import html
 import re
+import string
 from collections.abc import Callable, Mapping
 from dataclasses import dataclass, field
 from functools import lru_cache
 from typing import Any
 
 from headwise.text.formulae import Formula, get_formula
+from headwise.text.numbers import format_number
 
 __all__ = ["Statement", "as_html", "as_latex", "as_markdown", "as_text"]
 
@@ -38,6 +40,16 @@ _LATEX = str.maketrans(
 _FORMULA = re.compile(r"<([^<>]+)>")
 
 
+class _Formatter(string.Formatter):
+    """Formats numbers by `format_number`."""
+
+    def format_field(self, value: Any, format_spec: str) -> str:
+        return format_number(value, format_spec) if isinstance(value, float) else str(format(value, format_spec))
+
+
+_FORMATTER = _Formatter()
+
+
 @dataclass(frozen=True)
 class Statement:
     """A sentence and the measured values in it.
@@ -56,7 +68,7 @@ class Statement:
         """Render the formulae by one function and the text between them by another."""
         parts = []
         for i, part in enumerate(_FORMULA.split(self.template)):
-            parts.append(formula(get_formula(part)) if i % 2 else text(part.format(**self.values)))
+            parts.append(formula(get_formula(part)) if i % 2 else text(_FORMATTER.vformat(part, (), self.values)))
         return "".join(parts)
 
 

@@ -11,7 +11,7 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from headwise.figures.caption import Caption
-from headwise.figures.kinds import deletion, depth, head_matrices, maps, positions, rollout, token
+from headwise.figures.kinds import deletion, depth, head_matrices, lines, maps, positions, roles, rollout, token
 from headwise.figures.measurements import Facts
 from headwise.figures.record import AttentionRecord
 from headwise.shapes import Array
@@ -41,6 +41,8 @@ class FigureKind:
         Whether the figure shows the result of a faithfulness test.
     per_token : bool
         Whether the figure is of one token, which must be named.
+    has_view : bool
+        Whether it has a panel for each head, so that `measure` and `draw` take a `View`.
     """
 
     measure: Callable[..., Facts]
@@ -51,16 +53,40 @@ class FigureKind:
     is_available: Callable[[AttentionRecord], bool] = lambda record: True
     needs_test: bool = False
     per_token: bool = False
+    has_view: bool = False
 
 
 FIGURES = {
     "maps": FigureKind(
-        maps.measure, maps.draw, maps.describe, "attention", ranking=lambda record: record.last_layer_map
+        maps.measure,
+        maps.draw,
+        maps.describe,
+        "attention",
+        ranking=lambda record: record.last_layer_map,
+        has_view=True,
     ),
-    "token": FigureKind(token.measure, token.draw, token.describe, "attention-token-{token}", per_token=True),
-    "matrices": FigureKind(head_matrices.measure, head_matrices.draw, head_matrices.describe, "attention-matrices"),
+    "token": FigureKind(
+        token.measure, token.draw, token.describe, "attention-token-{token}", per_token=True, has_view=True
+    ),
+    "matrices": FigureKind(
+        head_matrices.measure, head_matrices.draw, head_matrices.describe, "attention-matrices", has_view=True
+    ),
+    "lines": FigureKind(
+        lines.measure,
+        lines.draw,
+        lines.describe,
+        "attention-lines",
+        is_available=lines.is_available,
+        has_view=True,
+    ),
+    "roles": FigureKind(roles.measure, roles.draw, roles.describe, "attention-roles"),
     "rollout": FigureKind(
-        rollout.measure, rollout.draw, rollout.describe, "attention-rollout", ranking=rollout.last_rollout_map
+        rollout.measure,
+        rollout.draw,
+        rollout.describe,
+        "attention-rollout",
+        ranking=rollout.last_rollout_map,
+        is_available=lambda record: record.is_self_attention,
     ),
     "depth": FigureKind(depth.measure, depth.draw, depth.describe, "attention-depth"),
     "positions": FigureKind(
@@ -68,7 +94,7 @@ FIGURES = {
         positions.draw,
         positions.describe,
         "attention-positions",
-        is_available=lambda record: record.positions.size > 0 and record.num_tokens > 1,
+        is_available=lambda record: record.positions.size > 0 and record.num_tokens > 1 and record.kind == "image",
     ),
     "deletion": FigureKind(
         deletion.measure,

@@ -11,8 +11,9 @@ from matplotlib.ticker import MaxNLocator
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
 from headwise.figures.colors import ACCENT, BAND, MARK, RANDOM
+from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
@@ -24,8 +25,8 @@ from headwise.shapes import Array
 __all__ = ["describe", "draw", "measure"]
 
 _LIMITS = (
-    "The curves are those of one image; they may differ for another, and a statement on the model takes many images.",
-    "The model was never trained on images with missing tokens; other ways to remove a token may give other curves.",
+    "The curves are those of one {input}; they may differ for another, and a statement on the model takes many.",
+    "The model was never trained on inputs with missing tokens; other ways to remove a token may give other curves.",
 )
 
 
@@ -76,7 +77,7 @@ def draw(record: AttentionRecord) -> Figure:
         figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
         panels = figure.subplots(1, 2, sharey=True)
         for axes, panel_curves, change in zip(panels, curves, ("deleted", "inserted"), strict=True):
-            _draw_curves(axes, panel_curves)
+            _draw_curves(axes, panel_curves, has_ink=bool(record.ink.any()))
             axes.set_xlabel(f"tokens {change}")
         panels[0].set_ylabel("probability of the predicted class")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
@@ -84,12 +85,13 @@ def draw(record: AttentionRecord) -> Figure:
     return figure
 
 
-def _draw_curves(axes: Axes, curves: Array) -> None:
+def _draw_curves(axes: Axes, curves: Array, *, has_ink: bool) -> None:
     by_map, by_ink, random, low, high = curves
     steps = np.arange(len(by_map))
     axes.fill_between(steps, low, high, color=BAND, linewidth=0, label=f"random, central {CONFIDENCE_BAND:.0%}")
     axes.plot(steps, random, color=RANDOM, linewidth=1, linestyle=(0, (1, 1)), label="random, mean")
-    axes.plot(steps, by_ink, color=MARK, linewidth=1.2, linestyle=(0, (4, 2)), label="by ink")
+    if has_ink:
+        axes.plot(steps, by_ink, color=MARK, linewidth=1.2, linestyle=(0, (4, 2)), label="by ink")
     axes.plot(steps, by_map, color=ACCENT, linewidth=1.6, label="by the map")
     axes.set(xlim=(0, len(by_map) - 1), ylim=(0, 1.03))
     axes.xaxis.set_major_locator(MaxNLocator(integer=True))
@@ -100,35 +102,59 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     title = "The prediction as tokens are deleted and inserted" + sentences.title_suffix(record)
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _SHOWN, sentences.describe_input_changes(record)),
+        to_statements(facts, _describe_curves(record), sentences.describe_input_changes(record)),
         to_statements(facts, _READING),
-        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, sentences.describe_faithfulness(record, record.last_layer_map, "this map")),
-        to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _AREAS),
+        to_statements(facts, sentences.describe_prediction(record), _describe_findings(record, facts)),
+        to_statements(facts, _LIMITS, describe_faithfulness(record, record.last_layer_map, "this map")),
+        to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _areas(record)),
+        shorten(
+            facts,
+            [title + ".", _SHORT],
+            [_areas(record)],
+            [summarize_faithfulness(record, record.last_layer_map)],
+        ),
     )
 
 
-_SHOWN = (
-    "Left: the probability of the class predicted for the whole image, while tokens are removed from the sequence one "
-    "by one, largest weight first (solid line). Right: while they are inserted in the same order, starting from none.",
-    "The weights are those of the class token in the last layer, averaged over heads.",
-    "Dashed: in the order of the tokens' ink. Dotted: the mean over random orders; the grey band is the central "
-    "{band:.0%} of them.",
+_SHORT = (
+    "The probability of the predicted class while tokens are removed (left) or inserted (right), largest weight first; "
+    "the grey band is the central {band:.0%} of random orders."
 )
+
+
+def _describe_curves(record: AttentionRecord) -> Iterator[str]:
+    yield (
+        "Left: the probability of the class predicted for the whole {input}, while tokens are removed from the "
+        "sequence "
+        "one by one, largest weight first (solid line). Right: while they are inserted in the same order, "
+        "starting from "
+        "none."
+    )
+    reader = "received" if record.reader is None else f"those of {sentences.reader_name(record)}"
+    yield f"The weights are {reader} in the last layer, averaged over heads."
+    ink = "Dashed: in the order of the tokens' ink. " if record.ink.any() else ""
+    yield ink + "Dotted: the mean over random orders; the grey band is the central {band:.0%} of them."
+
+
 _READING = (
     "A ranking that identifies what the prediction rests on falls early on the left and rises early on the right.",
     "A curve within the grey band does no better than chance.",
 )
-_AREAS = (
-    "The area under the curve is {map_deletion_auc:.3f} on the left (random orders {random_deletion_auc:.3f}, ink "
-    "{ink_deletion_auc:.3f}; less is better) and {map_insertion_auc:.3f} on the right ({random_insertion_auc:.3f} and "
-    "{ink_insertion_auc:.3f}; more is better)."
-)
 
 
-def _describe_findings(facts: Facts) -> Iterator[str]:
+def _areas(record: AttentionRecord) -> str:
+    left, right = "", "random orders {random_insertion_auc:.3f}"
+    if record.ink.any():
+        left, right = ", ink {ink_deletion_auc:.3f}", "{random_insertion_auc:.3f} and {ink_insertion_auc:.3f}"
+    return (
+        f"The area under the curve is {{map_deletion_auc:.3f}} on the left (random orders {{random_deletion_auc:.3f}}"
+        f"{left}; less is better) and {{map_insertion_auc:.3f}} on the right ({right}; more is better)."
+    )
+
+
+def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield "The probability is {all_tokens:.1%} with all tokens and {no_tokens:.1%} without any."
-    yield _AREAS
+    yield _areas(record)
     if facts["map_half"] <= facts["tokens"]:
         yield (
             "In the order of the map it falls below half of its initial value after {map_half} of {tokens} tokens"

@@ -9,8 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
 from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
+from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
     Facts,
     extreme_head,
@@ -22,13 +23,14 @@ from headwise.figures.measurements import (
 )
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
+from headwise.figures.role_sentences import measure_role_facts, summarize_roles
 from headwise.figures.save import fix_layout, style
 from headwise.shapes import Array
 
 __all__ = ["describe", "draw", "measure"]
 
 _LIMITS = (
-    "The values are those of one image; they may differ for another.",
+    "The values are those of one {input}; they may differ for another.",
     "A small distance does not make a head a detector of local features, nor does a large distance make it one of "
     "global features: the figure measures where the weights are, not what information they carry.",
 )
@@ -41,7 +43,7 @@ def measure(record: AttentionRecord) -> Facts:
     for name, values in (("distance", profiles.distance), ("entropy", profiles.entropy)):
         facts |= first_and_last_layer(name, values)
         facts |= extreme_head(f"min_{name}", values, least=True) | extreme_head(f"max_{name}", values)
-    return facts | {"class_weight": float(profiles.class_weight.mean())}
+    return facts | measure_role_facts(record) | {"class_weight": float(profiles.class_weight.mean())}
 
 
 def draw(record: AttentionRecord) -> Figure:
@@ -50,7 +52,8 @@ def draw(record: AttentionRecord) -> Figure:
     with style():
         figure = Figure(figsize=(PAGE, 2.4), layout="constrained")
         left, right = figure.subplots(1, 2)
-        _draw_profile(left, profiles.distance, profiles.uniform_distance, "mean attention distance (pixels)")
+        unit = measure_base(record)["unit"]
+        _draw_profile(left, profiles.distance, profiles.uniform_distance, f"mean attention distance ({unit})")
         _draw_profile(right, profiles.entropy, profiles.uniform_entropy, "mean entropy (bits)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         fix_layout(figure)
@@ -60,10 +63,12 @@ def draw(record: AttentionRecord) -> Figure:
 def _draw_profile(axes: Axes, values: Array, uniform: float, label: str) -> None:
     layers, heads = values.shape
     x = np.repeat(np.arange(layers), heads)
-    axes.axhline(uniform, color=REFERENCE, linewidth=0.9, linestyle=(0, (4, 2)), label="uniform attention")
+    axes.axhline(
+        uniform, color=REFERENCE, linewidth=0.9, linestyle=(0, (4, 2)), label="even spread over visible tokens"
+    )
     axes.plot(x, values.ravel(), "o", color=ACCENT, markersize=4, markeredgewidth=0, alpha=0.65, label="one head")
     axes.plot(range(layers), nan_mean(values), "-", color=AVERAGE, linewidth=1.1, label="mean over heads")
-    axes.set(xlabel="layer", ylabel=label, xticks=range(layers), xlim=(-0.4, layers - 0.6))
+    axes.set(xlabel="layer", ylabel=label, xticks=range(0, layers, 1 + layers // 16), xlim=(-0.4, layers - 0.6))
     axes.set_ylim(0, 1.08 * np.nanmax([uniform, *values.ravel()]) or 1)  # with one token, all distances are zero
 
 
@@ -77,19 +82,32 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(facts, _describe_plots(record, facts), sentences.describe_input_changes(record)),
         to_statements(facts, _describe_reading()),
         to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, sentences.NO_RANKING),
+        to_statements(facts, _LIMITS, NO_RANKING),
         to_statements(facts, f"{title}: {plots}.", _describe_lines(facts)),
+        shorten(
+            facts,
+            [title + ".", _SHORT],
+            [*_describe_changes(facts), summarize_roles(record, facts)],
+            ["The figure does not rank tokens by their effect on the prediction."],
+        ),
     )
+
+
+_SHORT = (
+    "One dot per head, a line for their mean, dashed the value of an even spread over the visible tokens; low on "
+    "the left "
+    "is attention to nearby tokens, low on the right to few."
+)
 
 
 def _describe_plots(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     excluded = (
-        "; the class token, which has no location, is excluded, and with it {class_weight:.0%} of the weight"
-        if record.has_class_token
+        f"; without the {sentences.prefix_name(record)}, which have no location, and {{class_weight:.0%}} of the weight"
+        if record.is_prefix.any()
         else ""
     )
     yield (
-        "Left: the mean distance in pixels between the centre of a token and the centres of those that it attends to, "
+        "Left: the mean distance in {unit} between the centre of a token and the centres of those that it attends to, "
         f"<distance>, one dot for each head{excluded}."
     )
     rows = sentences.count(facts, "rows", "row") + (
@@ -102,7 +120,7 @@ def _describe_plots(record: AttentionRecord, facts: Facts) -> Iterator[str]:
 
 def _describe_reading() -> Iterator[str]:
     yield (
-        "The dashed lines are the values of uniform attention: {uniform_distance:.1f} pixels and "
+        "The dashed lines are the values of an even spread over the visible tokens: {uniform_distance:.1f} {unit} and "
         "{uniform_entropy:.2f} bits."
     )
     yield "Low on the left is a head that attends to nearby tokens; low on the right, one that attends to few tokens."
@@ -111,22 +129,23 @@ def _describe_reading() -> Iterator[str]:
 def _describe_findings(facts: Facts) -> Iterator[str]:
     has_distance = facts["no_distance_heads"] < facts["all_heads"]
     if facts["all_heads"] == 1:
-        distance = "The distance is {max_distance:.1f} pixels, the" if has_distance else "The"
+        distance = "The distance is {max_distance:.1f} {unit}, the" if has_distance else "The"
         yield f"{distance} entropy {'' if has_distance else 'is '}{{max_entropy:.1f}} bits."
     else:
-        distances, entropies = _describe_range(facts, "distance", "pixels"), _describe_range(facts, "entropy", "bits")
+        distances, entropies = _describe_range(facts, "distance", "{unit}"), _describe_range(facts, "entropy", "bits")
         yield f"Distances {distances}; entropies {entropies}." if has_distance else f"Entropies {entropies}."
-    if facts["layers"] > 1:
-        distance = (
-            f"mean distance {sentences.trend(facts, 'distance', 'grows', 'shrinks')} ({{distance_first:.1f}} and "
-            "{distance_last:.1f} pixels), and the "
-        )
-        entropy = sentences.trend(facts, "entropy", "grows", "shrinks")
-        yield (
-            f"With depth, the {distance if sentences.is_known(facts, 'distance') else ''}mean entropy {entropy} "
-            "({entropy_first:.1f} and {entropy_last:.1f} bits)."
-        )
-    yield from sentences.describe_locality(facts, "at most {local:.0%} of the distance of uniform attention")
+    yield from _describe_changes(facts)
+    yield from sentences.describe_locality(facts, "at most {local:.0%} of the distance of an even spread")
+
+
+def _describe_changes(facts: Facts) -> Iterator[str]:
+    """How both means change with depth."""
+    if facts["layers"] == 1:
+        return
+    if sentences.is_known(facts, "distance"):
+        distance = sentences.describe_trend(facts, "distance", "{unit}", "grows", "shrinks")
+        yield f"With depth, the mean distance {distance}."
+    yield f"With depth, the mean entropy {sentences.describe_trend(facts, 'entropy', 'bits', 'grows', 'shrinks')}."
 
 
 def _describe_range(facts: Facts, name: str, unit: str) -> str:
@@ -143,4 +162,4 @@ def _describe_lines(facts: Facts) -> str:
     entropy = "goes from {entropy_first:.1f} to {entropy_last:.1f}" if deep else "is {entropy_first:.1f}"
     if not sentences.is_known(facts, "distance"):
         return f"The mean entropy {entropy} bits."
-    return f"The mean distance {distance} pixels, the mean entropy {entropy.removeprefix('goes ')} bits."
+    return f"The mean distance {distance} {{unit}}, the mean entropy {entropy.removeprefix('goes ')} bits."

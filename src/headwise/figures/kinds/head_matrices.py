@@ -1,4 +1,4 @@
-"""The T × T matrix of attention weights of every layer and head."""
+"""The matrix of attention weights of every layer and head, or of heads chosen by role."""
 
 from __future__ import annotations
 
@@ -10,8 +10,10 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.chosen_maps import add_panel_bar
 from headwise.figures.colors import HEATMAP, MARK
+from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
     Facts,
     extreme_head,
@@ -21,43 +23,85 @@ from headwise.figures.measurements import (
     measure_distances,
     profile_heads,
 )
-from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, frame, name_panels, scale_from_zero
+from headwise.figures.mosaic import draw_matrix_mosaic, pool, pooling_factor
+from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, frame, name_panels
 from headwise.figures.record import AttentionRecord
+from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
 from headwise.figures.save import fix_layout, style
+from headwise.figures.view import DEFAULT_VIEW, Head, Scale, View, head_title
 from headwise.metrics.concentration import effective_number, entropy, normalize_rows, self_weight
 
 __all__ = ["describe", "draw", "measure"]
 
+_PANELS = 6  # of heads chosen by role
+_MAX_WORDS = 32  # with more tokens, they are numbered instead of named
+_MAX_SEPARATED = 100  # with more tokens, the line after the prefix tokens would cover the first rows and columns
+_CELLS = 280  # of the side of a panel that is drawn without pooling
 
-def measure(record: AttentionRecord) -> Facts:
+
+def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     """Measure how much the rows of each matrix differ, and how much tokens attend to themselves."""
     weights = record.weights.astype(np.float64)
     p = normalize_rows(weights)
     information = entropy(p.mean(axis=2)) - entropy(p).mean(axis=2)  # 0 bits: all rows are the same
-    itself = self_weight(weights)[:, :, int(record.has_class_token) :].mean(axis=2)
-    effective = effective_number(p).mean(axis=2)
-    profiles = profile_heads(record)
-    facts = measure_base(record) | {"scale_max": float(weights.max())} | measure_distances(profiles)
+    effective = (effective_number(p) / np.maximum(record.counts, 1)).mean(axis=2)
+    profiles, heads = profile_heads(record), _heads(record, view)
+    facts = measure_base(record) | view.facts(weights, heads) | measure_distances(profiles) | measure_role_facts(record)
+    facts |= {"pooled": _pooling(record, view)}
     facts |= list_heads("query_independent", information <= facts["query_dependence"])
-    facts |= extreme_head("max_information", information) | extreme_head("max_self", itself)
-    facts |= list_heads("uniform", effective >= facts["near_uniform"] * facts["rows"])
+    facts |= extreme_head("max_information", information)
+    if record.is_self_attention:
+        facts |= extreme_head("max_self", self_weight(weights)[:, :, record.content].mean(axis=2))
+        facts |= {"even_self": float((1 / record.counts[record.content]).mean())}
+    facts |= list_heads("uniform", effective >= facts["near_uniform"])
     return facts | first_and_last_layer("class_weight", profiles.class_weight)
 
 
-def draw(record: AttentionRecord) -> Figure:
-    """Draw one matrix for each layer and head, a row for each query and a column for each key, on one scale.
+def _heads(record: AttentionRecord, view: View) -> list[Head]:
+    named = record.kind in ("text", "other") and record.weights.shape[-1] <= _MAX_WORDS and bool(record.words)
+    return view.heads(record, _PANELS, *[_PANELS] * named)  # panels with words need room
+
+
+def _is_mosaic(record: AttentionRecord, view: View) -> bool:
+    layers, heads, *_ = record.weights.shape
+    full = len(_heads(record, view)) == layers * heads
+    return full and (
+        heads > NARROW or layers > NARROW or view.scales(record.weights, _heads(record, view)).mode != "shared"
+    )
+
+
+def _pooling(record: AttentionRecord, view: View) -> int:
+    """How many cells on a side share one pixel."""
+    layers, heads, rows, keys = record.weights.shape
+    if _is_mosaic(record, view):
+        return pooling_factor(max(rows, keys), heads, layers)
+    across = heads if len(_heads(record, view)) == layers * heads else 3
+    return max(1, -(-int(max(rows, keys)) // int(min(_CELLS, 4.8 / across * 200))))
+
+
+def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:
+    """Draw matrices with a row for each query and a column for each key.
 
     The figure is between one column of a paper (3.5 inches) and two (7.2) wide, depending on the number of heads.
     """
+    heads = _heads(record, view)
+    scale = view.scales(record.weights, heads)
+    if _is_mosaic(record, view):
+        return draw_matrix_mosaic(record, scale, "attention weight")
+    if len(heads) < record.weights.shape[0] * record.weights.shape[1] or record.kind != "image":
+        return _draw_chosen(record, heads, scale, _pooling(record, view))
+    return _draw_grid(record, scale, _pooling(record, view))
+
+
+def _draw_grid(record: AttentionRecord, scale: Scale, pooled: int) -> Figure:
     layers, heads = record.weights.shape[:2]
     width = max(COLUMN, min(PAGE, 1.2 + 1.5 * heads))
     panel = min(1.5, (width - 1.2) / heads)
     with style():
         figure = Figure(figsize=(width, max(2.0, 0.55 + layers * (panel + 0.08))), layout="constrained")
         grid = figure.subplots(layers, heads, squeeze=False)
-        scale = scale_from_zero(record.weights)
         for axes, (layer, head) in zip(grid.ravel().tolist(), np.ndindex(layers, heads), strict=True):
-            _draw_matrix(axes, record, layer, head, scale)
+            _draw_matrix(axes, record, layer, head, scale.norm((layer, head)), pooled)
         name_panels(figure, grid, row_label="from token", column_label="to token")
         wide = heads <= NARROW  # otherwise there is room for the ticks of one panel only
         for axes in grid[-1, : None if wide else 1]:
@@ -71,16 +115,70 @@ def draw(record: AttentionRecord) -> Figure:
     return figure
 
 
-def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, scale: Normalize) -> None:
-    first = int(not record.has_class_token)  # the image's tokens are numbered from 1
-    end = record.num_tokens + 0.5
-    extent = (first - 0.5, end, end, first - 0.5)
-    axes.imshow(record.weights[layer, head], cmap=HEATMAP, norm=scale, interpolation="nearest", extent=extent)
-    if record.has_class_token:  # separate it from the image's tokens
+def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, pooled: int) -> Figure:
+    """A panel with its own title for each head, and words at the axes where they fit."""
+    columns = min(3, len(heads))
+    rows = -(-len(heads) // columns)
+    named = bool(record.words) and record.kind in ("text", "other") and record.weights.shape[-1] <= _MAX_WORDS
+    with style():
+        side = 6.2 / columns - 0.25 if columns > 1 else 3.2
+        tall = min(side * record.weights.shape[2] / record.weights.shape[3], 2.6)
+        bar = 0.35 * (scale.mode != "shared")
+        size = (PAGE if columns > 1 else 4.2, min(9.0, rows * (tall + 0.4 + bar) + 0.2 + 0.45 * named))
+        figure = Figure(figsize=size, layout="constrained")
+        grid = figure.subplots(rows, columns, squeeze=False)
+        for place, (axes, head) in enumerate(zip(grid.ravel().tolist(), heads, strict=False)):
+            _draw_matrix(axes, record, *head, scale.norm(head), pooled)
+            axes.set_title(head_title(record, head), fontsize=7, linespacing=1.15, pad=3)
+            if named:
+                _name_ticks(axes, record, first_column=place % columns == 0, last_row=place + columns >= len(heads))
+            elif place % columns == 0:
+                axes.tick_params(labelleft=True)
+                axes.set_ylabel("from token")
+            if not named and place + columns >= len(heads):
+                axes.tick_params(labelbottom=True)
+                axes.set_xlabel("to token")
+            if scale.mode != "shared":
+                add_panel_bar(axes, float(scale.ends[head]))
+        for axes in grid.ravel()[len(heads) :]:
+            axes.axis("off")
+        if scale.mode == "shared":
+            add_bar(figure, grid.ravel().tolist()[: len(heads)], "attention weight")
+        fix_layout(figure)
+    return figure
+
+
+def _name_ticks(axes: Axes, record: AttentionRecord, *, first_column: bool, last_row: bool) -> None:
+    """Words for the rows of the first column, and for the columns of the last row."""
+    n, m = record.weights.shape[2:]
+    first = _first(record)
+    size = max(4.5, min(7.0, 120 / max(n, m)))
+    names = [word.strip().replace("\n", "⏎") or "␣" for word in record.words]
+    queries = [word.strip() for word in record.query_words] or names
+    axes.set_yticks(np.arange(n) + first, queries if first_column else [""] * n, fontsize=size)
+    axes.set_xticks(np.arange(m) + first, names if last_row else [""] * m, fontsize=size, rotation=90)
+    axes.tick_params(labelleft=first_column, labelbottom=last_row, labelsize=size)
+
+
+def _first(record: AttentionRecord) -> int:
+    """The number of the first token: the input's are numbered from 1 if at most a class token precedes them."""
+    return 1 - int(record.is_prefix[: len(record.is_prefix) - record.num_tokens].sum())
+
+
+def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, norm: Normalize, pooled: int) -> None:
+    first = _first(record)
+    n, m = record.weights.shape[2:]
+    extent = (first - 0.5, first + m - 0.5, first + n - 0.5, first - 0.5)
+    pixels = pool(record.weights[layer, head], pooled)
+    axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent)
+    if (
+        record.has_class_token and record.kind == "image" and m <= _MAX_SEPARATED
+    ):  # separate prefix tokens from the image's
         axes.axhline(0.5, color=MARK, linewidth=0.5)
         axes.axvline(0.5, color=MARK, linewidth=0.5)
-    ticks = [first, record.num_tokens]
-    axes.set(xticks=ticks, yticks=ticks)
+    axes.set(xticks=[max(first, 1), first + m - 1], yticks=[max(first, 1), first + n - 1])
+    if record.has_class_token:
+        axes.set(xticks=[first, first + m - 1], yticks=[first, first + n - 1])
     axes.tick_params(length=0, pad=1.5, labelsize=6, labelbottom=False, labelleft=False)
     frame(axes)
 
@@ -88,35 +186,79 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, sca
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "All attention weights" + sentences.title_suffix(record)
-    matrices = "{all_heads} matrices" if facts["all_heads"] > 1 else "one matrix"
+    matrices = "{panels} matrices" if facts["panels"] > 1 else "one matrix"
     return Caption(
         to_statements(facts, title)[0],
-        to_statements(facts, _describe_panels(record), sentences.describe_input_changes(record)),
+        to_statements(facts, _describe_panels(record, facts), sentences.describe_input_changes(record)),
         to_statements(facts, _describe_reading(facts)),
-        to_statements(facts, sentences.describe_prediction(record), _describe_findings(record, facts)),
-        to_statements(facts, sentences.LIMITS, sentences.NO_RANKING),
-        to_statements(facts, f"{title}: {matrices} of {{rows}} × {{rows}} weights.", _query_independent(facts)),
+        to_statements(
+            facts,
+            describe_roles(record, facts),
+            sentences.describe_prediction(record),
+            _describe_findings(record, facts),
+        ),
+        to_statements(facts, sentences.LIMITS, NO_RANKING),
+        to_statements(facts, f"{title}: {matrices} of {{rows}} × {{keys}} weights.", _query_independent(facts)),
+        shorten(
+            facts,
+            [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
+            [summarize_roles(record, facts), _query_independent(facts)],
+            ["The figure does not rank tokens by their effect on the prediction."],
+        ),
     )
 
 
-def _describe_panels(record: AttentionRecord) -> Iterator[str]:
-    yield (
-        "Each panel, layer <l> from top to bottom and head <h> from left to right, counted from <zero>, is the matrix "
-        f"of {sentences.describe_weights(record)}: row <n> contains the weights of query token <n> on the tokens <m>."
+def _summarize_panels(facts: Facts) -> str:
+    pooled = " A pixel shows the largest of {pooled} × {pooled} weights." if facts["pooled"] > 1 else ""
+    return (
+        f"{sentences.summarize_heads(facts)}: a row for each query, a column for each key, the darker the larger the "
+        f"weight; an even spread would be {{uniform:.3f}}.{pooled}"
     )
-    if record.has_class_token:
+
+
+def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    matrix = (
+        f"the matrix of {sentences.describe_weights(record)}: row <n> contains the weights of query token <n> on the "
+        "tokens <m>."
+    )
+    if facts["panels"] < facts["all_heads"]:
         yield (
-            "The first row and column, before the orange lines, belong to the class token; the {tokens} tokens of the "
-            "image, {box_height} × {box_width} pixels each, follow in reading order."
+            "Each panel is one head, named by layer <l> and head <h>, both counted from <zero>; {panels} of "
+            "{all_heads} "
+            f"heads are shown, chosen by role and depth: {matrix}"
         )
     else:
+        order = "layer <l> from top to bottom and head <h> from left to right, counted from <zero>"
+        yield f"Each panel, {order}, is {matrix}"
+    yield _describe_tokens(record)
+    if facts["pooled"] > 1:
         yield (
+            "There are fewer pixels than weights: each pixel shows the largest of {pooled} × {pooled} neighbouring "
+            "weights."
+        )
+    rows = "every row sums to one" if not record.unverified else "rows sum to one"
+    complete = "The matrices are complete, and " + rows if facts["pooled"] == 1 else rows.capitalize()
+    yield f"{complete}. {sentences.describe_scale(facts)}"
+
+
+def _describe_tokens(record: AttentionRecord) -> str:
+    if not record.is_self_attention:
+        return "There are {rows} queries and {keys} keys, which are other tokens."
+    size = ", {box_height} × {box_width} pixels each," if record.kind == "image" else ""
+    if record.has_class_token and record.kind == "image":
+        lines = ", before the orange lines," if record.weights.shape[-1] <= _MAX_SEPARATED else ""
+        which = "row and column" if record.is_prefix.sum() == 1 else "{prefix} rows and columns"
+        return (
+            f"The first {which}{lines} belong to the {sentences.prefix_name(record)}; the "
+            f"{{tokens}} "
+            f"tokens of the image{size} follow in reading order."
+        )
+    if record.kind == "image":
+        return (
             "The tokens, {tokens} of {box_height} × {box_width} pixels, are in reading order; there is no class token."
         )
-    yield (
-        "The matrices are complete, and every row sums to one; all panels share one colour scale, from <zero> to "
-        "{scale_max:.3f}, the largest weight."
-    )
+    special = f", and {{prefix}} {sentences.prefix_name(record)}" if record.is_prefix.any() else ""
+    return f"The rows and columns are the {{tokens}} tokens of the {{input}}{special}, in order."
 
 
 def _describe_reading(facts: Facts) -> Iterator[str]:
@@ -139,20 +281,23 @@ def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
             "({max_information:.1f} bits)."
         )
     where = ", most in layer {max_self_layer}, head {max_self_head}" if facts["all_heads"] > 1 else ""
-    yield (
-        f"The image's tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; for uniform "
-        "attention it would be {uniform:.0%}."
-    )
-    yield from sentences.describe_locality(
-        facts, "mean distance at most {local:.0%} of the {uniform_distance:.1f} pixels of uniform attention"
-    )
+    if record.is_self_attention:
+        yield (
+            f"The {{input}}'s tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; "
+            f"an even "
+            "spread over the visible tokens would give {even_self:.0%}."
+        )
+        yield from sentences.describe_locality(
+            facts, "mean distance at most {local:.0%} of the {uniform_distance:.1f} {unit} of an even spread"
+        )
     yield sentences.describe_heads(
         facts, "uniform", "is", "nearly uniform (at least {near_uniform:.0%} of the tokens effective, mean over rows)"
     )
-    if record.has_class_token and facts["layers"] > 1:
+    if record.is_prefix.any() and record.is_self_attention and facts["layers"] > 1:
         yield (
-            "The image's tokens put {class_weight_first:.0%} of their weight on the class token in the first layer and "
-            "{class_weight_last:.0%} in the last (means over heads)."
+            f"The {{input}}'s tokens put {{class_weight_first:.0%}} of their weight on the "
+            f"{sentences.prefix_name(record)} in the first layer and {{class_weight_last:.0%}} in the last (means over "
+            "heads)."
         )
 
 

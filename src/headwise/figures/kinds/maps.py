@@ -9,7 +9,9 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.chosen_maps import draw_chosen_maps
+from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
     Facts,
     extreme_head,
@@ -19,6 +21,7 @@ from headwise.figures.measurements import (
     measure_rows,
     profile_heads,
 )
+from headwise.figures.mosaic import draw_map_mosaic
 from headwise.figures.panels import (
     COLUMN,
     NARROW,
@@ -28,20 +31,27 @@ from headwise.figures.panels import (
     draw_map,
     label_panel,
     name_panels,
-    scale_from_zero,
 )
 from headwise.figures.record import AttentionRecord
+from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
 from headwise.figures.save import fix_layout, style
+from headwise.figures.strips import draw_strips
+from headwise.figures.view import DEFAULT_VIEW, Scale, View
+from headwise.figures.words import draw_words, shown_window
 from headwise.metrics.concentration import self_weight
 from headwise.shapes import Array
 
-__all__ = ["describe", "draw", "draw_rows", "measure"]
+__all__ = ["PANELS", "describe", "draw", "draw_rows", "measure", "panel_facts"]
 
 
-def measure(record: AttentionRecord) -> Facts:
+PANELS = {"image": 8, "text": 6, "other": 6, "series": 8}  # for models with many heads
+
+
+def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     """Measure the maps of all heads, and the distances over which tokens attend."""
-    profiles = profile_heads(record)
-    facts = measure_rows(record, record.maps.astype(np.float64)) | measure_faithfulness(record)
+    profiles, maps = profile_heads(record), record.maps.astype(np.float64)
+    facts = measure_rows(record, maps) | measure_faithfulness(record) | measure_role_facts(record)
+    facts |= panel_facts(record, maps, view)
     if record.has_class_token:
         itself = self_weight(record.weights.astype(np.float64))[:, :, 0]
         facts |= extreme_head("max_self", itself) | extreme_head("min_self", itself, least=True)
@@ -50,30 +60,66 @@ def measure(record: AttentionRecord) -> Facts:
     return facts | {"class_weight": float(profiles.class_weight.mean())}
 
 
-def draw(record: AttentionRecord) -> Figure:
-    """Draw the input with its tokens, and the map of each layer and head, on one scale.
+def panel_facts(record: AttentionRecord, maps: Array, view: View) -> Facts:
+    """How many panels there are, their scales, and of a long text which tokens are shown."""
+    facts = view.facts(maps, view.heads(record, PANELS[record.kind]))
+    if record.kind in ("text", "other"):
+        start, stop = shown_window(record, maps)
+        facts |= {"window_start": start + 1, "window_stop": stop, "window": stop - start}
+    return facts
+
+
+def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:
+    """Draw the input with its tokens, and the map of each layer and head, or of heads chosen by role.
 
     The figure is between one column of a paper (3.5 inches) and two (7.2) wide, depending on the number of heads.
     """
-    if not record.has_class_token:
-        return draw_rows(record, record.maps, None, "mean attention weight received")
-    on_class = self_weight(record.weights)[:, :, 0]
-    return draw_rows(record, record.maps, on_class, "attention weight of the class token")
+    if record.has_class_token and record.kind == "image":
+        on_class = self_weight(record.weights)[:, :, 0]
+        return draw_rows(record, record.maps, on_class, "attention weight of the class token", view=view)
+    reader = {None: "mean attention weight received", 0: "attention weight of the class token"}
+    label = reader.get(record.reader, "attention weight of the last token")
+    return draw_rows(record, record.maps, None, label, view=view)
 
 
-def draw_rows(record: AttentionRecord, maps: Array, on_class: Array | None, label: str, token: int = 0) -> Figure:
-    """Draw one row of every layer and head, (L, H, N), with the weight on the class token, (L, H), below each panel.
+def draw_rows(
+    record: AttentionRecord,
+    maps: Array,
+    on_class: Array | None,
+    label: str,
+    token: int = 0,
+    view: View = DEFAULT_VIEW,
+) -> Figure:
+    """Draw one row of the heads, (L, H, N): over an image, as shaded words, or as strips below a series.
 
     Parameters
     ----------
     record : AttentionRecord
     maps : ndarray of shape (L, H, N)
     on_class : ndarray of shape (L, H), optional
+        The weight on the class token, written below each panel.
     label : str
         Of the colour bar.
     token : int
         The token to be framed, 1 to N; 0 for none.
+    view : View
     """
+    heads = view.heads(record, PANELS[record.kind])
+    scale = view.scales(maps, heads)
+    if record.kind == "series":
+        return draw_strips(record, maps, heads, scale, label)
+    if record.kind != "image":
+        return draw_words(record, maps, heads, scale, label, token)
+    if len(heads) < maps.shape[0] * maps.shape[1]:
+        return draw_chosen_maps(record, maps, heads, scale, label, token)
+    if maps.shape[1] > NARROW or maps.shape[0] > NARROW or scale.mode != "shared":
+        return draw_map_mosaic(record, maps, scale, label)
+    return _draw_grid(record, maps, on_class, label, token, scale)
+
+
+def _draw_grid(
+    record: AttentionRecord, maps: Array, on_class: Array | None, label: str, token: int, scale: Scale
+) -> Figure:
     layers, heads, _ = maps.shape
     panel = min(1.05, 4.4 / heads)
     width = max(COLUMN, min(PAGE, 2.8 + heads * 1.1))
@@ -85,9 +131,8 @@ def draw_rows(record: AttentionRecord, maps: Array, on_class: Array | None, labe
         draw_input(left, record)
         label_panel(left, record, token)
         grid = sides[0, 1].subplots(layers, heads, squeeze=False)
-        scale = scale_from_zero(maps)
         for layer, head in np.ndindex(layers, heads):
-            draw_map(grid[layer, head], maps[layer, head], record, scale)
+            draw_map(grid[layer, head], maps[layer, head], record, scale.norm((layer, head)))
             label_panel(grid[layer, head], record, token)
             if on_class is not None:
                 _label_class_weight(grid[layer, head], float(on_class[layer, head]), heads, panel)
@@ -106,9 +151,10 @@ def _label_class_weight(axes: Axes, weight: float, heads: int, panel: float) -> 
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    whose = "the class token attends" if record.has_class_token else "the tokens attend"
-    title = f"What {whose} to" + sentences.title_suffix(record)
-    panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
+    whose = sentences.reader_name(record)
+    title = f"What {whose} attend{'' if record.reader is None else 's'} to" + sentences.title_suffix(record)
+    panels, colors = _describe_panels(record, facts), sentences.describe_colors(record, facts)
+    ranking = record.last_layer_map
     return Caption(
         to_statements(facts, title)[0],
         to_statements(
@@ -117,6 +163,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(facts, _describe_reading(record)),
         to_statements(
             facts,
+            describe_roles(record, facts),
             sentences.describe_prediction(record),
             _describe_class_token(record, facts),
             sentences.describe_concentration(facts),
@@ -127,40 +174,80 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(
             facts,
             sentences.LIMITS,
-            sentences.describe_faithfulness(
-                record, record.last_layer_map, "the last layer's maps, averaged over heads"
-            ),
+            describe_faithfulness(record, ranking, "the last layer's maps, averaged over heads"),
         ),
         to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
+        shorten(
+            facts,
+            [title + ".", _summarize_panels(record, facts), sentences.summarize_scale(facts)],
+            [summarize_roles(record, facts), _summarize_depth(facts), *sentences.describe_prediction(record)],
+            [summarize_faithfulness(record, ranking)],
+        ),
     )
 
 
-def _describe_panels(record: AttentionRecord) -> Iterator[str]:
-    panel = "Each panel on the right, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
-    if not record.has_class_token:
+def _summarize_panels(record: AttentionRecord, facts: Facts) -> str:
+    """What the panels are and how they are read, in two sentences."""
+    heads = sentences.summarize_heads(facts)
+    weight = "mean weight that each token receives" if record.reader is None else "weight on each token"
+    return f"{heads}: the darker a token, the larger the {weight}; an even spread would be {{uniform:.3f}}."
+
+
+def _summarize_depth(facts: Facts) -> str:
+    if facts["layers"] == 1 or not sentences.is_known(facts, "effective"):
+        return ""
+    change = sentences.trend(facts, "effective", "grows", "shrinks")
+    return (
+        f"With depth the effective number of tokens {change} "
+        "({effective_first:.1f} in the first layer, {effective_last:.1f} in the last, of {tokens})."
+    )
+
+
+def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    if facts["panels"] < facts["all_heads"]:
+        panel = (
+            "Each panel is one head, named by its layer <l> and its number <h>, both from <zero>; {panels} of "
+            "{all_heads} heads are shown, chosen by role and depth: "
+        )
+    else:
+        where = " on the right" if record.kind == "image" else ""
+        panel = f"Each panel{where}, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
+    if record.reader is None:
         yield panel + (
             f"the mean <received> of all rows of {sentences.describe_weights(record)}, which is the average fraction "
             "of an output in that head that is taken from token <m>."
         )
-        return
-    yield panel + (
-        f"the row <class row> of {sentences.describe_weights(record)}, which is the fraction of the class token's "
-        "output in that head that is taken from token <m>."
-    )
-    yield (
-        "Below each panel, cls is <class to class>, the weight of the class token on itself, which has no place in the "
-        "image; together with it, the weights of a panel sum to one."
-    )
+    else:
+        row = "<class row>" if record.has_class_token else "<last row>"
+        yield panel + (
+            f"the row {row} of {sentences.describe_weights(record)}, which is the fraction of "
+            f"{sentences.reader_name(record)}'s output in that head that is taken from token <m>."
+        )
+    if record.has_class_token and record.kind == "image" and facts["panels"] == facts["all_heads"]:
+        yield (
+            "Below each panel, cls is <class to class>, the weight of the class token on itself, which has no place in "
+            "the image; together with it, the weights of a panel sum to one."
+        )
+    elif record.is_prefix.any():
+        yield f"The weight on the {sentences.prefix_name(record)} is not drawn."
+    if "window" in facts and facts["window"] < facts["tokens"]:
+        yield "Of {tokens} tokens, numbers {window_start} to {window_stop} are shown, which receive the most weight."
 
 
 def _describe_reading(record: AttentionRecord) -> Iterator[str]:
-    if record.has_class_token:
-        yield "A dark token is one whose value vector makes up much of what this head passes on to the class token."
-        yield ("A head that attended equally to all tokens, also the class token, would show {uniform:.3f} everywhere.")
+    if record.reader is not None:
+        yield (
+            "A dark token is one whose value vector makes up much of what this head passes on to "
+            f"{sentences.reader_name(record)}."
+        )
+        also = ", also the class token," if record.has_class_token else ""
+        yield f"A head that attended equally to all tokens{also} would show {{uniform:.3f}} everywhere."
     else:
         yield "A dark token is one whose value vector makes up much of what this head passes on, averaged over queries."
         yield "A head that attended equally to all tokens would show {uniform:.3f} everywhere."
-    which = "<p of patches>" if record.has_class_token else "<p received> the weights of a panel"
+    which = (
+        "<p of patches>" if record.has_class_token and record.kind == "image" else "<p received> the weights of a panel"
+    )
     yield (f"The effective number of tokens is <effective> with {which}: so many equal weights have the same entropy.")
 
 
@@ -177,16 +264,18 @@ def _describe_class_token(record: AttentionRecord, facts: Facts) -> Iterator[str
 
 
 def _describe_distances(record: AttentionRecord, facts: Facts) -> Iterator[str]:
-    reference = "the {uniform_distance:.1f} pixels of uniform attention"
+    reference = "the {uniform_distance:.1f} {unit} of an even spread over the visible tokens"
     if facts["tokens"] > 1 and sentences.is_known(facts, "distance"):
         yield (
-            "The image's tokens attend to each other over a mean distance, <distance>, of "
+            "The {input}'s tokens attend to each other over a mean distance, <distance>, "
+            + ("of " if facts["layers"] == 1 else "")
             + sentences.describe_distance(facts)
         )
         reference = "that"
     yield from sentences.describe_locality(facts, f"at most {{local:.0%}} of {reference}")
-    if record.has_class_token:
+    if record.is_prefix.any() and record.is_self_attention:
+        location = "has" if record.is_prefix.sum() == 1 else "have"
         yield (
-            "These distances exclude the class token, which has no location, and with it {class_weight:.0%} of the "
-            "tokens' weight."
+            f"These distances exclude the {sentences.prefix_name(record)}, which {location} no location, and with it "
+            "{class_weight:.0%} of the tokens' weight."
         )

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
 from headwise.figures.colors import ACCENT, AVERAGE, HEATMAP, MISSING, REFERENCE
 from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE, add_bar, frame
@@ -21,6 +21,7 @@ from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
 from headwise.metrics.spatial import token_centers
 from headwise.shapes import Array
+from headwise.text import decimals_beside
 
 __all__ = ["describe", "draw", "measure"]
 
@@ -140,6 +141,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(facts, _describe_findings(facts)),
         to_statements(facts, _LIMITS),
         to_statements(facts, f"{title}: {plots}.", _describe_order(facts)),
+        shorten(facts, [title + ".", _SHORT], [_describe_order(facts), _NEAREST], []),
     )
 
 
@@ -151,6 +153,14 @@ _SHOWN = (
     "Right: the same {pairs} cosines against the distance between the centres of the two tokens, and their mean at "
     "each distance.",
 )
+_SHORT = (
+    "Cosines between the position embeddings of {tokens} tokens, as a matrix and against distance; the class token is "
+    "excluded. Dark near the diagonal and falling on the right means that nearby tokens have similar positions."
+)
+_NEAREST = (
+    "The nearest tokens ({nearest_distance:.1f} pixels) have a mean cosine of {nearest_cosine:.2f}, the farthest "
+    "({farthest_distance:.1f} pixels) one of {farthest_cosine:.2f}."
+)
 _READING = (
     "If the model has learned the locations of its tokens, nearby tokens are similar: dark next to the diagonal, and "
     "falling on the right.",
@@ -160,10 +170,7 @@ _READING = (
 
 def _describe_findings(facts: Facts) -> Iterator[str]:
     yield _describe_order(facts)
-    yield (
-        "The nearest tokens ({nearest_distance:.1f} pixels) have a mean cosine of {nearest_cosine:.2f}, the farthest "
-        "({farthest_distance:.1f} pixels) one of {farthest_cosine:.2f}."
-    )
+    yield _NEAREST
     yield "The most similar are tokens {most_similar_first} and {most_similar_second}, with {max_cosine:.2f}."
     yield (
         "For {nearest_matches} of {tokens} tokens the most similar token is one of the nearest; by chance it would be "
@@ -178,7 +185,9 @@ def _describe_order(facts: Facts) -> str:
         order = "The nearer two tokens are, the more similar are their positions"
     elif correlation >= threshold:
         order = "The farther apart two tokens are, the more similar are their positions"
+    decimals = decimals_beside(abs(correlation), threshold, 2)
     return order + (
-        " (the rank correlation between cosine and distance is {rank_correlation:.2f}; ordered means at least "
+        f" (the rank correlation between cosine and distance is {{rank_correlation:.{decimals}f}}; ordered means "
+        f"at least "
         "{position_correlation} in absolute value)."
     )

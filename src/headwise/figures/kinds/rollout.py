@@ -8,7 +8,9 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
+from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.colors import HEATMAP
+from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
     Facts,
     first_and_last_layer,
@@ -26,6 +28,12 @@ from headwise.shapes import Array
 
 __all__ = ["describe", "draw", "last_rollout_map", "measure", "rollout_rows"]
 
+_MAX_WORDS = 48  # with more tokens, they are not named
+_SHORT = (
+    "Rollout multiplies the mean attention of the layers with half a residual connection: dark is a token from "
+    "which much "
+    "could have come, if only weights mattered; an even spread would be {uniform:.3f}."
+)
 _MAX_COLUMNS = 6  # of panels in one row
 _LIMITS = (
     "Rollout multiplies attention weights with half a residual connection; it ignores values, MLPs and normalisation, "
@@ -41,25 +49,32 @@ def rollout_rows(record: AttentionRecord) -> Array:
     """
     weights = record.weights.astype(np.float64)
     cumulative = np.stack([rollout(weights[: last + 1]) for last in range(len(weights))])  # (L, T, T)
-    return cumulative[:, 0] if record.has_class_token else cumulative.mean(axis=1)
+    return cumulative.mean(axis=1) if record.reader is None else cumulative[:, record.reader]
 
 
 def last_rollout_map(record: AttentionRecord) -> Array:
     """(N,): the rollout through all layers, without the weight of the class token on itself."""
-    return rollout_rows(record)[-1, int(record.has_class_token) :]
+    return np.asarray(rollout_rows(record)[-1, record.content])
 
 
 def measure(record: AttentionRecord) -> Facts:
     """Measure the rollout through all layers, and how it changes with depth."""
     rows = rollout_rows(record)
-    maps = rows[:, int(record.has_class_token) :]
+    maps = rows[:, record.content]
     p = normalize_or_nan(maps)
     top = int(np.argsort(-maps[-1], kind="stable")[0])
     facts = measure_base(record) | measure_faithfulness(record)
     facts |= first_and_last_layer("effective", effective_number(p)[:, None])
-    facts |= {"scale_max": float(maps.max()), "top_token": top + 1, "top_share": float(p[-1, top])}
+    facts |= {
+        "scale_mode": "shared",
+        "panels": facts["layers"],
+        "scale_max": float(maps.max()),
+        "top_token": top + 1,
+        "top_share": float(p[-1, top]),
+    }
     facts |= {"uniform_share": 1 / record.num_tokens, "last_layer": facts["layers"] - 1}
-    facts |= {"rollout_ink": float(weight_on_foreground(p, record.ink, record.boxes)[-1])}
+    if facts["ink_area"] > 0:
+        facts |= {"rollout_ink": float(weight_on_foreground(p, record.ink, record.boxes)[-1])}
     if record.has_class_token:
         facts |= {"class_weight": float(rows[-1, 0])}
     return facts
@@ -68,7 +83,9 @@ def measure(record: AttentionRecord) -> Facts:
 def draw(record: AttentionRecord) -> Figure:
     """Draw the input with its tokens, and the rollout up to each layer, on one scale, at most 7.2 inches wide."""
     rollouts = rollout_rows(record)
-    maps = rollouts[:, int(record.has_class_token) :]
+    maps = rollouts[:, record.content]
+    if record.kind != "image":
+        return _draw_sequence(record, maps)
     columns = min(_MAX_COLUMNS, len(maps))
     rows = -(-len(maps) // columns)
     panel = min(1.3, 5.2 / (columns + 0.8))
@@ -92,9 +109,28 @@ def draw(record: AttentionRecord) -> Figure:
     return figure
 
 
+def _draw_sequence(record: AttentionRecord, maps: Array) -> Figure:
+    """A matrix of (L, N) rollouts with the names of the tokens where they fit."""
+    layers, tokens = maps.shape
+    with style():
+        figure = Figure(figsize=(PAGE, 1.1 + 0.18 * layers), layout="constrained")
+        axes = figure.subplots()
+        axes.imshow(maps, cmap=HEATMAP, norm=scale_from_zero(maps), aspect="auto", interpolation="nearest")
+        axes.set(ylabel="layers up to", yticks=range(0, layers, 1 + layers // 16))
+        if tokens <= _MAX_WORDS and record.words:
+            names = [record.word(int(key)).strip() for key in record.content]
+            axes.set_xticks(range(tokens), names, rotation=90, fontsize=6.5)
+        else:
+            axes.set_xlabel("token")
+        axes.tick_params(length=0)
+        add_bar(figure, [axes], "rollout weight")
+        fix_layout(figure)
+    return figure
+
+
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    whose = "the class token" if record.has_class_token else "the tokens"
+    whose = sentences.reader_name(record)
     title = f"Attention rollout of {whose}" + sentences.title_suffix(record)
     panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
     maps = f"{sentences.count(facts, 'layers', 'heat map')} over {sentences.count(facts, 'tokens', 'token')}"
@@ -106,15 +142,23 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         ),
         to_statements(facts, _describe_reading(record)),
         to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
-        to_statements(
-            facts, _LIMITS, sentences.describe_faithfulness(record, last_rollout_map(record), "the last panel")
-        ),
+        to_statements(facts, _LIMITS, describe_faithfulness(record, last_rollout_map(record), "the last panel")),
         to_statements(facts, f"{title}: {maps}.", _describe_top_token(facts)),
+        shorten(
+            facts,
+            [title + ".", _SHORT],
+            [
+                _describe_top_token(facts).replace("In the last, the darkest is", "Through all layers the largest is"),
+                *_describe_change(facts),
+            ],
+            [summarize_faithfulness(record, last_rollout_map(record))],
+        ),
     )
 
 
 def _describe_panels(record: AttentionRecord) -> Iterator[str]:
     row = "row <class rollout>" if record.has_class_token else "mean of all rows, <received rollout>,"
+    row = "last row" if record.reader and not record.has_class_token else row
     panels = (
         "panels on the right, from layer <zero> alone to all layers up to {last_layer}"
         if len(record.weights) > 1
@@ -124,7 +168,7 @@ def _describe_panels(record: AttentionRecord) -> Iterator[str]:
         f"The {panels}: the {row} of <rollout>, where <residual mixture> is half the mean over heads and half the "
         "residual connection."
     )
-    if record.has_class_token:
+    if record.has_class_token and record.kind == "image":
         yield (
             "Below each panel, cls is <class to class rollout>, the weight of the class token on itself, which has no "
             "place in the image; together with it, the weights of a panel sum to one."
@@ -140,19 +184,15 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
 
 def _describe_findings(facts: Facts) -> Iterator[str]:
     if np.isnan(facts["top_share"]):
-        yield "Through all layers, no weight is on the image."
+        yield "Through all layers, no weight is on the {input}."
     else:
         yield (
             "Through all layers, the largest weight is on token {top_token}: {top_share:.0%} of the weight on the "
-            "image; a uniform share would be {uniform_share:.0%}."
+            "{input}; a uniform share would be {uniform_share:.0%}."
         )
     if "class_weight" in facts:
         yield "The weight of the class token on itself is {class_weight:.0%}."
-    if facts["layers"] > 1 and sentences.is_known(facts, "effective"):
-        yield (
-            f"From the first panel to the last, the rollout {sentences.trend(facts, 'effective', 'widens', 'narrows')} "
-            "({effective_first:.1f} and {effective_last:.1f} effective tokens of {tokens})."
-        )
+    yield from _describe_change(facts)
     if facts["ink_area"] > 0 and not np.isnan(facts["rollout_ink"]):
         favours = facts["rollout_ink"] >= facts["ink_ratio"] * facts["ink_area"]
         yield (
@@ -163,7 +203,15 @@ def _describe_findings(facts: Facts) -> Iterator[str]:
         )
 
 
+def _describe_change(facts: Facts) -> Iterator[str]:
+    if facts["layers"] > 1 and sentences.is_known(facts, "effective"):
+        yield (
+            f"From the first panel to the last, the rollout {sentences.trend(facts, 'effective', 'widens', 'narrows')} "
+            "({effective_first:.1f} and {effective_last:.1f} effective tokens of {tokens})."
+        )
+
+
 def _describe_top_token(facts: Facts) -> str:
     if np.isnan(facts["top_share"]):
-        return "In the last, all tokens are white: no weight is on the image."
-    return "In the last, the darkest is token {top_token}, with {top_share:.0%} of the weight on the image."
+        return "In the last, all tokens are white: no weight is on the {input}."
+    return "In the last, the darkest is token {top_token}, with {top_share:.0%} of the weight on the {input}."

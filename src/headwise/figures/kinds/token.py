@@ -9,8 +9,9 @@ from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, to_statements
-from headwise.figures.kinds.maps import draw_rows
+from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.faithfulness_sentences import NO_RANKING
+from headwise.figures.kinds.maps import draw_rows, panel_facts
 from headwise.figures.measurements import (
     Facts,
     extreme_head,
@@ -20,12 +21,13 @@ from headwise.figures.measurements import (
     normalize_or_nan,
 )
 from headwise.figures.record import AttentionRecord
-from headwise.metrics.spatial import token_centers
+from headwise.figures.role_sentences import measure_role_facts, summarize_roles
+from headwise.figures.view import DEFAULT_VIEW, View
 
 __all__ = ["describe", "draw", "measure"]
 
 
-def measure(record: AttentionRecord, token: int) -> Facts:
+def measure(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> Facts:
     """Measure the row of one token, 1 to N, in all heads.
 
     Raises
@@ -36,20 +38,23 @@ def measure(record: AttentionRecord, token: int) -> Facts:
     _check_token(record, token)
     maps = record.row(token).astype(np.float64)
     itself = maps[:, :, token - 1]
-    centers = token_centers(record.boxes)
-    from_token = np.hypot(*(centers - centers[token - 1]).T)
+    index, from_token = record.index(token), record.token_distances[token - 1]
+    visible = record.visible[index, record.content] if record.visible.size else np.ones(len(from_token), bool)
     distance = normalize_or_nan(maps) @ from_token
-    facts = measure_rows(record, maps) | {"token": token, "uniform_distance": float(from_token.mean())}
+    even = float(from_token[visible].mean())
+    facts = measure_rows(record, maps, int(visible.sum())) | {"token": token, "uniform_distance": even}
+    facts |= measure_role_facts(record) | panel_facts(record, maps, view)
+    facts |= {"uniform": 1 / int(record.counts[index]), "word": record.word(index).strip()}
     facts |= extreme_head("max_self", itself) | extreme_head("min_self", itself, least=True)
     facts |= first_and_last_layer("distance", distance)
-    facts |= list_heads("local", distance <= facts["local"] * from_token.mean())
+    facts |= list_heads("local", distance <= facts["local"] * even)
     if record.has_class_token:
-        on_class = record.weights[:, :, token, 0].astype(np.float64)
+        on_class = record.weights[:, :, index, 0].astype(np.float64)
         facts |= extreme_head("max_class", on_class) | {"class_weight": float(on_class.mean())}
     return facts
 
 
-def draw(record: AttentionRecord, token: int) -> Figure:
+def draw(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> Figure:
     """Draw the input and the map of each layer and head, as for the class token; the token itself is framed.
 
     Raises
@@ -59,7 +64,7 @@ def draw(record: AttentionRecord, token: int) -> Figure:
     """
     _check_token(record, token)
     on_class = record.weights[:, :, record.index(token), 0] if record.has_class_token else None
-    return draw_rows(record, record.row(token), on_class, f"attention weight of token {token}", token)
+    return draw_rows(record, record.row(token), on_class, f"attention weight of token {token}", token, view)
 
 
 def _check_token(record: AttentionRecord, token: int) -> None:
@@ -70,8 +75,9 @@ def _check_token(record: AttentionRecord, token: int) -> None:
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "What token {token} attends to" + sentences.title_suffix(record)
-    panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
+    name = " “{word}”" if record.words and record.kind != "image" else ""
+    title = f"What token {{token}}{name} attends to" + sentences.title_suffix(record)
+    panels, colors = _describe_panels(record, facts), sentences.describe_colors(record, facts)
     return Caption(
         to_statements(facts, title)[0],
         to_statements(
@@ -87,18 +93,34 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             sentences.describe_agreement(facts),
             _describe_distances(facts),
         ),
-        to_statements(facts, sentences.LIMITS, sentences.NO_RANKING),
+        to_statements(facts, sentences.LIMITS, NO_RANKING),
         to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
+        shorten(
+            facts,
+            [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
+            [f"Its weight on itself {sentences.describe_self_weight(facts)}.", summarize_roles(record, facts)],
+            ["The figure does not rank tokens by their effect on the prediction."],
+        ),
     )
 
 
-def _describe_panels(record: AttentionRecord) -> Iterator[str]:
+def _summarize_panels(facts: Facts) -> str:
+    heads = sentences.summarize_heads(facts)
+    return f"{heads}: the darker a token, the larger the weight on it; an even spread would be {{uniform:.3f}}."
+
+
+def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    if facts["panels"] < facts["all_heads"]:
+        panel = "Each panel is one of {panels} heads chosen by role from {all_heads}, named by layer <l> and head <h>: "
+    else:
+        where = " on the right" if record.kind == "image" else ""
+        panel = f"Each panel{where}, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
     yield (
-        "Each panel on the right, layer <l> from top to bottom and head <h> from left to right, both from <zero>: "
+        f"{panel}"
         f"the row <row> of {sentences.describe_weights(record)} for <n> = {{token}}, the token with the thick orange "
         "frame, which is the fraction of its output in that head that is taken from token <m>."
     )
-    if record.has_class_token:
+    if record.has_class_token and record.kind == "image" and facts["panels"] == facts["all_heads"]:
         yield (
             "Below each panel, cls is <to class>, its weight on the class token, which has no place in the image; "
             "together with it, the weights of a panel sum to one."
@@ -114,8 +136,8 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
 
 def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
-        f"The weight of token {{token}} on itself {sentences.describe_self_weight(facts)}; for uniform attention it "
-        "would be {uniform:.0%}."
+        f"The weight of token {{token}} on itself {sentences.describe_self_weight(facts)}; an even spread over the "
+        "visible tokens would give {uniform:.0%}."
     )
     if record.has_class_token and facts["all_heads"] == 1:
         yield "Its weight on the class token is {class_weight:.0%}."
@@ -129,5 +151,9 @@ def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str
 def _describe_distances(facts: Facts) -> Iterator[str]:
     if facts["tokens"] == 1 or not sentences.is_known(facts, "distance"):
         return
-    yield "It attends over a mean distance, <distance of row>, of " + sentences.describe_distance(facts)
+    yield (
+        "It attends over a mean distance, <distance of row>, "
+        + ("of " if facts["layers"] == 1 else "")
+        + sentences.describe_distance(facts)
+    )
     yield sentences.describe_heads(facts, "local", "is", "local (at most {local:.0%} of that)")

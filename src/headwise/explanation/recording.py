@@ -1,0 +1,188 @@
+"""Attention records of any model under the `Model` protocol, for one input of any kind."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from dataclasses import replace
+from typing import Any
+
+import numpy as np
+
+from headwise.errors import DataError
+from headwise.explanation.display import displayed_image, displayed_series
+from headwise.explanation.segments import find_segments
+from headwise.figures import AttentionRecord
+from headwise.figures.record import InputKind
+from headwise.models import Model, Tokens
+from headwise.nn.losses import softmax
+from headwise.recorder import AttentionLayer
+from headwise.shapes import Array, BoolArray, IntArray
+
+__all__ = ["probe_induction", "record_input"]
+
+_PROBE_TOKENS = 24  # random tokens that are repeated once
+
+
+def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "self") -> AttentionRecord:
+    """Run a model on one input and record its attention.
+
+    Parameters
+    ----------
+    model : Model
+    input
+        Whatever the model takes: see `headwise.models.open_model`.
+    label : int
+        The true class, if it is known.
+    layers : {"self", "cross"}
+        Which attention calls of an encoder–decoder to record.
+
+    Returns
+    -------
+    AttentionRecord
+        Of the largest group of attention calls that have the same shape.
+
+    Raises
+    ------
+    DataError
+        If the model cannot locate its tokens or record its attention, or has no such layers.
+    """
+    for capability in ("tokens", "look"):
+        if capability not in model.capabilities:
+            raise DataError(f"model: expected one that has {capability}. {model.missing[capability]}")
+    tokens, capture = model.tokens(input), model.look(input)
+    group, others = _largest_group(capture.layers, layers, len(tokens))
+    weights = np.concatenate([layer.weights() for layer in group]).astype(np.float32)
+    probabilities, names = _predict(model, input)
+    record = _locate(model, input, tokens, weights)
+    return replace(
+        record,
+        probabilities=probabilities,
+        top_names=names,
+        label=label,
+        head_width=int(group[0].q.shape[-1]),
+        unverified=not all(layer.proven for layer in group),
+        visible=_visible(group),
+        value_norms=_value_norms(group),
+        other_layers=others,
+    )
+
+
+def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> tuple[list[AttentionLayer], int]:
+    """The calls of one kind and shape that are most, and how many others there are."""
+    chosen = [layer for layer in layers if layer.kind == kind and layer.shape[0] == 1]
+    chosen = [layer for layer in chosen if kind == "cross" or layer.shape[3] == tokens] or chosen
+    if not chosen:
+        shapes = ", ".join(sorted({f"{layer.kind} {layer.shape}" for layer in layers}))
+        raise DataError(f"layers: expected {kind}-attention over the whole input; the model has {shapes or 'none'}.")
+    groups: dict[tuple[int, ...], list[AttentionLayer]] = {}
+    for layer in chosen:
+        groups.setdefault(layer.shape, []).append(layer)
+    group = max(groups.values(), key=len)
+    return group, len(layers) - len(group)
+
+
+def _visible(group: Sequence[AttentionLayer]) -> BoolArray:
+    """(N, M): the keys that each query may attend to in any layer; empty if all are visible."""
+    rows = np.arange(group[0].shape[2])
+    if any(layer.mask is None for layer in group):
+        return np.zeros((0, 0), bool)
+    visible = np.zeros(group[0].shape[2:], bool)
+    for layer in group:
+        assert layer.mask is not None  # checked above
+        visible |= layer.mask.rows(rows)[0].any(axis=0)
+    return visible if not visible.all() else np.zeros((0, 0), bool)
+
+
+def _value_norms(group: Sequence[AttentionLayer]) -> Array:
+    """(L, H, M): length of each key's value, for each query head."""
+    norms = [np.linalg.norm(layer.v[0].astype(np.float32), axis=-1) for layer in group]
+    repeated = [np.repeat(n, layer.shape[1] // len(n), axis=0) for n, layer in zip(norms, group, strict=True)]
+    return np.stack(repeated)
+
+
+def _predict(model: Model, input: Any) -> tuple[Array, tuple[str, ...]]:
+    """Probabilities of the classes, and the names of the two most probable ones; empty if the model has no scores."""
+    if "predict" not in model.capabilities:
+        return np.zeros(0, np.float32), ()
+    try:
+        scores = model.predict(input)
+    except DataError:  # what can only be known of an input
+        return np.zeros(0, np.float32), ()
+    probabilities = np.asarray(softmax(scores[None])[0])
+    top = np.argsort(-probabilities, kind="stable")[:2].tolist()
+    return probabilities, tuple(_class_name(model, index) for index in top) if _class_name(model, top[0]) else ()
+
+
+def _class_name(model: Any, index: int) -> str:
+    """The name of a class, or the text of the next token; empty if it has none."""
+    config: Any = getattr(model, "config", None)
+    names = config.get("id2label") if hasattr(config, "get") else None
+    if names:
+        return str(names.get(str(index), names.get(index, "")))
+    preprocessor: Any = getattr(model, "preprocessor", None) if hasattr(type(model), "preprocessor") else None
+    if hasattr(preprocessor, "decode"):
+        return f"“{preprocessor.decode([index]).strip() or preprocessor.decode([index])}”"
+    return ""
+
+
+def _locate(model: Model, input: Any, tokens: Tokens, weights: Array) -> AttentionRecord:
+    """The record of these weights with the input and the places of its tokens."""
+    none = np.zeros(0, np.float32)
+    labels = tuple(tokens.labels)
+    keys = weights.shape[-1]
+    rows = weights.shape[2]
+    if keys != len(tokens):  # attention to other tokens than the input's, such as a decoder's
+        names = tuple(map(str, range(1, keys + 1)))
+        queries = labels if rows == len(tokens) else tuple(map(str, range(1, rows + 1)))
+        spans = np.zeros((keys, 2), np.int64)
+        return AttentionRecord(
+            np.zeros((0, 0), np.float32), spans, weights, none, kind="other", words=names, query_words=queries
+        )
+    queries = () if rows == keys else tuple(map(str, range(1, rows + 1)))
+    shared: dict[str, Any] = {"prefix": tokens.prefix, "words": labels, "query_words": queries}
+    if tokens.kind == "image":
+        image, boxes = displayed_image(model, input, tokens)
+        return AttentionRecord(image, boxes, weights, none, **shared)
+    if tokens.kind == "series":
+        values, boxes = displayed_series(input, tokens)
+        return AttentionRecord(values, boxes, weights, none, kind="series", **shared)
+    text, places = _text_and_spans(tokens)
+    segments = find_segments(input, tokens)
+    nothing = np.zeros((0, 0), np.float32)
+    kind: InputKind = "text" if tokens.kind == "text" else "other"
+    return AttentionRecord(
+        nothing, places[~tokens.prefix], weights, none, kind=kind, text=text, segments=segments, **shared
+    )
+
+
+def _text_and_spans(tokens: Tokens) -> tuple[str, IntArray]:
+    """The text and the tokens' places in it; of tokens without a text, their names with blanks between them."""
+    if tokens.text:
+        return tokens.text, tokens.locations
+    stops = np.cumsum([len(label) + 1 for label in tokens.labels]) - 1
+    starts = stops - [len(label) for label in tokens.labels]
+    return " ".join(tokens.labels), np.stack([starts, stops], axis=1)
+
+
+def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Array:
+    """Attention weights (L, H, 2 R, 2 R) of a causal model of texts for random tokens that are repeated once.
+
+    Empty for other models. A head that attends from a token to the one that followed its previous occurrence performs
+    induction (Olsson et al., arXiv 2209.11895).
+    """
+    vocabulary = getattr(getattr(model, "preprocessor", None), "tokenizer", None) if _reads_texts(record) else None
+    if vocabulary is None:
+        return np.zeros((0, 0, 0, 0), np.float32)
+    rng = np.random.default_rng(seed)
+    size = int(vocabulary.get_vocab_size())
+    ids = rng.integers(size // 20, size, _PROBE_TOKENS)  # the first tokens of a vocabulary are special ones and bytes
+    layers = model.look(np.tile(ids, 2)).layers
+    shape = (1, record.weights.shape[1], 2 * _PROBE_TOKENS, 2 * _PROBE_TOKENS)
+    weights = [layer.weights() for layer in layers if layer.shape == shape]
+    if len(weights) != len(record.weights):
+        return np.zeros((0, 0, 0, 0), np.float32)
+    return np.asarray(np.concatenate(weights), np.float32)
+
+
+def _reads_texts(record: AttentionRecord) -> bool:
+    return record.kind == "text" and record.is_causal

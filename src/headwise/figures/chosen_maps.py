@@ -1,0 +1,62 @@
+"""Maps of heads chosen by role, over an image: the input, and a panel with its own title and scale for each."""
+
+from __future__ import annotations
+
+from matplotlib.axes import Axes
+from matplotlib.figure import Figure
+from matplotlib.layout_engine import ConstrainedLayoutEngine
+
+from headwise.figures.panels import COLUMN, add_bar, draw_input, draw_map, label_panel
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import fix_layout, style
+from headwise.figures.view import Head, Scale, head_title
+from headwise.shapes import Array
+
+__all__ = ["add_panel_bar", "draw_chosen_maps"]
+
+_COLUMNS = 3
+_PANEL = 1.02  # inches, so that a figure fits one column of a paper
+
+
+def _layout() -> ConstrainedLayoutEngine:
+    return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, hspace=0.03)
+
+
+def draw_chosen_maps(
+    record: AttentionRecord, maps: Array, heads: list[Head], scale: Scale, label: str, token: int = 0
+) -> Figure:
+    """Draw the input, and next to it the maps (L, H, N) of these heads, named by layer, head and role."""
+    rows = -(-(len(heads) + 1) // _COLUMNS)
+    tall = _PANEL * min(1.5, record.size[0] / record.size[1])
+    with style():
+        figure = Figure(figsize=(COLUMN, rows * (tall + 0.6) + 0.3), layout=_layout())
+        grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel().tolist()
+        draw_input(grid[0], record)
+        grid[0].set_title(f"input\n{record.num_tokens} tokens", fontsize=6.5, linespacing=1.15, pad=3)
+        grid[0].set_xlabel(grid[0].get_xlabel().replace("; ", "\n").replace(" (", "\n("), fontsize=6)
+        label_panel(grid[0], record, token)
+        for axes, head in zip(grid[1:], heads, strict=False):
+            draw_map(axes, maps[head], record, scale.norm(head))
+            label_panel(axes, record, token)
+            axes.set_title(head_title(record, head), fontsize=6.5, linespacing=1.15, pad=3)
+            if scale.mode != "shared":
+                add_panel_bar(axes, float(scale.ends[head]))
+        for axes in grid[len(heads) + 1 :]:
+            axes.axis("off")
+        if scale.mode == "shared":
+            add_bar(figure, grid[: len(heads) + 1], label, image=grid[1])
+        else:
+            figure.supxlabel(label, fontsize=6.5)
+        fix_layout(figure)
+    return figure
+
+
+def add_panel_bar(axes: Axes, end: float) -> None:
+    """A colour bar below one panel, from 0 to the end of its scale."""
+    bar = axes.figure.colorbar(axes.images[0], ax=axes, location="bottom", fraction=0.06, pad=0.03, aspect=22)
+    bar.set_ticks([0, end], labels=["0", f"{end:.2g}"])
+    bar.ax.tick_params(length=0, pad=1, labelsize=6)
+    bar.outline.set_linewidth(0.4)
+    first, last = bar.ax.get_xticklabels()
+    first.set_horizontalalignment("left")
+    last.set_horizontalalignment("right")

@@ -1,0 +1,126 @@
+"""The arrays of an attention record in an .npz file: their names, types and checks."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import fields
+from typing import Any
+
+import numpy as np
+import numpy.typing as npt
+
+from headwise.errors import DataError
+from headwise.metrics.faithfulness import Faithfulness
+from headwise.shapes import Array, IntArray, bind
+
+__all__ = ["check_layout", "is_record", "pack", "unpack"]
+
+_SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file
+_REQUIRED = {  # the kind of an array's numbers and how many axes it has
+    "image": ("f", (2, 3)),
+    "boxes": ("i", (2,)),
+    "weights": ("f", (4,)),
+    "probabilities": ("f", (1,)),
+    "label": ("i", (0,)),
+    "head_width": ("i", (0,)),
+    "positions": ("f", (2,)),
+    "dropped_weight": ("f", (0,)),
+    "pixels_permuted": ("b", (0,)),
+    "unverified": ("b", (0,)),
+    "curves": ("f", (3,)),
+    "ranking": ("f", (1,)),
+}
+_OPTIONAL = {  # files of the first version have none of these
+    "kind": ("U", (0,)),
+    "prefix": ("b", (1,)),
+    "words": ("U", (1,)),
+    "query_words": ("U", (1,)),
+    "text": ("U", (0,)),
+    "segments": ("i", (1,)),
+    "visible": ("b", (2,)),
+    "value_norms": ("f", (3,)),
+    "probe": ("f", (4,)),
+    "top_names": ("U", (1,)),
+    "other_layers": ("i", (0,)),
+}
+_KIND_NAMES = {"f": "floating-point number", "i": "whole number", "b": "truth value", "U": "text"}
+_INPUT_KINDS = ("image", "text", "series", "other")
+
+
+def is_record(arrays: Mapping[str, object]) -> bool:
+    """Whether arrays of these names are those of a record."""
+    return arrays.keys() >= _REQUIRED.keys()
+
+
+def pack(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a record's values, by name."""
+    score = values["faithfulness"]
+    arrays = {name: _to_array(value) for name, value in values.items() if name != "faithfulness"}
+    if score is not None:
+        arrays |= {_SCORE + f.name: np.asarray(getattr(score, f.name)) for f in fields(score)}
+    return arrays
+
+
+def _to_array(value: Any) -> npt.NDArray[Any]:
+    return np.asarray(value, dtype=str) if isinstance(value, tuple) else np.asarray(value)
+
+
+def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
+    """The values of a record from its arrays.
+
+    Raises
+    ------
+    DataError
+        If an array is missing or is not what `pack` writes.
+    """
+    if missing := _REQUIRED.keys() - arrays.keys():
+        raise DataError(f"arrays: not those of an attention record; missing {', '.join(sorted(missing))}.")
+    known = _REQUIRED | {name: kind for name, kind in _OPTIONAL.items() if name in arrays}
+    values: dict[str, Any] = {}
+    for name, (kinds, axes) in known.items():
+        array = arrays[name]
+        if kinds == "U" and not array.size:  # an empty list of names has no type
+            values[name] = ()
+            continue
+        _check_array(name, array, kinds, axes)
+        if kinds == "U":
+            values[name] = tuple(array.tolist()) if axes == (1,) else str(array)
+        else:
+            values[name] = array if array.ndim else array.item()
+    if values.get("kind", "image") not in _INPUT_KINDS:
+        raise DataError(f"kind: expected one of {', '.join(_INPUT_KINDS)}; got {values['kind']!r}.")
+    scores = {name.removeprefix(_SCORE): arrays[name] for name in arrays if name.startswith(_SCORE)}
+    return values | {"faithfulness": _faithfulness(scores) if scores else None}
+
+
+def check_layout(kind: str, image: Array, boxes: IntArray) -> None:
+    """Raise DataError for pixels outside 0 to 1, or tokens outside the image."""
+    if kind != "image":
+        return
+    if image.min(initial=0) < 0 or image.max(initial=0) > 1:
+        raise DataError("image: expected pixels from 0 to 1; some are outside this range.")
+    corner, side = boxes[:, :2], boxes[:, 2:]
+    if not len(corner) or corner.min() < 0 or side.min() < 1 or (corner + side > image.shape[:2]).any():
+        raise DataError(f"boxes: expected tokens within the image's {image.shape[0]} × {image.shape[1]} pixels.")
+
+
+def _check_array(name: str, array: npt.NDArray[Any], kinds: str, axes: tuple[int, ...]) -> None:
+    """Raise DataError for an array of another type or number of axes, or one with NaN or infinity."""
+    if array.dtype.kind not in kinds or array.ndim not in axes:
+        number, dimensions = _KIND_NAMES[kinds], " or ".join(map(str, axes))
+        expected = f"{number}s, {dimensions}-dimensional" if axes != (0,) else f"one {number}"
+        raise DataError(f"{name}: expected {expected}; got {array.dtype} of shape {array.shape}.")
+    if kinds == "f" and not np.isfinite(array).all():
+        raise DataError(f"{name}: expected numbers; some are NaN or infinite.")
+
+
+def _faithfulness(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
+    expected = {f.name: str(f.type) for f in fields(Faithfulness)}
+    if unexpected := expected.keys() ^ scores.keys():
+        names = ", ".join(sorted(unexpected))
+        raise DataError(f"{_SCORE}…: expected the scores of one faithfulness test; missing or unknown: {names}.")
+    for name, kind in expected.items():
+        _check_array(_SCORE + name, scores[name], "i" if kind == "int" else "f", (int(kind.startswith("tuple")),))
+        bind("3" if kind.startswith("tuple") else "", **{_SCORE + name: scores[name]})
+    values: dict[str, Any] = {name: tuple(v.tolist()) if v.ndim else v.item() for name, v in scores.items()}
+    return Faithfulness(**values)

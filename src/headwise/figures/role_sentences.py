@@ -1,0 +1,99 @@
+"""The roles of heads as facts and sentences."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+import numpy as np
+
+from headwise.figures.measurements import Facts, list_heads
+from headwise.figures.record import AttentionRecord
+from headwise.text import join_with_and
+
+__all__ = ["describe_roles", "measure_role_facts", "role_counts", "summarize_roles"]
+
+_IN_SHORT = 4  # roles that a short caption names
+
+
+def measure_role_facts(record: AttentionRecord) -> Facts:
+    """How many heads have each role, which, and what the sinks are."""
+    roles = record.roles
+    facts = list_heads("roled", roles.above_chance)
+    for index, name in enumerate(roles.names):
+        facts |= list_heads(f"role_{name}", roles.main == index)
+    facts["role_names"] = [name for name in roles.names if facts[f"role_{name}_heads"]]
+    if (sinks := roles.has[roles.names.index("sink")]).any():
+        keys, counts = np.unique(roles.sinks[sinks], return_counts=True)
+        key = int(keys[counts.argmax()])
+        chosen = sinks & (roles.sinks == key)
+        facts |= list_heads("sink", sinks) | {
+            "sink_token": _key_name(record, key),
+            "sink_token_heads": int(counts.max()),
+        }
+        facts["sink_weight"] = float(roles.scores[roles.names.index("sink")][chosen].mean())
+        if record.value_norms.size:
+            norms = record.value_norms[chosen].astype(np.float64)
+            facts["sink_norm"] = float((norms[:, key] / np.maximum(np.median(norms, axis=1), 1e-30)).mean())
+    return facts
+
+
+def role_counts(facts: Facts) -> list[str]:
+    """The roles that heads have, the most frequent first; uniform heads last."""
+    names: list[str] = facts["role_names"]
+    return sorted(names, key=lambda name: (name == "uniform", -facts[f"role_{name}_heads"]))
+
+
+def describe_roles(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    """Which heads have which role beyond chance, and what sinks are."""
+    yield _count(facts) + (
+        " beyond chance (a score of at least {role}, {role_ratio:.0f} times its chance level, and significant after "
+        "correction for all heads and roles)."
+    )
+    for name in role_counts(facts):
+        heads = "head" if facts[f"role_{name}_heads"] == 1 else "heads"
+        separator = ": " if ":" in facts[f"role_{name}_names"] else ", "
+        yield f"{_capital(record.role_name(name))}: {{role_{name}_heads}} {heads}{separator}{{role_{name}_names}}."
+    if "sink_token" in facts:
+        heads = "head is a sink" if facts["sink_heads"] == 1 else "heads are sinks"
+        sentence = (
+            f"{{sink_heads}} {heads}, most often on {{sink_token}}, which receives {{sink_weight:.0%}} of the weight"
+        )
+        if "sink_norm" in facts:
+            sentence += "; its value vector has {sink_norm:.2f} times the median length"
+        yield sentence + "."
+
+
+def summarize_roles(record: AttentionRecord, facts: Facts) -> str:
+    """The most frequent roles in one sentence, for a short caption."""
+    names = [name for name in role_counts(facts) if name != "uniform"]
+    if not names:
+        return _count(facts) + " beyond chance."
+    parts = []
+    for name in names[:_IN_SHORT]:
+        where = f" ({{role_{name}_names}})" if len(facts[f"role_{name}_names"]) <= 24 else ""
+        parts.append(f"{record.role_name(name)} {{role_{name}_heads}}{where}")
+    if len(names) > _IN_SHORT:
+        parts.append("others")
+    return f"{_count(facts)} beyond chance: {join_with_and(parts)}."
+
+
+def _count(facts: Facts) -> str:
+    if facts["all_heads"] == 1:
+        return "The head has a role" if facts["roled_heads"] else "The head has no role"
+    if facts["roled_heads"] in (0, facts["all_heads"]):
+        return "No head has a role" if not facts["roled_heads"] else "All {all_heads} heads have a role"
+    return f"Of {{all_heads}} heads, {{roled_heads}} {'has' if facts['roled_heads'] == 1 else 'have'} a role"
+
+
+def _capital(text: str) -> str:
+    return text[0].upper() + text[1:]
+
+
+def _key_name(record: AttentionRecord, key: int) -> str:
+    if record.is_prefix[key] and not record.words:
+        return "the class token" if record.has_class_token and key == 0 else "a prefix token"
+    if record.words and record.kind != "image":
+        return f"“{record.words[key].strip()}”"
+    if record.is_prefix[key]:
+        return "the class token" if key == 0 and record.has_class_token else record.words[key]
+    return f"token {record.word(key) if not record.words else int(np.searchsorted(record.content, key)) + 1}"

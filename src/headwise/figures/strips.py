@@ -1,0 +1,62 @@
+"""Attention to the steps of a series: the curve, and below it a strip of colours for each head."""
+
+from __future__ import annotations
+
+import numpy as np
+from matplotlib.figure import Figure
+
+from headwise.figures.colors import HEATMAP
+from headwise.figures.panels import PAGE, add_bar, frame
+from headwise.figures.record import AttentionRecord
+from headwise.figures.save import fix_layout, style
+from headwise.figures.view import Head, Scale
+from headwise.shapes import Array
+
+__all__ = ["draw_strips"]
+
+_STRIP = 0.2  # inches
+_MAX_CURVES = 12  # with more variables, only the first are drawn, which the axis says
+
+
+def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: Scale, label: str) -> Figure:
+    """Draw the series and the maps (L, H, N) of these heads below it, on the same axis of steps."""
+    height = 1.5 + _STRIP * len(heads) + 0.6
+    with style():
+        figure = Figure(figsize=(PAGE, height), layout="constrained")
+        grid = figure.subplots(
+            1 + len(heads), 1, sharex=True, height_ratios=[1.4, *[_STRIP] * len(heads)], gridspec_kw={"hspace": 0}
+        )
+        grid = np.atleast_1d(grid)
+        edges = np.append(record.boxes[:, 0], record.boxes[-1, 1])
+        curves = record.image[:, :_MAX_CURVES]
+        grid[0].plot(np.arange(len(curves)) + 0.5, curves, linewidth=0.8)
+        grid[0].set(xlim=(edges[0], edges[-1]))
+        more = f"\n(first {_MAX_CURVES} of {record.image.shape[1]})" if record.image.shape[1] > _MAX_CURVES else ""
+        grid[0].set_ylabel(f"series{more}")
+        for axes, head in zip(grid[1:], heads, strict=True):
+            extent = (edges[0], edges[-1], 0, 1)
+            values = _on_even_steps(maps[head], record, edges)
+            axes.imshow(values[None], cmap=HEATMAP, norm=scale.norm(head), aspect="auto", extent=extent,
+                        interpolation="nearest")  # fmt: skip
+            axes.set_yticks([0.5], [f"{head[0]}.{head[1]}"])
+            axes.tick_params(length=0, labelsize=6.5, pad=2)
+            role = record.role_phrase(head)
+            end = "" if scale.mode == "shared" else f"  (to {float(scale.ends[head]):.2g})"
+            axes.annotate(role + end, (1.005, 0.5), xycoords="axes fraction", va="center", fontsize=6.5)
+            frame(axes)
+        grid[-1].set_xlabel("step")
+        figure.supylabel("layer.head", fontsize=7.5, y=0.3)
+        if scale.mode == "shared":
+            add_bar(figure, grid[1:].tolist(), label, image=grid[1])
+        else:
+            grid[-1].set_xlabel(f"step      (colour: {label})")
+        fix_layout(figure)
+    return figure
+
+
+def _on_even_steps(values: Array, record: AttentionRecord, edges: Array) -> Array:
+    """(S,): the value of the token at each step; NaN between tokens."""
+    steps = np.full(int(edges[-1] - edges[0]), np.nan)
+    for value, (start, stop) in zip(values, record.boxes - edges[0], strict=True):
+        steps[start:stop] = value
+    return steps

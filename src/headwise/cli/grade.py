@@ -22,6 +22,7 @@ from headwise.grading.grade_class import ClassGrades, grade_class
 from headwise.grading.rubric import default_rubric, read_rubric
 from headwise.grading.submissions import read_class, read_submission
 from headwise.grading.tables import TABLES, as_json, gradescope, points
+from headwise.parallel.tasks import check_scheduler
 
 __all__ = ["Format", "grade"]
 
@@ -78,6 +79,8 @@ def grade(
     if feedback is not None:
         check_feedback_folder(feedback)
         check_writable(feedback, "--feedback")
+    if scheduler is not None:
+        check_scheduler(scheduler)
     criteria = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
     with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:

@@ -77,6 +77,8 @@ def report(
         raise DataError("--take: applies to a notebook; name one with --notebook.")
     check_counts(threads=num_threads() if threads is None else threads, processes=processes)
     check_writable(out)
+    if data is not None:
+        load_digits(data)  # what cannot be read is reported before anything is computed
     inputs = _inputs(arrays, notebook, array_options(heads, columns, weights, take))
     options = {"--arrays": arrays, "--notebook": notebook, "--heads": heads, "--weights": weights, "--data": data}
     options |= {"--seed": seed or None, "--solutions": solutions}

@@ -18,6 +18,7 @@ from headwise.parallel.threads import num_threads
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import Epoch
 from headwise.train.run import TrainingRun, train_into
+from headwise.validation import check_counts
 
 __all__ = ["train"]
 
@@ -55,13 +56,15 @@ def train(
     Example: `headwise train --out runs/mine --epochs 30`
     """
     check_writable(out)
+    threads = num_threads() if threads is None else threads
+    check_counts(threads=threads)
     config = ViTConfig(tokenizer=tokenizer)
     recipe = TrainingConfig(epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, seed=seed)
+    test = load_mnist(test_data, n_validation=0).test if test_data else None
     if data is None:
         digits = load_bundled_mnist(n_validation=500 if n_validation is None else n_validation)
     else:
         digits = load_mnist(data, n_validation=5000 if n_validation is None else n_validation)
-    test = load_mnist(test_data, n_validation=0).test if test_data else None
     with resumable("Run the same command with --resume to resume", out), progress_bars() as progress:
         progress.stage("training", epochs * recipe.steps_per_epoch(len(digits.train.labels)))
 
@@ -78,7 +81,7 @@ def train(
             recipe=recipe,
             test=test,
             resume=resume,
-            threads=num_threads() if threads is None else threads,
+            threads=threads,
             on_step=progress.advance,
             on_epoch=on_epoch,
         )

@@ -15,7 +15,7 @@ from headwise.document import Table, as_markdown_page
 from headwise.experiments.store import Outcome, RunStore
 from headwise.figures import Caption, save_figure
 from headwise.files import write_text
-from headwise.parallel.tasks import run_tasks
+from headwise.parallel.tasks import check_scheduler, run_tasks
 from headwise.parallel.threads import limit_threads, num_threads
 from headwise.progress import NoProgress, Progress
 from headwise.text import Statement, as_text
@@ -70,6 +70,8 @@ class Runner:
 
     def __post_init__(self) -> None:
         check_counts(threads=num_threads() if self.threads is None else self.threads, processes=self.processes)
+        if self.scheduler is not None:
+            check_scheduler(self.scheduler)
 
     @cached_property
     def store(self) -> RunStore:

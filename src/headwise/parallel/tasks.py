@@ -13,7 +13,7 @@ from headwise import __version__
 from headwise.errors import DataError, MissingExtraError
 from headwise.validation import check_counts
 
-__all__ = ["TIMEOUT", "run_tasks"]
+__all__ = ["TIMEOUT", "check_scheduler", "run_tasks"]
 
 TIMEOUT = "10s"  # for a scheduler to answer
 
@@ -82,21 +82,37 @@ def _as_completed(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generato
         client.cancel(list(names))
 
 
+def check_scheduler(address: str) -> None:
+    """Raise an error for what cannot be the address of a scheduler.
+
+    Raises
+    ------
+    DataError
+        If it has another form.
+    MissingExtraError
+        If Dask is not installed.
+    """
+    try:
+        from distributed.comm import get_address_host_port
+    except ImportError:
+        raise MissingExtraError("running in several processes", "dask", "cluster") from None
+    try:
+        get_address_host_port(address)
+    except ValueError as error:
+        raise DataError(
+            f"scheduler: expected an address such as tcp://10.0.0.1:8786; got {address!r} ({error})."
+        ) from None
+
+
 @contextmanager
 def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
     try:
         from distributed import Client, LocalCluster
-        from distributed.comm import get_address_host_port
     except ImportError:
         raise MissingExtraError("running in several processes", "dask", "cluster") from None
     if scheduler is not None:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below is one line
-        try:
-            get_address_host_port(scheduler)  # for an address of another form, discarding the client would hang
-        except ValueError as error:
-            raise DataError(
-                f"scheduler: expected an address such as tcp://10.0.0.1:8786; got {scheduler} ({error})."
-            ) from None
+        check_scheduler(scheduler)  # for an address of another form, discarding the client would hang
         try:
             client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
         except (OSError, ValueError) as error:

@@ -38,7 +38,7 @@ def faithfulness(
         int, typer.Option(help="Groups of tokens that are ranked and removed; texts with more words are not chosen.")
     ] = FaithfulnessPlan.players,
     pixels: Annotated[
-        int | None, typer.Option(help="Resize images to a square of this side.", show_default="the model's own")
+        int | None, typer.Option(min=1, help="Resize images to a square of this side.", show_default="the model's own")
     ] = None,
     seed: Seed = 0,
     out: Out = Path("runs/faithfulness"),

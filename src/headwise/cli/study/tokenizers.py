@@ -54,6 +54,8 @@ def tokenizers(
 
     Example: `headwise study tokenizers --tokenizers 7x7,rows --seeds 6 --processes 2`
     """
+    if data is not None:
+        load_digits(data)  # what cannot be read is reported before anything is computed
     names = [name.strip() for value in tokenizers or TokenizersPlan.tokenizers for name in value.split(",")]
     plan = partial(
         TokenizersPlan,

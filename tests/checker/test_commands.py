@@ -1,6 +1,7 @@
 """``headwise check`` and ``headwise diff``, run as a user would."""
 
 import json
+import re
 
 import pytest
 from typer.testing import CliRunner
@@ -9,6 +10,7 @@ import headwise as hw
 from headwise.checker.diff import diff
 from headwise.cli import application
 from headwise.errors import DataError
+from layers import plain_layers
 from planted import handwritten
 
 SOURCE = """
@@ -65,6 +67,9 @@ def test_the_only_function_needs_no_name(tmp_path):
         ("exits.py", "raise SystemExit(0)\n", "fails when it is imported: SystemExit"),
         ("empty.py", "x = 1\n", "found none among no functions"),
         ("several.py", SOURCE, "found these: ours, theirs. Name it"),
+        ("weights.npz", "PK", "expected Python code (.py) or a notebook (.ipynb)"),
+        ("notes.txt:f", "f", "there is no such file"),
+        ("cells.ipynb", "{}", "expected a notebook; got something else"),
         ("several.py:nobody", SOURCE, "expected a function or module nobody; it defines softmax, ours, theirs"),
     ],
 )
@@ -83,6 +88,26 @@ def test_diff_names_what_takes_one_to_the_other(file):
     same = run("diff", f"{file}:theirs", f"{file}:theirs")
     assert same.exit_code == 0
     assert "Both: scale-no-root" in same.output
+
+
+def test_diff_takes_the_options_of_check(file):
+    answers = json.loads(run("diff", f"{file}:ours", f"{file}:theirs", "--json").output)
+    assert (answers["same"], answers["added"]) == (False, ["scale-no-root"])
+    assert answers["second"]["mistakes"] == ["scale-no-root"]
+    assert "- theirs: scale-no-root" in run("diff", f"{file}:ours", f"{file}:theirs", "--markdown").output
+    assert run("diff", f"{file}:ours", f"{file}:ours", "--strict").exit_code == 0
+    options = {c: set(re.findall(r"--[a-z]+", run(c, "--help").output)) for c in ("check", "diff")}
+    assert options["check"] - {"--notebook"} <= options["diff"]
+
+
+def test_diff_of_objects_that_hold_their_weights():
+    first, second = plain_layers.MultiHead(12, 3), plain_layers.MergedUnmoved(12, 3)
+    result = diff(first, second)
+    assert result.added == ("heads-merged-unmoved",)
+    assert not result.same
+    assert diff(first, plain_layers.MultiHead(12, 3)).same
+    with pytest.raises(DataError, match="second: expected a module of the first's sizes"):
+        diff(first, plain_layers.MultiHead(15, 5))
 
 
 def test_diff_of_functions():

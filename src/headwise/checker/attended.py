@@ -58,22 +58,21 @@ def attended_keys(convention: CallingConvention) -> BoolArray | None:
 
 
 def built_in_limits(attended: BoolArray) -> dict[str, Any]:
-    """Return the options that describe the keys attended to: causal, a window, or none if neither does."""
+    """Return the options that describe the keys attended to: causal, a window, or none if neither does.
+
+    Keys that miss causal by one, or the keys after a query's own, count as causal: the search names the mistake.
+    """
     n, m = np.nonzero(attended)
-    size = len(attended)
     if attended.all() or not len(n):
         return {}
-    left, right = int((n - m).max()), int((m - n).max())
-    rows, columns = np.arange(size)[:, None], np.arange(size)
+    if not np.tril(attended, -1).any() and np.triu(attended, 1).any():
+        return {"causal": True}
+    left, right, whole = int((n - m).max()), int((m - n).max()), len(attended) - 1
+    rows, columns = np.arange(len(attended))[:, None], np.arange(len(attended))
     if left + right < 1 or not (attended == ((columns >= rows - left) & (columns <= rows + right))).all():
         return {}
-    whole = size - 1
-    if right == 0 and left == whole:
+    if left == whole and right <= 1:
         return {"causal": True}
-    if right == -1 and left == whole:
-        return {"causal": True}  # the search then finds that a query does not see its own key
-    if left == 0 and right == whole:
-        return {"causal": True}  # or that the mask is reversed
     return {"window": (None if left == whole else left, None if right == whole else right)}
 
 

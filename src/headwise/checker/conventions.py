@@ -54,12 +54,14 @@ def alibi(symmetric: bool) -> Stage:
     return add
 
 
-def rotary(turn: Callable[[Array, Array, Array], Array], base: float) -> Stage:
+def rotary(turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1) -> Stage:
+    """Rotate the first d/part features of queries and keys."""
+
     def rotate(t: Trace) -> None:
         def at_positions(a: Array) -> Array:
-            d = a.shape[-1]
+            d = a.shape[-1] // part
             angles = np.arange(a.shape[-2])[:, None] * base ** (-np.arange(0, d, 2) / d)
-            return turn(a, np.cos(angles), np.sin(angles))
+            return np.concatenate([turn(a[..., :d], np.cos(angles), np.sin(angles)), a[..., d:]], axis=-1)
 
         t.q, t.k = at_positions(t.q), at_positions(t.k)
 
@@ -127,7 +129,11 @@ CONVENTIONS = {
         Convention(
             "rope",
             "rotary positions",
-            tuple({"+rotate": rotary(t, b)} for b in (1e4, 5e5, 1e6) for t in (rotated_halves, rotated_neighbours)),
+            tuple(
+                {"+rotate": rotary(turn, base, part)}
+                for base, part in ((1e4, 1), (5e5, 1), (1e6, 1), (1e4, 4), (1e4, 2))
+                for turn in (rotated_halves, rotated_neighbours)
+            ),
             of_positions=True,
         ),
         Convention("position-bias", "a bias of positions", of_positions=True),

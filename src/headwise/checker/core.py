@@ -8,19 +8,29 @@ from typing import Any
 
 from headwise.checker.assessment import to_verdict
 from headwise.checker.attended import attended_keys, built_in_limits, is_equivariant
+from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, in_words, infer_calling_conventions
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.examination import Findings, examine, explain_at_level, explain_what_is_left
+from headwise.checker.examination import (
+    Examination,
+    Findings,
+    examine,
+    explain_at_level,
+    explain_what_is_left,
+)
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
+from headwise.checker.recovery import measured_design
 from headwise.checker.refusal import UncallableError
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
 
 __all__ = ["check"]
+
+_ANY = 4  # as many mistakes at once as are looked for
 
 
 def check(
@@ -132,18 +142,39 @@ def _check_targets(
             refusal = refusal or error
             continue
         documentation = replace(document(target.forward, target.source, target.function), name=target.name)
-        judged = _Judged(target, _judge(tiers, documentation, requirements, rng, thorough=best is None))
+        most = _ANY if best is None else min(2, best.rank[0] - 1)
+        judged = _Judged(target, _judge(tiers, documentation, requirements, rng, most))
         if best is None or judged.rank < best.rank:
             best = judged
-        if best.rank == (0, 0, 0) or best.rank[0] == 0:
+        if best.rank[0] == 0:
             break
     if best is None:
         assert refusal is not None
         raise refusal
+    best = _without_tables(best, kind, requirements, rng)
     target = best.target
     return to_verdict(
-        target.name, best.findings, target.source, target.function, _fresh(rng), target.components, target.conventions
+        target.name,
+        with_cached_step(best.findings),
+        target.source,
+        target.function,
+        _fresh(rng),
+        target.components,
+        target.conventions,
     )
+
+
+def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:
+    """The same, or what explains a module whose tables of positions are empty, where that is a mistake."""
+    target = judged.target
+    if judged.findings.explanation is not None or target.empty_tables is None:
+        return judged
+    target.empty_tables()
+    documentation = replace(document(target.forward, target.source, target.function), name=target.name)
+    findings = _judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
+    if findings.explanation is None or not findings.rank[0]:
+        return judged
+    return _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
 
 
 def _judge(
@@ -151,14 +182,13 @@ def _judge(
     documentation: Documentation,
     requirements: Requirements,
     rng: np.random.Generator | None,
-    thorough: bool = True,
+    most: int = _ANY,
 ) -> Findings:
-    """Explain the fullest way of calling, and simpler ones as long as nothing does."""
+    """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does."""
     first: Findings | None = None
     for tier in tiers:
-        findings = _best(
-            _alternatives(tier, documentation, requirements), documentation, rng, thorough and first is None
-        )
+        alternatives = _alternatives(tier, documentation, requirements)
+        findings = _best(alternatives, documentation, rng, most if first is None else min(1, most))
         if findings.explanation is not None:
             return findings if first is None else _partly(findings, first)
         first = first or findings
@@ -203,40 +233,64 @@ def _with_built_in_limits(
     if limits:
         return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
     hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
-    return [convention, *hidden]
+    return [*hidden, convention]
 
 
 def _best(
     alternatives: list[CallingConvention],
     documentation: Documentation,
     rng: np.random.Generator | None,
-    thorough: bool,
+    most: int,
 ) -> Findings:
     """The findings that cost least: of all alternatives with one mistake at most, then with more."""
     examined = []
     for convention in alternatives:
         examination = examine(convention, _fresh(rng))
         examined.append(examination)
-        findings = explain_at_level(examination, 0)
-        if findings is not None and findings.rank[0] == 0 and not examination.refusals:
-            return findings
+        right = explain_at_level(examination, 0)
+        if right is not None and right.rank[0] == 0 and not examination.refusals:
+            return right
     fewest = min(examination.refusals for examination in examined)
     explained: list[tuple[tuple[int, ...], Findings]] = []
     likeliest = next(e for e in examined if e.refusals == fewest)
     rivals = sum(examination.refusals == fewest for examination in examined) > 1
-    for level in (0, 1, 2, 4) if rivals and thorough else (0, 1, 4) if thorough else (0, 1, 2):
+    levels = ((0, 1, 2, 4) if rivals else (0, 1, 4)) if most == _ANY else range(most + 1)
+    for level in levels:
+        if most == _ANY and level == levels[2] and not explained:
+            findings = _as_measured(likeliest, documentation, rng)
+            if findings is not None:
+                return findings
         for place, examination in enumerate(examined):
             more = examination.refusals > fewest  # probably not how the function wants its arguments
             if place and level > 1 and (more or (level == 4 and examination is not likeliest)):
                 continue
-            findings = explain_at_level(examination, level)
-            if findings is not None and not (place and more and findings.rank[0]):
-                explained.append(((findings.rank[0] + 2 * more, *findings.rank[1:], place), findings))
+            findings_or_none = explain_at_level(examination, level)
+            if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
+                rank = findings_or_none.rank
+                other_way = "weights-transposed" in findings_or_none.codes  # rather a convention than a mistake
+                explained.append(((rank[0] + 2 * more, other_way, *rank[1:], place), findings_or_none))
+                if level > 1 and not more:
+                    break
         if explained and min(explained, key=_cost)[0][0] <= level:
             break
     if explained:
         return min(explained, key=_cost)[1]
-    return explain_what_is_left(examined[0], _fresh(rng), documentation.random)
+    plain = next((e for e in examined if not e.convention.built_in), examined[0])
+    return explain_what_is_left(plain, _fresh(rng), documentation.random)
+
+
+def _as_measured(
+    examination: Examination, documentation: Documentation, rng: np.random.Generator | None
+) -> Findings | None:
+    """What explains a function once its attention weights are known; None if they show nothing."""
+    convention = examination.convention
+    measured = measured_design(convention)
+    if not measured.known_scale:
+        return explain_what_is_left(examination, _fresh(rng), documentation.random)
+    if not measured.design:
+        return None
+    findings = _best([replace(convention, design=(*convention.design, *measured.design))], documentation, rng, most=2)
+    return findings if findings.explanation is not None else None
 
 
 def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:

@@ -10,7 +10,8 @@ from typing import Any
 
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.invocation import WINDOWS, CallingConvention, Response, grid, has_shape
+from headwise.checker.invocation import WINDOWS, CallingConvention, has_shape
+from headwise.checker.mask_senses import with_senses
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
@@ -103,7 +104,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
             interface = replace(start.interface, sizes=target.sizes)
         load = target.load if target.parameters else None
         fixed = {**start.fixed, **target.arguments}
-        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
+        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design, lowers=target.lowers)
         if working := _working(start, documentation, requirements, attempts):
             return working
     raise refuse(target.name, kind, problems, attempts, signature)
@@ -147,7 +148,7 @@ def _working(
         [
             final
             for convention in tier
-            for final in _windows(_masks(_in_its_type(convention), documentation, requirements), documentation)
+            for final in _windows(with_senses(_in_its_type(convention), documentation, requirements), documentation)
         ]
         for tier in tiers
     ]
@@ -280,81 +281,6 @@ def _in_its_type(convention: CallingConvention) -> CallingConvention:
     if response.framework in _FRAMEWORKS and response.dtype == "float32":
         return replace(convention, interface=replace(convention.interface, dtype="float32"))
     return convention
-
-
-def _masks(
-    convention: CallingConvention, documentation: Documentation, requirements: Requirements
-) -> CallingConvention:
-    """With what True means in each of its masks, and whether its mask is of keys alone."""
-    for name in ("mask", "padding"):
-        if name not in convention.interface.takes:
-            continue
-        own = convention.names.get(name)
-        spelled = own if isinstance(own, str) else name
-        if name == "mask":
-            convention = _with_documented_axes(_with_key_mask(convention), documentation.mask_axes(spelled))
-        stated = documentation.mask(spelled)
-        if stated == "adds" and _converts_to_numbers(documentation.code):
-            stated = ""
-        sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
-        convention = _with_sense(convention, name, sense)
-    return convention
-
-
-def _with_sense(convention: CallingConvention, name: str, sense: str) -> CallingConvention:
-    return replace(convention, senses={**convention.senses, name: sense})
-
-
-def _with_key_mask(convention: CallingConvention) -> CallingConvention:
-    """With a mask of keys alone where one of queries and keys is refused."""
-    if convention.interface.key_mask:
-        return convention
-    of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
-    return of_keys if not _takes_a_mask(convention) and _takes_a_mask(of_keys) else convention
-
-
-def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:
-    """With a mask of the axes that are documented, if the function accepts it."""
-    interface = replace(convention.interface, key_mask=axes in ("BM", "M"), mask_axes=axes)
-    documented = replace(convention, interface=interface)
-    return documented if axes and _takes_a_mask(documented) else convention
-
-
-def _takes_a_mask(convention: CallingConvention) -> bool:
-    for sense in ("attends", "adds"):
-        candidate = _with_sense(convention, "mask", sense)
-        masked = next(p.case for p in probes(candidate.interface, 0, np.random.default_rng(0)) if p.name == "mask")
-        response = candidate.call(masked)
-        if response.output is not None and has_shape(response, masked):
-            return True
-    return False
-
-
-def _measured_sense(convention: CallingConvention, name: str, documentation: Documentation) -> str:
-    """What hides a key: the sense of the mask under which a hidden key and value have no influence."""
-    case = first_probe(convention.interface).case
-    batch, _, n, m = grid(case)
-    visible = np.ones((batch, 1, 1, m) if name == "padding" or convention.interface.key_mask else (1, 1, n, m), bool)
-    visible[..., 1] = False
-    other = dict(case)
-    source = "v" if "v" in case else "context" if "context" in case else "X"
-    other[source] = case[source].copy()
-    other[source][..., 1, :] += 1.0
-    rows = [row for row in range(n) if row != 1 or source != "X"]
-    senses = ["attends", "hides"] + ["adds"] * (not _converts_to_numbers(documentation.code))
-    for sense in senses:
-        candidate = _with_sense(convention, name, sense)
-        a, b = (candidate.call(c | {name: visible}).output for c in (case, other))
-        if a is None or b is None or a.shape != b.shape or not has_shape(Response(a), case):
-            continue
-        if np.isfinite(a).all() and np.abs(a - b)[..., rows, :].max() <= 1e-6 * np.abs(a).max():
-            return sense
-    return "attends"
-
-
-def _converts_to_numbers(code: str) -> bool:
-    """Whether a function turns something boolean into numbers: a sign that its mask is not meant to be added."""
-    return any(text in code for text in ("astype(float)", "astype(int)", ".float()", ".int()", "astype(np.float"))
 
 
 def _windows(convention: CallingConvention, documentation: Documentation) -> Iterator[CallingConvention]:

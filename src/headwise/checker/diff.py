@@ -2,16 +2,18 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+import json
+from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, Literal
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import Requirements
 from headwise.checker.core import check
-from headwise.checker.detection import infer_calling_conventions
+from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
+from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import probes
 from headwise.checker.search import PRECISIONS, difference
@@ -68,8 +70,26 @@ class Difference:
         """Whether entries of the catalogue take one to the other."""
         return not _UNEXPLAINED & {*self.first.mistakes, *self.second.mistakes}
 
-    def report(self) -> str:
-        """Return the comparison in words."""
+    def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
+        """Return the comparison in words, as plain text or Markdown, or as JSON with both verdicts.
+
+        Raises
+        ------
+        DataError
+            If `format` is none of the three.
+        """
+        if format not in ("text", "markdown", "json"):
+            raise DataError(f"format: expected one of text, markdown, json; got {format!r}.")
+        return self._json() if format == "json" else self._words("- " if format == "markdown" else "  ")
+
+    def _json(self) -> str:
+        finite = np.isfinite(self.max_difference)
+        fields = {"same": self.same, "added": self.added, "removed": self.removed, "shared": self.shared}
+        fields |= {"inputs": self.inputs, "max_difference": self.max_difference if finite else None}
+        fields |= {"first": json.loads(self.first.to_json()), "second": json.loads(self.second.to_json())}
+        return json.dumps(fields, ensure_ascii=False, indent=2)
+
+    def _words(self, item: str) -> str:
         a, b = self.first.name, self.second.name
         if a == b:
             a, b = f"the first {a}", f"the second {b}"
@@ -78,12 +98,14 @@ class Difference:
             lines = [f"On {self.inputs} inputs {a} and {b} give the same outputs, to {self.max_difference:.1e}."]
         else:
             lines = [f"On {self.inputs} inputs {a} and {b} differ {far}."]
+        lines += [""] * (item == "- ")
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
-            lines += [f"  {who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
+            lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
         for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
             own = [phrase for phrase in verdict.phrases if phrase not in other.phrases]
-            lines += [f"  {who}: {phrase}, which is a convention." for phrase in own]
+            lines += [f"{item}{who}: {phrase}, which is a convention." for phrase in own]
         if not (self.same or self.explained):
+            lines += [""] * (item == "- ")
             lines.append("The catalogue does not explain all of it; headwise check says more about each.")
         return "\n".join(lines) + "\n"
 
@@ -102,9 +124,11 @@ def diff(
     mask: str = "any",
     convention: str | Iterable[str] = (),
     args: str | Iterable[str] = (),
+    inside: str | None = None,
+    init: str | Mapping[str, Any] | None = None,
     sources: tuple[str | None, str | None] = (None, None),
 ) -> Difference:
-    """Compare two functions with each other, and each with the definition.
+    """Compare two functions or modules with each other, and each with the definition.
 
     Parameters
     ----------
@@ -112,7 +136,7 @@ def diff(
         As for `check`; they may want their arguments in different ways.
     kind : {"auto", "self_attention", "multi_head", "cross_attention", "attention"}
         What both are meant to be.
-    adapter, weights, mask, convention, args
+    adapter, weights, mask, convention, args, inside, init
         As for `check`, for both.
     sources : tuple of str or None
         Their source texts, where they cannot be found from the functions.
@@ -125,7 +149,7 @@ def diff(
     Raises
     ------
     DataError
-        If the two are different kinds of function.
+        If the two are different kinds of function, or modules of different sizes.
     UncallableError
         If one of them cannot be called as attention.
 
@@ -143,24 +167,30 @@ def diff(
     ('scale-no-root',)
     """
     requirements = Requirements.of(weights, mask, convention, args)
-    first_convention, second_convention = (
-        infer_calling_conventions(f, kind, adapter, source or source_of(f), requirements)[0][0]
-        for f, source in zip((first, second), sources, strict=True)
-    )
-    kinds = [c.interface.kind for c in (first_convention, second_convention)]
+    conventions = []
+    for function, source in zip((first, second), sources, strict=True):
+        if adapter is None and is_module(function):
+            target = find_targets(function, init=init, inside=inside)[0]
+            conventions.append(conventions_of_target(target, kind, requirements)[0][0])
+        else:
+            text = source or source_of(function)
+            conventions.append(infer_calling_conventions(function, kind, adapter, text, requirements)[0][0])
+    kinds = [c.interface.kind for c in conventions]
     if kinds[0] != kinds[1]:
         raise DataError(f"second: expected {kinds[0]}, which the first is; got {kinds[1]}.")
-    verdicts = [
-        check(f, kinds[0], adapter=adapter, weights=weights, mask=mask, convention=convention, args=args, source=source)
-        for f, source in zip((first, second), sources, strict=True)
-    ]
-    inputs, max_difference = _compare(*_with_shared_arguments(first_convention, second_convention))
+    options: dict[str, Any] = {"adapter": adapter, "weights": weights, "mask": mask, "convention": convention}
+    options |= {"args": args, "inside": inside, "init": init}
+    verdicts = [check(f, kinds[0], source=s, **options) for f, s in zip((first, second), sources, strict=True)]
+    inputs, max_difference = _compare(*_with_shared_arguments(*conventions))
     return Difference(verdicts[0], verdicts[1], inputs, max_difference)
 
 
 def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[CallingConvention, CallingConvention]:
     """Both with the arguments that both take, so that they can be called on the same probes."""
     first, second = a.interface, b.interface
+    sizes = [i.sizes for i in (first, second) if i.sizes is not None]
+    if any(s != sizes[0] for s in sizes):
+        raise DataError(f"second: expected a module of the first's sizes, {sizes[0]}; got {sizes[1]}.")
     axes = [min(i.axes, j.axes, key=len) if len(i.axes) != len(j.axes) else i.axes for i, j in ((first, second),) * 2]
     shared = replace(
         first,
@@ -169,6 +199,7 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
         axes=axes[0],
         batched=first.batched and second.batched,
         key_mask=first.key_mask or second.key_mask,
+        sizes=sizes[0] if sizes else None,
     )
     own = [replace(shared, axes=i.axes if len(i.axes) == len(shared.axes) else shared.axes) for i in (first, second)]
     return replace(a, interface=own[0]), replace(b, interface=own[1])

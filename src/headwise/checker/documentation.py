@@ -44,7 +44,9 @@ _HIDDEN = (
 )
 _YES, _NO = r"\b(true|1s?|ones?|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _ADDITIVE = re.compile(
-    r"additive|float mask|-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)", re.I
+    r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
+    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)",
+    re.I,
 )
 
 _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
@@ -82,8 +84,8 @@ class Documentation:
 
     @property
     def random(self) -> bool:
-        """Whether its code mentions something random."""
-        return bool(re.search(r"drop|random|rng|bernoulli|binomial", self.code + self.text, re.IGNORECASE))
+        """Whether its code mentions a generator of random numbers, which may give the same ones at each call."""
+        return bool(re.search(r"random|rng|bernoulli|binomial|seed", self.code + self.text, re.IGNORECASE))
 
     @property
     def matrices(self) -> str:
@@ -211,9 +213,8 @@ def _annotations(function: Callable[..., Any]) -> list[str]:
         parameters: Iterable[inspect.Parameter] = inspect.signature(function).parameters.values()
     except (TypeError, ValueError):
         return []
-    return [
-        f"{p.annotation} {p.default}" for p in parameters if p.annotation is not p.empty or p.default is not p.empty
-    ]
+    stated = [[value for value in (p.annotation, p.default) if value is not p.empty] for p in parameters]
+    return ["\n" + " ".join(map(str, values)) + "\n" for values in stated if values]  # a sentence each
 
 
 def _definitions(source: str, name: str) -> Iterator[ast.FunctionDef]:

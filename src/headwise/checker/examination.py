@@ -13,7 +13,7 @@ from headwise.checker.dropout_detection import detect_dropout
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, probes
-from headwise.checker.search import Agreement, Explanation, Observation, explain, fits, singles
+from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
 __all__ = ["Examination", "Findings", "examine", "explain_at_level", "explain_what_is_left"]
 
@@ -25,6 +25,13 @@ _SEARCHES = {
     2: (("float64", 2, 12000), ("float32", 2, 2000)),
     4: (("float64", 4, 18000), ("float32", 2, 2000), ("float16", 2, 2000)),
 }
+_NARROW_SEARCHES = {
+    0: (("float32", 0, 10),),
+    1: (("float32", 1, 2000),),
+    2: (("float32", 2, 12000),),
+    4: (("float32", 4, 18000),),
+}
+_SLIGHTLY = 1e-10  # so little that float32 does not follow
 
 
 @dataclass(frozen=True, slots=True)
@@ -80,7 +87,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Every call of a function in one way, and what can be explained with it."""
+    """Every call of a function in one way, and what can be explained with it; `narrow` if its logits are float32."""
 
     convention: CallingConvention
     rounds: tuple[list[Observation], list[Observation]]
@@ -88,6 +95,7 @@ class Examination:
     repeats: bool
     entries: tuple[Explanation, ...]
     rounded: dict[str, bool] = field(default_factory=dict)
+    narrow: bool = False
 
     @property
     def refusals(self) -> int:
@@ -110,7 +118,9 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     rounded = {t: all(_is_rounded(a, t) for a in first if not a.narrow) for t in ("float32", "float16")}
     repeats = _repeats(convention, first[0])
     entries = singles(interface, positional=not is_equivariant(convention))
-    return Examination(convention, (first, second), _observed(first + second), repeats, entries, rounded)
+    observed = _observed(convention, first + second)
+    narrow = repeats and not rounded["float32"] and _computes_narrowly(convention, first[0])
+    return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
 
 
 def explain_at_level(examination: Examination, level: int) -> Findings | None:
@@ -118,19 +128,21 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
     if not examination.repeats:
         return None
     is_module = examination.convention.load is not None
-    for precision, most, budget in _SEARCHES[level]:
+    searches = _NARROW_SEARCHES if examination.narrow else _SEARCHES
+    for precision, most, budget in searches[level]:
         if precision == "float16" and not examination.rounded["float16"]:
             continue
-        if precision == "float32" and level == 0 and not is_module:
+        proven = is_module or examination.narrow
+        if precision == "float32" and level == 0 and not proven:
             continue
-        if precision == "float32" and not (examination.rounded["float32"] or is_module):
+        if precision == "float32" and not (examination.rounded["float32"] or proven):
             if level == 1:
                 continue
             most = 1  # a coarse comparison proves less
         explanation, left = _explain(examination, fits(precision), most, budget)
         findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
-        lowered = ("dtype-lowered",) if precision != "float64" else ()
-        if left and (precision == "float64" or (precision == "float32" and is_module)):
+        lowered = _lowered(examination.convention) if precision != "float64" else ()
+        if left and (precision == "float64" or (precision == "float32" and proven)):
             findings_or_none = _despite(replace(findings, observed=(*findings.observed, *lowered)), left)
             if findings_or_none is not None:
                 return findings_or_none
@@ -218,18 +230,36 @@ def _is_rounded(call: Observation, of_type: str) -> bool:
     return output is None or bool((output.astype(of_type) == output)[np.isfinite(output)].all())
 
 
+def _computes_narrowly(convention: CallingConvention, call: Observation) -> bool:
+    """Whether logits are float32 numbers inside a function that returns others: slight changes of queries are lost."""
+    case, before = call.probe.case, call.response.output
+    name = "q" if "q" in case else "Wq"
+    shared = convention.interface.sizes is not None and convention.interface.sizes.shared
+    if before is None or call.narrow or shared:
+        return False
+    slight, ample = (convention.call(case | {name: case[name] * (1 + by)}).output for by in (_SLIGHTLY, 0.1))
+    if slight is None or ample is None or slight.shape != before.shape or ample.shape != before.shape:
+        return False
+    return difference(ample, before) > 1e-6 and not 0 < difference(slight, before) < 1e-8
+
+
 def _repeats(convention: CallingConvention, call: Observation) -> bool:
     again, output = convention.call(call.probe.case).output, call.response.output
     return again is not None and output is not None and again.tobytes() == output.tobytes()
 
 
-def _observed(calls: list[Observation]) -> tuple[str, ...]:
-    codes = []
+def _lowered(convention: CallingConvention) -> tuple[str, ...]:
+    """A narrower type is a hazard, unless the framework chooses it."""
+    return ("float32",) if convention.lowers else ("dtype-lowered",)
+
+
+def _observed(convention: CallingConvention, calls: list[Observation]) -> tuple[str, ...]:
+    codes: list[str] = []
     if any(a.response.changed for a in calls):
         codes.append("input-changed")
     narrower = {False: ("float32", "float16", "bfloat16"), True: ("float16", "bfloat16")}
     if any(a.response.dtype in narrower[a.narrow] for a in calls):
-        codes.append("dtype-lowered")
+        codes += _lowered(convention)
     return tuple(codes)
 
 

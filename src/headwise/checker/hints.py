@@ -3,19 +3,22 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Iterator
 
 from headwise.checker.attended import attended_keys
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.examination import Findings
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
+from headwise.checker.recovery import fitted_scores, recovered_runs
 from headwise.checker.search import Explanation, Observation, singles, worst
 
 __all__ = ["hints"]
 
 
 def hints(findings: Findings) -> tuple[str, ...]:
-    """Return sentences on the tokens that influence an output, and on the nearest entry of the catalogue."""
-    sentences = [_attended(findings), _nearest(findings)]
+    """Return sentences on the tokens attended to, the attention weights, and the nearest entry of the catalogue."""
+    sentences = [_attended(findings), *_weights(findings), _nearest(findings)]
     return tuple(sentence for sentence in sentences if sentence)
 
 
@@ -36,6 +39,37 @@ def _attended(findings: Findings) -> str:
     if (columns >= rows).all():
         return "A token is influenced only by itself and by tokens after it."
     return f"Of {attended.size} pairs of tokens, {int(attended.sum())} have an influence on each other."
+
+
+def _weights(findings: Findings) -> Iterator[str]:
+    """What the attention weights show, where the outputs determine them."""
+    convention = findings.convention
+    runs = recovered_runs(convention, first_probe(convention.interface).case)
+    if not runs:
+        yield "The attention weights cannot be recovered from its outputs."
+        return
+    sums = np.concatenate([run.weights.sum(axis=-1).ravel() for run in runs])
+    if np.abs(sums - 1).max() > 1e-4:
+        yield (
+            "The attention weights, recovered from its outputs, sum to between"
+            f" {sums.min():.3g} and {sums.max():.3g} in a row, not to one."
+        )
+        return
+    scores = fitted_scores(convention, runs)
+    if scores is None:
+        yield (
+            "The attention weights, recovered from its outputs, sum to one in each row. log p − q · k / √d depends on"
+            " the tokens, not only on their positions."
+        )
+        return
+    case = runs[0].case
+    width = case["Wq"].shape[0] // case.get("heads", 1) if "Wq" in case else case["q"].shape[-1]
+    yield (
+        "The attention weights, recovered from its outputs, sum to one in each row, and log p −"
+        f" {scores.scale:.4g} · q · k"
+        + (" depends only on the positions of query and key" if scores.biased else " is a constant in each row")
+        + f"; 1/√d is {width**-0.5:.4g}."
+    )
 
 
 def _nearest(findings: Findings) -> str:

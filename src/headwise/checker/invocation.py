@@ -91,6 +91,8 @@ class CallingConvention:
         Takes the matrices of a module, which are not arguments.
     design : tuple of (str, Change)
         Entries of the catalogue that a module follows by design, as in `Target`.
+    lowers : bool
+        Whether its framework computes in float32 whatever it is given.
     """
 
     function: Callable[..., Any]
@@ -107,6 +109,7 @@ class CallingConvention:
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
     design: tuple[tuple[str, Change], ...] = ()
+    lowers: bool = False
 
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
@@ -226,6 +229,8 @@ class CallingConvention:
         axes = self._axes(case)
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
+        if isinstance(result, list) and result and isinstance(result[0], list) and np.ndim(result[0][:1]) > 1:
+            raise TypeError("returned lists of lists of arrays")  # its loops are over the rows of one matrix
         parts = _parts(result)
         if any(bare(part).dtype.kind == "c" for part in parts):
             raise TypeError("returned complex numbers")
@@ -235,7 +240,7 @@ class CallingConvention:
             arrays.reverse()
         output = restore_axes(arrays[0], axes, AXES[self.interface.of_tokens])
         weights = None
-        if len(arrays) == 2:
+        if len(arrays) == 2 and {*arrays[1].shape[-2:]} == {n, m}:  # else it is something else, such as a cache
             weights = arrays[1]
             if "B" not in axes:
                 weights = weights[None]
@@ -273,7 +278,7 @@ def _parts(result: Any) -> list[Any]:
     arrays = []
     for part in result:
         with contextlib.suppress(Exception):
-            if part is not None and bare(part).dtype != object and bare(part).ndim >= 2:
+            if not isinstance(part, tuple | list | dict | None) and bare(part).dtype != object and bare(part).ndim >= 2:
                 arrays.append(part)
     return arrays or [result]
 

@@ -41,11 +41,7 @@ def load_function(
     file, colon, name = where.rpartition(":")
     if not colon or not file.endswith(_SUFFIXES):
         file, name = where, ""
-    path = Path(file)
-    if not path.is_file():
-        raise DataError(f"{file}: there is no such file.")
-    if path.suffix not in _SUFFIXES:
-        raise DataError(f"{file}: expected Python code (.py) or a notebook (.ipynb).")
+    path = _existing(Path(file))
     text = path.read_text(encoding="utf-8", errors="replace")
     if path.suffix == ".ipynb":
         try:
@@ -78,13 +74,19 @@ def import_object(path: Path, name: str) -> Any:
     DataError
         If there is no such file or object, or the file fails when imported.
     """
-    if not path.is_file():
-        raise DataError(f"{path}: there is no such file.")
-    module = _imported(path)
+    module = _imported(_existing(path))
     if not hasattr(module, name):
         names = ", ".join(n for n in vars(module) if not n.startswith("_"))
         raise DataError(f"{path}: expected an object {name}; it defines {names}.")
     return getattr(module, name)
+
+
+def _existing(path: Path) -> Path:
+    if not path.is_file():
+        raise DataError(f"{path}: there is no such file.")
+    if path.suffix not in _SUFFIXES:
+        raise DataError(f"{path}: expected Python code (.py) or a notebook (.ipynb).")
+    return path
 
 
 def _named(module: ModuleType, file: str, name: str) -> Callable[..., Any]:

@@ -10,9 +10,13 @@ _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta",
 
 # names in small letters and without underscores
 _ROLES = {
-    "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings",
+    "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings inputs embeds"
+    " decoderstates decoderhiddenstates decoderinput decoderinputs decoderoutput decoderstate decout decoutput tgt"
+    " target targets latents latent inputx tokenembeddings inputsequence features inp tokenstates targetstates",
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
-    " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx",
+    " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
+    " encoderoutputs encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
+    " memories mem sourcestates keyvalueinput kvinput xcontext contextinput",
     "q": "q query queries qs",
     "k": "k key keys ks",
     "v": "v value values vs",
@@ -42,7 +46,7 @@ _ROLES = {
     "D": "dmodel embeddim modelwidth modeldim",
     "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights",
     "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
-    "Wo": "omegac wc omegao",
+    "Wo": "omegac wc omegao cproj",
     "bo": "betac bc",
     "params": "params parameters weights theta ws w projections matrices weightdict",
 }

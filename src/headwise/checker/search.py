@@ -7,6 +7,7 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
@@ -29,6 +30,8 @@ PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
 _AT_ONCE = 3  # mistakes that one probe shows together
+_BEHIND = 2  # probes by which a start may be behind the furthest explanation and not wait
+_ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
@@ -95,7 +98,7 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
         (e.code, change) for e in CATALOGUE.values() for change in e.changes if aligned or e.code != "causal-alignment"
     ]
     if interface is not None and {"mask", "padding"} <= interface.takes:
-        entries += [(code, of_padding(change)) for code, change in entries if "mask" in change]
+        entries += [(code, of_padding(change)) for code, change in entries if {"mask", "+mask"} & change.keys()]
     return tuple(Explanation((code,), (change,)) for code, change in entries)
 
 
@@ -112,7 +115,7 @@ def of_padding(change: Change) -> Change:
 
         return run
 
-    return {("padding" if name == "mask" else name): with_padding(stage) for name, stage in change.items()}
+    return {name.replace("mask", "padding"): with_padding(stage) for name, stage in change.items()}
 
 
 def explain(
@@ -140,26 +143,58 @@ def explain(
     limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
     waiting = [
-        (0, 0, next(order), by_design(design, habit), 0)
+        (0, 0, next(order), by_design(design, habit), 0, len(first))
         for habit in (EQUIVALENT_VARIANTS if limited else EQUIVALENT_VARIANTS[:1])
     ]
     got: dict[Explanation, int] = {}  # how far each got
+    alike = Counter[tuple[object, ...]]()
     while waiting and remaining[0] > 0:
-        total, _, _, start, size = heappop(waiting)
+        total, _, _, start, size, begun = heappop(waiting)
+        if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together
+            heappush(waiting, (total + 1, -total, next(order), start, size, len(first)))
+            continue
         for grown in _extended(start, size, first, mistakes, agrees, remaining):
             failing = _first_failing(grown, first, agrees)
             if failing is None:
                 if all(agrees(grown, a) for a in second):
-                    return grown, []
+                    return _milder(grown, entries or (), first + second, agrees), []
                 if reached < len(first):
                     furthest, reached = grown, len(first)
-            if failing is not None and not any(far >= failing and part <= grown for part, far in got.items()):
-                got[grown] = failing
-                if failing > reached:
-                    furthest, reached = grown, failing
-                for more in range(1, min(_AT_ONCE, most - total) + 1):
-                    heappush(waiting, (total + more, -total, next(order), grown, more))
+            if failing is None or any(far >= failing and part <= grown for part, far in got.items()):
+                continue
+            form = (failing, grown.codes, *map(tuple, grown.changes), id(grown.habit))
+            alike[form] += 1
+            if alike[form] > _ALIKE:
+                continue
+            got[grown] = failing
+            if failing > reached:
+                furthest, reached = grown, failing
+            now = len(grown.codes) - len(design)
+            for more in range(1, min(_AT_ONCE, most - now) + 1):
+                heappush(waiting, (now + more, -now, next(order), grown, more, failing))
     return furthest, [a for a in first + second if not agrees(furthest, a)]
+
+
+def _milder(
+    explanation: Explanation, entries: tuple[Explanation, ...], calls: list[Observation], agrees: Agreement
+) -> Explanation:
+    """The explanation with a hazard in place of a mistake, where next to its other mistakes both look the same."""
+    hazards = [one for one in entries if _is_hazard(one.codes[0])]
+    for place, code in enumerate(explanation.codes if len(explanation.codes) > 1 else ()):
+        if code in CATALOGUE and not _is_hazard(code):
+            others = Explanation(
+                explanation.codes[:place] + explanation.codes[place + 1 :],
+                explanation.changes[:place] + explanation.changes[place + 1 :],
+                explanation.habit,
+            )
+            for hazard in hazards:
+                if others.goes_with(hazard) and all(agrees(others + hazard, a) for a in calls):
+                    return others + hazard
+    return explanation
+
+
+def _is_hazard(code: str) -> bool:
+    return code in CATALOGUE and CATALOGUE[code].level == "hazard"
 
 
 def _extended(
@@ -171,7 +206,7 @@ def _extended(
         return
     failing = _first_failing(start, calls, agrees)
     assert failing is not None
-    for chosen in mistakes.choices(size, failing):
+    for chosen in mistakes.choices(size, failing, alone=not start.changes):
         budget[0] -= 1
         if budget[0] < 0:
             return
@@ -205,11 +240,16 @@ class _Mistakes:
             self._showing[probe] = [one for one in self._all if not _equal(one.answer(case), plain)]
         return self._showing[probe]
 
-    def choices(self, size: int, probe: int) -> Iterator[tuple[Explanation, ...]]:
-        """What to add at once on a probe, of each entry its usual forms. All but one must show on the probe alone."""
+    def choices(self, size: int, probe: int, alone: bool) -> Iterator[tuple[Explanation, ...]]:
+        """What to add at once on a probe, of each entry its usual forms; `alone` if there is nothing to add it to.
+
+        All but one must show on the probe by itself.
+        """
         showing = self.showing(probe)
         if size == 1:
             yield from ((one,) for one in showing)
+            shown = {id(one) for one in showing}
+            yield from () if alone else ((one,) for one in self._all if id(one) not in shown)
         elif size == 2:
             usual = _first_forms(showing, _FORMS)
             yield from combinations(usual, 2)
@@ -253,7 +293,8 @@ def fits(precision: str) -> Agreement:
         found = worst(explanation, call)
         if found <= _SURELY[of_type] or of_type == "float64":
             return found <= _SURELY[of_type] * times
-        return found <= times * PRECISIONS[of_type] and found <= _TIMES * _rounding(explanation, call, of_type)
+        bound = times * PRECISIONS[of_type]
+        return found <= bound and (times > 1 or found <= _TIMES * _rounding(explanation, call, of_type))
 
     return agrees
 

@@ -32,7 +32,7 @@ _OPTIONS = {
         "window",
         "softcap",
     }
-    | {"heads", "context", "values", "Wqkv", "bqkv", "params"},
+    | {"heads", "context", "values", "Wqkv", "bqkv", "params", "lengths"},
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
     | {"cos", "sin", "interleaved", "sinks"},
 }
@@ -200,6 +200,8 @@ def _by_name(
             needs.add(role)
     if "params" in names:
         _open_dictionary(names, needs, code)
+    for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
+        _open_layer(role, names, needs, code)
     reading = _reading(names, frozenset(needs), kind, given)
     if reading is None:
         problems.append(_mismatch(names, kind))
@@ -227,7 +229,8 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     kept = {name: own for name, own in names.items() if name.partition("#")[0] in options}
     if not {n for n in needs if n not in ("Wqkv", "bqkv", "values") and "#" not in n} <= options:
         return None
-    needs = frozenset(n.partition("#")[0] for n in needs if n in kept) - _HELPERS - {"Wqkv", "bqkv", "values"}
+    needs = frozenset(n.partition("#")[0] for n in needs if n in kept)
+    needs = (needs | ({"bq", "bk", "bv"} if "bqkv" in needs else set())) - _HELPERS - {"Wqkv", "bqkv", "values"}
     return Reading(named if kind == "auto" else kind, kept, needs)
 
 
@@ -257,6 +260,18 @@ def _open_dictionary(names: Names, needs: set[str], code: str) -> None:
         if role is not None and role not in names and (role[0] in "Wb" or role == "heads"):
             names[role] = (argument, key)
             needs.add(role)
+
+
+def _open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
+    """Replace a matrix that is a dictionary of a weight and a bias, as ``linear(x, **c_attn)`` takes it, by the two."""
+    argument = str(names[role])
+    keys = re.findall(rf"\b{re.escape(argument)}\[\s*[\"'](\w+)[\"']", code)
+    if not keys and re.search(rf"\*\*{re.escape(argument)}\b", code):
+        keys = ["w", "b"]
+    for key in dict.fromkeys(keys):
+        own = f"b{role[1:]}" if key.startswith("b") else role
+        names[own] = (argument, key)
+        needs.add(own)
 
 
 def _spelled(role: str) -> str:

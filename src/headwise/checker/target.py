@@ -96,6 +96,10 @@ class Target:
         its parts, ``"residual-added"``): they are reported as conventions and not as mistakes.
     design : tuple of (str, Change)
         Those of them that are known already, each as the change of the reference that it is: the search starts there.
+    lowers : bool
+        Whether its framework computes in float32 whatever it is given, so that this is no choice of the module.
+    empty_tables : callable or None
+        Lets tables that the module learns besides its projections, such as those of positions, say nothing.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -117,6 +121,8 @@ class Target:
     mask: str = "any"
     components: frozenset[str] = frozenset()
     design: tuple[tuple[str, Change], ...] = ()
+    lowers: bool = False
+    empty_tables: Callable[[], None] | None = None
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

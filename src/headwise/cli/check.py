@@ -18,8 +18,11 @@ __all__ = [
     "AdapterOption",
     "ArgsOption",
     "ConventionOption",
+    "InitOption",
+    "InsideOption",
     "Kind",
     "MaskOption",
+    "StrictOption",
     "WeightsOption",
     "check",
     "load_adapter",
@@ -47,6 +50,13 @@ ConventionOption = Annotated[
 ArgsOption = Annotated[
     str, typer.Option(help="What its positional arguments are, in order: X,Wv,Wq,Wk.", show_default=False)
 ]
+InitOption = Annotated[
+    str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.", show_default=False)
+]
+InsideOption = Annotated[
+    str | None, typer.Option(help="The part of a module to check: layers.0.attn.", show_default=False)
+]
+StrictOption = Annotated[bool, typer.Option(help="Count hazards as mistakes.")]
 
 
 def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
@@ -65,14 +75,10 @@ def check(
     mask: MaskOption = "any",
     convention: ConventionOption = None,
     args: ArgsOption = "",
-    init: Annotated[
-        str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.", show_default=False)
-    ] = None,
-    inside: Annotated[
-        str | None, typer.Option(help="The part of a module to check: layers.0.attn.", show_default=False)
-    ] = None,
+    init: InitOption = None,
+    inside: InsideOption = None,
     notebook: NotebookFile = None,
-    strict: Annotated[bool, typer.Option(help="Count hazards as mistakes.")] = False,
+    strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print the verdict as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the verdict as Markdown.")] = False,
 ) -> None:

@@ -14,12 +14,16 @@ from headwise.cli.check import (
     AdapterOption,
     ArgsOption,
     ConventionOption,
+    InitOption,
+    InsideOption,
     Kind,
     MaskOption,
+    StrictOption,
     WeightsOption,
     load_adapter,
 )
 from headwise.data.array_files import load_npz
+from headwise.errors import DataError
 from headwise.models import open_model
 from headwise.models.comparison import compare_models
 from headwise.recorder.compare import compare_arrays
@@ -48,6 +52,11 @@ def diff(
     mask: MaskOption = "any",
     convention: ConventionOption = None,
     args: ArgsOption = "",
+    init: InitOption = None,
+    inside: InsideOption = None,
+    strict: StrictOption = False,
+    json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
+    markdown: Annotated[bool, typer.Option("--markdown", help="Print the comparison as Markdown.")] = False,
     input: Annotated[
         str | None,
         typer.Option(
@@ -59,14 +68,16 @@ def diff(
 ) -> None:
     """Name the mistakes in which two implementations, or two models, differ.
 
-    Both files are imported and run in this process. Status 0 if they give the same answers, 1 if not, 2 if one of them
-    could not be run.
+    Both files are imported and run in this process. Status 0 if they give the same answers (with --strict, also in edge
+    cases), 1 if not, 2 if one of them could not be run.
 
     Of two models it says in which layer they differ first, and which mistake explains it if one of them is a folder or
     a .gguf file. Arrays that were extracted elsewhere are judged against those of `headwise capture`.
 
     Example: `headwise diff mine.py:f theirs.py:g`
     """
+    if json and markdown:
+        raise DataError("--json, --markdown: expected one of them; got both.")
     if Path(first).suffix in (".npz", ".npy"):
         _diff_arrays(Path(first), Path(second))
     if input is not None or any(map(_is_model, (first, second))):
@@ -83,10 +94,12 @@ def diff(
         mask=mask,
         convention=required,
         args=args,
+        init=init,
+        inside=inside,
         sources=(source_of_a, source_of_b),
     )
-    print(result.report().rstrip("\n"))
-    raise typer.Exit(0 if result.same else 1)
+    print(result.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
+    raise typer.Exit(0 if result.same and not (strict and (result.added or result.removed)) else 1)
 
 
 def _is_model(where: str) -> bool:

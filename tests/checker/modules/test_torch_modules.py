@@ -43,7 +43,7 @@ VERDICTS = {
     "Wrapped": ((), ()),
     "WrappedTimeFirst": (("batch-mixed",), ()),
     "KeysReused": (("weights-reused",), ()),
-    "SplitUnmoved": (("heads-split-unmoved", "mask-inverted"), ()),  # what its mask means cannot be measured
+    "SplitUnmoved": (("heads-split-unmoved",), ()),
     "DropoutAlways": (("dropout-active",), ()),
     "Block": ((), ()),
 }

@@ -21,7 +21,8 @@ def visible_where(rule: str) -> Stage:
     def causal(t: Trace) -> None:
         if t.case.get("causal"):
             n, m = t.grid()
-            t.hide({"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n}[rule])
+            rules = {"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n, "m > n + 1": m > n + 1}
+            t.hide(rules[rule])
 
     return causal
 
@@ -77,7 +78,9 @@ ENTRIES = (
         "np.triu where np.tril is meant, or a triangle of what to hide read as what to see.",
         "Hide m > n: np.tril of ones is what may be seen.",
         ("causal", "mask"),
-        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n")) + without_own_key("m > n"),
+        tuple({"causal": visible_where(rule)} for rule in ("m >= n", "m > n", "m > n + 1"))
+        + without_own_key("m > n")
+        + without_own_key("m > n + 1"),
     ),
     Mistake(
         "causal-strict",

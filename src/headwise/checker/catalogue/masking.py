@@ -5,8 +5,8 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import every_key
-from headwise.checker.state import Stage, Trace
+from headwise.checker.reference import ends, every_key
+from headwise.checker.state import Change, Stage, Trace
 from headwise.shapes import Array
 
 __all__ = ["ENTRIES"]
@@ -69,14 +69,15 @@ def lowered(value: float) -> Stage:
     return hide
 
 
-def only_the_mask(value: float, added: bool) -> Stage:
+def only_the_mask(value: float, added: bool) -> Change:
     """A finite number where the mask hides, next to other limits that hide."""
 
-    def mask(t: Trace) -> None:
-        if "mask" in t.case:
-            t.s = np.where(t.case["mask"], t.s, t.s + value if added else value)
+    def fill(t: Trace) -> None:
+        if t.see is not None:
+            t.s = np.where(t.see, t.s, t.s + value if added else value)
+            t.see = None
 
-    return mask
+    return {"+mask": fill}
 
 
 def zero_over_zero(t: Trace) -> None:
@@ -94,8 +95,8 @@ def padding_inverted(t: Trace) -> None:
         t.hide(~t.case["padding"])
 
 
-def of_other_items(heads_first: bool) -> Stage:
-    """Each item's mask put where heads are folded in the other order."""
+def of_other_items(heads_first: bool) -> tuple[Change, ...]:
+    """Each item's mask, or length, put where heads are folded in the other order."""
 
     def hide(t: Trace, mask: Array) -> None:
         b, h = t.s.shape[:2]
@@ -111,7 +112,11 @@ def of_other_items(heads_first: bool) -> Stage:
             if name in t.case:
                 hide(t, t.case[name])
 
-    return masks
+    def lengths(t: Trace) -> None:
+        if "lengths" in t.case:
+            hide(t, np.arange(t.s.shape[-1]) < ends(t))
+
+    return {"mask": masks, "padding": nothing}, {"lengths": lengths}
 
 
 ENTRIES = (
@@ -190,7 +195,7 @@ ENTRIES = (
         "It is right for one item, or for one head; an item's output depends on the masks that it is batched with.",
         "Repeat each item's mask H times in place (np.repeat, repeat_interleave) where heads are folded item by item.",
         ("mask",),
-        tuple({"mask": of_other_items(order), "padding": nothing} for order in (False, True)),
+        of_other_items(False) + of_other_items(True),
         reported_in=("attention-is-all-you-need-keras#36", "ArrowLuo/CLIP4Clip#22", "line/lighthouse#77"),
     ),
     Mistake(
@@ -203,7 +208,7 @@ ENTRIES = (
         ("mask", "softmax"),
         tuple({"hide": filled(v)} for v in (0.0, 1e-9, -1e-9, 1e-7, -1e-7, 1e-6, -1e-6, -1.0, -np.e, -10.0))
         + tuple({"hide": lowered(v)} for v in (-1.0, -10.0))
-        + tuple({"mask": only_the_mask(v, False)} for v in (0.0, -1.0)),
+        + tuple(only_the_mask(v, False) for v in (0.0, -1.0)),
         reported_in=("gluonts#1401", "Shujun-He/RibonanzaNet#5", "NTMC-Community/MatchZoo-py#163"),
     ),
     Mistake(
@@ -215,7 +220,7 @@ ENTRIES = (
         ("mask",),
         tuple({"hide": filled(v)} for v in (-1e9, -1e4))
         + tuple({"hide": lowered(v)} for v in (-1e9, -1e4, -1e10, -1e30))
-        + tuple({"mask": only_the_mask(v, added)} for v in (-1e9, -1e4) for added in (False, True)),
+        + tuple(only_the_mask(v, added) for v in (-1e9, -1e4) for added in (False, True)),
         reported_in=("apex#1390",),
         level="hazard",
     ),

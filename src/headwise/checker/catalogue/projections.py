@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.numpy_guard import np
+from headwise.checker.reference import project as project_all
 from headwise.checker.state import Stage, Trace
 from headwise.shapes import Array
 
@@ -98,11 +99,14 @@ def keys_and_values_of_inputs(t: Trace) -> None:
 
 
 def of_inputs(which: str) -> Stage:
-    """Keys or values, made from x where there is a context."""
+    """Keys or values, made from as many tokens of x as the context has."""
 
     def project(t: Trace) -> None:
-        if t.of_tokens:
-            t.q, t.k, t.v = ((t.X if x in which else t.source(x)) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+        if t.of_tokens and t.context is not None:
+            first = t.X[:, : t.context.shape[1]]
+            t.q, t.k, t.v = ((first if x in which else t.source(x)) @ t.W[x].T + t.b.get(x, 0) for x in "qkv")
+        else:
+            project_all(t)
 
     return project
 

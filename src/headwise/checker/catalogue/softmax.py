@@ -30,6 +30,16 @@ def over_several(axis: int) -> Stage:
     return choose
 
 
+def over_first(t: Trace) -> None:
+    """Over axis 0, which is that of the batch, and of the heads or the queries where there is no batch."""
+    t.axis = -4 if t.s.shape[0] > 1 else -3 if t.s.shape[1] > 1 else -2
+
+
+def over_second(t: Trace) -> None:
+    """Over axis 1 of a batch without heads; axis 1 of one item's logits is that of the keys."""
+    t.axis = -2 if t.s.shape[0] > 1 else -1
+
+
 def raw(t: Trace) -> None:
     t.p = t.s if t.see is None else np.where(t.see, t.s, 0)
 
@@ -89,7 +99,7 @@ ENTRIES = (
         "Columns of the weights sum to one, and rows do not.",
         "Normalise over the last axis of the logits: axis=-1, keepdims=True.",
         ("softmax",),
-        ({"+hide": over(-2)},),
+        ({"+hide": over(-2)}, {"+hide": over_second}),
         reported_in=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Mistake(
@@ -119,7 +129,7 @@ ENTRIES = (
         "An item's weights depend on what it is batched with; one item alone gets weights of one everywhere.",
         "Name the axis: axis=-1, keepdims=True.",
         ("softmax",),
-        ({"+hide": over_several(-4)},),
+        ({"+hide": over_several(-4)}, {"+hide": over_first}),
         reported_in=("attention-is-all-you-need-pytorch#52",),
     ),
     Mistake(

@@ -22,6 +22,7 @@ from headwise.shapes import Array
 __all__ = ["Call", "CallError", "plain_array", "working_calls"]
 
 _AXES = ("BND", "ND", "BDN", "BDHW", "BHWD")
+_NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _USUAL = 6  # tokens; as an image 2 × 3
 _MOST = 64
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
@@ -216,7 +217,7 @@ def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
     tokens = _tokens([p.name for p in parameters], required)
     others = {name: role_of(name) or "" for name in required if name not in tokens}
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
-    arguments = {name: FLAGS.get(role[1:]) for name, role in others.items() if name not in masks}
+    arguments = {name: _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in others.items() if name not in masks}
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
     return Call(layer, tokens, arguments, masks), [needed] + [positions] * (positions != needed)

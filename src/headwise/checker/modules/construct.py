@@ -10,12 +10,13 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headwise.checker.modules.settings import GROUPED, SIZED, SIZES, Settings, role_of_setting, value_of_setting
+from headwise.checker.modules.settings import GROUPED, SIZED, SIZES, WIDE, Settings, role_of_setting, value_of_setting
 from headwise.errors import DataError
 
 __all__ = ["construct", "parse_arguments"]
 
 _CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|configuration|options|settings|c)")
+_PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _GROUPS = re.compile(r"\b\w*(kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
 
@@ -51,7 +52,8 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
     errors: list[str] = []
     count = 0
     same_width = SIZES | {"context": SIZES["model"]}
-    for sizes in [*([GROUPED] if _GROUPS.search(_source(cls)) else []), SIZES, same_width]:
+    first = [GROUPED] * bool(_GROUPS.search(_source(cls))) + [WIDE] * bool(_PART_ROTATED.search(_source(cls)))
+    for sizes in [*first, SIZES, same_width, WIDE]:
         try:
             instance = cls(**_arguments(cls, init, sizes))
         except DataError:
@@ -69,6 +71,9 @@ def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> 
     """The arguments of the constructor: those given, those that are required, and sizes in place of large defaults."""
     try:
         parameters = list(inspect.signature(cls).parameters.values())
+        if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):  # those of a metaclass
+            own: Any = cls
+            parameters = list(inspect.signature(own.__init__).parameters.values())[1:]
     except (TypeError, ValueError):
         return dict(init)
     unexpected = sorted(set(init) - {p.name for p in parameters})
@@ -92,6 +97,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     if p.name == "rngs" and "flax.nnx" in sys.modules:
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
     value = value_of_setting(p.name, sizes)
+    if re.search(rf"\b{p.name}\[[01]\]", _source(cls)) and role_of_setting(p.name) == "window":
+        value = (2, 3)
     if required and value is None:
         raise DataError(
             f"{cls.__name__}: the argument {p.name} of the constructor cannot be inferred from its name. "

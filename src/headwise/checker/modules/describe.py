@@ -11,7 +11,7 @@ from typing import Any
 
 from headwise.checker.modules.calls import Call, present, restore, takes_any_count
 from headwise.checker.modules.heads import named_head_count
-from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
 from headwise.checker.modules.positions import positions_of
@@ -59,9 +59,12 @@ def make_neutral(layer: Layer) -> None:
 def fill_tables(layer: Layer) -> None:
     """Put numbers into the tables that `make_neutral` has emptied."""
     rng = np.random.default_rng(3)
+    layer.write({p.name: rng.normal(size=p.shape) for p in _tables(layer)})
+
+
+def _tables(layer: Layer) -> list[Parameter]:
     rest = [p for p in collect_parts(layer.parameters).rest if p.value.size > 1]
-    tables = [p for p in rest if not is_norm(p.name) and "norm" not in p.owner.lower()]
-    layer.write({p.name: rng.normal(size=p.shape) for p in tables})
+    return [p for p in rest if not is_norm(p.name) and "norm" not in p.owner.lower()]
 
 
 def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
@@ -90,11 +93,13 @@ def target_of(match: Match) -> Target:
         roles=_roles(call)
         | (_masks_of_keras(layer) if layer.framework == "keras" else {})
         | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
-        arguments=dict(call.arguments),
+        arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"},
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
         components=_components(layer),
         design=_design(match),
+        lowers=layer.framework == "keras",
+        empty_tables=functools.partial(make_neutral, layer) if _tables(layer) else None,
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,
@@ -203,7 +208,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("the same projection for every head")
     if "W" in call.axes:
         words.append("pixels as tokens")
-    words += [f"{name}={value}" for name, value in call.arguments.items()]
+    words += [f"{name}={value}" for name, value in call.arguments.items() if role_of(name) != "lengths"]
     return words
 
 

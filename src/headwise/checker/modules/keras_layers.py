@@ -81,14 +81,23 @@ def _copy(layer: Any) -> Any:
     """A layer like another, built in float64; its weights are not those of the other."""
     with _in_float64():
         try:
-            config = layer.get_config()
-            own = type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
+            own = _made_again(layer)
         except Exception as error:  # whatever somebody's layer raises
             reason = f"{type(error).__name__}: {error}"
             name = type(layer).__name__
             raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
         _build(own)
         return own
+
+
+def _made_again(layer: Any) -> Any:
+    """A layer of the same class and configuration; of a class that takes no more than its own arguments, of these."""
+    config = layer.get_config()
+    try:
+        return type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
+    except TypeError:
+        own = inspect.signature(type(layer).__init__).parameters
+        return type(layer)(**{name: value for name, value in config.items() if name in own})
 
 
 @contextlib.contextmanager

@@ -7,6 +7,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.design import designs, measured_design
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
@@ -62,19 +63,44 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         if call.axes != "ND" and _distance(output.swapaxes(0, 1), Explanation(), _along_batch(case)) < _CLOSE:
             return [Match(call, reading, along_batch=True)], True
         trials.append((Match(call, reading), case, output))
+    if len(trials) > 1:
+        trials = [trial for trial in trials if _finds_the_values(trial[0])] or trials
     screened = trials[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
     for match, case, output in screened if rest or len(trials) > 1 else ():
-        nearest = min(_designs(bool(rest)), key=lambda design: _distance(output, design, case))
+        nearest = min(designs(bool(rest)), key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
+    own = _own_design(trials[0][0]) if rest and trials else Explanation()
     for match, case, output in screened if len(trials) > 1 else ():
-        for design in (Explanation(), *(_residuals() if any(p.value.size == 1 for p in rest) else ())):
-            mistakes = (design + mistake for mistake in singles() if design.goes_with(mistake))
-            if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
-                return [replace(match, design=design)], True
-    return [match for match, _, _ in trials[:2]], False
+        mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
+        if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
+            return [replace(match, design=own)], True
+    return [replace(match, design=own) for match, _, _ in trials[:2]], bool(own.codes) and len(trials) == 1
+
+
+def _finds_the_values(match: Match) -> bool:
+    """Whether nothing but a constant comes out of a layer without the values of a reading, whatever mistake it has."""
+    weights = draw_weights(match.reading, np.random.default_rng(7))
+    zero = {name: np.zeros_like(a) for name, a in weights.items()}
+    batch, model = 1 if match.call.axes == "ND" else 2, match.reading.sizes.model
+    X = np.random.default_rng(8).normal(size=(batch, match.call.count, model))
+    outputs = []
+    for values in (zero, weights | {name: zero[name] for name in ("Wv", "bv") if name in zero}):
+        bias = {"bo": zero["bo"]} if "bo" in zero else {}
+        match.call.layer.write(match.reading.stored(values | bias))
+        try:
+            outputs.append(match.call(X))
+        except CallError:
+            return True
+    return difference(outputs[1], outputs[0]) < _CLOSE
+
+
+def _own_design(match: Match) -> Explanation:
+    """The norm and the residual connection of a layer, whatever else it does."""
+    weights = draw_weights(match.reading, np.random.default_rng(7))
+    return measured_design(match.call, match.reading, weights) or Explanation()
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:
@@ -118,19 +144,6 @@ def _distance(output: Array, explanation: Explanation, case: Case) -> float:
     """The difference between an output and the reference's, causal or not, with the entries of an explanation."""
     results = (explanation.answer(one) for one in _causal_or_not(case))
     return min((difference(output, r.output) for r in results if r is not None), default=float("inf"))
-
-
-def _designs(has_norm: bool) -> Iterator[Explanation]:
-    """Normalised or rotated queries and keys; for a layer that learns more a norm, a residual connection, or both."""
-    yield from (one for one in singles() if one.codes[0] in ("qk-norm", "rope"))
-    if has_norm:
-        norms = [one for one in singles() if one.codes == ("norm-added",)]
-        yield from (*norms, *_residuals())
-        yield from (norm + residual for norm in norms for residual in _residuals() if norm.goes_with(residual))
-
-
-def _residuals() -> list[Explanation]:
-    return [one for one in singles() if one.codes == ("residual-added",)]
 
 
 def _along_batch(case: Case) -> Case:

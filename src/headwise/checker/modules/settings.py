@@ -6,13 +6,27 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["GROUPED", "SIZED", "SIZES", "Settings", "role_of_setting", "value_of_setting"]
+__all__ = ["GROUPED", "SIZED", "SIZES", "WIDE", "Settings", "role_of_setting", "value_of_setting"]
 
 SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "context": 10, "length": 16}
+WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16}  # for a norm of 32 groups
 GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
 SIZED = frozenset({"model", "heads", "width", "length", "context", "dropout"})  # these are set even with a default
 
-_VALUES = {"dropout": 0.25, "bias": True, "eps": 1e-5, "layer": 0, "causal": True, "batch_first": True, "base": 1e4}
+_VALUES = {
+    "dropout": 0.25,
+    "bias": True,
+    "eps": 1e-5,
+    "layer": 0,
+    "causal": True,
+    "batch_first": True,
+    "base": 1e4,
+    "device": "cpu",
+    "window": 4,
+    "buckets": 32,
+    "distance": 128,
+    "implementation": "eager",
+}
 
 # names in small letters and without underscores; a regular expression where there are too many to list
 _PATTERNS = {
@@ -26,17 +40,22 @@ _PATTERNS = {
     "base": r"(rope|rotary)?(theta|base)",
     "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
-    r"|values)|(d|dim|n|h)(k|q|v|qk|kq)|hd|hs|headd|nhid",
+    r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid",
 }
 _WORDS = {
     "batch_first": "batchfirst",
+    "device": "device dev",
+    "buckets": "relativeattentionnumbuckets numbuckets nbuckets",
+    "distance": "relativeattentionmaxdistance maxdistance",
+    "implementation": "attnimplementation",
+    "window": "windowsize window slidingwindow windowlen",
     "length": "block blocksize blocklen ctx nctx ctxlen contextlen contextlength contextsize context ncontext maxlen"
     " maxlength length seqlen seqlength seq sequencelength maxseqlen maxseqlength maxsequencelength npositions"
     " maxpositionembeddings maxpositions numpatches npatches numtokens ntokens maxtokens chunksize maxcontextlength t"
     " maxt seqmax seqlenmax tokens maxpos len",
     "context": "contextdim dcontext ctxdim crossdim crossattentiondim dimcontext dcross kdim vdim kvdim keysize"
     " valuesize encdim encoderdim memorydim memdim conddim condimension kvinputdim dctx dimkv sourcedim dmemory denc"
-    " encoderhiddensize contextchannels dkv",
+    " encoderhiddensize contextchannels",
     "model": "dmodel modeldim modelsize model nembd nembed embd embed embeddim embedsize embsize embdim embeddingdim"
     " embeddingsize embedding emb e k d c dim dims hiddensize hiddendim hiddens numhiddens hiddenunits hiddim hidden"
     " width state nstate channels channel numchannels nchannels features nfeatures numfeatures infeatures inchannels"
@@ -44,6 +63,7 @@ _WORDS = {
     " embeddims tokendim featuredim inplanes planes dimension dimensions outdim dout dimout outputdim outfeatures"
     " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden",
 }
+_FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_")
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 
 
@@ -76,6 +96,8 @@ class Settings(dict[str, Any]):
 
     def __missing__(self, name: str) -> Any:
         value = None if name.startswith("__") else value_of_setting(name, self._sizes)
+        if value is None and name.startswith(_FLAGS):
+            value = False
         if value is None:
             raise KeyError(name)
         self[name] = value

@@ -14,6 +14,7 @@ from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.projections import readings
 from headwise.checker.modules.select import select
+from headwise.checker.refusal import module_adapter
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
@@ -58,7 +59,7 @@ def _targets(instance: Any, inside: str | None, method: str | None) -> list[Targ
             targets, explained = _targets_at(instance, path, method)
         except DataError as error:
             if path == (inside or "") != paths[-1]:
-                raise DataError(f"{error} To check only its attention: inside={paths[-1]!r}.") from None
+                raise DataError(f"{error}\nTo check only its attention: inside={paths[-1]!r}.") from None
             errors.append(error)
             continue
         if explained or path in (inside or "", paths[-1]):
@@ -76,12 +77,15 @@ def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Targ
     if not layer.parameters:
         return [without_weights(layer)], True
     if not options:
-        raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.")
+        listed, adapter = _listed(layer), module_adapter(inspect.signature(layer.forward).parameters.values())
+        raise DataError(f"{title}: the shapes of its projections do not fit together: {listed}.{adapter}")
     make_neutral(layer)
     try:
         calls = working_calls(layer, dict.fromkeys(reading.sizes for reading in options))
     except CallError as error:
-        raise DataError(f"{title}: cannot be called with tokens (B, N, {options[0].sizes.model}): {error}.") from None
+        tokens = f"(B, N, {options[0].sizes.model})"
+        adapter = module_adapter(inspect.signature(layer.forward).parameters.values())
+        raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
     matches, explained = select(calls, documented(layer, options))
     fill_tables(layer)
     return [target_of(match) for match in matches], explained

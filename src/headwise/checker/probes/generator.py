@@ -98,7 +98,7 @@ class Generator(ABC):
             rows, columns = found.mean(axis=-1), found.mean(axis=-2)
             mixed = ((rows > 0) & (rows < 1)).all() and ((columns > 0) & (columns < 1)).all()
             if mixed and (shape[-1] != shape[-2] or not (found == found.swapaxes(-1, -2)).all()):
-                return found
+                return self.with_visible_keys(found)
 
     def pairs_or_keys(self, batch: int, n: int, m: int) -> BoolArray:
         """A mask as the function takes it: of pairs (1, 1, N, M), or of keys (B, 1, 1, M)."""
@@ -109,7 +109,12 @@ class Generator(ABC):
         found = np.ones((batch, 1, 1, m), bool)
         for item in found:
             item[..., self.rng.choice(m, min(2, m - 1), replace=False)] = False
-        return found
+        return self.with_visible_keys(found)
+
+    def with_visible_keys(self, mask: BoolArray) -> BoolArray:
+        """The mask with the first key visible where a function is causal by construction: no query has nothing."""
+        mask[..., 0] |= bool(self.interface.implicit.get("causal"))
+        return mask
 
     def about_logits(self, case: Case) -> Iterator[Probe]:
         """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""

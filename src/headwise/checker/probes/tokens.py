@@ -100,12 +100,13 @@ class Tokens(Generator):
         """The case with keys and values made from other tokens, more of them, and with the masks that go with them."""
         if "context" not in self.takes or (self.interface.sizes and self.interface.sizes.tokens):
             return
-        b, m = case["X"].shape[0], self.sizes.keys
-        for _ in range(2):
-            context = self.normal(b, m, case["Wk"].shape[1])
-            yield Probe("context", case | {"context": context})
+        b, n, _ = case["X"].shape
+        m = self.sizes.keys
+        for count in (n, m, m):
+            yield Probe("context", case | {"context": self.normal(b, count, case["Wk"].shape[1])})
         if "padding" in self.takes or self.interface.key_mask:
             name = "mask" if self.interface.key_mask else "padding"
+            context = self.normal(b, m, case["Wk"].shape[1])
             yield Probe("context", case | {"context": context, name: self.keys(b, m)})
 
     def large(self, case: Case) -> Case:

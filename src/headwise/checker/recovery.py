@@ -1,0 +1,255 @@
+"""The attention weights that a function used, solved for from its outputs, which are linear in the values.
+
+If log p − c · Q Kᵀ is the same for other tokens at the same positions, the function adds a bias of positions to its
+logits, whatever the bias is: a table that was learned, or a formula.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, replace
+from typing import TypeAlias
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
+from headwise.checker.reference import build, evaluate
+from headwise.checker.state import Case, Change, Trace
+from headwise.shapes import Array
+
+__all__ = ["Measured", "Recovered", "Scores", "fitted_scores", "measured_design", "recover_weights", "recovered_runs"]
+
+_SMALL = 0.5  # how large the tokens are, so that no weight vanishes
+_CLOSE = 1e-6
+_NARROW = 1e-4  # for functions that compute in float32
+_MOST_UNKNOWN = 600
+_VANISHED = 1e-12
+
+
+Design: TypeAlias = tuple[tuple[str, Change], ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Recovered:
+    """The weights of one call, (B, H, N, M), and its arguments."""
+
+    case: Case
+    weights: Array
+
+
+@dataclass(frozen=True, slots=True)
+class Scores:
+    """What the logits of a function are, up to a constant in each row: c · Q Kᵀ, and a bias of positions.
+
+    Attributes
+    ----------
+    scale : float
+        The factor c.
+    bias : Array
+        log p − c · Q Kᵀ, less the mean of each row, (H, N, M).
+    close : float
+        How large a bias rounding may cause.
+    """
+
+    scale: float
+    bias: Array
+    close: float
+
+    @property
+    def biased(self) -> bool:
+        """Whether there is a bias."""
+        return float(np.abs(self.bias).max()) > self.close
+
+
+@dataclass(frozen=True, slots=True)
+class Measured:
+    """What the weights of a function show of its logits.
+
+    Attributes
+    ----------
+    design : tuple of (str, Change)
+        A rotation or norm of queries and keys, and a bias of positions, as in `CallingConvention`.
+    known_scale : bool
+        False if the factor of Q Kᵀ is none that the catalogue knows, so that nothing in it explains the function.
+    """
+
+    design: Design = ()
+    known_scale: bool = True
+
+
+def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Generator) -> Recovered | None:
+    """Return the weights that a function uses for random tokens; None if its output does not determine them.
+
+    Parameters
+    ----------
+    convention : CallingConvention
+        How the function is called.
+    like : Case
+        Arguments whose sizes are used; masks and other options are left out unless they have to be passed.
+    rng : Generator
+        Makes the tokens.
+    """
+    sizes = convention.interface.sizes
+    case = _redrawn(like, convention, rng)
+    values = "v" if "v" in case else "Wv"
+    before = _trace(case, convention)
+    if before is None or (sizes is not None and sizes.shared):
+        return None
+    b, heads, n, m = before.p.shape
+    width = before.o.shape[-1]
+    joint = heads if before.of_tokens else 1  # heads that are solved for together
+    if joint * m > _MOST_UNKNOWN:
+        return None
+    zero = case | {values: np.zeros_like(case[values])}
+    constant = convention.call(zero).output
+    equations, outputs = [], []
+    for _ in range(-(-joint * m // width) + 1):
+        drawn = case | {values: rng.normal(size=case[values].shape).astype(case[values].dtype)}
+        trace, output = _trace(drawn, convention), convention.call(drawn).output
+        if constant is None or trace is None or output is None or output.shape != trace.o.shape:
+            return None
+        equations.append(_contributions(trace) - _contributions(_trace(zero, convention)))
+        outputs.append((output - constant).swapaxes(-1, -2))
+    matrix, right = np.concatenate(equations, axis=-2), np.concatenate(outputs, axis=-2)
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()) or np.linalg.matrix_rank(matrix).min() < joint * m:
+        return None
+    solved = np.linalg.pinv(matrix) @ right  # (B, joint · M, N), or (B, H, M, N)
+    close = _NARROW if convention.interface.dtype == "float32" else _CLOSE
+    if np.abs(matrix @ solved - right).max() > close * np.abs(right).max():
+        return None
+    weights = solved.reshape(b, heads, m, n).swapaxes(-1, -2)
+    return Recovered(case, np.asarray(weights))
+
+
+def recovered_runs(convention: CallingConvention, like: Case) -> list[Recovered]:
+    """The weights for two draws of tokens of the same sizes; none if its outputs do not determine them."""
+    rng = np.random.default_rng(5)
+    runs = [recover_weights(convention, like, rng) for _ in range(2)]
+    return [run for run in runs if run is not None] if all(runs) else []
+
+
+def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Scores | None:
+    """Return the scale and the bias of positions with which the definition has these weights; None without them."""
+    traces = [_trace(run.case, convention) for run in runs]
+    if not runs or any(t is None for t in traces):
+        return None
+    p = np.concatenate([run.weights for run in runs])
+    s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces if t is not None])
+    see = [True if t is None or t.see is None else t.see for t in traces]
+    visible = np.concatenate([np.broadcast_to(v, run.weights.shape) for v, run in zip(see, runs, strict=True)])
+    if s.shape != p.shape or not np.array_equal(p > _VANISHED, visible) or np.abs(p.sum(axis=-1) - 1).max() > _NARROW:
+        return None
+    logs, s = _centred(np.log(np.where(visible, p, 1.0)), visible), _centred(s, visible)
+    x, y = s - s.mean(axis=0), logs - logs.mean(axis=0)
+    scale = float((x * y).sum() / (x * x).sum()) if x.any() else 0.0
+    left = logs - scale * s
+    bias = np.asarray(left.mean(axis=0))
+    close = _NARROW if convention.interface.dtype == "float32" else _CLOSE
+    fits = np.abs(left - bias).max() <= close * max(1.0, float(np.abs(left).max()))
+    return Scores(scale, bias, close) if fits else None
+
+
+def measured_design(convention: CallingConvention) -> Measured:
+    """Measure the rotation or norm of queries and keys, the scale, and the bias of positions that the weights show."""
+    runs = recovered_runs(convention, first_probe(convention.interface).case)
+    if not runs:
+        return Measured()
+    turns = [(code, change) for code in ("rope", "qk-norm") for change in CONVENTIONS[code].changes]
+    for turn in ((), *((turn,) for turn in turns)):
+        candidate = replace(convention, design=(*convention.design, *turn))
+        scores = fitted_scores(candidate, runs)
+        if scores is not None:
+            bias = _design_of_bias(candidate, scores, runs[0]) if scores.biased else ()
+            return Measured((*turn, *bias), _is_known_scale(scores, runs[0].case))
+    return Measured()
+
+
+def _is_known_scale(scores: Scores, case: Case) -> bool:
+    """Whether the scale is the right one, or that of a mistake of the catalogue."""
+    changes = [{}, *(c for e in CATALOGUE.values() if e.code.startswith("scale") for c in e.changes)]
+    found: list[Trace] = []
+    for change in changes:
+        evaluate(case, build([change, {"+finish": found.append}]))
+    known = [float(t.scale) * factor for t in found for factor in (1.0, np.log(2.0))]  # e or 2 to the logits
+    return any(abs(scores.scale - one) <= _NARROW * abs(one) for one in known)
+
+
+def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovered) -> Design:
+    """ALiBi, or a bias of its own; nothing if the bias is the mistake of a sign."""
+    for code, change in [("alibi", c) for c in CONVENTIONS["alibi"].changes] + [
+        ("alibi-sign", c) for c in CATALOGUE["alibi-sign"].changes
+    ]:
+        trace = _trace(run.case, convention)
+        assert trace is not None
+        visible = np.broadcast_to(True if trace.see is None else trace.see, run.weights.shape)
+        trace.s = np.zeros_like(run.weights)
+        change["+bias"](trace)
+        if np.abs(_centred(trace.s, visible)[0] - scores.bias).max() <= scores.close:
+            return ((code, change),) if code == "alibi" else ()
+    return (("position-bias", bias_of_positions(convention)),)
+
+
+def bias_of_positions(convention: CallingConvention) -> Change:
+    """The reference with the bias that a function has at each number of queries and keys, measured as needed."""
+    measured: dict[tuple[int, ...], Scores | None] = {}
+
+    def add(t: Trace) -> None:
+        shape = t.s.shape[1:]
+        if shape not in measured:
+            measured[shape] = fitted_scores(convention, recovered_runs(convention, t.case))
+        scores = measured[shape]
+        if scores is not None:
+            t.s = t.s + scores.bias
+
+    return {"+bias": add}
+
+
+def _centred(a: Array, visible: Array) -> Array:
+    """Less the mean over the visible keys of each row; zero where hidden."""
+    mean = np.where(visible, a, 0).sum(axis=-1, keepdims=True) / visible.sum(axis=-1, keepdims=True)
+    return np.where(visible, a - mean, 0.0)
+
+
+def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator) -> Case:
+    """Other tokens, queries and keys of the same sizes, and no options but those that have to be passed."""
+    kept = {"heads", "key_heads", "Wo", "bo", "Wq", "Wk", "Wv", "bq", "bk", "bv"} | convention.interface.implicit.keys()
+    case = {name: value for name, value in like.items() if name in kept}
+    for name in ("X", "context", "q", "k", "v"):
+        if name in like:
+            case[name] = (_SMALL * rng.normal(size=like[name].shape)).astype(like[name].dtype)
+    batch, n = case["X" if "X" in case else "q"].shape[0], case["X" if "X" in case else "q"].shape[-2]
+    m = case["k" if "k" in case else "context" if "context" in case else "X"].shape[-2]
+    interface = convention.interface
+    visible = {
+        "mask": np.ones((batch, 1, 1, m) if interface.key_mask else (1, 1, n, m), bool),
+        "padding": np.ones((batch, 1, 1, m), bool),
+        "bias": np.zeros((1, 1, n, m)),
+        "lengths": np.full(batch, m),
+    }
+    neutral = first_probe(interface).case | visible
+    return case | {name: neutral[name] for name in interface.needs - case.keys() if name in neutral}
+
+
+def _trace(case: Case, convention: CallingConvention) -> Trace | None:
+    """What the reference holds at the end, the output before the output matrix among it."""
+    traces: list[Trace] = []
+    design = [change for _, change in convention.design if "+bias" not in change]
+    evaluate(case, build([*design, {"+finish": traces.append}]))
+    return traces[0] if traces else None
+
+
+def _contributions(t: Trace | None) -> Array:
+    """What each key's value adds to an output per unit of weight, (B, D', H · M), or (B, H, e, M) without tokens."""
+    assert t is not None
+    if not t.of_tokens:
+        return t.v.swapaxes(-1, -2)
+    b, heads, m, e = t.v.shape
+    if "o" in t.W:
+        blocks = np.stack(np.split(t.W["o"], heads, axis=1))  # (H, D', e)
+        parts = t.v @ blocks.swapaxes(-1, -2)  # (B, H, M, D')
+    else:
+        parts = np.zeros((b, heads, m, heads * e))
+        for h in range(heads):
+            parts[:, h, :, h * e : (h + 1) * e] = t.v[:, h]
+    return np.asarray(parts.transpose(0, 3, 1, 2).reshape(b, parts.shape[-1], heads * m))

@@ -1,0 +1,91 @@
+"""Attention layers of Keras in the styles in use, right and with a mistake each."""
+
+import keras
+from keras import layers, ops
+
+
+class DenseHeads(layers.Layer):
+    """Four dense layers; configuration by keyword arguments."""
+
+    scaled, axis, moved = True, -1, True
+
+    def __init__(self, embed_dim, num_heads=8, **kwargs):
+        super().__init__(**kwargs)
+        self.embed_dim, self.num_heads, self.projection_dim = embed_dim, num_heads, embed_dim // num_heads
+        self.query_dense, self.key_dense = layers.Dense(embed_dim), layers.Dense(embed_dim)
+        self.value_dense, self.combine_heads = layers.Dense(embed_dim), layers.Dense(embed_dim)
+
+    def heads(self, x):
+        return ops.transpose(ops.reshape(x, (-1, x.shape[1], self.num_heads, self.projection_dim)), (0, 2, 1, 3))
+
+    def call(self, inputs):
+        q, k, v = (self.heads(dense(inputs)) for dense in (self.query_dense, self.key_dense, self.value_dense))
+        scores = ops.matmul(q, ops.transpose(k, (0, 1, 3, 2)))
+        if self.scaled:
+            scores = scores / self.projection_dim**0.5
+        mixed = ops.matmul(ops.softmax(scores, axis=self.axis), v)
+        if self.moved:
+            mixed = ops.transpose(mixed, (0, 2, 1, 3))
+        return self.combine_heads(ops.reshape(mixed, (-1, inputs.shape[1], self.embed_dim)))
+
+
+class DenseHeadsUnscaled(DenseHeads):
+    scaled = False
+
+
+class DenseHeadsOverHeads(DenseHeads):
+    axis = 1
+
+
+class DenseHeadsUnmoved(DenseHeads):
+    moved = False
+
+
+class ValuesFirst(layers.Layer):
+    """Values, keys and queries as arguments, a mask whose ones hide, no keyword arguments in the constructor."""
+
+    root = 0.5
+
+    def __init__(self, d_model, num_heads):
+        super().__init__()
+        self.num_heads, self.d_model, self.depth = num_heads, d_model, d_model // num_heads
+        self.wq, self.wk, self.wv = layers.Dense(d_model), layers.Dense(d_model), layers.Dense(d_model)
+        self.dense = layers.Dense(d_model)
+
+    def heads(self, x):
+        return ops.transpose(ops.reshape(x, (-1, x.shape[1], self.num_heads, self.depth)), (0, 2, 1, 3))
+
+    def call(self, v, k, q, mask=None):
+        length = q.shape[1]
+        q, k, v = self.heads(self.wq(q)), self.heads(self.wk(k)), self.heads(self.wv(v))
+        scores = ops.matmul(q, ops.swapaxes(k, -1, -2)) / self.depth**self.root
+        if mask is not None:
+            scores += ops.cast(mask, scores.dtype) * -1e9
+        weights = ops.softmax(scores, axis=-1)
+        mixed = ops.transpose(ops.matmul(weights, v), (0, 2, 1, 3))
+        return self.dense(ops.reshape(mixed, (-1, length, self.d_model))), weights
+
+
+class ValuesFirstNoRoot(ValuesFirst):
+    root = 1.0
+
+
+class BuiltWeights(layers.Layer):
+    """One head, with weights that `build` makes."""
+
+    def __init__(self, units, **kwargs):
+        super().__init__(**kwargs)
+        self.units = units
+
+    def build(self, input_shape):
+        shape = (input_shape[-1], self.units)
+        self.Wq, self.Wk, self.Wv = (self.add_weight(shape=shape, name=name) for name in ("Wq", "Wk", "Wv"))
+
+    def call(self, x):
+        q, k, v = (ops.matmul(x, w) for w in (self.Wq, self.Wk, self.Wv))
+        past = ops.tril(ops.ones((x.shape[1], x.shape[1]))) == 1
+        scores = ops.where(past, ops.matmul(q, ops.transpose(k, (0, 2, 1))) / self.units**0.5, -1e9)
+        return ops.matmul(ops.softmax(scores, axis=-1), v)
+
+
+builtin = keras.layers.MultiHeadAttention(num_heads=3, key_dim=4)

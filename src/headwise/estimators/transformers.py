@@ -78,6 +78,8 @@ def _with_parameters(estimator: type[_Estimator]) -> type[_Estimator]:
 class TransformerClassifier(ClassifierMixin, Transformer):
     """A transformer for classification, with the interface of scikit-learn.
 
+    With its defaults it is about as accurate on scikit-learn's digits as logistic regression; see the documentation.
+
     {parameters}
     classes_ : ndarray of shape (C,)
         The labels, sorted.

@@ -1,0 +1,90 @@
+"""Damaged files: every reader returns something, or raises an error of Headwise that names the file.
+
+``FUZZ_EXAMPLES`` is the number of damaged versions of each file in the corpus; `make fuzz` sets it.
+"""
+
+import os
+import warnings
+from pathlib import Path
+
+import numpy as np
+import pytest
+
+from headwise.checker.loading import load_function
+from headwise.data.array_files import load_npz, read_arrays
+from headwise.data.image_files import read_image
+from headwise.data.mnist import read_idx
+from headwise.data.ts import read_ts
+from headwise.errors import HeadwiseError
+from headwise.grading.rubric import read_rubric
+from headwise.models import load
+from headwise.train.checkpoint import load_vit
+
+CORPUS = Path(__file__).parent / "corpus"
+EXAMPLES = int(os.environ.get("FUZZ_EXAMPLES", "40"))
+
+
+def describe_onnx(path):
+    pytest.importorskip("onnx")
+    return pytest.importorskip("headwise.recorder.onnx_run").describe_onnx(path)
+
+
+def load_gguf(path):
+    pytest.importorskip("gguf")
+    return load(path)
+
+
+READERS = [
+    ("array.npy", load_npz),
+    ("arrays.npz", load_npz),
+    ("X.csv", lambda path: read_arrays([path])),
+    ("digits.idx", lambda path: read_idx(path, (2, 3, 3))),
+    ("image.png", read_image),
+    ("model.gguf", load_gguf),
+    ("model.onnx", describe_onnx),
+    ("model.safetensors", load_vit),
+    ("model.safetensors", load),
+    ("notebook.ipynb", lambda path: load_function(str(path))),
+    ("rubric.yaml", read_rubric),
+    ("series.ts", read_ts),
+]
+
+
+def damaged(content, rng):
+    """One damaged version of a file: cut, repeated, or with bytes, numbers or a piece changed."""
+    data, start = bytearray(content), int(rng.integers(len(content) + 1))
+    match rng.integers(6):
+        case 0:
+            del data[start:]
+        case 1:
+            data[start:start] = bytes(rng.integers(0, 256, 8, dtype=np.uint8))
+        case 2:
+            del data[start : start + int(rng.integers(1, 20))]
+        case 3:  # the largest and other special numbers, where a length may be
+            data[start : start + 8] = [b"\xff" * 8, b"\x00" * 8, b"\x7f" + b"\xff" * 7, b"9" * 8][rng.integers(4)]
+        case 4:
+            data[start:start] = data[int(rng.integers(start + 1)) : start] * int(rng.integers(1, 4))
+        case _:
+            for place in rng.integers(0, len(data), int(rng.integers(1, 6))):
+                data[place] = rng.integers(256)
+    return bytes(data)
+
+
+@pytest.mark.parametrize(("name", "read"), READERS, ids=lambda value: getattr(value, "__name__", value))
+def test_a_damaged_file_is_read_or_named(name, read, tmp_path):
+    content = (CORPUS / name).read_bytes()
+    path = tmp_path / name
+    path.write_bytes(content)
+    if path.suffix not in (".csv", ".ipynb"):  # one array is not enough, and there is no function
+        read(path)
+    failures = []
+    for seed in range(EXAMPLES):
+        path.write_bytes(damaged(content, np.random.default_rng(seed)))
+        try:
+            with warnings.catch_warnings(action="ignore"):
+                read(path)
+        except HeadwiseError:
+            pass
+        except Exception as error:
+            failures.append(f"seed {seed}: {type(error).__name__}: {str(error)[:100]}")
+    assert not failures, "\n".join(failures)

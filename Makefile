@@ -6,7 +6,7 @@ PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
 .DEFAULT_GOAL := help
-.PHONY: help browser report test test-all lint parity parity-vision bench model models dist check-dist docs clean
+.PHONY: help browser report test test-all fuzz kills coverage lint parity parity-vision bench model models dist check-dist docs clean
 
 help: ## list the targets
 	@grep -E '^[a-z-]+:.*##' $(MAKEFILE_LIST) | sed -E 's/:.*## /\t/' | expand -t 16
@@ -51,6 +51,16 @@ test: $(VENV)/dev.stamp browser ## run the tests, without the exhaustive ones
 
 test-all: $(VENV)/dev.stamp browser ## run the tests with the exhaustive ones
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not parity"
+
+fuzz: $(VENV)/dev.stamp ## damaged files and invalid command lines, more of them than the tests have
+	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n auto tests/fuzz
+
+kills: $(VENV)/dev.stamp ## kill commands at random times, resume them and compare; 25 times each
+	KILLS=25 $(BIN)/python -m pytest -n auto -m exhaustive tests/test_kills.py
+
+coverage: $(VENV)/dev.stamp browser ## run the tests and report which branches they take
+	$(BIN)/python -m pip install -q --disable-pip-version-check 'pytest-cov>=6'
+	$(BIN)/python -m pytest -n auto --dist loadgroup --cov=headwise --cov-branch --cov-report=term:skip-covered
 
 lint: $(VENV)/dev.stamp ## check style and types
 	$(BIN)/ruff check .

@@ -50,10 +50,6 @@ def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
     assert verdict.ok == (CATALOGUE[code].level == "hazard")
 
 
-def test_there_are_a_hundred_correct_functions():
-    assert len(list(correct.everything())) >= 100
-
-
 @pytest.mark.parametrize(("name", "function"), list(correct.everything()))
 def test_a_correct_function_is_not_accused(name, function):
     verdict = hw.check(function)

@@ -80,8 +80,9 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
     --------
     >>> from headwise.models.adapters import ViT
     >>> from headwise.train.checkpoint import pretrained_vit
-    >>> recommended_map(ViT(pretrained_vit().config, pretrained_vit().params)).map
-    'AttnLRP'
+    >>> recommendation = recommended_map(ViT(pretrained_vit().config, pretrained_vit().params))
+    >>> recommendation.map, recommendation.audited
+    ('AttnLRP', True)
     """
     weights = model_fingerprint(model)
     if audit is not None:

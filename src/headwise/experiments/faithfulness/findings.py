@@ -90,7 +90,7 @@ def _recommendation(r: FaithfulnessResult) -> Iterator[Statement]:
         "For this model, {map} is recommended ({passes} passes): its insertion area exceeds its deletion area the "
         "most, in {confidence:.0%} of bootstrap resamples of the inputs. By this measure it is "
         + outcome
-        + ", by {gain:+.3f} ({low:+.3f} to {high:+.3f}, p = {p:.4f}).",
+        + ", by {gain:+.3f} ({low:+.3f} to {high:+.3f}, p = {p:.2g}).",
         {
             "map": best.map, "passes": MAPS[best.map].passes, "confidence": best.confidence, "gain": mean, "low": low,
             "high": high, "p": best.p, "baseline": r.scope.baseline,

@@ -77,8 +77,13 @@ def randomization_test(
         runs = [ModelRun(randomized, run.input, run.explained, limit) for run in trained]
         correlations.append(
             [
-                [spearman(before, compute_map(run, name)) for before, name in zip(row, maps, strict=True)]
+                [_correlation(before, compute_map(run, name)) for before, name in zip(row, maps, strict=True)]
                 for row, run in zip(expected, runs, strict=True)
             ]
         )
     return np.array(correlations).swapaxes(1, 2)
+
+
+def _correlation(before: Array, after: Array) -> float:
+    """Spearman's correlation; zero for a map that overflowed with random weights, which has no order."""
+    return spearman(before, after) if np.isfinite(after).all() else 0.0

@@ -113,5 +113,6 @@ def test_the_answers_of_a_class_next_to_the_right_ones(tmp_path):
     page = report.page.read_text()
     assert "The class&#39;s answers" in page
     assert "not divided by √d" in page
+    assert "agrees with attention that does not divide by √d" in page
     again = build(tmp_path / "report", **how)
     assert again.page.read_text() == page

@@ -159,7 +159,7 @@ def build(
     key = (command, parts, vars(budget), arrays, heads, arrays_name, course, solutions, load)
     if (finished := finished_report(folder, key)) is not None:
         return Report(*finished)
-    page = _Page(context, tuple(name for name in PARTS if name in parts), _front(course, solutions), command)
+    page = _Page(context, tuple(name for name in PARTS if name in parts), _front(context, course, solutions), command)
     for name in (name for name in _ORDER if name in parts):
         page.add(name)
     report = page.finish(course)
@@ -261,11 +261,11 @@ _SUBTITLE = (
 _UNFINISHED = Statement("This part is not finished; reload the page in a minute.")
 
 
-def _front(course: CourseNotebook | None, solutions: Path | None) -> tuple[Section, ...]:
+def _front(context: ReportContext, course: CourseNotebook | None, solutions: Path | None) -> tuple[Section, ...]:
     """What comes before the first part."""
     return (
         *([notebook_section(course)] if course else []),
-        *([class_section(solutions)] if solutions else []),
+        *([class_section(solutions, context.arrays, context.heads)] if solutions else []),
     )
 
 

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from headwise.coursework.notebook import CourseNotebook, FunctionResult
+from headwise.coursework.notebook import CourseNotebook, FunctionResult, OwnArrays
 from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["notebook_section"]
+__all__ = ["describe_agreement", "notebook_section"]
 
 
 def notebook_section(course: CourseNotebook) -> Section:
@@ -62,7 +62,7 @@ def _remarks(course: CourseNotebook) -> list[Statement]:
 
 
 def _functions(course: CourseNotebook) -> Table:
-    rows = tuple((item.checked.name, _verdict(item), _agreement(item)) for item in course.functions)
+    rows = tuple((item.checked.name, _verdict(item), describe_agreement(item.own)) for item in course.functions)
     return Table(
         Statement("Functions of the notebook: the checker's verdict on random inputs, and the notebook's own arrays."),
         ("function", "verdict", "on the notebook's arrays, compared with the library"),
@@ -88,8 +88,8 @@ def _verdict(item: FunctionResult) -> str:
     return f"wrong: {', '.join(verdict.mistakes)}"
 
 
-def _agreement(item: FunctionResult) -> str:
-    own = item.own
+def describe_agreement(own: OwnArrays) -> str:
+    """How a function does on the course's own arrays."""
     if own.problem:
         return f"not compared: {own.problem}"
     if own.agrees:

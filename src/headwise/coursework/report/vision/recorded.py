@@ -79,7 +79,8 @@ def _converged(record: RowsRecord) -> Statement:
     limit = record.plan["recipe"]["epochs"]
     stopped = sum(row.epochs < limit for row in record.rows)
     return Statement(
-        "{stopped} of {runs} runs stopped that way, the others after {limit} epochs. “Unplaced” models have no "
+        ("All {runs} runs stopped" if stopped == len(record.rows) else "{stopped} of {runs} runs stopped")
+        + " that way, before the {limit} epochs that they could have taken. “Unplaced” models have no "
         "position embeddings; “wide” and “narrow” ones have the width with which an image costs as many multiply-adds "
         "as in the model of rows.",
         {"stopped": stopped, "runs": len(record.rows), "limit": limit},
@@ -91,7 +92,7 @@ def _provenance(record: RowsRecord) -> Statement:
         "Command: {command}; version {headwise}, NumPy {numpy}, {processor}, {hours:.1f} hours of one core.",
         {
             **record.provenance,
-            "command": "python benchmarks/rows_or_patches.py MNIST FASHION",
+            "command": f"python benchmarks/rows_or_patches.py MNIST FASHION --seeds {record.seeds}",
             "hours": sum(row.seconds for row in record.rows) / 3600,
         },
     )

@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.errors import CheckpointError
 from headwise.models.encoder.attention import (
     AttentionContext,
     AttentionOptions,
@@ -118,3 +119,10 @@ def test_a_layer_with_sinks():
     np.testing.assert_allclose(dx, leaves["x"].grad, rtol=0, atol=1e-11)
     for name, gradient in grads.items():
         np.testing.assert_allclose(gradient, leaves[name].grad, rtol=0, atol=1e-11, err_msg=name)
+
+
+def test_an_option_that_transformers_reads_and_does_not_use_is_refused(tmp_path):
+    sizes = {**TEXT, "num_key_value_heads": 1, "head_dim": 8, "attn_logit_softcapping": 30.0}
+    transformers.Gemma3ForCausalLM(transformers.Gemma3TextConfig(**sizes)).save_pretrained(tmp_path)
+    with pytest.raises(CheckpointError, match=r"attn_logit_softcapping: only None can be loaded; got 30\.0"):
+        hw.load(tmp_path)

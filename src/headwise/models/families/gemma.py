@@ -26,6 +26,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     family = config.get("model_type")
     config.expect("use_bidirectional_attention", None, False)
+    if family == "gemma3_text":  # transformers reads this option and does not use it
+        config.expect("attn_logit_softcapping", None)
     first = family == "gemma"
     bias = bool(config.get("attention_bias", False))
     types = _layer_types(config, family)

@@ -14,7 +14,7 @@ from hypothesis import strategies as st
 
 import headwise as hw
 from headwise import jit
-from headwise.attention import functional
+from headwise.attention import engines
 from headwise.parallel.threads import _blas, limit_threads, num_threads, parallel_for, single_threaded_blas
 
 FAST = ["blockwise", "compiled"]
@@ -231,7 +231,7 @@ def test_blas_threads_are_given_back_however_calls_overlap():
 
 
 def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):
-    for module in (jit, functional):
+    for module in (jit, engines):
         monkeypatch.setattr(module, "numba_available", lambda: False)
     jit.compile_kernel.cache_clear()
     q, k, v = rng.normal(size=(3, 2, 67, 5))

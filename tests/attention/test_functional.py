@@ -7,7 +7,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.attention.functional import ENGINES
+from headwise.attention.engines import ENGINES
 from headwise.errors import DataError, MaskError, ShapeError
 from helpers.oracles import assert_gradients, attention_loop, numeric_gradients
 

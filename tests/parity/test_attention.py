@@ -4,7 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.attention.functional import ENGINES
+from headwise.attention.engines import ENGINES
 
 torch = pytest.importorskip("torch")
 pytestmark = pytest.mark.parity

@@ -2,28 +2,21 @@
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass, replace
-from typing import Any, Literal
+from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headwise.attention import blockwise, dense
 from headwise.attention.base import Engine, ForwardCache
-from headwise.attention.compiled import engine as compiled
-from headwise.attention.inputs import AttentionInputs, as_stored_arrays, scale_values, validate_inputs
+from headwise.attention.cluster import ShardedEngine, is_dask_array, split_shards
+from headwise.attention.engines import EngineName, choose_engine, run_forward
+from headwise.attention.inputs import AttentionInputs, as_stored_arrays, validate_inputs
 from headwise.attention.masks import Align, Window
 from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
-from headwise.errors import DataError
-from headwise.jit import numba_available
 from headwise.shapes import Array, bind
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
-
-ENGINES: dict[str, Engine] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
-
-EngineName = Literal["auto", "dense", "blockwise", "compiled"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -268,10 +261,15 @@ def _compute(
     engine: str,
 ) -> tuple[tuple[Array, ...], AttentionCache]:
     """The requested outputs, which may share memory with the cache, and the cache."""
+    shards = None
+    if is_dask_array(k) or is_dask_array(v):
+        k, v, shards = split_shards(q, k, v)
     inputs = validate_inputs(q, k, v, **options)
     sink_logits = None if sinks is None else validate_sinks(sinks, inputs.shape)
-    implementation = _choose(engine, inputs.q, inputs.k)
-    p, forward = _forward(implementation, inputs, return_weights)
+    implementation = choose_engine(engine, inputs.q.shape, inputs.shape[-1])
+    if shards is not None:
+        implementation = ShardedEngine(shards, engine)
+    p, forward = run_forward(implementation, inputs, return_weights)
     sink_weights = None
     if sink_logits is not None:
         p, forward, sink_weights = add_sinks(forward, p, sink_logits)
@@ -282,37 +280,3 @@ def _compute(
         outputs.append(forward.lse())
     cache = AttentionCache(inputs, implementation, forward, sink_logits, sink_weights)
     return tuple(array.astype(inputs.dtype, copy=False) for array in outputs), cache
-
-
-def _forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache]:
-    """The engine's forward pass, repeated with scaled values if sums of them overflowed."""
-    p, cache = engine.forward(inputs, weights)
-    with np.errstate(over="ignore", invalid="ignore"):
-        overflowed = not np.isfinite(cache.o.sum()) and not np.isfinite(cache.o).all()
-    if not overflowed:
-        return p, cache
-    scaled, factor = scale_values(cache.inputs.widened())
-    p, forward = engine.forward(scaled, weights)
-    return p, replace(forward, inputs=cache.inputs, o=forward.o * factor)
-
-
-def _choose(engine: str, q: Array, k: Array) -> Engine:
-    if engine == "auto":
-        return _fastest(q.shape, k.shape[-2])
-    if not isinstance(engine, str) or engine not in ENGINES:
-        raise DataError(f"engine: expected one of auto, {', '.join(ENGINES)}; got {engine!r}.")
-    return ENGINES[engine]
-
-
-def _fastest(shape: tuple[int, ...], m: int) -> Engine:
-    """The engine for queries of this shape and M keys; docs/engine.md has the measurements.
-
-    Below a few thousand logits of small width the import of a compiler does not pay. Without one, tiles begin to pay
-    where a head has more logits than 64 × 64; many smaller heads are one batch of products, as long as their weights
-    fit in memory.
-    """
-    logits_per_head = shape[-2] * m
-    logits = math.prod(shape[:-2]) * logits_per_head
-    if (logits > 4096 or logits * shape[-1] > 2**17) and numba_available():
-        return compiled
-    return blockwise if logits_per_head > 4096 or logits > 2**26 else dense

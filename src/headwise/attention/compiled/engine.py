@@ -22,7 +22,7 @@ from headwise.shapes import Array, IntArray
 __all__ = ["COLUMNS", "ROWS", "SPLIT_KEYS", "backward", "forward"]
 
 _KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
-ROWS, COLUMNS = 64, 128  # a tile of logits fills most of the first-level cache, or all of it
+ROWS, COLUMNS = 64, 120  # a tile of logits fills most of the first-level cache; six rows are a block of registers
 # Few queries that read many keys: so many units of work, each a split of the keys with at least and at most so many.
 _UNITS, SPLIT_KEYS = 16, (256, 2048)
 _FEW_QUERIES, _MANY_KEYS = 8, 64  # more queries fill enough of a vector to be worth a tile

@@ -192,7 +192,8 @@ def _merge(builder, kind, *incoming):
 
 
 _6W, _62, _61 = (block_product(6, vectors) for vectors in (_WIDEST, 2, 1))
-_3W, _32, _31 = (block_product(3, vectors) for vectors in (_WIDEST, 2, 1))
+_4W, _42, _41 = (block_product(4, vectors) for vectors in (_WIDEST, 2, 1))
+_2W, _22, _21 = (block_product(2, vectors) for vectors in (_WIDEST, 2, 1))
 _1W, _12, _11 = (block_product(1, vectors) for vectors in (_WIDEST, 2, 1))
 
 
@@ -210,22 +211,28 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
         r = 0
         while r < rows:
             ci, ai, bi, left = c0 + r * cr + j, a0 + r * ar, b0 + j, rows - r
-            if left >= 6:
+            block = 6 if left >= 6 else 4 if left >= 4 else 2 if left >= 2 else 1
+            if block == 6:
                 if vectors == _WIDEST:
                     _6W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
                     _62(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
                     _61(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                r += 6
-            elif left >= 3:
+            elif block == 4:
                 if vectors == _WIDEST:
-                    _3W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                    _4W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 elif vectors == 2:
-                    _32(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                    _42(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
-                    _31(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                r += 3
+                    _41(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+            elif block == 2:
+                if vectors == _WIDEST:
+                    _2W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                elif vectors == 2:
+                    _22(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
+                else:
+                    _21(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
             else:
                 if vectors == _WIDEST:
                     _1W(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
@@ -233,5 +240,5 @@ def multiply(c, c0, cr, a, a0, ar, ac, b, b0, br, rows, width, depth, add):
                     _12(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
                 else:
                     _11(c, ci, cr, a, ai, ar, ac, b, bi, br, depth, add)
-                r += 1
+            r += block
         j += vectors * lane

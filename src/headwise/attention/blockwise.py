@@ -57,7 +57,8 @@ def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array
     def accumulate(i: int) -> None:
         for item, group, low, high, number in units[starts[i] : starts[i + 1]]:
             keys, grads = slice(int(low), int(high)), (partial[number], dk, dv, dbias)
-            _accumulate_gradients(cache, (*items[item], int(group)), keys, do, delta, grads)
+            with np.errstate(over="ignore", invalid="ignore"):  # of `do` that is not finite
+                _accumulate_gradients(cache, (*items[item], int(group)), keys, do, delta, grads)
 
     with single_threaded_blas():
         parallel_for(accumulate, len(starts) - 1)

@@ -239,14 +239,15 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     if not np.isfinite(cotangent).all():  # of queries that attend to nothing it has no influence
         empty = forward.total == 0 if cache.sink_weights is None else cache.sink_weights == 1
         cotangent = np.where(empty, np.zeros((), cotangent.dtype), cotangent)
-    dq, dk, dv, dbias = cache.engine.backward(forward, cotangent)
-    gradients = [array.astype(inputs.dtype, copy=False) for array in (dq, dk, dv)]
-    if dbias is not None and inputs.bias_like is not None:
-        shape, dtype = inputs.bias_like
-        gradients.append(dbias.reshape(shape).astype(dtype, copy=False))
-    if cache.sinks is not None and cache.sink_weights is not None:
-        dsinks = sinks_gradient(forward, cache.sink_weights, cotangent, cache.sinks.shape)
-        gradients.append(dsinks.astype(cache.sinks.dtype, copy=False))
+    with np.errstate(over="ignore", invalid="ignore"):  # a cotangent that is not finite gives such gradients
+        dq, dk, dv, dbias = cache.engine.backward(forward, cotangent)
+        gradients = [array.astype(inputs.dtype, copy=False) for array in (dq, dk, dv)]
+        if dbias is not None and inputs.bias_like is not None:
+            shape, dtype = inputs.bias_like
+            gradients.append(dbias.reshape(shape).astype(dtype, copy=False))
+        if cache.sinks is not None and cache.sink_weights is not None:
+            dsinks = sinks_gradient(forward, cache.sink_weights, cotangent, cache.sinks.shape)
+            gradients.append(dsinks.astype(cache.sinks.dtype, copy=False))
     return tuple(gradients)
 
 

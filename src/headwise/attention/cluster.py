@@ -163,10 +163,11 @@ def _compute(*values: Any) -> Any:
 
 def _shard_arrays(inputs: AttentionInputs, keys: slice) -> tuple[Any, Any]:
     """The part of mask and bias that belongs to a shard."""
-    return tuple(
-        None if array is None else array if array.shape[-1] == 1 else array[..., keys]
-        for array in (inputs.mask.array, inputs.bias)
-    )
+
+    def cut(array: Any) -> Any:
+        return array if array is None or array.shape[-1] == 1 else array[..., keys]
+
+    return cut(inputs.mask.array), cut(inputs.bias)
 
 
 def _shard_inputs(
@@ -236,7 +237,7 @@ def _rescaled(local: ForwardCache, shift: Array, total: Array) -> Array | None:
         return None
     with np.errstate(over="ignore", under="ignore", invalid="ignore"):
         share = local.total * np.exp(local.shift - shift) / np.where(total == 0, 1, total)
-    return local.p * np.where(local.total == 0, 0, share)
+    return np.asarray(local.p * np.where(local.total == 0, 0, share))
 
 
 def _join_bias_gradients(parts: list[Array], inputs: AttentionInputs) -> Array:

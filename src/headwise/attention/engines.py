@@ -32,7 +32,8 @@ def run_forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple
         return p, cache
     scaled, factor = scale_values(cache.inputs.widened())
     p, forward = engine.forward(scaled, weights)
-    return p, replace(forward, inputs=cache.inputs, o=forward.o * factor)
+    with np.errstate(over="ignore"):
+        return p, replace(forward, inputs=cache.inputs, o=forward.o * factor)
 
 
 def choose_engine(engine: str, shape: tuple[int, ...], m: int) -> Engine:

@@ -67,7 +67,8 @@ def attention(
     q : array_like of shape (..., H, N, d)
         Queries.
     k : array_like of shape (..., G, M, d)
-        Keys. H is a multiple of G; query head h reads key head h // (H/G).
+        Keys. H is a multiple of G; query head h reads key head h // (H/G). k and v may be Dask arrays in chunks along
+        M, which are then computed where they are (docs/cluster.md).
     v : array_like of shape (..., G, M, e)
         Values.
     mask : array_like of bool, optional

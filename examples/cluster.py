@@ -21,7 +21,7 @@ def main() -> None:
     parser.add_argument("--shard", type=int, default=2**13, help="keys of a shard")
     parser.add_argument("--scheduler", help="address of a Dask scheduler; without it, two processes on this machine")
     arguments = parser.parse_args()
-    address = arguments.scheduler or LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None)
+    address = arguments.scheduler or LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0")
     with Client(address) as client:
         shape, chunks = (HEADS, arguments.tokens, WIDTH), (-1, arguments.shard, -1)
         k, v = client.persist([da.random.default_rng(seed).standard_normal(shape, chunks=chunks) for seed in (1, 2)])

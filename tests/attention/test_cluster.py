@@ -135,7 +135,7 @@ def test_a_worker_that_is_killed_costs_nothing(rng, tmp_path):
     flag = tmp_path / "killed"
     with (
         dask.config.set(scheduler="distributed"),
-        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=None, silence_logs=50) as cluster,
+        distributed.LocalCluster(n_workers=2, threads_per_worker=1, dashboard_address=":0", silence_logs=50) as cluster,
         distributed.Client(cluster),
     ):
         shards = _made_on_workers(1, d, str(flag)), _made_on_workers(2, e)

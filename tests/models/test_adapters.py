@@ -120,5 +120,5 @@ def test_gradients_of_the_attention_weights(rng):
     for make in (series, sets("SAB")):
         model, x = make(rng)
         assert "gradients" not in model.capabilities
-        with pytest.raises(DataError, match="gradients: .* not implemented"):
+        with pytest.raises(DataError, match=r"gradients: .* not implemented"):
             model.gradients(x, 0)

@@ -164,9 +164,7 @@ class TwoTowers:
     @property
     def missing(self) -> Mapping[Capability, str]:
         """Why the other methods cannot be called."""
-        reason = (
-            "two towers have no common list of tokens and no scores of classes; use .vision for images, .text for texts."
-        )
+        reason = "two towers have no common list of tokens and no scores of classes; use .vision or .text."
         return {name: reason for name in CAPABILITIES if name != "look"}
 
     def look(self, input: Mapping[str, npt.ArrayLike]) -> Capture:

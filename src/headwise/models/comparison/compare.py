@@ -206,4 +206,5 @@ def _why(mistakes: Sequence[Variant], whole: bool) -> str:
     if not mistakes:
         return "No mistake that is known here explains it."
     listed = "; ".join(f"{mistake.code}: {mistake.text}" for mistake in mistakes)
-    return f"{listed}. {'This explains the whole difference.' if whole else 'This explains a part; other differences follow.'}"
+    explained = "This explains the whole difference." if whole else "This explains a part; other differences follow."
+    return f"{listed}. {explained}"

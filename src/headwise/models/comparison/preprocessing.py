@@ -85,11 +85,19 @@ def _variants(own: ImagePreprocessor, input: Any) -> Iterator[tuple[str, npt.NDA
     changes += [(f"images are resized by {name}", replace(own, resample=number)) for name, number in _FILTERS.items()]
     changes += [("pixels are not divided by 255", replace(own, rescale=0.0 if own.rescale else 1 / 255))]
     if own.crop is not None:
-        changes += [("images are resized to the whole size, without a crop", replace(own, shortest=None, size=own.crop, crop=None))]
+        changes += [
+            (
+                "images are resized to the whole size, without a crop",
+                replace(own, shortest=None, size=own.crop, crop=None),
+            )
+        ]
         changes += [("images are not cut in the middle", replace(own, crop=None))]
     if own.size is not None:
         changes += [
-            ("the shorter side is resized and the middle cut", replace(own, shortest=min(own.size), size=None, crop=own.size))
+            (
+                "the shorter side is resized and the middle cut",
+                replace(own, shortest=min(own.size), size=None, crop=own.size),
+            )
         ]
     for text, changed in changes:
         try:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
-from typing import Any, Literal
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -83,8 +83,8 @@ class InputReader:
         ----------
         input
             A mapping of arrays by the names of arguments; a text or a pair of texts, with a tokenizer; an image as a
-            path, a PIL image or an array of uint8; a normalised image (C, Y, X); a series (N, V); sound (samples,); token
-            ids (N,). Arrays may have a batch axis of size 1 in front.
+            path, a PIL image or an array of uint8; a normalised image (C, Y, X); a series (N, V); sound (samples,);
+            token ids (N,). Arrays may have a batch axis of size 1 in front.
 
         Raises
         ------

@@ -27,8 +27,8 @@ _SUBSETS_AT_ONCE = 16
 class FrameworkModel:
     """A model that another framework runs; see `headwise.models.open_model` for its inputs.
 
-    Tokens are located by running the model twice: prefix tokens are those whose keys and values in the first layer do not
-    depend on the input; the others are patches in reading order, or steps.
+    Tokens are located by running the model twice: prefix tokens are those whose keys and values in the first layer do
+    not depend on the input; the others are patches in reading order, or steps.
 
     Attributes
     ----------
@@ -159,8 +159,8 @@ class FrameworkModel:
             name = next((name for name, array in arrays.items() if array.shape == keep.shape), "")
             if not name or self.replacement is None or arrays[name].dtype.kind not in "iu":
                 raise DataError(
-                    "keep: tokens cannot be removed, because the model takes no attention_mask and its tokenizer has no "
-                    "mask, unknown or padding token to replace them with."
+                    "keep: tokens cannot be removed, because the model takes no attention_mask and its tokenizer has "
+                    "no mask, unknown or padding token to replace them with."
                 )
             arrays[name] = np.where(keep, arrays[name], self.replacement)
         return arrays

@@ -47,8 +47,8 @@ def unchanged_tokens(arguments: Arguments, name: str, first_layer: Callable[[Arg
     layers = [first_layer(arguments), first_layer(other)]
     if layers[0].shape[0] != 1:
         raise DataError(
-            f"tokens: the first attention layer, {layers[0].name}, attends within {layers[0].shape[0]} groups of tokens "
-            "(windows, channels); the model has no common list of tokens."
+            f"tokens: the first attention layer, {layers[0].name}, attends within {layers[0].shape[0]} groups of "
+            "tokens (windows, channels); the model has no common list of tokens."
         )
     if layers[0].shape != layers[1].shape:
         raise DataError("tokens: their number depends on the values of the input.")

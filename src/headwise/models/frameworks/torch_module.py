@@ -131,7 +131,9 @@ def _scores(output: Any, scores: Callable[[Any], Any] | None) -> Any:
     while isinstance(found, list | tuple) and found:
         found = found[0]
     if not hasattr(found, "detach"):
-        raise DataError(f"model: expected a tensor of scores; got {type(output).__name__}. Pass scores=, a function of it.")
+        raise DataError(
+            f"model: expected a tensor of scores; got {type(output).__name__}. Pass scores=, a function of it."
+        )
     return found
 
 

@@ -100,7 +100,9 @@ class TextPreprocessor:
         assert isinstance(tokenizer, tokenizers.Tokenizer)
         return cls(tokenizer, int(padding or 0), min(limits, default=None), token_types)
 
-    def __call__(self, texts: str | tuple[str, str] | list[Any], pairs: str | list[str] | None = None) -> dict[str, IntArray]:
+    def __call__(
+        self, texts: str | tuple[str, str] | list[Any], pairs: str | list[str] | None = None
+    ) -> dict[str, IntArray]:
         """Tokenise texts, with special tokens, padded on the right to the longest.
 
         Parameters

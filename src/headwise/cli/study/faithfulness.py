@@ -50,8 +50,8 @@ def faithfulness(
     """Test attribution maps by the model's response when the tokens they rank highest are removed.
 
     Attention, gradients, relevance and removal are compared with random orders and a baseline that needs no model, and
-    with maps of the same model with random weights; heads are ranked. The map that does best is recommended, and
-    `headwise explain --audit` uses it. Finished inputs in the folder are reused.
+    with maps of the same model with random weights; heads are ranked. The map that does best is recommended, with
+    its confidence. Finished inputs in the folder are reused.
 
     Example: `headwise study faithfulness --data mnist/ --count 200`
     """

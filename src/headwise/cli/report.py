@@ -61,7 +61,7 @@ def report(
 ) -> None:
     """Answer the exercise sheet: run every experiment, and write the answers with figures and captions into one page.
 
-    About five minutes on two cores; the page can be read while it grows. Results in the folder are reused.
+    It takes minutes; the page can be read while it grows. Results that are in the folder already are reused.
 
     Example: `headwise report --out report`
 

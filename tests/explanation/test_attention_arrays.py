@@ -13,7 +13,7 @@ from headwise.explanation import (
     read_arrays,
     stack_layers,
 )
-from headwise.figures import CaptionedFigure
+from headwise.figures import CaptionedFigure, select_figures
 from headwise.metrics import check_attention_weights
 from helpers import factories
 
@@ -229,7 +229,7 @@ def test_rounding_is_no_mistake(rng):
     ("arrays", "words"),
     [
         ({}, "has none"),
-        ({"x": np.ones((2, 3, 4))}, r"last two axes are the same tokens, \(..., T, T\); got \(2, 3, 4\)"),
+        ({"x": np.ones(4)}, r"x: expected attention weights \(..., queries, keys\); got \(4,\)"),
         ({"x": np.ones((2, 2, 3, 4, 4))}, "Several images"),
         ({"x": np.ones((0, 2, 5, 5))}, r"at least one layer, head and token; got \(0, 2, 5, 5\)"),
         ({"x": np.ones((2, 0, 5, 5))}, r"at least one layer, head and token; got \(2, 0, 5, 5\)"),
@@ -250,6 +250,52 @@ def test_files(rng, tmp_path):
     (tmp_path / "b.npz").write_text("no arrays")
     np.testing.assert_array_equal(read_arrays(tmp_path / "a.npy")["weights"], w)
     assert read_arrays(tmp_path / "a.npz").keys() == {"x", "y"}
-    for name, words in (("b.npz", "cannot be read as .npz or .npy"), ("c.npz", "no such file")):
+    for name, words in (("b.npz", "expected an .npz or .npy file"), ("c.npz", "no such file")):
         with pytest.raises(DataError, match=words):
             read_arrays(tmp_path / name)
+
+
+def random_weights(rng, *shape):
+    return rng.dirichlet(np.full(shape[-1], 0.3), shape[:-1]).astype(np.float32)
+
+
+def test_registers_items_of_a_batch_and_images_of_another_size(rng):
+    weights = random_weights(rng, 5, 2, 3, 11, 11)  # a class token, four registers, 2 × 3 patches
+    layout = TokenLayout(grid=(2, 3), patch=(4, 4), prefix=5, index=3, resize=True)
+    record = from_arrays({"weights": weights}, layout, rng.random((19, 23, 3)).astype(np.float32))
+    np.testing.assert_array_equal(record.weights, weights[3])
+    assert (record.image.shape, record.num_tokens, record.is_prefix.sum()) == ((8, 12, 3), 6, 5)
+    assert "the 5 prefix tokens (class token, registers) come before" in CaptionedFigure(record).caption.text(full=True)
+    with pytest.raises(ShapeError, match="prefix: expected 8 tokens, because 2x3 is 6 and 2 precede them"):
+        from_arrays({"weights": weights[0]}, TokenLayout(grid=(2, 3), prefix=2))
+    with pytest.raises(ShapeError, match="index: expected 0 to 4"):
+        from_arrays({"weights": weights}, TokenLayout(grid=(2, 3), index=5))
+
+
+def test_words_and_causal_masks(rng):
+    words = ("<s>", "the", "cat", ">>", "a", "dog", ".")
+    weights = np.tril(random_weights(rng, 2, 3, 7, 7)) + 1e-6 * np.tri(7)
+    weights /= weights.sum(axis=-1, keepdims=True)
+    record = from_arrays({"weights": weights, "words": np.array(words)}, TokenLayout())
+    assert (record.kind, record.words, record.is_causal) == ("text", words, True)
+    assert record.is_prefix.tolist() == [True] + [False] * 6
+    assert record.segments.tolist() == [-1, 0, 0, -1, 1, 1, 1]
+    again = from_arrays({"weights": weights}, TokenLayout(words=words))
+    np.testing.assert_array_equal(again.boxes, record.boxes)
+    for figure in select_figures(record, "all", 3):
+        figure.draw()
+        assert len(figure.caption.text().split()) <= 120
+    with pytest.raises(ShapeError, match="tokens: expected 7 words"):
+        from_arrays({"weights": weights}, TokenLayout(words=words[1:]))
+
+
+def test_cross_attention(rng):
+    weights = random_weights(rng, 2, 3, 5, 7)
+    record = from_arrays({"weights": weights, "queries": np.array(list("abcde"))}, TokenLayout(words=tuple("qrstuvw")))
+    assert not record.is_self_attention
+    figures = select_figures(record, "all")
+    assert [figure.kind for figure in figures] == ["maps", "matrices", "lines", "roles"]
+    for figure in figures:
+        figure.draw()
+        assert "nan" not in figure.caption.text(full=True)
+    assert from_arrays({"weights": weights}, TokenLayout()).words == tuple(map(str, range(1, 8)))

@@ -10,9 +10,9 @@ import typer
 
 from headwise.cli.console import output
 from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
-from headwise.data.image_files import read_image
 from headwise.errors import DataError
 from headwise.explanation import Explanation, TokenLayout, from_arrays, from_saved, read_arrays
+from headwise.explanation.display import read_colors
 from headwise.figures import AttentionRecord, View, select_figures
 
 __all__ = ["caption"]
@@ -32,6 +32,17 @@ def caption(
     class_token: Annotated[
         str, typer.Option(help="Position of the class token: first, last, none, an index, or auto, from the grid.")
     ] = "auto",
+    prefix: Annotated[
+        int | None,
+        typer.Option(min=0, help="Number of tokens before those of the image: class, registers.", show_default=False),
+    ] = None,
+    index: Annotated[
+        int | None, typer.Option(help="Which item of a batch: the arrays have one axis more.", show_default=False)
+    ] = None,
+    tokens: Annotated[
+        Path | None, typer.Option(help="The words of a text, one a line, in place of a grid.", show_default=False)
+    ] = None,
+    resize: Annotated[bool, typer.Option("--resize", help="Resize an image of another size.")] = False,
     dropped: Annotated[
         bool, typer.Option(help="Tokens were removed: normalise rows that sum to less than one, and state it.")
     ] = False,
@@ -50,7 +61,9 @@ def caption(
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
     folder = output_folder(arrays, out)
-    layout = TokenLayout(_parse_size("--grid", grid), _parse_size("--patch", patch), class_token, dropped)
+    words = _read_words(tokens) if tokens else ()
+    sizes = _parse_size("--grid", grid), _parse_size("--patch", patch)
+    layout = TokenLayout(*sizes, class_token, dropped, prefix, index, resize, words)
     record, view = _read_record(arrays, layout, image), View(scale, all_heads)
     explanation = Explanation(tuple(select_figures(record, figure, token, view=view)))
     if as_json:
@@ -66,11 +79,20 @@ def _read_record(path: Path, layout: TokenLayout, image: Path | None) -> Attenti
     if AttentionRecord.is_record(arrays):
         if layout != TokenLayout() or image:
             raise DataError(
-                "--grid, --patch, --image, --class-token, --dropped: expected none of them, because "
+                "--grid, --patch, --image and the other options of the layout: expected none of them, because "
                 f"{path} was saved by Headwise and contains its layout."
             )
         return from_saved(arrays)
-    return from_arrays(arrays, layout, read_image(image) if image else None)
+    return from_arrays(arrays, layout, read_colors(image) if image else None)
+
+
+def _read_words(path: Path) -> tuple[str, ...]:
+    if not path.is_file():
+        raise DataError(f"--tokens: {path}: no such file.")
+    try:
+        return tuple(path.read_text(encoding="utf-8").splitlines())
+    except UnicodeDecodeError:
+        raise DataError(f"--tokens: {path}: expected text in UTF-8, one word a line.") from None
 
 
 def _parse_size(option: str, text: str | None) -> tuple[int, int] | None:

@@ -7,14 +7,14 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError
+from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 
-__all__ = ["check_positions", "to_grayscale"]
+__all__ = ["check_positions", "resize_image", "to_pixels_of"]
 
 
-def to_grayscale(image: npt.NDArray[Any]) -> Array:
-    """(Y, X) from 0 to 1, also from 8-bit or 16-bit integers, and from colours in the last axis.
+def to_pixels_of(image: npt.NDArray[Any]) -> Array:
+    """(Y, X) or (Y, X, 3) from 0 to 1, also from 8-bit or 16-bit integers, and with the colours in the first axis.
 
     Raises
     ------
@@ -25,9 +25,12 @@ def to_grayscale(image: npt.NDArray[Any]) -> Array:
         raise DataError(f"image: expected (Y, X) pixels from 0 to 1; got {image.shape} of {image.dtype}.")
     white = 1 if image.dtype.kind in "bf" else 65535 if image.dtype == np.uint16 else 255
     pixels = image.astype(np.float32) / np.float32(white)
-    if pixels.ndim == 3 and pixels.shape[-1] in (3, 4):
-        pixels = pixels[..., :3].mean(axis=-1)
-    if pixels.ndim != 2 or not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
+    if pixels.ndim == 3 and pixels.shape[0] in (1, 3, 4) and pixels.shape[-1] not in (3, 4):
+        pixels = pixels.transpose(1, 2, 0)
+    if pixels.ndim == 3:
+        is_grey = (pixels[..., :3] == pixels[..., :1]).all()
+        pixels = pixels[..., 0] if is_grey else pixels[..., :3]
+    if pixels.ndim not in (2, 3) or not np.isfinite(pixels).all() or pixels.min() < 0 or pixels.max() > 1:
         received = f"{image.shape} from {pixels.min():.3g} to {pixels.max():.3g}"
         raise DataError(f"image: expected (Y, X) pixels from 0 to 1; got {received}.")
     return np.asarray(pixels)
@@ -48,3 +51,15 @@ def check_positions(positions: npt.NDArray[Any]) -> Array:
     if bad := int((~np.isfinite(converted)).sum()):
         raise DataError(f"positions: expected numbers; {bad} of them are NaN, infinite or too large.")
     return converted
+
+
+def resize_image(image: Array, size: tuple[int, int]) -> Array:
+    """The image at another height and width, by bicubic interpolation."""
+    if image.shape[:2] == size:
+        return image
+    try:
+        from PIL import Image
+    except ImportError:
+        raise MissingExtraError("resizing images", "pillow", "lab") from None
+    pixels = Image.fromarray((image * 255).round().astype(np.uint8)).resize((size[1], size[0]), 3)
+    return np.asarray(pixels, np.float32) / 255

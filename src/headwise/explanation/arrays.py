@@ -14,17 +14,20 @@ import numpy.typing as npt
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
-from headwise.explanation.array_checks import check_positions, to_grayscale
+from headwise.explanation.array_checks import check_positions, resize_image, to_pixels_of
+from headwise.explanation.text_arrays import causal_mask, names_in, text_record
 from headwise.figures import AttentionRecord
 from headwise.metrics.concentration import normalize_rows
 from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 from headwise.tokenizers.images import Patches
 
 __all__ = ["TokenLayout", "from_arrays", "from_saved", "read_arrays", "stack_layers"]
 
-_OTHER_ARRAYS = ("image", "positions", "verified", "errors", "names", "kinds")  # not attention weights
+_OTHER_ARRAYS = ("image", "positions", "verified", "errors", "names", "kinds", "words", "tokens", "queries",
+                 "q", "k", "v", "output", "lse", "scale")  # fmt: skip  # not attention weights
 _WEIGHT_NAMES = ("weights", "attention", "attentions")  # identify the weights among other arrays
+_PATCH = 16  # pixels of a patch to whose size an image is resized, if it is not known
 _MAX_PIXELS = 10_000_000  # of a record without an image
 
 
@@ -43,12 +46,24 @@ class TokenLayout:
         the grid has.
     dropped : bool
         Whether tokens were removed, so that rows sum to less than one.
+    prefix : int, optional
+        How many tokens (class, distillation, registers) precede those of the image, in place of `class_token`.
+    index : int, optional
+        Which item of a batch; the arrays have an axis more then: (B, L, H, N, M), or (B, H, N, M) for each layer.
+    resize : bool
+        Whether an image of another size is resized to that of the patches.
+    words : tuple of str
+        The tokens of a text, in place of a grid; by default the array ``words`` or ``tokens``.
     """
 
     grid: tuple[int, int] | None = None
     patch: tuple[int, int] | None = None
     class_token: str = "auto"
     dropped: bool = False
+    prefix: int | None = None
+    index: int | None = None
+    resize: bool = False
+    words: tuple[str, ...] = ()
 
 
 def from_arrays(
@@ -85,18 +100,32 @@ def from_arrays(
     >>> record.has_class_token, record.maps.shape, record.image.shape
     (True, (2, 3, 4), (14, 14))
     """
-    weights = stack_layers(arrays)
-    image = to_grayscale(arrays["image"]) if image is None and "image" in arrays else image
-    tokens = weights.shape[-1]
-    grid = _grid(layout, image, tokens)
-    class_index = _class_token_index(layout.class_token, tokens, grid)
+    weights = stack_layers(arrays, layout.index)
     dropped_weight = 0.0
     if layout.dropped:
         weights, dropped_weight = _renormalize(weights)
     check_attention_weights(weights)
-    if class_index is not None:
-        order = [class_index, *(n for n in range(tokens) if n != class_index)]
-        weights = weights[:, :, order][..., order]
+    shared: dict[str, Any] = {
+        "dropped_weight": dropped_weight,
+        "unverified": not arrays.get("verified", np.zeros(1)).all(),
+        "visible": causal_mask(weights),
+    }
+    words = layout.words or names_in(arrays, "words") or names_in(arrays, "tokens")
+    if words or (layout.grid is None and weights.shape[2] != weights.shape[3]):
+        return text_record(weights, words, names_in(arrays, "queries"), shared)
+    image = to_pixels_of(arrays["image"]) if image is None and "image" in arrays else image
+    rows, tokens = weights.shape[2:]
+    grid = _grid(layout, image, tokens)
+    prefix = _prefix(layout, tokens, grid)
+    if prefix is None:
+        class_index = _class_token_index(layout.class_token, tokens, grid)
+        if class_index is not None:
+            order = [class_index, *(n for n in range(tokens) if n != class_index)]
+            weights = (weights[:, :, order] if rows == tokens else weights)[..., order]
+        prefix = np.arange(tokens) < (class_index is not None)
+    if layout.resize and image is not None:
+        patch = layout.patch or (_PATCH, _PATCH)
+        image = resize_image(image, (grid[0] * patch[0], grid[1] * patch[1]))
     size, patch = _image_and_patch_size(grid, layout.patch, image)
     return AttentionRecord(
         np.zeros(size, np.float32) if image is None else image.astype(np.float32),
@@ -104,9 +133,23 @@ def from_arrays(
         weights,
         np.zeros(0, np.float32),
         positions=check_positions(arrays.get("positions", np.zeros((0, 0)))),
-        dropped_weight=dropped_weight,
-        unverified=not arrays.get("verified", np.zeros(1)).all(),
+        prefix=prefix,
+        query_words=() if rows == tokens else tuple(map(str, range(1, rows + 1))),
+        **shared,
     )
+
+
+def _prefix(layout: TokenLayout, tokens: int, grid: tuple[int, int]) -> BoolArray | None:
+    """(T,): the prefix tokens, if their number was given."""
+    if layout.prefix is None:
+        return None
+    cells = grid[0] * grid[1]
+    if tokens != cells + layout.prefix:
+        raise ShapeError(
+            f"prefix: expected {cells + layout.prefix} tokens, because {grid[0]}x{grid[1]} is {cells} and "
+            f"{layout.prefix} precede them; the arrays have {tokens}."
+        )
+    return np.asarray(np.arange(tokens) < layout.prefix)
 
 
 def from_saved(arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
@@ -124,14 +167,17 @@ def from_saved(arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:
     return record
 
 
-def stack_layers(arrays: Mapping[str, npt.NDArray[Any]]) -> Array:
+def stack_layers(arrays: Mapping[str, npt.NDArray[Any]], index: int | None = None) -> Array:
     """Attention weights as one array, (L, H, T, T), from an array with fewer axes or from one for each layer.
 
     Parameters
     ----------
     arrays : mapping
         One array of shape (L, H, T, T), (H, T, T), (T, T), (1, L, H, T, T) or (L, 1, H, T, T); or one for each layer,
-        (H, T, T), (1, H, T, T) or (T, T), in the order of the numbers in their names.
+        (H, T, T), (1, H, T, T) or (T, T), in the order of the numbers in their names. For cross-attention the last two
+        axes differ.
+    index : int, optional
+        Which item of a batch, if the arrays have an axis for it in front.
 
     Raises
     ------
@@ -148,13 +194,12 @@ def stack_layers(arrays: Mapping[str, npt.NDArray[Any]]) -> Array:
     for name, array in candidates.items():
         if array.dtype.kind != "f":
             raise DataError(f"{name}: expected floating-point weights; got {array.dtype}.")
-        if array.ndim < 2 or array.shape[-1] != array.shape[-2]:
-            raise ShapeError(
-                f"{name}: expected attention weights whose last two axes are the same tokens, (..., T, T); got "
-                f"{array.shape}."
-            )
+        if array.ndim < 2:
+            raise ShapeError(f"{name}: expected attention weights (..., queries, keys); got {array.shape}.")
         if not array.size:
             raise ShapeError(f"{name}: expected at least one layer, head and token; got {array.shape}.")
+    if index is not None:
+        candidates = {name: _item(name, array, index) for name, array in candidates.items()}
     if len(candidates) == 1:
         ((name, array),) = candidates.items()
         return _to_four_axes(name, array)
@@ -177,6 +222,13 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     return load_npz(path, alone="weights")
 
 
+def _item(name: str, array: Array, index: int) -> Array:
+    """One item of a batch."""
+    if not -len(array) <= index < len(array):
+        raise ShapeError(f"index: expected 0 to {len(array) - 1}, because {name} has {len(array)} items; got {index}.")
+    return np.asarray(array[index])
+
+
 def _to_four_axes(name: str, array: Array) -> Array:
     """(L, H, T, T)"""
     if array.ndim == 5 and 1 in array.shape[:2]:
@@ -184,7 +236,7 @@ def _to_four_axes(name: str, array: Array) -> Array:
     if not 2 <= array.ndim <= 4:
         raise ShapeError(
             f"{name}: expected (layers, heads, T, T) of one image, or fewer axes; got {array.shape}. Several images? "
-            "Pass one."
+            "Choose one with --index."
         )
     layers: Array = array.reshape((1,) * (4 - array.ndim) + array.shape)
     return layers
@@ -212,7 +264,7 @@ def _grid(layout: TokenLayout, image: Array | None, tokens: int) -> tuple[int, i
     if layout.grid is not None:
         return layout.grid
     if layout.patch is not None and image is not None:
-        rows, columns = (side // part for side, part in zip(image.shape, layout.patch, strict=True))
+        rows, columns = (side // part for side, part in zip(image.shape[:2], layout.patch, strict=True))
         return rows, columns
     options = [
         f"{'with' if extra else 'without'} a class token {tokens - extra} ({_factors(tokens - extra)})"
@@ -243,7 +295,7 @@ def _class_token_index(name: str, tokens: int, grid: tuple[int, int]) -> int | N
         raise DataError(f"class token: expected an index below {tokens}; got {index}.")
     if tokens != expected:
         allowed = f"{cells}, or {cells + 1} with a class token" if name == "auto" else f"{expected}"
-        cause = "Registers? Remove them." if tokens > expected else "Another grid?"
+        cause = "Registers? Pass --prefix." if tokens > expected else "Another grid?"
         raise ShapeError(
             f"grid: expected {allowed}, because {grid[0]}x{grid[1]} is {cells} tokens; "
             f"the arrays have {tokens}. {cause}"
@@ -263,11 +315,11 @@ def _image_and_patch_size(
                 f"{patch[0]} × {patch[1]} have {pixels:,}."
             )
         return (grid[0] * patch[0], grid[1] * patch[1]), patch
-    height, width = image.shape
+    height, width = image.shape[:2]
     patch = patch or (height // grid[0], width // grid[1])
     if (grid[0] * patch[0], grid[1] * patch[1]) != (height, width):
         raise ShapeError(
             f"image: expected {grid[0] * patch[0]} × {grid[1] * patch[1]} pixels, because {grid[0]}x{grid[1]} patches "
-            f"have {patch[0]} × {patch[1]}; got {height} × {width}. Pass it as the model sees it, resized and cropped."
+            f"have {patch[0]} × {patch[1]}; got {height} × {width}. Pass it as the model sees it, or --resize."
         )
     return (height, width), patch

@@ -8,11 +8,12 @@ from typing import Any
 
 import numpy as np
 
+from headwise.data.image_files import read_image
 from headwise.errors import DataError, MissingExtraError
 from headwise.models import Model, Tokens
 from headwise.shapes import Array, IntArray
 
-__all__ = ["displayed_image", "displayed_series"]
+__all__ = ["displayed_image", "displayed_series", "read_colors"]
 
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, by which most models normalise
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
@@ -58,6 +59,19 @@ def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:
     return extreme, np.stack(
         [spans[:, 0] // step, np.maximum(-(-spans[:, 1] // step), spans[:, 0] // step + 1)], axis=1
     )
+
+
+def read_colors(path: Path) -> Array:
+    """An image file as (Y, X), or (Y, X, 3) if it has colours, from 0 to 1.
+
+    Raises
+    ------
+    DataError
+        If it cannot be read as an image.
+    """
+    grey = read_image(path)  # which checks the file
+    colors = _to_array(_open(path))
+    return colors if colors.ndim == 3 and colors.shape[:2] == grey.shape else grey
 
 
 def _open(image: Any) -> Any:

@@ -15,12 +15,13 @@ from headwise.metrics.faithfulness import faithfulness
 from headwise.metrics.perturbation import ValueFunction
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
 from headwise.metrics.spatial import foreground_fraction
-from headwise.models import Model, TokenGame
+from headwise.models import Model, TokenGame, ViT
 from headwise.shapes import BoolArray
 
 __all__ = ["FaithfulnessTest"]
 
 _ORDERS, _FEWER_ORDERS, _FEWEST_ORDERS = 1000, 100, 20  # random orders to compare with
+_EXACT_UP_TO_OTHERS = 10  # tokens, up to which every set is evaluated by models that are not this package's
 _QUICK = 20.0  # seconds that a test may take without being requested
 
 
@@ -54,21 +55,21 @@ class FaithfulnessTest:
 
     @property
     def is_quick(self) -> bool:
-        """Whether the test, with few random orders at least, takes seconds."""
-        if self.tokens <= EXACT_UP_TO and self.seconds_per_set * 2**self.tokens <= _QUICK:
+        """Whether the test takes seconds."""
+        if self._is_small:
             return True
         try:
-            return self.seconds_per_set * 2 * (self.tokens + 1) * (_FEWEST_ORDERS + 2) <= _QUICK
+            sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
+            return self.seconds_per_set * sets <= _QUICK
         except DataError:  # a model that cannot leave out tokens of this input
             return False
 
-    @cached_property
+    @property
     def orders(self) -> int:
-        """How many random orders a ranking is compared with: fewer for a slow model."""
+        """How many random orders a ranking is compared with; the result does not depend on how fast a machine is."""
         if self._is_exact:
             return _ORDERS
-        affordable = int(_QUICK / max(self.seconds_per_set * 2 * (self.tokens + 1), 1e-9)) - 2
-        return max(_FEWEST_ORDERS, min(_FEWER_ORDERS, affordable))
+        return _FEWER_ORDERS if self._is_small else _FEWEST_ORDERS
 
     def apply(self, figure: CaptionedFigure) -> CaptionedFigure:
         """Return the figure with the score and curves of its ranking; a figure without a ranking is unchanged."""
@@ -83,7 +84,12 @@ class FaithfulnessTest:
     @property
     def _is_exact(self) -> bool:
         """Whether every set of tokens is evaluated."""
-        return self.tokens <= EXACT_UP_TO and (self.tokens <= 10 or self.seconds_per_set * 2**self.tokens <= 3 * _QUICK)
+        return self.tokens <= (EXACT_UP_TO if self._is_small else min(EXACT_UP_TO, _EXACT_UP_TO_OTHERS))
+
+    @property
+    def _is_small(self) -> bool:
+        """Whether the model is one of this package's, which evaluate thousands of sets in a second."""
+        return isinstance(self._model, ViT)
 
     @cached_property
     def _game(self) -> ValueFunction:

@@ -13,6 +13,7 @@ from headwise.metrics.faithfulness import CONFIDENCE_BAND, Faithfulness, faithfu
 from headwise.metrics.flow import flow
 from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
 from headwise.metrics.head_agreement import head_agreement
+from headwise.metrics.head_roles import ROLES, HeadRoles, TokenRoles, head_roles
 from headwise.metrics.integrated_gradients import integrated_gradients
 from headwise.metrics.perturbation import (
     ValueFunction,
@@ -43,11 +44,14 @@ from headwise.metrics.spatial import (
 __all__ = [
     "CONFIDENCE_BAND",
     "EXACT_UP_TO",
+    "ROLES",
     "ROW_SUM_TOLERANCE",
     "Distances",
     "Faithfulness",
+    "HeadRoles",
     "ShapleyEstimate",
     "TabulatedGame",
+    "TokenRoles",
     "ValueFunction",
     "alti",
     "aopc",
@@ -72,6 +76,7 @@ __all__ = [
     "gradient_weighted",
     "head_agreement",
     "head_importance",
+    "head_roles",
     "insertion_curve",
     "integrated_gradients",
     "leave_one_out",

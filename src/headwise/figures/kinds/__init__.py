@@ -88,7 +88,13 @@ FIGURES = {
         ranking=rollout.last_rollout_map,
         is_available=lambda record: record.is_self_attention,
     ),
-    "depth": FigureKind(depth.measure, depth.draw, depth.describe, "attention-depth"),
+    "depth": FigureKind(
+        depth.measure,
+        depth.draw,
+        depth.describe,
+        "attention-depth",
+        is_available=lambda record: record.is_self_attention,
+    ),
     "positions": FigureKind(
         positions.measure,
         positions.draw,

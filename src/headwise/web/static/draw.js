@@ -139,7 +139,9 @@ const emptied = () => {
   foreign = false;
   waiting = null;
   wiped += 1;
+  answer = null;
   outdate(true);
+  for (const part of document.querySelectorAll(".cards, .below")) part.hidden = true;
   say("Nothing is drawn yet.");
 };
 

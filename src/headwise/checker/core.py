@@ -186,14 +186,27 @@ def _judge(
 ) -> Findings:
     """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does."""
     first: Findings | None = None
+    simpler: list[Findings] = []
     for tier in tiers:
         alternatives = _alternatives(tier, documentation, requirements)
         findings = _best(alternatives, documentation, rng, most if first is None else min(1, most))
+        if findings.explanation is not None and first is None:
+            return findings
         if findings.explanation is not None:
-            return findings if first is None else _partly(findings, first)
+            simpler.append(findings)
         first = first or findings
+        if findings.rank[0] == 0:
+            break
     assert first is not None
-    return first
+    if not simpler:
+        return first
+    best = min(simpler, key=lambda findings: findings.rank)
+    return best if best.rank[0] == 0 and _returns_lists(best) else _partly(best, first)
+
+
+def _returns_lists(findings: Findings) -> bool:
+    """Whether a function returns lists of numbers: its loops are over the rows of a matrix, not made for a batch."""
+    return all(a.response.framework in ("builtins", "") for a in findings.rounds[0])
 
 
 def _partly(simpler: Findings, full: Findings) -> Findings:

@@ -229,8 +229,6 @@ class CallingConvention:
         axes = self._axes(case)
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
-        if isinstance(result, list) and result and isinstance(result[0], list) and np.ndim(result[0][:1]) > 1:
-            raise TypeError("returned lists of lists of arrays")  # its loops are over the rows of one matrix
         parts = _parts(result)
         if any(bare(part).dtype.kind == "c" for part in parts):
             raise TypeError("returned complex numbers")

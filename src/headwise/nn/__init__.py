@@ -2,3 +2,169 @@
 
 ``f_forward(x, params) -> (y, cache)`` and ``f_backward(dy, cache) -> (dx, grads)``. A layer holds no state.
 """
+
+from headwise.nn.activation_functions import (
+    ACTIVATIONS,
+    ActivationCache,
+    activation_backward,
+    activation_forward,
+    freeze_activation,
+)
+from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward, relu_backward, relu_forward
+from headwise.nn.attention import (
+    SelfAttentionCache,
+    attention_weights_gradient,
+    self_attention_layer_backward,
+    self_attention_layer_forward,
+    self_attention_layer_params,
+)
+from headwise.nn.batch_norm import BatchNormCache, batch_norm_backward, batch_norm_forward, batch_norm_params
+from headwise.nn.cross_attention import MabCache, mab_backward, mab_forward, mab_params
+from headwise.nn.dropout import dropout_backward, dropout_forward
+from headwise.nn.encoder import (
+    EncoderCache,
+    encoder_attention_gradients,
+    encoder_backward,
+    encoder_forward,
+    encoder_params,
+    stack_attention_weights,
+)
+from headwise.nn.encoder_layer import (
+    EncoderLayerCache,
+    encoder_layer_backward,
+    encoder_layer_forward,
+    encoder_layer_params,
+)
+from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
+from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
+from headwise.nn.losses import (
+    CrossEntropyCache,
+    absolute_error_backward,
+    absolute_error_forward,
+    cross_entropy_backward,
+    cross_entropy_forward,
+    softmax,
+    squared_error_backward,
+    squared_error_forward,
+)
+from headwise.nn.padding import Padding
+from headwise.nn.params import Params, flatten, subtree, unflatten, with_prefix
+from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
+from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
+from headwise.nn.rms_norm import RmsNormCache, rms_norm_backward, rms_norm_forward
+from headwise.nn.rotary import Pairing, Rotation, rotary_backward, rotary_forward
+from headwise.nn.set_blocks import (
+    IsabCache,
+    isab_backward,
+    isab_forward,
+    isab_params,
+    pma_backward,
+    pma_forward,
+    pma_params,
+    sab_backward,
+    sab_forward,
+    sab_params,
+)
+from headwise.nn.transformer_block import (
+    BlockCache,
+    MlpCache,
+    block_attention_gradient,
+    block_backward,
+    block_forward,
+    block_params,
+    mlp_backward,
+    mlp_forward,
+    mlp_params,
+)
+
+__all__ = [
+    "ACTIVATIONS",
+    "ActivationCache",
+    "BatchNormCache",
+    "BlockCache",
+    "CrossEntropyCache",
+    "EncoderCache",
+    "EncoderLayerCache",
+    "GeluCache",
+    "IsabCache",
+    "LayerNormCache",
+    "LinearCache",
+    "MabCache",
+    "MlpCache",
+    "Padding",
+    "Pairing",
+    "Params",
+    "ProjectionCache",
+    "RmsNormCache",
+    "Rotation",
+    "SelfAttentionCache",
+    "absolute_error_backward",
+    "absolute_error_forward",
+    "activation_backward",
+    "activation_forward",
+    "attention_weights_gradient",
+    "batch_norm_backward",
+    "batch_norm_forward",
+    "batch_norm_params",
+    "block_attention_gradient",
+    "block_backward",
+    "block_forward",
+    "block_params",
+    "cross_entropy_backward",
+    "cross_entropy_forward",
+    "dropout_backward",
+    "dropout_forward",
+    "embedding_backward",
+    "embedding_forward",
+    "embedding_params",
+    "encoder_attention_gradients",
+    "encoder_backward",
+    "encoder_forward",
+    "encoder_layer_backward",
+    "encoder_layer_forward",
+    "encoder_layer_params",
+    "encoder_params",
+    "flatten",
+    "freeze_activation",
+    "gelu_backward",
+    "gelu_forward",
+    "isab_backward",
+    "isab_forward",
+    "isab_params",
+    "layer_norm_backward",
+    "layer_norm_forward",
+    "layer_norm_params",
+    "linear_backward",
+    "linear_forward",
+    "linear_params",
+    "mab_backward",
+    "mab_forward",
+    "mab_params",
+    "mlp_backward",
+    "mlp_forward",
+    "mlp_params",
+    "pma_backward",
+    "pma_forward",
+    "pma_params",
+    "projection_backward",
+    "projection_forward",
+    "relu_backward",
+    "relu_forward",
+    "rms_norm_backward",
+    "rms_norm_forward",
+    "rotary_backward",
+    "rotary_forward",
+    "sab_backward",
+    "sab_forward",
+    "sab_params",
+    "self_attention_layer_backward",
+    "self_attention_layer_forward",
+    "self_attention_layer_params",
+    "softmax",
+    "squared_error_backward",
+    "squared_error_forward",
+    "stack_attention_weights",
+    "subtree",
+    "unflatten",
+    "with_prefix",
+]

@@ -87,7 +87,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("train", "--epochs", "0"), "epochs: expected 1 or more"),
         (("explain", "nowhere.png"), "nowhere.png: no such file"),
         (("explain", "odd.txt"), "no such file"),
-        (("explain", "digit.png", "--model", "odd.npz"), "corrupt"),
+        (("explain", "digit.png", "--model", "odd.npz"), "odd.npz: expected"),
         (("report", "--out", "odd.npz"), "is a file"),
         (("report", "--arrays", "nowhere.npz"), "no such file"),
     ],

@@ -31,7 +31,7 @@ def attention(q, k, v):
     return p / p.sum(-1, keepdims=True) @ v
 """
 SMALL = {  # appended to the example; the last of two values counts
-    "bench": "--short --no-peer",
+    "bench": "--no-peer",
     "report": "--quick --part gaussian",
     "train": "--epochs 1 --tokenizer 14x14",
     "study faithfulness": "--count 2 --players 4 --maps rollout,AttnLRP",

@@ -2,6 +2,7 @@
 
 from concurrent.futures import ProcessPoolExecutor
 from importlib import import_module
+from inspect import signature
 from multiprocessing import get_context
 
 import numpy as np
@@ -25,5 +26,6 @@ def _kernels(module):
 
 
 def _compile(module, name):
+    num_types = len(signature(getattr(import_module(module), f"{name}_types")).parameters)
     for dtype in (np.float32, np.float64):
-        compile_kernel(module, name, np.dtype(dtype))
+        compile_kernel(module, name, *[np.dtype(dtype)] * num_types)

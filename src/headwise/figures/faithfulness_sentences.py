@@ -93,7 +93,7 @@ def _verdict(score: Faithfulness, has_ink: bool) -> str:
         (False, True): "better than chance at insertion, but not shown to be at deletion",
         (False, False): "not shown to be better than chance in either test",
     }[deletion, insertion]
-    joined = "and" if shapley == (deletion or insertion) else "but"
+    joined = "and" if deletion != insertion or shapley == deletion else "but"
     follows = "follows" if shapley else "does not follow"
     conclusion = {
         0: "it must not be read as an explanation of the prediction.",

@@ -189,7 +189,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 def _summarize_panels(record: AttentionRecord, facts: Facts) -> str:
     """What the panels are and how they are read, in two sentences."""
     heads = sentences.summarize_heads(facts)
-    weight = "mean weight that each token receives" if record.reader is None else "weight on each token"
+    weight = "mean weight that it receives" if record.reader is None else "weight on it"
     return f"{heads}: the darker a token, the larger the {weight}; an even spread would be {{uniform:.3f}}."
 
 

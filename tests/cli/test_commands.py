@@ -70,7 +70,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
     assert f"predicts {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}
     kinds = "png", "svg", "pdf", "npz", "json", "md", "tex", "txt", "alt.txt"
-    assert files == {f"attention.{kind}" for kind in kinds}
+    assert files == {f"{stem}.{kind}" for stem in ("attention", "attention-dependence") for kind in kinds}
     assert int(np.argmax(json.loads(as_json.stdout)["probabilities"])) == digits.test.labels[0]
 
 

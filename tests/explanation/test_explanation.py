@@ -9,6 +9,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import headwise as hw
+from headwise.attribution import attribute
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
@@ -18,6 +19,7 @@ from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 from headwise.train.checkpoint import Checkpoint, pretrained_vit, save_vit
 
+EXAMPLE = Path(__file__).parents[2] / "examples/digit.png"
 N = 5
 MODEL = ViTConfig(tokenizer="rows", image_size=(N, 7), d_model=6, n_layers=3, n_heads=2, d_ff=11, n_classes=3)
 
@@ -94,7 +96,7 @@ def test_more_tokens_than_all_sets_can_be_played_for(rng, monkeypatch):
             return super().__call__(kept)
 
     monkeypatch.setattr("headwise.explanation.testing.TokenGame", Counted)
-    explanation = explain(Checkpoint(model, vit_params(model, rng), {}), image)
+    explanation = explain(Checkpoint(model, vit_params(model, rng), {}), image, figure="maps")
     assert sum(sets) <= 2 * 102 * 18  # each order played once, out and in
     assert explanation.scores["maps"].shapley_error > 0
     assert "(estimated, ±" in explanation.text(full=True)
@@ -130,11 +132,10 @@ def test_the_image_is_drawn_as_it_is_cut(rng, digit):
 
 
 def test_explain_from_files(digit, tmp_path):
-    path = Path(__file__).parents[2] / "examples/digit.png"
-    saved = pretrained_vit("rows")
+    path, saved = EXAMPLE, pretrained_vit("rows")
     save_vit(tmp_path / "model.safetensors", saved.config, saved.params, {})
     explanation = hw.explain(tmp_path / "model.safetensors", path, figure="all", token=3, label=4, test=False)
-    kinds = ["token", "maps", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
+    kinds = ["token", "maps", "dependence", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
     assert [figure.kind for figure in explanation.figures] == kinds
     assert explanation.record.label == 4
     assert explanation.preparation
@@ -148,8 +149,36 @@ def test_explain_from_files(digit, tmp_path):
 def test_only_figures_with_a_ranking_have_a_score(digit, tmp_path):
     image, params = digit
     explanation = explain(Checkpoint(MODEL, params, {}), image, figure="all")
-    assert list(explanation.scores) == ["maps", "rollout", "deletion"]
-    assert list(explanation.captions) == ["maps", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
+    assert list(explanation.scores) == ["maps", "dependence", "rollout", "deletion"]
+    kinds = ["maps", "dependence", "matrices", "roles", "rollout", "depth", "positions", "deletion"]
+    assert list(explanation.captions) == kinds
     assert explanation.text(full=True).count("What is shown.") == len(explanation.figures)
     paths = explanation.save(tmp_path)
-    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 7
+    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 8
+
+
+def test_the_recommended_map_is_shown_next_to_attention(rng):
+    saved, image = pretrained_vit(), load_digit(EXAMPLE).image
+    explanation = hw.explain(saved, image, test=False)
+    attribution = attribute(ViT(saved.config, saved.params), image)
+    dependence = explanation.dependence
+    np.testing.assert_array_equal(dependence.values, attribution.dependence)
+    np.testing.assert_array_equal(dependence.attention, attribution.attention)
+    np.testing.assert_array_equal(dependence.values_by_token, attribution.to_tokens(attribution.recommended.map)[1:])
+    assert dependence.agreement == attribution.agreement
+    assert (dependence.map, dependence.audited) == ("AttnLRP", attribution.recommended.inputs)
+    assert "recommends this map (confidence 100%)" in explanation.captions["dependence"].text()
+    assert explanation._repr_html_().count("<figure") == 2
+    untrained = hw.explain(Checkpoint(saved.config, vit_params(saved.config, rng), {}), image, test=False)
+    assert "there is no audit of the model" in untrained.captions["dependence"].text()
+    assert len(explanation.captions["dependence"].text().split()) <= 120
+
+
+def test_a_map_that_takes_long_is_left_out_with_the_reason(monkeypatch):
+    saved, image = pretrained_vit(), load_digit(EXAMPLE).image
+    monkeypatch.setattr("headwise.explanation.core.QUICK", 0.0)
+    explanation = hw.explain(saved, image, test=False)
+    assert (list(explanation.captions), explanation.dependence) == (["maps"], None)
+    assert "AttnLRP takes as long as about 6 predictions" in explanation.missing["dependence"]
+    assert list(hw.explain(saved, image, figure="dependence", test=False).captions) == ["dependence"]
+    assert hw.explain(saved, image, figure="rollout", test=False).missing == {}

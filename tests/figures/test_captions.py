@@ -16,7 +16,7 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.text import as_text, get_formula
 from headwise.train.checkpoint import pretrained_vit
 from helpers.captions import all_statements, all_values, caption_lines
-from helpers.factories import SCORE, make_record
+from helpers.factories import SCORE, make_dependence, make_record
 from helpers.recomputed import Recomputed
 from helpers.snapshots import assert_snapshot
 
@@ -36,10 +36,16 @@ def heads_with_roles():
 
 RECORDS = {
     "heads with roles": {"weights": heads_with_roles()},
-    "patches": {"score": SCORE},
+    "patches": {"score": SCORE, "dependence": make_dependence(np.random.default_rng(2), range(16))},
     "no class token, dropped weight": {"concentration": 50, "class_token": False, "dropped_weight": 0.125},
     "rows, no label": {"tokens": "rows", "concentration": 0.05, "shape": (2, 3), "label": -1},
     "overlapping permuted tokens": {"tokens": "scrambled-8x8/4", "shape": (1, 1), "pixels_permuted": True},
+    "blocks, no audit": {
+        "label": -1,
+        "dependence": make_dependence(
+            np.random.default_rng(3), [0, 0, 1, 1, 0, 0, 1, 1, 2, 2, 3, 3, 2, 2, 3, 3], audited=0, map="leave-one-out"
+        ),
+    },
     "correct prediction, estimated Shapley values": {"label": 1, "score": replace(SCORE, shapley_error=0.01)},
 }
 

@@ -5,7 +5,7 @@ import pytest
 
 from headwise.errors import DataError
 from headwise.figures import CaptionedFigure, figure_names, select_figures
-from helpers.factories import SCORE, make_record
+from helpers.factories import SCORE, make_dependence, make_record
 
 WITHOUT_TEST = ["maps", "matrices", "roles", "rollout", "depth", "positions"]
 
@@ -29,13 +29,16 @@ def test_selection_by_name_and_token(rng):
 def test_all_selects_the_figures_that_the_arrays_allow(rng):
     record = make_record(rng)
     assert kinds(make_record(rng, positions=np.zeros((0, 0))), "all") == WITHOUT_TEST[:-1]
-    tested = [name for name in figure_names() if name != "lines"]  # which need words
+    tested = [name for name in figure_names() if name not in ("lines", "dependence")]  # which need words, and maps
     assert kinds(record, "all", testable=True) == kinds(make_record(rng, score=SCORE), "all") == tested
+    record = make_record(rng, dependence=make_dependence(rng, range(16)))
+    assert kinds(record) == ["maps", "dependence"]
+    assert kinds(record, "all") == ["maps", "dependence", *WITHOUT_TEST[1:]]
 
 
 @pytest.mark.parametrize("name", ["map", "token"])
 def test_an_unknown_figure_is_an_error_that_lists_the_names(rng, name):
-    with pytest.raises(DataError, match=r"figure: .*maps, matrices, .*, or all; got"):
+    with pytest.raises(DataError, match=r"figure: .*maps, dependence, .*, or all; got"):
         select_figures(make_record(rng), name)
 
 

@@ -6,13 +6,14 @@ from matplotlib.text import Text
 from PIL import Image
 
 from headwise.figures import FIGURES, CaptionedFigure, save_figure, style
-from helpers.factories import SCORE, make_record
+from helpers.factories import SCORE, make_dependence, make_record
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8)])
 @pytest.mark.parametrize("kind", [kind for kind in FIGURES if kind != "lines"])
 def test_figures_fit_a_paper(rng, kind, shape):
-    figure = CaptionedFigure(make_record(rng, shape=shape, score=SCORE), kind, 3).draw()
+    record = make_record(rng, shape=shape, score=SCORE, dependence=make_dependence(rng, range(16)))
+    figure = CaptionedFigure(record, kind, 3).draw()
     width, height = figure.get_size_inches()
     assert 2.5 <= width <= 7.2
     assert height <= 9

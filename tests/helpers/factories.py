@@ -5,6 +5,7 @@ from dataclasses import replace
 import numpy as np
 
 from headwise.figures import AttentionRecord
+from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.tokenizers import get_tokenizer
 
@@ -15,6 +16,13 @@ SCORE = Faithfulness(
     fraction_of_random_beaten_insertion=0.97, comprehensiveness=0.5, sufficiency=0.2, shapley=0.61, ink_shapley=0.42,
     shapley_error=0.0, orders=1000,
 )  # fmt: skip
+
+
+def make_dependence(rng, players, **fields):
+    """Two maps of random values, with one value for each player, and the result of an audit."""
+    p = max(players) + 1
+    fields = {"map": "AttnLRP", "audited": 40, "confidence": 0.875, "data": "the test images of MNIST"} | fields
+    return Dependence(np.array(players), rng.dirichlet(np.ones(p)), rng.normal(size=p), **fields)
 
 
 def make_record(

@@ -7,6 +7,7 @@ from scipy.spatial.distance import jensenshannon
 from scipy.stats import entropy as scipy_entropy
 from scipy.stats import spearmanr
 
+from headwise.attribution import MAPS
 from helpers.recomputed_roles import RecomputedRoles
 
 ROLE_ORDER = ["induction", "alignment", "previous", "next", "same", "self", "offset", "local", "delimiter", "first",
@@ -14,7 +15,7 @@ ROLE_ORDER = ["induction", "alignment", "previous", "next", "same", "self", "off
 THRESHOLDS = {  # the documented values, written once more
     "role": 0.25, "role_ratio": 4.0, "depth_ratio": 1.1,
     "ink_level": 0.5, "near_uniform": 0.9, "ink_ratio": 1.25, "local": 0.7, "agreement": 0.7, "query_dependence": 0.25,
-    "position_correlation": 0.3, "beats_random": 0.95, "shapley_correlation": 0.5,
+    "map_agreement": 0.5, "position_correlation": 0.3, "beats_random": 0.95, "shapley_correlation": 0.5,
 }  # fmt: skip
 
 
@@ -214,6 +215,26 @@ class Recomputed:
                 self.facts[f"{name}_{test}_auc"] = sum((a + b) / 2 / self.n for a, b in pairwise(curve))
             half = curves[0, i, 0] / 2
             self.facts[f"{name}_half"] = next((k for k, v in enumerate(curves[0, i]) if v < half), self.n + 1)
+        self.score(saved)
+
+    def dependence(self, saved):
+        name, prefix = str(saved["dependence_map"]), "dependence_"
+        attention, values = saved[prefix + "attention"], saved[prefix + "values"]
+        players, tops = saved[prefix + "players"].tolist(), []
+        for m in (attention, values):
+            members = [n + 1 for n, p in enumerate(players) if p == m.argmax()]
+            tops.append(
+                f"token {members[0]}" if len(members) == 1 else f"the block that begins with token {members[0]}"
+            )
+        entry = MAPS[name]
+        self.facts |= {
+            "map": name, "description": entry.description, "source": entry.source, "passes": entry.passes,
+            "audited": int(saved[prefix + "audited"]), "confidence": float(saved[prefix + "confidence"]),
+            "audit_data": str(saved[prefix + "data"]), "players": len(values),
+            "agreement_of_maps": spearmanr(attention, values).statistic,
+            "attention_top": tops[0], "attention_max": max(attention), "map_top": tops[1],
+            "map_max": max(abs(values)), "negative": sum(v < 0 for v in values),
+        }  # fmt: skip
         self.score(saved)
 
     def score(self, saved):

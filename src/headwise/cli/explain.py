@@ -71,6 +71,8 @@ def explain(
         print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
         return
     output.print(explanation.text(full=full) + "\n", markup=False)
+    for kind, reason in explanation.missing.items():
+        messages.print(f"headwise: no figure {kind}: {reason}", markup=False, soft_wrap=True)
     if explanation.preparation:
         output.print(f"The image: {explanation.preparation}.")
     save(explanation, folder)

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from dataclasses import dataclass, replace
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field, replace
 from pathlib import Path
 from typing import Any
 
@@ -11,13 +11,15 @@ import numpy as np
 
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
+from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.merging import merge_pieces
 from headwise.explanation.notebook import explanation_html
 from headwise.explanation.recording import probe_induction, record_input
-from headwise.explanation.testing import FaithfulnessTest
+from headwise.explanation.testing import QUICK, FaithfulnessTest
 from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures
+from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
-from headwise.models import ViT, open_model
+from headwise.models import Model, ViT, open_model
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
 from headwise.shapes import Array
@@ -40,16 +42,24 @@ class Explanation:
         The test of the figures, if there is a model to run.
     preparation : str
         How an image file was prepared for the model.
+    missing : mapping of str to str
+        Why a kind of figure that suits the input is not among them.
     """
 
     figures: tuple[CaptionedFigure, ...]
     test: FaithfulnessTest | None = None
     preparation: str = ""
+    missing: Mapping[str, str] = field(default_factory=dict)
 
     @property
     def record(self) -> AttentionRecord:
         """The arrays of the first figure."""
         return self.figures[0].record
+
+    @property
+    def dependence(self) -> Dependence | None:
+        """What the prediction depends on, next to attention, and their agreement; None if it was not computed."""
+        return self.record.dependence
 
     @property
     def captions(self) -> dict[str, Caption]:
@@ -100,7 +110,9 @@ def explain(
         A text, a pair of texts, an image (path, PIL image, array), a series (N, V), sound, token ids, or arrays by
         name. For this project's models of digits, an image (Y, X) from 0 to 1, or the file of a handwritten digit.
     figure : str or sequence of str
-        Kinds of figure (see `headwise.figures.figure_names`), or ``"all"``; by default the one that suits the input.
+        Kinds of figure (see `headwise.figures.figure_names`), or ``"all"``; by default the one that suits the input,
+        and ``"dependence"``: attention next to what the prediction depends on, if the model has scores and that takes
+        less than about twenty seconds.
     token : int, optional
         Show the attention of this token, 1 to N, in place of the class token's.
     label : int
@@ -135,8 +147,8 @@ def explain(
     >>> from headwise.data.mnist import load_bundled_mnist
     >>> from headwise.train.checkpoint import pretrained_vit
     >>> explanation = explain(pretrained_vit(), load_bundled_mnist().test.images[0])
-    >>> explanation.record.weights.shape, list(explanation.captions), explanation.scores["maps"].tokens
-    ((4, 4, 17, 17), ['maps'], 16)
+    >>> explanation.record.weights.shape, list(explanation.captions), round(explanation.dependence.agreement, 2)
+    ((4, 4, 17, 17), ['maps', 'dependence'], 0.7)
     """
     opened = open_model(_as_vit(model), tokenizer=tokenizer, preprocess=preprocess)
     preparation, view = "", View(scale, all_heads)
@@ -154,10 +166,27 @@ def explain(
     faithfulness_test = FaithfulnessTest(opened, input) if testable and not merge_words else None
     if merge_words:
         record = merge_pieces(record)
+    record, missing = _add_dependence(opened, input, record, figure, token)
     figures = select_figures(record, figure, token, testable=testable and not merge_words, view=view)
     if faithfulness_test is not None and (test or (test is None and faithfulness_test.is_quick)):
         figures = [faithfulness_test.apply(f) for f in figures]
-    return Explanation(tuple(figures), faithfulness_test, preparation)
+    return Explanation(tuple(figures), faithfulness_test, preparation, missing)
+
+
+def _add_dependence(
+    model: Model, input: Any, record: AttentionRecord, figure: str | Sequence[str], token: int | None
+) -> tuple[AttentionRecord, dict[str, str]]:
+    """The record with what the prediction depends on, if a figure needs it, or the reason why it is missing."""
+    kinds = [figure] if isinstance(figure, str) else list(figure)
+    if not {"auto", "all", "dependence"} & set(kinds) or (token is not None and kinds == ["auto"]):
+        return record, {}
+    try:
+        limit = None if "dependence" in kinds else QUICK
+        return replace(record, dependence=measure_dependence(model, input, record, max_seconds=limit)), {}
+    except DataError as error:
+        if "dependence" in kinds:
+            raise DataError(f"dependence: {error}.") from None
+        return record, {"dependence": str(error)}
 
 
 def _as_vit(model: Any) -> Any:

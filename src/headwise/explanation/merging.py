@@ -55,6 +55,7 @@ def merge_pieces(record: AttentionRecord) -> AttentionRecord:
         ranking=np.zeros(0, np.float32),
         curves=np.zeros((0, 0, 0), np.float32),
         faithfulness=None,
+        dependence=None,
     )
 
 

@@ -18,11 +18,11 @@ from headwise.metrics.spatial import foreground_fraction
 from headwise.models import Model, TokenGame, ViT
 from headwise.shapes import BoolArray
 
-__all__ = ["FaithfulnessTest"]
+__all__ = ["QUICK", "FaithfulnessTest"]
 
 _ORDERS, _FEWER_ORDERS, _FEWEST_ORDERS = 1000, 100, 20  # random orders to compare with
 _EXACT_UP_TO_OTHERS = 10  # tokens, up to which every set is evaluated by models that are not this package's
-_QUICK = 20.0  # seconds that a test may take without being requested
+QUICK = 20.0  # seconds that a test may take without being requested
 
 
 class FaithfulnessTest:
@@ -60,7 +60,7 @@ class FaithfulnessTest:
             return True
         try:
             sets = 2**self.tokens if self._is_exact else 2 * (self.tokens + 1) * (self.orders + 2)
-            return self.seconds_per_set * sets <= _QUICK
+            return self.seconds_per_set * sets <= QUICK
         except DataError:  # a model that cannot leave out tokens of this input
             return False
 

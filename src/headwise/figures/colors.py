@@ -15,9 +15,11 @@ __all__ = [
     "PALE_ACCENT",
     "RANDOM",
     "REFERENCE",
+    "SIGNED",
 ]
 
 HEATMAP = "Blues"  # Matplotlib's colour map for weights: white for none, dark blue for the most
+SIGNED = "RdBu"  # for signed values: red for negative ones, white for zero, blue for positive ones
 ACCENT = "#1f4e8c"  # measured values
 PALE_ACCENT = "#7a9cc6"  # their less important companion
 MARK = "#c2571a"  # token boundaries, the chosen token, and the series compared with ACCENT

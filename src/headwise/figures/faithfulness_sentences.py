@@ -50,17 +50,17 @@ def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) ->
     yield _verdict(score, ink)
 
 
-def summarize_faithfulness(record: AttentionRecord, ranking: Array) -> str:
-    """The test in one sentence, for a short caption."""
+def summarize_faithfulness(record: AttentionRecord, ranking: Array, name: str = "the map") -> str:
+    """The test of a map in one sentence, for a short caption; `name` says which map it is."""
     score = record.faithfulness
     if score is None or not record.was_tested(ranking):
-        return "Whether the map explains the prediction was not tested."
+        return f"Whether {name} explains the prediction was not tested."
     passed = _passed(score)
     deletion, insertion = (f"{{beaten_{test}:.{_beaten_decimals(score)[test]}%}}" for test in ("deletion", "insertion"))
     decimals = decimals_beside(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
     verdict = {0: "so it is no explanation of the prediction", 3: "so it outlines what the prediction rests on"}
     return (
-        f"Faithfulness: removing tokens in the map's order beats {deletion} of random orders, inserting them "
+        f"Faithfulness: removing tokens in {name}'s order beats {deletion} of random orders, inserting them "
         f"{insertion}, and its rank correlation with Shapley values is {{shapley:.{decimals}f}}, "
         f"{verdict.get(sum(passed), 'so it explains the prediction at most in part')}."
     )

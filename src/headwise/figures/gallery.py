@@ -96,7 +96,7 @@ def figure_names() -> list[str]:
 
 
 def default_kind(record: AttentionRecord) -> str:
-    """The kind of figure that suits an input: matrices with words for a short text, maps for others."""
+    """The kind of figure that suits an input best: matrices with words for a short text, maps for others."""
     words = record.kind in ("text", "other") and bool(record.words)
     return "matrices" if not record.is_self_attention or (words and record.weights.shape[-1] <= _SHORT_TEXT) else "maps"
 
@@ -115,7 +115,8 @@ def select_figures(
     ----------
     record : AttentionRecord
     figure : str or sequence of str
-        One or several of `figure_names`, ``"all"``, or ``"auto"`` for the one that suits the input.
+        One or several of `figure_names`, ``"all"``, or ``"auto"`` for the one that suits the input, and next to it what
+        the prediction depends on, if the record has that.
     token : int, optional
         Show the attention of this token, 1 to N, in addition to the named figure or in place of the default one; 0
         stands for the class token.
@@ -137,7 +138,9 @@ def select_figures(
     if unknown := [name for name in kinds if name not in (*names, "all", "auto")]:
         raise DataError(f"figure: expected one of {', '.join(names)}, or all; got {unknown[0]!r}.")
     in_place = kinds in (["auto"], ["maps"])
-    kinds = [default_kind(record) if name == "auto" else name for name in kinds]
+    if "auto" in kinds:
+        suitable = [default_kind(record), *(["dependence"] * (record.dependence is not None))]
+        kinds = list(dict.fromkeys(name for kind in kinds for name in (suitable if kind == "auto" else [kind])))
     if "all" in kinds:
         tested = testable or record.was_tested(record.last_layer_map)
         kinds = [name for name in names if tested or not FIGURES[name].needs_test]

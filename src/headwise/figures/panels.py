@@ -22,6 +22,7 @@ from headwise.thresholds import INK
 
 __all__ = [
     "COLUMN",
+    "LUMINANCE",
     "NARROW",
     "PAGE",
     "add_bar",
@@ -37,7 +38,7 @@ __all__ = [
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a paper, and two
 NARROW = 8  # with more heads than this, panels are too small for words
 _MAX_LINES = 100  # with more tokens than this, their boundaries are not drawn over the image
-_LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
+LUMINANCE = (0.299, 0.587, 0.114)  # of red, green and blue (ITU-R BT.601)
 _SHADE = 0.55  # opacity of black where a photograph is black
 _MAX_THICK_LINES = 40  # with more tokens than this, thick boundaries would hide the image
 
@@ -60,11 +61,11 @@ def draw_input(axes: Axes, record: AttentionRecord) -> None:
     hide_axes(axes, record)
 
 
-def draw_map(axes: Axes, values: Array, record: AttentionRecord, scale: Normalize) -> None:
+def draw_map(axes: Axes, values: Array, record: AttentionRecord, scale: Normalize, colors: str = HEATMAP) -> None:
     """Draw (N,) values over the pixels of their tokens, with the outline of the ink."""
     height, width = record.size
     pixels = to_pixels(values, record.boxes, record.size)
-    axes.imshow(pixels, cmap=HEATMAP, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
+    axes.imshow(pixels, cmap=colors, norm=scale, interpolation="nearest", extent=(0, width, height, 0))
     if record.image.any() and not record.ink.any():
         axes.imshow(_shade(record.image), interpolation="bilinear", extent=(0, width, height, 0), zorder=1)
     if record.ink.any() and not record.ink.all():
@@ -76,7 +77,7 @@ def draw_map(axes: Axes, values: Array, record: AttentionRecord, scale: Normaliz
 
 def _shade(image: Array) -> Array:
     """(Y, X, 4): black, the more opaque the darker the photograph, so that it shows through the colours of a map."""
-    grey = image @ np.array(_LUMINANCE, image.dtype) if image.ndim == 3 else image
+    grey = image @ np.array(LUMINANCE, image.dtype) if image.ndim == 3 else image
     shade = np.zeros((*grey.shape, 4), np.float32)
     shade[..., 3] = _SHADE * (1 - grey)
     return shade

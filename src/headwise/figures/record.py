@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
+from headwise.figures.dependence import Dependence
 from headwise.figures.record_files import check_layout, is_record, pack, unpack
 from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
@@ -88,6 +89,8 @@ class AttentionRecord:
         Names of the two most probable classes; empty if they have only numbers.
     other_layers : int
         How many attention calls of the model are left out, because they have another shape.
+    dependence : Dependence or None
+        What the prediction depends on; None if it was not computed.
     """
 
     image: Array
@@ -114,6 +117,7 @@ class AttentionRecord:
     probe: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0), np.float32))
     top_names: tuple[str, ...] = ()
     other_layers: int = 0
+    dependence: Dependence | None = None
 
     def __post_init__(self) -> None:
         channels = " 3" if self.kind == "image" and self.image.ndim == 3 else ""
@@ -144,6 +148,8 @@ class AttentionRecord:
             bind(f"{keys}", words=np.empty(len(self.words)))
         if self.faithfulness is not None:
             sizes.bind("N", ranking=self.ranking)
+        if self.dependence is not None:
+            sizes.bind("N", players=self.dependence.players)
 
     @property
     def num_tokens(self) -> int:

@@ -9,13 +9,16 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
+from headwise.attribution import MAPS
 from headwise.errors import DataError
+from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, IntArray, bind
 
 __all__ = ["check_layout", "is_record", "pack", "unpack"]
 
 _SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file
+_DEPENDENCE = "dependence_"  # prefix of the values of what the prediction depends on
 _REQUIRED = {  # the kind of an array's numbers and how many axes it has
     "image": ("f", (2, 3)),
     "boxes": ("i", (2,)),
@@ -43,6 +46,15 @@ _OPTIONAL = {  # files of the first version have none of these
     "top_names": ("U", (1,)),
     "other_layers": ("i", (0,)),
 }
+_DEPENDENCE_ARRAYS = {
+    "players": ("i", (1,)),
+    "attention": ("f", (1,)),
+    "values": ("f", (1,)),
+    "map": ("U", (0,)),
+    "audited": ("i", (0,)),
+    "confidence": ("f", (0,)),
+    "data": ("U", (0,)),
+}
 _KIND_NAMES = {"f": "floating-point number", "i": "whole number", "b": "truth value", "U": "text"}
 _INPUT_KINDS = ("image", "text", "series", "other")
 
@@ -54,10 +66,11 @@ def is_record(arrays: Mapping[str, object]) -> bool:
 
 def pack(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
     """The arrays of a record's values, by name."""
-    score = values["faithfulness"]
-    arrays = {name: _to_array(value) for name, value in values.items() if name != "faithfulness"}
-    if score is not None:
-        arrays |= {_SCORE + f.name: np.asarray(getattr(score, f.name)) for f in fields(score)}
+    nested = {_SCORE: values["faithfulness"], _DEPENDENCE: values["dependence"]}
+    arrays = {name: _to_array(v) for name, v in values.items() if name not in ("faithfulness", "dependence")}
+    for prefix, value in nested.items():
+        if value is not None:
+            arrays |= {prefix + f.name: np.asarray(getattr(value, f.name)) for f in fields(value)}
     return arrays
 
 
@@ -90,7 +103,11 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
     if values.get("kind", "image") not in _INPUT_KINDS:
         raise DataError(f"kind: expected one of {', '.join(_INPUT_KINDS)}; got {values['kind']!r}.")
     scores = {name.removeprefix(_SCORE): arrays[name] for name in arrays if name.startswith(_SCORE)}
-    return values | {"faithfulness": _faithfulness(scores) if scores else None}
+    maps = {name.removeprefix(_DEPENDENCE): arrays[name] for name in arrays if name.startswith(_DEPENDENCE)}
+    return values | {
+        "faithfulness": _faithfulness(scores) if scores else None,
+        "dependence": _dependence(maps) if maps else None,
+    }
 
 
 def check_layout(kind: str, image: Array, boxes: IntArray) -> None:
@@ -124,3 +141,16 @@ def _faithfulness(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
         bind("3" if kind.startswith("tuple") else "", **{_SCORE + name: scores[name]})
     values: dict[str, Any] = {name: tuple(v.tolist()) if v.ndim else v.item() for name, v in scores.items()}
     return Faithfulness(**values)
+
+
+def _dependence(arrays: Mapping[str, npt.NDArray[Any]]) -> Dependence:
+    if unexpected := _DEPENDENCE_ARRAYS.keys() ^ arrays.keys():
+        names = ", ".join(sorted(unexpected))
+        raise DataError(f"{_DEPENDENCE}…: expected what one prediction depends on; missing or unknown: {names}.")
+    for name, (kinds, axes) in _DEPENDENCE_ARRAYS.items():
+        _check_array(_DEPENDENCE + name, arrays[name], kinds, axes)
+    values: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in arrays.items()}
+    dependence = Dependence(**values)
+    if dependence.map not in MAPS:
+        raise DataError(f"{_DEPENDENCE}map: expected one of {', '.join(MAPS)}; got {dependence.map!r}.")
+    return dependence

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import numpy as np
+from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headwise.figures.colors import HEATMAP
@@ -10,9 +11,9 @@ from headwise.figures.panels import PAGE, add_bar, frame
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
 from headwise.figures.view import Head, Scale
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 
-__all__ = ["draw_strips"]
+__all__ = ["draw_curves", "draw_strips", "token_edges", "values_by_step"]
 
 _STRIP = 0.2  # inches
 _MAX_CURVES = 12  # with more variables, only the first are drawn, which the axis says
@@ -27,15 +28,11 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
             1 + len(heads), 1, sharex=True, height_ratios=[1.4, *[_STRIP] * len(heads)], gridspec_kw={"hspace": 0}
         )
         grid = np.atleast_1d(grid)
-        edges = np.append(record.boxes[:, 0], record.boxes[-1, 1])
-        curves = record.image[:, :_MAX_CURVES]
-        grid[0].plot(np.arange(len(curves)) + 0.5, curves, linewidth=0.8)
-        grid[0].set(xlim=(edges[0], edges[-1]))
-        more = f"\n(first {_MAX_CURVES} of {record.image.shape[1]})" if record.image.shape[1] > _MAX_CURVES else ""
-        grid[0].set_ylabel(f"series{more}")
+        edges = token_edges(record)
+        draw_curves(grid[0], record)
         for axes, head in zip(grid[1:], heads, strict=True):
             extent = (edges[0], edges[-1], 0, 1)
-            values = _on_even_steps(maps[head], record, edges)
+            values = values_by_step(maps[head], record, edges)
             axes.imshow(values[None], cmap=HEATMAP, norm=scale.norm(head), aspect="auto", extent=extent,
                         interpolation="nearest")  # fmt: skip
             axes.set_yticks([0.5], [f"{head[0]}.{head[1]}"])
@@ -54,7 +51,21 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
     return figure
 
 
-def _on_even_steps(values: Array, record: AttentionRecord, edges: Array) -> Array:
+def token_edges(record: AttentionRecord) -> IntArray:
+    """(N + 1,): the first step of each token, and the end of the last."""
+    return np.append(record.boxes[:, 0], record.boxes[-1, 1])
+
+
+def draw_curves(axes: Axes, record: AttentionRecord) -> None:
+    """Draw the variables of the series."""
+    curves, edges = record.image[:, :_MAX_CURVES], token_edges(record)
+    axes.plot(np.arange(len(curves)) + 0.5, curves, linewidth=0.8)
+    axes.set(xlim=(edges[0], edges[-1]))
+    more = f"\n(first {_MAX_CURVES} of {record.image.shape[1]})" if record.image.shape[1] > _MAX_CURVES else ""
+    axes.set_ylabel(f"series{more}")
+
+
+def values_by_step(values: Array, record: AttentionRecord, edges: IntArray) -> Array:
     """(S,): the value of the token at each step; NaN between tokens."""
     steps = np.full(int(edges[-1] - edges[0]), np.nan)
     for value, (start, stop) in zip(values, record.boxes - edges[0], strict=True):

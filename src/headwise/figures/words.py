@@ -16,21 +16,23 @@ from matplotlib.patches import Rectangle
 from matplotlib.textpath import TextPath
 
 from headwise.figures.colors import HEATMAP, MARK
-from headwise.figures.panels import PAGE
+from headwise.figures.panels import LUMINANCE, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
-__all__ = ["draw_words", "shown_window", "word_width"]
+__all__ = ["LINE", "PlacedWord", "draw_panel", "draw_words", "lay_out", "shown_window", "word_width"]
 
 _SIZE = 7.5  # points
-_LINE = 12.5  # points from line to line
+LINE = 12.5  # points from line to line
 _MAX_TOKENS = 160  # of a panel; of a longer text, the part with the most weight is shown
-_LIGHT = 0.55  # on darker words than this the letters are white
+_DARK = 0.575  # on words of less luminance than this the letters are white
 
 
-class _Placed(NamedTuple):
+class PlacedWord(NamedTuple):
+    """A token with its text, its line, and its left end and width in points."""
+
     token: int
     text: str
     x: float
@@ -56,14 +58,14 @@ def draw_words(
     rows = -(-len(heads) // columns)
     width = (PAGE - 0.9) / columns - 0.15
     start, stop = shown_window(record, maps)
-    placed = _lay_out(record, start, stop, 72 * width)
+    placed = lay_out(record, start, stop, 72 * width)
     lines = 1 + placed[-1].line
-    panel = (lines * _LINE + 8) / 72
+    panel = (lines * LINE + 8) / 72
     with style():
         figure = Figure(figsize=(PAGE, min(9.0, rows * (panel + 0.42) + 0.25)), layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         for axes, head in zip(grid, heads, strict=False):
-            _draw_panel(axes, placed, maps[head], scale.norm(head), token - 1, 72 * width, lines)
+            draw_panel(axes, placed, maps[head], scale.norm(head), token - 1, 72 * width, lines)
             title = head_title(record, head).replace("\n", " · ")
             end = "" if scale.mode == "shared" else f"  (to {float(scale.ends[head]):.2g})"
             axes.set_title(title + end, loc="left", fontsize=7.5, pad=3)
@@ -80,26 +82,34 @@ def draw_words(
     return figure
 
 
-def _draw_panel(
-    axes: Axes, placed: list[_Placed], values: Array, norm: Normalize, framed: int, width: float, lines: int
+def draw_panel(
+    axes: Axes,
+    placed: list[PlacedWord],
+    values: Array,
+    norm: Normalize,
+    framed: int,
+    width: float,
+    lines: int,
+    colors: str = HEATMAP,
 ) -> None:
-    cmap = colormaps[HEATMAP]
+    """Draw these words of a text, each shaded by its value of (N,)."""
+    cmap = colormaps[colors]
     for word in placed:
-        share = float(norm(values[word.token]))
-        top = word.line * _LINE
+        shade = cmap(float(norm(values[word.token])))
+        top = word.line * LINE
         edge = MARK if word.token == framed else "none"
-        axes.add_patch(Rectangle((word.x, top), word.width, _LINE - 1.5, facecolor=cmap(share), edgecolor=edge, lw=1.2))
-        color = "white" if share > _LIGHT else "#111111"
-        axes.text(word.x + word.width / 2, top + (_LINE - 1.5) / 2, word.text, fontsize=_SIZE, color=color,
+        axes.add_patch(Rectangle((word.x, top), word.width, LINE - 1.5, facecolor=shade, edgecolor=edge, lw=1.2))
+        color = "white" if np.dot(shade[:3], LUMINANCE) < _DARK else "#111111"
+        axes.text(word.x + word.width / 2, top + (LINE - 1.5) / 2, word.text, fontsize=_SIZE, color=color,
                   ha="center", va="center_baseline")  # fmt: skip
-    axes.set(xlim=(0, width), ylim=(lines * _LINE, -1), xticks=[], yticks=[])
+    axes.set(xlim=(0, width), ylim=(lines * LINE, -1), xticks=[], yticks=[])
     for spine in axes.spines.values():
         spine.set_visible(False)
 
 
-def _lay_out(record: AttentionRecord, start: int, stop: int, width: float) -> list[_Placed]:
+def lay_out(record: AttentionRecord, start: int, stop: int, width: float) -> list[PlacedWord]:
     """Places of the tokens in lines of this width in points; pieces of one word touch."""
-    placed: list[_Placed] = []
+    placed: list[PlacedWord] = []
     x, line = 0.0, 0
     for token in range(start, stop):
         text, begins, breaks = _written(record, token)
@@ -107,7 +117,7 @@ def _lay_out(record: AttentionRecord, start: int, stop: int, width: float) -> li
         gap = 2.5 if begins and x > 0 else 0.0
         if x + gap + size > width or (breaks and x > 0):
             x, gap, line = 0.0, 0.0, line + 1
-        placed.append(_Placed(token, text, x + gap, line, size))
+        placed.append(PlacedWord(token, text, x + gap, line, size))
         x += gap + size
     return placed
 

@@ -11,7 +11,18 @@ from dataclasses import dataclass
 from matplotlib.figure import Figure
 
 from headwise.figures.caption import Caption
-from headwise.figures.kinds import deletion, depth, head_matrices, lines, maps, positions, roles, rollout, token
+from headwise.figures.kinds import (
+    deletion,
+    dependence,
+    depth,
+    head_matrices,
+    lines,
+    maps,
+    positions,
+    roles,
+    rollout,
+    token,
+)
 from headwise.figures.measurements import Facts
 from headwise.figures.record import AttentionRecord
 from headwise.shapes import Array
@@ -64,6 +75,14 @@ FIGURES = {
         "attention",
         ranking=lambda record: record.last_layer_map,
         has_view=True,
+    ),
+    "dependence": FigureKind(
+        dependence.measure,
+        dependence.draw,
+        dependence.describe,
+        "attention-dependence",
+        ranking=dependence.ranking,
+        is_available=lambda record: record.dependence is not None,
     ),
     "token": FigureKind(
         token.measure, token.draw, token.describe, "attention-token-{token}", per_token=True, has_view=True

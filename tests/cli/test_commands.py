@@ -88,6 +88,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
         (("explain", "nowhere.png"), "nowhere.png: no such file"),
         (("explain", "odd.txt"), "no such file"),
         (("explain", "digit.png", "--model", "odd.npz"), "odd.npz: expected"),
+        (("explain", "digit.png", "--preprocess", "mean"), "--preprocess: expected one of imagenet, clip, half"),
         (("report", "--out", "odd.npz"), "is a file"),
         (("report", "--arrays", "nowhere.npz"), "no such file"),
     ],

@@ -10,7 +10,7 @@ import typer
 
 from headwise.cli.console import messages, output
 from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
-from headwise.cli.inputs import read_input
+from headwise.cli.inputs import PREPROCESS, image_preprocessor, read_input
 from headwise.explanation import Explanation
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
@@ -45,6 +45,8 @@ def explain(
     scale: Annotated[str, typer.Option(help=SCALE)] = "auto",
     all_heads: Annotated[bool, typer.Option("--all", help=ALL)] = False,
     merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
+    preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
+    size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
     full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, captions and files as JSON.")] = False,
 ) -> None:
@@ -64,6 +66,7 @@ def explain(
         scale=scale,
         all_heads=all_heads,
         merge_words=merge_words,
+        preprocess=image_preprocessor(preprocess, size),
     )
     explanation = _test(explanation)
     if as_json:

@@ -8,8 +8,17 @@ from typing import Any
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
+from headwise.models.preprocess.images import ImagePreprocessor
 
-__all__ = ["read_input"]
+__all__ = ["PREPROCESS", "image_preprocessor", "read_input"]
+
+_NORMALIZATIONS = {  # mean and standard deviation of the colours
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+PREPROCESS = f"How an image is normalised for an .onnx file: {', '.join(_NORMALIZATIONS)}."
+_BICUBIC = 3
 
 _ARRAYS = (".npz", ".npy")
 
@@ -37,6 +46,22 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
             raise DataError(f"{path}: no such file.")
         return path, path
     return argument, Path(_slug(argument))
+
+
+def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
+    """Resizes an image to a square of this many pixels and normalises its colours; None without a name.
+
+    Raises
+    ------
+    DataError
+        If there is no such normalisation.
+    """
+    if name is None:
+        return None
+    if name not in _NORMALIZATIONS:
+        raise DataError(f"--preprocess: expected one of {', '.join(_NORMALIZATIONS)}; got {name!r}.")
+    mean, std = _NORMALIZATIONS[name]
+    return ImagePreprocessor(size=(size, size), resample=_BICUBIC, mean=mean, std=std)
 
 
 def _slug(text: str) -> str:

@@ -7,7 +7,8 @@ import numpy as np
 import pytest
 
 import headwise as hw
-from headwise.checker import CATALOGUE, Verdict
+from headwise.checker import CATALOGUE, CheckError, Verdict
+from headwise.checker.search import limited_time
 from headwise.errors import DataError
 from planted import handwritten
 
@@ -88,6 +89,31 @@ def test_three_mistakes_at_once():
         return softmax((X @ Wq @ (X @ Wk).T).T).T @ X @ Wv
 
     assert hw.check(f, weights="out-in").mistakes == ("weights-transposed", "scale-missing", "softmax-axis")
+
+
+def test_values_without_influence_are_reported():
+    def squashed_keys(q, k, v):
+        return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])) @ np.tanh(k[..., : v.shape[-1]])
+
+    verdict = hw.check(squashed_keys)
+    assert verdict.mistakes == ("unknown",)
+    assert "The values have no influence on any output." in verdict.notes
+
+
+def test_a_failure_of_the_check_itself_is_one_of_our_errors(monkeypatch):
+    def fail(*_):
+        raise ValueError("no reason")
+
+    monkeypatch.setattr("headwise.checker.core.to_verdict", fail)
+    with pytest.raises(CheckError, match=r"unscaled failed with ValueError: no reason.*adapter="):
+        hw.check(unscaled)
+
+
+def test_without_time_only_single_mistakes_are_named():
+    with limited_time(0.0):
+        assert hw.check(unscaled).mistakes == ("scale-missing",)
+        assert hw.check(handwritten.two_sides).mistakes == ("unknown",)
+    assert set(hw.check(handwritten.two_sides).mistakes) == {"scale-inverted", "softmax-axis"}
 
 
 def test_unknown_comes_with_facts_and_an_example():

@@ -6,13 +6,14 @@
 from headwise.checker.catalogue import CATALOGUE, Mistake
 from headwise.checker.conventions import CONVENTIONS, Convention
 from headwise.checker.core import check
-from headwise.checker.refusal import UncallableError
+from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.target import Target, TargetSizes
 from headwise.checker.verdict import Example, ProbeResult, Property, SourceLocation, Verdict
 
 __all__ = [
     "CATALOGUE",
     "CONVENTIONS",
+    "CheckError",
     "Convention",
     "Example",
     "Mistake",

@@ -24,9 +24,11 @@ from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.numpy_guard import np
 from headwise.checker.recovery import measured_design
-from headwise.checker.refusal import UncallableError
+from headwise.checker.refusal import CheckError, UncallableError
+from headwise.checker.search import limited_time
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
+from headwise.errors import HeadwiseError
 
 __all__ = ["check"]
 
@@ -93,6 +95,8 @@ def check(
         If an option is not one of those there are, or `function` is not callable.
     UncallableError
         If the function cannot be called as any kind of attention.
+    CheckError
+        If the check itself fails on what the function returns.
 
     Examples
     --------
@@ -106,15 +110,35 @@ def check(
     ('scale-missing',)
     """
     requirements = Requirements.of(weights, mask, convention, args)
-    with np.errstate(all="ignore"):  # what overflows is part of the verdict
-        if adapter is None and is_module(function):
-            return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
-        text = source if source is not None else source_of(function)
-        tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
-        documentation = document(function, text)
-        findings = _judge(tiers, documentation, requirements, rng)
-        name = documentation.name or type(function).__name__
-        return to_verdict(name, findings, text, documentation.name, _fresh(rng))
+    try:
+        with np.errstate(all="ignore"), limited_time():  # what overflows is part of the verdict
+            if adapter is None and is_module(function):
+                return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
+            return _check_function(function, kind, adapter, requirements, source, rng)
+    except HeadwiseError:
+        raise
+    except Exception as error:
+        name = getattr(function, "__name__", type(function).__name__)
+        raise CheckError(
+            f"function: the check of {name} failed with {type(error).__name__}: {error}. This is a defect of Headwise,"
+            " not a verdict; an adapter= that passes and returns plain arrays may avoid it."
+        ) from error
+
+
+def _check_function(
+    function: Callable[..., Any],
+    kind: str,
+    adapter: Callable[..., Any] | str | None,
+    requirements: Requirements,
+    source: str | None,
+    rng: np.random.Generator | None,
+) -> Verdict:
+    text = source if source is not None else source_of(function)
+    tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
+    documentation = document(function, text)
+    findings = _judge(tiers, documentation, requirements, rng)
+    name = documentation.name or type(function).__name__
+    return to_verdict(name, findings, text, documentation.name, _fresh(rng))
 
 
 @dataclass(frozen=True, slots=True)

@@ -28,6 +28,8 @@ def _attended(findings: Findings) -> str:
         return ""
     counts = attended.sum(axis=1)
     rows, columns = np.nonzero(attended)
+    if not attended.any():
+        return "The values have no influence on any output."
     if attended.all():
         return "Every token has an influence on every output."
     if (counts == 1).all() and (rows == columns).all():

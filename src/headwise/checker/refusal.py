@@ -9,11 +9,15 @@ from textwrap import shorten
 from headwise.checker.roles import role_of
 from headwise.errors import HeadwiseError
 
-__all__ = ["UncallableError", "module_adapter", "refuse"]
+__all__ = ["CheckError", "UncallableError", "module_adapter", "refuse"]
 
 
 class UncallableError(HeadwiseError, TypeError):
     """A function that cannot be called as any kind of attention."""
+
+
+class CheckError(HeadwiseError, RuntimeError):
+    """A check that failed on what a function returns: a defect of the checker, not of the function."""
 
 
 def refuse(

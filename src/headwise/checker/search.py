@@ -7,8 +7,11 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
+import contextlib
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
+from contextvars import ContextVar
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import combinations, count, product
@@ -22,7 +25,18 @@ from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combi
 from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 
-__all__ = ["PRECISIONS", "Agreement", "Explanation", "Observation", "difference", "explain", "fits", "singles", "worst"]
+__all__ = [
+    "PRECISIONS",
+    "Agreement",
+    "Explanation",
+    "Observation",
+    "difference",
+    "explain",
+    "fits",
+    "limited_time",
+    "singles",
+    "worst",
+]
 
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
@@ -34,6 +48,8 @@ _BEHIND = 2  # probes by which a start may be behind the furthest explanation an
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
+_SECONDS = 2.0  # of processor time for the combinations of one check
+_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
 _ALIGNED = "causal-aligned-end"
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
@@ -79,6 +95,16 @@ class Explanation:
         return not set(self.codes) & set(other.codes) and all(
             combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
         )
+
+
+@contextlib.contextmanager
+def limited_time(seconds: float = _SECONDS) -> Iterator[None]:
+    """Limit the processor time of all searches for several mistakes at once; single mistakes are always tried."""
+    token = _DEADLINE.set(min(_DEADLINE.get(), time.thread_time() + seconds))
+    try:
+        yield
+    finally:
+        _DEADLINE.reset(token)
 
 
 def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
@@ -139,6 +165,7 @@ def explain(
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     remaining = [budget]
+    deadline = _DEADLINE.get() if most > 1 else float("inf")
     limits = ("mask", "padding", "causal", "window", "lengths")
     limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
@@ -150,10 +177,13 @@ def explain(
     alike = Counter[tuple[object, ...]]()
     while waiting and remaining[0] > 0:
         total, _, _, start, size, begun = heappop(waiting)
+        until = deadline if total > 1 else float("inf")
+        if time.thread_time() > until:
+            break
         if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together
             heappush(waiting, (total + 1, -total, next(order), start, size, len(first)))
             continue
-        for grown in _extended(start, size, first, mistakes, agrees, remaining):
+        for grown in _extended(start, size, first, mistakes, agrees, remaining, until):
             failing = _first_failing(grown, first, agrees)
             if failing is None:
                 if all(agrees(grown, a) for a in second):
@@ -198,7 +228,13 @@ def _is_hazard(code: str) -> bool:
 
 
 def _extended(
-    start: Explanation, size: int, calls: list[Observation], mistakes: _Mistakes, agrees: Agreement, budget: list[int]
+    start: Explanation,
+    size: int,
+    calls: list[Observation],
+    mistakes: _Mistakes,
+    agrees: Agreement,
+    budget: list[int],
+    until: float,
 ) -> Iterator[Explanation]:
     """Explanations with so many more mistakes that get past the probe on which `start` fails."""
     if size == 0:
@@ -208,7 +244,7 @@ def _extended(
     assert failing is not None
     for chosen in mistakes.choices(size, failing, alone=not start.changes):
         budget[0] -= 1
-        if budget[0] < 0:
+        if budget[0] < 0 or time.thread_time() > until:
             return
         grown = start
         for one in chosen:

@@ -64,6 +64,12 @@ def values_are_given_keys(t: Trace) -> None:
         t.v = t.k
 
 
+def values_are_first_features_of_keys(t: Trace) -> None:
+    """As many features of the keys as the values have."""
+    if not t.of_tokens:
+        t.v = t.k[..., : t.v.shape[-1]]
+
+
 def reused(**used: str) -> Stage:
     """Which matrix, with its bias, is used for the queries, keys or values."""
 
@@ -188,7 +194,11 @@ ENTRIES = (
         "Changing the values changes nothing.",
         "Multiply the weights with the values, not with the keys.",
         ("mix", "projection"),
-        ({"+project": values_are_keys}, *({after: values_are_given_keys} for after in ("+arrange", "+rotate"))),
+        (
+            {"+project": values_are_keys},
+            *({after: values_are_given_keys} for after in ("+arrange", "+rotate")),
+            {"+rotate": values_are_first_features_of_keys},
+        ),
         reported_in=("InfiniGen#5",),
     ),
     Mistake(

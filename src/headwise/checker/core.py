@@ -33,6 +33,7 @@ from headwise.errors import HeadwiseError
 __all__ = ["check"]
 
 _ANY = 4  # as many mistakes at once as are looked for
+_FUNCTION_SECONDS, _MODULE_SECONDS = 2.0, 8.0  # of processor time; a module is searched once for each of its readings
 
 
 def check(
@@ -111,10 +112,12 @@ def check(
     """
     requirements = Requirements.of(weights, mask, convention, args)
     try:
-        with np.errstate(all="ignore"), limited_time():  # what overflows is part of the verdict
+        with np.errstate(all="ignore"):  # what overflows is part of the verdict
             if adapter is None and is_module(function):
-                return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
-            return _check_function(function, kind, adapter, requirements, source, rng)
+                with limited_time(_MODULE_SECONDS):
+                    return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
+            with limited_time(_FUNCTION_SECONDS):
+                return _check_function(function, kind, adapter, requirements, source, rng)
     except HeadwiseError:
         raise
     except Exception as error:

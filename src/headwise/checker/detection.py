@@ -8,11 +8,13 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
 from headwise.checker.invocation import WINDOWS, CallingConvention, has_shape
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.numpy_guard import np
+from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
 from headwise.checker.signatures import KINDS, Reading, readings, signature_of
@@ -185,10 +187,7 @@ def _token_layouts(
         order = tuple(a for a in _TOKEN_AXES if requirements.axes in a) or (requirements.axes,)
     else:
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
-    presentations = ["matrix"]
-    if start.load is None and not start.interface.heads and {"Wq", "Wk", "Wv"} <= start.names.keys():
-        presentations += ["stack", "list", "dense"]
-    for weights in presentations:
+    for weights in _weights(start):
         candidate = replace(start, weights=weights)
         if weights != "matrix" and candidate.interface.kind == "self_attention":
             interface = replace(candidate.interface, kind="multi_head", takes=candidate.interface.takes | {"heads"})
@@ -201,6 +200,16 @@ def _token_layouts(
         if found:
             return _batched(found, stated)
     return []
+
+
+def _weights(convention: CallingConvention) -> list[str]:
+    """The ways of presenting its matrices to try."""
+    by_head = {role for role, name in convention.names.items() if isinstance(name, tuple) and EACH in name}
+    if by_head:
+        return ["list-output" if "Wo" in by_head else "list"]
+    if convention.load is not None or convention.interface.heads or not {"Wq", "Wk", "Wv"} <= convention.names.keys():
+        return ["matrix"]
+    return [name for name, (inner, output) in WEIGHTS.items() if "Wo" in convention.names or name == inner]
 
 
 def _batched(found: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
@@ -313,6 +322,7 @@ def in_words(convention: CallingConvention) -> str:
     else:
         text = f"X of shape ({axes})"
     text += " and matrices (in, out)" * (convention.matrices == "in-out")
-    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(convention.weights, "")
+    how = WEIGHTS[convention.weights][0]
+    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(how, "")
     text += ", in float32" * (interface.dtype == "float32")
     return text

@@ -15,6 +15,7 @@ from typing import Any
 
 import numpy.typing as npt
 
+from headwise.checker.containers import Path, pack
 from headwise.checker.numpy_guard import np, unchanged_numpy
 from headwise.checker.presentation import (
     AXES,
@@ -65,13 +66,13 @@ class CallingConvention:
     interface : Interface
         The arguments that it takes, and the layout of its tokens.
     names : mapping
-        From the reference's names to the function's; an int is a place among positional arguments, a pair is an
-        argument and a key of the dictionary that it takes.
+        From the reference's names to the function's; an int is a place among positional arguments, a tuple is an
+        argument and the keys under which it holds the matrix.
     matrices : {"out-in", "in-out"}
         What the rows of its matrices are.
-    weights : {"matrix", "stack", "list", "dense"}
-        Whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix a head, or
-        arrays (D, H, d) and (H, d, D), as Keras does.
+    weights : str
+        Whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix for each
+        head, or arrays (D, H, d) and (H, d, D), as Keras does: a key of `headwise.checker.presentation.WEIGHTS`.
     senses : mapping
         What True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers
         to add.
@@ -97,7 +98,7 @@ class CallingConvention:
 
     function: Callable[..., Any]
     interface: Interface
-    names: Mapping[str, str | int | tuple[str, str]]
+    names: Mapping[str, str | int | Path]
     matrices: str = "out-in"
     weights: str = "matrix"
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
@@ -152,14 +153,16 @@ class CallingConvention:
         """Positional and keyword arguments."""
         places: list[tuple[int, Any]] = []
         keywords: dict[str, Any] = dict(self.fixed)
+        parts: dict[str, list[tuple[Path, Any]]] = {}
         for role, value in own.items():
             name, converted = self.names[role], self._converted(value)
             if isinstance(name, int):
                 places.append((name, converted))
             elif isinstance(name, tuple):
-                keywords[name[0]] = {**keywords.get(name[0], {}), name[1]: converted}
+                parts.setdefault(str(name[0]), []).append((name[1:], converted))
             else:
                 keywords[name] = converted
+        keywords |= {name: pack(leaves) for name, leaves in parts.items()}
         return [value for _, value in sorted(places, key=lambda pair: pair[0])], keywords
 
     def _converted(self, value: Any) -> Any:

@@ -11,9 +11,29 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise.checker.invocation import CallingConvention
 
-__all__ = ["AXES", "arrange_axes", "fit_to_logits", "is_matrix", "present_mask", "present_weights", "restore_axes"]
+__all__ = [
+    "AXES",
+    "WEIGHTS",
+    "arrange_axes",
+    "fit_to_logits",
+    "is_matrix",
+    "present_mask",
+    "present_weights",
+    "restore_axes",
+]
 
 AXES = {True: "BND", False: "BHNd"}  # the reference's layout of tokens, and of queries, keys and values
+# how Wq, Wk and Wv are presented, and how Wo is
+WEIGHTS = {
+    "matrix": ("matrix", "matrix"),
+    "stack": ("stack", "matrix"),
+    "list": ("list", "matrix"),
+    "dense": ("dense", "dense"),
+    "stack-output": ("stack", "stack"),
+    "list-output": ("list", "list"),
+    "stack-dense": ("stack", "dense"),
+    "dense-matrix": ("dense", "matrix"),
+}
 _FUSED = {"Wqkv": ("Wq", "Wk", "Wv"), "bqkv": ("bq", "bk", "bv")}
 
 
@@ -82,14 +102,20 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         heads = case.get("heads", 1)
         if number:
             presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
-        elif convention.weights == "dense":
-            presented[role] = _dense(name, array, heads)
-        elif convention.weights == "matrix" or name in ("Wo", "bo"):
-            presented[role] = _oriented(array, convention)
         else:
-            pieces = [_oriented(part, convention) for part in np.split(array, heads)]
-            presented[role] = np.stack(pieces) if convention.weights == "stack" else pieces
+            presented[role] = _by_head(name, array, heads, convention)
     return presented
+
+
+def _by_head(name: str, array: Array, heads: int, convention: CallingConvention) -> Any:
+    """A matrix as a function wants it: in one piece, or a piece for each head, in a stack or a list."""
+    how = WEIGHTS[convention.weights][name == "Wo"] if name != "bo" else "matrix"
+    if how == "matrix":
+        return _oriented(array, convention)
+    if how == "dense":
+        return _dense(name, array, heads)
+    pieces = [_oriented(part, convention) for part in np.split(array, heads, axis=1 if name == "Wo" else 0)]
+    return np.stack(pieces) if how == "stack" else pieces
 
 
 def _dense(name: str, array: Array, heads: int) -> Array:

@@ -48,8 +48,7 @@ _BEHIND = 2  # probes by which a start may be behind the furthest explanation an
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
-_SECONDS = 2.0  # of processor time for the combinations of one check
-_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))
+_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # in seconds of processor time
 _ALIGNED = "causal-aligned-end"
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
@@ -98,7 +97,7 @@ class Explanation:
 
 
 @contextlib.contextmanager
-def limited_time(seconds: float = _SECONDS) -> Iterator[None]:
+def limited_time(seconds: float) -> Iterator[None]:
     """Limit the processor time of all searches for several mistakes at once; single mistakes are always tried."""
     token = _DEADLINE.set(min(_DEADLINE.get(), time.thread_time() + seconds))
     try:

@@ -8,12 +8,13 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from typing import Any
 
+from headwise.checker.containers import EACH, Path, matrices_in
 from headwise.checker.roles import FLAGS, role_of
 
 __all__ = ["KINDS", "Reading", "readings", "signature_of"]
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
-Names = dict[str, "str | int | tuple[str, str]"]
+Names = dict[str, "str | int | Path"]
 
 _MATRICES = ("Wq", "Wk", "Wv")
 _OPTIONS = {
@@ -165,7 +166,7 @@ def _by_name(
 ) -> Reading | None:
     names: Names = {}
     needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
-    known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters) for p in parameters}
+    known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
@@ -214,7 +215,8 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     """The reading in which the arguments are those of one kind; None if they are not."""
     have = Reading("", names, needs).takes | given
     if set(_MATRICES) <= have and "X" in have:
-        heads = "heads" in have or any("#" in name for name in names) or bool(given)
+        by_head = any("#" in role or (isinstance(name, tuple) and EACH in name) for role, name in names.items())
+        heads = "heads" in have or by_head or bool(given)
         named = "cross_attention" if "context" in needs and "values" not in names else ""
         named = named or ("multi_head" if heads else "self_attention")
         allowed = {named} | ({"cross_attention"} if "context" in have else set())
@@ -234,8 +236,10 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     return Reading(named if kind == "auto" else kind, kept, needs)
 
 
-def _role(p: inspect.Parameter, parameters: list[inspect.Parameter]) -> str | None:
+def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     role = role_of(p.name)
+    if role in (None, "heads") and p.default is p.empty and _complete(matrices_in(p.name, code)):
+        return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
     if p.name.lower() == "h":  # next to X it is the number of heads
         return "heads" if "X" in others else "X"
@@ -252,26 +256,33 @@ def _open_dictionary(names: Names, needs: set[str], code: str) -> None:
     """Replace an argument that is a dictionary of matrices by the keys under which its function looks them up."""
     argument = str(names.pop("params"))
     needs.discard("params")
-    keys = re.findall(rf"\b{re.escape(argument)}(?:\[|\.get\()\s*[\"'](\w+)[\"']", code)
-    if len(keys) < len(_MATRICES):
-        keys += [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]
-    for key in dict.fromkeys(keys or ["Wq", "Wk", "Wv", "Wo"]):
-        role = role_of(key)
-        if role is not None and role not in names and (role[0] in "Wb" or role == "heads"):
-            names[role] = (argument, key)
+    paths = matrices_in(argument, code)
+    if not _complete(paths):
+        words = [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]
+        for key in words or ["Wq", "Wk", "Wv", "Wo"]:
+            paths.setdefault(role_of(key) or "", (key,))
+    _open(argument, paths, names, needs)
+
+
+def _complete(paths: Mapping[str, Path]) -> bool:
+    return "Wqkv" in paths or set(_MATRICES) <= paths.keys()
+
+
+def _open(argument: str, paths: Mapping[str, Path], names: Names, needs: set[str]) -> None:
+    """Replace an argument by the matrices that it holds."""
+    for role, path in paths.items():
+        if role not in names:
+            names[role] = (argument, *path)
             needs.add(role)
 
 
 def _open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
     """Replace a matrix that is a dictionary of a weight and a bias, as ``linear(x, **c_attn)`` takes it, by the two."""
     argument = str(names[role])
-    keys = re.findall(rf"\b{re.escape(argument)}\[\s*[\"'](\w+)[\"']", code)
-    if not keys and re.search(rf"\*\*{re.escape(argument)}\b", code):
-        keys = ["w", "b"]
-    for key in dict.fromkeys(keys):
-        own = f"b{role[1:]}" if key.startswith("b") else role
-        names[own] = (argument, key)
-        needs.add(own)
+    paths = matrices_in(argument, code, layer=role)
+    if role in paths and isinstance(paths[role][0], str) and paths[role] != (EACH,):
+        del names[role]
+        _open(argument, paths, names, needs)
 
 
 def _spelled(role: str) -> str:

@@ -1,0 +1,172 @@
+"""Arguments that hold several matrices: dictionaries, nested ones, tuples, and lists with an entry for each head."""
+
+from __future__ import annotations
+
+import ast
+import textwrap
+from collections.abc import Iterator, Sequence
+from typing import Any, TypeAlias
+
+from headwise.checker.roles import role_of
+
+__all__ = ["EACH", "Path", "matrices_in", "pack"]
+
+EACH = "for each head"  # the key of a list that has an entry for each head
+Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
+_IN_ORDER = ("Wq", "Wk", "Wv", "Wo")
+_WEIGHTS = {"w", "weight", "weights", "kernel", "matrix"}
+_BIASES = {"b", "bias", "beta"}
+_OUTPUTS = {"o", "out", "output", "proj", "projection"}
+
+
+def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
+    """Return where a function looks up each matrix and bias in an argument, by the reference's names.
+
+    Parameters
+    ----------
+    argument : str
+        The name of the argument.
+    code : str
+        The function's own lines.
+    layer : str
+        Which matrix the argument is, if it is one with its bias.
+    """
+    lookups = _Lookups(argument)
+    try:
+        tree = ast.parse(textwrap.dedent(code))
+    except SyntaxError:
+        return {}
+    for _ in range(3):  # a name may be used above the line that binds it, as in a comprehension
+        lookups.visit(tree)
+    inner = {path[:end] for path in lookups.paths for end in range(len(path))}
+    roles: dict[str, Path] = {}
+    for path, name in lookups.paths.items():
+        role = _role(path, name, layer)
+        if path and path not in inner and role and role not in roles:
+            roles[role] = path
+    return roles
+
+
+def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:
+    """The container in which each value is at its path; a value at `EACH` is a list with one entry for each head."""
+    if not leaves[0][0]:
+        return leaves[0][1]
+    if leaves[0][0][0] == EACH:
+        return [pack([(path[1:], value[i]) for path, value in leaves]) for i in range(len(leaves[0][1]))]
+    groups: dict[str | int, list[tuple[Path, Any]]] = {}
+    for path, value in leaves:
+        groups.setdefault(path[0], []).append((path[1:], value))
+    packed = {key: pack(group) for key, group in groups.items()}
+    places = [key for key in packed if isinstance(key, int)]
+    return tuple(packed.get(i) for i in range(max(places) + 1)) if places else packed
+
+
+def _role(path: Path, name: str, layer: str) -> str | None:
+    """What is at a path: by the name that it is bound to, else by its last key and the key before."""
+    key = path[-1] if path else ""
+    outer = layer or next((role for k in reversed(path[:-1]) if isinstance(k, str) and (role := _matrix(k))), "")
+    if outer.startswith("W") and isinstance(key, str) and key.lower() in _WEIGHTS | _BIASES:
+        return outer if key.lower() in _WEIGHTS else f"b{outer[1:]}"
+    keys = [k for k in path if k != EACH]
+    for word in (name, keys[-1] if keys else ""):
+        if isinstance(word, str) and (role := _matrix(word)):
+            return role
+    return _IN_ORDER[key] if isinstance(key, int) and 0 <= key < len(_IN_ORDER) else None
+
+
+def _matrix(word: str) -> str | None:
+    role = role_of(word)
+    if role in ("q", "k", "v"):
+        return f"W{role}"
+    if word.lower() in _OUTPUTS:
+        return "Wo"
+    return role if role and (role[0] in "Wb" or role == "heads") and "#" not in role and role != "bias" else None
+
+
+class _Lookups(ast.NodeVisitor):
+    """The paths at which an argument is looked up, and the names that what is there is bound to."""
+
+    def __init__(self, argument: str) -> None:
+        self._bound: dict[str, Path] = {argument: ()}
+        self.paths: dict[Path, str] = {}
+
+    def visit_Assign(self, node: ast.Assign) -> None:
+        for target in node.targets:
+            for one, value in _pairs(target, node.value):
+                self._bind(one, self._resolve(value))
+        self.generic_visit(node)
+
+    def visit_For(self, node: ast.For) -> None:
+        self._iterate(node.target, node.iter)
+        self.generic_visit(node)
+
+    def visit_comprehension(self, node: ast.comprehension) -> None:
+        self._iterate(node.target, node.iter)
+        self.generic_visit(node)
+
+    def visit_Subscript(self, node: ast.Subscript) -> None:
+        self._note(self._resolve(node))
+        self.generic_visit(node)
+
+    def visit_Call(self, node: ast.Call) -> None:
+        self._note(self._resolve(node))
+        for argument in node.args:
+            path = self._resolve(argument.value) if isinstance(argument, ast.Starred) else None
+            for place in range(3) if path is not None else ():
+                self._note((*(path or ()), place))
+        for keyword in node.keywords:
+            path = self._resolve(keyword.value) if keyword.arg is None else None
+            for key in ("w", "b") if path is not None else ():
+                self._note((*(path or ()), key))
+        self.generic_visit(node)
+
+    def _resolve(self, node: ast.expr) -> Path | None:
+        """The path of an expression; None if it is not a part of the argument."""
+        if isinstance(node, ast.Name):
+            return self._bound.get(node.id)
+        key: ast.expr
+        if isinstance(node, ast.Subscript):
+            container, key = node.value, node.slice
+        elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":
+            container, key = node.func.value, node.args[0] if node.args else node
+        else:
+            return None
+        path = self._resolve(container)
+        if path is None or isinstance(key, ast.Slice | ast.Tuple):
+            return None
+        if isinstance(key, ast.Constant):
+            return (*path, key.value) if isinstance(key.value, str | int) else None
+        return (*path, EACH)
+
+    def _iterate(self, target: ast.expr, values: ast.expr) -> None:
+        """Bind what a loop goes through; in ``enumerate`` and ``zip`` too."""
+        called = values.func.id if isinstance(values, ast.Call) and isinstance(values.func, ast.Name) else ""
+        if isinstance(values, ast.Call) and called == "enumerate" and isinstance(target, ast.Tuple):
+            self._iterate(target.elts[-1], values.args[0])
+        elif isinstance(values, ast.Call) and called == "zip" and isinstance(target, ast.Tuple):
+            for one, value in zip(target.elts, values.args, strict=False):
+                self._iterate(one, value)
+        elif (path := self._resolve(values)) is not None:
+            self._bind(target, (*path, EACH))
+
+    def _bind(self, target: ast.expr, path: Path | None) -> None:
+        if path is None:
+            return
+        if isinstance(target, ast.Name) and self._bound.get(target.id) != ():
+            self._bound[target.id] = path
+            self._note(path, target.id)
+        elif isinstance(target, ast.Tuple | ast.List):
+            for place, one in enumerate(target.elts):
+                self._bind(one, (*path, place))
+
+    def _note(self, path: Path | None, name: str = "") -> None:
+        if path is not None and not self.paths.get(path):
+            self.paths[path] = name
+
+
+def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:
+    """What each target of an assignment is assigned."""
+    if isinstance(target, ast.Tuple) and isinstance(value, ast.Tuple) and len(target.elts) == len(value.elts):
+        yield from zip(target.elts, value.elts, strict=True)
+    else:
+        yield target, value

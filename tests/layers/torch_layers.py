@@ -573,3 +573,28 @@ class Model(nn.Module):
         for layer in self.layers:
             x = layer(x)
         return x
+
+
+class LazyWidths(nn.Module):
+    """Layers that infer their widths at the first call, and lengths that may be None."""
+
+    root = True
+
+    def __init__(self, num_hiddens, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.W_q, self.W_k, self.W_v, self.W_o = (nn.LazyLinear(num_hiddens, bias=False) for _ in range(4))
+
+    def forward(self, queries, keys, values, valid_lens):
+        q, k, v = (
+            layer(a).unflatten(-1, (self.num_heads, -1)).transpose(1, 2)
+            for layer, a in ((self.W_q, queries), (self.W_k, keys), (self.W_v, values))
+        )
+        s = q @ k.transpose(-2, -1) / (q.shape[-1] ** 0.5 if self.root else 1.0)
+        if valid_lens is not None:
+            s = s.masked_fill(torch.arange(k.shape[2]) >= valid_lens[:, None, None, None], -1e9)
+        return self.W_o((s.softmax(dim=-1) @ v).transpose(1, 2).flatten(2))
+
+
+class LazyUnscaled(LazyWidths):
+    root = False

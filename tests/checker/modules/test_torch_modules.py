@@ -46,6 +46,8 @@ VERDICTS = {
     "SplitUnmoved": (("heads-split-unmoved",), ()),
     "DropoutAlways": (("dropout-active",), ()),
     "Block": ((), ()),
+    "LazyWidths": ((), ()),
+    "LazyUnscaled": (("scale-missing",), ()),
 }
 
 
@@ -112,3 +114,24 @@ def test_a_layer_without_weights_is_attention_of_q_k_and_v():
             return torch.softmax(query @ key.transpose(-2, -1), -1) @ value
 
     assert hw.check(DotProduct()).mistakes == ("scale-missing",)
+
+
+def test_lazy_layers_are_initialised_on_a_copy():
+    layer = layers.LazyWidths(12, 3)
+    assert hw.check(layer).ok
+    assert torch.nn.parameter.is_lazy(layer.W_q.weight)
+
+
+def test_lazy_layers_without_a_usual_call_are_refused():
+    class OfWords(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = torch.nn.Embedding(7, 12)
+            self.q, self.k, self.v = (torch.nn.LazyLinear(12) for _ in range(3))
+
+        def forward(self, words):
+            x = self.words(words)
+            return torch.softmax(self.q(x) @ self.k(x).mT / 12**0.5, -1) @ self.v(x)
+
+    with pytest.raises(DataError, match=r"OfWords: its lazy layers have no sizes yet.*Call the module once"):
+        hw.check(OfWords())

@@ -12,6 +12,7 @@ from headwise.checker.modules.describe import documented, fill_tables, make_neut
 from headwise.checker.modules.frameworks import framework_of, is_module
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.projections import readings
 from headwise.checker.modules.select import select
 from headwise.checker.refusal import module_adapter
@@ -44,7 +45,7 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     errors: list[DataError] = []
     for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
         try:
-            return _targets(instance, inside, method)
+            return _targets(with_inferred_widths(instance), inside, method)
         except DataError as error:
             errors.append(error)
     raise errors[0]

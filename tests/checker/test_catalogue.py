@@ -18,18 +18,18 @@ DOCS = Path(__file__).parents[2] / "docs"
 
 CODES = """
 weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are-keys weights-reused qkv-interleaved
-context-ignored mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch online-not-rescaled
-heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale bias-transposed alibi-sign
-qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small window-ignored softcap-ignored
-lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing scale-model-width scale-no-root
-scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global softmax-missing softmax-twice softmax-base-2
-softmax-overflow heads-ignored heads-interleaved heads-split-unmoved heads-merged-unmoved heads-averaged
-heads-share-weights heads-attend-heads output-projection-missing output-projection-transposed bias-missing
-residual-added positions-added norm-added dropout-active mask-inverted mask-ignored mask-added-as-number
-mask-after-softmax mask-on-queries mask-not-broadcast mask-finite-fill mask-all-hidden-nan mask-leaks-nan
-causal-missing causal-reversed causal-strict causal-alignment window-off-by-one softcap-order groups-tiled rope-layout
-batch-mixed lengths-ignored dtype-lowered input-changed output-transposed weights-transposed-out
-weights-before-softmax tokens-scrambled unknown
+context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
+online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale
+bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small
+window-ignored softcap-ignored lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing
+scale-model-width scale-no-root scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global
+softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved heads-split-unmoved
+heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
+output-projection-missing output-projection-transposed bias-missing residual-added positions-added norm-added
+dropout-active mask-inverted mask-ignored mask-added-as-number mask-after-softmax mask-on-queries mask-not-broadcast
+mask-finite-fill mask-all-hidden-nan mask-leaks-nan causal-missing causal-reversed causal-strict causal-alignment
+window-off-by-one softcap-order groups-tiled rope-layout batch-mixed lengths-ignored dtype-lowered input-changed
+output-transposed weights-transposed-out weights-before-softmax tokens-scrambled unknown
 """
 
 OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]

@@ -168,6 +168,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             a = a.reshape(B, N, used, -1)
         else:
             a = np.stack(np.split(a, used, axis=-1), axis=1)
+        if "heads-share-matrices" in wrong:
+            a[:, 1:] = a[:, :1]
         made.append(a.astype(np.float32) if "dtype-lowered" in wrong else a)
     if "values-are-keys" in wrong:
         made[2] = made[1]

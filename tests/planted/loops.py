@@ -292,6 +292,8 @@ def apart(a, heads, wrong):
         return [a[:, h::heads] for h in range(heads)]
     if "heads-attend-heads" in wrong:
         return [np.array([row[h * d : (h + 1) * d] for h in range(heads)]) for row in a]
+    if "heads-share-matrices" in wrong:
+        return [a[:, width - d :] for _ in range(heads)]
     return [a[:, h * d : (h + 1) * d] for h in range(heads)]
 
 

@@ -209,6 +209,8 @@ def tokens(X, Wq, Wk, Wv, wrong=frozenset(), *, Wo=None, heads=1, bq=None, bk=No
             return a.reshape(b, n, -1, used).transpose(0, 3, 1, 2)
         if "heads-attend-heads" in wrong:
             return a.reshape(b, n, used, -1)
+        if "heads-share-matrices" in wrong:
+            a = np.tile(a[..., : a.shape[-1] // used], used)
         return a.reshape(b, n, used, -1).transpose(0, 2, 1, 3)
 
     inner = wrong - {"qv-swapped", "kv-swapped", "values-are-keys"}

@@ -90,7 +90,13 @@ PROJECTED = [
 # those that need arguments of their own, which the others do not have, and are not put together with others
 SPECIAL = {
     "attention": ["rope-axis", "rope-one-side", "rope-on-values", "alibi-sign", "padding-inverted"],
-    "multi_head": ["heads-batch-mixed", "qkv-interleaved", "context-ignored"],
+    "multi_head": [
+        "heads-batch-mixed",
+        "heads-share-matrices",
+        "qkv-interleaved",
+        "context-ignored",
+        "context-swapped",
+    ],
 }
 BOTH = [
     "values-are-keys",
@@ -153,6 +159,12 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
         """Queries from X (N, D), keys and values from the context (M, D)."""
         return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng))
 
+    def swapped_cross_attention(X, context, Wq, Wk, Wv, Wo, heads):
+        """Queries from X (N, D), keys and values from the context (M, D): that is what it should be."""
+        q, k, v = ((a @ W.T).reshape(1, len(a), heads, -1).swapaxes(1, 2) for a, W in ((context, Wq), (X, Wk), (X, Wv)))
+        o, p = module.attend(q, k, v, wrong, rng=rng)
+        return give((o[0].swapaxes(0, 1).reshape(len(context), -1) @ Wo.T, p[0]))
+
     def fused_multi_head(X, Wqkv, Wo, heads):
         """Wqkv (3, heads, d, D) with its first three axes flattened: all queries, then all keys, then all values."""
         W = Wqkv.reshape(heads, 3, -1, Wqkv.shape[-1]).swapaxes(0, 1).reshape(3, -1, Wqkv.shape[-1])
@@ -162,8 +174,9 @@ def plant(style, kind, wrong=(), weights=None, seed=0):
         """X (batch, tokens, features)."""
         return give(module.tokens(X, Wq, Wk, Wv, wrong, Wo=Wo, heads=heads, rng=rng))
 
-    special = {"context-ignored": cross_attention, "qkv-interleaved": fused_multi_head}
-    for code, function in (special | {"heads-batch-mixed": batched_multi_head}).items():
+    special = {"context-ignored": cross_attention, "context-swapped": swapped_cross_attention}
+    special |= {"qkv-interleaved": fused_multi_head, "heads-batch-mixed": batched_multi_head}
+    for code, function in special.items():
         if code in wrong:
             return function
 

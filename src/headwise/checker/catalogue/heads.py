@@ -46,6 +46,20 @@ def unmoved_merge(t: Trace) -> None:
         t.o = t.o.reshape(t.o.shape[0], t.o.shape[2], -1)
 
 
+def matrices_of_one_head(which: str, head: int) -> Stage:
+    """The rows of one head's matrix and bias, repeated for every head."""
+
+    def arrange(t: Trace) -> None:
+        if t.of_tokens:
+            for x in which:
+                count = t.heads if x == "q" else t.key_heads
+                for arrays in (t.W, t.b):
+                    if x in arrays:
+                        arrays[x] = np.concatenate([np.split(arrays[x], count)[head]] * count)
+
+    return arrange
+
+
 def mean_of_heads(t: Trace) -> None:
     if t.of_tokens:
         t.o = t.o.mean(axis=1)
@@ -241,6 +255,15 @@ ENTRIES = (
         ("mix", "softmax"),
         ({"+divide": first_heads_weights}, {"+divide": mean_weights}),
         reported_in=("pytorch#34537",),
+    ),
+    Mistake(
+        "heads-share-matrices",
+        "All heads use the matrices of one head.",
+        "Q_h = X Wq_hᵀ,  K_h = X Wk_hᵀ,  V_h = X Wv_hᵀ",
+        "Changing the matrices of another head changes nothing, and all heads give the same output.",
+        "Use the matrices with the head's own number; look at copied lines, and at the index in the loop over heads.",
+        ("split", "projection"),
+        tuple({"+arrange": matrices_of_one_head(x, head)} for x in ("qkv", "q", "k", "v", "kv") for head in (0, -1)),
     ),
     Mistake(
         "heads-attend-heads",

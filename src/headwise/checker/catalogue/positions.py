@@ -131,12 +131,12 @@ ENTRIES = (
     ),
     Mistake(
         "rope-on-values",
-        "The values are rotated too.",
+        "The values are rotated, too or in place of the keys.",
         ROTATION,
         "The output is rotated by the positions of the tokens that were attended to.",
         "Rotate queries and keys, and leave the values as they are.",
         ("rope",),
-        rotations("qkv"),
+        (*rotations("qkv"), *rotations("qv")),
         reported_in=("annotated_deep_learning_paper_implementations#251",),
     ),
     Mistake(

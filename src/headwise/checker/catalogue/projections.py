@@ -117,6 +117,12 @@ def of_inputs(which: str) -> Stage:
     return project
 
 
+def queries_of_context(t: Trace) -> None:
+    if t.of_tokens and t.context is not None:
+        t.X, t.context = t.context, t.X
+    project_all(t)
+
+
 def without(which: str) -> Stage:
     def drop(t: Trace) -> None:
         if t.of_tokens:
@@ -240,6 +246,15 @@ ENTRIES = (
         ("projection",),
         ({"+arrange": keys_and_values_of_inputs}, {"project": of_inputs("k")}, {"project": of_inputs("v")}),
         reported_in=("DNA-Diffusion#235", "ml-cvnets#81"),
+    ),
+    Mistake(
+        "context-swapped",
+        "The queries are made from the context, and the keys and values from x.",
+        "Q = X Wqᵀ,  K = C Wkᵀ,  V = C Wvᵀ",
+        "There is an output for each token of the context, not for each token of x.",
+        "Project x for the queries and the context for the keys and values; look at the order of the arguments too.",
+        ("projection",),
+        ({"project": queries_of_context},),
     ),
     Mistake(
         "output-projection-missing",

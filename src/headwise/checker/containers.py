@@ -135,7 +135,8 @@ class _Lookups(ast.NodeVisitor):
         if path is None or isinstance(key, ast.Slice | ast.Tuple):
             return None
         if isinstance(key, ast.Constant):
-            return (*path, key.value) if isinstance(key.value, str | int) else None
+            value = key.value
+            return (*path, value) if isinstance(value, str) or (isinstance(value, int) and 0 <= value < 100) else None
         return (*path, EACH)
 
     def _iterate(self, target: ast.expr, values: ast.expr) -> None:

@@ -48,6 +48,7 @@ _BEHIND = 2  # probes by which a start may be behind the furthest explanation an
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
+_MORE_FOR_PAIRS = 2.0  # seconds that two mistakes may take in addition to what three and four may
 _DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # in seconds of processor time
 _ALIGNED = "causal-aligned-end"
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -98,7 +99,7 @@ class Explanation:
 
 @contextlib.contextmanager
 def limited_time(seconds: float) -> Iterator[None]:
-    """Limit the processor time of all searches for several mistakes at once; single mistakes are always tried."""
+    """Limit the processor time of all searches for three and four mistakes; two have more, and one is always tried."""
     token = _DEADLINE.set(min(_DEADLINE.get(), time.thread_time() + seconds))
     try:
         yield
@@ -176,7 +177,7 @@ def explain(
     alike = Counter[tuple[object, ...]]()
     while waiting and remaining[0] > 0:
         total, _, _, start, size, begun = heappop(waiting)
-        until = deadline if total > 1 else float("inf")
+        until = deadline + (0 if total > 2 else _MORE_FOR_PAIRS if total == 2 else float("inf"))
         if time.thread_time() > until:
             break
         if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together

@@ -67,7 +67,7 @@ def test_a_misspelt_word_gets_a_suggestion(arguments, named, suggested, run):
 @pytest.mark.parametrize(
     ("arguments", "named"),
     [
-        (["explain"], "digit"),
+        (["explain"], "input"),
         (["attend", "--heads"], "--heads"),
         (["attend", "--heads", "x"], "--heads"),
         (["attend", "--json=3"], "--json"),

@@ -139,5 +139,5 @@ def test_a_scheduler_that_stops():
 @pytest.mark.parametrize("address", ["foo", "foo://bar:1", "tcp://bar"])
 def test_an_address_of_no_scheduler(address):
     pytest.importorskip("distributed")
-    with pytest.raises(DataError, match=f"expected an address such as tcp://10.0.0.1:8786; got {address}"):
+    with pytest.raises(DataError, match=f"expected an address such as tcp://10.0.0.1:8786; got {address!r}"):
         next(run_tasks({"any": lambda: 1}, scheduler=address))

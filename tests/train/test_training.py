@@ -152,7 +152,8 @@ def test_killed_by_the_system_and_resumed_is_the_same_bytes(tmp_path):
 
     def start(folder, resume):
         command = [sys.executable, "-c", code.format(folder=str(folder), resume=resume)]
-        return subprocess.Popen(command, cwd=Path(__file__).parent)
+        environment = os.environ | {"PYTHONPATH": os.pathsep.join(sys.path)}
+        return subprocess.Popen(command, cwd=Path(__file__).parent, env=environment)
 
     assert start(tmp_path / "whole", False).wait() == 0
     broken, state = tmp_path / "broken", tmp_path / "broken" / "training.safetensors"

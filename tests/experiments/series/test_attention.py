@@ -32,7 +32,7 @@ def test_every_panel_shows_its_own_weights_on_one_scale(rng):
 
 def test_the_caption_says_what_was_measured(rng):
     one = make_record(rng)
-    text = caption_series(one).text()
+    text = caption_series(one).text(full=True)
     effective, distance, own = np.zeros((L, H)), np.zeros(L), np.zeros((L, H))
     received = np.zeros(N)
     for layer, head, n in np.ndindex(L, H, N):
@@ -53,13 +53,13 @@ def test_the_caption_says_what_was_measured(rng):
 
 
 def test_another_series_another_caption(rng):
-    assert "which is wrong: it is slow" in caption_series(make_record(rng, label=0)).text()
-    assert "of one variable, standardized" in caption_series(make_record(rng, variables=1)).text()
+    assert "which is wrong: it is slow" in caption_series(make_record(rng, label=0)).text(full=True)
+    assert "of one variable, standardized" in caption_series(make_record(rng, variables=1)).text(full=True)
     even = SeriesRecord(np.zeros((N, V)), np.full((L, H, N, N), 1 / N), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
-    assert "Every head is nearly uniform" in caption_series(even).text()
-    assert "with depth it stays about the same" in caption_series(even).text()
+    assert "Every head is nearly uniform" in caption_series(even).text(full=True)
+    assert "with depth it stays about the same" in caption_series(even).text(full=True)
     alone = SeriesRecord(np.zeros((N, V)), np.tile(np.eye(N), (L, H, 1, 1)), np.array([0.3, 0.7]), ("a", "b"), 1, 11)
-    assert "No head is nearly uniform" in caption_series(alone).text()
+    assert "No head is nearly uniform" in caption_series(alone).text(full=True)
     assert caption_series(even).alt().startswith("Attention to the steps of a series of class b. Above:")
 
 

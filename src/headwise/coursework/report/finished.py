@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+import re
 from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
@@ -73,4 +74,4 @@ def _describe(item: Any) -> str:
         return f"{item.found.findings} {item.found.assumptions} {item.functions} {item.failures} {item.notes}"
     if hasattr(item, "func"):
         return f"{item.func.__qualname__} {item.args}"
-    return getattr(item, "__qualname__", None) or repr(item)
+    return getattr(item, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(item))

@@ -8,6 +8,8 @@ from collections.abc import Iterator, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy as np
+
 from headwise.coursework.results import Coursework
 from headwise.coursework.solution.notation import Notation
 from headwise.document import NotebookCell
@@ -117,7 +119,7 @@ def execute(sources: Sequence[str], folder: Path) -> Iterator[NotebookCell]:
     namespace: dict[str, Any] = {}
     for source in sources:
         printed = io.StringIO()
-        with contextlib.redirect_stdout(printed), contextlib.chdir(folder):
+        with contextlib.redirect_stdout(printed), contextlib.chdir(folder), np.printoptions():
             exec(source, namespace)  # code that was written above
         yield NotebookCell(source, True, printed.getvalue())
 

@@ -35,6 +35,7 @@ __all__ = [
     "reader_name",
     "summarize_heads",
     "summarize_scale",
+    "summarize_source",
     "title_suffix",
     "trend",
 ]
@@ -216,6 +217,11 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
             "Some tokens had been removed from the arrays; they had {dropped_weight:.1%} of the weight of a row on "
             "average, and the rest of each row was normalised to sum to one again."
         )
+
+
+def summarize_source(record: AttentionRecord) -> str:
+    """The clause of the short caption on arrays that nobody compared with their model."""
+    return "The arrays are not verified." if record.unverified else ""
 
 
 # ---- findings

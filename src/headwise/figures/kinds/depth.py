@@ -88,7 +88,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             facts,
             [title + ".", _SHORT],
             [*_describe_changes(facts), summarize_roles(record, facts)],
-            ["The figure does not rank tokens by their effect on the prediction."],
+            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),
     )
 

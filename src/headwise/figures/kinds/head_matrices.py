@@ -203,7 +203,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             facts,
             [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _query_independent(facts)],
-            ["The figure does not rank tokens by their effect on the prediction."],
+            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),
     )
 

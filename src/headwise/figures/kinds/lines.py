@@ -107,7 +107,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             facts,
             [title + ".", f"{sentences.summarize_heads(facts)}: {_SHORT}"],
             [summarize_roles(record, facts)],
-            ["The figure does not rank tokens by their effect on the prediction."],
+            ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),
     )
 

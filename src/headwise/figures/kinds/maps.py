@@ -181,7 +181,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             facts,
             [title + ".", _summarize_panels(record, facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _summarize_depth(facts), *sentences.describe_prediction(record)],
-            [summarize_faithfulness(record, ranking)],
+            [summarize_faithfulness(record, ranking), sentences.summarize_source(record)],
         ),
     )
 

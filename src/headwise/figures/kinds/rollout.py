@@ -151,7 +151,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
                 _describe_top_token(facts).replace("In the last, the darkest is", "Through all layers the largest is"),
                 *_describe_change(facts),
             ],
-            [summarize_faithfulness(record, last_rollout_map(record))],
+            [summarize_faithfulness(record, last_rollout_map(record)), sentences.summarize_source(record)],
         ),
     )
 

@@ -10,6 +10,7 @@ from headwise.train.checkpoint import pretrained_vit
 
 ROOT = Path(__file__).parents[2]
 TOKEN = 6  # for the figures of one token
+TEXT_ONLY = {"lines": "Words connected by lines"}
 EXPERIMENTS = {  # a picture of the documentation: what it shows, the command that draws it, and its page
     "tokenizers-accuracy.png": (
         "Accuracy of the same transformer with different tokenizers",
@@ -63,6 +64,10 @@ def gallery_pages():
         "",
     ]
     for kind in FIGURES:
+        if kind in TEXT_ONLY:
+            lines += [f"### {TEXT_ONLY[kind]}", "", "Drawn of texts only.", ""]
+            lines += ["```console", f"$ headwise explain --model FOLDER --text TEXT --figure {kind}", "```", ""]
+            continue
         figure, line = _draw(kind)
         name = f"{figure.stem}.svg"
         images[f"gallery/{name}"] = _svg(figure)

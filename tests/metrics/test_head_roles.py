@@ -3,7 +3,8 @@
 import numpy as np
 import pytest
 
-from headwise.metrics.head_roles import ROLES, TokenRoles, head_roles
+from headwise.metrics.head_roles import TokenRoles, head_roles
+from headwise.metrics.roles import ROLES
 
 N = 23
 NONE = np.zeros(0, np.int64)

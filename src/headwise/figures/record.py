@@ -18,7 +18,8 @@ from headwise.figures.record_files import check_layout, is_record, pack, unpack
 from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
 from headwise.metrics.faithfulness import Faithfulness
-from headwise.metrics.head_roles import ROLES, HeadRoles
+from headwise.metrics.head_roles import HeadRoles
+from headwise.metrics.roles import ROLES
 from headwise.metrics.spatial import token_centers
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK

@@ -18,7 +18,7 @@ from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, role_counts, summarize_roles
 from headwise.figures.save import fix_layout, style
-from headwise.metrics.head_roles import ROLES
+from headwise.metrics.roles import ROLES
 
 __all__ = ["COLORS", "describe", "draw", "measure"]
 

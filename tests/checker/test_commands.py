@@ -2,6 +2,7 @@
 
 import json
 import re
+import sys
 
 import pytest
 from typer.testing import CliRunner
@@ -51,6 +52,19 @@ def test_status_and_text(file):
 def test_json_and_markdown(file):
     assert json.loads(run("check", f"{file}:theirs", "--json").output)["mistakes"] == ["scale-no-root"]
     assert run("check", f"{file}:theirs", "--markdown", "--kind", "self_attention").output.startswith("## ")
+
+
+def test_nothing_is_written_next_to_the_file(tmp_path, monkeypatch):
+    monkeypatch.setattr(sys, "dont_write_bytecode", False)
+    (tmp_path / "scores.py").write_text("def score(q, k):\n    return q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5\n")
+    (tmp_path / "uses_scores.py").write_text(
+        "import numpy as np\nfrom scores import score\n\n"
+        "def attention(q, k, v):\n    p = np.exp(score(q, k))\n    return p / p.sum(-1, keepdims=True) @ v\n"
+    )
+    before = sorted(tmp_path.rglob("*"))
+    assert run("check", f"{tmp_path}/uses_scores.py").exit_code == 0
+    assert sorted(tmp_path.rglob("*")) == before
+    assert not sys.dont_write_bytecode
 
 
 def test_the_only_function_needs_no_name(tmp_path):

@@ -6,8 +6,8 @@ import ast
 import importlib.util
 import inspect
 import sys
-from collections.abc import Callable
-from contextlib import suppress
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager, suppress
 from functools import reduce
 from pathlib import Path
 from types import CodeType, ModuleType
@@ -107,30 +107,38 @@ def _imported(path: Path) -> ModuleType:
     assert spec.loader is not None
     module = importlib.util.module_from_spec(spec)
     sys.modules[name] = module  # dataclasses and inspect look a module up by its name
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
-        spec.loader.exec_module(module)
-    except (Exception, SystemExit) as error:
-        raise DataError(f"{path}: fails when it is imported: {type(error).__name__}: {error}") from error
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
+    with _importing_from(path.parent):
+        try:
+            spec.loader.exec_module(module)
+        except (Exception, SystemExit) as error:
+            raise DataError(f"{path}: fails when it is imported: {type(error).__name__}: {error}") from error
     return module
+
+
+@contextmanager
+def _importing_from(folder: Path) -> Iterator[None]:
+    """Find modules next to the user's file, and leave no compiled files in the folder."""
+    place, before = str(folder.resolve()), sys.dont_write_bytecode
+    sys.path.insert(0, place)
+    sys.dont_write_bytecode = True
+    try:
+        yield
+    finally:
+        sys.path.remove(place)
+        sys.dont_write_bytecode = before
 
 
 def _run_statements(path: Path, text: str) -> ModuleType:
     """A module of the statements of a notebook that do not fail."""
     module = ModuleType(f"checked_{path.stem}")
     sys.modules[module.__name__] = module
-    sys.path.insert(0, str(path.parent.resolve()))
-    try:
+    with _importing_from(path.parent):
         for statement in ast.parse(text).body:
             code: CodeType = compile(ast.Module([statement], []), str(path), "exec")
             try:
                 exec(code, vars(module))  # the user's own notebook, which is to be run
             except (Exception, SystemExit):
                 continue
-    finally:
-        sys.path.remove(str(path.parent.resolve()))
     return module
 
 

@@ -22,6 +22,7 @@ from headwise.data.array_files import read_arrays
 from headwise.errors import DataError
 from headwise.experiments.tokenizers.plan import load_digits
 from headwise.files import lock_folder
+from headwise.grading import read_class
 from headwise.parallel.threads import num_threads
 from headwise.shapes import Array, bind
 from headwise.text import as_text
@@ -79,6 +80,12 @@ def report(
     check_writable(out)
     if data is not None:
         load_digits(data)  # what cannot be read is reported before anything is computed
+    if solutions is not None:
+        read_class(solutions)
+        if out.resolve().is_relative_to(solutions.resolve()):
+            raise DataError(
+                f"--out: expected a folder outside {solutions}, where it would be read as a submission; got {out}."
+            )
     inputs = _inputs(arrays, notebook, array_options(heads, columns, weights, take))
     options = {"--arrays": arrays, "--notebook": notebook, "--heads": heads, "--weights": weights, "--data": data}
     options |= {"--seed": seed or None, "--solutions": solutions}

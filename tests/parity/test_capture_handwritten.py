@@ -244,3 +244,17 @@ def test_mapped_kernel():
     found = hw.capture(torch.vmap(F.scaled_dot_product_attention), q, k, v)
     assert found.proven
     assert sum(layer.shape[0] for layer in found.layers) == B
+
+
+@pytest.mark.parametrize("queries", [1, N])
+@pytest.mark.parametrize("letters", ["bhnm,bhmd->bhnd", "bhnm,bhmd->bnhd"])
+def test_one_key(letters, queries):
+    """torch multiplies a single key's value elementwise, as in the first step of a generation."""
+    q, k, v = torch.randn(B, H, queries, d), *torch.randn(2, B, H, 1, d)
+
+    def attend(q, k, v):
+        return torch.einsum(letters, (torch.einsum("bhnd,bhmd->bhnm", q, k) / d**0.5).softmax(-1), v)
+
+    (found,) = hw.capture(attend, q, k, v).layers
+    assert found.proven
+    assert found.weights().shape == (B, H, queries, 1)

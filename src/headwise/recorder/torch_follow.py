@@ -243,11 +243,14 @@ class Follower:
         """The sum over the keys of values times weights."""
         over = args[1] if len(args) > 1 else []
         axes = [over] if isinstance(over, int) else list(over or [])
+        if len(axes) == 1:
+            self._attended(weighted, axes[0] % args[0].ndim, out)
+
+    def _attended(self, weighted: Weighted, axis: int, out: Tensor) -> None:
+        """Record weighted values that were summed over one axis."""
         softmax = weighted.weights.softmax
-        if len(axes) == 1 and softmax.reason:
-            product = weighted.summed(axes[0] % args[0].ndim, out)
-            if product is not None:
-                softmax.reason = self._attend(weighted.weights, product)
+        if softmax.reason and (product := weighted.summed(axis, out)) is not None:
+            softmax.reason = self._attend(weighted.weights, product)
 
     def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
         product = self._value_of(logits)
@@ -326,6 +329,8 @@ class Follower:
                         second.softmax.suspect, second.softmax.reason = False, "it changes the weights of another one"
                 if isinstance(value, Weights) and (weighted := _weighted(value, name, position, args, out)) is not None:
                     self.table.store(out, weighted, overwritten=in_place)
+                    if weighted.has_one_key:
+                        self._attended(weighted.with_key_axis(), out.ndim, out)
                     return
                 changed = elementwise(value, self.inside or name.rstrip("_"), position, args, tuple(out.shape))
                 self.table.store(out, changed, overwritten=in_place)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 
 from torch import Tensor
 
@@ -28,6 +28,16 @@ class Weighted:
     weights: Weights
     values: Tensor
 
+    @property
+    def has_one_key(self) -> bool:
+        """Whether the softmax was over a single key, so that nothing remains to be summed."""
+        return bool(self.weights.logits.shape[self.weights.axis] == 1)
+
+    def with_key_axis(self) -> Weighted:
+        """The same with an axis of length one at the end, for the single key."""
+        weights = replace(self.weights, axes=self.weights.axes.unsqueeze(len(self.weights.axes.shape)))
+        return Weighted(weights, self.values.unsqueeze(-1))
+
     def summed(self, axis: int, result: Tensor) -> ValueProduct | None:
         """The product that the sum over an axis makes; None if the weights do not vary along it.
 
@@ -37,7 +47,7 @@ class Weighted:
         axes, sizes = self.weights.axes, self.weights.axes.shape
         own = (1,) * (len(sizes) - self.values.ndim) + tuple(self.values.shape)
         varies = [any(stride for _, stride in factors) for factors in axes.axes]
-        if not varies[axis]:
+        if not varies[axis] and not self.has_one_key:
             return None
         others = [place for place in range(len(sizes)) if place != axis]
         features = [p for p in others if not varies[p] and own[p] > 1]

@@ -4,6 +4,7 @@ import os
 import signal
 import threading
 import time
+from contextlib import closing
 from functools import partial
 
 import numpy as np
@@ -123,6 +124,14 @@ def test_a_killed_worker_loses_only_its_own_attempt(tmp_path):
     Runner(tmp_path / "one").run("doubling", runs())
     files = {path.relative_to(tmp_path / "one"): path.read_bytes() for path in (tmp_path / "one").rglob("*.*")}
     assert files == {path.relative_to(tmp_path / "two"): path.read_bytes() for path in (tmp_path / "two").rglob("*.*")}
+
+
+def test_two_runs_at_once_do_not_need_the_same_port():
+    pytest.importorskip("distributed")
+    tasks = {"zero": partial(int)}  # one worker each
+    with closing(run_tasks(tasks, processes=2)) as first:
+        next(first)
+        assert dict(run_tasks(tasks, processes=2)) == {"zero": 0}
 
 
 @pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report

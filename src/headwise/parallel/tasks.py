@@ -123,7 +123,11 @@ def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
         return
     with _ignore_ctrl_c():
         cluster = LocalCluster(
-            n_workers=processes, threads_per_worker=1, dashboard_address=None, silence_logs=logging.CRITICAL
+            n_workers=processes,
+            threads_per_worker=1,
+            dashboard_address="127.0.0.1:0",  # None means port 8787, which a second cluster cannot have
+            scheduler_kwargs={"dashboard": False},
+            silence_logs=logging.CRITICAL,
         )
     with cluster, Client(cluster, set_as_default=False) as client:
         yield client

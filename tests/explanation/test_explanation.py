@@ -154,7 +154,7 @@ def test_only_figures_with_a_ranking_have_a_score(digit, tmp_path):
     assert list(explanation.captions) == kinds
     assert explanation.text(full=True).count("What is shown.") == len(explanation.figures)
     paths = explanation.save(tmp_path)
-    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 9 * 8
+    assert len(paths) == len(set(paths)) == len(list(tmp_path.iterdir())) == 8 * 8 + 3  # the arrays, and two tests
 
 
 def test_the_recommended_map_is_shown_next_to_attention(rng):

@@ -60,17 +60,19 @@ def caption(
 
     Example: `headwise caption arrays.npz --grid 4x4 --patch 7x7 --figure all`
     """
-    folder = output_folder(arrays, out)
-    words = _read_words(tokens) if tokens else ()
-    sizes = _parse_size("--grid", grid), _parse_size("--patch", patch)
-    layout = TokenLayout(*sizes, class_token, dropped, prefix, index, resize, words)
-    record, view = _read_record(arrays, layout, image), View(scale, all_heads)
-    explanation = Explanation(tuple(select_figures(record, figure, token, view=view)))
-    if as_json:
-        print_json(explanation, folder)
-        return
-    output.print(explanation.text(full=full) + "\n", markup=False)
-    save(explanation, folder)
+    if not arrays.is_file():
+        raise DataError(f"{arrays}: no such file.")
+    with output_folder(arrays, out) as folder:
+        words = _read_words(tokens) if tokens else ()
+        sizes = _parse_size("--grid", grid), _parse_size("--patch", patch)
+        layout = TokenLayout(*sizes, class_token, dropped, prefix, index, resize, words)
+        record, view = _read_record(arrays, layout, image), View(scale, all_heads)
+        explanation = Explanation(tuple(select_figures(record, figure, token, view=view)))
+        if as_json:
+            print_json(explanation, folder)
+            return
+        output.print(explanation.text(full=full) + "\n", markup=False)
+        save(explanation, folder)
 
 
 def _read_record(path: Path, layout: TokenLayout, image: Path | None) -> AttentionRecord:

@@ -11,6 +11,7 @@ import typer
 from headwise.cli.console import messages, output
 from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
 from headwise.cli.inputs import PREPROCESS, image_preprocessor, read_input
+from headwise.errors import DataError
 from headwise.explanation import Explanation
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
@@ -54,31 +55,33 @@ def explain(
 
     Example: `headwise explain digit.png --out explained --figure all`
     """
+    if text and model is None:
+        raise DataError("--text: expected --model as well; the default model takes images of handwritten digits.")
     value, source = read_input(input, text)
-    folder = output_folder(source, out)
-    explanation = explain_input(
-        model or pretrained_vit(),
-        value,
-        figure=figure,
-        token=token,
-        label=-1 if label is None else label,
-        test=False,
-        scale=scale,
-        all_heads=all_heads,
-        merge_words=merge_words,
-        preprocess=image_preprocessor(preprocess, size),
-    )
-    explanation = _test(explanation)
-    if as_json:
-        probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
-        print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
-        return
-    output.print(explanation.text(full=full) + "\n", markup=False)
-    for kind, reason in explanation.missing.items():
-        messages.print(f"headwise: no figure {kind}: {reason}", markup=False, soft_wrap=True)
-    if explanation.preparation:
-        output.print(f"The image: {explanation.preparation}.")
-    save(explanation, folder)
+    with output_folder(source, out) as folder:
+        explanation = explain_input(
+            model or pretrained_vit(),
+            value,
+            figure=figure,
+            token=token,
+            label=-1 if label is None else label,
+            test=False,
+            scale=scale,
+            all_heads=all_heads,
+            merge_words=merge_words,
+            preprocess=image_preprocessor(preprocess, size),
+        )
+        explanation = _test(explanation)
+        if as_json:
+            probabilities = [round(float(p), 6) for p in explanation.record.probabilities]
+            print_json(explanation, folder, {"probabilities": probabilities, "prepared": explanation.preparation})
+            return
+        output.print(explanation.text(full=full) + "\n", markup=False)
+        for kind, reason in explanation.missing.items():
+            messages.print(f"headwise: no figure {kind}: {reason}", markup=False, soft_wrap=True)
+        if explanation.preparation:
+            output.print(f"The image: {explanation.preparation}.")
+        save(explanation, folder)
 
 
 def _test(explanation: Explanation) -> Explanation:

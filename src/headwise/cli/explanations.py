@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
+from contextlib import contextmanager
 from pathlib import Path
 
 from headwise.cli.console import output
 from headwise.cli.paths import check_writable
-from headwise.errors import DataError
 from headwise.explanation import Explanation
 from headwise.figures import SCALES, figure_names
+from headwise.files import lock_folder
 from headwise.text import as_text
 
 __all__ = ["ALL", "FIGURE", "FULL", "SCALE", "TOKEN", "output_folder", "print_json", "save"]
@@ -22,13 +23,13 @@ FULL = "Print the full captions; they are in the files in any case."
 TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 for the class token."
 
 
-def output_folder(source: Path, out: Path | None) -> Path:
-    """The folder for the files: `out`, or a new folder next to the source."""
-    if not source.is_file():
-        raise DataError(f"{source}: no such file.")
+@contextmanager
+def output_folder(source: Path, out: Path | None) -> Iterator[Path]:
+    """The folder for the files, `out` or a new one next to the source, which no other process writes to meanwhile."""
     folder = out or source.with_name(f"{source.stem}-attention")
     check_writable(folder)
-    return folder
+    with lock_folder(folder):
+        yield folder
 
 
 def save(explanation: Explanation, folder: Path) -> None:

@@ -12,11 +12,10 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
 from headwise.explanation.array_checks import check_positions, resize_image, to_pixels_of
 from headwise.explanation.text_arrays import causal_mask, names_in, text_record
-from headwise.figures import AttentionRecord
+from headwise.figures import AttentionRecord, load_arrays
 from headwise.metrics.concentration import normalize_rows
 from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
 from headwise.shapes import Array, BoolArray
@@ -219,7 +218,7 @@ def read_arrays(path: Path) -> dict[str, npt.NDArray[Any]]:
     DataError
         If there is no such file, or it contains no arrays.
     """
-    return load_npz(path, alone="weights")
+    return load_arrays(path, alone="weights")
 
 
 def _item(name: str, array: Array, index: int) -> Array:

@@ -80,8 +80,10 @@ class Explanation:
         return explanation_html(self.figures)
 
     def save(self, folder: Path) -> list[Path]:
-        """Write every figure with its arrays and caption; return the paths of all files."""
-        return [path for figure in self.figures for path in figure.save(folder / figure.stem)]
+        """Write every figure with its caption, and the arrays once; return the paths of all files."""
+        first, *others = self.figures
+        paths = first.save(folder / first.stem)
+        return paths + [path for figure in others for path in figure.save(folder / figure.stem, first=first)]
 
 
 def explain(

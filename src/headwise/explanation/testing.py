@@ -11,12 +11,12 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.figures import CaptionedFigure
-from headwise.metrics.faithfulness import faithfulness
+from headwise.metrics.faithfulness import Faithfulness, faithfulness
 from headwise.metrics.perturbation import ValueFunction
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions
 from headwise.metrics.spatial import foreground_fraction
 from headwise.models import Model, TokenGame, ViT
-from headwise.shapes import BoolArray
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["QUICK", "FaithfulnessTest"]
 
@@ -38,6 +38,7 @@ class FaithfulnessTest:
 
     def __init__(self, model: Model, input: Any) -> None:
         self._model, self._input = model, input
+        self._results: dict[bytes, tuple[Faithfulness, Array]] = {}
 
     @cached_property
     def tokens(self) -> int:
@@ -76,9 +77,12 @@ class FaithfulnessTest:
         ranking, record = figure.ranking, figure.record
         if ranking is None:
             return figure
-        ink = foreground_fraction(record.ink, record.boxes) if record.kind == "image" else np.zeros(self.tokens)
-        rng = np.random.default_rng(0)
-        score, curves = faithfulness(self._game, ranking.astype(np.float64), ink, orders=self.orders, rng=rng)
+        key = ranking.tobytes()
+        if key not in self._results:
+            ink = foreground_fraction(record.ink, record.boxes) if record.kind == "image" else np.zeros(self.tokens)
+            rng = np.random.default_rng(0)
+            self._results[key] = faithfulness(self._game, ranking.astype(np.float64), ink, orders=self.orders, rng=rng)
+        score, curves = self._results[key]
         return replace(figure, record=replace(record, ranking=ranking, faithfulness=score, curves=curves))
 
     @property

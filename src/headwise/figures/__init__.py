@@ -5,6 +5,7 @@ from headwise.figures.gallery import CaptionedFigure, figure_names, select_figur
 from headwise.figures.kinds import FIGURES, FigureKind
 from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
+from headwise.figures.record_files import load_arrays
 from headwise.figures.save import check_figure_path, fix_layout, save_figure, save_one, style, svg_data_uri
 from headwise.figures.view import SCALES, View
 
@@ -21,6 +22,7 @@ __all__ = [
     "check_figure_path",
     "figure_names",
     "fix_layout",
+    "load_arrays",
     "save_figure",
     "save_one",
     "select_figures",

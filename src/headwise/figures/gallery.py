@@ -74,12 +74,21 @@ class CaptionedFigure:
         """The Matplotlib figure."""
         return FIGURES[self.kind].draw(*self._args, **self._kwargs)
 
-    def save(self, stem: Path) -> list[Path]:
-        """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all formats."""
-        paths = save_figure(self.draw(), stem)
+    def save(self, stem: Path, *, first: CaptionedFigure | None = None) -> list[Path]:
+        """Write the figure as PNG, SVG and PDF, its arrays as .npz, and its caption in all formats.
+
+        With the first figure of the same input, whose arrays are in the same folder, only what differs is written: the
+        result of another faithfulness test.
+        """
+        paths = [*save_figure(self.draw(), stem), *self.caption.save(stem)]
         arrays = stem.with_name(f"{stem.name}.npz")
-        self.record.save(arrays)
-        return [*paths, arrays, *self.caption.save(stem)]
+        if first is None:
+            self.record.save(arrays)
+        elif self.record.faithfulness is not None and not first.record.was_tested(self.record.ranking):
+            self.record.save(arrays, others=stem.with_name(f"{first.stem}.npz"))
+        else:
+            return paths
+        return [*paths, arrays]
 
     @property
     def _kwargs(self) -> dict[str, View]:

@@ -11,10 +11,9 @@ from typing import Any, Literal
 import numpy as np
 import numpy.typing as npt
 
-from headwise.data.array_files import load_npz
 from headwise.errors import DataError, ShapeError
 from headwise.figures.dependence import Dependence
-from headwise.figures.record_files import check_layout, is_record, pack, unpack
+from headwise.figures.record_files import TEST, check_layout, is_record, load_arrays, pack, unpack
 from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
 from headwise.metrics.faithfulness import Faithfulness
@@ -280,9 +279,10 @@ class AttentionRecord:
         """The name of a key; its number, from 1, if it has none."""
         return self.words[key] if self.words else str(1 + key - int(self.is_prefix[:key].sum()))
 
-    def save(self, path: Path) -> None:
-        """Write the arrays to an .npz file."""
-        arrays = pack({f.name: getattr(self, f.name) for f in fields(self)})
+    def save(self, path: Path, *, others: Path | None = None) -> None:
+        """Write the arrays to an .npz file; only those of the faithfulness test if the file `others` has the others."""
+        names = TEST if others else [f.name for f in fields(self)]
+        arrays = pack({name: getattr(self, name) for name in names}, others)
         with atomic_write(path) as tmp_path:
             np.savez(tmp_path, allow_pickle=False, **arrays)
 
@@ -295,7 +295,7 @@ class AttentionRecord:
         DataError
             If there is no such file, it cannot be read, or it holds other arrays.
         """
-        return cls.from_arrays(load_npz(path))
+        return cls.from_arrays(load_arrays(path))
 
     @classmethod
     def from_arrays(cls, arrays: Mapping[str, npt.NDArray[Any]]) -> AttentionRecord:

@@ -4,21 +4,26 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import fields
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
 from headwise.attribution import MAPS
+from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["check_layout", "is_record", "pack", "unpack"]
+__all__ = ["TEST", "check_layout", "is_record", "load_arrays", "pack", "unpack"]
+
+TEST = ("ranking", "faithfulness", "curves")  # the values of a record that a faithfulness test sets
 
 _SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file
 _DEPENDENCE = "dependence_"  # prefix of the values of what the prediction depends on
+_OTHERS = "other_arrays"  # the name of the file, in the same folder, with the arrays that this one lacks
 _REQUIRED = {  # the kind of an array's numbers and how many axes it has
     "image": ("f", (2, 3)),
     "boxes": ("i", (2,)),
@@ -64,14 +69,31 @@ def is_record(arrays: Mapping[str, object]) -> bool:
     return arrays.keys() >= _REQUIRED.keys()
 
 
-def pack(values: Mapping[str, Any]) -> dict[str, npt.NDArray[Any]]:
-    """The arrays of a record's values, by name."""
-    nested = {_SCORE: values["faithfulness"], _DEPENDENCE: values["dependence"]}
+def load_arrays(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a file by name, as `load_npz`, with those of another file that it refers to.
+
+    Raises
+    ------
+    DataError
+        If a file does not exist or cannot be read.
+    """
+    arrays = load_npz(path, alone)
+    if _OTHERS not in arrays:
+        return arrays
+    name = str(arrays.pop(_OTHERS))
+    if name in (path.name, "..") or Path(name).name != name:
+        raise DataError(f"{path}: {_OTHERS}: expected the name of another file in the same folder; got {name!r}.")
+    return load_npz(path.with_name(name)) | arrays
+
+
+def pack(values: Mapping[str, Any], others: Path | None = None) -> dict[str, npt.NDArray[Any]]:
+    """The arrays of a record's values, by name; `others` is the file in the same folder with those that are missing."""
+    nested = {_SCORE: values["faithfulness"], _DEPENDENCE: values.get("dependence")}
     arrays = {name: _to_array(v) for name, v in values.items() if name not in ("faithfulness", "dependence")}
     for prefix, value in nested.items():
         if value is not None:
             arrays |= {prefix + f.name: np.asarray(getattr(value, f.name)) for f in fields(value)}
-    return arrays
+    return arrays if others is None else arrays | {_OTHERS: np.asarray(others.name)}
 
 
 def _to_array(value: Any) -> npt.NDArray[Any]:

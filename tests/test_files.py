@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from headwise.errors import DataError
-from headwise.files import atomic_folder, atomic_write, lock_folder
+from headwise.files import atomic_folder, atomic_write, lock_file, lock_folder
 
 
 @pytest.fixture
@@ -100,6 +100,24 @@ def test_two_processes_cannot_write_to_one_folder(tmp_path, other_process):
     with lock_folder(folder):  # the lock has ended with its process
         (folder / "result").touch()
     assert list(tmp_path.iterdir()) == [folder.parent]  # and an empty folder does not stay
+
+
+@pytest.mark.parametrize("kind", ["file", "folder"])
+def test_two_processes_cannot_write_one_file_or_replace_one_folder(kind, tmp_path, other_process):
+    code = "import sys; from pathlib import Path; from headwise.files import lock_file\n"
+    code += "with lock_file(Path(sys.argv[1])):"
+    path = tmp_path / "results"
+    path.mkdir() if kind == "folder" else path.touch()
+    first = other_process(code, path)
+    with pytest.raises(DataError, match=f"{path}: another process is writing to it"), lock_file(path):
+        pass
+    with lock_file(tmp_path / "others"):
+        pass
+    first.send_signal(signal.SIGKILL)
+    first.wait()
+    with lock_file(path):  # the lock has ended with its process
+        pass
+    assert list(tmp_path.iterdir()) == [path]
 
 
 def test_a_folder_is_replaced_as_a_whole_or_not_at_all(tmp_path):

@@ -1,4 +1,4 @@
-"""Atomic writing of files, locked folders, and tables as CSV."""
+"""Atomic writing of files, locked files and folders, and tables as CSV."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ from typing import Any
 
 from headwise.errors import DataError
 
-__all__ = ["atomic_folder", "atomic_write", "lock_folder", "to_csv", "write_text"]
+__all__ = ["atomic_folder", "atomic_write", "lock_file", "lock_folder", "to_csv", "write_text"]
 
 
 @contextmanager
@@ -37,7 +37,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     'whole'
     """
     path = path.resolve()  # a link stays one
-    if path.exists() and not path.is_file() and not path.is_dir():
+    if _is_device(path):
         yield path
         return
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -92,18 +92,50 @@ def lock_folder(folder: Path) -> Iterator[None]:
     created = [path for path in (folder, *folder.parents) if not path.exists()]
     folder.mkdir(parents=True, exist_ok=True)
     try:
-        with ExitStack() as stack:
-            try:
-                stack.enter_context(_locked(folder, os.O_RDONLY))
-            except BlockingIOError:
-                raise DataError(
-                    f"{folder}: another process is writing to it. Wait until it has finished, or choose another folder."
-                ) from None
+        with _locked_once(folder, folder, os.O_RDONLY):
             yield
     finally:
         with suppress(OSError):  # one that is not empty stays
             for path in created:
                 path.rmdir()
+
+
+@contextmanager
+def lock_file(path: Path) -> Iterator[None]:
+    """Keep other processes that call this from writing the same file, or replacing the same folder, meanwhile.
+
+    The lock belongs to the process, as in `lock_folder`. It is that of a hidden file next to `path`, which is removed
+    at the end; one that a killed process has left locks nothing. A device such as ``/dev/stdout`` is not locked.
+
+    Raises
+    ------
+    DataError
+        If another process has locked the file.
+    """
+    path = path.resolve()
+    if _is_device(path):
+        yield
+        return
+    path.parent.mkdir(parents=True, exist_ok=True)
+    lock = path.with_name(f".{path.name}.lock")
+    with _locked_once(path, lock, os.O_CREAT | os.O_RDWR):
+        try:
+            yield
+        finally:
+            lock.unlink(missing_ok=True)
+
+
+@contextmanager
+def _locked_once(path: Path, lock: Path, flags: int) -> Iterator[None]:
+    """Hold the lock of `path`, or raise DataError if another process does."""
+    with ExitStack() as stack:
+        try:
+            stack.enter_context(_locked(lock, flags))
+        except BlockingIOError:
+            raise DataError(
+                f"{path}: another process is writing to it. Wait until it has finished, or choose another name."
+            ) from None
+        yield
 
 
 @contextmanager
@@ -134,6 +166,10 @@ def _locked(path: Path, flags: int) -> Iterator[None]:
         yield
     finally:
         os.close(descriptor)
+
+
+def _is_device(path: Path) -> bool:
+    return path.exists() and not path.is_file() and not path.is_dir()
 
 
 def _remove_abandoned(path: Path) -> None:

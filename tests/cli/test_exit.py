@@ -4,13 +4,17 @@ import os
 import signal
 import subprocess
 import sys
+from pathlib import Path
 
 import pytest
 
 from headwise import cli
 from headwise.errors import DataError
+from headwise.files import lock_file, lock_folder
 from helpers.commands import headwise
 from helpers.processes import PATIENCE
+
+EXAMPLES = Path(__file__).parents[2] / "examples" / "class"
 
 
 @pytest.fixture(autouse=True)
@@ -155,3 +159,26 @@ def test_status_1_of_check_means_wrong_and_nothing_else(tmp_path):
         shown = headwise("check", name, folder=tmp_path)
         assert shown.returncode == 2, name
         assert len(shown.stderr.splitlines()) == 1, shown.stderr
+
+
+@pytest.mark.parametrize(
+    ("arguments", "lock"),
+    [
+        (("explain", "a b"), lock_folder),
+        (("caption", "a.npz"), lock_folder),
+        (("train",), lock_folder),
+        (("report",), lock_folder),
+        (("study", "sets"), lock_folder),
+        (("explore",), lock_file),
+        (("grade", str(EXAMPLES)), lock_file),
+        (("grade", str(EXAMPLES), "--format", "gradescope"), lock_file),
+    ],
+)
+def test_of_two_commands_that_write_to_one_place_the_second_gets_an_error(arguments, lock, run, tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "a.npz").touch()
+    with lock(tmp_path / "out"):
+        status, lines = run(*arguments, "--out", "out")
+        assert status == 2
+        assert "another process is writing to it" in lines[-1]
+    assert {path.name for path in tmp_path.iterdir()} == {"a.npz"}

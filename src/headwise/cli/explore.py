@@ -14,6 +14,7 @@ from headwise.data.image_files import load_digit
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.explanation import cycle_classes
 from headwise.explanation import explore as explore_images
+from headwise.files import lock_file
 from headwise.text import pluralize
 from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
 
@@ -50,7 +51,8 @@ def explore(
         test = (load_mnist(data) if data else load_bundled_mnist()).test
         chosen = cycle_classes(test, digits)
         arrays, labels = test.images[chosen], test.labels[chosen]
-    explore_images(arrays, checkpoint.params, checkpoint.config, labels=labels).save(out)
+    with lock_file(out):
+        explore_images(arrays, checkpoint.params, checkpoint.config, labels=labels).save(out)
     size = f"{out.stat().st_size / 1000:,.0f} kB"
     if out.stat().st_size > _LARGE:
         messages.print(f"headwise: warning: {out} has {size} and will open slowly; use fewer images.", markup=False)

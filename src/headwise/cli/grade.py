@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import enum
+from contextlib import ExitStack
 from pathlib import Path
 from textwrap import shorten
 from typing import Annotated
@@ -16,7 +17,7 @@ from headwise.cli.options import PROCESSES, SEED, Json, Scheduler
 from headwise.cli.paths import check_writable, check_writable_file
 from headwise.cli.runner import resumable
 from headwise.errors import DataError
-from headwise.files import write_text
+from headwise.files import lock_file, write_text
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
 from headwise.grading.grade_class import ClassGrades, grade_class
 from headwise.grading.rubric import default_rubric, read_rubric
@@ -83,20 +84,23 @@ def grade(
         check_scheduler(scheduler)
     criteria = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
-    with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:
-        progress.stage(f"Grading {len(submissions)} submissions", len(submissions))
-        grades = grade_class(
-            submissions,
-            criteria,
-            processes=processes,
-            scheduler=scheduler,
-            seed=seed,
-            on_grade=lambda grade: progress.advance(grade.student),
-        )
-    if feedback:
-        write_feedback(grades, feedback)
-    if out:
-        _write(grades, out, format, alone)
+    with ExitStack() as locks:
+        for path in dict.fromkeys(filter(None, (out, feedback))):
+            locks.enter_context(lock_file(path))
+        with resumable("Nothing was written; run the same command again to start over"), progress_bars() as progress:
+            progress.stage(f"Grading {len(submissions)} submissions", len(submissions))
+            grades = grade_class(
+                submissions,
+                criteria,
+                processes=processes,
+                scheduler=scheduler,
+                seed=seed,
+                on_grade=lambda grade: progress.advance(grade.student),
+            )
+        if feedback:
+            write_feedback(grades, feedback)
+        if out:
+            _write(grades, out, format, alone)
     if print_json:
         print(as_json(grades), end="")
     else:

@@ -3,7 +3,8 @@
 from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explanation.core import Explanation, explain, record_attention
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
-from headwise.explanation.explorer import Explorer, explore
+from headwise.explanation.exploration import explore
+from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
 from headwise.explanation.recording import record_input
 from headwise.explanation.testing import FaithfulnessTest
@@ -11,6 +12,7 @@ from headwise.explanation.testing import FaithfulnessTest
 __all__ = [
     "Explanation",
     "Explorer",
+    "ExplorerInput",
     "FaithfulnessTest",
     "TokenLayout",
     "cycle_classes",

@@ -12,6 +12,7 @@ import numpy as np
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation.dependence import measure_dependence
+from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
 from headwise.explanation.notebook import explanation_html
 from headwise.explanation.recording import probe_induction, record_input
@@ -25,7 +26,7 @@ from headwise.nn.params import Params
 from headwise.shapes import Array
 from headwise.train.checkpoint import Checkpoint, load_vit
 
-__all__ = ["Explanation", "explain", "record_attention"]
+__all__ = ["Explanation", "explain", "open_any_model", "prepare_input", "record_any_input", "record_attention"]
 
 
 @dataclass(frozen=True)
@@ -78,6 +79,11 @@ class Explanation:
     def _repr_html_(self) -> str:
         """The figures with short captions, and the full ones folded, for a notebook."""
         return explanation_html(self.figures)
+
+    def explorer(self) -> Explorer:
+        """The recorded attention as an interactive page."""
+        name = " ".join(self.record.text.split())[:60] or self.record.kind
+        return Explorer("What the model attends to", (ExplorerInput(self.record, name),))
 
     def save(self, folder: Path) -> list[Path]:
         """Write every figure with its caption, and the arrays once; return the paths of all files."""
@@ -152,15 +158,10 @@ def explain(
     >>> explanation.record.weights.shape, list(explanation.captions), round(explanation.dependence.agreement, 2)
     ((4, 4, 17, 17), ['maps', 'dependence'], 0.7)
     """
-    opened = open_model(_as_vit(model), tokenizer=tokenizer, preprocess=preprocess)
-    preparation, view = "", View(scale, all_heads)
-    if isinstance(opened, ViT):
-        if isinstance(input, (str, Path)):
-            input, preparation = load_digit(Path(input))
-        record = record_attention(input, opened.params, opened.config, label=label)
-    else:
-        record = record_input(opened, input, label=label, layers=layers)
-        record = replace(record, probe=probe_induction(opened, record))
+    opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess)
+    view = View(scale, all_heads)
+    input, preparation = prepare_input(opened, input)
+    record = record_any_input(opened, input, label=label, layers=layers)
     classes = len(record.probabilities)
     if label < -1 or (classes and label >= classes):
         raise DataError(f"label: expected 0 to {classes - 1}; got {label}.")
@@ -191,11 +192,28 @@ def _add_dependence(
         return record, {"dependence": str(error)}
 
 
-def _as_vit(model: Any) -> Any:
-    """A checkpoint or its file as a vision transformer; anything else as it is."""
+def open_any_model(model: Any, *, tokenizer: Any = None, preprocess: Any = None) -> Model:
+    """What `explain` takes as a model, under the `Model` protocol; a checkpoint or its file as a vision transformer."""
     if isinstance(model, (str, Path)) and Path(model).suffix == ".safetensors":
         model = load_vit(Path(model))
-    return ViT(model.config, model.params) if isinstance(model, Checkpoint) else model
+    if isinstance(model, Checkpoint):
+        model = ViT(model.config, model.params)
+    return open_model(model, tokenizer=tokenizer, preprocess=preprocess)
+
+
+def prepare_input(model: Model, input: Any) -> tuple[Any, str]:
+    """The input as the model takes it, and how the file of a handwritten digit was prepared."""
+    if isinstance(model, ViT) and isinstance(input, (str, Path)):
+        return load_digit(Path(input))
+    return input, ""
+
+
+def record_any_input(model: Model, input: Any, *, label: int = -1, layers: str = "self") -> AttentionRecord:
+    """Run a model on one prepared input and record its attention, with the probe for induction."""
+    if isinstance(model, ViT):
+        return record_attention(input, model.params, model.config, label=label)
+    record = record_input(model, input, label=label, layers=layers)
+    return replace(record, probe=probe_induction(model, record))
 
 
 def record_attention(image: Array, params: Params, model: ViTConfig, *, label: int = -1) -> AttentionRecord:

@@ -1,0 +1,40 @@
+"use strict";
+// A series, its curves above and the weights of its tokens below.
+
+Headwise.keyViews.series = (input) => {
+  const length = input.curves[0].length;
+  const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
+  svg.setAttribute("viewBox", `0 -40 ${length - 1 || 1} 1080`);
+  svg.setAttribute("preserveAspectRatio", "none");
+  svg.setAttribute("aria-hidden", "true");
+  for (const curve of input.curves) {
+    const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
+    line.setAttribute("points", Array.from(curve, (level, t) => `${t},${1000 - level}`).join(" "));
+    svg.append(line);
+  }
+  const strip = Headwise.element("div", { class: "strip" });
+  const element = Headwise.element("div", { class: "series" }, svg, strip);
+  const content = Headwise.contentKeys(input);
+  const options = [];
+  input.spans.forEach(([begin, end], i) => {
+    const cell = Headwise.element("div", { role: "option", class: "cell" });
+    Object.assign(cell.style, { left: `${(100 * begin) / length}%`, width: `${(100 * (end - begin)) / length}%` });
+    strip.append(cell);
+    options[content[i]] = cell;
+  });
+
+  const at = (event) => {
+    const frame = element.getBoundingClientRect();
+    const t = ((event.clientX - frame.left) / frame.width) * length;
+    const place = input.spans.findIndex(([begin, end]) => t >= begin && t < end);
+    return place < 0 ? null : content[place];
+  };
+  const step = (key, arrow) => {
+    const by = arrow === "ArrowLeft" || arrow === "ArrowUp" ? -1 : 1;
+    return Math.max(0, Math.min(input.keys.length - 1, key + by));
+  };
+  const paint = (shares, end) => {
+    content.forEach((key) => { options[key].style.background = Headwise.css(shares[key] / end); });
+  };
+  return { element, options, at, step, paint, ownPrefix: false };
+};

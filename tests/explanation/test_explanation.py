@@ -115,7 +115,7 @@ def test_an_image_that_is_one_token_has_every_figure_but_the_positions(rng, tmp_
         test.apply(figure).save(tmp_path / figure.stem)
     with pytest.raises(DataError, match="positions: expected two tokens or more"):
         _ = select_figures(record, "positions")[0].caption
-    assert explore(image[None], params, model).page().startswith("<!DOCTYPE html>")
+    assert explore(ViT(model, params), image).page().startswith("<!DOCTYPE html>")
 
 
 def test_the_image_is_drawn_as_it_is_cut(rng, digit):

@@ -69,9 +69,9 @@ def test_a_digit_is_read_as_the_library_reads_it(client):
     pixels = (test.images[3] * 255).round().astype(np.uint8)
     told = client.post("/api/read", content=png(pixels)).json()
     saved = pretrained_vit("7x7")
-    expected = explore(pixels[None].astype(np.float32) / np.float32(255), saved.params, saved.config).content()
+    expected = explore(saved, pixels.astype(np.float32) / np.float32(255)).content()
     assert told["models"] == {"7x7": expected}
-    assert told["models"]["7x7"]["digits"][0]["ranked"][0] == test.labels[3]
+    assert told["models"]["7x7"]["inputs"][0]["top"][0][0] == str(test.labels[3])
     assert told["prepared"] == "taken as it is"
 
 

@@ -87,9 +87,10 @@ def test_drawing_is_answered_by_every_model(page):
     told = driver.execute_script("return answer.models")
     for name, words in zip(PRETRAINED, said, strict=True):
         saved = pretrained_vit(name)
-        shown = np.array(told[name]["digits"][0]["pixels"]).reshape(28, 28)
+        picture = told[name]["inputs"][0]["picture"].split(",")[1]
+        shown = np.asarray(Image.open(io.BytesIO(base64.b64decode(picture))), np.float32)
         assert shown.sum() > 20 * 255
-        record = explore(shown[None] / 255, saved.params, saved.config).records[0]
+        record = explore(saved, shown / 255).records[0]
         first = int(record.probabilities.argmax())
         assert words.startswith(f"predicts {first} (")
         assert float(words.split("(")[1].split("%")[0]) == pytest.approx(100 * record.probabilities[first], abs=1)
@@ -105,12 +106,13 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     image = test.images[int(np.flatnonzero(test.labels == 4)[0])]
     for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
         saved = pretrained_vit(name)
-        record = explore(image[None], saved.params, saved.config).records[0]
+        record = explore(saved, image).records[0]
         assert words.startswith(f"predicts 4 ({record.probabilities[4]:.1%})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
     until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
-    row = build_views(record.weights.astype(float))["mean"][0]  # of the last of them, the rows
+    view = driver.execute_script("return document.querySelector('.heads input:checked').value")
+    row = build_views(record.weights.astype(float))[view][0]  # of the last of them, the rows
     script = "return [...document.querySelectorAll('.listed td')].slice(1).map(cell => cell.textContent)"
     assert driver.execute_script(script) == [f"{value:.3f}" for value in row]
 

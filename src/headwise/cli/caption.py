@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import re
 from pathlib import Path
 from typing import Annotated
 
@@ -10,6 +9,7 @@ import typer
 
 from headwise.cli.console import output
 from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
+from headwise.cli.inputs import parse_size
 from headwise.errors import DataError
 from headwise.explanation import Explanation, TokenLayout, from_arrays, from_saved, read_arrays
 from headwise.explanation.display import read_colors
@@ -64,7 +64,7 @@ def caption(
         raise DataError(f"{arrays}: no such file.")
     with output_folder(arrays, out) as folder:
         words = _read_words(tokens) if tokens else ()
-        sizes = _parse_size("--grid", grid), _parse_size("--patch", patch)
+        sizes = parse_size("--grid", grid), parse_size("--patch", patch)
         layout = TokenLayout(*sizes, class_token, dropped, prefix, index, resize, words)
         record, view = _read_record(arrays, layout, image), View(scale, all_heads)
         explanation = Explanation(tuple(select_figures(record, figure, token, view=view)))
@@ -95,12 +95,3 @@ def _read_words(path: Path) -> tuple[str, ...]:
         return tuple(path.read_text(encoding="utf-8").splitlines())
     except UnicodeDecodeError:
         raise DataError(f"--tokens: {path}: expected text in UTF-8, one word a line.") from None
-
-
-def _parse_size(option: str, text: str | None) -> tuple[int, int] | None:
-    if text is None:
-        return None
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
-    if not match:
-        raise DataError(f"{option}: expected rows x columns, such as 4x4; got {text!r}.")
-    return int(match[1]), int(match[2])

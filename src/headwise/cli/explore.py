@@ -2,35 +2,58 @@
 
 from __future__ import annotations
 
+import re
 from pathlib import Path
-from typing import Annotated
+from typing import Annotated, Any
 
-import numpy as np
 import typer
 
 from headwise.cli.console import messages, output
+from headwise.cli.inputs import PREPROCESS, image_preprocessor, parse_size, read_input
 from headwise.cli.paths import check_writable_file
-from headwise.data.image_files import load_digit
 from headwise.data.mnist import load_bundled_mnist, load_mnist
-from headwise.explanation import cycle_classes
-from headwise.explanation import explore as explore_images
+from headwise.explanation import Explorer, cycle_classes, explore_arrays
+from headwise.explanation import explore as explore_inputs
 from headwise.files import lock_file
 from headwise.text import pluralize
-from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
+from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 
 __all__ = ["explore"]
 
-_LARGE = 1_000_000  # bytes; a dozen digits take less, with any tokenizer
+_LARGE = 3_000_000  # bytes
+_MODEL_FILE = re.compile(r".*(\.gguf|\.onnx|\.safetensors|\.py:\w+)")
 
 
 def explore(
-    images: Annotated[
-        list[Path] | None,
-        typer.Argument(help="Images of handwritten digits; by default test digits.", show_default=False),
+    arguments: Annotated[
+        list[str] | None,
+        typer.Argument(
+            metavar="[MODEL] [INPUTS]...",
+            help="A model, as --model takes it, and inputs: images, texts, or .npz files of arrays. Without a model, "
+            "images of handwritten digits, or .npz files of attention by `headwise capture` or `headwise explain`. By "
+            "default test digits.",
+            show_default=False,
+        ),
     ] = None,
     model: Annotated[
-        Path | None, typer.Option(help="Parameters from `headwise train`; by default a pretrained model.")
+        str | None,
+        typer.Option(
+            help="A folder with config.json, a .gguf, an .onnx file, FILE.py:OBJECT, or parameters from `headwise "
+            "train`; by default a pretrained model of handwritten digits."
+        ),
     ] = None,
+    text: Annotated[
+        list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
+    ] = None,
+    compare: Annotated[
+        str | None, typer.Option(help="A second model, for the same inputs on the same page.", show_default=False)
+    ] = None,
+    layers: Annotated[str, typer.Option(help="Which attention of an encoder–decoder: self or cross.")] = "self",
+    grid: Annotated[
+        str | None, typer.Option(help="Rows and columns of an image's tokens, for .npz files of attention.")
+    ] = None,
+    preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
+    size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
     tokens: Annotated[str, typer.Option(help=f"Which pretrained model: {', '.join(PRETRAINED)}.")] = PRETRAINED[0],
     data: Annotated[
         Path | None,
@@ -44,16 +67,42 @@ def explore(
     Example: `headwise explore --digits 12 --out explorer.html`
     """
     check_writable_file(out)
-    checkpoint = load_vit(model) if model else pretrained_vit(tokens)
-    if images:
-        arrays, labels = np.stack([load_digit(path).image for path in images]), None
-    else:
-        test = (load_mnist(data) if data else load_bundled_mnist()).test
-        chosen = cycle_classes(test, digits)
-        arrays, labels = test.images[chosen], test.labels[chosen]
+    model, values, names = _split(list(arguments or []), model, text)
+    options: dict[str, Any] = {"layers": layers, "preprocess": image_preprocessor(preprocess, size)}
     with lock_file(out):
-        explore_images(arrays, checkpoint.params, checkpoint.config, labels=labels).save(out)
+        if model is None and values and all(isinstance(value, dict) for value in values):
+            explorer = explore_arrays(values, names, grid=parse_size("--grid", grid))
+        elif values:
+            explorer = explore_inputs(model or pretrained_vit(tokens), *values, names=names, **options)
+            if compare:
+                explorer += explore_inputs(compare, *values, names=names, **options)
+        else:
+            explorer = _explore_digits(model or pretrained_vit(tokens), data, digits)
+            if compare:
+                explorer += _explore_digits(compare, data, digits)
+        explorer.save(out)
+    _report(out, len(explorer.inputs))
+
+
+def _split(arguments: list[str], model: str | None, text: list[str] | None) -> tuple[str | None, list[Any], list[str]]:
+    """The model, and the inputs with their names."""
+    if model is None and arguments and (_MODEL_FILE.fullmatch(arguments[0]) or Path(arguments[0]).is_dir()):
+        model = arguments.pop(0)
+    inputs = [read_input(argument, None) for argument in arguments] + ([read_input(None, text)] if text else [])
+    names = [Path(argument).name if Path(argument).is_file() else argument for argument in arguments]
+    return model, [value for value, _ in inputs], [*names, *([" / ".join(text)] if text else [])]
+
+
+def _explore_digits(model: Any, data: Path | None, count: int) -> Explorer:
+    """The page of test digits, from 0 to 9 in turn."""
+    test = (load_mnist(data) if data else load_bundled_mnist()).test
+    chosen = cycle_classes(test, count)
+    return explore_inputs(model, *test.images[chosen], labels=test.labels[chosen])
+
+
+def _report(out: Path, count: int) -> None:
+    """Print what was written, and warn of a large page."""
     size = f"{out.stat().st_size / 1000:,.0f} kB"
     if out.stat().st_size > _LARGE:
-        messages.print(f"headwise: warning: {out} has {size} and will open slowly; use fewer images.", markup=False)
-    output.print(f"{out}: {pluralize(len(arrays), 'image')}, {size}.", markup=False, soft_wrap=True)
+        messages.print(f"headwise: warning: {out} has {size} and will open slowly; use fewer inputs.", markup=False)
+    output.print(f"{out}: {pluralize(count, 'input')}, {size}.", markup=False, soft_wrap=True)

@@ -10,7 +10,7 @@ from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models.preprocess.images import ImagePreprocessor
 
-__all__ = ["PREPROCESS", "image_preprocessor", "read_input"]
+__all__ = ["PREPROCESS", "image_preprocessor", "parse_size", "read_input"]
 
 _NORMALIZATIONS = {  # mean and standard deviation of the colours
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
@@ -62,6 +62,22 @@ def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
         raise DataError(f"--preprocess: expected one of {', '.join(_NORMALIZATIONS)}; got {name!r}.")
     mean, std = _NORMALIZATIONS[name]
     return ImagePreprocessor(size=(size, size), resample=_BICUBIC, mean=mean, std=std)
+
+
+def parse_size(option: str, text: str | None) -> tuple[int, int] | None:
+    """Two numbers, such as 4x4; None without a text.
+
+    Raises
+    ------
+    DataError
+        If it has another form.
+    """
+    if text is None:
+        return None
+    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    if not match:
+        raise DataError(f"{option}: expected rows x columns, such as 4x4; got {text!r}.")
+    return int(match[1]), int(match[2])
 
 
 def _slug(text: str) -> str:

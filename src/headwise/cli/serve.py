@@ -39,7 +39,7 @@ def serve(
     with web.listen(host, port) as listening:
         models = _load_models(model) if model else {name: pretrained_vit(name) for name in PRETRAINED}
         for checkpoint in models.values():  # so that the first request is as fast as the others
-            explore(load_bundled_mnist().test.images[:1], checkpoint.params, checkpoint.config).content()
+            explore(checkpoint, load_bundled_mnist().test.images[0]).content()
         if not web.is_loopback(host):
             messages.print(f"headwise: warning: others on the network can reach {host}, and there is no password.")
         messages.print(f"Headwise is at {web.address(host, listening)} (press Ctrl-C to stop).", soft_wrap=True)

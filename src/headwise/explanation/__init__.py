@@ -3,7 +3,7 @@
 from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explanation.core import Explanation, explain, record_attention
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
-from headwise.explanation.exploration import explore
+from headwise.explanation.exploration import explore, explore_arrays
 from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
 from headwise.explanation.recording import record_input
@@ -18,6 +18,7 @@ __all__ = [
     "cycle_classes",
     "explain",
     "explore",
+    "explore_arrays",
     "from_arrays",
     "from_saved",
     "merge_pieces",

@@ -2,17 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 from typing import Any
 
+import numpy.typing as npt
+
 from headwise.errors import DataError
+from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, stack_layers
 from headwise.explanation.core import open_any_model, prepare_input, record_any_input
 from headwise.explanation.explorer import Explorer, ExplorerInput
+from headwise.figures import AttentionRecord
 from headwise.shapes import IntArray
 from headwise.train.checkpoint import Checkpoint
 
-__all__ = ["explore"]
+__all__ = ["explore", "explore_arrays"]
 
 _NAME_LENGTH = 60
 
@@ -82,6 +86,40 @@ def explore(
         name = names[i] if names else _input_name(input, i, label, record.kind)
         entries.append(ExplorerInput(record, name, shown))
     return Explorer(title or f"What {shown or 'the model'} attends to", tuple(entries))
+
+
+def explore_arrays(
+    arrays: Sequence[Mapping[str, npt.NDArray[Any]]], names: Sequence[str], *, grid: tuple[int, int] | None = None
+) -> Explorer:
+    """Attention that was saved, such as by ``headwise capture``, to be explored on a page.
+
+    Parameters
+    ----------
+    arrays : sequence of mapping
+        What `AttentionRecord.save` wrote, or arrays as `from_arrays` takes them. Without a grid or words, tokens are
+        numbered.
+    names : sequence of str
+        Of the inputs on the page.
+    grid : (int, int), optional
+        Rows and columns of an image's tokens.
+
+    Raises
+    ------
+    ShapeError, DataError
+        As `from_saved` and `from_arrays`.
+    """
+    records = [_record_of(saved, grid) for saved in arrays]
+    inputs = tuple(ExplorerInput(record, name) for record, name in zip(records, names, strict=True))
+    return Explorer(f"Attention in {inputs[0].name}" if len(inputs) == 1 else "Attention", inputs)
+
+
+def _record_of(arrays: Mapping[str, npt.NDArray[Any]], grid: tuple[int, int] | None) -> AttentionRecord:
+    if AttentionRecord.is_record(arrays):
+        return from_saved(arrays)
+    if grid is None and not {"words", "tokens", "image"} & set(arrays):
+        keys = stack_layers(arrays).shape[-1]
+        return from_arrays(arrays, TokenLayout(words=tuple(map(str, range(1, keys + 1)))))
+    return from_arrays(arrays, TokenLayout(grid=grid))
 
 
 def _model_name(model: Any) -> str:

@@ -24,7 +24,7 @@ from headwise.data.mnist import load_bundled_mnist
 from headwise.document import render_template
 from headwise.errors import DataError, HeadwiseError
 from headwise.explanation import cycle_classes, explore
-from headwise.explanation.explorer import to_fixed_point
+from headwise.explanation.explorer import SCRIPTS, to_fixed_point
 from headwise.train.checkpoint import Checkpoint
 from headwise.web.middleware import HEADER_TIMEOUT, Guard, RequestRejected
 from headwise.web.parsing import parse_image, parse_json, parse_matrix
@@ -86,7 +86,7 @@ def classify(body: bytes, models: Mapping[str, Checkpoint]) -> dict[str, Any]:
     """The models' predictions and attention for an image file, and how long they took in milliseconds."""
     start = time.perf_counter()
     image, preparation = parse_image(body)
-    content = {name: explore(image[None], saved.params, saved.config).content() for name, saved in models.items()}
+    content = {name: explore(saved, image).content() for name, saved in models.items()}
     return {"models": content, "prepared": preparation, "took": round(1000 * (time.perf_counter() - start))}
 
 
@@ -157,7 +157,7 @@ def _example(digit: str) -> bytes:
 
 
 def _page(path: str, template: str) -> Callable[[Request], Awaitable[Response]]:
-    content = render_template("headwise.web", template, path=path)
+    content = render_template("headwise.web", template, path=path, scripts=SCRIPTS)
 
     async def send(request: Request) -> Response:
         return HTMLResponse(content)

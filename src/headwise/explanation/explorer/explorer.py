@@ -25,7 +25,7 @@ __all__ = ["SCRIPTS", "Explorer", "ExplorerInput"]
 _STATIC = files("headwise.explanation.explorer") / "static"  # scripts and style of the page
 SCRIPTS = (
     "drawing.js", "content.js", "image.js", "text.js", "series.js", "tokens.js", "heads.js", "matrix.js", "numbers.js",
-    "panel.js", "explorer.js", "page.js",
+    "panel.js", "explorer.js",
 )  # fmt: skip
 _MAX_PAGE = 3_000_000  # bytes
 _OTHER_SHARE = 0.25  # of a page: everything but weights
@@ -113,7 +113,7 @@ class Explorer:
         The browser inflates the content. A policy in the page's head allows no script but the page's own, and no
         requests at all.
         """
-        script = "".join(_read(name) for name in SCRIPTS)
+        script = "".join(_read(name) for name in (*SCRIPTS, "page.js"))
         style = _read("explorer.css")
         return render_template(
             "headwise.explanation.explorer",

@@ -47,8 +47,11 @@ def measures_of(record: AttentionRecord) -> dict[str, Measure]:
         names -= {"distance", "itself"}
     if record.kind != "image" or record.image.ndim == 3:
         names.remove("ink")
-    special = {"class": {"name": f"weight on {prefix_name(record)}"}, "distance": {"unit": _UNITS[record.kind]}}
-    return {key: measure._replace(**special.get(key, {})) for key, measure in MEASURES.items() if key in names}
+    named = MEASURES | {
+        "class": MEASURES["class"]._replace(name=f"weight on {prefix_name(record)}"),
+        "distance": MEASURES["distance"]._replace(unit=_UNITS[record.kind]),
+    }
+    return {key: measure for key, measure in named.items() if key in names}
 
 
 def prefix_name(record: AttentionRecord) -> str:

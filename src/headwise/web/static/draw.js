@@ -73,7 +73,7 @@ const card = (name, data) => {
   const input = Headwise.element("input", { type: "radio", name: "model", value: name });
   input.checked = name === chosen;
   input.addEventListener("change", () => { chosen = name; explore(); });
-  const bars = data.digits[0].probabilities.map((_, digit) =>
+  const bars = data.inputs[0].probabilities.map((_, digit) =>
     Headwise.element("div", { class: "bar" }, Headwise.element("i"), Headwise.element("span", {}, String(digit))));
   return Headwise.element("label", { class: "card", "data-model": name }, input,
     Headwise.element("strong", {}, tokensName(name)),
@@ -84,15 +84,14 @@ const card = (name, data) => {
 };
 
 const fill = (made, data) => {
-  const [digit] = data.digits;
-  const share = (i) => `${Headwise.spelled(digit.probabilities[i], data.decimals - 2)}%`;
-  const [first, second] = digit.ranked;
-  made.querySelector(".reading").textContent = `predicts ${first} (${share(first)}), next ${second} (${share(second)})`;
+  const [input] = data.inputs;
+  const [first, second] = input.top.map(([name, units]) => `${name} (${Headwise.spelled(units, data.decimals - 2)}%)`);
+  made.querySelector(".reading").textContent = `predicts ${first}, next ${second}`;
   made.querySelectorAll(".bar i").forEach((bar, i) => {
-    bar.style.height = `${digit.probabilities[i] / 10 ** (data.decimals - 2)}%`;
+    bar.style.height = `${input.probabilities[i] / 10 ** (data.decimals - 2)}%`;
   });
-  const row = digit.weights[data.views.indexOf("mean")].slice(0, data.boxes.length + 1);
-  Headwise.drawOutline(Headwise.drawMap(made.querySelector("canvas"), data, row), data, digit.pixels);
+  const weights = new Headwise.Weights(input);
+  Headwise.drawInput(made.querySelector("canvas"), input, weights.shares("mean", 0), weights.end("mean"));
 };
 
 const explore = () => {
@@ -100,8 +99,8 @@ const explore = () => {
   document.querySelector(".chosen").textContent = `Looking into: ${tokensName(chosen)}`;
   const before = mounted && mounted.state;
   mounted = Headwise.mount(document.getElementById("explorer"), data);
-  if (before && data.views.includes(before.view)) {
-    mounted.choose({ view: before.view, from: Math.min(before.from, data.boxes.length) });
+  if (before && data.inputs[0].views.includes(before.view)) {
+    mounted.choose({ view: before.view, from: Math.min(before.from, data.inputs[0].keys.length - 1) });
   }
 };
 

@@ -64,7 +64,7 @@ Headwise.pen = (canvas, width, height) => {
 // ---- small helpers
 
 // a whole number of the last digit shown, as it is read: 1234 with two decimals is 12.34
-Headwise.spelled = (whole, decimals) => (whole === null || whole < 0 ? "–" : (whole / 10 ** decimals).toFixed(decimals));
+Headwise.spelled = (whole, decimals) => (whole === null ? "–" : (whole / 10 ** decimals).toFixed(decimals));
 
 Headwise.element = (name, attributes = {}, ...children) => {
   const made = document.createElement(name);

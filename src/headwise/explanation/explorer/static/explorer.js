@@ -34,7 +34,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
   };
 
   const choices = inputChoices(data.inputs, group, chooseInput);
-  const merge = Headwise.element("label", { class: "merge" }, Headwise.element("input", { type: "checkbox" }), " Merge the pieces of words");
+  const merge = Headwise.element("label", { class: "merge" }, Headwise.element("input", { type: "checkbox", "aria-label": "Merge the pieces of words" }), " Merge the pieces of words");
   merge.querySelector("input").addEventListener("change", (event) => {
     const { view } = panel.state;
     state.merged = event.target.checked;

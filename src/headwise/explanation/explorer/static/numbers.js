@@ -39,7 +39,7 @@ Headwise.numbersView = (input) => {
     table.tHead.replaceChildren(Headwise.element("tr", {}, Headwise.element("td"),
       Headwise.element("th", { scope: "col" }, name), Headwise.element("th", { scope: "col" }, "all, mean")));
     table.tBodies[0].replaceChildren(...Object.entries(input.measures).map(([key, measure]) => {
-      const value = (whole) => Headwise.spelled(whole, measure.decimals) + (measure.unit === "%" && whole !== null && whole >= 0 ? "%" : "");
+      const value = (whole) => (whole < 0 ? "–" : Headwise.spelled(whole, measure.decimals) + (measure.unit === "%" ? "%" : ""));
       const unit = measure.unit && measure.unit !== "%" ? `, ${measure.unit}` : "";
       return Headwise.element("tr", { "data-measure": key },
         Headwise.element("th", { scope: "row" }, measure.name + unit),
@@ -54,7 +54,7 @@ Headwise.numbersView = (input) => {
   return { element: Headwise.element("div", {}, Headwise.element("div", { class: "scroll" }, table), hint), show };
 };
 
-// the row as a table, filled only while it is open
+// the row as a table; a long one is filled only while it is open
 Headwise.listView = (input, weights) => {
   const box = Headwise.element("div", { class: "scroll" });
   const element = Headwise.element("details", { class: "listed" }, Headwise.element("summary", {}, "The selected token’s weights as a table"), box);
@@ -67,7 +67,7 @@ Headwise.listView = (input, weights) => {
     box.replaceChildren(Headwise.element("table", {}, head, body));
   };
   element.addEventListener("toggle", () => { if (element.open && shown) fill(); });
-  return { element, show: (view, n) => { shown = [view, n]; if (element.open) fill(); } };
+  return { element, show: (view, n) => { shown = [view, n]; if (element.open || weights.keys <= 100) fill(); } };
 };
 
 Headwise.scaleView = (input, weights) => {

@@ -127,12 +127,12 @@ def shorten(
     values: Mapping[str, Any], shown: Sequence[str], findings: Sequence[str], last: Sequence[str]
 ) -> tuple[Statement, ...]:
     """A short caption: as many of the findings, in order of importance, as fit between the other sentences."""
-    kept = [template for template in findings if template]
+    remaining = [template for template in findings if template]
     while True:
-        statements = to_statements(values, [t for t in shown if t], kept, [t for t in last if t])
-        if not kept or sum(len(as_text(s).split()) for s in statements) <= _MAX_WORDS:
+        statements = to_statements(values, [t for t in shown if t], remaining, [t for t in last if t])
+        if not remaining or sum(len(as_text(s).split()) for s in statements) <= _MAX_WORDS:
             return statements
-        kept.pop()
+        remaining.pop()
 
 
 def to_statements(values: Mapping[str, Any], *templates: str | Iterable[str]) -> tuple[Statement, ...]:

@@ -80,15 +80,15 @@ class CaptionedFigure:
         With the first figure of the same input, whose arrays are in the same folder, only what differs is written: the
         result of another faithfulness test.
         """
-        paths = [*save_figure(self.draw(), stem), *self.caption.save(stem)]
+        drawings = save_figure(self.draw(), stem)
         arrays = stem.with_name(f"{stem.name}.npz")
         if first is None:
             self.record.save(arrays)
         elif self.record.faithfulness is not None and not first.record.was_tested(self.record.ranking):
             self.record.save(arrays, others=stem.with_name(f"{first.stem}.npz"))
         else:
-            return paths
-        return [*paths, arrays]
+            return [*drawings, *self.caption.save(stem)]
+        return [*drawings, arrays, *self.caption.save(stem)]
 
     @property
     def _kwargs(self) -> dict[str, View]:

@@ -51,8 +51,8 @@ def draw_input(axes: Axes, record: AttentionRecord) -> None:
     line = 0.5 if record.num_tokens <= _MAX_THICK_LINES else 0.3
     for box in record.boxes if record.num_tokens <= _MAX_LINES else ():
         axes.add_patch(_rectangle(box, line))
-    drawn = ", divided into tokens" if record.num_tokens <= _MAX_LINES else f", {record.num_tokens} tokens"
-    axes.set_title("input" + drawn)
+    description = ", divided into tokens" if record.num_tokens <= _MAX_LINES else f", {record.num_tokens} tokens"
+    axes.set_title("input" + description)
     if len(record.probabilities):
         predicted = int(record.probabilities.argmax())
         name = record.top_names[0] if record.top_names else predicted

@@ -275,9 +275,9 @@ def _sink(rows: Rows, candidates: BoolArray) -> _Measured:
     candidates = candidates & (counted.sum(axis=0) >= max(2, _MIN_SHARE_OF_QUERIES * n))
     if not candidates.any():
         return _Measured(TargetWeight(np.zeros(h), 0.0, np.ones(h)), np.zeros(h, np.int64))
-    seen = counted.sum(axis=0)
+    num_queries = counted.sum(axis=0)
     received = np.einsum("hnm,nm->hm", rows.weights, counted.astype(rows.weights.dtype), dtype=np.float64)
-    mean = np.where(candidates, received / np.maximum(seen, 1), -1)
+    mean = np.where(candidates, received / np.maximum(num_queries, 1), -1)
     best = mean.argmax(axis=1)
     p_value = np.ones(h)
     inverse = 1 / np.maximum(rows.counts, 1)

@@ -108,8 +108,8 @@ def _load_towers(checkpoint: Checkpoint, dtype: np.dtype[Any] | None, interpolat
     towers = {}
     for tower in ("vision", "text"):
         options = dict(config.get(f"{tower}_config")) | {"model_type": f"{family}_{tower}_model"}
-        how = interpolation if tower == "vision" else None
-        towers[tower] = _load_network(replace(checkpoint, config=options), dtype, how)
+        tower_interpolation = interpolation if tower == "vision" else None
+        towers[tower] = _load_network(replace(checkpoint, config=options), dtype, tower_interpolation)
     config.finish()
     learned = {
         name: checkpoint.tensors[name].shape for name in ("logit_scale", "logit_bias") if name in checkpoint.tensors

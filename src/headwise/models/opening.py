@@ -80,23 +80,25 @@ def open_model(
     >>> model.tokens(np.zeros((28, 28), np.float32)).labels
     ('[CLS]', '1,1', '1,2', '2,1', '2,2')
     """
-    found = find_model(model) if isinstance(model, str | Path) else model
+    opened = find_model(model) if isinstance(model, str | Path) else model
     options = {"tokenizer": tokenizer, "preprocess": preprocess, "scores": scores, "patch": patch, "fill": fill}
-    if isinstance(found, Path):
-        return onnx_model(found, **options)
-    if _is_torch_module(found):
-        return torch_model(found, **options)
+    if isinstance(opened, Path):
+        return onnx_model(opened, **options)
+    if _is_torch_module(opened):
+        return torch_model(opened, **options)
     if passed := [name for name, value in options.items() if value not in (None, 0.0)]:
-        raise DataError(f"{passed[0]}: only torch modules and .onnx files take it; {type(found).__name__} has its own.")
-    if isinstance(found, Model):
-        return found
-    own = _OWN.get(type(getattr(found, "config", None)))
-    if own is not None and hasattr(found, "params"):
-        adapted: Model = own(found.config, found.params)
+        raise DataError(
+            f"{passed[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
+        )
+    if isinstance(opened, Model):
+        return opened
+    adapter = _OWN.get(type(getattr(opened, "config", None)))
+    if adapter is not None and hasattr(opened, "params"):
+        adapted: Model = adapter(opened.config, opened.params)
         return adapted
     raise DataError(
         "model: expected a path (a folder, .gguf, .onnx, or FILE.py:OBJECT), a torch module, or a model from "
-        f"headwise.load; got {type(found).__name__}."
+        f"headwise.load; got {type(opened).__name__}."
     )
 
 

@@ -93,12 +93,12 @@ class Axes:
     def expand(self, shape: Sequence[int]) -> Axes | None:
         """Axes of size 1 repeated, and new axes in front; None if the shape does not fit."""
         axes = ((),) * (len(shape) - len(self.axes)) + self.axes
-        own = (1,) * (len(shape) - len(self.axes)) + self.shape
-        if len(axes) != len(shape) or any(s not in (-1, o) and o != 1 for s, o in zip(shape, own, strict=True)):
+        padded = (1,) * (len(shape) - len(self.axes)) + self.shape
+        if len(axes) != len(shape) or any(s not in (-1, o) and o != 1 for s, o in zip(shape, padded, strict=True)):
             return None
         grown = (
             ((size, 0),) if have == 1 and size > 1 else factors
-            for factors, have, size in zip(axes, own, shape, strict=True)
+            for factors, have, size in zip(axes, padded, shape, strict=True)
         )
         return replace(self, axes=tuple(grown))
 
@@ -110,8 +110,8 @@ class Axes:
     def squeeze(self, dims: Sequence[int] | None = None) -> Axes:
         """Without axes of size 1: all of them, or those named."""
         named = range(len(self.axes)) if dims is None else [axis % len(self.axes) for axis in dims]
-        kept = (factors for axis, factors in enumerate(self.axes) if axis not in named or factors)
-        return replace(self, axes=tuple(kept))
+        remaining = (factors for axis, factors in enumerate(self.axes) if axis not in named or factors)
+        return replace(self, axes=tuple(remaining))
 
     def slice(self, axis: int, start: int, length: int, step: int = 1) -> Axes | None:
         """A range of one axis; None if the axis has several factors and the range is not all of it."""

@@ -89,8 +89,8 @@ class Collector:
                 last.layer, last.keys = joined, joined.shape[3]
                 return
         index = len(self._calls)
-        kept = replace(layer, index=index, call=self._count[layer.name])
-        call = _Call(index, layer.kind, layer.shape[3], kept if self._is_chosen(layer.name, index) else None)
+        numbered = replace(layer, index=index, call=self._count[layer.name])
+        call = _Call(index, layer.kind, layer.shape[3], numbered if self._is_chosen(layer.name, index) else None)
         self._append(layer.name, call)
 
     def finish(self) -> tuple[AttentionLayer, ...]:

@@ -34,9 +34,9 @@ def rule_of_bias(bias: Array, shape: tuple[int, int, int, int]) -> Rule:
     if np.isneginf(bias).any() or (bias < -1e30).any() or bias.any():
         top = bias.max(axis=-1, keepdims=True, initial=-np.inf)
         hidden = np.isneginf(bias) | ((bias < -1e30) & (top > -1e30))
-        whole = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
+        visible = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
         rest = np.where(hidden, 0, bias)
-        mask = KeyMask.from_array(whole) if hidden.any() else None
+        mask = KeyMask.from_array(visible) if hidden.any() else None
         return Rule(mask, _reduced_bias(rest, hidden, 0.0) if rest.any() else None)
     return Rule()
 

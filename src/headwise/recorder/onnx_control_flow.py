@@ -89,15 +89,15 @@ def _iterations(model: Any, node: Any, place: int, evaluate: Evaluate) -> list[A
             break
         if iteration >= _LONGEST:
             raise CaptureError(f"{prefix}: a loop of more than {_LONGEST} iterations cannot be followed.")
-        own = f"{prefix}/{iteration}/"
-        count = numpy_helper.from_array(np.array(iteration, np.int64), own + "iteration")
+        scope = f"{prefix}/{iteration}/"
+        count = numpy_helper.from_array(np.array(iteration, np.int64), scope + "iteration")
         model.graph.initializer.append(count)
-        given = [count.name, condition or own + "iteration", *carried]
-        mapping = dict(zip((i.name for i in body.input), given, strict=True))
-        inner, names = _copy(model, body, own, mapping)
+        arguments = [count.name, condition or scope + "iteration", *carried]
+        mapping = dict(zip((i.name for i in body.input), arguments, strict=True))
+        inner, names = _copy(model, body, scope, mapping)
         nodes += inner
-        made = [names.get(o.name, o.name) for o in body.output]
-        condition, carried, scanned = made[0], made[1 : 1 + len(carried)], made[1 + len(carried) :]
+        outputs = [names.get(o.name, o.name) for o in body.output]
+        condition, carried, scanned = outputs[0], outputs[1 : 1 + len(carried)], outputs[1 + len(carried) :]
         for parts, name in zip(collected, scanned, strict=True):
             axes = numpy_helper.from_array(np.zeros(1, np.int64), name + "/axes")
             model.graph.initializer.append(axes)
@@ -114,9 +114,9 @@ def _until(model: Any, place: int, nodes: Sequence[Any] = ()) -> Any:
     """The model up to a node, and more nodes after it."""
     part = type(model)()
     part.CopyFrom(model)
-    kept = list(part.graph.node[:place])
+    before = list(part.graph.node[:place])
     del part.graph.node[:]
-    part.graph.node.extend([*kept, *nodes])
+    part.graph.node.extend([*before, *nodes])
     return part
 
 
@@ -145,8 +145,8 @@ def _rename(node: Any, names: Mapping[str, str]) -> None:
     for tensors in (node.input, node.output):
         tensors[:] = [names.get(name, name) for name in tensors]
     for body in _bodies(node):
-        own = {i.name for i in (*body.input, *body.initializer)} | {name for n in body.node for name in n.output}
-        outer = {name: new for name, new in names.items() if name not in own}
+        local = {i.name for i in (*body.input, *body.initializer)} | {name for n in body.node for name in n.output}
+        outer = {name: new for name, new in names.items() if name not in local}
         for inner in body.node:
             _rename(inner, outer)
         for output in body.output:

@@ -216,8 +216,8 @@ def _rotated(x: Array, cos: Array, sin: Array, neighbours: bool) -> Array:
     a, b = (turned[..., ::2], turned[..., 1::2]) if neighbours else np.split(turned, 2, axis=-1)
     cos, sin = cos[:, None], sin[:, None]
     parts = (a * cos - b * sin, b * cos + a * sin)
-    whole = np.stack(parts, axis=-1).reshape(turned.shape) if neighbours else np.concatenate(parts, axis=-1)
-    return np.concatenate([whole, rest], axis=-1)
+    rotated = np.stack(parts, axis=-1).reshape(turned.shape) if neighbours else np.concatenate(parts, axis=-1)
+    return np.concatenate([rotated, rest], axis=-1)
 
 
 def _causal_stop(n: int, offset: Any) -> Any:

@@ -58,12 +58,12 @@ class Graph:
         """Inputs of the last linear layers on the way to some tensors, and inputs of the model without one."""
         inputs: set[str] = set()
         leaves: set[str] = set()
-        seen, waiting = set(), list(names)
-        while waiting:
-            name = waiting.pop()
-            if name in seen or not name or self.is_fixed(name):
+        visited, pending = set(), list(names)
+        while pending:
+            name = pending.pop()
+            if name in visited or not name or self.is_fixed(name):
                 continue
-            seen.add(name)
+            visited.add(name)
             node = self.makers.get(name)
             if node is None:
                 leaves.add(name)
@@ -72,7 +72,7 @@ class Graph:
             elif node.op_type in _LINEAR and any(self.is_fixed(other) for other in node.input if other):
                 inputs.add(next(other for other in node.input if not self.is_fixed(other)))
             else:
-                waiting.extend(node.input)
+                pending.extend(node.input)
         return inputs, leaves
 
 

@@ -106,8 +106,8 @@ def _stacked(masks: list[KeyMask]) -> KeyMask:
     lead = np.broadcast_shapes(*(mask.first.shape[:2] for mask in masks))
     if any(mask.bits is not None for mask in masks):
         rows = [mask.rows(np.arange(mask.first.shape[2])) for mask in masks]
-        whole = np.concatenate([np.broadcast_to(r, (*lead, *r.shape[2:])) for r in rows], axis=2)
-        joined = KeyMask.from_array(whole)
+        visible = np.concatenate([np.broadcast_to(r, (*lead, *r.shape[2:])) for r in rows], axis=2)
+        joined = KeyMask.from_array(visible)
         if joined is not None:
             return joined
     first, last = (
@@ -124,10 +124,10 @@ def _stacked_bias(before: AttentionLayer, step: AttentionLayer, start: int, keys
     parts = []
     for layer, at in ((before, 0), (step, start)):
         n, m = layer.shape[2:]
-        own = np.zeros((1, 1, 1, 1), layer.q.dtype) if layer.bias is None else layer.bias
-        part = np.zeros((*own.shape[:2], n, keys), own.dtype)
-        part[..., at : at + m] = own
+        bias = np.zeros((1, 1, 1, 1), layer.q.dtype) if layer.bias is None else layer.bias
+        part = np.zeros((*bias.shape[:2], n, keys), bias.dtype)
+        part[..., at : at + m] = bias
         parts.append(part)
     lead = np.broadcast_shapes(*(part.shape[:2] for part in parts))
-    whole = [np.broadcast_to(part, (*lead, *part.shape[2:])) for part in parts]
-    return np.asarray(np.concatenate(whole, axis=2))
+    full_parts = [np.broadcast_to(part, (*lead, *part.shape[2:])) for part in parts]
+    return np.asarray(np.concatenate(full_parts, axis=2))

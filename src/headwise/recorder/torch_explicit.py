@@ -61,9 +61,9 @@ class _Layout(NamedTuple):
         for place in range(len(axes.axes)):
             if place != axis:
                 index = index + axes.offsets(place).reshape([-1 if place == p else 1 for p in range(len(axes.axes))])
-        whole = np.broadcast_to(index, [1 if place == axis else size for place, size in enumerate(axes.shape)])
+        full_index = np.broadcast_to(index, [1 if place == axis else size for place, size in enumerate(axes.shape)])
         refined = [1 if place == self.order[-1] else size for place, size in enumerate(self.refined)]
-        return whole.reshape(refined).transpose(self.order).reshape(self.shape[:3])
+        return full_index.reshape(refined).transpose(self.order).reshape(self.shape[:3])
 
 
 def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> Explicit | str:
@@ -80,9 +80,9 @@ def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> E
     shape, axis, axes = tuple(weights.logits.shape), weights.axis, multiplied.axes
     stride = math.prod(shape[axis + 1 :])
     first = axes.offset // stride % shape[axis]
-    steps, odd = np.divmod(axes.offsets(2), stride)
+    steps, remainders = np.divmod(axes.offsets(2), stride)
     columns = first + steps
-    if odd.any() or (columns >= shape[axis]).any():
+    if remainders.any() or (columns >= shape[axis]).any():
         return "it is multiplied over another axis than it normalises"
     layout = _layout(shape, axis, axes, heads)
     rows = _find(layout.linear(Axes.contiguous(shape), axis), axes, axes.offset - first * stride)

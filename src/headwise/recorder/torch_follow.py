@@ -81,8 +81,8 @@ class Follower:
         elif name in ("squeeze_", "unsqueeze_"):  # the argument has its new shape already
             value = self.table.last_value(out)
             shape = tuple(out.shape)
-            kept = value.shaped(lambda axes: axes.view(shape)) if isinstance(value, Product | Weights) else None
-            self.table.store(out, kept)
+            reshaped = value.shaped(lambda axes: axes.view(shape)) if isinstance(value, Product | Weights) else None
+            self.table.store(out, reshaped)
         elif name == "convolution":
             mixed = self._value_of(args[0])
             if isinstance(mixed, Weights) and out.shape == args[0].shape:
@@ -235,9 +235,9 @@ class Follower:
         """A product of exponentials and values after a division."""
         divisor = args[1] if name.rstrip("_") == "div" else 1 / args[1]
         if isinstance(divisor, Tensor) and divisor.ndim and divisor.shape[-1] == 1:
-            found = value.divided(divisor, out)
-            if found is not None:
-                value.softmax.reason = self._attend(*found)
+            attention = value.divided(divisor, out)
+            if attention is not None:
+                value.softmax.reason = self._attend(*attention)
 
     def _summed(self, weighted: Weighted, args: Sequence[Any], out: Tensor) -> None:
         """The sum over the keys of values times weights."""
@@ -308,8 +308,8 @@ class Follower:
             self.table.store(out, None if moved is None else replace(value, axes=moved))
             return
         if isinstance(value, Product) and value.columns:
-            kept = out.shape == args[0].shape
-            self.table.store(out, value if kept else None)
+            unchanged = out.shape == args[0].shape
+            self.table.store(out, value if unchanged else None)
             return
         self.table.store(out, value.shaped(lambda axes: SHAPING[name](axes, tuple(out.shape), args)))
 

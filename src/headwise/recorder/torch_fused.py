@@ -135,8 +135,8 @@ def _rule_of_mask(mask: Tensor, shape: tuple[int, int, int, int], lead: Sequence
     boolean = mask.dtype == torch.bool
     array: npt.NDArray[Any] = mask.detach().cpu().numpy() if boolean else as_array(mask)
     array = np.atleast_2d(array)
-    own = array.shape[:-2]
-    if any(size > 1 for size in own):
+    leading = array.shape[:-2]
+    if any(size > 1 for size in leading):
         if len(lead) != 2:  # several axes of items, or items and heads in one
             array = np.broadcast_to(array, (*lead, *array.shape[-2:]))
         array = four_axes(array, lead, heads)
@@ -166,9 +166,9 @@ def _modified(modify: Callable[..., Tensor], like: Tensor, scores: Array) -> Arr
 
 def _for_each(rule: Callable[..., Tensor], grid: Sequence[Tensor], *scores: Tensor) -> Tensor:
     """A rule that is written for one score at a time, evaluated for all: (B, H, N, M)."""
-    own = tuple(0 for _ in scores)
+    zeros = tuple(0 for _ in scores)
     for axis in (3, 2, 1, 0):
-        rule = torch.vmap(rule, in_dims=(*own, *(0 if place == axis else None for place in range(4))))
+        rule = torch.vmap(rule, in_dims=(*zeros, *(0 if place == axis else None for place in range(4))))
     return rule(*scores, *grid)
 
 

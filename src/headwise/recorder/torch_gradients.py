@@ -107,13 +107,13 @@ def _nodes(root: Node, traces: Sequence[CallTrace]) -> Iterator[tuple[int, Node]
             yield index, trace.output.grad_fn
         else:
             open_calls[index] = trace
-    seen, waiting = set(), [root]
-    while waiting and open_calls:
-        node = waiting.pop()
-        if node is None or node in seen:
+    visited, pending = set(), [root]
+    while pending and open_calls:
+        node = pending.pop()
+        if node is None or node in visited:
             continue
-        seen.add(node)
-        waiting += [following for following, _ in node.next_functions]
+        visited.add(node)
+        pending += [following for following, _ in node.next_functions]
         if node.name().startswith(_NODES):
             saved = _saved(node)
             for index, trace in list(open_calls.items()):

@@ -87,12 +87,12 @@ def weights_of_operand(
     merged = tuple(operand.shape)
     if shape is None or shape[-2:] != merged[1:] or operand.numel() != torch.Size(shape).numel():
         shape = merged
-    found = logits_of_weights(operand.reshape(shape), len(shape) - 1)
+    logits = logits_of_weights(operand.reshape(shape), len(shape) - 1)
     axes = Axes.contiguous(shape).view(merged)
-    if found is None or axes is None:
+    if logits is None or axes is None:
         return None
-    whole = None if scores is None else scores.shaped(lambda own: own.view(shape))
-    return Weights(softmax, found[0], len(shape) - 1, whole, axes, sinks=found[1])
+    product = None if scores is None else scores.shaped(lambda axes: axes.view(shape))
+    return Weights(softmax, logits[0], len(shape) - 1, product, axes, sinks=logits[1])
 
 
 def changed_weights(weights: Weights, operand: Tensor) -> Weights:
@@ -113,7 +113,7 @@ def changed_weights(weights: Weights, operand: Tensor) -> Weights:
         index = index + torch.from_numpy(weights.axes.offsets(axis)).reshape(place)
     p = torch.zeros(weights.logits.numel(), dtype=operand.dtype, device=operand.device)
     p[index.reshape(-1).to(operand.device)] = operand.reshape(-1)
-    found = logits_of_weights(p.reshape(weights.logits.shape), weights.axis)
-    if found is None:
+    logits = logits_of_weights(p.reshape(weights.logits.shape), weights.axis)
+    if logits is None:
         return weights
-    return replace(weights, logits=found[0], sinks=found[1], explained=True)
+    return replace(weights, logits=logits[0], sinks=logits[1], explained=True)

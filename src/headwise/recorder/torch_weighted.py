@@ -45,20 +45,20 @@ class Weighted:
         others are items.
         """
         axes, sizes = self.weights.axes, self.weights.axes.shape
-        own = (1,) * (len(sizes) - self.values.ndim) + tuple(self.values.shape)
+        value_sizes = (1,) * (len(sizes) - self.values.ndim) + tuple(self.values.shape)
         varies = [any(stride for _, stride in factors) for factors in axes.axes]
         if not varies[axis] and not self.has_one_key:
             return None
         others = [place for place in range(len(sizes)) if place != axis]
-        features = [p for p in others if not varies[p] and own[p] > 1]
-        queries = [p for p in others if varies[p] and own[p] == 1]
+        features = [p for p in others if not varies[p] and value_sizes[p] > 1]
+        queries = [p for p in others if varies[p] and value_sizes[p] == 1]
         items = [p for p in others if p not in features and p not in queries]
         operand = _selected(axes, features).permute(_ranks([*items, *queries, axis]))
         merged = operand.view((_count(sizes, items), _count(sizes, queries), sizes[axis]))
         if merged is None:
             return None
-        full = [own[p] if p in queries else sizes[p] for p in range(len(sizes))]
-        values = self.values.reshape(own).expand(full).permute([*items, *queries, axis, *features])
+        full = [value_sizes[p] if p in queries else sizes[p] for p in range(len(sizes))]
+        values = self.values.reshape(value_sizes).expand(full).permute([*items, *queries, axis, *features])
         output = result.reshape([sizes[p] for p in others]).permute(
             [others.index(p) for p in (*items, *queries, *features)]
         )

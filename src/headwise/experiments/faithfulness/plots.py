@@ -26,12 +26,12 @@ _SIGNED = FuncFormatter(lambda value, _: f"{value:+.2g}".replace("-", "−") if 
 
 def figures(result: FaithfulnessResult) -> dict[str, Figure]:
     """Every figure by its name."""
-    drawn = {"gains": draw_gains(result.scope, result.gains), "curves": draw_curves(result.scope, result.curves)}
+    drawings = {"gains": draw_gains(result.scope, result.gains), "curves": draw_curves(result.scope, result.curves)}
     if result.stages:
-        drawn["randomization"] = draw_randomization(
+        drawings["randomization"] = draw_randomization(
             ("trained", *result.stages), result.randomized_maps, result.randomized_similarity
         )
-    return drawn
+    return drawings
 
 
 def draw_gains(scope: Scope, gains: Array) -> Figure:

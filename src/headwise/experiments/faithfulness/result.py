@@ -115,8 +115,8 @@ class FaithfulnessResult:
         share = np.linspace(0, 1, self.model.players + 1)
 
         def stretched(curves: Array) -> Array:
-            own = np.linspace(0, 1, curves.shape[-1])
-            flat = [np.interp(share, own, curve) for curve in curves.reshape(-1, curves.shape[-1])]
+            positions = np.linspace(0, 1, curves.shape[-1])
+            flat = [np.interp(share, positions, curve) for curve in curves.reshape(-1, curves.shape[-1])]
             return np.reshape(flat, (*curves.shape[:-1], len(share)))
 
         return np.asarray(np.mean([stretched(item.curves) for item in self.inputs], axis=0))

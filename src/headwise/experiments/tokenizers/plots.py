@@ -26,7 +26,7 @@ def figures(result: TokenizersResult) -> dict[str, Figure]:
     """Every figure by its name; that of training set sizes only if there are several."""
     names, n_test = result.names, result.n_test
     loss = np.stack([result.shift_loss(name).mean(axis=0) for name in names]) / n_test
-    drawn = {
+    drawings = {
         "accuracy": draw_accuracies(
             {entry.name: entry.n_correct / n_test for entry in result.entries},
             {f"{pair.name} − {pair.base}": result.difference(pair) for pair in result.pairs},
@@ -35,8 +35,8 @@ def figures(result: TokenizersResult) -> dict[str, Figure]:
         "positions": draw_similarities(names, [entry.similarity for entry in result.entries]),
     }
     if len(result.sizes) > 1:
-        drawn["sizes"] = draw_sizes(names, result.sizes, result.n_correct_by_size / n_test)
-    return drawn
+        drawings["sizes"] = draw_sizes(names, result.sizes, result.n_correct_by_size / n_test)
+    return drawings
 
 
 def draw_shifts(names: Sequence[str], changes: Array, trained: float) -> Figure:

@@ -91,8 +91,8 @@ def compare_models(first: Model, second: Model, input: Any = None) -> ModelCompa
     if place is None:
         return ModelComparison(True, len(steps[0]), "output", error, (), f"They agree (largest error {error:.1e}).")
     step = steps[0][place] if place < len(steps[0]) else steps[0][-1]
-    mistakes, whole = _explanation(first, second, ours, steps, place, tolerance)
-    text = f"They differ first in {_where(steps, place)} (error {error:.1e}). {_why(mistakes, whole)}"
+    mistakes, full = _explanation(first, second, ours, steps, place, tolerance)
+    text = f"They differ first in {_where(steps, place)} (error {error:.1e}). {_why(mistakes, full)}"
     return ModelComparison(False, step.layer, step.part, error, tuple(m.code for m in mistakes), text)
 
 
@@ -170,7 +170,7 @@ def _candidates(
     model: LoadedModel, other: Model, arrays: dict[str, Any], target: list[Step], place: int, tolerance: float
 ) -> list[tuple[int, float, Variant]]:
     """Variants that agree with the target further than to a place: how far, the largest error, and the variant."""
-    found = []
+    explanations = []
     for variant in variants_of(model, other if isinstance(other, LoadedModel) else None):
         try:
             steps = run_steps(variant.model, arrays)
@@ -178,10 +178,10 @@ def _candidates(
             continue
         reached, error = _first_difference(steps, target, tolerance)
         if reached is None:
-            found.append((len(target), error, variant))
+            explanations.append((len(target), error, variant))
         elif reached > place:
-            found.append((reached, error, variant))
-    return found
+            explanations.append((reached, error, variant))
+    return explanations
 
 
 def _where(steps: tuple[list[Step], list[Step]], place: int) -> str:

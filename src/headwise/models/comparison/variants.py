@@ -60,17 +60,17 @@ Variants = Iterator[tuple[str, LoadedModel]]
 
 
 def _activation(model: LoadedModel) -> Variants:
-    own = model.architecture.network.trunk.blocks[0].activation
+    current = model.architecture.network.trunk.blocks[0].activation
     for name in ACTIVATIONS:
-        if name != own:
-            yield f"the MLP's activation is {name} instead of {own}", _blocks(model, activation=name)
+        if name != current:
+            yield f"the MLP's activation is {name} instead of {current}", _blocks(model, activation=name)
 
 
 def _epsilon(model: LoadedModel) -> Variants:
-    own = model.architecture.network.trunk.norm.epsilon
+    current = model.architecture.network.trunk.norm.epsilon
     for epsilon in (1e-12, 1e-8, 1e-6, 1e-5, 1e-3):
-        if epsilon != own:
-            yield f"the norms add {epsilon:g} instead of {own:g}", _with_epsilon(model, epsilon)
+        if epsilon != current:
+            yield f"the norms add {epsilon:g} instead of {current:g}", _with_epsilon(model, epsilon)
 
 
 def _with_epsilon(model: LoadedModel, epsilon: float) -> LoadedModel:
@@ -108,9 +108,9 @@ def _transposed(model: LoadedModel) -> Variants:
 
 def _rope_pairing(model: LoadedModel) -> Variants:
     for rope in _ropes(model)[:1]:
-        own, other = rope.pairing, "neighbours" if rope.pairing == "halves" else "halves"
+        current, other = rope.pairing, "neighbours" if rope.pairing == "halves" else "halves"
         yield (
-            f"the rotary embedding pairs {other} instead of {own}",
+            f"the rotary embedding pairs {other} instead of {current}",
             _with_ropes(model, partial(replace, pairing=other)),
         )
 
@@ -195,8 +195,8 @@ def _without(text: str, *parts: str, blocks: bool = True) -> Callable[[LoadedMod
         inside = "blocks." if blocks else ""
         left_out = [n for n in model.params if n.startswith(inside) and any(part in n for part in parts)]
         if left_out:
-            kept = {name: array for name, array in model.params.items() if name not in left_out}
-            yield text, replace(model, params=kept)
+            remaining = {name: array for name, array in model.params.items() if name not in left_out}
+            yield text, replace(model, params=remaining)
 
     return make
 
@@ -216,10 +216,10 @@ def _without_bias(model: LoadedModel) -> Variants:
 
 
 def _norm_order(model: LoadedModel) -> Variants:
-    own = model.architecture.network.trunk.blocks[0].post_norm
+    post_norm = model.architecture.network.trunk.blocks[0].post_norm
     if all(f"blocks.0.norm_{i}.gain" in model.params for i in (1, 2)):
-        text = "norms stand before the sublayers" if own else "norms stand after the residual sums"
-        yield text, _blocks(model, post_norm=not own)
+        text = "norms stand before the sublayers" if post_norm else "norms stand after the residual sums"
+        yield text, _blocks(model, post_norm=not post_norm)
 
 
 def _gain_offset(model: LoadedModel) -> Variants:

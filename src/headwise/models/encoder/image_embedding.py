@@ -148,8 +148,8 @@ def _cut(pixel_values: Array, options: ImageEmbedding) -> tuple[Array, tuple[int
     (down, across), (tall, wide) = options.patch_grid(height, width), options.patch
     if not down * across:
         raise ShapeError(f"pixel_values: expected at least {tall} × {wide} pixels, one patch; got {height} × {width}.")
-    whole = pixel_values[:, :, : down * tall, : across * wide]
-    cut = whole.reshape(b, c, down, tall, across, wide).transpose(0, 2, 4, 1, 3, 5)
+    cropped = pixel_values[:, :, : down * tall, : across * wide]
+    cut = cropped.reshape(b, c, down, tall, across, wide).transpose(0, 2, 4, 1, 3, 5)
     return cut.reshape(b, down * across, c * tall * wide), (down, across)
 
 

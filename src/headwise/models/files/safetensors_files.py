@@ -63,8 +63,8 @@ def read_own(path: Path) -> Checkpoint:
     with path.open("rb") as opened:
         header = json.loads(opened.read(int.from_bytes(opened.read(8), "little")))
     try:
-        own = json.loads(header["__metadata__"]["headwise"])
-        kind, config = own["kind"], dict(own["config"])
+        metadata = json.loads(header["__metadata__"]["headwise"])
+        kind, config = metadata["kind"], dict(metadata["config"])
     except (KeyError, TypeError, ValueError):
         raise CheckpointError(
             f"{path}: a safetensors file without configuration. Name the folder that also has config.json."

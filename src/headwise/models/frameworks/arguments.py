@@ -127,10 +127,10 @@ class InputReader:
             return Arguments({name: array.reshape(-1, *array.shape[-3:])}, name)
         if self.prepare is not None:
             return Arguments({name: np.asarray(value) for name, value in dict(self.prepare(array)).items()})
-        whole = array if array.ndim == 3 or (array.ndim == 2 and len(array) == 1) else array[None]
-        if len(whole) != 1:
+        batch = array if array.ndim == 3 or (array.ndim == 2 and len(array) == 1) else array[None]
+        if len(batch) != 1:
             raise DataError(f"input: expected one series (N, V), or a batch of one; got {array.shape}.")
-        return Arguments({self.names[0] if self.names else "": whole})
+        return Arguments({self.names[0] if self.names else "": batch})
 
     def _names_an_image(self, input: str) -> bool:
         path = Path(input)

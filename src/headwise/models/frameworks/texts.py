@@ -90,8 +90,8 @@ class TextReader:
         second = np.array([part == 1 for part in encoded.sequence_ids()], bool)
         spans[second] += len(texts[0]) + 1
         spans[special] = 0
-        whole = "\n".join(texts)
-        return arrays, Tokenized(token_labels(encoded.tokens(), spans, whole), spans, special, whole)
+        joined = "\n".join(texts)
+        return arrays, Tokenized(token_labels(encoded.tokens(), spans, joined), spans, special, joined)
 
     def _library(self) -> TextPreprocessor | None:
         """The preprocessor around a tokenizer of the library tokenizers."""

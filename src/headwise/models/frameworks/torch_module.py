@@ -124,17 +124,17 @@ def _scores(output: Any, scores: Callable[[Any], Any] | None) -> Any:
     if scores is not None:
         return scores(output)
     for name in ("logits", "logits_per_image"):
-        found = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
-        if found is not None:
-            return found
-    found = next(iter(output.values())) if isinstance(output, Mapping) else output
-    while isinstance(found, list | tuple) and found:
-        found = found[0]
-    if not hasattr(found, "detach"):
+        tensor = output.get(name) if isinstance(output, Mapping) else getattr(output, name, None)
+        if tensor is not None:
+            return tensor
+    tensor = next(iter(output.values())) if isinstance(output, Mapping) else output
+    while isinstance(tensor, list | tuple) and tensor:
+        tensor = tensor[0]
+    if not hasattr(tensor, "detach"):
         raise DataError(
             f"model: expected a tensor of scores; got {type(output).__name__}. Pass scores=, a function of it."
         )
-    return found
+    return tensor
 
 
 def _target(scores: Any, target: int) -> Any:

@@ -167,14 +167,14 @@ def tokenized(encoded: Any, text: str | tuple[str, str]) -> Tokenized:
     """The tokens of an ``Encoding`` of the library tokenizers."""
     special = np.array(encoded.special_tokens_mask, bool)
     spans = np.array(encoded.offsets, np.int64).reshape(-1, 2)
-    whole = text
+    joined = text
     if not isinstance(text, str):
         second = np.array([part == 1 for part in encoded.sequence_ids], bool)
         spans[second & ~special] += len(text[0]) + 1
-        whole = "\n".join(text)
-    assert isinstance(whole, str)  # two texts were joined
+        joined = "\n".join(text)
+    assert isinstance(joined, str)  # two texts were joined
     spans = np.where(special[:, None], 0, spans)
-    return Tokenized(token_labels(encoded.tokens, spans, whole), spans, special, whole)
+    return Tokenized(token_labels(encoded.tokens, spans, joined), spans, special, joined)
 
 
 def token_labels(tokens: Sequence[str], spans: IntArray, text: str) -> tuple[str, ...]:

@@ -4,8 +4,7 @@
     apt-get download dataset-fashion-mnist && dpkg -x *.deb .  # Fashion-MNIST; unpack its four .gz files
     python benchmarks/rows_or_patches.py package/data FASHION_FOLDER
 
-About twenty minutes of one core for each seed; the record that ships has three (`--seeds 3`). An
-interrupted study resumes; the record is written at the end.
+About twenty minutes of one core for each of six seeds. An interrupted study resumes; the record is written at the end.
 """
 
 from __future__ import annotations

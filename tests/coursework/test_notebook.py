@@ -101,12 +101,12 @@ def test_names_are_taken_from_calls_and_options(tmp_path):
     path = write_notebook(tmp_path / "b.ipynb", code)
     with pytest.raises(DataError, match=r"no Wq and Wk and Wv found.* Its arrays are X \(5, 6\), A \(6, 6\)"):
         read_course(path)
-    taken = read_course(path, ArrayOptions(take={"Wq": "C", "Wk": "B", "Wv": "A"})).found
+    taken = read_course(path, ArrayOptions(take={"Wq": ("C",), "Wk": ("B",), "Wv": ("A",)})).found
     assert taken.sources["Wq"] == ("C",)
     with pytest.raises(DataError, match=r"--take: b\.ipynb has no array Q"):
-        read_course(path, ArrayOptions(take={"Wq": "Q"}))
+        read_course(path, ArrayOptions(take={"Wq": ("Q",)}))
     with pytest.raises(DataError, match="--take: expected one of X, Wq"):
-        read_course(path, ArrayOptions(take={"Z": "A"}))
+        read_course(path, ArrayOptions(take={"Z": ("A",)}))
 
 
 def test_an_orientation_that_nothing_shows_is_stated(tmp_path):
@@ -132,7 +132,8 @@ def test_two_sets_of_tokens_or_matrices(tmp_path):
     assert found.own_heads == 2
     assert any("--take Wq=Wq" in text for text in found.assumptions)
     assert any("--take X=tokens" in text for text in found.assumptions)
-    one = read_course(path, ArrayOptions(take={"X": "tokens", "Wq": "Wq", "Wk": "Wk", "Wv": "Wv"})).found
+    taken = {name: (name,) for name in ("Wq", "Wk", "Wv")} | {"X": ("tokens",)}
+    one = read_course(path, ArrayOptions(take=taken)).found
     assert one.arrays["X"].shape == (4, 6)
     assert one.arrays["Wq"].shape == (6, 6)
     same = write_notebook(tmp_path / "b.ipynb", code + "x = rng.normal(size=(3, 6))\nQ = X @ Wq\n")

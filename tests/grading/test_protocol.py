@@ -12,7 +12,19 @@ X = np.arange(6.0).reshape(2, 3)
 
 @pytest.mark.parametrize(
     "value",
-    [None, True, -7, 2.5, "é\n", (), (1, ("a", X)), np.zeros((0, 3)), np.array(1 + 2j), X.astype(np.float16)],
+    [
+        None,
+        True,
+        -7,
+        2.5,
+        "é\n",
+        (),
+        (1, ("a", X)),
+        {"a": ({"b": X},)},
+        np.zeros((0, 3)),
+        np.array(1 + 2j),
+        X.astype(np.float16),
+    ],
     ids=str,
 )
 def test_the_wire_carries(value):
@@ -24,7 +36,10 @@ def test_the_wire_carries(value):
         assert str(back) == str(value)
 
 
-@pytest.mark.parametrize("value", [{}, 1 << 64, np.array([None]), np.zeros(1, "U3"), ((((((),),),),),), X.astype("g")])
+DEEP = ((((((((),),),),),),),)
+
+
+@pytest.mark.parametrize("value", [{1: 2}, 1 << 64, np.array([None]), np.zeros(1, "U3"), DEEP, X.astype("g")])
 def test_the_wire_refuses_to_carry(value):
     with pytest.raises(WireError):
         encode(value)

@@ -262,7 +262,7 @@ def test_this_system_confines():
 WITHOUT_LANDLOCK = """
 import sys
 from headwise.grading.sandbox.worker import confinement as confine
-confine._landlock = lambda libc, hidden, folder: False
+confine._landlock = lambda libc, hidden, folders: False
 print(*confine.confine(1 << 32, 9, []))
 for mode in ("w", "a", "r+", "x"):
     try:

@@ -46,8 +46,8 @@ _ROLES = {
     "D": "dmodel embeddim modelwidth modeldim",
     "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights",
     "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
-    "Wo": "omegac wc omegao cproj",
-    "bo": "betac bc",
+    "Wo": "omegac wc omegao cproj wproj projw projweight",
+    "bo": "betac bc bproj projb projbias",
     "params": "params parameters weights theta ws w projections matrices weightdict",
 }
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
@@ -55,11 +55,11 @@ _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 _PART = {"query": "q", "queries": "q", "key": "k", "keys": "k", "value": "v", "values": "v", "out": "o", "output": "o"}
 _LETTER = "(queries|query|keys|key|values|value|output|out|[qkvo0])"
 _MATRIX = re.compile(
-    rf"^(?:(?:w|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi){_LETTER}"
+    rf"^(?:(?:w|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi)s?{_LETTER}"
     rf"(?:weights?|proj(?:ection)?|kernel|matrix|mat|heads?|list|stack|all|s)?"
     rf"|{_LETTER}(?:weights?|w|proj(?:ection)?s?|kernel|matrix|mat|linear|heads?|projw|projweights?))(\d*)$"
 )
-_BIAS = re.compile(rf"^(?:(?:b|beta|bias){_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
+_BIAS = re.compile(rf"^(?:(?:b|beta|bias)(?:e?s)?{_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
 
 _PROJECTED = re.compile(
     r"^(?:x|in|input|my)?(query|queries|key|keys|value|values|q|k|v)"

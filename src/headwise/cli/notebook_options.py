@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import enum
 from collections.abc import Sequence
 from pathlib import Path
@@ -9,18 +10,9 @@ from typing import Annotated, Literal
 
 import typer
 
-from headwise.coursework.notebook import (
-    ArrayOptions,
-    CheckedFunction,
-    CourseNotebook,
-    NotebookArrays,
-    NotebookRun,
-    check_functions,
-    compare_on_arrays,
-    find_arrays,
-    run_notebook,
-)
-from headwise.errors import DataError, HeadwiseError
+from headwise.cli.console import messages
+from headwise.coursework.notebook import ArrayOptions, CourseNotebook, read_functions
+from headwise.errors import DataError
 
 __all__ = [
     "Columns",
@@ -80,14 +72,18 @@ def array_options(
     Raises
     ------
     DataError
-        If ``--take`` has another form than ROLE=NAME.
+        If ``--take`` has another form than ROLE=NAME, or than names or expressions after the =.
     """
     chosen = {}
     for text in take or ():
-        role, equals, name = text.partition("=")
-        if not equals or not name.strip():
+        role, equals, names = text.partition("=")
+        try:
+            items = ast.parse(f"({names.strip()},)", mode="eval").body if equals and names.strip() else None
+        except (SyntaxError, ValueError):
+            items = None
+        if not isinstance(items, ast.Tuple):
             raise DataError(f"--take: expected ROLE=NAME, such as X=all_x; got {text}.")
-        chosen[role.strip()] = name.strip()
+        chosen[role.strip()] = tuple(ast.unparse(item) for item in items.elts)
     return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, chosen)
 
 
@@ -99,33 +95,20 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
     Raises
     ------
     DataError
-        If the notebook cannot be run, or defines no function that can be called as attention.
+        If the notebook cannot be run, or defines nothing that can be called as attention.
     """
-    with run_notebook(path) as run:
-        checked = check_functions(run)
-        if not checked:
-            raise DataError(f"{path}: it defines no function that can be called as attention.{run.first_failure()}")
-        try:
-            conventions = [(item.name, item.verdict.conventions) for item in checked]
-            found, problem = find_arrays(run, ArrayOptions(), conventions), ""
-        except HeadwiseError as error:
-            found, problem = None, str(error)
-        for item in checked:
-            print(item.verdict.report(format).rstrip("\n"))
-            if format != "json":
-                print(f"\nOn the notebook's arrays: {_agreement(run, item, found) if found else problem}\n")
-    return all(item.verdict.ok for item in checked)
-
-
-def _agreement(run: NotebookRun, item: CheckedFunction, found: NotebookArrays) -> str:
-    own = compare_on_arrays(run, item, found)
-    if own.problem:
-        return f"not compared, {own.problem}."
-    if own.agrees:
-        return f"{own.call} agrees with the library to {own.difference:.1e}, which is rounding."
-    if own.unscaled:
-        return f"{own.call} agrees with attention that does not divide by √d."
-    return f"{own.call} differs from the library by {own.difference:.1e} of the largest entry."
+    functions, notes = read_functions(path)
+    for checked, own in functions:
+        if checked.verdict is not None:
+            print(checked.verdict.report(format).rstrip("\n"))
+        if format != "json":
+            if checked.verdict is None:
+                print(f"{checked.name}: not checked, since its arguments are of no known form.")
+            call = f"{own.call} " if own.call else ""
+            print(f"\nOn the notebook's arrays: {call}{own.description}.\n")
+    for note in notes:
+        messages.print(f"{note[:1].upper()}{note[1:]}.", soft_wrap=True, markup=False)
+    return all(own.agrees if checked.verdict is None else checked.verdict.ok for checked, own in functions)
 
 
 def notebook_lines(course: CourseNotebook) -> list[str]:

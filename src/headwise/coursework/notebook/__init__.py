@@ -1,8 +1,9 @@
 """Course notebooks: run in a sandbox, their arrays identified, their functions checked."""
 
 from headwise.coursework.notebook.arrays import ArrayOptions, NotebookArrays, find_arrays
-from headwise.coursework.notebook.course import CourseNotebook, FunctionResult, read_course
-from headwise.coursework.notebook.functions import CheckedFunction, OwnArrays, check_functions, compare_on_arrays
+from headwise.coursework.notebook.comparison import OwnArrays, compare_on_arrays
+from headwise.coursework.notebook.course import CourseNotebook, FunctionResult, read_course, read_functions
+from headwise.coursework.notebook.functions import CheckedFunction, check_functions
 from headwise.coursework.notebook.run import NotebookRun, run_notebook
 
 __all__ = [
@@ -17,5 +18,6 @@ __all__ = [
     "compare_on_arrays",
     "find_arrays",
     "read_course",
+    "read_functions",
     "run_notebook",
 ]

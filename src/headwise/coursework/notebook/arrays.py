@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
-from typing import NamedTuple
+from contextlib import suppress
+from dataclasses import dataclass, replace
+from typing import Any, NamedTuple
 
 import numpy as np
 
@@ -46,7 +47,7 @@ class ArrayOptions(NamedTuple):
     heads: int | None = None
     columns: bool | None = None
     in_out: bool | None = None
-    take: Mapping[str, str] = {}
+    take: Mapping[str, tuple[str, ...]] = {}
 
 
 class Finding(NamedTuple):
@@ -111,7 +112,7 @@ def find_arrays(
     ShapeError
         If the arrays do not fit one another.
     """
-    _check_take(run, options)
+    run = replace(run, values=run.values | _taken(run, options.take))
     candidates = find_candidates(run.values, run.tree, options.take)
     assumptions: list[str] = []
     chosen = _choose_matrices(run, candidates, assumptions)
@@ -135,13 +136,20 @@ def find_arrays(
     )
 
 
-def _check_take(run: NotebookRun, options: ArrayOptions) -> None:
-    for role, names in options.take.items():
+def _taken(run: NotebookRun, take: Mapping[str, tuple[str, ...]]) -> dict[str, Any]:
+    """The values of expressions that the options name and that are not among the notebook's values."""
+    taken = {}
+    for role, expressions in take.items():
         if role not in _ROLES:
             raise DataError(f"--take: expected one of {', '.join(_ROLES)} before the =; got {role}.")
-        for name in (part.strip() for part in names.split(",")):
-            if isinstance(run.values.get(name, 0), int):
-                raise DataError(f"--take: {run.path.name} has no array {name}. It has {_list_arrays(run)}.")
+        for expression in expressions:
+            value = run.values.get(expression)
+            if value is None:
+                with suppress(Exception):  # whatever the expression raises
+                    value = taken[expression] = run.sandbox.evaluate(expression)
+            if not isinstance(value, np.ndarray | tuple) or not np.ndim(value):
+                raise DataError(f"--take: {run.path.name} has no array {expression}. It has {_list_arrays(run)}.")
+    return taken
 
 
 def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]], assumptions: list[str]) -> MatrixSet:
@@ -232,8 +240,9 @@ def _choose_heads(
             assumptions.append(f"The number of heads is {name} = {count}; the notebook also has {', '.join(others)}.")
         return count
     count = next((c for c in (3, 2, *range(4, min(rows) + 1)) if divides(c)), 1)
-    compared = f"{count} heads are compared with one" if count > 1 else "its matrices allow no other number than one"
-    assumptions.append(f"The notebook names no number of heads; {compared} (--heads takes another number).")
+    compared = f"{count} heads are compared with one (--heads takes another number)"
+    only = "its matrices allow no other number than one"
+    assumptions.append(f"The notebook names no number of heads; {compared if count > 1 else only}.")
     return count
 
 

@@ -13,19 +13,22 @@ import numpy as np
 from headwise.checker.roles import normalize, role_of
 from headwise.shapes import Array
 
-__all__ = ["MATRICES", "Candidate", "find_candidates", "head_counts", "role_of_expression"]
+__all__ = ["LISTED", "MATRICES", "Candidate", "find_candidates", "head_counts", "role_of_expression"]
 
 MATRICES = ("Wq", "Wk", "Wv", "Wo", "Wqkv")
+LISTED = "heads"  # the group of matrices in a list or dict of heads
 _BIASES = ("bq", "bk", "bv", "bo", "bqkv")
 # earlier ones are taken first
 _TOKENS = (
     *("x", "allx", "xall", "xs", "tokens", "inputs", "input", "embeddings", "embedded", "embedding", "xin"),
     *("inputembeddings", "tokenembeddings", "hiddenstates", "sequence", "seq", "sentence", "data", "features"),
 )
-_HEADS = ("h", "heads", "nheads", "numheads", "nhead", "nhd", "numberofheads", "numattentionheads", "headcount")
+_HEADS = ("h", "heads", "nheads", "numheads", "nhead", "nhd", "numofheads", "numberofheads", "numattentionheads")
+_FINAL_LAYERS = ("proj", "out", "output", "o", "fc_out", "dense", "unify_heads", "unifyheads")
 _LIKE_TOKENS = re.compile(r"token|embed|input|seq|sentence")
-_HEAD_INDEX = re.compile(r"\b(\w*heads?\w*)[.\[](\d+)\]?", re.IGNORECASE)
+_HEAD_INDEX = re.compile(r"\b(?:\w*heads?\w*[.\[]|(?:head|h)_?(?=\d+(?:\.|$)))(\d+)\]?", re.IGNORECASE)
 _NUMBERED = re.compile(r"^(.*?)[_.]?(?:head|h)?[_.]?(\d+)$")
+_NUMBER_FIRST = re.compile(r"^(w|omega|beta|b|)(?:head|h)?_?(\d+)_?(?=[a-z])", re.IGNORECASE)
 
 
 @dataclass(frozen=True)
@@ -41,7 +44,7 @@ class Candidate:
     head : int or None
         Which head's it is, where each head has its own.
     group : str
-        The object or dict that it is in; empty for a variable.
+        The object or dict that it is in; empty for a variable, `LISTED` for an item of a list of heads.
     array : ndarray
         A list of arrays as one array, stacked along a new first axis.
     listed : bool
@@ -60,7 +63,7 @@ class Candidate:
 
 
 def find_candidates(
-    values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, str]
+    values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[Candidate]]:
     """Candidates for each role, those with the usual names first.
 
@@ -71,7 +74,7 @@ def find_candidates(
     tree : ast.Module
         The notebook's code.
     overrides : mapping
-        The only expression for a role, or several joined by commas for one per head.
+        The only expression for a role, or one for each head.
     """
     loops = {name.id for node in ast.walk(tree) if isinstance(node, ast.For) for name in _names(node.target)}
     result: dict[str, list[Candidate]] = {}
@@ -83,8 +86,7 @@ def find_candidates(
         role = role or called.get(expression)
         if role:
             result.setdefault(role, []).append(_candidate(expression, role, head, value))
-    for role, chosen in overrides.items():
-        parts = [part.strip() for part in chosen.split(",")]
+    for role, parts in overrides.items():
         result[role] = [
             _candidate(part, role, i if len(parts) > 1 else None, values[part]) for i, part in enumerate(parts, 1)
         ]
@@ -99,20 +101,22 @@ def role_of_expression(expression: str) -> tuple[str | None, int | None]:
     >>> role_of_expression("omega_q2"), role_of_expression("layer.v_proj.bias"), role_of_expression("colors")
     (('Wq', 2), ('bv', None), (None, None))
     """
-    name = re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression)
-    index = _HEAD_INDEX.search(name)  # a list of heads
+    name = _dotted(expression)
     *_, last = name.removesuffix(".weight").removesuffix(".bias").split(".")
+    index = _HEAD_INDEX.search(name) if last != name else None  # a list of heads
     bias = name.endswith(".bias")
     if normalize(last) in _TOKENS:
         return "X", None
-    head = int(index[2]) if index else None
+    head = int(index[1]) if index else None
     role = role_of(last)
     if role is None and (match := _NUMBERED.match(last)):
         role, head = role_of(match[1]), int(match[2])
+    if role is None and (match := _NUMBER_FIRST.match(last)):
+        role, head = role_of(match[1] + last[match.end() :]), int(match[2])
     if role is None and normalize(last).startswith("all"):
         role = role_of(normalize(last).removeprefix("all"))
-    if name.endswith((".weight", ".bias")) and role in ("q", "k", "v"):  # a layer called “query”
-        role = f"W{role}"
+    if name.endswith((".weight", ".bias")) and (role in ("q", "k", "v") or last in _FINAL_LAYERS):  # as in “query”
+        role = f"W{role if role in ('q', 'k', 'v') else 'o'}"
     if role and "#" in role:
         role, number = role.split("#")
         head = int(number)
@@ -128,7 +132,7 @@ def head_counts(values: Mapping[str, Any]) -> dict[str, int]:
     return {
         expression: value
         for expression, value in values.items()
-        if isinstance(value, int) and normalize(expression.split(".")[-1]) in _HEADS and 1 <= value <= 256
+        if isinstance(value, int) and normalize(_dotted(expression).split(".")[-1]) in _HEADS and 1 <= value <= 256
     }
 
 
@@ -144,10 +148,13 @@ def _candidate(expression: str, role: str, head: int | None, value: Any) -> Cand
 
 def _group(expression: str) -> str:
     """The object or dict that an array is in, the same for all heads of a list; empty for a variable."""
-    name = _HEAD_INDEX.sub("", re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression))
-    return name.removesuffix(".weight").removesuffix(".bias").rpartition(".")[0].strip(".") or (
-        "heads" if _HEAD_INDEX.search(expression) else ""
-    )
+    owner = _dotted(expression).removesuffix(".weight").removesuffix(".bias").rpartition(".")[0]
+    return _HEAD_INDEX.sub("", owner).strip(".") or (LISTED if owner else "")
+
+
+def _dotted(expression: str) -> str:
+    """``params['Wq']`` as ``params.Wq``."""
+    return re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression)
 
 
 def _stacked(arrays: tuple[Array, ...]) -> Array:

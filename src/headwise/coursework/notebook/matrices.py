@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.coursework.notebook.candidates import Candidate
+from headwise.coursework.notebook.candidates import LISTED, Candidate
 from headwise.errors import ShapeError
 from headwise.shapes import Array
 
@@ -75,6 +75,8 @@ def _members(candidates: Mapping[str, list[Candidate]], group: str, numbered: bo
     members: dict[str, list[Candidate]] = {}
     for role, items in candidates.items():
         own = [c for c in items if c.group == group]
+        if not own and group == LISTED and role in ("Wo", "bo"):  # a variable next to a list of heads
+            own = [c for c in items if not c.group]
         shared = [c for c in own if c.head is None][:1]
         by_head = sorted((c for c in own if c.head is not None), key=lambda c: c.head or 0)
         final = role in ("Wo", "bo")
@@ -109,7 +111,7 @@ def convert(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) -> d
         shapes = f"{shape_text(arrays['Wq'])} and {shape_text(arrays['Wk'])}"
         raise ShapeError(f"Wq, Wk: expected queries and keys of one width; got {shapes}")
     if "Wo" in members:
-        arrays["Wo"] = _matrix(members["Wo"], len(arrays["Wv"]), orientation.in_out)
+        arrays["Wo"] = _final_matrix(members["Wo"][0], len(arrays["Wv"]), orientation.in_out)
         if "bo" in members:
             arrays["bo"] = _vector(members["bo"], len(arrays["Wo"]))
     return arrays
@@ -147,6 +149,13 @@ def _matrix(items: Sequence[Candidate], width: int, in_out: bool) -> Array:
         if part.ndim != 2 or part.shape[1] != width:
             raise ShapeError(f"{items[0].expression}: expected {width} inputs; got {shape_text(items[0].array)}")
     return np.concatenate(turned)
+
+
+def _final_matrix(item: Candidate, width: int, in_out: bool) -> Array:
+    """(out, in): parts of single heads next to one another."""
+    if item.array.ndim == 3:
+        item = replace(item, array=np.concatenate(list(item.array), axis=0 if in_out else 1))
+    return _matrix([item], width, in_out)
 
 
 def _vector(items: Sequence[Candidate], size: int) -> Array:

@@ -94,7 +94,10 @@ def run_notebook(path: Path) -> Iterator[NotebookRun]:
         with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as sandbox:
             values = sandbox.values()
             failures = tuple(_failure(source, line, error) for line, error in sandbox.failed)
-            notes += [*_assigned_again(source, values), *_unseeded(path, source, values), *_modules(path, source)]
+            notes += [
+                *_assigned_again(source, values),
+                *_unseeded(path, source, values, {f[0] for f in sandbox.failed}),
+            ]
             notes += [f"not confined on this system: {item}" for item in sandbox.unconfined]
             yield NotebookRun(path, source, values, failures, tuple(notes), sandbox)
     except SubmissionError as error:
@@ -141,20 +144,12 @@ def _assigned_again(source: str, values: dict[str, Any]) -> Iterator[str]:
             yield f"{name} is assigned in cells {places} and {where[-1]}: its last value is used"
 
 
-def _modules(path: Path, source: str) -> Iterator[str]:
-    """Classes that hold their own weights, which are not called here."""
-    for node in ast.parse(source).body:
-        if isinstance(node, ast.ClassDef) and any("Module" in ast.unparse(base) for base in node.bases):
-            yield (
-                f"the class {node.name} holds its own weights and was not checked here; `headwise check "
-                f"{path.name}:{node.name}` does that"
-            )
-
-
-def _unseeded(path: Path, source: str, values: dict[str, Any]) -> Iterator[str]:
-    """Names of arrays that are others when the notebook runs again."""
+def _unseeded(path: Path, source: str, values: dict[str, Any], failed: set[int]) -> Iterator[str]:
+    """Names of arrays that are others when the notebook runs again, without the lines that failed."""
     if not _RANDOM.search(source):
         return
+    tree = ast.parse(source)
+    source = ast.unparse(ast.Module([node for node in tree.body if node.lineno not in failed], []))
     try:
         with Sandbox({path.name: source}, path.name, LIMITS, folder=path.parent, module="__main__") as again:
             other = again.values()

@@ -8,7 +8,6 @@ from pathlib import Path
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.coursework.notebook import CheckedFunction, NotebookArrays, NotebookRun, OwnArrays, compare_on_arrays
-from headwise.coursework.report.notebook import describe_agreement
 from headwise.document import Paragraph, Section, Table
 from headwise.errors import HeadwiseError
 from headwise.grading import Grade, Sandbox, Submission, TaskGrade, default_rubric, grade_class, read_class
@@ -63,7 +62,7 @@ def _row(
 ) -> tuple[str, ...]:
     if task.verdict is None or task.problem:
         return grade.student, task.task, task.problem or "not checked", "", "", "", ""
-    own = describe_agreement(_on_arrays(submission, task, arrays, heads))
+    own = _on_arrays(submission, task, arrays, heads).description
     example = task.verdict.example
     verdict = "right" if task.verdict.ok else " ".join(CATALOGUE[code].title for code in task.verdict.mistakes)
     if task.verdict.ok or example is None:

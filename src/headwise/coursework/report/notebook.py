@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from headwise.coursework.notebook import CourseNotebook, FunctionResult, OwnArrays
+from headwise.coursework.notebook import CourseNotebook, FunctionResult
 from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["describe_agreement", "notebook_section"]
+__all__ = ["notebook_section"]
 
 
 def notebook_section(course: CourseNotebook) -> Section:
@@ -26,12 +26,9 @@ def notebook_section(course: CourseNotebook) -> Section:
     if course.functions:
         blocks.append(_functions(course))
         blocks += [
-            Code(
-                Statement("What the checker says about {name}", {"name": item.checked.name}),
-                item.checked.verdict.report(),
-            )
+            Code(Statement("What the checker says about {name}", {"name": item.checked.name}), verdict.report())
             for item in course.functions
-            if not item.checked.verdict.ok and not _fits_only_here(item)
+            if (verdict := item.checked.verdict) and not (verdict.ok or item.own.zeros or _fits_only_here(item))
         ]
     return Section("notebook", f"What was found in {course.path.name}", tuple(blocks))
 
@@ -62,10 +59,10 @@ def _remarks(course: CourseNotebook) -> list[Statement]:
 
 
 def _functions(course: CourseNotebook) -> Table:
-    rows = tuple((item.checked.name, _verdict(item), describe_agreement(item.own)) for item in course.functions)
+    rows = tuple((item.checked.name, _verdict(item), item.own.description) for item in course.functions)
     return Table(
         Statement("Functions of the notebook: the checker's verdict on random inputs, and the notebook's own arrays."),
-        ("function", "verdict", "on the notebook's arrays, compared with the library"),
+        ("function", "verdict", "on the notebook's arrays"),
         rows,
         "notebook-functions",
         words=True,
@@ -74,11 +71,15 @@ def _functions(course: CourseNotebook) -> Table:
 
 def _fits_only_here(item: FunctionResult) -> bool:
     """Whether it is right on the notebook's arrays, and what it does otherwise has no name."""
-    return item.own.agrees and item.checked.verdict.mistakes == ("unknown",)
+    return item.own.agrees and item.checked.verdict is not None and item.checked.verdict.mistakes == ("unknown",)
 
 
 def _verdict(item: FunctionResult) -> str:
     verdict = item.checked.verdict
+    if verdict is None:
+        return "not checked: its arguments are of no known form"
+    if item.own.zeros:
+        return "not written yet: it returns zeros only"
     if _fits_only_here(item):
         uses = f": it uses the notebook's {' and '.join(item.checked.sizes)}" if item.checked.sizes else ""
         return f"right for these arrays, but not for inputs of other sizes{uses}"
@@ -86,14 +87,3 @@ def _verdict(item: FunctionResult) -> str:
         text = f"right: it agrees with the library to {scientific(verdict.difference)}, which is rounding"
         return text + (f" (hazards: {', '.join(verdict.hazards)})" if verdict.hazards else "")
     return f"wrong: {', '.join(verdict.mistakes)}"
-
-
-def describe_agreement(own: OwnArrays) -> str:
-    """How a function does on the course's own arrays."""
-    if own.problem:
-        return f"not compared: {own.problem}"
-    if own.agrees:
-        return f"agrees to {scientific(own.difference)}, which is rounding"
-    if own.unscaled:
-        return "agrees with attention that does not divide by √d"
-    return f"differs by {scientific(own.difference)} of the largest entry"

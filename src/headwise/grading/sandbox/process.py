@@ -15,7 +15,7 @@ import socket
 import subprocess
 import sys
 import time
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from types import TracebackType
@@ -28,7 +28,7 @@ from headwise.errors import HeadwiseError
 from headwise.grading.sandbox.worker.protocol import HEADER, Value, decode, encode
 from headwise.grading.signature import signature_of
 
-__all__ = ["Limits", "Proxy", "Sandbox", "SubmissionError", "printable"]
+__all__ = ["ENVIRONMENT", "Limits", "Proxy", "Sandbox", "SubmissionError", "early_imports", "printable"]
 
 HIDDEN = Path(headwise.__file__).parent  # from the submission
 _START = """
@@ -41,9 +41,8 @@ main(int(sys.argv[2]), int(sys.argv[3]), int(sys.argv[4]), sys.argv[5], sys.argv
 _ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
-_ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), "MPLBACKEND": "Agg"}
-_ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
-
+ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), "MPLBACKEND": "Agg"}
+ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
 
 # matplotlib writes a list of fonts when it is first imported, torch starts a program
 _EARLY = {"matplotlib.pyplot": re.compile(r"\b(matplotlib|pylab|seaborn)\b"), "torch": re.compile(r"\btorch\b")}
@@ -137,7 +136,7 @@ class Sandbox:
         seconds = int(limits.seconds_in_all) + 2  # a backstop; the wall clock is what counts
         options = [str(theirs.fileno()), str(limits.memory_mb << 20), str(seconds), str(HIDDEN)]
         options.append(str(folder.resolve()) if folder else "")
-        options += [name for name, used in _EARLY.items() if any(used.search(text) for text in files.values())]
+        options += early_imports(files.values())
         with theirs:
             self._process = subprocess.Popen(
                 [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(__file__).parent), *options],
@@ -146,7 +145,7 @@ class Sandbox:
                 stderr=subprocess.DEVNULL,
                 pass_fds=[theirs.fileno()],
                 cwd=folder or "/",
-                env=_ENVIRONMENT,
+                env=ENVIRONMENT,
                 start_new_session=True,
             )
         try:
@@ -168,9 +167,17 @@ class Sandbox:
         """How the process ended early, in words; empty while it runs."""
         return self._end
 
-    def function(self, name: str, *, tensors: bool = False) -> Proxy:
-        """A proxy for a function of the submission; set `tensors` for one that takes torch's tensors."""
-        return Proxy(self, name, signature_of(self._source, name), tensors)
+    def function(self, name: str, *, tensors: bool = False, title: str = "") -> Proxy:
+        """A proxy for a function of the submission; set `tensors` for one that takes torch's tensors.
+
+        It has the name `title`, for one that is called through another.
+        """
+        return Proxy(self, name, signature_of(self._source, name), tensors, title)
+
+    def define(self, source: str) -> None:
+        """Run more code after that of the file, such as a function that makes a call in another way."""
+        self.evaluate(f"exec({source!r}, globals())")
+        self._source += source
 
     def values(self) -> dict[str, Any]:
         """The arrays, lists of arrays and whole numbers that the file defines, by the expression that gives each.
@@ -298,16 +305,18 @@ class Sandbox:
 class Proxy:
     """A function of a submission: calling it calls the other process."""
 
-    def __init__(self, sandbox: Sandbox, name: str, signature: inspect.Signature | None, tensors: bool = False) -> None:
-        self.__name__ = self.__qualname__ = name
-        self._sandbox = sandbox
+    def __init__(
+        self, sandbox: Sandbox, name: str, signature: inspect.Signature | None, tensors: bool = False, title: str = ""
+    ) -> None:
+        self.__name__ = self.__qualname__ = title or name
+        self._sandbox, self._called = sandbox, name
         self._tensors = tensors
         if signature is not None:
             self.__signature__ = signature
 
     def __call__(self, *args: Any, **kwargs: Any) -> Any:
         """Call the submission's function; see `Sandbox.call`."""
-        return self._sandbox.call(self.__name__, args, kwargs, tensors=self._tensors)
+        return self._sandbox.call(self._called, args, kwargs, tensors=self._tensors)
 
 
 def _sendable(value: Any) -> Value:
@@ -316,7 +325,14 @@ def _sendable(value: Any) -> Value:
         return value.item()
     if isinstance(value, list | tuple):
         return tuple(_sendable(item) for item in value)
+    if isinstance(value, Mapping):
+        return {key: _sendable(item) for key, item in value.items()}
     return value
+
+
+def early_imports(texts: Iterable[str]) -> list[str]:
+    """Libraries that source texts use and that have to be imported before the process is confined."""
+    return [name for name, used in _EARLY.items() if any(used.search(text) for text in texts)]
 
 
 def printable(text: Any) -> str:

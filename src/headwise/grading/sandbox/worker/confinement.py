@@ -55,7 +55,7 @@ _IOCTL = (0x5401, 0x5413, 0x541B, 0x5421, 0x5450, 0x5451)  # is it a terminal, h
 _EPERM, _ENOSYS = 1, 38
 
 
-def confine(memory: int, seconds: int, hidden: Sequence[str], folder: str = "") -> tuple[str, ...]:
+def confine(memory: int, seconds: int, hidden: Sequence[str], folders: Sequence[str] = ()) -> tuple[str, ...]:
     """Apply every mechanism that this system has, and return what is not confined, in words.
 
     Parameters
@@ -66,8 +66,8 @@ def confine(memory: int, seconds: int, hidden: Sequence[str], folder: str = "") 
         Processor time.
     hidden : sequence of str
         Folders that cannot be read although they lie among Python's own.
-    folder : str
-        A folder that can be read in addition; none if empty.
+    folders : sequence of str
+        Folders that can be read in addition.
     """
     _wait_for_other_threads()
     unconfined = _limit(memory, seconds)
@@ -78,7 +78,7 @@ def confine(memory: int, seconds: int, hidden: Sequence[str], folder: str = "") 
     libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody reads this memory
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: both mechanisms need it, and no set-user-id program can undo it
     libc.capset(struct.pack("II", 0x20080522, 0), bytes(24))
-    landlocked = _landlock(libc, hidden, folder)
+    landlocked = _landlock(libc, hidden, folders)
     if not landlocked:
         unconfined.append("other files can be read (Landlock needs Linux 5.13)")
     if not _seccomp(libc, landlocked):
@@ -116,7 +116,7 @@ def _limit(memory: int, seconds: int) -> list[str]:
     return unconfined
 
 
-def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folder: str) -> bool:
+def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folders: Sequence[str]) -> bool:
     """Refuse every use of files that the kernel can refuse, and then allow reading Python's folders."""
     abi = libc.syscall(444, None, 0, 1)
     if abi < 1:
@@ -126,7 +126,7 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folder: str) -> bool:
     rules = libc.syscall(444, struct.pack("Q", handled), 8, 0)
     allowed = [("/etc/ld.so.cache", read), ("/usr/share/zoneinfo", read | read_dir), ("/etc/localtime", read)]
     allowed += [("/dev/urandom", read), ("/dev/zero", read), ("/dev/null", read | write)]
-    allowed += [(folder, read | read_dir)] if folder else []
+    allowed += [(folder, read | read_dir) for folder in folders]
     out_of_sight = [Path(path).resolve() for path in hidden]
     for root in {Path(path).resolve() for path in (sys.prefix, sys.base_prefix, *_LIBRARIES)}:
         allowed += _without(root, out_of_sight, read | read_dir, read_dir)

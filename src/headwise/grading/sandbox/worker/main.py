@@ -25,7 +25,7 @@ from .confinement import confine
 from .protocol import HEADER, Value, decode, encode
 from .values import named_values
 
-__all__ = ["main"]
+__all__ = ["main", "run_statements"]
 
 
 def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early: Sequence[str]) -> None:
@@ -36,7 +36,7 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
     for name in early:
         with contextlib.suppress(ImportError):
             importlib.import_module(name)
-    _send(socket, confine(memory, seconds, [hidden], folder))
+    _send(socket, confine(memory, seconds, [hidden], [folder] if folder else []))
     files, main_file, name, limit = _receive(socket)
     sources = dict(files)
     try:
@@ -48,8 +48,7 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
     sys.meta_path.insert(0, _Siblings({name.removesuffix(".py"): text for name, text in files if name != main_file}))
     module = ModuleType(name)
     sys.modules[name] = module
-    vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
-    _send(socket, _run(tree, main_file, module, limit))
+    _send(socket, run_statements(tree, main_file, module, limit))
     while True:
         match _receive(socket):
             case "call", str(function), tuple(args), tuple(kwargs), bool(tensors):
@@ -60,11 +59,13 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
                 _send(socket, named_values(vars(module)))
 
 
-def _run(tree: ast.Module, filename: str, module: ModuleType, limit: float) -> tuple[tuple[int, str], ...]:
+def run_statements(tree: ast.Module, filename: str, module: ModuleType, limit: float) -> tuple[tuple[int, str], ...]:
     """Run the statements one by one, also after one that fails: a broken plot must not cost the functions.
 
-    With a limit, a statement that takes longer than so many seconds fails too.
+    With a limit, a statement that takes longer than so many seconds fails too. Returns the lines of those that failed,
+    with their errors.
     """
+    vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
     failed: list[tuple[int, str]] = []
     future = [node for node in tree.body if isinstance(node, ast.ImportFrom) and node.module == "__future__"]
     signal.signal(signal.SIGALRM, _out_of_time)
@@ -118,9 +119,11 @@ def _plain(result: Any) -> Value:
 
 
 def _as_tensor(value: Value) -> Any:
-    """An array as a tensor that shares its memory, and arrays in a tuple as a list of such."""
+    """An array as a tensor that shares its memory; arrays in a tuple as a list of such, those in a dict as a dict."""
     if isinstance(value, tuple):
         return [_as_tensor(item) for item in value]
+    if isinstance(value, dict):
+        return {key: _as_tensor(item) for key, item in value.items()}
     return importlib.import_module("torch").from_numpy(value) if isinstance(value, np.ndarray) else value
 
 

@@ -1,7 +1,8 @@
 """Values over a socket, in a format that can hold nothing but values.
 
-``None``, bool, int, float, str, tuple and NumPy arrays of a few types; nothing that runs when it is read (no pickle).
-Reading checks every size against the available bytes before it creates a value, so a sender can only choose the values.
+``None``, bool, int, float, str, tuple, dict with texts as keys, and NumPy arrays of a few types; nothing that runs when
+it is read (no pickle). Reading checks every size against the available bytes before it creates a value, so a sender can
+only choose the values.
 
 A message is a length (4 bytes) and one value; a value is a letter and its bytes, big-endian.
 """
@@ -16,7 +17,7 @@ import numpy as np
 
 __all__ = ["HEADER", "Value", "WireError", "decode", "encode"]
 
-Value: TypeAlias = Any  # None, bool, int, float, str, an array, or a tuple of values
+Value: TypeAlias = Any  # None, bool, int, float, str, an array, a tuple of values, or a dict of them
 HEADER = struct.Struct("!I")  # the length that goes before a message
 
 _TYPES = {
@@ -28,7 +29,7 @@ _TYPES = {
     )
 }
 _LETTERS = {dtype: letter for letter, dtype in _TYPES.items()}
-_DEPTH = 4  # a tuple in a tuple in a message is as deep as it gets
+_DEPTH = 6  # of tuples and dicts in one another: a message has arguments, each perhaps a list of dicts of tuples
 _AXES = 8
 
 
@@ -77,6 +78,10 @@ def _write(value: Value, parts: list[bytes], depth: int) -> None:
         parts.append(struct.pack("!cI", b"t", len(value)))
         for each in value:
             _write(each, parts, depth - 1)
+    elif type(value) is dict and depth and all(type(key) is str for key in value):
+        parts.append(struct.pack("!cI", b"m", len(value)))
+        for item in (part for pair in value.items() for part in pair):
+            _write(item, parts, depth - 1)
     elif isinstance(value, np.ndarray) and value.ndim <= _AXES and value.dtype.newbyteorder("<") in _LETTERS:
         letter = _LETTERS[value.dtype.newbyteorder("<")]
         parts.append(struct.pack(f"!cBBB{value.ndim}I", b"a", letter, value.flags.writeable, value.ndim, *value.shape))
@@ -106,14 +111,26 @@ def _read(data: memoryview, depth: int) -> tuple[Value, memoryview]:
             return str(text, "utf-8", "replace"), data
         case b"t" if depth:
             count, data = _count(data)
-            values = []
-            for _ in range(count):  # each takes a byte at least, so a count that lies runs out of bytes
-                value, data = _read(data, depth - 1)
-                values.append(value)
+            values, data = _read_values(data, count, depth - 1)
             return tuple(values), data
+        case b"m" if depth:
+            count, data = _count(data)
+            values, data = _read_values(data, 2 * count, depth - 1)
+            keys = values[::2]
+            if not all(type(key) is str for key in keys):
+                raise WireError("a key that is no text")
+            return dict(zip(keys, values[1::2], strict=True)), data
         case b"a":
             return _read_array(data)
     raise WireError(f"no value begins with {bytes(letter)!r}")
+
+
+def _read_values(data: memoryview, count: int, depth: int) -> tuple[list[Value], memoryview]:
+    values = []
+    for _ in range(count):  # each takes a byte at least, so a count that lies runs out of bytes
+        value, data = _read(data, depth)
+        values.append(value)
+    return values, data
 
 
 def _read_array(data: memoryview) -> tuple[np.ndarray[Any, Any], memoryview]:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import re
+import sys
 from collections.abc import Iterator, Mapping
 from types import FunctionType, ModuleType
 from typing import Any
@@ -11,78 +13,77 @@ import numpy as np
 __all__ = ["named_values"]
 
 _MOST = 500  # values
-_LISTED = 64  # dicts or modules in a list
+_ITEMS = 64  # of one list, dict or object
+_DEPTH = 3  # of dicts, lists and objects in one another
 _ELEMENTS = 2_000_000  # of one value
+_INDEX = re.compile(r"\.(\d+)(?=\.|$)")  # in torch's names of the parts of a module
 
 
 def named_values(names: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
-    """Everything numeric among the variables, the items of their dicts and the attributes of their objects."""
-    found: list[tuple[str, Any]] = []
+    """Everything numeric among variables, the items of their dicts and lists and the attributes of their objects."""
+    values: list[tuple[str, Any]] = []
+    seen: set[int] = set()
     for name, value in names.items():
         if name.startswith("__") or isinstance(value, ModuleType | FunctionType | type):
             continue
-        for entry in _entries(name, value):
-            if len(found) < _MOST:
-                found.append(entry)
-    return tuple(found)
+        for entry in _entries(name, value, _DEPTH, seen):
+            if len(values) < _MOST:
+                values.append(entry)
+    return tuple(values)
 
 
-def _entries(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+def _entries(name: str, value: Any, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) < 2**62:
             yield name, value
         return
-    try:
-        plain = _numeric(value)
-    except Exception:  # whatever an object of the submission does when it is converted
-        return
+    plain = _numeric(value)
     if plain is not None:
         yield name, plain
-    elif isinstance(value, list | tuple):
-        for i, item in enumerate(value[:_LISTED]):
-            if isinstance(item, dict) or hasattr(item, "named_parameters"):
-                yield from _entries(f"{name}[{i}]", item)
-    elif isinstance(value, dict):
-        for key, item in list(value.items()):
-            if isinstance(key, str) and (plain := _try_numeric(item)) is not None:
-                yield f"{name}[{key!r}]", plain
-    else:
-        yield from _attributes(name, value)
+    elif depth and id(value) not in seen:
+        seen.add(id(value))
+        below = 0 if _is_of_library(value) else depth - 1
+        for expression, item in _members(name, value):
+            yield from _entries(expression, item, below, seen)
 
 
-def _attributes(name: str, value: Any) -> Iterator[tuple[str, Any]]:
-    """The parameters of a torch module, or the arrays of another object; and its whole numbers."""
+def _is_of_library(value: Any) -> bool:
+    """Whether the class of an object is from a library, such as a figure, whose insides say nothing."""
+    module = sys.modules.get(type(value).__module__)
+    return getattr(module, "__file__", None) is not None and not hasattr(value, "named_parameters")
+
+
+def _members(name: str, value: Any) -> Iterator[tuple[str, Any]]:
+    """The items of a dict or list, the parameters of a torch module, or the attributes of another object."""
     try:
-        attributes = dict(vars(value))
-    except TypeError:
+        if isinstance(value, list | tuple):
+            members = [(f"{name}[{i}]", item) for i, item in enumerate(value[:_ITEMS])]
+        elif isinstance(value, Mapping):
+            members = [(f"{name}[{key!r}]", value[key]) for key in list(value)[:_ITEMS] if isinstance(key, str | int)]
+        elif isinstance(value, str | bytes | set | ModuleType | FunctionType | type) or not hasattr(value, "__dict__"):
+            members = []
+        elif hasattr(value, "named_parameters"):
+            numbers = [(key, item) for key, item in vars(value).items() if isinstance(item, int)]
+            named = [*value.named_parameters(), *numbers]
+            members = [(_INDEX.sub(r"[\1]", f"{name}.{key}"), item) for key, item in named]
+        else:
+            members = [(f"{name}.{key}", item) for key, item in vars(value).items() if not key.startswith("__")]
+    except Exception:  # whatever an object of the submission does when it is looked into
         return
-    try:
-        parameters = dict(value.named_parameters())
-    except Exception:
-        parameters = {key: item for key, item in attributes.items() if not key.startswith("__")}
-    for key, item in parameters.items():
-        if (plain := _try_numeric(item)) is not None:
-            yield f"{name}.{key}", plain
-    for key, item in attributes.items():
-        if isinstance(item, int) and not isinstance(item, bool) and abs(item) < 2**62:
-            yield f"{name}.{key}", item
-
-
-def _try_numeric(value: Any) -> Any:
-    try:
-        return _numeric(value)
-    except Exception:
-        return None
+    yield from members[: 4 * _ITEMS]
 
 
 def _numeric(value: Any) -> Any:
     """An array, or a tuple of arrays; None for anything else."""
-    if isinstance(value, list | tuple) and value and all(getattr(item, "ndim", 0) for item in value):
-        arrays = tuple(_array(item) for item in value)
-        return arrays if all(array is not None for array in arrays) else None
-    if isinstance(value, str | bytes | dict | set) or callable(value):
+    try:
+        if isinstance(value, list | tuple) and value and all(getattr(item, "ndim", 0) for item in value):
+            arrays = tuple(_array(item) for item in value)
+            return arrays if all(array is not None for array in arrays) else None
+        if isinstance(value, str | bytes | Mapping | set) or callable(value):
+            return None
+        return _array(value)
+    except Exception:  # whatever an object of the submission does when it is converted
         return None
-    return _array(value)
 
 
 def _array(value: Any) -> Any:

@@ -1,0 +1,115 @@
+"""Adapters for functions of a notebook that take their weights from its variables, or under names that say nothing."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping
+from typing import Any
+
+import numpy as np
+
+from headwise.coursework.notebook.candidates import role_of_expression
+
+__all__ = ["adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
+
+_ADAPTER = """
+def {adapter}({parameters}):
+    before = {{name: globals()[name] for name in {names}}}
+    globals().update({values})
+    try:
+        return {name}({arguments})
+    finally:
+        globals().update(before)
+"""
+
+
+def names_from_outside(node: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> list[str]:
+    """Names that a function, and those of the notebook that it calls, read without defining them."""
+    names: dict[str, None] = {}
+    waiting, seen = [node], {node.name}
+    while waiting:
+        read = list(_names_read(waiting.pop()))
+        names.update(dict.fromkeys(read))
+        called = [name for name in read if name in functions and name not in seen]
+        waiting += [functions[name] for name in called]
+        seen.update(called)
+    return list(names)
+
+
+def weight_parameter(name: str, values: Mapping[str, Any]) -> str:
+    """The adapter's parameter for a matrix, bias or linear layer of the notebook; empty for anything else."""
+    layer = _is_layer(name, values)
+    role, head = role_of_expression(f"{name}.weight" if layer else name)
+    array = values.get(name)
+    if role in (None, "X") or not (layer or (isinstance(array, np.ndarray) and array.ndim <= 2)):
+        return ""
+    return f"{role}{'' if head is None else head}" if layer else name
+
+
+def renamed_parameters(node: ast.FunctionDef, tree: ast.Module) -> dict[str, str]:
+    """Parameters whose names say nothing, by what the notebook's calls pass for them."""
+    names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+    renamed: dict[str, str] = {}
+    for call in ast.walk(tree):
+        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == node.name):
+            continue
+        for name, value in zip(names, call.args, strict=False):
+            passed = value.value if isinstance(value, ast.Subscript) else value
+            role = role_of_expression(passed.id)[0] if isinstance(passed, ast.Name) else None
+            if role and role_of_expression(name)[0] is None and role not in names:
+                renamed[name] = role
+    return renamed if len(set(renamed.values())) == len(renamed) else {}
+
+
+def adapter_code(
+    adapter: str,
+    node: ast.FunctionDef,
+    weights: Mapping[str, str],
+    renamed: Mapping[str, str],
+    values: Mapping[str, Any],
+) -> str:
+    """A function that also takes the weights as arguments that another one reads from the notebook's variables.
+
+    Parameters
+    ----------
+    adapter : str
+        Its name.
+    node : ast.FunctionDef
+        The other function.
+    weights : mapping
+        The adapter's parameter for each variable.
+    renamed : mapping
+        New names of the function's own parameters.
+    values : mapping
+        Of the notebook.
+    """
+    own = [*node.args.posonlyargs, *node.args.args]
+    names = [renamed.get(arg.arg, arg.arg) for arg in own]
+    required = len(own) - len(node.args.defaults)
+    defaults = [
+        f"{name}={ast.unparse(default)}" for name, default in zip(names[required:], node.args.defaults, strict=True)
+    ]
+    replaced = [
+        f"{name}=lambda x: x @ {parameter}.T" if _is_layer(name, values) else f"{name}={parameter}"
+        for name, parameter in weights.items()
+    ]
+    return _ADAPTER.format(
+        adapter=adapter,
+        parameters=", ".join([*names[:required], *weights.values(), *defaults]),
+        names=list(weights),
+        values=f"dict({', '.join(replaced)})",
+        name=node.name,
+        arguments=", ".join(names),
+    )
+
+
+def _names_read(node: ast.FunctionDef) -> Iterator[str]:
+    names = [item for item in ast.walk(node) if isinstance(item, ast.Name)]
+    local = {item.id for item in names if isinstance(item.ctx, ast.Store)}
+    local |= {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
+    yield from dict.fromkeys(item.id for item in names if item.id not in local)
+
+
+def _is_layer(name: str, values: Mapping[str, Any]) -> bool:
+    weight = values.get(f"{name}.weight")
+    return isinstance(weight, np.ndarray) and weight.ndim == 2

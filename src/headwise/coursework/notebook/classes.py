@@ -1,0 +1,106 @@
+"""The attention classes of a notebook, checked in a process of their own.
+
+A class is checked by making instances of it and looking into them, so the checker runs in the same process as the
+notebook; that process is confined in the same way, and sends back verdicts as text.
+"""
+
+from __future__ import annotations
+
+import ast
+import json
+import subprocess
+import sys
+from collections.abc import Iterator
+from pathlib import Path
+from typing import NamedTuple
+
+import headwise
+from headwise.checker import Verdict
+from headwise.coursework.notebook.run import LIMITS, NotebookRun
+from headwise.grading.sandbox import ENVIRONMENT, early_imports, printable
+
+__all__ = ["CheckedClass", "check_classes", "instances"]
+
+_START = """
+import sys
+sys.path.insert(0, sys.argv[1])
+from headwise.coursework.notebook.class_worker import main
+del sys.path[0]
+main()
+"""
+
+
+class CheckedClass(NamedTuple):
+    """A class of the notebook: its verdict, or the reason why there is none."""
+
+    name: str
+    verdict: Verdict | None
+    problem: str = ""
+
+
+def check_classes(run: NotebookRun) -> tuple[CheckedClass, ...]:
+    """Check every class of a notebook that computes something, in the order of their definitions."""
+    names = [node.name for node in run.tree.body if isinstance(node, ast.ClassDef)]
+    if not names:
+        return ()
+    replies = {reply["name"]: reply for reply in _replies(run, list(dict.fromkeys(names)))}
+    unfinished = {"problem": "its check did not come to an end"}
+    return tuple(
+        CheckedClass(name, _verdict(reply), printable(reply.get("problem", "")))
+        for name in dict.fromkeys(names)
+        if (reply := replies.get(name, unfinished)).keys() & {"verdict", "problem"}
+    )
+
+
+def instances(tree: ast.Module, name: str) -> Iterator[str]:
+    """Variables to which the notebook assigns an instance of a class."""
+    for node in tree.body:
+        if isinstance(node, ast.Assign) and isinstance(node.value, ast.Call):
+            function, target = node.value.func, node.targets[0]
+            if isinstance(function, ast.Name) and function.id == name and isinstance(target, ast.Name):
+                yield target.id
+
+
+def _replies(run: NotebookRun, names: list[str]) -> Iterator[dict[str, str]]:
+    folder = run.path.resolve().parent
+    task = {
+        "source": run.source,
+        "file": f"{run.path.name} (code)",
+        "classes": names,
+        "early": early_imports([run.source]),
+        "folder": str(folder),
+        "memory": LIMITS.memory_mb << 20,
+        "seconds": int(LIMITS.seconds_in_all),
+        "seconds_per_statement": LIMITS.seconds_per_statement,
+    }
+    command = [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(headwise.__file__).parents[1])]
+    try:
+        done = subprocess.run(
+            command,
+            input=json.dumps(task),
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            encoding="utf-8",
+            errors="replace",
+            cwd=folder,
+            env=ENVIRONMENT,
+            timeout=LIMITS.seconds_in_all,
+        )
+        output = done.stdout
+    except subprocess.TimeoutExpired as error:
+        output = error.stdout.decode("utf-8", "replace") if isinstance(error.stdout, bytes) else error.stdout or ""
+    for line in output.splitlines():
+        try:
+            reply = json.loads(line)
+        except ValueError:  # half a line, or the notebook's own
+            continue
+        if isinstance(reply, dict) and reply.get("name") in names:
+            yield reply
+
+
+def _verdict(reply: dict[str, str]) -> Verdict | None:
+    try:
+        return Verdict.from_json(reply["verdict"])
+    except (ValueError, KeyError, TypeError):
+        return None

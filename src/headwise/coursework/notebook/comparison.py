@@ -1,0 +1,258 @@
+"""The functions of a notebook called on its own arrays, next to the library."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator, Mapping, Sequence
+from dataclasses import dataclass, replace
+from typing import Any
+
+import numpy as np
+
+from headwise.attention import multi_head_attention
+from headwise.checker.roles import FLAGS, normalize, role_of
+from headwise.coursework.causal import causal_multi_head
+from headwise.coursework.notebook.arrays import ArrayOptions, NotebookArrays, find_arrays
+from headwise.coursework.notebook.candidates import head_counts, role_of_expression
+from headwise.coursework.notebook.classes import instances
+from headwise.coursework.notebook.functions import CheckedFunction
+from headwise.coursework.notebook.run import NotebookRun
+from headwise.errors import HeadwiseError
+from headwise.shapes import Array
+from headwise.text import scientific
+
+__all__ = ["OwnArrays", "compare_on_arrays", "compare_own_call"]
+
+_ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
+
+
+@dataclass(frozen=True)
+class OwnArrays:
+    """What a function returned for the notebook's own arrays.
+
+    Attributes
+    ----------
+    call : str
+        The call, in the notebook's names; empty if it could not be made.
+    difference : float
+        The largest difference from the library's output, divided by its largest entry.
+    agrees : bool
+        Whether that is rounding.
+    unscaled : bool
+        Whether it agrees with attention without the division by √d.
+    zeros : bool
+        Whether it returned zeros only, as a function that is still to be written does.
+    problem : str
+        Why there is no comparison, if there is none.
+    """
+
+    call: str
+    difference: float = float("inf")
+    agrees: bool = False
+    unscaled: bool = False
+    zeros: bool = False
+    problem: str = ""
+
+    @property
+    def description(self) -> str:
+        """The comparison in words, to follow the function's name."""
+        if self.problem:
+            return f"not compared: {self.problem.rstrip('.')}"
+        if self.difference == 0:
+            return "agrees with the library to the last bit"
+        if self.agrees:
+            return f"agrees with the library to {scientific(self.difference)}, which is rounding"
+        if self.unscaled:
+            return "agrees with attention that does not divide by √d"
+        if self.zeros:
+            return "returns zeros only"
+        return f"differs from the library by {scientific(self.difference)} of the largest entry"
+
+
+def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, found: NotebookArrays) -> OwnArrays:
+    """Call the function on the notebook's own arrays, and compare with the library."""
+    assert checked.verdict is not None
+    kind = checked.verdict.kind
+    if kind not in ("self_attention", "multi_head"):
+        return OwnArrays("", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}")
+    if checked.is_class:
+        return _compare_instance(run, checked, found)
+    single = kind == "self_attention"
+    call, used, problem = _call(run.tree, checked, found, single)
+    causal = "causal-unasked" in checked.verdict.conventions
+    expected = _expected(found, single, used, causal)
+    return _compare(run, call, expected) if call else OwnArrays("", problem=problem)
+
+
+def compare_own_call(run: NotebookRun, name: str, found: NotebookArrays) -> OwnArrays | None:
+    """The notebook's own call of a function with the tokens; None if none gives an output of attention's shape."""
+    for call in _own_calls(run.tree, name, found.sources["X"][0]):
+        expected = _expected(found, False, set(found.sources))
+        results = [_compare(run, call, replace(expected, heads=heads)) for heads in dict.fromkeys((found.heads, 1))]
+        closest = min(results, key=lambda result: result.difference)
+        if np.isfinite(closest.difference):
+            return closest
+    return None
+
+
+def _compare_instance(run: NotebookRun, checked: CheckedFunction, found: NotebookArrays) -> OwnArrays:
+    """The notebook's first instance of a class, with its own weights."""
+    assert checked.verdict is not None
+    conventions = checked.verdict.conventions
+    tokens = found.sources["X"][0]
+    for name in instances(run.tree, checked.name):
+        values = {key: run.values[key] for key in run.values if key == tokens or key.startswith(f"{name}.")}
+        options = ArrayOptions(columns=found.columns, take={"X": (tokens,)})
+        try:
+            own = find_arrays(replace(run, values=values), options, [(checked.name, conventions)])
+        except HeadwiseError:
+            continue
+        if own.own_heads == 1 and not head_counts(values):
+            own = replace(own, heads=1)
+        expected = _expected(own, False, set(own.sources), "causal-unasked" in conventions)
+        calls = (f"{name}({tokens})", f"{name}.forward({tokens})", f"{name}({tokens}[None])")
+        results = [_compare(run, call, expected) for call in calls]
+        return next((result for result in results if not result.problem), results[0])
+    return OwnArrays("", problem="the notebook has no instance of it whose weights could be read")
+
+
+def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
+    try:
+        returned = run.sandbox.evaluate(call)
+    except Exception as error:  # whatever the notebook's function raises
+        return OwnArrays(call, problem=f"it raised {type(error).__name__}: {error}")
+    outputs = [
+        np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
+    ]
+    difference, dtype = _difference(outputs, expected.output())
+    tolerance = _ROUNDING.get(dtype, 1e-5)
+    unscaled = difference > tolerance and _difference(outputs, expected.output(scale=1.0))[0] <= tolerance
+    zeros = difference > tolerance and not any(output.any() for output in outputs)
+    return OwnArrays(call, difference, difference <= tolerance, unscaled, zeros)
+
+
+def _call(tree: ast.Module, checked: CheckedFunction, found: NotebookArrays, single: bool) -> tuple[str, set[str], str]:
+    """The call in the notebook's names and the roles of its arguments; else why there is none."""
+    arguments, missing, used = _arguments(_parameters(tree, checked.name), found, single)
+    used |= {role_of_expression(name)[0] or "" for name in checked.weights}
+    if not missing:
+        return f"{checked.name}({', '.join(arguments)})", used, ""
+    for call in _own_calls(tree, checked.name, found.sources["X"][0]):
+        return call, set(found.sources), ""
+    return "", used, f"the notebook has nothing for its argument {missing}"
+
+
+def _own_calls(tree: ast.Module, name: str, tokens: str) -> Iterator[str]:
+    """Calls of a function with the tokens that the notebook makes itself, outside of functions."""
+    outside = [statement for statement in tree.body if not isinstance(statement, ast.FunctionDef | ast.ClassDef)]
+    for node in (item for statement in outside for item in ast.walk(statement)):
+        if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name):
+            continue
+        if any(ast.unparse(argument) == tokens for argument in node.args):
+            yield ast.unparse(node)
+
+
+def _parameters(tree: ast.Module, name: str) -> list[tuple[str, bool]]:
+    """Names of the parameters, and whether each has a default."""
+    node = [n for n in tree.body if isinstance(n, ast.FunctionDef) and n.name == name][-1]
+    positional = [*node.args.posonlyargs, *node.args.args]
+    required = len(positional) - len(node.args.defaults)
+    pairs = [(arg.arg, i >= required) for i, arg in enumerate(positional)]
+    return pairs + [
+        (arg.arg, default is not None) for arg, default in zip(node.args.kwonlyargs, node.args.kw_defaults, strict=True)
+    ]
+
+
+def _arguments(
+    parameters: Sequence[tuple[str, bool]], found: NotebookArrays, single: bool
+) -> tuple[list[str], str, set[str]]:
+    """The call's arguments in the notebook's names, the first that has none, and the roles that were passed."""
+    arguments: list[str] = []
+    used: set[str] = set()
+    positional = True
+    for name, optional in parameters:
+        role, head = role_of_expression(name)
+        value = _source(found, role, head, single) if role else _setting(name, found)
+        if value is None:
+            if optional:
+                positional = False
+                continue
+            return [], name, used
+        used.add(role or "")
+        arguments.append(value if positional else f"{name}={value}")
+    return arguments, "", used
+
+
+def _source(found: NotebookArrays, role: str, head: int | None, single: bool) -> str | None:
+    """The notebook's expression for a role: that of one head, a list of all, or the matrix itself."""
+    sources = found.sources.get(role, ())
+    if not sources:
+        return None
+    if head is not None:
+        base = 0 if sources[0].endswith("0") else 1
+        return sources[head - base] if 0 <= head - base < len(sources) else None
+    if len(sources) == 1 or single:
+        return sources[0]
+    return f"[{', '.join(sources)}]"
+
+
+def _setting(name: str, found: NotebookArrays) -> str | None:
+    """The value of a number of heads, a width or a switch."""
+    role = role_of(name)
+    if role == "heads" or normalize(name) == "h":
+        return str(found.heads)
+    if role in ("d", "D"):
+        width = found.arrays["X"].shape[1]
+        return str(width if role == "D" else len(found.arrays["Wq"]) // found.heads)
+    return repr(FLAGS[normalize(name)]) if normalize(name) in FLAGS else None
+
+
+@dataclass(frozen=True)
+class _Expected:
+    """The library's output for arrays that were passed."""
+
+    arrays: Mapping[str, Array]
+    heads: int
+    causal: bool
+
+    def output(self, scale: float | None = None) -> Array:
+        arrays: dict[str, Any] = dict(self.arrays)
+        if self.causal and scale is None:
+            return np.asarray(causal_multi_head(arrays.pop("X"), arrays, self.heads).output)
+        return np.asarray(multi_head_attention(**arrays, heads=self.heads, scale=scale).output)
+
+
+def _expected(found: NotebookArrays, single: bool, used: set[str], causal: bool = False) -> _Expected:
+    """With the arrays that were passed: those of the first head where each has its own."""
+    arrays = dict(found.arrays)
+    for role in ("bq", "bk", "bv"):
+        if role not in used and "bqkv" not in used:
+            arrays.pop(role, None)
+    if "Wo" not in used:
+        arrays.pop("Wo", None)
+        arrays.pop("bo", None)
+    if not single:
+        return _Expected(arrays, found.heads, causal)
+    own = found.own_heads
+    first = {n: a[: len(a) // own] if n[1:] in "qkv" and n != "X" else a for n, a in arrays.items()}
+    return _Expected(first, 1, causal)
+
+
+def _difference(outputs: Sequence[Array], expected: Array) -> tuple[float, Any]:
+    """The smallest difference of an output in either orientation, relative to the largest entry, and its type.
+
+    Of a batch the first item counts.
+    """
+    scale = max(float(np.abs(expected).max(initial=0)), 1e-300)
+    best = float("inf")
+    dtype: np.dtype[Any] = np.dtype(np.float64)
+    for output in outputs:
+        squeezed = np.squeeze(output)
+        batched = [output[0]] if output.ndim == 3 else []
+        for candidate in (squeezed, *batched):
+            for turned in (candidate, candidate.T):
+                if turned.shape == expected.shape:
+                    difference = float(np.abs(turned - expected).max()) / scale
+                    if difference < best:
+                        best, dtype = difference, output.dtype
+    return best, dtype

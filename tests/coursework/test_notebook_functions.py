@@ -1,0 +1,109 @@
+"""Functions and classes of course notebooks: each is checked, compared on the notebook's arrays, or named."""
+
+import numpy as np
+import pytest
+
+from headwise.coursework.notebook import read_course, read_functions
+from headwise.errors import DataError
+from helpers.notebooks import write_notebook
+
+SOFTMAX = "def softmax(z):\n    e = np.exp(z - z.max(-1, keepdims=True))\n    return e / e.sum(-1, keepdims=True)\n"
+START = f"import numpy as np\nrng = np.random.default_rng(3)\nX = rng.normal(size=(5, 7))\n{SOFTMAX}"
+MATRICES = "Wq, Wk = rng.normal(size=(2, 7, 3))\nWv = rng.normal(size=(7, 2))\n"
+
+
+def read(tmp_path, *cells):
+    course = read_course(write_notebook(tmp_path / "course.ipynb", *cells))
+    return course, {item.checked.name: item for item in course.functions}
+
+
+def test_a_class_is_checked_and_its_instance_compared(tmp_path):
+    code = """
+class Head:
+    def __init__(self, d_model, d_k, seed=0):
+        draw = np.random.default_rng(seed)
+        self.W_Q, self.W_K, self.W_V = (draw.normal(size=(d_model, d_k)) for _ in range(3))
+    def __call__(self, x):
+        q, k, v = x @ self.W_Q, x @ self.W_K, x @ self.W_V
+        return softmax(q @ k.T / SCALE) @ v
+"""
+    wrong = code.replace("Head", "Wrong").replace("SCALE", "q.shape[1]")
+    right = code.replace("Head", "Right").replace("SCALE", "np.sqrt(q.shape[1])")
+    other = "class Points:\n    def __init__(self, n):\n        self.n = np.ones(n)\n    def forward(self, x): ...\n"
+    course, functions = read(
+        tmp_path, START, wrong, right, other, "a, b = Wrong(7, 4), Right(7, 4)", "head = Right(7, 4)"
+    )
+    assert functions["Wrong"].checked.verdict.mistakes == ("scale-no-root",)
+    assert functions["Right"].checked.verdict.ok
+    assert (functions["Right"].own.call, functions["Right"].own.agrees) == ("head(X)", True)
+    assert any("the class Points was not checked" in note for note in course.notes), course.notes
+
+
+def test_weights_that_are_variables_of_the_notebook(tmp_path):
+    scores = "def scores(x):\n    return (x @ Wq) @ (x @ Wk).T\n"
+    code = "def attend(x):\n    return softmax(scores(x) / {}) @ (x @ Wv)\n"
+    cells = scores, code.format("3**0.5"), code.format("7**0.5").replace("attend", "extend")
+    _, functions = read(tmp_path, START, MATRICES, *cells)
+    assert functions["attend"].checked.weights == ("Wv", "Wq", "Wk")
+    assert functions["attend"].own.agrees
+    assert not functions["extend"].own.agrees
+
+
+def test_arguments_without_names_are_those_of_the_calls(tmp_path):
+    code = "def f(t, a, b, c):\n    return softmax((t @ a) @ (t @ b).T) @ (t @ c)\nY = f(X, Wq, Wk, Wv)\n"
+    _, functions = read(tmp_path, START, MATRICES, code)
+    assert functions["f"].checked.verdict.mistakes == ("scale-missing",)
+
+
+def test_dicts_in_dicts_and_a_function_that_only_the_notebook_can_call(tmp_path):
+    code = """
+params = {f"head_{h}": {n: rng.normal(size=(7, 4)) for n in ("W_Q", "W_K", "W_V")} for h in range(2)}
+params["W_O"] = rng.normal(size=(8, 7))
+def mha(x, params):
+    heads = [params[f"head_{h}"] for h in range(2)]
+    parts = [softmax((x @ p["W_Q"]) @ (x @ p["W_K"]).T / 2) @ (x @ p["W_V"]) for p in heads]
+    return np.concatenate(parts, axis=-1) @ params["W_O"]
+Y = mha(X, params)
+"""
+    course, functions = read(tmp_path, START, code, "def multihead(*args):\n    return args\n")
+    assert course.found.sources["Wq"] == ("params['head_0']['W_Q']", "params['head_1']['W_Q']")
+    assert course.found.heads == 2
+    assert functions["mha"].checked.verdict is None
+    assert functions["mha"].own.agrees
+    assert any("the function multihead was not checked" in note for note in course.notes)
+
+
+def test_a_dict_from_a_file_next_to_the_notebook(tmp_path):
+    rng = np.random.default_rng(1)
+    np.savez(tmp_path / "weights.npz", **{name: rng.normal(size=(3, 7)) for name in ("Wq", "Wk", "Wv")})
+    code = "weights = np.load('weights.npz')\ndef attend(X, weights):\n    q, k, v = (X @ weights[n].T for n in {})\n"
+    code = code.format("('Wq', 'Wk', 'Wv')") + "    return softmax(q @ k.T / np.sqrt(3)) @ v\nY = attend(X, weights)\n"
+    course, functions = read(tmp_path, START, code)
+    assert course.found.sources["Wv"] == ("weights['Wv']",)
+    assert functions["attend"].own.agrees
+
+
+def test_a_function_that_is_not_written_yet_and_a_batch(tmp_path):
+    code = "def self_attention(X, Wq, Wk, Wv):\n    # TODO: replace this line\n    return np.zeros((len(X), 2))\n"
+    _, functions = read(tmp_path, START, MATRICES, code)
+    assert functions["self_attention"].own.zeros
+    batch = "X = rng.normal(size=(2, 5, 7))\ndef attend(X, Wq, Wk, Wv):\n    q, k, v = X @ Wq, X @ Wk, X @ Wv\n"
+    batch += "    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(3)) @ v\n"
+    _, functions = read(tmp_path, START, MATRICES, batch)
+    assert functions["attend"].own.agrees
+
+
+def test_a_causal_function_is_compared_with_causal_attention(tmp_path):
+    code = "def causal_attention(X, Wq, Wk, Wv):\n    s = (X @ Wq) @ (X @ Wk).T / np.sqrt(3)\n"
+    code += "    s = np.where(np.tri(len(X)) > 0, s, -np.inf)\n    return softmax(s) @ (X @ Wv)\n"
+    _, functions = read(tmp_path, START, MATRICES, code)
+    assert functions["causal_attention"].own.agrees
+
+
+def test_functions_of_a_notebook_without_arrays(tmp_path):
+    code = SOFTMAX + "def f(X, Wq, Wk, Wv):\n    return softmax((X @ Wq) @ (X @ Wk).T) @ (X @ Wv)\n"
+    functions, _ = read_functions(write_notebook(tmp_path / "a.ipynb", "import numpy as np", code))
+    assert functions[0].checked.verdict.mistakes == ("scale-missing",)
+    assert "no Wq and Wk and Wv found" in functions[0].own.problem
+    with pytest.raises(DataError, match="it defines no function that can be called as attention"):
+        read_functions(write_notebook(tmp_path / "b.ipynb", "x = 1"))

@@ -13,9 +13,12 @@ from rich.markup import escape
 from rich.table import Table
 
 from headwise.cli.console import messages, output, progress_bars
+from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
 from headwise.cli.options import PROCESSES, SEED, Json, Scheduler
-from headwise.cli.paths import check_writable, check_writable_file
+from headwise.cli.paths import check_outside, check_writable, check_writable_file
 from headwise.cli.runner import resumable
+from headwise.coursework.class_grades import with_course_arrays, with_course_names
+from headwise.coursework.notebook import ArrayOptions, read_course
 from headwise.errors import DataError
 from headwise.files import lock_file, write_text
 from headwise.grading.feedback import check_feedback_folder, student_page, write_feedback
@@ -52,9 +55,14 @@ def grade(
             show_default=False,
         ),
     ] = None,
+    notebook: NotebookFile = None,
+    heads: Heads = None,
+    columns: Columns = None,
+    weights: Matrices = None,
+    take: Take = None,
     rubric: Annotated[
         Path | None,
-        typer.Option(help="Tasks and points, in YAML.", show_default="two tasks, ten points each"),
+        typer.Option(help="Tasks and points, in YAML.", show_default="one head and several, ten points each"),
     ] = None,
     feedback: Annotated[
         Path | None, typer.Option(help="Folder for a page for each student, and one for you.", show_default=False)
@@ -71,19 +79,32 @@ def grade(
     only lose its own points. The default seed is derived from the submissions, so that students cannot know it.
 
     Example: `headwise grade submissions/ --out grades.csv --feedback feedback/`
+
+    With --notebook, solutions may use the names of its functions, and each is also run on its arrays.
     """
     alone = format is Format.gradescope and out is not None and out.suffix == ".json"
     if format is Format.gradescope and out is None:
         raise DataError("--out: expected a folder for Gradescope's results, or results.json for one submission.")
+    options = array_options(heads, columns, weights, take)
+    if notebook is None and options != ArrayOptions():
+        raise DataError("--heads, --columns, --weights, --take: apply to a notebook; name one with --notebook.")
+    if notebook is not None:
+        check_outside(notebook, folder, "--notebook")
+    if out is not None and format is Format.gradescope and not alone:
+        check_outside(out, folder)
     if out is not None:
         (check_writable_file if alone or format is not Format.gradescope else check_writable)(out)
     if feedback is not None:
+        check_outside(feedback, folder, "--feedback")
         check_feedback_folder(feedback)
         check_writable(feedback, "--feedback")
     if scheduler is not None:
         check_scheduler(scheduler)
     criteria = read_rubric(rubric) if rubric else default_rubric()
     submissions = [read_submission(folder)] if alone else read_class(folder)
+    course = None if notebook is None else read_course(notebook, options)
+    if course is not None:
+        criteria = with_course_names(criteria, course)
     with ExitStack() as locks:
         for path in dict.fromkeys(filter(None, (out, feedback))):
             locks.enter_context(lock_file(path))
@@ -97,6 +118,10 @@ def grade(
                 seed=seed,
                 on_grade=lambda grade: progress.advance(grade.student),
             )
+            if course is not None:
+                progress.stage("Running them on the course's arrays", 1)
+                grades = with_course_arrays(grades, submissions, course.found.arrays, course.found.heads)
+                progress.advance()
         if feedback:
             write_feedback(grades, feedback)
         if out:

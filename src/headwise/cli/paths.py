@@ -7,7 +7,7 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-__all__ = ["check_writable", "check_writable_file"]
+__all__ = ["check_outside", "check_writable", "check_writable_file"]
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:
@@ -41,3 +41,17 @@ def check_writable_file(path: Path, option: str = "--out") -> None:
         raise DataError(f"{option}: {path} is a folder; name a file.")
     if not path.exists() or path.is_file():  # and not a device
         check_writable(path.parent, option)
+
+
+def check_outside(path: Path, submissions: Path, option: str = "--out") -> None:
+    """Raise DataError for a path inside the folder of submissions.
+
+    Raises
+    ------
+    DataError
+        If it is inside, where it would be read as a submission.
+    """
+    if path.resolve().is_relative_to(submissions.resolve()):
+        raise DataError(
+            f"{option}: expected a path outside {submissions}, where it would be read as a submission; got {path}."
+        )

@@ -14,7 +14,7 @@ import typer
 from headwise.cli.console import output, progress_bars
 from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options
 from headwise.cli.options import Data, Out, Processes, Seed, Threads
-from headwise.cli.paths import check_writable
+from headwise.cli.paths import check_outside, check_writable
 from headwise.cli.runner import resumable
 from headwise.coursework.notebook import ArrayOptions, read_course
 from headwise.coursework.report import BUDGETS, PARTS, build, write_hints
@@ -77,15 +77,12 @@ def report(
     if take and not notebook:
         raise DataError("--take: applies to a notebook; name one with --notebook.")
     check_counts(threads=num_threads() if threads is None else threads, processes=processes)
+    if solutions is not None:
+        read_class(solutions)
+        check_outside(out, solutions)
     check_writable(out)
     if data is not None:
         load_digits(data)  # what cannot be read is reported before anything is computed
-    if solutions is not None:
-        read_class(solutions)
-        if out.resolve().is_relative_to(solutions.resolve()):
-            raise DataError(
-                f"--out: expected a folder outside {solutions}, where it would be read as a submission; got {out}."
-            )
     inputs = _inputs(arrays, notebook, array_options(heads, columns, weights, take))
     options = {"--arrays": arrays, "--notebook": notebook, "--heads": heads, "--weights": weights, "--data": data}
     options |= {"--seed": seed or None, "--solutions": solutions}

@@ -56,6 +56,8 @@ class TaskGrade:
         Lines of the file that raised an error when it was run, with the error.
     unconfined : tuple of str
         What this system could not confine while it ran.
+    on_course_arrays : str
+        How its result for a course's arrays compares with the library's, in words; empty without such arrays.
     """
 
     task: str
@@ -66,6 +68,7 @@ class TaskGrade:
     file: str = ""
     failed: tuple[tuple[int, str], ...] = ()
     unconfined: tuple[str, ...] = ()
+    on_course_arrays: str = ""
 
     @property
     def points(self) -> float:

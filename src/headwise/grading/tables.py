@@ -17,8 +17,10 @@ __all__ = ["TABLES", "as_json", "gradescope", "plain_table", "points"]
 def plain_table(grades: ClassGrades) -> str:
     """A row for each student: total points, and for each task its points and mistakes, then notes."""
     tasks = [task.name for task in grades.rubric.tasks]
-    columns = ["student", "points", "out_of", *(f"{name}{suffix}" for name in tasks for suffix in ("", ": found"))]
-    return _csv([*columns, "notes"], (_plain_row(grade) for grade in grades.grades))
+    with_arrays = any(task.on_course_arrays for grade in grades.grades for task in grade.tasks)
+    suffixes = ("", ": found", ": on the course's arrays")[: 3 if with_arrays else 2]
+    columns = ["student", "points", "out_of", *(f"{name}{suffix}" for name in tasks for suffix in suffixes)]
+    return _csv([*columns, "notes"], (_plain_row(grade, len(suffixes)) for grade in grades.grades))
 
 
 def otter_table(grades: ClassGrades) -> str:
@@ -95,6 +97,7 @@ def _summary(grade: Grade) -> dict[str, Any]:
             "out_of": task.out_of,
             "mistakes": task.mistakes,
             "problem": task.problem,
+            "on_course_arrays": task.on_course_arrays,
             "marks": [asdict(mark) for mark in task.marks],
         }
         for task in grade.tasks
@@ -108,8 +111,9 @@ def _summary(grade: Grade) -> dict[str, Any]:
     }
 
 
-def _plain_row(grade: Grade) -> list[str]:
-    per_task = [cell for task in grade.tasks for cell in (points(task.points), _mistakes(task))]
+def _plain_row(grade: Grade, columns: int) -> list[str]:
+    cells = ((points(task.points), _mistakes(task), task.on_course_arrays)[:columns] for task in grade.tasks)
+    per_task = [cell for row in cells for cell in row]
     return [grade.student, points(grade.points), points(grade.out_of), *per_task, "; ".join(grade.notes)]
 
 

@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 from headwise.coursework.notebook import CourseNotebook
 from headwise.coursework.report.attention import attention_chapter
-from headwise.coursework.report.class_answers import class_section
+from headwise.coursework.report.class_section import class_section
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.finished import finished_report, save_finished
 from headwise.coursework.report.gaussian import gaussian_chapter
@@ -265,7 +265,7 @@ def _front(context: ReportContext, course: CourseNotebook | None, solutions: Pat
     """What comes before the first part."""
     return (
         *([notebook_section(course)] if course else []),
-        *([class_section(solutions, context.arrays, context.heads)] if solutions else []),
+        *([class_section(solutions, context.arrays, context.heads, course)] if solutions else []),
     )
 
 

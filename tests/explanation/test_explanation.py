@@ -1,5 +1,6 @@
 """A figure's test: tokens are left out for good, and every score is what a brute-force count of the same game says."""
 
+import json
 from dataclasses import replace
 from itertools import pairwise, permutations
 from pathlib import Path
@@ -9,7 +10,7 @@ import pytest
 from scipy.stats import spearmanr
 
 import headwise as hw
-from headwise.attribution import attribute
+from headwise.attribution import attribute, model_fingerprint
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
@@ -172,6 +173,34 @@ def test_the_recommended_map_is_shown_next_to_attention(rng):
     untrained = hw.explain(Checkpoint(saved.config, vit_params(saved.config, rng), {}), image, test=False)
     assert "there is no audit of the model" in untrained.captions["dependence"].text()
     assert len(explanation.captions["dependence"].text().split()) <= 120
+
+
+def write_audit(folder, model, **changes):
+    recommendation = {"map": "integrated gradients", "confidence": 0.83, "gain": [0.1, 0.05, 0.2], "p": 0.01,
+                      "inputs": 37, "data": "my images", "model": model_fingerprint(model)}  # fmt: skip
+    folder.mkdir()
+    (folder / "result.json").write_text(json.dumps({"recommendation": recommendation | changes}))
+    return folder
+
+
+def test_an_audit_of_ones_own_recommends_the_map_that_is_shown(rng, tmp_path):
+    saved, image = pretrained_vit(), load_digit(EXAMPLE).image
+    own = Checkpoint(saved.config, vit_params(saved.config, rng), {})
+    model = ViT(own.config, own.params)
+    folder = write_audit(tmp_path / "audit", model)
+    for path in (folder, str(folder / "result.json")):
+        explanation = hw.explain(own, image, test=False, audit=path)
+        assert explanation.dependence.map == "integrated gradients"
+        assert "An audit of the model on 37 inputs recommends this map (confidence 83%)." in explanation.text()
+    expected = attribute(model, image, maps=["integrated gradients"]).maps["integrated gradients"]
+    np.testing.assert_array_equal(explanation.dependence.values, expected)
+    assert hw.explain(own, image, test=False).dependence.map == "AttnLRP"
+    with pytest.raises(DataError, match="model with other weights"):
+        hw.explain(saved, image, audit=folder, figure="roles")
+    with pytest.raises(DataError, match="no such file"):
+        hw.explain(own, image, audit=tmp_path / "nowhere")
+    with pytest.raises(DataError, match="no result of `headwise study faithfulness`"):
+        hw.explain(own, image, audit=write_audit(tmp_path / "unknown", model, map="saliency"))
 
 
 def test_a_map_that_takes_long_is_left_out_with_the_reason(monkeypatch):

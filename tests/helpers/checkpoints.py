@@ -89,3 +89,23 @@ def write_folder(folder, family, tensors=None, **options):
     tensors = random_tensors(family) if tensors is None else tensors
     save_file({name: np.ascontiguousarray(array) for name, array in tensors.items()}, folder / "model.safetensors")
     return folder
+
+
+WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "##s", "##ing", "run", "a", ".", "[MASK]", "e",
+         "x", "y", "z", "w"]  # fmt: skip
+
+
+def write_text_model(folder, tensors=None, **options):
+    """A BERT classifier of five classes with a vocabulary of nineteen words."""
+    write_folder(folder, "bert", tensors, pad_token_id=0, **options)
+    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
+    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
+    return folder
+
+
+def write_image_model(folder, **options):
+    """A vision transformer of five classes for images of 10 × 10 pixels in 2 × 2 patches."""
+    write_folder(folder, "vit", **options)
+    processor = {"size": {"height": 10, "width": 10}, "do_normalize": False}
+    (folder / "preprocessor_config.json").write_text(json.dumps(processor))
+    return folder

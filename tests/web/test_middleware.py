@@ -87,6 +87,23 @@ def test_attention_is_the_librarys(client, heads):
     assert float(told["deviation"]) < 1e-14
 
 
+def test_matrices_may_be_transposed_and_attention_causal(client):
+    transposed = ARRAYS | {
+        name: "\n".join(" ".join(map(repr, row)) for row in coursework_arrays()[name].T.tolist())
+        for name in ("Wq", "Wk", "Wv")
+    }
+    question = {"heads": 3, "swap": [0, 1]}
+    first = client.post("/api/attend", json=question | {"arrays": ARRAYS}).json()
+    second = client.post("/api/attend", json=question | {"arrays": transposed, "layout": "in, out"}).json()
+    assert first == second
+    causal = client.post("/api/attend", json=question | {"arrays": ARRAYS, "causal": True}).json()
+    weights = np.array(causal["given"]["weights"])
+    assert not np.triu(weights, 1).any()
+    assert causal["given"]["logits"][0][0][1] is None
+    assert causal["given"]["queries"] == first["given"]["queries"]
+    assert float(causal["deviation"]) > 0.01  # a causal mask breaks equivariance
+
+
 # ---- whom it answers
 
 
@@ -201,6 +218,8 @@ def test_a_body_that_never_comes_is_not_waited_for(client, monkeypatch):
         ({"swap": [0, 0]}, "swap: expected two different inputs from 0 to 4; got 0 and 0."),
         ({"swap": [0, 9]}, "swap: expected two different inputs"),
         ({"swap": None}, "swap: expected two inputs."),
+        ({"causal": "yes"}, "causal: expected true or false."),
+        ({"layout": "rows"}, "layout: expected 'out, in' or 'in, out'."),
         ({"arrays": ARRAYS | {"Wk": "1 2\n3 4"}}, "Wk: expected (d=6, D=6)"),
         ({"arrays": ARRAYS | {"X": "1, 2\n3"}}, "X: row 2 has 1 numbers, row 1 has 2."),
         ({"arrays": ARRAYS | {"Wv": "1 2 x"}}, "Wv: 'x' in row 1 is not a number."),

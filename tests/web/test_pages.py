@@ -14,6 +14,7 @@ from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.checkpoints import random_tensors, write_image_model, write_text_model
 from helpers.processes import PATIENCE
 from helpers.serving import run_server
 
@@ -190,35 +191,68 @@ def test_what_is_transparent_is_white_on_the_pad_as_it_is_to_the_server(page, tm
     np.testing.assert_allclose(np.reshape(shown, (280, 280)), 255 - ink.astype(int), atol=2)
 
 
-def cells(driver, which, index):
-    script = """return [...document.querySelectorAll(`.${arguments[0]} table`)][arguments[1]].innerText"""
-    lines = driver.execute_script(script, which, index).split("\n")
-    return [line.split("\t")[1:] for line in lines if "\t" in line and line.split("\t")[0].isdecimal()]
+def cells(driver, which, step, head=0):
+    script = """
+        const tables = [...document.querySelectorAll(`.${arguments[0]} table[data-step=${arguments[1]}]`)];
+        return [...tables[arguments[2]].rows].slice(1).map((row) => [...row.cells].slice(1).map((c) => c.textContent))
+    """
+    return driver.execute_script(script, which, step, head)
+
+
+def written(matrix):
+    return [["–" if np.isnan(value) else f"{value:.4f}" for value in row] for row in matrix]
 
 
 def test_the_courseworks_numbers_follow_what_is_typed(page):
     from selenium.webdriver.support.ui import Select
 
     driver = page("coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 4")
+    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     arrays = coursework_arrays()
     one = hw.multi_head_attention(**arrays, heads=1)
-    assert cells(driver, "given", 0) == [[f"{value:.4f}" for value in row] for row in one.weights[0]]
+    assert cells(driver, "given", "weights") == written(one.weights[0])
     heads = driver.find_element("name", "heads")
     heads.clear()
     heads.send_keys("3")
     Select(driver.find_element("name", "second")).select_by_value("4")
-    until(driver, "return document.querySelectorAll('.results table').length === 8 && last.swap[1] === 4")
+    until(driver, "return document.querySelectorAll('.results table').length === 2 * 19 && last.swap[1] === 4")
     swapped = arrays["X"][[4, 1, 2, 3, 0]]
     three = hw.multi_head_attention(**(arrays | {"X": swapped}), heads=3)
-    assert cells(driver, "swapped", 2) == [[f"{value:.4f}" for value in row] for row in three.weights[2]]
-    assert cells(driver, "swapped", 3) == [[f"{value:.4f}" for value in row] for row in three.output]
+    assert cells(driver, "swapped", "weights", 2) == written(three.weights[2])
+    assert cells(driver, "swapped", "output") == written(three.output)
     area = driver.find_element("name", "X")
     area.clear()
     area.send_keys("1 0 0 0 0 0\n0 1 0 0 0 0")
     until(driver, "return last.given.output.length === 2")
     small = hw.multi_head_attention(**(arrays | {"X": np.eye(6)[:2]}), heads=3)
-    assert cells(driver, "given", 3) == [[f"{value:.4f}" for value in row] for row in small.output]
+    assert cells(driver, "given", "output") == written(small.output)
+
+
+def test_the_steps_of_attention_with_a_causal_mask_and_matrices_in_out(page):
+    from selenium.webdriver.support.ui import Select
+
+    driver = page("coursework")
+    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
+    driver.find_element("name", "causal").click()
+    Select(driver.find_element("name", "layout")).select_by_value("in, out")
+    until(driver, "return last.causal && form.elements.layout.value === 'in, out' && !document.querySelector('.stale')")
+    x, w = coursework_arrays()["X"], coursework_arrays()
+    q, k, v = (x @ w[name] for name in ("Wq", "Wk", "Wv"))
+    until(driver, "return last.given.queries[0][0][0] === arguments[0]", int(np.rint(q[0, 0] * 1e4)))
+    logits = np.where(np.tri(5, dtype=bool), q @ k.T / np.sqrt(6), np.nan)
+    shares = np.exp(np.nan_to_num(logits, nan=-np.inf))
+    weights = shares / shares.sum(axis=1, keepdims=True)
+    for step, expected in {"queries": q, "keys": k, "values": v, "logits": logits, "weights": weights}.items():
+        assert cells(driver, "given", step) == written(expected), step
+    assert cells(driver, "given", "by_head") == cells(driver, "given", "output") == written(weights @ v)
+    assert "do not give swapped outputs" in texts(driver, ".status")[0]
+    driver.find_element("css selector", ".given table[data-step=weights] tr:nth-child(5) td:nth-child(3)").click()
+    made = texts(driver, ".given .made")[0]
+    assert f"= {logits[2, 1]:.4f}; the softmax of row 2 makes it {weights[2, 1]:.4f}" in made
+    marked = driver.execute_script("return [...document.querySelectorAll('.given tr.selected')].length")
+    assert marked == 7  # of Q, K, V, logits, weights, weights times V, output
+    driver.find_element("css selector", ".given table[data-step=weights] tr:nth-child(5) td:nth-child(3)").click()
+    assert texts(driver, ".given .made") == [""]
 
 
 @pytest.mark.parametrize(
@@ -226,7 +260,7 @@ def test_the_courseworks_numbers_follow_what_is_typed(page):
 )
 def test_as_many_inputs_to_swap_as_the_server_reads_rows(page, text):
     driver = page("coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 4")
+    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     script = """
         for (const [name, text] of Object.entries(arguments[0])) form.elements[name].value = text;
         return ask().then(() => ["first", "second"].map((name) => [...form.elements[name].options].map((o) => o.value)))
@@ -243,7 +277,7 @@ def test_an_error_stands_beside_its_field(pages):
     driver, where = pages
     set_viewport(driver, 1280)
     driver.get(where + "coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 4")
+    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     area = driver.find_element("name", "Wk")
     area.send_keys("\n1 2 3")
     until(driver, "return document.getElementById('Wk-error').textContent")
@@ -269,3 +303,97 @@ def test_the_pages_fit_in_light_and_dark(page, path, width, dark):
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
     paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
     assert (paper == "rgb(255, 255, 255)") != dark
+
+
+# ---- texts and images
+
+
+@pytest.fixture(scope="module")
+def readers(tmp_path_factory):
+    """(driver, address) of a browser at a server of two models of texts and one of images."""
+    folder = tmp_path_factory.mktemp("models")
+    models = [
+        write_text_model(folder / "pets"),
+        write_text_model(folder / "others", random_tensors("bert", seed=5)),
+        write_image_model(folder / "patches"),
+    ]
+    words = [word for model in models for word in ("--model", str(model))]
+    with chromium() as driver, run_server(*words) as (_, where):
+        yield driver, where
+
+
+def model_texts(driver, selector):
+    script = "return [...document.querySelectorAll('.model')].map((m) => m.querySelector(arguments[0]).textContent)"
+    return driver.execute_script(script, selector)
+
+
+def explained(driver, *indices):
+    """Wait until these models have answered and their maps are drawn."""
+    script = """return arguments[0].every((i) => {
+        const column = columns[i], hint = column.article.querySelector(".dependence + .hint").textContent;
+        return column.answer && column.article.querySelector(".readout").textContent && hint && hint !== "Computing …";
+    })"""
+    until(driver, script, list(indices))
+
+
+def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
+    from selenium.webdriver.common.keys import Keys
+
+    driver, where = readers
+    set_viewport(driver, 1280)
+    driver.get(where)
+    area = driver.find_element("name", "text")
+    area.clear()
+    area.send_keys("the cat sat.", Keys.ENTER)
+    explained(driver, 0, 1)
+    first, second, image = model_texts(driver, ".prediction")
+    assert first != second
+    assert image == ""
+    tokens = driver.find_elements("css selector", ".model[data-model=pets] .attention .token")
+    assert [token.text for token in tokens] == ["[CLS]", "the", "cat", "sat", ".", "[SEP]"]
+    tokens[2].click()
+    assert driver.execute_script("return document.querySelector('.attention .selected').textContent") == "cat"
+    readout = model_texts(driver, ".readout")[0]
+    script = """const { key, shown: [layer, head] } = columns[0].answer;
+        return fetch(`/api/head?key=${key}&layer=${layer}&head=${head}`).then((r) => r.json()).then((r) => r.weights)"""
+    row = driver.execute_script(script)[12:18]
+    assert readout.startswith("“cat” attends most to ")
+    assert f"{max(row) / 1000:.3f}" in readout
+    driver.execute_script("document.querySelector('.attention').focus()")
+    driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
+    assert driver.execute_script("return document.querySelector('.attention .selected').textContent") == "sat"
+    area.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
+    until(driver, "return columns[0].article.querySelector('.answer').hidden")
+    assert model_texts(driver, ".status")[:2] == ["Write a text and run it."] * 2
+    assert console_messages(driver) == []
+
+
+def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
+    driver, where = readers
+    driver.get(where)
+    Image.fromarray(np.random.default_rng(3).integers(0, 256, (1200, 1800, 3), np.uint8)).save(tmp_path / "large.png")
+    driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "large.png"))
+    explained(driver, 2)
+    boxes = driver.find_elements("css selector", ".model[data-model=patches] .attention .picture .token")
+    assert len(boxes) == 4
+    boxes[3].click()
+    assert model_texts(driver, ".readout")[2].startswith("“2,2” attends most to ")
+    driver.find_element("css selector", "form.image .clear").click()
+    assert driver.execute_script("return columns[2].article.querySelector('.answer').hidden")
+    (tmp_path / "odd.png").write_bytes(b"no image")
+    driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "odd.png"))
+    until(driver, "return document.querySelector('.status.wrong')")
+    assert model_texts(driver, ".status")[2] == "This is not an image that the browser can read."
+    assert console_messages(driver) == []
+
+
+@pytest.mark.parametrize("width", [390, 1280])
+@pytest.mark.parametrize("dark", [False, True])
+def test_the_page_of_inputs_fits(readers, width, dark):
+    driver, where = readers
+    set_viewport(driver, width, dark=dark)
+    driver.get(where)
+    driver.execute_script("sendText()")
+    explained(driver, 0, 1)
+    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    set_viewport(driver, 1280)

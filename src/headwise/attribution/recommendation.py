@@ -64,8 +64,9 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
     ----------
     model : Model
     audit : path, optional
-        Folder of ``headwise study faithfulness`` for this model. By default the audits that come with the package are
-        searched, which know the shipped models; for any other model it is the first of `DEFAULTS` that is available.
+        Folder of ``headwise study faithfulness`` for this model, or its result.json. By default the audits that come
+        with the package are searched, which know the shipped models; for any other model it is the first of `DEFAULTS`
+        that is available.
 
     Returns
     -------
@@ -74,7 +75,7 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
     Raises
     ------
     DataError
-        If the folder has no audit, or it is of another model.
+        If there is no audit, it is of another model, or the model lacks what its map is computed from.
 
     Examples
     --------
@@ -89,6 +90,8 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
         recommendation = _read(Path(audit))
         if recommendation.model != weights:
             raise DataError(f"audit: {audit} is of a model with other weights; run the study on this model.")
+        if recommendation.map not in available_maps(model):
+            raise DataError(f"audit: {audit} recommends {recommendation.map}, which this model does not allow.")
         return recommendation
     shipped = json.loads((files("headwise.attribution") / "recommendations.json").read_text(encoding="utf-8"))
     for content in shipped:
@@ -99,18 +102,22 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
 
 
 def model_fingerprint(model: Any) -> str:
-    """Digest of the model's parameters; empty if another framework holds them."""
+    """Digest of the model's parameters; empty if they are not known."""
+    digest = getattr(model, "weights_digest", None)
+    if digest is not None:
+        return str(digest())
     params = getattr(model, "params", None)
     return fingerprint(*(params[name] for name in sorted(params))) if isinstance(params, dict) else ""
 
 
-def _read(folder: Path) -> Recommendation:
+def _read(path: Path) -> Recommendation:
+    file = path / _FILE if path.is_dir() else path
     try:
-        return _from_json(json.loads((folder / _FILE).read_text(encoding="utf-8"))["recommendation"])
-    except (OSError, ValueError, TypeError, KeyError):
-        raise DataError(
-            f"audit: {folder} has no {_FILE}; expected a folder of `headwise study faithfulness`."
-        ) from None
+        return _from_json(json.loads(file.read_text(encoding="utf-8"))["recommendation"])
+    except OSError:
+        raise DataError(f"audit: {file}: no such file; expected a result of `headwise study faithfulness`.") from None
+    except (ValueError, TypeError, KeyError, AttributeError):
+        raise DataError(f"audit: {file} is no result of `headwise study faithfulness`.") from None
 
 
 def _from_json(content: Mapping[str, Any]) -> Recommendation:

@@ -48,6 +48,14 @@ def explain(
     merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
     preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
     size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
+    audit: Annotated[
+        Path | None,
+        typer.Option(
+            help="Result of `headwise study faithfulness` for this model (its folder or result.json), whose map is "
+            "shown next to attention.",
+            show_default=False,
+        ),
+    ] = None,
     full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, captions and files as JSON.")] = False,
 ) -> None:
@@ -70,6 +78,7 @@ def explain(
             all_heads=all_heads,
             merge_words=merge_words,
             preprocess=image_preprocessor(preprocess, size),
+            audit=audit,
         )
         explanation = _test(explanation)
         if as_json:

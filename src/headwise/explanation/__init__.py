@@ -2,11 +2,13 @@
 
 from headwise.explanation.arrays import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.explanation.core import Explanation, explain, record_attention
+from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.examples import cycle_classes, pick_contrasting_examples
 from headwise.explanation.exploration import explore, explore_arrays
 from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
 from headwise.explanation.recording import record_input
+from headwise.explanation.score_names import name_scores
 from headwise.explanation.testing import FaithfulnessTest
 
 __all__ = [
@@ -21,7 +23,9 @@ __all__ = [
     "explore_arrays",
     "from_arrays",
     "from_saved",
+    "measure_dependence",
     "merge_pieces",
+    "name_scores",
     "pick_contrasting_examples",
     "read_arrays",
     "record_attention",

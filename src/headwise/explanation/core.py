@@ -9,6 +9,7 @@ from typing import Any
 
 import numpy as np
 
+from headwise.attribution import recommended_map
 from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation.dependence import measure_dependence
@@ -106,6 +107,7 @@ def explain(
     tokenizer: Any = None,
     preprocess: Any = None,
     merge_words: bool = False,
+    audit: Path | str | None = None,
 ) -> Explanation:
     """Record what a model attends to in an input, draw and caption it, and test how faithful the figures are.
 
@@ -138,6 +140,9 @@ def explain(
         For torch and ONNX models; see `headwise.models.open_model`.
     merge_words : bool
         Whether to merge the pieces of words: weights on them are added, and those from them averaged.
+    audit : path, optional
+        Result of ``headwise study faithfulness`` for this model, a folder or its result.json: the map that it
+        recommends is shown next to attention. By default the audits of the shipped models are searched.
 
     Returns
     -------
@@ -169,7 +174,7 @@ def explain(
     faithfulness_test = FaithfulnessTest(opened, input) if testable and not merge_words else None
     if merge_words:
         record = merge_pieces(record)
-    record, missing = _add_dependence(opened, input, record, figure, token)
+    record, missing = _add_dependence(opened, input, record, figure, token, audit)
     figures = select_figures(record, figure, token, testable=testable and not merge_words, view=view)
     if faithfulness_test is not None and (test or (test is None and faithfulness_test.is_quick)):
         figures = [faithfulness_test.apply(f) for f in figures]
@@ -177,15 +182,22 @@ def explain(
 
 
 def _add_dependence(
-    model: Model, input: Any, record: AttentionRecord, figure: str | Sequence[str], token: int | None
+    model: Model,
+    input: Any,
+    record: AttentionRecord,
+    figure: str | Sequence[str],
+    token: int | None,
+    audit: Path | str | None,
 ) -> tuple[AttentionRecord, dict[str, str]]:
     """The record with what the prediction depends on, if a figure needs it, or the reason why it is missing."""
+    if audit is not None:
+        recommended_map(model, audit)  # an audit that does not fit is an error, even if no figure needs it
     kinds = [figure] if isinstance(figure, str) else list(figure)
     if not {"auto", "all", "dependence"} & set(kinds) or (token is not None and kinds == ["auto"]):
         return record, {}
     try:
         limit = None if "dependence" in kinds else QUICK
-        return replace(record, dependence=measure_dependence(model, input, record, max_seconds=limit)), {}
+        return replace(record, dependence=measure_dependence(model, input, record, max_seconds=limit, audit=audit)), {}
     except DataError as error:
         if "dependence" in kinds:
             raise DataError(f"dependence: {error}.") from None

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -21,8 +22,12 @@ _MAX_PLAYERS = 64  # patches are grouped into blocks up to this number if they a
 _CHEAP = 6  # forward passes that take as long as attention and a map by one backward pass
 
 
-def measure_dependence(model: Model, input: Any, record: AttentionRecord, *, max_seconds: float | None) -> Dependence:
+def measure_dependence(
+    model: Model, input: Any, record: AttentionRecord, *, max_seconds: float | None, audit: Path | str | None = None
+) -> Dependence:
     """Compute attention and the recommended map of one input, unless that would take longer than `max_seconds`.
+
+    The map is that of `audit`; see `headwise.attribution.recommended_map`.
 
     Raises
     ------
@@ -35,7 +40,7 @@ def measure_dependence(model: Model, input: Any, record: AttentionRecord, *, max
     tokens = model.tokens(input)
     if not record.is_self_attention or int((~tokens.prefix).sum()) != record.num_tokens:
         raise DataError("the figure is not of self-attention between the tokens of the input")
-    recommended = recommended_map(model)
+    recommended = recommended_map(model, audit)
     limit = None if cheap_maps([recommended.map]) else _MAX_PLAYERS
     passes = _forward_passes(recommended.map, len(group_tokens(tokens, limit)))
     if max_seconds is not None and (seconds := passes * _seconds_per_prediction(model, input)) > max_seconds:
@@ -43,7 +48,7 @@ def measure_dependence(model: Model, input: Any, record: AttentionRecord, *, max
             f"{recommended.map} takes as long as about {passes:,} predictions, here {seconds:.0f} s and more than "
             f"{max_seconds:.0f} s; if this figure is requested by name, it is computed"
         )
-    attribution = attribute(model, input, limit=limit)
+    attribution = attribute(model, input, limit=limit, audit=audit)
     members = attribution.players.members[:, ~tokens.prefix]
     if not (np.isfinite(attribution.attention).all() and np.isfinite(attribution.dependence).all()):
         raise DataError(f"{recommended.map} is not finite for this input")

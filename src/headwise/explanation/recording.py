@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import replace
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 
 from headwise.errors import DataError
 from headwise.explanation.display import displayed_image, displayed_series
+from headwise.explanation.score_names import name_scores
 from headwise.explanation.segments import find_segments
 from headwise.figures import AttentionRecord
 from headwise.figures.record import InputKind
@@ -52,12 +53,13 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
     tokens, capture = model.tokens(input), model.look(input)
     group, others = _largest_group(capture.layers, layers, len(tokens))
     weights = np.concatenate([layer.weights() for layer in group]).astype(np.float32)
-    probabilities, names = _predict(model, input)
+    prediction = _predict(model, input)
     record = _locate(model, input, tokens, weights)
     return replace(
         record,
-        probabilities=probabilities,
-        top_names=names,
+        probabilities=prediction.probabilities,
+        top_names=prediction.names,
+        next_token=prediction.next_token,
         label=label,
         head_width=int(group[0].q.shape[-1]),
         unverified=not all(layer.proven for layer in group),
@@ -100,29 +102,27 @@ def _value_norms(group: Sequence[AttentionLayer]) -> Array:
     return np.stack(repeated)
 
 
-def _predict(model: Model, input: Any) -> tuple[Array, tuple[str, ...]]:
-    """Probabilities of the classes, and the names of the two most probable ones; empty if the model has no scores."""
+class _Prediction(NamedTuple):
+    """Probabilities (C,), names of the two most probable classes if they have any, and whether these are tokens."""
+
+    probabilities: Array
+    names: tuple[str, ...] = ()
+    next_token: bool = False
+
+
+def _predict(model: Model, input: Any) -> _Prediction:
+    """The prediction; without probabilities if the model has no scores."""
+    none = _Prediction(np.zeros(0, np.float32))
     if "predict" not in model.capabilities:
-        return np.zeros(0, np.float32), ()
+        return none
     try:
         scores = model.predict(input)
     except DataError:  # what can only be known of an input
-        return np.zeros(0, np.float32), ()
+        return none
     probabilities = np.asarray(softmax(scores[None])[0])
-    top = np.argsort(-probabilities, kind="stable")[:2].tolist()
-    return probabilities, tuple(_class_name(model, index) for index in top) if _class_name(model, top[0]) else ()
-
-
-def _class_name(model: Any, index: int) -> str:
-    """The name of a class, or the text of the next token; empty if it has none."""
-    config: Any = getattr(model, "config", None)
-    names = config.get("id2label") if hasattr(config, "get") else None
-    if names:
-        return str(names.get(str(index), names.get(index, "")))
-    preprocessor: Any = getattr(model, "preprocessor", None) if hasattr(type(model), "preprocessor") else None
-    if hasattr(preprocessor, "decode"):
-        return f"“{preprocessor.decode([index]).strip() or preprocessor.decode([index])}”"
-    return ""
+    top = np.argsort(-probabilities, kind="stable")[:2]
+    names, next_token = name_scores(model, top, len(scores))
+    return _Prediction(probabilities, names if names[0] else (), next_token)
 
 
 def _locate(model: Model, input: Any, tokens: Tokens, weights: Array) -> AttentionRecord:

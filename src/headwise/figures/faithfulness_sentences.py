@@ -33,9 +33,10 @@ def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) ->
     order_of_ink = " and {ink_deletion:.3f} for the order of ink" if ink else ""
     yield (
         f"As a test, the {{input}}'s tokens were removed from the sequence in the order of {name}, largest first: the "
-        "area under the probability of the predicted class is {deletion:.3f}, against {random_deletion:.3f} on average "
-        "for random orders (central {band:.0%}: {random_deletion_low:.3f} to {random_deletion_high:.3f})"
-        f"{order_of_ink}. Less is better; the map beats {deletion} of {{orders:,}} random orders."
+        f"area under the probability of the {record.prediction_name} is {{deletion:.3f}}, against "
+        "{random_deletion:.3f} on average for random orders (central {band:.0%}: {random_deletion_low:.3f} to "
+        f"{{random_deletion_high:.3f}}){order_of_ink}. Less is better; the map beats {deletion} of {{orders:,}} random "
+        "orders."
     )
     order_of_ink = " and {ink_insertion:.3f} for ink" if ink else ""
     yield (

@@ -87,6 +87,8 @@ class AttentionRecord:
         Attention weights for R random tokens that are repeated once; empty if they were not measured.
     top_names : tuple of str
         Names of the two most probable classes; empty if they have only numbers.
+    next_token : bool
+        Whether the classes are the next tokens of a text.
     other_layers : int
         How many attention calls of the model are left out, because they have another shape.
     dependence : Dependence or None
@@ -116,6 +118,7 @@ class AttentionRecord:
     value_norms: Array = field(default_factory=lambda: np.zeros((0, 0, 0), np.float32))
     probe: Array = field(default_factory=lambda: np.zeros((0, 0, 0, 0), np.float32))
     top_names: tuple[str, ...] = ()
+    next_token: bool = False
     other_layers: int = 0
     dependence: Dependence | None = None
 
@@ -171,6 +174,11 @@ class AttentionRecord:
     def is_self_attention(self) -> bool:
         """Whether queries and keys are the same tokens."""
         return not self.query_words
+
+    @property
+    def prediction_name(self) -> str:
+        """What the probabilities are of: a class or the next token."""
+        return "predicted next token" if self.next_token else "predicted class"
 
     @property
     def has_class_token(self) -> bool:

@@ -49,6 +49,7 @@ _OPTIONAL = {  # files of the first version have none of these
     "value_norms": ("f", (3,)),
     "probe": ("f", (4,)),
     "top_names": ("U", (1,)),
+    "next_token": ("b", (0,)),
     "other_layers": ("i", (0,)),
 }
 _DEPENDENCE_ARRAYS = {

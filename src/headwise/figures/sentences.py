@@ -232,9 +232,9 @@ def describe_prediction(record: AttentionRecord) -> Iterator[str]:
     if not len(record.probabilities):
         return
     correct = {-1: "", int(record.probabilities.argmax()): ", which is correct"}
-    next_token = record.kind == "text" and record.is_causal and record.top_names
+    what = "the next token {predicted}" if record.next_token else "{predicted}"
     yield (
-        f"The model predicts {'the next token ' if next_token else ''}{{predicted}} (probability {{probability:.1%}})"
+        f"The model predicts {what} (probability {{probability:.1%}})"
         + correct.get(record.label, ", which is wrong: the label is {label}")
         + "; second is {second} ({second_probability:.1%})."
     )

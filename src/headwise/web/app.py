@@ -18,33 +18,33 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from headwise.coursework.results import HeadRun, coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.document import render_template
 from headwise.errors import DataError, HeadwiseError
 from headwise.explanation import cycle_classes, explore
-from headwise.explanation.explorer import SCRIPTS, to_fixed_point
-from headwise.train.checkpoint import Checkpoint
+from headwise.explanation.explorer import SCRIPTS
+from headwise.web.answers import Answer, AnswerStore, answer
+from headwise.web.arrays import attend_arrays
 from headwise.web.middleware import HEADER_TIMEOUT, Guard, RequestRejected
-from headwise.web.parsing import parse_image, parse_json, parse_matrix
+from headwise.web.parsing import parse_digit, parse_image, parse_json, parse_text
+from headwise.web.served_models import ServedModel, serve_model
 from headwise.web.tasks import TaskRunner
 
-__all__ = ["application", "attend_arrays", "classify"]
+__all__ = ["application", "classify"]
 
-DECIMALS = 4  # of the coursework's numbers
-_MAX_VALUE = 2**53 / 10**DECIMALS  # above it, whole multiples of the last decimal are not exact in a browser
-_PAGES = {"/": "draw.html", "/coursework": "coursework.html"}
 _STATIC: list[str | tuple[str, str]] = [("headwise.web", "static"), ("headwise.explanation.explorer", "static")]
+_Handler = Callable[[Request], Awaitable[Response]]
 
 
-def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> ASGIApp:
+def application(models: Mapping[str, Any], host: str = "127.0.0.1") -> ASGIApp:
     """The pages as an ASGI application.
 
     Parameters
     ----------
     models : mapping
-        Models by the names that the page shows.
+        By the names that the pages show: served models, or what `serve_model` takes. Those of drawings have one page,
+        those of texts and images another.
     host : str
         The name or address that the server listens on; requests to localhost and to any address are served too.
 
@@ -53,26 +53,13 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
     ASGI application
     """
     runner = TaskRunner()
-
-    async def post_digit(request: Request) -> Response:
-        body = await _body(request)
-        return await runner.run(lambda: JSONResponse(classify(body, models)), request)
-
-    async def post_arrays(request: Request) -> Response:
-        body = await _body(request)
-        return await runner.run(lambda: JSONResponse(attend_arrays(parse_json(body))), request)
-
-    async def example(request: Request) -> Response:
-        content = await runner.run(lambda: _example(request.path_params["digit"]), request)
-        return Response(content, media_type="image/png")
-
+    opened = {name: model if isinstance(model, ServedModel) else serve_model(model) for name, model in models.items()}
     routes = [
-        *(Route(path, _page(path, template)) for path, template in _PAGES.items()),
+        *_page_routes(opened),
         Mount("/static", StaticFiles(packages=_STATIC)),
-        Route("/api/read", post_digit, methods=["POST"]),
-        Route("/api/attend", post_arrays, methods=["POST"]),
-        Route("/api/coursework", _coursework_arrays),
-        Route("/api/example/{digit}.png", example),
+        *_drawing_routes({name: served for name, served in opened.items() if served.kind == "drawing"}, runner),
+        *_answer_routes({name: served for name, served in opened.items() if served.kind != "drawing"}, runner),
+        *_array_routes(runner),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
         RequestRejected: _on_rejected,
@@ -82,49 +69,110 @@ def application(models: Mapping[str, Checkpoint], host: str = "127.0.0.1") -> AS
     return Guard(Starlette(routes=routes, exception_handlers=handlers), host)
 
 
-def classify(body: bytes, models: Mapping[str, Checkpoint]) -> dict[str, Any]:
-    """The models' predictions and attention for an image file, and how long they took in milliseconds."""
+def classify(body: bytes, models: Mapping[str, ServedModel]) -> dict[str, Any]:
+    """The predictions and attention of models of digits for an image file, and their time in milliseconds."""
     start = time.perf_counter()
-    image, preparation = parse_image(body)
-    content = {name: explore(saved, image).content() for name, saved in models.items()}
+    image, preparation = parse_digit(body)
+    content = {name: explore(served.model, image).content() for name, served in models.items()}
     return {"models": content, "prepared": preparation, "took": round(1000 * (time.perf_counter() - start))}
 
 
-def attend_arrays(request: Mapping[str, Any]) -> dict[str, Any]:
-    """Multi-head self-attention of pasted arrays, as they are and with two inputs swapped."""
-    texts = request.get("arrays")
-    if not isinstance(texts, dict):
-        raise RequestRejected(400, "Expected arrays.")
-    names = ("X", "Wq", "Wk", "Wv", "Wo")
-    arrays = {name: parse_matrix(name, texts.get(name, "")) for name in names if texts.get(name) or name != "Wo"}
-    heads, swap = request.get("heads"), request.get("swap")
-    if type(heads) is not int or heads < 1:
-        raise DataError("heads: expected a whole number, 1 or more.")
-    if not (isinstance(swap, list) and len(swap) == 2 and all(type(n) is int for n in swap)):
-        raise DataError("swap: expected two inputs.")
-    with np.errstate(all="ignore"):
-        results = coursework(arrays, heads=(heads,), swap=(swap[0], swap[1]))
-    (run,) = results.runs
-    largest = max(float(np.abs(array).max()) for result in (run.result, run.swapped) for array in result)
-    if not largest < _MAX_VALUE:  # or NaN
-        raise DataError(
-            f"X: the output is not finite, or exceeds {_MAX_VALUE:.0e}, above which {DECIMALS} decimals cannot be "
-            "shown; numbers this large overflow."
-        )
-    return {
-        "decimals": DECIMALS,
-        "permutations": results.permutations,
-        "deviation": f"{run.equivariance.output:.1e}",
-        "swap": swap,
-        **_to_fixed_points(run),
-    }
+# ---- pages
 
 
-def _to_fixed_points(run: HeadRun) -> dict[str, Any]:
-    return {
-        name: {part: to_fixed_point(array, DECIMALS) for part, array in result._asdict().items()}
-        for name, result in (("given", run.result), ("swapped", run.swapped))
-    }
+def _page_routes(models: Mapping[str, ServedModel]) -> list[Route]:
+    """The page that suits the models is the first; one for drawings and one for other inputs if there are both."""
+    kinds = {served.kind for served in models.values()}
+    others = [(name, served.kind) for name, served in models.items() if served.kind != "drawing"]
+    pages = [("draw.html", "Draw a digit")] if "drawing" in kinds else []
+    if others:
+        what = " or ".join({"text": "a text", "image": "an image"}[kind] for kind in ("text", "image") if kind in kinds)
+        pages.append(("input.html", f"Explain {what}"))
+    paths = ["/", "/input"][: len(pages)]
+    links = [*zip(paths, (label for _, label in pages), strict=True), ("/coursework", "Change the arrays")]
+    templates = [*zip(paths, (template for template, _ in pages), strict=True), ("/coursework", "coursework.html")]
+    return [
+        Route(path, _page(template, path=path, links=links, models=others, kinds=kinds)) for path, template in templates
+    ]
+
+
+def _page(template: str, **values: Any) -> _Handler:
+    content = render_template("headwise.web", template, scripts=SCRIPTS, **values)
+
+    async def send(request: Request) -> Response:
+        return HTMLResponse(content)
+
+    return send
+
+
+# ---- requests
+
+
+def _drawing_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> list[Route]:
+    async def post_digit(request: Request) -> Response:
+        body = await _body(request)
+        return await runner.run(lambda: JSONResponse(classify(body, models)), request)
+
+    async def example(request: Request) -> Response:
+        content = await runner.run(lambda: _example(request.path_params["digit"]), request)
+        return Response(content, media_type="image/png")
+
+    return [Route("/api/read", post_digit, methods=["POST"]), Route("/api/example/{digit}.png", example)]
+
+
+def _answer_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> list[Route]:
+    """One input for one model; then, by the key of the answer, more of it."""
+    store = AnswerStore()
+
+    async def post_input(request: Request) -> Response:
+        body = await _body(request)
+        name = request.query_params.get("model", "")
+        if name not in models:
+            raise RequestRejected(404, f"model: expected one of {', '.join(models)}; got {name!r}.")
+        served, key, start = models[name], AnswerStore.key(name, body), time.perf_counter()
+        input = await runner.run(lambda: _parse_input(body, served), request)
+        found = store.find(key) or store.add(await runner.run(lambda: answer(key, served.model, input), request))
+        content = await runner.run(found.content, request)
+        return JSONResponse({**content, "took": round(1000 * (time.perf_counter() - start))})
+
+    async def head(request: Request) -> Response:
+        found, layer, index = _find(store, request), _number(request, "layer"), _number(request, "head")
+        return JSONResponse(await runner.run(lambda: found.weights(layer, index), request))
+
+    async def dependence(request: Request) -> Response:
+        return JSONResponse(await runner.run(_find(store, request).dependence, request))
+
+    return [
+        Route("/api/explain", post_input, methods=["POST"]),
+        Route("/api/head", head),
+        Route("/api/dependence", dependence),
+    ]
+
+
+def _array_routes(runner: TaskRunner) -> list[Route]:
+    async def post_arrays(request: Request) -> Response:
+        body = await _body(request)
+        return await runner.run(lambda: JSONResponse(attend_arrays(parse_json(body))), request)
+
+    return [Route("/api/attend", post_arrays, methods=["POST"]), Route("/api/coursework", _coursework_arrays)]
+
+
+def _parse_input(body: bytes, served: ServedModel) -> Any:
+    return parse_text(parse_json(body)) if served.kind == "text" else parse_image(body)
+
+
+def _find(store: AnswerStore, request: Request) -> Answer:
+    found = store.find(request.query_params.get("key", ""))
+    if found is None:
+        raise RequestRejected(410, "This answer is no longer kept; send the input again.")
+    return found
+
+
+def _number(request: Request, name: str) -> int:
+    value = request.query_params.get(name, "")
+    if not (value.isascii() and value.isdecimal() and len(value) < 6):
+        raise DataError(f"{name}: expected a whole number; got {value[:20]!r}.")
+    return int(value)
 
 
 async def _body(request: Request) -> bytes:
@@ -154,15 +202,6 @@ def _example(digit: str) -> bytes:
     content = io.BytesIO()
     Image.fromarray((image * 255).round().astype(np.uint8)).save(content, "PNG")
     return content.getvalue()
-
-
-def _page(path: str, template: str) -> Callable[[Request], Awaitable[Response]]:
-    content = render_template("headwise.web", template, path=path, scripts=SCRIPTS)
-
-    async def send(request: Request) -> Response:
-        return HTMLResponse(content)
-
-    return send
 
 
 async def _on_rejected(request: Request, error: RequestRejected) -> Response:

@@ -17,22 +17,58 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
 
-__all__ = ["parse_image", "parse_json", "parse_matrix"]
+__all__ = ["parse_digit", "parse_image", "parse_json", "parse_matrix", "parse_text"]
 
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 _MAX_PIXELS = 4_000_000  # the page sends far smaller images
 _MAX_SCANS = 100  # of a JPEG; decoding passes over all pixels for each, and ordinary images have about ten
 _MAX_SIDE = 16  # rows and columns of a matrix
+_MAX_CHARACTERS = 4000  # of a text
 
 
-def parse_image(body: bytes) -> PreparedDigit:
-    """Read an image file as a digit; its size is checked in its header before anything is decoded.
+def parse_image(body: bytes) -> Any:
+    """Read an image file as a PIL image in colours, with transparency on white.
 
     Raises
     ------
     RequestRejected
-        415 if it is not an image, 413 if it has too many pixels or scans, 422 if it shows no digit.
+        415 if it is not an image, 413 if it has too many pixels or scans.
     """
+    from PIL import Image
+
+    _check_image(body)
+    try:
+        with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
+            image = opened.convert("RGBA")
+    except Exception:
+        raise _undecodable() from None
+    white = Image.new("RGBA", image.size, "white")
+    white.alpha_composite(image)
+    return white.convert("RGB")
+
+
+def parse_digit(body: bytes) -> PreparedDigit:
+    """Read an image file as a digit.
+
+    Raises
+    ------
+    RequestRejected
+        As `parse_image`, and 422 if it shows no digit.
+    """
+    _check_image(body)
+    with tempfile.TemporaryDirectory() as folder:
+        path = Path(folder) / "image"
+        path.write_bytes(body)
+        try:
+            return load_digit(path)
+        except DataError as error:
+            raise RequestRejected(422, str(error).replace(f"{path}: ", "The image: ")) from None
+        except Exception:
+            raise _undecodable() from None
+
+
+def _check_image(body: bytes) -> None:
+    """Check the size of an image in its header, before anything is decoded."""
     try:
         from PIL import Image
     except ImportError:
@@ -48,15 +84,34 @@ def parse_image(body: bytes) -> PreparedDigit:
         raise RequestRejected(413, f"The image has too many pixels: at most {_MAX_PIXELS:,}.")
     if body.startswith(b"\xff\xd8") and body.count(b"\xff\xda") > _MAX_SCANS:  # markers do not occur in its data
         raise RequestRejected(413, f"The image has too many scans: at most {_MAX_SCANS}.")
-    with tempfile.TemporaryDirectory() as folder:
-        path = Path(folder) / "image"
-        path.write_bytes(body)
-        try:
-            return load_digit(path)
-        except DataError as error:
-            raise RequestRejected(422, str(error).replace(f"{path}: ", "The image: ")) from None
-        except Exception:
-            raise RequestRejected(415, "The image cannot be decoded; it may be truncated.") from None
+
+
+def _undecodable() -> RequestRejected:
+    return RequestRejected(415, "The image cannot be decoded; it may be truncated.")
+
+
+def parse_text(content: dict[str, Any]) -> str | tuple[str, str]:
+    """The text of a request, or its pair of texts.
+
+    Raises
+    ------
+    DataError
+        If there is none, or it is too long.
+
+    Examples
+    --------
+    >>> parse_text({"text": "A cat.", "pair": ""}), parse_text({"text": "A cat.", "pair": "A dog."})
+    ('A cat.', ('A cat.', 'A dog.'))
+    """
+    texts = [content.get("text"), content.get("pair") or ""]
+    if not all(isinstance(text, str) for text in texts):
+        raise DataError("text: expected a text, or a pair of texts.")
+    first, second = (str(text).strip() for text in texts)
+    if not first:
+        raise DataError("text: expected a sentence; it is empty.")
+    if len(first) + len(second) > _MAX_CHARACTERS:
+        raise DataError(f"text: at most {_MAX_CHARACTERS:,} characters on this page; got {len(first) + len(second):,}.")
+    return (first, second) if second else first
 
 
 def parse_json(body: bytes) -> dict[str, Any]:

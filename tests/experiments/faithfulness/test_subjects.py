@@ -14,19 +14,10 @@ from headwise.errors import DataError
 from headwise.experiments import Runner
 from headwise.experiments.faithfulness import EXPERIMENT, FaithfulnessPlan, load_subject
 from headwise.train.linear_head import fit_linear_head, with_linear_head
-from helpers.checkpoints import write_folder
+from helpers.checkpoints import write_folder, write_text_model
 
-WORDS = ["[PAD]", "[UNK]", "[CLS]", "[SEP]", "the", "cat", "dog", "sat", "##s", "##ing", "run", "a", ".", "[MASK]", "e",
-         "x", "y", "z", "w"]  # fmt: skip
 TEXTS = ["the cat sat.", "a dog runs.", "the cats sat", "a dog run", "the cat", "a dog", "cat sat.", "dog running."]
 MAPS = ("norm-weighted", "AttnLRP", "leave-one-out")
-
-
-def bert(folder, **options):
-    write_folder(folder, "bert", pad_token_id=0, **options)
-    (folder / "vocab.txt").write_text("\n".join(WORDS) + "\n", encoding="utf-8")
-    (folder / "tokenizer_config.json").write_text(json.dumps({"do_lower_case": True}))
-    return folder
 
 
 def write_csv(path):
@@ -42,7 +33,7 @@ def audit(subject, folder, **plan):
 
 def test_words_are_removed_masked_and_averaged(tmp_path):
     names = {str(i): name for i, name in enumerate(("birds", "dogs", "fish", "cats", "ants"))}
-    model = bert(tmp_path / "model", id2label=names)
+    model = write_text_model(tmp_path / "model", id2label=names)
     subject = load_subject(model, str(write_csv(tmp_path / "pets.csv")))
     assert set(subject.examples.labels) <= {1, 3}  # the model's own indices of the classes
     result = audit(subject, tmp_path / "out", count=2, players=4)
@@ -55,7 +46,7 @@ def test_words_are_removed_masked_and_averaged(tmp_path):
 
 
 def test_classes_that_are_not_the_models_are_unknown(tmp_path):
-    subject = load_subject(bert(tmp_path / "model"), str(write_csv(tmp_path / "pets.csv")))
+    subject = load_subject(write_text_model(tmp_path / "model"), str(write_csv(tmp_path / "pets.csv")))
     assert set(subject.examples.labels) == {-1}  # five scores, two classes
     result = audit(subject, tmp_path / "out", count=2, players=4)
     assert not result.labelled
@@ -63,7 +54,7 @@ def test_classes_that_are_not_the_models_are_unknown(tmp_path):
 
 
 def test_a_linear_head_is_a_logistic_regression_of_the_mean_word(tmp_path):
-    model = hw.load(bert(tmp_path / "model"))
+    model = hw.load(write_text_model(tmp_path / "model"))
     labels = np.array(["cat" in text for text in TEXTS], int)
     with_head = with_linear_head(model, **fit_linear_head(model, TEXTS, labels))
     states = [model(**model.preprocess(text)).last_hidden_state[0].mean(axis=0) for text in TEXTS]
@@ -92,7 +83,7 @@ def test_photographs_are_resized_and_blurred(tmp_path, rng):
 
 
 def test_one_map_alone_and_every_stage_resumed(tmp_path):
-    subject = load_subject(bert(tmp_path / "model"), str(write_csv(tmp_path / "pets.csv")))
+    subject = load_subject(write_text_model(tmp_path / "model"), str(write_csv(tmp_path / "pets.csv")))
     plan = FaithfulnessPlan(subject, maps=("AttnLRP",), count=2, players=3)
     first = EXPERIMENT.run(plan, Runner(tmp_path / "out", threads=1))
     times = {path: path.stat().st_mtime_ns for path in (tmp_path / "out" / "runs").glob("*.json")}

@@ -79,7 +79,7 @@ def draw(record: AttentionRecord) -> Figure:
         for axes, panel_curves, change in zip(panels, curves, ("deleted", "inserted"), strict=True):
             _draw_curves(axes, panel_curves, has_ink=bool(record.ink.any()))
             axes.set_xlabel(f"tokens {change}")
-        panels[0].set_ylabel("probability of the predicted class")
+        panels[0].set_ylabel(f"probability of the {record.prediction_name}")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
         fix_layout(figure)
     return figure
@@ -109,26 +109,25 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _areas(record)),
         shorten(
             facts,
-            [title + ".", _SHORT],
+            [title + ".", _summarize_curves(record)],
             [_areas(record)],
             [summarize_faithfulness(record, record.last_layer_map)],
         ),
     )
 
 
-_SHORT = (
-    "The probability of the predicted class while tokens are removed (left) or inserted (right), largest weight first; "
-    "the grey band is the central {band:.0%} of random orders."
-)
+def _summarize_curves(record: AttentionRecord) -> str:
+    return (
+        f"The probability of the {record.prediction_name} while tokens are removed (left) or inserted (right), largest "
+        "weight first; the grey band is the central {band:.0%} of random orders."
+    )
 
 
 def _describe_curves(record: AttentionRecord) -> Iterator[str]:
     yield (
-        "Left: the probability of the class predicted for the whole {input}, while tokens are removed from the "
-        "sequence "
-        "one by one, largest weight first (solid line). Right: while they are inserted in the same order, "
-        "starting from "
-        "none."
+        f"Left: the probability of the {record.prediction_name}, that for the whole {{input}}, while tokens are "
+        "removed from the sequence one by one, largest weight first (solid line). Right: while they are inserted in "
+        "the same order, starting from none."
     )
     reader = "received" if record.reader is None else f"those of {sentences.reader_name(record)}"
     yield f"The weights are {reader} in the last layer, averaged over heads."

@@ -255,7 +255,8 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         "layers and heads; white is <zero>, the darkest blue {attention_max:.3f}."
     )
     yield (
-        "Right: {map}, {description} (arXiv {source}), for the predicted class; "
+        "Right: {map}, {description} (arXiv {source}), for the "
+        + f"{record.prediction_name}; "
         + (
             "the colours are symmetric around white for <zero> and end at {map_max:.3g}."
             if facts["negative"]
@@ -272,7 +273,7 @@ def _describe_reading(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     player = _player(record)
     yield f"A {player} that is dark on the left is one from which much is taken; it need not matter to the prediction."
     against = "; a red one speaks against it" if facts["negative"] else ""
-    yield f"A {player} that is dark blue on the right is one that the predicted class rests on{against}."
+    yield f"A {player} that is dark blue on the right is one that the {record.prediction_name} rests on{against}."
     yield "The rank correlation is Spearman's: one for maps of the same order, <zero> for orders that are unrelated."
 
 

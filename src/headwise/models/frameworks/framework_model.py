@@ -53,6 +53,8 @@ class FrameworkModel:
         Whether the model takes several items at once.
     double : callable, optional
         Returns the same model in float64.
+    weights_digest : callable, optional
+        Returns a digest of the parameters.
     """
 
     run: Callable[[Arrays], npt.NDArray[Any]]
@@ -66,6 +68,7 @@ class FrameworkModel:
     replacement: int | None = None
     batches: bool = False
     double: Callable[[], FrameworkModel] | None = None
+    weights_digest: Callable[[], str] | None = None
 
     @property
     def capabilities(self) -> frozenset[Capability]:

@@ -10,6 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, MissingExtraError
+from headwise.hashing import fingerprint
 from headwise.models.base import Capability
 from headwise.models.frameworks.arguments import InputReader
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
@@ -80,7 +81,18 @@ def onnx_model(
     names_of_prefix = prefix_labels(_initializers(path)) if reads_images else ()
     replacement = None if reader.texts is None else reader.texts.replacement
     missing: dict[Capability, str] = {"gradients": _NO_GRADIENTS}
-    return FrameworkModel(run, record, reader, None, missing, patches, names_of_prefix, fill, replacement)
+    return FrameworkModel(
+        run,
+        record,
+        reader,
+        None,
+        missing,
+        patches,
+        names_of_prefix,
+        fill,
+        replacement,
+        weights_digest=lambda: fingerprint(np.frombuffer(path.read_bytes(), np.uint8)),
+    )
 
 
 def _initializers(path: Path) -> list[tuple[str, tuple[int, ...]]]:

@@ -11,6 +11,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError
+from headwise.hashing import fingerprint
 from headwise.models.frameworks.arguments import InputReader
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
 from headwise.models.frameworks.images import ImageReader
@@ -92,6 +93,9 @@ def torch_model(
             scores=scores,
             patch=patch,
             fill=fill,
+        ),
+        weights_digest=lambda: fingerprint(
+            *(parameter.detach().float().cpu().numpy() for _, parameter in sorted(module.named_parameters()))
         ),
     )
 

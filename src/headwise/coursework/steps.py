@@ -1,0 +1,77 @@
+"""Multi-head self-attention step by step: every quantity between the tokens and the output."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from headwise.attention import attention, multi_head_attention
+from headwise.coursework.causal import causal_multi_head, project_heads
+from headwise.shapes import Array
+
+__all__ = ["AttentionSteps", "attention_steps"]
+
+
+class AttentionSteps(NamedTuple):
+    """The steps of one run, in order.
+
+    Attributes
+    ----------
+    queries, keys, values : ndarray of shape (H, N, d)
+        The rows of each head; values may have another width.
+    logits : ndarray of shape (H, N, N)
+        Q Kᵀ / √d; NaN where a causal mask hides the key.
+    weights : ndarray of shape (H, N, N)
+        The softmax of each row.
+    by_head : ndarray of shape (H, N, e)
+        Weights times values.
+    output : ndarray of shape (N, D')
+        The heads next to each other, times Woᵀ.
+    """
+
+    queries: Array
+    keys: Array
+    values: Array
+    logits: Array
+    weights: Array
+    by_head: Array
+    output: Array
+
+
+def attention_steps(arrays: Mapping[str, Array], heads: int, *, causal: bool = False) -> AttentionSteps:
+    """Compute every step of multi-head self-attention.
+
+    Parameters
+    ----------
+    arrays : mapping
+        X (N, D), Wq, Wk, Wv, and optionally Wo and biases; matrices are (out, in).
+    heads : int
+        A divisor of the rows of Wq and Wv.
+    causal : bool
+        Whether token n attends to the tokens up to n only.
+
+    Raises
+    ------
+    ShapeError
+        If the arrays do not fit one another.
+
+    Examples
+    --------
+    >>> x = np.eye(2)
+    >>> steps = attention_steps({"X": x, "Wq": x, "Wk": x, "Wv": x}, heads=1, causal=True)
+    >>> steps.logits[0].round(2).tolist(), steps.weights[0].round(2).tolist()
+    ([[0.71, nan], [0.0, 0.71]], [[1.0, 0.0], [0.33, 0.67]])
+    """
+    x = arrays["X"]
+    others: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+    result = multi_head_attention(x, **others, heads=heads)  # which checks the shapes
+    if causal:
+        result = causal_multi_head(x, arrays, heads)
+    q, k, v = project_heads(x, arrays, heads)
+    logits = q @ k.mT / np.sqrt(q.shape[-1])
+    if causal:
+        logits = np.where(np.tri(len(x), dtype=bool), logits, np.nan)
+    by_head = attention(q, k, v, causal=causal)
+    return AttentionSteps(q, k, v, logits, result.weights, by_head, result.output)

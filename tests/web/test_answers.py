@@ -1,0 +1,145 @@
+"""Texts and images of any model: what the application answers, without a socket."""
+
+import io
+
+import numpy as np
+import pytest
+from PIL import Image
+
+import headwise as hw
+from headwise.errors import DataError
+from headwise.explanation import record_input
+from headwise.models import open_model
+from headwise.train.checkpoint import pretrained_vit
+from headwise.web import application, load_models, serve_model
+from headwise.web.answers import AnswerStore, answer
+from helpers.checkpoints import write_folder, write_image_model, write_text_model
+from helpers.serving import Client
+
+NAMES = {str(i): name for i, name in enumerate(("birds", "dogs", "fish", "cats", "ants"))}
+
+
+@pytest.fixture(scope="module")
+def folders(tmp_path_factory):
+    folder = tmp_path_factory.mktemp("models")
+    return write_text_model(folder / "pets", id2label=NAMES), write_image_model(folder / "patches")
+
+
+@pytest.fixture(scope="module")
+def client(folders):
+    models = load_models(map(str, folders)) | {"7x7": serve_model(pretrained_vit())}
+    return Client(application(models), base_url="http://127.0.0.1:8421")
+
+
+def picture(size=(31, 17)):
+    content = io.BytesIO()
+    colors = np.random.default_rng(3).integers(0, 256, (*size, 3), dtype=np.uint8)
+    Image.fromarray(colors).save(content, "PNG")
+    return content.getvalue()
+
+
+def test_a_pair_of_texts_is_answered_as_the_library_answers_it(client, folders):
+    texts = ("the cat sat.", "a dog runs")
+    shown = client.post("/api/explain?model=pets", json={"text": texts[0], "pair": f" {texts[1]} "}).json()
+    model = hw.load(folders[0])
+    record = record_input(model, texts)
+    order = np.argsort(-record.probabilities)
+    assert [name for name, _ in shown["prediction"]] == [NAMES[str(i)] for i in order]
+    assert [share for _, share in shown["prediction"]] == np.rint(record.probabilities[order] * 1000).tolist()
+    assert shown["text"] == "\n".join(texts)
+    spans = [shown["text"][begin:end] for begin, end in shown["places"]]
+    assert spans == ["the", "cat", "sat", ".", "a", "dog", "run", "s"]
+    assert sum(shown["prefix"]) == 3
+    assert len(shown["heads"]) == 2 * 3
+    layer, head = shown["shown"]
+    weights = client.get(f"/api/head?key={shown['key']}&layer={layer}&head={head}").json()["weights"]
+    np.testing.assert_array_equal(weights, np.rint(record.weights[layer, head].ravel() * 1000))
+    assert not shown["prefix"][shown["query"]]
+
+
+def test_what_the_prediction_depends_on_follows_the_answer(client, folders):
+    key = client.post("/api/explain?model=pets", json={"text": "the cat sat."}).json()["key"]
+    result = client.get(f"/api/dependence?key={key}").json()
+    expected = hw.explain(hw.load(folders[0]), "the cat sat.", figure="dependence").dependence
+    largest = np.abs(expected.values).max()
+    np.testing.assert_array_equal(result["values"], np.rint(expected.values_by_token / largest * 1000))
+    assert result["map"] == expected.map
+    assert f"{expected.agreement:.2f}"[:4] in result["caption"]
+
+
+def test_an_image_is_shown_as_the_model_sees_it(client):
+    shown = client.post("/api/explain?model=patches", content=picture()).json()
+    assert shown["kind"] == "image"
+    assert shown["size"] == [10, 10]
+    assert shown["places"] == [[0, 0, 5, 5], [0, 5, 5, 5], [5, 0, 5, 5], [5, 5, 5, 5]]
+    assert shown["image"].startswith("data:image/png;base64,")
+    assert shown["query"] == 0  # the class token
+    assert len(client.get(f"/api/dependence?key={shown['key']}").json()["values"]) == 4
+
+
+@pytest.mark.parametrize(
+    ("path", "body", "status", "message"),
+    [
+        ("/api/explain?model=pets", b'{"text": " "}', 422, "text: expected a sentence"),
+        ("/api/explain?model=pets", b'{"text": 3}', 422, "text: expected a text"),
+        ("/api/explain?model=pets", b"the cat", 400, "Expected JSON"),
+        ("/api/explain?model=pets", b'{"text": "%s"}' % (b"cat " * 2000), 422, "at most 4,000 characters"),
+        ("/api/explain?model=patches", b"the cat", 415, "not an image"),
+        ("/api/explain?model=7x7", b"", 404, "expected one of pets, patches"),
+        ("/api/explain", b"", 404, "expected one of"),
+    ],
+)
+def test_inputs_that_a_model_cannot_take_are_rejected(client, path, body, status, message):
+    rejected = client.post(path, content=body)
+    assert rejected.status_code == status, rejected.text
+    assert message in rejected.text
+    assert "Traceback" not in rejected.text
+
+
+@pytest.mark.parametrize(
+    ("query", "status", "message"),
+    [
+        ("key=nothing&layer=0&head=0", 410, "send the input again"),
+        ("layer=0&head=0", 410, "send the input again"),
+        ("key={key}&layer=2&head=0", 422, "expected layers 0 to 1"),
+        ("key={key}&layer=0&head=-1", 422, "head: expected a whole number"),
+        ("key={key}&layer=&head=0", 422, "layer: expected a whole number"),
+        ("key={key}&layer=٣&head=0", 422, "layer: expected a whole number"),
+    ],
+)
+def test_heads_that_do_not_exist_are_rejected(client, query, status, message):
+    key = client.post("/api/explain?model=pets", json={"text": "the cat"}).json()["key"]
+    rejected = client.get("/api/head?" + query.format(key=key))
+    assert rejected.status_code == status
+    assert message in rejected.text
+
+
+def test_pages_follow_the_models(client, folders):
+    assert 'href="/input"' in client.get("/").text
+    page = client.get("/input").text
+    assert 'data-model="pets" data-kind="text"' in page
+    assert '<form class="image">' in page
+    assert "style=" not in page
+    alone = Client(application({"pets": folders[0]}), base_url="http://127.0.0.1:8421")
+    assert 'data-model="pets"' in alone.get("/").text
+    assert "drop" not in alone.get("/").text
+    assert alone.get("/input").status_code == 404
+
+
+def test_a_model_of_neither_texts_nor_images_is_refused(tmp_path):
+    with pytest.raises(DataError, match=r"--model: .*nothing: expected one that takes texts or images"):
+        load_models([str(write_folder(tmp_path / "nothing", "llama"))])  # a language model without a tokenizer
+
+
+def test_old_answers_are_dropped_and_the_newest_is_kept(folders):
+    model = open_model(folders[0])
+    answers = [answer(str(i), model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))]
+    store = AnswerStore(max_bytes=answers[1].record.weights.nbytes + answers[2].record.weights.nbytes)
+    for item in answers:
+        store.add(item)
+    assert store.find("0") is None
+    assert store.find("1") is answers[1]
+    small = AnswerStore(max_bytes=1)
+    for item in answers:
+        small.add(item)
+    assert [small.find(key) for key in "012"] == [None, None, answers[2]]

@@ -69,7 +69,7 @@ def test_a_digit_is_read_as_the_library_reads_it(client):
     pixels = (test.images[3] * 255).round().astype(np.uint8)
     told = client.post("/api/read", content=png(pixels)).json()
     saved = pretrained_vit("7x7")
-    expected = explore(saved, pixels.astype(np.float32) / np.float32(255)).content()
+    expected = explore(saved, pixels.astype(np.float32) / np.float32(255), model_name="7x7").content()
     assert told["models"] == {"7x7": expected}
     assert told["models"]["7x7"]["inputs"][0]["top"][0][0] == str(test.labels[3])
     assert told["prepared"] == "taken as it is"

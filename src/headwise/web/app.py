@@ -73,7 +73,7 @@ def classify(body: bytes, models: Mapping[str, ServedModel]) -> dict[str, Any]:
     """The predictions and attention of models of digits for an image file, and their time in milliseconds."""
     start = time.perf_counter()
     image, preparation = parse_digit(body)
-    content = {name: explore(served.model, image).content() for name, served in models.items()}
+    content = {name: explore(served.model, image, model_name=name).content() for name, served in models.items()}
     return {"models": content, "prepared": preparation, "took": round(1000 * (time.perf_counter() - start))}
 
 

@@ -4,47 +4,60 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 
-from headwise.document.blocks import Block, Code, Derivation, Document, FigureBlock, Paragraph, Section, Table
+from headwise.document.blocks import (
+    Block,
+    Code,
+    Derivation,
+    Document,
+    FigureBlock,
+    Numbering,
+    Paragraph,
+    Section,
+    Table,
+)
+from headwise.document.latex_characters import character_definitions
 from headwise.text import Statement, as_latex
 
 __all__ = ["as_latex_document"]
 
 _PREAMBLE = r"""\documentclass[a4paper,11pt]{article}
-\usepackage{fontspec} % compile with xelatex or lualatex
-\usepackage{amsmath,amssymb,booktabs,graphicx,enumitem,fancyvrb}
+\usepackage{amsmath,amssymb,booktabs,graphicx,fancyvrb}
 \usepackage[margin=25mm]{geometry}
-\usepackage[hidelinks]{hyperref}
-\setlength{\parindent}{0pt}\setlength{\parskip}{.6em}
+\setlength{\parindent}{0pt}\setlength{\parskip}{.6em}\raggedbottom\emergencystretch=2em
+\newcommand{\fit}[1]{\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{#1}}
 """
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
 
 def as_latex_document(document: Document) -> str:
-    """The whole document; figures are included from the folder that it was saved in."""
-    lines = [_PREAMBLE, rf"\title{{{_text(document.title)}}}\date{{}}", r"\begin{document}\maketitle"]
-    lines += [" ".join(map(as_latex, document.subtitle)), ""]
+    """The whole document, for pdfLaTeX, XeLaTeX and LuaLaTeX; figures are in the folder that it was saved in."""
+    lines = [" ".join(map(as_latex, document.subtitle)), ""]
     if document.abstract:
         lines += [r"\begin{itemize}", *(rf"\item {as_latex(s)}" for s in document.abstract), r"\end{itemize}"]
+    numbers = Numbering(document.sections)
     for section in document.sections:
-        lines += _section(section, 0)
-    return "\n".join([*lines, r"\end{document}"]) + "\n"
+        lines += _section(section, 0, numbers)
+    title = rf"\title{{{_text(document.title)}}}\date{{}}"
+    body = "\n".join([title, r"\begin{document}\maketitle", *lines, r"\end{document}"]) + "\n"
+    return _PREAMBLE + character_definitions(body) + body
 
 
-def _section(section: Section, level: int) -> Iterator[str]:
+def _section(section: Section, level: int, numbers: Numbering) -> Iterator[str]:
     number = f"{section.number} " if section.number else ""
     yield rf"\{_LEVELS[min(level, 3)]}*{{{_text(number + section.heading)}}}\label{{{section.anchor}}}"
     for block in section.blocks:
-        yield from _block(block)
+        yield from _block(block, numbers)
     for inner in section.sections:
-        yield from _section(inner, level + 1)
+        yield from _section(inner, level + 1, numbers)
 
 
-def _block(block: Block) -> Iterator[str]:
+def _block(block: Block, numbers: Numbering) -> Iterator[str]:
     match block:
         case Paragraph():
-            yield " ".join(map(_text, block.statements)) + "\n"
+            labels = ", ".join(label for label, _ in numbers.following(block))
+            yield " ".join([*map(_text, block.statements), *([f"({labels})"] if labels else [])]) + "\n"
         case Derivation():
-            yield r"\begin{enumerate}[leftmargin=*]"
+            yield r"\begin{enumerate}"
             for words, tex, holds in block.steps:
                 verified = (
                     "" if holds is None else r" \hfill\textit{verified}" if holds else r" \hfill\textbf{not verified}"
@@ -52,21 +65,32 @@ def _block(block: Block) -> Iterator[str]:
                 yield rf"\item {_text(words)}{verified}" + (f"\n\\[ {tex} \\]" if tex else "")
             yield r"\end{enumerate}"
         case Code():
-            yield f"\\begin{{Verbatim}}[fontsize=\\small]\n{block.source}\n\\end{{Verbatim}}"
+            yield _text(block.title)
+            yield f"\\begin{{Verbatim}}[fontsize={_font_size(block.source)}]\n{block.source}\n\\end{{Verbatim}}"
         case Table():
-            yield from _table(block)
+            yield from _table(block, f"{numbers.label(block)[0]}. ")
         case FigureBlock():
+            label, _ = numbers.label(block)
             path = next((name for name in block.files if name.endswith(".pdf")), "")
-            yield rf"\begin{{center}}\includegraphics[width=\linewidth]{{{path}}}\\ {_text(block.title)}\end{{center}}"
+            title = f"{label}. {_text(block.title)}"
+            yield rf"\begin{{center}}\includegraphics[width=\linewidth]{{{path}}}\\ {title}\end{{center}}"
 
 
-def _table(table: Table) -> Iterator[str]:
-    columns = ("p{3cm}" * len(table.columns)) if table.words else "l" + "r" * (len(table.columns) - 1)
-    yield rf"\begin{{center}}\small {_text(table.title)}\\[.3em]"
-    yield rf"\begin{{tabular}}{{{columns}}}\toprule"
+def _table(table: Table, label: str) -> Iterator[str]:
+    count = len(table.columns)
+    column = rf"p{{\dimexpr.98\linewidth/{count}-2\tabcolsep}}"
+    columns = column * count if table.words else "l" + "r" * (count - 1)
+    yield rf"\begin{{center}}\small {label}{_text(table.title)}\\[.3em]"
+    yield rf"\fit{{\begin{{tabular}}{{{columns}}}\toprule"
     yield " & ".join(map(_text, table.columns)) + r" \\ \midrule"
     yield from (" & ".join(map(_text, row)) + r" \\" for row in table.rows)
-    yield r"\bottomrule\end{tabular}\end{center}"
+    yield r"\bottomrule\end{tabular}}\end{center}"
+
+
+def _font_size(source: str) -> str:
+    """The largest with which the longest line fits the page."""
+    longest = max(map(len, source.splitlines()), default=0)
+    return next((size for most, size in ((82, r"\small"), (102, r"\footnotesize")) if longest <= most), r"\scriptsize")
 
 
 def _text(text: Statement | str) -> str:

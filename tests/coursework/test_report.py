@@ -13,10 +13,10 @@ import pytest
 from headwise import multi_head_attention
 from headwise.coursework.expressiveness.fitting import Fit
 from headwise.coursework.report import BUDGETS, PARTS, build
-from headwise.coursework.report.attention.expressive import describe_fit
+from headwise.coursework.report.attention.equivariance import permutation_section
+from headwise.coursework.report.attention.expressiveness import describe_fit
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import describe_largest_weight
-from headwise.coursework.report.attention.permutation import permutation_section
 from headwise.coursework.results import coursework
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist

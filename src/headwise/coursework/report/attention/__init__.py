@@ -8,11 +8,11 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
-from headwise.coursework.report.attention.definitions import arrays_section, functions_section
-from headwise.coursework.report.attention.expressive import expressiveness_section, setting_of
+from headwise.coursework.report.attention.equivariance import equivariance_section
+from headwise.coursework.report.attention.expressiveness import expressiveness_section, setting_of
+from headwise.coursework.report.attention.functions_and_arrays import arrays_section, functions_section
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import outputs_section
-from headwise.coursework.report.attention.permutation import permutation_section
 from headwise.coursework.report.attention.short import short_answers
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.results import Coursework, coursework, max_relative_difference
@@ -39,7 +39,7 @@ def attention_chapter(context: ReportContext) -> Chapter:
         functions_section(study, Notation.of(study.arrays, context.found)),
         arrays_section(study, context),
         outputs_section(study, context),
-        permutation_section(study),
+        equivariance_section(study),
         *([head_count_section(study)] if len(study.runs) > 1 else []),
     ]
     context.progress.advance()

@@ -6,7 +6,7 @@ from dataclasses import replace
 
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.series.experiment import experiment_section
-from headwise.coursework.report.series.paper import paper_sections
+from headwise.coursework.report.series.first_article import first_article_sections
 from headwise.coursework.report.series.second_article import run_tables, second_article_section
 from headwise.data.series import load_series
 from headwise.document import Section
@@ -24,7 +24,7 @@ def series_chapter(context: ReportContext) -> Chapter:
     data = load_series(DATA)
     result = EXPERIMENT.run(SeriesPlan(data, **context.budget.series), context.runner(f"series-{DATA}"))
     ours = experiment_section(result, context)
-    articles, second = paper_sections(result), second_article_section(run_tables(context))
+    articles, second = first_article_sections(result), second_article_section(run_tables(context))
     return Chapter(
         Section(
             "series",

@@ -6,7 +6,7 @@ from headwise.coursework.expressiveness.constructions import Setting
 from headwise.coursework.expressiveness.fitting import Fit
 from headwise.coursework.expressiveness.plots import draw_fits
 from headwise.coursework.expressiveness.study import Expressiveness
-from headwise.coursework.report.attention.counterexamples import (
+from headwise.coursework.report.attention.expressiveness_proofs import (
     one_input,
     one_not_several,
     several_not_one,

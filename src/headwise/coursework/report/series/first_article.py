@@ -19,7 +19,7 @@ from headwise.experiments.series.baselines import BASELINES
 from headwise.models.series import series_params
 from headwise.text import Statement
 
-__all__ = ["QUOTED", "paper_sections"]
+__all__ = ["QUOTED", "first_article_sections"]
 
 QUOTED = {
     "paper": "Zerveas et al., KDD 2021, arXiv 2010.02803",
@@ -41,7 +41,7 @@ PUBLISHED = {"pre-trained": 0.997, "transformer": 0.994, "rocket": 0.962}  # Jap
 _NUMBERS = "3.1", "3.2", "3.3", "3.4", "3.5"
 
 
-def paper_sections(result: SeriesResult) -> tuple[Section, ...]:
+def first_article_sections(result: SeriesResult) -> tuple[Section, ...]:
     """Task; set or sequence and preparation; architecture; training; whether it worked, with an opinion."""
     parts = (
         ("series-task", "What is the task?", (Paragraph((*_source(), *_task(result))),)),

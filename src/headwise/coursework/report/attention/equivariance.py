@@ -9,10 +9,10 @@ from headwise.coursework.results import Coursework
 from headwise.document import Block, Derivation, Paragraph, Section, Step, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["permutation_section"]
+__all__ = ["equivariance_section"]
 
 
-def permutation_section(study: Coursework) -> Section:
+def equivariance_section(study: Coursework) -> Section:
     """Both runs after the swap, and why they come out so."""
     blocks: list[Block] = [_what_happens(study), *_tables(study), _introduction(study), _proof(study), _breaking(study)]
     return Section("swap", "Two inputs change places", tuple(blocks), number="1.4")

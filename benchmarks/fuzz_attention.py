@@ -1,11 +1,10 @@
 """Random attention calls with hostile values: every engine must agree with float64, or raise an error of Headwise.
 
-`python benchmarks/fuzz_attention.py --runs 100000` prints the number of calls, of documented errors, and of failures.
+`python benchmarks/fuzz_attention.py --calls 30000` prints the numbers of engine runs, documented errors and failures.
 """
 
 import argparse
 import collections
-import itertools
 import warnings
 
 import numpy as np
@@ -13,6 +12,7 @@ import numpy as np
 import headwise as hw
 from headwise.attention.engines import ENGINES
 from headwise.errors import HeadwiseError
+from headwise.parallel.threads import limit_threads, single_threaded_blas
 
 EXTREME = (np.nan, np.inf, -np.inf, 3e36, 1e38, 1e-40, 0.0)
 
@@ -113,29 +113,36 @@ def _sizes(arrays: list[np.ndarray], do: np.ndarray, options: dict) -> tuple[flo
 
 def main() -> None:
     parser = argparse.ArgumentParser(description=__doc__.splitlines()[0])
-    parser.add_argument("--runs", type=int, default=1000)
+    parser.add_argument("--calls", type=int, default=1000, help="random calls, each by every engine")
     parser.add_argument("--seed", type=int, default=0)
     arguments = parser.parse_args()
     warnings.simplefilter("error")  # an overflow must not even warn
     counts: collections.Counter[str] = collections.Counter()
-    engines = itertools.cycle(sorted(ENGINES))
-    for run in range(arguments.runs):
-        arrays, options, do = draw(np.random.default_rng([arguments.seed, run]))
-        wide = {name: x.astype(float) if name in ("bias", "sinks") else x for name, x in options.items()}
+    with limit_threads(1), single_threaded_blas():  # the problems are small
+        for call in range(arguments.calls):
+            counts += compare_engines(np.random.default_rng([arguments.seed, call]), f"call {call}")
+    print(f"{counts['runs']} runs: {counts['documented errors']} documented errors, {counts['failures']} failures")
+
+
+def compare_engines(rng: np.random.Generator, title: str) -> collections.Counter[str]:
+    """Compare every engine with float64 on one random call; print the failures, and count."""
+    arrays, options, do = draw(rng)
+    wide = {name: x.astype(float) if name in ("bias", "sinks") else x for name, x in options.items()}
+    exact = compute([a.astype(float) for a in arrays], wide, do.astype(float), "dense")
+    counts: collections.Counter[str] = collections.Counter()
+    for engine in ENGINES:
         try:
-            exact = compute([a.astype(float) for a in arrays], wide, do.astype(float), "dense")
-            engine = next(engines)
             result = compute(arrays, options, do, engine)
             problem = disagreement(result, exact, arrays[0].dtype, *_sizes(arrays, do, options))
         except Exception as error:  # a bare error is what this looks for
             result, problem = "", f"{type(error).__name__}: {error}"
-        counts["documented error" if isinstance(result, str) and not problem else "computed"] += 1
+        counts.update(["runs"])
+        counts["documented errors"] += isinstance(result, str) and not problem
         if problem:
-            counts["failure"] += 1
-            shapes = [a.shape for a in arrays]
+            counts["failures"] += 1
             described = {key: getattr(value, "shape", value) for key, value in options.items()}
-            print(f"run {run}, {engine}, {arrays[0].dtype}, {shapes}, {described}\n  {problem}", flush=True)
-    print(f"{arguments.runs} runs: {counts['documented error']} documented errors, {counts['failure']} failures")
+            print(f"{title}, {engine}, {do.dtype}, {[a.shape for a in arrays]}, {described}\n  {problem}", flush=True)
+    return counts
 
 
 if __name__ == "__main__":

@@ -272,6 +272,34 @@ def test_a_tiny_softcap_is_a_uniform_softmax(engine, softcap, rng):
     assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones((B, H, N, e)), cache))
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+@pytest.mark.parametrize("option", ["plain", "sinks", "bias"])
+def test_a_cotangent_near_the_largest_number_has_finite_gradients(engine, dtype, option, rng):
+    q, k, v = arrays(rng, dtype, n=67, m=211)
+    options = {"plain": {}, "sinks": {"sinks": np.ones(H, dtype)}, "bias": {"bias": rng.normal(size=(1, 211))}}[option]
+    o, cache = hw.attention_forward(q, k, v, **options, engine=engine)
+    do = rng.normal(size=o.shape).astype(dtype)
+    large = dtype(2.0 ** (125 if dtype == np.float32 else 1021))
+    expected = hw.attention_backward(do, cache)
+    for gradient, wanted in zip(hw.attention_backward(do * large, cache), expected, strict=True):
+        np.testing.assert_allclose(gradient / large, wanted, rtol=1e-3, atol=1e-5 * np.abs(wanted).max())
+
+
+@pytest.mark.parametrize("scale", [1e-30, 1.0, -30.0])
+@pytest.mark.parametrize("softcap", [1e-300, 1e-44, 1e-30, 1e30])
+def test_softcaps_and_scales_beyond_the_type_agree_with_float64(engine, softcap, scale, rng):
+    q, k, v = arrays(rng, np.float32)
+    q[..., ::2, :] *= np.float32(1e-30)  # logits that float32 holds only in part, or not at all
+    k[..., ::2, :] *= np.float32(1e-14)
+    do = rng.normal(size=(B, H, N, e)).astype(np.float32)
+    o, cache = hw.attention_forward(q, k, v, softcap=softcap, scale=scale, engine=engine)
+    wide = [a.astype(np.float64) for a in (q, k, v)]
+    exact, exact_cache = hw.attention_forward(*wide, softcap=softcap, scale=scale, engine="dense")
+    np.testing.assert_allclose(o, exact, rtol=1e-5, atol=1e-5)
+    for gradient, wanted in zip(hw.attention_backward(do, cache), hw.attention_backward(do, exact_cache), strict=True):
+        np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5 * max(1.0, abs(scale)))
+
+
 def test_a_cotangent_that_is_not_finite_does_not_matter_where_nothing_is_attended_to(engine, rng):
     q, k, v = arrays(rng)
     mask = np.ones((N, M), bool)

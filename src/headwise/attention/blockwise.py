@@ -10,7 +10,7 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, inverse_softcap, mask_nonfinite
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.masks import mask_tile
 from headwise.attention.tiles import accumulate_bias_gradient, backward_schedule, key_blocks, split_range
 from headwise.parallel.threads import parallel_for, single_threaded_blas
@@ -146,8 +146,10 @@ def _logits(
     s: Array = np.matmul(q, k.T, out=buffer[: len(q), : len(k)])
     tanh = None
     if inputs.softcap is not None:
+        factor = softcap_factor(inputs)
         with np.errstate(over="ignore"):  # tanh saturates
-            s *= inverse_softcap(inputs)
+            s *= factor
+            s *= factor
         tanh = np.tanh(s)
         np.multiply(tanh, inputs.softcap, out=s)
     if inputs.bias is not None:
@@ -159,7 +161,9 @@ def _logits(
 
 
 def _scaled(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> Array:
-    return np.asarray(inputs.q[index][rows] * inputs.q.dtype.type(inputs.scale))
+    """A block of queries times `scale`, or times its sign if a softcap is still to apply the rest."""
+    factor = inputs.scale if inputs.softcap is None else np.sign(inputs.scale)
+    return np.asarray(inputs.q[index][rows] * inputs.q.dtype.type(factor))
 
 
 def _bounded(inputs: AttentionInputs) -> Array:

@@ -8,7 +8,7 @@ from __future__ import annotations
 import numpy as np
 
 from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, inverse_softcap, mask_nonfinite
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
 from headwise.shapes import Array
 
 __all__ = ["backward", "forward"]
@@ -51,10 +51,13 @@ def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array
 def logits(inputs: AttentionInputs) -> tuple[Array, Array | None]:
     """Return the logits (..., H, N, M), −inf where hidden, and the tanh of the softcap if there is one."""
     with np.errstate(over="ignore", invalid="ignore"):  # forward reports an overflow by name
-        s = _ungroup(_group(inputs.q, inputs) @ inputs.k.mT * inputs.scale, inputs)
+        s = _ungroup(_group(inputs.q, inputs) @ inputs.k.mT, inputs)
         tanh = None
-        if inputs.softcap is not None:
-            tanh = np.tanh(s * inverse_softcap(inputs))
+        if inputs.softcap is None:
+            s = s * inputs.scale
+        else:
+            factor = softcap_factor(inputs)
+            tanh = np.tanh(s * factor * factor) * float(np.sign(inputs.scale))
             s = inputs.softcap * tanh
         if inputs.bias is not None:
             s = s + inputs.bias

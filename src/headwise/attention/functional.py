@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from typing import Any
 
 import numpy as np
@@ -17,6 +17,8 @@ from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
 from headwise.shapes import Array, bind
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
+
+_LARGE = 2.0**256  # the square root of the square root of float64's range
 
 
 @dataclass(frozen=True, slots=True)
@@ -232,24 +234,47 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     >>> float(abs(dq).max()) < 1e-12, dv.shape, round(float(dv.sum()), 12)
     (True, (1, 5, 4), 20.0)
     """
-    inputs, forward = cache.inputs, cache.forward
     (cotangent,) = as_stored_arrays(do=do)
-    if cotangent.shape != forward.o.shape:
-        bind(" ".join(map(str, forward.o.shape)), do=cotangent)
-    cotangent = cotangent.astype(inputs.q.dtype, copy=False)
-    if not np.isfinite(cotangent).all():  # of queries that attend to nothing it has no influence
-        empty = forward.total == 0 if cache.sink_weights is None else cache.sink_weights == 1
-        cotangent = np.where(empty, np.zeros((), cotangent.dtype), cotangent)
+    if cotangent.shape != cache.forward.o.shape:
+        bind(" ".join(map(str, cache.forward.o.shape)), do=cotangent)
     with np.errstate(over="ignore", invalid="ignore"):  # a cotangent that is not finite gives such gradients
-        dq, dk, dv, dbias = cache.engine.backward(forward, cotangent)
-        gradients = [array.astype(inputs.dtype, copy=False) for array in (dq, dk, dv)]
-        if dbias is not None and inputs.bias_like is not None:
-            shape, dtype = inputs.bias_like
-            gradients.append(dbias.reshape(shape).astype(dtype, copy=False))
-        if cache.sinks is not None and cache.sink_weights is not None:
-            dsinks = sinks_gradient(forward, cache.sink_weights, cotangent, cache.sinks.shape)
-            gradients.append(dsinks.astype(cache.sinks.dtype, copy=False))
-    return tuple(gradients)
+        gradients = _gradients(cache, cotangent.astype(cache.inputs.q.dtype, copy=False))
+        if not _all_finite(gradients):
+            gradients = _scaled_gradients(cache, cotangent.astype(np.float64))
+        types = [cache.inputs.dtype] * 3
+        if cache.inputs.bias_like is not None:
+            shape, dtype = cache.inputs.bias_like
+            gradients[3] = gradients[3].reshape(shape)
+            types.append(dtype)
+        if cache.sinks is not None:
+            types.append(cache.sinks.dtype)
+        return tuple(array.astype(dtype, copy=False) for array, dtype in zip(gradients, types, strict=True))
+
+
+def _gradients(cache: AttentionCache, do: Array) -> list[Array]:
+    """As `attention_backward`, in the type of the computation."""
+    dq, dk, dv, dbias = cache.engine.backward(cache.forward, do)
+    gradients = [dq, dk, dv] if dbias is None else [dq, dk, dv, dbias]
+    if cache.sinks is not None and cache.sink_weights is not None:
+        gradients.append(sinks_gradient(cache.forward, cache.sink_weights, do, cache.sinks.shape))
+    return gradients
+
+
+def _all_finite(gradients: list[Array]) -> bool:
+    """Whether there is neither NaN nor infinity, which a sum shows; what Dask holds is not fetched for this."""
+    local = [array for array in gradients if isinstance(array, np.ndarray)]
+    return all(np.isfinite(array.sum()) or bool(np.isfinite(array).all()) for array in local)
+
+
+def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:
+    """As `_gradients`, from a scaled `do` and in float64, where the products between do not overflow."""
+    if not np.isfinite(do).all():  # of queries that attend to nothing it has no influence
+        empty = cache.forward.total == 0 if cache.sink_weights is None else cache.sink_weights == 1
+        do = np.where(empty, 0.0, do)
+    inputs = cache.inputs
+    bias = None if inputs.bias is None else inputs.bias.astype(np.float64)
+    _, wide = _run(cache.engine, replace(inputs, q=inputs.q.astype(np.float64), bias=bias), cache.sinks, False)
+    return [array * _LARGE for array in _gradients(wide, do / _LARGE)]
 
 
 def _compute(
@@ -271,14 +296,21 @@ def _compute(
     implementation = choose_engine(engine, inputs.q.shape, inputs.shape[-1])
     if shards is not None:
         implementation = ShardedEngine(shards, engine)
-    p, forward = run_forward(implementation, inputs, return_weights)
-    sink_weights = None
-    if sink_logits is not None:
-        p, forward, sink_weights = add_sinks(forward, p, sink_logits)
-    outputs = [forward.o]
+    p, cache = _run(implementation, inputs, sink_logits, return_weights)
+    outputs = [cache.forward.o]
     if p is not None:
         outputs.append(p)
     if return_lse:
-        outputs.append(forward.lse())
-    cache = AttentionCache(inputs, implementation, forward, sink_logits, sink_weights)
+        outputs.append(cache.forward.lse())
     return tuple(array.astype(inputs.dtype, copy=False) for array in outputs), cache
+
+
+def _run(
+    engine: Engine, inputs: AttentionInputs, sinks: Array | None, weights: bool
+) -> tuple[Array | None, AttentionCache]:
+    """The engine's forward pass, with the sinks: the weights if requested, and the cache."""
+    p, forward = run_forward(engine, inputs, weights)
+    if sinks is None:
+        return p, AttentionCache(inputs, engine, forward)
+    p, forward, sink_weights = add_sinks(forward, p, sinks)
+    return p, AttentionCache(inputs, engine, forward, sinks, sink_weights)

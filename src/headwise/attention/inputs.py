@@ -18,9 +18,9 @@ __all__ = [
     "AttentionInputs",
     "as_stored_arrays",
     "check_overflow",
-    "inverse_softcap",
     "mask_nonfinite",
     "scale_values",
+    "softcap_factor",
     "validate_inputs",
 ]
 
@@ -106,14 +106,16 @@ def validate_inputs(
     computing = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     full_bias, bias_like = _bias(bias, shape, computing)
     factor = _number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
-    if abs(factor) > np.finfo(computing).max:
-        raise DataError(f"scale: expected a number in the range of {computing}; got {factor!r}.")
+    cap = None if softcap is None else _number("softcap", softcap, above=0.0)
+    for name, number in (("scale", factor), ("softcap", cap or 0.0)):
+        if abs(number) > np.finfo(computing).max:
+            raise DataError(f"{name}: expected a number in the range of {computing}; got {number!r}.")
     return AttentionInputs(
         q=q.astype(computing, copy=False),
         k=k,
         v=v,
         scale=factor,
-        softcap=None if softcap is None else _number("softcap", softcap, above=0.0),
+        softcap=cap,
         bias=full_bias,
         mask=build_mask(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
@@ -143,10 +145,13 @@ def mask_nonfinite(inputs: AttentionInputs) -> AttentionInputs:
     return inputs if all(map(_all_finite, (inputs.q, inputs.k, inputs.v))) else _zero_hidden(inputs)
 
 
-def inverse_softcap(inputs: AttentionInputs) -> float:
-    """1 / softcap, or the largest number of the type: a tiny softcap saturates every logit but zero."""
-    largest = float(np.finfo(inputs.q.dtype).max)
-    return largest if inputs.softcap is None or inputs.softcap * largest < 1 else 1 / inputs.softcap
+def softcap_factor(inputs: AttentionInputs) -> float:
+    """√(|scale| / softcap), at most the type's largest number: q · k times this, twice, is what tanh is applied to.
+
+    A tiny scale or softcap alone would overflow the type or vanish in it.
+    """
+    assert inputs.softcap is not None
+    return min(math.sqrt(abs(inputs.scale)) / math.sqrt(inputs.softcap), float(np.finfo(inputs.q.dtype).max))
 
 
 def check_overflow(inputs: AttentionInputs, top: Array, total: Array) -> None:

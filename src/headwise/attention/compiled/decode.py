@@ -212,11 +212,11 @@ def _add_values(sums, s, v, item, g, at, rows, e, c):
 @compiled
 def _apply_rule(s, rule, item, h, query, at, c):
     """Softcap, bias and mask for the logits of one query and c keys."""
-    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, inverse_cap = rule
+    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, cap_factor = rule
     if cap:
-        size, inner, outer = s.dtype.type(abs(factor)), s.dtype.type(inverse_cap), s.dtype.type(cap)
+        inner, outer = s.dtype.type(cap_factor), s.dtype.type(cap)
         for i in range(c):
-            s[i] = s.dtype.type(math.tanh(s[i] * size * inner)) * outer
+            s[i] = s.dtype.type(math.tanh(s[i] * inner * inner)) * outer
     elif bias.size:
         size = s.dtype.type(abs(factor))
         for i in range(c):

@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, inverse_softcap, mask_nonfinite
+from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.tiles import backward_schedule
 from headwise.jit import compile_kernel
 from headwise.parallel.threads import num_threads, parallel_for
@@ -32,7 +32,7 @@ _WORTH_A_TASK = 1e6  # multiplications; a task costs some microseconds to hand o
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""
     compute = _decode if not weights and _few_queries(inputs) else _forward
-    if compute is _forward or not _reads_halves():
+    if compute is _forward or inputs.q.dtype != np.float32 or not _reads_halves():
         inputs = inputs.widened()
     p, cache, suspect = compute(inputs, weights)
     if suspect:
@@ -200,7 +200,8 @@ def _rule(inputs: AttentionInputs) -> tuple[Any, ...]:
         *_by_item(inputs.bias, lead, inputs.q.dtype),
         *(lengths, mask.offset.reshape(items)),
         *(-1 if side is None else side for side in (mask.left, mask.right)),
-        *(inputs.scale, inputs.softcap or 0.0, inverse_softcap(inputs)),
+        inputs.scale,
+        *((0.0, 0.0) if inputs.softcap is None else (inputs.softcap, softcap_factor(inputs))),
     )
 
 

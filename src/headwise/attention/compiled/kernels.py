@@ -33,7 +33,7 @@ _LOG2E = math.log2(math.e)
 
 # What hides or moves logits travels together: mask and bias, each (items, heads or 1, N or 1, M or 1) or empty, with
 # the item of theirs that an item reads; valid keys and offset of each item; left and right of the window, −1 where
-# unbounded; scale; softcap or 0.
+# unbounded; scale; softcap or 0, and its factor (`softcap_factor`).
 
 
 def _rule_types(real):
@@ -328,16 +328,16 @@ def _logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, bad, rows, hid
 
     `bad` (w,) becomes NaN where one is not finite.
     """
-    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, inverse_cap = rule
+    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, cap_factor = rule
     state = read_mask(mask, mask_item[item], h, start, r, w, at, c, rows, hidden) if mask.size else 0
     if state == ALL_HIDDEN:
         return False
     multiply(s, 0, w, pointer(k), _start(k, item, g, at), _step(k, 2), _step(k, 3), qt, 0, w, c, w, k.shape[3], False)
     not_finite(s, s, bad, bad, s[0], c, w)
     if cap:
-        size, inner, outer = s.dtype.type(abs(factor)), s.dtype.type(inverse_cap), s.dtype.type(cap)
+        inner, outer = s.dtype.type(cap_factor), s.dtype.type(cap)
         for i in range(c * w):
-            x = s.dtype.type(math.tanh(s[i] * size * inner))
+            x = s.dtype.type(math.tanh(s[i] * inner * inner))
             s[i] = x * outer
             if tanh.size:
                 tanh[i] = x

@@ -9,7 +9,10 @@ import numpy as np
 
 from headwise.jit import compile_kernel, numba_available
 
-MODULES = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode", "headwise.nn.ops.kernels"
+MODULES = (
+    *(f"headwise.attention.compiled.{name}" for name in ("decode", "kernels", "mask_bias")),
+    "headwise.nn.ops.kernels",
+)
 
 
 def compile_kernels():

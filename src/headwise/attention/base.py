@@ -10,7 +10,7 @@ import numpy as np
 from headwise.attention.inputs import AttentionInputs
 from headwise.shapes import Array
 
-__all__ = ["Engine", "ForwardCache"]
+__all__ = ["Engine", "ForwardCache", "Gradients"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -27,6 +27,8 @@ class ForwardCache:
         Sum of the exponentials; 0 where a query may attend to nothing.
     unit : float
         An engine may keep its logits divided by this factor.
+    finite : bool
+        Whether every number of the output is finite.
     p, tanh : ndarray of shape (..., H, N, M) or None
         The weights, and the tanh of the softcap, where the engine keeps them.
     """
@@ -35,6 +37,7 @@ class ForwardCache:
     o: Array
     shift: Array
     total: Array
+    finite: bool
     unit: float = 1.0
     p: Array | None = None
     tanh: Array | None = None
@@ -45,11 +48,22 @@ class ForwardCache:
             return np.asarray(self.shift * self.shift.dtype.type(self.unit) + np.log(self.total))[..., 0]
 
 
+@dataclass(frozen=True, slots=True)
+class Gradients:
+    """Gradients of an engine's inputs, each of the shape of its array; and whether all their numbers are finite."""
+
+    dq: Array
+    dk: Array
+    dv: Array
+    dbias: Array | None
+    finite: bool
+
+
 class Engine(Protocol):
     """A module that computes attention and its gradients for checked inputs."""
 
     def forward(self, inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
         """Return the weights (..., H, N, M) if requested, and a cache with the output."""
 
-    def backward(self, cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
-        """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
+    def backward(self, cache: ForwardCache, do: Array) -> Gradients:
+        """Return the gradients, with dbias if there is a bias."""

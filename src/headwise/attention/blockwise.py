@@ -9,8 +9,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
+from headwise.attention.base import ForwardCache, Gradients
+from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.masks import mask_tile
 from headwise.attention.tiles import accumulate_bias_gradient, backward_schedule, key_blocks, split_range
 from headwise.parallel.threads import parallel_for, single_threaded_blas
@@ -41,11 +41,11 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     with single_threaded_blas():
         parallel_for(attend, len(units))
     check_overflow(inputs, shift, total)
-    return p, ForwardCache(inputs, o, shift, total)
+    return p, ForwardCache(inputs, o, shift, total, all_finite(o))
 
 
-def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
-    """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
+def backward(cache: ForwardCache, do: Array) -> Gradients:
+    """Return the gradients, with dbias if there is a bias."""
     inputs = cache.inputs
     delta = np.einsum("...e,...e->...", do, cache.o)[..., None]
     starts, units = backward_schedule(inputs)
@@ -67,7 +67,7 @@ def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array
         dq += other
     dq *= inputs.scale
     dk *= inputs.scale
-    return dq, dk, dv, dbias
+    return Gradients(dq, dk, dv, dbias, all_finite(dq, dk, dv))
 
 
 def _attend(inputs: AttentionInputs, index: tuple[int, ...], rows: slice, bounded: bool) -> tuple[Array, Array, Array]:

@@ -16,9 +16,9 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.attention.base import ForwardCache
+from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.engines import choose_engine, run_forward
-from headwise.attention.inputs import AttentionInputs
+from headwise.attention.inputs import AttentionInputs, all_finite
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array
@@ -97,11 +97,11 @@ class ShardedEngine:
         while len(parts) > 1:
             parts = [merge(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(parts)]
         (o, shift, total), shard_weights = _compute(parts[0], [result[1] for result in results] if weights else [])
-        cache = ForwardCache(inputs, o, shift, total)
+        cache = ForwardCache(inputs, o, shift, total, all_finite(o))
         return _scale_weights(shard_weights, cache) if weights else None, cache
 
-    def backward(self, cache: ForwardCache, do: Array) -> tuple[Array, Any, Any, Array | None]:
-        """Return dq, dk and dv as Dask arrays with the chunks of k and v, and dbias if there is a bias."""
+    def backward(self, cache: ForwardCache, do: Array) -> Gradients:
+        """Return the gradients: dk and dv as Dask arrays with the chunks of k and v, dbias if there is a bias."""
         import dask
         import dask.array as da
 
@@ -129,7 +129,8 @@ class ShardedEngine:
             )
             for parts, like in ((dk_parts, inputs.k), (dv_parts, inputs.v))
         )
-        return dq, dk, dv, None if dbias is None else _join_bias_gradients(dbias, inputs)
+        joined = None if dbias is None else _join_bias_gradients(dbias, inputs)
+        return Gradients(dq, dk, dv, joined, all_finite(dq))  # what is not finite in dk shows in dq
 
 
 def _delayed() -> Any:
@@ -228,7 +229,8 @@ def _gradients(
         _, local = run_forward(implementation, inputs, False)
         unit = local.shift.dtype.type(local.unit)
         cache = replace(local, o=o, shift=shift / unit, total=total, p=_rescaled(local, shift, total))
-        return implementation.backward(cache, do)
+        gradients = implementation.backward(cache, do)
+    return gradients.dq, gradients.dk, gradients.dv, gradients.dbias
 
 
 def _rescaled(local: ForwardCache, shift: Array, total: Array) -> Array | None:

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
+from headwise.attention.base import ForwardCache, Gradients
+from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.shapes import Array
 
 __all__ = ["backward", "forward"]
@@ -26,11 +26,11 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     check_overflow(inputs, top, total)
     p /= np.where(total == 0, 1, total)
     o = _ungroup(_group(p, inputs) @ inputs.v, inputs)
-    return p if weights else None, ForwardCache(inputs, o, shift, total, p=p, tanh=tanh)
+    return p if weights else None, ForwardCache(inputs, o, shift, total, all_finite(o), p=p, tanh=tanh)
 
 
-def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
-    """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
+def backward(cache: ForwardCache, do: Array) -> Gradients:
+    """Return the gradients, with dbias if there is a bias."""
     inputs, p = cache.inputs, cache.p
     assert p is not None
     q, k, v = _group(inputs.q, inputs), inputs.k, inputs.v
@@ -45,7 +45,7 @@ def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array
     ds_g = _group(ds, inputs)
     dq = _ungroup(ds_g @ k * inputs.scale, inputs)  # t = scale q kᵀ
     dk = ds_g.mT @ q * inputs.scale
-    return dq, dk, dv, dbias
+    return Gradients(dq, dk, dv, dbias, all_finite(dq, dk, dv))
 
 
 def logits(inputs: AttentionInputs) -> tuple[Array, Array | None]:

@@ -26,9 +26,7 @@ EngineName = Literal["auto", "dense", "blockwise", "compiled"]
 def run_forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache]:
     """The engine's forward pass, repeated with scaled values if sums of them overflowed."""
     p, cache = engine.forward(inputs, weights)
-    with np.errstate(over="ignore", invalid="ignore"):
-        overflowed = not np.isfinite(cache.o.sum()) and not np.isfinite(cache.o).all()
-    if not overflowed:
+    if cache.finite:
         return p, cache
     scaled, factor = scale_values(cache.inputs.widened())
     p, forward = engine.forward(scaled, weights)

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from headwise.attention.base import Engine, ForwardCache
 from headwise.attention.cluster import ShardedEngine, is_dask_array, split_shards
 from headwise.attention.engines import EngineName, choose_engine, run_forward
-from headwise.attention.inputs import AttentionInputs, as_stored_arrays, validate_inputs
+from headwise.attention.inputs import AttentionInputs, all_finite, as_stored_arrays, validate_inputs
 from headwise.attention.masks import Align, Window
 from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
 from headwise.shapes import Array, bind
@@ -238,8 +238,8 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     if cotangent.shape != cache.forward.o.shape:
         bind(" ".join(map(str, cache.forward.o.shape)), do=cotangent)
     with np.errstate(over="ignore", invalid="ignore"):  # a cotangent that is not finite gives such gradients
-        gradients = _gradients(cache, cotangent.astype(cache.inputs.q.dtype, copy=False))
-        if not _all_finite(gradients):
+        gradients, finite = _gradients(cache, cotangent.astype(cache.inputs.q.dtype, copy=False))
+        if not finite:
             gradients = _scaled_gradients(cache, cotangent.astype(np.float64))
         types = [cache.inputs.dtype] * 3
         if cache.inputs.bias_like is not None:
@@ -251,19 +251,16 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
         return tuple(array.astype(dtype, copy=False) for array, dtype in zip(gradients, types, strict=True))
 
 
-def _gradients(cache: AttentionCache, do: Array) -> list[Array]:
-    """As `attention_backward`, in the type of the computation."""
-    dq, dk, dv, dbias = cache.engine.backward(cache.forward, do)
-    gradients = [dq, dk, dv] if dbias is None else [dq, dk, dv, dbias]
+def _gradients(cache: AttentionCache, do: Array) -> tuple[list[Array], bool]:
+    """As `attention_backward`, in the type of the computation; and whether all numbers are finite."""
+    grads = cache.engine.backward(cache.forward, do)
+    gradients = [grads.dq, grads.dk, grads.dv] + ([] if grads.dbias is None else [grads.dbias])
+    finite = grads.finite
     if cache.sinks is not None and cache.sink_weights is not None:
-        gradients.append(sinks_gradient(cache.forward, cache.sink_weights, do, cache.sinks.shape))
-    return gradients
-
-
-def _all_finite(gradients: list[Array]) -> bool:
-    """Whether there is neither NaN nor infinity, which a sum shows; what Dask holds is not fetched for this."""
-    local = [array for array in gradients if isinstance(array, np.ndarray)]
-    return all(np.isfinite(array.sum()) or bool(np.isfinite(array).all()) for array in local)
+        dsinks = sinks_gradient(cache.forward, cache.sink_weights, do, cache.sinks.shape)
+        gradients.append(dsinks)
+        finite = finite and all_finite(dsinks)
+    return gradients, finite
 
 
 def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:
@@ -274,7 +271,7 @@ def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:
     inputs = cache.inputs
     bias = None if inputs.bias is None else inputs.bias.astype(np.float64)
     _, wide = _run(cache.engine, replace(inputs, q=inputs.q.astype(np.float64), bias=bias), cache.sinks, False)
-    return [array * _LARGE for array in _gradients(wide, do / _LARGE)]
+    return [array * _LARGE for array in _gradients(wide, do / _LARGE)[0]]
 
 
 def _compute(

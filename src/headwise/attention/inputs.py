@@ -16,6 +16,7 @@ from headwise.shapes import Array, BoolArray, as_float_arrays, bind, refuse_mask
 
 __all__ = [
     "AttentionInputs",
+    "all_finite",
     "as_stored_arrays",
     "check_overflow",
     "mask_nonfinite",
@@ -142,7 +143,7 @@ def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
 
 def mask_nonfinite(inputs: AttentionInputs) -> AttentionInputs:
     """Replace NaN and infinity by zeros where they are hidden; raise DataError where they are attended to."""
-    return inputs if all(map(_all_finite, (inputs.q, inputs.k, inputs.v))) else _zero_hidden(inputs)
+    return inputs if all_finite(inputs.q, inputs.k, inputs.v) else _zero_hidden(inputs)
 
 
 def softcap_factor(inputs: AttentionInputs) -> float:
@@ -216,10 +217,10 @@ def _bias(
     return array.reshape((1,) * (len(shape) - array.ndim) + array.shape).astype(computing, copy=False), bias_like
 
 
-def _all_finite(array: Array) -> bool:
+def all_finite(*arrays: Array) -> bool:
     """Whether there is neither NaN nor infinity; one pass without a temporary where that is so."""
     with np.errstate(all="ignore"):
-        return bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all())
+        return all(bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all()) for array in arrays)
 
 
 def _zero_hidden(inputs: AttentionInputs) -> AttentionInputs:

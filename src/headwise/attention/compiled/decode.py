@@ -18,7 +18,6 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
-from headwise.attention.compiled.kernels import _key_range, _rule_types, _start, _step, _units
 from headwise.attention.compiled.simd import (
     INDEX,
     block_product,
@@ -33,6 +32,7 @@ from headwise.attention.compiled.simd import (
     vector,
     vector_at,
 )
+from headwise.attention.compiled.tile import key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 
 __all__ = ["decode", "decode_types", "merge_splits", "merge_splits_types"]
@@ -46,7 +46,7 @@ def decode_types(real, stored):
     """Signature of `decode`, for keys and values stored in another type."""
     source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
     partial, rows, n = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.intp
-    return types.boolean(n, n, source, cached, cached, _rule_types(real), n, n, n, partial, rows, rows)
+    return types.boolean(n, n, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
 
 
 def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
@@ -59,7 +59,7 @@ def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
     groups, m, e = v.shape[1:]
     splits, repeat = o.shape[0], heads // groups
     rows = repeat * n
-    unit, sign = _units(rule, o)
+    unit, factor = units(rule, o)
     lane = num_lanes(o)
     d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
     wide_d, wide_e = d_vectors * lane, e_vectors * lane
@@ -76,11 +76,11 @@ def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
             h, query = g * repeat + row // n, row % n
             for i in range(d):
                 at = i if i < wide_d - lane else i + wide_d - d
-                queries[row * wide_d + at] = q[item, h, query, i] * sign
+                queries[row * wide_d + at] = q[item, h, query, i] * factor
         peak[:] = -np.inf
         weight[:] = 0
         sums[:] = 0
-        low, high = _key_range(rule, item, 0, n, m)
+        low, high = key_range(rule, item, 0, n, m)
         low, high = max(low, begin + split * split_keys), min(high, begin + (split + 1) * split_keys, end)
         for at in range(low, high, _BLOCK):
             c = min(_BLOCK, high - at)
@@ -152,7 +152,7 @@ def merge_splits(o, top, total, unit, merged, shift, weight):
 @compiled
 def _products(s, queries, k, item, g, at, rows, d, c):
     """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next block's keys."""
-    lane, step = num_lanes(s), _step(k, 2)
+    lane, step = num_lanes(s), step_of(k, 2)
     keys, wide = pointer(k), (d + lane - 1) // lane * lane
     row = 0
     while row < rows:
@@ -160,7 +160,7 @@ def _products(s, queries, k, item, g, at, rows, d, c):
         group = lane // count  # keys whose products with so many rows fill a vector
         key = 0
         while key < c:
-            k0, s0 = _start(k, item, g, at + key), row * _BLOCK + key
+            k0, s0 = start_of(k, item, g, at + key), row * _BLOCK + key
             if c - key >= group:
                 ahead = _BLOCK * step if row == 0 else 0
                 if count == 4:
@@ -180,10 +180,10 @@ def _products(s, queries, k, item, g, at, rows, d, c):
 @compiled
 def _add_values(sums, s, v, item, g, at, rows, e, c):
     """Add the weighted values of a block of c keys to sums (rows, whole vectors), fetching the next block's."""
-    lane, step, values = num_lanes(sums), _step(v, 2), pointer(v)
+    lane, step, values = num_lanes(sums), step_of(v, 2), pointer(v)
     wide = (e + lane - 1) // lane * lane
     for key in range(0, c, _FETCH):
-        depth, start = min(_FETCH, c - key), _start(v, item, g, at + key)
+        depth, start = min(_FETCH, c - key), start_of(v, item, g, at + key)
         row = 0
         while row < rows:
             count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
@@ -212,15 +212,11 @@ def _add_values(sums, s, v, item, g, at, rows, e, c):
 @compiled
 def _apply_rule(s, rule, item, h, query, at, c):
     """Softcap, bias and mask for the logits of one query and c keys."""
-    mask, mask_item, bias, bias_item, _, offset, left, right, factor, cap, cap_factor = rule
+    mask, mask_item, bias, bias_item, _, offset, left, right, _, cap, cap_factor = rule
     if cap:
         inner, outer = s.dtype.type(cap_factor), s.dtype.type(cap)
         for i in range(c):
             s[i] = s.dtype.type(math.tanh(s[i] * inner * inner)) * outer
-    elif bias.size:
-        size = s.dtype.type(abs(factor))
-        for i in range(c):
-            s[i] *= size
     if bias.size:
         head = bias[bias_item[item], h if bias.shape[1] > 1 else 0]
         row = head[0 if head.shape[0] == 1 else query]

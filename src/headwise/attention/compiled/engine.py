@@ -12,17 +12,17 @@ from typing import Any
 
 import numpy as np
 
-from headwise.attention.base import ForwardCache
-from headwise.attention.inputs import AttentionInputs, check_overflow, mask_nonfinite, softcap_factor
+from headwise.attention.base import ForwardCache, Gradients
+from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.tiles import backward_schedule
 from headwise.jit import compile_kernel
 from headwise.parallel.threads import num_threads, parallel_for
 from headwise.shapes import Array, IntArray
 
-__all__ = ["COLUMNS", "ROWS", "SPLIT_KEYS", "backward", "forward"]
+__all__ = ["ROWS", "SPLIT_KEYS", "backward", "forward"]
 
 _KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
-ROWS, COLUMNS = 64, 120  # a tile of logits fills most of the first-level cache; six rows are a block of registers
+ROWS, _COLUMNS = 64, (60, 240)  # queries of a tile, a bit of a word each; fewest and most keys of one
 # Few queries that read many keys: so many units of work, each a split of the keys with at least and at most so many.
 _UNITS, SPLIT_KEYS = 16, (256, 2048)
 _FEW_QUERIES, _MANY_KEYS = 8, 64  # more queries fill enough of a vector to be worth a tile
@@ -46,8 +46,8 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     return p, cache
 
 
-def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array | None]:
-    """Return dq, dk, dv, and dbias if there is a bias, each of the shape of its array."""
+def backward(cache: ForwardCache, do: Array) -> Gradients:
+    """Return the gradients, with dbias if there is a bias."""
     inputs = cache.inputs.widened()
     *lead, heads, n, m = inputs.shape
     d, e = inputs.q.shape[-1], inputs.v.shape[-1]
@@ -59,16 +59,21 @@ def backward(cache: ForwardCache, do: Array) -> tuple[Array, Array, Array, Array
     dbias = np.zeros((0, 0, 0, 0) if inputs.bias is None else inputs.bias.shape, dtype)
     compute = compile_kernel(_KERNELS, "backward", dtype)
     arguments = (
-        *(starts, units, *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs)),
+        *(_columns(dtype), starts, units, *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs)),
         *(*_four_axes(do, cache.o), cache.shift.reshape(items, heads, n), cache.total.reshape(items, heads, n)),
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
     work = items * heads * n * m * (3 * d + 2 * e)
-    _share(lambda first, last: compute(first, last, *arguments), len(starts) - 1, work)
+    suspect = any(_share(lambda first, last: compute(first, last, *arguments), len(starts) - 1, work))
     for partial in dq[1:]:
         dq[0] += partial
-    grads = dq[0].reshape(inputs.q.shape), dk[..., :d].reshape(inputs.k.shape), dv[..., :e].reshape(inputs.v.shape)
-    return *grads, None if inputs.bias is None else dbias
+    return Gradients(
+        dq[0].reshape(inputs.q.shape),
+        dk[..., :d].reshape(inputs.k.shape),
+        dv[..., :e].reshape(inputs.v.shape),
+        None if inputs.bias is None else dbias,
+        not suspect,
+    )
 
 
 def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
@@ -79,13 +84,12 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), dtype)
     compute = compile_kernel(_KERNELS, "forward", dtype)
-    arguments = (*_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
+    arguments = (_columns(dtype), *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
     units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
     suspect = any(_share(lambda first, last: compute(first, last, *arguments), units, work))
     rows = inputs.shape[:-1]
-    cache = ForwardCache(
-        inputs, o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), _natural_unit(inputs)
-    )
+    statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
+    cache = ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs))
     return p.reshape(inputs.shape) if weights else None, cache, suspect
 
 
@@ -113,7 +117,7 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     partial, unit = np.empty((splits, items, heads, n, e), dtype), _natural_unit(inputs)
     top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
     compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
-    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs), begin, end, split_keys, partial, top, sums)
+    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), begin, end, split_keys, partial, top, sums)
     bytes_read = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize
     suspect = any(
         _share(lambda first, last: compute(first, last, *arguments), items * inputs.groups * splits, bytes_read)
@@ -122,8 +126,8 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
     rows = inputs.shape[:-1]
-    cache = ForwardCache(inputs, o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1), unit)
-    return None, cache, suspect
+    statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
+    return None, ForwardCache(inputs, *statistics, not suspect or all_finite(o), unit), suspect
 
 
 def _visible_keys(inputs: AttentionInputs) -> tuple[int, int]:
@@ -189,20 +193,47 @@ def _four_axes(*arrays: Array) -> tuple[Array, ...]:
     )
 
 
-def _rule(inputs: AttentionInputs) -> tuple[Any, ...]:
-    """Everything that hides or changes logits, in the order that `kernels` expects."""
+def _rule(inputs: AttentionInputs, pack: bool = True) -> tuple[Any, ...]:
+    """Everything that hides or changes logits, in the order that `tile` expects; the mask packed into words or not."""
     mask = inputs.mask
     lead, m = inputs.shape[:-3], inputs.shape[-1]
     items = math.prod(lead)
     lengths = _constant(items, m) if mask.lengths is None else mask.lengths.reshape(items).astype(np.intp)
     return (
-        *_by_item(None if mask.array is None else mask.array.view(np.uint8), lead, np.dtype(np.uint8)),
+        *_by_item(
+            _packed(mask.array) if pack else _as_bytes(mask.array), lead, np.dtype(np.uint64 if pack else np.uint8)
+        ),
         *_by_item(inputs.bias, lead, inputs.q.dtype),
         *(lengths, mask.offset.reshape(items)),
         *(-1 if side is None else side for side in (mask.left, mask.right)),
         inputs.scale,
         *((0.0, 0.0) if inputs.softcap is None else (inputs.softcap, softcap_factor(inputs))),
     )
+
+
+def _as_bytes(mask: Any) -> Any:
+    return None if mask is None else mask.view(np.uint8)
+
+
+def _packed(mask: Any) -> Any:
+    """A mask (..., H, N, M) as words (..., H, blocks of `ROWS` queries, M), whose bits are the queries of a block."""
+    if mask is None:
+        return None
+    *lead, heads, n, m = mask.shape
+    words = np.empty((math.prod(lead), heads, -(-n // ROWS), m), np.uint64)
+    pack = compile_kernel("headwise.attention.compiled.mask_bias", "pack_mask", np.dtype(np.uint8))
+    (stored,) = _four_axes(_as_bytes(mask))
+    _share(lambda first, last: pack(first, last, stored, words), math.prod(words.shape[:3]), mask.size)
+    return words.reshape(*lead, *words.shape[1:])
+
+
+@cache
+def _columns(dtype: np.dtype[Any]) -> int:
+    """Keys of a tile, whose logits then take a sixteenth of the second-level cache; six are a block of registers."""
+    from headwise.attention.compiled.processor import PROCESSOR
+
+    fitting = PROCESSOR.l2 // 16 // (ROWS * dtype.itemsize)
+    return min(max(fitting, _COLUMNS[0]), _COLUMNS[1]) // 6 * 6
 
 
 def _by_item(array: Any, lead: tuple[int, ...], dtype: np.dtype[Any]) -> tuple[Any, Any]:

@@ -7,7 +7,6 @@ from __future__ import annotations
 
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any
 
 from llvmlite import binding
 from numba.core import config
@@ -26,15 +25,14 @@ class Processor:
         Size of a vector register, and how many there are.
     widens_float16 : bool
         Whether an instruction converts float16.
-    l1, l2 : int
-        Bytes of the first- and second-level data cache of a core.
+    l2 : int
+        Bytes of the second-level cache of a core.
     """
 
     name: str
     vector_bytes: int
     registers: int
     widens_float16: bool
-    l1: int
     l2: int
 
 
@@ -46,14 +44,14 @@ _VECTORS = (
     ("sse2", "SSE2", 16, 16),
 )
 _DEFAULT = ("", "generic", 16, 16)
-_L1, _L2 = 32 * 2**10, 512 * 2**10  # where the system does not say
+_L2 = 512 * 2**10  # where the system does not say
 
 
-def describe_processor(features: dict[str, bool], l1: int = _L1, l2: int = _L2) -> Processor:
-    """The description for LLVM's features of a processor, and its caches."""
+def describe_processor(features: dict[str, bool], l2: int = _L2) -> Processor:
+    """The description for LLVM's features of a processor, and its second-level cache."""
     _, name, vector_bytes, registers = next((entry for entry in _VECTORS if features.get(entry[0])), _DEFAULT)
     halves = any(features.get(name, False) for name in ("f16c", "neon"))
-    return Processor(name, vector_bytes, registers, halves, l1, l2)
+    return Processor(name, vector_bytes, registers, halves, l2)
 
 
 def _features() -> dict[str, bool]:
@@ -63,17 +61,16 @@ def _features() -> dict[str, bool]:
     return {name[1:]: name[0] == "+" for name in config.CPU_FEATURES.split(",") if name}
 
 
-def _cache_size(level: int) -> int | None:
-    """Bytes of a core's data cache, as Linux describes it."""
+def _second_level() -> int | None:
+    """Bytes of a core's second-level cache, as Linux describes it."""
     for folder in Path("/sys/devices/system/cpu/cpu0/cache").glob("index*"):
         try:
-            facts: Any = {name: (folder / name).read_text().strip() for name in ("level", "type", "size")}
+            level, size = ((folder / name).read_text().strip() for name in ("level", "size"))
         except OSError:
             continue
-        if facts["level"] == str(level) and facts["type"] in ("Data", "Unified"):
-            digits, unit = facts["size"].rstrip("KM"), facts["size"][-1]
-            return int(digits) * {"K": 2**10, "M": 2**20}.get(unit, 1)
+        if level == "2":
+            return int(size.rstrip("KM")) * (2**20 if size.endswith("M") else 2**10)
     return None
 
 
-PROCESSOR = describe_processor(_features(), _cache_size(1) or _L1, _cache_size(2) or _L2)
+PROCESSOR = describe_processor(_features(), _second_level() or _L2)

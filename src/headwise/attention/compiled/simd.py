@@ -25,6 +25,7 @@ __all__ = [
     "multiply",
     "num_lanes",
     "pointer",
+    "prefetch",
     "prefetch_vector",
     "vector",
     "vector_at",
@@ -90,6 +91,18 @@ def load_vector(builder, kind, array_type, base, offset):
     whole = ir.VectorType(ir.IntType(32), kind.count)
     upper = builder.shl(builder.zext(bits, whole), ir.Constant(whole, [16] * kind.count))
     return builder.bitcast(upper, kind)
+
+
+@intrinsic
+def prefetch(typing, array, offset):
+    """Fetch what lies some elements after the beginning of an array, or of `pointer`, into the cache."""
+
+    def generate(context, builder, signature, args):
+        base = load_scalar(context, builder, signature.args[0], args[0], index(0))
+        prefetch_vector(context, builder, base, args[1])
+        return context.get_dummy_value()
+
+    return types.void(array, types.intp), generate
 
 
 def prefetch_vector(context, builder, base, offset):

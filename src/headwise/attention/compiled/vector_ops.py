@@ -13,7 +13,7 @@ from headwise.attention.compiled.simd import INDEX, broadcast, compiled, fma, in
 
 __all__ = [
     "exp2",
-    "hide",
+    "hide_maximum",
     "lanes_max",
     "lanes_sum",
     "maximum",
@@ -23,6 +23,8 @@ __all__ = [
     "softmax_backward",
     "transpose",
 ]
+
+_TOGETHER = 4  # vectors of columns
 
 # Taylor's coefficients of 2^r: on |r| ≤ ½ their remainders are 5e-9 and 4e-18.
 _COEFFICIENTS = {
@@ -67,11 +69,12 @@ def exp2(typing, x):
     return x(x), generate
 
 
-def _down(step, reads_b=False):
-    """A pass down the columns of a tile a (rows, width), a vector of columns at a time, with a running y (width,).
+def _down(step, reads=""):
+    """A pass down the columns of a tile a (rows, width), some vectors of columns at a time, with a running y (width,).
 
     ``step(builder, kind, unit, x, y, (a, b))`` gives the new a and y, or None for what stays; x (width,) belongs to the
-    column, b (rows, width) has the shape of a.
+    column. With reads="tile", b (rows, width) has the shape of a. With reads="bits", b (rows,) are words whose bits
+    belong to the columns, and `step` gets those of its lanes.
     """
 
     @intrinsic
@@ -81,23 +84,47 @@ def _down(step, reads_b=False):
         def generate(context, builder, signature, args):
             unit, rows, width = args[4:]
             kind = vector(context.get_value_type(signature.args[0].dtype))
-            size = context.get_abi_sizeof(kind.element)
-            data = [load_scalar(context, builder, signature.args[i], args[i], index(0)) for i in range(4)]
+            size, lanes = context.get_abi_sizeof(kind.element), kind.count
+            tile, second, column, result = (
+                load_scalar(context, builder, signature.args[i], args[i], index(0)) for i in range(4)
+            )
             unit = broadcast(builder, kind, unit)
-            with cgutils.for_range_slice(builder, index(0), width, index(kind.count), INDEX) as (j, _):
-                across, before = (builder.load(vector_at(builder, kind, data[i], j), align=size) for i in (2, 3))
-                running = cgutils.alloca_once(builder, kind)
-                builder.store(before, running)
+
+            def load(base, offset):
+                return builder.load(vector_at(builder, kind, base, offset), align=size)
+
+            def strip(j, count):
+                """Columns j … j + count · lanes, whose vectors take turns, so that none waits for its own result."""
+                places = [builder.add(j, index(i * lanes)) for i in range(count)]
+                across = [load(column, place) for place in places]
+                running = [cgutils.alloca_once(builder, kind) for _ in places]
+                for cell, place in zip(running, places, strict=True):
+                    builder.store(load(result, place), cell)
                 with cgutils.for_range(builder, rows, intp=INDEX) as row:
-                    here = builder.add(builder.mul(row.index, width), j)
-                    at = [vector_at(builder, kind, base, here) for base in data[: 1 + reads_b]]
-                    values = [builder.load(p, align=size) for p in at]
-                    new, after = step(builder, kind, unit, across, builder.load(running), values)
-                    if new is not None:
-                        builder.store(new, at[0], align=size)
-                    if after is not None:
-                        builder.store(after, running)
-                builder.store(builder.load(running), vector_at(builder, kind, data[3], j), align=size)
+                    start = builder.mul(row.index, width)
+                    word = builder.load(builder.gep(second, [row.index])) if reads == "bits" else None
+                    for place, cell, x in zip(places, running, across, strict=True):
+                        here = builder.add(start, place)
+                        values = [load(tile, here)]
+                        if reads == "tile":
+                            values.append(load(second, here))
+                        elif reads == "bits":
+                            bits = builder.trunc(builder.lshr(word, place), ir.IntType(lanes))
+                            values.append(builder.bitcast(bits, ir.VectorType(ir.IntType(1), lanes)))
+                        new, after = step(builder, kind, unit, x, builder.load(cell), values)
+                        if new is not None:
+                            builder.store(new, vector_at(builder, kind, tile, here), align=size)
+                        if after is not None:
+                            builder.store(after, cell)
+                for cell, place in zip(running, places, strict=True):
+                    builder.store(builder.load(cell), vector_at(builder, kind, result, place), align=size)
+
+            many = index(_TOGETHER * lanes)
+            whole = builder.mul(builder.sdiv(width, many), many)
+            with cgutils.for_range_slice(builder, index(0), whole, many, INDEX) as (j, _):
+                strip(j, _TOGETHER)
+            with cgutils.for_range_slice(builder, whole, width, index(lanes), INDEX) as (j, _):
+                strip(j, 1)
             return context.get_dummy_value()
 
         return signature, generate
@@ -126,16 +153,17 @@ def _softmax_backward(builder, kind, unit, x, y, values):
     return builder.fmul(values[1], builder.fsub(values[0], x)), None
 
 
-def _hide(builder, kind, unit, x, y, values):
-    return builder.select(builder.fcmp_ordered("<", values[1], _constant(kind, 0.0)), values[1], values[0]), None
+def _hide_maximum(builder, kind, unit, x, y, values):
+    a = builder.select(values[1], values[0], _constant(kind, -math.inf))
+    return a, _maximum(builder, kind, unit, x, y, [a])[1]
 
 
-hide = _down(_hide, reads_b=True)  # a = b where b is negative
+hide_maximum = _down(_hide_maximum, reads="bits")  # a = −inf where its bit of b is 0; y = max(y, a)
 maximum = _down(_maximum)  # y = max(y, a)
 not_finite = _down(_not_finite)  # y becomes NaN where a number of the column is not finite
 powers = _down(_powers)  # a = 2^((a − x) · unit), and y += a; the difference first, so that large a do not overflow
 scale = _down(_scale)  # a = a · x
-softmax_backward = _down(_softmax_backward, reads_b=True)  # a = b · (a − x)
+softmax_backward = _down(_softmax_backward, reads="tile")  # a = b · (a − x)
 
 
 def _reduce(name, *first):
@@ -217,6 +245,11 @@ def _copy(typing, a, i, b, j):
 @compiled
 def transpose(a, a0, ar, ac, rows, columns, b, b0, br, lanes):
     """b[j, i] = a[i, j] for i < rows, j < columns: a and b from `memory`, with offsets and strides."""
+    if ar == 1 and ac != 1:
+        for j in range(columns):
+            for i in range(rows):
+                _copy(a, a0 + i + j * ac, b, b0 + j * br + i)
+        return
     whole_rows, whole_columns = (rows // lanes * lanes, columns // lanes * lanes) if ac == 1 else (0, 0)
     for i in range(0, whole_rows, lanes):
         for j in range(0, whole_columns, lanes):

@@ -14,7 +14,7 @@ from headwise import multi_head_attention
 from headwise.coursework.expressiveness.fitting import Fit
 from headwise.coursework.report import BUDGETS, PARTS, build
 from headwise.coursework.report.attention.equivariance import permutation_section
-from headwise.coursework.report.attention.expressiveness import describe_fit
+from headwise.coursework.report.attention.expressive_power import describe_fit
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import describe_largest_weight
 from headwise.coursework.results import coursework

@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.coursework.expressiveness.study import Expressiveness, expressiveness
 from headwise.coursework.report.attention.equivariance import equivariance_section
-from headwise.coursework.report.attention.expressiveness import expressiveness_section, setting_of
+from headwise.coursework.report.attention.expressive_power import expressiveness_section, setting_of
 from headwise.coursework.report.attention.functions_and_arrays import arrays_section, functions_section
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import outputs_section

@@ -250,6 +250,7 @@ def test_a_table_that_cannot_be_read(mixed, change, message):
         ({}, [[[1, 2], [1]], [[1, 2]]], [0, 1], r"X: expected items of numbers, of shape \(N, V\)"),
         ({}, np.ones((4, 2)), ["a", None, "b", "a"], "y: 1 of 4 values are missing"),
         ({}, np.ones((4, 2)), pd.Series(["a", pd.NA, "b", "a"], dtype="string"), "y: 1 of 4 values are missing"),
+        ({}, pd.DataFrame({"a": [1j] * 4, "b": list("cdcd")}), [0, 0, 1, 1], "a: expected numbers; got 1j"),
         ({"categories": [0]}, np.array([["a", "b"]] * 4), [0, 0, 1, 1], "column 1: expected numbers; got 'b'"),
     ],
 )

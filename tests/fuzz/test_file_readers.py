@@ -88,3 +88,11 @@ def test_a_damaged_file_is_read_or_named(name, read, tmp_path):
         except Exception as error:
             failures.append(f"seed {seed}: {type(error).__name__}: {str(error)[:100]}")
     assert not failures, "\n".join(failures)
+
+
+@pytest.mark.parametrize("name", ["notebook.ipynb", "rubric.yaml", "config.json"])
+def test_a_file_that_is_nested_deeply_is_named(name, tmp_path):
+    (tmp_path / name).write_text("[" * 100_000)
+    read = dict(READERS).get(name, lambda path: load(path.parent))
+    with pytest.raises(HeadwiseError, match=name):
+        read(tmp_path / name)

@@ -37,6 +37,10 @@ def test_refusals():
         ColumnEncoder.fit([["a"], ["b"]])
     with pytest.raises(ShapeError, match="categories 1: expected 2, one per row of the numbers; got 3"):
         ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"], ["a", "b", "c"]])
+    with pytest.raises(DataError, match=r"tags: expected numbers or categories; got a list, \['a'\]"):
+        ColumnEncoder.fit([[1.0], [2.0]], [[["a"], ["b"]]], ["age", "tags"])
+    with pytest.raises(DataError, match="fare: its numbers are too large"):
+        ColumnEncoder.fit([[1.0, -1e308], [2.0, 1e308], [2.0, 1e308]], names=["age", "fare"])
     columns = ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"]])
     with pytest.raises(ShapeError, match="categories 0: expected 2, one per row of the numbers; got 1"):
         columns.transform([[1.0], [2.0]], [["a"]])

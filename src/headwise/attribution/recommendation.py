@@ -116,7 +116,7 @@ def _read(path: Path) -> Recommendation:
         return _from_json(json.loads(file.read_text(encoding="utf-8"))["recommendation"])
     except OSError:
         raise DataError(f"audit: {file}: no such file; expected a result of `headwise study faithfulness`.") from None
-    except (ValueError, TypeError, KeyError, AttributeError):
+    except (ValueError, TypeError, KeyError, AttributeError, RecursionError):
         raise DataError(f"audit: {file} is no result of `headwise study faithfulness`.") from None
 
 

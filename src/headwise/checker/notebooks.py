@@ -19,9 +19,13 @@ def notebook_code(text: str) -> tuple[str, list[str]]:
     ValueError, KeyError, TypeError
         If the text is not a notebook.
     """
+    try:
+        content = json.loads(text)
+    except RecursionError:
+        raise ValueError("its lists are nested too deeply") from None
     parts: list[str] = []
     notes: list[str] = []
-    for number, cell in enumerate(json.loads(text)["cells"], 1):
+    for number, cell in enumerate(content["cells"], 1):
         if cell["cell_type"] != "code":
             continue
         source = cell["source"]

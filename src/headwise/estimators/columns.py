@@ -102,7 +102,7 @@ def _is_numeric(dtype: Any) -> bool:
     """Whether a column type of pandas or polars is numbers or boolean."""
     if hasattr(dtype, "is_numeric"):  # polars
         return bool(dtype.is_numeric()) or str(dtype) == "Boolean"
-    return getattr(dtype, "kind", "O") in "iufb"
+    return getattr(dtype, "kind", "O") in "iufcb"
 
 
 def _is_date(dtype: Any) -> bool:

@@ -122,7 +122,7 @@ def _read(path: Path) -> dict[str, Any] | None:
         content = dict(json.loads(path.read_text(encoding="utf-8")))
         intact = content.keys() == {"config", "result", "arrays", "digest"} and isinstance(content["config"], dict)
         return content if intact and content["digest"] == config_digest(content["result"]) else None
-    except (OSError, ValueError, TypeError):
+    except (OSError, ValueError, TypeError, RecursionError):
         return None
 
 

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Hashable, Sequence
 from dataclasses import dataclass
+from textwrap import shorten
 from typing import Any
 
 import numpy as np
@@ -81,7 +82,13 @@ class ColumnEncoder:
             tuple(sorted(set(_values(column, name)), key=str))
             for column, name in zip(categories, column_names[count:], strict=True)
         )
-        return cls(column_names, tuple(table.mean(axis=0).tolist()), tuple(column_std(table).tolist()), levels)
+        with np.errstate(over="ignore", invalid="ignore"):
+            mean, std = table.mean(axis=0), column_std(table)
+        if not (finite := np.isfinite(mean) & np.isfinite(std)).all():
+            raise DataError(
+                f"{column_names[int(finite.argmin())]}: its numbers are too large. Divide them by a constant."
+            )
+        return cls(column_names, tuple(mean.tolist()), tuple(std.tolist()), levels)
 
     def transform(self, numbers: npt.ArrayLike, categories: Sequence[npt.ArrayLike] = ()) -> tuple[Array, IntArray]:
         """Standardized numbers (B, J) in float32, and the categories as integers (B, K).
@@ -163,6 +170,10 @@ def _values(column: npt.ArrayLike, name: str) -> list[Any]:
         raise DataError(
             f"{name}: {missing} of {len(values)} categories are missing. Use a category such as 'unknown' for them, or "
             "remove these rows."
+        )
+    if other := next((value for value in values if not isinstance(value, Hashable)), None):
+        raise DataError(
+            f"{name}: expected numbers or categories; got a {type(other).__name__}, {shorten(str(other), 40)}."
         )
     return values
 

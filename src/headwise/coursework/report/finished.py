@@ -32,7 +32,7 @@ def finished_report(
         headlines = tuple(Statement("{text}", {"text": text}) for text in content["headlines"])
         pdf = folder / content["pdf"] if content["pdf"] else None
         return folder / content["page"], pdf, headlines, tuple(folder / name for name in content["solution"])
-    except (OSError, ValueError, KeyError, TypeError):
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 

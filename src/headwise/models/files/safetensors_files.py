@@ -65,7 +65,7 @@ def read_own(path: Path) -> Checkpoint:
     try:
         metadata = json.loads(header["__metadata__"]["headwise"])
         kind, config = metadata["kind"], dict(metadata["config"])
-    except (KeyError, TypeError, ValueError):
+    except (KeyError, TypeError, ValueError, RecursionError):
         raise CheckpointError(
             f"{path}: a safetensors file without configuration. Name the folder that also has config.json."
         ) from None

@@ -1,3 +1,4 @@
+import os
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -26,9 +27,10 @@ def pytest_collection_modifyitems(config, items):
 
 
 def pytest_sessionstart(session):
-    """Before the workers of pytest-xdist start, compile what would otherwise be compiled by each of them."""
+    """Before the workers of pytest-xdist start, compile what each would compile, and give each one thread for BLAS."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):
         compile_kernels()
+        os.environ |= dict.fromkeys(("OMP_NUM_THREADS", "OPENBLAS_NUM_THREADS", "MKL_NUM_THREADS"), "1")
 
 
 @contextmanager

@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
+from threadpoolctl import threadpool_limits
 
 import headwise as hw
 from headwise import jit
@@ -217,17 +218,18 @@ def test_blas_threads_are_given_back_however_calls_overlap():
     def blas():
         return [pool["num_threads"] for pool in _blas().info() if pool["user_api"] == "blas"]
 
-    before = blas()
-    with single_threaded_blas():
-        assert set(blas()) <= {1}
-
-    def compute(i):
+    with threadpool_limits(2, user_api="blas"):
+        before = blas()
         with single_threaded_blas():
-            return threading.Event().wait(0.001)
+            assert set(blas()) <= {1}
 
-    with ThreadPoolExecutor(4) as pool:
-        list(pool.map(compute, range(20)))
-    assert blas() == before
+        def compute(i):
+            with single_threaded_blas():
+                return threading.Event().wait(0.001)
+
+        with ThreadPoolExecutor(4) as pool:
+            list(pool.map(compute, range(20)))
+        assert blas() == before
 
 
 def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):

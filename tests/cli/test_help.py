@@ -8,6 +8,10 @@ from typer.testing import CliRunner
 
 from headwise.cli import COMMANDS, application
 from headwise.experiments import EXPERIMENTS
+from helpers.commands import parse
+
+# these have tests of their own
+SLOW = {"bench", "caption", "explain", "report", "serve", "train", *(f"study {name}" for name in EXPERIMENTS)}
 
 
 def examples():
@@ -19,12 +23,19 @@ def examples():
             r"^ +Example: `headwise (.*)`$", getattr(import_module(module), name.split()[-1]).__doc__, re.M
         )
         assert found, f"{name} --help shows no example"
-        yield from ((name, example) for example in found)
+        marks = [pytest.mark.exhaustive] * (name in SLOW)
+        yield from (pytest.param(example, id=example, marks=marks) for example in found)
 
 
-@pytest.mark.parametrize(("command", "example"), [*examples()])
-def test_the_example_of_the_help_runs(command, example, run_small):
+@pytest.mark.parametrize("example", [*examples()])
+def test_the_example_of_the_help_runs(example, run_small):
     run_small(example)
+
+
+def test_the_examples_have_options_that_exist(tmp_path, monkeypatch):
+    monkeypatch.chdir(tmp_path)
+    for example in examples():
+        parse(*example.values)
 
 
 @pytest.mark.parametrize("name", [*COMMANDS, *(f"study {name}" for name in EXPERIMENTS)])

@@ -1,13 +1,11 @@
 """Every command on the pages is one that exists; those of the how-to pages run."""
 
 import re
-import shlex
 from pathlib import Path
 
 import pytest
-import typer
 
-from headwise.cli import application
+from helpers.commands import parse
 
 ROOT = Path(__file__).parents[2]
 PAGES = [ROOT / "README.md", *sorted((ROOT / "docs").rglob("*.md"))]
@@ -20,7 +18,7 @@ def lines(program, pages=PAGES):
         for block in re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             joined = block.replace("\\\n", " ")
             for line in re.findall(rf"^(?:\$ )?{program} (.*)$", joined, re.MULTILINE):
-                marks = [pytest.mark.exhaustive] * (pages is HOW_TO and "--scheduler" in line)
+                marks = [pytest.mark.exhaustive] * (pages is HOW_TO and line.startswith("study"))
                 yield pytest.param(line, id=f"{page.stem}-{line}", marks=marks)
 
 
@@ -28,10 +26,7 @@ def lines(program, pages=PAGES):
 def test_a_command_on_a_page_has_these_options(line, tmp_path, monkeypatch):
     """It is parsed without being run."""
     monkeypatch.chdir(tmp_path)
-    command, words = typer.main.get_command(application()), shlex.split(line, comments=True)
-    while hasattr(command, "commands"):
-        command = command.commands[words.pop(0)]
-    command.make_context(command.name, words)
+    parse(line)
 
 
 @pytest.mark.parametrize("line", [*lines("make")])

@@ -3,12 +3,15 @@
 import contextlib
 import io
 import os
+import shlex
 import signal
 import subprocess
 import sys
 from itertools import count
 from pathlib import Path
 from unittest import mock
+
+import typer
 
 from headwise import cli
 from helpers.processes import PATIENCE, restore_sigint, wait_until
@@ -30,6 +33,14 @@ def headwise(*arguments, folder=None):
         status = cli.run()
     assert "internal error" not in messages.getvalue(), messages.getvalue()
     return subprocess.CompletedProcess(words, status, output.getvalue(), messages.getvalue())
+
+
+def parse(line):
+    """Parse ``headwise LINE`` without running it; raises an error for an option that does not exist."""
+    command, words = typer.main.get_command(cli.application()), shlex.split(line, comments=True)
+    while hasattr(command, "commands"):
+        command = command.commands[words.pop(0)]
+    command.make_context(command.name, words)
 
 
 def headwise_process(*arguments, folder=None, **environment):

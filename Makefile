@@ -29,6 +29,7 @@ $(VENV)/docs.stamp: $(VENV)/dev.stamp
 
 $(VENV)/peers.stamp: $(VENV)/dev.stamp
 	$(INSTALL) torch==2.13.0 -e '.[parity]'
+	$(INSTALL) --no-deps lxt  # what it depends on needs another torch
 	touch $@
 
 # timm needs torchvision, which comes with another torch.
@@ -67,7 +68,7 @@ lint: $(VENV)/dev.stamp ## check style and types
 	$(BIN)/ruff format --check .
 	$(BIN)/mypy
 
-parity: $(VENV)/peers.stamp ## compare with torch, transformers and onnxruntime
+parity: $(VENV)/peers.stamp ## compare with torch, transformers, onnxruntime, JAX, Keras, Captum, Quantus and LXT
 	$(BIN)/python -m pytest -m parity
 
 parity-vision: $(VISION)/stamp ## the same comparisons with timm and torchvision (several GB)

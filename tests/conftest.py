@@ -9,6 +9,8 @@ from hypothesis import HealthCheck, settings
 
 from helpers.compilation import compile_kernels
 
+os.environ.setdefault("KERAS_BACKEND", "jax")  # the extra `parity` has no tensorflow, which is the default
+
 settings.register_profile("load", deadline=None, suppress_health_check=[HealthCheck.too_slow])
 settings.load_profile("load")  # no test fails because the machine is busy
 

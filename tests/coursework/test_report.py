@@ -109,6 +109,7 @@ def test_tables_have_names_of_their_own_and_state_what_was_computed(made):
     np.testing.assert_allclose(table, output, atol=5e-5)
 
 
+@pytest.mark.exhaustive  # test_sentences_are_true_of_the_arrays builds less
 def test_text_follows_arrays_and_model(made, other):
     pages = [report.page.read_text() for report in (made, other)]
     for this, that in (
@@ -168,6 +169,7 @@ def sentences(section):
             yield as_text(title)
 
 
+@pytest.mark.exhaustive
 def test_only_the_parts_that_were_asked_for_in_their_order(other):
     page = other.page.read_text()
     assert page.index('<section id="attention">') < page.index('<section id="vision">')

@@ -4,6 +4,7 @@ import ast
 import json
 import re
 from dataclasses import replace
+from functools import cache
 
 import numpy as np
 import pytest
@@ -25,12 +26,22 @@ def no_browser():
         yield
 
 
-@pytest.fixture(scope="module", params=["prince_12_2", "rows_in_out", "unseeded"])
-def built(request, tmp_path_factory):
+@pytest.fixture(scope="module")
+def build_from(tmp_path_factory):
+    """A notebook of the course by name, and its report, built once."""
+
+    @cache
+    def build_from(name):
+        course = read_course(NOTEBOOKS / f"{name}.ipynb", ArrayOptions())
+        return course, build(tmp_path_factory.mktemp(name), parts=("attention",), budget=TINY, course=course)
+
+    return build_from
+
+
+@pytest.fixture(params=[pytest.param("prince_12_2", marks=pytest.mark.exhaustive), "rows_in_out", "unseeded"])
+def built(request, build_from):
     """Notebooks that differ in notation, orientation, N, D and H."""
-    course = read_course(NOTEBOOKS / f"{request.param}.ipynb", ArrayOptions())
-    folder = tmp_path_factory.mktemp(request.param)
-    return course, build(folder, parts=("attention",), budget=TINY, course=course)
+    return build_from(request.param)
 
 
 def code_cells(report):
@@ -71,13 +82,12 @@ def test_the_page_has_a_table_of_what_was_found(built):
     assert (report.page.parent / "tables" / "notebook-arrays.csv").is_file()
 
 
-def test_a_wrong_function_is_named_in_the_report(tmp_path):
-    course = read_course(NOTEBOOKS / "rows_in_out.ipynb")
-    report = build(tmp_path, parts=("attention",), budget=TINY, course=course)
+def test_a_wrong_function_is_named_in_the_report(build_from):
+    _, report = build_from("rows_in_out")
     page = report.page.read_text()
     assert "wrong: scale-model-width" in page
     assert "What the checker says about multi_head" in page
-    tex = (tmp_path / "solution.tex").read_text()
+    tex = (report.page.parent / "solution.tex").read_text()
     assert tex.count(r"\begin{enumerate}") == tex.count(r"\end{enumerate}") > 2
     assert r"W\_q" in tex
 

@@ -106,10 +106,10 @@ def run(*command: str | Path, cwd: Path) -> str:
     return result.stdout
 
 
-def megabytes(folder: Path) -> float:
-    """Size of the files in a folder, without the bytecode that Python caches."""
+def megabytes(folder: Path, *, bytecode: bool = False) -> float:
+    """Size of the files in a folder, with or without the bytecode that Python caches."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
-    return sum(path.stat().st_size for path in files if path.suffix != ".pyc") / 1e6
+    return sum(path.stat().st_size for path in files if bytecode or path.suffix != ".pyc") / 1e6
 
 
 def environment(python: str, requirements: list[str], program: str, folder: Path) -> dict[str, object]:
@@ -119,14 +119,15 @@ def environment(python: str, requirements: list[str], program: str, folder: Path
     run(python, "-m", "venv", folder / "venv", cwd=folder)
     executable = folder / "venv" / "bin" / "python"
     packages = Path(run(executable, "-c", "import sysconfig; print(sysconfig.get_path('purelib'))", cwd=folder).strip())
-    before = megabytes(packages)
+    before = megabytes(packages), megabytes(packages, bytecode=True)
     run(executable, "-m", "pip", "install", "-q", *requirements, cwd=folder)
-    size = megabytes(packages) - before
+    sizes = megabytes(packages) - before[0], megabytes(packages, bytecode=True) - before[1]
     (folder / "smoke.py").write_text(program, encoding="utf-8")
     run(executable, "smoke.py", cwd=folder)
     versions = "import sys, numpy; print(sys.version.split()[0], numpy.__version__)"
     found_python, found_numpy = run(executable, "-c", versions, cwd=folder).split()
-    return {"python": found_python, "numpy": found_numpy, "megabytes": round(size)}
+    without, with_bytecode = map(round, sizes)
+    return {"python": found_python, "numpy": found_numpy, "megabytes": without, "with_bytecode": with_bytecode}
 
 
 def check_sdist(sdist: Path, python: str, folder: Path) -> None:

@@ -73,6 +73,7 @@ def test_interrupted_it_resumes_and_prints_the_result(model, tmp_path, monkeypat
         recommended_map(other, out)
 
 
+@pytest.mark.exhaustive  # tests/experiments/test_protocol.py has every experiment's runner in two processes
 @pytest.mark.filterwarnings("ignore")  # those of the libraries that the processes run on
 def test_in_two_processes_it_is_the_same(model, tmp_path):
     few = ("--model", model, "--count", "3", "--json", *FEW)

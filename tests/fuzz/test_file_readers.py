@@ -90,6 +90,15 @@ def test_a_damaged_file_is_read_or_named(name, read, tmp_path):
     assert not failures, "\n".join(failures)
 
 
+def test_an_onnx_tensor_without_a_type_is_named(tmp_path):
+    onnx = pytest.importorskip("onnx")
+    model = onnx.load(CORPUS / "model.onnx")
+    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+    onnx.save(model, tmp_path / "model.onnx")
+    with pytest.raises(HeadwiseError, match=r"model\.onnx: cannot be read as an ONNX model"):
+        describe_onnx(tmp_path / "model.onnx")
+
+
 @pytest.mark.parametrize("name", ["notebook.ipynb", "rubric.yaml", "config.json"])
 def test_a_file_that_is_nested_deeply_is_named(name, tmp_path):
     (tmp_path / name).write_text("[" * 100_000)

@@ -35,7 +35,7 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
         raise MissingExtraError("Capturing an .onnx file", str(error.name), "onnx") from None
     feed = _feed(model.graph, args, kwargs)
     model = inline_control_flow(model, lambda part, name: _evaluated(onnx, onnxruntime, part, name, feed))
-    graph = Graph(model.graph)
+    graph = _graph(path, model)
     plans = _plans(graph)
     outputs = [output.name for output in model.graph.output]
     if not plans:
@@ -66,7 +66,7 @@ def describe_onnx(path: Path) -> list[tuple[str, str]]:
         If it cannot be read.
     """
     model = _read(path)
-    graph = Graph(model.graph)
+    graph = _graph(path, model)
     lines = [("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import))]
     lines += [("input", _shape_of(i)) for i in model.graph.input if i.name not in graph.constants]
     lines += [("output", _shape_of(o)) for o in model.graph.output]
@@ -99,6 +99,14 @@ def _read(path: Path) -> Any:
         model = onnx.load(path)
         return onnx.inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:
+        raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None
+
+
+def _graph(path: Path, model: Any) -> Graph:
+    """The model's graph with its constants, some of which a damaged file may lack."""
+    try:
+        return Graph(model.graph)
+    except Exception as error:  # onnx raises all kinds of errors for tensors that it cannot read
         raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None
 
 

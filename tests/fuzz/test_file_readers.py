@@ -93,7 +93,7 @@ def test_a_damaged_file_is_read_or_named(name, read, tmp_path):
 def test_an_onnx_tensor_without_a_type_is_named(tmp_path):
     onnx = pytest.importorskip("onnx")
     model = onnx.load(CORPUS / "model.onnx")
-    model.graph.initializer[0].data_type = onnx.TensorProto.UNDEFINED
+    model.graph.initializer.append(onnx.TensorProto(dims=[112, 101], name="scale"))
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(HeadwiseError, match=r"model\.onnx: cannot be read as an ONNX model"):
         describe_onnx(tmp_path / "model.onnx")

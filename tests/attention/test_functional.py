@@ -300,6 +300,16 @@ def test_softcaps_and_scales_beyond_the_type_agree_with_float64(engine, softcap,
         np.testing.assert_allclose(gradient, wanted, rtol=1e-4, atol=1e-5 * max(1.0, abs(scale)))
 
 
+@pytest.mark.parametrize("biased", [False, True])
+def test_a_query_that_its_scale_would_overflow_is_exact_where_its_key_is_zero(engine, biased, rng):
+    q, k, v = arrays(rng, np.float32)
+    options = {"scale": 30.0, "bias": rng.normal(size=(N, M)) if biased else None}
+    k[..., 0] = 0
+    expected = hw.attention(q, k, v, **options, engine=engine)
+    q[..., 0] = 3e37
+    np.testing.assert_allclose(hw.attention(q, k, v, **options, engine=engine), expected, rtol=1e-4, atol=1e-5)
+
+
 def test_a_cotangent_that_is_not_finite_does_not_matter_where_nothing_is_attended_to(engine, rng):
     q, k, v = arrays(rng)
     mask = np.ones((N, M), bool)

@@ -145,7 +145,9 @@ def _logits(
     """Logits of one tile (r, c), −inf where hidden, written to `buffer`; and the softcap's tanh."""
     s: Array = np.matmul(q, k.T, out=buffer[: len(q), : len(k)])
     tanh = None
-    if inputs.softcap is not None:
+    if inputs.softcap is None and abs(inputs.scale) > 1:
+        s *= abs(inputs.scale)
+    elif inputs.softcap is not None:
         factor = softcap_factor(inputs)
         with np.errstate(over="ignore"):  # tanh saturates
             s *= factor
@@ -161,8 +163,8 @@ def _logits(
 
 
 def _scaled(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> Array:
-    """A block of queries times `scale`, or times its sign if a softcap is still to apply the rest."""
-    factor = inputs.scale if inputs.softcap is None else np.sign(inputs.scale)
+    """A block of queries times `scale`, or times its sign where they could overflow or a softcap applies the rest."""
+    factor = inputs.scale if inputs.softcap is None and abs(inputs.scale) <= 1 else np.sign(inputs.scale)
     return np.asarray(inputs.q[index][rows] * inputs.q.dtype.type(factor))
 
 

@@ -217,6 +217,10 @@ def _apply_rule(s, rule, item, h, query, at, c):
         inner, outer = s.dtype.type(cap_factor), s.dtype.type(cap)
         for i in range(c):
             s[i] = s.dtype.type(math.tanh(s[i] * inner * inner)) * outer
+    elif bias.size and abs(rule[8]) > 1:
+        outer = s.dtype.type(abs(rule[8]))
+        for i in range(c):
+            s[i] *= outer
     if bias.size:
         head = bias[bias_item[item], h if bias.shape[1] > 1 else 0]
         row = head[0 if head.shape[0] == 1 else query]

@@ -57,7 +57,7 @@ def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
     qt, s, ot = aligned(d * ROWS, o), aligned(columns * ROWS, o), aligned(e * ROWS, o)
     top, add, base, shrink = aligned(ROWS, o), aligned(ROWS, o), aligned(ROWS, o), aligned(ROWS, o)
     bad, part, unused, tanh = aligned(ROWS, o), aligned(ROWS, o), aligned(ROWS, o), np.empty(0, o.dtype)
-    words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[9] else 0, o)
+    words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[2].size else 0, o)
     unit, factor = units(rule, o)
     one = unit / unit
     for work in range(first, last):
@@ -128,7 +128,7 @@ def backward(first, last, columns, sequences, chunks, q, k, v, rule, do, o, shif
     tanh = aligned(columns * ROWS if rule[9] else 0, dk)
     top, delta, unused = aligned(ROWS, dk), aligned(ROWS, dk), aligned(ROWS, dk)
     unit, q_factor = units(rule, dk)
-    words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[9] or dbias.size else 0, dk)
+    words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if dbias.size else 0, dk)
     factor = dk.dtype.type(rule[8])
     bad = aligned(ROWS, dk)
     for number in range(sequences[first], sequences[last]):

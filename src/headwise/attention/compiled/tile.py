@@ -80,9 +80,10 @@ def units(rule, like):
     With a bias or a softcap, a tile holds the logits themselves, else q · k with the sign of the scale.
     """
     scale, cap = rule[8], rule[9]
-    direct = cap != 0 or rule[2].size > 0 or scale == 0
-    unit = 1.0 if direct else abs(scale)
-    return like.dtype.type(unit * _LOG2E), like.dtype.type(np.sign(scale) if cap or not direct else scale)
+    biased = rule[2].size > 0
+    unit = 1.0 if cap or biased or scale == 0 else abs(scale)
+    early = biased and not cap and abs(scale) <= 1  # a larger one could overflow
+    return like.dtype.type(unit * _LOG2E), like.dtype.type(scale if early else np.sign(scale))
 
 
 @compiled
@@ -117,17 +118,21 @@ def logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buf
     if state == ALL_HIDDEN:
         return ALL_HIDDEN
     bias = rule[2]
-    biased = bias.size > 0 and cap == 0
-    if biased:
+    early = bias.size > 0 and cap == 0 and abs(rule[8]) <= 1  # queries have been multiplied by the scale
+    if early:
         write_bias(s, bias, rule[3][item], h, start, r, w, at, c, columns)
     keys, down, across = start_of(k, item, g, at), step_of(k, 2), step_of(k, 3)
-    multiply(s, 0, w, pointer(k), keys, down, across, qt, 0, w, c, w, k.shape[3], biased)
+    multiply(s, 0, w, pointer(k), keys, down, across, qt, 0, w, c, w, k.shape[3], early)
     if cap:
         _cap(pointer(s), pointer(tanh), tanh.size > 0, c * w, s.dtype.type(cap_factor), s.dtype.type(cap))
-        if bias.size:
-            write_bias(buffer, bias, rule[3][item], h, start, r, w, at, c, columns)
-            for i in range(c * w):
-                s[i] += buffer[i]
+    elif bias.size > 0 and not early:
+        outer = s.dtype.type(abs(rule[8]))
+        for i in range(c * w):
+            s[i] *= outer
+    if bias.size > 0 and not early:
+        write_bias(buffer, bias, rule[3][item], h, start, r, w, at, c, columns)
+        for i in range(c * w):
+            s[i] += buffer[i]
     if state == SOME_HIDDEN:
         hide_maximum(s, words, top, top, s[0], c, w)
     return state

@@ -1,3 +1,4 @@
+import errno
 import os
 import signal
 import subprocess
@@ -41,6 +42,17 @@ def test_a_block_that_fails_leaves_the_old_file_and_nothing_else(tmp_path):
         interrupted()
     assert path.read_text() == "old"
     assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_full_disk_is_an_error_that_names_the_file(tmp_path):
+    with (
+        pytest.raises(DataError, match=r"a\.txt: cannot be written \(No space left"),
+        atomic_write(tmp_path / "a.txt"),
+    ):
+        raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+    with pytest.raises(FileNotFoundError), atomic_write(tmp_path / "a.txt"):
+        (tmp_path / "another").read_text()
+    assert not list(tmp_path.iterdir())
 
 
 def test_a_file_may_be_read_by_those_who_may_read_any_new_file(tmp_path):

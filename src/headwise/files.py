@@ -26,6 +26,11 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The temporary name has the same suffix, from which some libraries choose a format. If the process is killed, the
     next write of the same file removes what it left. A device such as ``/dev/stdout`` is written to directly.
 
+    Raises
+    ------
+    DataError
+        If it cannot be written, for example because the disk is full.
+
     Examples
     --------
     >>> import tempfile
@@ -49,6 +54,10 @@ def atomic_write(path: Path) -> Iterator[Path]:
             yield temporary
             temporary.chmod(mode)
             temporary.replace(path)
+    except OSError as error:
+        if error.filename in (None, str(temporary)):  # as when the disk is full
+            raise DataError(f"{path}: cannot be written ({error.strerror or error}).") from None
+        raise
     finally:
         temporary.unlink(missing_ok=True)
 

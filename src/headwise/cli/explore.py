@@ -12,6 +12,7 @@ from headwise.cli.console import messages, output
 from headwise.cli.inputs import PREPROCESS, image_preprocessor, parse_size, read_input
 from headwise.cli.paths import check_writable_file
 from headwise.data.mnist import load_bundled_mnist, load_mnist
+from headwise.errors import DataError
 from headwise.explanation import Explorer, cycle_classes, explore_arrays
 from headwise.explanation import explore as explore_inputs
 from headwise.files import lock_file
@@ -95,6 +96,8 @@ def _split(arguments: list[str], model: str | None, text: list[str] | None) -> t
 
 def _explore_digits(model: Any, data: Path | None, count: int) -> Explorer:
     """The page of test digits, from 0 to 9 in turn."""
+    if isinstance(model, str) and not model.endswith(".safetensors"):
+        raise DataError("input: expected an image, an .npz file, or a text for the model; got none.")
     test = (load_mnist(data) if data else load_bundled_mnist()).test
     chosen = cycle_classes(test, count)
     return explore_inputs(model, *test.images[chosen], labels=test.labels[chosen])

@@ -18,7 +18,7 @@ from headwise.figures.gallery import default_kind
 from headwise.figures.measurements import nan_mean
 from headwise.metrics.roles import ROLES
 from headwise.shapes import Array
-from headwise.text import Statement, as_html
+from headwise.text import Statement, as_html, as_text
 
 __all__ = ["DECIMALS", "input_content"]
 
@@ -103,7 +103,11 @@ def _prediction(record: AttentionRecord) -> dict[str, Any]:
     units = to_fixed_point(p, DECIMALS)
     return {
         "label": record.label,
-        "top": [[names.get(index, str(index)), units[index]] for index in order if index in names or not names],
+        "top": [
+            [names.get(index, str(index)), as_text(Statement("{p:.1%}", {"p": float(p[index])}))]
+            for index in order
+            if index in names or not names
+        ],
         "correct": None if record.label < 0 or not len(p) else bool(order[0] == record.label),
         "probabilities": units if len(p) <= _MAX_CLASSES else [],
         "next_token": record.kind == "text" and record.is_causal,

@@ -14,6 +14,7 @@ from markupsafe import Markup
 
 from headwise.document import render_template
 from headwise.errors import DataError
+from headwise.explanation.explorer.comparison import compare_records
 from headwise.explanation.explorer.content import DECIMALS, input_content
 from headwise.explanation.explorer.packing import pack, to_json
 from headwise.explanation.merging import merge_pieces
@@ -25,11 +26,12 @@ __all__ = ["SCRIPTS", "Explorer", "ExplorerInput"]
 _STATIC = files("headwise.explanation.explorer") / "static"  # scripts and style of the page
 SCRIPTS = (
     "drawing.js", "content.js", "image.js", "text.js", "series.js", "tokens.js", "heads.js", "matrix.js", "numbers.js",
-    "panel.js", "explorer.js",
+    "panel.js", "comparison.js", "svg.js", "explorer.js",
 )  # fmt: skip
 _MAX_PAGE = 3_000_000  # bytes
 _OTHER_SHARE = 0.25  # of a page: everything but weights
 _IN_BASE64 = 0.75
+_MAX_COMPARED = 4  # inputs, up to which every pair is compared
 
 
 @dataclass(frozen=True)
@@ -139,8 +141,14 @@ class Explorer:
 
     def _arrays(self) -> dict[str, Any]:
         """Everything that the page shows, as JSON types and arrays."""
+        pairs = [(i, j) for j in range(len(self.inputs)) for i in range(j)] if len(self.inputs) <= _MAX_COMPARED else []
         budget = int(_MAX_PAGE * (1 - _OTHER_SHARE) * _IN_BASE64 / len(self.inputs))
-        return {"decimals": DECIMALS, "inputs": [entry.content(budget) for entry in self.inputs]}
+        records = self.records
+        return {
+            "decimals": DECIMALS,
+            "inputs": [entry.content(budget) for entry in self.inputs],
+            "comparisons": {f"{i} {j}": compare_records(records[i], records[j]) for i, j in pairs},
+        }
 
 
 def _read(name: str) -> str:

@@ -19,6 +19,7 @@ from headwise.text import Statement
 __all__ = ["Opening", "build_views", "choose_opening", "describe_views"]
 
 _COMMON = ("first", "sink", "delimiter", "self", "uniform")  # roles of which a model has many heads
+_MOST = 0.5  # of the class token's weight
 
 
 def build_views(weights: Array) -> dict[str, Array]:
@@ -60,7 +61,8 @@ def choose_opening(record: AttentionRecord) -> Opening:
     """The head whose main role is furthest above chance; without roles, the most concentrated head.
 
     Heads with a common role (first token, sink, delimiters, itself, uniform) are taken only if no head has another. The
-    query is the class token of an image, and of other inputs the token with the largest weight on another.
+    query is the class token of an image to which it gives most of its weight, and otherwise the token with the largest
+    weight on another; of a causal model, one of the second half, which may attend to many.
     """
     roles = record.roles
     level = np.minimum(roles.chance, 0.999)[:, None, None]
@@ -93,14 +95,15 @@ def choose_opening(record: AttentionRecord) -> Opening:
 
 def _query(record: AttentionRecord, matrix: Array) -> int:
     """The query whose row is shown first."""
-    if record.kind == "image" and record.has_class_token:
+    if record.kind == "image" and record.has_class_token and matrix[0, record.content].sum() > _MOST:
         return 0
     others = matrix.copy()
     others[:, record.is_prefix] = -1
     if record.is_self_attention:
         others[record.is_prefix] = -1
         np.fill_diagonal(others, -1)
-        others[:, 0] = -1 if record.is_causal else others[:, 0]
+        if record.is_causal:
+            others[: len(others) // 2], others[:, 0] = -1, -1
     return int(np.unravel_index(int(others.argmax()), others.shape)[0])
 
 

@@ -85,7 +85,7 @@ const card = (name, data) => {
 
 const fill = (made, data) => {
   const [input] = data.inputs;
-  const [first, second] = input.top.map(([name, units]) => `${name} (${Headwise.spelled(units, data.decimals - 2)}%)`);
+  const [first, second] = input.top.map(([name, probability]) => `${name} (${probability})`);
   made.querySelector(".reading").textContent = `predicts ${first}, next ${second}`;
   made.querySelectorAll(".bar i").forEach((bar, i) => {
     bar.style.height = `${input.probabilities[i] / 10 ** (data.decimals - 2)}%`;

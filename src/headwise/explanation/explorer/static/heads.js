@@ -15,11 +15,11 @@ Headwise.headsView = (input, weights, group, act) => {
   if (input.heads > 16) grid.classList.add("many");
   const role = Object.fromEntries(input.roles.flatMap(({ phrase, views }) => views.map((view) => [view, phrase])));
   const heading = (text, name = "heading") => Headwise.element("span", { class: name }, text);
-  const word = (head) => (input.heads > 8 ? String(head) : `head ${head}`);
-  grid.append(heading(""), ...[...Array(input.heads).keys()].map((head) => heading(word(head))), heading("mean"));
+  const word = (head) => (input.heads > 5 ? String(head) : `head ${head}`);
+  grid.append(heading(input.heads > 5 ? "head" : "", "heading corner"), ...[...Array(input.heads).keys()].map((head) => heading(word(head))), heading("mean"));
   for (const view of input.views) {
     const [layer, head] = view.split(".");
-    if (head === "0") grid.append(heading(input.heads > 8 ? layer : `layer ${layer}`, "heading row"));
+    if (head === "0") grid.append(heading(`layer ${layer}`, "heading row"));
     if (head === undefined) grid.append(heading(view === "mean" ? "mean of all" : "rollout", `heading whole ${view}`));
     const label = Headwise.viewName(view) + (role[view] ? `: ${role[view]}` : "");
     const button = Headwise.element("input", { type: "radio", name: `${group}-view`, value: view, "aria-label": label });
@@ -31,7 +31,7 @@ Headwise.headsView = (input, weights, group, act) => {
     filter.element, Headwise.element("div", { class: "scroll" }, grid),
     Headwise.element("p", { class: "hint" }, input.kind === "image"
       ? "Each picture is one head: the weights of the selected token, on the image."
-      : "Each picture is one head: its matrix of weights, a row for each query."));
+      : `Each picture is one head: its matrix of weights, a row for each query${Math.max(weights.queries, weights.keys) > SMALL ? ", several tokens in a pixel" : ""}.`));
 
   let painted = null; // the query whose maps are drawn, or the theme of matrices
   const paint = (from) => {
@@ -65,21 +65,26 @@ const roleFilter = (input, act) => {
     button.addEventListener("click", () => act.filter(name, views));
     return button;
   });
-  if (input.roles.length) element.append(...buttons);
+  element.append(...buttons, input.roles.length ? "" : Headwise.element("span", { class: "heading" }, "no head has a role beyond chance"));
   return { element, select: (name) => buttons.forEach((button) => button.setAttribute("aria-pressed", button.value === name)) };
 };
 
-// a matrix in few pixels, each the largest of its weights
+// a matrix in few pixels: for each query the largest weight on a block of keys, and the mean of these over a block of queries
 const smallMatrix = (weights, view) => {
   const [rows, columns] = [Math.min(SMALL, weights.queries), Math.min(SMALL, weights.keys)];
-  const largest = new Int32Array(rows * columns);
+  const total = new Float32Array(rows * columns);
+  const count = new Uint16Array(rows);
+  const largest = new Int32Array(columns);
   for (let n = 0; n < weights.queries; n += 1) {
-    const row = Math.floor((n * rows) / weights.queries) * columns;
+    const row = Math.floor((n * rows) / weights.queries);
+    largest.fill(0);
     weights.each(view, n, (key, units) => {
-      const place = row + Math.floor((key * columns) / weights.keys);
-      if (units > largest[place]) largest[place] = units;
+      const column = Math.floor((key * columns) / weights.keys);
+      if (units > largest[column]) largest[column] = units;
     });
+    for (let column = 0; column < columns; column += 1) total[row * columns + column] += largest[column];
+    count[row] += 1;
   }
   const end = weights.end(view) * weights.one;
-  return [columns, rows, Array.from(largest, (units) => Headwise.colour(units / end))];
+  return [columns, rows, Array.from(total, (sum, i) => Headwise.colour(sum / count[Math.floor(i / columns)] / end))];
 };

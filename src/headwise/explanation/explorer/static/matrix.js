@@ -2,6 +2,7 @@
 // The matrix of a view: a row for each query, a column for each key; of a large one, a part at a time.
 
 const SIDE_OF_PART = 256; // rows and columns of a large matrix that are shown at once
+const LARGE = 320; // a matrix with more rows or columns is large
 const MOST_WORDS = 32; // up to which rows and columns have their words
 
 Headwise.matrixView = (input, weights, act) => {
@@ -11,7 +12,8 @@ Headwise.matrixView = (input, weights, act) => {
   const worded = input.kind !== "image" && input.kind !== "series" && Math.max(weights.queries, weights.keys) <= MOST_WORDS;
   const framed = Headwise.element("div", { class: worded ? "framed worded" : "framed" }, square);
   const words = worded ? axisWords(input, framed) : { mark: () => {} };
-  const size = { rows: Math.min(weights.queries, SIDE_OF_PART), columns: Math.min(weights.keys, SIDE_OF_PART) };
+  const fit = (count) => (count > LARGE ? SIDE_OF_PART : count);
+  const size = { rows: fit(weights.queries), columns: fit(weights.keys) };
   const start = { row: 0, column: 0 };
   const partial = size.rows < weights.queries || size.columns < weights.keys;
   square.style.aspectRatio = `${size.columns} / ${size.rows}`;

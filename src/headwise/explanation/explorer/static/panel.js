@@ -50,15 +50,19 @@ Headwise.panel = (root, input, changed) => {
   root.replaceChildren(
     Headwise.element("p", { class: "verdict" }),
     Headwise.element("div", { class: `panels${many}` },
-      heads.element,
-      section("seen", "Attention of the selected token", "Attention of one token", ...(queries ? [queries.element] : []), ...search,
-        tokens.element, readout, largest.element, Headwise.element("p", { class: "hint" }, pointing)),
-      section("matrix", "All attention weights of this view", "From every token to every token", matrix.element,
-        Headwise.element("p", { class: "hint" }, "A row for each query token, a column for each key token. Rows sum to one."), scale.element),
-      section("numbers", "Measures", "Measurements", numbers.element)),
+      Headwise.element("div", { class: "column" }, heads.element, section("numbers", "Measures", "Measurements", numbers.element)),
+      Headwise.element("div", { class: "column" },
+        section("seen", "Attention of the selected token", "Attention of one token", ...(queries ? [queries.element] : []), ...search,
+          tokens.element, readout, largest.element, Headwise.element("p", { class: "hint" }, pointing)),
+        section("matrix", "All attention weights of this view", "From every token to every token", matrix.element,
+          Headwise.element("p", { class: "hint" }, "A row for each query token, a column for each key token. Rows sum to one."), scale.element))),
     Headwise.element("section", { class: "words" }, Headwise.element("h2", {}, "In words"), description, opening, captionOf(input)),
     list.element, live);
   root.querySelector(".verdict").textContent = verdict(input);
+  const parts = { heads: heads.element, token: root.querySelector(".seen"), matrix: root.querySelector(".matrix") };
+  for (const [name, part] of Object.entries(parts)) {
+    part.append(Headwise.saveButton(part, () => ["attention", name, state.view.replace(".", "-")].join("-")));
+  }
 
   const showToken = (tell) => {
     const [view, n, m] = [state.view, from(), to()];
@@ -81,6 +85,10 @@ Headwise.panel = (root, input, changed) => {
     scale.show(state.view);
     showToken(false);
   };
+  // follows another panel, as far as this input has the same views and tokens
+  const follow = ({ view, from: n, to: m }, sameTokens) => choose({
+    ...(input.views.includes(view) ? { view } : {}), ...(sameTokens ? { from: n, to: m } : {}),
+  }, { quiet: true });
   const set = ({ view, from: n, to: m }) => { // values of a link, if they exist
     const number = (value, below) => (/^\d+$/.test(value ?? "") && Number(value) < below ? Number(value) : null);
     if (input.views.includes(view)) state.view = view;
@@ -91,21 +99,20 @@ Headwise.panel = (root, input, changed) => {
     show();
   };
   show();
-  return { show, choose, set, state, input };
+  return { show, choose, follow, set, state, input };
 };
 
 const verdict = (input) => {
   if (!input.top.length) return "";
-  const likely = input.top.map(([name, units]) => `${name} (${Headwise.spelled(units, 1)}%)`);
+  const likely = input.top.map(([name, probability]) => `${name} (${probability})`);
   const truth = input.correct === null ? "" : input.correct ? " This is correct." : ` This is wrong: the label is ${input.label}.`;
   const next = likely.length > 1 ? `; next ${likely.slice(1).join(" and ")}` : "";
   return `${input.next_token ? "Predicted next token" : "Predicted"}: ${likely[0]}${next}.${truth}`;
 };
 
 const captionOf = (input) => {
-  const parts = input.caption.map(([heading, words], i) => {
+  const parts = input.caption.map(([heading, words]) => {
     const part = Headwise.element("details", {}, Headwise.element("summary"), Headwise.element("p"));
-    part.open = i === 1;
     part.children[0].innerHTML = heading;
     part.children[1].innerHTML = words;
     return part;

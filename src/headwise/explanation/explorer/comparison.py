@@ -1,0 +1,117 @@
+"""Two inputs of the page compared: tested differences of their heads, and the heads that differ most."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+from headwise.explanation.explorer.measures import prefix_name
+from headwise.figures import AttentionRecord
+from headwise.figures.measurements import profile_heads
+from headwise.metrics.concentration import effective_number, entropy, normalize_rows
+from headwise.metrics.permutation import PERMUTATIONS, holm, permutation_test
+from headwise.shapes import Array
+from headwise.text import Statement, as_html, as_text
+
+__all__ = ["compare_records"]
+
+_LEVEL = 0.05
+_MOST_DIFFERENT = 6  # heads that are listed
+
+
+def compare_records(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
+    """The comparison of two records as JSON types.
+
+    Each measure is a mean over the rows of a head. Heads with the same layer and number are paired if both records have
+    the same layers and heads; otherwise the heads of both are two groups.
+    """
+    paired = a.weights.shape[:2] == b.weights.shape[:2]
+    of_a, of_b = _head_measures(a), _head_measures(b)
+    names = [name for name in of_a if name in of_b and _varies(of_a[name], of_b[name])]
+    tests = [permutation_test(of_a[name].ravel(), of_b[name].ravel(), paired=paired) for name in names]
+    corrected = holm(np.array([test.p_value for test in tests]))
+    rows = []
+    for name, test, p in zip(names, tests, corrected, strict=True):
+        facts = {"a": float(of_a[name].mean()), "b": float(of_b[name].mean()), "d": test.difference,
+                 "low": test.low, "high": test.high}  # fmt: skip
+        cells = ("{a:.1%}", "{b:.1%}", "{d:+.1%}", "{low:+.1%} to {high:+.1%}")
+        rows.append([name, *(as_text(Statement(cell, facts)) for cell in cells), _p_text(float(p)), bool(p <= _LEVEL)])
+    same = _same_tokens(a, b) and paired
+    return {
+        "paired": paired,
+        "rows": rows,
+        "sentences": " ".join(map(as_html, _describe(a, b, paired, len(names), sum(row[-1] for row in rows)))),
+        "different": _most_different(a, b) if same else [],
+        "same_tokens": _same_tokens(a, b),
+    }
+
+
+def _head_measures(record: AttentionRecord) -> dict[str, Array]:
+    """(L, H) by name, each relative to what the input allows, so that inputs of different sizes can be compared."""
+    p = normalize_rows(record.weights.astype(np.float64))
+    shares = (effective_number(p) / np.maximum(record.counts, 1)).mean(axis=-1)
+    measures = {"effective tokens, of the visible ones": shares}
+    if record.is_self_attention:
+        profiles = profile_heads(record)
+        if profiles.uniform_distance > 0 and not np.isnan(profiles.distance).any():
+            measures["mean distance, of an even spread’s"] = profiles.distance / profiles.uniform_distance
+        measures["weight on the same token"] = np.diagonal(p, axis1=-2, axis2=-1).mean(axis=-1)
+        if p.shape[2] > 1 and not record.is_prefix[0]:
+            measures["weight on the first token"] = p[:, :, 1:, 0].mean(axis=-1)
+    if record.is_prefix.any():
+        measures[f"weight on {prefix_name(record)}"] = p[..., record.is_prefix].sum(axis=-1).mean(axis=-1)
+    return measures
+
+
+def _varies(a: Array, b: Array) -> bool:
+    return bool(np.ptp(np.concatenate([a.ravel(), b.ravel()])) > 0)
+
+
+def _describe(a: AttentionRecord, b: AttentionRecord, paired: bool, count: int, significant: int) -> list[Statement]:
+    facts = {
+        "a_heads": a.weights.shape[0] * a.weights.shape[1],
+        "b_heads": b.weights.shape[0] * b.weights.shape[1],
+        "tests": count,
+        "level": _LEVEL,
+        "significant": significant,
+        "permutations": PERMUTATIONS,
+        "confidence": 1 - _LEVEL,
+    }
+    groups = "{a_heads} pairs of heads of the same layer and number" if paired else "{a_heads} and {b_heads} heads"
+    exchange = (
+        "exchanges the two heads of each pair at random"
+        if paired
+        else "distributes the heads, which have no counterparts in the other model, among both at random"
+    )
+    return [
+        Statement("{significant} of {tests} differences are significant at {level:.2f}.", facts),
+        Statement(
+            f"Each measure is compared over {groups}: a two-sided permutation test {exchange} ({{permutations:,}} "
+            "times). p-values are corrected for {tests} tests (Holm); intervals are bootstrap intervals of "
+            "{confidence:.0%}.",
+            facts,
+        ),
+        Statement("Heads of one model depend on each other, and nothing is said of other inputs."),
+    ]
+
+
+def _same_tokens(a: AttentionRecord, b: AttentionRecord) -> bool:
+    """Whether the keys and queries of both have the same names or places."""
+    if a.kind != b.kind or a.weights.shape[2:] != b.weights.shape[2:] or a.query_words != b.query_words:
+        return False
+    return a.boxes.shape == b.boxes.shape if a.kind in ("image", "series") else a.words == b.words
+
+
+def _most_different(a: AttentionRecord, b: AttentionRecord) -> list[list[Any]]:
+    """The heads with the largest Jensen–Shannon distances, means over rows."""
+    p, q = (normalize_rows(record.weights.astype(np.float64)) for record in (a, b))
+    divergence = entropy((p + q) / 2) - (entropy(p) + entropy(q)) / 2
+    distance = np.sqrt(np.maximum(divergence, 0)).mean(axis=-1)
+    order = np.argsort(-distance, axis=None, kind="stable")[:_MOST_DIFFERENT]
+    places = np.stack(np.unravel_index(order, distance.shape), axis=1).tolist()
+    return [[f"{layer}.{head}", f"{distance[layer, head]:.2f}"] for layer, head in places if distance[layer, head] > 0]
+
+
+def _p_text(p: float) -> str:
+    return "< 0.001" if p < 0.001 else f"{p:.3f}"

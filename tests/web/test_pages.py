@@ -12,6 +12,7 @@ from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
+from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
 from helpers.checkpoints import random_tensors, write_image_model, write_text_model
@@ -108,7 +109,8 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
     for name, words in zip(PRETRAINED, texts(driver, ".reading"), strict=True):
         saved = pretrained_vit(name)
         record = explore(saved, image).records[0]
-        assert words.startswith(f"predicts 4 ({record.probabilities[4]:.1%})")
+        share = as_text(Statement("{p:.1%}", {"p": float(record.probabilities[4])}))
+        assert words.startswith(f"predicts 4 ({share})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
     until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")

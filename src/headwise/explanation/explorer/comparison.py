@@ -41,7 +41,7 @@ def compare_records(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
     return {
         "paired": paired,
         "rows": rows,
-        "sentences": " ".join(map(as_html, _describe(a, b, paired, len(names), sum(row[-1] for row in rows)))),
+        "sentences": " ".join(map(as_html, _describe(a, b, paired, len(names), int((corrected <= _LEVEL).sum())))),
         "different": _most_different(a, b) if same else [],
         "same_tokens": _same_tokens(a, b),
     }

@@ -26,6 +26,7 @@ DECIMALS = 3  # of a probability, and of a weight on up to a hundred tokens
 _FEW_KEYS = 100
 _COMMON_SCALE = 64  # keys, up to which all views share one scale, from 0 to 1
 _QUANTILE = 0.999  # at which other scales end
+_MAX_ROWS = 150_000  # of all views, up to which each has its measures; of more, only the means of views are stored
 _MAX_CLASSES = 20  # whose probabilities the page shows
 
 
@@ -44,6 +45,7 @@ def input_content(record: AttentionRecord, budget: int) -> dict[str, Any]:
     opening = choose_opening(record)
     keys, queries = token_names(record)
     few = record.weights.shape[-1] <= _FEW_KEYS
+    has_rows = len(matrices) * len(matrices[0]) <= _MAX_ROWS
     packed = pack_weights(matrices, DECIMALS if few else DECIMALS + 1, budget)
     return {
         "kind": record.kind,
@@ -62,7 +64,7 @@ def input_content(record: AttentionRecord, budget: int) -> dict[str, Any]:
         "opening": {"view": opening.view, "from": opening.query, "reason": as_html(opening.reason)},
         "roles": _roles(record),
         "measures": {key: measure._asdict() for key, measure in measures.items()},
-        "rows": {key: to_units(values, measures[key].decimals) for key, values in rows.items()},
+        "rows": {key: to_units(values, measures[key].decimals) for key, values in rows.items() if has_rows},
         "means": {key: to_units(nan_mean(values), measures[key].decimals) for key, values in rows.items()},
         "descriptions": [" ".join(map(as_html, view)) for view in describe_views(list(views), rows, record)],
         **_prediction(record),
@@ -110,7 +112,7 @@ def _prediction(record: AttentionRecord) -> dict[str, Any]:
         ],
         "correct": None if record.label < 0 or not len(p) else bool(order[0] == record.label),
         "probabilities": units if len(p) <= _MAX_CLASSES else [],
-        "next_token": record.kind == "text" and record.is_causal,
+        "next_token": record.next_token,
     }
 
 

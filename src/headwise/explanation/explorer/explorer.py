@@ -53,12 +53,13 @@ class ExplorerInput:
 
     def content(self, budget: int) -> dict[str, Any]:
         """JSON types and arrays; under ``"merged"`` the same with the pieces of words merged, if there are any."""
-        content = {"name": self.name, "model": self.model, **input_content(self.record, budget), "merged": None}
+        versions = [self.record]
         if self.record.kind == "text" and self.record.is_self_attention:
             merged = merge_pieces(self.record)
-            if merged.weights.shape != self.record.weights.shape:
-                content["merged"] = {"name": self.name, "model": self.model, **input_content(merged, budget)}
-        return content
+            versions += [merged] if merged.weights.shape != self.record.weights.shape else []
+        names = {"name": self.name, "model": self.model}
+        contents = [names | input_content(version, budget // len(versions)) for version in versions]
+        return contents[0] | {"merged": contents[1] if len(contents) > 1 else None}
 
 
 @dataclass(frozen=True)

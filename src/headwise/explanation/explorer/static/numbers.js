@@ -43,7 +43,7 @@ Headwise.numbersView = (input) => {
       const unit = measure.unit && measure.unit !== "%" ? `, ${measure.unit}` : "";
       return Headwise.element("tr", { "data-measure": key },
         Headwise.element("th", { scope: "row" }, measure.name + unit),
-        Headwise.element("td", { class: "row" }, value(input.rows[key][index * rows + n])),
+        Headwise.element("td", { class: "row" }, value(input.rows[key]?.[index * rows + n] ?? -1)),
         Headwise.element("td", { class: "mean" }, value(input.means[key][index])));
     }));
   };

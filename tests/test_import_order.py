@@ -13,7 +13,7 @@ ROOT = Path(headwise.__file__).parent
 ORDER = [
     {"_startup", "_version", "errors", "hashing", "thresholds", "timing", "runtime"},
     {"files"},
-    {"shapes", "jit", "validation", "progress"},
+    {"shapes", "representation", "jit", "validation", "progress"},
     {"parallel"},
     {"attention"},
     {"nn"},

@@ -14,6 +14,7 @@ from headwise.attention.engines import EngineName, choose_engine, run_forward
 from headwise.attention.inputs import AttentionInputs, all_finite, as_stored_arrays, validate_inputs
 from headwise.attention.masks import Align, Window
 from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
+from headwise.representation import brief_repr
 from headwise.shapes import Array, bind
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
@@ -40,6 +41,8 @@ class AttentionCache:
     forward: ForwardCache
     sinks: Array | None = None
     sink_weights: Array | None = None
+
+    __repr__ = brief_repr
 
 
 def attention(

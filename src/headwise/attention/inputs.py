@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from headwise.attention.masks import Align, AttentionMask, Window, build_mask, is_broadcastable, mask_tile
 from headwise.errors import DataError, MaskError, ShapeError
+from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, as_float_arrays, bind, refuse_masked
 
 __all__ = [
@@ -60,6 +61,8 @@ class AttentionInputs:
     mask: AttentionMask
     dtype: np.dtype[Any]
     bias_like: tuple[tuple[int, ...], np.dtype[Any]] | None
+
+    __repr__ = brief_repr
 
     @property
     def shape(self) -> tuple[int, ...]:

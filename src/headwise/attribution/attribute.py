@@ -14,6 +14,7 @@ from headwise.attribution.run import ModelRun
 from headwise.errors import DataError
 from headwise.metrics.faithfulness import spearman
 from headwise.models.base import Model, Tokens
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 
 __all__ = ["ATTENTION", "Attribution", "attribute"]
@@ -46,6 +47,8 @@ class Attribution:
     players: Players
     maps: Mapping[str, Array]
     recommended: Recommendation
+
+    __repr__ = brief_repr
 
     @property
     def attention(self) -> Array:

@@ -14,6 +14,7 @@ from headwise.models.encoder.block import EncoderBlockCache, encoder_block_backw
 from headwise.models.encoder.network import NetworkCache
 from headwise.models.encoder.text_embedding import TextEmbeddingCache
 from headwise.nn.params import Params, subtree
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 
 __all__ = ["LogitDecomposition", "decompose_logit"]
@@ -45,6 +46,8 @@ class LogitDecomposition:
     heads: Array
     mlps: Array
     biases: float
+
+    __repr__ = brief_repr
 
     @property
     def remainder(self) -> float:

@@ -16,6 +16,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, MissingExtraError
+from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray
 
 __all__ = ["Digits", "LabelledImages", "load_bundled_mnist", "load_mnist", "read_idx"]
@@ -35,6 +36,9 @@ class LabelledImages(NamedTuple):
     images: Array
     labels: IntArray
 
+    def __repr__(self) -> str:
+        return brief_repr(self)
+
 
 @dataclass(frozen=True)
 class Digits:
@@ -52,6 +56,8 @@ class Digits:
     train: LabelledImages
     validation: LabelledImages
     test: LabelledImages
+
+    __repr__ = brief_repr
 
 
 def load_bundled_mnist(*, n_validation: int = 500, seed: int = 0) -> Digits:

@@ -14,6 +14,7 @@ from headwise.data.array_files import load_npz
 from headwise.data.split import stratified_holdout
 from headwise.data.ts import Parsed, read_ts
 from headwise.errors import DataError, MissingExtraError, ShapeError
+from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.series import Standardizer, pad_series
 from headwise.validation import check_counts
@@ -39,6 +40,9 @@ class LabelledSeries(NamedTuple):
     lengths: IntArray
     labels: IntArray | Array
 
+    def __repr__(self) -> str:
+        return brief_repr(self)
+
     def take(self, chosen: IntArray | BoolArray) -> LabelledSeries:
         """The series at these indices."""
         return LabelledSeries(self.x[chosen], self.lengths[chosen], self.labels[chosen])
@@ -60,6 +64,8 @@ class SeriesData:
     train: LabelledSeries
     test: LabelledSeries
     classes: tuple[str, ...]
+
+    __repr__ = brief_repr
 
     @property
     def variables(self) -> int:

@@ -24,6 +24,7 @@ from headwise.metrics.faithfulness import Faithfulness
 from headwise.models import Model, ViT, open_model
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 from headwise.train.checkpoint import Checkpoint, load_vit
 
@@ -52,6 +53,8 @@ class Explanation:
     test: FaithfulnessTest | None = None
     preparation: str = ""
     missing: Mapping[str, str] = field(default_factory=dict)
+
+    __repr__ = brief_repr
 
     @property
     def record(self) -> AttentionRecord:

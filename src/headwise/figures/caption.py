@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise.files import write_text
+from headwise.representation import brief_repr
 from headwise.text import Statement, as_latex, as_markdown, as_text
 
 __all__ = ["Caption", "shorten", "to_statements"]
@@ -36,6 +37,8 @@ class Caption:
     limits: tuple[Statement, ...]
     alternative: tuple[Statement, ...]
     short: tuple[Statement, ...] = ()
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if not self.short:

@@ -8,6 +8,7 @@ import numpy as np
 
 from headwise.errors import ShapeError
 from headwise.metrics.faithfulness import spearman
+from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray, bind
 
 __all__ = ["Dependence"]
@@ -43,6 +44,8 @@ class Dependence:
     audited: int = 0
     confidence: float = 0.0
     data: str = ""
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         count = bind("P", attention=self.attention).bind("P", values=self.values)["P"]

@@ -15,6 +15,7 @@ from headwise.figures.kinds import FIGURES
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import save_figure
 from headwise.figures.view import DEFAULT_VIEW, View
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 
 __all__ = ["CaptionedFigure", "default_kind", "figure_names", "select_figures"]
@@ -46,6 +47,8 @@ class CaptionedFigure:
     kind: str = "maps"
     token: int = 0
     view: View = DEFAULT_VIEW
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         if self.kind not in FIGURES:

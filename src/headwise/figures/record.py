@@ -20,6 +20,7 @@ from headwise.metrics.faithfulness import Faithfulness
 from headwise.metrics.head_roles import HeadRoles
 from headwise.metrics.roles import ROLES
 from headwise.metrics.spatial import token_centers
+from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK
 
@@ -121,6 +122,8 @@ class AttentionRecord:
     next_token: bool = False
     other_layers: int = 0
     dependence: Dependence | None = None
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         channels = " 3" if self.kind == "image" and self.image.ndim == 3 else ""

@@ -21,6 +21,7 @@ from headwise.nn.cross_attention import MabCache
 from headwise.nn.encoder import EncoderCache, encoder_attention_gradients, encoder_forward
 from headwise.nn.params import Params, subtree
 from headwise.recorder import AttentionLayer, Capture, KeyMask
+from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["SeriesTransformer", "SetTransformer", "TableTransformer", "ViT"]
@@ -59,6 +60,8 @@ class ViT:
     capabilities: ClassVar[frozenset[Capability]] = _ALL
     missing: ClassVar[Mapping[Capability, str]] = {}
 
+    __repr__ = brief_repr
+
     def tokens(self, input: Array) -> Tokens:
         """The class token, then the patches in reading order."""
         boxes = self.config.image_tokenizer.boxes
@@ -96,6 +99,8 @@ class TableTransformer:
     params: Params
     capabilities: ClassVar[frozenset[Capability]] = _ALL
     missing: ClassVar[Mapping[Capability, str]] = {}
+
+    __repr__ = brief_repr
 
     def tokens(self, input: tuple[Array, IntArray]) -> Tokens:
         """The class token, then the numeric and the categorical columns."""
@@ -145,6 +150,8 @@ class SeriesTransformer:
     capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
     missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
 
+    __repr__ = brief_repr
+
     def tokens(self, input: Array) -> Tokens:
         """The time steps."""
         steps = np.arange(len(input))
@@ -181,6 +188,8 @@ class SetTransformer:
     params: Params
     capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
     missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
+
+    __repr__ = brief_repr
 
     def tokens(self, input: Array) -> Tokens:
         """The members."""

@@ -9,6 +9,7 @@ from typing import Any, Literal, Protocol, runtime_checkable
 import numpy as np
 
 from headwise.recorder import Capture
+from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 __all__ = ["CAPABILITIES", "Capability", "Model", "Tokens", "patch_labels"]
@@ -47,6 +48,8 @@ class Tokens:
     prefix: BoolArray
     labels: tuple[str, ...] = ()
     text: str = ""
+
+    __repr__ = brief_repr
 
     def __post_init__(self) -> None:
         bind(f"T {4 if self.kind == 'image' else 2}", locations=self.locations).bind("T", prefix=self.prefix)

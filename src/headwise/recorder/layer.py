@@ -14,6 +14,7 @@ from headwise.attention import attention
 from headwise.errors import DataError, ShapeError
 from headwise.recorder.explanation import find_mistake
 from headwise.recorder.key_mask import KeyMask
+from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray
 
 __all__ = ["TOLERANCE", "AttentionLayer", "Rounding"]
@@ -108,6 +109,8 @@ class AttentionLayer:
     call: int = 0
     note: str = ""
     rounding: Rounding | None = None
+
+    __repr__ = brief_repr
 
     @property
     def shape(self) -> tuple[int, int, int, int]:

@@ -11,6 +11,7 @@ import numpy as np
 from headwise.errors import ShapeError
 from headwise.files import atomic_write
 from headwise.recorder.layer import AttentionLayer
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 
 __all__ = ["Capture"]
@@ -33,6 +34,8 @@ class Capture:
     output: Any
     layers: tuple[AttentionLayer, ...]
     ignored: tuple[str, ...] = ()
+
+    __repr__ = brief_repr
 
     @property
     def proven(self) -> bool:

@@ -18,6 +18,7 @@ from headwise.errors import CheckpointError, DataError
 from headwise.files import atomic_write
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
+from headwise.representation import brief_repr
 from headwise.shapes import Array
 
 __all__ = ["PRETRAINED", "Checkpoint", "load_arrays", "load_vit", "pretrained_vit", "save_arrays", "save_vit"]
@@ -31,6 +32,9 @@ class Checkpoint(NamedTuple):
     config: ViTConfig
     params: Params
     metadata: dict[str, Any]
+
+    def __repr__(self) -> str:
+        return brief_repr(self)
 
 
 def save_arrays(path: Path, arrays: Mapping[str, Array], header: Mapping[str, Any]) -> None:

@@ -6,6 +6,7 @@ import hashlib
 import importlib.util
 import os
 import sys
+import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from functools import cache
@@ -19,6 +20,8 @@ import numpy as np
 from headwise.errors import MissingExtraError
 
 __all__ = ["compile_kernel", "numba_available"]
+
+_COMPILING = threading.RLock()  # numba's cache folder is one setting for all threads
 
 
 @cache
@@ -51,7 +54,7 @@ def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[.
     kernels = import_module(module)
     signature = getattr(kernels, f"{name}_types")(*map(numba.from_dtype, dtypes))
     make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
-    with _cache_for(kernels), install_listener("numba:compile", _notice()):
+    with _COMPILING, _cache_for(kernels), install_listener("numba:compile", _notice()):
         compiled: Callable[..., Any] = make(getattr(kernels, name))
     return compiled
 

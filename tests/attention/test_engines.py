@@ -6,6 +6,8 @@ import sys
 import threading
 import tracemalloc
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
+from functools import partial
 
 import numpy as np
 import pytest
@@ -270,3 +272,24 @@ def test_compiled_functions_are_cached_by_their_sources(monkeypatch, tmp_path):
     assert folder.name.startswith("kernels-")
     assert list(folder.rglob("*.nbi"))
     assert str(tmp_path) == numba.config.CACHE_DIR
+
+
+def test_threads_that_compile_do_not_change_each_others_cache(monkeypatch):
+    numba = pytest.importorskip("numba")
+    meeting, folders = threading.Barrier(2, timeout=0.5), []
+
+    def njit(*_, **__):
+        def compile_(function):
+            before = numba.config.CACHE_DIR
+            with suppress(threading.BrokenBarrierError):  # the other thread waits until this one has compiled
+                meeting.wait()
+            folders.append((before, numba.config.CACHE_DIR))
+            return function
+
+        return compile_
+
+    monkeypatch.setattr(numba, "njit", njit)
+    compile_kernel = partial(jit.compile_kernel.__wrapped__, "headwise.attention.compiled.peak", "multiply_repeatedly")
+    with ThreadPoolExecutor(2) as pool:
+        list(pool.map(compile_kernel, [np.dtype(np.float32), np.dtype(np.float64)]))
+    assert len(set(sum(folders, ()))) == 1

@@ -15,6 +15,7 @@ from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head
 from headwise.metrics.head_agreement import head_agreement
 from headwise.metrics.head_roles import HeadRoles, TokenRoles, head_roles
 from headwise.metrics.integrated_gradients import integrated_gradients
+from headwise.metrics.permutation import holm, permutation_test
 from headwise.metrics.perturbation import (
     ValueFunction,
     aopc,
@@ -78,10 +79,12 @@ __all__ = [
     "head_agreement",
     "head_importance",
     "head_roles",
+    "holm",
     "insertion_curve",
     "integrated_gradients",
     "leave_one_out",
     "normalize_rows",
+    "permutation_test",
     "position_similarity",
     "random_orders",
     "rank_tokens",

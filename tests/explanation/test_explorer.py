@@ -310,8 +310,19 @@ def test_an_odd_link_opens_the_first_view(page, explorer):
     assert console_messages(driver) == []
 
 
-def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path):
-    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{explorer._repr_html_()}", encoding="utf-8")
+POLICY = "default-src 'none'; script-src 'unsafe-inline'; style-src 'unsafe-inline'; img-src data: https:"
+NOTEBOOKS = {  # what surrounds the output of a cell: nothing, a frame that may only run scripts, a policy of the editor
+    "plain": ("", ""),
+    "sandboxed": ("", "sandbox='allow-scripts'"),
+    "editor": (f'<meta http-equiv="Content-Security-Policy" content="{POLICY}">', ""),
+}
+
+
+@pytest.mark.parametrize("notebook", NOTEBOOKS)
+def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path, notebook):
+    head, attributes = NOTEBOOKS[notebook]
+    frame = explorer._repr_html_().replace("<iframe ", f"<iframe {attributes} ")
+    (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{head}{frame}", encoding="utf-8")
     console_messages(driver)
     driver.get((tmp_path / "notebook.html").as_uri())
     driver.switch_to.frame(driver.find_element("css selector", "iframe"))

@@ -76,8 +76,8 @@ def choose_opening(record: AttentionRecord) -> Opening:
         layer, head = -best[2], -best[3]
         score = {"score": float(roles.scores[int(roles.main[layer, head]), layer, head])}
         template = (
-            "The page opens on layer {layer}, head {head}: of all main roles beyond chance, {role} (score {score:.2f}) "
-            "is the furthest above it"
+            "The page opens on layer {layer}, head {head} ({role}): of all main roles beyond chance, its score of "
+            "{score:.2f} is the furthest above it"
         )
         template += "; rarer roles go first." if best[0] else "; no head has a rarer role."
         facts = {"layer": layer, "head": head, "role": record.role_phrase((layer, head)), **score}
@@ -154,7 +154,7 @@ def _role(record: AttentionRecord, position: dict[str, int]) -> list[Statement]:
     }
     if record.roles.names[main] == "uniform":
         return [Statement("The head is uniform: {score:.0%} of the visible tokens are effective.", facts)]
-    return [Statement("The head’s main role is {role}: a score of {score:.2f} (chance: {chance:.2f}).", facts)]
+    return [Statement("The head’s main role is {role}, with a score of {score:.2f} (chance: {chance:.2f}).", facts)]
 
 
 def _concentration(facts: dict[str, Any], record: AttentionRecord) -> str:

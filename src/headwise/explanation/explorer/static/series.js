@@ -4,15 +4,15 @@
 Headwise.keyViews.series = (input) => {
   const length = input.curves[0].length;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
-  svg.setAttribute("viewBox", `0 -40 ${length - 1 || 1} 1080`);
+  svg.setAttribute("viewBox", `0 -40 ${length} 1080`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
   for (const curve of input.curves) {
     const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
-    line.setAttribute("points", Array.from(curve, (level, t) => `${t},${1000 - level}`).join(" "));
+    line.setAttribute("points", Array.from(curve, (level, t) => `${t + 0.5},${1000 - level}`).join(" "));
     svg.append(line);
   }
-  const strip = Headwise.element("div", { class: "strip" });
+  const strip = Headwise.element("div", { class: input.spans.length > 40 ? "strip fine" : "strip" });
   const element = Headwise.element("div", { class: "series" }, svg, strip);
   const content = Headwise.contentKeys(input);
   const options = [];

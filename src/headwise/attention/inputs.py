@@ -5,7 +5,7 @@ from __future__ import annotations
 import itertools
 import math
 from dataclasses import dataclass, replace
-from typing import Any
+from typing import Any, TypeGuard
 
 import numpy as np
 import numpy.typing as npt
@@ -27,6 +27,7 @@ __all__ = [
 ]
 
 _ROWS_AT_ONCE = 1024
+_PLAIN = tuple(map(np.dtype, (np.float32, np.float64)))
 
 
 @dataclass(frozen=True, slots=True)
@@ -111,8 +112,9 @@ def validate_inputs(
     full_bias, bias_like = _bias(bias, shape, computing)
     factor = _number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
     cap = None if softcap is None else _number("softcap", softcap, above=0.0)
+    largest = np.finfo(computing).max
     for name, number in (("scale", factor), ("softcap", cap or 0.0)):
-        if abs(number) > np.finfo(computing).max:
+        if abs(number) > largest:
             raise DataError(f"{name}: expected a number in the range of {computing}; got {number!r}.")
     return AttentionInputs(
         q=q.astype(computing, copy=False),
@@ -129,6 +131,9 @@ def validate_inputs(
 
 def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
     """`as_float_arrays`, which here also accepts bfloat16 of the library ml_dtypes."""
+    plain = [array for array in arrays.values() if _is_plain(array)]
+    if len(plain) == len(arrays) and all(array.dtype is plain[0].dtype for array in plain):
+        return tuple(plain)  # the usual case, quickly
     halves = {name: array for name, array in arrays.items() if getattr(array, "dtype", None) == "bfloat16"}
     if not halves:
         return as_float_arrays(**arrays)
@@ -137,6 +142,11 @@ def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
     wider = [a.dtype for name, a in zip(arrays, converted, strict=True) if name not in halves]
     dtype = np.result_type(np.float32, *wider) if wider else converted[0].dtype
     return tuple(array.astype(dtype, copy=False) for array in converted)
+
+
+def _is_plain(array: Any) -> TypeGuard[Array]:
+    """Whether this is an array that `as_float_arrays` would return as it is."""
+    return type(array) is np.ndarray and array.dtype in _PLAIN
 
 
 def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:

@@ -310,6 +310,22 @@ def test_a_query_that_its_scale_would_overflow_is_exact_where_its_key_is_zero(en
     np.testing.assert_allclose(hw.attention(q, k, v, **options, engine=engine), expected, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.parametrize("sign", [-1, 1])
+def test_logits_that_overflow_by_their_scale_alone_are_an_error(engine, sign, rng):
+    q, k, v = arrays(rng, np.float32)
+    q[...], k[...] = sign * 1e18, 5e18  # products of 2e37
+    with pytest.raises(DataError, match="their products overflow float32"):
+        hw.attention(q, k, v, scale=30.0, return_lse=True, engine=engine)
+
+
+def test_a_log_sum_exp_beyond_half_precision_is_infinite(engine, rng):
+    q, k, v = (a.astype(np.float16) for a in arrays(rng))
+    bias = np.full((N, M), -65504, np.float16)
+    o, lse = hw.attention(100 * abs(q), -100 * abs(k), v, bias=bias, scale=30.0, return_lse=True, engine=engine)
+    assert np.isneginf(lse).all()
+    assert np.isfinite(o).all()
+
+
 def test_a_cotangent_that_is_not_finite_does_not_matter_where_nothing_is_attended_to(engine, rng):
     q, k, v = arrays(rng)
     mask = np.ones((N, M), bool)

@@ -11,7 +11,7 @@ import numpy as np
 from headwise.attention import blockwise, dense
 from headwise.attention.base import Engine, ForwardCache
 from headwise.attention.compiled import engine as compiled
-from headwise.attention.inputs import AttentionInputs, scale_values
+from headwise.attention.inputs import AttentionInputs, check_overflow, scale_values
 from headwise.errors import DataError
 from headwise.jit import numba_available
 from headwise.shapes import Array
@@ -26,6 +26,9 @@ EngineName = Literal["auto", "dense", "blockwise", "compiled"]
 def run_forward(engine: Engine, inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache]:
     """The engine's forward pass, repeated with scaled values if sums of them overflowed."""
     p, cache = engine.forward(inputs, weights)
+    if cache.unit > 1:  # the engine's own numbers may be finite where the logits are not
+        with np.errstate(over="ignore"):
+            check_overflow(cache.inputs, abs(cache.shift * cache.shift.dtype.type(cache.unit)), cache.total)
     if cache.finite:
         return p, cache
     scaled, factor = scale_values(cache.inputs.widened())

@@ -113,6 +113,24 @@ def test_a_text_is_shown_in_its_words(page):
     assert np.argmin(shades) == record.weights[1, 1, 4].argmax() == 3
 
 
+def test_arrow_keys_walk_over_words_and_lines(page):
+    from selenium.webdriver.common.keys import Keys
+
+    driver = page(long_record(100), view="#view=0.1&from=0")
+    tokens = driver.find_element("css selector", ".tokens")
+    tokens.send_keys(Keys.ARROW_RIGHT, Keys.ARROW_RIGHT)
+    assert texts(driver, ".piece.from") == ["w2"]
+    tokens.send_keys(Keys.ARROW_DOWN)
+    left = "return document.querySelector('.piece.from').getBoundingClientRect().left"
+    below = driver.find_element("css selector", ".piece.from")
+    assert int(below.text[1:]) > 5
+    assert abs(driver.execute_script(left) - driver.find_element("css selector", ".piece[data-key='2']").rect["x"]) < 40
+    tokens.send_keys(Keys.HOME, Keys.ARROW_RIGHT, Keys.ENTER, Keys.ARROW_RIGHT)
+    assert texts(driver, ".piece.from") + texts(driver, ".piece.to") == ["w1", "w2"]
+    tokens.send_keys(Keys.ESCAPE, Keys.END)
+    assert texts(driver, ".piece.from") == ["w99"]
+
+
 def test_pieces_of_words_can_be_merged(page):
     record = text_record()
     driver = page(record, view="#view=0.2&from=2")

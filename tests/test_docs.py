@@ -19,10 +19,15 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 GENERATED = {"gallery.md", "reference/commands.md", "reference/model-families.md"}  # by docs/generate, for the site
+TRAIN = {"estimators", "series"}  # pages whose examples train models
 SHOWN = [page for page in PAGES[1:] if "```python" in page.read_text(encoding="utf-8")]
 
 
-@pytest.mark.parametrize("page", SHOWN, ids=lambda page: page.stem)
+@pytest.mark.parametrize(
+    "page",
+    [pytest.param(page, marks=[pytest.mark.exhaustive] * (page.stem in TRAIN)) for page in SHOWN],
+    ids=[page.stem for page in SHOWN],
+)
 def test_the_examples_of_the_page(page):
     failed, tried = doctest.testfile(str(page), module_relative=False, optionflags=doctest.NORMALIZE_WHITESPACE)
     assert failed == 0

@@ -23,9 +23,9 @@ def compile_kernels():
 
 
 def _kernels(module):
-    """(module, name) of every function that has its types next to it."""
-    names = vars(import_module(module))
-    return [(module, name.removesuffix("_types")) for name in names if name.endswith("_types") and name[0] != "_"]
+    """(module, name) of every function of a module that has its types next to it."""
+    types = [n for n, value in vars(import_module(module)).items() if getattr(value, "__module__", "") == module]
+    return [(module, name.removesuffix("_types")) for name in types if name.endswith("_types") and name[0] != "_"]
 
 
 def _compile(module, name):

@@ -64,7 +64,7 @@ Headwise.panel = (root, input, changed) => {
     part.append(Headwise.saveButton(part, () => ["attention", name, state.view.replace(".", "-")].join("-")));
   }
 
-  const showToken = (tell) => {
+  const showToken = (announce) => {
     const [view, n, m] = [state.view, from(), to()];
     tokens.show(view, n, m);
     queries?.show(n);
@@ -76,7 +76,7 @@ Headwise.panel = (root, input, changed) => {
     const sentence = Headwise.sentence(input, weights, view, n, m);
     readout.textContent = sentence;
     matrix.square.setAttribute("aria-label", `Attention weights of ${Headwise.viewName(view)}, ${weights.queries} by ${weights.keys}. Arrow keys move. ${sentence}`);
-    if (tell) live.textContent = sentence;
+    if (announce) live.textContent = sentence;
   };
   const show = () => {
     heads.select(state.view, state.role);

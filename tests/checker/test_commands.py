@@ -111,7 +111,7 @@ def test_diff_takes_the_options_of_check(file):
     assert "- theirs: scale-no-root" in run("diff", f"{file}:ours", f"{file}:theirs", "--markdown").output
     assert run("diff", f"{file}:ours", f"{file}:ours", "--strict").exit_code == 0
     options = {c: set(re.findall(r"--[a-z]+", run(c, "--help").output)) for c in ("check", "diff")}
-    assert options["check"] - {"--notebook"} <= options["diff"]
+    assert options["check"] <= options["diff"]
 
 
 def test_diff_of_objects_that_hold_their_weights():
@@ -134,3 +134,37 @@ def test_diff_of_functions():
     assert diff(handwritten.student_a, handwritten.two_sides, weights="out-in").removed == ("weights-transposed",)
     with pytest.raises(DataError, match="second: expected self_attention, which the first is; got attention"):
         diff(hw.self_attention, hw.attention)
+
+
+NOTEBOOK = (
+    "import numpy as np\nd_model, num_heads = 12, 3\nrng = np.random.default_rng(0)",
+    "Wq, Wk, Wv = (rng.normal(size=(d_model, d_model)) for _ in range(3))",
+    "def softmax(s):\n    e = np.exp(s - s.max(axis=-1, keepdims=True))\n    return e / e.sum(axis=-1, keepdims=True)",
+    "broken = undefined",
+    "def heads(X):\n    q, k, v = ((X @ W).reshape(-1, num_heads, 4).swapaxes(0, 1) for W in (Wq, Wk, Wv))\n"
+    "    s = q @ k.swapaxes(1, 2)\n    return (softmax(s) @ v).swapaxes(0, 1).reshape(-1, d_model)",
+    "def theirs(X, Wq, Wk, Wv):\n    return softmax(X @ Wq.T @ (X @ Wk.T).T / len(Wq)) @ X @ Wv.T",
+    "def products(q, k, v):\n    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v",
+)
+
+
+@pytest.fixture
+def notebook(tmp_path):
+    cells = [{"cell_type": "code", "source": source, "metadata": {}, "outputs": []} for source in NOTEBOOK]
+    path = tmp_path / "course.ipynb"
+    path.write_text(json.dumps({"cells": cells, "metadata": {}, "nbformat": 4, "nbformat_minor": 5}))
+    return path
+
+
+def test_a_function_of_a_notebook_uses_its_matrices(notebook):
+    result = run("check", f"{notebook}:heads")
+    assert "scale-missing" in result.output
+    assert "s = q @ k.swapaxes(1, 2)" in result.output
+
+
+def test_diff_with_the_functions_of_a_notebook(file, notebook):
+    result = run("diff", f"{file}:ours", "--notebook", notebook)
+    assert result.exit_code == 1
+    assert "theirs: scale-no-root" in result.output
+    assert "products" not in result.output  # it is of another kind
+    assert "expected a second file, or --notebook" in str(run("diff", f"{file}:ours").exception)

@@ -175,3 +175,54 @@ def test_an_option_that_is_refused_is_told():
 def test_refusals(call, error, message):
     with pytest.raises(error, match=message):
         call()
+
+
+def heads_of_config(x, params, config):
+    B, N, D = x.shape
+    q, k, v = ((x @ params[w]).reshape(B, N, config.n_head, D // config.n_head) for w in ("wq", "wk", "wv"))
+    p = softmax(np.einsum("bnhd,bmhd->bhnm", q, k) / np.sqrt(D // config.n_head))
+    return np.einsum("bhnm,bmhd->bnhd", p, v).reshape(B, N, D) @ params["wo"]
+
+
+def heads_of_dictionary(x, w_qkv, w_out, cfg):
+    B, N, D = x.shape
+    parts = np.split(x @ w_qkv, 3, axis=-1)
+    q, k, v = (a.reshape(B, N, cfg["num_heads"], -1).swapaxes(1, 2) for a in parts)
+    p = softmax(q @ k.swapaxes(2, 3) / np.sqrt(cfg["d_model"]))
+    return (p @ v).swapaxes(1, 2).reshape(B, N, D) @ w_out
+
+
+def test_a_configuration_gives_the_number_of_heads():
+    assert hw.check(heads_of_config).mistakes == ()
+    assert hw.check(heads_of_dictionary).mistakes == ("scale-model-width",)
+
+
+def test_keys_and_values_of_earlier_tokens_are_passed_apart():
+    def step(q, k_cache, v_cache, k_new, v_new):
+        k, v = np.concatenate([k_cache, k_new], axis=-2), np.concatenate([v_cache, v_new], axis=-2)
+        return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+
+    def causal_step(q, k, v, past_k, past_v):
+        k, v = np.concatenate([past_k, k], axis=-2), np.concatenate([past_v, v], axis=-2)
+        s = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+        n, m = np.arange(q.shape[-2])[:, None] + past_k.shape[-2], np.arange(k.shape[-2])
+        return softmax(np.where(m <= n, s, -np.inf)) @ v
+
+    def values_not_cached(q, k_cache, v_cache, k_new, v_new):
+        k, v = np.concatenate([k_cache, k_new], axis=-2), np.concatenate([v_new, v_cache], axis=-2)
+        return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+
+    assert hw.check(step).mistakes == ()
+    assert hw.check(causal_step).mistakes == ()
+    assert not hw.check(values_not_cached).ok
+
+
+def test_rows_sum_to_one_where_a_head_is_narrower_than_there_are_tokens():
+    def two_heads(X, Wq1, Wk1, Wv1, Wq2, Wk2, Wv2):
+        heads = ((Wq1, Wk1, Wv1), (Wq2, Wk2, Wv2))
+        return np.hstack([softmax(X @ q.T @ (X @ k.T).T / np.sqrt(len(q))) @ X @ v.T for q, k, v in heads])
+
+    properties = {p.name: p.holds for p in hw.check(two_heads).properties}
+    assert properties["rows-sum-to-one"]
+    assert properties["shift-invariant"]
+    assert properties["linear-in-values"]

@@ -598,3 +598,91 @@ class LazyWidths(nn.Module):
 
 class LazyUnscaled(LazyWidths):
     root = False
+
+
+class SlicesOfFeatures(nn.Module):
+    """Each head has matrices for its own slice of the tokens; the items are looped over."""
+
+    def __init__(self, d=12, n_heads=3):
+        super().__init__()
+        self.n_heads, self.d_head = n_heads, d // n_heads
+        self.q_mappings = nn.ModuleList([nn.Linear(self.d_head, self.d_head) for _ in range(n_heads)])
+        self.k_mappings = nn.ModuleList([nn.Linear(self.d_head, self.d_head) for _ in range(n_heads)])
+        self.v_mappings = nn.ModuleList([nn.Linear(self.d_head, self.d_head) for _ in range(n_heads)])
+
+    def scale(self):
+        return self.d_head**0.5
+
+    def forward(self, sequences):
+        result = []
+        for sequence in sequences:
+            heads = []
+            for h in range(self.n_heads):
+                part = sequence[:, h * self.d_head : (h + 1) * self.d_head]
+                q, k, v = self.q_mappings[h](part), self.k_mappings[h](part), self.v_mappings[h](part)
+                heads.append((q @ k.T / self.scale()).softmax(dim=-1) @ v)
+            result.append(torch.hstack(heads))
+        return torch.stack(result)
+
+
+class SlicesModelWidth(SlicesOfFeatures):
+    def scale(self):
+        return (self.n_heads * self.d_head) ** 0.5
+
+
+class BatchNormFirst(nn.Module):
+    """A batch norm of the features before attention."""
+
+    def __init__(self, channels=12, heads=3):
+        super().__init__()
+        self.bn, self.heads = nn.BatchNorm1d(channels), heads
+        self.qkv, self.proj = nn.Linear(channels, 3 * channels), nn.Linear(channels, channels)
+
+    def scale(self, width):
+        return width**-0.5
+
+    def forward(self, x):
+        B, N, C = x.shape
+        x = self.bn(x.transpose(1, 2)).transpose(1, 2)
+        q, k, v = self.qkv(x).view(B, N, 3, self.heads, C // self.heads).permute(2, 0, 3, 1, 4)
+        p = (q @ k.transpose(-2, -1) * self.scale(q.shape[-1])).softmax(dim=-1)
+        return self.proj((p @ v).transpose(1, 2).reshape(B, N, C))
+
+
+class BatchNormUnscaled(BatchNormFirst):
+    def scale(self, width):
+        return 1.0
+
+
+class BucketsOfDistances(nn.Module):
+    """A learned bias for each distance; it is not causal, unlike others in this file."""
+
+    def __init__(self, d_model=12, num_heads=3, num_buckets=8):
+        super().__init__()
+        self.num_heads, self.num_buckets = num_heads, num_buckets
+        self.q, self.k, self.v, self.o = (nn.Linear(d_model, d_model, bias=False) for _ in range(4))
+        self.relative_attention_bias = nn.Embedding(num_buckets, num_heads)
+
+    def forward(self, hidden_states):
+        B, N, D = hidden_states.shape
+        q, k, v = (w(hidden_states).view(B, N, self.num_heads, -1).transpose(1, 2) for w in (self.q, self.k, self.v))
+        distance = torch.arange(N)[None] - torch.arange(N)[:, None]
+        bias = self.relative_attention_bias((distance + self.num_buckets // 2).clamp(0, self.num_buckets - 1))
+        p = (q @ k.transpose(-2, -1) / q.shape[-1] ** 0.5 + bias.permute(2, 0, 1)).softmax(dim=-1)
+        return self.o((p @ v).transpose(1, 2).reshape(B, N, D))
+
+
+HEADS = 3
+W_QKV, W_OUT = nn.Linear(12, 36, bias=False), nn.Linear(12, 12, bias=False)
+
+
+def mix_with_variables(x, values=2):
+    """Attention with layers that are variables of this file."""
+    B, N, D = x.shape
+    parts = [part.view(B, N, HEADS, D // HEADS).transpose(1, 2) for part in W_QKV(x).chunk(3, dim=-1)]
+    p = (parts[0] @ parts[1].transpose(-2, -1) / (D // HEADS) ** 0.5).softmax(dim=-1)
+    return W_OUT((p @ parts[values]).transpose(1, 2).reshape(B, N, D))
+
+
+def mix_keys_with_variables(x):
+    return mix_with_variables(x, values=1)

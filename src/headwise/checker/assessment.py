@@ -41,8 +41,8 @@ def to_verdict(
     """Make the verdict; `components` are entries that a module contains by design, `inferred` what is known of it."""
     convention, explanation = findings.convention, findings.explanation
     calls = [*findings.rounds[0], *findings.rounds[1]]
-    properties = verify_properties(convention, calls, rng)
     components = components | {code for code, _ in convention.design}
+    properties = verify_properties(convention, calls, rng, "norm-added" in {*components, *findings.codes})
     codes = [code for code in findings.codes if code not in components]
     if explanation is None or (findings.unexplained and not codes):
         holds = {p.name: p.holds for p in properties}

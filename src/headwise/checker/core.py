@@ -21,7 +21,7 @@ from headwise.checker.examination import (
 )
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
-from headwise.checker.modules import find_targets, is_module
+from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
 from headwise.checker.recovery import measured_design
 from headwise.checker.refusal import CheckError, UncallableError
@@ -112,7 +112,7 @@ def check(
     """
     requirements = Requirements.of(weights, mask, convention, args)
     try:
-        with np.errstate(all="ignore"):  # what overflows is part of the verdict
+        with np.errstate(all="ignore"), one_thread():  # what overflows is part of the verdict
             if adapter is None and is_module(function):
                 with limited_time(_MODULE_SECONDS):
                     return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
@@ -257,7 +257,8 @@ def _with_built_in_limits(
 ) -> list[CallingConvention]:
     """With the limits that are documented or measured; as an alternative causal, where another mistake may hide it."""
     interface = convention.interface
-    aligned = {"align": documentation.alignment} if documentation.alignment and "align" not in interface.takes else {}
+    alignment = "end" if "kpast" in convention.names else documentation.alignment
+    aligned = {"align": alignment} if alignment and "align" not in interface.takes else {}
 
     def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
         return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
@@ -292,17 +293,16 @@ def _best(
             return right
     fewest = min(examination.refusals for examination in examined)
     explained: list[tuple[tuple[int, ...], Findings]] = []
-    likeliest = next(e for e in examined if e.refusals == fewest)
-    rivals = sum(examination.refusals == fewest for examination in examined) > 1
-    levels = ((0, 1, 2, 4) if rivals else (0, 1, 4)) if most == _ANY else range(most + 1)
+    likely = [examination for examination in examined if examination.refusals == fewest]
+    levels = ((0, 1, 2, 4) if len(likely) > 1 else (0, 1, 4)) if most == _ANY else range(most + 1)
     for level in levels:
         if most == _ANY and level == levels[2] and not explained:
-            findings = _as_measured(likeliest, documentation, rng)
-            if findings is not None:
+            measured = (_as_measured(examination, documentation, rng) for examination in likely)
+            if findings := next(filter(None, measured), None):
                 return findings
         for place, examination in enumerate(examined):
             more = examination.refusals > fewest  # probably not how the function wants its arguments
-            if place and level > 1 and (more or (level == 4 and examination is not likeliest)):
+            if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
                 continue
             findings_or_none = explain_at_level(examination, level)
             if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):

@@ -69,9 +69,6 @@ def _integers(rng: np.random.Generator, *shape: int) -> Array:
 
 def _tokens(like: Case, rng: np.random.Generator, tokens: int, width: int, batch: int) -> Case:
     heads = 2 if like.get("heads", 1) > 1 else 1
-    context = (
-        {"context": _integers(rng, batch, tokens, width * heads if width == 2 else 4)} if "context" in like else {}
-    )
     rows = width * heads if width == 2 else 4
     case: Case = {"X": _integers(rng, batch, tokens, rows)}
     case |= {name: _integers(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}

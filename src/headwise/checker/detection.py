@@ -13,6 +13,7 @@ from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
 from headwise.checker.invocation import WINDOWS, CallingConvention, has_shape
 from headwise.checker.mask_senses import with_senses
+from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
@@ -57,9 +58,11 @@ def infer_calling_conventions(
     if adapter == "torch" or "torch" in sys.modules:
         converters = [tensor] if adapter == "torch" else [np.asarray, tensor]
     documentation = document(function, source)
-    signature = signature_of(function)
     if callable(adapter):
         function, signature = partial(adapter, function), signature_of(adapter, skip=1)
+    else:
+        function = with_sizes(function)
+        signature = signature_of(function)
     problems: list[str] = []
     understood = list(
         readings(signature, kind, args=requirements.args, code=documentation.code or source, problems=problems)

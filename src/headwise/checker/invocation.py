@@ -26,6 +26,7 @@ from headwise.checker.presentation import (
     restore_axes,
 )
 from headwise.checker.probes import Interface
+from headwise.checker.settings import Settings
 from headwise.checker.state import Case, Change
 from headwise.shapes import Array
 
@@ -214,6 +215,8 @@ class CallingConvention:
                 arguments["sinks"] = arguments["sinks"][0, 0]
             elif "sinks" in arguments:
                 arguments["sinks"] = arguments["sinks"][0]
+            if "kpast" in self.names:
+                arguments |= _with_past(arguments, axes.index("N"))
         if "lengths" in arguments and "B" not in axes:
             arguments["lengths"] = int(case["lengths"][0])
         if self.window != "pair" and arguments.get("window") is not None:
@@ -224,7 +227,9 @@ class CallingConvention:
         heads = case.get("heads", 1)
         d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
         model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
-        return {"weights?": True, "tokens": "rows", "d": d, "D": model}
+        sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
+        config = Settings(sizes | {"length": 64, "dropout": 0.0})
+        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config}
 
     def _read(self, result: Any, case: Case) -> Response:
         """Turn what was returned into (B, N, D') or (B, H, N, e), and weights (B, H, N, M)."""
@@ -249,6 +254,13 @@ class CallingConvention:
                 weights = weights[:, None]
         framework = type(parts[0]).__module__.partition(".")[0]
         return Response(output, weights, dtype, framework)
+
+
+def _with_past(arguments: Case, axis: int) -> Case:
+    """Keys and values in two pieces: those of earlier tokens, and as many new ones as there are queries."""
+    count = max(0, arguments["k"].shape[axis] - arguments["q"].shape[axis])
+    pieces = {x: np.split(arguments[x], [count], axis=axis) for x in "kv"}
+    return {"kpast": pieces["k"][0], "vpast": pieces["v"][0], "k": pieces["k"][1], "v": pieces["v"][1]}
 
 
 def grid(case: Case) -> tuple[int, int, int, int]:

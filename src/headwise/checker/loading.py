@@ -5,6 +5,7 @@ from __future__ import annotations
 import ast
 import importlib.util
 import inspect
+import linecache
 import sys
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager, suppress
@@ -131,10 +132,12 @@ def _importing_from(folder: Path) -> Iterator[None]:
 def _run_statements(path: Path, text: str) -> ModuleType:
     """A module of the statements of a notebook that do not fail."""
     module = ModuleType(f"checked_{path.stem}")
+    module.__file__ = file = f"{path}:code"
     sys.modules[module.__name__] = module
+    linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks for sources
     with _importing_from(path.parent):
         for statement in ast.parse(text).body:
-            code: CodeType = compile(ast.Module([statement], []), str(path), "exec")
+            code: CodeType = compile(ast.Module([statement], []), file, "exec")
             try:
                 exec(code, vars(module))  # the user's own notebook, which is to be run
             except (Exception, SystemExit):
@@ -162,6 +165,8 @@ def _has_attention(value: Any) -> bool:
 
 
 def _can_be_called(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> bool:
+    if is_module(function):
+        return _has_attention(function)
     try:
         return bool(infer_calling_conventions(function, kind, None, source, requirements))
     except UncallableError:

@@ -38,14 +38,15 @@ _DESCRIPTIONS = {
 
 
 def verify_properties(
-    convention: CallingConvention, calls: list[Observation], rng: np.random.Generator
+    convention: CallingConvention, calls: list[Observation], rng: np.random.Generator, normalizes: bool = False
 ) -> tuple[Property, ...]:
     """Return each property, and whether it holds; those that cannot be tested are left out.
 
-    They are measured on the function itself, called in its own convention.
+    They are measured on the function itself, called in its own convention. Of one that normalizes its tokens or its
+    output it is not known what a matrix does.
     """
     case = first_probe(convention.interface, rng).case
-    holds = dict(_of_calls(calls)) | dict(_of_plain(convention, case, rng))
+    holds = dict(_of_calls(calls)) | dict(_of_plain(convention, case, rng, normalizes))
     return tuple(
         Property(name, holds[name], texts[0 if holds[name] else 1])
         for name, texts in _DESCRIPTIONS.items()
@@ -68,7 +69,9 @@ def _of_calls(calls: list[Observation]) -> Iterator[tuple[str, bool]]:
         yield "output-shape", output.shape == _shape(case)
 
 
-def _of_plain(convention: CallingConvention, case: Case, rng: np.random.Generator) -> Iterator[tuple[str, bool]]:
+def _of_plain(
+    convention: CallingConvention, case: Case, rng: np.random.Generator, normalizes: bool
+) -> Iterator[tuple[str, bool]]:
     """Properties that take calls of their own; one whose call is refused is left out."""
 
     def call(changes: Case) -> Array:
@@ -78,7 +81,8 @@ def _of_plain(convention: CallingConvention, case: Case, rng: np.random.Generato
         return output
 
     sizes = convention.interface.sizes
-    of_matrices = () if sizes is not None and sizes.shared else (_rows, _linear, _shift)  # each changes one matrix
+    fixed = normalizes or (sizes is not None and sizes.sliced)
+    of_matrices = () if fixed else (_rows, _linear, _shift)  # each changes one matrix
     for test in (_deterministic, _equivariant, *of_matrices, _mask):
         try:
             result = test(call, case, rng)
@@ -97,17 +101,17 @@ def _deterministic(call: Call, case: Case, rng: np.random.Generator) -> Result:
 
 
 def _rows(call: Call, case: Case, rng: np.random.Generator) -> Result:
-    """Values that are all one come out as one."""
+    """Values that are all one come out as one, beyond what comes out without values."""
     if "q" in case:
         got = call({"v": np.ones_like(case["v"])})
     else:
-        name = "context" if "context" in case else "X"
-        ones = np.linalg.pinv(case[name][0]).sum(axis=1)  # X · ones = 1
         identity = {"Wo": np.eye(*case["Wo"].shape)} if "Wo" in case else {}
-        same = {name: case[name][:1].repeat(len(case[name]), 0)}
-        got = call(same | {"Wv": np.ones((len(case["Wv"]), 1)) * ones} | identity)
-        if "Wo" in case and case["Wo"].shape[0] != case["Wo"].shape[1]:
+        if identity and case["Wo"].shape[0] != case["Wo"].shape[1]:
             return None
+        same, zero = _with_constant_feature(case) | identity, np.zeros_like(case["Wv"])
+        ones = zero.copy()
+        ones[:, 0] = 1
+        got = call(same | {"Wv": ones}) - call(same | {"Wv": zero})
     return "rows-sum-to-one", _near(got, np.ones_like(got))
 
 
@@ -120,9 +124,12 @@ def _equivariant(call: Call, case: Case, rng: np.random.Generator) -> Result:
 
 
 def _linear(call: Call, case: Case, rng: np.random.Generator) -> Result:
+    """Beyond what comes out without values."""
     name = "v" if "v" in case else "Wv"
     other = rng.normal(size=case[name].shape)
-    return "linear-in-values", _near(call({name: case[name] + 2 * other}), call({}) + 2 * call({name: other}))
+    without = call({name: np.zeros_like(case[name])})
+    both = call({name: case[name] + 2 * other}) - without
+    return "linear-in-values", _near(both, call({}) - without + 2 * (call({name: other}) - without))
 
 
 def _shift(call: Call, case: Case, rng: np.random.Generator) -> Result:
@@ -131,11 +138,17 @@ def _shift(call: Call, case: Case, rng: np.random.Generator) -> Result:
         return None
     if "k" in case:
         return "shift-invariant", _near(call({"k": case["k"] + rng.normal(size=case["k"].shape[-1])}), call({}))
-    name = "context" if "context" in case else "X"
-    same = {name: case[name][:1].repeat(len(case[name]), 0)}
-    ones = np.linalg.pinv(same[name][0]).sum(axis=1)
-    moved = case["Wk"] + np.outer(rng.normal(size=len(case["Wk"])), ones)
+    same, moved = _with_constant_feature(case), case["Wk"].copy()
+    moved[:, 0] += rng.normal(size=len(moved))
     return "shift-invariant", _near(call(same | {"Wk": moved}), call(same))
+
+
+def _with_constant_feature(case: Case) -> Case:
+    """The tokens of keys and values with a first feature of one: a column of a matrix is then the same for all."""
+    name = "context" if "context" in case else "X"
+    tokens = case[name].copy()
+    tokens[..., 0] = 1
+    return {name: tokens}
 
 
 def _mask(call: Call, case: Case, rng: np.random.Generator) -> Result:

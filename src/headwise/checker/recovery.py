@@ -94,7 +94,7 @@ def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Ge
     case = _redrawn(like, convention, rng)
     values = "v" if "v" in case else "Wv"
     before = _trace(case, convention)
-    if before is None or (sizes is not None and sizes.shared):
+    if before is None or (sizes is not None and sizes.sliced):
         return None
     b, heads, n, m = before.p.shape
     width = before.o.shape[-1]

@@ -20,6 +20,9 @@ _ROLES = {
     "q": "q query queries qs",
     "k": "k key keys ks",
     "v": "v value values vs",
+    "kpast": "kcache cachek kpast pastk keycache cachekeys pastkey pastkeys prevk prevkeys cachedk cachedkeys",
+    "vpast": "vcache cachev vpast pastv valuecache cachevalues pastvalue pastvalues prevv prevvalues cachedv"
+    " cachedvalues",
     "heads": "heads numheads nheads nhead head numhead headcount numberofheads numattentionheads nhd hnum",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " blocked ignore ignored memorymask selfattnmask",
@@ -62,8 +65,8 @@ _MATRIX = re.compile(
 _BIAS = re.compile(rf"^(?:(?:b|beta|bias)(?:e?s)?{_LETTER}s?|{_LETTER}(?:b|bias|projbias))(\d*)$")
 
 _PROJECTED = re.compile(
-    r"^(?:x|in|input|my)?(query|queries|key|keys|value|values|q|k|v)"
-    r"(?:s|states?|layer|heads?|proj|projected|tensor|vectors?|matrix|mat|seq|input|in|t)?$"
+    r"^(?:x|in|input|my|new|cur|current)?(query|queries|key|keys|value|values|q|k|v)"
+    r"(?:s|states?|layer|heads?|proj|projected|tensor|vectors?|matrix|mat|seq|input|in|t|new|cur|current)?$"
 )
 
 # what is passed for an argument that asks for no dropout, no training and no output besides the attention

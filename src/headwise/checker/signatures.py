@@ -10,6 +10,7 @@ from typing import Any
 
 from headwise.checker.containers import EACH, Path, matrices_in
 from headwise.checker.roles import FLAGS, role_of
+from headwise.checker.settings import CONFIG
 
 __all__ = ["KINDS", "Reading", "readings", "signature_of"]
 
@@ -35,9 +36,9 @@ _OPTIONS = {
     }
     | {"heads", "context", "values", "Wqkv", "bqkv", "params", "lengths"},
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
-    | {"cos", "sin", "interleaved", "sinks"},
+    | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast"},
 }
-_HELPERS = {"weights?", "d", "D"}
+_HELPERS = {"weights?", "d", "D", "config"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -76,7 +77,9 @@ class Reading:
     @property
     def takes(self) -> frozenset[str]:
         """The reference's arguments that it has, with the matrices that it takes in one piece or one by one."""
-        names = {name.partition("#")[0] for name in self.names} - _HELPERS
+        names = {name.partition("#")[0] for name in self.names}
+        names |= {"heads"} if "config" in names else set()
+        names -= _HELPERS
         if "Wqkv" in names:
             names |= set(_MATRICES)
         if "bqkv" in names:
@@ -238,6 +241,8 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
 
 def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     role = role_of(p.name)
+    if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
+        return "config"
     if role in (None, "heads") and p.default is p.empty and _complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}

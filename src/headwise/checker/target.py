@@ -43,8 +43,10 @@ class TargetSizes:
         The only number of tokens that it takes, for a table of positions of fixed size; None for any.
     max_tokens : int or None
         The largest number of tokens that it takes; None for any.
+    sliced : bool
+        Whether each head projects only its own slice of the features: Wq, Wk and Wv are block-diagonal.
     shared : bool
-        Whether every head is projected with the same matrix: Wq, Wk and Wv have equal blocks on their diagonal.
+        Whether these blocks are equal: every head is projected with the same matrix.
     """
 
     model: int
@@ -56,6 +58,7 @@ class TargetSizes:
     context: int
     tokens: int | None = None
     max_tokens: int | None = None
+    sliced: bool = False
     shared: bool = False
 
 

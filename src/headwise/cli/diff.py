@@ -22,6 +22,7 @@ from headwise.cli.check import (
     WeightsOption,
     load_adapter,
 )
+from headwise.cli.notebook_options import NotebookFile, diff_notebook
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models import open_model
@@ -40,12 +41,12 @@ def diff(
         ),
     ],
     second: Annotated[
-        str,
+        str | None,
         typer.Argument(
             help="What to compare it with: code or a model; or for arrays, the .npz of `headwise capture`.",
             show_default=False,
         ),
-    ],
+    ] = None,
     kind: Annotated[Kind, typer.Option(help="What both are meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,
     weights: WeightsOption = "any",
@@ -54,6 +55,7 @@ def diff(
     args: ArgsOption = "",
     init: InitOption = None,
     inside: InsideOption = None,
+    notebook: NotebookFile = None,
     strict: StrictOption = False,
     json: Annotated[bool, typer.Option("--json", help="Print the comparison as JSON.")] = False,
     markdown: Annotated[bool, typer.Option("--markdown", help="Print the comparison as Markdown.")] = False,
@@ -75,31 +77,32 @@ def diff(
     a .gguf file. Arrays that were extracted elsewhere are judged against those of `headwise capture`.
 
     Example: `headwise diff mine.py:f theirs.py:g`
+
+    With --notebook in place of the second, the attention functions of a course notebook that are of the first's kind
+    are compared with it, in a sandbox.
     """
     if json and markdown:
         raise DataError("--json, --markdown: expected one of them; got both.")
-    if Path(first).suffix in (".npz", ".npy"):
+    if (second is None) == (notebook is None):
+        raise DataError("diff: expected a second file, or --notebook with one; got both or neither.")
+    if second is not None and Path(first).suffix in (".npz", ".npy"):
         _diff_arrays(Path(first), Path(second))
-    if input is not None or any(map(_is_model, (first, second))):
+    if second is not None and (input is not None or any(map(_is_model, (first, second)))):
         _diff_models(first, second, input)
-    required = convention or []
-    requirements = Requirements.of(weights, mask, required, args)
-    (a, source_of_a), (b, source_of_b) = (load_function(f, kind.value, requirements) for f in (first, second))
-    result = compare(
-        a,
-        b,
-        kind.value,
-        adapter=load_adapter(adapter),
-        weights=weights,
-        mask=mask,
-        convention=required,
-        args=args,
-        init=init,
-        inside=inside,
-        sources=(source_of_a, source_of_b),
-    )
-    print(result.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
-    raise typer.Exit(0 if result.same and not (strict and (result.added or result.removed)) else 1)
+    options: dict[str, Any] = {"kind": kind.value, "weights": weights, "mask": mask, "convention": convention or []}
+    requirements = Requirements.of(weights, mask, options["convention"], args)
+    options |= {"adapter": load_adapter(adapter), "args": args, "init": init, "inside": inside}
+    a, source_of_a = load_function(first, kind.value, requirements)
+    if notebook is not None:
+        results = diff_notebook(a, source_of_a, notebook, options)
+    else:
+        b, source_of_b = load_function(str(second), kind.value, requirements)
+        results = iter([compare(a, b, sources=(source_of_a, source_of_b), **options)])
+    same = True
+    for result in results:
+        print(result.report("json" if json else "markdown" if markdown else "text").rstrip("\n"))
+        same &= result.same and not (strict and bool(result.added or result.removed))
+    raise typer.Exit(0 if same else 1)
 
 
 def _is_model(where: str) -> bool:

@@ -4,15 +4,16 @@ from __future__ import annotations
 
 import ast
 import enum
-from collections.abc import Sequence
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from pathlib import Path
-from typing import Annotated, Literal
+from typing import Annotated, Any, Literal
 
 import typer
 
+from headwise.checker.diff import Difference, diff
 from headwise.cli.console import messages
-from headwise.coursework.notebook import ArrayOptions, CourseNotebook, read_functions
-from headwise.errors import DataError
+from headwise.coursework.notebook import ArrayOptions, CourseNotebook, check_functions, read_functions, run_notebook
+from headwise.errors import DataError, HeadwiseError
 
 __all__ = [
     "Columns",
@@ -23,6 +24,7 @@ __all__ = [
     "Take",
     "array_options",
     "check_notebook",
+    "diff_notebook",
     "notebook_lines",
 ]
 
@@ -109,6 +111,35 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
     for note in notes:
         messages.print(f"{note[:1].upper()}{note[1:]}.", soft_wrap=True, markup=False)
     return all(own.agrees if checked.verdict is None else checked.verdict.ok for checked, own in functions)
+
+
+def diff_notebook(
+    function: Callable[..., Any], source: str, path: Path, options: Mapping[str, Any]
+) -> Iterator[Difference]:
+    """Compare a function with each attention function of a notebook that is of its kind.
+
+    Raises
+    ------
+    DataError
+        If the notebook cannot be run, or defines no attention function of this kind.
+    """
+    problem = "none can be called as attention."
+    compared = False
+    with run_notebook(path) as run:
+        names = [item.name for item in check_functions(run)[0] if not item.is_class and not item.weights]
+        for name in names:
+            for tensors in (False, True) if run.uses_torch else (False,):
+                other = run.sandbox.function(name, tensors=tensors)
+                try:
+                    result = diff(function, other, sources=(source, run.source), **options)
+                except HeadwiseError as error:
+                    problem = f"{name}: {error}"
+                    continue
+                yield result
+                compared = True
+                break
+    if not compared:
+        raise DataError(f"{path}: no function of it can be compared; {problem}")
 
 
 def notebook_lines(course: CourseNotebook) -> list[str]:

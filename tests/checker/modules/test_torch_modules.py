@@ -48,6 +48,11 @@ VERDICTS = {
     "Block": ((), ()),
     "LazyWidths": ((), ()),
     "LazyUnscaled": (("scale-missing",), ()),
+    "SlicesOfFeatures": ((), ()),
+    "SlicesModelWidth": (("scale-model-width",), ()),
+    "BatchNormFirst": ((), ()),
+    "BatchNormUnscaled": (("scale-missing",), ()),
+    "BucketsOfDistances": ((), ("position-bias",)),
 }
 
 
@@ -62,6 +67,11 @@ def test_each_layer_has_its_verdict(name):
     verdict = hw.check(getattr(layers, name))
     assert verdict.mistakes == mistakes
     assert set(conventions) <= set(verdict.conventions)
+
+
+def test_layers_that_are_variables_of_a_function():
+    assert hw.check(layers.mix_with_variables).mistakes == ()
+    assert hw.check(layers.mix_keys_with_variables).mistakes == ("values-are-keys",)
 
 
 def test_every_layer_is_in_the_table():

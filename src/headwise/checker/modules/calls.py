@@ -21,7 +21,7 @@ from headwise.shapes import Array
 
 __all__ = ["Call", "CallError", "plain_array", "working_calls"]
 
-_AXES = ("BND", "ND", "BDN", "BDHW", "BHWD")
+_AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _USUAL = 6  # tokens; as an image 2 × 3
 _MOST = 64
@@ -73,6 +73,11 @@ class Call:
         """Whether keys and values have an argument of their own."""
         return "context" in self.tokens.values()
 
+    @property
+    def batch(self) -> int:
+        """How many items to call it with."""
+        return 2 if "B" in self.axes else 1
+
     def __call__(self, X: Array, context: Array | None = None) -> Array:
         """Call the layer with tokens (B, N, D) that are not rotated, and return its output as (B, N, output).
 
@@ -108,8 +113,8 @@ class Call:
 
 def present(a: Any, axes: str) -> Any:
     """Tokens (B, N, D) in other axes; of any framework's arrays."""
-    if axes == "ND":
-        return a[0]
+    if "B" not in axes:
+        return a[0] if axes == "ND" else a[0].swapaxes(0, 1)
     if axes in ("BDHW", "BHWD"):
         image = a.reshape(a.shape[0], *_image(a.shape[1]), a.shape[2])
         return image if axes == "BHWD" else image.swapaxes(2, 3).swapaxes(1, 2)
@@ -118,8 +123,8 @@ def present(a: Any, axes: str) -> Any:
 
 def restore(a: Any, axes: str) -> Any:
     """Undo `present`; an output that has already tokens in place of an image stays as it is."""
-    if axes == "ND":
-        return a[None]
+    if "B" not in axes:
+        return a[None] if axes == "ND" else a.swapaxes(0, 1)[None]
     if axes in ("BDHW", "BHWD") and a.ndim == 4:
         image = a.swapaxes(1, 2).swapaxes(2, 3) if axes == "BDHW" else a
         return image.reshape(image.shape[0], -1, image.shape[3])
@@ -161,7 +166,7 @@ def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
 
 def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(1 if call.axes == "ND" else 2, call.count, sizes.model))
+    X = rng.normal(size=(call.batch, call.count, sizes.model))
     try:
         output = call(X, rng.normal(size=(len(X), call.count, sizes.context)))
     except CallError as error:

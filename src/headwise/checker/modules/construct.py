@@ -10,12 +10,12 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
-from headwise.checker.modules.settings import GROUPED, SIZED, SIZES, WIDE, Settings, role_of_setting, value_of_setting
+from headwise.checker.modules.layer import documentation_of
+from headwise.checker.settings import CONFIG, GROUPED, SIZED, SIZES, WIDE, Settings, role_of_setting, value_of_setting
 from headwise.errors import DataError
 
 __all__ = ["construct", "parse_arguments"]
 
-_CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|configuration|options|settings|c)")
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _GROUPS = re.compile(r"\b\w*(kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
@@ -52,7 +52,9 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
     errors: list[str] = []
     count = 0
     same_width = SIZES | {"context": SIZES["model"]}
-    first = [GROUPED] * bool(_GROUPS.search(_source(cls))) + [WIDE] * bool(_PART_ROTATED.search(_source(cls)))
+    first = [GROUPED] * bool(_GROUPS.search(documentation_of(cls))) + [WIDE] * bool(
+        _PART_ROTATED.search(documentation_of(cls))
+    )
     for sizes in [*first, SIZES, same_width, WIDE]:
         try:
             instance = cls(**_arguments(cls, init, sizes))
@@ -92,12 +94,12 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     annotation = p.annotation if isinstance(p.annotation, type) else None
     if required and annotation is not None and dataclasses.is_dataclass(annotation):
         return {p.name: _configuration(annotation, sizes)}
-    if required and _CONFIG.fullmatch(p.name.lower()) and _reads_settings(cls, p.name):
+    if required and CONFIG.fullmatch(p.name.lower()) and _reads_settings(cls, p.name):
         return {p.name: Settings(sizes)}
     if p.name == "rngs" and "flax.nnx" in sys.modules:
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
     value = value_of_setting(p.name, sizes)
-    if re.search(rf"\b{p.name}\[[01]\]", _source(cls)) and role_of_setting(p.name) == "window":
+    if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
     if required and value is None:
         raise DataError(
@@ -123,12 +125,5 @@ def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
     return cls(**values)
 
 
-def _source(cls: type) -> str:
-    try:
-        return inspect.getsource(cls)
-    except (OSError, TypeError):
-        return ""
-
-
 def _reads_settings(cls: type, name: str) -> bool:
-    return bool(re.search(rf"\b{name}\s*(\.\w|\[|\.get\()", _source(cls)))
+    return bool(re.search(rf"\b{name}\s*(\.\w|\[|\.get\()", documentation_of(cls)))

@@ -88,7 +88,12 @@ def target_of(match: Match) -> Target:
         _forward(call),
         lambda weights: layer.write(reading.stored(weights)),
         reading.parameters,
-        replace(sizes, tokens=None if takes_any_count(call, sizes) else call.count, shared=reading.shared),
+        replace(
+            sizes,
+            tokens=None if takes_any_count(call, sizes) else call.count,
+            sliced=reading.sliced,
+            shared=reading.shared,
+        ),
         layer.convert,
         roles=_roles(call)
         | (_masks_of_keras(layer) if layer.framework == "keras" else {})
@@ -206,6 +211,8 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("(in, out) matrices")
     if reading.shared:
         words.append("the same projection for every head")
+    elif reading.sliced:
+        words.append("a slice of the features for each head")
     if "W" in call.axes:
         words.append("pixels as tokens")
     words += [f"{name}={value}" for name, value in call.arguments.items() if role_of(name) != "lengths"]

@@ -55,7 +55,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array]) -> 
         Weights of ordinary size for it.
     """
     s, rng = reading.sizes, np.random.default_rng(11)
-    X = rng.normal(size=(1 if call.axes == "ND" else 2, call.count, s.model))
+    X = rng.normal(size=(call.batch, call.count, s.model))
     X = (X - X.mean(axis=-1, keepdims=True)) / X.std(axis=-1, keepdims=True)
     zero = {name: np.zeros_like(a) for name, a in weights.items()}
     even = zero | {name: weights[name] for name in ("Wv", "Wo") if name in weights}

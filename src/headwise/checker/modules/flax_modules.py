@@ -11,8 +11,8 @@ from typing import Any
 
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
-from headwise.checker.modules.settings import SIZES, role_of_setting
 from headwise.checker.numpy_guard import np
+from headwise.checker.settings import SIZES, role_of_setting
 from headwise.errors import DataError
 from headwise.shapes import Array
 

@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwise.checker.modules.flax_modules import flax_layer, flax_names, is_flax_class, is_flax_module
+from headwise.checker.modules.functions import holds_matrices
 from headwise.checker.modules.inside import attention_sites
 from headwise.checker.modules.keras_layers import (
     is_keras_class,
@@ -70,12 +71,15 @@ def framework_of(instance: Any) -> Framework:
 
 
 def is_module(value: Any) -> bool:
-    """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does."""
+    """Whether a value is checked as a module: it holds weights, or is a class or a method of something that does.
+
+    A function holds the matrices that are variables of its file.
+    """
     if inspect.isclass(value):
         return is_torch_class(value) or is_keras_class(value) or is_flax_class(value) or call_method(value) is not None
     if inspect.ismethod(value):
         return not inspect.isclass(value.__self__) and is_module(value.__self__)
-    if is_torch_module(value) or is_keras_layer(value) or is_flax_module(value):
+    if is_torch_module(value) or is_keras_layer(value) or is_flax_module(value) or holds_matrices(value):
         return True
     if inspect.isroutine(value) or not hasattr(value, "__dict__") or call_method(value) is None:
         return False

@@ -10,6 +10,7 @@ from headwise.checker.modules.heads import head_counts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix, collect_parts, stored_axes
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes.generator import block_diagonal
 from headwise.checker.target import TargetSizes
 from headwise.shapes import Array
 
@@ -31,6 +32,8 @@ class Reading:
         Widths and heads.
     order : str
         The order of the rows of a fused matrix, such as ``"3Hd"``.
+    sliced : bool
+        Whether each head projects only its own slice of the features, with a small matrix.
     shared : bool
         Whether all heads are projected with the same small matrix.
     """
@@ -39,6 +42,7 @@ class Reading:
     biases: tuple[Matrix, ...]
     sizes: TargetSizes
     order: str = "3Hd"
+    sliced: bool = False
     shared: bool = False
 
     @property
@@ -51,6 +55,12 @@ class Reading:
         """The fused matrix, if there is one."""
         return next((m for m in self.weights if len(m.part) > 1), None)
 
+    @property
+    def unusual(self) -> tuple[bool, bool]:
+        """What makes it less likely: parts in another order than the name says, then another order of the rows."""
+        fused = self.fused
+        return (fused is not None and fused.part not in ("qkv", "kv", "qk"), self.order != "3Hd")
+
     def stored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """What the layer has to hold for these weights, by the names of its parameters."""
         arrays: dict[str, Array] = {}
@@ -61,14 +71,13 @@ class Reading:
         return arrays
 
     def constrained(self, weights: Mapping[str, Array]) -> dict[str, Array]:
-        """The weights as the layer can hold them: one small matrix for all heads, where it is shared."""
-        if not self.shared:
+        """The weights as the layer can hold them: small matrices on the diagonal, where each head has its slice."""
+        if not self.sliced:
             return dict(weights)
         heads, found = self.sizes.heads, dict(weights)
         for x in "qkv":
-            block = self._rows(weights, "W", x) * heads**0.5  # as large as the rows of a full matrix
-            found[f"W{x}"] = np.kron(np.eye(heads), block)
-            if f"b{x}" in weights:
+            found[f"W{x}"] = block_diagonal(weights[f"W{x}"], heads, self.shared)
+            if self.shared and f"b{x}" in weights:
                 found[f"b{x}"] = np.tile(self._rows(weights, "b", x)[:, 0], heads)
         return found
 
@@ -79,10 +88,13 @@ class Reading:
             array = weights.get(f"b{x}", absent)[:, None]
         else:
             array = weights[f"W{x}"].T if x == "o" else weights[f"W{x}"]
-        if self.shared and x != "o":
-            heads = self.sizes.heads
-            array = array[: len(array) // heads, : max(1, array.shape[1] // heads)]
-        return array
+        if not self.sliced or x == "o":
+            return array
+        heads = self.sizes.heads
+        blocks = np.split(array, heads)  # (d, D) each, of which a head's slice counts
+        if letter == "W":
+            blocks = [np.split(block, heads, axis=1)[h] for h, block in enumerate(blocks)]
+        return blocks[0] if self.shared else np.concatenate(blocks)
 
     def _fuse(self, parts: list[Array], arrays: int) -> Array:
         if len(parts) == 1:
@@ -105,7 +117,7 @@ def readings(layer: Layer) -> list[Reading]:
         for weights in product(*(list(stored_axes(matrix, unknown)) for matrix in parts.weights.values())):
             for reading in _with_heads(layer, weights, biases):
                 found += [r for r in _in_orders(reading) if r not in found]
-    return sorted(found, key=_unusual)
+    return sorted(found, key=lambda reading: reading.unusual)
 
 
 def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix, ...]) -> Iterator[Reading]:
@@ -121,20 +133,26 @@ def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix,
             and set(rows.values()) == {output.rows // heads}
             and (output.rows == heads * rows["q"])
         )
-        if shared:
-            rows_of_all, model_of_all = {x: heads * n for x, n in rows.items()}, heads * model["q"]
-        else:
-            rows_of_all, model_of_all = rows, model["q"]
-        width, left = divmod(rows_of_all["q"], heads)
-        if left or rows_of_all["k"] % width or heads % (key_heads := max(1, rows_of_all["k"] // width)):
-            continue
-        values, left = divmod(rows_of_all["v"], key_heads)
-        if left or (output is not None and output.rows != heads * values):
-            continue
-        context = heads * model["k"] if shared else model["k"]
-        out = output.model if output is not None else heads * values
-        sizes = TargetSizes(model_of_all, heads, key_heads, width, values, out, context)
-        yield Reading(weights, biases, sizes, shared=shared)
+        for sliced in (True,) if shared else (False, True) if len(weights[0].stored) == heads > 1 else (False,):
+            sizes = _sizes(rows, model, heads, output, sliced, shared)
+            if sizes is not None:
+                yield Reading(weights, biases, sizes, sliced=sliced, shared=shared)
+
+
+def _sizes(
+    rows: Mapping[str, int], model: Mapping[str, int], heads: int, output: Matrix | None, sliced: bool, shared: bool
+) -> TargetSizes | None:
+    """The sizes of a layer whose matrices have so many rows and columns; None if they do not fit together."""
+    more = heads if sliced else 1  # a head sees so much more with its slices than its matrix has columns
+    rows = {x: heads * n for x, n in rows.items()} if shared else rows
+    width, left = divmod(rows["q"], heads)
+    if left or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
+        return None
+    values, left = divmod(rows["v"], key_heads)
+    if left or (output is not None and output.rows != heads * values) or (sliced and key_heads != heads):
+        return None
+    out = output.model if output is not None else heads * values
+    return TargetSizes(more * model["q"], heads, key_heads, width, values, out, more * model["k"])
 
 
 def _rows_of_parts(by_part: dict[str, Matrix]) -> dict[str, int]:
@@ -164,9 +182,3 @@ def _in_orders(reading: Reading) -> Iterator[Reading]:
         weights = tuple(replace(m, part=part) if m is fused else m for m in reading.weights)
         biases = tuple(replace(b, part=part) if b.part == fused.part else b for b in reading.biases)
         yield replace(reading, weights=weights, biases=biases, order=order)
-
-
-def _unusual(reading: Reading) -> tuple[bool, bool]:
-    """What makes a reading less likely: parts in another order than the name says, then another order of the rows."""
-    fused = reading.fused
-    return (fused is not None and fused.part not in ("qkv", "kv", "qk"), reading.order != "3Hd")

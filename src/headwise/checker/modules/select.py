@@ -60,20 +60,21 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         case, output = trial
         if _distance(output, Explanation(), case) < _CLOSE:
             return [Match(call, reading)], True
-        if call.axes != "ND" and _distance(output.swapaxes(0, 1), Explanation(), _along_batch(case)) < _CLOSE:
+        if call.batch > 1 and _distance(output.swapaxes(0, 1), Explanation(), _along_batch(case)) < _CLOSE:
             return [Match(call, reading, along_batch=True)], True
         trials.append((Match(call, reading), case, output))
+    usual = [trial for trial in trials if not any(trial[0].reading.unusual)]
     if len(trials) > 1:
         trials = [trial for trial in trials if _finds_the_values(trial[0])] or trials
-    screened = trials[:_SCREENED]
+    screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
-    for match, case, output in screened if rest or len(trials) > 1 else ():
+    for match, case, output in screened if rest or len(screened) > 1 else ():
         nearest = min(designs(bool(rest)), key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
     own = _own_design(trials[0][0]) if rest and trials else Explanation()
-    for match, case, output in screened if len(trials) > 1 else ():
+    for match, case, output in screened if len(screened) > 1 else ():
         mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
         if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
             return [replace(match, design=own)], True
@@ -84,8 +85,7 @@ def _finds_the_values(match: Match) -> bool:
     """Whether nothing but a constant comes out of a layer without the values of a reading, whatever mistake it has."""
     weights = draw_weights(match.reading, np.random.default_rng(7))
     zero = {name: np.zeros_like(a) for name, a in weights.items()}
-    batch, model = 1 if match.call.axes == "ND" else 2, match.reading.sizes.model
-    X = np.random.default_rng(8).normal(size=(batch, match.call.count, model))
+    X = np.random.default_rng(8).normal(size=(match.call.batch, match.call.count, match.reading.sizes.model))
     outputs = []
     for values in (zero, weights | {name: zero[name] for name in ("Wv", "bv") if name in zero}):
         bias = {"bo": zero["bo"]} if "bo" in zero else {}
@@ -123,7 +123,7 @@ def _trial(call: Call, reading: Reading) -> tuple[Case, Array] | None:
     rng = np.random.default_rng(7)
     s = reading.sizes
     weights = draw_weights(reading, rng)
-    X = rng.normal(size=(1 if call.axes == "ND" else 2, call.count, s.model))
+    X = rng.normal(size=(call.batch, call.count, s.model))
     case: Case = {"X": X, "heads": s.heads, "key_heads": s.key_heads, **weights}
     context = None
     if call.takes_context and s.model != s.context:

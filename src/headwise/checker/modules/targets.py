@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Mapping
+from dataclasses import replace
 from typing import Any
 
 from headwise.checker.modules.calls import CallError, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, fill_tables, make_neutral, target_of, without_weights
 from headwise.checker.modules.frameworks import framework_of, is_module
+from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
@@ -28,7 +30,8 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     Parameters
     ----------
     value : Any
-        A torch module, an object with arrays among its attributes, one of their methods, or their class.
+        A torch module, an object with arrays among its attributes, one of their methods, their class, or a function
+        whose matrices are variables of its file.
     init : str or mapping, optional
         The arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
     inside : str, optional
@@ -40,7 +43,7 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
         If `value` is none of these, its class cannot be made, it holds no attention or several, or it cannot be called.
     """
     method = value.__name__ if inspect.ismethod(value) else None
-    value = value.__self__ if inspect.ismethod(value) else value
+    value = value.__self__ if inspect.ismethod(value) else object_of(value) if inspect.isfunction(value) else value
     arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
     errors: list[DataError] = []
     for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
@@ -74,6 +77,8 @@ def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Targ
     part = framework.parts(instance)[path]
     title = f"{name}.{path}" if path else name
     layer = framework.layer(part, title, None if path else method)
+    if (function := getattr(type(part), "__wrapped__", None)) is not None:  # the object of a function
+        layer = replace(layer, function=function.__name__)
     options = readings(layer)
     if not layer.parameters:
         return [without_weights(layer)], True

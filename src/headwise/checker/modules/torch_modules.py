@@ -15,7 +15,7 @@ from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["is_torch_class", "is_torch_module", "torch_layer", "torch_submodules", "without_dropout"]
+__all__ = ["is_torch_class", "is_torch_module", "one_thread", "torch_layer", "torch_submodules", "without_dropout"]
 
 
 def is_torch_module(value: Any) -> bool:
@@ -28,6 +28,21 @@ def is_torch_class(value: Any) -> bool:
     """Whether a value is a class of torch modules."""
     torch = sys.modules.get("torch")
     return torch is not None and isinstance(value, type) and issubclass(value, torch.nn.Module)
+
+
+@contextlib.contextmanager
+def one_thread() -> Iterator[None]:
+    """Let torch compute in one thread: for arrays as small as ours, threads only wait for each other."""
+    torch = sys.modules.get("torch")
+    before = 1 if torch is None else torch.get_num_threads()
+    if torch is None or before == 1:
+        yield
+        return
+    torch.set_num_threads(1)
+    try:
+        yield
+    finally:
+        torch.set_num_threads(before)
 
 
 @contextlib.contextmanager
@@ -68,6 +83,7 @@ def torch_layer(module: Any, name: str) -> Layer:
 
     own = _copy(module).eval()
     _cast(own, torch.float64)
+    _without_statistics(own)
     learned = dict(own.named_parameters())
     parts = torch_submodules(own)
 
@@ -121,6 +137,16 @@ def _cast(module: Any, dtype: Any) -> None:
         for key, value in vars(part).items():
             if isinstance(value, torch.Tensor) and value.is_floating_point():
                 setattr(part, key, value.detach().to(dtype))
+
+
+def _without_statistics(module: Any) -> None:
+    """Let batch norms, which scale and shift each feature by what they saw in training, change nothing."""
+    import torch
+
+    for part in module.modules():
+        if isinstance(part, torch.nn.modules.batchnorm._NormBase) and part.running_mean is not None:
+            part.reset_running_stats()
+            part.eps = 0.0
 
 
 def _without_gradients(module: Any) -> Callable[..., Any]:

@@ -10,12 +10,23 @@ from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
 from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Generator", "to_float32"]
+__all__ = ["Generator", "block_diagonal", "to_float32"]
 
 
 def to_float32(case: Case) -> Case:
     """The case with its float64 arrays as float32."""
     return {k: v.astype(np.float32) if getattr(v, "dtype", None) == np.float64 else v for k, v in case.items()}
+
+
+def block_diagonal(matrix: Array, heads: int, equal: bool) -> Array:
+    """A matrix of which each head keeps its slice of the columns, in blocks of its own or equal ones, times √H."""
+    rows, columns = (side // heads for side in matrix.shape)
+    blocks = matrix.reshape(heads, rows, heads, columns)
+    kept = np.zeros_like(blocks)
+    for h in range(heads):
+        place = 0 if equal else h
+        kept[h, :, h] = blocks[place, :, place] * heads**0.5
+    return kept.reshape(matrix.shape)
 
 
 class Generator(ABC):
@@ -119,7 +130,7 @@ class Generator(ABC):
     def about_logits(self, case: Case) -> Iterator[Probe]:
         """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
         b, h, n, m = self.grid(case)
-        short = self.rng.permutation(np.arange(m - b, m))  # as many different lengths as items
+        short = self.rng.permutation(np.arange(m - b - 1, m - 1))  # as many different lengths as items
         options: dict[str, Case] = {
             "scale": {"scale": 0.37},
             "softcap": {"softcap": 1.3},

@@ -28,7 +28,14 @@ class Projected(Generator):
     def wide(self) -> Case:
         """A case whose sizes differ wherever they may."""
         s = self.sizes
-        return self.arrays(1.0, self.heads, s.tokens, s.keys, s.model, s.values)
+        counts = (s.tokens, s.keys)
+        few, many = sorted(counts) if self.cached else counts
+        return self.arrays(1.0, self.heads, few, many, s.model, s.values)
+
+    @property
+    def cached(self) -> bool:
+        """Whether keys of earlier tokens are apart from those of the queries' own, so that there are no fewer keys."""
+        return "kpast" in self.takes
 
     def more_wide(self) -> Iterator[Probe]:
         """Others like that, with options of their own."""
@@ -93,7 +100,8 @@ class Projected(Generator):
             limits = limits or [{}] * ("causal" in self.interface.implicit)
             for limit in limits:
                 yield Probe("aligned", case | limit)
-                yield Probe("aligned", long | limit)
+                if not self.cached:
+                    yield Probe("aligned", long | limit)
             return
         if "align" not in self.takes:
             return

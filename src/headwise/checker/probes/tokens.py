@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes.generator import Generator, to_float32
+from headwise.checker.probes.generator import Generator, block_diagonal, to_float32
 from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
 
@@ -59,9 +59,8 @@ class Tokens(Generator):
         case: Case = {"X": times * self.normal(batch, n, model)}
         for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
             case[f"W{x}"] = self.normal(rows, columns) * columns**-0.5 * 1.2
-            if fixed is not None and fixed.shared:
-                block = case[f"W{x}"][: rows // self.heads, : columns // self.heads] * self.heads**0.5
-                case[f"W{x}"] = np.kron(np.eye(self.heads), block)
+            if fixed is not None and fixed.sliced:
+                case[f"W{x}"] = block_diagonal(case[f"W{x}"], self.heads, fixed.shared)
         if self.interface.multi_head:
             case["heads"] = self.heads
         if fixed is not None and fixed.key_heads != fixed.heads:

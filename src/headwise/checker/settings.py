@@ -6,12 +6,15 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["GROUPED", "SIZED", "SIZES", "WIDE", "Settings", "role_of_setting", "value_of_setting"]
+__all__ = ["CONFIG", "GROUPED", "SIZED", "SIZES", "WIDE", "Settings", "role_of_setting", "value_of_setting"]
 
 SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "context": 10, "length": 16}
 WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16}  # for a norm of 32 groups
 GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
 SIZED = frozenset({"model", "heads", "width", "length", "context", "dropout"})  # these are set even with a default
+
+# names of arguments that are a configuration
+CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|configuration|options|settings|c)")
 
 _VALUES = {
     "dropout": 0.25,

@@ -1,0 +1,173 @@
+"""Functions that use variables of their file or notebook: matrices, and sizes."""
+
+from __future__ import annotations
+
+import dis
+import functools
+import inspect
+import re
+import sys
+from collections.abc import Callable, Iterator, Mapping
+from types import CodeType, FunctionType
+from typing import Any
+
+from headwise.checker.locate import source_of
+from headwise.checker.modules.inside import attention_sites
+from headwise.checker.modules.plain_classes import plain_names
+from headwise.checker.numpy_guard import np
+from headwise.checker.roles import role_of
+
+__all__ = ["holds_matrices", "object_of", "with_sizes"]
+
+_SIZES = {"heads": "num_heads", "d": "d_k", "D": "d_model"}  # what the variables that are sizes become as arguments
+_HEADS = (2, 3, 4, 1)  # numbers of heads to pass, where their number is an argument
+
+
+def holds_matrices(value: Any) -> bool:
+    """Whether a value is a function that projects tokens with matrices that are variables around it."""
+    if not inspect.isfunction(value) or not any(map(_may_be_matrix, _variables_of(value).values())):
+        return False
+    instance = object_of(value)
+    torch = _torch_of(_variables_of(value))
+    names = [name for name, _ in instance.named_parameters()] if torch else plain_names(instance)
+    return len(attention_sites(names, [""])) == 1
+
+
+def object_of(function: FunctionType) -> Any:
+    """An object with the variables around a function as its attributes, whose forward method calls the function.
+
+    It is a module of torch if one of them is a tensor or a module of torch.
+    """
+    variables = _variables_of(function)
+    torch = _torch_of(variables)
+    rebound = _Rebound(function)
+    signature = inspect.signature(function)
+    heads = {p.name: 0 for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty}
+
+    def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
+        rebound.variables.update({name: getattr(self, name) for name in variables})
+        return rebound.function(*args, **{name: getattr(self, name) for name in heads}, **kwargs)
+
+    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    others = [p for name, p in signature.parameters.items() if name not in heads]
+    vars(forward)["__signature__"] = signature.replace(parameters=[own, *others])
+    members = {"forward": forward, "__module__": function.__module__, "__wrapped__": function}
+    instance = type(function.__name__, (torch.nn.Module,) if torch else (), members)()
+    for name, value in variables.items():
+        setattr(instance, name, _learned(value) if torch else _plain(value))
+    widths = [side for value in variables.values() for side in getattr(value, "shape", ())]
+    for name in heads:
+        setattr(instance, name, next(n for n in _HEADS if not any(width % n for width in widths)))
+    return instance
+
+
+def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
+    """The function with the sizes among the variables around it as arguments; itself where there are none."""
+    if not inspect.isfunction(function):
+        return function
+    signature = inspect.signature(function)
+    taken = {role_of(name) for name in signature.parameters}
+    found: dict[str, inspect.Parameter] = {}
+    for name, value in _variables_of(function).items():
+        role = _size_role(name, function) if isinstance(value, int | np.integer) and not isinstance(value, bool) else ""
+        if role and role not in taken:
+            default = int(value) if role == "heads" else inspect.Parameter.empty  # not every function takes heads
+            found[name] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
+            taken.add(role)
+    if not found:
+        return function
+    rebound = _Rebound(function)
+
+    @functools.wraps(function)
+    def with_arguments(*args: Any, **kwargs: Any) -> Any:
+        rebound.variables.update({name: kwargs.pop(p.name) for name, p in found.items() if p.name in kwargs})
+        return rebound.function(*args, **kwargs)
+
+    last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
+    others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
+    vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *found.values(), *last])
+    return with_arguments
+
+
+def _size_role(name: str, function: FunctionType) -> str:
+    """Which size a variable is; a width that is divided is the model's."""
+    role = role_of(name) or ""
+    if role == "d" and re.search(rf"\b{name}\s*//", source_of(function)):
+        return "D"
+    return role if role in _SIZES else ""
+
+
+def _variables_of(function: FunctionType) -> dict[str, Any]:
+    """The variables around a function that it uses, and those that functions of the same file use that it calls."""
+    found: dict[str, Any] = {}
+    waiting = [function]
+    while waiting:
+        for name, value in _used(waiting.pop()):
+            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
+                if value is not function and name not in found:
+                    waiting.append(value)
+                    found[name] = value
+            elif not (inspect.isroutine(value) or inspect.ismodule(value) or inspect.isclass(value)):
+                found[name] = value
+    return {name: value for name, value in found.items() if not inspect.isfunction(value)}
+
+
+class _Rebound:
+    """A copy of a function, and of the functions of its file, that looks variables up in a dictionary of its own."""
+
+    def __init__(self, function: FunctionType) -> None:
+        self.variables = dict(function.__globals__)
+        for name, value in function.__globals__.items():
+            if inspect.isfunction(value) and value.__globals__ is function.__globals__:
+                self.variables[name] = self._copied(value)
+        self.function = self._copied(function)
+
+    def _copied(self, function: FunctionType) -> FunctionType:
+        own = FunctionType(
+            function.__code__, self.variables, function.__name__, function.__defaults__, function.__closure__
+        )
+        own.__kwdefaults__ = function.__kwdefaults__
+        return own
+
+
+def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
+    """The global variables that the code of a function mentions."""
+    for name in dict.fromkeys(_global_names(function.__code__)):
+        if name in function.__globals__:
+            yield name, function.__globals__[name]
+
+
+def _global_names(code: CodeType) -> Iterator[str]:
+    for instruction in dis.get_instructions(code):
+        if instruction.opname in ("LOAD_GLOBAL", "LOAD_NAME"):
+            yield str(instruction.argval)
+    for inner in code.co_consts:
+        if isinstance(inner, CodeType):
+            yield from _global_names(inner)
+
+
+def _torch_of(variables: Mapping[str, Any]) -> Any:
+    """The module torch, if one of the variables is a tensor or a module of it."""
+    torch = sys.modules.get("torch")
+    own = torch is not None and any(isinstance(v, torch.Tensor | torch.nn.Module) for v in variables.values())
+    return torch if own else None
+
+
+def _may_be_matrix(value: Any) -> bool:
+    return hasattr(value, "shape") or hasattr(value, "named_parameters") or isinstance(value, dict | list | tuple)
+
+
+def _learned(value: Any) -> Any:
+    """A tensor of numbers as a parameter of torch."""
+    import torch
+
+    is_number = isinstance(value, torch.Tensor) and value.is_floating_point()
+    return torch.nn.Parameter(value.detach().clone()) if is_number and value.ndim else value
+
+
+def _plain(value: Any) -> Any:
+    """Arrays of other frameworks as NumPy's, and NumPy's whole numbers as Python's."""
+    if isinstance(value, np.integer):
+        return int(value)
+    is_array = hasattr(value, "__array__") and hasattr(value, "shape") and not np.isscalar(value)
+    return np.array(value) if is_array else value

@@ -1,0 +1,98 @@
+"""Functions that use variables of their file: matrices, and sizes."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+rng = np.random.default_rng(0)
+d_model, num_heads = 12, 3
+head_dim = d_model // num_heads
+scale = head_dim**-0.5
+W_q, W_k, W_v, W_o = (rng.normal(size=(d_model, d_model)) for _ in range(4))
+weights = {"query": rng.normal(size=(6, 4)), "key": rng.normal(size=(6, 4)), "value": rng.normal(size=(6, 4))}
+omega_q, omega_k, omega_v = (rng.normal(size=(4, 4)) for _ in range(3))
+beta_q, beta_k, beta_v = (rng.normal(size=(4, 1)) for _ in range(3))
+
+
+def softmax(s, axis=-1):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def split(x, heads):
+    return x.reshape(len(x), heads, -1).transpose(1, 0, 2)
+
+
+def project(x):
+    return split(x @ W_q, num_heads), split(x @ W_k, num_heads), split(x @ W_v, num_heads)
+
+
+def many_heads(x):
+    q, k, v = project(x)
+    p = softmax(q @ k.transpose(0, 2, 1) * scale)
+    return (p @ v).transpose(1, 0, 2).reshape(len(x), d_model) @ W_o
+
+
+def many_heads_unscaled(x):
+    q, k, v = project(x)
+    return (softmax(q @ k.transpose(0, 2, 1)) @ v).transpose(1, 0, 2).reshape(len(x), d_model) @ W_o
+
+
+def heads_as_argument(x, heads):
+    q, k, v = (split(x @ w, heads) for w in (W_q, W_k, W_v))
+    p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(d_model))
+    return (p @ v).transpose(1, 0, 2).reshape(len(x), d_model) @ W_o
+
+
+def one_head(x):
+    q, k, v = x @ weights["query"], x @ weights["key"], x @ weights["value"]
+    return softmax(q @ k.T / np.sqrt(4), axis=0) @ v
+
+
+def columns(X):
+    q, k, v = beta_q + omega_q @ X, beta_k + omega_k @ X, beta_v + omega_v @ X
+    return v @ softmax(k.T @ q / 2, axis=0)
+
+
+def columns_swapped(X):
+    q, k, v = beta_q + omega_q @ X, beta_k + omega_k @ X, beta_v + omega_v @ X
+    return v @ softmax(q.T @ k / 2, axis=0)
+
+
+def matrices_as_arguments(x, w_q, w_k, w_v):
+    q, k, v = (split(x @ w, num_heads) for w in (w_q, w_k, w_v))
+    p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(w_q.shape[1] / num_heads))
+    return np.hstack(list(p @ v))
+
+
+def model_width_as_variable(x, w_q, w_k, w_v):
+    q, k, v = (split(x @ w, num_heads) for w in (w_q, w_k, w_v))
+    p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(d_model))
+    return np.hstack(list(p @ v))
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes", "convention"),
+    [
+        (many_heads, (), ""),
+        (many_heads_unscaled, ("scale-missing",), ""),
+        (heads_as_argument, ("scale-model-width",), ""),
+        (one_head, ("softmax-axis",), ""),
+        (columns, (), "tokens-as-columns"),
+        (columns_swapped, ("qk-swapped",), "tokens-as-columns"),
+        (matrices_as_arguments, (), "weights-in-out"),
+        (model_width_as_variable, ("scale-model-width",), "weights-in-out"),
+    ],
+    ids=lambda value: getattr(value, "__name__", None),
+)
+def test_the_variables_are_the_weights_and_sizes(function, mistakes, convention):
+    before = [a.tobytes() for a in (W_q, W_k, W_v, W_o, omega_q, *weights.values())]
+    verdict = hw.check(function)
+    assert verdict.mistakes == mistakes
+    assert not convention or convention in verdict.conventions
+    assert before == [a.tobytes() for a in (W_q, W_k, W_v, W_o, omega_q, *weights.values())]
+
+
+def test_the_line_of_the_mistake_is_found():
+    assert "softmax(q.T @ k / 2, axis=0)" in hw.check(columns_swapped).report()

@@ -100,6 +100,17 @@ def aligned_with_last(t: Trace) -> None:
     t.offset = ends(t) - t.s.shape[-2]
 
 
+def joined(context_first: bool) -> Stage:
+    """Keys and values of the context and of the tokens, one after the other."""
+
+    def join(t: Trace) -> None:
+        if t.of_tokens and t.context is not None:
+            both = (t.context, t.X) if context_first else (t.X, t.context)
+            t.context = np.concatenate(both, axis=1)
+
+    return join
+
+
 _NORMS = [
     *(normalized(rms, eps) for eps in (1e-6, 1e-5, 1e-8, 0.0)),
     *(normalized(unit, eps) for eps in (1e-12, 1e-6)),
@@ -120,6 +131,11 @@ CONVENTIONS = {
         Convention("mask-additive", "a mask of numbers that are added"),
         Convention("padding-hides", "True = padding"),
         Convention("window-as-number", "a window given as one number"),
+        Convention(
+            "context-and-tokens",
+            "keys and values from the context and the tokens together",
+            ({"+arrange": joined(True)}, {"+arrange": joined(False)}),
+        ),
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),

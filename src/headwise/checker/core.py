@@ -267,7 +267,8 @@ def _with_built_in_limits(
         return [limited({"causal": True}, "causal-unasked")]
     if "causal" in interface.takes:
         return [limited({})]
-    if is_equivariant(convention):
+    convention = replace(convention, equivariant=is_equivariant(convention))
+    if convention.equivariant:
         return [convention]
     attended = attended_keys(convention)
     limits = {} if attended is None else built_in_limits(attended)

@@ -28,6 +28,7 @@ __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_callin
 
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
+_GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
 _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 by default
 
 
@@ -135,7 +136,8 @@ def _start(
         reading.takes,
         needs,
         dtype=documentation.dtype,
-        heads=reading.numbered_heads or None,
+        heads=reading.numbered_heads or (_GROUPED[0] if "key_heads" in reading.names else None),
+        key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
         fused="Wqkv" in reading.names,
     )
     return CallingConvention(
@@ -190,9 +192,11 @@ def _token_layouts(
         order = tuple(a for a in _TOKEN_AXES if requirements.axes in a) or (requirements.axes,)
     else:
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
-    for weights in _weights(start):
-        candidate = replace(start, weights=weights)
-        if weights != "matrix" and candidate.interface.kind == "self_attention":
+    candidates = [replace(start, weights=weights) for weights in _weights(start)]
+    if "heads" in start.interface.takes and start.interface.key_heads is None and start.load is None:
+        candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
+    for candidate in candidates:
+        if candidate.weights != "matrix" and candidate.interface.kind == "self_attention":
             interface = replace(candidate.interface, kind="multi_head", takes=candidate.interface.takes | {"heads"})
             candidate = replace(candidate, interface=interface)
         found: list[CallingConvention] = []

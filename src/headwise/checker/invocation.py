@@ -95,6 +95,8 @@ class CallingConvention:
         Entries of the catalogue that a module follows by design, as in `Target`.
     lowers : bool
         Whether its framework computes in float32 whatever it is given.
+    equivariant : bool or None
+        Whether tokens in another order give the same outputs in that order, once it is measured.
     """
 
     function: Callable[..., Any]
@@ -112,6 +114,7 @@ class CallingConvention:
     load: Callable[[Mapping[str, Array]], None] | None = None
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
+    equivariant: bool | None = None
 
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""

@@ -3,8 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections.abc import Iterable
 
-__all__ = ["FLAGS", "role_of"]
+__all__ = ["FLAGS", "role_of", "tokens_among"]
 
 _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
 
@@ -24,6 +25,8 @@ _ROLES = {
     "vpast": "vcache cachev vpast pastv valuecache cachevalues pastvalue pastvalues prevv prevvalues cachedv"
     " cachedvalues",
     "heads": "heads numheads nheads nhead head numhead headcount numberofheads numattentionheads nhd hnum",
+    "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
+    " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " blocked ignore ignored memorymask selfattnmask",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
@@ -81,6 +84,13 @@ FLAGS: dict[str, object] = {
     "verbose": False,
     "debug": False,
 }
+
+
+def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
+    """Which of several arguments of tokens is X, and which are contexts: what asks is X, else the first is."""
+    names = list(names)
+    first = next((name for name in names if re.search(r"latent|quer|tgt|target|dec", name.lower())), names[0])
+    return first, [name for name in names if name != first]
 
 
 def normalize(name: str) -> str:

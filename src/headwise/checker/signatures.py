@@ -9,7 +9,7 @@ from dataclasses import dataclass, field
 from typing import Any
 
 from headwise.checker.containers import EACH, Path, matrices_in
-from headwise.checker.roles import FLAGS, role_of
+from headwise.checker.roles import FLAGS, role_of, tokens_among
 from headwise.checker.settings import CONFIG
 
 __all__ = ["KINDS", "Reading", "readings", "signature_of"]
@@ -34,7 +34,7 @@ _OPTIONS = {
         "window",
         "softcap",
     }
-    | {"heads", "context", "values", "Wqkv", "bqkv", "params", "lengths"},
+    | {"heads", "context", "values", "Wqkv", "bqkv", "params", "lengths", "key_heads"},
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
     | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast"},
 }
@@ -170,6 +170,8 @@ def _by_name(
     names: Names = {}
     needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
     known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
+    if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
+        known |= dict.fromkeys(tokens_among(several)[1], "context")
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
@@ -246,6 +248,8 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
     if role in (None, "heads") and p.default is p.empty and _complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
+    if p.name.lower() == "hidden" and not others & {"X", "q"}:
+        return "X"
     if p.name.lower() == "h":  # next to X it is the number of heads
         return "heads" if "X" in others else "X"
     if role == "tokens" and p.default not in ("rows", "columns"):

@@ -15,7 +15,7 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import position_arguments, positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
-from headwise.checker.roles import FLAGS, role_of
+from headwise.checker.roles import FLAGS, role_of, tokens_among
 from headwise.checker.target import TargetSizes
 from headwise.shapes import Array
 
@@ -234,6 +234,10 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
     by_role = {role: name for name, role in reversed(list(roles.items()))}
     if {"q", "k", "v"} <= set(by_role):
         return {by_role["q"]: "X", by_role["k"]: "context", by_role["v"]: "context"}
+    several = [name for name in required if roles[name] == "X"]
+    if len(several) == 2:
+        first, others = tokens_among(several)
+        return {first: "X"} | dict.fromkeys(others, "context")
     if "X" in by_role or "q" in by_role:
         first = by_role.get("X", by_role.get("q", ""))
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]

@@ -8,7 +8,7 @@ import inspect
 import re
 import sys
 from collections.abc import Callable, Iterator, Mapping
-from types import CodeType, FunctionType
+from types import CodeType, FunctionType, SimpleNamespace
 from typing import Any
 
 from headwise.checker.locate import source_of
@@ -38,25 +38,28 @@ def object_of(function: FunctionType) -> Any:
 
     It is a module of torch if one of them is a tensor or a module of torch.
     """
-    variables = _variables_of(function)
-    torch = _torch_of(variables)
+    variables, torch = _variables_of(function), _torch_of(_variables_of(function))
+    places = dict(_places(variables))
     rebound = _Rebound(function)
     signature = inspect.signature(function)
-    heads = {p.name: 0 for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty}
+    asked = [p.name for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty]
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
-        rebound.variables.update({name: getattr(self, name) for name in variables})
-        return rebound.function(*args, **{name: getattr(self, name) for name in heads}, **kwargs)
+        rebound.variables.update({name: _at(self, place) for name, place in places.items()})
+        return rebound.function(*args, **{name: getattr(self, name) for name in asked}, **kwargs)
 
     own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    others = [p for name, p in signature.parameters.items() if name not in heads]
+    others = [p for name, p in signature.parameters.items() if name not in asked]
     vars(forward)["__signature__"] = signature.replace(parameters=[own, *others])
     members = {"forward": forward, "__module__": function.__module__, "__wrapped__": function}
     instance = type(function.__name__, (torch.nn.Module,) if torch else (), members)()
-    for name, value in variables.items():
-        setattr(instance, name, _learned(value) if torch else _plain(value))
+    heads: int = max((place[1] + 1 for place in places.values() if len(place) > 1), default=0)
+    part = torch.nn.Module if torch else SimpleNamespace
+    instance.head = (torch.nn.ModuleList if torch else list)(part() for _ in range(heads))
+    for name, place in places.items():
+        setattr(_at(instance, place[:-1]), place[-1], _learned(variables[name]) if torch else _plain(variables[name]))
     widths = [side for value in variables.values() for side in getattr(value, "shape", ())]
-    for name in heads:
+    for name in asked:
         setattr(instance, name, next(n for n in _HEADS if not any(width % n for width in widths)))
     return instance
 
@@ -144,6 +147,25 @@ def _global_names(code: CodeType) -> Iterator[str]:
     for inner in code.co_consts:
         if isinstance(inner, CodeType):
             yield from _global_names(inner)
+
+
+def _places(variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, ...]]]:
+    """Where the object has each variable: ``w_q1`` and ``w_q2`` belong to the first and the second head."""
+    numbers: dict[str, tuple[str, int]] = {}
+    for name, value in variables.items():
+        match = re.fullmatch(r"(\w*?[a-zA-Z])_?(\d+)", name) if _may_be_matrix(value) else None
+        if match and role_of(name) is not None:
+            numbers[name] = match[1], int(match[2])
+    order = sorted({number for _, number in numbers.values()})
+    for name in variables:
+        stem, number = numbers.get(name, (name, 0))
+        yield name, ("head", order.index(number), stem) if name in numbers and len(order) > 1 else (name,)
+
+
+def _at(instance: Any, place: tuple[Any, ...]) -> Any:
+    for key in place:
+        instance = instance[key] if isinstance(key, int) else getattr(instance, key)
+    return instance
 
 
 def _torch_of(variables: Mapping[str, Any]) -> Any:

@@ -26,7 +26,10 @@ _FUSED = {
     "qk": "qk|querykey",
     **{order: order for order in ("qvk", "kqv", "kvq", "vqk", "vkq", "vk", "kq")},
 }
-_OUTPUT = "o|0|out|output|outputs|unify|unifyheads|combine|combined|combiner|merge|final|result|collect|recombine"
+_OUTPUT = (
+    "o|0|omegac|omegao|out|output|outputs|unify|unifyheads|combine|combined|combiner|merge|final|result|collect"
+    "|recombine"
+)
 _WEAK_OUTPUT = re.compile(
     "(?:attn|attention|att|c|sn|heads?|conv|conv1x1)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
 )

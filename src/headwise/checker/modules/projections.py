@@ -56,10 +56,11 @@ class Reading:
         return next((m for m in self.weights if len(m.part) > 1), None)
 
     @property
-    def unusual(self) -> tuple[bool, bool]:
-        """What makes it less likely: parts in another order than the name says, then another order of the rows."""
+    def unusual(self) -> tuple[bool, bool, bool]:
+        """What makes it less likely: parts in another order than the name says, another order of the rows, slices."""
         fused = self.fused
-        return (fused is not None and fused.part not in ("qkv", "kv", "qk"), self.order != "3Hd")
+        renamed = fused is not None and fused.part not in ("qkv", "kv", "qk")
+        return renamed, self.order != "3Hd", self.sliced and not self.shared
 
     def stored(self, weights: Mapping[str, Array]) -> dict[str, Array]:
         """What the layer has to hold for these weights, by the names of its parameters."""

@@ -46,11 +46,18 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     value = value.__self__ if inspect.ismethod(value) else object_of(value) if inspect.isfunction(value) else value
     arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
     errors: list[DataError] = []
+    narrow: list[Target] = []  # with heads of width one, whose scale is one, right or not
     for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
         try:
-            return _targets(with_inferred_widths(instance), inside, method)
+            targets = _targets(with_inferred_widths(instance), inside, method)
         except DataError as error:
             errors.append(error)
+            continue
+        if all(target.sizes is None or target.sizes.width > 1 for target in targets):
+            return targets
+        narrow = narrow or targets
+    if narrow:
+        return narrow
     raise errors[0]
 
 

@@ -46,6 +46,8 @@ class Interface:
         The type of the arguments; float32 for a function that says that it works in that.
     heads : int or None
         The only number of heads that it takes; None for any.
+    key_heads : int or None
+        The number of heads of keys and values, for a function of tokens with fewer of them; None for as many.
     window : tuple of int
         The window to try: (left, right).
     implicit : mapping
@@ -65,6 +67,7 @@ class Interface:
     mask_axes: str = ""
     dtype: str = "float64"
     heads: int | None = None
+    key_heads: int | None = None
     window: tuple[int | None, int | None] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
     sizes: TargetSizes | None = None

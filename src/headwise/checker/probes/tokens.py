@@ -51,11 +51,12 @@ class Tokens(Generator):
         """Tokens (B, n, model) and the matrices that take them to queries, values and the output."""
         batch = batch or (self.sizes.batch if self.interface.batch else 1)
         fixed = self.interface.sizes
-        queries, context = keys, model
+        queries, context, groups = keys, model, self.interface.key_heads or self.heads
+        keys, values = keys * groups // self.heads, values * groups // self.heads
         if fixed is not None:
             n, model, context, out = fixed.tokens or n, fixed.model, fixed.context, fixed.output
-            queries = fixed.heads * fixed.width
-            keys, values = fixed.key_heads * fixed.width, fixed.key_heads * fixed.values
+            queries, groups = fixed.heads * fixed.width, fixed.key_heads
+            keys, values = groups * fixed.width, groups * fixed.values
         case: Case = {"X": times * self.normal(batch, n, model)}
         for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
             case[f"W{x}"] = self.normal(rows, columns) * columns**-0.5 * 1.2
@@ -63,10 +64,10 @@ class Tokens(Generator):
                 case[f"W{x}"] = block_diagonal(case[f"W{x}"], self.heads, fixed.shared)
         if self.interface.multi_head:
             case["heads"] = self.heads
-        if fixed is not None and fixed.key_heads != fixed.heads:
-            case["key_heads"] = fixed.key_heads
+        if groups != self.heads:
+            case["key_heads"] = groups
         if "Wo" in self.takes:
-            heads_values = values * self.heads // case.get("key_heads", self.heads)
+            heads_values = values * self.heads // groups
             case["Wo"] = self.normal(out, heads_values) * heads_values**-0.5
         if "context" in self.interface.needs:
             case["context"] = times * self.normal(batch, n, context)

@@ -23,8 +23,8 @@ online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-
 bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small
 window-ignored softcap-ignored lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing
 scale-model-width scale-no-root scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global
-softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved heads-split-unmoved
-heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
+softmax-keepdims softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved
+heads-split-unmoved heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
 output-projection-missing output-projection-transposed bias-missing residual-added positions-added norm-added
 dropout-active mask-inverted mask-ignored mask-added-as-number mask-after-softmax mask-on-queries mask-not-broadcast
 mask-finite-fill mask-all-hidden-nan mask-leaks-nan causal-missing causal-reversed causal-strict causal-alignment

@@ -226,3 +226,63 @@ def test_rows_sum_to_one_where_a_head_is_narrower_than_there_are_tokens():
     assert properties["rows-sum-to-one"]
     assert properties["shift-invariant"]
     assert properties["linear-in-values"]
+
+
+def by_head(x, w, heads):
+    return (x @ w).reshape(*x.shape[:2], heads, -1).swapaxes(1, 2)
+
+
+def shared_keys(x, Wq, Wk, Wv, Wo, num_heads):
+    q, k, v = by_head(x, Wq, num_heads), by_head(x, Wk, 1), by_head(x, Wv, 1)
+    o = softmax(q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1])) @ v
+    return o.swapaxes(1, 2).reshape(*x.shape[:2], -1) @ Wo
+
+
+def grouped(x, wq, wk, wv, wo, n_heads, n_kv_heads, repeat=np.repeat):
+    q, k, v = by_head(x, wq, n_heads), by_head(x, wk, n_kv_heads), by_head(x, wv, n_kv_heads)
+    k, v = (repeat(a, n_heads // n_kv_heads, axis=1) for a in (k, v))
+    o = softmax(q @ k.swapaxes(2, 3) / np.sqrt(q.shape[-1])) @ v
+    return o.swapaxes(1, 2).reshape(*x.shape[:2], -1) @ wo
+
+
+def tiled(x, wq, wk, wv, wo, n_heads, n_kv_heads):
+    return grouped(x, wq, wk, wv, wo, n_heads, n_kv_heads, lambda a, times, axis: np.concatenate([a] * times, axis))
+
+
+def test_functions_with_fewer_heads_of_keys():
+    assert hw.check(shared_keys).mistakes == ()
+    assert hw.check(grouped).mistakes == ()
+    assert hw.check(tiled).mistakes == ("groups-tiled",)
+
+
+def test_keys_of_the_context_and_of_the_tokens():
+    def cross(x, context, Wq, Wk, Wv):
+        both = np.concatenate([context, x], axis=-2)
+        q, k, v = x @ Wq, both @ Wk, both @ Wv
+        return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+
+    def unscaled_cross(latents, x, Wq, Wk, Wv):
+        both = np.concatenate([latents, x], axis=-2)
+        return softmax(latents @ Wq @ (both @ Wk).swapaxes(-1, -2)) @ (both @ Wv)
+
+    verdict = hw.check(cross)
+    assert verdict.ok
+    assert "context-and-tokens" in verdict.conventions
+    assert hw.check(unscaled_cross).mistakes == ("scale-missing",)
+
+
+def test_matrices_as_attributes_of_an_argument():
+    def heads_summed(x, p, n_heads):
+        q, k, v = (np.stack(np.split(x @ w, n_heads, axis=-1)) for w in (p.Wq, p.Wk, p.Wv))
+        return (softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v).sum(axis=0)
+
+    assert hw.check(heads_summed).mistakes == ("heads-summed",)
+
+
+def test_sums_that_are_not_kept_as_an_axis():
+    def attend(X, Wq, Wk, Wv):
+        S = X @ Wq @ (X @ Wk).T / np.sqrt(Wk.shape[1])
+        A = np.exp(S - S.max(axis=1)[:, None])
+        return A / A.sum(axis=1) @ (X @ Wv)
+
+    assert hw.check(attend).mistakes == ("softmax-keepdims",)

@@ -15,6 +15,11 @@ omega_q, omega_k, omega_v = (rng.normal(size=(4, 4)) for _ in range(3))
 beta_q, beta_k, beta_v = (rng.normal(size=(4, 1)) for _ in range(3))
 
 
+omega_q1, omega_k1, omega_v1, omega_q2, omega_k2, omega_v2 = (rng.normal(size=(3, 6)) for _ in range(6))
+beta_q1, beta_k1, beta_v1, beta_q2, beta_k2, beta_v2 = (rng.normal(size=(3, 1)) for _ in range(6))
+omega_c = rng.normal(size=(6, 6))
+
+
 def softmax(s, axis=-1):
     e = np.exp(s - s.max(axis=axis, keepdims=True))
     return e / e.sum(axis=axis, keepdims=True)
@@ -60,6 +65,23 @@ def columns_swapped(X):
     return v @ softmax(q.T @ k / 2, axis=0)
 
 
+def column_head(X, omega_q, omega_k, omega_v, beta_q, beta_k, beta_v):
+    q, k, v = beta_q + omega_q @ X, beta_k + omega_k @ X, beta_v + omega_v @ X
+    return v @ softmax(k.T @ q / np.sqrt(len(k)), axis=0)
+
+
+def two_column_heads(X):
+    first = column_head(X, omega_q1, omega_k1, omega_v1, beta_q1, beta_k1, beta_v1)
+    second = column_head(X, omega_q2, omega_k2, omega_v2, beta_q2, beta_k2, beta_v2)
+    return omega_c @ np.concatenate([first, second])
+
+
+def second_head_forgotten(X):
+    first = column_head(X, omega_q1, omega_k1, omega_v1, beta_q1, beta_k1, beta_v1)
+    second = column_head(X, omega_q1, omega_k1, omega_v2, beta_q1, beta_k1, beta_v2)
+    return omega_c @ np.concatenate([first, second])
+
+
 def matrices_as_arguments(x, w_q, w_k, w_v):
     q, k, v = (split(x @ w, num_heads) for w in (w_q, w_k, w_v))
     p = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(w_q.shape[1] / num_heads))
@@ -81,6 +103,8 @@ def model_width_as_variable(x, w_q, w_k, w_v):
         (one_head, ("softmax-axis",), ""),
         (columns, (), "tokens-as-columns"),
         (columns_swapped, ("qk-swapped",), "tokens-as-columns"),
+        (two_column_heads, (), "tokens-as-columns"),
+        (second_head_forgotten, ("heads-share-weights",), "tokens-as-columns"),
         (matrices_as_arguments, (), "weights-in-out"),
         (model_width_as_variable, ("scale-model-width",), "weights-in-out"),
     ],

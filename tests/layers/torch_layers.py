@@ -672,6 +672,35 @@ class BucketsOfDistances(nn.Module):
         return self.o((p @ v).transpose(1, 2).reshape(B, N, D))
 
 
+class LatentsToTokens(nn.Module):
+    """Latents that attend to the tokens and to themselves."""
+
+    def __init__(self, dim=12, heads=3):
+        super().__init__()
+        self.heads = heads
+        self.to_q, self.to_kv = nn.Linear(dim, dim, bias=False), nn.Linear(dim, 2 * dim, bias=False)
+        self.to_out = nn.Linear(dim, dim, bias=False)
+
+    def forward(self, x, latents):
+        q, (k, v) = self.to_q(latents), self.to_kv(torch.cat([x, latents], dim=1)).chunk(2, dim=-1)
+        q, k, v = (a.unflatten(-1, (self.heads, -1)).transpose(1, 2) for a in (q, k, v))
+        return self.to_out(F.scaled_dot_product_attention(q, k, v).transpose(1, 2).flatten(2))
+
+
+class NarrowQueries(nn.Module):
+    """Attention of pixels with an eighth of the features, and no scale."""
+
+    def __init__(self, in_dim=16):
+        super().__init__()
+        self.query_conv, self.key_conv = nn.Conv2d(in_dim, in_dim // 8, 1), nn.Conv2d(in_dim, in_dim // 8, 1)
+        self.value_conv, self.gamma = nn.Conv2d(in_dim, in_dim, 1), nn.Parameter(torch.zeros(1))
+
+    def forward(self, x):
+        q, k, v = (conv(x).flatten(2).transpose(1, 2) for conv in (self.query_conv, self.key_conv, self.value_conv))
+        o = (q @ k.transpose(1, 2)).softmax(dim=-1) @ v
+        return self.gamma * o.transpose(1, 2).reshape(x.shape) + x
+
+
 HEADS = 3
 W_QKV, W_OUT = nn.Linear(12, 36, bias=False), nn.Linear(12, 12, bias=False)
 

@@ -18,7 +18,7 @@ def softmax_of_columns(S, wrong):
     E = np.exp(S if "softmax-overflow" in wrong else S - np.max(S, axis=axis, keepdims=True))
     if "softmax-base-2" in wrong:
         E = np.power(2.0, S if "softmax-overflow" in wrong else S - np.max(S, axis=axis, keepdims=True))
-    A = E / np.sum(E, axis=axis, keepdims=True)
+    A = E / (np.sum(E, axis=0)[:, None] if "softmax-keepdims" in wrong else np.sum(E, axis=axis, keepdims=True))
     return softmax_of_columns(A, wrong - {"softmax-twice", "softmax-overflow"}) if "softmax-twice" in wrong else A
 
 

@@ -26,6 +26,8 @@ def softmax(s, hidden, wrong):
         s = np.subtract(s, np.nan_to_num(top, neginf=0.0))
     e = np.exp2(s) if "softmax-base-2" in wrong else np.exp(s)
     z = np.sum(e, axis=axis, keepdims=True)
+    if "softmax-keepdims" in wrong:
+        z = np.einsum("bhnm->bhmn", np.where(z == 0, 1.0, z))
     filled = np.ones_like(z, bool) if "mask-all-hidden-nan" in wrong else np.isnan(z) | (z > 0)
     p = np.divide(e, z, out=np.zeros_like(e), where=filled)
     if "softmax-twice" in wrong:

@@ -76,6 +76,7 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
         groups = [[(i, j) for i in range(n) for j in range(m)]]
     base = 2.0 if "softmax-base-2" in wrong else math.e
     for _ in range(2 if "softmax-twice" in wrong else 1):
+        totals = []
         for group in groups:
             top = max(s[at] for at in group)
             if "softmax-overflow" in wrong or top == -math.inf:
@@ -92,6 +93,9 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
                     p[at] = math.nan if "mask-all-hidden-nan" in wrong else 0.0
                 else:
                     p[at] = np.float64(power) / total
+            totals.append(total or 1.0)
+        if "softmax-keepdims" in wrong:
+            p = p * np.array(totals)[:, None] / np.array(totals)
         s = p.copy()
     for i in range(n):
         for j in range(m):

@@ -23,6 +23,8 @@ SILENT = {
     "norm-added": "softmax-overflow positions-added",  # normed tokens are never large, and lose a constant
     "softmax-axis": "softmax-global mix-transposed",
     "mix-transposed": "qk-swapped weights-transposed-out",
+    "softmax-keepdims": "softmax-axis softmax-global softmax-missing softmax-twice softmax-over-heads"
+    " softmax-over-batch online-not-rescaled mask-all-hidden-nan qk-norm-across-heads weights-transposed-out",
     "softmax-global": "mask-all-hidden-nan",  # a whole matrix is never hidden
     "softmax-over-heads": "softmax-axis softmax-global softmax-over-batch softmax-missing heads-ignored",
     "softmax-over-batch": "softmax-axis softmax-global softmax-missing",

@@ -1,4 +1,4 @@
-"""Arguments that hold several matrices: dictionaries, nested ones, tuples, and lists with an entry for each head."""
+"""Arguments that hold several matrices: dictionaries, objects, tuples, and lists with an entry for each head."""
 
 from __future__ import annotations
 
@@ -56,9 +56,24 @@ def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:
     groups: dict[str | int, list[tuple[Path, Any]]] = {}
     for path, value in leaves:
         groups.setdefault(path[0], []).append((path[1:], value))
-    packed = {key: pack(group) for key, group in groups.items()}
+    packed = _Items({key: pack(group) for key, group in groups.items()})
     places = [key for key in packed if isinstance(key, int)]
     return tuple(packed.get(i) for i in range(max(places) + 1)) if places else packed
+
+
+class _Items(dict[Any, Any]):
+    """A dictionary whose items are attributes too, as those of a namedtuple are."""
+
+    def __getattr__(self, name: str) -> Any:
+        try:
+            return self[name]
+        except KeyError:
+            raise AttributeError(name) from None
+
+
+def _names_matrix(name: str) -> bool:
+    """Whether an attribute is looked up for what it holds, and not for a property of an array."""
+    return name.lower() in _WEIGHTS | _BIASES or _matrix(name) is not None
 
 
 def _role(path: Path, name: str, layer: str) -> str | None:
@@ -108,6 +123,10 @@ class _Lookups(ast.NodeVisitor):
         self._note(self._resolve(node))
         self.generic_visit(node)
 
+    def visit_Attribute(self, node: ast.Attribute) -> None:
+        self._note(self._resolve(node))
+        self.generic_visit(node)
+
     def visit_Call(self, node: ast.Call) -> None:
         self._note(self._resolve(node))
         for argument in node.args:
@@ -125,6 +144,9 @@ class _Lookups(ast.NodeVisitor):
         if isinstance(node, ast.Name):
             return self._bound.get(node.id)
         key: ast.expr
+        if isinstance(node, ast.Attribute):
+            path = self._resolve(node.value)
+            return (*path, node.attr) if path is not None and _names_matrix(node.attr) else None
         if isinstance(node, ast.Subscript):
             container, key = node.value, node.slice
         elif isinstance(node, ast.Call) and isinstance(node.func, ast.Attribute) and node.func.attr == "get":

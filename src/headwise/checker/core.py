@@ -33,7 +33,7 @@ from headwise.errors import HeadwiseError
 __all__ = ["check"]
 
 _ANY = 4  # as many mistakes at once as are looked for
-_FUNCTION_SECONDS, _MODULE_SECONDS = 2.5, 8.0  # of processor time; a module is searched once for each of its readings
+_FUNCTION_SECONDS, _MODULE_SECONDS = 2.5, 4.0  # of processor time; a module is searched once for each of its readings
 
 
 def check(

@@ -73,7 +73,6 @@ def _of_plain(
     convention: CallingConvention, case: Case, rng: np.random.Generator, normalizes: bool
 ) -> Iterator[tuple[str, bool]]:
     """Properties that take calls of their own; one whose call is refused is left out."""
-
     unchanged: list[Array] = []
 
     def call(changes: Case) -> Array:

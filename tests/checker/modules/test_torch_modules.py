@@ -53,6 +53,8 @@ VERDICTS = {
     "BatchNormFirst": ((), ()),
     "BatchNormUnscaled": (("scale-missing",), ()),
     "BucketsOfDistances": ((), ("position-bias",)),
+    "LatentsToTokens": ((), ("context-and-tokens",)),
+    "NarrowQueries": (("scale-missing",), ("residual-inside",)),
 }
 
 

@@ -91,6 +91,18 @@ def by_blocks(size: int, sum_too: bool) -> Stage:
     return divide
 
 
+def maxima_for_columns(t: Trace) -> None:
+    """Subtract from column n the maximum of row n."""
+    top = t.s.max(axis=-1, keepdims=True).swapaxes(-1, -2)
+    t.s = t.s - np.where(np.isneginf(top), 0, top)
+
+
+def sums_for_columns(t: Trace) -> None:
+    """Divide column n by the sum of row n."""
+    total = t.e.sum(axis=-1, keepdims=True).swapaxes(-1, -2)
+    t.p = t.e / np.where(total == 0, 1, total)
+
+
 ENTRIES = (
     Mistake(
         "softmax-axis",
@@ -110,6 +122,19 @@ ENTRIES = (
         "Give the sum (and the maximum) an axis: s.sum(axis=-1, keepdims=True).",
         ("softmax",),
         tuple({"+hide": over(*axes)} for axes in ((-2, -1), (-3, -2, -1), (-4, -3, -2, -1))),
+    ),
+    Mistake(
+        "softmax-keepdims",
+        "The sum or the maximum of each row is applied to a column instead of to the row.",
+        SOFTMAX,
+        "With as many queries as keys the shapes fit, and neither rows nor columns of the weights sum to one.",
+        "Keep the axis that is summed over: s.sum(axis=-1, keepdims=True), and likewise max.",
+        ("softmax",),
+        (
+            {"divide": sums_for_columns},
+            {"shift": maxima_for_columns, "divide": sums_for_columns},
+            {"shift": maxima_for_columns},
+        ),
     ),
     Mistake(
         "softmax-over-heads",

@@ -24,6 +24,7 @@ __all__ = ["Call", "CallError", "plain_array", "working_calls"]
 _AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _USUAL = 6  # tokens; as an image 2 × 3
+_OTHER = 9  # where the layer is as wide as that
 _MOST = 64
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 
@@ -134,6 +135,8 @@ def restore(a: Any, axes: str) -> Any:
 def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     """The ways of calling a layer that give an output of the shape of attention, the usual first.
 
+    Those that take other numbers of tokens too count before those that take one number only.
+
     Parameters
     ----------
     layer : Layer
@@ -148,20 +151,25 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     """
     start, positions = _read_signature(layer)
     errors: list[str] = []
-    for n, sizes, given in product((_USUAL, *_fixed_counts(layer)), list(options), positions):
+    of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
+    for n, sizes, given in product((_USUAL, _OTHER, *_fixed_counts(layer)), list(options), positions):
         others = {name: value for name, value in start.arguments.items() if name not in given}
         call = replace(start, arguments=others, positions=given, width=sizes.width, count=n)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
             possible = [replace(call, axes=axes, visible=v) for axes in _AXES for v in masks if n != sizes.model]
-            if working := [one for one in possible if _works(one, sizes, errors)]:
-                return working
+            working = [one for one in possible if _works(one, sizes, errors)]
+            if any_count := [one for one in working if takes_any_count(one, sizes)]:
+                return any_count
+            of_one_count = of_one_count or working
+    if of_one_count:
+        return of_one_count
     raise CallError(errors[0])
 
 
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
     """Whether a layer takes other numbers of tokens than the one with which it was called first."""
     others = (4, 8) if "W" in call.axes else (5, 7)
-    return call.count == _USUAL and any(_works(replace(call, count=n), sizes, []) for n in others)
+    return call.count in (_USUAL, _OTHER) and any(_works(replace(call, count=n), sizes, []) for n in others)
 
 
 def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
@@ -201,7 +209,7 @@ def _fixed_counts(layer: Layer) -> list[int]:
     sides += [side for parameter in layer.parameters for side in parameter.shape]
     numbers = list(layer.numbers.values())
     counts = {*sides, *numbers, *(n * n for n in numbers)}
-    return sorted(n for n in counts if 1 < n <= _MOST and n != _USUAL)
+    return sorted(n for n in counts if 1 < n <= _MOST and n not in (_USUAL, _OTHER))
 
 
 def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:

@@ -17,7 +17,7 @@ from headwise.errors import DataError
 __all__ = ["construct", "parse_arguments"]
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
-_GROUPS = re.compile(r"\b\w*(kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
+_GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
 
 def parse_arguments(text: str) -> dict[str, Any]:

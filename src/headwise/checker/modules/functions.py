@@ -38,7 +38,9 @@ def object_of(function: FunctionType) -> Any:
 
     It is a module of torch if one of them is a tensor or a module of torch.
     """
-    variables, torch = _variables_of(function), _torch_of(_variables_of(function))
+    variables = _variables_of(function)
+    variables |= _of_other_heads(variables, function)
+    torch = _torch_of(variables)
     places = dict(_places(variables))
     rebound = _Rebound(function)
     signature = inspect.signature(function)
@@ -160,6 +162,15 @@ def _places(variables: Mapping[str, Any]) -> Iterator[tuple[str, tuple[Any, ...]
     for name in variables:
         stem, number = numbers.get(name, (name, 0))
         yield name, ("head", order.index(number), stem) if name in numbers and len(order) > 1 else (name,)
+
+
+def _of_other_heads(variables: Mapping[str, Any], function: FunctionType) -> dict[str, Any]:
+    """The matrices of heads that the function uses only in part, such as ``w_q2`` next to ``w_v2``."""
+    numbered = {name: place for name, place in _places(variables) if len(place) > 1}
+    stems = {re.sub(r"\d+$", "", name) for name in numbered}
+    endings = {name.removeprefix(stem) for name in numbered for stem in stems if name.startswith(stem)}
+    names = [stem + ending for stem in stems for ending in endings if ending.isdigit()]
+    return {name: function.__globals__[name] for name in sorted(names) if name in function.__globals__}
 
 
 def _at(instance: Any, place: tuple[Any, ...]) -> Any:

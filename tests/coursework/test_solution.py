@@ -126,3 +126,12 @@ def test_the_answers_of_a_class_next_to_the_right_ones(tmp_path):
     assert "agrees with attention that does not divide by √d" in page
     again = build(tmp_path / "report", **how)
     assert again.page.read_text() == page
+
+
+def test_the_short_form_repeats_no_paragraph(built):
+    course, report = built
+    page = (report.page.parent / "solution.html").read_text()
+    paragraphs = re.findall(r"<p>(.*?)</p>", page, re.DOTALL)
+    assert len(paragraphs) == len(set(paragraphs)) > 5
+    assert page.count('<figure id="figure-') == len({1, course.found.heads})  # the weights for each number of heads
+    assert "<details>" not in page

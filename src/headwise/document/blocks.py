@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from pathlib import Path
 from typing import NamedTuple
 
@@ -78,12 +78,29 @@ class Table:
 
 @dataclass(frozen=True)
 class FigureBlock:
-    """A figure with its caption: a title and paragraphs under headings."""
+    """A figure with its caption.
 
-    source: str  # a data URI
+    Attributes
+    ----------
+    source : str
+        A data URI.
+    title : Statement
+    parts : dict
+        The caption's paragraphs by their headings.
+    files : tuple of str
+        Its files, relative to the document's folder.
+    short : tuple of Statement
+        The caption in a few sentences.
+    folded : bool
+        Whether the short caption is shown, and the paragraphs only when a reader opens them.
+    """
+
+    source: str
     title: Statement
     parts: dict[str, tuple[Statement, ...]]
     files: tuple[str, ...]
+    short: tuple[Statement, ...] = ()
+    folded: bool = False
     kind: str = "figure"
 
     @property
@@ -93,10 +110,18 @@ class FigureBlock:
         return " ".join([as_text(self.title) + ".", *map(as_text, shown)])
 
     @classmethod
-    def captioned(cls, caption: Caption, provenance: Statement, files: Sequence[Path], root: Path) -> FigureBlock:
+    def captioned(
+        cls, caption: Caption, provenance: Statement, files: Sequence[Path], root: Path, *, folded: bool = False
+    ) -> FigureBlock:
         """Build a block from a saved figure, its measured caption and its provenance, with links to its files."""
         parts = {**caption.parts, BACKLINK_LABEL: (provenance,)}
-        return cls(svg_data_uri(files), caption.title, parts, tuple(str(path.relative_to(root)) for path in files))
+        names = tuple(str(path.relative_to(root)) for path in files)
+        _, *short = caption.short  # the first sentence is the title
+        return cls(svg_data_uri(files), caption.title, parts, names, tuple(short), folded)
+
+    def abridged(self) -> FigureBlock:
+        """The same with the short caption only."""
+        return replace(self, parts={}, folded=True)
 
 
 class Step(NamedTuple):

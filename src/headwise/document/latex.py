@@ -72,7 +72,7 @@ def _block(block: Block, numbers: Numbering) -> Iterator[str]:
         case FigureBlock():
             label, _ = numbers.label(block)
             path = next((name for name in block.files if name.endswith(".pdf")), "")
-            title = f"{label}. {_text(block.title)}"
+            title = " ".join([f"{label}. {_text(block.title)}.", *map(_text, block.short)])
             yield rf"\begin{{center}}\includegraphics[width=\linewidth]{{{path}}}\\ {title}\end{{center}}"
 
 

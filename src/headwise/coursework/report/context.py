@@ -128,4 +128,5 @@ class ReportContext:
             title,
             {heading: statements for heading, statements in parts.items() if statements},
             tuple(str(path.relative_to(self.folder)) for path in paths),
+            (*shown, *findings),
         )

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import replace
 
 from headwise.coursework.results import Coursework
-from headwise.document import Block, Code, Derivation, Paragraph, Section, Table
+from headwise.document import Block, Code, Derivation, FigureBlock, Paragraph, Section, Table
 
 __all__ = ["short_answers"]
 
@@ -13,7 +14,7 @@ _MOST = 60  # numbers of a table that a short answer prints
 
 
 def short_answers(study: Coursework, sections: Sequence[Section]) -> tuple[Section, ...]:
-    """The paragraphs, derivations and small tables of the full account, question by question."""
+    """The paragraphs, derivations, figures of weights and small tables of the full account, question by question."""
     by_anchor = {section.anchor: section for section in sections}
     heads = tuple(f"output-{run.heads}" for run in study.runs)
     swapped = tuple(f"{name}-swapped" for name in heads)
@@ -23,7 +24,7 @@ def short_answers(study: Coursework, sections: Sequence[Section]) -> tuple[Secti
         Section(
             f"short-{anchor}",
             section.heading,
-            tuple(_keep(section.blocks, tables.get(anchor, ()), derivations.get(anchor, 9))),
+            tuple(_keep(section.blocks, tables.get(anchor, ()), derivations.get(anchor, 9), anchor == "runs")),
             number=section.number,
         )
         for anchor, section in by_anchor.items()
@@ -31,12 +32,16 @@ def short_answers(study: Coursework, sections: Sequence[Section]) -> tuple[Secti
     )
 
 
-def _keep(blocks: Sequence[Block], tables: tuple[str, ...], derivations: int) -> list[Block]:
+def _keep(blocks: Sequence[Block], tables: tuple[str, ...], derivations: int, figures: bool) -> list[Block]:
     kept: list[Block] = []
     for block in blocks:
         if isinstance(block, Derivation):
             derivations -= 1
-        if isinstance(block, Table):
+        if isinstance(block, FigureBlock) and figures:
+            again = any(isinstance(other, FigureBlock) for other in kept)  # how to read it was said before
+            short = block.parts.get("What it says", ()) if again else block.short
+            kept.append(replace(block.abridged(), short=short))
+        elif isinstance(block, Table):
             if block.name in tables and len(block.rows) * len(block.columns) <= _MOST:
                 kept.append(block)
         elif isinstance(block, Paragraph | Derivation | Code) and derivations >= 0:

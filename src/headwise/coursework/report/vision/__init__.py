@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from dataclasses import replace
-
 from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.vision.attention_figures import attention_figures_section
 from headwise.coursework.report.vision.model import model_section
@@ -36,26 +34,29 @@ def vision_chapter(context: ReportContext) -> Chapter:
 
 
 def _short(sections: list[Section]) -> tuple[Section, ...]:
-    """The first paragraph on the attention figure with its first figure, and the answer and conclusion on rows."""
+    """The first paragraph on the attention figure with its first figure; answer, claims and conclusion on rows."""
     _, pictures, cuts = sections
-    figure = next((block for block in pictures.blocks if block.kind == "figure"), None)
     recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)
-    tables = [block for section in cuts.sections for block in section.blocks if block.kind == "table"]
-    shapes = [table for table in tables if isinstance(table, Table) and table.name == "claims"]
+    claims = [block for block in cuts.all_blocks if isinstance(block, Table) and block.name == "claims"]
     return (
         Section(
             "short-pictures",
             pictures.heading,
-            (pictures.blocks[0], *([replace(figure, parts={})] if isinstance(figure, FigureBlock) else [])),
+            (pictures.blocks[0], *_first_figure(pictures)),
             number="2 (a)",
         ),
         Section(
             "short-cuts",
             cuts.heading,
-            (*cuts.blocks, *shapes, *(recorded.blocks[-1:] if recorded else ())),
+            (*cuts.blocks, *_first_figure(cuts), *claims, *(recorded.blocks[-1:] if recorded else ())),
             number="2 (b)",
         ),
     )
+
+
+def _first_figure(section: Section) -> list[FigureBlock]:
+    """With its short caption; none where there is no figure."""
+    return [block.abridged() for block in section.all_blocks if isinstance(block, FigureBlock)][:1]
 
 
 def _train(context: ReportContext, digits: Digits) -> TrainingRun:

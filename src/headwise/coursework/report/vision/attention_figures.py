@@ -36,7 +36,7 @@ def attention_figures_section(run: TrainingRun, context: ReportContext) -> Secti
         kinds, label = _KINDS if i == 0 else _KINDS[:1], int(test.labels[position])
         for figure in explain(model, test.images[position], figure=kinds, label=label).figures:
             prefix = "attention" if figure.kind == "maps" else figure.kind
-            blocks.append(_figure_block(figure, f"{prefix}-{name}", run, context))
+            blocks.append(_figure_block(figure, f"{prefix}-{name}", run, context, folded=i > 0))
             context.progress.advance()
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
 
@@ -67,13 +67,16 @@ def _selection(reasons: list[str], run: TrainingRun) -> Paragraph:
             Statement(
                 "Every sentence of a caption is chosen by a rule over measurements of this model and this digit, so "
                 "another model gets another caption. The first digit is also shown by rollout, by depth, by its "
-                "positions and by the effect of removing tokens."
+                "positions and by the effect of removing tokens; the captions of the others are short, and open in "
+                "full."
             ),
         )
     )
 
 
-def _figure_block(captioned: CaptionedFigure, name: str, run: TrainingRun, context: ReportContext) -> FigureBlock:
+def _figure_block(
+    captioned: CaptionedFigure, name: str, run: TrainingRun, context: ReportContext, *, folded: bool
+) -> FigureBlock:
     paths = captioned.save(context.folder / "figures" / name)
     basis = Statement("One model, seed {seed}, and one digit.", {"seed": run.recipe.seed})
-    return FigureBlock.captioned(captioned.caption, basis, paths, context.folder)
+    return FigureBlock.captioned(captioned.caption, basis, paths, context.folder, folded=folded)

@@ -130,7 +130,7 @@ def drawing_subject(
     """A vision transformer of this package on images (B, Y, X)."""
     metadata = checkpoint.metadata
     trained_on = str(
-        metadata.get("data") or (f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "not named")
+        metadata.get("data") or (f"{metadata['trained_on']:,} digits" if "trained_on" in metadata else "unknown data")
     )
     return Subject(name, partial(_vit, checkpoint), examples, data, "images", held_out, trained_on)
 
@@ -156,7 +156,7 @@ def _file_subject(path: Path, data: str, pixels: int | None) -> Subject:
     open_file = partial(_opened, str(path))
     model = open_file({})
     subject = Subject(
-        path.name, open_file, audited_examples, Path(data).name, nouns[labelled.kind], False, "not named", pixels=pixels
+        path.name, open_file, audited_examples, Path(data).name, nouns[labelled.kind], False, "unknown data", pixels=pixels
     )
     if "predict" in model.capabilities:
         labels = _model_classes(model, subject.input(model, 0), labelled.classes)[labelled.labels[audited]]

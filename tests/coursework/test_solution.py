@@ -53,8 +53,9 @@ def test_the_notebook_runs_by_itself_and_agrees_with_the_library(built):
     course, report = built
     found, (sources, _) = course.found, code_cells(report)
     variables = {}
-    for source in sources:
-        exec(source, variables)
+    with np.printoptions():  # which the notebook sets
+        for source in sources:
+            exec(source, variables)
     for heads, (output, weights) in variables["results"].items():
         expected = hw.multi_head_attention(**found.arrays, heads=heads)
         np.testing.assert_allclose(output.T if found.columns else output, expected.output, atol=1e-12)

@@ -156,7 +156,14 @@ def _file_subject(path: Path, data: str, pixels: int | None) -> Subject:
     open_file = partial(_opened, str(path))
     model = open_file({})
     subject = Subject(
-        path.name, open_file, audited_examples, Path(data).name, nouns[labelled.kind], False, "unknown data", pixels=pixels
+        path.name,
+        open_file,
+        audited_examples,
+        Path(data).name,
+        nouns[labelled.kind],
+        False,
+        "unknown data",
+        pixels=pixels,
     )
     if "predict" in model.capabilities:
         labels = _model_classes(model, subject.input(model, 0), labelled.classes)[labelled.labels[audited]]

@@ -240,6 +240,8 @@ def test_images_through_transforms_and_windows():
     np.testing.assert_allclose(model.predict(pil.fromarray(photo)), expected.detach(), atol=1e-6)
     with pytest.raises(DataError, match=r"attends within 2 groups of tokens"):
         open_model(Windows().eval()).tokens(np.zeros((3, 8, 12), np.float32))
+    with pytest.raises(DataError, match=r"expected an image \(C, Y, X\) .* got \(8, 12, 3\)\. Channels last\?"):
+        model.predict(np.zeros((8, 12, 3), np.float32))
 
 
 class Series(torch.nn.Module):

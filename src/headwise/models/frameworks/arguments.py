@@ -123,6 +123,11 @@ class InputReader:
         if array.dtype.kind != "f":
             raise DataError(f"input: expected numbers; got {array.dtype}.")
         if array.ndim == 4 or (array.ndim == 3 and self.reads_images):
+            if array.shape[-1] <= 4 < array.shape[-3]:
+                raise DataError(
+                    f"input: expected an image (C, Y, X) as the model takes it; got {array.shape}. Channels last? Pass "
+                    "pixels as uint8 or the name of a file, which are prepared for the model."
+                )
             name = self._name("pixel_values")
             return Arguments({name: array.reshape(-1, *array.shape[-3:])}, name)
         if self.prepare is not None:

@@ -80,8 +80,9 @@ def test_killed_and_resumed_it_is_as_if_undisturbed(name, tmp_path):
         output, _ = process.communicate(timeout=PATIENCE)
         assert process.returncode in (0, -signal.SIGKILL), output
         state, finished = folders[1] / "out" / "training.safetensors", folders[1] / "out" / "model.safetensors"
-        if process.returncode == 0 or (finished.exists() and not state.exists()):  # start again, with nothing
-            shutil.rmtree(folders[1] / "out")
+        if process.returncode == 0 or (finished.exists() and not state.exists()):
+            assert results(folders[1]) == results(folders[0])
+            shutil.rmtree(folders[1] / "out")  # start again, with nothing
     if not (folders[1] / "out" / "model.safetensors").exists():
         resume = ["--resume"] if (folders[1] / "out" / "training.safetensors").exists() else []
         finish([*arguments, *resume], folders[1])

@@ -26,7 +26,7 @@ from headwise.models import ViT
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
-from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.browser import chromium, console_messages, open_page, requested_hosts, set_viewport, wait_for
 from helpers.processes import PATIENCE
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -54,18 +54,11 @@ def page(driver, explorer, tmp_path):
     console_messages(driver), requested_hosts(driver)
 
     def opened(view=""):
-        driver.get("about:blank")
-        driver.get(f"{(tmp_path / 'explorer.html').as_uri()}{view}")
+        open_page(driver, f"{(tmp_path / 'explorer.html').as_uri()}{view}")
         wait_for(driver, ".explorer .readout")
         return driver
 
     return opened
-
-
-def wait_for(driver, selector):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(driver, PATIENCE).until(lambda d: d.find_elements("css selector", selector))[0]
 
 
 def text(driver, selector):
@@ -324,7 +317,7 @@ def test_in_a_notebooks_frame_it_works(driver, explorer, tmp_path, notebook):
     frame = explorer._repr_html_().replace("<iframe ", f"<iframe {attributes} ")
     (tmp_path / "notebook.html").write_text(f"<!DOCTYPE html>{head}{frame}", encoding="utf-8")
     console_messages(driver)
-    driver.get((tmp_path / "notebook.html").as_uri())
+    open_page(driver, (tmp_path / "notebook.html").as_uri())
     driver.switch_to.frame(driver.find_element("css selector", "iframe"))
     wait_for(driver, ".explorer .readout")
     driver.find_element("css selector", ".chip").click()

@@ -7,8 +7,7 @@ import pytest
 
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, from_arrays, merge_pieces
 from headwise.figures import AttentionRecord
-from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
-from helpers.processes import PATIENCE
+from helpers.browser import chromium, console_messages, open_page, reload_page, requested_hosts, set_viewport, wait_for
 
 pytestmark = pytest.mark.xdist_group("browser")
 NONE = np.zeros(0, np.float32)
@@ -63,20 +62,13 @@ def page(driver, tmp_path):
     def opened(*records, view=""):
         inputs = tuple(ExplorerInput(record, f"input {i}") for i, record in enumerate(records))
         Explorer("A page", inputs).save(tmp_path / "page.html")
-        driver.get("about:blank")
-        driver.get(f"{(tmp_path / 'page.html').as_uri()}{view}")
+        open_page(driver, f"{(tmp_path / 'page.html').as_uri()}{view}")
         wait_for(driver, ".explorer .readout")
         return driver
 
     yield opened
     assert console_messages(driver) == []
     assert requested_hosts(driver) == set()
-
-
-def wait_for(driver, selector):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(driver, PATIENCE).until(lambda d: d.find_elements("css selector", selector))[0]
 
 
 def texts(driver, selector):
@@ -139,7 +131,7 @@ def test_pieces_of_words_can_be_merged(page):
     driver.find_element("css selector", ".piece[data-key='2']").click()
     np.testing.assert_allclose(row(driver), merge_pieces(record).weights[0, 2, 2], atol=5.01e-4)
     assert "merged=1" in driver.current_url
-    driver.refresh()
+    reload_page(driver)
     wait_for(driver, ".explorer .readout")
     assert len(texts(driver, ".piece")) == 6
 
@@ -274,7 +266,7 @@ def test_one_of_several_inputs_is_compared_on_demand(page):
     Select(driver.find_element("css selector", ".with select")).select_by_visible_text("input 2")
     assert len(driver.find_elements("css selector", ".panel")) == 2
     assert "with=2" in driver.current_url
-    driver.refresh()
+    reload_page(driver)
     wait_for(driver, ".explorer .readout")
     assert len(driver.find_elements("css selector", ".panel")) == 2
     Select(driver.find_element("css selector", ".with select")).select_by_visible_text("nothing")

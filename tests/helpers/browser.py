@@ -33,6 +33,41 @@ def chromium():
         opened.quit()
 
 
+def open_page(driver, url):
+    """Go to a page and wait for its scripts: on a busy machine ``driver.get`` may return before they have run."""
+    driver.get("about:blank")  # a fragment of the page that is shown would not be a new page
+    _navigate(driver, lambda: driver.get(url))
+
+
+def reload_page(driver):
+    """Load the page again and wait for its scripts."""
+    _navigate(driver, driver.refresh)
+
+
+def _navigate(driver, go):
+    from selenium.common.exceptions import JavascriptException
+
+    driver.execute_script("window.isPreviousPage = true")
+    go()
+    loaded = "return !window.isPreviousPage && document.readyState === 'complete'"
+    wait_until(driver, loaded, ignored=[JavascriptException])
+
+
+def wait_until(driver, script, *arguments, ignored=()):
+    """The script's value, as soon as it is true."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    wait = WebDriverWait(driver, PATIENCE, poll_frequency=0.05, ignored_exceptions=ignored)
+    return wait.until(lambda d: d.execute_script(script, *arguments))
+
+
+def wait_for(driver, selector):
+    """The first element of this kind, as soon as there is one."""
+    from selenium.webdriver.support.ui import WebDriverWait
+
+    return WebDriverWait(driver, PATIENCE).until(lambda d: d.find_elements("css selector", selector))[0]
+
+
 def set_viewport(driver, width, *, dark=False):
     """The page as a window of this width shows it, in the light or the dark."""
     size = {"width": width, "height": 900, "deviceScaleFactor": 1, "mobile": width < 500}

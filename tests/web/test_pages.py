@@ -14,9 +14,8 @@ from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
 from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
-from helpers.browser import chromium, console_messages, requested_hosts, set_viewport
+from helpers.browser import chromium, console_messages, open_page, requested_hosts, set_viewport, wait_until
 from helpers.checkpoints import random_tensors, write_image_model, write_text_model
-from helpers.processes import PATIENCE
 from helpers.serving import run_server
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -37,7 +36,7 @@ def page(pages):
     console_messages(driver), requested_hosts(driver)
 
     def opened(path=""):
-        driver.get(where + path)
+        open_page(driver, where + path)
         if not path:
             answered(driver)  # the example that the page begins with
         return driver
@@ -47,18 +46,14 @@ def page(pages):
     assert requested_hosts(driver) == {"127.0.0.1"}
 
 
-def until(driver, script, *arguments):
-    from selenium.webdriver.support.ui import WebDriverWait
-
-    return WebDriverWait(driver, PATIENCE, poll_frequency=0.05).until(lambda d: d.execute_script(script, *arguments))
-
-
 def texts(driver, selector):
     return [found.text for found in driver.find_elements("css selector", selector)]
 
 
 def answered(driver):
-    until(driver, "return document.querySelector('.status').textContent.startsWith('Answered') && !asking && !waiting")
+    wait_until(
+        driver, "return document.querySelector('.status').textContent.startsWith('Answered') && !asking && !waiting"
+    )
     return texts(driver, ".reading")
 
 
@@ -113,7 +108,7 @@ def test_an_example_is_read_as_the_library_reads_it_and_can_be_looked_into(page)
         assert words.startswith(f"predicts 4 ({share})")
     rows = driver.find_element("css selector", ".card[data-model=rows]")
     rows.click()
-    until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
+    wait_until(driver, "return document.querySelectorAll('#explorer .cell').length === 28")
     view = driver.execute_script("return document.querySelector('.heads input:checked').value")
     row = build_views(record.weights.astype(float))[view][0]  # of the last of them, the rows
     script = "return [...document.querySelectorAll('.listed td')].slice(1).map(cell => cell.textContent)"
@@ -175,7 +170,7 @@ def test_a_file_is_read_and_another_refused(page, tmp_path):
     assert "560 × 560 pixels, dark ink turned light" in texts(driver, ".status")[0]
     (tmp_path / "odd.png").write_bytes(b"no image")
     field.send_keys(str(tmp_path / "odd.png"))
-    until(driver, "return document.querySelector('.status').classList.contains('wrong')")
+    wait_until(driver, "return document.querySelector('.status').classList.contains('wrong')")
     assert texts(driver, ".status") == ["This is not an image that the browser can read."]
     assert stale(driver)
 
@@ -209,7 +204,7 @@ def test_the_courseworks_numbers_follow_what_is_typed(page):
     from selenium.webdriver.support.ui import Select
 
     driver = page("coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
+    wait_until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     arrays = coursework_arrays()
     one = hw.multi_head_attention(**arrays, heads=1)
     assert cells(driver, "given", "weights") == written(one.weights[0])
@@ -217,7 +212,7 @@ def test_the_courseworks_numbers_follow_what_is_typed(page):
     heads.clear()
     heads.send_keys("3")
     Select(driver.find_element("name", "second")).select_by_value("4")
-    until(driver, "return document.querySelectorAll('.results table').length === 2 * 19 && last.swap[1] === 4")
+    wait_until(driver, "return document.querySelectorAll('.results table').length === 2 * 19 && last.swap[1] === 4")
     swapped = arrays["X"][[4, 1, 2, 3, 0]]
     three = hw.multi_head_attention(**(arrays | {"X": swapped}), heads=3)
     assert cells(driver, "swapped", "weights", 2) == written(three.weights[2])
@@ -225,7 +220,7 @@ def test_the_courseworks_numbers_follow_what_is_typed(page):
     area = driver.find_element("name", "X")
     area.clear()
     area.send_keys("1 0 0 0 0 0\n0 1 0 0 0 0")
-    until(driver, "return last.given.output.length === 2")
+    wait_until(driver, "return last.given.output.length === 2")
     small = hw.multi_head_attention(**(arrays | {"X": np.eye(6)[:2]}), heads=3)
     assert cells(driver, "given", "output") == written(small.output)
 
@@ -234,13 +229,15 @@ def test_the_steps_of_attention_with_a_causal_mask_and_matrices_in_out(page):
     from selenium.webdriver.support.ui import Select
 
     driver = page("coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
+    wait_until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     driver.find_element("name", "causal").click()
     Select(driver.find_element("name", "layout")).select_by_value("in, out")
-    until(driver, "return last.causal && form.elements.layout.value === 'in, out' && !document.querySelector('.stale')")
+    wait_until(
+        driver, "return last.causal && form.elements.layout.value === 'in, out' && !document.querySelector('.stale')"
+    )
     x, w = coursework_arrays()["X"], coursework_arrays()
     q, k, v = (x @ w[name] for name in ("Wq", "Wk", "Wv"))
-    until(driver, "return last.given.queries[0][0][0] === arguments[0]", int(np.rint(q[0, 0] * 1e4)))
+    wait_until(driver, "return last.given.queries[0][0][0] === arguments[0]", int(np.rint(q[0, 0] * 1e4)))
     logits = np.where(np.tri(5, dtype=bool), q @ k.T / np.sqrt(6), np.nan)
     shares = np.exp(np.nan_to_num(logits, nan=-np.inf))
     weights = shares / shares.sum(axis=1, keepdims=True)
@@ -262,7 +259,7 @@ def test_the_steps_of_attention_with_a_causal_mask_and_matrices_in_out(page):
 )
 def test_as_many_inputs_to_swap_as_the_server_reads_rows(page, text):
     driver = page("coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
+    wait_until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     script = """
         for (const [name, text] of Object.entries(arguments[0])) form.elements[name].value = text;
         return ask().then(() => ["first", "second"].map((name) => [...form.elements[name].options].map((o) => o.value)))
@@ -278,15 +275,15 @@ def test_as_many_inputs_to_swap_as_the_server_reads_rows(page, text):
 def test_an_error_stands_beside_its_field(pages):
     driver, where = pages
     set_viewport(driver, 1280)
-    driver.get(where + "coursework")
-    until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
+    open_page(driver, where + "coursework")
+    wait_until(driver, "return document.querySelectorAll('.results table').length === 2 * 7")
     area = driver.find_element("name", "Wk")
     area.send_keys("\n1 2 3")
-    until(driver, "return document.getElementById('Wk-error').textContent")
+    wait_until(driver, "return document.getElementById('Wk-error').textContent")
     assert texts(driver, "#Wk-error") == ["Wk: row 7 has 3 numbers, row 1 has 6."]
     assert area.get_attribute("aria-invalid") == "true"
     driver.find_element("css selector", ".load").click()
-    until(driver, "return !document.getElementById('Wk-error').textContent")
+    wait_until(driver, "return !document.getElementById('Wk-error').textContent")
     assert area.get_attribute("aria-invalid") is None
     assert all("422" in message for message in console_messages(driver))  # the browser itself notes a refused request
 
@@ -297,7 +294,7 @@ def test_an_error_stands_beside_its_field(pages):
 def test_the_pages_fit_in_light_and_dark(page, path, width, dark):
     driver = page(path)
     if path:
-        until(driver, "return document.querySelectorAll('.results table').length")
+        wait_until(driver, "return document.querySelectorAll('.results table').length")
     else:
         driver.find_elements("css selector", ".examples button")[8].click()
         answered(driver)
@@ -335,7 +332,7 @@ def explained(driver, *indices):
         const column = columns[i], hint = column.article.querySelector(".dependence + .hint").textContent;
         return column.answer && column.article.querySelector(".readout").textContent && hint && hint !== "Computing …";
     })"""
-    until(driver, script, list(indices))
+    wait_until(driver, script, list(indices))
 
 
 def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
@@ -343,7 +340,7 @@ def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
 
     driver, where = readers
     set_viewport(driver, 1280)
-    driver.get(where)
+    open_page(driver, where)
     area = driver.find_element("name", "text")
     area.clear()
     area.send_keys("the cat sat.", Keys.ENTER)
@@ -365,14 +362,14 @@ def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
     driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
     assert driver.execute_script("return document.querySelector('.attention .selected').textContent") == "sat"
     area.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
-    until(driver, "return columns[0].article.querySelector('.answer').hidden")
+    wait_until(driver, "return columns[0].article.querySelector('.answer').hidden")
     assert model_texts(driver, ".status")[:2] == ["Write a text and run it."] * 2
     assert console_messages(driver) == []
 
 
 def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
     driver, where = readers
-    driver.get(where)
+    open_page(driver, where)
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (1200, 1800, 3), np.uint8)).save(tmp_path / "large.png")
     driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "large.png"))
     explained(driver, 2)
@@ -384,7 +381,7 @@ def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
     assert driver.execute_script("return columns[2].article.querySelector('.answer').hidden")
     (tmp_path / "odd.png").write_bytes(b"no image")
     driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "odd.png"))
-    until(driver, "return document.querySelector('.status.wrong')")
+    wait_until(driver, "return document.querySelector('.status.wrong')")
     assert model_texts(driver, ".status")[2] == "This is not an image that the browser can read."
     assert console_messages(driver) == []
 
@@ -394,7 +391,7 @@ def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
 def test_the_page_of_inputs_fits(readers, width, dark):
     driver, where = readers
     set_viewport(driver, width, dark=dark)
-    driver.get(where)
+    open_page(driver, where)
     driver.execute_script("sendText()")
     explained(driver, 0, 1)
     assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")

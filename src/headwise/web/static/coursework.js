@@ -176,7 +176,9 @@ for (const name of Object.keys(wished)) {
   form.elements[name].addEventListener("change", (event) => { wished[name] = Number(event.target.value); });
 }
 let soon = 0;
-form.addEventListener("input", () => { clearTimeout(soon); soon = setTimeout(ask, 150); });
+for (const type of ["input", "change"]) { // a choice that a program makes, such as a screen reader, sends only "change"
+  form.addEventListener(type, () => { clearTimeout(soon); soon = setTimeout(ask, 150); });
+}
 form.addEventListener("submit", (event) => event.preventDefault());
 form.querySelector(".load").addEventListener("click", load);
 Headwise.themeButton(document.querySelector(".theme"), () => { if (last) showTables(last); });

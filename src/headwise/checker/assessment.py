@@ -17,6 +17,7 @@ from headwise.checker.locate import find_locations
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES
 from headwise.checker.properties import verify_properties
+from headwise.checker.roles import FUSED
 from headwise.checker.search import Explanation, Observation, fits, worst
 from headwise.checker.verdict import ProbeResult, Verdict
 
@@ -82,7 +83,7 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "weights-in-out"
     if convention.weights != "matrix" or interface.heads:
         yield "heads-stacked"
-    if "Wqkv" in convention.names:
+    if FUSED.keys() & convention.names.keys():
         yield "weights-fused"
     if "mask" in interface.takes and convention.senses["mask"] != "attends":
         adds = convention.senses["mask"] == "adds"
@@ -91,6 +92,10 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "mask-additive" if convention.senses["padding"] == "adds" else "padding-hides"
     if convention.window != "pair":
         yield "window-as-number"
+    if convention.bias_table:
+        yield "bias-table"
+    if convention.weights_only:
+        yield "weights-only"
     if interface.dtype == "float32":
         yield "float32"
     if interface.implicit.get("causal") and "causal-missing" not in findings.codes:

@@ -8,9 +8,10 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.examination import Findings
-from headwise.checker.invocation import CallingConvention, bare
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
+from headwise.checker.responses import bare
 from headwise.checker.search import difference
 from headwise.checker.state import Case
 from headwise.shapes import Array

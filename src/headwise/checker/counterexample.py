@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Any
 
-from headwise.checker.invocation import CallingConvention, Response
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import Result, build, evaluate
+from headwise.checker.responses import Response
 from headwise.checker.search import Explanation, Observation, difference, fits
 from headwise.checker.state import Case
 from headwise.checker.verdict import Example
@@ -60,7 +61,7 @@ def _small(like: Case, name: str, convention: CallingConvention, rng: np.random.
             )
         if name == "large-logits":
             case |= {x: case[x] * 40 for x in ("X", "q", "k") if x in case}
-        yield case | _options(like, case, name, rng)
+        yield case | _options(like, case, name, convention, rng)
 
 
 def _integers(rng: np.random.Generator, *shape: int) -> Array:
@@ -91,7 +92,7 @@ def _projected(
     return case
 
 
-def _options(like: Case, case: Case, name: str, rng: np.random.Generator) -> Case:
+def _options(like: Case, case: Case, name: str, convention: CallingConvention, rng: np.random.Generator) -> Case:
     """The options of a probe, in the sizes of a small case."""
     first = case["X"] if "X" in case else case["q"]
     batch, n = first.shape[0], first.shape[-2]
@@ -106,7 +107,10 @@ def _options(like: Case, case: Case, name: str, rng: np.random.Generator) -> Cas
         if mask in like:
             options[mask] = _mask(like[mask], name, (batch, heads, n, m), rng)
     if "bias" in like:
-        options["bias"] = _integers(rng, 1, 1, n, m)
+        of_heads = heads if like["bias"].shape[1] > 1 else 1
+        options["bias"] = _integers(rng, 1, of_heads, n, m)
+        if convention.bias_table:
+            options["bias"] = options["bias"][:, :, np.arange(n)[:, None] - np.arange(m), 0]
     if "lengths" in like:
         options["lengths"] = np.full(batch, m - 1)
     if "cos" in like:

@@ -8,16 +8,18 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
+from headwise.checker.bias_tables import tables_of_bias, with_table
 from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.invocation import WINDOWS, CallingConvention, has_shape
+from headwise.checker.invocation import WINDOWS, CallingConvention
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
+from headwise.checker.responses import has_shape
 from headwise.checker.signatures import KINDS, Reading, readings, signature_of
 from headwise.checker.state import Case
 from headwise.checker.target import Target
@@ -138,10 +140,16 @@ def _start(
         dtype=documentation.dtype,
         heads=reading.numbered_heads or (_GROUPED[0] if "key_heads" in reading.names else None),
         key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
-        fused="Wqkv" in reading.names,
+        fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
     )
     return CallingConvention(
-        function, interface, reading.names, fixed=reading.fixed, unused=reading.unused, convert=convert
+        function,
+        interface,
+        reading.names,
+        fixed=reading.fixed,
+        unused=reading.unused,
+        convert=convert,
+        weights_only=reading.weights_only,
     )
 
 
@@ -155,7 +163,9 @@ def _working(
         [
             final
             for convention in tier
-            for final in _windows(with_senses(_in_its_type(convention), documentation, requirements), documentation)
+            for final in _windows(
+                with_senses(with_table(_in_its_type(convention)), documentation, requirements), documentation
+            )
         ]
         for tier in tiers
     ]
@@ -176,7 +186,15 @@ def _qkv_layouts(
                 tiers.append(tier)
         if tiers or attempt is _QKV_AXES:
             break
-    return tiers
+    return tiers or ([] if start.interface.one_query else _one_query(start, documentation, requirements, attempts))
+
+
+def _one_query(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts in which it takes queries without an axis of tokens, and so a mask of keys alone."""
+    interface = replace(start.interface, one_query=True, key_mask="mask" in start.interface.takes)
+    return _qkv_layouts(replace(start, interface=interface), documentation, requirements, attempts)
 
 
 def _per_item(convention: CallingConvention) -> bool:
@@ -214,7 +232,7 @@ def _weights(convention: CallingConvention) -> list[str]:
     by_head = {role for role, name in convention.names.items() if isinstance(name, tuple) and EACH in name}
     if by_head:
         return ["list-output" if "Wo" in by_head else "list"]
-    if convention.load is not None or convention.interface.heads or not {"Wq", "Wk", "Wv"} <= convention.names.keys():
+    if convention.load is not None or convention.interface.heads or not {"Wq", "Wk"} <= convention.names.keys():
         return ["matrix"]
     return [name for name, (inner, output) in WEIGHTS.items() if "Wo" in convention.names or name == inner]
 
@@ -257,6 +275,8 @@ def _accepted(start: CallingConvention, attempts: dict[str, str], biased: bool =
         variants = list(_numbered_windows(start))[:1]
     if "mask" in start.interface.needs:
         variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
+    if "bias" in start.interface.needs:
+        variants += tables_of_bias(start)
     for variant in variants:
         if not _is_plausible(variant, first_probe(variant.interface).case, attempts):
             continue
@@ -322,7 +342,9 @@ def in_words(convention: CallingConvention) -> str:
     """How a function is called, for people."""
     interface = convention.interface
     axes = ", ".join(interface.axes)
-    if not interface.of_tokens:
+    if interface.one_query:
+        text = f"q of shape ({axes.replace('N, ', '')}) and k of shape ({axes.replace('N', 'M')})"
+    elif not interface.of_tokens:
         text = f"q of shape ({axes})"
     elif interface.batched:
         text = f"X of shape ({axes}) and (B, {axes})"

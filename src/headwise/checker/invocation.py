@@ -1,7 +1,6 @@
-"""Calling a function: what is passed as which argument, and what is returned.
+"""Calling a function: what is passed as which argument.
 
-What a function returns is not trusted: it is copied into a plain float64 array before it is compared, its arguments
-are copies, and its warnings and prints are suppressed.
+A function is not trusted: its arguments are copies, and its warnings and prints are suppressed.
 """
 
 from __future__ import annotations
@@ -13,24 +12,22 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-import numpy.typing as npt
-
 from headwise.checker.containers import Path, pack
 from headwise.checker.numpy_guard import np, unchanged_numpy
 from headwise.checker.presentation import (
-    AXES,
     arrange_axes,
     fit_to_logits,
     present_mask,
+    present_table,
     present_weights,
-    restore_axes,
 )
 from headwise.checker.probes import Interface
+from headwise.checker.responses import Response, grid, has_shape, read_response
 from headwise.checker.settings import Settings
 from headwise.checker.state import Case, Change
 from headwise.shapes import Array
 
-__all__ = ["WINDOWS", "CallingConvention", "Response", "grid", "has_shape"]
+__all__ = ["WINDOWS", "CallingConvention"]
 
 
 # what a window given as one number may mean: the window to try, and how much larger than its left side the number is
@@ -42,18 +39,6 @@ WINDOWS: dict[str, tuple[tuple[int, int | None], int]] = {
     "reach-causal": ((2, 0), 0),
     "reach-both": ((2, 2), 0),
 }
-
-
-@dataclass(frozen=True, slots=True)
-class Response:
-    """What a function returned, in the reference's layout; `error` if it raised or returned no array."""
-
-    output: Array | None
-    weights: Array | None = None
-    dtype: str = ""
-    framework: str = ""
-    changed: tuple[str, ...] = ()
-    error: str = ""
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,6 +64,11 @@ class CallingConvention:
         to add.
     window : str
         ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number.
+    bias_table : str
+        How its bias is given as a table of the distances between tokens: a name in
+        `headwise.checker.presentation.TABLES`, or nothing if it has an entry for each pair.
+    weights_only : bool
+        Whether it returns the attention weights alone.
     bias_column : bool
         Whether the biases of its projections are columns, (D, 1).
     fixed : mapping
@@ -106,6 +96,8 @@ class CallingConvention:
     weights: str = "matrix"
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
     window: str = "pair"
+    bias_table: str = ""
+    weights_only: bool = False
     bias_column: bool = False
     fixed: Mapping[str, Any] = field(default_factory=dict)
     built_in: tuple[str, ...] = ()
@@ -126,8 +118,9 @@ class CallingConvention:
             if first is None or first.output is None:
                 first = response
         assert first is not None
-        if first.output is not None and "mask" in case and case["mask"].shape[1] > 1:  # it has no axis for heads
-            return Response(None, error=f"it returns shape {first.output.shape} with a mask for each head")
+        for name in ("mask", "bias"):
+            if first.output is not None and name in case and case[name].shape[1] > 1:  # it has no axis for heads
+                return Response(None, error=f"it returns shape {first.output.shape} with a {name} for each head")
         return first
 
     def arguments(self, case: Case) -> Case:
@@ -183,8 +176,11 @@ class CallingConvention:
         for shape in order:
             shown = {}
             for name in ("mask", "bias", "padding"):
-                if name in case and name in self.names:
+                if name == "bias" and name in case and self.bias_table:
+                    shown[name] = present_table(case[name], self.bias_table)
+                elif name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
+                    of_keys = of_keys or self.interface.one_query
                     fitted = fit_to_logits(case[name], shape, grid(case), axes, of_keys)
                     shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
             if (key := tuple(a.shape for a in shown.values())) not in seen:
@@ -197,6 +193,10 @@ class CallingConvention:
         if self.interface.of_tokens and "B" not in axes and case["X"].shape[0] > 1:
             return "B" + axes
         return axes
+
+    def _query_axes(self, axes: str) -> str:
+        """The axes of queries and outputs."""
+        return axes.replace("N", "") if self.interface.one_query else axes
 
     def _plain(self, case: Case, axes: str) -> Case:
         arguments = {name: value for name, value in case.items() if name in self.names}
@@ -213,7 +213,8 @@ class CallingConvention:
             if self.load is None:
                 arguments |= present_weights(case, self)
         else:
-            arguments |= {x: arrange_axes(case[x], "BHNd", axes) for x in "qkv"}
+            layouts = {"q": self._query_axes(axes), "k": axes, "v": axes}
+            arguments |= {x: arrange_axes(case[x], "BHNd", own) for x, own in layouts.items() if x in self.names}
             if "sinks" in arguments and "H" not in axes:
                 arguments["sinks"] = arguments["sinks"][0, 0]
             elif "sinks" in arguments:
@@ -235,28 +236,10 @@ class CallingConvention:
         return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config}
 
     def _read(self, result: Any, case: Case) -> Response:
-        """Turn what was returned into (B, N, D') or (B, H, N, e), and weights (B, H, N, M)."""
-        _, _, n, m = grid(case)
         axes = self._axes(case)
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
-        parts = _parts(result)
-        if any(bare(part).dtype.kind == "c" for part in parts):
-            raise TypeError("returned complex numbers")
-        dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2].strip("'>")
-        arrays = [np.array(bare(part), dtype=np.float64) for part in parts[:2]]
-        if len(arrays) == 2 and arrays[0].shape[-2:] == (n, m) != arrays[1].shape[-2:]:
-            arrays.reverse()
-        output = restore_axes(arrays[0], axes, AXES[self.interface.of_tokens])
-        weights = None
-        if len(arrays) == 2 and {*arrays[1].shape[-2:]} == {n, m}:  # else it is something else, such as a cache
-            weights = arrays[1]
-            if "B" not in axes:
-                weights = weights[None]
-            if weights.ndim == 3:
-                weights = weights[:, None]
-        framework = type(parts[0]).__module__.partition(".")[0]
-        return Response(output, weights, dtype, framework)
+        return read_response(result, case, self._query_axes(axes), self.weights_only)
 
 
 def _with_past(arguments: Case, axis: int) -> Case:
@@ -264,44 +247,6 @@ def _with_past(arguments: Case, axis: int) -> Case:
     count = max(0, arguments["k"].shape[axis] - arguments["q"].shape[axis])
     pieces = {x: np.split(arguments[x], [count], axis=axis) for x in "kv"}
     return {"kpast": pieces["k"][0], "vpast": pieces["v"][0], "k": pieces["k"][1], "v": pieces["v"][1]}
-
-
-def grid(case: Case) -> tuple[int, int, int, int]:
-    """(B, H, N, M) of a case's logits."""
-    if "X" in case:
-        batch, n, _ = case["X"].shape
-        return batch, case.get("heads", 1), n, case["context" if "context" in case else "X"].shape[1]
-    return (*case["q"].shape[:3], case["k"].shape[2])
-
-
-def has_shape(response: Response, case: Case) -> bool:
-    """Whether an output has the shape that attention would return, with the tokens and features in any order."""
-    if response.output is None:
-        return False
-    batch, heads, n, _ = grid(case)
-    lead = (batch,) if "X" in case else (batch, heads)
-    shape = response.output.shape
-    return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
-
-
-def _parts(result: Any) -> list[Any]:
-    """The arrays of what was returned: the output, and whatever else came with it."""
-    if isinstance(result, Mapping):
-        result = tuple(result.values())
-        result = result[0] if len(result) == 1 else result
-    if not isinstance(result, tuple):
-        return [result]
-    arrays = []
-    for part in result:
-        with contextlib.suppress(Exception):
-            if not isinstance(part, tuple | list | dict | None) and bare(part).dtype != object and bare(part).ndim >= 2:
-                arrays.append(part)
-    return arrays or [result]
-
-
-def bare(value: Any) -> npt.NDArray[Any]:
-    """A plain array of whatever was returned: no subclass, whose operators could return anything."""
-    return np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
 
 
 def _copied(value: Any) -> Any:

@@ -7,9 +7,10 @@ from dataclasses import replace
 
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
-from headwise.checker.invocation import CallingConvention, Response, grid, has_shape
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe, probes
+from headwise.checker.responses import Response, grid, has_shape
 from headwise.checker.search import difference
 from headwise.checker.state import Case
 from headwise.shapes import BoolArray

@@ -5,6 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING, Any
 
 from headwise.checker.numpy_guard import np
+from headwise.checker.roles import FUSED
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
@@ -13,11 +14,13 @@ if TYPE_CHECKING:
 
 __all__ = [
     "AXES",
+    "TABLES",
     "WEIGHTS",
     "arrange_axes",
     "fit_to_logits",
     "is_matrix",
     "present_mask",
+    "present_table",
     "present_weights",
     "restore_axes",
 ]
@@ -34,7 +37,9 @@ WEIGHTS = {
     "stack-dense": ("stack", "dense"),
     "dense-matrix": ("dense", "matrix"),
 }
-_FUSED = {"Wqkv": ("Wq", "Wk", "Wv"), "bqkv": ("bq", "bk", "bv")}
+
+# the axes of a table of biases, and whether its entries go by the query's place less the key's, or the other way
+TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for order in ("query-key", "key-query")}
 
 
 def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
@@ -66,6 +71,14 @@ def present_mask(mask: Any, sense: str) -> Any:
     return np.logical_not(mask) if sense == "hides" else np.asarray(np.where(mask, 0.0, -np.inf))
 
 
+def present_table(bias: Array, table: str) -> Array:
+    """A bias (1, H, N, N) that depends only on distances, as a table with an entry for each of the 2N − 1 distances."""
+    axes, order = TABLES[table]
+    entries = np.concatenate([bias[0, :, 0, :0:-1], bias[0, :, :, 0]], axis=-1)  # from 1 − N to N − 1, query less key
+    entries = entries[:, ::-1] if order == "key-query" else entries
+    return np.asarray({"LH": entries.T, "HL": entries, "L": entries[0]}[axes])
+
+
 def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:
     """A mask or bias (B, H, N, M) in one of the shapes in use for a layout."""
     batch, _, n, m = full
@@ -90,9 +103,9 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
     """The matrices and biases of a case in a function's orientation, and in one piece or many."""
     presented: Case = {}
     for role in convention.names:
-        if role in _FUSED:
-            parts = [case[name] for name in _FUSED[role] if name in case]
-            if len(parts) == len(_FUSED[role]):
+        if role in FUSED:
+            parts = [case[name] for name in FUSED[role] if name in case]
+            if len(parts) == len(FUSED[role]):
                 presented[role] = _oriented(np.concatenate(parts), convention)
             continue
         name, _, number = role.partition("#")

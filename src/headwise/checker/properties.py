@@ -5,9 +5,10 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from headwise.checker.invocation import CallingConvention, grid
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
+from headwise.checker.responses import grid
 from headwise.checker.search import Observation, difference
 from headwise.checker.state import Case
 from headwise.checker.verdict import Property
@@ -122,7 +123,7 @@ def _rows(call: Call, case: Case, rng: np.random.Generator) -> Result:
 
 def _equivariant(call: Call, case: Case, rng: np.random.Generator) -> Result:
     names = [name for name in ("X", "context", "q", "k", "v") if name in case]
-    if "cos" in case or case.get("causal") or case.get("window") or "mask" in case:
+    if case[names[0]].shape[-2] == 1 or "cos" in case or case.get("causal") or case.get("window") or "mask" in case:
         return None
     order = np.roll(np.arange(case[names[0]].shape[-2]), 2)
     return "permutation-equivariant", _near(call({x: case[x][..., order, :] for x in names}), call({})[..., order, :])

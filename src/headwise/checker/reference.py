@@ -19,7 +19,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.state import Case, Change, Stage, Stages, Trace
 from headwise.shapes import Array
 
-__all__ = ["EQUIVALENT_VARIANTS", "STAGES", "Result", "build", "combine", "evaluate"]
+__all__ = ["EQUIVALENT_VARIANTS", "STAGES", "Result", "build", "combine", "evaluate", "mix_values"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -259,6 +259,17 @@ def evaluate(case: Case, stages: Stages, in_type: str = "float64") -> Result | N
     except (ValueError, IndexError):
         return None
     return Result(t.o, tuple(t.weights))
+
+
+def mix_values(case: Case, weights: Array) -> Array:
+    """The output for attention weights (B, H, N, M) that are already known."""
+    t = Trace(case)
+    for stage in (arrange, project, split, group):
+        stage(t)
+    t.p, t.see = weights, weights != 0
+    for stage in (mix, merge, output):
+        stage(t)
+    return t.o
 
 
 def _is_other_float(value: Any, wanted: Any) -> bool:

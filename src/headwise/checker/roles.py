@@ -5,7 +5,15 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable
 
-__all__ = ["FLAGS", "role_of", "tokens_among"]
+__all__ = ["FLAGS", "FUSED", "role_of", "tokens_among"]
+
+# what arguments hold several matrices or biases in one, in this order
+FUSED = {
+    "Wqkv": ("Wq", "Wk", "Wv"),
+    "bqkv": ("bq", "bk", "bv"),
+    "Wkv": ("Wk", "Wv"),
+    "bkv": ("bk", "bv"),
+}
 
 _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
 
@@ -32,7 +40,9 @@ _ROLES = {
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
     " xmask validtokens contextmask keypadding keyvalid",
-    "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias",
+    "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
+    " relativepositionbiastable relposbiastable biastable relbiastable relativebiastable relativebias rpb rpbtable"
+    " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias",
     "causal": "causal iscausal usecausalmask usecausal causalmasking",
     "window": "window slidingwindow windowsize localwindow attentionwindow",
     "align": "align alignment",
@@ -52,6 +62,8 @@ _ROLES = {
     "D": "dmodel embeddim modelwidth modeldim",
     "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights",
     "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
+    "Wkv": "wkv kvweight kvproj kvw weightkv kvkernel tokv kvweights omegakv",
+    "bkv": "bkv kvbias biaskv kvb betakv",
     "Wo": "omegac wc omegao cproj wproj projw projweight",
     "bo": "betac bc bproj projb projbias",
     "params": "params parameters weights theta ws w projections matrices weightdict",

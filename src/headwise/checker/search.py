@@ -18,10 +18,10 @@ from itertools import combinations, count, product
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
-from headwise.checker.invocation import Response
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
+from headwise.checker.responses import Response
 from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 

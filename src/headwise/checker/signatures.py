@@ -5,11 +5,11 @@ from __future__ import annotations
 import inspect
 import re
 from collections.abc import Callable, Iterator, Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwise.checker.containers import EACH, Path, matrices_in
-from headwise.checker.roles import FLAGS, role_of, tokens_among
+from headwise.checker.roles import FLAGS, FUSED, role_of, tokens_among
 from headwise.checker.settings import CONFIG
 
 __all__ = ["KINDS", "Reading", "readings", "signature_of"]
@@ -34,7 +34,7 @@ _OPTIONS = {
         "window",
         "softcap",
     }
-    | {"heads", "context", "values", "Wqkv", "bqkv", "params", "lengths", "key_heads"},
+    | {"heads", "context", "values", *FUSED, "params", "lengths", "key_heads"},
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
     | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast"},
 }
@@ -66,6 +66,8 @@ class Reading:
         Its arguments that are never passed.
     fixed : mapping
         Arguments that are always passed, such as a dropout of zero.
+    weights_only : bool
+        Whether it takes no values, and returns the attention weights.
     """
 
     kind: str
@@ -73,6 +75,7 @@ class Reading:
     needs: frozenset[str]
     unused: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
+    weights_only: bool = False
 
     @property
     def takes(self) -> frozenset[str]:
@@ -80,11 +83,7 @@ class Reading:
         names = {name.partition("#")[0] for name in self.names}
         names |= {"heads"} if "config" in names else set()
         names -= _HELPERS
-        if "Wqkv" in names:
-            names |= set(_MATRICES)
-        if "bqkv" in names:
-            names |= {"bq", "bk", "bv"}
-        return frozenset(names - {"Wqkv", "bqkv", "values"})
+        return frozenset(_separate(names) - {"values"})
 
     @property
     def numbered_heads(self) -> int:
@@ -170,6 +169,8 @@ def _by_name(
     names: Names = {}
     needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
     known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
+    if "kpast" in known.values() and not {"k", "X"} & set(known.values()):  # a cache that holds every key
+        known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
@@ -213,12 +214,15 @@ def _by_name(
         problems.append(_mismatch(names, kind))
         return None
     dropped = tuple(str(names[name]) for name in names if name not in reading.names)
-    return Reading(reading.kind, reading.names, reading.needs, (*unused, *dropped), fixed)
+    return replace(reading, unused=(*unused, *dropped), fixed=fixed)
 
 
 def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[str]) -> Reading | None:
     """The reading in which the arguments are those of one kind; None if they are not."""
     have = Reading("", names, needs).takes | given
+    weights_only = not have & {"v", "Wv", "values"}
+    if weights_only:
+        have = have | {"v", "Wv"}
     if set(_MATRICES) <= have and "X" in have:
         by_head = any("#" in role or (isinstance(name, tuple) and EACH in name) for role, name in names.items())
         heads = "heads" in have or by_head or bool(given)
@@ -234,11 +238,17 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
         return None
     options = options | _HELPERS
     kept = {name: own for name, own in names.items() if name.partition("#")[0] in options}
-    if not {n for n in needs if n not in ("Wqkv", "bqkv", "values") and "#" not in n} <= options:
+    if not {n for n in needs if n not in (*FUSED, "values") and "#" not in n} <= options:
         return None
-    needs = frozenset(n.partition("#")[0] for n in needs if n in kept)
-    needs = (needs | ({"bq", "bk", "bv"} if "bqkv" in needs else set())) - _HELPERS - {"Wqkv", "bqkv", "values"}
-    return Reading(named if kind == "auto" else kind, kept, needs)
+    own = {n.partition("#")[0] for n in needs if n in kept}
+    separate = _separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
+    named = named if kind == "auto" else kind
+    return Reading(named, kept, frozenset(separate - _HELPERS - {"values"}), weights_only=weights_only)
+
+
+def _separate(names: set[str]) -> set[str]:
+    """The names with the parts of those that hold several matrices in their place."""
+    return {part for name in names for part in FUSED.get(name, (name,))}
 
 
 def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
@@ -274,7 +284,7 @@ def _open_dictionary(names: Names, needs: set[str], code: str) -> None:
 
 
 def _complete(paths: Mapping[str, Path]) -> bool:
-    return "Wqkv" in paths or set(_MATRICES) <= paths.keys()
+    return set(_MATRICES) <= _separate(set(paths))
 
 
 def _open(argument: str, paths: Mapping[str, Path], names: Names, needs: set[str]) -> None:

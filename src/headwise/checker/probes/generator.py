@@ -73,7 +73,7 @@ class Generator(ABC):
         values: Case = {
             "mask": np.ones((b, 1, 1, m) if self.interface.key_mask else (1, 1, n, m), bool) & last_hidden,
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
-            "bias": np.zeros((1, 1, n, m)),
+            "bias": np.zeros((1, h if self.interface.bias_table else 1, n, m)),
             "lengths": np.full(b, m),
             "causal": False,
             "window": None if self.interface.window == (2, 1) else tuple(s and m for s in self.interface.window),
@@ -107,9 +107,16 @@ class Generator(ABC):
         while True:
             found = self.rng.random(shape) < 0.6
             rows, columns = found.mean(axis=-1), found.mean(axis=-2)
-            mixed = ((rows > 0) & (rows < 1)).all() and ((columns > 0) & (columns < 1)).all()
+            mixed = ((rows > 0) & (rows < 1)).all() and (((columns > 0) & (columns < 1)).all() or shape[-2] == 1)
             if mixed and (shape[-1] != shape[-2] or not (found == found.swapaxes(-1, -2)).all()):
                 return self.with_visible_keys(found)
+
+    def bias(self, heads: int, n: int, m: int) -> Array:
+        """A bias (1, heads, N, M); one that depends only on distances for a function that takes it as a table."""
+        if not self.interface.bias_table:
+            return 2 * self.normal(1, heads, n, m)
+        distances = np.arange(n)[:, None] - np.arange(m) + m - 1
+        return 2 * self.normal(1, self.heads, n + m - 1)[..., distances]
 
     def pairs_or_keys(self, batch: int, n: int, m: int) -> BoolArray:
         """A mask as the function takes it: of pairs (1, 1, N, M), or of keys (B, 1, 1, M)."""
@@ -134,7 +141,7 @@ class Generator(ABC):
         options: dict[str, Case] = {
             "scale": {"scale": 0.37},
             "softcap": {"softcap": 1.3},
-            "bias": {"bias": 2 * self.normal(1, 1, n, m)},
+            "bias": {"bias": self.bias(1, n, m)},
             "mask": {"mask": self.pairs_or_keys(b, n, m)},
             "padding": {"padding": self.keys(b, m)},
             "causal": {"causal": True},
@@ -152,6 +159,8 @@ class Generator(ABC):
                 yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})
             if self.interface.mask_axes != "NM":
                 yield Probe("mask-each", case | {"mask": self.mask(b, 1, n, m)})
+        if "bias" in taken and h > 1:
+            yield Probe("bias", case | {"bias": self.bias(h, n, m)})
         if "softcap" in taken:
             for other in ("bias", "mask"):
                 if other in taken:

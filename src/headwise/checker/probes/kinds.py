@@ -48,6 +48,10 @@ class Interface:
         The only number of heads that it takes; None for any.
     key_heads : int or None
         The number of heads of keys and values, for a function of tokens with fewer of them; None for as many.
+    one_query : bool
+        Whether it takes queries without an axis of tokens, such as (d,) with keys (M, d) and values (M, e).
+    bias_table : bool
+        Whether its bias is a table, so that it depends only on the distance of query and key.
     window : tuple of int
         The window to try: (left, right).
     implicit : mapping
@@ -68,6 +72,8 @@ class Interface:
     dtype: str = "float64"
     heads: int | None = None
     key_heads: int | None = None
+    one_query: bool = False
+    bias_table: bool = False
     window: tuple[int | None, int | None] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
     sizes: TargetSizes | None = None

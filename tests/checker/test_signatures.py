@@ -1,0 +1,131 @@
+"""Arguments that are less usual: fused keys and values, a single query, tables of biases; weights without an output."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s, axis=-1):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def keys_and_values(x, w_q, w_kv, heads):
+    n, width = x.shape
+    k, v = np.split(x @ w_kv, 2, axis=-1)
+    q, k, v = (a.reshape(n, heads, -1).transpose(1, 0, 2) for a in (x @ w_q, k, v))
+    return (softmax(q @ k.transpose(0, 2, 1) / np.sqrt(width // heads)) @ v).transpose(1, 0, 2).reshape(n, width)
+
+
+def values_and_keys(x, w_q, w_kv, heads):
+    first, second = np.split(w_kv, 2, axis=1)
+    return keys_and_values(x, w_q, np.concatenate([second, first], axis=1), heads)
+
+
+def one_query(q, K, V):
+    return softmax(K @ q / np.sqrt(len(q))) @ V
+
+
+def one_query_without_scale(q, K, V):
+    return softmax(K @ q) @ V
+
+
+def one_query_and_weights(query, keys, values, mask=None):
+    scores = keys @ query / np.sqrt(query.shape[0])
+    if mask is not None:
+        scores = np.where(mask, -1e9, scores)
+    weights = softmax(scores)
+    return weights @ values, weights
+
+
+def one_query_without_root(query, keys, values):
+    scores = [float(query @ key) / len(query) for key in keys]
+    exponentials = [np.exp(s - max(scores)) for s in scores]
+    return sum(e / sum(exponentials) * value for e, value in zip(exponentials, values, strict=True))
+
+
+def step_with_cache(q, k_cache, v_cache):
+    """q (H, d), caches (H, M, d)."""
+    scores = np.einsum("hd,hmd->hm", q, k_cache) / np.sqrt(q.shape[-1])
+    return np.einsum("hm,hmd->hd", softmax(scores), v_cache)
+
+
+def weights_of(Q, K, mask=None):
+    scores = Q @ K.swapaxes(-1, -2) / np.sqrt(Q.shape[-1])
+    return softmax(scores if mask is None else np.where(mask, scores, -1e9))
+
+
+def weights_over_queries(Q, K):
+    return softmax(Q @ K.swapaxes(-1, -2) / np.sqrt(Q.shape[-1]), axis=-2)
+
+
+def weights_of_tokens(X, W_q, W_k):
+    q, k = X @ W_q, X @ W_k
+    return softmax(q @ k.T / k.shape[-1])
+
+
+def weights_first(q, k, v):
+    weights = softmax(q @ k.swapaxes(-1, -2))
+    return weights, weights @ v
+
+
+def table_of_distances(q, k, v, relative_position_bias_table):
+    """q, k, v (B, H, N, d), the table (2N - 1, H)."""
+    n = q.shape[-2]
+    distances = np.arange(n)[:, None] - np.arange(n) + n - 1
+    scores = q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+    return softmax(scores + relative_position_bias_table[distances].transpose(2, 0, 1)) @ v
+
+
+def table_before_scale(q, k, v, rel_bias):
+    n = len(q)
+    bias = rel_bias[np.arange(n) - np.arange(n)[:, None] + n - 1]
+    return softmax((q @ k.T + bias) / np.sqrt(q.shape[1])) @ v
+
+
+def table_by_head(x, w_q, w_k, w_v, num_heads, bias_table):
+    n, width = x.shape
+    q, k, v = ((x @ w).reshape(n, num_heads, -1).transpose(1, 0, 2) for w in (w_q, w_k, w_v))
+    distances = np.arange(n) - np.arange(n)[:, None] + n - 1
+    scores = q @ k.transpose(0, 2, 1) / np.sqrt(width // num_heads) + bias_table[:, distances]
+    return (softmax(scores) @ v).transpose(1, 0, 2).reshape(n, width)
+
+
+def bias_of_first_head(q, k, v, attn_bias):
+    """q, k, v (B, H, N, d), attn_bias (H, N, N)."""
+    first = attn_bias[:1] if attn_bias.ndim == 3 else attn_bias
+    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]) + first) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (keys_and_values, ()),
+        (values_and_keys, ("kv-swapped",)),
+        (one_query, ()),
+        (one_query_without_scale, ("scale-missing",)),
+        (one_query_and_weights, ()),
+        (one_query_without_root, ("scale-no-root",)),
+        (step_with_cache, ()),
+        (weights_of, ()),
+        (weights_over_queries, ("softmax-axis",)),
+        (weights_of_tokens, ("scale-no-root",)),
+        (weights_first, ("scale-missing",)),
+        (table_of_distances, ()),
+        (table_before_scale, ("bias-before-scale",)),
+        (table_by_head, ()),
+        (bias_of_first_head, ("unknown",)),
+    ],
+)
+def test_the_mistake_is_named(function, mistakes):
+    assert hw.check(function).mistakes == mistakes
+
+
+def test_conventions_are_reported():
+    assert "weights-fused" in hw.check(keys_and_values).conventions
+    assert hw.check(weights_of).conventions == ("weights-only",)
+    assert hw.check(table_of_distances).conventions == ("bias-table",)
+    verdict = hw.check(one_query_and_weights)
+    assert verdict.conventions == ("padding-hides",)
+    assert verdict.calling_convention == "q of shape (d) and k of shape (M, d)"

@@ -1,5 +1,7 @@
 """The compiled passes are the NumPy ones, to rounding, in both types and at widths that do not fill a vector."""
 
+import math
+
 import numpy as np
 import pytest
 
@@ -54,6 +56,26 @@ def test_gelu(dtype, tolerance, rng):
     same(fused.gelu(x), (y, t), 2 * tolerance)
     with np.errstate(over="ignore", invalid="ignore"):
         same([fused.gelu_backward(dy, x, t)], [plain.gelu_backward(dy, x, t)], 2 * tolerance)
+
+
+def test_the_normal_gelu_in_float32_is_as_accurate_as_scipys_error_function():
+    x = np.linspace(-12, 12, 100_001, dtype=np.float32)
+    exact = np.array([math.erfc(-value / math.sqrt(2)) / 2 for value in x.tolist()])
+    y, phi = fused.normal_gelu(x)
+    assert y.dtype == phi.dtype == np.float32
+    np.testing.assert_allclose(phi, exact, rtol=0, atol=7e-8)
+    np.testing.assert_allclose(phi[(x > -9) & (x < 0)], exact[(x > -9) & (x < 0)], rtol=1e-4)  # also where Φ is small
+    np.testing.assert_array_equal(y, x * phi)
+    scipys = np.abs(plain.normal_gelu(x)[0] - x * exact).max()
+    assert np.abs(y - x * exact).max() < scipys
+
+
+def test_the_normal_gelu_of_extreme_numbers_and_of_float64():
+    x = np.float32([np.nan, np.inf, 3e38, -3e38, -0.0, 1e-40])
+    y, phi = fused.normal_gelu(x)
+    np.testing.assert_array_equal(y, np.float32([np.nan, np.inf, 3e38, 0, 0, 5e-41]))
+    np.testing.assert_array_equal(phi, np.float32([np.nan, 1, 1, 0, 0.5, 0.5]))
+    same(fused.normal_gelu(x[2:].astype(np.float64)), plain.normal_gelu(x[2:].astype(np.float64)), 0)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)

@@ -38,6 +38,9 @@ class Backend(Protocol):
     def gelu_backward(self, dy: Array, x: Array, t: Array) -> Array:
         """Gradient of x."""
 
+    def normal_gelu(self, x: Array) -> tuple[Array, Array]:
+        """Compute x Φ(x) and Φ(x)."""
+
     def cross_entropy(self, logits: Array, labels: IntArray) -> tuple[float, Array]:
         """Mean loss, and the probabilities."""
 

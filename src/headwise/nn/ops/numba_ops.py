@@ -17,6 +17,7 @@ __all__ = [
     "layer_norm_backward",
     "linear",
     "linear_backward",
+    "normal_gelu",
 ]
 
 _MODULE = "headwise.nn.ops.kernels"
@@ -71,6 +72,15 @@ def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
     dx = np.empty_like(x)
     _call("gelu_backward", dy.reshape(-1), x.reshape(-1), t.reshape(-1), dx.reshape(-1))
     return dx
+
+
+def normal_gelu(x: Array) -> tuple[Array, Array]:
+    """As `numpy_ops.normal_gelu`."""
+    if x.dtype != np.float32:
+        return numpy_ops.normal_gelu(x)
+    y, phi = np.empty_like(x), np.empty_like(x)
+    _call("normal_gelu", x.reshape(-1), y.reshape(-1), phi.reshape(-1))
+    return y, phi
 
 
 def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:

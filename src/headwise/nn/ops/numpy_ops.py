@@ -9,6 +9,7 @@ import math
 
 import numpy as np
 
+from headwise.errors import MissingExtraError
 from headwise.shapes import Array, IntArray
 
 __all__ = [
@@ -20,6 +21,7 @@ __all__ = [
     "layer_norm_backward",
     "linear",
     "linear_backward",
+    "normal_gelu",
 ]
 
 _C = math.sqrt(2 / math.pi)
@@ -86,6 +88,18 @@ def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
     slope *= 0.5
     slope *= dy
     return slope
+
+
+def normal_gelu(x: Array) -> tuple[Array, Array]:
+    """Compute y = x Φ(x) and Φ(x), the distribution function of the standard normal distribution."""
+    try:
+        from scipy.special import erf
+    except ImportError:
+        raise MissingExtraError("The exact GELU", "SciPy", "models") from None
+    phi: Array = erf(x * x.dtype.type(math.sqrt(0.5)))
+    phi += 1
+    phi *= 0.5
+    return x * phi, phi
 
 
 def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:

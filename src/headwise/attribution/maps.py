@@ -104,7 +104,7 @@ MAPS: dict[str, AttributionMap] = {
     ),
     "AttnLRP": AttributionMap(
         "layer-wise relevance propagation through attention", "2402.05602", "parts", "1 + 1",
-        lambda run: run.players.sum(attn_lrp(run.function, run.explained)),
+        lambda run: run.players.sum(attn_lrp(run.function, run.explained, run.forward)),
     ),
     "integrated gradients": AttributionMap(
         "gradients averaged from the baseline to the input, times their difference", "1703.01365", "parts",

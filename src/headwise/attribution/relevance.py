@@ -15,7 +15,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.attribution.differentiable import Differentiable
+from headwise.attribution.differentiable import Differentiable, Pass
 from headwise.models.encoder.attention import SublayerCache
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.heads import HeadCache
@@ -31,13 +31,15 @@ __all__ = ["attn_lrp", "freeze"]
 _SHARES = {"query": 0.25, "key": 0.25, "value": 0.5}  # of p v, weights and values get half; of q k, each half of that
 
 
-def attn_lrp(function: Differentiable, target: int) -> Array:
+def attn_lrp(function: Differentiable, target: int, run: Pass | None = None) -> Array:
     """Relevance (T,) of each token for the target's score; one forward and one backward pass.
 
     Parameters
     ----------
     function : Differentiable
     target : int
+    run : Pass, optional
+        The forward pass of ``function.x``, if there was one already.
 
     Returns
     -------
@@ -56,7 +58,7 @@ def attn_lrp(function: Differentiable, target: int) -> Array:
     >>> attn_lrp(function, target=3).shape
     (5,)
     """
-    run = function.forward(function.x[None])
+    run = function.forward(function.x[None]) if run is None else run
     gradient = function.backward(target, run, freeze(run.cache)).input[0]
     return function.by_token(gradient * (function.x - function.baseline))
 

@@ -60,7 +60,7 @@ class ModelRun:
     @cached_property
     def scores(self) -> Array:
         """Scores (C,) of the input."""
-        return self.model.predict(self.input)
+        return self.forward.scores[0] if is_differentiable(self.model) else self.model.predict(self.input)
 
     @cached_property
     def explained(self) -> int:
@@ -82,32 +82,27 @@ class ModelRun:
         return self.function.forward(self.function.x[None])
 
     @cached_property
-    def _attention(self) -> tuple[Array, Array]:
-        """Weights (L, H, N, N), and their gradients if the model has them."""
+    def weights(self) -> Array:
+        """Attention weights (L, H, N, N)."""
         if is_differentiable(self.model):
-            return np.stack([s.weights for s in self.sublayers]), self.weights_gradients(self.explained)
+            return np.stack([sublayer.weights for sublayer in self.sublayers])
         layers = [layer.weights()[0] for layer in self.model.look(self.input).layers if layer.kind == "self"]
         if not layers or len({weights.shape for weights in layers}) > 1:
             raise DataError("model: expected self-attention layers of one shape; maps over layers need them.")
-        if "gradients" not in self.model.capabilities:
-            return np.stack(layers), np.zeros(0)
-        return np.stack(layers), np.stack([g[0] for g in self.model.gradients(self.input, self.explained)])
+        return np.stack(layers)
+
+    @cached_property
+    def gradients(self) -> Array:
+        """Gradients (L, H, N, N) of the target's score with respect to the attention weights."""
+        if is_differentiable(self.model):
+            return self.weights_gradients(self.explained)
+        return np.stack([gradient[0] for gradient in self.model.gradients(self.input, self.explained)])
 
     def weights_gradients(self, dscores: int | Array) -> Array:
         """Gradients (L, H, N, N) with respect to the weights, of a target's score or for dscores (1, C)."""
         outputs = self.function.backward(dscores, self.forward).attention_outputs
         blocks = self.forward.cache.trunk.blocks
         return np.stack([weights_gradient(do, block.attention)[0] for do, block in zip(outputs, blocks, strict=True)])
-
-    @property
-    def weights(self) -> Array:
-        """Attention weights (L, H, N, N)."""
-        return self._attention[0]
-
-    @property
-    def gradients(self) -> Array:
-        """Gradients (L, H, N, N) of the target's score with respect to the attention weights."""
-        return self._attention[1]
 
     @cached_property
     def sublayers(self) -> list[AttentionSublayer]:

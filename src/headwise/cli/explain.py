@@ -67,19 +67,20 @@ def explain(
         raise DataError("--text: expected --model as well; the default model takes images of handwritten digits.")
     value, source = read_input(input, text)
     with output_folder(source, out) as folder:
-        explanation = explain_input(
-            model or pretrained_vit(),
-            value,
-            figure=figure,
-            token=token,
-            label=-1 if label is None else label,
-            test=False,
-            scale=scale,
-            all_heads=all_heads,
-            merge_words=merge_words,
-            preprocess=image_preprocessor(preprocess, size),
-            audit=audit,
-        )
+        with messages.status("running the model …"):
+            explanation = explain_input(
+                model or pretrained_vit(),
+                value,
+                figure=figure,
+                token=token,
+                label=-1 if label is None else label,
+                test=False,
+                scale=scale,
+                all_heads=all_heads,
+                merge_words=merge_words,
+                preprocess=image_preprocessor(preprocess, size),
+                audit=audit,
+            )
         explanation = _test(explanation)
         if as_json:
             probabilities = [round(float(p), 6) for p in explanation.record.probabilities]

@@ -110,6 +110,11 @@ def rows_of_all_items_in_one_axis(self, q, k, v):
 
 
 @followed
+def weights_that_are_shown_next_to_a_kernel(self, q, k, v):
+    return scores(q, k).softmax(-1), F.scaled_dot_product_attention(q, k, v)
+
+
+@followed
 def mask_after_the_softmax(self, q, k, v):
     p = scores(q, k).softmax(-1).masked_fill(torch.ones(N, N).triu(1).bool(), 0)
     return p, p @ v
@@ -218,6 +223,33 @@ def test_refused(name):
     attend, reason = REFUSED[name]
     with pytest.raises(CaptureError, match=reason):
         hw.capture(Layer(attend).eval(), torch.randn(B, N, D))
+
+
+@pytest.mark.parametrize("name", ["h", "nh", "head_count", "n_attn_heads", "num_heads"])
+def test_heads_and_items_in_one_axis_are_told_apart_by_the_modules_number_of_heads(name):
+    class Merged(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.head_dim = d
+            setattr(self, name, H)
+
+        def forward(self, q, k, v):
+            q, k, v = (x.reshape(N, B * H, d).transpose(0, 1) for x in (q, k, v))
+            p = (torch.bmm(q, k.mT) / d**0.5).softmax(-1)
+            self.weights = p.view(B, H, N, N)
+            return torch.bmm(p, v)
+
+    layer = Merged()
+    (found,) = hw.capture(layer, *torch.randn(3, N, B, D)).layers
+    np.testing.assert_allclose(found.weights(), layer.weights, rtol=0, atol=1e-5)
+
+
+def test_weights_for_show_that_are_others_are_not_passed_over():
+    def shown(self, q, k, v):
+        return scores(q, k.flip(2)).softmax(-1), F.scaled_dot_product_attention(q, k, v)
+
+    with pytest.raises(CaptureError, match="multiplied with no values"):
+        hw.capture(Layer(shown).eval(), torch.randn(B, N, D))
 
 
 def talking_heads(self, q, k, v):

@@ -2,8 +2,9 @@
 
 from __future__ import annotations
 
+import re
 from types import TracebackType
-from typing import Any
+from typing import Any, TypeGuard
 
 from torch.nn import Module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
@@ -22,6 +23,10 @@ _HEADS = (
     "n_local_heads",
 )
 _CONFIG = ("config", "cfg", "args")
+# other names of a number of heads: one of these, or any with "head" in it but no word for another quantity
+_OTHER = re.compile(
+    r"h|nh|n_?h|(?!.*(dim|size|width|channel|feature|per|kv|key|value|group|mask|index|drop)).*heads?.*", re.I
+)
 
 
 class ModuleStack:
@@ -61,12 +66,16 @@ class ModuleStack:
     @property
     def heads(self) -> int | None:
         """How many heads the innermost module that says so has."""
-        for module in self._stack[:-4:-1]:
+        innermost = self._stack[:-4:-1]
+        for module in innermost:
             for holder in (module, *(getattr(module, name, None) for name in _CONFIG)):
                 for name in _HEADS:
-                    number = getattr(holder, name, None)
-                    if isinstance(number, int) and not isinstance(number, bool) and number > 0:
+                    if _is_count(number := getattr(holder, name, None)):
                         return number
+        for module in innermost:
+            numbers = {value for name, value in vars(module).items() if _is_count(value) and _OTHER.fullmatch(name)}
+            if len(numbers) == 1:
+                return numbers.pop()
         return None
 
     def _enter(self, module: Module, _: Any) -> None:
@@ -80,6 +89,10 @@ class ModuleStack:
 
     def _name(self, root: Module) -> None:
         self._names |= {id(module): name.replace("_orig_mod.", "") for name, module in root.named_modules()}
+
+
+def _is_count(value: Any) -> TypeGuard[int]:
+    return isinstance(value, int) and not isinstance(value, bool) and value > 0
 
 
 def owner_of(model: Any) -> Module | None:

@@ -32,7 +32,7 @@ from headwise.recorder.torch_fused import (
 )
 from headwise.recorder.torch_modules import ModuleStack, owner_of
 from headwise.recorder.torch_tensors import as_array, has_memory, precision_of, tensors_in
-from headwise.recorder.torch_values import ValueProduct, Weights
+from headwise.recorder.torch_values import Softmax, ValueProduct, Weights
 from headwise.shapes import Array
 
 __all__ = ["CallTrace", "capture_torch", "trace_torch"]
@@ -64,6 +64,9 @@ def trace_torch(
         stack.enter_context(_Functions(recorder, operations))
         output = model(*args, **kwargs)
     recorded = collector.finish()
+    for softmax in recorder.softmaxes:
+        if softmax.result is not None and _is_copy(softmax, recorded):
+            softmax.suspect, softmax.reason = False, "its result is the weights of a call that is recorded"
     ignored = tuple(dict.fromkeys(f"softmax in {s.module}: {s.reason}" for s in recorder.softmaxes if s.reason))
     lost = {s.module: s.reason for s in recorder.softmaxes if s.reason and s.suspect and collector.may_want(s.module)}
     unknown = [name for name in dict.fromkeys(recorder.opaque) if collector.may_want(name.split()[-1])]
@@ -76,6 +79,14 @@ def trace_torch(
     if not collector.names:
         raise CaptureError(f"model: {_without_attention(root or model, ignored, recorder.opaque)}")
     return Capture(output, recorded, ignored), recorder.traces
+
+
+def _is_copy(softmax: Softmax, layers: Sequence[AttentionLayer]) -> bool:
+    """Whether weights that multiply no values are those of a recorded call of the module, as computed to be shown."""
+    assert softmax.result is not None
+    same = [layer for layer in layers if layer.name == softmax.module and layer.shape == softmax.result.shape]
+    tolerance = 10 * torch.finfo(softmax.result.dtype).eps
+    return any(np.allclose(layer.weights(), as_array(softmax.result), rtol=0, atol=tolerance) for layer in same)
 
 
 def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]) -> str:
@@ -120,7 +131,7 @@ class _Recorder:
         self.traces: list[CallTrace] = []
 
     @property
-    def softmaxes(self) -> list[Any]:
+    def softmaxes(self) -> list[Softmax]:
         """All softmaxes of the run."""
         return self.follower.softmaxes
 

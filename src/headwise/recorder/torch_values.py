@@ -73,12 +73,20 @@ class Softmax:
         Whether it looks like attention all the same: over the last of four axes, and not of a linear layer's output.
     shape : tuple of int, optional
         Of its result.
+    result : Tensor, optional
+        Until it was recorded, of a suspect.
     """
 
     module: str
     reason: str
     suspect: bool = False
     shape: tuple[int, ...] | None = None
+    result: Tensor | None = None
+
+    def recorded(self, reason: str) -> None:
+        """Note whether it was recorded as attention: why not, or nothing."""
+        self.reason = reason
+        self.result = self.result if reason else None
 
 
 @dataclass(frozen=True)

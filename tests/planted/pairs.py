@@ -1,10 +1,14 @@
 """Several mistakes at once: random sets of those that can be made together, and can be told apart once they are."""
 
+from dataclasses import replace
 from itertools import combinations
 
 import numpy as np
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.conventions import Requirements
+from headwise.checker.detection import infer_calling_conventions
+from headwise.checker.probes import probes
 from headwise.checker.reference import combine
 from planted import mutants
 
@@ -50,8 +54,31 @@ def can_be_together(one, other):
     return combine(first[0], second[0]) and not silent
 
 
+def all_show(style, kind, codes):
+    """Whether each mistake changes what the function returns next to the others: one that does not has no name."""
+    planted = mutants.plant(style, kind, codes)
+    convention = infer_calling_conventions(planted, kind, None, "", Requirements.of("out-in", "attends"))[0][0]
+    cases = [p.case for number in (0, 1) for p in probes(convention.interface, number, np.random.default_rng(number))]
+    returned = [convention.call(case) for case in cases]
+    returns_weights = any(response.weights is not None for response in returned)
+    for code in codes:
+        others = mutants.plant(style, kind, [c for c in codes if c != code], weights=returns_weights)
+        without = [replace(convention, function=others).call(case) for case in cases]
+        if all(map(_same, returned, without)):
+            return False
+    return True
+
+
+def _same(a, b):
+    arrays = all(
+        (x is None) == (y is None) and (x is None or np.array_equal(x, y, equal_nan=True))
+        for x, y in ((a.output, b.output), (a.weights, b.weights))
+    )
+    return arrays and (a.dtype, a.changed) == (b.dtype, b.changed)
+
+
 def random_pairs(count, seed=7, size=2):
-    """Style, kind and two codes, or as many as asked, so many times."""
+    """Style, kind and two codes, or as many as asked, so many times, each of which shows next to the others."""
     rng = np.random.default_rng(seed)
     found = []
     while len(found) < count:
@@ -59,5 +86,7 @@ def random_pairs(count, seed=7, size=2):
         styles = [s for s in mutants.STYLES if kind != "attention" or s != "columns"]
         codes = [str(c) for c in rng.choice(mutants.CODES[kind], size, replace=False)]
         if all(can_be_together(*pair) for pair in combinations(codes, 2)):
-            found.append((str(rng.choice(styles)), kind, *codes))
+            style = str(rng.choice(styles))
+            if all_show(style, kind, codes):
+                found.append((style, kind, *codes))
     return found

@@ -66,3 +66,17 @@ def test_of_two_mistakes_both_are_named(count):
     verdicts = [hw.check(mutants.plant(s, k, codes), weights="out-in", mask="attends") for s, k, *codes in sample]
     both = [{*v.mistakes, *v.hazards} == {*codes} for v, (_, _, *codes) in zip(verdicts, sample, strict=True)]
     assert sum(both) >= 0.9 * len(both)
+
+
+@pytest.mark.parametrize(
+    ("style", "kind", "codes", "shows"),
+    [
+        ("einsums", "attention", ["kv-swapped", "causal-alignment"], False),  # refuses other numbers of keys
+        ("loops", "multi_head", ["softmax-over-heads", "weights-before-softmax"], False),  # returns the softmax
+        ("loops", "multi_head", ["scale-missing", "weights-before-softmax"], True),
+        ("loops", "attention", ["bias-transposed", "mix-transposed"], True),
+        ("matrices", "self_attention", ["scale-missing", "input-changed"], True),
+    ],
+)
+def test_a_mistake_that_shows_next_to_no_other_is_not_asked_for(style, kind, codes, shows):
+    assert pairs.all_show(style, kind, codes) == shows

@@ -177,6 +177,14 @@ def mixed_by_columns(t: Trace) -> None:
     t.o = t.p.swapaxes(-1, -2) @ t.v
 
 
+def mixed_by_visible_columns(t: Trace) -> None:
+    """As `mixed_by_columns`, without the keys of which the weight is zero because it is hidden."""
+    p = t.p.swapaxes(-1, -2)
+    visible = True if t.see is None else np.broadcast_to(t.see, t.p.shape).swapaxes(-1, -2)
+    counts = (visible | (p != 0))[..., None]
+    t.o = np.where(counts, p[..., None] * t.v[:, :, None], 0).sum(axis=-2)
+
+
 ENTRIES = (
     Mistake(
         "heads-ignored",
@@ -291,7 +299,7 @@ ENTRIES = (
         "What a token receives is what others should have received from it; its shares do not sum to one.",
         "Write P @ V (with tokens as columns, V @ P.T).",
         ("mix",),
-        ({"+mix": mixed_by_columns},),
+        ({"+mix": mixed_by_columns}, {"+mix": mixed_by_visible_columns}),
         reported_in=("heykeetae/Self-Attention-GAN#11",),
     ),
     Mistake(

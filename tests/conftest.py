@@ -28,6 +28,12 @@ def pytest_collection_modifyitems(config, items):
         config.hook.pytest_deselected(items=deselected)
 
 
+@pytest.hookimpl(wrapper=True)
+def pytest_collect_file(file_path, parent):
+    """Collect no doctests of test modules: pytest would skip a module that cannot be imported instead of failing."""
+    return [collector for collector in (yield) if type(collector) is pytest.Module]
+
+
 def pytest_sessionstart(session):
     """Before the workers of pytest-xdist start, compile what each would compile, and give each one thread for BLAS."""
     if getattr(session.config.option, "numprocesses", None) and not hasattr(session.config, "workerinput"):

@@ -29,6 +29,9 @@ class Progress(Protocol):
     def advance(self, note: str = "") -> None:
         """Complete one step."""
 
+    def message(self, text: str) -> None:
+        """Show a line that stays."""
+
 
 class NoProgress:
     """Shows nothing."""
@@ -37,6 +40,9 @@ class NoProgress:
         """Show nothing."""
 
     def advance(self, note: str = "") -> None:
+        """Show nothing."""
+
+    def message(self, text: str) -> None:
         """Show nothing."""
 
 
@@ -77,6 +83,10 @@ class ProgressBars:
             self._progress.advance(self._task)
         if note:
             self.note(note)
+
+    def message(self, text: str) -> None:
+        """Print a line, above the bars."""
+        self._progress.console.print(text, soft_wrap=True)
 
     def note(self, note: str) -> None:
         """Show a note next to the bar."""

@@ -13,7 +13,7 @@ import pytest
 from headwise import multi_head_attention
 from headwise.coursework.expressiveness.fitting import Fit
 from headwise.coursework.report import BUDGETS, PARTS, build
-from headwise.coursework.report.attention.equivariance import permutation_section
+from headwise.coursework.report.attention.equivariance import equivariance_section
 from headwise.coursework.report.attention.expressive_power import describe_fit
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import describe_largest_weight
@@ -23,6 +23,7 @@ from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
 from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.experiments.tokenizers import TokenizersPlan
+from headwise.progress import NoProgress
 from headwise.text import as_text
 from headwise.train.config import TrainingConfig
 from helpers.budgets import TINY
@@ -153,7 +154,7 @@ def test_sentences_are_true_of_the_arrays(changed, said, unsaid):
     study = coursework(coursework_arrays() | changed)
     runs = [describe_largest_weight(run, study.rounding) for run in study.runs]
     text = " ".join(
-        [*map(as_text, runs), *sentences(permutation_section(study)), *sentences(head_count_section(study))]
+        [*map(as_text, runs), *sentences(equivariance_section(study)), *sentences(head_count_section(study))]
     )
     for sentence in said:
         assert sentence in text
@@ -186,6 +187,34 @@ def test_the_second_time_results_are_reused_and_the_page_is_the_same(made, littl
         again = build(made.page.parent, budget=TINY, load=few, threads=1)
     assert weights.stat().st_mtime_ns == written
     assert timeless(again.page.read_text()) == timeless(before)
+
+
+@pytest.mark.exhaustive
+def test_with_parts_side_by_side_it_is_the_same_report(tmp_path, little_work):
+    class Messages(NoProgress):
+        def __init__(self):
+            self.messages = []
+
+        def message(self, text):
+            self.messages.append(text)
+            self.page = (tmp_path / "2" / "index.html").read_text()
+
+    shown = Messages()
+    with little_work():
+        for processes, progress in ((1, None), (2, shown)):
+            budget = replace(TINY, parallel=True)
+            build(tmp_path / f"{processes}", budget=budget, load=few, threads=1, processes=processes, progress=progress)
+    [message] = shown.messages
+    assert re.fullmatch(r"The first page is written, after \d+ s: .*index.html", message)
+    for anchor in ("expressiveness", "likelihood", "pictures"):
+        assert f'<section id="{anchor}">' in shown.page
+    assert '<section id="cuts">' not in shown.page
+    files = [sorted(path.relative_to(folder) for path in folder.rglob("*.*")) for folder in sorted(tmp_path.iterdir())]
+    assert files[0] == files[1]
+    for path in files[0]:
+        measured = path.name in ("cuts-costs.csv", "runs.csv", "times.csv")  # these have times
+        if path.suffix in (".csv", ".npz", ".safetensors", ".svg") and not measured:
+            assert (tmp_path / "1" / path).read_bytes() == (tmp_path / "2" / path).read_bytes(), path
 
 
 def test_a_report_has_no_number_but_those_it_measured():

@@ -11,9 +11,10 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, MissingExtraError
-from headwise.experiments import EXPERIMENTS, Outcome, Run, Runner, get_experiment
-from headwise.parallel.tasks import run_tasks
+from headwise.experiments import EXPERIMENTS, Outcome, Run, Runner, get_experiment, run_together
+from headwise.parallel.tasks import background_tasks, run_tasks
 from headwise.parallel.threads import num_threads
+from headwise.progress import NoProgress
 
 
 def double(x):
@@ -24,12 +25,9 @@ def runs(count=3, compute=double):
     return [Run(f"run-{x}", {"x": x}, partial(compute, x)) for x in range(1, count + 1)]
 
 
-class StoppingProgress:
+class StoppingProgress(NoProgress):
     def __init__(self, after):
         self.after = after
-
-    def stage(self, title, total):
-        pass
 
     def advance(self, note=""):
         self.after -= 1
@@ -55,6 +53,19 @@ def test_an_interrupted_experiment_keeps_what_is_finished(tmp_path):
     computed = []
     Runner(tmp_path).run("doubling", runs(compute=lambda x: computed.append(x) or double(x)))
     assert computed == [3]
+
+
+def test_experiments_that_run_together_find_their_own_runs(tmp_path):
+    def never(x):
+        raise AssertionError("computed again")
+
+    first, second = Runner(tmp_path / "first"), Runner(tmp_path / "second")
+    first.run("doubling", runs(1))
+    run_together("both", [(first, runs(2)), (second, runs(3))], processes=1)
+    for runner, count in ((first, 2), (second, 3)):
+        outcomes = runner.run("doubling", runs(count, compute=never))
+        assert [outcome.values["x"] for outcome in outcomes] == [2, 4, 6][:count]
+        assert len(list((runner.folder / "runs").glob("*.json"))) == count
 
 
 def test_threads_are_those_of_the_runner_and_one_in_each_process(tmp_path):
@@ -132,6 +143,30 @@ def test_two_runs_at_once_do_not_need_the_same_port():
     with closing(run_tasks(tasks, processes=2)) as first:
         next(first)
         assert dict(run_tasks(tasks, processes=2)) == {"zero": 0}
+
+
+def test_tasks_in_the_background_return_their_result_or_raise_their_error():
+    pytest.importorskip("distributed")
+    tasks = {"pid": os.getpid, "error": partial(int, "seven")}
+    with background_tasks(tasks, processes=1) as results:
+        assert results["pid"]() != os.getpid()
+        with pytest.raises(ValueError, match="seven"):
+            results["error"]()
+
+
+def test_tasks_in_the_background_end_with_the_block(tmp_path):
+    pytest.importorskip("distributed")
+    flag = tmp_path / "finished"
+
+    def slow():
+        time.sleep(60)
+        flag.touch()
+
+    began = time.monotonic()
+    with pytest.raises(KeyboardInterrupt), background_tasks({"slow": slow}):
+        raise KeyboardInterrupt
+    assert time.monotonic() - began < 60
+    assert not flag.exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report

@@ -5,10 +5,20 @@ from __future__ import annotations
 from importlib import import_module
 from typing import Any
 
-from headwise.experiments.protocol import Experiment, Result, Run, Runner
+from headwise.experiments.protocol import Experiment, Result, Run, Runner, run_together
 from headwise.experiments.store import Outcome, RunStore
 
-__all__ = ["EXPERIMENTS", "Experiment", "Outcome", "Result", "Run", "RunStore", "Runner", "get_experiment"]
+__all__ = [
+    "EXPERIMENTS",
+    "Experiment",
+    "Outcome",
+    "Result",
+    "Run",
+    "RunStore",
+    "Runner",
+    "get_experiment",
+    "run_together",
+]
 
 EXPERIMENTS = ("tokenizers", "faithfulness", "series", "sets", "tables")
 

@@ -21,7 +21,7 @@ from headwise.progress import NoProgress, Progress
 from headwise.text import Statement, as_text
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["Experiment", "Findings", "Result", "Run", "Runner"]
+__all__ = ["Experiment", "Findings", "Result", "Run", "Runner", "run_together"]
 
 Findings = Mapping[str, tuple[Statement, ...]]  # by heading
 
@@ -130,6 +130,33 @@ class Runner:
             if outcomes:
                 write_text(self.folder / "runs.csv", self.store.table())
         return [outcomes[run.name] for run in runs]
+
+
+def run_together(title: str, runs: Sequence[tuple[Runner, Sequence[Run]]], *, processes: int) -> None:
+    """Compute the runs of several experiments in the same processes; each experiment then finds its own finished.
+
+    Parameters
+    ----------
+    title : str
+        Of the stage, for the progress of the first runner.
+    runs : sequence of (Runner, sequence of Run)
+        The runs of each experiment, and the runner whose folder they are saved in.
+    processes : int
+        Of one thread each.
+    """
+    missing = {
+        f"{i}-{run.name}": (runner, run)
+        for i, (runner, own) in enumerate(runs)
+        for run in own
+        if runner.store.find(run.name, run.config) is None
+    }
+    progress = runs[0][0].progress
+    progress.stage(title, len(missing))
+    tasks = {name: partial(_compute, run.compute, 1) for name, (_, run) in missing.items()}
+    for name, outcome in run_tasks(tasks, processes=processes):
+        runner, run = missing[name]
+        runner.store.save(run.name, run.config, outcome)
+        progress.advance(run.name)
 
 
 def _compute(compute: Callable[[], Outcome], threads: int) -> Outcome:

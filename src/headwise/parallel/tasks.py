@@ -13,7 +13,7 @@ from headwise import __version__
 from headwise.errors import DataError, MissingExtraError
 from headwise.validation import check_counts
 
-__all__ = ["TIMEOUT", "check_scheduler", "run_tasks"]
+__all__ = ["TIMEOUT", "background_tasks", "check_scheduler", "run_tasks"]
 
 TIMEOUT = "10s"  # for a scheduler to answer
 
@@ -61,6 +61,25 @@ def run_tasks(
         return
     with _client(min(processes, len(tasks)), scheduler) as client, closing(_as_completed(client, tasks)) as results:
         yield from results
+
+
+@contextmanager
+def background_tasks(
+    tasks: Mapping[str, Callable[[], T]], *, processes: int = 1
+) -> Iterator[dict[str, Callable[[], T]]]:
+    """Start tasks in other processes of one thread each, and yield a function for each that waits for its result.
+
+    At the end of the block, tasks that still run are stopped.
+
+    Raises
+    ------
+    MissingExtraError
+        If Dask is not installed.
+    """
+    check_counts(processes=processes)
+    with _client(min(processes, len(tasks)), None) as client:
+        futures = {name: client.submit(task, key=f"headwise-{name}", pure=False) for name, task in tasks.items()}
+        yield {name: future.result for name, future in futures.items()}
 
 
 def _as_completed(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generator[tuple[str, T], None, None]:

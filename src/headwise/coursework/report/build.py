@@ -2,66 +2,30 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Mapping, Sequence
-from dataclasses import dataclass, field, replace
+from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
-from typing import NamedTuple
 
 from headwise.coursework.notebook import CourseNotebook
-from headwise.coursework.report.attention import attention_chapter
 from headwise.coursework.report.class_section import class_section
-from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.context import ReportContext
 from headwise.coursework.report.finished import finished_report, save_finished
-from headwise.coursework.report.gaussian import gaussian_chapter
 from headwise.coursework.report.notebook import notebook_section
+from headwise.coursework.report.page import PARTS, SUBTITLE, TITLE, Page
 from headwise.coursework.report.presets import BUDGETS, Budget
 from headwise.coursework.report.provenance import provenance_section
-from headwise.coursework.report.series import series_chapter
-from headwise.coursework.report.vision import vision_chapter
 from headwise.coursework.results import coursework
 from headwise.coursework.solution import write_solution
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import Digits, load_bundled_mnist
-from headwise.document import Document, Paragraph, Section, print_page
+from headwise.document import Document, Section, print_page
 from headwise.errors import DataError, MissingExtraError
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.text import Statement
 
 __all__ = ["PARTS", "Report", "build"]
-
-
-class Part(NamedTuple):
-    """One part of the report.
-
-    Attributes
-    ----------
-    write : callable
-    heading, number : str
-        Shown while it is not finished.
-    share : float
-        Of the time of the whole report, about.
-    needs : (str, str) or None
-        The optional library and extra that it needs.
-    """
-
-    write: Callable[[ReportContext], Chapter]
-    heading: str
-    number: str
-    share: float
-    needs: tuple[str, str] | None = None
-
-
-PARTS = {
-    "attention": Part(attention_chapter, "Computer assignment: multi-head self-attention", "1", 0.06),
-    "vision": Part(vision_chapter, "Vision transformer", "2", 0.54),
-    "series": Part(series_chapter, "Other kinds of data: time series and tables", "3", 0.34, ("aeon", "series")),
-    "gaussian": Part(gaussian_chapter, "Self-supervision on a Gaussian", "4", 0.06),
-}
-_ORDER = ("attention", "gaussian", "vision", "series")  # the quick ones first
-_TITLE = "Self-attention, checked"
 
 
 @dataclass(frozen=True)
@@ -159,106 +123,38 @@ def build(
     key = (command, parts, vars(budget), arrays, heads, arrays_name, course, solutions, load)
     if (finished := finished_report(folder, key)) is not None:
         return Report(*finished)
-    page = _Page(context, tuple(name for name in PARTS if name in parts), _front(context, course, solutions), command)
-    for name in (name for name in _ORDER if name in parts):
-        page.add(name)
-    report = page.finish(course)
+    page = Page(context, tuple(name for name in PARTS if name in parts), _front(context, course, solutions))
+    page.run()
+    report = _finish(page, command, course)
     save_finished(folder, key, report.page, report.pdf, report.headlines, report.solution)
     return report
 
 
-@dataclass
-class _Page:
-    """The page while it grows."""
-
-    context: ReportContext
-    parts: tuple[str, ...]
-    front: tuple[Section, ...]
-    command: str
-    chapters: dict[str, Chapter] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
-
-    def add(self, name: str) -> None:
-        """Run a part, and write the page with it."""
-        began, position = time.perf_counter(), len(self.chapters) + 1
-        progress = _Numbered(self.context.progress, f"{position}/{len(self.parts)} {name}: ", self._remaining)
-        context = replace(self.context, progress=progress, preview=lambda section: self._write(name, section))
-        self.chapters[name] = PARTS[name].write(context)
-        self.seconds[name] = time.perf_counter() - began
-        self._write()
-
-    def finish(self, course: CourseNotebook | None) -> Report:
-        """Write the complete page and its PDF, and the worked solution."""
-        chapters = [self.chapters[name] for name in self.parts]
-        budget = self.context.budget
-        provenance = provenance_section(chapters, budget.name, self.command, self.seconds, str(len(PARTS) + 1))
-        document = Document(
-            _TITLE,
-            (*_SUBTITLE, _basis(budget, self.parts)),
-            tuple(statement for chapter in chapters for statement in chapter.headline),
-            (*self.front, *(chapter.section for chapter in chapters), provenance),
-            ("solution.html", "solution.ipynb"),
-        )
-        self.context.progress.stage("printing", 2)
-        short = [section for chapter in chapters for section in chapter.short]
-        study = None
-        if "attention" in self.parts:
-            study = coursework(self.context.arrays, heads=_heads(self.context.heads), seed=budget.seed)
-        found = course.found if course else None
-        front = self.front[:1] if course else ()
-        subtitle = (*_SUBTITLE[:1], Statement("The full account is in {file}.", {"file": "index.html"}))
-        solution = write_solution(self.context.folder, (*front, *short), subtitle, study, found)
-        self.context.progress.advance()
-        page, pdf = print_page(document, self.context.folder)
-        self.context.progress.advance()
-        return Report(page, pdf, document.abstract, tuple(solution))
-
-    def _write(self, current: str = "", section: Section | None = None) -> None:
-        """Write the page with what is finished, and with a section of a part that is not."""
-        sections = []
-        for name in self.parts:
-            waiting = Section(name, PARTS[name].heading, (Paragraph((_UNFINISHED,)),), number=PARTS[name].number)
-            own = self.chapters[name].section if name in self.chapters else waiting
-            sections.append(section if section is not None and name == current else own)
-        headlines = tuple(s for name in self.parts if name in self.chapters for s in self.chapters[name].headline)
-        Document(_TITLE, (*_SUBTITLE, _UNFINISHED), headlines, (*self.front, *sections)).save(self.context.folder)
-
-    def _remaining(self) -> str:
-        """About how long the rest takes, from the shares of the parts and the time so far."""
-        elapsed = sum(self.seconds.values())
-        finished = sum(PARTS[name].share for name in self.chapters)
-        if not finished:
-            return ""
-        left = sum(PARTS[name].share for name in self.parts if name not in self.chapters) * elapsed / finished
-        return f"about {left / 60:.0f} min left, " if left >= 60 else "less than a minute left, "
-
-
-@dataclass(frozen=True)
-class _Numbered:
-    """Adds the number of the part, and the time that the rest takes, to the title of every stage."""
-
-    progress: Progress
-    prefix: str
-    remaining: Callable[[], str]
-
-    def stage(self, title: str, total: int) -> None:
-        self.progress.stage(f"{self.prefix}{self.remaining()}{title}", total)
-
-    def advance(self, note: str = "") -> None:
-        self.progress.advance(note)
-
-
-_SUBTITLE = (
-    Statement(
-        "Answers to an exercise sheet on self-attention, vision transformers, transformers for other data, and "
-        "self-supervision."
-    ),
-    Statement(
-        "Every number and every finding below was measured by the run that wrote this page, except where it is marked "
-        "as quoted or recorded."
-    ),
-)
-_UNFINISHED = Statement("This part is not finished; reload the page in a minute.")
+def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
+    """Write the complete page and its PDF, and the worked solution."""
+    context, chapters = page.context, [page.chapters[name] for name in page.parts]
+    number = str(len(PARTS) + 1)
+    provenance = provenance_section(chapters, context.budget.name, command, page.seconds, page.elapsed, number)
+    document = Document(
+        TITLE,
+        (*SUBTITLE, _basis(context.budget, page.parts)),
+        tuple(statement for chapter in chapters for statement in chapter.headline),
+        (*page.front, *(chapter.section for chapter in chapters), provenance),
+        ("solution.html", "solution.ipynb"),
+    )
+    context.progress.stage("printing", 2)
+    short = [section for chapter in chapters for section in chapter.short]
+    study = None
+    if "attention" in page.parts:
+        study = coursework(context.arrays, heads=_heads(context.heads), seed=context.budget.seed)
+    found = course.found if course else None
+    front = page.front[:1] if course else ()
+    subtitle = (*SUBTITLE[:1], Statement("The full account is in {file}.", {"file": "index.html"}))
+    solution = write_solution(context.folder, (*front, *short), subtitle, study, found)
+    context.progress.advance()
+    html, pdf = print_page(document, context.folder)
+    context.progress.advance()
+    return Report(html, pdf, document.abstract, tuple(solution))
 
 
 def _front(context: ReportContext, course: CourseNotebook | None, solutions: Path | None) -> tuple[Section, ...]:

@@ -96,9 +96,14 @@ class ReportContext:
         """Results that take long to compute."""
         return RunStore(self.folder / "studies")
 
+    @property
+    def parallel(self) -> bool:
+        """Whether to use several processes: if that pays and Dask is installed."""
+        return self.processes > 1 and self.budget.parallel and find_spec("distributed") is not None
+
     def runner(self, name: str) -> Runner:
-        """For an experiment in ``studies/NAME``; in several processes if that pays and Dask is installed."""
-        processes = self.processes if self.budget.parallel and find_spec("distributed") else 1
+        """For an experiment in ``studies/NAME``."""
+        processes = self.processes if self.parallel else 1
         return Runner(self.folder / "studies" / name, self.threads, processes, progress=self.progress)
 
     def figure(

@@ -8,6 +8,7 @@ from headwise.experiments.protocol import Experiment
 from headwise.experiments.series import findings, plots, run
 from headwise.experiments.series.attention import SeriesRecord, caption_series, draw_series, record_series
 from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
+from headwise.experiments.series.run import list_runs
 
 __all__ = [
     "EXPERIMENT",
@@ -18,6 +19,7 @@ __all__ = [
     "SeriesRun",
     "caption_series",
     "draw_series",
+    "list_runs",
     "record_series",
 ]
 

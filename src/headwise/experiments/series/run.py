@@ -21,7 +21,7 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import Task, TrainingResult, train
 from headwise.train.series import MaskedPredictionTask, evaluate_series, series_task
 
-__all__ = ["run"]
+__all__ = ["list_runs", "run"]
 
 Scratch = Callable[[str], Path | None]  # the file for the state of a stage, if the run can have one
 
@@ -34,10 +34,10 @@ def run(plan: SeriesPlan, runner: Runner) -> SeriesResult:
     MissingExtraError
         If baselines are requested and aeon is not installed.
     """
-    digest = fingerprint(*plan.data.train, *plan.data.test)
-    runs = [_run(plan, method, seed, digest, runner) for method, seed in plan.runs()]
     n_test = len(plan.data.test.labels)
-    outcomes = runner.run(plan.data.name, runs, lambda outcome: f"{outcome.values['n_correct'] / n_test:.1%}")
+    outcomes = runner.run(
+        plan.data.name, list_runs(plan, runner), lambda outcome: f"{outcome.values['n_correct'] / n_test:.1%}"
+    )
     results = tuple(
         SeriesRun(method, seed, n_test=n_test, **outcome.values)
         for (method, seed), outcome in zip(plan.runs(), outcomes, strict=True)
@@ -48,6 +48,12 @@ def run(plan: SeriesPlan, runner: Runner) -> SeriesResult:
         if seed == 0 and outcome.arrays
     }
     return SeriesResult(plan, results, params)
+
+
+def list_runs(plan: SeriesPlan, runner: Runner) -> list[Run]:
+    """Every method with every seed; the states of unfinished trainings are in the runner's folder."""
+    digest = fingerprint(*plan.data.train, *plan.data.test)
+    return [_run(plan, method, seed, digest, runner) for method, seed in plan.runs()]
 
 
 def _run(plan: SeriesPlan, method: str, seed: int, digest: str, runner: Runner) -> Run:

@@ -17,7 +17,7 @@ from headwise.experiments.store import Outcome
 from headwise.parallel.threads import num_threads
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["MODELS", "TableScores", "TablesPlan", "TablesResult", "run"]
+__all__ = ["MODELS", "TableScores", "TablesPlan", "TablesResult", "list_runs", "run"]
 
 FOLDS = 5
 TRANSFORMER, TREES, LINEAR = MODELS = ("transformer", "boosted trees", "linear model")
@@ -108,14 +108,19 @@ class TablesResult:
 def run(plan: TablesPlan, runner: Runner) -> TablesResult:
     """Predict every row of every table with models that were not trained on its fold."""
     tables = [load_table(name) for name in plan.tables]
-    runs = [_run(data, model, seed, plan.settings) for data in tables for model in MODELS for seed in range(plan.seeds)]
-    outcomes = iter(runner.run("tables", runs, lambda outcome: f"{outcome.values['score']:.3f}"))
+    outcomes = iter(runner.run("tables", list_runs(plan), lambda outcome: f"{outcome.values['score']:.3f}"))
     results = []
     for data in tables:
         scores = {model: tuple(next(outcomes).values["score"] for _ in range(plan.seeds)) for model in MODELS}
         rows, columns = data.X.shape
         results.append(TableScores(data.name, rows, columns, len(data.categorical), data.is_classification, scores))
     return TablesResult(tuple(results), plan.seeds)
+
+
+def list_runs(plan: TablesPlan) -> list[Run]:
+    """Every model on every table with every seed."""
+    tables = [load_table(name) for name in plan.tables]
+    return [_run(data, model, seed, plan.settings) for data in tables for model in MODELS for seed in range(plan.seeds)]
 
 
 def _run(data: TableData, model: str, seed: int, settings: Mapping[str, Any]) -> Run:

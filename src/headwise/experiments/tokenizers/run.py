@@ -23,7 +23,7 @@ from headwise.models.vit import ViTConfig, vit_forward, vit_params
 from headwise.shapes import Array, IntArray
 from headwise.tokenizers import ImageTokenizer
 
-__all__ = ["position_locality", "relabelling", "run"]
+__all__ = ["list_runs", "position_locality", "relabelling", "run"]
 
 
 def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
@@ -35,8 +35,7 @@ def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
         If a size of the plan is not below the number of training digits.
     """
     digits = plan.load()
-    jobs = plan.jobs(digits)
-    runs = [Run(job.name, job.config, partial(train_job, job, plan.load)) for job in jobs]
+    jobs, runs = plan.jobs(digits), list_runs(plan)
     title = f"training {len(plan.tokenizers)} tokenizers"
     outcomes = runner.run(title, runs, lambda outcome: f"{outcome.values['n_correct'] / outcome.values['n_test']:.1%}")
     trained = {
@@ -50,6 +49,11 @@ def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
         for size in {job.size for job in jobs}
     }
     return _gather(plan, digits, by_size, _step_times(plan, digits, runner))
+
+
+def list_runs(plan: TokenizersPlan) -> list[Run]:
+    """The training of every tokenizer with every seed and size."""
+    return [Run(job.name, job.config, partial(train_job, job, plan.load)) for job in plan.jobs(plan.load())]
 
 
 def _step_times(plan: TokenizersPlan, digits: Digits, runner: Runner) -> Sequence[float]:

@@ -5,24 +5,22 @@ from __future__ import annotations
 from dataclasses import replace
 
 from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.experiments import series_plan
 from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.first_article import first_article_sections
 from headwise.coursework.report.series.second_article import run_tables, second_article_section
-from headwise.data.series import load_series
 from headwise.document import Section
-from headwise.experiments.series import EXPERIMENT, METHOD_LABELS, SeriesPlan, SeriesResult
+from headwise.experiments.series import EXPERIMENT, METHOD_LABELS, SeriesResult
 from headwise.hashing import fingerprint
 from headwise.text import Statement
 
 __all__ = ["series_chapter"]
 
-DATA = "JapaneseVowels"
-
 
 def series_chapter(context: ReportContext) -> Chapter:
     """Run the series transformer and its baselines, and answer the paper's questions with the results."""
-    data = load_series(DATA)
-    result = EXPERIMENT.run(SeriesPlan(data, **context.budget.series), context.runner(f"series-{DATA}"))
+    plan = series_plan(context)
+    data, result = plan.data, EXPERIMENT.run(plan, context.runner(f"series-{plan.data.name}"))
     ours = experiment_section(result, context)
     articles, second = first_article_sections(result), second_article_section(run_tables(context))
     return Chapter(

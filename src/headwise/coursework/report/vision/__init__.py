@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+from typing import NamedTuple
+
 from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.report.vision.attention_figures import attention_figures_section
+from headwise.coursework.report.vision.attention_figures import attention_figures
 from headwise.coursework.report.vision.model import model_section
 from headwise.coursework.report.vision.tokenizers import headline, run_tokenizers, tokenizers_section
 from headwise.data.mnist import Digits
@@ -12,28 +14,46 @@ from headwise.hashing import fingerprint
 from headwise.text import Statement
 from headwise.train.run import TrainingRun, train_into
 
-__all__ = ["vision_chapter"]
+__all__ = ["TrainedModel", "train_and_draw", "vision_chapter"]
 
 
-def vision_chapter(context: ReportContext) -> Chapter:
-    """Train, draw and caption; then train with other tokenizers, and compare."""
+class TrainedModel(NamedTuple):
+    """The model whose attention is shown, and the sections about it."""
+
+    run: TrainingRun
+    sections: tuple[Section, ...]
+
+
+def train_and_draw(context: ReportContext) -> TrainedModel:
+    """Train the model, then draw and caption its attention, with a preview after each digit."""
     context.progress.stage("loading digits", 1)
     digits = context.digits
     context.progress.advance()
     run = _train(context, digits)
-    sections = [model_section(run, context), attention_figures_section(run, context)]
-    context.preview(Section("vision", "Vision transformer", sections=tuple(sections), number="2"))
+    sections = [model_section(run, context)]
+    for figures in attention_figures(run, context):
+        sections[1:] = [figures]
+        context.preview(_chapter(tuple(sections)))
+    return TrainedModel(run, tuple(sections))
+
+
+def vision_chapter(context: ReportContext, model: TrainedModel) -> Chapter:
+    """Compare other tokenizers, and join the sections about the model."""
     result = run_tokenizers(context)
-    sections.append(tokenizers_section(result, context))
+    sections = (*model.sections, tokenizers_section(result, context))
     return Chapter(
-        Section("vision", "Vision transformer", sections=tuple(sections), number="2"),
-        (_headline(run), headline(result)),
-        _inputs(run, digits, result.seeds, context.budget.tokenizers.recipe.seed),
+        _chapter(sections),
+        (_headline(model.run), headline(result)),
+        _inputs(model.run, context.digits, result.seeds, context.budget.tokenizers.recipe.seed),
         _short(sections),
     )
 
 
-def _short(sections: list[Section]) -> tuple[Section, ...]:
+def _chapter(sections: tuple[Section, ...]) -> Section:
+    return Section("vision", "Vision transformer", sections=sections, number="2")
+
+
+def _short(sections: tuple[Section, ...]) -> tuple[Section, ...]:
     """The first paragraph on the attention figure with its first figure; answer, claims and conclusion on rows."""
     _, pictures, cuts = sections
     recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.report.vision.attention_summary import (
     AttentionSummary,
@@ -17,13 +19,16 @@ from headwise.train.checkpoint import Checkpoint
 from headwise.train.digits import evaluate
 from headwise.train.run import TrainingRun
 
-__all__ = ["attention_figures_section"]
+__all__ = ["attention_figures"]
 
 _KINDS = ("maps", "rollout", "depth", "positions", "deletion")  # of the first digit; the others have maps only
 
 
-def attention_figures_section(run: TrainingRun, context: ReportContext) -> Section:
-    """Pick contrasting test digits by rule, and draw and caption the model's attention to each."""
+def attention_figures(run: TrainingRun, context: ReportContext) -> Iterator[Section]:
+    """Pick contrasting test digits by rule, and draw and caption the model's attention to each.
+
+    Yields the section after the first figure, and again after the figures of each digit.
+    """
     test = context.digits.test
     picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
     summary = _summary(run, context)
@@ -38,6 +43,12 @@ def attention_figures_section(run: TrainingRun, context: ReportContext) -> Secti
             prefix = "attention" if figure.kind == "maps" else figure.kind
             blocks.append(_figure_block(figure, f"{prefix}-{name}", run, context, folded=i > 0))
             context.progress.advance()
+            if i == 0 and figure.kind == kinds[0]:
+                yield _section(blocks)
+        yield _section(blocks)
+
+
+def _section(blocks: list[Block]) -> Section:
     return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
 
 

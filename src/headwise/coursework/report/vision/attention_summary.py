@@ -17,6 +17,7 @@ from headwise.models.adapters import ViT
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
+from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array
 from headwise.text import Statement, join_with_and
 
@@ -82,9 +83,10 @@ def summarize_attention(
     spread = np.where(right, unit[:, -1].std(axis=1).sum(axis=-1), -1.0)  # (B,): over the last block's heads
     rng = np.random.default_rng([seed, 11])
     tests = []
-    for image, own in zip(data.images, weights, strict=True):
-        tests.append(_test_order(image, rollout(own)[0, 1:], params, config, rng))
-        on_step()
+    with limit_threads(1):  # for one small image at a time, two threads take twice as long as one
+        for image, own in zip(data.images, weights, strict=True):
+            tests.append(_test_order(image, rollout(own)[0, 1:], params, config, rng))
+            on_step()
     beats, correlation = np.array(tests).mean(axis=0)
     return AttentionSummary(
         len(data.labels),

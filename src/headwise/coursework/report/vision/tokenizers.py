@@ -7,6 +7,7 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.coursework.report.context import ReportContext
+from headwise.coursework.report.experiments import tokenizers_plan
 from headwise.coursework.report.vision.claims import claims_table
 from headwise.coursework.report.vision.recorded import recorded_section
 from headwise.coursework.report.vision.shapes import shapes_table
@@ -37,7 +38,7 @@ _SHOWN = {
 
 def run_tokenizers(context: ReportContext) -> TokenizersResult:
     """All runs of the plan."""
-    return EXPERIMENT.run(replace(context.budget.tokenizers, load=context.load), context.runner("tokenizers"))
+    return EXPERIMENT.run(tokenizers_plan(context), context.runner("tokenizers"))
 
 
 def headline(result: TokenizersResult) -> Statement:

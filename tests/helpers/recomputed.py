@@ -85,7 +85,8 @@ class Recomputed:
             heads = [str(h) for h in range(self.heads) if values[layer, h]]
             text = " and ".join([*([", ".join(heads[:-1])] if heads[1:] else []), *heads[-1:]])
             lines += [f"layer {layer}: head{'s' if heads[1:] else ''} {text}"] if heads else []
-        self.facts |= {f"{name}_heads": values.sum(), f"{name}_names": "; ".join(lines)}
+        names = "; ".join(lines) if values.sum() > 1 else "".join(lines).replace(": ", ", ")
+        self.facts |= {f"{name}_heads": values.sum(), f"{name}_names": names}
 
     def per_head(self, function):
         return np.array([[function(layer, head) for head in range(self.heads)] for layer in range(self.layers)])

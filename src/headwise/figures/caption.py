@@ -71,7 +71,7 @@ class Caption:
         paragraphs = [f"**{heading}.** {' '.join(map(as_markdown, part))}" for heading, part in self.parts.items()]
         return "\n\n".join([f"**{as_markdown(self.title)}**", *paragraphs]) + "\n"
 
-    def latex(self, figure: str) -> str:
+    def latex(self, figure: str, *, one_column: bool = False) -> str:
         r"""For a paper, to be read with ``\input``: a float with the short caption.
 
         Only the title goes into the list of figures.
@@ -80,17 +80,20 @@ class Caption:
         ----------
         figure : str
             Name of the figure's file without its ending; also the name of the label.
+        one_column : bool
+            Whether the float fills one column of a page with two, or the whole width.
         """
         first, *others = map(as_latex, self.short)
+        environment = "figure" if one_column else "figure*"
         return "\n".join(
             [
                 "% needs \\usepackage{graphicx}",
-                "\\begin{figure*}",
+                f"\\begin{{{environment}}}",
                 "  \\centering",
                 f"  \\includegraphics[width=\\linewidth]{{{figure}}}",
                 f"  \\caption[{as_latex(self.title)}]{{\\textbf{{{first}}} {' '.join(others)}}}",
                 f"  \\label{{fig:{figure}}}",
-                "\\end{figure*}",
+                f"\\end{{{environment}}}",
                 "",
             ]
         )
@@ -99,11 +102,11 @@ class Caption:
         """The alternative text: a few plain sentences."""
         return " ".join(map(as_text, self.alternative))
 
-    def save(self, stem: Path) -> list[Path]:
+    def save(self, stem: Path, *, one_column: bool = False) -> list[Path]:
         """Write the caption as .md and .txt, short and then in full, as .tex (short), .alt.txt and .json."""
         contents = {
             "md": f"{self.markdown()}\n{self.markdown(full=True)}",
-            "tex": self.latex(stem.name),
+            "tex": self.latex(stem.name, one_column=one_column),
             "txt": f"{self.text()}\n\n{self.text(full=True)}\n",
             "alt.txt": self.alt() + "\n",
             "json": self._json(),

@@ -3,9 +3,12 @@
 from __future__ import annotations
 
 from matplotlib.axes import Axes
+from matplotlib.cm import ScalarMappable
+from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.layout_engine import ConstrainedLayoutEngine
 
+from headwise.figures.colors import HEATMAP
 from headwise.figures.panels import COLUMN, add_bar, draw_input, draw_map, label_panel
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
@@ -40,23 +43,28 @@ def draw_chosen_maps(
             label_panel(axes, record, token)
             axes.set_title(head_title(record, head), fontsize=6.5, linespacing=1.15, pad=3)
             if scale.mode != "shared":
-                add_panel_bar(axes, float(scale.ends[head]))
+                add_panel_bar(axes, float(scale.ends[head]) or 1)
         for axes in grid[len(heads) + 1 :]:
             axes.axis("off")
         if scale.mode == "shared":
             add_bar(figure, grid[: len(heads) + 1], label, image=grid[1])
         else:
+            add_panel_bar(grid[0], 1, visible=False)  # so that the input is as large as the panels
             figure.supxlabel(label, fontsize=6.5)
         fix_layout(figure)
     return figure
 
 
-def add_panel_bar(axes: Axes, end: float) -> None:
-    """A colour bar below one panel, from 0 to the end of its scale."""
-    bar = axes.figure.colorbar(axes.images[0], ax=axes, location="bottom", fraction=0.06, pad=0.03, aspect=22)
+def add_panel_bar(axes: Axes, end: float, *, visible: bool = True) -> None:
+    """A colour bar below one panel, from 0 to the end of its scale; if it is not visible, the room for one."""
+    bar = axes.figure.colorbar(
+        ScalarMappable(Normalize(0, end), HEATMAP), ax=axes, location="bottom", fraction=0.06, pad=0.03, aspect=22
+    )
     bar.set_ticks([0, end], labels=["0", f"{end:.2g}"])
     bar.ax.tick_params(length=0, pad=1, labelsize=6)
     bar.outline.set_linewidth(0.4)
     first, last = bar.ax.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
+    for part in (bar.solids, bar.outline, first, last):
+        part.set_visible(visible)

@@ -12,6 +12,7 @@ from matplotlib.figure import Figure
 from headwise.errors import DataError
 from headwise.figures.caption import Caption
 from headwise.figures.kinds import FIGURES
+from headwise.figures.panels import COLUMN
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import save_figure
 from headwise.figures.view import DEFAULT_VIEW, View
@@ -83,15 +84,17 @@ class CaptionedFigure:
         With the first figure of the same input, whose arrays are in the same folder, only what differs is written: the
         result of another faithfulness test.
         """
-        drawings = save_figure(self.draw(), stem)
+        drawing = self.draw()
+        drawings = save_figure(drawing, stem)
+        captions = self.caption.save(stem, one_column=bool(drawing.get_figwidth() <= COLUMN))
         arrays = stem.with_name(f"{stem.name}.npz")
         if first is None:
             self.record.save(arrays)
         elif self.record.faithfulness is not None and not first.record.was_tested(self.record.ranking):
             self.record.save(arrays, others=stem.with_name(f"{first.stem}.npz"))
         else:
-            return [*drawings, *self.caption.save(stem)]
-        return [*drawings, arrays, *self.caption.save(stem)]
+            return [*drawings, *captions]
+        return [*drawings, arrays, *captions]
 
     @property
     def _kwargs(self) -> dict[str, View]:

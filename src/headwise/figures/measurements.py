@@ -248,11 +248,16 @@ def head_names(selected: BoolArray) -> str:
     >>> import numpy as np
     >>> head_names(np.array([[True, False, True], [False, False, False], [False, True, False]]))
     'layer 0: heads 0 and 2; layer 2: head 1'
+    >>> head_names(np.eye(3, dtype=bool)[:1])
+    'layer 0, head 0'
     >>> head_names(np.repeat([True, False], [32, 8]).reshape(10, 4))
     'mostly in layers 0–5'
     """
     if selected.sum() > _MAX_NAMES:
         return _main_layers(selected.sum(axis=1))
+    if selected.sum() == 1:
+        layer, head = np.argwhere(selected)[0]
+        return f"layer {layer}, head {head}"
     names = []
     for layer, row in enumerate(selected):
         heads = [str(head) for head in np.flatnonzero(row)]

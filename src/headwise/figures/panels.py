@@ -134,10 +134,15 @@ def frame(axes: Axes) -> None:
         spine.set(visible=True, linewidth=0.4)
 
 
-def add_bar(figure: Figure | SubFigure, axes: Sequence[Axes], label: str, *, image: Axes | None = None) -> None:
-    """Add a colour bar for the scale that these panels share."""
+def add_bar(
+    figure: Figure | SubFigure, axes: Sequence[Axes], label: str, *, image: Axes | None = None, below: bool = False
+) -> None:
+    """Add a colour bar for the scale that these panels share, on their right or below them."""
     aspect = 40 if len(axes) > 1 else 20
-    bar = figure.colorbar((image or axes[0]).images[0], ax=list(axes), shrink=0.9, aspect=aspect, pad=0.02)
+    where = "bottom" if below else "right"
+    bar = figure.colorbar(
+        (image or axes[0]).images[0], ax=list(axes), location=where, shrink=0.9, aspect=aspect, pad=0.02
+    )
     bar.set_label(label)
     bar.outline.set_linewidth(0.4)
 

@@ -13,6 +13,7 @@ from headwise.text import join_with_and
 __all__ = ["describe_roles", "measure_role_facts", "role_counts", "summarize_roles"]
 
 _IN_SHORT = 4  # roles that a short caption names
+_MAX_NAMES = 24  # letters of the names of heads in a short caption
 
 
 def measure_role_facts(record: AttentionRecord) -> Facts:
@@ -50,9 +51,9 @@ def describe_roles(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         "correction for all heads and roles)."
     )
     for name in role_counts(facts):
-        heads = "head" if facts[f"role_{name}_heads"] == 1 else "heads"
-        separator = ": " if ":" in facts[f"role_{name}_names"] else ", "
-        yield f"{_capital(record.role_name(name))}: {{role_{name}_heads}} {heads}{separator}{{role_{name}_names}}."
+        separator = ", " if facts[f"role_{name}_names"].startswith("mostly") else ": "
+        many = f"{{role_{name}_heads}} heads{separator}" if facts[f"role_{name}_heads"] > 1 else ""
+        yield f"{_capital(record.role_name(name))}: {many}{{role_{name}_names}}."
     if "sink_token" in facts:
         heads = "head is a sink" if facts["sink_heads"] == 1 else "heads are sinks"
         sentence = (
@@ -70,11 +71,18 @@ def summarize_roles(record: AttentionRecord, facts: Facts) -> str:
         return _count(facts) + " beyond chance."
     parts = []
     for name in names[:_IN_SHORT]:
-        where = f" ({{role_{name}_names}})" if len(facts[f"role_{name}_names"]) <= 24 else ""
-        parts.append(f"{record.role_name(name)} {{role_{name}_heads}}{where}")
+        parts.append(f"{record.role_name(name)} ({_members(name, facts)})")
     if len(names) > _IN_SHORT:
         parts.append("others")
     return f"{_count(facts)} beyond chance: {join_with_and(parts)}."
+
+
+def _members(name: str, facts: Facts) -> str:
+    """The one head, or how many heads and where, if that is short."""
+    count, names = facts[f"role_{name}_heads"], facts[f"role_{name}_names"]
+    if count == 1:
+        return f"{{role_{name}_names}}"
+    return f"{{role_{name}_heads}} heads" + (f", {{role_{name}_names}}" if len(names) <= _MAX_NAMES else "")
 
 
 def _count(facts: Facts) -> str:

@@ -99,7 +99,7 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
     if selected == facts["all_heads"]:
         return f"Every head {verb} {predicate}." if selected > 1 else f"The head {verb} {predicate}."
     plural = verb if selected == 1 else _PLURAL_VERBS.get(verb, verb.removesuffix("s"))
-    names = ", " if ":" not in facts[f"{name}_names"] else ": "
+    names = ", " if facts[f"{name}_names"].startswith("mostly") else ": "
     return f"Of {{all_heads}} heads, {{{name}_heads}} {plural} {predicate}{names}{{{name}_names}}."
 
 
@@ -190,7 +190,7 @@ def summarize_scale(facts: Facts) -> str:
     if facts["panels"] == 1 or not facts["scale_max"] > 0:
         return ""
     if facts["scale_mode"] == "shared":
-        return "One colour scale, up to {scale_max:.3f}."
+        return "All panels share one colour scale, from <zero> to {scale_max:.3f}."
     return f"Each {facts['scale_mode']} has its own scale, cut at the {{scale_quantile:.0%}} quantile."
 
 

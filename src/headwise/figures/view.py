@@ -11,7 +11,7 @@ from matplotlib.colors import Normalize
 from headwise.errors import DataError
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.concentration import entropy, normalize_rows
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = ["DEFAULT_VIEW", "SCALES", "Scale", "View", "head_title"]
 
@@ -59,12 +59,18 @@ class View:
         """Whether every head has a panel."""
         return self.all_heads or record.weights.shape[0] * record.weights.shape[1] <= limit
 
-    def heads(self, record: AttentionRecord, count: int, limit: int = _MAX_PANELS) -> list[Head]:
-        """Layer and head of each panel: all, or so many chosen by role, in order of depth."""
+    def heads(
+        self, record: AttentionRecord, count: int, limit: int = _MAX_PANELS, maps: Array | None = None
+    ) -> list[Head]:
+        """Layer and head of each panel: all, or so many chosen by role, in order of depth.
+
+        Heads whose map (L, H, ...) would be nearly blank next to others of their layer are chosen last.
+        """
         layers, heads, *_ = record.weights.shape
         if self.shows_all(record, limit):
             return [(layer, head) for layer in range(layers) for head in range(heads)]
-        return sorted(_by_role(record, count))
+        blank = np.zeros((layers, heads), bool) if maps is None else _nearly_blank(maps)
+        return sorted(_by_role(record, count, blank))
 
     def scales(self, maps: Array, heads: list[Head]) -> Scale:
         """Colour scales for maps (L, H, ...) of which these heads are drawn."""
@@ -108,21 +114,28 @@ def _upper_end(values: Array) -> Array:
     return np.asarray(np.where(ends > 0, ends, values.max(axis=-1)))
 
 
-def _by_role(record: AttentionRecord, count: int) -> list[Head]:
-    """The best heads of each role in turn; then the most concentrated head of layers in turn, spread over depth."""
+def _nearly_blank(maps: Array) -> BoolArray:
+    """(L, H): whether the largest weights of a map are far below the scale of its layer."""
+    flat = maps.reshape(*maps.shape[:2], -1)
+    return np.asarray(_upper_end(flat) < _DIM * _upper_end(flat.reshape(len(flat), -1))[:, None])
+
+
+def _by_role(record: AttentionRecord, count: int, blank: BoolArray) -> list[Head]:
+    """The best head of each role; then the most concentrated head of other layers, spread over depth."""
     roles = record.roles
-    queues = []
+    chosen: list[Head] = []
     for index in range(len(roles.names)):
         members = list(zip(*np.nonzero(roles.main == index), strict=True))
-        members.sort(key=lambda head: -float(roles.scores[index][head]))
-        queues.append([(int(layer), int(head)) for layer, head in members])
-    chosen: list[Head] = []
-    for rank in range(max((len(queue) for queue in queues), default=0)):
-        chosen += [queue[rank] for queue in queues if rank < len(queue)]
+        members.sort(key=lambda head: (blank[head], -float(roles.scores[index][head])))
+        chosen += [(int(layer), int(head)) for layer, head in members[:1]]
     chosen = chosen[: max(1, (3 * count) // 4)]
     spread = entropy(normalize_rows(record.weights.astype(np.float64))).mean(axis=-1)
+    for others in (np.isin(roles.main, [roles.main[head] for head in chosen]), blank):
+        spread[others & np.isfinite(spread) & ~(others | np.isinf(spread)).all(axis=1, keepdims=True)] = np.inf
     spread[tuple(np.array(chosen, int).reshape(-1, 2).T)] = np.inf
+    missing = max(count - len(chosen), 0)
     others = [(layer, int(spread[layer].argmin())) for layer in range(len(spread)) if np.isfinite(spread[layer]).any()]
-    others.reverse()  # deep layers are the less often covered by roles
-    places = np.linspace(0, len(others) - 1, max(min(count - len(chosen), len(others)), 0)).round().astype(int)
+    elsewhere = [head for head in others if head[0] not in {layer for layer, _ in chosen}]
+    others = (elsewhere if len(elsewhere) >= missing else others)[::-1]  # deep layers have fewer roles
+    places = np.linspace(0, len(others) - 1, min(missing, len(others))).round().astype(int)
     return chosen + [others[place] for place in sorted(set(places.tolist()))]

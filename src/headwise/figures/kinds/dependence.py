@@ -18,7 +18,7 @@ from headwise.figures.colors import HEATMAP, SIGNED
 from headwise.figures.dependence import Dependence
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
-from headwise.figures.panels import PAGE, draw_map, frame, scale_from_zero
+from headwise.figures.panels import COLUMN, PAGE, draw_map, frame, scale_from_zero
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import fix_layout, style
 from headwise.figures.strips import draw_curves, token_edges, values_by_step
@@ -150,11 +150,11 @@ def _draw_images(record: AttentionRecord) -> Figure:
 
 
 def _draw_texts(record: AttentionRecord) -> Figure:
-    width = 72 * ((PAGE - 1.4) / 2)
+    width = 72 * (COLUMN - 0.5)
     placed = lay_out(record, *_window(record), width)
     lines = 1 + placed[-1].line
-    figure = Figure(figsize=(PAGE, min(9.0, max(1.2, (lines * LINE + 8) / 72 + 0.45))), layout="constrained")
-    axes = figure.subplots(1, 2)
+    figure = Figure(figsize=(COLUMN, 2 * min(4.5, max(0.75, (lines * LINE + 8) / 72 + 0.3))), layout="constrained")
+    axes = figure.subplots(2, 1)
     for panel, (title, values, scale, colors) in zip(axes, _panels(record), strict=True):
         draw_panel(panel, placed, values, scale, -1, width, lines, colors)
         panel.set_title(title, loc="left", fontsize=7.5, pad=3)
@@ -207,7 +207,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             _describe_agreement(record, facts),
             _describe_extremes(record, facts),
         ),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, tested, "the map on the right")),
+        to_statements(facts, _LIMITS, describe_faithfulness(record, tested, "the second map")),
         to_statements(
             facts, f"{title}: two heat maps over {sentences.count(facts, 'tokens', 'token')}.",
             _describe_extremes(record, facts), _describe_agreement(record, facts),
@@ -215,16 +215,21 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         shorten(
             facts,
             [title + ".", _summarize_panels(record, facts), _summarize_recommendation(facts)],
-            [_summarize_agreement(record, facts)],
-            [summarize_faithfulness(record, tested, "the right map")],
+            [_summarize_agreement(record, facts), *sentences.describe_prediction(record)],
+            [summarize_faithfulness(record, tested, "the second map")],
         ),
     )  # fmt: skip
 
 
 _LIMITS = (
     sentences.LIMITS[0],
-    "The map on the right is computed from the model, but other maps of this kind may differ from it.",
+    "The second map is computed from the model, but other maps of this kind may differ from it.",
 )
+
+
+def _places(record: AttentionRecord) -> tuple[str, str]:
+    """Where the two maps are."""
+    return ("left", "right") if record.kind in ("image", "series") else ("above", "below")
 
 
 def _player(record: AttentionRecord) -> str:
@@ -250,13 +255,14 @@ def _describe_input(record: AttentionRecord, facts: Facts) -> Iterator[str]:
 
 
 def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+    first, second = _places(record)
     yield (
-        "Left: the attention weights <weights> of the tokens from which the prediction is read, averaged over all "
-        "layers and heads; white is <zero>, the darkest blue {attention_max:.3f}."
+        f"{first.capitalize()}: the attention weights <weights> of the tokens from which the prediction is read, "
+        "averaged over all layers and heads; white is <zero>, the darkest blue {attention_max:.3f}."
     )
     yield (
-        "Right: {map}, {description} (arXiv {source}), for the "
-        + f"{record.prediction_name}; "
+        f"{second.capitalize()}: {{map}}, {{description}} (arXiv {{source}}), for the "
+        f"{record.prediction_name}; "
         + (
             "the colours are symmetric around white for <zero> and end at {map_max:.3g}."
             if facts["negative"]
@@ -271,9 +277,12 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
 
 def _describe_reading(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     player = _player(record)
-    yield f"A {player} that is dark on the left is one from which much is taken; it need not matter to the prediction."
+    yield (
+        f"A {player} that is dark in the first map is one from which much is taken; it need not matter to the "
+        "prediction."
+    )
     against = "; a red one speaks against it" if facts["negative"] else ""
-    yield f"A {player} that is dark blue on the right is one that the {record.prediction_name} rests on{against}."
+    yield f"A {player} that is dark blue in the second is one that the {record.prediction_name} rests on{against}."
     yield "The rank correlation is Spearman's: one for maps of the same order, <zero> for orders that are unrelated."
 
 
@@ -297,9 +306,10 @@ def _summarize_recommendation(facts: Facts) -> str:
 
 def _summarize_panels(record: AttentionRecord, facts: Facts) -> str:
     against = ", red against" if facts["negative"] else ""
+    first, second = _places(record)
     return (
-        f"Left: attention on each {_player(record)}, a mean over layers and heads; right: how much the prediction "
-        f"depends on it by {{map}} (blue for{against})."
+        f"{first.capitalize()}: attention on each {_player(record)}, a mean over layers and heads; {second}: how "
+        f"much the prediction depends on it by {{map}} (blue for{against})."
     )
 
 

@@ -35,6 +35,7 @@ __all__ = ["describe", "draw", "measure"]
 
 _PANELS = 6  # of heads chosen by role
 _MAX_WORDS = 32  # with more tokens, they are numbered instead of named
+_NARROW_WORDS = 20  # up to this number, words are legible beside two panels in one column of a paper
 _MAX_SEPARATED = 100  # with more tokens, the line after the prefix tokens would cover the first rows and columns
 _CELLS = 280  # of the side of a panel that is drawn without pooling
 
@@ -117,14 +118,16 @@ def _draw_grid(record: AttentionRecord, scale: Scale, pooled: int) -> Figure:
 
 def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, pooled: int) -> Figure:
     """A panel with its own title for each head, and words at the axes where they fit."""
-    columns = min(3, len(heads))
-    rows = -(-len(heads) // columns)
     named = bool(record.words) and record.kind in ("text", "other") and record.weights.shape[-1] <= _MAX_WORDS
+    narrow = named and max(record.weights.shape[2:]) <= _NARROW_WORDS
+    columns = min(2 if narrow else 3, len(heads))
+    rows = -(-len(heads) // columns)
+    width = COLUMN if narrow or columns == 1 else PAGE
     with style():
-        side = 6.2 / columns - 0.25 if columns > 1 else 3.2
+        side = (width - 0.6) / columns - 0.1
         tall = min(side * record.weights.shape[2] / record.weights.shape[3], 2.6)
-        bar = 0.35 * (scale.mode != "shared")
-        size = (PAGE if columns > 1 else 4.2, min(9.0, rows * (tall + 0.4 + bar) + 0.2 + 0.45 * named))
+        below = 0.35 * (scale.mode != "shared") * rows + 0.35 * (scale.mode == "shared" and narrow)
+        size = (width, min(9.0, rows * (tall + 0.4) + below + 0.2 + 0.45 * named))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for place, (axes, head) in enumerate(zip(grid.ravel().tolist(), heads, strict=False)):
@@ -143,7 +146,7 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
         for axes in grid.ravel()[len(heads) :]:
             axes.axis("off")
         if scale.mode == "shared":
-            add_bar(figure, grid.ravel().tolist()[: len(heads)], "attention weight")
+            add_bar(figure, grid.ravel().tolist()[: len(heads)], "attention weight", below=narrow)
         fix_layout(figure)
     return figure
 
@@ -152,7 +155,7 @@ def _name_ticks(axes: Axes, record: AttentionRecord, *, first_column: bool, last
     """Words for the rows of the first column, and for the columns of the last row."""
     n, m = record.weights.shape[2:]
     first = _first(record)
-    size = max(4.5, min(7.0, 120 / max(n, m)))
+    size = max(4.5, min(7.0, (90 if axes.figure.get_figwidth() <= COLUMN else 120) / max(n, m)))
     names = [word.strip().replace("\n", "⏎") or "␣" for word in record.words]
     queries = [word.strip() for word in record.query_words] or names
     axes.set_yticks(np.arange(n) + first, queries if first_column else [""] * n, fontsize=size)
@@ -185,7 +188,7 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, nor
 
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
-    title = "All attention weights" + sentences.title_suffix(record)
+    title = "Attention weights" + sentences.title_suffix(record)
     matrices = "{panels} matrices" if facts["panels"] > 1 else "one matrix"
     return Caption(
         to_statements(facts, title)[0],
@@ -202,7 +205,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         shorten(
             facts,
             [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
-            [summarize_roles(record, facts), _query_independent(facts)],
+            [summarize_roles(record, facts), _summarize_query_independent(facts)],
             ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),
     )
@@ -299,6 +302,11 @@ def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
             f"{sentences.prefix_name(record)} in the first layer and {{class_weight_last:.0%}} in the last (means over "
             "heads)."
         )
+
+
+def _summarize_query_independent(facts: Facts) -> str:
+    heads = sentences.count(facts, "query_independent_heads", "head")
+    return _query_independent(facts).replace("Of {all_heads} heads, {query_independent_heads}", heads)
 
 
 def _query_independent(facts: Facts) -> str:

@@ -62,7 +62,7 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
 
 def panel_facts(record: AttentionRecord, maps: Array, view: View) -> Facts:
     """How many panels there are, their scales, and of a long text which tokens are shown."""
-    facts = view.facts(maps, view.heads(record, PANELS[record.kind]))
+    facts = view.facts(maps, view.heads(record, PANELS[record.kind], maps=maps))
     if record.kind in ("text", "other"):
         start, stop = shown_window(record, maps)
         facts |= {"window_start": start + 1, "window_stop": stop, "window": stop - start}
@@ -104,7 +104,7 @@ def draw_rows(
         The token to be framed, 1 to N; 0 for none.
     view : View
     """
-    heads = view.heads(record, PANELS[record.kind])
+    heads = view.heads(record, PANELS[record.kind], maps=maps)
     scale = view.scales(maps, heads)
     if record.kind == "series":
         return draw_strips(record, maps, heads, scale, label)

@@ -226,7 +226,8 @@ def test_heads_of_equal_models_are_paired():
     compared = compare_records(a, sharper_record)
     name, _, _, difference, interval, p, significant = compared["rows"][0]
     assert name.startswith("effective tokens")
-    assert difference.startswith("-")
+    assert difference.startswith("−")
+    difference, interval = (text.replace("−", "-") for text in (difference, interval))
     assert p == "0.001" or significant
     low, high = (float(end.rstrip("%")) for end in interval.split(" to "))
     assert low <= float(difference.rstrip("%")) <= high < 0

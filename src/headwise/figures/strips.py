@@ -42,7 +42,7 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
             axes.annotate(role + end, (1.005, 0.5), xycoords="axes fraction", va="center", fontsize=6.5)
             frame(axes)
         grid[-1].set_xlabel("step")
-        figure.supylabel("layer.head", fontsize=7.5, y=0.3)
+        figure.supylabel("layer.head", fontsize=7.5, y=0.42)
         if scale.mode == "shared":
             add_bar(figure, grid[1:].tolist(), label, image=grid[1])
         else:

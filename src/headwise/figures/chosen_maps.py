@@ -66,5 +66,7 @@ def add_panel_bar(axes: Axes, end: float, *, visible: bool = True) -> None:
     first, last = bar.ax.get_xticklabels()
     first.set_horizontalalignment("left")
     last.set_horizontalalignment("right")
-    for part in (bar.solids, bar.outline, first, last):
-        part.set_visible(visible)
+    if not visible:
+        bar.ax.axis("off")
+        for part in bar.ax.get_children():
+            part.set_visible(False)

@@ -182,7 +182,7 @@ def summarize_heads(facts: Facts) -> str:
     """How many heads are shown, for a short caption."""
     if facts["panels"] == facts["all_heads"]:
         return "One panel per layer and head" if facts["all_heads"] > 1 else "The one head"
-    return "{panels} of {all_heads} heads, chosen by role"
+    return "{panels} of {all_heads} heads, chosen by role and depth"
 
 
 def summarize_scale(facts: Facts) -> str:

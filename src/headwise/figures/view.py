@@ -130,8 +130,8 @@ def _by_role(record: AttentionRecord, count: int, blank: BoolArray) -> list[Head
         chosen += [(int(layer), int(head)) for layer, head in members[:1]]
     chosen = chosen[: max(1, (3 * count) // 4)]
     spread = entropy(normalize_rows(record.weights.astype(np.float64))).mean(axis=-1)
-    for others in (np.isin(roles.main, [roles.main[head] for head in chosen]), blank):
-        spread[others & np.isfinite(spread) & ~(others | np.isinf(spread)).all(axis=1, keepdims=True)] = np.inf
+    for last in (np.isin(roles.main, [roles.main[head] for head in chosen]), blank):  # unless a layer has no other
+        spread[last & ~(last | np.isinf(spread)).all(axis=1, keepdims=True)] = np.inf
     spread[tuple(np.array(chosen, int).reshape(-1, 2).T)] = np.inf
     missing = max(count - len(chosen), 0)
     others = [(layer, int(spread[layer].argmin())) for layer in range(len(spread)) if np.isfinite(spread[layer]).any()]

@@ -60,7 +60,7 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
 
 def _heads(record: AttentionRecord, view: View) -> list[Head]:
     named = record.kind in ("text", "other") and record.weights.shape[-1] <= _MAX_WORDS and bool(record.words)
-    return view.heads(record, _PANELS, *[_PANELS] * named)  # panels with words need room
+    return view.heads(record, _PANELS, _PANELS) if named else view.heads(record, _PANELS)  # words need room
 
 
 def _is_mosaic(record: AttentionRecord, view: View) -> bool:
@@ -134,7 +134,7 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
             _draw_matrix(axes, record, *head, scale.norm(head), pooled)
             axes.set_title(head_title(record, head), fontsize=7, linespacing=1.15, pad=3)
             if named:
-                _name_ticks(axes, record, first_column=place % columns == 0, last_row=place + columns >= len(heads))
+                _name_ticks(axes, record, 90 if narrow else 120, place % columns == 0, place + columns >= len(heads))
             elif place % columns == 0:
                 axes.tick_params(labelleft=True)
                 axes.set_ylabel("from token")
@@ -151,11 +151,11 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
     return figure
 
 
-def _name_ticks(axes: Axes, record: AttentionRecord, *, first_column: bool, last_row: bool) -> None:
-    """Words for the rows of the first column, and for the columns of the last row."""
+def _name_ticks(axes: Axes, record: AttentionRecord, side: int, first_column: bool, last_row: bool) -> None:
+    """Words for the rows of the first column, and for the columns of the last row, on sides of so many points."""
     n, m = record.weights.shape[2:]
     first = _first(record)
-    size = max(4.5, min(7.0, (90 if axes.figure.get_figwidth() <= COLUMN else 120) / max(n, m)))
+    size = max(4.5, min(7.0, side / max(n, m)))
     names = [word.strip().replace("\n", "⏎") or "␣" for word in record.words]
     queries = [word.strip() for word in record.query_words] or names
     axes.set_yticks(np.arange(n) + first, queries if first_column else [""] * n, fontsize=size)

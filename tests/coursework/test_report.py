@@ -5,6 +5,7 @@ import string
 import sys
 from collections import Counter
 from dataclasses import replace
+from functools import partial
 from itertools import pairwise
 
 import numpy as np
@@ -187,6 +188,30 @@ def test_the_second_time_results_are_reused_and_the_page_is_the_same(made, littl
         again = build(made.page.parent, budget=TINY, load=few, threads=1)
     assert weights.stat().st_mtime_ns == written
     assert timeless(again.page.read_text()) == timeless(before)
+
+
+def test_a_finished_report_is_built_again_after_a_change_of_the_code_or_the_data(tmp_path, monkeypatch):
+    def load(path):
+        return path.read_text()
+
+    def is_built_again():
+        page.write_text("as it was")
+        build(tmp_path / "report", parts=("gaussian",), budget=TINY, load=partial(load, data))
+        return page.read_text() != "as it was"
+
+    page, data, code = tmp_path / "report" / "index.html", tmp_path / "digits", tmp_path / "package" / "code.py"
+    page.parent.mkdir()
+    code.parent.mkdir()
+    data.write_text("some digits")
+    code.write_text("x = 1")
+    monkeypatch.setattr("headwise.__file__", str(code))
+    assert is_built_again()
+    assert not is_built_again()
+    code.write_text("x = 2")
+    assert is_built_again()
+    data.write_text("other digits")
+    assert is_built_again()
+    assert not is_built_again()
 
 
 @pytest.mark.exhaustive

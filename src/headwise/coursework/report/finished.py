@@ -9,7 +9,8 @@ from collections.abc import Sequence
 from pathlib import Path
 from typing import Any
 
-from headwise import __version__
+import headwise
+from headwise.coursework.report.provenance import software
 from headwise.document import browser
 from headwise.files import write_text
 from headwise.hashing import fingerprint
@@ -59,9 +60,17 @@ def save_finished(
 
 
 def _digest(key: Sequence[Any]) -> str:
-    """A digest of everything that a report depends on; arrays by their bytes, submissions by their content."""
-    parts = [__version__, str(browser()), *(_describe(item) for item in key)]
+    """A digest of everything that a report depends on; arrays by their bytes, files by their content."""
+    parts = [str(software()), _sources(), str(browser()), *(_describe(item) for item in key)]
     return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sources() -> str:
+    """A digest of the package's own files, so that a page is not that of an older version of the code."""
+    digest, package = hashlib.sha256(), Path(headwise.__file__).parent
+    for path in sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
 
 
 def _describe(item: Any) -> str:
@@ -73,5 +82,5 @@ def _describe(item: Any) -> str:
     if hasattr(item, "found"):  # a course's notebook, whose arrays are in the key
         return f"{item.found.findings} {item.found.assumptions} {item.functions} {item.failures} {item.notes}"
     if hasattr(item, "func"):
-        return f"{item.func.__qualname__} {item.args}"
+        return f"{item.func.__qualname__} {[_describe(argument) for argument in item.args]}"
     return getattr(item, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(item))

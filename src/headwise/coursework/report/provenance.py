@@ -12,7 +12,7 @@ from headwise.document import Paragraph, Section, Table
 from headwise.runtime import blas_name, cpu_name
 from headwise.text import Statement
 
-__all__ = ["provenance_section"]
+__all__ = ["provenance_section", "software"]
 
 _LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon", "safetensors", "dask")
 
@@ -21,13 +21,6 @@ def provenance_section(
     chapters: Sequence[Chapter], budget: str, command: str, seconds: dict[str, float], total: float, number: str
 ) -> Section:
     """Versions, seeds, data with checksums, the command, and the time each part took."""
-    versions = [
-        ("Headwise", __version__),
-        ("Python", platform.python_version()),
-        ("processor", cpu_name()),
-        ("BLAS", blas_name()),
-    ]
-    versions += [(library, version) for library in _LIBRARIES if (version := _version(library))]
     return Section(
         "provenance",
         "Provenance",
@@ -52,7 +45,7 @@ def provenance_section(
                 "provenance",
                 words=True,
             ),
-            Table(Statement("Machine and software."), ("item", "value"), tuple(versions), "versions"),
+            Table(Statement("Machine and software."), ("item", "value"), software(), "versions"),
             Table(
                 Statement("Time of each part, and from beginning to end; parts can run at the same time."),
                 ("part", "seconds"),
@@ -61,6 +54,17 @@ def provenance_section(
             ),
         ),
         number=number,
+    )
+
+
+def software() -> tuple[tuple[str, str], ...]:
+    """The processor, and the versions of Headwise, Python and the libraries."""
+    return (
+        ("Headwise", __version__),
+        ("Python", platform.python_version()),
+        ("processor", cpu_name()),
+        ("BLAS", blas_name()),
+        *((library, version) for library in _LIBRARIES if (version := _version(library))),
     )
 
 

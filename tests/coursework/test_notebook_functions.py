@@ -1,9 +1,11 @@
 """Functions and classes of course notebooks: each is checked, compared on the notebook's arrays, or named."""
 
+import re
+
 import numpy as np
 import pytest
 
-from headwise.coursework.notebook import read_course, read_functions
+from headwise.coursework.notebook import ArrayOptions, read_course, read_functions
 from headwise.errors import DataError
 from helpers.notebooks import write_notebook
 
@@ -47,6 +49,63 @@ def test_weights_that_are_variables_of_the_notebook(tmp_path):
     assert functions["attend"].checked.weights == ("Wv", "Wq", "Wk")
     assert functions["attend"].own.agrees
     assert not functions["extend"].own.agrees
+
+
+def test_a_function_of_a_list_of_columns(tmp_path):
+    cells = "all_x = [rng.normal(size=(7, 1)) for _ in range(4)]\nWq, Wk, Wv = rng.normal(size=(3, 7, 7))\n"
+    one = """
+def one_by_one(all_x, Wq, Wk, Wv):
+    keys, values, out = [Wk @ x for x in all_x], [Wv @ x for x in all_x], []
+    for x in all_x:
+        weights = softmax(np.array([((Wq @ x).T @ k)[0, 0] for k in keys]) / SCALE)
+        out.append(sum(w * v for w, v in zip(weights, values)))
+    return out
+"""
+    joined = """
+def joined(all_x, Wq, Wk, Wv):
+    x = np.hstack(all_x)
+    return Wv @ x @ softmax((Wq @ x).T @ (Wk @ x) / np.sqrt(len(Wq))).T
+"""
+    several = """
+def several(all_x, Wq, Wk, Wv, H=7):
+    x, out = np.hstack(all_x), np.zeros((len(Wv), len(all_x)))
+    for h in range(H):
+        q, k, v = (Wq @ x)[h::H], (Wk @ x)[h::H], (Wv @ x)[h::H]
+        out[h::H] = v @ softmax(q.T @ k / np.sqrt(len(q))).T
+    return out
+"""
+    wrong = one.replace("one_by_one", "wrong").replace("SCALE", "len(Wq)")
+    start = START.replace("X =", "unused =")
+    _, functions = read(tmp_path, start, cells, one.replace("SCALE", "np.sqrt(len(Wq))"), joined, several, wrong)
+    assert functions["several"].checked.verdict.mistakes == ("heads-interleaved",)
+    assert functions["one_by_one"].checked.verdict.ok
+    assert functions["joined"].checked.verdict.ok
+    assert functions["one_by_one"].own.agrees
+    assert functions["joined"].own.agrees
+    assert functions["wrong"].checked.verdict.mistakes == ("scale-no-root",)
+
+
+@pytest.mark.parametrize("returned", ["out[:, :3]", "out / 0"])
+def test_an_output_that_cannot_be_compared(returned, tmp_path):
+    code = "def attend(X, Wq, Wk, Wv):\n    out = softmax((X @ Wq) @ (X @ Wk).T / 3**0.5) @ (X @ Wv)\n"
+    code += f"    return {returned}\n"
+    _, functions = read(tmp_path, START, MATRICES.replace("(7, 2)", "(7, 5)"), code)
+    assert "no output of the expected shape, or one with NaN or Inf" in functions["attend"].own.description
+
+
+@pytest.mark.parametrize("heads_first", [True, False])
+def test_the_options_that_take_matrices_without_names(heads_first, tmp_path):
+    code = f"heads = rng.normal(size={(2, 3, 7, 5) if heads_first else (3, 2, 7, 5)})\n"
+    tuples = "heads = [tuple(head) for head in heads]\n"
+    with pytest.raises(DataError) as error:
+        read(tmp_path, START.replace("Wq", "A"), code + tuples)
+    options = re.findall('--take "([^"]*)"', str(error.value))
+    expected = "heads[0][0],heads[1][0]" if heads_first else "heads[0][0],heads[0][1]"
+    assert options[0] == f"Wq={expected}"
+    take = {role: tuple(names.split(",")) for role, names in (option.split("=") for option in options)}
+    course = read_course(tmp_path / "course.ipynb", ArrayOptions(take=take))
+    assert course.found.heads == 2
+    assert course.found.arrays["Wq"].shape == (10, 7)
 
 
 def test_arguments_without_names_are_those_of_the_calls(tmp_path):

@@ -159,8 +159,8 @@ def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]]
         missing = [f"W{part}" for part in PARTS if f"W{part}" not in candidates]
         raise DataError(
             f"{run.path.name}: no {' and '.join(missing) or 'matrices that belong together'} found; expected names "
-            f"such as Wq, W_k or omega_v. Its arrays are {_list_arrays(run)}. Name them with --take, as in --take "
-            f"Wq=A.{run.first_failure()}"
+            f"such as Wq, W_k or omega_v. Its arrays are {_list_arrays(run)}. Name them with {_suggest_takes(run)}."
+            f"{run.first_failure()}"
         )
     for other in sets[1:]:
         if not sets[0].same_numbers(other):
@@ -258,6 +258,22 @@ def _findings(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) ->
             matrix = "(in, out)" if orientation.in_out else "(out, in)"
             findings.append(Finding(c.expression, c.array.shape, role_words, matrix if is_matrix else "a vector"))
     return findings
+
+
+def _suggest_takes(run: NotebookRun) -> str:
+    """Options for a list with queries, keys and values of each head, if there is one; else an example."""
+    for name, value in run.values.items():
+        stack = np.stack(value) if isinstance(value, tuple) and len({array.shape for array in value}) == 1 else value
+        if isinstance(stack, np.ndarray) and stack.ndim == 4 and len(PARTS) in stack.shape[:2]:
+            heads_first = stack.shape[1] == len(PARTS)
+            heads = range(stack.shape[0 if heads_first else 1])
+            takes = (
+                ",".join(f"{name}[{h}][{i}]" if heads_first else f"{name}[{i}][{h}]" for h in heads)
+                for i in range(len(PARTS))
+            )
+            options = " ".join(f'--take "W{part}={take}"' for part, take in zip(PARTS, takes, strict=True))
+            return f"{options}, if {name} has queries, keys and values in this order"
+    return "--take, as in --take Wq=A"
 
 
 def _list_arrays(run: NotebookRun) -> str:

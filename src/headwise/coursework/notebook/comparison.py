@@ -35,7 +35,8 @@ class OwnArrays:
     call : str
         The call, in the notebook's names; empty if it could not be made.
     difference : float
-        The largest difference from the library's output, divided by its largest entry.
+        The largest difference from the library's output, divided by its largest entry; infinite if there is no output
+        of finite numbers in its shape.
     agrees : bool
         Whether that is rounding.
     unscaled : bool
@@ -66,6 +67,8 @@ class OwnArrays:
             return "agrees with attention that does not divide by √d"
         if self.zeros:
             return "returns zeros only"
+        if not np.isfinite(self.difference):
+            return "returns no output of the expected shape, or one with NaN or Inf"
         return f"differs from the library by {scientific(self.difference)} of the largest entry"
 
 
@@ -124,6 +127,8 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
     outputs = [
         np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
     ]
+    if len({(output.shape, output.dtype.kind) for output in outputs}) == 1:
+        outputs.append(np.stack(outputs))  # a list of one output for each token
     difference, dtype = _difference(outputs, expected.output())
     tolerance = _ROUNDING.get(dtype, 1e-5)
     unscaled = difference > tolerance and _difference(outputs, expected.output(scale=1.0))[0] <= tolerance

@@ -5,10 +5,12 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
+from typing import Any
 
 from headwise.checker import UncallableError, Verdict, check
 from headwise.coursework.notebook.adapters import (
     adapter_code,
+    column_list_adapter_code,
     names_from_outside,
     renamed_parameters,
     weight_parameter,
@@ -77,11 +79,27 @@ def _check_function(
     if weights or renamed:
         called = f"_adapter_of_{node.name}"
         run.sandbox.define(adapter_code(called, node, weights, renamed, run.values))
+    verdict = _verdict(run, called, node.name)
+    if verdict is None and called == node.name and any(map(_is_column_list, run.values.values())):
+        called = f"_adapter_of_{node.name}"
+        if code := column_list_adapter_code(called, node.name, node.args):
+            run.sandbox.define(code)
+            verdict = _verdict(run, called, node.name)
+    if verdict is None:
+        return None
+    sizes = tuple(name for name in read if isinstance(run.values.get(name), int))
+    return CheckedFunction(node.name, verdict, sizes, tuple(weights))
+
+
+def _is_column_list(value: Any) -> bool:
+    return isinstance(value, tuple) and all(array.ndim == 2 and array.shape[1] == 1 for array in value)
+
+
+def _verdict(run: NotebookRun, called: str, title: str) -> Verdict | None:
+    """The checker's verdict on a function in the sandbox; None if it cannot be called as attention."""
     for tensors in (False, True) if run.uses_torch else (False,):
         try:
-            verdict = check(run.sandbox.function(called, tensors=tensors, title=node.name), source=run.source)
+            return check(run.sandbox.function(called, tensors=tensors, title=title), source=run.source)
         except (UncallableError, HeadwiseError):
             continue
-        sizes = tuple(name for name in read if isinstance(run.values.get(name), int))
-        return CheckedFunction(node.name, verdict, sizes, tuple(weights))
     return None

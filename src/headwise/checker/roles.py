@@ -21,7 +21,8 @@ _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta",
 _ROLES = {
     "X": "x xs input inputs embedding embeddings hiddenstates hidden seq sequence data inputembeddings inputs embeds"
     " decoderstates decoderhiddenstates decoderinput decoderinputs decoderoutput decoderstate decout decoutput tgt"
-    " target targets latents latent inputx tokenembeddings inputsequence features inp tokenstates targetstates",
+    " target targets latents latent inputx tokenembeddings inputsequence features inp tokenstates targetstates"
+    " allx xall",
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
     " encoderoutputs encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"

@@ -69,7 +69,8 @@ class OwnArrays:
             return "returns zeros only"
         if not np.isfinite(self.difference):
             return "returns no output of the expected shape, or one with NaN or Inf"
-        return f"differs from the library by {scientific(self.difference)} of the largest entry"
+        size = f"{self.difference:.2g}" if self.difference >= 0.01 else scientific(self.difference)
+        return f"differs from the library by {size} of the largest entry"
 
 
 def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, found: NotebookArrays) -> OwnArrays:

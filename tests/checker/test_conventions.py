@@ -35,9 +35,40 @@ def masked(q, k, v, visible):
     return softmax(s) @ v
 
 
+def items_second(x, w_q, w_k, w_v):
+    L, N, E = x.shape
+    q, k, v = (np.moveaxis(x @ w.T, 1, 0) for w in (w_q, w_k, w_v))
+    return np.moveaxis(softmax(q @ np.swapaxes(k, 1, 2) / np.sqrt(len(w_q))) @ v, 1, 0) + np.zeros((L, N, E))[..., :1]
+
+
+def of_a_context(x, context, Wq, Wk, Wv, context_mask=None):
+    s = (x @ Wq.T) @ (context @ Wk.T).T / np.sqrt(len(Wq))
+    s = s if context_mask is None else np.where(context_mask[None, :], s, -np.inf)
+    return softmax(s) @ (context @ Wv.T)
+
+
+def row_by_row(q, k, v, scaled=True):
+    output = np.zeros_like(v)
+    for i, query in enumerate(q):
+        output[i] = softmax(k @ query / (np.sqrt(q.shape[1]) if scaled else 1)) @ v
+    return output
+
+
+def within_reach(q, k, v, w):
+    n = np.arange(len(q))
+    s = np.where(abs(n[:, None] - np.arange(len(k))) <= w, q @ k.T / np.sqrt(q.shape[1]), -np.inf)
+    return softmax(s) @ v
+
+
+def capped(q, k, v, softcap=30.0):
+    return softmax(softcap * np.tanh(q @ k.T / np.sqrt(q.shape[1]) / softcap)) @ v
+
+
 @pytest.mark.parametrize(
     ("function", "convention"),
     [
+        (lambda q, k, v: row_by_row(q, k, v), "equal-lengths"),
+        (within_reach, "window-as-number"),
         (in_out, "weights-in-out"),
         (lambda X, Wq, Wk, Wv: hw.self_attention(X, Wq, Wk, Wv, tokens="columns").output, "tokens-as-columns"),
         (lambda query, key, value: tokens_first(query, key, value), "tokens-before-heads"),
@@ -62,6 +93,7 @@ def test_a_convention_is_reported_and_is_no_mistake(function, convention):
     [
         lambda query, key, value: tokens_first(query, key, value, scaled=False),
         lambda q, k, v: causal(q, k, v, scaled=False),
+        lambda q, k, v: row_by_row(q, k, v, scaled=False),
         lambda X, W_q, W_k, W_v: in_out(X, W_q * W_q.shape[1] ** 0.5, W_k, W_v),
     ],
 )
@@ -69,6 +101,19 @@ def test_a_mistake_next_to_a_convention_is_named(function):
     verdict = hw.check(function, source="")
     assert verdict.mistakes == ("scale-missing",)
     assert verdict.conventions
+
+
+def test_items_after_tokens_are_known_by_the_names_of_a_shape():
+    verdict = hw.check(items_second)
+    assert verdict.ok, verdict.mistakes
+    assert "tokens-before-batch" in verdict.conventions
+
+
+@pytest.mark.parametrize("function", [capped, of_a_context])
+def test_a_default_that_is_a_number_and_a_mask_of_a_context_are_passed_as_they_are_meant(function):
+    verdict = hw.check(function, source="")
+    assert verdict.ok, verdict.mistakes
+    assert not verdict.untested
 
 
 @pytest.mark.parametrize(("options", "codes"), [({}, ()), ({"weights": "out-in"}, ("weights-transposed",))])

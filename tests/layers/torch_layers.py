@@ -715,3 +715,24 @@ def mix_with_variables(x, values=2):
 
 def mix_keys_with_variables(x):
     return mix_with_variables(x, values=1)
+
+
+class ComplexRotations(nn.Module):
+    """Rotary positions as complex numbers in a buffer, as in Llama's own code."""
+
+    def __init__(self, dim=24, n_heads=4, most=32):
+        super().__init__()
+        self.n_heads, self.hd = n_heads, dim // n_heads
+        self.wq, self.wk, self.wv, self.wo = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+        turns = torch.outer(torch.arange(most), 10000.0 ** (-torch.arange(0, self.hd, 2) / self.hd)).float()
+        self.register_buffer("turns", torch.polar(torch.ones_like(turns), turns))
+
+    def rotate(self, x):
+        pairs = torch.view_as_complex(x.reshape(*x.shape[:-1], -1, 2).contiguous())
+        return torch.view_as_real(pairs * self.turns[: x.shape[1], None]).flatten(-2)
+
+    def forward(self, x):
+        q, k, v = (w(x).unflatten(-1, (self.n_heads, self.hd)) for w in (self.wq, self.wk, self.wv))
+        q, k, v = (t.transpose(1, 2) for t in (self.rotate(q), self.rotate(k), v))
+        o = nn.functional.scaled_dot_product_attention(q, k, v, is_causal=True)
+        return self.wo(o.transpose(1, 2).flatten(2))

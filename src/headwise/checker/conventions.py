@@ -138,6 +138,7 @@ CONVENTIONS = {
             "keys and values from the context and the tokens together",
             ({"+arrange": joined(True)}, {"+arrange": joined(False)}),
         ),
+        Convention("equal-lengths", "only as many keys as queries (its output has a row for each key)"),
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),

@@ -183,9 +183,12 @@ def _polarity(sentence: str) -> str:
 def _layout(words: list[str], kind: str) -> str:
     if any("*" in word for word in words):
         return ""
-    axes = [_AXIS.get(normalize(word), "?") for word in words]
+    names = [normalize(word) for word in words]
+    axes = [_AXIS.get(name, "?") for name in names]
+    if "B" not in axes and axes.count("N") == 2 and names.count("n") == 1 and "m" not in names:
+        axes[names.index("n")] = "B"  # next to L, S or T, N is the batch, as in torch's documentation
     if axes[:1] == ["N"] and len(axes) == (4 if kind == "attention" else 3) and "B" not in axes:
-        axes[0] = "B"  # N for the batch, as in torch's documentation
+        axes[0] = "B"
     found = "".join(axes)
     found = found.replace("D", "d") if kind == "attention" else found
     return found if "?" not in found and len(set(found)) == len(found) else ""

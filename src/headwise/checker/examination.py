@@ -13,6 +13,7 @@ from headwise.checker.dropout_detection import detect_dropout
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES, probes
+from headwise.checker.responses import grid, has_shape
 from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
 __all__ = ["Examination", "Findings", "examine", "explain_at_level", "explain_what_is_left"]
@@ -115,10 +116,13 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     first, second = (
         [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
     )
+    observed = _observed(convention, first + second)
+    if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
+        first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
+        observed = (*observed, "equal-lengths")
     rounded = {t: all(_is_rounded(a, t) for a in first if not a.narrow) for t in ("float32", "float16")}
     repeats = _repeats(convention, first[0])
     entries = singles(interface, positional=not is_equivariant(convention))
-    observed = _observed(convention, first + second)
     narrow = repeats and not rounded["float32"] and _computes_narrowly(convention, first[0])
     return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
 
@@ -205,6 +209,12 @@ def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
     return None
+
+
+def _has_rows_of_keys(call: Observation) -> bool:
+    """Whether there are other numbers of queries than of keys, and the output has a row for each key."""
+    output, (*_, n, m) = call.response.output, grid(call.probe.case)
+    return output is not None and n != m and output.shape[-2] == m and not has_shape(call.response, call.probe.case)
 
 
 def _hazards(call: Observation, right: bool) -> tuple[str, ...]:

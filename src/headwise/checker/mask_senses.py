@@ -11,6 +11,7 @@ from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe, probes
 from headwise.checker.responses import Response, grid, has_shape
+from headwise.checker.roles import role_of
 from headwise.checker.search import difference
 from headwise.checker.state import Case
 from headwise.shapes import BoolArray
@@ -30,7 +31,8 @@ def with_senses(
         own = convention.names.get(name)
         spelled = own if isinstance(own, str) else name
         if name == "mask":
-            convention = _with_documented_axes(_with_key_mask(convention), documentation.mask_axes(spelled))
+            convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
+            convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
@@ -43,12 +45,12 @@ def _with_sense(convention: CallingConvention, name: str, sense: str) -> Calling
     return replace(convention, senses={**convention.senses, name: sense})
 
 
-def _with_key_mask(convention: CallingConvention) -> CallingConvention:
-    """With a mask of keys alone where one of queries and keys is refused."""
+def _with_key_mask(convention: CallingConvention, preferred: bool) -> CallingConvention:
+    """With a mask of keys alone where one of queries and keys is refused, or where its name says so."""
     if convention.interface.key_mask:
         return convention
     of_keys = replace(convention, interface=replace(convention.interface, key_mask=True))
-    return of_keys if not _takes_a_mask(convention) and _takes_a_mask(of_keys) else convention
+    return of_keys if (preferred or not _takes_a_mask(convention)) and _takes_a_mask(of_keys) else convention
 
 
 def _with_documented_axes(convention: CallingConvention, axes: str) -> CallingConvention:

@@ -186,6 +186,8 @@ def _by_name(
             role = f"W{role}"  # next to the tokens, these are matrices
         if role == "scale" and isinstance(p.default, bool):
             role = None  # whether to scale, not by how much
+        if role == "params" and {"q", "k", "v"} <= set(known.values()) and not tokens:
+            role = "window" if p.name.lower() == "w" else None  # queries are projected already
         if role is not None and role.startswith("="):
             if required:
                 fixed[p.name] = FLAGS[role[1:]]
@@ -203,6 +205,7 @@ def _by_name(
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
         numeric = role == "scale" and p.default is not None  # a default that is a number asks for that number
+        numeric |= role == "softcap" and isinstance(p.default, int | float) and p.default > 0
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
     if "params" in names:

@@ -37,6 +37,7 @@ VERDICTS = {
     "TimeFirstInverted": (("mask-inverted",), ("tokens-before-batch",)),
     "PostNormAttention": ((), ("norm-inside", "residual-inside")),
     "GroupedRotary": ((), ("rope", "causal-unasked")),
+    "ComplexRotations": ((), ("rope", "causal-unasked")),
     "GroupedTiled": (("groups-tiled",), ("rope",)),
     "PixelAttention": ((), ("residual-inside",)),
     "PixelUnscaled": (("scale-missing",), ("residual-inside",)),

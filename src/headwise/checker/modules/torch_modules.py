@@ -132,11 +132,12 @@ def _cast(module: Any, dtype: Any) -> None:
     """Convert parameters, buffers, and tensors that are plain attributes."""
     import torch
 
-    module.to(dtype)
+    wide = {False: dtype, True: torch.complex128 if dtype == torch.float64 else torch.complex64}
+    module._apply(lambda t: t.to(wide[t.is_complex()]) if t.is_floating_point() or t.is_complex() else t)
     for part in module.modules():
         for key, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and value.is_floating_point():
-                setattr(part, key, value.detach().to(dtype))
+            if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex()):
+                setattr(part, key, value.detach().to(wide[value.is_complex()]))
 
 
 def _without_statistics(module: Any) -> None:

@@ -81,7 +81,7 @@ class Generator(ABC):
             "align": "start",
             "sinks": np.zeros((1, h)),
             "scale": self.width(case) ** -0.5,
-            "softcap": None,
+            "softcap": 5.0,
         }
         if "X" in case:
             values |= {f"b{x}": np.zeros(case[f"W{x}"].shape[0]) for x in "qkvo" if f"W{x}" in case}

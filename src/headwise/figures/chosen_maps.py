@@ -32,7 +32,8 @@ def draw_chosen_maps(
     rows = -(-(len(heads) + 1) // _COLUMNS)
     tall = _PANEL * min(1.5, record.size[0] / record.size[1])
     with style():
-        figure = Figure(figsize=(COLUMN, rows * (tall + 0.6) + 0.3), layout=_layout())
+        room = 0.35 * rows + 0.65 if scale.mode == "shared" else 0.6 * rows + 0.3  # for titles and colour bars
+        figure = Figure(figsize=(COLUMN, rows * tall + room), layout=_layout())
         grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel().tolist()
         draw_input(grid[0], record)
         grid[0].set_title(f"input\n{record.num_tokens} tokens", fontsize=6.5, linespacing=1.15, pad=3)
@@ -47,7 +48,7 @@ def draw_chosen_maps(
         for axes in grid[len(heads) + 1 :]:
             axes.axis("off")
         if scale.mode == "shared":
-            add_bar(figure, grid[: len(heads) + 1], label, image=grid[1])
+            add_bar(figure, grid[: len(heads) + 1], label, image=grid[1], below=True)
         else:
             add_panel_bar(grid[0], 1, visible=False)  # so that the input is as large as the panels
             figure.supxlabel(label, fontsize=6.5)

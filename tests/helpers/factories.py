@@ -43,3 +43,35 @@ def make_record(
         return record
     curves = np.sort(rng.random((2, 5, tokenizer.num_tokens + 1)))[:, :, ::-1]
     return replace(record, faithfulness=score, ranking=record.last_layer_map, curves=curves)
+
+
+def with_targets(rng, shape, targets):
+    """(L, H, T, T): random weights, of which some heads put most on the targets (T, T) of each query."""
+    t = len(next(iter(targets.values())))
+    weights = rng.dirichlet(np.full(t, 0.7), (*shape, t))
+    for head, mask in targets.items():
+        weights[head] = 0.15 * weights[head] + 0.85 * mask / np.maximum(mask.sum(axis=-1, keepdims=True), 1)
+    return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
+
+
+def make_text_record(rng, words, targets, *, visible=None, **fields):
+    """A record of a text of these words, in brackets if they are special, with the targets (T, T) of some heads."""
+    weights = with_targets(rng, (2, 2), targets)
+    if visible is not None:
+        weights = weights * visible
+        weights /= weights.sum(axis=-1, keepdims=True)
+        fields["visible"] = visible
+    prefix = np.array([word.startswith("[") for word in words])
+    stops = np.cumsum([len(word) + 1 for word in words]) - 1
+    spans = np.stack([stops - [len(word) for word in words], stops], axis=1)
+    fields = {"prefix": prefix, "words": tuple(words), "text": " ".join(words), "head_width": 16} | fields
+    nothing = np.zeros((0, 0), np.float32)
+    return AttentionRecord(nothing, spans[~prefix], weights, rng.dirichlet(np.full(7, 0.3)), kind="text", **fields)
+
+
+def make_series_record(rng, steps, targets, **fields):
+    """A record of a series of three variables, with the targets (T, T) of some heads."""
+    boxes = np.stack([np.arange(steps), np.arange(steps) + 1], axis=1)
+    series = rng.normal(size=(steps, 3)).astype(np.float32)
+    weights = with_targets(rng, (2, 2), targets)
+    return AttentionRecord(series, boxes, weights, rng.dirichlet(np.full(5, 0.3)), kind="series", **fields)

@@ -1,6 +1,7 @@
-"""The roles of the heads of an image's record, computed again by loops."""
+"""The roles of the heads of a record, computed again by loops."""
 
 import numpy as np
+from scipy.stats import poisson
 
 NAMES = ["self", "offset", "local", "first", "outlier", "sink", "uniform"]  # the narrower, the earlier
 
@@ -18,14 +19,20 @@ class RecomputedRoles:
             self.cell = {first + n: cell for n, cell in enumerate(cells)}
         else:
             self.cell = {n: (n,) for n in range(self.t)}
-        names = NAMES if self.grid else ["previous", "next", *NAMES]
+        self.seen = {n: set(range(self.t)) for n in range(self.t)}
+        self.candidates = {"sink": range(self.t), "outlier": range(max(first, 1), self.t)}
+        self.decide(w, NAMES if self.grid else ["previous", "next", *NAMES])
+
+    def decide(self, w, names):
+        """Which heads have which of these roles, the narrower earlier, and the main ones."""
         results = {name: self.measure(name) for name in names}
         tests = self.layers * self.heads * (len(names) - 1)
         self.has = {name: np.zeros(w.shape[:2], bool) for name in names}
         for name in names[:-1]:
             for head in np.ndindex(*w.shape[:2]):
                 score, chance, p, _ = results[name][head]
-                self.has[name][head] = score >= min(max(0.25, 4 * chance), 0.9) and p * tests <= 0.05
+                least = 0.4 if name == "alignment" else 0.25
+                self.has[name][head] = score >= min(max(least, 4 * chance), 0.9) and p * tests <= 0.05
         tested = np.any([self.has[name] for name in names[:-1]], axis=0)
         for head in np.ndindex(*w.shape[:2]):
             self.has["uniform"][head] = results["uniform"][head][0] >= 0.9 and not tested[head]
@@ -45,14 +52,13 @@ class RecomputedRoles:
     def measure(self, name):
         if name == "offset":
             return self.best_offset()
-        if name == "sink":
-            return self.sink(range(self.t))
-        if name == "outlier":
-            return self.sink(range(max(self.first, 1), self.t))
+        if name in self.candidates:
+            return self.sink(self.candidates[name])
         if name == "uniform":
+            rows = [n for n in range(self.t) if len(self.seen[n]) > 1]
             return {
-                (layer, head): (np.mean([self.effective(row) / self.t for row in self.w[layer, head]]), 1, 1, None)
-                for layer, head in np.ndindex(*self.w.shape[:2])
+                head: (np.mean([self.effective(self.w[head][n]) / len(self.seen[n]) for n in rows]), 1, 1, None)
+                for head in np.ndindex(*self.w.shape[:2])
             }
         return {head: self.score(head, self.targets(name)) for head in np.ndindex(*self.w.shape[:2])}
 
@@ -88,17 +94,20 @@ class RecomputedRoles:
         return {n: {index[cell]} for n, cell in moved.items() if cell in index}
 
     def score(self, head, targets):
-        matrix = self.w[head]
-        targets = {n: keys for n, keys in targets.items() if 0 < len(keys) < self.t}
+        return self.score_of(self.w[head], targets, self.seen)
+
+    def score_of(self, matrix, targets, seen):
+        targets = {n: keys & seen[n] for n, keys in targets.items()}
+        targets = {n: keys for n, keys in targets.items() if 0 < len(keys) < len(seen[n])}
         if not targets:
             return 0, 0, 1, None
         weight = np.mean([sum(matrix[n, m] for m in keys) for n, keys in targets.items()])
-        chance = np.mean([len(keys) / self.t for keys in targets.values()])
+        chance = np.mean([len(keys) / len(seen[n]) for n, keys in targets.items()])
         variance, bound, excess = 0, -1, 0
         for n, keys in targets.items():
-            k, row = len(keys), matrix[n]
-            expected = k * row.sum() / self.t
-            variance += row.var() * k * (self.t - k) / (self.t - 1)
+            k, v, row = len(keys), len(seen[n]), matrix[n]
+            expected = k * row.sum() / v
+            variance += np.var([row[m] for m in seen[n]]) * k * (v - k) / (v - 1)
             bound = max(bound, min(k * row.max(), row.sum()) - expected)
             excess += sum(row[m] for m in keys) - expected
         return weight, chance, self.tail(excess, variance, bound), None
@@ -116,7 +125,11 @@ class RecomputedRoles:
         steps = [step for step in steps if max(map(abs, step)) > (0 if self.grid else 1)]
         targets = {step: self.at_offset(step) for step in steps}
         least = max(0.5 * len(self.cell), 0.5 * self.t)
-        targets = {step: keys for step, keys in targets.items() if len(keys) >= least}
+        targets = {
+            step: keys
+            for step, keys in targets.items()
+            if sum(bool(m & self.seen[n]) for n, m in keys.items()) >= least
+        }
         result = {}
         for head in np.ndindex(*self.w.shape[:2]):
             scores = {step: self.score(head, keys) for step, keys in targets.items()}
@@ -130,11 +143,63 @@ class RecomputedRoles:
 
     def sink(self, keys):
         result = {}
-        if self.t - 1 < max(2, 0.5 * self.t) or not len(keys):
+        askers = {key: [n for n in range(self.t) if n != key and key in self.seen[n]] for key in keys}
+        askers = {key: queries for key, queries in askers.items() if len(queries) >= max(2, 0.5 * self.t)}
+        if not askers:
             return {head: (0, 0, 1, 0) for head in np.ndindex(*self.w.shape[:2])}
+        chance = np.mean([np.mean([1 / len(self.seen[n]) for n in queries]) for queries in askers.values()])
         for head in np.ndindex(*self.w.shape[:2]):
-            received = {key: np.mean([self.w[head][n, key] for n in range(self.t) if n != key]) for key in keys}
+            received = {key: np.mean([self.w[head][n, key] for n in queries]) for key, queries in askers.items()}
             best = max(received, key=received.get)
-            _, _, p, _ = self.score(head, {n: {best} for n in range(self.t) if n != best})
-            result[head] = (received[best], 1 / self.t, min(1, len(keys) * p), best)
+            _, _, p, _ = self.score(head, {n: {best} for n in askers[best]})
+            result[head] = (received[best], chance, min(1, len(askers) * p), best)
         return result
+
+
+class RecomputedTokenRoles(RecomputedRoles):
+    """Of a text or a series: weights (L, H, T, T), which keys are seen (T, T), the words and the parts of the input."""
+
+    def __init__(self, w, visible, prefix, words, segments, probe):
+        self.w, self.t, self.grid, self.probe = w, w.shape[2], False, probe
+        self.layers, self.heads = w.shape[:2]
+        self.cell = {n: (n,) for n in range(self.t)}
+        self.seen = {n: {m for m in range(self.t) if visible[n, m]} for n in range(self.t)}
+        self.words, self.segments = [word.strip().casefold() for word in words], segments
+        self.delimiters = {n for n, word in enumerate(self.words) if word in (".", ",") or (prefix[n] and n > 0)}
+        self.tokens = [n for n in range(self.t) if not prefix[n]]
+        ordinary = [n for n in self.tokens if n > 0 and n not in self.delimiters]
+        self.candidates = {"sink": range(self.t), "outlier": ordinary}
+        has = {
+            "induction": probe.size > 0, "alignment": segments.size > 0, "delimiter": bool(self.delimiters),
+            "same": bool(words) and len({self.words[n] for n in self.tokens}) < len(self.tokens),
+        }  # fmt: skip
+        order = ["induction", "alignment", "previous", "next", "same", "self", "offset", "local", "delimiter", "first",
+                 "outlier", "sink", "uniform"]  # fmt: skip
+        self.decide(w, [name for name in order if has.get(name, True)])
+
+    def measure(self, name):
+        if name == "induction":
+            return {head: self.induction(self.probe[head]) for head in np.ndindex(*self.w.shape[:2])}
+        if name == "alignment":
+            return {head: self.alignment(self.w[head]) for head in np.ndindex(*self.w.shape[:2])}
+        return super().measure(name)
+
+    def targets(self, name):
+        if name == "delimiter":
+            return {n: self.delimiters - {n} for n in self.cell}
+        if name == "same":
+            return {n: {m for m in self.tokens if m != n and self.words[m] == self.words[n]} for n in self.tokens}
+        return super().targets(name)
+
+    def induction(self, matrix):
+        half = len(matrix) // 2
+        seen = {n: set(range(n + 1)) for n in range(2 * half)}
+        return self.score_of(matrix, {n: {n - half + 1} for n in range(half, 2 * half)}, seen)
+
+    def alignment(self, matrix):
+        first, second = ([n for n in self.tokens if self.segments[n] == part] for part in (0, 1))
+        partner = {n: max(second, key=lambda m: matrix[n, m]) for n in first}
+        back = {n: max(first, key=lambda m: matrix[n, m]) for n in second}
+        pairs = sum(back[m] == n for n, m in partner.items())
+        shorter = min(len(first), len(second))
+        return pairs / shorter, 1 / shorter, poisson.sf(pairs - 1, 1), None

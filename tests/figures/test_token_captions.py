@@ -1,0 +1,107 @@
+"""Captions of texts and series: every number is recomputed from the saved arrays, and another model has others."""
+
+import json
+from dataclasses import replace
+
+import numpy as np
+import pytest
+
+from headwise.figures import CaptionedFigure, select_figures
+from helpers.captions import all_values
+from helpers.factories import SCORE, make_dependence, make_series_record, make_text_record
+from helpers.recomputed_tokens import RecomputedTokens
+
+
+def words(text):
+    return text.split()
+
+
+SENTENCE = words("[CLS] the cat saw the dog the dog saw the cat . [SEP]")
+PAIR = words("[CLS] a small cat sat on the mat . [SEP] one feline rests upon this rug , now [SEP]")
+REPEATED = words("red blue seven tree house door red blue seven tree house door red blue seven tree house")
+
+
+def sentence(rng):
+    t, same = len(SENTENCE), np.array([[a == b for b in SENTENCE] for a in SENTENCE])
+    last, first = np.zeros((2, t, t), bool)
+    last[:, -2:], first[:, 0] = True, True
+    heads = {(0, 0): np.eye(t, k=-1), (0, 1): same & ~np.eye(t, dtype=bool), (1, 0): last, (1, 1): first}
+    return make_text_record(rng, SENTENCE, heads, value_norms=rng.uniform(1, 3, (2, 2, t)), label=2)
+
+
+def pair(rng):
+    t, segments, cat = len(PAIR), np.full(len(PAIR), -1), np.zeros((len(PAIR), len(PAIR)), bool)
+    segments[1:9], segments[10:18], cat[:, 3] = 0, 1, True
+    aligned = np.eye(t, k=9, dtype=bool) | np.eye(t, k=-9, dtype=bool)
+    dependence = make_dependence(rng, range(t - 3), map="leave-one-out", audited=0)
+    heads = {(0, 0): aligned, (1, 0): cat, (1, 1): np.ones((t, t))}
+    return make_text_record(rng, PAIR, heads, segments=segments, dependence=dependence)
+
+
+def causal(rng):
+    t, half = len(REPEATED), 11
+    probe = rng.dirichlet(np.full(2 * half, 0.7), (2, 2, 2 * half))
+    probe[1, 1] += 20 * np.eye(2 * half, k=1 - half)
+    probe = np.tril(probe)
+    probe /= probe.sum(axis=-1, keepdims=True)
+    first = np.zeros((t, t), bool)
+    first[:, 0] = True
+    heads = {(0, 0): np.eye(t, k=-1), (0, 1): np.ones((t, t)), (1, 0): first, (1, 1): np.eye(t, k=-6)}
+    return make_text_record(
+        rng, REPEATED, heads, visible=np.tri(t, dtype=bool), probe=probe.astype(np.float32), next_token=True,
+        top_names=("“door”", "“red”"), value_norms=rng.uniform(1, 3, (2, 2, t)),
+        dependence=make_dependence(rng, range(t)),
+    )  # fmt: skip
+
+
+def series(rng):
+    t = 13
+    outlier = np.zeros((t, t), bool)
+    outlier[:, 4] = True
+    heads = {(0, 0): outlier, (0, 1): np.eye(t, k=3), (1, 1): np.eye(t)}
+    record = make_series_record(rng, t, heads, label=1, dependence=make_dependence(rng, range(t)))
+    curves = np.sort(rng.random((2, 5, t + 1)))[:, :, ::-1]
+    return replace(record, faithfulness=SCORE, ranking=record.last_layer_map, curves=curves)
+
+
+RECORDS = {"sentence": sentence, "pair": pair, "causal": causal, "series": series}
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, name):
+    for figure in select_figures(RECORDS[name](rng), "all"):
+        figure.caption.save(tmp_path / "a")
+        figure.record.save(tmp_path / "a.npz")
+        with np.load(tmp_path / "a.npz") as saved:
+            facts = RecomputedTokens(saved, figure.kind).facts
+        parts = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
+        assert {"short", "What it shows for this input"} <= parts.keys()
+        stated = {name: value for part in parts.values() for s in part for name, value in s["values"].items()}
+        assert len(stated) > (3 if figure.kind in ("roles", "lines") else 8), figure.kind
+        for fact, value in stated.items():
+            expected = value if isinstance(value, str) else pytest.approx(value, rel=1e-4, abs=1e-6)
+            assert facts[fact] == expected, (figure.kind, fact)
+
+
+def test_the_planted_roles_are_named(rng):
+    expected = {
+        "sentence": {"previous", "same", "delimiter", "first"},
+        "pair": {"alignment", "outlier", "uniform"},
+        "causal": {"previous", "uniform", "first", "induction"},
+        "series": {"outlier", "offset", "self"},
+    }
+    for name, roles in expected.items():
+        record = RECORDS[name](rng)
+        assert {record.roles.name(*head) for head in np.ndindex(2, 2)} - {""} == roles, name
+
+
+@pytest.mark.parametrize("name", RECORDS)
+def test_another_model_has_another_caption(rng, name):
+    for figure in select_figures(RECORDS[name](rng), "all"):
+        record = figure.record
+        weights = np.where(record.visible, 1, 0) if record.visible.size else np.ones_like(record.weights[0, 0])
+        uniform = np.broadcast_to(weights / weights.sum(axis=-1, keepdims=True), record.weights.shape)
+        other = CaptionedFigure(replace(record, weights=uniform.astype(np.float32)), figure.kind)
+        if figure.kind not in ("dependence", "deletion"):  # which do not show the weights
+            assert other.caption.text() != figure.caption.text()
+            assert all_values(other.caption) != all_values(figure.caption)

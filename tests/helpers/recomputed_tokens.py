@@ -1,0 +1,127 @@
+"""The facts of the captions of texts and series, computed again from the arrays of their files."""
+
+import numpy as np
+from scipy.stats import entropy as scipy_entropy
+
+from helpers.recomputed import THRESHOLDS, Recomputed
+from helpers.recomputed_roles import RecomputedTokenRoles
+
+
+class RecomputedTokens(Recomputed):
+    """The facts of one figure of a text or a series."""
+
+    def __init__(self, saved, kind):
+        self.w = saved["weights"].astype(float)
+        self.layers, self.heads, self.t, _ = self.w.shape
+        self.boxes, self.input = saved["boxes"], str(saved["kind"])
+        self.n = len(self.boxes)
+        self.prefix = saved["prefix"] if saved["prefix"].size else np.zeros(self.t, bool)
+        self.visible = saved["visible"] if saved["visible"].size else np.ones((self.t, self.t), bool)
+        self.words = [str(word) for word in saved["words"]]
+        self.content = [n for n in range(self.t) if not self.prefix[n]]
+        self.counts = np.array([sum(row) for row in self.visible])
+        self.causal = not any(self.visible[n, m] for n in range(self.t) for m in range(n + 1, self.t))
+        self.reader = self.t - 1 if self.causal else 0 if self.prefix[0] else None
+        self.first = int(self.reader == 0)  # a class token
+        self.token_ink = np.zeros(self.n)
+        self.facts = self.base(saved)
+        self.token_roles(saved)
+        getattr(self, kind)(saved)
+
+    def base(self, saved):
+        probabilities, names = saved["probabilities"], saved["top_names"].tolist()
+        order = np.argsort(-probabilities)
+        return THRESHOLDS | {
+            "tokens": self.n, "rows": self.t, "keys": self.t, "prefix": self.t - self.n, "layers": self.layers,
+            "heads": self.heads, "all_heads": self.layers * self.heads, "panels": self.layers * self.heads,
+            "head_width": int(saved["head_width"]), "last_layer": self.layers - 1, "uniform_share": 1 / self.n,
+            "uniform": np.mean([1 / count for count in self.counts]) if self.reader is None else 1 / self.t,
+            "even_self": np.mean([1 / self.counts[n] for n in self.content]), "pooled": 1, "scale_quantile": 0.99,
+            "predicted": names[0] if names else order[0], "probability": probabilities[order[0]],
+            "second": names[1] if names else order[1], "second_probability": probabilities[order[1]],
+            "label": int(saved["label"]), "input": self.input, "unit": "steps" if self.input == "series" else "tokens",
+        }  # fmt: skip
+
+    def token_roles(self, saved):
+        words = self.words if self.input == "text" else []
+        roles = RecomputedTokenRoles(self.w, self.visible, self.prefix, words, saved["segments"], saved["probe"])
+        self.selected("roled", roles.tested)
+        for name in roles.names:
+            self.selected(f"role_{name}", roles.main[name])
+        heads = [head for head in np.ndindex(self.layers, self.heads) if roles.has["sink"][head]]
+        if not heads:
+            return
+        keys = [roles.results["sink"][head][3] for head in heads]
+        key = max(sorted(set(keys)), key=keys.count)
+        self.selected("sink", roles.has["sink"])
+        chosen = [head for head, k in zip(heads, keys, strict=True) if k == key]
+        name = f"“{self.words[key].strip()}”" if self.words else f"token {key + 1}"
+        self.facts |= {
+            "sink_token": name, "sink_weight": np.mean([roles.results["sink"][head][0] for head in chosen])
+        }  # fmt: skip
+        if saved["value_norms"].size:
+            norms = [saved["value_norms"][head].astype(float) for head in chosen]
+            self.facts["sink_norm"] = np.mean([norm[key] / np.median(norm) for norm in norms])
+
+    def distances(self):
+        places = self.boxes.mean(axis=1) if self.input == "series" else range(self.n)
+        between = np.array([[abs(a - b) for b in places] for a in places])
+        seen = self.visible[np.ix_(self.content, self.content)]
+        p = self.w[:, :, self.content][..., self.content]
+        p = p / p.sum(axis=-1, keepdims=True)
+        distance = self.per_head(lambda layer, head: (p[layer, head] * between).sum(axis=1).mean())
+        even = np.mean([between[n][seen[n]].mean() for n in range(self.n)])
+        on_prefix = self.w[:, :, self.content][..., self.prefix].sum(axis=-1).mean(axis=-1)
+        self.ends("class_weight", on_prefix)
+        self.facts |= {"uniform_distance": even, "class_weight": on_prefix.mean()}
+        self.selected("local", distance <= THRESHOLDS["local"] * even)
+        return distance
+
+    def maps(self, saved):
+        rows = self.w.mean(axis=2) if self.reader is None else self.w[:, :, self.reader]
+        self.row(rows[..., self.content])
+        self.facts |= {"window": self.n, "window_start": 1, "window_stop": self.n}
+        self.ends("distance", self.distances())
+        for name, least in (("min_self", True), ("max_self", False)):
+            self.extreme(name, self.w[:, :, 0, 0], least=least)
+        self.ends("self", self.w[:, :, 0, 0])
+        self.score(saved)
+
+    def matrices(self, saved):
+        self.distances()
+        h = scipy_entropy(self.w, base=2, axis=-1)
+        information = scipy_entropy(self.w.mean(axis=2), base=2, axis=-1) - h.mean(axis=2)
+        self.extreme("max_information", information)
+        self.selected("query_independent", information <= THRESHOLDS["query_dependence"])
+        self.selected("uniform", (2**h / self.counts).mean(axis=2) >= THRESHOLDS["near_uniform"])
+        self.extreme("max_self", self.per_head(lambda l, h: np.mean([self.w[l, h, n, n] for n in self.content])))
+        self.facts["scale_max"] = self.w.max()
+
+    def lines(self, saved):
+        shown = self.w[self.w >= 0.05]
+        self.facts |= {"least_line": 0.05, "lines": len(shown), "line_share": shown.sum() / self.w.sum()}
+
+    def rollout(self, saved):
+        rows, product = [], np.eye(self.t)
+        for layer in self.w:
+            product = (np.eye(self.t) / 2 + layer.mean(axis=0) / 2) @ product
+            rows.append(product.mean(axis=0) if self.reader is None else product[self.reader])
+        maps = np.array(rows)[:, self.content]
+        p = maps / maps.sum(axis=-1, keepdims=True)
+        self.ends("effective", 2 ** scipy_entropy(p, base=2, axis=-1))
+        self.facts |= {
+            "scale_max": maps.max(), "top_token": maps[-1].argmax() + 1, "top_share": p[-1].max(),
+            "class_weight": rows[-1][0], "panels": self.layers,
+        }  # fmt: skip
+
+    def depth(self, saved):
+        super().depth(saved)
+        self.facts["uniform_entropy"] = np.mean([np.log2(count) for count in self.counts])
+
+    def dependence(self, saved):
+        super().dependence(saved)
+        if self.input == "text":
+            text, players = str(saved["text"]), saved["dependence_players"]
+            for name, array in (("attention_top", "attention"), ("map_top", "values")):
+                spans = self.boxes[players == saved[f"dependence_{array}"].argmax()]
+                self.facts[name] = f"“{text[spans[0, 0] : spans[-1, 1]].strip()}”"

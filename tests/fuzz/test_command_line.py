@@ -30,13 +30,20 @@ BASES = {  # arguments with which a command would do something, or fail late
     "study series": ["nowhere"],
     "study tables": ["nowhere"],
 }
+MORE = {  # files that cannot be read
+    "inspect": [["../empty.onnx"], ["../loop"]],
+    "attend": [["../names.csv"]],
+    "report": [["--arrays", "../names.csv"]],
+    "grade": [["../class", "--notebook", "../loop"]],
+    "serve": [["--model", "../loop"]],
+}
 OUTPUTS = {"out", "feedback", "plot"}
 BAD = {
     int: ["x", "1.5", "-1000003", "1e3", "", "9" * 4400],
     float: ["x", "", "nan", "-1e400"],
     bool: [],
     str: ["nonsense", "\x1b[31m💥", "-"],
-    Path: ["nowhere.xyz", ".", "a" * 5000, "../mine.py/x", "../mine.py"],
+    Path: ["nowhere.xyz", ".", "a" * 5000, "../mine.py/x", "../mine.py", "../loop"],
 }
 BAD_OUTPUTS = ["/proc/x", "/proc/x.npz", "/proc/x.svg", "../mine.py/x.npz", "../mine.py/x.svg"]
 
@@ -65,6 +72,7 @@ def invalid(name, command, function):
     start, base = name.split(), BASES.get(name, [])
     hints = typing.get_type_hints(function)
     yield [*start, "--nonsense", *base]
+    yield from ([*start, *arguments] for arguments in MORE.get(name, []))
     for parameter in command.params:
         options = [option for option in parameter.opts if option.startswith("--")]
         if parameter.name not in hints or not options:
@@ -98,6 +106,9 @@ def folder(tmp_path, monkeypatch, rng):
     Image.new("L", (28, 28)).save("../digit.png")
     Path("../mine.py").write_text("def attention(q, k, v): raise ValueError('not here')\n")
     Path("../class").mkdir()
+    Path("../loop").symlink_to("loop")
+    Path("../empty.onnx").touch()
+    Path("../names.csv").write_text("hello world\n")
     return tmp_path
 
 

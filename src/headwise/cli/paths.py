@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import tempfile
 from pathlib import Path
 
@@ -51,7 +52,8 @@ def check_outside(path: Path, submissions: Path, option: str = "--out") -> None:
     DataError
         If it is inside, where it would be read as a submission.
     """
-    if path.resolve().is_relative_to(submissions.resolve()):
+    # unlike Path.resolve, this raises nothing for a link to itself
+    if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(submissions)):
         raise DataError(
             f"{option}: expected a path outside {submissions}, where it would be read as a submission; got {path}."
         )

@@ -171,6 +171,8 @@ def _read_csv(path: Path) -> npt.NDArray[Any]:
     has_index = len(names) > 1 and not names[0].strip(" \"'")
     if has_index or not any(map(_NUMBER.fullmatch, names)):
         lines = lines[1:]
+    if not lines:
+        raise ValueError("it has names and no numbers")
     cells = np.loadtxt(lines, delimiter=delimiter, ndmin=2, dtype=np.str_ if has_index else np.float64)
     table = cells[:, 1:].astype(np.float64) if has_index else cells
     return table.ravel() if path.stem.lower().startswith("b") else table

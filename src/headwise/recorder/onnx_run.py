@@ -97,6 +97,8 @@ def _read(path: Path) -> Any:
         raise DataError(f"{path}: no such file.")
     try:
         model = onnx.load(path)
+        if not model.opset_import:  # as in an empty file
+            raise ValueError("it names no set of operators")
         return onnx.inliner.inline_local_functions(model) if model.functions else model
     except Exception as error:
         raise DataError(f"{path}: cannot be read as an ONNX model ({error}).") from None

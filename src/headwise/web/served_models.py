@@ -117,7 +117,7 @@ def _names(path: str) -> tuple[str, str, str]:
     """Name of a file without its ending, with it, and of its folder; of FILE.py:OBJECT first the object's."""
     where = Path(path)
     stem = path.rpartition(":")[2] if ".py:" in path else where.name if where.is_dir() else where.stem
-    return stem, where.name, where.resolve().parent.name
+    return stem, where.name, where.absolute().parent.name
 
 
 def _grey_image() -> Any:

@@ -118,7 +118,27 @@ def test_matrices_of_each_head(function):
     assert "heads-stacked" in verdict.conventions
 
 
-@pytest.mark.parametrize("function", [fused_in_nested_dictionary, layers_in_nested_dictionary, unpacked])
+def projected_one_by_one(x, mats):
+    q, k, v = (x @ w for w in mats)
+    return attend(q, k, v)
+
+
+def first_three_and_output(x, weights, heads):
+    n, width = x.shape
+    q, k, v = [(x @ w.T).reshape(n, heads, -1).transpose(1, 0, 2) for w in weights[:3]]
+    return attend(q, k, v).transpose(1, 0, 2).reshape(n, width) @ weights[3].T
+
+
+@pytest.mark.parametrize(
+    "function",
+    [
+        fused_in_nested_dictionary,
+        layers_in_nested_dictionary,
+        unpacked,
+        projected_one_by_one,
+        first_three_and_output,
+    ],
+)
 def test_matrices_in_containers(function):
     verdict = hw.check(function)
     assert verdict.ok

@@ -98,6 +98,14 @@ def bias_of_first_head(q, k, v, attn_bias):
     return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1]) + first) @ v
 
 
+def decoder_and_encoder(decoder_hidden, enc_features, Wq, Wk, Wv):
+    return softmax(decoder_hidden @ Wq @ (enc_features @ Wk).T / np.sqrt(Wk.shape[1])) @ (decoder_hidden @ Wv)
+
+
+def words_and_pictures(words, pictures, Wq, Wk, Wv):
+    return softmax(words @ Wq @ (pictures @ Wk).T) @ (pictures @ Wv)
+
+
 @pytest.mark.parametrize(
     ("function", "mistakes"),
     [
@@ -116,6 +124,8 @@ def bias_of_first_head(q, k, v, attn_bias):
         (table_before_scale, ("bias-before-scale",)),
         (table_by_head, ()),
         (bias_of_first_head, ("unknown",)),
+        (decoder_and_encoder, ("context-ignored",)),
+        (words_and_pictures, ("scale-missing",)),
     ],
 )
 def test_the_mistake_is_named(function, mistakes):

@@ -92,6 +92,8 @@ def _with_tokens(convention: CallingConvention, count: int) -> Case:
             case[name] = value[:, :, :1] if name == "mask" and interface.key_mask else value
     if "padding" in case:
         case["padding"] = np.ones((case["padding"].shape[0], 1, 1, count), bool)
+    if case.get("window") is not None:
+        case["window"] = tuple(side and count for side in case["window"])
     if "lengths" in case:
         case["lengths"] = np.full(case["lengths"].shape, count)
     if "mask" in case and interface.key_mask:

@@ -109,6 +109,7 @@ class _Lookups(ast.NodeVisitor):
         for target in node.targets:
             for one, value in _pairs(target, node.value):
                 self._bind(one, self._resolve(value))
+            self._unpack(target, node.value)
         self.generic_visit(node)
 
     def visit_For(self, node: ast.For) -> None:
@@ -181,6 +182,18 @@ class _Lookups(ast.NodeVisitor):
         elif isinstance(target, ast.Tuple | ast.List):
             for place, one in enumerate(target.elts):
                 self._bind(one, (*path, place))
+
+    def _unpack(self, target: ast.expr, value: ast.expr) -> None:
+        """Note what ``q, k, v = (x @ w for w in matrices)`` takes from each place, also from ``matrices[:3]``."""
+        if not isinstance(target, ast.Tuple) or not isinstance(value, ast.ListComp | ast.GeneratorExp):
+            return
+        values = value.generators[0].iter
+        if isinstance(values, ast.Subscript) and isinstance(values.slice, ast.Slice) and values.slice.lower is None:
+            values = values.value
+        path = self._resolve(values)
+        for place, one in enumerate(target.elts if path is not None else ()):
+            if isinstance(one, ast.Name):
+                self._note((*(path or ()), place), one.id)
 
     def _note(self, path: Path | None, name: str = "") -> None:
         if path is not None and not self.paths.get(path):

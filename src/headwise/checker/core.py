@@ -25,7 +25,7 @@ from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
 from headwise.checker.recovery import measured_design
 from headwise.checker.refusal import CheckError, UncallableError
-from headwise.checker.search import limited_time
+from headwise.checker.search import limited_time, share_of_time
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
 from headwise.errors import HeadwiseError
@@ -305,7 +305,9 @@ def _best(
             more = examination.refusals > fewest  # probably not how the function wants its arguments
             if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
                 continue
-            findings_or_none = explain_at_level(examination, level)
+            others = sum(other in likely for other in examined[place + 1 :]) if level > 1 else 0
+            with share_of_time(1 + others):
+                findings_or_none = explain_at_level(examination, level)
             if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
                 rank = findings_or_none.rank
                 other_way = "weights-transposed" in findings_or_none.codes  # rather a convention than a mistake

@@ -265,7 +265,8 @@ def _oriented(
         return accepted
     if documented == "out-in":
         return [c for c in possible if c.matrices == "out-in"]
-    return sorted(possible, key=lambda c: c.matrices != documented) if documented else possible
+    likely = documented or documentation.multiplied
+    return sorted(possible, key=lambda c: c.matrices != likely) if likely else possible
 
 
 def _accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = False) -> list[CallingConvention]:

@@ -9,7 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
-from headwise.checker.roles import normalize
+from headwise.checker.roles import normalize, role_of
 
 __all__ = ["Documentation", "document"]
 
@@ -35,6 +35,10 @@ _OUT = (
 _IN_OUT = re.compile(rf"[\(\[]\s*{_IN}\s*,\s*{_OUT}\s*[\)\]]", re.IGNORECASE)
 _OUT_IN = re.compile(rf"[\(\[]\s*{_OUT}\s*,\s*{_IN}\s*[\)\]]|nn\.Linear", re.IGNORECASE)
 
+_PRODUCT = re.compile(
+    r"(?:@\s*|\bdot\(\s*(?:[\w.]+\s*,\s*)?|\bmatmul\(\s*[\w.]+\s*,\s*)(\w+)(?:\[[^\]]*\])?(\.T\b|\.transpose|\.swapaxes)?"
+)
+
 _VISIBLE = (
     r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
     r"looked at|tak\w+ part)"
@@ -52,7 +56,11 @@ _ADDITIVE = re.compile(
 _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
 _OWN_KEY_COUNTS = re.compile(
     r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|in all|"
-    r"\w - 1 (before|prev)"
+    r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*(window\w*|w)\b"
+)
+_OWN_KEY_APART = re.compile(
+    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left|on (each|either|both) sides?).{0,20}"
+    r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b"
 )
 
 
@@ -94,9 +102,16 @@ class Documentation:
         return "" if all(stated) or not any(stated) else "in-out" if stated[0] else "out-in"
 
     @property
+    def multiplied(self) -> str:
+        """The orientation that its products suggest: ``"in-out"`` for ``x @ W``, ``"out-in"`` for ``x @ W.T``."""
+        turned = {bool(match[2]) for match in _PRODUCT.finditer(self.code) if (role_of(match[1]) or "")[:1] == "W"}
+        return "" if len(turned) != 1 else "out-in" if turned.pop() else "in-out"
+
+    @property
     def window(self) -> str:
-        """``"count"`` if it says that a window given as a number counts the query's own key, else nothing."""
-        return "count" if _OWN_KEY_COUNTS.search(self.text) else ""
+        """``"count"`` or ``"reach"`` if it says that a window as a number counts the query's own key or does not."""
+        stated = _OWN_KEY_COUNTS.search(self.text), _OWN_KEY_APART.search(self.text)
+        return "count" if stated[0] else "reach" if stated[1] else ""
 
     @property
     def causal(self) -> bool:
@@ -165,7 +180,7 @@ class Documentation:
 
 
 def _polarity(sentence: str) -> str:
-    text = sentence.lower()
+    text = re.sub(r"\b([01])\.0?(?![\w.])", r"\1", sentence.lower())
     if _EITHER.search(text) and not re.search(r"=\s*\w", text):
         return ""
     if _ADDITIVE.search(text):

@@ -98,6 +98,17 @@ FLAGS: dict[str, object] = {
     "debug": False,
 }
 
+# the tokens of a decoder, which ask, and those of an encoder, which are asked
+_ARRAY = r"(?:hidden|states?|inputs?|outputs?|out|in|seq|sequence|tokens?|emb\w{0,7}|feat\w{0,5}|x|vecs?|vectors?)+"
+_DECODER, _ENCODER = (
+    r"(?:dec|decoder|tgt|target|trg)",
+    r"(?:enc|encoder|encoded|src|source|ctx|context|mem|memory|cond)",
+)
+_TOKENS = {
+    "X": re.compile(rf"{_DECODER}(?:{_ARRAY})?|x{_DECODER}"),
+    "context": re.compile(rf"(?:{_ENCODER}|kv){_ARRAY}|x{_ENCODER}"),
+}
+
 
 def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     """Which of several arguments of tokens is X, and which are contexts: what asks is X, else the first is."""
@@ -128,6 +139,9 @@ def role_of(name: str) -> str | None:
         return _ROLE[plain]
     if match := _PROJECTED.match(plain):
         return _PART.get(match[1], match[1])
+    for role, tokens in _TOKENS.items():
+        if tokens.fullmatch(plain):
+            return role
     if re.search(r"masks?$", plain):
         return "padding" if "pad" in plain or plain.startswith("key") else "mask"
     return None

@@ -34,6 +34,7 @@ __all__ = [
     "explain",
     "fits",
     "limited_time",
+    "share_of_time",
     "singles",
     "worst",
 ]
@@ -105,6 +106,15 @@ def limited_time(seconds: float) -> Iterator[None]:
         yield
     finally:
         _DEADLINE.reset(token)
+
+
+@contextlib.contextmanager
+def share_of_time(among: int) -> Iterator[None]:
+    """Limit the searches within to their share of the time that is left for two mistakes."""
+    now = time.thread_time()
+    left = max(0.0, _DEADLINE.get() + _MORE_FOR_PAIRS - now)
+    with limited_time(left / among - _MORE_FOR_PAIRS):
+        yield
 
 
 def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:

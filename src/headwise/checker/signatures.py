@@ -174,6 +174,9 @@ def _by_name(
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
+    if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
+        unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
+        known |= dict(zip(unknown, ("X", "context"), strict=False))
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue

@@ -1,0 +1,101 @@
+"""What the docstring and the code of a function say: what its mask and its window mean, and how its matrices lie."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from headwise.checker.documentation import document
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def padded(q, k, v, mask):
+    """q (batch, tq, d), mask: (batch, tk) with 1.0 for real tokens and 0.0 for padding."""
+    s = np.einsum("bqd,bkd->bqk", q, k) / np.sqrt(q.shape[2])
+    return softmax(np.where(mask[:, None, :] > 0, s, -1e30)) @ v
+
+
+def padded_the_other_way(q, k, v, mask):
+    """q (batch, tq, d), mask: (batch, tk) with 1.0 for real tokens and 0.0 for padding."""
+    return padded(q, k, v, 1 - mask)
+
+
+def hidden_where_allowed(q, k, v, mask):
+    """q (B, N, d), mask: (B, N, M) with 1 where attention is allowed."""
+    s = q @ k.transpose(0, 2, 1) / q.shape[-1]
+    return softmax(np.where(mask, -1e9, s)) @ v
+
+
+def windowed(q, k, v, left):
+    rows, columns = np.indices((q.shape[1], k.shape[1]))
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[2])
+    return softmax(np.where((columns <= rows) & (rows - columns <= left), s, -np.inf)) @ v
+
+
+def last_tokens(q, k, v, window):
+    """A query attends to the last `window` tokens, q (H, T, d)."""
+    return windowed(q, k, v, window - 1)
+
+
+def one_token_more(q, k, v, window):
+    """A query attends to the last `window` tokens, q (H, T, d)."""
+    return windowed(q, k, v, window)
+
+
+def itself_and_one_less(q, k, v, window):
+    """A query sees its own position and window-1 before it, q (H, T, d)."""
+    return windowed(q, k, v, window - 1)
+
+
+def before_and_itself(q, k, v, window):
+    """A query sees window tokens before it and itself, q (H, T, d)."""
+    return windowed(q, k, v, window)
+
+
+def one_token_less(q, k, v, window):
+    """A query sees window tokens before it and itself, q (H, T, d)."""
+    return windowed(q, k, v, window - 1)
+
+
+def merged_unmoved(X, W_Q, W_K, W_V, W_O, num_heads):
+    n, width = X.shape
+    q, k, v = ((X @ W).reshape(n, num_heads, -1).transpose(1, 0, 2) for W in (W_Q, W_K, W_V))
+    weights = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(width))
+    return (weights @ v).reshape(n, width) @ W_O
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (padded, ()),
+        (padded_the_other_way, ("mask-inverted",)),
+        (hidden_where_allowed, ("scale-no-root", "mask-inverted")),
+        (last_tokens, ()),
+        (one_token_more, ("window-off-by-one",)),
+        (itself_and_one_less, ()),
+        (before_and_itself, ()),
+        (one_token_less, ("window-off-by-one",)),
+        (merged_unmoved, ("scale-model-width", "heads-merged-unmoved")),
+    ],
+)
+def test_the_mistake_is_what_departs_from_the_documentation(function, mistakes):
+    assert hw.check(function).mistakes == mistakes
+
+
+@pytest.mark.parametrize(
+    ("code", "orientation"),
+    [
+        ("q = x @ Wq", "in-out"),
+        ("q = x @ Wq.T", "out-in"),
+        ("q = np.dot(x, W_q)", "in-out"),
+        ("q = x.dot(W_q[h].T)", "out-in"),
+        ("q, k = x @ Wq, x @ Wk.T", ""),
+        ("q = np.einsum('nd,de->ne', x, Wq)", ""),
+    ],
+)
+def test_products_suggest_an_orientation(code, orientation):
+    source = f"def f(x, Wq):\n    {code}\n"
+    assert document(lambda: None, source, name="f").multiplied == orientation

@@ -279,3 +279,21 @@ def test_what_was_not_handed_in():
         "scaled_dot_product_self_attention or self_attention or selfattention"  # a notebook may define the first two
     )
     assert grade.tasks[0].problem == f"there is no function {names}"
+
+
+@pytest.mark.parametrize(("divisor", "mistakes"), [("len(Wq) ** 0.5", ()), ("len(Wq)", ("scale-no-root",))])
+def test_a_solution_that_takes_a_list_of_columns(divisor, mistakes):
+    source = f"""
+import numpy as np
+def self_attention(all_x, Wq, Wk, Wv):
+    out = []
+    for x in all_x:
+        logits = np.array([((Wq @ x).T @ (Wk @ y))[0, 0] for y in all_x]) / ({divisor})
+        weights = np.exp(logits - logits.max())
+        out.append(sum(w * (Wv @ y) for w, y in zip(weights / weights.sum(), all_x)))
+    return out
+"""
+    task = Task("one head", ("self_attention",), "self_attention", {"right": 1.0})
+    (grade,) = grade_submission(submission("ada", source), Rubric("", (task,)), 3).tasks
+    assert grade.mistakes == mistakes
+    assert (grade.points, grade.problem) == (float(not mistakes), "")

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 import math
 import signal
 import threading
@@ -14,6 +15,7 @@ import numpy as np
 from headwise.checker import UncallableError, Verdict, check
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.probes import PROBES
+from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Sandbox, SubmissionError, printable
 from headwise.grading.submissions import Submission, find_function
@@ -124,8 +126,7 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             verdict, problem = None, ""
             try:
                 with _deadline(rubric.limits.seconds_in_all + CHECK_SECONDS):
-                    function, source = box.function(name), submission.files[file]
-                    verdict = check(function, task.kind, convention=task.conventions, source=source, rng=rng)
+                    verdict = _check(box, name, submission.files[file], task, rng)
             except _OutOfTimeError:
                 problem = "its check did not finish; grade it by hand"
             except UncallableError as error:
@@ -136,6 +137,24 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
             return TaskGrade(task.name, name, marks, verdict, box.end or problem, file, box.failed, box.unconfined)
     except (SubmissionError, OSError) as error:
         return TaskGrade(task.name, name, no_marks, problem=str(error), file=file)
+
+
+def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Generator) -> Verdict:
+    """The checker's verdict on a function, which may also take the tokens as a list of columns."""
+    try:
+        return check(box.function(name), task.kind, convention=task.conventions, source=source, rng=rng)
+    except UncallableError:
+        error = box.last_error
+        defined = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name]
+        adapter = define_column_list_adapter(box, defined[-1]) if defined and not box.end else ""
+        if not adapter:
+            raise
+        try:
+            function = box.function(adapter, title=name)
+            return check(function, task.kind, convention=task.conventions, source=source, rng=rng)
+        except UncallableError:
+            box.last_error = error
+            raise
 
 
 class _OutOfTimeError(BaseException):

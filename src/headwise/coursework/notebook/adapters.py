@@ -3,14 +3,15 @@
 from __future__ import annotations
 
 import ast
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import Iterator, Mapping
 from typing import Any
 
 import numpy as np
 
 from headwise.coursework.notebook.candidates import role_of_expression
+from headwise.grading.column_lists import parameters_text
 
-__all__ = ["adapter_code", "column_list_adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
+__all__ = ["adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
 
 _ADAPTER = """
 def {adapter}({parameters}):
@@ -20,13 +21,6 @@ def {adapter}({parameters}):
         return {name}({arguments})
     finally:
         globals().update(before)
-"""
-
-_COLUMN_LIST_ADAPTER = """
-def {adapter}({parameters}):
-    X = [X[:, n : n + 1] for n in range(X.shape[1])]
-    result = {name}({arguments})
-    return __import__("numpy").column_stack(result) if isinstance(result, list) else result
 """
 
 
@@ -98,46 +92,12 @@ def adapter_code(
     ]
     return _ADAPTER.format(
         adapter=adapter,
-        parameters=", ".join(_parameters(names, node.args.defaults, list(weights.values()))),
+        parameters=", ".join(parameters_text(names, node.args.defaults, list(weights.values()))),
         names=list(weights),
         values=f"dict({', '.join(replaced)})",
         name=node.name,
         arguments=", ".join(names),
     )
-
-
-def column_list_adapter_code(adapter: str, name: str, arguments: ast.arguments) -> str:
-    """A function of tokens as columns that calls another one with a list of these columns; empty if it has no tokens.
-
-    Parameters
-    ----------
-    adapter, name : str
-        The names of the two functions.
-    arguments : ast.arguments
-        Of the other function.
-    """
-    usual = {"H": "heads", "h": "heads"}
-    names = [usual.get(arg.arg, arg.arg) for arg in (*arguments.posonlyargs, *arguments.args)]
-    tokens = next((i for i, own in enumerate(names) if role_of_expression(own)[0] == "X"), None)
-    if tokens is None:
-        return ""
-    names[tokens] = "X"
-    return _COLUMN_LIST_ADAPTER.format(
-        adapter=adapter,
-        parameters=", ".join(_parameters(names, arguments.defaults)),
-        name=name,
-        arguments=", ".join(names),
-    )
-
-
-def _parameters(names: Sequence[str], defaults: Sequence[ast.expr], more: Sequence[str] = ()) -> list[str]:
-    """Parameters of a definition: names, `more` after those without a default, and the defaults of the last."""
-    required = len(names) - len(defaults)
-    return [
-        *names[:required],
-        *more,
-        *(f"{name}={ast.unparse(default)}" for name, default in zip(names[required:], defaults, strict=True)),
-    ]
 
 
 def _names_read(node: ast.FunctionDef) -> Iterator[str]:

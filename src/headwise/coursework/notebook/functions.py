@@ -10,7 +10,6 @@ from typing import Any
 from headwise.checker import UncallableError, Verdict, check
 from headwise.coursework.notebook.adapters import (
     adapter_code,
-    column_list_adapter_code,
     names_from_outside,
     renamed_parameters,
     weight_parameter,
@@ -18,6 +17,7 @@ from headwise.coursework.notebook.adapters import (
 from headwise.coursework.notebook.classes import check_classes
 from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import HeadwiseError
+from headwise.grading.column_lists import define_column_list_adapter
 
 __all__ = ["CheckedFunction", "check_functions"]
 
@@ -80,11 +80,9 @@ def _check_function(
         called = f"_adapter_of_{node.name}"
         run.sandbox.define(adapter_code(called, node, weights, renamed, run.values))
     verdict = _verdict(run, called, node.name)
-    if verdict is None and called == node.name and any(map(_is_column_list, run.values.values())):
-        called = f"_adapter_of_{node.name}"
-        if code := column_list_adapter_code(called, node.name, node.args):
-            run.sandbox.define(code)
-            verdict = _verdict(run, called, node.name)
+    listed = called == node.name and any(map(_is_column_list, run.values.values()))
+    if verdict is None and listed and (adapter := define_column_list_adapter(run.sandbox, node)):
+        verdict = _verdict(run, adapter, node.name)
     if verdict is None:
         return None
     sizes = tuple(name for name in read if isinstance(run.values.get(name), int))

@@ -9,6 +9,7 @@ from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
 
+from headwise.checker.locate import class_members
 from headwise.checker.roles import normalize, role_of
 
 __all__ = ["Documentation", "document"]
@@ -118,7 +119,7 @@ class Documentation:
         """Whether it says that it is causal, in its name or in the first line of its docstring."""
         first = self.text.strip().partition("\n")[0].lower()
         stated = re.search(r"\bcausal\b", first) and not re.search(
-            r"non-?causal|not causal|if causal|or causal|opt", first
+            r"non-?causal|not causal|(if|or|optional\w*) causal|causal(ly)? or|opt", first
         )
         return "causal" in re.sub(r"non_?causal", "", self.name.lower()) or bool(stated)
 
@@ -212,17 +213,16 @@ def _layout(words: list[str], kind: str) -> str:
 def document(function: Callable[..., Any], source: str, name: str = "") -> Documentation:
     """Collect what a function says about itself, from the function and from its source text."""
     name = name or str(getattr(function, "__name__", ""))
-    lines = [inspect.cleandoc(getattr(function, "__doc__", None) or "")]
-    lines += _annotations(function)
+    of_class, node = _definition(source, name)
+    lines = [inspect.cleandoc(getattr(function, "__doc__", None) or ""), *of_class, *_annotations(function)]
     code = ""
-    for node in _definitions(source, name):
+    if node is not None:
         docstring = ast.get_docstring(node) or ""
         if docstring and docstring not in lines[0]:
             lines.insert(0, docstring)
         own = source.splitlines()[node.lineno - 1 : node.end_lineno]
         lines += [line.partition("#")[2] for line in own if "#" in line]
         code = "\n".join(own)
-        break
     return Documentation(name, "\n".join(lines), code, source)
 
 
@@ -235,11 +235,13 @@ def _annotations(function: Callable[..., Any]) -> list[str]:
     return ["\n" + " ".join(map(str, values)) + "\n" for values in stated if values]  # a sentence each
 
 
-def _definitions(source: str, name: str) -> Iterator[ast.FunctionDef]:
+def _definition(source: str, name: str) -> tuple[list[str], ast.FunctionDef | None]:
+    """The definition of a function, or of a method such as ``Net.forward`` and what its class says."""
     try:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
-        return
-    for node in ast.walk(tree):
-        if isinstance(node, ast.FunctionDef) and node.name == name:
-            yield node
+        return [], None
+    of_class, methods = class_members(tree, name)
+    plain = name.rpartition(".")[2]
+    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == plain)
+    return of_class, methods.get(plain) or next(functions, None)

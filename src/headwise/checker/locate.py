@@ -11,7 +11,7 @@ from typing import Any
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.verdict import SourceLocation
 
-__all__ = ["OPERATIONS", "find_locations", "source_of"]
+__all__ = ["OPERATIONS", "class_members", "find_locations", "source_of"]
 
 # how an operation is written, the surest way first; each is looked for in one statement at a time
 OPERATIONS: dict[str, tuple[str, ...]] = {
@@ -76,7 +76,7 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return []
-    functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)} | class_members(tree, name)[1]
     waiting, reached = [name.rpartition(".")[2]], dict[str, ast.FunctionDef]()
     while waiting:
         one = waiting.pop(0)
@@ -84,6 +84,22 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
             reached[one] = functions[one]
             waiting += [_called(n) for n in ast.walk(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
     return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
+
+
+def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.FunctionDef]]:
+    """Return the docstrings and the methods of the class of a method such as ``Net.forward``, its bases' last."""
+    classes = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
+    docstrings: list[str] = []
+    methods: dict[str, ast.FunctionDef] = {}
+    waiting, seen = [name.rpartition(".")[0].rpartition(".")[2]], set[str]()
+    while waiting:
+        owner = waiting.pop(0)
+        if owner in classes and owner not in seen:
+            seen.add(owner)
+            docstrings.append(ast.get_docstring(classes[owner]) or "")
+            methods = {n.name: n for n in classes[owner].body if isinstance(n, ast.FunctionDef)} | methods
+            waiting += [base.id for base in classes[owner].bases if isinstance(base, ast.Name)]
+    return [text for text in docstrings if text], methods
 
 
 def _called(node: ast.Name | ast.Attribute) -> str:

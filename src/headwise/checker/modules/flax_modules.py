@@ -126,7 +126,7 @@ def _layer(module: Any, name: str, arrays: Mapping[str, Array], write: Any, forw
         owner="flax" if type(module).__module__.startswith("flax.") else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
-        function="__call__",
+        function=f"{type(module).__name__}.__call__",
     )
 
 

@@ -73,7 +73,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
         owner="keras" if type(own).__module__.startswith("keras.") else type(own).__name__,
         source=source_of(type(own)),
         documentation=documentation_of(type(own)),
-        function="call",
+        function=f"{type(own).__name__}.call",
     )
 
 

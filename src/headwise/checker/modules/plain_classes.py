@@ -73,7 +73,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         framework="numpy",
         source=source_of(type(own)),
         documentation=documentation_of(type(own)),
-        function=method,
+        function=f"{type(own).__name__}.{method}",
     )
 
 

@@ -111,7 +111,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
-        function="forward",
+        function=f"{type(module).__name__}.forward",
     )
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from abc import ABC, abstractmethod
 from collections.abc import Iterable, Iterator
 
@@ -11,6 +12,8 @@ from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
 __all__ = ["Generator", "block_diagonal", "to_float32"]
+
+_TRIES = 200
 
 
 def to_float32(case: Case) -> Case:
@@ -104,12 +107,19 @@ class Generator(ABC):
 
     def mask(self, *shape: int) -> BoolArray:
         """A mask without an empty or a full row or column, and not symmetric."""
-        while True:
-            found = self.rng.random(shape) < 0.6
-            rows, columns = found.mean(axis=-1), found.mean(axis=-2)
-            mixed = ((rows > 0) & (rows < 1)).all() and (((columns > 0) & (columns < 1)).all() or shape[-2] == 1)
-            if mixed and (shape[-1] != shape[-2] or not (found == found.swapaxes(-1, -2)).all()):
-                return self.with_visible_keys(found)
+        lead, pairs = shape[:-2], shape[-2:]
+        grids = [self.pairs(*pairs) for _ in range(math.prod(lead))]
+        return self.with_visible_keys(np.reshape(grids, shape))
+
+    def pairs(self, n: int, m: int) -> BoolArray:
+        """One grid (N, M) of such a mask; where its size allows none, one that hides something."""
+        for _ in range(_TRIES):
+            grid = self.rng.random((n, m)) < 0.6
+            rows, columns = grid.mean(axis=-1), grid.mean(axis=-2)
+            mixed = ((rows > 0) & (rows < 1)).all() and (((columns > 0) & (columns < 1)).all() or n == 1)
+            if mixed and (n != m or not (grid == grid.T).all()):
+                return grid
+        return np.arange(n)[:, None] + np.arange(m) < max(n, m)
 
     def bias(self, heads: int, n: int, m: int) -> Array:
         """A bias (1, heads, N, M); one that depends only on distances for a function that takes it as a table."""

@@ -158,6 +158,11 @@ CONVENTIONS = {
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
+        Convention("positions-inside", "positions added to its tokens", of_positions=True),
+        Convention("sinks", "attention sinks"),
+        Convention("gated", "a gate on its output"),
+        Convention("set-block", "the residual connections of a Set Transformer"),
+        Convention("logits-returned", "logits returned with the output"),
         Convention("norm-inside", "a norm of its own"),
         Convention("residual-inside", "a residual connection of its own"),
     )

@@ -23,7 +23,8 @@ from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
-from headwise.checker.recovery import measured_design
+from headwise.checker.probes import first_probe
+from headwise.checker.recovery import is_softmax, measured_design, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.search import limited_time, share_of_time
 from headwise.checker.target import Target
@@ -192,16 +193,22 @@ def _check_targets(
 
 
 def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng: np.random.Generator | None) -> _Judged:
-    """The same, or what explains a module whose tables of positions are empty, where that is a mistake."""
-    target = judged.target
-    if judged.findings.explanation is not None or target.empty_tables is None:
-        return judged
-    target.empty_tables()
-    documentation = replace(document(target.forward, target.source, target.function), name=target.name)
-    findings = _judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
-    if findings.explanation is None or not findings.rank[0]:
-        return judged
-    return _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
+    """The same, or what explains a module whose tables of positions are empty.
+
+    What the tables do is then not tested, but for this: with them the weights are still those of a softmax.
+    """
+    target, untested = judged.target, judged.target.neutral
+    if judged.findings.explanation is None and target.empty_tables is not None:
+        runs = recovered_runs(judged.findings.convention, first_probe(judged.findings.convention.interface).case)
+        target.empty_tables()
+        documentation = replace(document(target.forward, target.source, target.function), name=target.name)
+        findings = _judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
+        if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
+            judged = _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
+            untested = (*untested, *target.tables)
+    convention = judged.findings.convention
+    unused = (*convention.unused, *(f"{name} (zero in this check)" for name in untested))
+    return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
 
 
 def _judge(

@@ -18,7 +18,7 @@ from headwise.checker.reference import build, evaluate
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
-__all__ = ["Measured", "Recovered", "Scores", "fitted_scores", "measured_design", "recover_weights", "recovered_runs"]
+__all__ = ["Measured", "Recovered", "Scores", "fitted_scores", "is_softmax", "measured_design", "recover_weights", "recovered_runs"]
 
 _SMALL = 0.5  # how large the tokens are, so that no weight vanishes
 _CLOSE = 1e-6
@@ -127,6 +127,12 @@ def recovered_runs(convention: CallingConvention, like: Case) -> list[Recovered]
     rng = np.random.default_rng(5)
     runs = [recover_weights(convention, like, rng) for _ in range(2)]
     return [run for run in runs if run is not None] if all(runs) else []
+
+
+def is_softmax(run: Recovered) -> bool:
+    """Whether weights are positive and the rows have one sum, as behind a softmax and perhaps a constant factor."""
+    sums = run.weights.sum(axis=-1)
+    return bool(run.weights.min() > -_NARROW and np.abs(sums - sums.mean()).max() < _NARROW)
 
 
 def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Scores | None:

@@ -103,6 +103,8 @@ class Target:
         Whether its framework computes in float32 whatever it is given, so that this is no choice of the module.
     empty_tables : callable or None
         Lets tables that the module learns besides its projections, such as those of positions, say nothing.
+    tables, neutral : tuple of str
+        The names of these tables, and those of what says nothing in any case, such as a gate.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -126,6 +128,8 @@ class Target:
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
     empty_tables: Callable[[], None] | None = None
+    tables: tuple[str, ...] = ()
+    neutral: tuple[str, ...] = ()
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

@@ -10,20 +10,18 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.modules.calls import Call, present, restore, takes_any_count
+from headwise.checker.modules.extras import components, make_neutral, neutral_names, tables
 from headwise.checker.modules.heads import named_head_count
-from headwise.checker.modules.layer import Layer, Parameter
-from headwise.checker.modules.matrices import collect_parts
-from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.select import Match
-from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.state import Change
 from headwise.checker.target import Target
 from headwise.shapes import Array
 
-__all__ = ["documented", "fill_tables", "make_neutral", "target_of", "without_weights"]
+__all__ = ["documented", "target_of", "without_weights"]
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
@@ -35,36 +33,6 @@ _TOKENS_FIRST = re.compile(
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
     re.IGNORECASE,
 )
-
-_OF_HEADS = re.compile(
-    r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
-)
-
-
-def make_neutral(layer: Layer) -> None:
-    """Let norms do no more than normalise, gates let everything pass, and tables of positions say nothing."""
-    arrays: dict[str, Array] = {}
-    for parameter in collect_parts(layer.parameters).rest:
-        value = parameter.value
-        if value.size == 1:
-            arrays[parameter.name] = np.where(value == 0, 1.0, value)
-        elif is_norm(parameter.name) or "norm" in parameter.owner.lower():
-            scale = "bias" not in parameter.name and not (value == 0).all()
-            arrays[parameter.name] = np.full(value.shape, 1.0 if scale else 0.0)
-        else:
-            arrays[parameter.name] = np.zeros(value.shape)
-    layer.write(arrays)
-
-
-def fill_tables(layer: Layer) -> None:
-    """Put numbers into the tables that `make_neutral` has emptied."""
-    rng = np.random.default_rng(3)
-    layer.write({p.name: rng.normal(size=p.shape) for p in _tables(layer)})
-
-
-def _tables(layer: Layer) -> list[Parameter]:
-    rest = [p for p in collect_parts(layer.parameters).rest if p.value.size > 1]
-    return [p for p in rest if not is_norm(p.name) and "norm" not in p.owner.lower()]
 
 
 def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
@@ -101,10 +69,12 @@ def target_of(match: Match) -> Target:
         arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"},
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
-        components=_components(layer),
+        components=components(layer),
         design=_design(match),
         lowers=layer.framework == "keras",
-        empty_tables=functools.partial(make_neutral, layer) if _tables(layer) else None,
+        empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
+        neutral=neutral_names(layer),
+        tables=tuple(p.name for p in tables(layer)),
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,
@@ -180,19 +150,11 @@ def _axes(match: Match) -> str:
     return "BND" if "W" in axes else axes
 
 
-def _components(layer: Layer) -> frozenset[str]:
-    """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
-    rest = collect_parts(layer.parameters).rest
-    norms = [p.name for p in rest if is_norm(p.name) or "norm" in p.owner.lower()]
-    norm = any(not _OF_HEADS.search(name) for name in norms)
-    gate = any(p.value.size == 1 for p in rest)
-    return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or gate else set())
-
-
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
-    """The norm and the residual connection of a layer that has a norm or a gate among its parts."""
+    """What the layer does by design, of what it is known to contain or has been measured."""
     pairs = zip(match.design.codes, match.design.changes, strict=True)
-    return tuple((code, change) for code, change in pairs if code in _components(match.call.layer))
+    known = components(match.call.layer) | {"gated", "positions-inside", "set-block", "sinks"}
+    return tuple((code, change) for code, change in pairs if code in known)
 
 
 def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:

@@ -14,10 +14,10 @@ from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
-from headwise.checker.state import Case, Change, Trace
+from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 
-__all__ = ["designs", "measured_design", "residuals"]
+__all__ = ["designs", "measured_design", "table_designs"]
 
 _CLOSE = 1e-6  # a layer may compute its norm in float32
 _NARROW = 1e-3  # eps makes a norm depend a little on the length of its tokens
@@ -28,13 +28,20 @@ _GROUPS = (32, 16, 8, 4, 2, 1)
 Forward: TypeAlias = Callable[[Array, bool], Array | None]
 
 
-def designs(has_norm: bool) -> Iterator[Explanation]:
-    """Normalised or rotated queries and keys; for a layer that learns more a norm, a residual connection, or both."""
+def designs(has_more: bool, of_context: bool = False) -> Iterator[Explanation]:
+    """Normalised or rotated queries and keys; for a layer that learns more a norm, a gate, a residual connection.
+
+    With `of_context` the norm is of the tokens that keys and values are made from, and perhaps of the others too.
+    """
     yield from (one for one in singles() if one.codes[0] in ("qk-norm", "rope"))
-    if has_norm:
-        norms = [*(one for one in singles() if one.codes == ("norm-added",)), *_group_norms()]
-        yield from (*norms, *residuals())
-        yield from (norm + residual for norm in norms for residual in residuals() if norm.goes_with(residual))
+    yield from _set_blocks()
+    if has_more:
+        usual = [one for one in singles() if one.codes == ("norm-added",)]
+        norms = [*usual, *_group_norms()] if not of_context else [*_context_norms(usual), *usual]
+        yield from (*norms, *residuals(), *_gates())
+        others = [*_gates(), *residuals(), *(a + b for a in _gates() for b in residuals())]
+        yield from (norm + other for norm in norms for other in others if norm.goes_with(other))
+        yield from (gate + residual for gate in _gates() for residual in residuals())
 
 
 def residuals() -> list[Explanation]:
@@ -42,7 +49,17 @@ def residuals() -> list[Explanation]:
     return [one for one in singles() if one.codes == ("residual-added",)]
 
 
-def measured_design(call: Call, reading: Reading, weights: dict[str, Array]) -> Explanation | None:
+def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
+    """What a table may be for: positions added to the tokens, or only to those of queries and keys, or sinks."""
+    rows = table.reshape(table.shape[-2:]) if table.ndim > 1 and set(table.shape[:-2]) <= {1} else None
+    if table.size == heads:
+        yield Explanation(("sinks",), ({"+hide": _sinks(table.reshape(1, heads, 1, 1))},))
+    if rows is not None:
+        yield Explanation(("positions-inside",), ({"+arrange": _to_tokens(rows)},))
+        yield Explanation(("positions-inside",), ({"+project": _to_queries_and_keys(rows)},))
+
+
+def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:
     """Return the norm and the residual connection of a layer; None if they are none of the usual ones.
 
     Parameters
@@ -53,34 +70,40 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array]) -> 
         How its parameters are read.
     weights : dict
         Weights of ordinary size for it.
+    has_more : bool
+        Whether it learns more than its projections.
     """
     s, rng = reading.sizes, np.random.default_rng(11)
     X = rng.normal(size=(call.batch, call.count, s.model))
-    X = (X - X.mean(axis=-1, keepdims=True)) / X.std(axis=-1, keepdims=True)
+    varied = rng.normal(size=(call.batch, call.count, s.context))
+    varied = (varied - varied.mean(axis=-1, keepdims=True)) / varied.std(axis=-1, keepdims=True)
     zero = {name: np.zeros_like(a) for name, a in weights.items()}
     even = zero | {name: weights[name] for name in ("Wv", "Wo") if name in weights}
+
+    def tokens_of(tokens: Array) -> dict[str, Array]:
+        return {"X": X, "context": tokens} if call.takes_context else {"X": tokens}
 
     def layer(tokens: Array, values: bool) -> Array | None:
         try:
             call.layer.write(reading.stored(even if values else zero))
-            return call(tokens)
+            return call(**tokens_of(tokens))
         except (CallError, ValueError):
             return None
 
     def definition(design: Explanation) -> Forward:
         def forward(tokens: Array, values: bool) -> Array | None:
-            case: Case = {"X": tokens, "heads": s.heads, "key_heads": s.key_heads, **(even if values else zero)}
+            case: Case = {"heads": s.heads, "key_heads": s.key_heads, **tokens_of(tokens), **(even if values else zero)}
             result = design.answer(case)
             return None if result is None else result.output
 
         return forward
 
-    if s.context != s.model or (measured := _Signature.of(layer, X)) is None:
+    if (measured := _Signature.of(layer, varied)) is None:
         return None
-    for design in (Explanation(), *designs(has_norm=True)):
+    for design in (Explanation(), *designs(has_more, call.takes_context)):
         if design.codes and design.codes[0] in ("qk-norm", "rope"):
             continue
-        expected = _Signature.of(definition(design), X)
+        expected = _Signature.of(definition(design), varied)
         after = any(
             "+finish" in c for code, c in zip(design.codes, design.changes, strict=True) if code == "norm-added"
         )
@@ -101,16 +124,17 @@ class _Signature:
         model = X.shape[-1]
         longer = X * np.arange(1, X.shape[1] + 1)[:, None]  # each token by a factor of its own
         shifted = [X + _SHIFT * (np.arange(model) < model // g) for g in _GROUPS if model % g == 0]
-        pairs = [(forward(a, False), forward(a, True)) for a in (X, _SHORTER * X, longer, *shifted)]
+        pairs = [(forward(a, False), forward(a, True)) for a in (X, _SHORTER * X, -X, longer, *shifted)]
         outputs = [(a, b) for a, b in pairs if a is not None and b is not None and np.isfinite(b).all()]
         if len(outputs) < len(pairs) or not all(np.isfinite(a).all() for a, _ in outputs):
             return None
-        ordinary, shorter, *others = (b - a for a, b in outputs)
+        ordinary, shorter, negative, *others = (b - a for a, b in outputs)
         size = float((ordinary**2).sum())
         if size == 0:
             return None
         factor = float((ordinary * shorter).sum()) / size
-        return cls([a for a, _ in outputs[:2]], factor, [difference(a, ordinary) < _NARROW for a in others])
+        same = [difference(a, ordinary) < _NARROW for a in (-negative, *others)]
+        return cls([a for a, _ in outputs[:2]], factor, same)
 
     def agrees(self, expected: _Signature, after: bool) -> bool:
         """Whether both are of one design; a norm `after` all makes the mixture anything but linear."""
@@ -134,3 +158,70 @@ def _group_norms() -> list[Explanation]:
         return {"+arrange": normalize}
 
     return [Explanation(("norm-added",), (change(g, eps),)) for g in _GROUPS for eps in (1e-6, 1e-5)]
+
+
+def _context_norms(norms: list[Explanation]) -> Iterator[Explanation]:
+    """Norms of the tokens and of their context, then of the context alone."""
+
+    def of_context(stage: Stage, of_tokens: bool) -> Stage:
+        def normalize(t: Trace) -> None:
+            tokens = t.X
+            if t.context is not None:
+                t.X = t.context
+                stage(t)
+                t.X, t.context = tokens, t.X
+            if of_tokens:
+                stage(t)
+
+        return normalize
+
+    for of_tokens in (True, False):
+        for norm in norms:
+            if "+arrange" in norm.changes[0]:
+                change = {"+arrange": of_context(norm.changes[0]["+arrange"], of_tokens)}
+                yield Explanation(norm.codes, (change,))
+
+
+def _gates() -> list[Explanation]:
+    """A sigmoid whose weights are zero, before the output projection or after it."""
+    return [Explanation(("gated",), (change,)) for change in ({"+merge": _halve}, {"+output": _halve})]
+
+
+def _set_blocks() -> list[Explanation]:
+    """The queries added to the output, and a layer with relu after it (Lee et al., 2019, equation 6)."""
+    changes: list[Change] = [{"+merge": _add_queries, "output": _feed_forward}, {"+merge": _add_queries}]
+    return [Explanation(("set-block",), (change,)) for change in changes]
+
+
+def _halve(t: Trace) -> None:
+    t.o = t.o / 2
+
+
+def _add_queries(t: Trace) -> None:
+    t.o = t.o + t.q.swapaxes(1, 2).reshape(t.o.shape)
+
+
+def _feed_forward(t: Trace) -> None:
+    t.o = t.o + np.maximum(t.o @ t.W["o"].T + t.b.get("o", 0), 0) if "o" in t.W else t.o
+
+
+def _sinks(logits: Array) -> Stage:
+    def add(t: Trace) -> None:
+        t.sink = logits
+
+    return add
+
+
+def _to_tokens(table: Array) -> Stage:
+    def add(t: Trace) -> None:
+        t.X = t.X + table[: t.X.shape[1]]
+
+    return add
+
+
+def _to_queries_and_keys(table: Array) -> Stage:
+    def add(t: Trace) -> None:
+        t.q = t.q + table[: t.q.shape[1]] @ t.W["q"].T
+        t.k = t.k + table[: t.k.shape[1]] @ t.W["k"].T
+
+    return add

@@ -36,6 +36,7 @@ _WEAK_OUTPUT = re.compile(
 _LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
 # names that say nothing: what contains them may say more
 _GENERIC = {"linear", "lin", "layer", "module", "fn", "net", "dense", "conv", "function", "seq"}
+_GENERIC |= {"base", "baselayer", "orig", "original", "pretrained", "frozen", "wrapped"}
 _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
 
 

@@ -2,19 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
-from headwise.checker.modules.design import designs, measured_design
+from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["Match", "draw_weights", "select"]
+__all__ = ["Match", "draw_weights", "select", "with_tables"]
 
 _CLOSE = 1e-5  # a layer may compute in float32
 _SCREENED = 8  # readings with which single mistakes are tried
@@ -69,16 +69,27 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
-    for match, case, output in screened if rest or len(screened) > 1 else ():
-        nearest = min(designs(bool(rest)), key=lambda design: _distance(output, design, case))
+    for match, case, output in screened:
+        nearest = min(designs(bool(rest), match.call.takes_context), key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
-    own = _own_design(trials[0][0]) if rest and trials else Explanation()
+    own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
     for match, case, output in screened if len(screened) > 1 else ():
         mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
         if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
             return [replace(match, design=own)], True
     return [replace(match, design=own) for match, _, _ in trials[:2]], bool(own.codes) and len(trials) == 1
+
+
+def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
+    """The match with what one of the layer's tables does, if that is adding positions to its tokens, or sinks."""
+    trial = _trial(match.call, match.reading) if tables else None
+    for table in tables.values() if trial is not None else ():
+        for one in table_designs(table, match.reading.sizes.heads):
+            assert trial is not None
+            if match.design.goes_with(one) and _distance(trial[1], match.design + one, trial[0]) < _CLOSE:
+                return replace(match, design=match.design + one)
+    return match
 
 
 def _finds_the_values(match: Match) -> bool:
@@ -97,10 +108,10 @@ def _finds_the_values(match: Match) -> bool:
     return difference(outputs[1], outputs[0]) < _CLOSE
 
 
-def _own_design(match: Match) -> Explanation:
+def _own_design(match: Match, has_more: bool) -> Explanation:
     """The norm and the residual connection of a layer, whatever else it does."""
     weights = draw_weights(match.reading, np.random.default_rng(7))
-    return measured_design(match.call, match.reading, weights) or Explanation()
+    return measured_design(match.call, match.reading, weights, has_more) or Explanation()
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:

@@ -9,14 +9,15 @@ from typing import Any
 
 from headwise.checker.modules.calls import CallError, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
-from headwise.checker.modules.describe import documented, fill_tables, make_neutral, target_of, without_weights
+from headwise.checker.modules.describe import documented, target_of, without_weights
+from headwise.checker.modules.extras import fill_tables, make_neutral
 from headwise.checker.modules.frameworks import framework_of, is_module
 from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.projections import readings
-from headwise.checker.modules.select import select
+from headwise.checker.modules.select import select, with_tables
 from headwise.checker.refusal import module_adapter
 from headwise.checker.target import Target
 from headwise.errors import DataError
@@ -92,7 +93,7 @@ def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Targ
     if not options:
         listed, adapter = _listed(layer), module_adapter(inspect.signature(layer.forward).parameters.values())
         raise DataError(f"{title}: the shapes of its projections do not fit together: {listed}.{adapter}")
-    make_neutral(layer)
+    make_neutral(layer, options[0].sizes.heads)
     try:
         calls = working_calls(layer, dict.fromkeys(reading.sizes for reading in options))
     except CallError as error:
@@ -100,8 +101,8 @@ def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Targ
         adapter = module_adapter(inspect.signature(layer.forward).parameters.values())
         raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
     matches, explained = select(calls, documented(layer, options))
-    fill_tables(layer)
-    return [target_of(match) for match in matches], explained
+    arrays = fill_tables(layer)
+    return [target_of(with_tables(match, arrays)) for match in matches], explained
 
 
 def _sites(instance: Any, inside: str | None) -> list[str]:

@@ -1,0 +1,89 @@
+"""What a layer learns besides its projections: norms, scales, gates, and tables such as those of positions."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator
+
+from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.modules.matrices import collect_parts
+from headwise.checker.modules.names import is_norm
+from headwise.checker.numpy_guard import np
+from headwise.shapes import Array
+
+__all__ = ["components", "fill_tables", "make_neutral", "neutral_names", "tables"]
+
+_OF_HEADS = re.compile(
+    r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
+)
+_OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
+_SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
+
+
+def make_neutral(layer: Layer, heads: int) -> None:
+    """Let norms do no more than normalise, scales be one, mixtures of heads mix nothing, and all else say nothing."""
+    arrays: dict[str, Array] = {}
+    for parameter in collect_parts(layer.parameters).rest:
+        value, scale = parameter.value, np.ones(parameter.shape)
+        if value.size == 1:
+            arrays[parameter.name] = np.where(value == 0, 1.0, value)
+        elif _is_of_norm(parameter):
+            shifts = "bias" in parameter.name or (value == 0).all()
+            arrays[parameter.name] = np.zeros(value.shape) if shifts else scale
+        elif _is_scale(parameter):
+            arrays[parameter.name] = scale
+        elif value.size == heads**2 and value.shape[:2] == (heads, heads):
+            arrays[parameter.name] = np.eye(heads).reshape(value.shape)
+        else:
+            arrays[parameter.name] = np.zeros(value.shape)
+    layer.write(arrays)
+
+
+def fill_tables(layer: Layer) -> dict[str, Array]:
+    """Put numbers, which float32 can hold, into the tables that `make_neutral` has emptied; return them by name."""
+    rng = np.random.default_rng(3)
+    arrays = {p.name: rng.normal(size=p.shape).astype(np.float32).astype(np.float64) for p in tables(layer)}
+    layer.write(arrays)
+    return arrays
+
+
+def tables(layer: Layer) -> list[Parameter]:
+    """The parameters that may be tables of positions: no layer of their own that takes the tokens."""
+    return [p for p in _others(layer) if not _takes_tokens(p)]
+
+
+def neutral_names(layer: Layer) -> tuple[str, ...]:
+    """The parameters that stay neutral while the layer is checked, and are neither norms nor scales."""
+    return tuple(p.name for p in _others(layer) if _takes_tokens(p))
+
+
+def components(layer: Layer) -> frozenset[str]:
+    """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
+    rest = collect_parts(layer.parameters).rest
+    norm = any(_is_of_norm(p) and not _OF_HEADS.search(p.name) for p in rest)
+    scaled = any(p.value.size == 1 or _is_scale(p) for p in rest)
+    return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or scaled else set())
+
+
+def _others(layer: Layer) -> Iterator[Parameter]:
+    for parameter in collect_parts(layer.parameters).rest:
+        if parameter.value.size > 1 and not _is_of_norm(parameter) and not _is_scale(parameter):
+            yield parameter
+
+
+def _takes_tokens(parameter: Parameter) -> bool:
+    """Whether it belongs to a linear layer, such as that of a gate, whose name does not speak of positions."""
+    learned_by_layer = parameter.axes != "" or re.search(r"linear|conv|dense", parameter.owner, re.IGNORECASE)
+    return bool(learned_by_layer or "lora" in parameter.name.lower()) and not _OF_POSITIONS.search(parameter.name)
+
+
+def _is_of_norm(parameter: Parameter) -> bool:
+    return is_norm(parameter.name) or "norm" in parameter.owner.lower()
+
+
+def _is_scale(parameter: Parameter) -> bool:
+    """Whether it is a factor for each feature or head: by its name, or because all its numbers are the same."""
+    value = parameter.value
+    if parameter.axes or value.size == 1 or "bias" in parameter.name or re.search("sink", parameter.name):
+        return False
+    return bool(_SCALE.search(parameter.name)) or bool((value == value.flat[0]).all() and value.flat[0] != 0)

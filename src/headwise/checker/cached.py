@@ -56,11 +56,16 @@ def _step(convention: CallingConvention, case: Case, argument: str, parameters: 
     convention.call(case)  # puts the weights in
     try:
         start = _call(convention, case["X"][:, :-1], flags)
-        cache = next(part for part in start[1:] if part is not None)
+        cache = next(part for part in start[1:] if _is_cache(part))
         step = _call(convention, case["X"][:, -1:], {**flags, argument: cache})
         return np.array(bare(step[0]), np.float64)
     except Exception:  # whatever somebody's module raises: it wants its cache in another way
         return None
+
+
+def _is_cache(part: Any) -> bool:
+    """Whether it is keys and values and not, for example, attention weights."""
+    return (isinstance(part, tuple | list) and len(part) > 1) or getattr(part, "ndim", 0) == 5
 
 
 def _call(convention: CallingConvention, tokens: Array, others: dict[str, Any]) -> tuple[Any, ...]:

@@ -34,6 +34,7 @@ from headwise.errors import HeadwiseError
 __all__ = ["check"]
 
 _ANY = 4  # as many mistakes at once as are looked for
+_MEASURED = 3  # one, or what the attention weights show: for modules with tables, which are emptied next
 _FUNCTION_SECONDS, _MODULE_SECONDS = 2.5, 4.0  # of processor time; a module is searched once for each of its readings
 
 
@@ -170,7 +171,8 @@ def _check_targets(
             refusal = refusal or error
             continue
         documentation = replace(document(target.forward, target.source, target.function), name=target.name)
-        most = _ANY if best is None else min(2, best.rank[0] - 1)
+        first = _MEASURED if target.empty_tables is not None else _ANY
+        most = first if best is None else min(2, best.rank[0] - 1)
         judged = _Judged(target, _judge(tiers, documentation, requirements, rng, most))
         if best is None or judged.rank < best.rank:
             best = judged
@@ -179,7 +181,7 @@ def _check_targets(
     if best is None:
         assert refusal is not None
         raise refusal
-    best = _without_tables(best, kind, requirements, rng)
+    best = _without_rotation(_without_tables(best, kind, requirements, rng))
     target = best.target
     return to_verdict(
         target.name,
@@ -209,6 +211,15 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
     convention = judged.findings.convention
     unused = (*convention.unused, *(f"{name} (zero in this check)" for name in untested))
     return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
+
+
+def _without_rotation(judged: _Judged) -> _Judged:
+    """With the mistake of a module that rotates queries and keys, where an explanation without positions suffices."""
+    target, findings = judged.target, judged.findings
+    positional = any("rope" in code or "position" in code for code in (*findings.codes, *findings.conventions))
+    if findings.explanation is None or positional or target.rotates is None or not target.rotates():
+        return judged
+    return replace(judged, findings=replace(findings, observed=(*findings.observed, "rope-axis")))
 
 
 def _judge(
@@ -302,12 +313,13 @@ def _best(
     fewest = min(examination.refusals for examination in examined)
     explained: list[tuple[tuple[int, ...], Findings]] = []
     likely = [examination for examination in examined if examination.refusals == fewest]
-    levels = ((0, 1, 2, 4) if len(likely) > 1 else (0, 1, 4)) if most == _ANY else range(most + 1)
-    for level in levels:
-        if most == _ANY and level == levels[2] and not explained:
+    for step, level in enumerate(_levels(most, len(likely))):
+        if most >= _MEASURED and step == 2 and not explained:
             measured = (_as_measured(examination, documentation, rng) for examination in likely)
             if findings := next(filter(None, measured), None):
                 return findings
+            if most == _MEASURED:
+                break
         for place, examination in enumerate(examined):
             more = examination.refusals > fewest  # probably not how the function wants its arguments
             if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
@@ -327,6 +339,13 @@ def _best(
         return min(explained, key=_cost)[1]
     plain = next((e for e in examined if not e.convention.built_in), examined[0])
     return explain_what_is_left(plain, _fresh(rng), documentation.random)
+
+
+def _levels(most: int, alternatives: int) -> tuple[int, ...]:
+    """How many mistakes are looked for at once, in this order."""
+    if most < _MEASURED:
+        return tuple(range(most + 1))
+    return (0, 1, 2, 4) if alternatives > 1 else (0, 1, 4)
 
 
 def _as_measured(

@@ -103,16 +103,16 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
         passed, named, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
     ):
         start = _start(target.forward, reading, documentation, target.convert)
-        interface = replace(
-            start.interface, takes=start.interface.takes | target.parameters | {"heads"}, sizes=target.sizes
-        )
+        takes = start.interface.takes | target.parameters | {"heads"}
+        interface = replace(start.interface, takes=takes, sizes=target.sizes, dtype="float64")
         if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
             interface = replace(interface, needs=interface.needs | {"context"})
         if not target.parameters:
             interface = replace(start.interface, sizes=target.sizes)
         load = target.load if target.parameters else None
         fixed = {**start.fixed, **target.arguments}
-        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design, lowers=target.lowers)
+        start = replace(start, interface=interface, fixed=fixed, load=load, design=target.design)
+        start = replace(start, lowers=target.lowers, coarse=target.coarse)
         if working := _working(start, documentation, requirements, attempts):
             return working
     raise refuse(target.name, kind, problems, attempts, signature)

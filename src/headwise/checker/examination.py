@@ -32,7 +32,8 @@ _NARROW_SEARCHES = {
     2: (("float32", 2, 12000),),
     4: (("float32", 4, 18000),),
 }
-_SLIGHTLY = 1e-10  # so little that float32 does not follow
+_COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
+_CHANGES = (1e-10, 0.1)  # so little that float32 does not follow, and enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -133,7 +134,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         return None
     is_module = examination.convention.load is not None
     searches = _NARROW_SEARCHES if examination.narrow else _SEARCHES
-    for precision, most, budget in searches[level]:
+    first = (_COARSE,) if level == 4 and examination.convention.coarse else ()
+    for precision, most, budget in (*first, *searches[level]):
         if precision == "float16" and not examination.rounded["float16"]:
             continue
         proven = is_module or examination.narrow
@@ -146,6 +148,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         explanation, left = _explain(examination, fits(precision), most, budget)
         findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
         lowered = _lowered(examination.convention) if precision != "float64" else ()
+        if is_module and not examination.narrow and not examination.rounded["float32"]:
+            lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
         if left and (precision == "float64" or (precision == "float32" and proven)):
             findings_or_none = _despite(replace(findings, observed=(*findings.observed, *lowered)), left)
             if findings_or_none is not None:
@@ -247,7 +251,8 @@ def _computes_narrowly(convention: CallingConvention, call: Observation) -> bool
     shared = convention.interface.sizes is not None and convention.interface.sizes.shared
     if before is None or call.narrow or shared:
         return False
-    slight, ample = (convention.call(case | {name: case[name] * (1 + by)}).output for by in (_SLIGHTLY, 0.1))
+    every_other = np.arange(case[name].size).reshape(case[name].shape) % 2  # so that a norm does not undo it
+    slight, ample = (convention.call(case | {name: case[name] * (1 + by * every_other)}).output for by in _CHANGES)
     if slight is None or ample is None or slight.shape != before.shape or ample.shape != before.shape:
         return False
     return difference(ample, before) > 1e-6 and not 0 < difference(slight, before) < 1e-8

@@ -85,6 +85,8 @@ class CallingConvention:
         Entries of the catalogue that a module follows by design, as in `Target`.
     lowers : bool
         Whether its framework computes in float32 whatever it is given.
+    coarse : bool
+        Whether some of a module's numbers may be rounded to float32.
     equivariant : bool or None
         Whether tokens in another order give the same outputs in that order, once it is measured.
     """
@@ -106,6 +108,7 @@ class CallingConvention:
     load: Callable[[Mapping[str, Array]], None] | None = None
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
+    coarse: bool = False
     equivariant: bool | None = None
 
     def call(self, case: Case) -> Response:

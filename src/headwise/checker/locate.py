@@ -76,7 +76,7 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
         tree = ast.parse(source)
     except (SyntaxError, ValueError):
         return []
-    functions = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)} | class_members(tree, name)[1]
+    functions = _functions(tree, name)
     waiting, reached = [name.rpartition(".")[2]], dict[str, ast.FunctionDef]()
     while waiting:
         one = waiting.pop(0)
@@ -100,6 +100,19 @@ def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.Fu
             methods = {n.name: n for n in classes[owner].body if isinstance(n, ast.FunctionDef)} | methods
             waiting += [base.id for base in classes[owner].bases if isinstance(base, ast.Name)]
     return [text for text in docstrings if text], methods
+
+
+def _functions(tree: ast.Module, name: str) -> dict[str, ast.FunctionDef]:
+    """The functions that a function or method may call, by name: of classes only those that its class mentions."""
+    methods = class_members(tree, name)[1]
+    if not methods:
+        return {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
+    mentioned = {n.id for method in methods.values() for n in ast.walk(method) if isinstance(n, ast.Name)}
+    others = [class_members(tree, f"{other}.")[1] for other in mentioned]
+    found = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    for one in (*others, methods):
+        found |= one
+    return found
 
 
 def _called(node: ast.Name | ast.Attribute) -> str:

@@ -18,7 +18,16 @@ from headwise.checker.reference import build, evaluate
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
-__all__ = ["Measured", "Recovered", "Scores", "fitted_scores", "is_softmax", "measured_design", "recover_weights", "recovered_runs"]
+__all__ = [
+    "Measured",
+    "Recovered",
+    "Scores",
+    "fitted_scores",
+    "is_softmax",
+    "measured_design",
+    "recover_weights",
+    "recovered_runs",
+]
 
 _SMALL = 0.5  # how large the tokens are, so that no weight vanishes
 _CLOSE = 1e-6

@@ -26,7 +26,7 @@ _ROLES = {
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
     " encoderoutputs encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
-    " memories mem sourcestates keyvalueinput kvinput xcontext contextinput",
+    " memories mem xa xenc xcond sourcestates keyvalueinput kvinput xcontext contextinput",
     "q": "q query queries qs",
     "k": "k key keys ks",
     "v": "v value values vs",

@@ -101,8 +101,12 @@ class Target:
         Those of them that are known already, each as the change of the reference that it is: the search starts there.
     lowers : bool
         Whether its framework computes in float32 whatever it is given, so that this is no choice of the module.
+    coarse : bool
+        Whether some of its numbers, such as angles, may be rounded to float32.
     empty_tables : callable or None
         Lets tables that the module learns besides its projections, such as those of positions, say nothing.
+    rotates : callable or None
+        Whether a call of it rotates queries and keys, seen by what it runs.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
     conventions : tuple of str
@@ -127,7 +131,9 @@ class Target:
     components: frozenset[str] = frozenset()
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
+    coarse: bool = False
     empty_tables: Callable[[], None] | None = None
+    rotates: Callable[[], bool] | None = None
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     conventions: tuple[str, ...] = ()

@@ -55,9 +55,19 @@ def matrices_of_one_head(which: str, head: int) -> Stage:
                 count = t.heads if x == "q" else t.key_heads
                 for arrays in (t.W, t.b):
                     if x in arrays:
-                        arrays[x] = np.concatenate([np.split(arrays[x], count)[head]] * count)
+                        arrays[x] = _repeated(arrays[x], count, head)
 
     return arrange
+
+
+def _repeated(array: Array, heads: int, head: int) -> Array:
+    """One head's rows for every head, each on its own slice of the tokens where the array is block-diagonal."""
+    rows = np.split(array, heads)
+    if array.ndim < 2 or array.shape[1] % heads:
+        return np.concatenate([rows[head]] * heads)
+    blocks = [np.split(block, heads, axis=1) for block in rows]
+    diagonal = not any(blocks[i][j].any() for i in range(heads) for j in range(heads) if i != j)
+    return np.kron(np.eye(heads), blocks[head][head]) if diagonal else np.concatenate([rows[head]] * heads)
 
 
 def mean_of_heads(t: Trace) -> None:
@@ -271,7 +281,7 @@ ENTRIES = (
         "Changing the matrices of another head changes nothing, and all heads give the same output.",
         "Use the matrices with the head's own number; look at copied lines, and at the index in the loop over heads.",
         ("split", "projection"),
-        tuple({"+arrange": matrices_of_one_head(x, head)} for x in ("qkv", "q", "k", "v", "kv") for head in (0, -1)),
+        tuple({"+arrange": matrices_of_one_head(x, h)} for x in ("qkv", "q", "k", "v", "kv", "qk") for h in (0, -1)),
     ),
     Mistake(
         "heads-attend-heads",

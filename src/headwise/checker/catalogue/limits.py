@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
-from headwise.checker.catalogue.masking import filled, zero_over_zero
+from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import cap, ends, windowed
@@ -28,9 +28,10 @@ def visible_where(rule: str) -> Stage:
 
 
 def without_own_key(rule: str) -> tuple[Change, ...]:
-    """The ways in which the query that is left with nothing shows it: equal weights, or NaN."""
+    """The ways in which the query that is left with nothing shows it: equal weights, those without a mask, or NaN."""
     return (
         {"causal": visible_where(rule), "hide": filled(-1e9)},
+        {"causal": visible_where(rule), "hide": lowered(-1e9)},
         {"causal": visible_where(rule), "divide": zero_over_zero},
     )
 

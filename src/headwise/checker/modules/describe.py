@@ -15,11 +15,12 @@ from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
+from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.state import Change
 from headwise.checker.target import Target
-from headwise.shapes import Array
 
 __all__ = ["documented", "target_of", "without_weights"]
 
@@ -28,6 +29,8 @@ _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
+# conventions that a layer is known to follow before the search
+_KNOWN = frozenset({"gated", "positions-inside", "qk-norm", "rope", "set-block", "sinks"})
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
@@ -72,7 +75,9 @@ def target_of(match: Match) -> Target:
         components=components(layer),
         design=_design(match),
         lowers=layer.framework == "keras",
+        coarse=_is_coarse(layer),
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
+        rotates=functools.partial(rotates, call, sizes.model, sizes.context),
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
         conventions=tuple(_inferred(layer, reading, call)),
@@ -153,8 +158,15 @@ def _axes(match: Match) -> str:
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
     """What the layer does by design, of what it is known to contain or has been measured."""
     pairs = zip(match.design.codes, match.design.changes, strict=True)
-    known = components(match.call.layer) | {"gated", "positions-inside", "set-block", "sinks"}
+    known = components(match.call.layer) | _KNOWN
     return tuple((code, change) for code, change in pairs if code in known)
+
+
+def _is_coarse(layer: Layer) -> bool:
+    """Whether it holds numbers that float32 rounds, or its code mentions that type."""
+    arrays = [a for a in layer.attributes.values() if isinstance(a, np.ndarray) and a.dtype.kind == "f"]
+    fractions = any((a[np.isfinite(a)] % 0.25).any() for a in arrays)
+    return fractions or bool(re.search(r"float32|\.float\(\)", layer.documentation))
 
 
 def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:

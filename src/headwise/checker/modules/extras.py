@@ -11,7 +11,7 @@ from headwise.checker.modules.names import is_norm
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["components", "fill_tables", "make_neutral", "neutral_names", "tables"]
+__all__ = ["components", "fill_tables", "make_neutral", "neutral_names", "normalizes_heads", "tables"]
 
 _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
@@ -42,7 +42,9 @@ def make_neutral(layer: Layer, heads: int) -> None:
 def fill_tables(layer: Layer) -> dict[str, Array]:
     """Put numbers, which float32 can hold, into the tables that `make_neutral` has emptied; return them by name."""
     rng = np.random.default_rng(3)
-    arrays = {p.name: rng.normal(size=p.shape).astype(np.float32).astype(np.float64) for p in tables(layer)}
+    arrays: dict[str, Array] = {
+        p.name: rng.normal(size=p.shape).astype(np.float32).astype(np.float64) for p in tables(layer)
+    }
     layer.write(arrays)
     return arrays
 
@@ -63,6 +65,11 @@ def components(layer: Layer) -> frozenset[str]:
     norm = any(_is_of_norm(p) and not _OF_HEADS.search(p.name) for p in rest)
     scaled = any(p.value.size == 1 or _is_scale(p) for p in rest)
     return frozenset({"norm-added"} if norm else set()) | frozenset({"residual-added"} if norm or scaled else set())
+
+
+def normalizes_heads(layer: Layer) -> bool:
+    """Whether it holds a norm of queries or keys."""
+    return any(_is_of_norm(p) and _OF_HEADS.search(p.name) for p in collect_parts(layer.parameters).rest)
 
 
 def _others(layer: Layer) -> Iterator[Parameter]:

@@ -8,7 +8,10 @@ from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
+from headwise.checker.modules.extras import normalizes_heads
 from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.rotation import rotates
+from headwise.checker.modules.turns import measured_turn
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
@@ -74,6 +77,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
     own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
+    if trials and not trials[0][0].reading.sliced:
+        own += _own_turn(trials[0][0], own)
     for match, case, output in screened if len(screened) > 1 else ():
         mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
         if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
@@ -84,11 +89,15 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
 def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     """The match with what one of the layer's tables does, if that is adding positions to its tokens, or sinks."""
     trial = _trial(match.call, match.reading) if tables else None
-    for table in tables.values() if trial is not None else ():
-        for one in table_designs(table, match.reading.sizes.heads):
-            assert trial is not None
-            if match.design.goes_with(one) and _distance(trial[1], match.design + one, trial[0]) < _CLOSE:
-                return replace(match, design=match.design + one)
+    if trial is None:
+        return match
+    case, output = trial
+    heads = match.reading.sizes.heads
+    possible = [match.design + one for table in tables.values() for one in table_designs(table, heads)]
+    for mistake in (Explanation(), *singles()):
+        for design in possible:
+            if design.goes_with(mistake) and _distance(output, design + mistake, case) < _CLOSE:
+                return replace(match, design=design)
     return match
 
 
@@ -112,6 +121,14 @@ def _own_design(match: Match, has_more: bool) -> Explanation:
     """The norm and the residual connection of a layer, whatever else it does."""
     weights = draw_weights(match.reading, np.random.default_rng(7))
     return measured_design(match.call, match.reading, weights, has_more) or Explanation()
+
+
+def _own_turn(match: Match, own: Explanation) -> Explanation:
+    """The rotation and the norm of its queries and keys, if it has any."""
+    sizes, normalizes = match.reading.sizes, normalizes_heads(match.call.layer)
+    if not normalizes and not rotates(match.call, sizes.model, sizes.context):
+        return Explanation()
+    return measured_turn(match.call, match.reading, own, normalizes) or Explanation()
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:

@@ -1,0 +1,45 @@
+"""Whether a layer rotates queries and keys while it runs: by the names of what it calls, and by its lines."""
+
+from __future__ import annotations
+
+import linecache
+import re
+import sys
+from types import FrameType
+from typing import Any
+
+from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.numpy_guard import np
+
+__all__ = ["rotates"]
+
+_NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)
+_LINE = re.compile(r"\*\s*(self\.)?\w*cos\b|\bcos\w*\s*\*")  # a product with a cosine
+
+
+def rotates(call: Call, model: int, context: int) -> bool:
+    """Return whether one call of a layer runs a function, a part or a line that makes rotary positions."""
+    names: set[str] = set()
+    lines: set[str] = set()
+
+    def trace(frame: FrameType, event: str, argument: Any) -> Any:
+        if frame.f_code.co_filename.startswith("<frozen") or "site-packages" in frame.f_code.co_filename:
+            return None
+        if event == "call":
+            owner = type(frame.f_locals.get("self")).__name__
+            names.update({frame.f_code.co_name, owner} - {call.layer.owner})
+        elif event == "line":
+            lines.add(linecache.getline(frame.f_code.co_filename, frame.f_lineno).partition("#")[0])
+        return trace
+
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(call.batch, call.count, model))
+    before = sys.gettrace()
+    sys.settrace(trace)
+    try:
+        call(X, rng.normal(size=(call.batch, call.count, context)))
+    except CallError:
+        return False
+    finally:
+        sys.settrace(before)
+    return any(map(_NAME.search, names)) or any(map(_LINE.search, lines))

@@ -1,0 +1,78 @@
+"""The rotation and the norm of queries and keys that a layer has by design, whatever mistake it has besides.
+
+All heads are given equal matrices, so that no mistake with the heads matters; one of another kind may remain.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from itertools import product
+
+from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.projections import Reading
+from headwise.checker.numpy_guard import np
+from headwise.checker.search import Explanation, difference, singles
+from headwise.checker.state import Case
+
+__all__ = ["measured_turn"]
+
+_CLOSE = 1e-5  # a layer may compute its angles in float32
+
+
+def measured_turn(call: Call, reading: Reading, own: Explanation, normalizes: bool) -> Explanation | None:
+    """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
+
+    Parameters
+    ----------
+    call : Call
+        How the layer is called.
+    reading : Reading
+        How its parameters are read.
+    own : Explanation
+        What is known of its design.
+    normalizes : bool
+        Whether it holds a norm of queries and keys.
+    """
+    case = _with_equal_heads(call, reading)
+    try:
+        call.layer.write(reading.stored(case))
+        output = call(case["X"], case.get("context"))
+    except (CallError, ValueError):
+        return None
+    for turn, mistake in _candidates(normalizes):
+        if own.goes_with(turn) and (own + turn).goes_with(mistake):
+            for limits in ({}, {"causal": True}):
+                result = (own + turn + mistake).answer({**case, **limits})
+                if result is not None and difference(output, result.output) < _CLOSE:
+                    return turn
+    return None
+
+
+def _candidates(normalizes: bool) -> Iterator[tuple[Explanation, Explanation]]:
+    """Both a rotation and a norm, with mistakes of the scale; then one of them, with every mistake."""
+    every = singles()
+    rotations = [one for one in every if one.codes == ("rope",)]
+    norms = [one for one in every if one.codes == ("qk-norm",)] if normalizes else []
+    mistakes = [one for one in every if one.codes[0] in CATALOGUE]
+    scales = [one for one in mistakes if one.codes[0].startswith("scale")]
+    both = [norm + rotation for norm in norms for rotation in rotations]
+    yield from product(both, (Explanation(), *scales))
+    yield from product([*rotations, *norms], (Explanation(), *mistakes))
+
+
+def _with_equal_heads(call: Call, reading: Reading) -> Case:
+    s, rng = reading.sizes, np.random.default_rng(13)
+    shapes = {
+        "Wq": (s.heads, s.width, s.model),
+        "Wk": (s.key_heads, s.width, s.context),
+        "Wv": (s.key_heads, s.values, s.context),
+    }
+    case: Case = {"heads": s.heads, "key_heads": s.key_heads, "X": rng.normal(size=(call.batch, call.count, s.model))}
+    if call.takes_context:
+        case["context"] = rng.normal(size=(call.batch, call.count, s.context))
+    for name, (heads, width, columns) in shapes.items():
+        case[name] = np.tile(rng.normal(size=(width, columns)) * columns**-0.5, (heads, 1))
+    if "Wo" in reading.parameters:
+        case["Wo"] = rng.normal(size=(s.output, s.heads * s.values)) * (s.heads * s.values) ** -0.5
+    return case

@@ -49,6 +49,7 @@ def cases():
     b, n, width = tokens["X"].shape
     made += [tokens | {"context": rng.normal(size=(b, m, width))} for m in (n, n + 2)]
     q, k = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 70, 4))
+    k[..., -1, :] += 2 * q[..., 0, :]  # so that the last block of a running softmax has a maximum
     padding = rng.random((2, 1, 1, 70)) < 0.6
     return [*made, {"q": q, "k": k, "v": k + 1}, {"q": q, "k": k, "v": k + 1, "padding": padding}]
 

@@ -33,7 +33,7 @@ class Part(NamedTuple):
     heading, number : str
         Shown while it is not finished.
     share : float
-        Of the time of the whole report, about, without the trainings of experiments that run side by side.
+        Of the time of the whole report, about, without the trainings of experiments; of a part with `first`, its share.
     experiments : float
         The share of these trainings.
     first : callable or None
@@ -140,6 +140,7 @@ class Page:
         began = time.perf_counter()
         result = run(replace(self._numbered(name), preview=partial(self._preview, name)))
         self.seconds[name] = time.perf_counter() - began
+        self._share += PARTS[name].share
         return (result,)
 
     def _preview(self, name: str, section: Section) -> None:
@@ -170,7 +171,8 @@ class Page:
         """Write the page with a finished part."""
         self.chapters[name] = chapter
         self.seconds[name] = self.seconds.get(name, 0.0) + seconds
-        self._share += PARTS[name].share + (0 if self.context.parallel else PARTS[name].experiments)
+        part = PARTS[name]
+        self._share += (0 if part.first else part.share) + (0 if self.context.parallel else part.experiments)
         self.document().save(self.context.folder)
 
     def _numbered(self, name: str) -> ReportContext:

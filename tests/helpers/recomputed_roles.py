@@ -115,7 +115,10 @@ class RecomputedRoles:
     @staticmethod
     def tail(excess, variance, bound):
         t = max(excess, 0)
-        return np.exp(-(t**2) / 2 / (variance + bound * t / 3)) if t else 1
+        if bound <= 0 or t <= 1e-9 * bound or variance <= 1e-12 * t**2:
+            return 1
+        u = bound * t / variance
+        return np.exp(-variance / bound**2 * ((1 + u) * np.log(1 + u) - u))
 
     def best_offset(self):
         cells = np.array(list(self.cell.values()))

@@ -15,7 +15,7 @@ import numpy as np
 
 from headwise.metrics.concentration import effective_number, normalize_rows
 from headwise.metrics.roles import ROLES
-from headwise.metrics.target_weight import Rows, TargetWeight, bernstein, target_weight
+from headwise.metrics.target_weight import Rows, TargetWeight, bennett, target_weight
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import THRESHOLDS
 
@@ -287,7 +287,7 @@ def _sink(rows: Rows, candidates: BoolArray) -> _Measured:
         expected = (rows.total[head] * inverse)[queries]
         bound = (rows.peak[head][queries] - expected).max()
         excess = received[head, key] - expected.sum()
-        p = bernstein(np.array([excess]), np.array([variance[head][queries].sum()]), np.array([bound]))
+        p = bennett(np.array([excess]), np.array([variance[head][queries].sum()]), np.array([bound]))
         p_value[head] = min(1.0, float(candidates.sum() * p[0]))
     chance = float(np.mean([inverse[counted[:, key]].mean() for key in np.flatnonzero(candidates)]))
     return _Measured(TargetWeight(mean.max(axis=1), chance, p_value), best)

@@ -12,7 +12,7 @@ import numpy as np
 
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["Rows", "TargetWeight", "bernstein", "target_weight"]
+__all__ = ["Rows", "TargetWeight", "bennett", "target_weight"]
 
 
 class TargetWeight(NamedTuple):
@@ -72,11 +72,14 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
 
     over the queries Q that have targets and see other keys too; V is the number of keys that a query sees. Chance is
     a random permutation of each row's visible keys, under which s is a mean of independent bounded numbers with known
-    variances, and Bernstein's inequality bounds its tail:
+    variances, and Bennett's inequality bounds the tail of the sum over queries:
 
-    .. math:: P(s \geq c + t) \leq \exp \frac{-t^2 / 2}{\sum_n \mathrm{var}_n + b\,t / 3}
+    .. math:: P(|Q| (s - c) \geq t) \leq \exp\left(-\frac{v}{b^2} \, h\left(\frac{b t}{v}\right)\right), \qquad
+              h(u) = (1 + u) \ln (1 + u) - u, \qquad v = \sum_n \mathrm{var}_n
 
-    Source: Bernstein (1924); the statistic is that of Clark et al., arXiv 1906.04341 (2019), section 3.
+    with b the largest possible excess of one query over its chance.
+
+    Source: Bennett, JASA 57 (1962), 33–45; the statistic is that of Clark et al., arXiv 1906.04341 (2019), section 3.
 
     Parameters
     ----------
@@ -116,13 +119,17 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
     return TargetWeight(
         np.asarray(on_targets.mean(axis=1, dtype=np.float64)),
         float((k / v).mean()),
-        bernstein(excess, variance.sum(axis=1), bound),
+        bennett(excess, variance.sum(axis=1), bound),
     )
 
 
-def bernstein(excess: Array, variance: Array, bound: Array) -> Array:
-    """Bound of the probability that a sum of independent terms exceeds its expectation by `excess`."""
-    t = np.maximum(excess, 0)
-    spread = variance + bound * t / 3
-    exponent = np.divide(t**2 / 2, spread, out=np.zeros_like(t), where=spread > 1e-12 * np.maximum(t**2, 1e-300))
-    return np.asarray(np.exp(-exponent))
+def bennett(excess: Array, variance: Array, bound: Array) -> Array:
+    """Bound of the probability that a sum of independent terms exceeds its expectation by `excess`.
+
+    Of terms that exceed their expectations by at most `bound` and have together this `variance`.
+    """
+    t, b = np.maximum(excess, 0), np.maximum(bound, 0)
+    possible = (b > 0) & (t > 1e-9 * b) & (variance > 1e-12 * t**2)
+    u = np.divide(b * t, variance, out=np.zeros_like(t), where=possible)
+    rate = np.divide(variance, b**2, out=np.zeros_like(t), where=possible)
+    return np.asarray(np.exp(-rate * ((1 + u) * np.log1p(u) - u)))

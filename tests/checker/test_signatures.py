@@ -23,6 +23,21 @@ def values_and_keys(x, w_q, w_kv, heads):
     return keys_and_values(x, w_q, np.concatenate([second, first], axis=1), heads)
 
 
+def fused_and_sequence_first(x, W, b, W_out, b_out, heads):
+    """W (3D, D), b (3D,), x (L, N, E): sequence first."""
+    length, items, width = x.shape
+    parts = np.split(np.einsum("lne,fe->lnf", x, W) + b, 3, axis=-1)
+    q, k, v = (part.reshape(length, items * heads, -1).transpose(1, 0, 2) for part in parts)
+    o = softmax(q @ k.transpose(0, 2, 1) / np.sqrt(width // heads)) @ v
+    return o.transpose(1, 0, 2).reshape(length, items, width) @ W_out.T + b_out
+
+
+def fused_slices(x, weight):
+    width = x.shape[1]
+    q, v, k = x @ weight[:width].T, x @ weight[width : 2 * width].T, x @ weight[2 * width :].T
+    return softmax(q @ k.T / np.sqrt(width)) @ v
+
+
 def one_query(q, K, V):
     return softmax(K @ q / np.sqrt(len(q))) @ V
 
@@ -111,6 +126,8 @@ def words_and_pictures(words, pictures, Wq, Wk, Wv):
     [
         (keys_and_values, ()),
         (values_and_keys, ("kv-swapped",)),
+        (fused_and_sequence_first, ()),
+        (fused_slices, ("kv-swapped",)),
         (one_query, ()),
         (one_query_without_scale, ("scale-missing",)),
         (one_query_and_weights, ()),

@@ -67,7 +67,7 @@ _ROLES = {
     "bkv": "bkv kvbias biaskv kvb betakv",
     "Wo": "omegac wc omegao cproj wproj projw projweight",
     "bo": "betac bc bproj projb projbias",
-    "params": "params parameters weights theta ws w projections matrices weightdict",
+    "params": "params parameters weight weights theta ws w projections matrices weightdict",
 }
 _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 

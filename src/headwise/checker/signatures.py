@@ -272,9 +272,21 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
         return "X"
     if role == "context" and not others & {"X", "q"}:
         return "X"
+    if role == "params" and _is_fused(p.name, code):
+        return "Wqkv"
+    if p.name.lower() == "b" and any(role_of(o.name) == "params" and _is_fused(o.name, code) for o in parameters):
+        return "bqkv"
     if role == "params" and ("Wq" in others or p.default is not p.empty):
         return None
     return role
+
+
+def _is_fused(argument: str, code: str) -> bool:
+    """Whether an argument is one matrix that is cut into three, and no dictionary of matrices."""
+    if matrices_in(argument, code):
+        return False
+    slices = rf"\b{argument}\[[^\]\n]*\b2\s*\*\s*\w+"
+    return bool(re.search(rf"split\(.*,\s*3\b|chunk\(3\b|reshape\(.*\b3\s*,|{slices}", code))
 
 
 def _open_dictionary(names: Names, needs: set[str], code: str) -> None:

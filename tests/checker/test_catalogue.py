@@ -2,6 +2,7 @@
 
 import subprocess
 import sys
+from dataclasses import replace
 from pathlib import Path
 
 import numpy as np
@@ -21,7 +22,7 @@ weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are
 context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
 online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale
 bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small
-window-ignored softcap-ignored lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing
+window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing
 scale-model-width scale-no-root scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global
 softmax-keepdims softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved
 heads-split-unmoved heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
@@ -51,7 +52,8 @@ def cases():
     q, k = rng.normal(size=(2, 3, 5, 4)), rng.normal(size=(2, 3, 70, 4))
     k[..., -1, :] += 2 * q[..., 0, :]  # so that the last block of a running softmax has a maximum
     padding = rng.random((2, 1, 1, 70)) < 0.6
-    return [*made, {"q": q, "k": k, "v": k + 1}, {"q": q, "k": k, "v": k + 1, "padding": padding}]
+    sinks = {"q": q, "k": k, "v": k + 1, "sinks": rng.normal(size=(1, 3))}
+    return [*made, {"q": q, "k": k, "v": k + 1}, {"q": q, "k": k, "v": k + 1, "padding": padding}, sinks]
 
 
 def test_every_stable_name_is_there():
@@ -73,6 +75,23 @@ def test_every_way_of_making_a_mistake_shows(code, cases):
     for change in CATALOGUE[code].changes:
         changed = [Explanation((code,), (change,)).answer(case) for case in cases]
         assert any(a is not None and _differ(a, b) for a, b in zip(changed, plain, strict=True))
+
+
+@pytest.mark.parametrize(
+    "code", [code for code, entry in CATALOGUE.items() if entry.level == "hazard" and entry.changes]
+)
+def test_a_hazard_changes_nothing_ordinary(code):
+    """Else a function that is wrong could be called right but for this hazard."""
+    rng = np.random.default_rng(5)
+    faces = [*FACES, replace(FACES[1], takes=FACES[1].takes | {"sinks"})]
+    edges = ("empty-rows", "hidden-nan", "large-logits", "float32")
+    ordinary = [p.case for face in faces for n in (0, 1) for p in probes(face, n, rng) if p.name not in edges]
+    for change in CATALOGUE[code].changes:
+        for case in ordinary:
+            plain, changed = Explanation().answer(case), Explanation((code,), (change,)).answer(case)
+            if changed is not None:
+                attends = plain.output.any(axis=-1)  # with more queries than keys, some may attend to nothing
+                assert difference(changed.output[attends], plain.output[attends]) < 1e-9
 
 
 def _differ(a, b):

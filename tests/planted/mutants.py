@@ -90,7 +90,7 @@ PROJECTED = [
 ]
 # those that need arguments of their own, which the others do not have, and are not put together with others
 SPECIAL = {
-    "attention": ["rope-axis", "rope-one-side", "rope-on-values", "alibi-sign", "padding-inverted"],
+    "attention": ["rope-axis", "rope-one-side", "rope-on-values", "alibi-sign", "padding-inverted", "sinks-ignored"],
     "multi_head": [
         "heads-batch-mixed",
         "heads-share-matrices",
@@ -218,6 +218,9 @@ def _attention(module, wrong, rng, give):
         bias = ALIBI[module.__name__.rpartition(".")[2]](q.shape[1]) * np.abs(n - m)
         return give(module.attend(q, k, v, wrong, bias=bias, rng=rng))
 
+    def attention_with_sinks(q, k, v, sinks=None):
+        return give(module.attend(q, k, v, wrong, rng=rng))
+
     def padded_attention(q, k, v, attn_mask=None, key_padding_mask=None):
         """attn_mask: True where a query may look. key_padding_mask (batch, keys): True at padding."""
         mask = np.ones((len(q), 1, q.shape[-2], k.shape[-2]), bool)
@@ -229,6 +232,8 @@ def _attention(module, wrong, rng, give):
 
     if any(code.startswith("rope") for code in wrong):
         return rotary_attention
+    if "sinks-ignored" in wrong:
+        return attention_with_sinks
     return padded_attention if "padding-inverted" in wrong else alibi_attention if "alibi-sign" in wrong else attention
 
 

@@ -154,9 +154,14 @@ def exponentiate(t: Trace) -> None:
     t.e = t.power(t.s)
 
 
+def row_sums(t: Trace) -> Array:
+    """The sums by which the exponentials are divided, with the sinks' share."""
+    return np.asarray(t.e.sum(axis=t.axis, keepdims=True) + (0 if t.sink is None else t.power(t.sink)))
+
+
 def divide(t: Trace) -> None:
     """Divide by the sum; a row with nothing to attend to stays zero."""
-    total = t.e.sum(axis=t.axis, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
+    total = row_sums(t)
     t.p = t.e / np.where(total == 0, 1, total)
 
 

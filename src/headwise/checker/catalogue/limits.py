@@ -6,7 +6,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import cap, ends, windowed
+from headwise.checker.reference import cap, ends, shift, windowed
 from headwise.checker.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -28,10 +28,9 @@ def visible_where(rule: str) -> Stage:
 
 
 def without_own_key(rule: str) -> tuple[Change, ...]:
-    """The ways in which the query that is left with nothing shows it: equal weights, those without a mask, or NaN."""
+    """The ways in which the query that is left with nothing shows it: equal weights, all keys, or NaN."""
     return (
-        {"causal": visible_where(rule), "hide": filled(-1e9)},
-        {"causal": visible_where(rule), "hide": lowered(-1e9)},
+        *({"causal": visible_where(rule), "hide": hide} for hide in (filled(-1e9), lowered(-1e9), lowered(-1e4))),
         {"causal": visible_where(rule), "divide": zero_over_zero},
     )
 
@@ -60,6 +59,11 @@ def longer(by: int) -> Stage:
             t.hide(np.arange(t.s.shape[-1]) < ends(t) + by)
 
     return lengths
+
+
+def without_sinks(t: Trace) -> None:
+    t.sink = None
+    shift(t)
 
 
 ENTRIES = (
@@ -120,6 +124,15 @@ ENTRIES = (
         "Count `left` keys before and `right` keys after the query's own, both included.",
         ("window",),
         tuple({"window": moved(x, y)} for x in (-1, 0, 1) for y in (-1, 0, 1) if (x, y) != (0, 0)),
+    ),
+    Mistake(
+        "sinks-ignored",
+        "The sinks have no influence: the weights of a row sum to one.",
+        "P[n, m] = exp(S[n, m]) / (exp(sink of the head) + Σ exp(S[n, ·]))",
+        "Their column is dropped and the rest normalised again, or the argument is not used.",
+        "Leave out the sinks' column after the softmax, and do not normalise again.",
+        ("softmax",),
+        ({"shift": without_sinks},),
     ),
     Mistake(
         "window-ignored",

@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import ends, every_key
+from headwise.checker.reference import ends, every_key, row_sums
 from headwise.checker.state import Change, Stage, Trace
 from headwise.shapes import Array
 
@@ -81,7 +81,7 @@ def only_the_mask(value: float, added: bool) -> Change:
 
 
 def zero_over_zero(t: Trace) -> None:
-    t.p = t.e / t.e.sum(axis=t.axis, keepdims=True)
+    t.p = t.e / row_sums(t)
 
 
 def hidden_but_nan(t: Trace) -> None:

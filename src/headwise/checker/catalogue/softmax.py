@@ -5,7 +5,7 @@ from __future__ import annotations
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import exponentiate
+from headwise.checker.reference import exponentiate, row_sums
 from headwise.checker.state import Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -70,7 +70,7 @@ def base_two(t: Trace) -> None:
 
 def over_zero(t: Trace) -> None:
     """Where every exp is zero for want of a maximum, 0/0; not where every key is hidden."""
-    total = t.e.sum(axis=t.axis, keepdims=True)
+    total = row_sums(t)
     if t.see is not None:
         seen = np.broadcast_to(t.see, t.e.shape).any(axis=t.axis, keepdims=True)
         total = np.where(seen, total, 1)
@@ -85,7 +85,7 @@ def by_blocks(size: int, sum_too: bool) -> Stage:
         running = np.maximum.accumulate(np.maximum.reduceat(t.s, starts, axis=-1), axis=-1)  # a maximum for each block
         running = np.repeat(np.where(np.isneginf(running), 0, running), size, axis=-1)[..., : t.s.shape[-1]]
         e = t.power(t.s - running)
-        total = (e if sum_too else t.e).sum(axis=-1, keepdims=True)
+        total = (e if sum_too else t.e).sum(axis=-1, keepdims=True) + (0 if t.sink is None else t.power(t.sink))
         t.p = e / np.where(total == 0, 1, total)
 
     return divide

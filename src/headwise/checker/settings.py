@@ -6,7 +6,17 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = ["CONFIG", "GROUPED", "SIZED", "SIZES", "WIDE", "Settings", "role_of_setting", "value_of_setting"]
+__all__ = [
+    "CONFIG",
+    "GROUPED",
+    "SIZED",
+    "SIZES",
+    "WIDE",
+    "Settings",
+    "guessed_value",
+    "role_of_setting",
+    "value_of_setting",
+]
 
 SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "context": 10, "length": 16}
 WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16}  # for a norm of 32 groups
@@ -66,6 +76,9 @@ _WORDS = {
     " embeddims tokendim featuredim inplanes planes dimension dimensions outdim dout dimout outputdim outfeatures"
     " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden",
 }
+# names of widths that are on no list, for arguments that have no default
+_OF_CONTEXT = re.compile(r"visual|vision|image|img|media|text|cond|enc|memory|context|ctx|source|src|cross|kv|other")
+_WIDTH = re.compile(r"\w*(dims?|size|channels?|chans?|width|features?|feats?|units|planes)|(dim|size|width|ch)\w*")
 _FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_")
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 
@@ -82,6 +95,14 @@ def value_of_setting(name: str, sizes: Mapping[str, int]) -> Any:
     """The value of a setting; None for a name that does not say what it is."""
     role = role_of_setting(name)
     return None if role is None else sizes.get(role, _VALUES.get(role))
+
+
+def guessed_value(name: str, sizes: Mapping[str, int]) -> int | None:
+    """The value of a setting that has none by default and whose name only says that it is a width; else None."""
+    plain = name.lower().replace("_", "")
+    if not _WIDTH.fullmatch(plain):
+        return None
+    return sizes["context" if _OF_CONTEXT.search(plain) else "model"]
 
 
 class Settings(dict[str, Any]):

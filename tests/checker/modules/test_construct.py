@@ -41,6 +41,11 @@ class Loose:
         self.values = cfg.hidden_size, cfg["num_attention_heads"], getattr(cfg, "flavour", None), cfg.get("taste", 7)
 
 
+class Widths:
+    def __init__(self, ch, dim_visual):
+        self.values = ch, dim_visual
+
+
 class Picky:
     def __init__(self, d_model, flavour):
         self.values = d_model, flavour
@@ -72,6 +77,12 @@ def test_settings_without_a_class_are_read_as_attributes_or_items():
     width, heads, absent, default = first(Loose).values
     assert width % heads == 0
     assert (absent, default) == (None, 7)
+
+
+def test_widths_under_other_names_are_guessed():
+    own, of_images = first(Widths).values
+    assert own == first(Named).values[0]
+    assert of_images != own
 
 
 def test_arguments_can_be_given():

@@ -103,6 +103,12 @@ def sums_for_columns(t: Trace) -> None:
     t.p = t.e / np.where(total == 0, 1, total)
 
 
+def over_column_sums(t: Trace) -> None:
+    """Divide by the sum of each column, after the maximum of each row is subtracted."""
+    total = t.e.sum(axis=-2, keepdims=True)
+    t.p = t.e / np.where(total == 0, 1, total)
+
+
 ENTRIES = (
     Mistake(
         "softmax-axis",
@@ -111,7 +117,7 @@ ENTRIES = (
         "Columns of the weights sum to one, and rows do not.",
         "Normalise over the last axis of the logits: axis=-1, keepdims=True.",
         ("softmax",),
-        ({"+hide": over(-2)}, {"+hide": over_second}),
+        ({"+hide": over(-2)}, {"+hide": over_second}, {"divide": over_column_sums}),
         reported_in=("PetrochukM/PyTorch-NLP#2", "annotated_deep_learning_paper_implementations#146"),
     ),
     Mistake(

@@ -11,7 +11,17 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 
 from headwise.checker.modules.layer import documentation_of
-from headwise.checker.settings import CONFIG, GROUPED, SIZED, SIZES, WIDE, Settings, role_of_setting, value_of_setting
+from headwise.checker.settings import (
+    CONFIG,
+    GROUPED,
+    SIZED,
+    SIZES,
+    WIDE,
+    Settings,
+    guessed_value,
+    role_of_setting,
+    value_of_setting,
+)
 from headwise.errors import DataError
 
 __all__ = ["construct", "parse_arguments"]
@@ -101,6 +111,7 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     value = value_of_setting(p.name, sizes)
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
+    value = guessed_value(p.name, sizes) if required and value is None else value
     if required and value is None:
         raise DataError(
             f"{cls.__name__}: the argument {p.name} of the constructor cannot be inferred from its name. "
@@ -118,6 +129,7 @@ def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
         replaced = role_of_setting(field.name) in SIZED and isinstance(field.default, int | float)
         value = value_of_setting(field.name, sizes)
+        value = guessed_value(field.name, sizes) if required and value is None else value
         if required and value is None:
             raise DataError(f"{cls.__name__}: the field {field.name} cannot be inferred from its name.")
         if field.init and (required or (replaced and value is not None)):

@@ -162,7 +162,6 @@ CONVENTIONS = {
         Convention("sinks", "attention sinks"),
         Convention("gated", "a gate on its output"),
         Convention("set-block", "the residual connections of a Set Transformer"),
-        Convention("logits-returned", "logits returned with the output"),
         Convention("norm-inside", "a norm of its own"),
         Convention("residual-inside", "a residual connection of its own"),
     )

@@ -10,8 +10,8 @@ from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.extras import normalizes_heads
 from headwise.checker.modules.projections import Reading
+from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.rotation import rotates
-from headwise.checker.modules.turns import measured_turn
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
@@ -128,7 +128,7 @@ def _own_turn(match: Match, own: Explanation) -> Explanation:
     sizes, normalizes = match.reading.sizes, normalizes_heads(match.call.layer)
     if not normalizes and not rotates(match.call, sizes.model, sizes.context):
         return Explanation()
-    return measured_turn(match.call, match.reading, own, normalizes) or Explanation()
+    return measure_query_key_design(match.call, match.reading, own, normalizes) or Explanation()
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:

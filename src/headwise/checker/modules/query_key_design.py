@@ -15,12 +15,12 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
 
-__all__ = ["measured_turn"]
+__all__ = ["measure_query_key_design"]
 
 _CLOSE = 1e-5  # a layer may compute its angles in float32
 
 
-def measured_turn(call: Call, reading: Reading, own: Explanation, normalizes: bool) -> Explanation | None:
+def measure_query_key_design(call: Call, reading: Reading, own: Explanation, normalizes: bool) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
 
     Parameters
@@ -40,12 +40,12 @@ def measured_turn(call: Call, reading: Reading, own: Explanation, normalizes: bo
         output = call(case["X"], case.get("context"))
     except (CallError, ValueError):
         return None
-    for turn, mistake in _candidates(normalizes):
-        if own.goes_with(turn) and (own + turn).goes_with(mistake):
+    for design, mistake in _candidates(normalizes):
+        if own.goes_with(design) and (own + design).goes_with(mistake):
             for limits in ({}, {"causal": True}):
-                result = (own + turn + mistake).answer({**case, **limits})
+                result = (own + design + mistake).answer({**case, **limits})
                 if result is not None and difference(output, result.output) < _CLOSE:
-                    return turn
+                    return design
     return None
 
 

@@ -156,3 +156,42 @@ def test_conventions_are_reported():
     verdict = hw.check(one_query_and_weights)
     assert verdict.conventions == ("padding-hides",)
     assert verdict.calling_convention == "q of shape (d) and k of shape (M, d)"
+
+
+def whole_rows(query, key, value, num_heads, mask=None, width_of=lambda d, _: d, moved=True):
+    def divide(a):
+        if not moved:
+            return a.reshape(num_heads, len(a), -1)
+        return a.reshape(len(a), num_heads, -1).swapaxes(0, 1)
+
+    n, width = query.shape
+    q, k, v = map(divide, (query, key, value))
+    s = q @ k.swapaxes(1, 2) / np.sqrt(width_of(q.shape[-1], width))
+    s = s if mask is None else np.where(mask, s, -np.inf)
+    return (softmax(s) @ v).swapaxes(0, 1).reshape(n, width)
+
+
+@pytest.mark.parametrize(
+    ("function", "mistakes"),
+    [
+        (lambda query, key, value, num_heads, mask=None: whole_rows(query, key, value, num_heads, mask), ()),
+        (lambda q, k, v, h: whole_rows(q, k, v, h, width_of=lambda _, width: width), ("scale-model-width",)),
+        (lambda q, k, v, h: whole_rows(q, k, v, h, moved=False), ("heads-split-unmoved",)),
+    ],
+)
+def test_queries_of_all_heads_side_by_side_are_divided_by_the_function(function, mistakes):
+    verdict = hw.check(function, source="")
+    assert verdict.kind == "multi_head"
+    assert verdict.mistakes == mistakes
+    assert "q of shape (N, D)" in verdict.report()
+
+
+def test_an_example_of_such_a_function_shows_what_it_was_called_with():
+    verdict = hw.check(lambda q, k, v, heads: whole_rows(q, k, v, heads, width_of=lambda *_: 1), source="")
+    inputs = dict(verdict.example.inputs)
+    q, k, v, got = map(read_array, (*(inputs[name] for name in "qkv"), verdict.example.got))
+    np.testing.assert_allclose(whole_rows(q, k, v, int(inputs["heads"]), width_of=lambda *_: 1), got, atol=6e-4)
+
+
+def read_array(text):
+    return np.loadtxt(text.replace("[", "").replace("]", "").splitlines())

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -28,6 +29,7 @@ from headwise.shapes import Array
 
 __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_calling_conventions", "tensor"]
 
+_MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
@@ -70,13 +72,27 @@ def infer_calling_conventions(
     understood = list(
         readings(signature, kind, args=requirements.args, code=documentation.code or source, problems=problems)
     )
+    heads = [] if understood else list(_of_whole_rows(signature, kind))
     attempts: dict[str, str] = {}
     for convert in converters:
-        for reading in understood:
+        for reading in understood or heads:
             start = _start(function, reading, documentation, convert)
+            if heads:
+                interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
+                start = replace(start, interface=interface, projects=True)
             if working := _working(start, documentation, requirements, attempts):
                 return working
     raise refuse(documentation.name, kind, problems, attempts, signature)
+
+
+def _of_whole_rows(signature: list[inspect.Parameter] | None, kind: str) -> Iterator[Reading]:
+    """The readings of a function that takes queries, keys and values of all heads side by side, and how many there are.
+
+    They are tokens times matrices that the function does not see.
+    """
+    for reading in readings(signature, kind, given=_MATRICES):
+        if {"X", "context", "values", "heads"} <= reading.names.keys():
+            yield reading
 
 
 def conventions_of_target(target: Target, kind: str, requirements: Requirements) -> list[list[CallingConvention]]:
@@ -211,7 +227,7 @@ def _token_layouts(
     else:
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
     candidates = [replace(start, weights=weights) for weights in _weights(start)]
-    if "heads" in start.interface.takes and start.interface.key_heads is None and start.load is None:
+    if "heads" in start.interface.takes and start.interface.key_heads is None and not (start.load or start.projects):
         candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
     for candidate in candidates:
         if candidate.weights != "matrix" and candidate.interface.kind == "self_attention":
@@ -254,7 +270,7 @@ def _oriented(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[CallingConvention]:
     """The function with its matrices in each orientation that is possible, and with biases as it takes them."""
-    if start.load is not None:
+    if start.load is not None or start.projects:
         return _accepted(start, attempts)
     possible = [c for m in ("out-in", "in-out") for c in _accepted(replace(start, matrices=m), attempts, biased=True)]
     if requirements.matrices or not possible:
@@ -351,6 +367,7 @@ def in_words(convention: CallingConvention) -> str:
         text = f"X of shape ({axes}) and (B, {axes})"
     else:
         text = f"X of shape ({axes})"
+    text = text.replace("X", "q", 1) if convention.projects else text
     text += " and matrices (in, out)" * (convention.matrices == "in-out")
     how = WEIGHTS[convention.weights][0]
     text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(how, "")

@@ -30,6 +30,8 @@ from headwise.shapes import Array
 __all__ = ["WINDOWS", "CallingConvention"]
 
 
+_MATRIX_OF = {"X": "Wq", "context": "Wk", "values": "Wv"}
+
 # what a window given as one number may mean: the window to try, and how much larger than its left side the number is
 WINDOWS: dict[str, tuple[tuple[int, int | None], int]] = {
     "count": ((2, None), 1),
@@ -81,6 +83,8 @@ class CallingConvention:
         What a copy of an array is turned into first: nothing for NumPy, a tensor for torch.
     load : callable or None
         Takes the matrices of a module, which are not arguments.
+    projects : bool
+        Whether the matrices are applied before the call, for a function that only divides their products into heads.
     design : tuple of (str, Change)
         Entries of the catalogue that a module follows by design, as in `Target`.
     lowers : bool
@@ -106,6 +110,7 @@ class CallingConvention:
     unused: tuple[str, ...] = ()
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
+    projects: bool = False
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
     coarse: bool = False
@@ -212,6 +217,7 @@ class CallingConvention:
                 if name == "context" and source is None and needed:
                     source = case["X"]
                 if name in self.names and source is not None:
+                    source = source @ case[_MATRIX_OF[name]].T if self.projects else source
                     arguments[name] = arrange_axes(source, "BND", axes)
             if self.load is None:
                 arguments |= present_weights(case, self)

@@ -266,8 +266,8 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
     others = {role_of(o.name) for o in parameters if o is not p}
     if p.name.lower() == "hidden" and not others & {"X", "q"}:
         return "X"
-    if p.name.lower() == "h":  # next to X it is the number of heads
-        return "heads" if "X" in others else "X"
+    if p.name.lower() == "h":  # next to tokens or queries it is the number of heads
+        return "heads" if others & {"X", "q"} else "X"
     if role == "tokens" and p.default not in ("rows", "columns"):
         return "X"
     if role == "context" and not others & {"X", "q"}:

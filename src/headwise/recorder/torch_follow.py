@@ -178,7 +178,7 @@ class Follower:
             output = (out - kwargs["beta"] * added if "beta" in kwargs else out - added).reshape(shape) / factor
         product = ValueProduct(axes, other, output, (operand, other), shape, factor)
         if softmax.reason:
-            softmax.recorded(self._attend(weights, product if left else product.swapped()))
+            softmax.set_reason(self._attend(weights, product if left else product.swapped()))
 
     def _unlabelled(self, value: Value | None, operand: Tensor, left: bool, other: Tensor) -> Weights | None:
         """The weights in a factor that no softmax made, or that was made of its result in a way not followed."""
@@ -237,7 +237,7 @@ class Follower:
         if isinstance(divisor, Tensor) and divisor.ndim and divisor.shape[-1] == 1:
             attention = value.divided(divisor, out)
             if attention is not None:
-                value.softmax.recorded(self._attend(*attention))
+                value.softmax.set_reason(self._attend(*attention))
 
     def _summed(self, weighted: Weighted, args: Sequence[Any], out: Tensor) -> None:
         """The sum over the keys of values times weights."""
@@ -250,7 +250,7 @@ class Follower:
         """Record weighted values that were summed over one axis."""
         softmax = weighted.weights.softmax
         if softmax.reason and (product := weighted.summed(axis, out)) is not None:
-            softmax.recorded(self._attend(weighted.weights, product))
+            softmax.set_reason(self._attend(weighted.weights, product))
 
     def _softmax(self, logits: Tensor, axis: int, out: Tensor) -> None:
         product = self._value_of(logits)

@@ -24,7 +24,7 @@ _HEADS = (
 )
 _CONFIG = ("config", "cfg", "args")
 # other names of a number of heads: one of these, or any with "head" in it but no word for another quantity
-_OTHER = re.compile(
+_HEAD_COUNT = re.compile(
     r"h|nh|n_?h|(?!.*(dim|size|width|channel|feature|per|kv|key|value|group|mask|index|drop)).*heads?.*", re.I
 )
 
@@ -73,7 +73,9 @@ class ModuleStack:
                     if _is_count(number := getattr(holder, name, None)):
                         return number
         for module in innermost:
-            numbers = {value for name, value in vars(module).items() if _is_count(value) and _OTHER.fullmatch(name)}
+            numbers = {
+                value for name, value in vars(module).items() if _is_count(value) and _HEAD_COUNT.fullmatch(name)
+            }
             if len(numbers) == 1:
                 return numbers.pop()
         return None

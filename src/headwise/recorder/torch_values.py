@@ -83,8 +83,8 @@ class Softmax:
     shape: tuple[int, ...] | None = None
     result: Tensor | None = None
 
-    def recorded(self, reason: str) -> None:
-        """Note whether it was recorded as attention: why not, or nothing."""
+    def set_reason(self, reason: str) -> None:
+        """Set why it was not recorded as attention, or nothing if it was."""
         self.reason = reason
         self.result = self.result if reason else None
 

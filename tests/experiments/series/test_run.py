@@ -177,7 +177,7 @@ def test_the_findings_on_pretraining_follow_from_the_numbers():
     few = text_of(transformer=ten[:4], **{"pre-trained": better[:4]})
     assert "by +2.0 on average, but 4 seeds are too few for a verdict: the exact test cannot give less" in few
     one = text_of(transformer=better[:1], **{"pre-trained": ten[:1]})
-    assert "by -2.0 on average, but 1 seed is too few for a verdict" in one
+    assert "by −2.0 on average, but 1 seed is too few for a verdict" in one
 
 
 def test_the_findings_on_the_baselines_follow_from_the_numbers():

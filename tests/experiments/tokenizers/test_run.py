@@ -276,7 +276,7 @@ def test_directions_follow_from_the_numbers(compared):
         entries = (result.entries[0], replace(result.entries[1], n_correct_shifted=shifted), result.entries[2])
         text = text_of(replace(result, entries=entries), heading)
         assert f"A shift {word} costs rows {dearer} than 14x14" in text
-        assert f"{100 * -change / 20:+.2f} points" in text
+        assert f"{100 * -change / 20:+.2f} points".replace("-", "−") in text
         to_the_right = "more" if (word == "right") == (dearer == "more") else "less"
         assert f"rows loses {to_the_right} from shifts to the right than from shifts down" in text
 

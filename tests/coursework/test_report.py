@@ -30,7 +30,7 @@ from headwise.train.config import TrainingConfig
 from helpers.budgets import TINY
 
 # on one worker, so that the report is built once
-pytestmark = pytest.mark.xdist_group("report")
+pytestmark = [pytest.mark.xdist_group("report"), pytest.mark.exhaustive]
 
 
 def few():

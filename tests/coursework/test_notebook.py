@@ -188,3 +188,25 @@ def test_two_layers_are_two_sets(tmp_path):
     found = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
     assert found.sources["Wq"] == ("one['Wq']",)
     assert any("two['Wq']" in text for text in found.assumptions)
+
+
+def test_names_in_other_languages(tmp_path):
+    code = """
+import numpy as np
+rng = np.random.default_rng(5)
+n_têtes, eingaben = 3, rng.normal(size=(6, 5))
+W_requete, W_clé, wWert = (rng.normal(size=(6, 6)) for _ in range(3))
+"""
+    found = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
+    assert found.sources == {"X": ("eingaben",), "Wq": ("W_requete",), "Wk": ("W_clé",), "Wv": ("wWert",)}
+    assert (found.columns, found.heads) == (True, 3)
+
+
+@pytest.mark.parametrize("in_function", [False, True])
+def test_names_that_say_nothing_are_those_of_the_products(in_function, tmp_path):
+    products = "Q = A @ z + a; K = B @ z; V = C @ z\n"
+    function = f"def f(z, A, B, C, a):\n    {products}    return Q, K, V\nf(*WHAT)\n".replace("*WHAT", "z, A, B, C, a")
+    code = (ARRAYS + MATRICES).format(d=6).replace("X =", "z =") + "z = z.T; a = rng.normal(size=(6, 1))\n"
+    found = read_course(write_notebook(tmp_path / "a.ipynb", code + (function if in_function else products))).found
+    assert found.sources == {"X": ("z",), "Wq": ("A",), "bq": ("a",), "Wk": ("B",), "Wv": ("C",)}
+    assert (found.columns, found.in_out) == (True, False)

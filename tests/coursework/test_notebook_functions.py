@@ -166,3 +166,30 @@ def test_functions_of_a_notebook_without_arrays(tmp_path):
     assert "no Wq and Wk and Wv found" in functions[0].own.problem
     with pytest.raises(DataError, match="it defines no function that can be called as attention"):
         read_functions(write_notebook(tmp_path / "b.ipynb", "x = 1"))
+
+
+def test_a_wrong_function_of_a_nested_dict_is_named(tmp_path):
+    code = """
+def mixer(p, tokens):
+    project = lambda name: tokens @ p[name]["w"] + p[name]["b"]
+    q, k, v = (project(name) for name in ("query", "key", "value"))
+    return softmax(q @ k.T / SCALE) @ v
+"""
+    params = 'params = {name: {"w": rng.normal(size=(7, 3)), "b": rng.normal(size=3)} for name in NAMES}\n'
+    cells = (
+        params.replace("NAMES", '("query", "key", "value")'),
+        code.replace("SCALE", "q.shape[1]"),
+        "y = mixer(params, X)",
+    )
+    course, functions = read(tmp_path, START, *cells)
+    assert course.found.sources["bk"] == ("params['key']['b']",)
+    assert functions["mixer"].checked.verdict.mistakes == ("scale-no-root",)
+    assert not functions["mixer"].own.agrees
+
+
+def test_one_head_of_a_list_of_matrices(tmp_path):
+    matrices = "WQs, WKs, WVs = ([rng.normal(size=(7, 2)) for _ in range(3)] for _ in range(3))\n"
+    code = "def head(X, WQ, WK, WV):\n    return softmax((X @ WQ) @ (X @ WK).T / np.sqrt(WQ.shape[1])) @ X @ WV\n"
+    _, functions = read(tmp_path, START, matrices, code)
+    assert functions["head"].own.call == "head(X, WQs[0], WKs[0], WVs[0])"
+    assert functions["head"].own.agrees

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+import unicodedata
 from collections.abc import Iterable
+from functools import cache
 
 __all__ = ["FLAGS", "FUSED", "role_of", "tokens_among"]
 
@@ -16,6 +18,19 @@ FUSED = {
 }
 
 _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
+
+# words of German, French, Spanish and Italian courses, without accents; each may follow a “w” or “b”
+_WORDS = {
+    "query": "anfragen? abfragen? requetes? consultas? richiest[ae] interrogazion[ei]",
+    "key": "schluessel schlussel cles? claves? llaves? chiav[ei]",
+    "value": "werte? valeurs? valor(?:es|e|i)?",
+    "inputs": "eingaben? entrees? entradas? ingress[oi]",
+    "out": "ausgaben? sorties? salidas? uscit[ae]",
+    "heads": "koepfe kopfe tetes cabezas",
+    "num": "anzahl nombre numero",
+    "weight": "gewichte? poids pesos? pesi",
+}
+_TRANSLATIONS = [(re.compile(rf"([wb]?)(?:{'|'.join(words.split())})"), word) for word, words in _WORDS.items()]
 
 # names in small letters and without underscores
 _ROLES = {
@@ -117,9 +132,25 @@ def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     return first, [name for name in names if name != first]
 
 
+@cache
 def normalize(name: str) -> str:
-    """A name in small Latin letters and digits."""
-    return re.sub(r"[^a-z0-9]", "", name.lower().translate(_GREEK))
+    """A name in small Latin letters and digits, with its words in English.
+
+    Examples
+    --------
+    >>> normalize("W_q"), normalize("W_Schlüssel"), normalize("n_têtes")
+    ('wq', 'wkey', 'nheads')
+    """
+    plain = unicodedata.normalize("NFKD", re.sub(r"(?<=[a-z])(?=[A-Z])", "_", name).translate(_GREEK)).lower()
+    words = re.findall(r"[a-z]+|[0-9]+", re.sub(r"[\u0300-\u036f]", "", plain))
+    return "".join(map(_in_english, words))
+
+
+def _in_english(word: str) -> str:
+    for pattern, translation in _TRANSLATIONS:
+        if match := pattern.fullmatch(word):
+            return f"{match[1]}{translation}"
+    return word
 
 
 def role_of(name: str) -> str | None:

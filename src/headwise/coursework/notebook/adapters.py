@@ -9,9 +9,10 @@ from typing import Any
 import numpy as np
 
 from headwise.coursework.notebook.candidates import role_of_expression
+from headwise.coursework.notebook.projections import projection_roles
 from headwise.grading.column_lists import parameters_text
 
-__all__ = ["adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
+__all__ = ["adapter_code", "container_adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
 
 _ADAPTER = """
 def {adapter}({parameters}):
@@ -21,6 +22,13 @@ def {adapter}({parameters}):
         return {name}({arguments})
     finally:
         globals().update(before)
+"""
+
+_CONTAINER_ADAPTER = """
+def {adapter}({parameters}):
+    {container} = __import__("copy").deepcopy(globals()[{passed!r}])
+    {assignments}
+    return {name}({arguments})
 """
 
 
@@ -48,12 +56,14 @@ def weight_parameter(name: str, values: Mapping[str, Any]) -> str:
 
 
 def renamed_parameters(node: ast.FunctionDef, tree: ast.Module) -> dict[str, str]:
-    """Parameters whose names say nothing, by what the notebook's calls pass for them."""
+    """Parameters whose names say nothing, by the function's products and by what the notebook's calls pass."""
     names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
-    renamed: dict[str, str] = {}
-    for call in ast.walk(tree):
-        if not (isinstance(call, ast.Call) and isinstance(call.func, ast.Name) and call.func.id == node.name):
-            continue
+    renamed = {
+        name: role
+        for name, role in projection_roles(node.body).items()
+        if name in names and role not in names and role_of_expression(name)[0] is None
+    }
+    for call in _calls(tree, node.name):
         for name, value in zip(names, call.args, strict=False):
             passed = value.value if isinstance(value, ast.Subscript) else value
             role = role_of_expression(passed.id)[0] if isinstance(passed, ast.Name) else None
@@ -98,6 +108,47 @@ def adapter_code(
         name=node.name,
         arguments=", ".join(names),
     )
+
+
+def container_adapter_code(adapter: str, node: ast.FunctionDef, tree: ast.Module, values: Mapping[str, Any]) -> str:
+    """A function of single matrices, for one of a dict, list or object of matrices; empty if it takes none.
+
+    The container is a copy of the one that the notebook passes, with the matrices in their places.
+    """
+    own = [*node.args.posonlyargs, *node.args.args]
+    for index, container in enumerate(arg.arg for arg in own):
+        for call in _calls(tree, node.name):
+            passed = call.args[index] if index < len(call.args) else None
+            places = _places(passed.id, values) if isinstance(passed, ast.Name) else {}
+            if {"Wq", "Wk", "Wv"} <= set(places.values()):
+                others = [arg.arg for arg in own if arg.arg != container]
+                return _CONTAINER_ADAPTER.format(
+                    adapter=adapter,
+                    parameters=", ".join(parameters_text(others, node.args.defaults, list(places.values()))),
+                    container=container,
+                    passed=ast.unparse(passed),
+                    assignments="; ".join(f"{container}{place} = {role}" for place, role in places.items()),
+                    name=node.name,
+                    arguments=", ".join(arg.arg for arg in own),
+                )
+    return ""
+
+
+def _places(name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Where the matrices and biases are in a container, with their roles; empty if two have the same role."""
+    roles = {
+        expression.removeprefix(name): role_of_expression(expression)
+        for expression, value in values.items()
+        if expression.startswith((f"{name}[", f"{name}.")) and isinstance(value, np.ndarray) and value.ndim <= 2
+    }
+    places = {place: role for place, (role, head) in roles.items() if role not in (None, "X") and head is None}
+    return places if len(set(places.values())) == len(places) else {}
+
+
+def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
 
 
 def _names_read(node: ast.FunctionDef) -> Iterator[str]:

@@ -11,6 +11,7 @@ from typing import Any
 import numpy as np
 
 from headwise.checker.roles import normalize, role_of
+from headwise.coursework.notebook.projections import projection_roles, statements_outside
 from headwise.shapes import Array
 
 __all__ = ["LISTED", "MATRICES", "Candidate", "find_candidates", "head_counts", "role_of_expression"]
@@ -78,12 +79,12 @@ def find_candidates(
     """
     loops = {name.id for node in ast.walk(tree) if isinstance(node, ast.For) for name in _names(node.target)}
     result: dict[str, list[Candidate]] = {}
-    called = dict(_roles_in_calls(tree))
+    in_code = dict(_roles_in_code(tree))
     for expression, value in values.items():
         if expression in loops or isinstance(value, int):
             continue
         role, head = role_of_expression(expression)
-        role = role or called.get(expression)
+        role = role or in_code.get(expression)
         if role:
             result.setdefault(role, []).append(_candidate(expression, role, head, value))
     for role, parts in overrides.items():
@@ -153,8 +154,9 @@ def _group(expression: str) -> str:
 
 
 def _dotted(expression: str) -> str:
-    """``params['Wq']`` as ``params.Wq``."""
-    return re.sub(r"\[['\"](\w+)['\"]\]", r".\1", expression)
+    """``params['Wq']`` as ``params.Wq``, and ``params['layer/query']['w']`` as ``params.layer.query.weight``."""
+    name = re.sub(r"\[['\"]([^'\"]+)['\"]\]", lambda match: "." + match[1].replace("/", "."), expression)
+    return re.sub(r"\.(?:b|beta)$", ".bias", re.sub(r"\.(?:w|W|kernel|weights)$", ".weight", name))
 
 
 def _stacked(arrays: tuple[Array, ...]) -> Array:
@@ -163,19 +165,21 @@ def _stacked(arrays: tuple[Array, ...]) -> Array:
     return np.stack(arrays) if same else np.empty(0)
 
 
-def _roles_in_calls(tree: ast.Module) -> Iterator[tuple[str, str]]:
-    """Variables that the notebook passes to a function whose parameter says what they are."""
-    functions = {node.name: node.args for node in tree.body if isinstance(node, ast.FunctionDef)}
-    for node in (
-        item for statement in tree.body if not isinstance(statement, ast.FunctionDef) for item in ast.walk(statement)
-    ):
+def _roles_in_code(tree: ast.Module) -> Iterator[tuple[str, str]]:
+    """Variables whose products make queries, keys and values, or that are passed for a parameter with a role."""
+    outside = statements_outside(tree)
+    yield from projection_roles(outside).items()
+    functions = {node.name: node for node in tree.body if isinstance(node, ast.FunctionDef)}
+    for node in (item for statement in outside for item in ast.walk(statement)):
         if not (isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id in functions):
             continue
-        names = [arg.arg for arg in functions[node.func.id].args]
+        function = functions[node.func.id]
+        roles = projection_roles(function.body)
+        names = [arg.arg for arg in function.args.args]
         pairs = [*zip(names, node.args, strict=False), *((item.arg, item.value) for item in node.keywords)]
         for name, value in pairs:
             role, head = role_of_expression(name or "")
-            if role and head is None and isinstance(value, ast.Name):
+            if (role := role or roles.get(name or "")) and head is None and isinstance(value, ast.Name):
                 yield value.id, role
 
 

@@ -197,6 +197,8 @@ def _source(found: NotebookArrays, role: str, head: int | None, single: bool) ->
     if head is not None:
         base = 0 if sources[0].endswith("0") else 1
         return sources[head - base] if 0 <= head - base < len(sources) else None
+    if single and len(sources) == 1 and found.own_heads > 1 and role not in ("X", "Wo", "bo"):
+        return f"{sources[0]}[0]"
     if len(sources) == 1 or single:
         return sources[0]
     return f"[{', '.join(sources)}]"

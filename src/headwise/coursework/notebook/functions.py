@@ -10,6 +10,7 @@ from typing import Any
 from headwise.checker import UncallableError, Verdict, check
 from headwise.coursework.notebook.adapters import (
     adapter_code,
+    container_adapter_code,
     names_from_outside,
     renamed_parameters,
     weight_parameter,
@@ -83,6 +84,9 @@ def _check_function(
     listed = called == node.name and any(map(_is_column_list, run.values.values()))
     if verdict is None and listed and (adapter := define_column_list_adapter(run.sandbox, node)):
         verdict = _verdict(run, adapter, node.name)
+    if verdict is None and (code := container_adapter_code(f"_adapter_of_{node.name}", node, run.tree, run.values)):
+        run.sandbox.define(code)
+        verdict = _verdict(run, f"_adapter_of_{node.name}", node.name)
     if verdict is None:
         return None
     sizes = tuple(name for name in read if isinstance(run.values.get(name), int))

@@ -117,16 +117,16 @@ def container_adapter_code(adapter: str, node: ast.FunctionDef, tree: ast.Module
     """
     own = [*node.args.posonlyargs, *node.args.args]
     for index, container in enumerate(arg.arg for arg in own):
-        for call in _calls(tree, node.name):
-            passed = call.args[index] if index < len(call.args) else None
-            places = _places(passed.id, values) if isinstance(passed, ast.Name) else {}
+        passed = [call.args[index] for call in _calls(tree, node.name) if index < len(call.args)]
+        for variable in (argument.id for argument in passed if isinstance(argument, ast.Name)):
+            places = _places(variable, values)
             if {"Wq", "Wk", "Wv"} <= set(places.values()):
                 others = [arg.arg for arg in own if arg.arg != container]
                 return _CONTAINER_ADAPTER.format(
                     adapter=adapter,
                     parameters=", ".join(parameters_text(others, node.args.defaults, list(places.values()))),
                     container=container,
-                    passed=ast.unparse(passed),
+                    passed=variable,
                     assignments="; ".join(f"{container}{place} = {role}" for place, role in places.items()),
                     name=node.name,
                     arguments=", ".join(arg.arg for arg in own),

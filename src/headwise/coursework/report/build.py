@@ -149,7 +149,10 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
         study = coursework(context.arrays, heads=_heads(context.heads), seed=context.budget.seed)
     found = course.found if course else None
     front = page.front[:1] if course else ()
-    subtitle = (*SUBTITLE[:1], Statement("The full account is in {file}.", {"file": "index.html"}))
+    subtitle = (
+        *SUBTITLE[:1],
+        Statement("The full account is in {file}, with the same numbers of sections.", {"file": "index.html"}),
+    )
     solution = write_solution(context.folder, (*front, *short), subtitle, study, found)
     context.progress.advance()
     html, pdf = print_page(document, context.folder)

@@ -54,7 +54,7 @@ def _chapter(sections: tuple[Section, ...]) -> Section:
 
 
 def _short(sections: tuple[Section, ...]) -> tuple[Section, ...]:
-    """The first paragraph on the attention figure with its first figure; answer, claims and conclusion on rows."""
+    """What the attention figures say, with the first of them; answer, claims and conclusion on rows."""
     _, pictures, cuts = sections
     recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)
     claims = [block for block in cuts.all_blocks if isinstance(block, Table) and block.name == "claims"]
@@ -68,7 +68,7 @@ def _short(sections: tuple[Section, ...]) -> tuple[Section, ...]:
         Section(
             "short-cuts",
             cuts.heading,
-            (*cuts.blocks, *_first_figure(cuts), *claims, *(recorded.blocks[-1:] if recorded else ())),
+            (*cuts.blocks, *_first_figure(cuts), *claims, *(recorded.blocks[-2:] if recorded else ())),
             number="2 (b)",
         ),
     )

@@ -10,7 +10,7 @@ from headwise.coursework.report.vision.attention_summary import (
     describe_attention,
     summarize_attention,
 )
-from headwise.document import Block, FigureBlock, Paragraph, Section
+from headwise.document import Block, Derivation, FigureBlock, Paragraph, Section, Step
 from headwise.explanation import explain, pick_contrasting_examples
 from headwise.figures import CaptionedFigure
 from headwise.hashing import fingerprint
@@ -35,7 +35,8 @@ def attention_figures(run: TrainingRun, context: ReportContext) -> Iterator[Sect
     picked = {"one whose heads differ most": summary.most_different, **picked}
     context.progress.stage("drawing attention", len(picked) + len(_KINDS) - 1)
     model = Checkpoint(run.config, run.params, {})
-    blocks: list[Block] = [Paragraph(describe_attention(summary)), _selection(list(picked), run)]
+    findings = Derivation(tuple(map(Step, describe_attention(summary))))
+    blocks: list[Block] = [findings, _selection(list(picked), run)]
     for i, (why, position) in enumerate(picked.items()):
         name = why.replace(",", "").replace(" ", "-")
         kinds, label = _KINDS if i == 0 else _KINDS[:1], int(test.labels[position])
@@ -49,7 +50,7 @@ def attention_figures(run: TrainingRun, context: ReportContext) -> Iterator[Sect
 
 
 def _section(blocks: list[Block]) -> Section:
-    return Section("pictures", "The attention picture, captioned", tuple(blocks), number="(a)")
+    return Section("pictures", "What the attention figure says about the model", tuple(blocks), number="(a)")
 
 
 def _summary(run: TrainingRun, context: ReportContext) -> AttentionSummary:

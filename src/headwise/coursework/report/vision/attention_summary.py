@@ -127,7 +127,7 @@ def describe_attention(summary: AttentionSummary) -> tuple[Statement, ...]:
                 if fixed
                 else "no head's map is the same for all digits (mean cosine with its mean map below {limit:.1f})."
             ),
-            {"n": summary.n_digits, "heads": join_with_and(fixed), "limit": _FIXED},
+            {"n": summary.n_digits, "heads": fixed, "limit": _FIXED},
         ),
         Statement(
             "Strokes: "
@@ -138,10 +138,10 @@ def describe_attention(summary: AttentionSummary) -> tuple[Statement, ...]:
                 else "no head follows the strokes closely: weight on tokens with ink exceeds the share of such tokens "
                 "by at most {most:.0%} on average."
             ),
-            {"heads": join_with_and(ink), "limit": _STROKES, "most": max(map(max, summary.ink))},
+            {"heads": ink, "limit": _STROKES, "most": max(map(max, summary.ink))},
         ),
         Statement(
-            "Depth: from the first block to the last, the class token attends to "
+            "Depth: from the first layer to the last, the class token attends to "
             + ("fewer" if last < first else "more")
             + " tokens, {first:.1f} and {last:.1f} effectively, mean over heads and digits.",
             {"first": first, "last": last},
@@ -160,7 +160,11 @@ def describe_attention(summary: AttentionSummary) -> tuple[Statement, ...]:
     )
 
 
-def _heads(values: list[list[float]], limit: float) -> list[str]:
-    """The heads with at least this value, as block and head."""
-    pairs = [(layer, head, value) for layer, row in enumerate(values) for head, value in enumerate(row)]
-    return [f"block {layer} head {head}" for layer, head, value in pairs if value >= limit]
+def _heads(values: list[list[float]], limit: float) -> str:
+    """The heads with at least this value, by layer; empty if there are none."""
+    layers = []
+    for layer, row in enumerate(values):
+        heads = [str(head) for head, value in enumerate(row) if value >= limit]
+        if heads:
+            layers.append(f"{'head' if len(heads) == 1 else 'heads'} {join_with_and(heads)} of layer {layer}")
+    return join_with_and(layers)

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from headwise.coursework.rows_or_patches import Difference, RowsRecord, load_record
-from headwise.document import Paragraph, Section, Table
+from headwise.document import Derivation, Paragraph, Section, Step, Table
 from headwise.experiments.statistics import min_attainable_p
 from headwise.text import Statement, join_with_and
 
@@ -20,7 +20,8 @@ def recorded_section() -> Section:
             Paragraph((_setup(record), _converged(record), _provenance(record))),
             _accuracies(record),
             _differences(record),
-            Paragraph((_criterion(record), *conclusion(record))),
+            Paragraph((_criterion(record),)),
+            Derivation(tuple(map(Step, conclusion(record)))),
         ),
     )
 

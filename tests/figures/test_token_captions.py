@@ -54,6 +54,14 @@ def causal(rng):
     )  # fmt: skip
 
 
+def windowed(rng):
+    """Causal, and in the first layer with a window of four tokens."""
+    t = len(REPEATED)
+    visible = np.stack([np.tri(t, dtype=bool) & ~np.tri(t, k=-4, dtype=bool), np.tri(t, dtype=bool)])
+    heads = {(0, 0): np.eye(t, k=-1), (0, 1): visible[0], (1, 0): visible[1], (1, 1): np.eye(t, k=-5)}
+    return make_text_record(rng, REPEATED, heads, visible=visible, next_token=True, top_names=("“door”", "“red”"))
+
+
 def series(rng):
     t = 13
     outlier = np.zeros((t, t), bool)
@@ -64,7 +72,7 @@ def series(rng):
     return replace(record, faithfulness=SCORE, ranking=record.last_layer_map, curves=curves)
 
 
-RECORDS = {"sentence": sentence, "pair": pair, "causal": causal, "series": series}
+RECORDS = {"sentence": sentence, "pair": pair, "causal": causal, "windowed": windowed, "series": series}
 
 
 @pytest.mark.parametrize("name", RECORDS)
@@ -88,6 +96,7 @@ def test_the_planted_roles_are_named(rng):
         "sentence": {"previous", "same", "delimiter", "first"},
         "pair": {"alignment", "outlier", "uniform"},
         "causal": {"previous", "uniform", "first", "induction"},
+        "windowed": {"previous", "uniform", "offset"},
         "series": {"outlier", "offset", "self"},
     }
     for name, roles in expected.items():
@@ -99,8 +108,8 @@ def test_the_planted_roles_are_named(rng):
 def test_another_model_has_another_caption(rng, name):
     for figure in select_figures(RECORDS[name](rng), "all"):
         record = figure.record
-        weights = np.where(record.visible, 1, 0) if record.visible.size else np.ones_like(record.weights[0, 0])
-        uniform = np.broadcast_to(weights / weights.sum(axis=-1, keepdims=True), record.weights.shape)
+        visible = record.visible_by_layer[:, None].astype(float)
+        uniform = np.broadcast_to(visible / visible.sum(axis=-1, keepdims=True), record.weights.shape)
         other = CaptionedFigure(replace(record, weights=uniform.astype(np.float32)), figure.kind)
         if figure.kind not in ("dependence", "deletion"):  # which do not show the weights
             assert other.caption.text() != figure.caption.text()

@@ -58,7 +58,7 @@ def make_text_record(rng, words, targets, *, visible=None, **fields):
     """A record of a text of these words, in brackets if they are special, with the targets (T, T) of some heads."""
     weights = with_targets(rng, (2, 2), targets)
     if visible is not None:
-        weights = weights * visible
+        weights = weights * (visible if visible.ndim == 2 else visible[:, None])
         weights /= weights.sum(axis=-1, keepdims=True)
         fields["visible"] = visible
     prefix = np.array([word.startswith("[") for word in words])

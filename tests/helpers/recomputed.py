@@ -112,7 +112,7 @@ class Recomputed:
         self.facts |= {
             "scale_max": maps.max(), "peak_token": p[narrow].argmax() + 1, "peak_share": p[narrow].max()
         }  # fmt: skip
-        self.selected("uniform", effective >= THRESHOLDS["near_uniform"] * self.n)
+        self.selected("uniform", effective >= THRESHOLDS["near_uniform"] * self.visible_tokens())
         on_ink = (p * self.token_ink).sum(axis=-1)
         self.extreme("max_ink", on_ink)
         self.selected("ink", on_ink >= THRESHOLDS["ink_ratio"] * self.token_ink.mean())
@@ -127,6 +127,9 @@ class Recomputed:
                 "pair_first_layer": a[0], "pair_first_head": a[1],
                 "pair_second_layer": b[0], "pair_second_head": b[1],
             }  # fmt: skip
+
+    def visible_tokens(self):
+        return self.n
 
     def maps(self, saved):
         self.row(self.w[:, :, 0, 1:] if self.first else self.w.mean(axis=2))

@@ -19,7 +19,7 @@ class RecomputedRoles:
             self.cell = {first + n: cell for n, cell in enumerate(cells)}
         else:
             self.cell = {n: (n,) for n in range(self.t)}
-        self.seen = {n: set(range(self.t)) for n in range(self.t)}
+        self.seen = [{n: set(range(self.t)) for n in range(self.t)}] * self.layers  # by layer
         self.candidates = {"sink": range(self.t), "outlier": range(max(first, 1), self.t)}
         self.decide(w, NAMES if self.grid else ["previous", "next", *NAMES])
 
@@ -55,12 +55,12 @@ class RecomputedRoles:
         if name in self.candidates:
             return self.sink(self.candidates[name])
         if name == "uniform":
-            rows = [n for n in range(self.t) if len(self.seen[n]) > 1]
-            return {
-                head: (np.mean([self.effective(self.w[head][n]) / len(self.seen[n]) for n in rows]), 1, 1, None)
-                for head in np.ndindex(*self.w.shape[:2])
-            }
+            return {head: (self.evenness(head), 1, 1, None) for head in np.ndindex(*self.w.shape[:2])}
         return {head: self.score(head, self.targets(name)) for head in np.ndindex(*self.w.shape[:2])}
+
+    def evenness(self, head):
+        seen = self.seen[head[0]]
+        return np.mean([self.effective(self.w[head][n]) / len(keys) for n, keys in seen.items() if len(keys) > 1])
 
     @staticmethod
     def effective(row):
@@ -94,7 +94,7 @@ class RecomputedRoles:
         return {n: {index[cell]} for n, cell in moved.items() if cell in index}
 
     def score(self, head, targets):
-        return self.score_of(self.w[head], targets, self.seen)
+        return self.score_of(self.w[head], targets, self.seen[head[0]])
 
     def score_of(self, matrix, targets, seen):
         targets = {n: keys & seen[n] for n, keys in targets.items()}
@@ -128,14 +128,13 @@ class RecomputedRoles:
         steps = [step for step in steps if max(map(abs, step)) > (0 if self.grid else 1)]
         targets = {step: self.at_offset(step) for step in steps}
         least = max(0.5 * len(self.cell), 0.5 * self.t)
-        targets = {
-            step: keys
-            for step, keys in targets.items()
-            if sum(bool(m & self.seen[n]) for n, m in keys.items()) >= least
-        }
         result = {}
         for head in np.ndindex(*self.w.shape[:2]):
-            scores = {step: self.score(head, keys) for step, keys in targets.items()}
+            scores = {
+                step: self.score(head, keys)
+                for step, keys in targets.items()
+                if sum(bool(m & self.seen[head[0]][n]) for n, m in keys.items()) >= least
+            }
             if not scores:
                 result[head] = (0, 0, 1, None)
                 continue
@@ -146,12 +145,14 @@ class RecomputedRoles:
 
     def sink(self, keys):
         result = {}
-        askers = {key: [n for n in range(self.t) if n != key and key in self.seen[n]] for key in keys}
-        askers = {key: queries for key, queries in askers.items() if len(queries) >= max(2, 0.5 * self.t)}
-        if not askers:
-            return {head: (0, 0, 1, 0) for head in np.ndindex(*self.w.shape[:2])}
-        chance = np.mean([np.mean([1 / len(self.seen[n]) for n in queries]) for queries in askers.values()])
         for head in np.ndindex(*self.w.shape[:2]):
+            seen = self.seen[head[0]]
+            askers = {key: [n for n in range(self.t) if n != key and key in seen[n]] for key in keys}
+            askers = {key: queries for key, queries in askers.items() if len(queries) >= max(2, 0.5 * self.t)}
+            if not askers:
+                result[head] = (0, 0, 1, 0)
+                continue
+            chance = np.mean([np.mean([1 / len(seen[n]) for n in queries]) for queries in askers.values()])
             received = {key: np.mean([self.w[head][n, key] for n in queries]) for key, queries in askers.items()}
             best = max(received, key=received.get)
             _, _, p, _ = self.score(head, {n: {best} for n in askers[best]})
@@ -160,13 +161,13 @@ class RecomputedRoles:
 
 
 class RecomputedTokenRoles(RecomputedRoles):
-    """Of a text or a series: weights (L, H, T, T), which keys are seen (T, T), the words and the parts of the input."""
+    """Of a text or a series: weights (L, H, T, T), the keys seen (L, T, T), words, parts of the input."""
 
     def __init__(self, w, visible, prefix, words, segments, probe):
         self.w, self.t, self.grid, self.probe = w, w.shape[2], False, probe
         self.layers, self.heads = w.shape[:2]
         self.cell = {n: (n,) for n in range(self.t)}
-        self.seen = {n: {m for m in range(self.t) if visible[n, m]} for n in range(self.t)}
+        self.seen = [{n: {m for m in range(self.t) if layer[n, m]} for n in range(self.t)} for layer in visible]
         self.words, self.segments = [word.strip().casefold() for word in words], segments
         self.delimiters = {n for n, word in enumerate(self.words) if word in (".", ",") or (prefix[n] and n > 0)}
         self.tokens = [n for n in range(self.t) if not prefix[n]]

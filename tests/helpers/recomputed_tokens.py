@@ -16,17 +16,28 @@ class RecomputedTokens(Recomputed):
         self.boxes, self.input = saved["boxes"], str(saved["kind"])
         self.n = len(self.boxes)
         self.prefix = saved["prefix"] if saved["prefix"].size else np.zeros(self.t, bool)
-        self.visible = saved["visible"] if saved["visible"].size else np.ones((self.t, self.t), bool)
+        visible = saved["visible"] if saved["visible"].size else np.ones((self.t, self.t), bool)
+        self.visible = visible if visible.ndim == 3 else np.array([visible] * self.layers)
         self.words = [str(word) for word in saved["words"]]
         self.content = [n for n in range(self.t) if not self.prefix[n]]
-        self.counts = np.array([sum(row) for row in self.visible])
-        self.causal = not any(self.visible[n, m] for n in range(self.t) for m in range(n + 1, self.t))
+        self.counts = np.array([[sum(row) for row in layer] for layer in self.visible])
+        self.causal = not any(
+            layer[n, m] for layer in self.visible for n in range(self.t) for m in range(n + 1, self.t)
+        )
         self.reader = self.t - 1 if self.causal else 0 if self.prefix[0] else None
         self.first = int(self.reader == 0)  # a class token
         self.token_ink = np.zeros(self.n)
         self.facts = self.base(saved)
         self.token_roles(saved)
+        if self.reader is None:
+            self.even("uniform", [np.mean([1 / count for count in layer]) for layer in self.counts])
+        else:
+            self.even("uniform", [1 / layer[self.reader] for layer in self.counts])
+        self.even("even_self", [np.mean([1 / layer[n] for n in self.content]) for layer in self.counts])
         getattr(self, kind)(saved)
+
+    def even(self, name, values):
+        self.facts |= {name: np.mean(values), f"{name}_low": min(values), f"{name}_high": max(values)}
 
     def base(self, saved):
         probabilities, names = saved["probabilities"], saved["top_names"].tolist()
@@ -35,8 +46,7 @@ class RecomputedTokens(Recomputed):
             "tokens": self.n, "rows": self.t, "keys": self.t, "prefix": self.t - self.n, "layers": self.layers,
             "heads": self.heads, "all_heads": self.layers * self.heads, "panels": self.layers * self.heads,
             "head_width": int(saved["head_width"]), "last_layer": self.layers - 1, "uniform_share": 1 / self.n,
-            "uniform": np.mean([1 / count for count in self.counts]) if self.reader is None else 1 / self.t,
-            "even_self": np.mean([1 / self.counts[n] for n in self.content]), "pooled": 1, "scale_quantile": 0.99,
+            "pooled": 1, "scale_quantile": 0.99,
             "predicted": names[0] if names else order[0], "probability": probabilities[order[0]],
             "second": names[1] if names else order[1], "second_probability": probabilities[order[1]],
             "label": int(saved["label"]), "input": self.input, "unit": "steps" if self.input == "series" else "tokens",
@@ -66,16 +76,21 @@ class RecomputedTokens(Recomputed):
     def distances(self):
         places = self.boxes.mean(axis=1) if self.input == "series" else range(self.n)
         between = np.array([[abs(a - b) for b in places] for a in places])
-        seen = self.visible[np.ix_(self.content, self.content)]
+        seen = [layer[np.ix_(self.content, self.content)] for layer in self.visible]
         p = self.w[:, :, self.content][..., self.content]
         p = p / p.sum(axis=-1, keepdims=True)
         distance = self.per_head(lambda layer, head: (p[layer, head] * between).sum(axis=1).mean())
-        even = np.mean([between[n][seen[n]].mean() for n in range(self.n)])
+        even = [np.mean([between[n][layer[n]].mean() for n in range(self.n)]) for layer in seen]
+        self.even("uniform_distance", even)
         on_prefix = self.w[:, :, self.content][..., self.prefix].sum(axis=-1).mean(axis=-1)
         self.ends("class_weight", on_prefix)
-        self.facts |= {"uniform_distance": even, "class_weight": on_prefix.mean()}
-        self.selected("local", distance <= THRESHOLDS["local"] * even)
+        self.facts |= {"class_weight": on_prefix.mean()}
+        self.selected("local", distance <= THRESHOLDS["local"] * np.array(even)[:, None])
         return distance
+
+    def visible_tokens(self):
+        queries = range(self.t) if self.reader is None else [self.reader]
+        return np.array([[sum(any(layer[n, m] for n in queries) for m in self.content)] for layer in self.visible])
 
     def maps(self, saved):
         rows = self.w.mean(axis=2) if self.reader is None else self.w[:, :, self.reader]
@@ -93,7 +108,7 @@ class RecomputedTokens(Recomputed):
         information = scipy_entropy(self.w.mean(axis=2), base=2, axis=-1) - h.mean(axis=2)
         self.extreme("max_information", information)
         self.selected("query_independent", information <= THRESHOLDS["query_dependence"])
-        self.selected("uniform", (2**h / self.counts).mean(axis=2) >= THRESHOLDS["near_uniform"])
+        self.selected("uniform", (2**h / self.counts[:, None]).mean(axis=2) >= THRESHOLDS["near_uniform"])
         self.extreme("max_self", self.per_head(lambda l, h: np.mean([self.w[l, h, n, n] for n in self.content])))
         self.facts["scale_max"] = self.w.max()
 
@@ -102,10 +117,15 @@ class RecomputedTokens(Recomputed):
         self.facts |= {"least_line": 0.05, "lines": len(shown), "line_share": shown.sum() / self.w.sum()}
 
     def rollout(self, saved):
-        rows, product = [], np.eye(self.t)
+        rows, product, reached = [], np.eye(self.t), {n: {n} for n in range(self.t)}
         for layer in self.w:
             product = (np.eye(self.t) / 2 + layer.mean(axis=0) / 2) @ product
             rows.append(product.mean(axis=0) if self.reader is None else product[self.reader])
+        for layer in self.visible:
+            seen = {n: np.flatnonzero(layer[n]).tolist() for n in reached}
+            reached = {n: reached[n].union(*(reached[m] for m in seen[n])) for n in reached}
+        queries = range(self.t) if self.reader is None else [self.reader]
+        self.facts["uniform"] = np.mean([1 / len(reached[n]) for n in queries])
         maps = np.array(rows)[:, self.content]
         p = maps / maps.sum(axis=-1, keepdims=True)
         self.ends("effective", 2 ** scipy_entropy(p, base=2, axis=-1))
@@ -116,7 +136,7 @@ class RecomputedTokens(Recomputed):
 
     def depth(self, saved):
         super().depth(saved)
-        self.facts["uniform_entropy"] = np.mean([np.log2(count) for count in self.counts])
+        self.even("uniform_entropy", [np.mean([np.log2(count) for count in layer]) for layer in self.counts])
 
     def dependence(self, saved):
         super().dependence(saved)

@@ -84,15 +84,19 @@ def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> 
 
 
 def _visible(group: Sequence[AttentionLayer]) -> BoolArray:
-    """(N, M): the keys that each query may attend to in any layer; empty if all are visible."""
-    rows = np.arange(group[0].shape[2])
-    if any(layer.mask is None for layer in group):
+    """(N, M) or (L, N, M): the keys that each query may attend to in any head, by layer only if layers differ.
+
+    Empty if all are visible.
+    """
+    shape = group[0].shape[2:]
+    rows = np.arange(shape[0])
+    visible = np.stack([
+        np.ones(shape, bool) if layer.mask is None else np.broadcast_to(layer.mask.rows(rows)[0].any(axis=0), shape)
+        for layer in group
+    ])  # fmt: skip
+    if visible.all():
         return np.zeros((0, 0), bool)
-    visible = np.zeros(group[0].shape[2:], bool)
-    for layer in group:
-        assert layer.mask is not None  # checked above
-        visible |= layer.mask.rows(rows)[0].any(axis=0)
-    return visible if not visible.all() else np.zeros((0, 0), bool)
+    return np.asarray(visible[0]) if (visible == visible[0]).all() else visible
 
 
 def _value_norms(group: Sequence[AttentionLayer]) -> Array:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from pathlib import Path
@@ -127,6 +128,7 @@ class Caption:
 
 
 _MAX_WORDS = 120  # of a short caption
+_EVEN = ("uniform", "uniform_distance", "uniform_entropy", "even_self")  # values of an even spread over visible tokens
 
 
 def shorten(
@@ -142,9 +144,19 @@ def shorten(
 
 
 def to_statements(values: Mapping[str, Any], *templates: str | Iterable[str]) -> tuple[Statement, ...]:
-    """Pair each template, or each template of a group, with those of the values that it uses."""
-    flat = [t for group in templates for t in ((group,) if isinstance(group, str) else group)]
+    """Pair each template, or each template of a group, with those of the values that it uses.
+
+    A value of an even spread that differs between layers is written as a range, from ``name_low`` to ``name_high``.
+    """
+    flat = [_with_ranges(t, values) for group in templates for t in ((group,) if isinstance(group, str) else group)]
     return tuple(
         Statement(t, {name: value for name, value in values.items() if f"{{{name}}}" in t or f"{{{name}:" in t})
         for t in flat
     )
+
+
+def _with_ranges(template: str, values: Mapping[str, Any]) -> str:
+    for name in _EVEN:
+        if f"{name}_low" in values:
+            template = re.sub(rf"\{{{name}(:[^}}]*)\}}", rf"{{{name}_low\1}} to {{{name}_high\1}}", template)
+    return template

@@ -18,6 +18,8 @@ from headwise.thresholds import THRESHOLDS
 __all__ = [
     "Facts",
     "HeadProfiles",
+    "even_distance",
+    "even_values",
     "extreme_head",
     "first_and_last_layer",
     "head_names",
@@ -29,6 +31,7 @@ __all__ = [
     "nan_mean",
     "normalize_or_nan",
     "profile_heads",
+    "reached_tokens",
 ]
 
 Facts = dict[str, Any]  # every number and name that a caption may state
@@ -46,18 +49,18 @@ class HeadProfiles(NamedTuple):
     distance : ndarray of shape (L, H)
         Mean distance between a token of the input and those that it attends to, without prefix tokens, in pixels,
         tokens or steps; NaN for a head in which no token of the input gives the others any weight.
-    uniform_distance : float
+    uniform_distance : ndarray of shape (L,)
     entropy : ndarray of shape (L, H)
         In bits, the mean over all rows, including that of the class token.
-    uniform_entropy : float
+    uniform_entropy : ndarray of shape (L,)
     class_weight : ndarray of shape (L, H)
         Mean weight on prefix tokens, which the distance leaves out; 0 without any.
     """
 
     distance: Array
-    uniform_distance: float
+    uniform_distance: Array
     entropy: Array
-    uniform_entropy: float
+    uniform_entropy: Array
     class_weight: Array
 
 
@@ -65,10 +68,10 @@ def profile_heads(record: AttentionRecord) -> HeadProfiles:
     """Measure the distance and entropy of every head."""
     weights = record.weights.astype(np.float64)
     row_entropy = entropy(normalize_rows(weights)).mean(axis=-1)
-    uniform_entropy = float(np.log2(np.maximum(record.counts, 1)).mean())
+    uniform_entropy = np.log2(np.maximum(record.counts, 1)).mean(axis=1)
     if not record.is_self_attention:
         nothing = np.full(weights.shape[:2], np.nan)
-        return HeadProfiles(nothing, np.nan, row_entropy, uniform_entropy, np.zeros(weights.shape[:2]))
+        return HeadProfiles(nothing, nothing[:, 0], row_entropy, uniform_entropy, np.zeros(weights.shape[:2]))
     content = record.content
     among_tokens = weights[:, :, content[:, None], content]
     on_prefix = weights[:, :, content][..., record.is_prefix].sum(axis=-1)
@@ -77,15 +80,36 @@ def profile_heads(record: AttentionRecord) -> HeadProfiles:
     has_distance = among_tokens.any(axis=-1).mean(axis=-1)  # fraction of the tokens whose distance is defined
     between = record.token_distances
     distance = (among_tokens * between).sum(axis=-1).mean(axis=-1)
-    visible = record.visible[np.ix_(content, content)] if record.visible.size else np.ones(between.shape, bool)
-    even = visible / np.maximum(visible.sum(axis=1, keepdims=True), 1)
     return HeadProfiles(
         np.divide(distance, has_distance, out=np.full_like(distance, np.nan), where=has_distance > 0),
-        float((even * between).sum(axis=1).mean()),
+        np.array([even_distance(record, visible) for visible in record.visible_by_layer]),
         row_entropy,
         uniform_entropy,
         on_prefix.mean(axis=-1),
     )
+
+
+def even_distance(record: AttentionRecord, visible: BoolArray) -> float:
+    """Mean distance of an even spread over the tokens of the input that are visible (T, M) to each."""
+    among_tokens = visible[np.ix_(record.content, record.content)]
+    counts = np.maximum(among_tokens.sum(axis=1), 1)
+    return float(((among_tokens * record.token_distances).sum(axis=1) / counts).mean())
+
+
+def reached_tokens(record: AttentionRecord) -> BoolArray:
+    """(T, T): the tokens from which each can receive something through all layers."""
+    reached = np.eye(record.weights.shape[2], dtype=bool)
+    for visible in record.visible_by_layer:
+        reached |= visible @ reached
+    return reached
+
+
+def even_values(name: str, values: Array) -> Facts:
+    """The value of an even spread in each layer, (L,): their mean, and their ends if layers differ."""
+    facts: Facts = {name: float(values.mean())}
+    if not np.isclose(values.min(), values.max(), rtol=1e-6):
+        facts |= {f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
+    return facts
 
 
 def measure_base(record: AttentionRecord) -> Facts:
@@ -102,7 +126,7 @@ def measure_base(record: AttentionRecord) -> Facts:
         "keys": keys,
         "prefix": keys - record.num_tokens,
         "head_width": record.head_width,
-        "uniform": float((1 / np.maximum(record.counts, 1)).mean()) if record.reader is None else 1 / keys,
+        **even_values("uniform", _even_weights(record)),
         "dropped_weight": record.dropped_weight,
         "other_layers": record.other_layers,
         "ink_area": 0.0,
@@ -126,10 +150,16 @@ def measure_base(record: AttentionRecord) -> Facts:
     return facts
 
 
-def measure_rows(record: AttentionRecord, maps: Array, visible: int | None = None) -> Facts:
+def _even_weights(record: AttentionRecord) -> Array:
+    """(L,): the weight of an even spread over what the reader may attend to, or the mean over all queries."""
+    even = 1 / np.maximum(record.counts, 1)
+    return np.asarray(even.mean(axis=1) if record.reader is None else even[:, record.reader])
+
+
+def measure_rows(record: AttentionRecord, maps: Array, index: int | None) -> Facts:
     """What is measured of one row of every head, (L, H, N): concentration, weight on ink, agreement between heads.
 
-    An even row has weight on `visible` tokens of the input, by default on all.
+    The row is that of the query `index`; None for the mean over all queries.
     """
     facts = measure_base(record)
     p = normalize_or_nan(maps)
@@ -140,7 +170,9 @@ def measure_rows(record: AttentionRecord, maps: Array, visible: int | None = Non
     facts |= first_and_last_layer("effective", effective)
     peaked = p[facts["min_effective_layer"], facts["min_effective_head"]]
     facts |= {"peak_token": int(peaked.argmax()) + 1, "peak_share": float(peaked.max())}
-    facts |= list_heads("uniform", effective >= facts["near_uniform"] * (visible or record.num_tokens))
+    visible = record.visible_by_layer[..., record.content]
+    even = (visible.any(axis=1) if index is None else visible[:, index]).sum(axis=1)
+    facts |= list_heads("uniform", effective >= facts["near_uniform"] * even[:, None])
     if facts["ink_area"] > 0:
         on_ink, ratio = weight_on_foreground(p, record.ink, record.boxes), facts["ink_ratio"]
         facts |= list_heads("ink", on_ink >= ratio * facts["ink_area"])
@@ -154,8 +186,8 @@ def measure_rows(record: AttentionRecord, maps: Array, visible: int | None = Non
 def measure_distances(profiles: HeadProfiles) -> Facts:
     """Which heads are local, and which have no distance."""
     return {
-        "uniform_distance": profiles.uniform_distance,
-        **list_heads("local", profiles.distance <= THRESHOLDS["local"].value * profiles.uniform_distance),
+        **even_values("uniform_distance", profiles.uniform_distance),
+        **list_heads("local", profiles.distance <= THRESHOLDS["local"].value * profiles.uniform_distance[:, None]),
         **list_heads("no_distance", np.isnan(profiles.distance)),
     }
 

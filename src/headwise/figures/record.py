@@ -80,8 +80,8 @@ class AttentionRecord:
         The text that `boxes` refer to.
     segments : ndarray of int of shape (M,)
         0 and 1 for the tokens of the first and second part of the input, −1 for others; empty if it has no parts.
-    visible : ndarray of bool of shape (T, M)
-        Which keys each query may attend to, in any layer; empty if all.
+    visible : ndarray of bool of shape (T, M) or (L, T, M)
+        Which keys each query may attend to, in every layer or by layer; empty if all.
     value_norms : ndarray of shape (L, H, M)
         Length of the value vector of each key; empty if unknown.
     probe : ndarray of shape (L, H, 2 R, 2 R)
@@ -143,7 +143,7 @@ class AttentionRecord:
             "curves": f"2 5 {sizes['N'] + 1}",
             "prefix": f"{keys}",
             "segments": f"{keys}",
-            "visible": f"{rows} {keys}",
+            "visible": f"{rows} {keys}" if self.visible.ndim == 2 else f"{layers} {rows} {keys}",
             "value_norms": f"{layers} {heads} {keys}",
             "probe": f"{layers} {heads} S S",
         }
@@ -195,10 +195,15 @@ class AttentionRecord:
         return bool(self.visible.size and t == m and t > 1 and not np.triu(self.visible, 1).any())
 
     @cached_property
+    def visible_by_layer(self) -> BoolArray:
+        """(L, T, M): which keys each query may attend to."""
+        layers, _, t, m = self.weights.shape
+        return np.broadcast_to(self.visible if self.visible.size else np.ones((t, m), bool), (layers, t, m))
+
+    @cached_property
     def counts(self) -> IntArray:
-        """(T,): how many keys each query may attend to."""
-        t, m = self.weights.shape[2:]
-        return self.visible.sum(axis=1) if self.visible.size else np.full(t, m)
+        """(L, T): how many keys each query may attend to."""
+        return np.asarray(self.visible_by_layer.sum(axis=2))
 
     @cached_property
     def token_distances(self) -> Array:

@@ -45,7 +45,7 @@ _OPTIONAL = {  # files of the first version have none of these
     "query_words": ("U", (1,)),
     "text": ("U", (0,)),
     "segments": ("i", (1,)),
-    "visible": ("b", (2,)),
+    "visible": ("b", (2, 3)),
     "value_norms": ("f", (3,)),
     "probe": ("f", (4,)),
     "top_names": ("U", (1,)),

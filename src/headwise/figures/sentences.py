@@ -212,6 +212,11 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         )
     if record.other_layers:
         yield "The model has {other_layers} more attention calls, which have another shape and are not shown."
+    if record.visible.ndim == 3:
+        yield (
+            "Layers differ in which tokens a query may attend to; a value of an even spread is given as a range over "
+            "layers, and each head is compared with that of its own layer."
+        )
     if record.dropped_weight > 0:
         yield (
             "Some tokens had been removed from the arrays; they had {dropped_weight:.1%} of the weight of a row on "

@@ -19,9 +19,8 @@ _PUNCTUATION = frozenset(".,;:!?\n") | {">>", "...", "…"}
 
 def measure_roles(record: AttentionRecord) -> HeadRoles:
     """The roles of all heads of a record."""
-    visible = record.visible if record.visible.size else None
     probe = record.probe if record.probe.size else None
-    return head_roles(record.weights, token_roles(record), visible=visible, probe=probe)
+    return head_roles(record.weights, token_roles(record), visible=record.visible_by_layer, probe=probe)
 
 
 def token_roles(record: AttentionRecord) -> TokenRoles:

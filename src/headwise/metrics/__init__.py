@@ -15,7 +15,7 @@ from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head
 from headwise.metrics.head_agreement import head_agreement
 from headwise.metrics.head_roles import HeadRoles, TokenRoles, head_roles
 from headwise.metrics.integrated_gradients import integrated_gradients
-from headwise.metrics.permutation import holm, permutation_test
+from headwise.metrics.permutation import holm, permutation_test, sign_flip_test
 from headwise.metrics.perturbation import (
     ValueFunction,
     aopc,
@@ -93,6 +93,7 @@ __all__ = [
     "sampled_shapley",
     "self_weight",
     "shapley",
+    "sign_flip_test",
     "spearman",
     "sufficiency",
     "to_pixels",

@@ -82,7 +82,7 @@ class HeadRoles:
     names : tuple of str
         The roles that were measured, keys of `ROLES`.
     scores : ndarray of shape (R, L, H)
-    chance : ndarray of shape (R,)
+    chance : ndarray of shape (R, L)
     p_values : ndarray of shape (R, L, H)
         Bounds of the probability of so large a score by chance (for alignment, a Poisson approximation), not corrected
         for the number of tests.
@@ -136,8 +136,8 @@ def head_roles(
     tokens : TokenRoles, optional
         By default a sequence of different tokens. With N different from M, only roles of single keys and the
         alignment of queries and keys are measured.
-    visible : ndarray of bool of shape (N, M), optional
-        Which keys each query may attend to; all by default.
+    visible : ndarray of bool of shape (N, M) or (L, N, M), optional
+        Which keys each query may attend to, in every layer or by layer; all by default.
     probe : ndarray of shape (L, H, 2 R, 2 R), optional
         The model's weights for R random tokens that are repeated once, for induction.
 
@@ -155,15 +155,16 @@ def head_roles(
     """
     n, m = bind("L H N M", weights=weights)["N"], weights.shape[-1]
     tokens = _sequence(m) if tokens is None else tokens
+    by_layer = np.broadcast_to(True if visible is None else visible, (len(weights), n, m))
     layers = [
-        dict(_measure(Rows.of(layer, visible), tokens, None if probe is None else probe[i]))
+        dict(_measure(Rows.of(layer, by_layer[i]), tokens, None if probe is None else probe[i]))
         for i, layer in enumerate(weights)
     ]
     names = tuple(name for name in ROLES if name in layers[0])
     stacked = {name: [layer[name] for layer in layers] for name in names}
     scores = np.array([[r.score.weight for r in stacked[name]] for name in names])
     p_values = np.array([[r.score.p_value for r in stacked[name]] for name in names])
-    chance = np.array([stacked[name][0].score.chance for name in names])
+    chance = np.array([[r.score.chance for r in stacked[name]] for name in names])
     has = _decide(names, scores, chance, p_values)
     offsets = stacked.get("offset")
     width = tokens.cells.shape[1]
@@ -325,8 +326,8 @@ def _poisson_tail(count: int) -> float:
 def _decide(names: Sequence[str], scores: Array, chance: Array, p_values: Array) -> BoolArray:
     tests = scores[0].size * sum(name != "uniform" for name in names)
     least = [THRESHOLDS["alignment" if name == "alignment" else "role"].value for name in names]
-    level = np.maximum(least, THRESHOLDS["role_ratio"].value * chance)
-    enough = scores >= np.minimum(level, _CERTAIN)[:, None, None]
+    level = np.maximum(np.array(least)[:, None], THRESHOLDS["role_ratio"].value * chance)
+    enough = scores >= np.minimum(level, _CERTAIN)[..., None]
     has = enough & (p_values * tests <= 0.05)
     if "uniform" in names:
         index = names.index("uniform")
@@ -336,7 +337,7 @@ def _decide(names: Sequence[str], scores: Array, chance: Array, p_values: Array)
 
 def _main_roles(has: BoolArray, scores: Array, chance: Array) -> IntArray:
     """The narrowest role among those with nearly the largest excess over chance; −1 without a role."""
-    level = np.minimum(chance, 0.999)[:, None, None]
+    level = np.minimum(chance, 0.999)[..., None]
     excess = np.where(has, np.maximum((scores - level) / (1 - level), 1e-9), -1)
     near = has & (excess >= _NARROWER * excess.max(axis=0))
     return np.where(has.any(axis=0), near.argmax(axis=0), -1)

@@ -6,6 +6,7 @@ from typing import Any
 
 import numpy as np
 
+from headwise.explanation.explorer.difference import test_differences
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
 from headwise.figures.measurements import profile_heads
@@ -14,7 +15,7 @@ from headwise.metrics.permutation import PERMUTATIONS, holm, permutation_test
 from headwise.shapes import Array
 from headwise.text import Statement, as_html, as_text
 
-__all__ = ["compare_records"]
+__all__ = ["compare_records", "have_same_tokens"]
 
 _LEVEL = 0.05
 _MOST_DIFFERENT = 6  # heads that are listed
@@ -37,25 +38,26 @@ def compare_records(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
                  "low": test.low, "high": test.high}  # fmt: skip
         cells = ("{a:.1%}", "{b:.1%}", "{d:+.1%}", "{low:+.1%} to {high:+.1%}")
         rows.append([name, *(as_text(Statement(cell, facts)) for cell in cells), _p_text(float(p)), bool(p <= _LEVEL)])
-    same = _same_tokens(a, b) and paired
+    same_tokens = have_same_tokens(a, b)
     return {
         "paired": paired,
         "rows": rows,
         "sentences": " ".join(map(as_html, _describe(a, b, paired, len(names), int((corrected <= _LEVEL).sum())))),
-        "different": _most_different(a, b) if same else [],
-        "same_tokens": _same_tokens(a, b),
+        "different": _most_different(a, b) if same_tokens and paired else [],
+        "same_tokens": same_tokens,
+        "cells": test_differences(a, b) if same_tokens else None,
     }
 
 
 def _head_measures(record: AttentionRecord) -> dict[str, Array]:
     """(L, H) by name, each relative to what the input allows, so that inputs of different sizes can be compared."""
     p = normalize_rows(record.weights.astype(np.float64))
-    shares = (effective_number(p) / np.maximum(record.counts, 1)).mean(axis=-1)
+    shares = (effective_number(p) / np.maximum(record.counts, 1)[:, None]).mean(axis=-1)
     measures = {"effective tokens, of the visible ones": shares}
     if record.is_self_attention:
         profiles = profile_heads(record)
-        if profiles.uniform_distance > 0 and not np.isnan(profiles.distance).any():
-            measures["mean distance, of an even spread’s"] = profiles.distance / profiles.uniform_distance
+        if profiles.uniform_distance.min() > 0 and not np.isnan(profiles.distance).any():
+            measures["mean distance, of an even spread’s"] = profiles.distance / profiles.uniform_distance[:, None]
         measures["weight on the same token"] = np.diagonal(p, axis1=-2, axis2=-1).mean(axis=-1)
         if p.shape[2] > 1 and not record.is_prefix[0]:
             measures["weight on the first token"] = p[:, :, 1:, 0].mean(axis=-1)
@@ -96,11 +98,15 @@ def _describe(a: AttentionRecord, b: AttentionRecord, paired: bool, count: int, 
     ]
 
 
-def _same_tokens(a: AttentionRecord, b: AttentionRecord) -> bool:
-    """Whether the keys and queries of both have the same names or places."""
-    if a.kind != b.kind or a.weights.shape[2:] != b.weights.shape[2:] or a.query_words != b.query_words:
+def have_same_tokens(a: AttentionRecord, b: AttentionRecord) -> bool:
+    """Whether the tokens of both correspond: the same places, and of texts at least half of the words."""
+    if a.kind != b.kind or a.weights.shape[2:] != b.weights.shape[2:] or a.boxes.shape != b.boxes.shape:
         return False
-    return a.boxes.shape == b.boxes.shape if a.kind in ("image", "series") else a.words == b.words
+    if a.kind in ("image", "series"):
+        return len(a.query_words) == len(b.query_words)
+    pairs = [zip(a.words, b.words, strict=True), zip(a.query_words, b.query_words, strict=True)]
+    same = [first == second for words in pairs for first, second in words]
+    return bool((a.is_prefix == b.is_prefix).all()) and 2 * sum(same) >= len(same)
 
 
 def _most_different(a: AttentionRecord, b: AttentionRecord) -> list[list[Any]]:

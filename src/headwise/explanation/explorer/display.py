@@ -33,7 +33,8 @@ def displayed_input(record: AttentionRecord) -> dict[str, Any]:
         low, high = record.image.min(axis=0), record.image.max(axis=0)
         levels = np.rint((record.image - low) / np.where(high > low, high - low, 1) * _CURVE_LEVELS)
         return {"curves": [column.astype(np.int64) for column in levels.T], "spans": record.boxes.tolist()}
-    return {"pieces": _pieces(record)}
+    end = int(record.boxes[:, 1].max(initial=0))
+    return {"pieces": _pieces(record), "unread": record.text[end:].strip()}
 
 
 def token_names(record: AttentionRecord) -> tuple[list[str], list[str]]:

@@ -6,6 +6,7 @@ import base64
 import hashlib
 import html
 from dataclasses import dataclass
+from functools import cached_property
 from importlib.resources import files
 from pathlib import Path
 from typing import Any
@@ -14,8 +15,9 @@ from markupsafe import Markup
 
 from headwise.document import render_template
 from headwise.errors import DataError
-from headwise.explanation.explorer.comparison import compare_records
+from headwise.explanation.explorer.comparison import compare_records, have_same_tokens
 from headwise.explanation.explorer.content import DECIMALS, input_content
+from headwise.explanation.explorer.difference import test_differences
 from headwise.explanation.explorer.packing import pack, to_json
 from headwise.explanation.merging import merge_pieces
 from headwise.figures import AttentionRecord
@@ -25,8 +27,8 @@ __all__ = ["SCRIPTS", "Explorer", "ExplorerInput"]
 
 _STATIC = files("headwise.explanation.explorer") / "static"  # scripts and style of the page
 SCRIPTS = (
-    "drawing.js", "content.js", "image.js", "text.js", "series.js", "tokens.js", "heads.js", "matrix.js", "numbers.js",
-    "panel.js", "comparison.js", "svg.js", "explorer.js",
+    "drawing.js", "content.js", "image.js", "text.js", "series.js", "tokens.js", "heads.js", "matrix.js", "lines.js",
+    "numbers.js", "panel.js", "difference.js", "comparison.js", "svg.js", "explorer.js",
 )  # fmt: skip
 _MAX_PAGE = 3_000_000  # bytes
 _OTHER_SHARE = 0.25  # of a page: everything but weights
@@ -51,12 +53,17 @@ class ExplorerInput:
     name: str
     model: str = ""
 
+    @cached_property
+    def merged(self) -> AttentionRecord | None:
+        """The record with the pieces of words merged; None if there are none."""
+        if self.record.kind != "text" or not self.record.is_self_attention:
+            return None
+        merged = merge_pieces(self.record)
+        return None if merged.weights.shape == self.record.weights.shape else merged
+
     def content(self, budget: int) -> dict[str, Any]:
         """JSON types and arrays; under ``"merged"`` the same with the pieces of words merged, if there are any."""
-        versions = [self.record]
-        if self.record.kind == "text" and self.record.is_self_attention:
-            merged = merge_pieces(self.record)
-            versions += [merged] if merged.weights.shape != self.record.weights.shape else []
+        versions = [self.record] + ([] if self.merged is None else [self.merged])
         names = {"name": self.name, "model": self.model}
         contents = [names | input_content(version, budget // len(versions)) for version in versions]
         return contents[0] | {"merged": contents[1] if len(contents) > 1 else None}
@@ -144,12 +151,18 @@ class Explorer:
         """Everything that the page shows, as JSON types and arrays."""
         pairs = [(i, j) for j in range(len(self.inputs)) for i in range(j)] if len(self.inputs) <= _MAX_COMPARED else []
         budget = int(_MAX_PAGE * (1 - _OTHER_SHARE) * _IN_BASE64 / len(self.inputs))
-        records = self.records
         return {
             "decimals": DECIMALS,
             "inputs": [entry.content(budget) for entry in self.inputs],
-            "comparisons": {f"{i} {j}": compare_records(records[i], records[j]) for i, j in pairs},
+            "comparisons": {f"{i} {j}": _compare(self.inputs[i], self.inputs[j]) for i, j in pairs},
         }
+
+
+def _compare(a: ExplorerInput, b: ExplorerInput) -> dict[str, Any]:
+    """The comparison of two inputs; under ``"merged_cells"`` what differs once the pieces of words are merged."""
+    merged = [version.merged or version.record for version in (a, b)]
+    differ = (a.merged or b.merged) and have_same_tokens(*merged)
+    return compare_records(a.record, b.record) | {"merged_cells": test_differences(*merged) if differ else None}
 
 
 def _read(name: str) -> str:

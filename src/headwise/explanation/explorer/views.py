@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
-from headwise.figures.measurements import nan_mean
+from headwise.figures.measurements import even_distance, nan_mean, reached_tokens
 from headwise.metrics.concentration import effective_number, normalize_rows
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import weight_on_foreground
@@ -65,7 +65,7 @@ def choose_opening(record: AttentionRecord) -> Opening:
     weight on another; of a causal model, one of the second half, which may attend to many.
     """
     roles = record.roles
-    level = np.minimum(roles.chance, 0.999)[:, None, None]
+    level = np.minimum(roles.chance, 0.999)[..., None]
     excess = (roles.scores - level) / (1 - level)
     best: tuple[bool, float, int, int] | None = None
     for layer, head in np.argwhere((roles.main >= 0) & roles.above_chance).tolist():
@@ -83,7 +83,7 @@ def choose_opening(record: AttentionRecord) -> Opening:
         facts = {"layer": layer, "head": head, "role": record.role_phrase((layer, head)), **score}
     else:
         p = normalize_rows(record.weights.astype(np.float64))
-        effective = (effective_number(p) / np.maximum(record.counts, 1)).mean(axis=-1)
+        effective = (effective_number(p) / np.maximum(record.counts, 1)[:, None]).mean(axis=-1)
         layer, head = (int(i) for i in np.unravel_index(int(effective.argmin()), effective.shape))
         template = (
             "No head has a role beyond chance; the page opens on the most concentrated one, layer {layer}, head {head} "
@@ -114,12 +114,13 @@ def describe_views(names: Sequence[str], rows: dict[str, Array], record: Attenti
     if record.ink.any():
         even = np.full(tokens, 1 / tokens)
         shared["ink_area"] = 100 * float(weight_on_foreground(even, record.ink, record.boxes))
-    if record.is_self_attention:
-        shared["uniform_distance"] = _uniform_distance(record)
     means = {key: nan_mean(values) for key, values in rows.items()}
+    distances = _even_distances(record) if record.is_self_attention else {}
     for i, name in enumerate(names):
         opening, position = _opening_words(name)
         facts = shared | position | {key: float(values[i]) for key, values in means.items()}
+        if record.is_self_attention:
+            facts["uniform_distance"] = distances[position["layer"]] if position else distances[name]
         templates = [opening + _concentration(facts, record)]
         if not np.isnan(facts.get("ink", np.nan)):
             templates.append("Of this, {ink:.1f}% falls on ink, which covers {ink_area:.1f}% of the image.")
@@ -132,11 +133,12 @@ def describe_views(names: Sequence[str], rows: dict[str, Array], record: Attenti
         yield [Statement(template, facts) for template in templates] + _role(record, position)
 
 
-def _uniform_distance(record: AttentionRecord) -> float:
-    """Mean distance of an even spread over the visible tokens of the input."""
-    content, between = record.content, record.token_distances
-    visible = record.visible[np.ix_(content, content)] if record.visible.size else np.ones(between.shape, bool)
-    return float(((visible * between).sum(axis=1) / np.maximum(visible.sum(axis=1), 1)).mean())
+def _even_distances(record: AttentionRecord) -> dict[int | str, float]:
+    """Mean distance of an even spread over the visible tokens: of each layer, over all layers, and for rollout."""
+    layers = enumerate(record.visible_by_layer)
+    distances: dict[int | str, float] = {i: even_distance(record, visible) for i, visible in layers}
+    distances["mean"] = float(np.mean(list(distances.values())))
+    return distances | {"rollout": even_distance(record, reached_tokens(record))}
 
 
 def _role(record: AttentionRecord, position: dict[str, int]) -> list[Statement]:
@@ -150,7 +152,7 @@ def _role(record: AttentionRecord, position: dict[str, int]) -> list[Statement]:
     facts = {
         "role": record.role_phrase(head),
         "score": float(record.roles.scores[(main, *head)]),
-        "chance": float(record.roles.chance[main]),
+        "chance": float(record.roles.chance[main, head[0]]),
     }
     if record.roles.names[main] == "uniform":
         return [Statement("The head is uniform: {score:.0%} of the visible tokens are effective.", facts)]

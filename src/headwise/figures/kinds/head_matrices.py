@@ -16,6 +16,7 @@ from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
     Facts,
+    even_values,
     extreme_head,
     first_and_last_layer,
     list_heads,
@@ -45,7 +46,7 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     weights = record.weights.astype(np.float64)
     p = normalize_rows(weights)
     information = entropy(p.mean(axis=2)) - entropy(p).mean(axis=2)  # 0 bits: all rows are the same
-    effective = (effective_number(p) / np.maximum(record.counts, 1)).mean(axis=2)
+    effective = (effective_number(p) / np.maximum(record.counts, 1)[:, None]).mean(axis=2)
     profiles, heads = profile_heads(record), _heads(record, view)
     facts = measure_base(record) | view.facts(weights, heads) | measure_distances(profiles) | measure_role_facts(record)
     facts |= {"pooled": _pooling(record, view)}
@@ -53,7 +54,7 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     facts |= extreme_head("max_information", information)
     if record.is_self_attention:
         facts |= extreme_head("max_self", self_weight(weights)[:, :, record.content].mean(axis=2))
-        facts |= {"even_self": float((1 / record.counts[record.content]).mean())}
+        facts |= even_values("even_self", (1 / record.counts[:, record.content]).mean(axis=1))
     facts |= list_heads("uniform", effective >= facts["near_uniform"])
     return facts | first_and_last_layer("class_weight", profiles.class_weight)
 

@@ -50,7 +50,7 @@ PANELS = {"image": 8, "text": 6, "other": 6, "series": 8}  # for models with man
 def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     """Measure the maps of all heads, and the distances over which tokens attend."""
     profiles, maps = profile_heads(record), record.maps.astype(np.float64)
-    facts = measure_rows(record, maps) | measure_faithfulness(record) | measure_role_facts(record)
+    facts = measure_rows(record, maps, record.reader) | measure_faithfulness(record) | measure_role_facts(record)
     facts |= panel_facts(record, maps, view)
     if record.has_class_token:
         itself = self_weight(record.weights.astype(np.float64))[:, :, 0]

@@ -17,6 +17,7 @@ from headwise.figures.measurements import (
     measure_base,
     measure_faithfulness,
     normalize_or_nan,
+    reached_tokens,
 )
 from headwise.figures.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
 from headwise.figures.record import AttentionRecord
@@ -63,7 +64,10 @@ def measure(record: AttentionRecord) -> Facts:
     maps = rows[:, record.content]
     p = normalize_or_nan(maps)
     top = int(np.argsort(-maps[-1], kind="stable")[0])
-    facts = measure_base(record) | measure_faithfulness(record)
+    base = {name: value for name, value in measure_base(record).items() if name not in ("uniform_low", "uniform_high")}
+    even = 1 / reached_tokens(record).sum(axis=1)
+    facts = base | measure_faithfulness(record)
+    facts |= {"uniform": float(even.mean() if record.reader is None else even[record.reader])}
     facts |= first_and_last_layer("effective", effective_number(p)[:, None])
     facts |= {
         "scale_mode": "shared",

@@ -14,6 +14,7 @@ from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.kinds.maps import draw_rows, panel_facts
 from headwise.figures.measurements import (
     Facts,
+    even_values,
     extreme_head,
     first_and_last_layer,
     list_heads,
@@ -39,15 +40,15 @@ def measure(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> F
     maps = record.row(token).astype(np.float64)
     itself = maps[:, :, token - 1]
     index, from_token = record.index(token), record.token_distances[token - 1]
-    visible = record.visible[index, record.content] if record.visible.size else np.ones(len(from_token), bool)
+    visible = record.visible_by_layer[:, index][:, record.content]
     distance = normalize_or_nan(maps) @ from_token
-    even = float(from_token[visible].mean())
-    facts = measure_rows(record, maps, int(visible.sum())) | {"token": token, "uniform_distance": even}
+    even = visible @ from_token / visible.sum(axis=1)
+    facts = measure_rows(record, maps, index) | {"token": token} | even_values("uniform_distance", even)
     facts |= measure_role_facts(record) | panel_facts(record, maps, view)
-    facts |= {"uniform": 1 / int(record.counts[index]), "word": record.word(index).strip()}
+    facts |= even_values("uniform", 1 / record.counts[:, index]) | {"word": record.word(index).strip()}
     facts |= extreme_head("max_self", itself) | extreme_head("min_self", itself, least=True)
     facts |= first_and_last_layer("distance", distance)
-    facts |= list_heads("local", distance <= facts["local"] * even)
+    facts |= list_heads("local", distance <= facts["local"] * even[:, None])
     if record.has_class_token:
         on_class = record.weights[:, :, index, 0].astype(np.float64)
         facts |= extreme_head("max_class", on_class) | {"class_weight": float(on_class.mean())}

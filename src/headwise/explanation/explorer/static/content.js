@@ -64,6 +64,10 @@ Headwise.Weights = class {
     return row;
   }
 
+  colour(share) { return Headwise.colour(share); }
+
+  isSignificant() { return false; } // which only differences are
+
   // the weight at which the colours of a view end, as a fraction of one
   end(view) { return this.input.ends[this.input.views.indexOf(view)] / this.one; }
 

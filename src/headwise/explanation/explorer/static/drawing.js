@@ -8,6 +8,10 @@ const Headwise = {};
 Headwise.colours = {
   light: ["#ffffff", "#d3e3f3", "#93c0e0", "#3f87c2", "#15508f", "#06264f"],
   dark: ["#12181f", "#15324c", "#1d5480", "#3787c0", "#86c0e8", "#f2f9ff"],
+  negative: {
+    light: ["#ffffff", "#f7d8cb", "#eda385", "#d4593a", "#9c2716", "#57100b"],
+    dark: ["#12181f", "#45211a", "#80382a", "#cc6a4c", "#f2a78c", "#fff3ee"],
+  },
 };
 
 Headwise.theme = () => {
@@ -15,12 +19,14 @@ Headwise.theme = () => {
   return chosen || (matchMedia("(prefers-color-scheme: dark)").matches ? "dark" : "light");
 };
 
-const tables = {}; // of each theme, 1,024 colours
-Headwise.colour = (share) => {
-  const theme = Headwise.theme();
-  tables[theme] ??= Array.from({ length: 1024 }, (_, i) => interpolate(Headwise.colours[theme], i / 1023));
-  return tables[theme][Math.round(1023 * Math.sqrt(Math.min(1, Math.max(0, share))))];
+const tables = new Map(); // of each list of stops, 1,024 colours
+const lookUp = (stops, share) => {
+  if (!tables.has(stops)) tables.set(stops, Array.from({ length: 1024 }, (_, i) => interpolate(stops, i / 1023)));
+  return tables.get(stops)[Math.round(1023 * Math.sqrt(Math.min(1, Math.max(0, share))))];
 };
+Headwise.colour = (share) => lookUp(Headwise.colours[Headwise.theme()], share);
+// from −1 (red) to 1 (blue)
+Headwise.signedColour = (share) => (share < 0 ? lookUp(Headwise.colours.negative[Headwise.theme()], -share) : Headwise.colour(share));
 
 const interpolate = (stops, at) => {
   const place = at * (stops.length - 1);

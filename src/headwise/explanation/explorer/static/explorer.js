@@ -10,6 +10,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
   const usual = data.inputs.length === 2 ? 1 : null;
   const state = { input: 0, other: usual, merged: false }; // `other` is null unless two inputs are compared
   let panels = [];
+  let map = null; // of the difference between two inputs with the same tokens
   const places = Headwise.element("div", { class: "places" });
   const difference = Headwise.element("div");
   const copied = Headwise.element("span", { class: "copied", role: "status" });
@@ -30,7 +31,12 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     if (Object.keys(keep).length) panels[0].set(keep);
     panels[1]?.follow(panels[0].state, comparison()?.same_tokens);
     const compared = state.other === null ? null : comparison();
-    difference.replaceChildren(...(compared ? [Headwise.comparisonView(compared, shown().sort((a, b) => a - b).map((index) => nameOf(data.inputs[index])), (view) => panels[0].choose({ view }))] : []));
+    const sorted = shown().sort((a, b) => a - b);
+    const names = sorted.map((index) => nameOf(data.inputs[index]));
+    const ordered = sorted.map((index) => panels[shown().indexOf(index)]);
+    const cells = compared && compared[state.merged && sorted.some((index) => data.inputs[index].merged) ? "merged_cells" : "cells"];
+    map = cells ? Headwise.differencePanel(...ordered, names, cells, (change) => panels[0].choose(change)) : null;
+    difference.replaceChildren(...(compared ? [Headwise.comparisonView(compared, names, (view) => panels[0].choose({ view }))] : []), ...(map ? [map.element] : []));
     choices.select(state.input);
     other.select(state.input, state.other);
     merge.hidden = !shown().some((index) => data.inputs[index].merged);
@@ -38,6 +44,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
   };
   const changed = (i, change) => {
     panels[1 - i]?.follow(change, comparison()?.same_tokens);
+    map?.show(change);
     remember();
   };
   const reopen = (change) => {
@@ -86,7 +93,10 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     followLink();
   } else open();
 
-  const show = () => panels.forEach((panel) => panel.show());
+  const show = () => {
+    panels.forEach((panel) => panel.show());
+    map?.show(panels[0].state);
+  };
   let width = root.clientWidth;
   new ResizeObserver(() => {
     if (root.clientWidth !== width) { width = root.clientWidth; show(); }

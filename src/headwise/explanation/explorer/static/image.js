@@ -14,10 +14,10 @@ const gridOf = (boxes) => {
 };
 
 // shares of the content's tokens as colours, a pixel for each cell of the grid, or for each pixel of the image
-Headwise.mapOf = (input, shares, end) => {
+Headwise.mapOf = (input, shares, end, colour = Headwise.colour) => {
   const content = Headwise.contentKeys(input);
   const grid = gridOf(input.boxes);
-  if (grid) return [...grid, content.map((key) => Headwise.colour(shares[key] / end))];
+  if (grid) return [...grid, content.map((key) => colour(shares[key] / end))];
   const [height, width] = input.size;
   const total = new Float32Array(height * width);
   const count = new Uint16Array(height * width);
@@ -29,7 +29,7 @@ Headwise.mapOf = (input, shares, end) => {
       }
     }
   });
-  return [width, height, Array.from(total, (sum, i) => Headwise.colour(sum / Math.max(1, count[i]) / end))]; // the mean where boxes overlap
+  return [width, height, Array.from(total, (sum, i) => colour(sum / Math.max(1, count[i]) / end))]; // the mean where boxes overlap
 };
 
 // the keys that are tokens of the input
@@ -39,10 +39,10 @@ Headwise.contentKeys = (input) => {
 };
 
 // a small picture of an input with the weights of one row
-Headwise.drawInput = (canvas, input, shares, end) => {
+Headwise.drawInput = (canvas, input, shares, end, colour = Headwise.colour) => {
   const [width, height] = [input.size[1], input.size[0]];
   const map = new OffscreenCanvas(1, 1);
-  Headwise.paint(map, ...Headwise.mapOf(input, shares, end));
+  Headwise.paint(map, ...Headwise.mapOf(input, shares, end, colour));
   const pen = Headwise.pen(canvas, width, height);
   pen.drawImage(map, 0, 0, width, height);
   if (input.outline) Headwise.drawOutline(pen, input);
@@ -108,9 +108,6 @@ Headwise.keyViews.image = (input) => {
     return place + by < 0 ? input.prefix.at(-1) ?? key : content[place + by];
   };
 
-  const paint = (shares, end) => {
-    const canvas = element.querySelector("canvas");
-    Headwise.drawInput(canvas, input, shares, end);
-  };
+  const paint = (shares, end, colour) => Headwise.drawInput(element.querySelector("canvas"), input, shares, end, colour);
   return { element, options, at, step, paint, ownPrefix: false };
 };

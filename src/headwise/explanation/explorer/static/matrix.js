@@ -8,7 +8,8 @@ const MOST_WORDS = 32; // up to which rows and columns have their words
 Headwise.matrixView = (input, weights, act) => {
   const canvas = Headwise.element("canvas", { "aria-hidden": "true" });
   const [rowMark, cellMark] = ["row-mark", "cell-mark"].map((name) => Headwise.element("div", { class: name }));
-  const square = Headwise.element("div", { class: "square", role: "application", tabindex: "0", "aria-roledescription": "matrix" }, canvas, rowMark, cellMark);
+  const dots = Headwise.element("canvas", { class: "dots", "aria-hidden": "true" });
+  const square = Headwise.element("div", { class: "square", role: "application", tabindex: "0", "aria-roledescription": "matrix" }, canvas, ...(weights.drawDots ? [dots] : []), rowMark, cellMark);
   const worded = input.kind !== "image" && input.kind !== "series" && Math.max(weights.queries, weights.keys) <= MOST_WORDS;
   const framed = Headwise.element("div", { class: worded ? "framed worded" : "framed" }, square);
   const words = worded ? axisWords(input, framed) : { mark: () => {} };
@@ -57,7 +58,7 @@ Headwise.matrixView = (input, weights, act) => {
   const colours = (view) => {
     const end = weights.end(view);
     return Array.from({ length: size.rows }, (_, i) =>
-      Array.from(weights.shares(view, start.row + i).subarray(start.column, start.column + size.columns), (share) => Headwise.colour(share / end))).flat();
+      Array.from(weights.shares(view, start.row + i).subarray(start.column, start.column + size.columns), (share) => weights.colour(share / end))).flat();
   };
   let painted = "";
   const paint = (view, n, m) => {
@@ -66,6 +67,7 @@ Headwise.matrixView = (input, weights, act) => {
     if (wanted === painted) return;
     painted = wanted;
     Headwise.paint(canvas, size.columns, size.rows, colours(view));
+    weights.drawDots?.(dots, view, start, size);
     part.textContent = partial ? `Queries ${start.row + 1} to ${start.row + size.rows} of ${weights.queries}, keys ${start.column + 1} to ${start.column + size.columns} of ${weights.keys}; the part follows the selected tokens.` : "";
   };
   const mark = (n, m) => {
@@ -82,9 +84,12 @@ Headwise.matrixView = (input, weights, act) => {
   return { element, square, paint, mark };
 };
 
+// the words of queries; of cross-attention without “query”
+Headwise.queryLabels = (input) => (input.queries ? input.queries.map((name) => name.replace(/^query “?|”$/g, "")) : input.labels);
+
 // the words of rows, on the left, and of columns, above
 const axisWords = (input, framed) => {
-  const queries = input.queries ? input.queries.map((name) => name.replace(/^query “?|”$/g, "")) : input.labels;
+  const queries = Headwise.queryLabels(input);
   const axis = (name, labels) => {
     const spans = labels.map((label) => Headwise.element("span", { title: label }, label || "␣"));
     const element = Headwise.element("div", { class: name, "aria-hidden": "true" }, ...spans);

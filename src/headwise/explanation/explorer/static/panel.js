@@ -32,6 +32,8 @@ Headwise.panel = (root, input, changed) => {
   const heads = Headwise.headsView(input, weights, group, act);
   const tokens = Headwise.tokensView(input, weights, group, act);
   const matrix = Headwise.matrixView(input, weights, act);
+  const ofWords = input.kind === "text" || input.kind === "other";
+  const lines = ofWords ? Headwise.linesView(input, weights, act) : null;
   const numbers = Headwise.numbersView(input);
   const scale = Headwise.scaleView(input, weights);
   const list = Headwise.listView(input, weights);
@@ -45,7 +47,10 @@ Headwise.panel = (root, input, changed) => {
   const pointing = input.queries === null
     ? "Point or tap to choose the query token; click, or press Enter, to select it and read its weight on other tokens. Escape clears the selection."
     : "Choose the query; point at a token, or tap it, to read the query’s weight on it.";
-  const search = input.kind === "text" || input.kind === "other" ? [Headwise.searchField(input, tokens, act)] : [];
+  const search = ofWords ? [Headwise.searchField(input, tokens, act)] : [];
+  const asMatrix = Headwise.element("div", {}, matrix.element,
+    Headwise.element("p", { class: "hint" }, "A row for each query token, a column for each key token. Rows sum to one."), scale.element);
+  const drawn = lines ? [drawingChoice(asMatrix, lines.element), asMatrix, lines.element] : [asMatrix];
   const many = input.heads > 16 ? " wide" : input.heads > 8 || input.layers > 12 ? " medium" : "";
   root.replaceChildren(
     Headwise.element("p", { class: "verdict" }),
@@ -54,8 +59,7 @@ Headwise.panel = (root, input, changed) => {
       Headwise.element("div", { class: "column" },
         section("seen", "Attention of the selected token", "Attention of one token", ...(queries ? [queries.element] : []), ...search,
           tokens.element, readout, largest.element, Headwise.element("p", { class: "hint" }, pointing)),
-        section("matrix", "All attention weights of this view", "From every token to every token", matrix.element,
-          Headwise.element("p", { class: "hint" }, "A row for each query token, a column for each key token. Rows sum to one."), scale.element))),
+        section("matrix", "All attention weights of this view", "From every token to every token", ...drawn))),
     Headwise.element("section", { class: "words" }, Headwise.element("h2", {}, "In words"), description, opening, captionOf(input)),
     list.element, live);
   root.querySelector(".verdict").textContent = verdict(input);
@@ -70,6 +74,7 @@ Headwise.panel = (root, input, changed) => {
     queries?.show(n);
     matrix.paint(view, state.from, state.to);
     matrix.mark(n, m);
+    lines?.show(view, n, m);
     numbers.show(view, n);
     list.show(view, n);
     largest.show(view, n, m);
@@ -99,7 +104,22 @@ Headwise.panel = (root, input, changed) => {
     show();
   };
   show();
-  return { show, choose, follow, set, state, input };
+  return { show, choose, follow, set, state, input, weights };
+};
+
+// two buttons that show the weights as a matrix or as lines
+const drawingChoice = (matrix, lines) => {
+  const buttons = [["Matrix", matrix], ["Lines", lines]].map(([label, part]) => {
+    const button = Headwise.element("button", { type: "button", value: label.toLowerCase() }, label);
+    button.addEventListener("click", () => show(part));
+    return [button, part];
+  });
+  const show = (shown) => buttons.forEach(([button, part]) => {
+    part.hidden = part !== shown;
+    button.setAttribute("aria-pressed", part === shown);
+  });
+  show(matrix);
+  return Headwise.element("div", { class: "roles drawing", role: "group", "aria-label": "Draw the weights as" }, ...buttons.map(([button]) => button));
 };
 
 const verdict = (input) => {

@@ -33,8 +33,8 @@ Headwise.keyViews.series = (input) => {
     const by = arrow === "ArrowLeft" || arrow === "ArrowUp" ? -1 : 1;
     return Math.max(0, Math.min(input.keys.length - 1, key + by));
   };
-  const paint = (shares, end) => {
-    content.forEach((key) => { options[key].style.background = Headwise.css(shares[key] / end); });
+  const paint = (shares, end, colour = Headwise.colour) => {
+    content.forEach((key) => { options[key].style.background = `rgb(${colour(shares[key] / end).join(" ")})`; });
   };
   return { element, options, at, step, paint, ownPrefix: false };
 };

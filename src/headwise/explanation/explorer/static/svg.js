@@ -62,12 +62,18 @@ Headwise.toSvg = (root) => {
     parts.push(`<svg ${place(box)} viewBox="${svg.getAttribute("viewBox")}" preserveAspectRatio="none">${lines.join("")}</svg>`);
   };
 
+  const drawLines = (svg, style, box) => {
+    const font = `font-family="${escape(style.fontFamily)}" font-size="${parseFloat(style.fontSize)}"`;
+    parts.push(`<svg ${place(box)} viewBox="${svg.getAttribute("viewBox")}" ${font}>${svg.innerHTML}</svg>`);
+  };
+
   const visit = (element) => {
     const [style, box] = [getComputedStyle(element), element.getBoundingClientRect()];
     if (!box.width || style.visibility === "hidden" || element.matches("input, select, .save, .search, .part, .hint:empty")) return;
     drawBox(style, box);
     if (element instanceof HTMLCanvasElement) drawCanvas(element, style, box);
     else if (element instanceof HTMLImageElement) parts.push(`<image ${place(box)} opacity="${style.opacity}" preserveAspectRatio="none" href="${element.src}"/>`);
+    else if (element.matches("svg.lines")) drawLines(element, style, box);
     else if (element instanceof SVGSVGElement) drawCurves(element, box);
     else {
       for (const child of element.childNodes) {

@@ -33,6 +33,7 @@ Headwise.keyViews.text = (input) => {
       if (gap && key > start) flow.append(gap === 2 ? Headwise.element("br") : " ");
       flow.append(options[key]);
     }
+    if (input.unread && stop() === input.pieces.length) flow.append(" ", Headwise.element("span", { class: "unread", title: "beyond what the model reads" }, input.unread));
     if (!long) return;
     const [before, shown, after] = range.children;
     shown.textContent = `Tokens ${start + 1} to ${stop()} of ${input.pieces.length}`;
@@ -48,11 +49,11 @@ Headwise.keyViews.text = (input) => {
     lay();
   };
 
-  const paint = (shares, end) => {
-    last = [shares, end];
+  const paint = (shares, end, colour = Headwise.colour) => {
+    last = [shares, end, colour];
     for (let key = start; key < stop(); key += 1) {
-      const colour = Headwise.colour(shares[key] / end);
-      Object.assign(options[key].style, { background: `rgb(${colour.join(" ")})`, color: Headwise.letters(colour) });
+      const rgb = colour(shares[key] / end);
+      Object.assign(options[key].style, { background: `rgb(${rgb.join(" ")})`, color: Headwise.letters(rgb) });
     }
   };
 

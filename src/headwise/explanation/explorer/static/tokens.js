@@ -52,15 +52,16 @@ Headwise.tokensView = (input, weights, group, act) => {
   // shades the tokens by the row of a query, and marks the query and the key that is read
   const show = (name, from, to) => {
     const [units, shares, end] = [weights.units(name, from), weights.shares(name, from), weights.end(name)];
-    view.paint(shares, end);
+    view.paint(shares, end, weights.colour);
     for (const chip of element.querySelectorAll(".chip")) {
       const key = Number(chip.dataset.key);
-      chip.querySelector(".swatch").style.background = Headwise.css(shares[key] / end);
+      chip.querySelector(".swatch").style.background = `rgb(${weights.colour(shares[key] / end).join(" ")})`;
       chip.querySelector(".share").textContent = weights.text(units[key]);
     }
     options.forEach((option, key) => {
       option.classList.toggle("from", selects && key === from);
       option.classList.toggle("to", key === to);
+      option.classList.toggle("significant", weights.isSignificant(name, from, key));
       option.setAttribute("aria-selected", selects ? key === from : key === to);
       option.setAttribute("aria-label", `${input.keys[key]}, ${weights.text(units[key])}${selects && key === from ? ", the query" : ""}`);
     });

@@ -19,6 +19,7 @@ from headwise.models.adapters import ViT
 from headwise.models.token_ablation import TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 from headwise.train.checkpoint import Checkpoint, pretrained_vit, save_vit
+from helpers.checkpoints import write_folder
 
 EXAMPLE = Path(__file__).parents[2] / "examples/digit.png"
 N = 5
@@ -211,3 +212,17 @@ def test_a_map_that_takes_long_is_left_out_with_the_reason(monkeypatch):
     assert "AttnLRP takes as long as about 6 predictions" in explanation.missing["dependence"]
     assert list(hw.explain(saved, image, figure="dependence", test=False).captions) == ["dependence"]
     assert hw.explain(saved, image, figure="rollout", test=False).missing == {}
+
+
+def test_visible_tokens_are_those_of_each_layer(tmp_path):
+    types = ["sliding_attention", "full_attention"]
+    folder = write_folder(tmp_path, "llama", model_type="mistral", sliding_window=4, layer_types=types)
+    record = explain(hw.load(folder), {"input_ids": np.arange(11)[None]}, test=False).record
+    causal = np.tri(11, dtype=bool)
+    np.testing.assert_array_equal(record.visible, [causal & ~np.tri(11, k=-4, dtype=bool), causal])
+    np.testing.assert_array_equal(record.counts[:, -1], [4, 11])
+    one = replace(record, visible=np.broadcast_to(causal, (2, 11, 11)))
+    assert (record.roles.chance <= 1).all()
+    first = record.roles.names.index("first")
+    assert record.roles.chance[first, 0] > one.roles.chance[first, 0]
+    assert record.roles.chance[first, 1] == one.roles.chance[first, 1]

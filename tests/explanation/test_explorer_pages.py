@@ -1,11 +1,14 @@
 """The explorer in a browser: texts, photographs, series, long inputs, two inputs side by side, files of its parts."""
 
+import re
 import xml.etree.ElementTree as ET
+from dataclasses import replace
 
 import numpy as np
 import pytest
 
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, from_arrays, merge_pieces
+from headwise.explanation.explorer.difference import find_differences
 from headwise.figures import AttentionRecord
 from helpers.browser import chromium, console_messages, open_page, reload_page, requested_hosts, set_viewport, wait_for
 
@@ -189,6 +192,52 @@ def test_weights_that_are_left_out_are_stated(page, monkeypatch):
         assert weight < least + 5.01e-4 if text.startswith("below") else abs(float(text) - weight) < 5.01e-4
 
 
+# ---- lines between words
+
+
+def line_ends(driver):
+    """(word on the left, word on the right, opacity) of each line."""
+    return driver.execute_script("""
+        const texts = [...document.querySelectorAll(".lines text")];
+        const word = (anchor, y) => texts.find((t) => t.getAttribute("text-anchor") === anchor
+            && Math.abs(t.getAttribute("y") - y) < .01).textContent;
+        return [...document.querySelectorAll(".lines line")].map((l) => [
+            word("end", l.getAttribute("y1")), word("start", l.getAttribute("y2")),
+            Number(l.getAttribute("stroke-opacity")),
+        ])""")
+
+
+def test_lines_between_words_are_as_dark_as_their_weights(page):
+    record = text_record()
+    driver = page(record, view="#view=0.2&from=2")
+    driver.find_element("css selector", ".drawing [value=lines]").click()
+    assert not driver.find_element("css selector", ".matrix .square").is_displayed()
+    ends = {(left, right): opacity for left, right, opacity in line_ends(driver)}
+    matrix = record.weights[0, 2]
+    expected = {(n, m) for n, m in np.ndindex(7, 7) if matrix[n, m] >= 0.05}
+    assert ends.keys() == {(record.words[n], record.words[m]) for n, m in expected}
+    for n, m in expected:
+        assert ends[record.words[n], record.words[m]] == pytest.approx(np.sqrt(matrix[n, m]), abs=0.01)
+    driver.find_elements("css selector", ".lines text")[4].click()
+    assert texts(driver, ".piece.from") == ["sat"]
+    root = ET.fromstring(driver.execute_script("return Headwise.toSvg(document.querySelector('.matrix'))"))
+    assert len(list(root.iter("{http://www.w3.org/2000/svg}line"))) == len(expected)
+
+
+def test_of_many_tokens_the_strongest_lines_of_one_are_drawn(page):
+    record = long_record(128)
+    driver = page(record, view="#view=1.0&from=90")
+    driver.find_element("css selector", ".drawing [value=lines]").click()
+    ends = line_ends(driver)
+    largest = sorted(np.argsort(-record.weights[1, 0, 90])[: len(ends)])
+    assert 5 < len(ends) <= 12
+    assert {left for left, _, _ in ends} == {"“w90” (91)"}
+    assert [right.split(":")[0] for _, right, _ in ends] == [f"“w{m}” ({m + 1})" for m in largest]
+    size = "const svg = document.querySelector('.lines'); return parseFloat(getComputedStyle(svg).fontSize) * "
+    size += "svg.getBoundingClientRect().width / svg.viewBox.baseVal.width"
+    assert driver.execute_script(size) > 10
+
+
 # ---- other kinds
 
 
@@ -251,11 +300,63 @@ def test_two_inputs_are_side_by_side_with_a_tested_difference(page):
     checked = "return [...document.querySelectorAll('.heads input:checked')].map(e => e.value)"
     assert driver.execute_script(checked) == ["0.2", "0.2"]
     driver.find_element("css selector", ".panel:nth-child(2) .piece[data-key='3']").click()
-    assert texts(driver, ".piece.from") == ["s", "s"]
-    for record, sentence in zip((a, b), texts(driver, ".readout"), strict=True):
+    assert texts(driver, ".panel .piece.from") == ["s", "s"]
+    for record, sentence in zip((a, b), texts(driver, ".panel .readout"), strict=True):
         assert f"weight {record.weights[0, 2, 3, 3]:.3f}" in sentence
     set_viewport(driver, 390)
     assert fits(driver)
+
+
+def test_the_difference_of_two_inputs_is_a_map(page):
+    from selenium.webdriver import ActionChains
+
+    a, b = text_record(0), text_record(7)
+    b = replace(b, weights=b.weights.copy())
+    b.weights[:, :, 5] = 0.05 * b.weights[:, :, 5] + 0.95 * (np.arange(7) == 2)  # in every head
+    driver = page(a, b, view="#view=mean&from=5&with=1")
+    row = (b.weights - a.weights).mean(axis=(0, 1))[5]
+    (readout,) = texts(driver, ".difference .readout")
+    first, second, difference = re.findall(r"[+−]?0\.\d{3}", readout)
+    means = [float(record.weights[:, :, 5, 2].mean()) for record in (a, b)]
+    np.testing.assert_allclose([float(first), float(second)], means, atol=5.01e-4)
+    assert float(difference) == pytest.approx(means[1] - means[0], abs=1.01e-3)
+    assert "“.” (5)" in readout
+    assert "significant" in readout
+    red, blue = (driver.execute_script(
+        "return [...document.querySelectorAll('.difference .piece')]"
+        ".map(e => Number(getComputedStyle(e).backgroundColor.match(/\\d+/g)[arguments[0]]))", i
+    ) for i in (0, 2))  # fmt: skip
+    assert all(r >= b for r, b, d in zip(red, blue, row, strict=True) if d < -0.01)
+    assert all(r <= b for r, b, d in zip(red, blue, row, strict=True) if d > 0.01)
+    dark = "const c = document.querySelector('.difference .dots'); const [u, v] = [c.width / 7, c.height / 7];"
+    dark += "const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height); return [...Array(49).keys()]"
+    dark += ".filter(i => data[4 * (Math.floor((Math.floor(i / 7) + .5) * v) * c.width + Math.floor((i % 7 + .5) * u))"
+    dark += " + 3])"
+    cells = find_differences(a, b)["of_means"]["mean"]
+    assert driver.execute_script(dark) == cells
+    assert 5 * 7 + 2 in cells
+    assert "mean difference over the heads" in texts(driver, ".difference .tested")[0]
+    driver.find_element("css selector", ".panel label[data-choice='1.0'] input").click()
+    assert "mean over queries" in texts(driver, ".difference .tested")[0]
+    driver.find_element("css selector", ".panel label[data-choice='rollout'] input").click()
+    assert "not tested" in texts(driver, ".difference .tested")[0]
+    square = driver.find_element("css selector", ".difference .square")
+    driver.execute_script("arguments[0].scrollIntoView({block: 'center'})", square)
+    ActionChains(driver, duration=0).move_to_element_with_offset(square, 1, 1).click().perform()
+    assert texts(driver, ".panel .piece.from") == texts(driver, ".panel .piece.to") == ["s", "s"]
+    driver.find_element("css selector", ".merge input").click()
+    assert len(texts(driver, ".difference .piece")) == 6
+    set_viewport(driver, 390)
+    assert fits(driver)
+
+
+def test_one_word_may_differ_between_two_inputs(page):
+    a, b = text_record(0), text_record(7)
+    words = ("[CLS]", "the", "dog", "##s", "sat", ".", "[SEP]")
+    driver = page(a, replace(b, words=words, text=TEXT.replace("cat", "dog")))
+    assert texts(driver, ".difference .piece")[2] == "cat / dog"
+    driver = page(a, replace(b, words=tuple("abcdefg")))
+    assert not driver.find_elements("css selector", ".difference")
 
 
 def test_one_of_several_inputs_is_compared_on_demand(page):

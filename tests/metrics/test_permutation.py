@@ -1,11 +1,13 @@
 """The permutation test: against SciPy, and its rate of false alarms."""
 
+import itertools
+
 import numpy as np
 import pytest
 from scipy import stats
 
 from headwise.errors import ShapeError
-from headwise.metrics.permutation import holm, permutation_test
+from headwise.metrics.permutation import holm, permutation_test, sign_flip_test
 
 
 @pytest.mark.parametrize("paired", [True, False])
@@ -48,3 +50,22 @@ def test_groups_that_cannot_be_compared(rng):
 
 def test_holm_is_monotone_and_at_most_one():
     np.testing.assert_allclose(holm(np.array([0.01, 0.04, 0.03, 0.9])), [0.04, 0.09, 0.09, 0.9])
+
+
+def test_signs_are_flipped_in_all_places_together(rng):
+    """Against all 128 assignments of signs."""
+    d = rng.normal(size=(7, 5)) + np.array([0, 1.5, 0, 0, -0.7])
+    d[:, 3] = 0
+    size = np.sqrt((d**2).sum(axis=0))
+    statistic = np.divide(np.abs(d.sum(axis=0)), size, out=np.zeros(5), where=size > 0)
+    signs = np.array(list(itertools.product((-1, 1), repeat=7)))
+    null = np.max([np.abs(signs @ d[:, j]) / size[j] for j in (0, 1, 2, 4)], axis=0)
+    exact = [np.mean(null >= t - 1e-9) for t in statistic]
+    p = sign_flip_test(d, permutations=4999)
+    np.testing.assert_allclose(p[[0, 1, 2, 4]], np.array(exact)[[0, 1, 2, 4]], atol=0.02)
+    assert p[3] == 1
+
+
+def test_any_false_alarm_among_many_places_is_rare(rng):
+    alarms = [(sign_flip_test(rng.normal(size=(11, 60)), permutations=199) <= 0.05).any() for _ in range(200)]
+    assert np.mean(alarms) < 0.1

@@ -1,6 +1,7 @@
 """Texts and images of any model: what the application answers, without a socket."""
 
 import io
+import json
 
 import numpy as np
 import pytest
@@ -8,12 +9,12 @@ from PIL import Image
 
 import headwise as hw
 from headwise.errors import DataError
-from headwise.explanation import record_input
+from headwise.explanation import Explorer, ExplorerInput, record_input
 from headwise.models import open_model
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web import application, load_models, serve_model
 from headwise.web.answers import AnswerStore, answer
-from helpers.checkpoints import write_folder, write_image_model, write_text_model
+from helpers.checkpoints import random_tensors, write_folder, write_image_model, write_text_model
 from helpers.serving import Client
 
 NAMES = {str(i): name for i, name in enumerate(("birds", "dogs", "fish", "cats", "ants"))}
@@ -22,7 +23,8 @@ NAMES = {str(i): name for i, name in enumerate(("birds", "dogs", "fish", "cats",
 @pytest.fixture(scope="module")
 def folders(tmp_path_factory):
     folder = tmp_path_factory.mktemp("models")
-    return write_text_model(folder / "pets", id2label=NAMES), write_image_model(folder / "patches")
+    others = write_text_model(folder / "dogs", random_tensors("bert", seed=5))
+    return write_text_model(folder / "pets", id2label=NAMES), write_image_model(folder / "patches"), others
 
 
 @pytest.fixture(scope="module")
@@ -46,15 +48,24 @@ def test_a_pair_of_texts_is_answered_as_the_library_answers_it(client, folders):
     order = np.argsort(-record.probabilities)
     assert [name for name, _ in shown["prediction"]] == [NAMES[str(i)] for i in order]
     assert [share for _, share in shown["prediction"]] == np.rint(record.probabilities[order] * 1000).tolist()
-    assert shown["text"] == "\n".join(texts)
-    spans = [shown["text"][begin:end] for begin, end in shown["places"]]
-    assert spans == ["the", "cat", "sat", ".", "a", "dog", "run", "s"]
-    assert sum(shown["prefix"]) == 3
-    assert len(shown["heads"]) == 2 * 3
-    layer, head = shown["shown"]
-    weights = client.get(f"/api/head?key={shown['key']}&layer={layer}&head={head}").json()["weights"]
-    np.testing.assert_array_equal(weights, np.rint(record.weights[layer, head].ravel() * 1000))
-    assert not shown["prefix"][shown["query"]]
+    assert shown["tokens"] == 11
+    explored = client.get(f"/api/explorer?key={shown['key']}").json()
+    (input,) = explored["inputs"]
+    assert [text for text, _ in input["pieces"]] == [
+        "[CLS]", "the", "cat", "sat", ".", "[SEP]", "a", "dog", "run", "s", "[SEP]"
+    ]  # fmt: skip
+    assert input["prefix"] == [0, 5, 10]
+    assert explored == json.loads(json.dumps(Explorer("", (ExplorerInput(record, "the input", "pets"),)).content()))
+
+
+def test_the_answers_of_two_models_are_compared(client):
+    answers = [client.post(f"/api/explain?model={name}", json={"text": "the cat"}).json() for name in ("pets", "dogs")]
+    query = "&".join(f"key={shown['key']}" for shown in answers)
+    explored = client.get(f"/api/explorer?{query}").json()
+    assert [input["model"] for input in explored["inputs"]] == ["pets", "dogs"]
+    compared = explored["comparisons"]["0 1"]
+    assert compared["same_tokens"]
+    assert compared["cells"]["of_means"].keys() == {"mean"}  # six heads; three of a layer are too few
 
 
 def test_what_the_prediction_depends_on_follows_the_answer(client, folders):
@@ -62,19 +73,20 @@ def test_what_the_prediction_depends_on_follows_the_answer(client, folders):
     result = client.get(f"/api/dependence?key={key}").json()
     expected = hw.explain(hw.load(folders[0]), "the cat sat.", figure="dependence").dependence
     largest = np.abs(expected.values).max()
-    np.testing.assert_array_equal(result["values"], np.rint(expected.values_by_token / largest * 1000))
+    values = np.rint(expected.values_by_token / largest * 1000)
+    np.testing.assert_array_equal(result["values"], [0, *values, 0])
     assert result["map"] == expected.map
     assert f"{expected.agreement:.2f}"[:4] in result["caption"]
 
 
 def test_an_image_is_shown_as_the_model_sees_it(client):
     shown = client.post("/api/explain?model=patches", content=picture()).json()
-    assert shown["kind"] == "image"
-    assert shown["size"] == [10, 10]
-    assert shown["places"] == [[0, 0, 5, 5], [0, 5, 5, 5], [5, 0, 5, 5], [5, 5, 5, 5]]
-    assert shown["image"].startswith("data:image/png;base64,")
-    assert shown["query"] == 0  # the class token
-    assert len(client.get(f"/api/dependence?key={shown['key']}").json()["values"]) == 4
+    (input,) = client.get(f"/api/explorer?key={shown['key']}").json()["inputs"]
+    assert input["kind"] == "image"
+    assert input["size"] == [10, 10]
+    assert input["boxes"] == [[0, 0, 5, 5], [0, 5, 5, 5], [5, 0, 5, 5], [5, 5, 5, 5]]
+    assert input["picture"].startswith("data:image/png;base64,")
+    assert len(client.get(f"/api/dependence?key={shown['key']}").json()["values"]) == 5
 
 
 @pytest.mark.parametrize(
@@ -85,7 +97,7 @@ def test_an_image_is_shown_as_the_model_sees_it(client):
         ("/api/explain?model=pets", b"the cat", 400, "Expected JSON"),
         ("/api/explain?model=pets", b'{"text": "%s"}' % (b"cat " * 2000), 422, "at most 4,000 characters"),
         ("/api/explain?model=patches", b"the cat", 415, "not an image"),
-        ("/api/explain?model=7x7", b"", 404, "expected one of pets, patches"),
+        ("/api/explain?model=7x7", b"", 404, "expected one of pets, patches, dogs"),
         ("/api/explain", b"", 404, "expected one of"),
     ],
 )
@@ -99,17 +111,17 @@ def test_inputs_that_a_model_cannot_take_are_rejected(client, path, body, status
 @pytest.mark.parametrize(
     ("query", "status", "message"),
     [
-        ("key=nothing&layer=0&head=0", 410, "send the input again"),
-        ("layer=0&head=0", 410, "send the input again"),
-        ("key={key}&layer=2&head=0", 422, "expected layers 0 to 1"),
-        ("key={key}&layer=0&head=-1", 422, "head: expected a whole number"),
-        ("key={key}&layer=&head=0", 422, "layer: expected a whole number"),
-        ("key={key}&layer=٣&head=0", 422, "layer: expected a whole number"),
+        ("explorer?key=nothing", 410, "send the input again"),
+        ("explorer?key={key}&key=nothing", 410, "send the input again"),
+        ("explorer", 422, "key: expected one to 3"),
+        ("explorer?key={key}&key={key}&key={key}&key={key}&key={key}", 422, "key: expected one to 3"),
+        ("dependence?key=nothing", 410, "send the input again"),
+        ("dependence", 410, "send the input again"),
     ],
 )
-def test_heads_that_do_not_exist_are_rejected(client, query, status, message):
+def test_answers_that_do_not_exist_are_rejected(client, query, status, message):
     key = client.post("/api/explain?model=pets", json={"text": "the cat"}).json()["key"]
-    rejected = client.get("/api/head?" + query.format(key=key))
+    rejected = client.get("/api/" + query.format(key=key))
     assert rejected.status_code == status
     assert message in rejected.text
 
@@ -133,7 +145,7 @@ def test_a_model_of_neither_texts_nor_images_is_refused(tmp_path):
 
 def test_old_answers_are_dropped_and_the_newest_is_kept(folders):
     model = open_model(folders[0])
-    answers = [answer(str(i), model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))]
+    answers = [answer(str(i), "pets", model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))]
     store = AnswerStore(max_bytes=answers[1].record.weights.nbytes + answers[2].record.weights.nbytes)
     for item in answers:
         store.add(item)

@@ -327,11 +327,11 @@ def model_texts(driver, selector):
 
 
 def explained(driver, *indices):
-    """Wait until these models have answered and their maps are drawn."""
+    """Wait until these models have answered, their maps are drawn, and the explorer shows all of them."""
     script = """return arguments[0].every((i) => {
         const column = columns[i], hint = column.article.querySelector(".dependence + .hint").textContent;
-        return column.answer && column.article.querySelector(".readout").textContent && hint && hint !== "Computing …";
-    })"""
+        return column.answer && hint && hint !== "Computing …";
+    }) && document.querySelectorAll("#explorer .panel .readout").length === arguments[0].length"""
     wait_until(driver, script, list(indices))
 
 
@@ -348,22 +348,24 @@ def test_a_text_goes_to_its_models_side_by_side_and_clears(readers):
     first, second, image = model_texts(driver, ".prediction")
     assert first != second
     assert image == ""
-    tokens = driver.find_elements("css selector", ".model[data-model=pets] .attention .token")
-    assert [token.text for token in tokens] == ["[CLS]", "the", "cat", "sat", ".", "[SEP]"]
+    words = ["[CLS]", "the", "cat", "sat", ".", "[SEP]"]
+    assert texts(driver, ".model[data-model=pets] .dependence .piece") == words
+    shades = driver.execute_script(
+        "return [...document.querySelectorAll('.dependence .piece')].map((piece) => piece.style.background)"
+    )
+    assert {shades[0], shades[5]} == {"rgb(255, 255, 255)"}  # special tokens
+    assert len(set(shades)) > 2
+    assert texts(driver, "#explorer .name") == ["pets", "others"]
+    tokens = driver.find_elements("css selector", "#explorer .panel:first-child .piece")
+    assert [token.text for token in tokens] == words
     tokens[2].click()
-    assert driver.execute_script("return document.querySelector('.attention .selected').textContent") == "cat"
-    readout = model_texts(driver, ".readout")[0]
-    script = """const { key, shown: [layer, head] } = columns[0].answer;
-        return fetch(`/api/head?key=${key}&layer=${layer}&head=${head}`).then((r) => r.json()).then((r) => r.weights)"""
-    row = driver.execute_script(script)[12:18]
-    assert readout.startswith("“cat” attends most to ")
-    assert f"{max(row) / 1000:.3f}" in readout
-    driver.execute_script("document.querySelector('.attention').focus()")
-    driver.switch_to.active_element.send_keys(Keys.ARROW_RIGHT)
-    assert driver.execute_script("return document.querySelector('.attention .selected').textContent") == "sat"
+    assert texts(driver, "#explorer .panel .piece.from") == ["cat", "cat"]
+    assert all(readout.startswith("“cat” (2)") for readout in texts(driver, "#explorer .panel .readout"))
+    assert "others" in texts(driver, "#explorer .difference .hint")[0]
     area.send_keys(Keys.CONTROL, "a", Keys.NULL, Keys.DELETE)
     wait_until(driver, "return columns[0].article.querySelector('.answer').hidden")
     assert model_texts(driver, ".status")[:2] == ["Write a text and run it."] * 2
+    assert not driver.find_element("id", "explorer").is_displayed()
     assert console_messages(driver) == []
 
 
@@ -373,10 +375,10 @@ def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
     Image.fromarray(np.random.default_rng(3).integers(0, 256, (1200, 1800, 3), np.uint8)).save(tmp_path / "large.png")
     driver.find_element("css selector", "input[type=file]").send_keys(str(tmp_path / "large.png"))
     explained(driver, 2)
-    boxes = driver.find_elements("css selector", ".model[data-model=patches] .attention .picture .token")
-    assert len(boxes) == 4
-    boxes[3].click()
-    assert model_texts(driver, ".readout")[2].startswith("“2,2” attends most to ")
+    assert len(driver.find_elements("css selector", ".model[data-model=patches] .dependence .cell")) == 4
+    assert driver.execute_script("return document.querySelector('.dependence img').naturalWidth") == 10
+    driver.find_element("css selector", "#explorer .chip").click()
+    assert "on the class token" in texts(driver, "#explorer .readout")[0]
     driver.find_element("css selector", "form.image .clear").click()
     assert driver.execute_script("return columns[2].article.querySelector('.answer').hidden")
     (tmp_path / "odd.png").write_bytes(b"no image")

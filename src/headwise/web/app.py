@@ -21,10 +21,10 @@ from starlette.types import ASGIApp
 from headwise.data.array_files import coursework_arrays
 from headwise.data.mnist import load_bundled_mnist
 from headwise.document import render_template
-from headwise.errors import DataError, HeadwiseError
+from headwise.errors import HeadwiseError
 from headwise.explanation import cycle_classes, explore
 from headwise.explanation.explorer import SCRIPTS
-from headwise.web.answers import Answer, AnswerStore, answer
+from headwise.web.answers import Answer, AnswerStore, answer, explore_answers
 from headwise.web.arrays import attend_arrays
 from headwise.web.middleware import HEADER_TIMEOUT, Guard, RequestRejected
 from headwise.web.parsing import parse_digit, parse_image, parse_json, parse_text
@@ -131,20 +131,22 @@ def _answer_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> lis
             raise RequestRejected(404, f"model: expected one of {', '.join(models)}; got {name!r}.")
         served, key, start = models[name], AnswerStore.key(name, body), time.perf_counter()
         input = await runner.run(lambda: _parse_input(body, served), request)
-        found = store.find(key) or store.add(await runner.run(lambda: answer(key, served.model, input), request))
+        found = store.find(key) or store.add(await runner.run(lambda: answer(key, name, served.model, input), request))
         content = await runner.run(found.content, request)
         return JSONResponse({**content, "took": round(1000 * (time.perf_counter() - start))})
 
-    async def head(request: Request) -> Response:
-        found, layer, index = _find(store, request), _number(request, "layer"), _number(request, "head")
-        return JSONResponse(await runner.run(lambda: found.weights(layer, index), request))
+    async def explorer(request: Request) -> Response:
+        answers = [_find(store, key) for key in request.query_params.getlist("key")]
+        if not 1 <= len(answers) <= len(models):
+            raise RequestRejected(422, f"key: expected one to {len(models)} of them; got {len(answers)}.")
+        return JSONResponse(await runner.run(lambda: explore_answers(answers), request))
 
     async def dependence(request: Request) -> Response:
-        return JSONResponse(await runner.run(_find(store, request).dependence, request))
+        return JSONResponse(await runner.run(_find(store, request.query_params.get("key", "")).dependence, request))
 
     return [
         Route("/api/explain", post_input, methods=["POST"]),
-        Route("/api/head", head),
+        Route("/api/explorer", explorer),
         Route("/api/dependence", dependence),
     ]
 
@@ -161,18 +163,11 @@ def _parse_input(body: bytes, served: ServedModel) -> Any:
     return parse_text(parse_json(body)) if served.kind == "text" else parse_image(body)
 
 
-def _find(store: AnswerStore, request: Request) -> Answer:
-    found = store.find(request.query_params.get("key", ""))
+def _find(store: AnswerStore, key: str) -> Answer:
+    found = store.find(key)
     if found is None:
         raise RequestRejected(410, "This answer is no longer kept; send the input again.")
     return found
-
-
-def _number(request: Request, name: str) -> int:
-    value = request.query_params.get(name, "")
-    if not (value.isascii() and value.isdecimal() and len(value) < 6):
-        raise DataError(f"{name}: expected a whole number; got {value[:20]!r}.")
-    return int(value)
 
 
 async def _body(request: Request) -> bytes:

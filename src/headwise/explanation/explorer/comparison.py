@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.explanation.explorer.difference import test_differences
+from headwise.explanation.explorer.difference import find_differences
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
 from headwise.figures.measurements import profile_heads
@@ -45,7 +45,7 @@ def compare_records(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
         "sentences": " ".join(map(as_html, _describe(a, b, paired, len(names), int((corrected <= _LEVEL).sum())))),
         "different": _most_different(a, b) if same_tokens and paired else [],
         "same_tokens": same_tokens,
-        "cells": test_differences(a, b) if same_tokens else None,
+        "cells": find_differences(a, b) if same_tokens else None,
     }
 
 

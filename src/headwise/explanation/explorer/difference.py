@@ -11,14 +11,14 @@ from headwise.metrics.permutation import sign_flip_test
 from headwise.shapes import Array
 from headwise.text import Statement, as_html
 
-__all__ = ["test_differences"]
+__all__ = ["find_differences"]
 
 _LEVEL = 0.05
 _PERMUTATIONS = 999
 _MAX_WEIGHTS = 2_500_000  # of one record, up to which they are tested: 12 × 12 heads and 131 tokens
 
 
-def test_differences(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
+def find_differences(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
     """The significant differences of two records with the same tokens, as JSON types.
 
     Under ``"of_means"``, by view: the cells of a mean over heads that differ, tested over its heads. Under

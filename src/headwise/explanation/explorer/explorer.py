@@ -17,7 +17,7 @@ from headwise.document import render_template
 from headwise.errors import DataError
 from headwise.explanation.explorer.comparison import compare_records, have_same_tokens
 from headwise.explanation.explorer.content import DECIMALS, input_content
-from headwise.explanation.explorer.difference import test_differences
+from headwise.explanation.explorer.difference import find_differences
 from headwise.explanation.explorer.packing import pack, to_json
 from headwise.explanation.merging import merge_pieces
 from headwise.figures import AttentionRecord
@@ -162,7 +162,7 @@ def _compare(a: ExplorerInput, b: ExplorerInput) -> dict[str, Any]:
     """The comparison of two inputs; under ``"merged_cells"`` what differs once the pieces of words are merged."""
     merged = [version.merged or version.record for version in (a, b)]
     differ = (a.merged or b.merged) and have_same_tokens(*merged)
-    return compare_records(a.record, b.record) | {"merged_cells": test_differences(*merged) if differ else None}
+    return compare_records(a.record, b.record) | {"merged_cells": find_differences(*merged) if differ else None}
 
 
 def _read(name: str) -> str:

@@ -4,6 +4,7 @@
 const columns = [...document.querySelectorAll(".model")].map((article) => ({
   article, name: article.dataset.model, kind: article.dataset.kind, answer: null, redraw: () => {},
 }));
+let explorer = null; // what is mounted, and the kind of its input
 const running = { text: null, image: null }; // what stops the requests for the latest input of each kind
 
 // ---- requests
@@ -30,7 +31,7 @@ const run = async (column, body, type, signal) => {
     const answer = await request(`/api/explain?model=${encodeURIComponent(column.name)}`, {
       method: "POST", body, headers: { "Content-Type": type }, signal,
     });
-    say(column, `Answered in ${answer.took} ms: ${answer.labels.length} tokens.`);
+    say(column, `Answered in ${answer.took} ms: ${answer.tokens} tokens.`);
     await show(column, answer, signal);
   } catch (error) {
     if (signal.aborted) return;
@@ -52,6 +53,7 @@ const clear = (kind) => {
     column.article.querySelector(".answer").hidden = true;
     say(column, kind === "text" ? "Write a text and run it." : "Choose an image.");
   }
+  if (explorer?.kind === kind) document.querySelector(".below").hidden = true;
 };
 
 // ---- one answer
@@ -63,10 +65,23 @@ const show = async (column, answer, signal) => {
   find(".answer").classList.remove("stale");
   find(".caption").innerHTML = answer.caption;
   showPrediction(find(".prediction"), answer);
-  listHeads(find("select"), answer);
-  const attention = attentionView(column, answer, signal);
-  find("select").onchange = attention.load;
-  await Promise.all([attention.load(), showDependence(column, answer, signal)]);
+  const input = showExplorer(column, signal);
+  await Promise.all([input, showDependence(column, answer, input, signal)]);
+};
+
+// every head of the models that have answered, in one explorer; returns the explorer's content of this column
+const showExplorer = async (column, signal) => {
+  const answered = columns.filter((each) => each.kind === column.kind && each.answer);
+  const keys = answered.map((each) => `key=${each.answer.key}`).join("&");
+  const content = await request(`/api/explorer?${keys}`, { signal });
+  const isLatest = columns.every((each) => each.kind !== column.kind || !each.answer || answered.includes(each));
+  if (isLatest) {
+    const view = explorer?.kind === column.kind ? explorer.mounted.state.view : null;
+    document.querySelector(".below").hidden = false;
+    explorer = { kind: column.kind, mounted: Headwise.mount(document.getElementById("explorer"), content) };
+    if (content.inputs[0].views.includes(view)) explorer.mounted.choose({ view });
+  }
+  return content.inputs[answered.indexOf(column)];
 };
 
 const showPrediction = (list, answer) => {
@@ -77,62 +92,19 @@ const showPrediction = (list, answer) => {
   list.previousElementSibling.hidden = !answer.prediction.length;
 };
 
-// the heads by their role; those without one last
-const listHeads = (select, answer) => {
-  const groups = new Map();
-  for (const { layer, head, role } of answer.heads) {
-    if (!groups.has(role)) groups.set(role, []);
-    groups.get(role).push(new Option(`layer ${layer}, head ${head}${role ? ` · ${role}` : ""}`, `${layer} ${head}`));
-  }
-  const named = [...groups.keys()].filter((role) => role).sort();
-  select.replaceChildren(...[...named, ""].filter((role) => groups.has(role)).map((role) => {
-    const group = Headwise.element("optgroup", { label: role || "no role" });
-    group.append(...groups.get(role));
-    return group;
-  }));
-  select.value = answer.shown.join(" ");
-};
-
-const attentionView = (column, answer, signal) => {
-  const root = column.article.querySelector(".attention");
-  const count = answer.labels.length;
-  let query = answer.query;
-  let weights = null;
-  const draw = () => {
-    if (!weights) return;
-    const row = weights.slice(query * count, (query + 1) * count).map((whole) => whole / 10 ** answer.decimals);
-    const onImage = (key) => answer.kind !== "image" || !answer.prefix[key]; // over an image, patches have their own scale
-    const largest = Math.max(...row.filter((_, key) => onImage(key))) || 1;
-    view.shade(row.map((value) => Math.min(1, value / largest)));
-    view.select(query);
-    const most = row.indexOf(Math.max(...row));
-    const name = (key) => `“${answer.labels[key].trim() || " "}”`;
-    column.article.querySelector(".readout").textContent =
-      `${name(query)} attends most to ${most === query ? "itself" : name(most)}: ${row[most].toFixed(answer.decimals)}. The darkest colour stands for ${largest.toFixed(answer.decimals)}.`;
-  };
-  const view = Headwise.tokenView(root, answer, (key) => { query = key; draw(); });
-  const load = async () => {
-    const [layer, head] = column.article.querySelector("select").value.split(" ");
-    weights = (await request(`/api/head?key=${answer.key}&layer=${layer}&head=${head}`, { signal })).weights;
-    draw();
-  };
-  column.redraw = draw;
-  return { load };
-};
-
-const showDependence = async (column, answer, signal) => {
+const showDependence = async (column, answer, input, signal) => {
   const [root, hint] = [column.article.querySelector(".dependence"), column.article.querySelector(".dependence + .hint")];
   root.replaceChildren();
   hint.textContent = answer.prediction.length ? "Computing …" : "The model has no prediction.";
   if (!answer.prediction.length) return;
   try {
     const result = await request(`/api/dependence?key=${answer.key}`, { signal });
-    const view = Headwise.tokenView(root, answer);
-    let content = -1;
-    const values = answer.prefix.map((prefix) => (prefix ? null : result.values[content += 1] / 10 ** answer.decimals));
-    const draw = column.redraw;
-    column.redraw = () => { draw(); view.shade(values); };
-    view.shade(values);
+    const shown = await input;
+    const view = Headwise.keyViews[shown.kind](shown);
+    view.options.forEach((option) => option.removeAttribute("role")); // which nothing can select here
+    root.replaceChildren(view.element);
+    column.redraw = () => view.paint(result.values, 10 ** answer.decimals, Headwise.signedColour);
+    column.redraw();
     hint.innerHTML = result.caption;
   } catch (error) {
     if (!signal.aborted) hint.textContent = error.message;
@@ -205,4 +177,7 @@ if (images) {
   images.querySelector(".clear").addEventListener("click", clearImage);
 }
 
-Headwise.themeButton(document.querySelector(".theme"), () => columns.forEach((column) => column.redraw()));
+Headwise.themeButton(document.querySelector(".theme"), () => {
+  columns.forEach((column) => column.redraw());
+  explorer?.mounted.show();
+});

@@ -49,7 +49,7 @@ Headwise.Difference = class {
       pen.fill();
     }
     for (const key of kind === "keys" ? this.cells.of_heads[view] : []) {
-      const [x, half, deep] = [unit * (key - start.column + 0.5), Math.max(unit / 2, 5), Math.max(unit * 0.7, 9)];
+      const [x, half, deep] = [unit * (key - start.column + 0.5), Math.max(unit / 4, 3), Math.max(unit * 0.4, 5)];
       pen.beginPath();
       pen.moveTo(x - half, 0);
       pen.lineTo(x + half, 0);

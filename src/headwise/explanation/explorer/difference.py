@@ -73,4 +73,4 @@ def _can_differ(replicates: int) -> bool:
 def _significant(differences: Array) -> list[int]:
     """The places (J,) in which differences (K, J) are significant."""
     p = sign_flip_test(differences, permutations=_PERMUTATIONS)
-    return np.flatnonzero(p <= _LEVEL).tolist()
+    return [int(place) for place in np.flatnonzero(p <= _LEVEL)]

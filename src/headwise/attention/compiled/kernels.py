@@ -9,7 +9,7 @@ from numba import njit, types
 
 from headwise.attention.compiled.engine import ROWS
 from headwise.attention.compiled.mask_bias import ALL_HIDDEN, ALL_VISIBLE, add_bias_gradient, clear
-from headwise.attention.compiled.simd import compiled, multiply, num_lanes, pointer
+from headwise.attention.compiled.simd import compiled, inlined, multiply, num_lanes, pointer
 from headwise.attention.compiled.tile import (
     aligned,
     key_range,
@@ -68,14 +68,15 @@ def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
             bad[0] += _times_zero(k, item, g, rule[4][item], unit)
         query_columns(q, item, h, start, r, w, factor, qt)
         not_finite(qt, qt, bad, bad, one, d, w)
-        ot[: e * w] = 0
-        top[:w] = -np.inf
-        add[:w] = 0
+        _fill(ot, 0, e * w, 0)
+        _fill(top, 0, w, -np.inf)
+        _fill(add, 0, w, 0)
         low, high = key_range(rule, item, start, r, m)
         started = False
         for at in range(low, high, columns):
             c = min(columns, high - at)
-            shrink[:w] = top[:w]
+            for j in range(w):
+                shrink[j] = top[j]
             state = logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buffer, columns)
             if state == ALL_HIDDEN:
                 continue
@@ -89,7 +90,7 @@ def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
                 powers(shrink, shrink, base, unused, unit, 1, w)  # what was summed under the old maximum shrinks
                 scale(ot, ot, shrink, unused, one, e, w)
                 scale(add, add, shrink, unused, one, 1, w)
-            part[:w] = 0
+            _fill(part, 0, w, 0)
             powers(s, s, base, part, unit, c, w)
             for j in range(w):
                 add[j] += part[j]
@@ -100,7 +101,7 @@ def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
             shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
             total[item, h, start + j] = add[j]
             shrink[j] = 1 / add[j] if add[j] != 0 else 0
-        shrink[r:w] = 0
+        _fill(shrink, r, w, 0)
         scale(ot, ot, shrink, unused, one, e, w)
         transpose(pointer(ot), 0, w, 1, e, r, pointer(o), start_of(o, item, h, start), e, lane)
         not_finite(ot, ot, bad, bad, one, e, w)
@@ -180,6 +181,13 @@ def backward(first, last, columns, sequences, chunks, q, k, v, rule, do, o, shif
     return not (bad == 0).all()
 
 
+@inlined
+def _fill(a, first, last, value):
+    """Write a number into a[first:last], without a view of the array, whose references would be counted."""
+    for i in range(first, last):
+        a[i] = value
+
+
 @compiled
 def _rows(a, item, h, start, r, wide, to):
     """Write r rows of a head side by side, each filled up to `wide`."""
@@ -245,12 +253,12 @@ def _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, t
                 p[item, h, start + j, at + i] = exp2((s[i * w + j] - top[j]) * unit) * inverse
 
 
-@compiled
+@inlined
 def _times_zero(a, item, h, rows, like):
     """The sum of so many rows of a head times zero: NaN if a number is not finite."""
     data, width, step = pointer(a), a.shape[3], step_of(a, 3)
     together = max(rows, 1) if step == 1 and step_of(a, 2) == width else 1  # rows that lie one after another
-    total = like * 0
+    total = like - like
     for row in range(0, rows, together):
         total += _sum_times_zero(data, start_of(a, item, h, row), step, width * together, total)
     return total
@@ -258,10 +266,11 @@ def _times_zero(a, item, h, rows, like):
 
 @njit(nogil=True, fastmath={"reassoc"})
 def _sum_times_zero(a, a0, step, size, total):
+    zero = total - total
     if step == 1:
         for i in range(size):
-            total += a[a0 + i] * 0
+            total += a[a0 + i] * zero
     else:
         for i in range(size):
-            total += a[a0 + i * step] * 0
+            total += a[a0 + i * step] * zero
     return total

@@ -8,7 +8,7 @@ for each query. A mask is packed into such words once; its block of queries is a
 import numpy as np
 from numba import types
 
-from headwise.attention.compiled.simd import compiled, num_lanes, pointer, prefetch
+from headwise.attention.compiled.simd import compiled, inlined, num_lanes, pointer, prefetch
 from headwise.attention.compiled.vector_ops import transpose
 
 __all__ = [
@@ -63,7 +63,7 @@ def _pack_row(row, step, words, count, shift):
             words[i] |= np.uint64(row[i * step] != 0) << shift
 
 
-@compiled
+@inlined
 def visible_words(words, rule, item, h, start, r, at, c):
     """Write which pairs of a tile are visible into `words` (c,), and return whether all, some or none are hidden."""
     mask, offset, left, right = rule[0], rule[5][item], rule[6], rule[7]

@@ -20,6 +20,7 @@ __all__ = [
     "compiled",
     "fma",
     "index",
+    "inlined",
     "load_scalar",
     "load_vector",
     "multiply",
@@ -36,6 +37,7 @@ _WIDEST = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, six row
 INDEX = ir.IntType(64)
 
 compiled = njit(nogil=True, error_model="numpy")
+inlined = njit(nogil=True, error_model="numpy", forceinline=True)
 
 
 @compiled

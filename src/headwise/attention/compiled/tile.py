@@ -21,7 +21,7 @@ from headwise.attention.compiled.mask_bias import (
     visible_words,
     write_bias,
 )
-from headwise.attention.compiled.simd import compiled, multiply, num_lanes, pointer
+from headwise.attention.compiled.simd import compiled, inlined, multiply, num_lanes, pointer
 from headwise.attention.compiled.vector_ops import hide_maximum, transpose
 
 __all__ = [
@@ -61,19 +61,19 @@ def aligned(size, like):
     return room[skip : skip + size]
 
 
-@compiled
+@inlined
 def start_of(a, item, h, row):
     """Offset of a row of an array (L, H, N, x), in elements."""
     return (item * a.strides[0] + h * a.strides[1] + row * a.strides[2]) // a.itemsize
 
 
-@compiled
+@inlined
 def step_of(a, axis):
     """Stride of an axis, in elements."""
     return a.strides[axis] // a.itemsize
 
 
-@compiled
+@inlined
 def units(rule, like):
     """Factor of a tile's numbers that makes them logits · log2(e), and the factor that queries are multiplied by.
 
@@ -86,7 +86,7 @@ def units(rule, like):
     return like.dtype.type(unit * _LOG2E), like.dtype.type(scale if early else np.sign(scale))
 
 
-@compiled
+@inlined
 def key_range(rule, item, start, r, m):
     """The range of keys that any of r queries may see, apart from the mask array."""
     valid, offset, left, right = rule[4][item], rule[5][item], rule[6], rule[7]
@@ -95,7 +95,7 @@ def key_range(rule, item, start, r, m):
     return low, high
 
 
-@compiled
+@inlined
 def query_columns(q, item, h, start, r, w, factor, to):
     """Write r queries of a head times a factor as columns (d, w), padded with zeros."""
     d, columns = q.shape[3], pointer(to)

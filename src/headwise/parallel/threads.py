@@ -71,7 +71,8 @@ def parallel_for(task: Callable[[int], None], count: int) -> None:
         work()
     finally:
         for helper in helpers:
-            helper.result()
+            if not helper.cancel():  # one that has not started yet is not waited for
+                helper.result()
 
 
 def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> list[_Result]:

@@ -34,6 +34,7 @@ from headwise.attention.compiled.simd import (
 )
 from headwise.attention.compiled.tile import key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
+from headwise.attention.compiled.work import TODO, take
 
 __all__ = ["decode", "decode_types", "merge_splits", "merge_splits_types"]
 
@@ -46,11 +47,11 @@ def decode_types(real, stored):
     """Signature of `decode`, for keys and values stored in another type."""
     source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
     partial, rows, n = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.intp
-    return types.boolean(n, n, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
+    return types.boolean(TODO, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
 
 
-def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
-    """Units first … last: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
+def decode(todo, q, k, v, rule, begin, end, split_keys, o, top, total):
+    """Units of `todo`: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
 
     A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. Returns whether a
     number was met that is not finite.
@@ -70,50 +71,53 @@ def decode(first, last, q, k, v, rule, begin, end, split_keys, o, top, total):
     )
     base, part, bad, one = np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), unit / unit
     peak, weight = np.empty(rows, o.dtype), np.empty(rows, o.dtype)
-    for work in range(first, last):
-        item, g, split = work // (groups * splits), work // splits % groups, work % splits
-        for row in range(rows):
-            h, query = g * repeat + row // n, row % n
-            for i in range(d):
-                at = i if i < wide_d - lane else i + wide_d - d
-                queries[row * wide_d + at] = q[item, h, query, i] * factor
-        peak[:] = -np.inf
-        weight[:] = 0
-        sums[:] = 0
-        low, high = key_range(rule, item, 0, n, m)
-        low, high = max(low, begin + split * split_keys), min(high, begin + (split + 1) * split_keys, end)
-        for at in range(low, high, _BLOCK):
-            c = min(_BLOCK, high - at)
-            vectors = (c + lane - 1) // lane
-            _products(s, queries, k, item, g, at, rows, d, c)
+    first, last = take(todo)
+    while first < last:
+        for work in range(first, last):
+            item, g, split = work // (groups * splits), work // splits % groups, work % splits
             for row in range(rows):
-                logits = s[row * _BLOCK : (row + 1) * _BLOCK]
-                logits[c:] = 0
-                not_finite(logits, logits, bad, bad, one, vectors, lane)
-                _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
-                logits[c:] = -np.inf
-                before = peak[row]
-                part[:] = before
-                maximum(logits, logits, part, part, one, vectors, lane)
-                after = lanes_max(part)
-                base[:] = after if after > -np.inf else 0
-                part[:] = 0
-                powers(logits, logits, base, part, unit, vectors, lane)
-                shrink = exp2((before - base[0]) * unit)  # what was summed under the old maximum shrinks
-                peak[row] = after
-                weight[row] = weight[row] * shrink + lanes_sum(part)
-                if shrink != 1:
-                    for i in range(row * wide_e, row * wide_e + wide_e):
-                        sums[i] *= shrink
-            _add_values(sums, s, v, item, g, at, rows, e, c)
-        not_finite(sums, sums, bad, bad, one, rows * e_vectors, lane)
-        for row in range(rows):
-            h, query = g * repeat + row // n, row % n
-            top[split, item, h, query] = peak[row]
-            total[split, item, h, query] = weight[row]
-            for i in range(e):
-                at = i if i < wide_e - lane else i + wide_e - e
-                o[split, item, h, query, i] = sums[row * wide_e + at]
+                h, query = g * repeat + row // n, row % n
+                for i in range(d):
+                    at = i if i < wide_d - lane else i + wide_d - d
+                    queries[row * wide_d + at] = q[item, h, query, i] * factor
+            peak[:] = -np.inf
+            weight[:] = 0
+            sums[:] = 0
+            low, high = key_range(rule, item, 0, n, m)
+            low, high = max(low, begin + split * split_keys), min(high, begin + (split + 1) * split_keys, end)
+            for at in range(low, high, _BLOCK):
+                c = min(_BLOCK, high - at)
+                vectors = (c + lane - 1) // lane
+                _products(s, queries, k, item, g, at, rows, d, c)
+                for row in range(rows):
+                    logits = s[row * _BLOCK : (row + 1) * _BLOCK]
+                    logits[c:] = 0
+                    not_finite(logits, logits, bad, bad, one, vectors, lane)
+                    _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
+                    logits[c:] = -np.inf
+                    before = peak[row]
+                    part[:] = before
+                    maximum(logits, logits, part, part, one, vectors, lane)
+                    after = lanes_max(part)
+                    base[:] = after if after > -np.inf else 0
+                    part[:] = 0
+                    powers(logits, logits, base, part, unit, vectors, lane)
+                    shrink = exp2((before - base[0]) * unit)  # what was summed under the old maximum shrinks
+                    peak[row] = after
+                    weight[row] = weight[row] * shrink + lanes_sum(part)
+                    if shrink != 1:
+                        for i in range(row * wide_e, row * wide_e + wide_e):
+                            sums[i] *= shrink
+                _add_values(sums, s, v, item, g, at, rows, e, c)
+            not_finite(sums, sums, bad, bad, one, rows * e_vectors, lane)
+            for row in range(rows):
+                h, query = g * repeat + row // n, row % n
+                top[split, item, h, query] = peak[row]
+                total[split, item, h, query] = weight[row]
+                for i in range(e):
+                    at = i if i < wide_e - lane else i + wide_e - e
+                    o[split, item, h, query, i] = sums[row * wide_e + at]
+        first, last = take(todo)
     return not (bad == 0).all()
 
 

@@ -21,6 +21,7 @@ from headwise.attention.compiled.tile import (
     units,
 )
 from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
+from headwise.attention.compiled.work import TODO, take
 
 __all__ = ["backward", "backward_types", "forward", "forward_types"]
 
@@ -29,7 +30,7 @@ def forward_types(real):
     """Signature of `forward`: one for each type, whatever the strides."""
     source, target = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
     rows = types.Array(real, 3, "C")
-    return types.boolean(*[types.intp] * 3, source, source, source, rule_types(real), target, rows, rows, target)
+    return types.boolean(TODO, types.intp, source, source, source, rule_types(real), target, rows, rows, target)
 
 
 def backward_types(real):
@@ -38,13 +39,13 @@ def backward_types(real):
     rows, index = types.Array(real, 3, "C"), types.Array(types.intp, 1, "C")
     chunks, partial = types.Array(types.intp, 2, "C"), types.Array(real, 5, "C")
     return types.boolean(
-        *(types.intp, types.intp, types.intp, index, chunks, source, source, source, rule_types(real)),
+        *(TODO, types.intp, index, chunks, source, source, source, rule_types(real)),
         *(source, source, rows, rows, partial, target, target, target),
     )
 
 
-def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
-    """Units first … last: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
+def forward(todo, columns, q, k, v, rule, o, shift, total, p):
+    """Units of `todo`: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
 
     A unit is a block of queries of one head; `columns` is how many keys a tile has. Returns whether a number was met
     that is not finite.
@@ -60,59 +61,64 @@ def forward(first, last, columns, q, k, v, rule, o, shift, total, p):
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[2].size else 0, o)
     unit, factor = units(rule, o)
     one = unit / unit
-    for work in range(first, last):
-        item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
-        g, r = h // repeat, min(ROWS, n - start)
-        w = (r + lane - 1) // lane * lane
-        if start == 0 and h % repeat == 0:
-            bad[0] += _times_zero(k, item, g, rule[4][item], unit)
-        query_columns(q, item, h, start, r, w, factor, qt)
-        not_finite(qt, qt, bad, bad, one, d, w)
-        _fill(ot, 0, e * w, 0)
-        _fill(top, 0, w, -np.inf)
-        _fill(add, 0, w, 0)
-        low, high = key_range(rule, item, start, r, m)
-        started = False
-        for at in range(low, high, columns):
-            c = min(columns, high - at)
-            for j in range(w):
-                shrink[j] = top[j]
-            state = logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buffer, columns)
-            if state == ALL_HIDDEN:
-                continue
-            if state == ALL_VISIBLE:
-                maximum(s, s, top, top, one, c, w)
-            higher = False
-            for j in range(w):
-                base[j] = top[j] if top[j] > -np.inf else 0
-                higher |= shrink[j] < top[j]
-            if started and higher:
-                powers(shrink, shrink, base, unused, unit, 1, w)  # what was summed under the old maximum shrinks
-                scale(ot, ot, shrink, unused, one, e, w)
-                scale(add, add, shrink, unused, one, 1, w)
-            _fill(part, 0, w, 0)
-            powers(s, s, base, part, unit, c, w)
-            for j in range(w):
-                add[j] += part[j]
-            values, across, down = start_of(v, item, g, at), step_of(v, 3), step_of(v, 2)
-            multiply(ot, 0, w, pointer(v), values, across, down, s, 0, w, e, w, c, started)
-            started = True
-        for j in range(r):
-            shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
-            total[item, h, start + j] = add[j]
-            shrink[j] = 1 / add[j] if add[j] != 0 else 0
-        _fill(shrink, r, w, 0)
-        scale(ot, ot, shrink, unused, one, e, w)
-        transpose(pointer(ot), 0, w, 1, e, r, pointer(o), start_of(o, item, h, start), e, lane)
-        not_finite(ot, ot, bad, bad, one, e, w)
-        not_finite(add, add, bad, bad, one, 1, w)
-        if p.size:
-            _weigh(p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, words, buffer, columns)
+    first, last = take(todo)
+    while first < last:
+        for work in range(first, last):
+            item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
+            g, r = h // repeat, min(ROWS, n - start)
+            w = (r + lane - 1) // lane * lane
+            if start == 0 and h % repeat == 0:
+                bad[0] += _times_zero(k, item, g, rule[4][item], unit)
+            query_columns(q, item, h, start, r, w, factor, qt)
+            not_finite(qt, qt, bad, bad, one, d, w)
+            _fill(ot, 0, e * w, 0)
+            _fill(top, 0, w, -np.inf)
+            _fill(add, 0, w, 0)
+            low, high = key_range(rule, item, start, r, m)
+            started = False
+            for at in range(low, high, columns):
+                c = min(columns, high - at)
+                for j in range(w):
+                    shrink[j] = top[j]
+                state = logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buffer, columns)
+                if state == ALL_HIDDEN:
+                    continue
+                if state == ALL_VISIBLE:
+                    maximum(s, s, top, top, one, c, w)
+                higher = False
+                for j in range(w):
+                    base[j] = top[j] if top[j] > -np.inf else 0
+                    higher |= shrink[j] < top[j]
+                if started and higher:
+                    powers(shrink, shrink, base, unused, unit, 1, w)  # what was summed under the old maximum shrinks
+                    scale(ot, ot, shrink, unused, one, e, w)
+                    scale(add, add, shrink, unused, one, 1, w)
+                _fill(part, 0, w, 0)
+                powers(s, s, base, part, unit, c, w)
+                for j in range(w):
+                    add[j] += part[j]
+                values, across, down = start_of(v, item, g, at), step_of(v, 3), step_of(v, 2)
+                multiply(ot, 0, w, pointer(v), values, across, down, s, 0, w, e, w, c, started)
+                started = True
+            for j in range(r):
+                shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
+                total[item, h, start + j] = add[j]
+                shrink[j] = 1 / add[j] if add[j] != 0 else 0
+            _fill(shrink, r, w, 0)
+            scale(ot, ot, shrink, unused, one, e, w)
+            transpose(pointer(ot), 0, w, 1, e, r, pointer(o), start_of(o, item, h, start), e, lane)
+            not_finite(ot, ot, bad, bad, one, e, w)
+            not_finite(add, add, bad, bad, one, 1, w)
+            if p.size:
+                _weigh(
+                    p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, words, buffer, columns
+                )
+        first, last = take(todo)
     return not (bad == 0).all()
 
 
-def backward(first, last, columns, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):
-    """Sequences first … last of chunks: partial dq (P, L, H, N, d), dk and dv (L, G, M, whole vectors), dbias.
+def backward(todo, columns, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):
+    """Sequences of chunks in `todo`: partial dq (P, L, H, N, d), dk and dv (L, G, M, whole vectors), dbias.
 
     A chunk is (item, key head, first key, last key, number of its partial dq). It owns its rows of dk and dv. Returns
     whether a gradient is not finite.
@@ -132,52 +138,57 @@ def backward(first, last, columns, sequences, chunks, q, k, v, rule, do, o, shif
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if dbias.size else 0, dk)
     factor = dk.dtype.type(rule[8])
     bad = aligned(ROWS, dk)
-    for number in range(sequences[first], sequences[last]):
-        item, g, chunk_low, chunk_high, partial = chunks[number]
-        for h in range(g * repeat, (g + 1) * repeat):
-            for start in range(0, n, ROWS):
-                r = min(ROWS, n - start)
-                w = (r + lane - 1) // lane * lane
-                low, high = key_range(rule, item, start, r, m)
-                low, high = max(low, chunk_low), min(high, chunk_high)
-                if low >= high:
-                    continue
-                query_columns(q, item, h, start, r, w, q_factor, qt)
-                _rows(q, item, h, start, r, wide_d, q_rows)
-                _cotangent(do, o, shift, total, item, h, start, r, w, wide_e, dot, do_rows, delta, top)
-                dqt[: d * w] = 0
-                for at in range(low, high, columns):
-                    c = min(columns, high - at)
-                    state = logits(u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, words, buffer, columns)
-                    if state == ALL_HIDDEN:
+    first, last = take(todo)
+    while first < last:
+        for number in range(sequences[first], sequences[last]):
+            item, g, chunk_low, chunk_high, partial = chunks[number]
+            for h in range(g * repeat, (g + 1) * repeat):
+                for start in range(0, n, ROWS):
+                    r = min(ROWS, n - start)
+                    w = (r + lane - 1) // lane * lane
+                    low, high = key_range(rule, item, start, r, m)
+                    low, high = max(low, chunk_low), min(high, chunk_high)
+                    if low >= high:
                         continue
-                    powers(u, u, top, unused, unit, c, w)
-                    key = (item * k.shape[1] + g) * m + at
-                    pu, pds, pk, pv = pointer(u), pointer(ds), pointer(k), pointer(v)
-                    keys, values = start_of(k, item, g, at), start_of(v, item, g, at)
-                    multiply(
-                        flat_dv, key * wide_e, wide_e, pu, 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
-                    )  # o = p v
-                    multiply(ds, 0, w, pv, values, step_of(v, 2), step_of(v, 3), dot, 0, w, c, w, e, False)
-                    softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
-                    if dbias.size:
-                        add_bias_gradient(dbias, rule[3][item], h, start, r, w, at, c, ds, buffer, columns)
-                    if tanh.size:
-                        for i in range(c * w):
-                            ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
-                    multiply(dqt, 0, w, pk, keys, step_of(k, 3), step_of(k, 2), ds, 0, w, d, w, c, True)
-                    multiply(flat_dk, key * wide_d, wide_d, pds, 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
-                for i in range(d * w):
-                    dqt[i] *= factor  # t = scale q kᵀ
-                not_finite(dqt, dqt, bad, bad, unit, d, w)
-                to = ((partial * q.shape[0] + item) * heads + h) * n * d + start * d
-                transpose(pointer(dqt), 0, w, 1, d, r, pointer(dq), to, d, lane)
-        begin = (item * k.shape[1] + g) * m
-        low, high = begin + chunk_low, begin + chunk_high
-        for i in range(low * wide_d, high * wide_d):
-            flat_dk[i] *= factor
-        bad[0] += _sum_times_zero(pointer(dk), low * wide_d, 1, (high - low) * wide_d, bad[0])
-        bad[0] += _sum_times_zero(pointer(dv), low * wide_e, 1, (high - low) * wide_e, bad[0])
+                    query_columns(q, item, h, start, r, w, q_factor, qt)
+                    _rows(q, item, h, start, r, wide_d, q_rows)
+                    _cotangent(do, o, shift, total, item, h, start, r, w, wide_e, dot, do_rows, delta, top)
+                    dqt[: d * w] = 0
+                    for at in range(low, high, columns):
+                        c = min(columns, high - at)
+                        state = logits(
+                            u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, words, buffer, columns
+                        )
+                        if state == ALL_HIDDEN:
+                            continue
+                        powers(u, u, top, unused, unit, c, w)
+                        key = (item * k.shape[1] + g) * m + at
+                        pu, pds, pk, pv = pointer(u), pointer(ds), pointer(k), pointer(v)
+                        keys, values = start_of(k, item, g, at), start_of(v, item, g, at)
+                        multiply(
+                            flat_dv, key * wide_e, wide_e, pu, 0, w, 1, do_rows, 0, wide_e, c, wide_e, r, True
+                        )  # o = p v
+                        multiply(ds, 0, w, pv, values, step_of(v, 2), step_of(v, 3), dot, 0, w, c, w, e, False)
+                        softmax_backward(ds, u, delta, unused, unit, c, w)  # p = softmax(s)
+                        if dbias.size:
+                            add_bias_gradient(dbias, rule[3][item], h, start, r, w, at, c, ds, buffer, columns)
+                        if tanh.size:
+                            for i in range(c * w):
+                                ds[i] *= 1 - tanh[i] * tanh[i]  # s = cap tanh(t / cap):  dt = ds (1 − tanh²)
+                        multiply(dqt, 0, w, pk, keys, step_of(k, 3), step_of(k, 2), ds, 0, w, d, w, c, True)
+                        multiply(flat_dk, key * wide_d, wide_d, pds, 0, w, 1, q_rows, 0, wide_d, c, wide_d, r, True)
+                    for i in range(d * w):
+                        dqt[i] *= factor  # t = scale q kᵀ
+                    not_finite(dqt, dqt, bad, bad, unit, d, w)
+                    to = ((partial * q.shape[0] + item) * heads + h) * n * d + start * d
+                    transpose(pointer(dqt), 0, w, 1, d, r, pointer(dq), to, d, lane)
+            begin = (item * k.shape[1] + g) * m
+            low, high = begin + chunk_low, begin + chunk_high
+            for i in range(low * wide_d, high * wide_d):
+                flat_dk[i] *= factor
+            bad[0] += _sum_times_zero(pointer(dk), low * wide_d, 1, (high - low) * wide_d, bad[0])
+            bad[0] += _sum_times_zero(pointer(dv), low * wide_e, 1, (high - low) * wide_e, bad[0])
+        first, last = take(todo)
     return not (bad == 0).all()
 
 

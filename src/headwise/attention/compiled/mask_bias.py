@@ -10,6 +10,7 @@ from numba import types
 
 from headwise.attention.compiled.simd import compiled, inlined, num_lanes, pointer, prefetch
 from headwise.attention.compiled.vector_ops import transpose
+from headwise.attention.compiled.work import TODO, take
 
 __all__ = [
     "ALL_HIDDEN",
@@ -32,25 +33,28 @@ _LINE = 64  # bytes that are fetched into the cache at once
 def pack_mask_types(stored):
     """Signature of `pack_mask`, for a mask whose booleans are read as this type."""
     mask, words = types.Array(stored, 4, "A", readonly=True), types.Array(types.uint64, 4, "C")
-    return types.void(types.intp, types.intp, mask, words)
+    return types.void(TODO, mask, words)
 
 
-def pack_mask(first, last, mask, words):
-    """Units first … last, a unit being a block of queries of one head: words (L, H, blocks, M) of mask (L, H, N, M).
+def pack_mask(todo, mask, words):
+    """Units of `todo`, each a block of queries of one head: words (L, H, blocks, M) of mask (L, H, N, M).
 
     A mask of one row is for every query.
     """
     heads, n, m = mask.shape[1:]
     blocks = words.shape[2]
-    for work in range(first, last):
-        item, h, block = work // (blocks * heads), work // blocks % heads, work % blocks
-        to = words[item, h, block]
-        to[:] = 0
-        for j in range(block * WORD, min((block + 1) * WORD, n)):
-            _pack_row(pointer(mask[item, h, j]), mask.strides[3], pointer(to), m, np.uint64(j % WORD))
-        if n == 1:
-            for i in range(m):
-                to[i] = np.uint64(0) - to[i]
+    first, last = take(todo)
+    while first < last:
+        for work in range(first, last):
+            item, h, block = work // (blocks * heads), work // blocks % heads, work % blocks
+            to = words[item, h, block]
+            to[:] = 0
+            for j in range(block * WORD, min((block + 1) * WORD, n)):
+                _pack_row(pointer(mask[item, h, j]), mask.strides[3], pointer(to), m, np.uint64(j % WORD))
+            if n == 1:
+                for i in range(m):
+                    to[i] = np.uint64(0) - to[i]
+        first, last = take(todo)
 
 
 @compiled

@@ -119,8 +119,8 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
     compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
     arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), begin, end, split_keys, partial, top, sums)
-    bytes_read = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize
-    suspect = any(_share(lambda todo: compute(todo, *arguments), items * inputs.groups * splits, bytes_read))
+    work = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize / 4  # reading a number takes longest
+    suspect = any(_share(lambda todo: compute(todo, *arguments), items * inputs.groups * splits, work))
     o = np.empty((items, heads, n, e), dtype)
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
@@ -169,7 +169,7 @@ def _natural_unit(inputs: AttentionInputs) -> float:
 def _share(task: Callable[[Array], Any], units: int, work: float) -> list[Any]:
     """Results of the task on each thread. The threads take units from a counter, so many at a time as are worth it."""
     size = max(1, -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING)))))
-    todo = np.array([0, size, units])
+    todo = np.array([0, size, units], np.intp)
     threads = min(num_threads(), -(-units // size), max(1, int(work / _WORTH_A_THREAD)))
     return parallel_map(lambda _: task(todo), range(threads)) if threads > 1 else [task(todo)]
 

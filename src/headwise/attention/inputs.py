@@ -12,6 +12,7 @@ import numpy.typing as npt
 
 from headwise.attention.masks import Align, AttentionMask, Window, build_mask, is_broadcastable, mask_tile
 from headwise.errors import DataError, MaskError, ShapeError
+from headwise.parallel.threads import parallel_map
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, as_float_arrays, bind, refuse_masked
 
@@ -27,6 +28,7 @@ __all__ = [
 ]
 
 _ROWS_AT_ONCE = 1024
+_LARGE = 2**20  # numbers, worth several threads
 _PLAIN = tuple(map(np.dtype, (np.float32, np.float64)))
 
 
@@ -220,7 +222,7 @@ def _bias(
     (array,) = as_stored_arrays(bias=bias) if np.asarray(bias).dtype != np.bool_ else (None,)
     if array is None:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
-    if np.isnan(array).any() or np.isposinf(array).any():
+    if not _maximum(array) < np.inf:
         raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
     if not is_broadcastable(array.shape, shape):
         raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {array.shape}.")
@@ -228,6 +230,12 @@ def _bias(
     if array.dtype.itemsize > computing.itemsize:  # a finite number stays finite: it must not begin to hide its key
         array = np.where(np.isneginf(array), array, np.clip(array, np.finfo(computing).min, np.finfo(computing).max))
     return array.reshape((1,) * (len(shape) - array.ndim) + array.shape).astype(computing, copy=False), bias_like
+
+
+def _maximum(array: Array) -> float:
+    """The largest number of an array, NaN if it holds one; several threads read a large array."""
+    pieces = [array] if array.size < _LARGE or not array.flags.c_contiguous else np.array_split(array.reshape(-1), 16)
+    return float(np.max(parallel_map(lambda piece: piece.max(initial=-np.inf), pieces)))
 
 
 def all_finite(*arrays: Array) -> bool:

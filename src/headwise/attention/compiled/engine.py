@@ -166,7 +166,7 @@ def _natural_unit(inputs: AttentionInputs) -> float:
     return 1.0 if direct else abs(inputs.scale)
 
 
-def _share(task: Callable[[Array], Any], units: int, work: float) -> list[Any]:
+def _share(task: Callable[[IntArray], Any], units: int, work: float) -> list[Any]:
     """Results of the task on each thread. The threads take units from a counter, so many at a time as are worth it."""
     size = max(1, -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING)))))
     todo = np.array([0, size, units], np.intp)

@@ -180,8 +180,8 @@ class CallingConvention:
         axes = self._axes(case)
         arguments = self._plain(case, axes)
         seen = set()
-        order = ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
-        for shape in order:
+        first = ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
+        for shape in (*first, "one-head"):
             shown = {}
             for name in ("mask", "bias", "padding"):
                 if name == "bias" and name in case and self.bias_table:

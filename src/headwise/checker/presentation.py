@@ -86,6 +86,8 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
         return a[:, 0, 0] if "B" in axes else a[0, 0, 0]
     if shape == "full":
         a = np.broadcast_to(a, full)
+    if shape == "one-head":
+        a = np.broadcast_to(a, (batch, a.shape[1], n, m))
     if shape == "items" and a.shape[1] == 1:
         return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 or "B" in axes else a[0, 0]
     if shape == "short":

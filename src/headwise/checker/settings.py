@@ -39,6 +39,7 @@ _VALUES = {
     "buckets": 32,
     "distance": 128,
     "implementation": "eager",
+    "part": 0.5,
 }
 
 # names in small letters and without underscores; a regular expression where there are too many to list
@@ -50,7 +51,9 @@ _PATTERNS = {
     "heads": r"(n|num|nb|no)?(of)?(local|attn|attention|self|q|query|number)*(of)?(heads?|headcount|headnum)|h|nh",
     "eps": r"(layernorm|norm|rmsnorm|ln)?(eps|epsilon)",
     "layer": r"layer(idx|id|index|number|num)",
-    "base": r"(rope|rotary)?(theta|base)",
+    "base": r"(rope|rotary|rotaryemb)?(theta|base)",
+    "part": r"rotary(pct|percent\w*)|partialrotary(factor)?|rope(pct|percent\w*)",
+    "model": r"(in|inp|out|oup|c|query|dim|ch)(in|out|chs?|chans?|chns|channels?|c|planes|feats?|nc)|inp|oup|nc",
     "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
     r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid",

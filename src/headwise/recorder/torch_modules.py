@@ -25,7 +25,7 @@ _HEADS = (
 _CONFIG = ("config", "cfg", "args")
 # other names of a number of heads: one of these, or any with "head" in it but no word for another quantity
 _HEAD_COUNT = re.compile(
-    r"h|nh|n_?h|(?!.*(dim|size|width|channel|feature|per|kv|key|value|group|mask|index|drop)).*heads?.*", re.I
+    r"h|n_?h|(?!.*(dim|size|width|channel|feature|per|kv|key|value|group|mask|index|drop)).*heads?.*", re.I
 )
 
 

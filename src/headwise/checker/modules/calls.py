@@ -11,8 +11,9 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.positions import position_arguments, positions_of
+from headwise.checker.modules.positions import position_arguments, position_forms, positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import FLAGS, role_of, tokens_among
@@ -57,6 +58,8 @@ class Call:
         The axes of the tokens, B, N and D, with H and W instead of N for an image.
     count : int
         A number of tokens that it takes.
+    of_first : bool
+        Whether only its first token asks, so that it is called with each token in its place.
     """
 
     layer: Layer
@@ -68,6 +71,7 @@ class Call:
     width: int = 1
     axes: str = "BND"
     count: int = _USUAL
+    of_first: bool = False
 
     @property
     def takes_context(self) -> bool:
@@ -88,6 +92,8 @@ class Call:
             If it raises, or its output has another shape.
         """
         sources = {"X": X, "context": X if context is None else context}
+        if self.of_first:
+            sources = {what: put_each_first(tokens) for what, tokens in sources.items()}
         kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
         kwargs |= dict.fromkeys(self.masks, self._mask(X))
         kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, X.shape[1], turn=0.0)}
@@ -97,12 +103,25 @@ class Call:
                 output = _first_array(result)
         except (Exception, SystemExit) as error:  # whatever somebody's layer raises
             raise CallError(f"it raised {type(error).__name__}: {error}") from error
+        if self.of_first:
+            return self._of_first_tokens(output, X)
+        if output.ndim < len(self.axes.replace("HW", "N")):
+            raise CallError(f"it returned shape {output.shape}")
         tokens = np.asarray(restore(output, self.axes))
         if tokens.ndim == 4 and tokens.shape[:2] == X.shape[:2]:
             tokens = tokens.reshape(*X.shape[:2], -1)
         if tokens.ndim != 3 or tokens.shape[:2] != X.shape[:2]:
             raise CallError(f"it returned shape {output.shape}")
         return tokens
+
+    def _of_first_tokens(self, output: Array, X: Array) -> Array:
+        """The outputs (B, N, D) of each token as the first; there has to be a difference."""
+        if output.shape[:-1] not in ((X.shape[0] * X.shape[1], 1), (X.shape[0] * X.shape[1],)):
+            raise CallError(f"it returned shape {output.shape}")
+        outputs = np.asarray(gather_first(output, X.shape[1]))
+        if np.allclose(outputs, outputs[:, :1]):
+            raise CallError("its output does not depend on which token is the first")
+        return outputs
 
     def _mask(self, X: Array) -> Any:
         if self.visible is None:
@@ -157,6 +176,7 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
         call = replace(start, arguments=others, positions=given, width=sizes.width, count=n)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
             possible = [replace(call, axes=axes, visible=v) for axes in _AXES for v in masks if n != sizes.model]
+            possible += [replace(call, of_first=True)] * (not call.takes_context and n != sizes.model)
             working = [one for one in possible if _works(one, sizes, errors)]
             if any_count := [one for one in working if takes_any_count(one, sizes)]:
                 return any_count
@@ -233,7 +253,8 @@ def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
     arguments = {name: _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in others.items() if name not in masks}
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
-    return Call(layer, tokens, arguments, masks), [needed] + [positions] * (positions != needed)
+    forms = [form for given in ([needed] + [positions] * (positions != needed)) for form in position_forms(given)]
+    return Call(layer, tokens, arguments, masks), forms
 
 
 def _tokens(names: list[str], required: list[str]) -> dict[str, str]:

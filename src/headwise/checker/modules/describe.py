@@ -9,8 +9,10 @@ from collections.abc import Callable
 from dataclasses import replace
 from typing import Any
 
+from headwise.checker.documentation import document
 from headwise.checker.modules.calls import Call, present, restore, takes_any_count
 from headwise.checker.modules.extras import components, make_neutral, neutral_names, tables
+from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import positions_of
@@ -31,6 +33,12 @@ _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset({"gated", "positions-inside", "qk-norm", "rope", "set-block", "sinks"})
+_LOGITS = re.compile(
+    r"return\s+[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy)(\.detach\(\))?\)?\s*(#.*)?$",
+    re.MULTILINE,
+)
+# names of torch's own layers of a transformer, whose tokens come before the batch
+_OF_TRANSFORMER = re.compile(r"\b(tgt|src|memory)_key_padding_mask\b|\bquery_pos\b|\bwith_pos_embed\b")
 _TOKENS_FIRST = re.compile(
     r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
     r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
@@ -46,6 +54,11 @@ def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
     first, second = (letters.get(match[name][0].lower(), "H") for name in ("a", "b"))
     order = first + second + next(x for x in "3Hd" if x not in (first, second)) if first != second else ""
     return [reading for reading in options if reading.order == order][:1] or options
+
+
+def _returns_logits(layer: Layer) -> bool:
+    """Whether what it returns after its output is logits by its name, as for an alignment, and no weights."""
+    return bool(_LOGITS.search(document(layer.forward, layer.source, layer.function).code))
 
 
 def target_of(match: Match) -> Target:
@@ -105,7 +118,8 @@ def _forward(call: Call) -> Callable[..., Any]:
     """The forward method of a layer, of tokens in place of images, and without the arguments that give positions."""
     layer = call.layer
     signature = inspect.signature(layer.forward)
-    if "W" not in call.axes and not call.positions:
+    logits = _returns_logits(layer)
+    if "W" not in call.axes and not call.positions and not logits and not call.of_first:
         return layer.forward
     own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in call.positions])
 
@@ -117,9 +131,14 @@ def _forward(call: Call) -> Callable[..., Any]:
         for name in call.tokens:
             if "W" in call.axes and name in arguments:
                 arguments[name] = present(arguments[name], call.axes)
+        if call.of_first:
+            arguments[first] = put_each_first(arguments[first])
         narrow = "float32" in str(arguments[first].dtype)
         positions = positions_of(layer, call.positions, call.width, count, narrow=narrow)
         result = layer.forward(**arguments, **positions)
+        result = result[0] if logits and isinstance(result, tuple) else result
+        if call.of_first:
+            return gather_first(result[0] if isinstance(result, tuple) else result, count)
         if "W" not in call.axes:
             return result
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
@@ -132,6 +151,8 @@ def _roles(call: Call) -> dict[str, str]:
     """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
     contexts = [name for name, source in call.tokens.items() if source == "context"]
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
+    if call.of_first:
+        return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
     if call.layer.attributes.get("is_cross_attention") is False:  # arguments of the same class where it is
         names = inspect.signature(call.layer.forward).parameters
         contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
@@ -151,6 +172,8 @@ def _axes(match: Match) -> str:
     if "batch_first" in layer.attributes and "B" in axes:
         return "BND" if layer.attributes["batch_first"] else "NBD"
     if match.along_batch and _TOKENS_FIRST.search(layer.documentation):
+        return "NBD"
+    if layer.attributes.get("inner_batch_first") is False and _OF_TRANSFORMER.search(layer.documentation):
         return "NBD"
     return "BND" if "W" in axes else axes
 
@@ -189,6 +212,9 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("a slice of the features for each head")
     if "W" in call.axes:
         words.append("pixels as tokens")
+    words += ["queries of the first token alone"] * call.of_first
+    if _returns_logits(layer):
+        words.append("logits next to its output")
     words += [f"{name}={value}" for name, value in call.arguments.items() if role_of(name) != "lengths"]
     return words
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import re
 from collections.abc import Callable, Mapping
 from typing import Any
@@ -9,7 +10,7 @@ from typing import Any
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
-__all__ = ["position_arguments", "positions_of"]
+__all__ = ["position_arguments", "position_forms", "positions_of"]
 
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
@@ -17,8 +18,8 @@ _KINDS = {
     "pair": r"position_?embeddings?|rotary_?pos(ition)?_?emb(eddings?)?|cos_?sin|rope|rotary|pos_?emb(edding)?s?",
     "complex": r"freqs?_?cis|freqs?|freqs_complex",
     "indices": r"position_?ids?|positions?|pos|input_?pos|cache_?position|pos_?ids",
-    "cos": r"cos",
-    "sin": r"sin",
+    "cos": r"(rope|rotary|freqs?|pos|emb)?_?cos(ines?)?(_?(emb|cached?|freqs?))?",
+    "sin": r"(rope|rotary|freqs?|pos|emb)?_?sin(es?)?(_?(emb|cached?|freqs?))?",
 }
 
 
@@ -27,6 +28,14 @@ def position_arguments(names: list[str]) -> dict[str, str]:
     kinds = {name: kind for name in names for kind, pattern in _KINDS.items() if re.fullmatch(pattern, name.lower())}
     alone = {"cos", "sin"} - set(kinds.values())
     return {name: kind for name, kind in kinds.items() if kind not in ("cos", "sin") or not alone}
+
+
+def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
+    """The forms in use of the arguments that give positions: cosines and sines also of half the width, or in batches."""
+    if not {"cos", "sin"} <= set(kinds.values()):
+        return [dict(kinds)]
+    forms = ("", "half-", "batch-")
+    return [{name: form + kind if kind in ("cos", "sin") else kind for name, kind in kinds.items()} for form in forms]
 
 
 def positions_of(
@@ -45,7 +54,8 @@ def positions_of(
         "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),
         "complex": lambda: layer.convert((np.cos(angles) + 1j * np.sin(angles)).astype(complex_)),
         "indices": lambda: layer.convert(np.arange(count)[None]),
-        "cos": lambda: layer.convert(np.cos(both[0]).astype(real)),
-        "sin": lambda: layer.convert(np.sin(both[0]).astype(real)),
     }
+    for form, table in (("", both[0]), ("half-", angles), ("batch-", both)):
+        makers[f"{form}cos"] = functools.partial(lambda a: layer.convert(np.cos(a).astype(real)), table)
+        makers[f"{form}sin"] = functools.partial(lambda a: layer.convert(np.sin(a).astype(real)), table)
     return {name: makers[kind]() for name, kind in kinds.items()}

@@ -81,7 +81,8 @@ def torch_layer(module: Any, name: str) -> Layer:
     """Copy a module in float64 and evaluation mode."""
     import torch
 
-    own = _copy(module).eval()
+    own = _copy(module)
+    own.eval()  # what it returns is the module's own affair
     _cast(own, torch.float64)
     _without_statistics(own)
     learned = dict(own.named_parameters())
@@ -201,6 +202,9 @@ def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
 
     for path, buffer in module.named_buffers():
         yield path, buffer.detach().cpu().numpy()
+    inner = [part for part in module.modules() if type(part) is torch.nn.MultiheadAttention and part is not module]
+    if len(inner) == 1:
+        yield "inner_batch_first", inner[0].batch_first
     for key, value in vars(module).items():
         if isinstance(value, bool | float | str) and not key.startswith("_"):
             yield key, value

@@ -21,6 +21,7 @@ from headwise.checker.examination import (
 )
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
+from headwise.checker.measured_rotation import design_with_rotation
 from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
@@ -315,9 +316,9 @@ def _best(
     likely = [examination for examination in examined if examination.refusals == fewest]
     for step, level in enumerate(_levels(most, len(likely))):
         if most >= _MEASURED and step == 2 and not explained:
-            measured = (_as_measured(examination, documentation, rng) for examination in likely)
-            if findings := next(filter(None, measured), None):
-                return findings
+            measured = [_as_measured(examination, documentation, rng) for examination in likely]
+            if as_measured := [findings for findings in measured if findings is not None]:
+                return min(as_measured, key=lambda findings: findings.rank)
             if most == _MEASURED:
                 break
         for place, examination in enumerate(examined):
@@ -356,9 +357,10 @@ def _as_measured(
     measured = measured_design(convention)
     if not measured.known_scale:
         return explain_what_is_left(examination, _fresh(rng), documentation.random)
-    if not measured.design:
+    design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
+    if not design:
         return None
-    findings = _best([replace(convention, design=(*convention.design, *measured.design))], documentation, rng, most=2)
+    findings = _best([replace(convention, design=(*convention.design, *design))], documentation, rng, most=2)
     return findings if findings.explanation is not None else None
 
 

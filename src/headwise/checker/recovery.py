@@ -19,6 +19,7 @@ from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
 __all__ = [
+    "Design",
     "Measured",
     "Recovered",
     "Scores",
@@ -27,6 +28,7 @@ __all__ = [
     "measured_design",
     "recover_weights",
     "recovered_runs",
+    "trace_of",
 ]
 
 _SMALL = 0.5  # how large the tokens are, so that no weight vanishes
@@ -34,6 +36,7 @@ _CLOSE = 1e-6
 _NARROW = 1e-4  # for functions that compute in float32
 _MOST_UNKNOWN = 600
 _VANISHED = 1e-12
+_FEW = 16  # items of a batch, for which an exact rank takes little time
 
 
 Design: TypeAlias = tuple[tuple[str, Change], ...]
@@ -102,7 +105,7 @@ def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Ge
     sizes = convention.interface.sizes
     case = _redrawn(like, convention, rng)
     values = "v" if "v" in case else "Wv"
-    before = _trace(case, convention)
+    before = trace_of(case, convention)
     if before is None or (sizes is not None and sizes.sliced):
         return None
     b, heads, n, m = before.p.shape
@@ -115,20 +118,36 @@ def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Ge
     equations, outputs = [], []
     for _ in range(-(-joint * m // width) + 1):
         drawn = case | {values: rng.normal(size=case[values].shape).astype(case[values].dtype)}
-        trace, output = _trace(drawn, convention), convention.call(drawn).output
+        trace, output = trace_of(drawn, convention), convention.call(drawn).output
         if constant is None or trace is None or output is None or output.shape != trace.o.shape:
             return None
-        equations.append(_contributions(trace) - _contributions(_trace(zero, convention)))
+        equations.append(_contributions(trace) - _contributions(trace_of(zero, convention)))
         outputs.append((output - constant).swapaxes(-1, -2))
     matrix, right = np.concatenate(equations, axis=-2), np.concatenate(outputs, axis=-2)
-    if not (np.isfinite(matrix).all() and np.isfinite(right).all()) or np.linalg.matrix_rank(matrix).min() < joint * m:
+    solved = _least_squares(matrix, right)  # (B, joint · M, N), or (B, H, M, N)
+    if solved is None:
         return None
-    solved = np.linalg.pinv(matrix) @ right  # (B, joint · M, N), or (B, H, M, N)
     close = _NARROW if convention.interface.dtype == "float32" else _CLOSE
     if np.abs(matrix @ solved - right).max() > close * np.abs(right).max():
         return None
     weights = solved.reshape(b, heads, m, n).swapaxes(-1, -2)
     return Recovered(case, np.asarray(weights))
+
+
+def _least_squares(matrix: Array, right: Array) -> Array | None:
+    """The only solutions of stacks of equations; None if there are several, or numbers that are not finite."""
+    if not (np.isfinite(matrix).all() and np.isfinite(right).all()):
+        return None
+    if len(matrix) <= _FEW:
+        unique = np.linalg.matrix_rank(matrix).min() == matrix.shape[-1]
+        return np.asarray(np.linalg.pinv(matrix) @ right) if unique else None
+    turned = matrix.swapaxes(-1, -2)
+    squares = turned @ matrix  # of which the many stacks take much less time
+    sizes = np.linalg.eigvalsh(squares)
+    if (sizes[..., 0] < 1e-9 * sizes[..., -1]).any():
+        return None
+    solved = np.linalg.solve(squares, turned @ right)
+    return np.asarray(solved + np.linalg.solve(squares, turned @ (right - matrix @ solved)))
 
 
 def recovered_runs(convention: CallingConvention, like: Case) -> list[Recovered]:
@@ -146,7 +165,7 @@ def is_softmax(run: Recovered) -> bool:
 
 def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Scores | None:
     """Return the scale and the bias of positions with which the definition has these weights; None without them."""
-    traces = [_trace(run.case, convention) for run in runs]
+    traces = [trace_of(run.case, convention) for run in runs]
     if not runs or any(t is None for t in traces):
         return None
     p = np.concatenate([run.weights for run in runs])
@@ -197,7 +216,7 @@ def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovere
     for code, change in [("alibi", c) for c in CONVENTIONS["alibi"].changes] + [
         ("alibi-sign", c) for c in CATALOGUE["alibi-sign"].changes
     ]:
-        trace = _trace(run.case, convention)
+        trace = trace_of(run.case, convention)
         assert trace is not None
         visible = np.broadcast_to(True if trace.see is None else trace.see, run.weights.shape)
         trace.s = np.zeros_like(run.weights)
@@ -248,7 +267,7 @@ def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator
     return case | {name: neutral[name] for name in interface.needs - case.keys() if name in neutral}
 
 
-def _trace(case: Case, convention: CallingConvention) -> Trace | None:
+def trace_of(case: Case, convention: CallingConvention) -> Trace | None:
     """What the reference holds at the end, the output before the output matrix among it."""
     traces: list[Trace] = []
     design = [change for _, change in convention.design if "+bias" not in change]

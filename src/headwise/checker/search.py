@@ -87,6 +87,11 @@ class Explanation:
         """Whether all of it is part of the other."""
         return self.habit is other.habit and all(any(c is o for o in other.changes) for c in self.changes)
 
+    def without(self, code: str) -> Explanation:
+        """The rest, without one entry."""
+        kept = [pair for pair in zip(self.codes, self.changes, strict=True) if pair[0] != code]
+        return Explanation(tuple(own for own, _ in kept), tuple(change for _, change in kept), self.habit)
+
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
         return evaluate(case, build((self.habit, *self.changes)), in_type)

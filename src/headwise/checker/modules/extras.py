@@ -11,7 +11,15 @@ from headwise.checker.modules.names import is_norm
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["components", "fill_tables", "make_neutral", "neutral_names", "normalizes_heads", "tables"]
+__all__ = [
+    "components",
+    "fill_tables",
+    "make_neutral",
+    "neutral_names",
+    "normalizes_all_heads_together",
+    "normalizes_heads",
+    "tables",
+]
 
 _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
@@ -70,6 +78,12 @@ def components(layer: Layer) -> frozenset[str]:
 def normalizes_heads(layer: Layer) -> bool:
     """Whether it holds a norm of queries or keys."""
     return any(_is_of_norm(p) and _OF_HEADS.search(p.name) for p in collect_parts(layer.parameters).rest)
+
+
+def normalizes_all_heads_together(layer: Layer, heads: int, width: int) -> bool:
+    """Whether a norm of queries or keys has a factor for each feature of several heads."""
+    norms = [p for p in collect_parts(layer.parameters).rest if _is_of_norm(p) and _OF_HEADS.search(p.name)]
+    return heads > 1 and any(p.value.size == heads * width for p in norms)
 
 
 def _others(layer: Layer) -> Iterator[Parameter]:

@@ -14,7 +14,7 @@ __all__ = ["gather_first", "put_each_first"]
 
 
 def put_each_first(tokens: Any) -> Any:
-    """From tokens (B, N, D) to (B · N, N, D): for each token of an item, the item with that token exchanged for the first.
+    """From tokens (B, N, D) to (B · N, N, D): each token of an item exchanged for the first.
 
     Of any framework's arrays.
     """

@@ -18,6 +18,9 @@ from headwise.shapes import Array
 __all__ = ["is_keras_class", "is_keras_layer", "keras_layer", "keras_names", "keras_sublayers"]
 
 
+_EPSILON = 1e-6  # of norms, as that of other frameworks
+
+
 def is_keras_layer(value: Any) -> bool:
     """Whether a value is a layer of Keras; Keras is not imported for it."""
     keras = sys.modules.get("keras")
@@ -87,6 +90,9 @@ def _copy(layer: Any) -> Any:
             name = type(layer).__name__
             raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
         _build(own)
+        for part in keras_sublayers(own).values():
+            if "Normalization" in type(part).__name__ and hasattr(part, "epsilon"):
+                part.epsilon = _EPSILON
         return own
 
 

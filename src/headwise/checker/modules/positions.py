@@ -31,7 +31,7 @@ def position_arguments(names: list[str]) -> dict[str, str]:
 
 
 def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
-    """The forms in use of the arguments that give positions: cosines and sines also of half the width, or in batches."""
+    """The forms in use of arguments that give positions: cosines and sines also of half the width, or in batches."""
     if not {"cos", "sin"} <= set(kinds.values()):
         return [dict(kinds)]
     forms = ("", "half-", "batch-")

@@ -20,7 +20,9 @@ __all__ = ["measure_query_key_design"]
 _CLOSE = 1e-5  # a layer may compute its angles in float32
 
 
-def measure_query_key_design(call: Call, reading: Reading, own: Explanation, normalizes: bool) -> Explanation | None:
+def measure_query_key_design(
+    call: Call, reading: Reading, own: Explanation, *, rotates: bool, normalizes: bool
+) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
 
     Parameters
@@ -31,8 +33,8 @@ def measure_query_key_design(call: Call, reading: Reading, own: Explanation, nor
         How its parameters are read.
     own : Explanation
         What is known of its design.
-    normalizes : bool
-        Whether it holds a norm of queries and keys.
+    rotates, normalizes : bool
+        Whether it rotates queries and keys, and whether it holds a norm of them.
     """
     case = _with_equal_heads(call, reading)
     try:
@@ -40,7 +42,7 @@ def measure_query_key_design(call: Call, reading: Reading, own: Explanation, nor
         output = call(case["X"], case.get("context"))
     except (CallError, ValueError):
         return None
-    for design, mistake in _candidates(normalizes):
+    for design, mistake in _candidates(rotates, normalizes):
         if own.goes_with(design) and (own + design).goes_with(mistake):
             for limits in ({}, {"causal": True}):
                 result = (own + design + mistake).answer({**case, **limits})
@@ -49,16 +51,16 @@ def measure_query_key_design(call: Call, reading: Reading, own: Explanation, nor
     return None
 
 
-def _candidates(normalizes: bool) -> Iterator[tuple[Explanation, Explanation]]:
-    """Both a rotation and a norm, with mistakes of the scale; then one of them, with every mistake."""
+def _candidates(rotates: bool, normalizes: bool) -> Iterator[tuple[Explanation, Explanation]]:
+    """A rotation, a norm or both, without a mistake, then with one of the scale, then one of them with any mistake."""
     every = singles()
-    rotations = [one for one in every if one.codes == ("rope",)]
+    rotations = [one for one in every if one.codes == ("rope",)] if rotates else []
     norms = [one for one in every if one.codes == ("qk-norm",)] if normalizes else []
+    both = [norm + rotation for norm in norms for rotation in rotations]
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
-    both = [norm + rotation for norm in norms for rotation in rotations]
-    yield from product(both, (Explanation(), *scales))
-    yield from product([*rotations, *norms], (Explanation(), *mistakes))
+    yield from product([*rotations, *norms, *both], (Explanation(), *scales))
+    yield from product([*rotations, *norms], mistakes)
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

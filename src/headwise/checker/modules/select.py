@@ -8,7 +8,7 @@ from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
-from headwise.checker.modules.extras import normalizes_heads
+from headwise.checker.modules.extras import normalizes_all_heads_together, normalizes_heads
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.rotation import rotates
@@ -125,10 +125,14 @@ def _own_design(match: Match, has_more: bool) -> Explanation:
 
 def _own_turn(match: Match, own: Explanation) -> Explanation:
     """The rotation and the norm of its queries and keys, if it has any."""
-    sizes, normalizes = match.reading.sizes, normalizes_heads(match.call.layer)
-    if not normalizes and not rotates(match.call, sizes.model, sizes.context):
+    sizes, layer = match.reading.sizes, match.call.layer
+    turns, normalizes = rotates(match.call, sizes.model, sizes.context), normalizes_heads(layer)
+    if not normalizes and not turns:
         return Explanation()
-    return measure_query_key_design(match.call, match.reading, own, normalizes) or Explanation()
+    design = measure_query_key_design(match.call, match.reading, own, rotates=turns, normalizes=normalizes)
+    if design is None or not normalizes_all_heads_together(layer, sizes.heads, sizes.width):
+        return design or Explanation()
+    return design.without("qk-norm")
 
 
 def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]:

@@ -7,7 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
-from headwise.checker.modules.calls import CallError, working_calls
+from headwise.checker.modules.calls import Call, CallError, takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
 from headwise.checker.modules.extras import fill_tables, make_neutral
@@ -16,7 +16,7 @@ from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
-from headwise.checker.modules.projections import readings
+from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
 from headwise.checker.refusal import module_adapter
 from headwise.checker.target import Target
@@ -47,28 +47,37 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     value = value.__self__ if inspect.ismethod(value) else object_of(value) if inspect.isfunction(value) else value
     arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
     errors: list[DataError] = []
-    narrow: list[Target] = []  # with heads of width one, whose scale is one, right or not
+    instances: list[Any] = []
     for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
+        instances.append(with_inferred_widths(instance))
         try:
-            targets = _targets(with_inferred_widths(instance), inside, method)
+            return _targets(instances[-1], inside, method, narrow=False)
         except DataError as error:
             errors.append(error)
-            continue
-        if all(target.sizes is None or target.sizes.width > 1 for target in targets):
-            return targets
-        narrow = narrow or targets
-    if narrow:
-        return narrow
+    for instance, error in zip(instances, errors, strict=True):
+        if isinstance(error, _NarrowError):
+            return _targets(instance, inside, method, narrow=True)
     raise errors[0]
 
 
-def _targets(instance: Any, inside: str | None, method: str | None) -> list[Target]:
+class _NarrowError(DataError):
+    """Sizes with which less can be told: heads of width one, whose scale is one, right or not, or many tokens."""
+
+
+def _is_narrow(call: Call, readings: list[Reading]) -> bool:
+    sizes = readings[0].sizes
+    return sizes.width < 2 or (call.count > sizes.model and not takes_any_count(call, sizes))
+
+
+def _targets(instance: Any, inside: str | None, method: str | None, narrow: bool) -> list[Target]:
     """Of the largest part around the attention that does nothing else, or of the attention itself."""
     errors: list[DataError] = []
     paths = _sites(instance, inside)
     for path in paths:
         try:
-            targets, explained = _targets_at(instance, path, method)
+            targets, explained = _targets_at(instance, path, method, narrow)
+        except _NarrowError:
+            raise
         except DataError as error:
             if path == (inside or "") != paths[-1]:
                 raise DataError(f"{error}\nTo check only its attention: inside={paths[-1]!r}.") from None
@@ -79,7 +88,7 @@ def _targets(instance: Any, inside: str | None, method: str | None) -> list[Targ
     raise errors[-1]
 
 
-def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Target], bool]:
+def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> tuple[list[Target], bool]:
     name = type(instance).__name__
     framework = framework_of(instance)
     part = framework.parts(instance)[path]
@@ -100,6 +109,8 @@ def _targets_at(instance: Any, path: str, method: str | None) -> tuple[list[Targ
         tokens = f"(B, N, {options[0].sizes.model})"
         adapter = module_adapter(inspect.signature(layer.forward).parameters.values())
         raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
+    if not narrow and _is_narrow(calls[0], options):
+        raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")
     matches, explained = select(calls, documented(layer, options))
     arrays = fill_tables(layer)
     return [target_of(with_tables(match, arrays)) for match in matches], explained

@@ -1,0 +1,116 @@
+"""Rotary positions of any angles, measured: of the logits q · M k, what each pair of positions does to q and k.
+
+Where M of positions n and m is c · R_nᵀ R_m with orthogonal R, queries and keys are rotated by their positions, in
+one dimension or two, with whatever base. The last query sees every key, also where the function is causal, so its R is
+the identity.
+"""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
+from headwise.checker.recovery import Design, Recovered, recover_weights, trace_of
+from headwise.checker.state import Case, Change, Trace
+from headwise.shapes import Array
+
+__all__ = ["design_with_rotation"]
+
+_CLOSE = 1e-4  # angles are often made in float32
+_WIDEST = 24
+_MORE = 8  # items than there are unknowns
+_VANISHED = 1e-9
+
+
+def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
+    """Return the rotation of queries and keys that a function has, and the norm before it; nothing without a rotation.
+
+    Parameters
+    ----------
+    convention : CallingConvention
+        How the function is called.
+    like : Case
+        Arguments whose sizes are used.
+    """
+    if "X" not in like or "context" in like or any(code == "rope" for code, _ in convention.design):
+        return ()
+    run = _recovered(convention, like)
+    norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
+    normalized = any(code == "qk-norm" for code, _ in convention.design)
+    for norm in ((), *norms) if run is not None and not normalized else ((),):
+        own = replace(convention, design=(*convention.design, *norm))
+        if _rotations(own, run) is not None:
+            return (*norm, ("rope", _rotation(own)))
+    return ()
+
+
+def _rotation(convention: CallingConvention) -> Change:
+    """The reference with the rotations at each number of tokens, measured as needed."""
+    measured: dict[int, Array | None] = {}
+
+    def rotate(t: Trace) -> None:
+        if t.context is not None:
+            return
+        count = t.q.shape[2]
+        if count not in measured:
+            measured[count] = _rotations(convention, _recovered(convention, t.case))
+        if (turns := measured[count]) is not None:
+            t.q, t.k = (np.einsum("hnij,bhnj->bhni", turns[:: turns.shape[0] // a.shape[1]], a) for a in (t.q, t.k))
+
+    return {"+rotate": rotate}
+
+
+def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
+    """The weights of as many items as are needed to tell a rotation."""
+    width = like["Wq"].shape[0] // like.get("heads", 1)
+    if width > _WIDEST:
+        return None
+    batch = 2 * width**2 + _MORE
+    case = {**like, "X": np.resize(like["X"], (batch, *like["X"].shape[1:]))}
+    return recover_weights(convention, case, np.random.default_rng(17))
+
+
+def _rotations(convention: CallingConvention, run: Recovered | None) -> Array | None:
+    """R of each head and token, (H, N, d, d)."""
+    if run is None or (t := trace_of(run.case, convention)) is None:
+        return None
+    turns = _of_last_query(run, t)
+    return turns if turns is not None and _explains(run, t, turns) else None
+
+
+def _of_last_query(run: Recovered, t: Trace) -> Array | None:
+    """The rotation R of each key against the last, from the weights of the last query."""
+    if run.weights.shape != (*t.q.shape[:3], t.k.shape[2]) or (run.weights[:, :, -1] <= _VANISHED).any():
+        return None
+    logs = np.log(run.weights[:, :, -1])  # (B, H, M)
+    heads, count, width = t.q.shape[1:]
+    turns = np.empty((heads, count, width, width))
+    for h in range(heads):
+        own = np.sum(t.q[:, h, -1] * t.k[:, h, -1], axis=-1, keepdims=True)
+        for m in range(count - 1):
+            pairs = np.einsum("bi,bj->bij", t.q[:, h, -1], t.k[:, h, m]).reshape(len(own), -1)
+            equations = np.hstack([pairs, -own])
+            try:
+                solved = np.linalg.solve(equations.T @ equations, equations.T @ (logs[:, h, m] - logs[:, h, -1]))
+            except np.linalg.LinAlgError:  # normalised queries that do not reach every direction
+                return None
+            turns[h, m] = solved[:-1].reshape(width, width) / (solved[-1] or 1.0)
+            if np.abs(turns[h, m] @ turns[h, m].T - np.eye(width)).max() > _CLOSE:
+                return None
+        turns[h, -1] = np.eye(width)
+    return turns
+
+
+def _explains(run: Recovered, t: Trace, turns: Array) -> bool:
+    """Whether every row of the weights is that of the logits with these rotations, times one factor."""
+    q, k = (np.einsum("hnij,bhnj->bhni", turns, a) for a in (t.q, t.k))
+    s = q @ k.swapaxes(-1, -2)
+    visible = run.weights > _VANISHED
+    logs = np.log(np.where(visible, run.weights, 1.0))
+    seen = visible.sum(axis=-1, keepdims=True)
+    centred = [np.where(visible, a - (a * visible).sum(axis=-1, keepdims=True) / seen, 0.0) for a in (s, logs)]
+    factor = float((centred[0] * centred[1]).sum() / (centred[0] ** 2).sum())
+    moved = np.abs(turns - np.eye(turns.shape[-1])).max() > _CLOSE
+    return bool(moved and np.abs(factor * centred[0] - centred[1]).max() < _CLOSE * max(1.0, np.abs(centred[1]).max()))

@@ -1,0 +1,48 @@
+"""Attention layers of torch in the styles of public repositories: verdicts and conventions."""
+
+import pytest
+
+import headwise as hw
+
+torch = pytest.importorskip("torch")
+layers = pytest.importorskip("layers.public_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "ClassAttention": ((), ()),
+    "ClassUnscaled": (("scale-missing",), ()),
+    "HalfAngles": ((), ("rope",)),
+    "PlanePositions": ((), ("rope",)),
+    "PlaneUnscaled": (("scale-missing",), ("rope",)),
+    "NormsOfAllHeads": (("qk-norm-across-heads",), ()),
+    "PastKeys": ((), ("causal-unasked",)),
+    "PastUnaligned": (("causal-alignment",), ("causal-unasked",)),
+    "WithLogits": ((), ("mask-additive",)),
+    "AsWeights": (("weights-before-softmax",), ("mask-additive",)),
+    "StrictMask": ((), ("mask-additive",)),
+    "DecoderLayer": ((), ("tokens-before-batch", "norm-inside", "residual-inside")),
+    "EvalReturnsNothing": ((), ()),
+    "ImageToPixels": (("softmax-axis",), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    verdict = hw.check(getattr(layers, name))
+    mistakes, conventions = VERDICTS[name]
+    assert verdict.mistakes == mistakes
+    assert set(conventions) <= set(verdict.conventions)
+
+
+@pytest.mark.parametrize("name", ["PlaneOfQueries", "PlaneBroken"])
+def test_what_is_no_rotation_is_not_right(name):
+    assert not hw.check(getattr(layers, name)).ok
+
+
+def test_it_is_said_that_only_the_first_token_asks():
+    assert "queries of the first token alone" in hw.check(layers.ClassAttention).phrases
+
+
+def test_a_cache_is_tested():
+    assert not {"past_k", "past_v"} & set(hw.check(layers.PastKeys).untested)

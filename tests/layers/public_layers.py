@@ -1,0 +1,196 @@
+"""Attention layers of torch in the styles of public repositories: vision, speech and decoders."""
+
+import torch
+import torch.nn.functional as F
+from torch import nn
+
+
+class Separate(nn.Module):
+    """Separate projections, and what differs from layer to layer as methods."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.num_heads, self.head_dim = num_heads, dim // num_heads
+        self.q_proj, self.k_proj, self.v_proj, self.out_proj = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+
+    def split(self, x):
+        return x.view(x.shape[0], -1, self.num_heads, self.head_dim).transpose(1, 2)
+
+    def projected(self, x):
+        return self.split(self.q_proj(x)), self.split(self.k_proj(x)), self.split(self.v_proj(x))
+
+    def merged(self, x):
+        return self.out_proj(x.transpose(1, 2).flatten(2))
+
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2) / self.head_dim**0.5).softmax(-1)
+
+
+class ClassAttention(Separate):
+    """Only the first token asks."""
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(q[:, :, :1], k) @ v)
+
+
+class ClassUnscaled(ClassAttention):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class HalfAngles(Separate):
+    """Cosines and sines of half the width, as arguments."""
+
+    def forward(self, x, freqs_cos, freqs_sin):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(self.turn(q, freqs_cos, freqs_sin), self.turn(k, freqs_cos, freqs_sin)) @ v)
+
+    def turn(self, x, cos, sin):
+        a, b = x.unflatten(-1, (-1, 2)).unbind(-1)
+        return torch.stack([a * cos - b * sin, a * sin + b * cos], -1).flatten(-2)
+
+
+class PlanePositions(Separate):
+    """Rotary positions in two dimensions, on a grid of four columns, with a base of its own."""
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(self.turn(q), self.turn_keys(k)) @ v)
+
+    def turn(self, x):
+        n, d = x.shape[-2:]
+        step = 100.0 ** (-torch.arange(d // 4) * 4 / d)
+        place = torch.arange(n)
+        angles = torch.cat([(place % 4)[:, None] * step, (place // 4)[:, None] * step], -1)
+        a, b = x.chunk(2, -1)
+        return torch.cat([a * angles.cos() - b * angles.sin(), a * angles.sin() + b * angles.cos()], -1)
+
+    turn_keys = turn
+
+
+class PlaneOfQueries(PlanePositions):
+    """The keys are not rotated."""
+
+    def turn_keys(self, x):
+        return x
+
+
+class PlaneUnscaled(PlanePositions):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class PlaneBroken(PlanePositions):
+    """A sign is lost: no rotation any more."""
+
+    def turn(self, x):
+        a, b = x.chunk(2, -1)
+        return super().turn(torch.cat([a, b.abs()], -1))
+
+    turn_keys = turn
+
+
+class NormsOfAllHeads(Separate):
+    """Queries and keys are normalised before the heads are apart."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.q_norm, self.k_norm = nn.LayerNorm(dim), nn.LayerNorm(dim)
+
+    def forward(self, x):
+        q, k = self.split(self.q_norm(self.q_proj(x))), self.split(self.k_norm(self.k_proj(x)))
+        return self.merged(self.weights(q, k) @ self.split(self.v_proj(x)))
+
+
+class PastKeys(Separate):
+    """Causal; keys and values of earlier tokens are two arguments."""
+
+    def forward(self, x, past_k=None, past_v=None):
+        q, k, v = self.projected(x)
+        if past_k is not None:
+            k, v = torch.cat([past_k, k], 2), torch.cat([past_v, v], 2)
+        hidden = self.hidden(q.shape[2], k.shape[2])
+        s = (q @ k.transpose(-1, -2) / self.head_dim**0.5).masked_fill(hidden, -torch.inf)
+        return self.merged(s.softmax(-1) @ v)
+
+    def hidden(self, n, m):
+        return torch.ones(n, m, dtype=torch.bool).triu(m - n + 1)
+
+
+class PastUnaligned(PastKeys):
+    """The last token sees the first key only."""
+
+    def hidden(self, n, m):
+        return torch.ones(n, m, dtype=torch.bool).triu(1)
+
+
+class WithLogits(Separate):
+    """Returns its logits too, under their name."""
+
+    def forward(self, x, mask=None):
+        q, k, v = self.projected(x)
+        qk = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        if mask is not None:
+            qk = qk + mask
+        return self.merged(qk.softmax(-1) @ v), qk.detach()
+
+
+class AsWeights(WithLogits):
+    """Returns its logits as weights."""
+
+    def forward(self, x, mask=None):
+        out, attn = super().forward(x, mask)
+        return out, attn
+
+
+class StrictMask(Separate):
+    """Its mask has an axis of length one for the heads, and no other shape."""
+
+    def forward(self, hidden_states, attention_mask=None):
+        q, k, v = self.projected(hidden_states)
+        s = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        if attention_mask is not None:
+            if attention_mask.shape != (s.shape[0], 1, *s.shape[2:]):
+                raise ValueError(f"expected a mask of shape {(s.shape[0], 1, *s.shape[2:])}")
+            s = s + attention_mask
+        return self.merged(s.softmax(-1) @ v)
+
+
+class DecoderLayer(nn.Module):
+    """Self-attention of a decoder as torch's own layers have it: tokens before the batch."""
+
+    def __init__(self, d_model, nhead):
+        super().__init__()
+        self.self_attn = nn.MultiheadAttention(d_model, nhead)
+        self.norm = nn.LayerNorm(d_model)
+
+    def forward(self, tgt, tgt_mask=None, tgt_key_padding_mask=None, query_pos=None):
+        q = tgt if query_pos is None else tgt + query_pos
+        out = self.self_attn(q, q, tgt, attn_mask=tgt_mask, key_padding_mask=tgt_key_padding_mask)[0]
+        return self.norm(tgt + out)
+
+
+class EvalReturnsNothing(Separate):
+    """Overrides `train` without returning itself."""
+
+    def train(self, mode=True):
+        super().train(mode)
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(F.scaled_dot_product_attention(q, k, v))
+
+
+class ImageToPixels(nn.Module):
+    """Channels under names of public code, and a softmax over the queries."""
+
+    def __init__(self, in_ch, out_ch):
+        super().__init__()
+        self.qkv = nn.Conv2d(in_ch, 3 * out_ch, 1)
+
+    def forward(self, x):
+        b, _, h, w = x.shape
+        q, k, v = self.qkv(x).flatten(2).chunk(3, 1)
+        p = (q.transpose(1, 2) @ k * q.shape[1] ** -0.5).softmax(1)
+        return (v @ p.transpose(1, 2)).view(b, -1, h, w)

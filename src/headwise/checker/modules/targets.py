@@ -54,8 +54,8 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
             return _targets(instances[-1], inside, method, narrow=False)
         except DataError as error:
             errors.append(error)
-    for instance, error in zip(instances, errors, strict=True):
-        if isinstance(error, _NarrowError):
+    for instance, refusal in zip(instances, errors, strict=True):
+        if isinstance(refusal, _NarrowError):
             return _targets(instance, inside, method, narrow=True)
     raise errors[0]
 

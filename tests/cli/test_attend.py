@@ -56,3 +56,12 @@ def test_other_names_header_rows_semicolons_and_an_index(tmp_path):
 def test_the_convention_is_printed():
     shown = headwise("attend")
     assert shown.stdout.startswith("Tokens are the rows of X; matrices are (out, in), q = W x (--weights in-out")
+
+
+def test_wide_matrices_are_printed_in_parts(tmp_path):
+    rng = np.random.default_rng(3)
+    np.savez(tmp_path / "a.npz", X=rng.normal(size=(23, 3)), **{f"W{part}": np.eye(3) for part in "qkv"})
+    result = attend(tmp_path / "a.npz")
+    shown = headwise("attend", tmp_path / "a.npz").stdout
+    assert "…" not in shown
+    assert all(f"{weight:.4f}" in shown for weight in np.ravel(result["weights"]))

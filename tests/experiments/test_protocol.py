@@ -15,6 +15,7 @@ from headwise.experiments import EXPERIMENTS, Outcome, Run, Runner, get_experime
 from headwise.parallel.tasks import background_tasks, run_tasks
 from headwise.parallel.threads import num_threads
 from headwise.progress import NoProgress
+from helpers.processes import wait_until
 
 
 def double(x):
@@ -154,19 +155,34 @@ def test_tasks_in_the_background_return_their_result_or_raise_their_error():
             results["error"]()
 
 
-def test_tasks_in_the_background_end_with_the_block(tmp_path):
-    pytest.importorskip("distributed")
-    flag = tmp_path / "finished"
+@pytest.mark.parametrize("in_background", [True, False])
+def test_ctrl_c_kills_the_processes_and_waits_for_no_task(in_background, tmp_path):
+    distributed = pytest.importorskip("distributed")
+    started, closed = tmp_path / "started", tmp_path / "closed"
 
-    def slow():
-        time.sleep(60)
-        flag.touch()
+    class Closing(distributed.WorkerPlugin):
+        def teardown(self, worker):
+            closed.touch()
 
-    began = time.monotonic()
-    with pytest.raises(KeyboardInterrupt), background_tasks({"slow": slow}):
-        raise KeyboardInterrupt
-    assert time.monotonic() - began < 60
-    assert not flag.exists()
+    def endless():
+        worker = distributed.get_worker()
+        worker.loop.add_callback(worker.plugin_add, Closing(), "closing")
+        started.touch()
+        while True:
+            pass
+
+    def interrupted():
+        tasks = {"short": os.getpid, "endless": endless}
+        block = background_tasks(tasks, processes=2) if in_background else closing(run_tasks(tasks, processes=2))
+        with block as results:
+            if not in_background:
+                next(results)
+            wait_until(started.exists)
+            raise KeyboardInterrupt
+
+    with pytest.raises(KeyboardInterrupt):
+        interrupted()
+    assert not closed.exists()
 
 
 @pytest.mark.filterwarnings("ignore")  # what the sockets of a closed scheduler report

@@ -11,7 +11,7 @@ import numpy as np
 import typer
 
 from headwise.attention import AttentionResult, multi_head_attention
-from headwise.cli.console import matrix_table, messages, output
+from headwise.cli.console import messages, output, print_matrix
 from headwise.cli.notebook_options import (
     Columns,
     Heads,
@@ -142,10 +142,8 @@ def _print(result: AttentionResult, columns: bool) -> None:
         prefix = f"item {', '.join(map(str, item))}: " if item else ""
         for h in range(heads):
             title = f"{prefix}attention weights, head {h}"
-            output.print(matrix_table(title, result.weights[(*item, h)], "output", tokens))
-            output.print()
+            print_matrix(title, result.weights[(*item, h)], "output", tokens)
         matrix = result.output[item]
         names = tokens if columns else [str(i) for i in range(matrix.shape[1])]
         title = f"{prefix}output, one {'column' if columns else 'row'} per token"
-        output.print(matrix_table(title, matrix, "feature" if columns else "output", names))
-        output.print()
+        print_matrix(title, matrix, "feature" if columns else "output", names)

@@ -15,7 +15,7 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise import document  # imports Matplotlib, which most commands do not need
 
-__all__ = ["document_table", "matrix_table", "messages", "output", "progress_bars"]
+__all__ = ["document_table", "messages", "output", "print_matrix", "progress_bars"]
 
 output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
@@ -38,12 +38,18 @@ def document_table(table: document.Table) -> Table:
     return rich_table
 
 
-def matrix_table(title: str, matrix: Array, row: str, columns: Sequence[str]) -> Table:
-    """A matrix of numbers whose rows are named ``row 0``, ``row 1`` …"""
-    table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
-    table.add_column("", style="dim")
-    for name in columns:
-        table.add_column(name, justify="right", header_style="dim", no_wrap=True)
-    for i, values in enumerate(matrix.tolist()):
-        table.add_row(f"{row} {i}", *(f"{value: .4f}" for value in values))
-    return table
+def print_matrix(title: str, matrix: Array, row: str, columns: Sequence[str]) -> None:
+    """Print a matrix whose rows are named ``row 0``, ``row 1`` …, as many columns at a time as fit the terminal."""
+    cells = [[f"{value: .4f}" for value in values] for values in matrix.tolist()]
+    widest = max(len(cell) for cell in (*columns, *(cell for values in cells for cell in values)))
+    fit = max(1, (output.width - len(f" {row} {len(cells)} ")) // (widest + 2))
+    for start in range(0, len(columns), fit):
+        table = Table(title=title, title_justify="left", title_style="bold", box=None, padding=(0, 1))
+        table.add_column("", style="dim", no_wrap=True)
+        for name in columns[start : start + fit]:
+            table.add_column(name, justify="right", header_style="dim", no_wrap=True)
+        for i, values in enumerate(cells):
+            table.add_row(f"{row} {i}", *values[start : start + fit])
+        output.print(table)
+        output.print()
+        title = ""

@@ -132,8 +132,8 @@ def describe_attention(summary: AttentionSummary) -> tuple[Statement, ...]:
         Statement(
             "Strokes: "
             + (
-                "{heads} follow the strokes: their weight on tokens with ink exceeds the share of such tokens by "
-                "{limit:.0%} or more on average (at most {most:.0%})."
+                "followed by {heads}, whose weight on tokens with ink exceeds the share of such tokens by {limit:.0%} "
+                "or more on average (at most {most:.0%})."
                 if ink
                 else "no head follows the strokes closely: weight on tokens with ink exceeds the share of such tokens "
                 "by at most {most:.0%} on average."

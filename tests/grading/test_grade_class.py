@@ -8,9 +8,11 @@ import subprocess
 import sys
 from pathlib import Path
 
+import numpy as np
 import pytest
 
 from headwise.checker import Example, Verdict
+from headwise.coursework.class_grades import with_course_arrays
 from headwise.grading.feedback import write_feedback
 from headwise.grading.grade_class import ClassGrades, derive_seed, grade_class
 from headwise.grading.grade_submission import Grade, TaskGrade, grade_submission
@@ -262,6 +264,45 @@ def alive(pid):
         return Path(f"/proc/{pid}/stat").read_text().rpartition(")")[2].split()[0] != "Z"
     except OSError:
         return False
+
+
+HEADS_IN_LISTS = """
+import numpy as np
+def multi_head_attention(X, WQs, WKs, WVs):
+    heads = []
+    for WQ, WK, WV in zip(WQs, WKs, WVs):
+        logits = (X @ WQ) @ (X @ WK).T / SCALE
+        weights = np.exp(logits - logits.max(axis=1, keepdims=True))
+        heads.append(weights / weights.sum(axis=1, keepdims=True) @ X @ WV)
+    return np.hstack(heads)
+"""
+TENSORS = """
+import torch
+def multi_head_attention(X, WQ, WK, WV, heads):
+    q, k, v = ((X @ W).unflatten(-1, (heads, -1)).transpose(0, 1) for W in (WQ, WK, WV))
+    weights = torch.softmax(q @ k.transpose(-2, -1) / SCALE, dim=-1)
+    return (weights @ v).transpose(0, 1).flatten(1)
+"""
+
+
+@pytest.mark.parametrize(
+    ("source", "root"),
+    [(HEADS_IN_LISTS, "np.sqrt(WQ.shape[1])"), (TENSORS, "q.shape[-1] ** 0.5")],
+    ids=["lists", "tensors"],
+)
+def test_a_list_of_heads_and_tensors_are_graded_and_compared_on_the_courses_arrays(source, root):
+    if source == TENSORS:
+        pytest.importorskip("torch")
+    rng = np.random.default_rng(2)
+    arrays = {"X": rng.normal(size=(5, 7)), **{f"W{part}": rng.normal(size=(6, 7)) for part in "qkv"}}
+    rubric = Rubric("", (Task("heads", ("multi_head_attention",), "multi_head", {"right": 1.0}),))
+    right, wrong = (submission("ada", source.replace("SCALE", scale)) for scale in (root, "1"))
+    grades = ClassGrades(rubric, tuple(grade_submission(item, rubric, 3) for item in (right, wrong)))
+    compared = with_course_arrays(grades, (right, wrong), arrays, 3)
+    (first,), (second,) = (grade.tasks for grade in compared.grades)
+    assert (first.points, second.mistakes) == (1.0, ("scale-missing",))
+    assert "which is rounding" in first.on_course_arrays
+    assert second.on_course_arrays == "agrees with attention that does not divide by √d"
 
 
 def test_a_source_that_takes_for_ever_to_search(monkeypatch):

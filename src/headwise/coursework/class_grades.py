@@ -6,6 +6,8 @@ from collections.abc import Mapping, Sequence
 from dataclasses import replace
 from pathlib import Path
 
+import numpy as np
+
 from headwise.coursework.notebook import (
     CheckedFunction,
     CourseNotebook,
@@ -15,7 +17,7 @@ from headwise.coursework.notebook import (
     compare_on_arrays,
 )
 from headwise.errors import HeadwiseError
-from headwise.grading import ClassGrades, Limits, Rubric, Sandbox, Submission, TaskGrade
+from headwise.grading import ClassGrades, Limits, Rubric, Sandbox, Submission, TaskGrade, uses_torch
 from headwise.shapes import Array
 
 __all__ = ["with_course_arrays", "with_course_names"]
@@ -61,27 +63,39 @@ def _describe(submission: Submission, task: TaskGrade, found: NotebookArrays, li
 
 
 def _compare(submission: Submission, task: TaskGrade, found: NotebookArrays, limits: Limits) -> OwnArrays:
-    """Call a submission's function on the course's arrays, in the orientation that the checker detected."""
+    """Call a submission's function on the course's arrays, as the checker found that it takes them.
+
+    The first result that agrees counts, or else the first at all: the function may take tensors or a list of columns.
+    """
     assert task.verdict is not None
-    columns, in_out = (code in task.verdict.conventions for code in ("tokens-as-columns", "weights-in-out"))
-    lines = ["import numpy as _numpy"]
-    for role, array in found.arrays.items():
-        turned = array.T if (role == "X" and columns) or (role.startswith("W") and in_out) else array
-        shaped = turned[:, None] if role.startswith("b") and columns else turned
-        lines.append(f"_course_{role} = _numpy.array({shaped.tolist()})")
-    lines.append("_course_columns = [column[:, None] for column in _course_X.T]")
-    source = "\n".join([submission.files[task.file], *lines])
-    sources: dict[str, tuple[str, ...]] = {role: (f"_course_{role}",) for role in found.arrays}
-    oriented = replace(found, columns=columns, in_out=in_out, sources=sources)
-    listed = replace(oriented, sources=sources | {"X": ("_course_columns",)})
-    try:
-        with Sandbox({**submission.files, task.file: source}, task.file, limits) as sandbox:
-            run = NotebookRun(Path(task.file), source, {}, (), (), sandbox)
-            checked = CheckedFunction(task.function, task.verdict)
-            result = compare_on_arrays(run, checked, oriented)
-            if columns and not result.agrees:  # it may take a list of columns
-                second = compare_on_arrays(run, checked, listed)
-                return second if second.agrees or (result.problem and not second.problem) else result
-            return result
-    except HeadwiseError as error:
-        return OwnArrays("", problem=str(error))
+    columns, in_out, by_head = (
+        code in task.verdict.conventions for code in ("tokens-as-columns", "weights-in-out", "heads-stacked")
+    )
+    own = replace(found, columns=columns, in_out=in_out, own_heads=found.heads if by_head else 1)
+    results = []
+    for array in ("numpy.array", "torch.tensor") if uses_torch(submission.files[task.file]) else ("numpy.array",):
+        definitions, sources = _definitions(own, array)
+        lists = ({}, {"X": ("_course_columns",)}) if columns else ({},)
+        source = "\n".join([submission.files[task.file], *definitions])
+        try:
+            with Sandbox({**submission.files, task.file: source}, task.file, limits) as sandbox:
+                run = NotebookRun(Path(task.file), source, {}, (), (), sandbox)
+                checked = CheckedFunction(task.function, task.verdict)
+                results += [compare_on_arrays(run, checked, replace(own, sources=sources | other)) for other in lists]
+        except HeadwiseError as error:
+            results.append(OwnArrays("", problem=str(error)))
+    return min(results, key=lambda result: (not result.agrees, bool(result.problem)))
+
+
+def _definitions(found: NotebookArrays, array: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+    """Code that defines the course's arrays, and the variables by role: one for each head if there are such."""
+    module = array.partition(".")[0]
+    lines, sources = [f"import {module} as _{module}"], {}
+    for role, values in found.arrays.items():
+        count = 1 if role in ("X", "Wo", "bo") else found.own_heads
+        sources[role] = tuple(f"_course_{role}{h}" for h in range(1, count + 1)) if count > 1 else (f"_course_{role}",)
+        for name, part in zip(sources[role], np.split(values, count), strict=True):
+            turned = part.T if (role == "X" and found.columns) or (role.startswith("W") and found.in_out) else part
+            shaped = turned[:, None] if role.startswith("b") and found.columns else turned
+            lines.append(f"{name} = _{array}({shaped.tolist()})")
+    return [*lines, "_course_columns = [column[:, None] for column in _course_X.T]"], sources

@@ -5,7 +5,7 @@ from headwise.grading.grade_class import ClassGrades, Group, grade_class
 from headwise.grading.grade_submission import Grade, Mark, TaskGrade, grade_submission
 from headwise.grading.rubric import PROPERTIES, Rubric, Task, default_rubric, read_rubric
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
-from headwise.grading.submissions import Submission, read_class, read_submission
+from headwise.grading.submissions import Submission, read_class, read_submission, uses_torch
 
 __all__ = [
     "PROPERTIES",
@@ -28,5 +28,6 @@ __all__ = [
     "read_rubric",
     "read_submission",
     "student_page",
+    "uses_torch",
     "write_feedback",
 ]

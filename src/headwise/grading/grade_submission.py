@@ -6,9 +6,10 @@ import ast
 import math
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from dataclasses import dataclass
+from typing import Any
 
 import numpy as np
 
@@ -18,7 +19,7 @@ from headwise.checker.probes import PROBES
 from headwise.grading.column_lists import define_column_list_adapter
 from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Sandbox, SubmissionError, printable
-from headwise.grading.submissions import Submission, find_function
+from headwise.grading.submissions import Submission, find_function, uses_torch
 
 __all__ = ["CHECK_SECONDS", "Grade", "Mark", "TaskGrade", "grade_submission"]
 
@@ -140,21 +141,29 @@ def _grade_task(submission: Submission, task: Task, rubric: Rubric, rng: np.rand
 
 
 def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Generator) -> Verdict:
-    """The checker's verdict on a function, which may also take the tokens as a list of columns."""
-    try:
-        return check(box.function(name), task.kind, convention=task.conventions, source=source, rng=rng)
-    except UncallableError:
-        error = box.last_error
-        defined = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name]
-        adapter = define_column_list_adapter(box, defined[-1]) if defined and not box.end else ""
-        if not adapter:
-            raise
+    """The checker's verdict on a function, in the first of its forms in which it is what the task is about."""
+    errors: list[tuple[UncallableError, str]] = []
+    for function, kind in _forms(box, name, source, task):
         try:
-            function = box.function(adapter, title=name)
-            return check(function, task.kind, convention=task.conventions, source=source, rng=rng)
-        except UncallableError:
-            box.last_error = error
-            raise
+            verdict = check(function, kind, convention=task.conventions, source=source, rng=rng)
+            if task.kind in ("auto", verdict.kind):
+                return verdict
+        except UncallableError as error:
+            errors.append((error, box.last_error))
+            if box.end:
+                break
+    first, box.last_error = errors[0]  # a verdict that is asked for by the task's kind is of this kind
+    raise first
+
+
+def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[Callable[..., Any], str]]:
+    """The function with arrays, with torch's tensors and with a list of columns, and the kind that it may be."""
+    for tensors in (False, True) if uses_torch(source) else (False,):
+        for kind in dict.fromkeys((task.kind, "auto")):  # such as a list of matrices, and no number of heads
+            yield box.function(name, tensors=tensors), kind
+    defined = [n for n in ast.parse(source).body if isinstance(n, ast.FunctionDef) and n.name == name]
+    if defined and (adapter := define_column_list_adapter(box, defined[-1])):
+        yield box.function(adapter, title=name), task.kind
 
 
 class _OutOfTimeError(BaseException):

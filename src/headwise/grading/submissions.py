@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import ast
 import os
+import re
 import stat
 from collections.abc import Iterator
 from dataclasses import dataclass, field
@@ -18,7 +19,7 @@ from pathlib import Path
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
 
-__all__ = ["Submission", "find_function", "read_class", "read_submission"]
+__all__ = ["Submission", "find_function", "read_class", "read_submission", "uses_torch"]
 
 _SUFFIXES = (".py", ".ipynb")
 _SKIPPED = ("__pycache__", "__MACOSX")  # and names that start with a dot
@@ -93,6 +94,11 @@ def read_submission(folder: Path) -> Submission:
     submission = Submission(_student(folder.resolve().name))
     _read_folder(submission, folder)
     return submission
+
+
+def uses_torch(source: str) -> bool:
+    """Whether functions of this source may take torch's tensors."""
+    return bool(re.search(r"\bimport torch\b|\bfrom torch\b", source))
 
 
 def find_function(submission: Submission, names: tuple[str, ...]) -> tuple[str, str] | None:

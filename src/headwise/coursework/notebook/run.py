@@ -15,6 +15,7 @@ import numpy as np
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
+from headwise.grading.submissions import uses_torch
 
 __all__ = ["Failure", "NotebookRun", "run_notebook"]
 
@@ -68,7 +69,7 @@ class NotebookRun:
     @property
     def uses_torch(self) -> bool:
         """Whether its functions may take torch's tensors."""
-        return bool(re.search(r"\bimport torch\b|\bfrom torch\b", self.source))
+        return uses_torch(self.source)
 
     def first_failure(self) -> str:
         """The first failure in words, for messages about what is missing; empty if nothing failed."""

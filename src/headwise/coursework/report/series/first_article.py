@@ -1,9 +1,9 @@
 """The questions about the article on time series, answered with the place of each claim.
 
-[abstract] and [introduction] were read in public copies of the article; the later sections could not be read. A claim
-about them is marked [notes] if public reading notes state it, and [memory] if it is from memory only. [code] was read
-in the authors' public repository, [here] in this package or measured by the run that writes the report. Quoted numbers
-are in `QUOTED`.
+[abstract], [introduction] and the caption of [figure 1] were read in public copies of the article, [methodology] in one
+paragraph that public notes quote; the rest could not be read. A claim about it is marked [notes] if public reading
+notes state it, and [memory] if it is from memory only. [code] was read in the authors' public repository, [here] in
+this package or measured by the run that writes the report. Quoted numbers are in `QUOTED`.
 
 Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Series Representation Learning", KDD 2021,
 arXiv 2010.02803; github.com/gzerveas/mvts_transformer.
@@ -63,10 +63,11 @@ def first_article_sections(result: SeriesResult) -> tuple[Section, ...]:
 def _source() -> tuple[Statement, ...]:
     return (
         Statement(
-            "The article is {paper}; the authors' program is {repository}. Public copies gave us its abstract and the "
-            "beginning of its introduction. The other sections could not be read. Marks: [abstract], [introduction]; "
-            "[notes] for public reading notes ({notes}); [code] for the authors' program; [memory] for what could not "
-            "be verified; [here] for what was measured for this page or is in this package.",
+            "The article is {paper}; the authors' program is {repository}. Public copies gave us its abstract, the "
+            "beginning of its introduction, the caption of figure 1 and the paragraph on series of different lengths. "
+            "The rest, with all tables of results, could not be read. Marks: [abstract], [introduction], [figure 1], "
+            "[methodology]; [notes] for public reading notes ({notes}); [code] for the authors' program; [memory] for "
+            "what could not be verified; [here] for what was measured for this page or is in this package.",
             QUOTED,
         ),
     )
@@ -94,12 +95,13 @@ def _input(result: SeriesResult) -> tuple[Statement, ...]:
     return (
         Statement(
             "The input is a sequence. A token is one time step: a linear layer maps its <V> variables to the model's "
-            "width D. [notes] [code] Attention by itself has no order; learned positions are added to the tokens "
-            "[notes], and the last layer has a weight for each position [code]."
+            "width D, and an encoding of its position is added before queries, keys and values are formed. [figure 1] "
+            "The positions are learned [notes], and the last layer has a weight for each position [code]."
         ),
         Statement(
-            "Each variable is standardized over the training series. [notes] Shorter series are padded, and a mask "
-            "keeps attention from the padding. [notes] The embedded vector is multiplied by <root D>. [code]"
+            "Each variable is standardized over the training series. [notes] Shorter series are padded to a common "
+            "length, and a large negative number is added to the logits of the padding, so that the softmax ignores "
+            "it. [methodology] The embedded vector is multiplied by <root D>. [code]"
         ),
         Statement(
             "Every step is a token of its own, so the cost grows with the square of the number of steps. [code] Here a "
@@ -124,7 +126,7 @@ def _model(result: SeriesResult) -> tuple[Statement, ...]:
             "Not standard: batch normalization instead of layer normalization [notes], because outliers in a series, "
             "which words do not have, would disturb the latter [memory]; no class token, but all tokens of the last "
             "layer concatenated, those of padding set to zero, as the input of one linear layer [code]; for "
-            "pre-training, one linear layer predicts the variables of a step from its token [code]."
+            "pre-training, one linear layer predicts the variables of a step from its token [figure 1]."
         ),
         Statement(
             "The model here has {depth} layers of width {width} with {heads} heads and dropout {dropout:g}: {count:,} "
@@ -146,11 +148,12 @@ def _training(result: SeriesResult) -> tuple[Statement, ...]:
     plan, data = result.plan, result.data
     return (
         Statement(
-            "First without labels: in each variable separately, masked and visible stretches of geometric lengths "
-            "alternate, with {ratio:.0%} of the values masked; the loss is the squared error on the masked values "
-            "only. [code] Then a new last layer is added, and all weights are trained on the labels, which is better "
-            "than training that layer alone [notes]. The example commands take {pretrained_epochs} epochs without "
-            "labels and {epochs} with them, with RAdam at a learning rate of {rate}. [code]",
+            "First without labels: in each variable separately, masked and visible stretches alternate, whose mean "
+            "lengths give the share of masked values; the loss is the squared error on the masked values only. "
+            "[figure 1] Lengths are geometric, and {ratio:.0%} of the values are masked. [code] Then a new last layer "
+            "is added, and all weights are trained on the labels, which is better than training that layer alone. "
+            "[notes] The example commands take {pretrained_epochs} epochs without labels and {epochs} with them, with RAdam "
+            "at a learning rate of {rate}. [code]",
             QUOTED,
         ),
         Statement(

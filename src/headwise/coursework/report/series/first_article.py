@@ -152,8 +152,8 @@ def _training(result: SeriesResult) -> tuple[Statement, ...]:
             "lengths give the share of masked values; the loss is the squared error on the masked values only. "
             "[figure 1] Lengths are geometric, and {ratio:.0%} of the values are masked. [code] Then a new last layer "
             "is added, and all weights are trained on the labels, which is better than training that layer alone. "
-            "[notes] The example commands take {pretrained_epochs} epochs without labels and {epochs} with them, with RAdam "
-            "at a learning rate of {rate}. [code]",
+            "[notes] The example commands take {pretrained_epochs} epochs without labels and {epochs} with them, with "
+            "RAdam at a learning rate of {rate}. [code]",
             QUOTED,
         ),
         Statement(

@@ -149,6 +149,8 @@ def _probe_results(calls: list[Observation], definition: Explanation) -> tuple[P
 
 def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
     yield from convention.unused
+    if convention.weights_only and {"v", "Wv"} & convention.names.keys():
+        yield "the output (it returns the attention weights alone)"
     for name, description in PROBES.items():
         group = [a for a in calls if a.probe.name == name]
         if group and name != "groups" and all(a.response.output is None for a in group):  # groups are optional

@@ -20,7 +20,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
-from headwise.checker.responses import has_shape
+from headwise.checker.responses import grid, has_shape
 from headwise.checker.signatures import KINDS, Reading, readings, signature_of
 from headwise.checker.state import Case
 from headwise.checker.target import Target
@@ -81,8 +81,20 @@ def infer_calling_conventions(
                 interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
                 start = replace(start, interface=interface, projects=True)
             if working := _working(start, documentation, requirements, attempts):
+                return working if start.weights_only else [[_as_returned(c) for c in tier] for tier in working]
+            if working := _working(replace(start, weights_only=True), documentation, requirements, {}):
                 return working
     raise refuse(documentation.name, kind, problems, attempts, signature)
+
+
+def _as_returned(convention: CallingConvention) -> CallingConvention:
+    """The convention, with weights alone if what it returns is as wide as there are keys, whatever the values are."""
+    case = first_probe(convention.interface).case
+    values, keys = "v" if "v" in case else "Wv", grid(case)[-1]
+    output, changed = (convention.call(case | {values: case[values] * by}).output for by in (1, 2))
+    if output is None or changed is None or output.shape[-1] != keys or keys == case[values].shape[-1 - ("X" in case)]:
+        return convention
+    return replace(convention, weights_only=True) if np.array_equal(output, changed) else convention
 
 
 def _of_whole_rows(signature: list[inspect.Parameter] | None, kind: str) -> Iterator[Reading]:

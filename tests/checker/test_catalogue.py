@@ -21,8 +21,9 @@ CODES = """
 weights-transposed qk-swapped qv-swapped kv-swapped values-are-inputs values-are-keys weights-reused qkv-interleaved
 context-ignored context-swapped mix-transposed scale-heads scale-ignored softmax-over-heads softmax-over-batch
 online-not-rescaled heads-summed heads-batch-mixed rope-axis rope-one-side rope-on-values bias-before-scale
-bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item mask-fill-too-small
-window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one weights-from-outputs scale-missing
+bias-not-broadcast bias-transposed alibi-sign qk-norm-across-heads padding-inverted mask-of-another-item
+mask-fill-too-small window-ignored sinks-ignored softcap-ignored lengths-off-by-one causal-off-by-one
+weights-from-outputs scale-missing
 scale-model-width scale-no-root scale-inverted scale-tokens scale-after-softmax softmax-axis softmax-global
 softmax-keepdims softmax-missing softmax-twice softmax-base-2 softmax-overflow heads-ignored heads-interleaved
 heads-split-unmoved heads-merged-unmoved heads-averaged heads-share-weights heads-share-matrices heads-attend-heads
@@ -33,7 +34,8 @@ window-off-by-one softcap-order groups-tiled rope-layout batch-mixed lengths-ign
 output-transposed weights-transposed-out weights-before-softmax tokens-scrambled unknown
 """
 
-OPTIONS = ["mask", "bias", "causal", "window", "align", "lengths", "scale", "softcap", "cos", "sin", "interleaved"]
+OPTIONS = ["mask", "bias", "slopes", "causal", "window", "align", "lengths", "scale", "temperature", "softcap"]
+OPTIONS += ["cos", "sin", "interleaved"]
 FACES = [
     Interface(
         "multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), "BND"

@@ -140,7 +140,7 @@ def words_and_pictures(words, pictures, Wq, Wk, Wv):
         (table_of_distances, ()),
         (table_before_scale, ("bias-before-scale",)),
         (table_by_head, ()),
-        (bias_of_first_head, ("unknown",)),
+        (bias_of_first_head, ("bias-not-broadcast",)),
         (decoder_and_encoder, ("context-ignored",)),
         (words_and_pictures, ("scale-missing",)),
     ],

@@ -100,6 +100,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
     letters = "bhnd,bhmd->bhmn" if "qk-swapped" in wrong else "bhnd,bhmd->bhnm"
     factor = default if scale is None or "scale-ignored" in wrong else scale
     s = np.einsum(letters, q, k)
+    if bias is not None and "bias-not-broadcast" in wrong and bias.ndim > 2:
+        bias = bias[..., :1, :, :]
     if bias is not None and "bias-transposed" in wrong:
         bias = np.einsum("...nm->...mn", bias)
     if bias is not None and "bias-before-scale" in wrong:

@@ -173,7 +173,7 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
                 return visible(n, m, wrong, mask_at=said, causal=causal, window=window, offset=offset, valid=valid)
 
             limited = mask is not None or causal or window is not None or lengths is not None
-            at_bias = None if full_bias is None else full_bias[b, h]
+            at_bias = None if full_bias is None else full_bias[b, 0 if "bias-not-broadcast" in wrong else h]
             p, s, hidden = one_head(q[b, h], k[b, g], v[b, g], wrong, see, factor, softcap, at_bias, limited)
             if "scale-after-softmax" in wrong:
                 p = p * d**-0.5

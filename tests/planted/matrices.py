@@ -121,6 +121,8 @@ def attend(q, k, v, wrong=frozenset(), *, mask=None, bias=None, causal=False, wi
         if "scale-tokens" in wrong:
             scale = 1 / np.sqrt(n)
     s = k @ np.swapaxes(q, -1, -2) if "qk-swapped" in wrong else q @ np.swapaxes(k, -1, -2)
+    if bias is not None and "bias-not-broadcast" in wrong and bias.ndim > 2:
+        bias = bias[..., :1, :, :]
     if bias is not None and "bias-transposed" in wrong:
         bias = np.swapaxes(bias, -1, -2)
     if bias is not None and "bias-before-scale" in wrong:

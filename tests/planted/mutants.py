@@ -83,6 +83,7 @@ PROJECTED = [
     "window-ignored",
     "lengths-off-by-one",
     "bias-before-scale",
+    "bias-not-broadcast",
     "bias-transposed",
     "mask-fill-too-small",
     "mask-of-another-item",

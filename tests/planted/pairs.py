@@ -40,6 +40,7 @@ SILENT = {
     "qk-norm-across-heads": "softmax-overflow heads-ignored",
     "bias-before-scale": "bias-missing bias-transposed softcap-order scale-after-softmax",
     "bias-transposed": "bias-missing",
+    "bias-not-broadcast": "bias-missing bias-transposed bias-before-scale",
     "mask-fill-too-small": "mask-ignored mask-all-hidden-nan mask-leaks-nan softcap-order mask-after-softmax",
     "weights-from-outputs": "weights-transposed-out weights-before-softmax",
 }

@@ -6,10 +6,10 @@ import math
 from collections.abc import Iterator
 from textwrap import shorten
 
+from headwise.checker.acceptance import in_words
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.counterexample import find_smallest
-from headwise.checker.detection import in_words
 from headwise.checker.examination import Findings
 from headwise.checker.hints import hints
 from headwise.checker.invocation import CallingConvention
@@ -83,7 +83,9 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "weights-in-out"
     if convention.weights != "matrix" or interface.heads:
         yield "heads-stacked"
-    if FUSED.keys() & convention.names.keys():
+    if convention.packed:
+        yield "qkv-packed"
+    elif FUSED.keys() & convention.names.keys():
         yield "weights-fused"
     if "mask" in interface.takes and convention.senses["mask"] != "attends":
         adds = convention.senses["mask"] == "adds"
@@ -92,10 +94,14 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "mask-additive" if convention.senses["padding"] == "adds" else "padding-hides"
     if convention.window != "pair":
         yield "window-as-number"
+    if "slopes" in interface.takes:
+        yield "alibi"
     if convention.bias_table:
         yield "bias-table"
     if convention.weights_only:
         yield "weights-only"
+    if interface.unprojected:
+        yield "unprojected"
     if interface.dtype == "float32":
         yield "float32"
     if interface.implicit.get("causal") and "causal-missing" not in findings.codes:

@@ -10,7 +10,7 @@ from headwise.checker.probes import first_probe
 from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["attended_keys", "built_in_limits", "is_equivariant"]
+__all__ = ["attended_keys", "built_in_limits", "is_equivariant", "mixes_tokens"]
 
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
@@ -57,6 +57,12 @@ def attended_keys(convention: CallingConvention) -> BoolArray | None:
     if source == "X":
         np.fill_diagonal(attended, True)
     return attended
+
+
+def mixes_tokens(convention: CallingConvention) -> bool:
+    """Whether the output for some token depends on another token."""
+    attended = attended_keys(convention)
+    return attended is None or not np.array_equal(attended, np.eye(len(attended), dtype=bool))
 
 
 def built_in_limits(attended: BoolArray) -> dict[str, Any]:

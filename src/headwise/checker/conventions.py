@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable
 from dataclasses import dataclass
 
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import ends, rotated_halves, rotated_neighbours
+from headwise.checker.reference import distances, ends, rotated_halves, rotated_neighbours
 from headwise.checker.state import Change, Stage, Trace
 from headwise.errors import DataError
 from headwise.shapes import Array
@@ -48,10 +48,26 @@ def slopes(heads: int) -> Array:
 
 def alibi(symmetric: bool) -> Stage:
     def add(t: Trace) -> None:
-        n, m = t.grid()
-        t.s = t.s - slopes(t.s.shape[1]) * (np.abs(n - m) if symmetric else n - m)
+        t.s = t.s - slopes(t.s.shape[1]) * distances(t, symmetric)
 
     return add
+
+
+def signed_distances(t: Trace) -> None:
+    if "bias" in t.case:
+        t.s = t.s + t.case["bias"]
+    if "slopes" in t.case:
+        t.s = t.s - t.case["slopes"] * distances(t, symmetric=False)
+
+
+def scale_that_divides(t: Trace) -> None:
+    asked = t.case.get("scale")
+    t.scale = t.q.shape[-1] ** -0.5 if asked is None else 1 / asked
+
+
+def temperature_alone(t: Trace) -> None:
+    asked = t.case.get("temperature")
+    t.scale = t.q.shape[-1] ** -0.5 if asked is None else 1 / asked
 
 
 def rotary(turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1) -> Stage:
@@ -96,6 +112,10 @@ def one_more(t: Trace) -> None:
     t.sink = np.zeros((1, 1, 1, 1))
 
 
+def unscaled(t: Trace) -> None:
+    t.scale = 1.0
+
+
 def aligned_with_last(t: Trace) -> None:
     t.offset = ends(t) - t.s.shape[-2]
 
@@ -138,12 +158,20 @@ CONVENTIONS = {
             "keys and values from the context and the tokens together",
             ({"+arrange": joined(True)}, {"+arrange": joined(False)}),
         ),
+        Convention("qkv-packed", "queries, keys and values in one array"),
+        Convention("unprojected", "its tokens themselves as queries, keys and values"),
+        Convention("unscaled", "logits without a scale, as before there are projections", ({"scale": unscaled},)),
         Convention("equal-lengths", "only as many keys as queries (its output has a row for each key)"),
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),
         Convention("window-built-in", "a built-in window"),
         Convention("causal-aligned-end", "the last query aligned with the last key", ({"align": aligned_with_last},)),
+        Convention("scale-divides", "a scale that divides the logits", ({"scale": scale_that_divides},)),
+        Convention("temperature", "a temperature in place of √d", ({"scale": temperature_alone},)),
+        Convention(
+            "signed-distances", "a bias that grows for later keys", ({"bias": signed_distances},), of_positions=True
+        ),
         Convention("alibi", "ALiBi", ({"+bias": alibi(True)}, {"+bias": alibi(False)}), of_positions=True),
         Convention(
             "rope",

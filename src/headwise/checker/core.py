@@ -6,11 +6,12 @@ from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
+from headwise.checker.acceptance import in_words
 from headwise.checker.assessment import to_verdict
 from headwise.checker.attended import attended_keys, built_in_limits, is_equivariant
 from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
-from headwise.checker.detection import conventions_of_target, in_words, infer_calling_conventions
+from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import Documentation, document
 from headwise.checker.examination import (
     Examination,

@@ -53,7 +53,7 @@ def _small(like: Case, name: str, convention: CallingConvention, rng: np.random.
         several = name in ("batch", "groups", "mask-each") or large
         if "X" in like:
             batch = 2 if several and like["X"].shape[0] > 1 else 1
-            case = _tokens(like, rng, tokens, width, batch)
+            case = _tokens(like, convention, rng, tokens, width, batch)
         else:
             batch = 2 if several and convention.interface.batch else 1
             case = _projected(
@@ -68,12 +68,16 @@ def _integers(rng: np.random.Generator, *shape: int) -> Array:
     return rng.integers(0, 3, size=shape).astype(np.float64)
 
 
-def _tokens(like: Case, rng: np.random.Generator, tokens: int, width: int, batch: int) -> Case:
+def _tokens(
+    like: Case, convention: CallingConvention, rng: np.random.Generator, tokens: int, width: int, batch: int
+) -> Case:
     heads = 2 if like.get("heads", 1) > 1 else 1
     rows = width * heads if width == 2 else 4
     case: Case = {"X": _integers(rng, batch, tokens, rows)}
     case |= {name: _integers(rng, rows, rows) for name in ("Wq", "Wk", "Wv", "Wo") if name in like}
     case |= {name: _integers(rng, rows) for name in ("bq", "bk", "bv", "bo") if name in like}
+    if convention.interface.unprojected:
+        case |= {name: np.eye(rows) for name in ("Wq", "Wk", "Wv")}
     context = {"context": _integers(rng, batch, tokens, rows)} if "context" in like else {}
     return case | context | ({"heads": heads} if "heads" in like else {})
 
@@ -98,7 +102,9 @@ def _options(like: Case, case: Case, name: str, convention: CallingConvention, r
     batch, n = first.shape[0], first.shape[-2]
     m = n if "X" in case else case["k"].shape[-2]
     heads = case["heads"] if "heads" in case else (1 if "X" in case else first.shape[1])
-    options: Case = {x: like[x] for x in ("causal", "align", "scale", "softcap", "tokens", "interleaved") if x in like}
+    options: Case = {
+        x: like[x] for x in ("causal", "align", "scale", "temperature", "softcap", "tokens", "interleaved") if x in like
+    }
     if "offset" in like:
         options["offset"] = m - n if like.get("align") == "end" else 0
     if "window" in like:
@@ -106,6 +112,8 @@ def _options(like: Case, case: Case, name: str, convention: CallingConvention, r
     for mask in ("mask", "padding"):
         if mask in like:
             options[mask] = _mask(like[mask], name, (batch, heads, n, m), rng)
+    if "slopes" in like:
+        options["slopes"] = np.arange(1.0, heads + 1).reshape(heads, 1, 1)
     if "bias" in like:
         of_heads = heads if like["bias"].shape[1] > 1 else 1
         options["bias"] = _integers(rng, 1, of_heads, n, m)

@@ -9,20 +9,22 @@ from dataclasses import replace
 from functools import partial
 from typing import Any
 
-from headwise.checker.bias_tables import tables_of_bias, with_table
+from headwise.checker.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
+from headwise.checker.attended import mixes_tokens
+from headwise.checker.bias_tables import with_table
 from headwise.checker.containers import EACH
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation, document
-from headwise.checker.invocation import WINDOWS, CallingConvention
+from headwise.checker.invocation import CallingConvention
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
+from headwise.checker.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 from headwise.checker.presentation import WEIGHTS
-from headwise.checker.probes import Interface, first_probe, probes, wide_probe
+from headwise.checker.probes import Interface, first_probe, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
-from headwise.checker.responses import grid, has_shape
+from headwise.checker.responses import grid
 from headwise.checker.signatures import KINDS, Reading, readings, signature_of
-from headwise.checker.state import Case
 from headwise.checker.target import Target
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
@@ -33,7 +35,6 @@ _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
-_FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 by default
 
 
 def infer_calling_conventions(
@@ -130,6 +131,8 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     for reading in readings(
         passed, named, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
     ):
+        if reading.unprojected:
+            continue
         start = _start(target.forward, reading, documentation, target.convert)
         takes = start.interface.takes | target.parameters | {"heads"}
         interface = replace(start.interface, takes=takes, sizes=target.sizes, dtype="float64")
@@ -161,14 +164,20 @@ def _start(
     needs = reading.needs | ({"context"} if reading.kind == "cross_attention" else set())
     if "values" in reading.names:
         needs = needs - {"context"}
+    takes = reading.takes
+    if whole := "qkv" in reading.names and reading.kind != "attention":
+        takes = takes - {"q", "k", "v"} | {"X", *_MATRICES}
     interface = Interface(
         reading.kind,
-        reading.takes,
+        takes,
         needs,
         dtype=documentation.dtype,
         heads=reading.numbered_heads or (_GROUPED[0] if "key_heads" in reading.names else None),
         key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
+        packed="qkv" in reading.names,
+        unprojected=reading.unprojected,
+        unscaled=reading.unprojected and not documentation.scaled,
     )
     return CallingConvention(
         function,
@@ -178,6 +187,7 @@ def _start(
         unused=reading.unused,
         convert=convert,
         weights_only=reading.weights_only,
+        projects=whole,
     )
 
 
@@ -186,13 +196,14 @@ def _working(
 ) -> list[list[CallingConvention]]:
     """The layouts in which the function returns something of a plausible shape."""
     find = _token_layouts if start.interface.of_tokens else _qkv_layouts
+    find = _packed_layouts if start.interface.packed else find
     tiers = find(start, documentation, requirements, attempts)
     return [
         [
             final
             for convention in tier
-            for final in _windows(
-                with_senses(with_table(_in_its_type(convention)), documentation, requirements), documentation
+            for final in with_windows(
+                with_senses(with_table(in_its_type(convention)), documentation, requirements), documentation
             )
         ]
         for tier in tiers
@@ -207,7 +218,7 @@ def _qkv_layouts(
     tiers = []
     for attempt in (groups, _QKV_AXES):
         for group in attempt:
-            tier = [c for axes in group for c in _accepted(_with_axes(start, axes), attempts)]
+            tier = [c for axes in group for c in accepted(with_axes(start, axes), attempts)]
             if _per_item(start):
                 tier.sort(key=lambda c: c.interface.axes == "HNd")
             if tier:
@@ -215,6 +226,21 @@ def _qkv_layouts(
         if tiers or attempt is _QKV_AXES:
             break
     return tiers or ([] if start.interface.one_query else _one_query(start, documentation, requirements, attempts))
+
+
+def _packed_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    """The layouts of one array of queries, keys and values that it takes: alternatives with as many axes."""
+    interface = start.interface
+    whole = replace(interface, kind="multi_head", takes=interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES})
+    merging = replace(start, interface=whole, projects=True)  # it merges the heads, of which it is not given the number
+    for candidate, layouts in ((start, LAYOUTS[start.projects]), *([] if start.projects else [(merging, MERGED)])):
+        for group in by_dimensions(documentation.packed or layouts):
+            packed = [with_axes(replace(candidate, packed=x), axes_of(x, candidate.projects)) for x in group]
+            if tier := [c for one in packed for c in accepted(one, attempts)]:
+                return [tier]
+    return []
 
 
 def _one_query(
@@ -239,7 +265,8 @@ def _token_layouts(
     else:
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
     candidates = [replace(start, weights=weights) for weights in _weights(start)]
-    if "heads" in start.interface.takes and start.interface.key_heads is None and not (start.load or start.projects):
+    own = start.load or start.projects or start.interface.unprojected  # it takes no matrices
+    if "heads" in start.interface.takes and start.interface.key_heads is None and not own:
         candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
     for candidate in candidates:
         if candidate.weights != "matrix" and candidate.interface.kind == "self_attention":
@@ -249,7 +276,11 @@ def _token_layouts(
         for axes in order:
             if found and axes not in ("B" + found[0].interface.axes, *stated):
                 continue
-            found += _oriented(_with_axes(candidate, axes), documentation, requirements, attempts)
+            found += _oriented(with_axes(candidate, axes), documentation, requirements, attempts)
+        if candidate.interface.unprojected and found and not mixes_tokens(found[0]):
+            how = f"{candidate.interface.kind} with {in_words(found[0])}"
+            attempts[how] = "returned for each token something that no other token influences"
+            return []
         if found:
             return _batched(found, stated)
     return []
@@ -282,106 +313,16 @@ def _oriented(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[CallingConvention]:
     """The function with its matrices in each orientation that is possible, and with biases as it takes them."""
-    if start.load is not None or start.projects:
-        return _accepted(start, attempts)
-    possible = [c for m in ("out-in", "in-out") for c in _accepted(replace(start, matrices=m), attempts, biased=True)]
+    if start.load is not None or start.projects or start.interface.unprojected:
+        return accepted(start, attempts)
+    possible = [c for m in ("out-in", "in-out") for c in accepted(replace(start, matrices=m), attempts, biased=True)]
     if requirements.matrices or not possible:
         return [c for c in possible if c.matrices == requirements.matrices]
-    accepted = [c for c in possible if _is_plausible(c, wide_probe(c.interface).case)]
+    fitting = [c for c in possible if is_plausible(c, wide_probe(c.interface).case)]
     documented = documentation.matrices
-    if len(accepted) == 1 and not (documented == "out-in" and accepted[0].matrices == "in-out"):
-        return accepted
+    if len(fitting) == 1 and not (documented == "out-in" and fitting[0].matrices == "in-out"):
+        return fitting
     if documented == "out-in":
         return [c for c in possible if c.matrices == "out-in"]
     likely = documented or documentation.multiplied
     return sorted(possible, key=lambda c: c.matrices != likely) if likely else possible
-
-
-def _accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = False) -> list[CallingConvention]:
-    """The convention, with a mask of keys alone or biases as columns if it cannot be called otherwise, or nothing."""
-    variants = [start]
-    if "window" in start.interface.needs:
-        variants = list(_numbered_windows(start))[:1]
-    if "mask" in start.interface.needs:
-        variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
-    if "bias" in start.interface.needs:
-        variants += tables_of_bias(start)
-    for variant in variants:
-        if not _is_plausible(variant, first_probe(variant.interface).case, attempts):
-            continue
-        if biased and any(name in variant.interface.takes for name in ("bq", "bk", "bv")):
-            case = next(p.case for p in probes(variant.interface, 0, np.random.default_rng(0)) if p.name == "biased")
-            column = replace(variant, bias_column=True)
-            if not _is_plausible(variant, case) and _is_plausible(column, case):
-                return [column]
-        return [variant]
-    if biased:
-        column = replace(start, bias_column=True)
-        if {"bq", "bk", "bv"} & start.interface.needs and _is_plausible(column, first_probe(column.interface).case):
-            return [column]
-    return []
-
-
-def _with_axes(start: CallingConvention, axes: str) -> CallingConvention:
-    return replace(start, interface=replace(start.interface, axes=axes))
-
-
-def _is_plausible(convention: CallingConvention, case: Case, attempts: dict[str, str] | None = None) -> bool:
-    """Whether the function returns an array of the shape that attention would."""
-    attempts = {} if attempts is None else attempts
-    response = convention.call(case)
-    how = f"{convention.interface.kind} with {in_words(convention)}"
-    if response.output is None:
-        attempts.setdefault(how, response.error)
-        return False
-    if not has_shape(response, case):
-        attempts.setdefault(how, f"returned shape {response.output.shape}")
-        return False
-    return True
-
-
-def _in_its_type(convention: CallingConvention) -> CallingConvention:
-    """In float32 where the framework computes in that."""
-    response = convention.call(first_probe(convention.interface).case)
-    if response.framework in _FRAMEWORKS and response.dtype == "float32":
-        return replace(convention, interface=replace(convention.interface, dtype="float32"))
-    return convention
-
-
-def _windows(convention: CallingConvention, documentation: Documentation) -> Iterator[CallingConvention]:
-    """With its window as it takes it: a pair of numbers, or one number in each meaning in use."""
-    if "window" not in convention.interface.takes:
-        yield convention
-        return
-    case = first_probe(convention.interface).case
-    if convention.window == "pair" and _is_plausible(convention, case | {"window": convention.interface.window}):
-        yield convention
-        return
-    yield from _numbered_windows(convention, documentation.window)
-
-
-def _numbered_windows(convention: CallingConvention, stated: str = "") -> Iterator[CallingConvention]:
-    """With a window that is one number, in each meaning in use or in the one that is documented."""
-    for meaning, (window, _) in WINDOWS.items():
-        if not stated or meaning.startswith(stated):
-            yield replace(convention, interface=replace(convention.interface, window=window), window=meaning)
-
-
-def in_words(convention: CallingConvention) -> str:
-    """How a function is called, for people."""
-    interface = convention.interface
-    axes = ", ".join(interface.axes)
-    if interface.one_query:
-        text = f"q of shape ({axes.replace('N, ', '')}) and k of shape ({axes.replace('N', 'M')})"
-    elif not interface.of_tokens:
-        text = f"q of shape ({axes})"
-    elif interface.batched:
-        text = f"X of shape ({axes}) and (B, {axes})"
-    else:
-        text = f"X of shape ({axes})"
-    text = text.replace("X", "q", 1) if convention.projects else text
-    text += " and matrices (in, out)" * (convention.matrices == "in-out")
-    how = WEIGHTS[convention.weights][0]
-    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(how, "")
-    text += ", in float32" * (interface.dtype == "float32")
-    return text

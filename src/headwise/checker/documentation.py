@@ -10,6 +10,7 @@ from dataclasses import dataclass
 from typing import Any
 
 from headwise.checker.locate import class_members
+from headwise.checker.packed import LAYOUTS
 from headwise.checker.roles import normalize, role_of
 
 __all__ = ["Documentation", "document"]
@@ -92,6 +93,11 @@ class Documentation:
         return "float32" if re.search(r"float32|single precision", self.text) else "float64"
 
     @property
+    def scaled(self) -> bool:
+        """Whether it says that its logits are scaled."""
+        return bool(re.search(r"scaled|sqrt|√|square root", self.name + self.text, re.IGNORECASE))
+
+    @property
     def random(self) -> bool:
         """Whether its code mentions a generator of random numbers, which may give the same ones at each call."""
         return bool(re.search(r"random|rng|bernoulli|binomial|seed", self.code + self.text, re.IGNORECASE))
@@ -164,6 +170,13 @@ class Documentation:
         layouts = _LAYOUTS["attention" if kind == "attention" else "tokens"]
         return tuple(dict.fromkeys(axes for words in stated for axes in [_layout(words, kind)] if axes in layouts))
 
+    @property
+    def packed(self) -> tuple[str, ...]:
+        """The layouts that it states for queries, keys and values in one array, as ``"BN3Hd"``."""
+        layouts = LAYOUTS[False]
+        stated = (_packed_layout(words) for words in (*self._unpacked(), *self._tuples()))
+        return tuple(dict.fromkeys(layout for layout in stated if layout in layouts))
+
     def _about(self, name: str) -> Iterator[str]:
         """Sentences that name an argument, then the others that speak of masks or padding."""
         sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
@@ -194,6 +207,11 @@ def _polarity(sentence: str) -> str:
             if first and not re.search(r"^\W*(,|\.)", clause):
                 return first[1]
     return ""
+
+
+def _packed_layout(words: list[str]) -> str:
+    marks = ["3" if word in ("3", "three", "_") else _AXIS.get(normalize(word), "?") for word in words]
+    return "".join(marks).replace("D", "d") if marks.count("3") == 1 else ""
 
 
 def _layout(words: list[str], kind: str) -> str:

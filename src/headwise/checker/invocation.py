@@ -14,6 +14,7 @@ from typing import Any
 
 from headwise.checker.containers import Path, pack
 from headwise.checker.numpy_guard import np, unchanged_numpy
+from headwise.checker.packed import pack_projected, pack_tokens
 from headwise.checker.presentation import (
     arrange_axes,
     fit_to_logits,
@@ -83,6 +84,8 @@ class CallingConvention:
         What a copy of an array is turned into first: nothing for NumPy, a tensor for torch.
     load : callable or None
         Takes the matrices of a module, which are not arguments.
+    packed : str
+        How queries, keys and values come in one array: a layout of `headwise.checker.packed`; empty if they do not.
     projects : bool
         Whether the matrices are applied before the call, for a function that only divides their products into heads.
     design : tuple of (str, Change)
@@ -110,6 +113,7 @@ class CallingConvention:
     unused: tuple[str, ...] = ()
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
+    packed: str = ""
     projects: bool = False
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
@@ -180,8 +184,12 @@ class CallingConvention:
         axes = self._axes(case)
         arguments = self._plain(case, axes)
         seen = set()
-        first = ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
-        for shape in (*first, "one-head"):
+        order: tuple[str, ...] = (
+            ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
+        )
+        if "bias" in case and self.interface.multi_head:
+            order = ("heads", *order)  # a bias of the heads, of which there may be one
+        for shape in (*order, "one-head"):
             shown = {}
             for name in ("mask", "bias", "padding"):
                 if name == "bias" and name in case and self.bias_table:
@@ -189,7 +197,8 @@ class CallingConvention:
                 elif name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
                     of_keys = of_keys or self.interface.one_query
-                    fitted = fit_to_logits(case[name], shape, grid(case), axes, of_keys)
+                    own = "short" if shape == "heads" and name != "bias" else shape
+                    fitted = fit_to_logits(case[name], own, grid(case), axes, of_keys)
                     shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
             if (key := tuple(a.shape for a in shown.values())) not in seen:
                 seen.add(key)
@@ -219,7 +228,9 @@ class CallingConvention:
                 if name in self.names and source is not None:
                     source = source @ case[_MATRIX_OF[name]].T if self.projects else source
                     arguments[name] = arrange_axes(source, "BND", axes)
-            if self.load is None:
+            if self.packed:
+                arguments["qkv"] = pack_tokens(case, self.packed, axes)
+            elif self.load is None:
                 arguments |= present_weights(case, self)
         else:
             layouts = {"q": self._query_axes(axes), "k": axes, "v": axes}
@@ -228,8 +239,13 @@ class CallingConvention:
                 arguments["sinks"] = arguments["sinks"][0, 0]
             elif "sinks" in arguments:
                 arguments["sinks"] = arguments["sinks"][0]
+            if self.packed:
+                arguments["qkv"] = pack_projected(case, self.packed)
             if "kpast" in self.names:
                 arguments |= _with_past(arguments, axes.index("N"))
+        if "slopes" in arguments:
+            several = "H" in axes or self.interface.of_tokens
+            arguments["slopes"] = case["slopes"][:, 0, 0] if several else float(case["slopes"][0, 0, 0])
         if "lengths" in arguments and "B" not in axes:
             arguments["lengths"] = int(case["lengths"][0])
         if self.window != "pair" and arguments.get("window") is not None:

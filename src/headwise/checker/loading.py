@@ -55,8 +55,9 @@ def load_function(
     if name:
         return _named(module, file, name), text
     functions = _functions(module)
-    fitting = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
-    fitting = fitting or {n: m for n, m in _modules(module).items() if _has_attention(m)}
+    called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
+    fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
+    fitting = fitting or {n: m for n, m in _modules(module).items() if _has_attention(m)} or called
     if len(fitting) != 1:
         defined = ", ".join((*functions, *_modules(module))) or "no functions"
         present = f"these: {', '.join(fitting)}" if fitting else f"none among {defined}"
@@ -171,3 +172,10 @@ def _can_be_called(function: Callable[..., Any], kind: str, source: str, require
         return bool(infer_calling_conventions(function, kind, None, source, requirements))
     except UncallableError:
         return False
+
+
+def _projects(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> bool:
+    """Whether a function that can be called takes more than an array of tokens, as helpers take one too."""
+    if is_module(function):
+        return True
+    return not infer_calling_conventions(function, kind, None, source, requirements)[0][0].interface.unprojected

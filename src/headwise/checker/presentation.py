@@ -90,8 +90,8 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
         a = np.broadcast_to(a, (batch, a.shape[1], n, m))
     if shape == "items" and a.shape[1] == 1:
         return np.broadcast_to(a, (batch, 1, n, m))[:, 0] if batch > 1 or "B" in axes else a[0, 0]
-    if shape == "short":
-        while a.ndim > 2 and a.shape[0] == 1:
+    if shape in ("short", "heads"):
+        while a.ndim > (2 if shape == "short" else 3) and a.shape[0] == 1:
             a = a[0]
         return a
     if batch == 1 and "B" not in axes:

@@ -87,7 +87,7 @@ def _of_plain(
         return output
 
     sizes = convention.interface.sizes
-    fixed = normalizes or (sizes is not None and sizes.sliced)
+    fixed = normalizes or convention.interface.unprojected or (sizes is not None and sizes.sliced)
     of_matrices = () if fixed else (_rows, _linear, _shift)  # each changes one matrix
     for test in (_deterministic, _equivariant, *of_matrices, _mask):
         try:

@@ -106,7 +106,8 @@ def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Ge
     case = _redrawn(like, convention, rng)
     values = "v" if "v" in case else "Wv"
     before = trace_of(case, convention)
-    if before is None or (sizes is not None and sizes.sliced):
+    sliced = sizes is not None and sizes.sliced
+    if before is None or sliced or convention.interface.unprojected:
         return None
     b, heads, n, m = before.p.shape
     width = before.o.shape[-1]
@@ -214,7 +215,7 @@ def _is_known_scale(scores: Scores, case: Case) -> bool:
 def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovered) -> Design:
     """ALiBi, or a bias of its own; nothing if the bias is the mistake of a sign."""
     for code, change in [("alibi", c) for c in CONVENTIONS["alibi"].changes] + [
-        ("alibi-sign", c) for c in CATALOGUE["alibi-sign"].changes
+        ("alibi-sign", c) for c in CATALOGUE["alibi-sign"].changes if "+bias" in c
     ]:
         trace = trace_of(run.case, convention)
         assert trace is not None

@@ -74,9 +74,9 @@ def group(t: Trace) -> None:
 
 
 def scale(t: Trace) -> None:
-    """1/√d, d being the width of one head, unless another is passed."""
+    """1/√d, d being the width of one head, unless another is passed; divided by the temperature."""
     scale = t.case.get("scale")
-    t.scale = t.q.shape[-1] ** -0.5 if scale is None else scale
+    t.scale = (t.q.shape[-1] ** -0.5 if scale is None else scale) / t.case.get("temperature", 1.0)
 
 
 def logits(t: Trace) -> None:
@@ -92,9 +92,11 @@ def cap(t: Trace) -> None:
 
 
 def bias(t: Trace) -> None:
-    """Add the bias."""
+    """Add the bias, and subtract the distance of query and key times the slope of the head."""
     if "bias" in t.case:
         t.s = t.s + t.case["bias"]
+    if "slopes" in t.case:
+        t.s = t.s - t.case["slopes"] * distances(t)
 
 
 def mask(t: Trace) -> None:
@@ -279,6 +281,12 @@ def mix_values(case: Case, weights: Array) -> Array:
 
 def _is_other_float(value: Any, wanted: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.dtype != wanted
+
+
+def distances(t: Trace, symmetric: bool = True) -> Any:
+    """How far keys are from the queries' positions (N, M); negative for later keys if not symmetric."""
+    n, m = t.grid()
+    return np.abs(n - m) if symmetric else n - m
 
 
 def ends(t: Trace) -> Any:

@@ -15,6 +15,7 @@ FUSED = {
     "bqkv": ("bq", "bk", "bv"),
     "Wkv": ("Wk", "Wv"),
     "bkv": ("bk", "bv"),
+    "qkv": ("q", "k", "v"),
 }
 
 _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
@@ -65,7 +66,9 @@ _ROLES = {
     "lengths": "lengths seqlens keylengths seqlengths lens validlens validlengths kvlengths validlen validlength"
     " lengthsk kvlens keylens seqlenk",
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
-    "scale": "scale scaling softmaxscale smscale",
+    "scale": "scale scaling softmaxscale smscale beta invtemperature inversetemperature invtemp scalefactor",
+    "temperature": "temperature temp tau",
+    "slopes": "slopes slope alibislopes alibislope alibim headslopes",
     "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping",
     "sinks": "sinks sink attentionsink attentionsinks saux sinklogits",
     "cos": "cos rotarycos ropecos",
@@ -76,7 +79,8 @@ _ROLES = {
     " returnattentionscores returnattnweights",
     "d": "d dk headdim dhead dkey keydim sqrtdk dimk",
     "D": "dmodel embeddim modelwidth modeldim",
-    "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights",
+    "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights"
+    " qkvpacked packedqkv qkvs mixedqkv mixedqkvlayer qkvtensor fusedqkv qkvfused",
     "bqkv": "bqkv qkvbias inprojbias biasqkv qkvb betaqkv",
     "Wkv": "wkv kvweight kvproj kvw weightkv kvkernel tokv kvweights omegakv",
     "bkv": "bkv kvbias biaskv kvb betakv",

@@ -52,6 +52,7 @@ _BUDGET = 12000  # combinations that are tried before giving up
 _MORE_FOR_PAIRS = 2.0  # seconds that two mistakes may take in addition to what three and four may
 _DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # in seconds of processor time
 _ALIGNED = "causal-aligned-end"
+_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "signed-distances": "slopes"}
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
 
@@ -132,7 +133,10 @@ Agreement = Callable[[Explanation, Observation], bool]
 
 def singles(interface: Interface | None = None, positional: bool = True) -> tuple[Explanation, ...]:
     """Every way of making one mistake or following one convention, of those that an interface has a place for."""
-    conventions = [c for c in CONVENTIONS.values() if positional or not c.of_positions]
+    takes = frozenset[str]() if interface is None else interface.takes
+    impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
+    impossible |= {"unscaled"} if interface is None or not interface.unscaled else set()
+    conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]
     aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
     entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]
     entries += [

@@ -34,9 +34,9 @@ _OPTIONS = {
         "window",
         "softcap",
     }
-    | {"heads", "context", "values", *FUSED, "params", "lengths", "key_heads"},
+    | {"temperature", "slopes", "heads", "context", "values", *FUSED, "params", "lengths", "key_heads"},
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
-    | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast"},
+    | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast", "qkv", "temperature", "slopes"},
 }
 _HELPERS = {"weights?", "d", "D", "config"}
 _POSITIONS = {
@@ -68,6 +68,8 @@ class Reading:
         Arguments that are always passed, such as a dropout of zero.
     weights_only : bool
         Whether it takes no values, and returns the attention weights.
+    unprojected : bool
+        Whether its tokens are queries, keys and values themselves.
     """
 
     kind: str
@@ -76,6 +78,7 @@ class Reading:
     unused: tuple[str, ...] = ()
     fixed: Mapping[str, Any] = field(default_factory=dict)
     weights_only: bool = False
+    unprojected: bool = False
 
     @property
     def takes(self) -> frozenset[str]:
@@ -173,7 +176,12 @@ def _by_name(
         known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
+    needed = {known[p.name] for p in parameters if p.default is p.empty}
+    if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
+        known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
+    if not tokens:
+        known |= _unprojected(parameters, known)
     if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
         known |= dict(zip(unknown, ("X", "context"), strict=False))
@@ -208,6 +216,7 @@ def _by_name(
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
         numeric = role == "scale" and p.default is not None  # a default that is a number asks for that number
+        numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
         numeric |= role == "softcap" and isinstance(p.default, int | float) and p.default > 0
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
@@ -223,9 +232,26 @@ def _by_name(
     return replace(reading, unused=(*unused, *dropped), fixed=fixed)
 
 
+def _unprojected(parameters: list[inspect.Parameter], known: Mapping[str, str | None]) -> dict[str, str]:
+    """The roles of tokens, and of a context, that are queries, keys and values themselves."""
+    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    roles = [known[name] for name in required]
+    if len(required) == 1 and roles[0] in (None, "q", "k", "v", "context"):
+        return {required[0]: "X"}
+    of_context = {"k", "v"} & set(roles)
+    if "q" in roles and "X" not in roles and (of_context == {"v"} or ("context" in roles and not of_context)):
+        return {
+            name: "X" if known[name] == "q" else "context" for name in required if known[name] in ("q", "v", "context")
+        }
+    return {}
+
+
 def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[str]) -> Reading | None:
     """The reading in which the arguments are those of one kind; None if they are not."""
     have = Reading("", names, needs).takes | given
+    unprojected = "X" in have and not have & {"q", "k", "v", "values", *_MATRICES}
+    if unprojected:
+        have = have | set(_MATRICES)
     weights_only = not have & {"v", "Wv", "values"}
     if weights_only:
         have = have | {"v", "Wv"}
@@ -236,6 +262,8 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
         named = named or ("multi_head" if heads else "self_attention")
         allowed = {named} | ({"cross_attention"} if "context" in have else set())
         options = _OPTIONS["tokens"] | {"X", *_MATRICES}
+    elif "qkv" in names and "heads" in have:
+        named, allowed, options = "multi_head", {"multi_head"}, _OPTIONS["tokens"]
     elif {"q", "k", "v"} <= have:
         named, allowed, options = "attention", {"attention"}, _OPTIONS["attention"] | {"q", "k", "v"}
     else:
@@ -249,7 +277,9 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     own = {n.partition("#")[0] for n in needs if n in kept}
     separate = _separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
     named = named if kind == "auto" else kind
-    return Reading(named, kept, frozenset(separate - _HELPERS - {"values"}), weights_only=weights_only)
+    return Reading(
+        named, kept, frozenset(separate - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
+    )
 
 
 def _separate(names: set[str]) -> set[str]:

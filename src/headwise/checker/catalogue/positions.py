@@ -8,7 +8,7 @@ from typing import TypeAlias
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import rotated_halves, rotated_neighbours
+from headwise.checker.reference import distances, rotated_halves, rotated_neighbours
 from headwise.checker.state import Change, Stage, Trace
 from headwise.shapes import Array
 
@@ -77,12 +77,33 @@ def bias_turned(t: Trace) -> None:
 
 def growing_with_distance(symmetric: bool) -> Stage:
     def add(t: Trace) -> None:
-        n, m = t.grid()
         heads = t.s.shape[1]
         slopes = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None]
-        t.s = t.s + slopes * (np.abs(n - m) if symmetric else n - m)
+        t.s = t.s + slopes * distances(t, symmetric)
 
     return add
+
+
+def growing_by_slopes(symmetric: bool) -> Stage:
+    def bias(t: Trace) -> None:
+        if "bias" in t.case:
+            t.s = t.s + t.case["bias"]
+        if "slopes" in t.case:
+            t.s = t.s + t.case["slopes"] * distances(t, symmetric)
+
+    return bias
+
+
+def of_first(array: str) -> Stage:
+    """The bias or the slope of the first head for every head."""
+
+    def bias(t: Trace) -> None:
+        if "bias" in t.case:
+            t.s = t.s + (t.case["bias"][:, :1] if array == "bias" else t.case["bias"])
+        if "slopes" in t.case:
+            t.s = t.s - (t.case["slopes"][:1] if array == "slopes" else t.case["slopes"]) * distances(t)
+
+    return bias
 
 
 def norm_of_all_heads(centred: bool, eps: float) -> Stage:
@@ -160,13 +181,23 @@ ENTRIES = (
         reported_in=("nntrainer#3982",),
     ),
     Mistake(
+        "bias-not-broadcast",
+        "The bias, or the slope, of the first head is used for every head.",
+        "S_h[n, m] = Q_h[n] · K_h[m] / √d + bias[h, n, m]",
+        "The biases of the other heads have no influence.",
+        "Broadcast the bias against the logits instead of taking its first element.",
+        ("bias", "logits"),
+        tuple({"bias": of_first(array)} for array in ("bias", "slopes")),
+    ),
+    Mistake(
         "alibi-sign",
         "The linear position bias (ALiBi) grows with the distance instead of falling.",
         "S[n, m] = Q[n] · K[m] / √d − slope_h · |n − m|",
         "Far tokens get the more weight, the farther they are.",
         "Subtract the distance times the slope.",
         ("bias", "logits"),
-        tuple({"+bias": growing_with_distance(symmetric)} for symmetric in (True, False)),
+        tuple({"+bias": growing_with_distance(symmetric)} for symmetric in (True, False))
+        + tuple({"bias": growing_by_slopes(symmetric)} for symmetric in (True, False)),
         reported_in=("attention-gym#86", "annotated_deep_learning_paper_implementations#226"),
     ),
     Mistake(

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 
 from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.reference import scale as scale_by_width
 from headwise.checker.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -19,6 +20,7 @@ def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
         def scale(t: Trace) -> None:
             asked = t.case.get("scale")
             t.scale = asked if gives_way and asked is not None else factor(t)
+            t.scale /= t.case.get("temperature", 1.0)
 
         return scale
 
@@ -31,6 +33,15 @@ def width(t: Trace) -> int:
 
 def all_widths(t: Trace) -> int:
     return int(t.q.shape[-1] * t.q.shape[1])
+
+
+def times_temperature(alone: bool) -> Stage:
+    def scale(t: Trace) -> None:
+        scale_by_width(t)
+        if "temperature" in t.case:
+            t.scale = t.case["temperature"] * (1.0 if alone else width(t) ** -0.5)
+
+    return scale
 
 
 def after_softmax(t: Trace) -> None:
@@ -87,7 +98,7 @@ ENTRIES = (
         "The weights come out far too sharp.",
         "Divide by np.sqrt(d), or multiply with d ** -0.5.",
         ("scale", "logits"),
-        scaled(lambda t: width(t) ** 0.5),
+        (*scaled(lambda t: width(t) ** 0.5), *({"scale": times_temperature(alone)} for alone in (True, False))),
         reported_in=("esceptico/perceiver-io#9",),
     ),
     Mistake(
@@ -101,7 +112,7 @@ ENTRIES = (
     ),
     Mistake(
         "scale-ignored",
-        "The scale that is passed has no influence: it is always 1/√d.",
+        "The scale, or the temperature, that is passed has no influence: it is always 1/√d.",
         "S = scale · Q Kᵀ;  1/√d only if no scale is passed",
         "Calls with different scales return the same.",
         "Multiply the logits by the argument, and use 1/√d only if it is None.",

@@ -45,5 +45,5 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
 
 
 def _generator(interface: Interface, round_number: int, rng: np.random.Generator) -> Generator:
-    shape = ProbeShape.of_round(round_number, interface.sizes)
+    shape = ProbeShape.of_round(round_number, interface)
     return (Tokens if interface.of_tokens else Projected)(interface, shape, rng)

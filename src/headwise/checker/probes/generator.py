@@ -84,6 +84,8 @@ class Generator(ABC):
             "align": "start",
             "sinks": np.zeros((1, h)),
             "scale": self.width(case) ** -0.5,
+            "temperature": 1.7,
+            "slopes": self.slopes(h),
             "softcap": 5.0,
         }
         if "X" in case:
@@ -121,6 +123,10 @@ class Generator(ABC):
                 return grid
         return np.arange(n)[:, None] + np.arange(m) < max(n, m)
 
+    def slopes(self, heads: int) -> Array:
+        """Slopes (H, 1, 1) of biases that fall with the distance."""
+        return 0.1 + self.rng.random((heads, 1, 1))
+
     def bias(self, heads: int, n: int, m: int) -> Array:
         """A bias (1, heads, N, M); one that depends only on distances for a function that takes it as a table."""
         if not self.interface.bias_table:
@@ -150,7 +156,9 @@ class Generator(ABC):
         short = self.rng.permutation(np.arange(m - b - 1, m - 1))  # as many different lengths as items
         options: dict[str, Case] = {
             "scale": {"scale": 0.37},
+            "temperature": {"temperature": 0.6},
             "softcap": {"softcap": 1.3},
+            "slopes": {"slopes": self.slopes(h)},
             "bias": {"bias": self.bias(1, n, m)},
             "mask": {"mask": self.pairs_or_keys(b, n, m)},
             "padding": {"padding": self.keys(b, m)},
@@ -164,6 +172,8 @@ class Generator(ABC):
             yield Probe({"padding": "mask-keys"}.get(name, name), case | option)
         if "scale" in taken:
             yield Probe("scale", case | {"scale": 1.0})
+        if "temperature" in taken:
+            yield Probe("temperature", case | {"temperature": 2.3})
         if "mask" in taken and not self.interface.key_mask and b * h > 1:
             if self.interface.mask_axes in ("", "BHNM"):
                 yield Probe("mask-each", case | {"mask": self.mask(b, h, n, m)})

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwise.checker.state import Case
@@ -50,6 +50,12 @@ class Interface:
         The number of heads of keys and values, for a function of tokens with fewer of them; None for as many.
     one_query : bool
         Whether it takes queries without an axis of tokens, such as (d,) with keys (M, d) and values (M, e).
+    unprojected : bool
+        Whether its tokens are queries, keys and values themselves: its matrices are the identity.
+    unscaled : bool
+        Whether it may leave out the scale, as introductions do before there are projections.
+    packed : bool
+        Whether queries, keys and values come in one array, so that they have one size.
     bias_table : bool
         Whether its bias is a table, so that it depends only on the distance of query and key.
     window : tuple of int
@@ -73,6 +79,9 @@ class Interface:
     heads: int | None = None
     key_heads: int | None = None
     one_query: bool = False
+    unprojected: bool = False
+    unscaled: bool = False
+    packed: bool = False
     bias_table: bool = False
     window: tuple[int | None, int | None] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
@@ -82,6 +91,11 @@ class Interface:
     def of_tokens(self) -> bool:
         """Whether it takes tokens and projects them, or has them projected already."""
         return self.kind != "attention"
+
+    @property
+    def cached(self) -> bool:
+        """Whether keys of earlier tokens are apart from those of the queries' own."""
+        return "kpast" in self.takes
 
     @property
     def batch(self) -> bool:
@@ -107,9 +121,12 @@ class ProbeShape:
     model: int  # for matrices that are not square
 
     @classmethod
-    def of_round(cls, number: int, sizes: TargetSizes | None = None) -> ProbeShape:
+    def of_round(cls, number: int, interface: Interface) -> ProbeShape:
         """Sizes that share no factor, other ones each round; a module's own where they are fixed."""
         shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
+        if interface.packed:
+            shape = replace(shape, keys=shape.tokens, values=shape.width if interface.of_tokens else shape.model)
+        sizes = interface.sizes
         if sizes is None:
             return shape
         tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
@@ -127,7 +144,9 @@ PROBES = {
     "groups": "fewer key heads than query heads",
     "columns": "tokens as columns, asked for",
     "scale": "a scale that is asked for",
+    "temperature": "a temperature",
     "softcap": "a softcap",
+    "slopes": "slopes of a bias that falls with the distance",
     "bias": "a bias of the logits",
     "mask": "a mask of queries and keys",
     "mask-each": "another mask for each item and head",

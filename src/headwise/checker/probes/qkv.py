@@ -29,17 +29,12 @@ class Projected(Generator):
         """A case whose sizes differ wherever they may."""
         s = self.sizes
         counts = (s.tokens, s.keys)
-        few, many = sorted(counts) if self.cached else counts
+        few, many = sorted(counts) if self.interface.cached else counts
         return self.arrays(1.0, self.heads, few, many, s.model, s.values)
-
-    @property
-    def cached(self) -> bool:
-        """Whether keys of earlier tokens are apart from those of the queries' own, so that there are no fewer keys."""
-        return "kpast" in self.takes
 
     def more_wide(self) -> Iterator[Probe]:
         """Others like that, with options of their own."""
-        if self.interface.multi_head:
+        if self.interface.multi_head and not self.interface.packed:
             yield Probe("groups", self.arrays(1.0, self.heads, 3, 3, 6, 6, heads=2 * self.heads))
         if "cos" in self.takes:
             yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
@@ -71,7 +66,7 @@ class Projected(Generator):
         yield Probe("sharp", self.base(2.0))
         if not rotary:
             yield Probe("wide", self.wide())
-        if self.interface.multi_head:
+        if self.interface.multi_head and not self.interface.packed:
             yield Probe("groups", self.arrays(1.0, s.heads, s.tokens, s.tokens, d, d, heads=2 * s.heads))
         if "cos" in self.takes:
             yield Probe("rotary", case | self.angles(s.tokens, d, False))
@@ -101,7 +96,7 @@ class Projected(Generator):
             limits = limits or [{}] * ("causal" in self.interface.implicit)
             for limit in limits:
                 yield Probe("aligned", case | limit)
-                if not self.cached:
+                if not self.interface.cached:
                     yield Probe("aligned", long | limit)
             return
         if "align" not in self.takes:

@@ -11,6 +11,8 @@ from headwise.checker.state import Case
 
 __all__ = ["Tokens"]
 
+_UNPROJECTED = 0.6  # how large tokens are whose own norms are logits
+
 
 class Tokens(Generator):
     """Tokens and matrices."""
@@ -57,11 +59,16 @@ class Tokens(Generator):
             n, model, context, out = fixed.tokens or n, fixed.model, fixed.context, fixed.output
             queries, groups = fixed.heads * fixed.width, fixed.key_heads
             keys, values = groups * fixed.width, groups * fixed.values
+        if self.interface.unprojected:
+            model = out = keys = queries = values = context = model if self.heads == 1 else queries
+            times *= _UNPROJECTED
         case: Case = {"X": times * self.normal(batch, n, model)}
         for x, rows, columns in (("q", queries, model), ("k", keys, context), ("v", values, context)):
             case[f"W{x}"] = self.normal(rows, columns) * columns**-0.5 * 1.2
             if fixed is not None and fixed.sliced:
                 case[f"W{x}"] = block_diagonal(case[f"W{x}"], self.heads, fixed.shared)
+            if self.interface.unprojected:
+                case[f"W{x}"] = np.eye(model)
         if self.interface.multi_head:
             case["heads"] = self.heads
         if groups != self.heads:
@@ -111,7 +118,7 @@ class Tokens(Generator):
 
     def large(self, case: Case) -> Case:
         """Logits that are all large, and differ by little: their softmax is ordinary."""
-        if case["Wq"].shape == case["Wk"].shape:
+        if case["Wq"].shape == case["Wk"].shape and not self.interface.unprojected:
             case["Wk"] = case["Wq"] + 0.3 * case["Wk"]
         direction = self.normal(case["X"].shape[-1])
         direction *= direction.size**0.5 / (direction @ direction) ** 0.5

@@ -1,0 +1,119 @@
+"""Functions that have to be given slopes of a position bias, a temperature, or a scale."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s, axis=-1):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def products(q, k):
+    return q @ k.swapaxes(-1, -2)
+
+
+def distances(q, k):
+    return np.arange(q.shape[-2])[:, None] - np.arange(k.shape[-2])
+
+
+def with_slopes(q, k, v, alibi_slopes):
+    s = products(q, k) / np.sqrt(q.shape[-1])
+    return softmax(s - alibi_slopes[:, None, None] * np.abs(distances(q, k))) @ v
+
+
+def causal_with_slopes(q, k, v, slopes):
+    s = products(q, k) / np.sqrt(q.shape[-1]) - slopes[:, None, None] * distances(q, k)
+    return softmax(np.where(distances(q, k) >= 0, s, -np.inf)) @ v
+
+
+def growing_with_distance(q, k, v, slopes):
+    s = products(q, k) / np.sqrt(q.shape[-1])
+    return softmax(s + slopes[:, None, None] * np.abs(distances(q, k))) @ v
+
+
+def without_scale(q, k, v, slopes):
+    return softmax(products(q, k) - slopes[:, None, None] * np.abs(distances(q, k))) @ v
+
+
+def slope_of_the_first_head(q, k, v, slopes):
+    return softmax(products(q, k) / np.sqrt(q.shape[-1]) - slopes[0] * np.abs(distances(q, k))) @ v
+
+
+def bias_of_the_first_head(q, k, v, bias):
+    """Bias (H, N, M)."""
+    return softmax(products(q, k) / np.sqrt(q.shape[-1]) + bias[0]) @ v
+
+
+def slopes_without_influence(q, k, v, slopes):
+    return softmax(products(q, k) / np.sqrt(q.shape[-1])) @ v
+
+
+def temperature_alone(q, k, v, temperature):
+    return softmax(products(q, k) / temperature) @ v
+
+
+def temperature_and_width(q, k, v, temperature=1.0):
+    return softmax(products(q, k) / (temperature * np.sqrt(q.shape[-1]))) @ v
+
+
+def temperature_without_width(q, k, v, temperature=1.0):
+    return softmax(products(q, k) / temperature) @ v
+
+
+def times_temperature(q, k, v, temperature):
+    return softmax(products(q, k) * temperature) @ v
+
+
+def temperature_without_influence(q, k, v, tau):
+    return softmax(products(q, k) / np.sqrt(q.shape[-1])) @ v
+
+
+def temperature_over_queries(q, k, v, tau):
+    return softmax(products(q, k) / tau, axis=-2) @ v
+
+
+def divided(q, k, v, scale):
+    return softmax(products(q, k) / scale) @ v
+
+
+def multiplied(q, k, v, beta):
+    return softmax(beta * products(q, k)) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "conventions"),
+    [
+        (with_slopes, {"alibi"}),
+        (causal_with_slopes, {"alibi", "causal-unasked"}),
+        (temperature_alone, {"temperature"}),
+        (temperature_and_width, set()),
+        (divided, {"scale-divides"}),
+        (multiplied, set()),
+    ],
+)
+def test_what_has_to_be_given_is_passed(function, conventions):
+    verdict = hw.check(function)
+    assert verdict.ok, verdict.report()
+    assert set(verdict.conventions) == conventions
+    assert not verdict.untested
+
+
+@pytest.mark.parametrize(
+    ("function", "mistake"),
+    [
+        (growing_with_distance, "alibi-sign"),
+        (without_scale, "scale-missing"),
+        (slope_of_the_first_head, "bias-not-broadcast"),
+        (bias_of_the_first_head, "bias-not-broadcast"),
+        (slopes_without_influence, "bias-missing"),
+        (temperature_without_width, "scale-missing"),
+        (times_temperature, "scale-inverted"),
+        (temperature_without_influence, "scale-ignored"),
+        (temperature_over_queries, "softmax-axis"),
+    ],
+)
+def test_a_mistake_with_it_is_named(function, mistake):
+    assert hw.check(function).mistakes == (mistake,)

@@ -21,10 +21,11 @@ from headwise.text import Statement, as_latex
 __all__ = ["as_latex_document"]
 
 _PREAMBLE = r"""\documentclass[a4paper,11pt]{article}
-\usepackage{amsmath,amssymb,booktabs,graphicx,fancyvrb}
+\usepackage{amsmath,amssymb,array,booktabs,graphicx,fancyvrb,longtable}
 \usepackage[margin=25mm]{geometry}
 \setlength{\parindent}{0pt}\setlength{\parskip}{.6em}\raggedbottom\emergencystretch=2em
 \newcommand{\fit}[1]{\resizebox{\ifdim\width>\linewidth\linewidth\else\width\fi}{!}{#1}}
+\newenvironment{together}{\par\smallskip\begin{minipage}{\linewidth}\centering\small}{\end{minipage}\par\smallskip}
 """
 _LEVELS = ("section", "subsection", "subsubsection", "paragraph")
 
@@ -73,18 +74,24 @@ def _block(block: Block, numbers: Numbering) -> Iterator[str]:
             label, _ = numbers.label(block)
             path = next((name for name in block.files if name.endswith(".pdf")), "")
             title = " ".join([f"{label}. {_text(block.title)}.", *map(_text, block.short)])
-            yield rf"\begin{{center}}\includegraphics[width=\linewidth]{{{path}}}\\ {title}\end{{center}}"
+            yield rf"\begin{{together}}\fit{{\includegraphics{{{path}}}}}\\[.3em] {title}\end{{together}}"
 
 
 def _table(table: Table, label: str) -> Iterator[str]:
+    """A table of numbers on one page, as wide as the line at most; one of sentences on several, if need be."""
+    title = rf"{label}{_text(table.title)}\\[.3em]"
+    heading = rf"\toprule {' & '.join(map(_text, table.columns))} \\ \midrule"
+    rows = "\n".join(rf"{' & '.join(map(_text, row))} \\" for row in table.rows)
     count = len(table.columns)
-    column = rf"p{{\dimexpr.98\linewidth/{count}-2\tabcolsep}}"
-    columns = column * count if table.words else "l" + "r" * (count - 1)
-    yield rf"\begin{{center}}\small {label}{_text(table.title)}\\[.3em]"
-    yield rf"\fit{{\begin{{tabular}}{{{columns}}}\toprule"
-    yield " & ".join(map(_text, table.columns)) + r" \\ \midrule"
-    yield from (" & ".join(map(_text, row)) + r" \\" for row in table.rows)
-    yield r"\bottomrule\end{tabular}}\end{center}"
+    if not table.words:
+        yield rf"\begin{{together}}{title}\fit{{\begin{{tabular}}{{l{'r' * (count - 1)}}}{heading}"
+        yield rf"{rows}\bottomrule\end{{tabular}}}}\end{{together}}"
+        return
+    column = rf">{{\raggedright\arraybackslash}}p{{\dimexpr.98\linewidth/{count}-2\tabcolsep}}"
+    yield rf"{{\small\begin{{longtable}}{{{column * count}}}"
+    yield rf"\multicolumn{{{count}}}{{c}}{{\parbox{{.9\linewidth}}{{\centering {title}}}}}\\{heading}\endfirsthead"
+    yield rf"{heading}\endhead"
+    yield rf"{rows}\bottomrule\end{{longtable}}}}"
 
 
 def _font_size(source: str) -> str:

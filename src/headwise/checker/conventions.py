@@ -185,6 +185,7 @@ CONVENTIONS = {
         ),
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
+        Convention("scale-learned", "a learned scale of the logits"),
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),

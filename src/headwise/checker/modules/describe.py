@@ -15,6 +15,7 @@ from headwise.checker.modules.extras import components, make_neutral, neutral_na
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.rotation import rotates
@@ -32,7 +33,7 @@ _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 # conventions that a layer is known to follow before the search
-_KNOWN = frozenset({"gated", "positions-inside", "qk-norm", "rope", "set-block", "sinks"})
+_KNOWN = frozenset({"gated", "positions-inside", "qk-norm", "rope", "scale-learned", "set-block", "sinks"})
 _LOGITS = re.compile(
     r"return\s+[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy)(\.detach\(\))?\)?\s*(#.*)?$",
     re.MULTILINE,
@@ -101,14 +102,17 @@ def target_of(match: Match) -> Target:
 
 def without_weights(layer: Layer) -> Target:
     """The target of a layer that learns nothing: attention of q, k and v."""
+    forward, axes = with_separate_arguments(layer)
     return Target(
         layer.name,
         "attention",
-        layer.forward,
+        forward,
         layer.write,
         frozenset(),
         None,
         layer.convert,
+        axes=axes,
+        conventions=("queries, keys and values in one argument",) if axes else (),
         source=layer.source,
         function=layer.function,
     )

@@ -14,6 +14,7 @@ from headwise.shapes import Array
 __all__ = [
     "components",
     "fill_tables",
+    "learned_scales",
     "make_neutral",
     "neutral_names",
     "normalizes_all_heads_together",
@@ -25,6 +26,7 @@ _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
 )
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
+_OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
 
 
@@ -33,7 +35,9 @@ def make_neutral(layer: Layer, heads: int) -> None:
     arrays: dict[str, Array] = {}
     for parameter in collect_parts(layer.parameters).rest:
         value, scale = parameter.value, np.ones(parameter.shape)
-        if value.size == 1:
+        if _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
+            arrays[parameter.name] = _factors(parameter)
+        elif value.size == 1:
             arrays[parameter.name] = np.where(value == 0, 1.0, value)
         elif _is_of_norm(parameter):
             shifts = "bias" in parameter.name or (value == 0).all()
@@ -67,6 +71,13 @@ def neutral_names(layer: Layer) -> tuple[str, ...]:
     return tuple(p.name for p in _others(layer) if _takes_tokens(p))
 
 
+def learned_scales(layer: Layer, heads: int) -> list[Array]:
+    """The factors of the logits that a layer learns, (H,) or (1,), as `make_neutral` leaves them."""
+    rest = collect_parts(layer.parameters).rest
+    found = [p for p in rest if _OF_LOGITS.search(p.name) and p.value.size in (1, heads)]
+    return [_factors(p).ravel() for p in found]
+
+
 def components(layer: Layer) -> frozenset[str]:
     """What the layer contains besides attention, by design: a norm of its own, and a residual connection with it."""
     rest = collect_parts(layer.parameters).rest
@@ -84,6 +95,11 @@ def normalizes_all_heads_together(layer: Layer, heads: int, width: int) -> bool:
     """Whether a norm of queries or keys has a factor for each feature of several heads."""
     norms = [p for p in collect_parts(layer.parameters).rest if _is_of_norm(p) and _OF_HEADS.search(p.name)]
     return heads > 1 and any(p.value.size == heads * width for p in norms)
+
+
+def _factors(parameter: Parameter) -> Array:
+    """Different factors of logits, all of ordinary size, which float32 can hold."""
+    return 0.5 + 0.25 * np.arange(1, parameter.value.size + 1).reshape(parameter.shape)
 
 
 def _others(layer: Layer) -> Iterator[Parameter]:

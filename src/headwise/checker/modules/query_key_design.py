@@ -13,7 +13,8 @@ from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
-from headwise.checker.state import Case
+from headwise.checker.state import Case, Stage, Trace
+from headwise.shapes import Array
 
 __all__ = ["measure_query_key_design"]
 
@@ -21,7 +22,7 @@ _CLOSE = 1e-5  # a layer may compute its angles in float32
 
 
 def measure_query_key_design(
-    call: Call, reading: Reading, own: Explanation, *, rotates: bool, normalizes: bool
+    call: Call, reading: Reading, own: Explanation, *, rotates: bool, normalizes: bool, scales: list[Array]
 ) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
 
@@ -35,6 +36,8 @@ def measure_query_key_design(
         What is known of its design.
     rotates, normalizes : bool
         Whether it rotates queries and keys, and whether it holds a norm of them.
+    scales : list of Array
+        Factors of the logits that it learns, of each head or of all.
     """
     case = _with_equal_heads(call, reading)
     try:
@@ -42,7 +45,7 @@ def measure_query_key_design(
         output = call(case["X"], case.get("context"))
     except (CallError, ValueError):
         return None
-    for design, mistake in _candidates(rotates, normalizes):
+    for design, mistake in _candidates(rotates, normalizes, scales):
         if own.goes_with(design) and (own + design).goes_with(mistake):
             for limits in ({}, {"causal": True}):
                 result = (own + design + mistake).answer({**case, **limits})
@@ -51,16 +54,34 @@ def measure_query_key_design(
     return None
 
 
-def _candidates(rotates: bool, normalizes: bool) -> Iterator[tuple[Explanation, Explanation]]:
+def _candidates(rotates: bool, normalizes: bool, learned: list[Array]) -> Iterator[tuple[Explanation, Explanation]]:
     """A rotation, a norm or both, without a mistake, then with one of the scale, then one of them with any mistake."""
     every = singles()
     rotations = [one for one in every if one.codes == ("rope",)] if rotates else []
     norms = [one for one in every if one.codes == ("qk-norm",)] if normalizes else []
+    factors = [one for factor in learned for one in _scaled_by(factor)]
+    for factor in factors:
+        others = [Explanation(), *(one for one in every if one.codes in (("qk-norm",), ("rope",)))]
+        yield from ((factor + other, Explanation()) for other in others)
     both = [norm + rotation for norm in norms for rotation in rotations]
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
     yield from product([*rotations, *norms, *both], (Explanation(), *scales))
     yield from product([*rotations, *norms], mistakes)
+
+
+def _scaled_by(factor: Array) -> Iterator[Explanation]:
+    """Logits times a learned factor, its exponential or its inverse, in place of 1/√d or next to it."""
+
+    def stage(values: Array, usual: bool) -> Stage:
+        def scale(t: Trace) -> None:
+            t.scale = values[:, None, None] * (t.q.shape[-1] ** -0.5 if usual else 1.0)
+
+        return scale
+
+    for values in (factor, np.exp(factor), 1 / factor):
+        for usual in (False, True):
+            yield Explanation(("scale-learned",), ({"scale": stage(values, usual)},))
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

@@ -49,14 +49,14 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     errors: list[DataError] = []
     instances: list[Any] = []
     for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
-        instances.append(with_inferred_widths(instance))
+        instances.append(instance)
         try:
-            return _targets(instances[-1], inside, method, narrow=False)
+            return _targets(with_inferred_widths(instance), inside, method, narrow=False)
         except DataError as error:
             errors.append(error)
     for instance, refusal in zip(instances, errors, strict=True):
         if isinstance(refusal, _NarrowError):
-            return _targets(instance, inside, method, narrow=True)
+            return _targets(with_inferred_widths(instance), inside, method, narrow=True)
     raise errors[0]
 
 
@@ -112,6 +112,11 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     if not narrow and _is_narrow(calls[0], options):
         raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")
     matches, explained = select(calls, documented(layer, options))
+    if not matches:
+        raise DataError(
+            f"{title}: with other weights in its projections ({_listed(layer)}) it gives no output for tokens: they are"
+            " not those to queries, keys and values of attention."
+        )
     arrays = fill_tables(layer)
     return [target_of(with_tables(match, arrays)) for match in matches], explained
 

@@ -194,3 +194,104 @@ class ImageToPixels(nn.Module):
         q, k, v = self.qkv(x).flatten(2).chunk(3, 1)
         p = (q.transpose(1, 2) @ k * q.shape[1] ** -0.5).softmax(1)
         return (v @ p.transpose(1, 2)).view(b, -1, h, w)
+
+
+class OneMatrix(nn.Module):
+    """Queries, keys and values in a matrix whose name does not say so, and a residual connection around images."""
+
+    def __init__(self, n_channels, n_heads=2, d_k=8):
+        super().__init__()
+        self.projection = nn.Linear(n_channels, 3 * n_heads * d_k)
+        self.output = nn.Linear(n_heads * d_k, n_channels)
+        self.n_heads, self.d_k = n_heads, d_k
+
+    def forward(self, x):
+        b, c, h, w = x.shape
+        tokens = x.view(b, c, h * w).transpose(1, 2)
+        q, k, v = self.projection(tokens).unflatten(-1, (self.n_heads, 3 * self.d_k)).chunk(3, -1)
+        p = self.normalized(torch.einsum("bihd,bjhd->bijh", q, k) / self.d_k**0.5)
+        out = self.output(torch.einsum("bijh,bjhd->bihd", p, v).flatten(2)) + tokens
+        return out.transpose(1, 2).view_as(x)
+
+    def normalized(self, scores):
+        return scores.softmax(2)
+
+
+class OneMatrixOverQueries(OneMatrix):
+    def normalized(self, scores):
+        return scores.softmax(1)
+
+
+class CosineAttention(Separate):
+    """Normalised queries and keys, and a factor for each head that is learned as its logarithm, as in Swin v2."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.logit_scale = nn.Parameter(torch.log(10 * torch.ones(num_heads, 1, 1)))
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        q, k = F.normalize(q, dim=-1), F.normalize(k, dim=-1)
+        return self.merged((q @ k.transpose(-1, -2) * self.factor()).softmax(self.axis) @ v)
+
+    def factor(self):
+        return self.logit_scale.clamp(max=4.6).exp()
+
+    axis = -1
+
+
+class CosineOverQueries(CosineAttention):
+    axis = -2
+
+
+class CosineScaledTwice(CosineAttention):
+    """The factor is one that nobody learns."""
+
+    def factor(self):
+        return 3.7
+
+
+class Packed(nn.Module):
+    """Queries, keys and values in one argument (B, N, 3, H, d)."""
+
+    def __init__(self, causal=False):
+        super().__init__()
+        self.causal = causal
+
+    def forward(self, qkv, causal=None):
+        q, k, v = (part.transpose(1, 2) for part in qkv.unbind(2))
+        out = F.scaled_dot_product_attention(q, k, v, is_causal=bool(causal), scale=self.scale(q))
+        return out.transpose(1, 2)
+
+    def scale(self, q):
+        return None
+
+
+class PackedNoRoot(Packed):
+    def scale(self, q):
+        return 1 / q.shape[-1]
+
+
+class OtherValues(nn.Module):
+    """Divides by the root of the width of the values."""
+
+    def __init__(self, d_model, n_heads, d_k, d_v):
+        super().__init__()
+        self.n_heads, self.d_v = n_heads, d_v
+        self.w_qs, self.w_ks = nn.Linear(d_model, n_heads * d_k), nn.Linear(d_model, n_heads * d_k)
+        self.w_vs, self.fc = nn.Linear(d_model, n_heads * d_v), nn.Linear(n_heads * d_v, d_model)
+
+    def forward(self, x):
+        q, k, v = (f(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for f in (self.w_qs, self.w_ks, self.w_vs))
+        p = (q @ k.transpose(-1, -2) / self.d_v**0.5).softmax(-1)
+        return self.fc((p @ v).transpose(1, 2).flatten(2))
+
+
+class DropoutAndMask(Separate):
+    """Drops weights also in evaluation; its mask is added."""
+
+    def forward(self, hidden_states, attention_mask=None):
+        q, k, v = self.projected(hidden_states)
+        s = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        s = s if attention_mask is None else s + attention_mask
+        return self.merged(F.dropout(s.softmax(-1), 0.1) @ v)

@@ -31,7 +31,7 @@ from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.search import limited_time, share_of_time
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
-from headwise.errors import HeadwiseError
+from headwise.errors import DataError, HeadwiseError
 
 __all__ = ["check"]
 
@@ -185,6 +185,12 @@ def _check_targets(
         raise refusal
     best = _without_rotation(_without_tables(best, kind, requirements, rng))
     target = best.target
+    if best.findings.explanation is None and target.neutral:
+        raise DataError(
+            f"{target.name}: it learns more than the projections of attention: {', '.join(target.neutral)}. With these"
+            " at zero nothing explains its output, and what they are for is not known. To check only its attention,"
+            " pass a module that has no more."
+        )
     return to_verdict(
         target.name,
         with_cached_step(best.findings),

@@ -8,6 +8,7 @@ from dataclasses import replace
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
 from headwise.checker.invocation import CallingConvention
+from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe, probes
 from headwise.checker.responses import Response, grid, has_shape
@@ -36,7 +37,8 @@ def with_senses(
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):
             stated = ""
-        sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
+        with without_dropout():  # which says nothing about a mask
+            sense = getattr(requirements, name) or stated or _measured_sense(convention, name, documentation)
         convention = _with_sense(convention, name, sense)
     return convention
 

@@ -41,7 +41,7 @@ _ROLES = {
     " allx xall",
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
-    " encoderoutputs encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
+    " encsrc srcenc encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
     " memories mem xa xenc xcond sourcestates keyvalueinput kvinput xcontext contextinput",
     "q": "q query queries qs",
     "k": "k key keys ks",

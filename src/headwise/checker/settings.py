@@ -11,6 +11,7 @@ __all__ = [
     "GROUPED",
     "SIZED",
     "SIZES",
+    "VALUES",
     "WIDE",
     "Settings",
     "guessed_value",
@@ -18,10 +19,13 @@ __all__ = [
     "value_of_setting",
 ]
 
-SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "context": 10, "length": 16}
-WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16}  # for a norm of 32 groups
+SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "values": 4, "context": 10, "length": 16}
+WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16, "values": 16}  # for a norm of 32 groups
+VALUES = SIZES | {"values": 6}  # for a class whose values may be of another width than its queries
 GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
-SIZED = frozenset({"model", "heads", "width", "length", "context", "dropout"})  # these are set even with a default
+SIZED = frozenset(
+    {"model", "heads", "width", "values", "length", "context", "dropout"}
+)  # these are set even with a default
 
 # names of arguments that are a configuration
 CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|configuration|options|settings|c)")
@@ -55,6 +59,7 @@ _PATTERNS = {
     "part": r"rotary(pct|percent\w*)|partialrotary(factor)?|rope(pct|percent\w*)",
     "model": r"(in|inp|out|oup|c|query|dim|ch)(in|out|chs?|chans?|chns|channels?|c|planes|feats?|nc)|inp|oup|nc",
     "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
+    "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
     r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid",
 }

@@ -24,6 +24,12 @@ VERDICTS = {
     "DecoderLayer": ((), ("tokens-before-batch", "norm-inside", "residual-inside")),
     "EvalReturnsNothing": ((), ()),
     "ImageToPixels": (("softmax-axis",), ()),
+    "OneMatrix": ((), ("residual-inside",)),
+    "OneMatrixOverQueries": (("softmax-axis",), ("residual-inside",)),
+    "CosineAttention": ((), ("qk-norm", "scale-learned")),
+    "Packed": ((), ("tokens-before-heads",)),
+    "PackedNoRoot": (("scale-no-root",), ("tokens-before-heads",)),
+    "DropoutAndMask": (("dropout-active",), ("mask-additive",)),
 }
 
 
@@ -35,8 +41,10 @@ def test_verdict(name):
     assert set(conventions) <= set(verdict.conventions)
 
 
-@pytest.mark.parametrize("name", ["PlaneOfQueries", "PlaneBroken"])
-def test_what_is_no_rotation_is_not_right(name):
+@pytest.mark.parametrize(
+    "name", ["PlaneOfQueries", "PlaneBroken", "CosineOverQueries", "CosineScaledTwice", "OtherValues"]
+)
+def test_what_nothing_explains_is_not_right(name):
     assert not hw.check(getattr(layers, name)).ok
 
 

@@ -13,7 +13,7 @@ from typing import Any
 
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.positions import position_arguments, position_forms, positions_of
+from headwise.checker.modules.positions import image_sides, position_arguments, position_forms, positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import FLAGS, role_of, tokens_among
@@ -136,7 +136,7 @@ def present(a: Any, axes: str) -> Any:
     if "B" not in axes:
         return a[0] if axes == "ND" else a[0].swapaxes(0, 1)
     if axes in ("BDHW", "BHWD"):
-        image = a.reshape(a.shape[0], *_image(a.shape[1]), a.shape[2])
+        image = a.reshape(a.shape[0], *image_sides(a.shape[1]), a.shape[2])
         return image if axes == "BHWD" else image.swapaxes(2, 3).swapaxes(1, 2)
     return a.swapaxes(1, 2) if axes == "BDN" else a
 
@@ -270,16 +270,12 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
     if "X" in by_role or "q" in by_role:
         first = by_role.get("X", by_role.get("q", ""))
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
+        unknown = [name for name in required if roles[name] is None and name not in position_arguments(names)]
+        others = others or unknown[:1]
         return {first: "X"} | dict.fromkeys(others, "context")
     unknown = [name for name in required if roles[name] in (None, "context")]
     contexts = unknown[1:] if len(unknown) == 3 == len(required) else unknown[1:2]
     return dict.fromkeys((unknown or names)[:1], "X") | dict.fromkeys(contexts, "context")
-
-
-def _image(n: int) -> tuple[int, int]:
-    """The two most nearly equal factors of a number of tokens."""
-    height = max(h for h in range(1, int(n**0.5) + 1) if n % h == 0)
-    return height, n // height
 
 
 @contextlib.contextmanager

@@ -16,6 +16,7 @@ from headwise.checker.settings import (
     GROUPED,
     SIZED,
     SIZES,
+    VALUES,
     WIDE,
     Settings,
     guessed_value,
@@ -65,7 +66,8 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
     first = [GROUPED] * bool(_GROUPS.search(documentation_of(cls))) + [WIDE] * bool(
         _PART_ROTATED.search(documentation_of(cls))
     )
-    for sizes in [*first, SIZES, same_width, WIDE]:
+    apart = [VALUES] * any(role_of_setting(name) == "values" for name in _names_of(cls))
+    for sizes in [*first, *apart, SIZES, same_width, WIDE]:
         try:
             instance = cls(**_arguments(cls, init, sizes))
         except DataError:
@@ -77,6 +79,14 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
         yield instance
     if not count:
         raise DataError(f'{cls.__name__}: cannot be made ({errors[0]}). Give its arguments: init="name=value, …".')
+
+
+def _names_of(cls: type) -> list[str]:
+    """The arguments of the constructor."""
+    try:
+        return list(inspect.signature(cls).parameters)
+    except (TypeError, ValueError):
+        return []
 
 
 def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> dict[str, Any]:

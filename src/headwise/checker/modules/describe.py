@@ -86,7 +86,7 @@ def target_of(match: Match) -> Target:
         arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"},
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
-        components=components(layer),
+        components=_components(call),
         design=_design(match),
         lowers=layer.framework == "keras",
         coarse=_is_coarse(layer),
@@ -185,8 +185,13 @@ def _axes(match: Match) -> str:
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
     """What the layer does by design, of what it is known to contain or has been measured."""
     pairs = zip(match.design.codes, match.design.changes, strict=True)
-    known = components(match.call.layer) | _KNOWN
+    known = _components(match.call) | _KNOWN
     return tuple((code, change) for code, change in pairs if code in known)
+
+
+def _components(call: Call) -> frozenset[str]:
+    """What it contains by design; a residual connection is usual where it takes images."""
+    return components(call.layer) | ({"residual-added"} if "W" in call.axes else set())
 
 
 def _is_coarse(layer: Layer) -> bool:

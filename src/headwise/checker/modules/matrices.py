@@ -85,6 +85,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _name_lists(weights, rest)
     _name_lists(biases, rest)
     _name_rest(weights, biases, rest)
+    _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
     found = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
     return Parts(found, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
@@ -160,6 +161,27 @@ def _name_rest(
         for other in [p for p in rest if prefix and p.name == f"{prefix}.bias"]:
             biases[part] = [(Role(part, other.name, None), other)]
             rest.remove(other)
+
+
+def _name_fused(
+    weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
+) -> None:
+    """The only matrix besides that of the output is queries, keys and values fused, if it is three times as large."""
+    output, possible = weights.get("o", []), weights.get("o?", [])
+    if set("".join(weights)) & set("qkv") or len(possible) != 1 or len(output) > 1:
+        return
+    _, parameter = possible[0]
+    sides = _bare(parameter.shape)
+    inner = set(_bare(output[0][1].shape)) if output else {min(sides)}
+    if len(sides) == 2 and {3 * side for side in inner} & set(sides):
+        for parts in (weights, biases):
+            if own := [
+                pair
+                for pair in parts.get("o?", [])
+                if pair[1].name.rpartition(".")[0] == parameter.name.rpartition(".")[0]
+            ]:
+                parts["qkv"] = [(replace(role, part="qkv"), p) for role, p in own]
+                del parts["o?"]
 
 
 def _choose_output(

@@ -1,4 +1,4 @@
-"""Arguments that give a layer the positions of its tokens: indices, or the angles of rotary positions."""
+"""Arguments that give a layer the positions of its tokens: indices, angles of rotary positions, sides of an image."""
 
 from __future__ import annotations
 
@@ -10,11 +10,14 @@ from typing import Any
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
-__all__ = ["position_arguments", "position_forms", "positions_of"]
+__all__ = ["image_sides", "position_arguments", "position_forms", "positions_of"]
 
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
 _KINDS = {
+    "height": r"h|height",
+    "width": r"w|width",
+    "sides": r"hw|hw_?shape|spatial_?(shape|size)|feat_?size|grid_?size",
     "pair": r"position_?embeddings?|rotary_?pos(ition)?_?emb(eddings?)?|cos_?sin|rope|rotary|pos_?emb(edding)?s?",
     "complex": r"freqs?_?cis|freqs?|freqs_complex",
     "indices": r"position_?ids?|positions?|pos|input_?pos|cache_?position|pos_?ids",
@@ -26,8 +29,14 @@ _KINDS = {
 def position_arguments(names: list[str]) -> dict[str, str]:
     """What each argument that gives positions is."""
     kinds = {name: kind for name in names for kind, pattern in _KINDS.items() if re.fullmatch(pattern, name.lower())}
-    alone = {"cos", "sin"} - set(kinds.values())
-    return {name: kind for name, kind in kinds.items() if kind not in ("cos", "sin") or not alone}
+    pairs = [pair for pair in (("cos", "sin"), ("height", "width")) if not set(pair) <= set(kinds.values())]
+    return {name: kind for name, kind in kinds.items() if not any(kind in pair for pair in pairs)}
+
+
+def image_sides(count: int) -> tuple[int, int]:
+    """The two most nearly equal factors of a number of tokens."""
+    height = max(h for h in range(1, int(count**0.5) + 1) if count % h == 0)
+    return height, count // height
 
 
 def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
@@ -53,6 +62,9 @@ def positions_of(
     makers: dict[str, Callable[[], Any]] = {
         "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),
         "complex": lambda: layer.convert((np.cos(angles) + 1j * np.sin(angles)).astype(complex_)),
+        "height": lambda: image_sides(count)[0],
+        "width": lambda: image_sides(count)[1],
+        "sides": lambda: image_sides(count),
         "indices": lambda: layer.convert(np.arange(count)[None]),
     }
     for form, table in (("", both[0]), ("half-", angles), ("batch-", both)):

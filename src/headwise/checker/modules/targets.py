@@ -16,6 +16,8 @@ from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
+from headwise.checker.modules.matrices import collect_parts
+from headwise.checker.modules.names import is_norm
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
 from headwise.checker.refusal import module_adapter
@@ -97,8 +99,11 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     if (function := getattr(type(part), "__wrapped__", None)) is not None:  # the object of a function
         layer = replace(layer, function=function.__name__)
     options = readings(layer)
-    if not layer.parameters:
+    learned = [p.name for p in layer.parameters] or framework.names(part)
+    if not learned:
         return [without_weights(layer)], True
+    if not collect_parts(layer.parameters).complete:
+        raise _no_projections(title, learned)
     if not options:
         listed, adapter = _listed(layer), module_adapter(inspect.signature(layer.forward).parameters.values())
         raise DataError(f"{title}: the shapes of its projections do not fit together: {listed}.{adapter}")
@@ -136,10 +141,16 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
         raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
     if not sites and not names:
         return [inside or ""]
+    if not sites and len([one for one in names if not is_norm(one) and not one.endswith("bias")]) <= 2:
+        return [inside or ""]  # one of them may be fused
     if not sites:
-        listed = ", ".join(names) or "it has none"
-        raise DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
+        raise _no_projections(name, names)
     return [path for path in enclosing_parts(sites[0], names, parts) if path.startswith(inside or "")]
+
+
+def _no_projections(name: str, parameters: list[str]) -> DataError:
+    listed = ", ".join(parameters) or "it has none"
+    return DataError(f"{name}: no projections to queries, keys and values among its parameters: {listed}.")
 
 
 def _listed(layer: Layer) -> str:

@@ -162,6 +162,7 @@ def test_what_cannot_be_explored_is_refused(rng):
 def test_in_a_notebook_it_is_the_same_page(explorer):
     shown = explorer._repr_html_()
     assert html.unescape(re.search(r'srcdoc="([^"]*)"', shown)[1]) == explorer.page()
+    assert ".save(path)" in re.sub("<iframe.*</iframe>", "", shown)  # what an untrusted notebook shows
 
 
 def test_the_command_writes_a_page(tmp_path, rng):

@@ -126,6 +126,7 @@ def _model_name(model: Any) -> str:
     """A model in a few words."""
     if isinstance(model, Checkpoint):
         return f"a vision transformer (tokens: {model.config.tokenizer})"
+    model = getattr(model, "path", model)  # of a loaded model, its folder
     return Path(model).name if isinstance(model, str | Path) else type(model).__name__
 
 

@@ -141,10 +141,15 @@ class Explorer:
         write_text(Path(path), self.page())
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own, for a notebook."""
+        """The page in a frame of its own, for a notebook.
+
+        Behind the frame is a line for notebooks that are not trusted, in which Jupyter removes frames.
+        """
         return (
+            '<div style="position: relative"><p style="position: absolute">The explorer is shown when this cell has '
+            "run, or once the notebook is trusted; <code>.save(path)</code> writes it to a file.</p>"
             f'<iframe srcdoc="{html.escape(self.page())}" title="Headwise explorer" loading="lazy" '
-            'style="width: 100%; height: 62rem; border: 0"></iframe>'
+            'style="position: relative; width: 100%; height: 62rem; border: 0"></iframe></div>'
         )
 
     def _arrays(self) -> dict[str, Any]:

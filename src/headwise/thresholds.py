@@ -45,7 +45,7 @@ THRESHOLDS = {
     ),
     "role": Threshold(0.25, "A head has a role if its score for it is at least this, and significantly above chance."),
     "role_ratio": Threshold(4.0, "The score of a role must also be at least this many times its chance level."),
-    "alignment": Threshold(0.4, "A head aligns two parts of an input if at least this share of the shorter is paired."),
+    "alignment": Threshold(0.4, "A head aligns two parts of an input if its score for it is at least this."),
     "agreement": Threshold(
         0.7, "Two heads agree if one minus the Jensen–Shannon distance between their maps is at least this."
     ),

@@ -2,6 +2,7 @@
 
 import numpy as np
 import pytest
+from scipy.stats import spearmanr
 
 from headwise.metrics.head_roles import TokenRoles, head_roles
 from headwise.metrics.roles import ROLES
@@ -109,8 +110,21 @@ def test_at_most_five_percent_of_random_heads_have_a_role(rng, concentration, ca
 
 
 def test_cross_attention_has_sinks_and_alignment(rng):
-    order = rng.permutation(13)
-    aligned = normalized(np.eye(13)[order][:11])
+    aligned = normalized(np.eye(13)[[0, 1, 2, 4, 3, 5, 6, 8, 10, 9, 12]])
     roles = head_roles(np.stack([aligned, np.tile(normalized(np.eye(13)[4]), (11, 1))])[None], sequence(n=13))
     assert [roles.name(0, head) for head in (0, 1)] == ["alignment", "outlier"]
     assert set(roles.names) <= set(ROLES)
+    score = roles.scores[roles.names.index("alignment"), 0]
+    assert score[0] == pytest.approx(spearmanr(range(11), [0, 1, 2, 4, 3, 5, 6, 8, 10, 9, 12]).statistic)
+    exact = spearmanr(range(11), [0, 1, 2, 4, 3, 5, 6, 8, 10, 9, 12], alternative="greater").pvalue
+    assert roles.p_values[roles.names.index("alignment"), 0, 0] == pytest.approx(exact, rel=0.01)
+
+
+@pytest.mark.parametrize("shape", [(9, 150), (150, 9), (31, 29)])
+def test_random_cross_attention_aligns_nothing(rng, shape):
+    """Rows that differ little, as those of a model with random weights, and peaked ones."""
+    q, k = rng.normal(size=(4, 7, shape[0], 5)), rng.normal(size=(4, 7, shape[1], 5))
+    for scale in (0.01, 3):
+        shares = np.exp(scale * np.einsum("lhnd,lhmd->lhnm", q, k))
+        roles = head_roles(shares / shares.sum(axis=-1, keepdims=True), sequence(n=shape[1]))
+        assert not roles.has[roles.names.index("alignment")].any()

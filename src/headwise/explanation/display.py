@@ -47,6 +47,8 @@ def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:
     values = values[:, None] if values.ndim == 1 else values
     spans = tokens.locations[~tokens.prefix]
     end = int(spans.max(initial=1))
+    if len(values) < end <= values.shape[1]:  # a spectrogram, whose columns are the steps
+        values = values.T
     if len(values) < end:
         values = np.concatenate([values, np.zeros((end - len(values), values.shape[1]), np.float32)])
     values = values[:end]

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headwise.errors import DataError
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.concentration import effective_number, entropy, normalize_rows
 from headwise.metrics.faithfulness import CONFIDENCE_BAND, spearman
@@ -18,6 +19,7 @@ from headwise.thresholds import THRESHOLDS
 __all__ = [
     "Facts",
     "HeadProfiles",
+    "check_self_attention",
     "even_distance",
     "even_values",
     "extreme_head",
@@ -110,6 +112,15 @@ def even_values(name: str, values: Array) -> Facts:
     if not np.isclose(values.min(), values.max(), rtol=1e-6):
         facts |= {f"{name}_low": float(values.min()), f"{name}_high": float(values.max())}
     return facts
+
+
+def check_self_attention(record: AttentionRecord, figure: str) -> None:
+    """Raise an error if a figure that needs self-attention is drawn of cross-attention."""
+    if not record.is_self_attention:
+        raise DataError(
+            f"{figure}: expected self-attention, in which tokens attend to each other; the record has "
+            f"{record.weights.shape[2]} queries of other tokens. Figures maps, matrices and roles show it."
+        )
 
 
 def measure_base(record: AttentionRecord) -> Facts:

@@ -242,6 +242,8 @@ class AttentionRecord:
 
     def role_name(self, name: str) -> str:
         """A role in words; the first token of an image is its class token."""
+        if name == "alignment" and not self.is_self_attention:
+            return "alignment with the queries"
         is_class = name == "first" and self.kind == "image" and self.has_class_token
         return "class token" if is_class else ROLES[name].phrase
 

@@ -16,7 +16,7 @@ from headwise.shapes import Array, IntArray
 __all__ = ["draw_curves", "draw_strips", "token_edges", "values_by_step"]
 
 _STRIP = 0.2  # inches
-_MAX_CURVES = 12  # with more variables, only the first are drawn, which the axis says
+_MAX_CURVES = 12  # with more variables, they are the rows of a heat map
 
 
 def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: Scale, label: str) -> Figure:
@@ -57,12 +57,18 @@ def token_edges(record: AttentionRecord) -> IntArray:
 
 
 def draw_curves(axes: Axes, record: AttentionRecord) -> None:
-    """Draw the variables of the series."""
-    curves, edges = record.image[:, :_MAX_CURVES], token_edges(record)
-    axes.plot(np.arange(len(curves)) + 0.5, curves, linewidth=0.8)
+    """Draw the variables of the series: as curves, or as rows of a heat map if they are many, as in a spectrogram."""
+    steps, variables = record.image.shape
+    edges = token_edges(record)
+    if variables > _MAX_CURVES:
+        extent = (0, steps, -0.5, variables - 0.5)
+        axes.imshow(record.image.T, cmap="Greys", aspect="auto", extent=extent, origin="lower", interpolation="nearest")
+        axes.set_ylabel("variable")
+        frame(axes)
+    else:
+        axes.plot(np.arange(steps) + 0.5, record.image, linewidth=0.8)
+        axes.set_ylabel("series")
     axes.set(xlim=(edges[0], edges[-1]))
-    more = f"\n(first {_MAX_CURVES} of {record.image.shape[1]})" if record.image.shape[1] > _MAX_CURVES else ""
-    axes.set_ylabel(f"series{more}")
 
 
 def values_by_step(values: Array, record: AttentionRecord, edges: IntArray) -> Array:

@@ -14,6 +14,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.metrics.concentration import effective_number, normalize_rows
+from headwise.metrics.faithfulness import spearman
 from headwise.metrics.roles import ROLES
 from headwise.metrics.target_weight import Rows, TargetWeight, bennett, target_weight
 from headwise.shapes import Array, BoolArray, IntArray, bind
@@ -84,7 +85,7 @@ class HeadRoles:
     scores : ndarray of shape (R, L, H)
     chance : ndarray of shape (R, L)
     p_values : ndarray of shape (R, L, H)
-        Bounds of the probability of so large a score by chance (for alignment, a Poisson approximation), not corrected
+        Bounds of the probability of so large a score by chance (for alignment, approximations), not corrected
         for the number of tests.
     has : ndarray of bool of shape (R, L, H)
         Whether the score is at least the threshold and beyond chance, corrected for all heads and roles (Bonferroni).
@@ -128,7 +129,8 @@ def head_roles(
     A head has a role if its score is at least the threshold ``role`` of `headwise.thresholds` and ``role_ratio`` times
     the chance level (or 0.9), and the probability of so much by chance is at most 5%, divided by the number of heads
     and roles tested. Scores on given keys are those of `target_weight`; the largest over keys or offsets is corrected
-    for their number; aligned pairs are compared with a Poisson distribution of mean one, their number by chance.
+    for their number; aligned pairs are compared with a Poisson distribution of mean one, their number by chance, and in
+    one direction, such as cross-attention, the rank correlation of queries and their keys with random orders.
 
     Parameters
     ----------
@@ -197,7 +199,7 @@ def _measure(rows: Rows, tokens: TokenRoles, probe: Array | None) -> Iterator[tu
         if (pair := _alignment(rows, tokens)) is not None:
             yield "alignment", _Measured(pair, nothing)
     else:
-        yield "alignment", _Measured(_mutual(rows.weights, rows.weights.transpose(0, 2, 1)), nothing)
+        yield "alignment", _Measured(_monotonic(rows.weights), nothing)
     sink = _sink(rows, np.ones(m, bool))
     yield "sink", sink
     ordinary = ~tokens.prefix & (np.arange(m) > 0) & ~_or_none(tokens.delimiters, m)
@@ -295,7 +297,10 @@ def _sink(rows: Rows, candidates: BoolArray) -> _Measured:
 
 
 def _alignment(rows: Rows, tokens: TokenRoles) -> TargetWeight | None:
-    """Pairs of tokens of the two parts, each of which has its largest weight on the other part on its partner."""
+    """Pairs of tokens of the two parts, each of which has its largest weight on the other part on its partner.
+
+    In a causal model, in which only the second part attends to the first, how monotonic that is.
+    """
     if not tokens.segments.size:
         return None
     first, second = (np.flatnonzero(tokens.segments == part) for part in (0, 1))
@@ -303,8 +308,8 @@ def _alignment(rows: Rows, tokens: TokenRoles) -> TargetWeight | None:
         return None
     forward = rows.weights[:, second][:, :, first]
     backward = rows.weights[:, first][:, :, second]
-    if not rows.visible[np.ix_(first, second)].any():  # causal: one direction only
-        backward = forward.transpose(0, 2, 1)
+    if not rows.visible[np.ix_(first, second)].any():
+        return _monotonic(forward)
     return _mutual(forward, backward)
 
 
@@ -315,6 +320,26 @@ def _mutual(forward: Array, backward: Array) -> TargetWeight:
     pairs = (np.take_along_axis(back, partner, axis=1) == np.arange(b)).sum(axis=1)
     p_value = np.array([_poisson_tail(int(count)) for count in pairs])
     return TargetWeight(pairs / min(a, b), 1 / min(a, b), p_value)
+
+
+def _monotonic(weights: Array) -> TargetWeight:
+    """Rank correlation of the places of queries and of their largest weights (H, N, M).
+
+    Of one direction, mutual arguments of the maximum are no evidence: many rows of random numbers have them.
+    """
+    n = weights.shape[1]
+    correlation = np.array([spearman(np.arange(n), keys) for keys in weights.argmax(axis=2)])
+    return TargetWeight(correlation, 0.0, np.array([_correlation_tail(float(r), n) for r in correlation]))
+
+
+def _correlation_tail(r: float, n: int) -> float:
+    """P(R ≥ r) of a rank correlation of n places in random order, by its approximation with Student's t."""
+    if n < 4 or r <= 0:
+        return 1.0
+    x = np.linspace(r, 1, 2001)
+    tail = float(np.trapezoid((1 - x**2) ** ((n - 4) / 2), x))
+    total = math.sqrt(math.pi) * math.exp(math.lgamma(n / 2 - 1) - math.lgamma((n - 1) / 2))
+    return max(tail / total, math.exp(-math.lgamma(n + 1)))  # at least that of the one order that is monotonic
 
 
 def _poisson_tail(count: int) -> float:

@@ -24,7 +24,7 @@ ROLES = {  # the narrower, the earlier
     "alignment": Role(
         "alignment of two parts",
         "share of tokens of the shorter part that have a partner in the other, each with its largest weight there on "
-        "the other",
+        "the other; in one direction, the rank correlation of queries with their largest weights",
         "Schwaller et al., Science Advances 7 (2021), eabe4166",
     ),
     "previous": Role("previous token", "weight on the token before", "Voita et al., arXiv 1905.09418 (2019)"),

@@ -14,6 +14,7 @@ from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
     Facts,
+    check_self_attention,
     even_values,
     extreme_head,
     first_and_last_layer,
@@ -39,6 +40,7 @@ _LIMITS = (
 
 def measure(record: AttentionRecord) -> Facts:
     """Measure the distance and entropy of every head, and their change with depth."""
+    check_self_attention(record, "depth")
     profiles = profile_heads(record)
     facts = (
         measure_base(record) | even_values("uniform_entropy", profiles.uniform_entropy) | measure_distances(profiles)
@@ -51,12 +53,13 @@ def measure(record: AttentionRecord) -> Facts:
 
 def draw(record: AttentionRecord) -> Figure:
     """Draw distance and entropy of every head by layer, with the mean over heads and the value of uniform attention."""
+    check_self_attention(record, "depth")
     profiles = profile_heads(record)
     with style():
         figure = Figure(figsize=(PAGE, 2.4), layout="constrained")
         left, right = figure.subplots(1, 2)
         unit = measure_base(record)["unit"]
-        _draw_profile(left, profiles.distance, profiles.uniform_distance, f"mean attention distance ({unit})")
+        _draw_profile(left, profiles.distance, profiles.uniform_distance, f"mean distance ({unit})")
         _draw_profile(right, profiles.entropy, profiles.uniform_entropy, "mean entropy (bits)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
         fix_layout(figure)

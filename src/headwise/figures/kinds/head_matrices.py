@@ -38,6 +38,8 @@ _PANELS = 6  # of heads chosen by role
 _MAX_WORDS = 32  # with more tokens, they are numbered instead of named
 _NARROW_WORDS = 20  # up to this number, words are legible beside two panels in one column of a paper
 _MAX_SEPARATED = 100  # with more tokens, the line after the prefix tokens would cover the first rows and columns
+_FLAT = 0.25  # of the width: a matrix with less height is stretched
+_LEAST_HEIGHT = 0.5  # inches of a matrix
 _CELLS = 280  # of the side of a panel that is drawn without pooling
 
 
@@ -125,10 +127,11 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
     rows = -(-len(heads) // columns)
     width = COLUMN if narrow or columns == 1 else PAGE
     with style():
-        side = (width - 0.6) / columns - 0.1
-        tall = min(side * record.weights.shape[2] / record.weights.shape[3], 2.6)
+        beside = 0.6 if narrow or scale.mode != "shared" else 1.1  # words, and a colour bar
+        side = (width - beside) / columns - 0.1
+        tall = max(_LEAST_HEIGHT, min(side * record.weights.shape[2] / record.weights.shape[3], 2.6))
         below = 0.35 * (scale.mode != "shared") * rows + 0.35 * (scale.mode == "shared" and narrow)
-        size = (width, min(9.0, rows * (tall + 0.4) + below + 0.2 + 0.45 * named))
+        size = (width, min(9.0, rows * (tall + 0.35) + below + 0.2 + 0.4 * named))
         figure = Figure(figsize=size, layout="constrained")
         grid = figure.subplots(rows, columns, squeeze=False)
         for place, (axes, head) in enumerate(zip(grid.ravel().tolist(), heads, strict=False)):
@@ -136,16 +139,15 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
             axes.set_title(head_title(record, head), fontsize=7, linespacing=1.15, pad=3)
             if named:
                 _name_ticks(axes, record, 90 if narrow else 120, place % columns == 0, place + columns >= len(heads))
-            elif place % columns == 0:
-                axes.tick_params(labelleft=True)
-                axes.set_ylabel("from token")
-            if not named and place + columns >= len(heads):
-                axes.tick_params(labelbottom=True)
-                axes.set_xlabel("to token")
+            else:
+                axes.tick_params(labelleft=place % columns == 0, labelbottom=place + columns >= len(heads))
             if scale.mode != "shared":
                 add_panel_bar(axes, float(scale.ends[head]))
         for axes in grid.ravel()[len(heads) :]:
             axes.axis("off")
+        if not named:
+            figure.supylabel("from token", fontsize=7.5)
+            figure.supxlabel("to token", fontsize=7.5)
         if scale.mode == "shared":
             add_bar(figure, grid.ravel().tolist()[: len(heads)], "attention weight", below=narrow)
         fix_layout(figure)
@@ -156,7 +158,7 @@ def _name_ticks(axes: Axes, record: AttentionRecord, side: int, first_column: bo
     """Words for the rows of the first column, and for the columns of the last row, on sides of so many points."""
     n, m = record.weights.shape[2:]
     first = _first(record)
-    size = max(4.5, min(7.0, side / max(n, m)))
+    size = max(5.0, min(7.0, side / max(n, m)))
     names = [word.strip().replace("\n", "⏎") or "␣" for word in record.words]
     queries = [word.strip() for word in record.query_words] or names
     axes.set_yticks(np.arange(n) + first, queries if first_column else [""] * n, fontsize=size)
@@ -174,7 +176,8 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, nor
     n, m = record.weights.shape[2:]
     extent = (first - 0.5, first + m - 0.5, first + n - 0.5, first - 0.5)
     pixels = pool(record.weights[layer, head], pooled)
-    axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent)
+    aspect = "auto" if n < _FLAT * m else "equal"
+    axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent, aspect=aspect)
     if (
         record.has_class_token and record.kind == "image" and m <= _MAX_SEPARATED
     ):  # separate prefix tokens from the image's
@@ -194,7 +197,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     return Caption(
         to_statements(facts, title)[0],
         to_statements(facts, _describe_panels(record, facts), sentences.describe_input_changes(record)),
-        to_statements(facts, _describe_reading(facts)),
+        to_statements(facts, _describe_reading(record, facts)),
         to_statements(
             facts,
             describe_roles(record, facts),
@@ -205,18 +208,23 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         to_statements(facts, f"{title}: {matrices} of {{rows}} × {{keys}} weights.", _query_independent(facts)),
         shorten(
             facts,
-            [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
+            [title + ".", _summarize_panels(record, facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _summarize_query_independent(facts)],
             ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),
     )
 
 
-def _summarize_panels(facts: Facts) -> str:
+def _where(record: AttentionRecord) -> str:
+    """Where an even spread has the value that is stated: with a causal mask, only the last row sees all tokens."""
+    return " in the last row" if record.is_causal else ""
+
+
+def _summarize_panels(record: AttentionRecord, facts: Facts) -> str:
     pooled = " A pixel shows the largest of {pooled} × {pooled} weights." if facts["pooled"] > 1 else ""
     return (
         f"{sentences.summarize_heads(facts)}: a row for each query, a column for each key, the darker the larger the "
-        f"weight; an even spread would be {{uniform:.3f}}.{pooled}"
+        f"weight; an even spread would be {{uniform:.3f}}{_where(record)}.{pooled}"
     )
 
 
@@ -265,12 +273,12 @@ def _describe_tokens(record: AttentionRecord) -> str:
     return f"The rows and columns are the {{tokens}} tokens of the {{input}}{special}, in order."
 
 
-def _describe_reading(facts: Facts) -> Iterator[str]:
+def _describe_reading(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
         "A dark column is a token that all others attend to; a dark diagonal means that tokens attend to themselves, "
         "and lines next to it that they attend to their neighbours in reading order."
     )
-    yield "An even tint is a head that averages all tokens ({uniform:.3f} each)."
+    yield f"An even tint is a head that averages all tokens ({{uniform:.3f}} each{_where(record)})."
     yield (
         "The mutual information between query and attended token, <mutual information> in bits over "
         f"{sentences.count(facts, 'rows', 'row')}, measures how much a head's pattern depends on the query."

@@ -57,6 +57,7 @@ def draw(record: AttentionRecord) -> Figure:
         figure = Figure(figsize=size, layout="constrained")
         left, right = figure.subplots(1, 2, width_ratios=(max(side * heads, 0.8), 1.9))
         _draw_squares(left, record, side)
+        left.set_anchor("N")
         _draw_legend(right, record, facts, size[1] - 0.6)
         fix_layout(figure)
     return figure

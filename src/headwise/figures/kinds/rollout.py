@@ -13,6 +13,7 @@ from headwise.figures.colors import HEATMAP
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
     Facts,
+    check_self_attention,
     first_and_last_layer,
     measure_base,
     measure_faithfulness,
@@ -60,6 +61,7 @@ def last_rollout_map(record: AttentionRecord) -> Array:
 
 def measure(record: AttentionRecord) -> Facts:
     """Measure the rollout through all layers, and how it changes with depth."""
+    check_self_attention(record, "rollout")
     rows = rollout_rows(record)
     maps = rows[:, record.content]
     p = normalize_or_nan(maps)
@@ -86,6 +88,7 @@ def measure(record: AttentionRecord) -> Facts:
 
 def draw(record: AttentionRecord) -> Figure:
     """Draw the input with its tokens, and the rollout up to each layer, on one scale, at most 7.2 inches wide."""
+    check_self_attention(record, "rollout")
     rollouts = rollout_rows(record)
     maps = rollouts[:, record.content]
     if record.kind != "image":

@@ -328,7 +328,8 @@ def _monotonic(weights: Array) -> TargetWeight:
     Of one direction, mutual arguments of the maximum are no evidence: many rows of random numbers have them.
     """
     n = weights.shape[1]
-    correlation = np.array([spearman(np.arange(n), keys) for keys in weights.argmax(axis=2)])
+    places, largest = np.arange(n, dtype=np.float64), weights.argmax(axis=2).astype(np.float64)
+    correlation = np.array([spearman(places, keys) for keys in largest])
     return TargetWeight(correlation, 0.0, np.array([_correlation_tail(float(r), n) for r in correlation]))
 
 

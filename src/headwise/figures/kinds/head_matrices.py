@@ -176,8 +176,9 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, nor
     n, m = record.weights.shape[2:]
     extent = (first - 0.5, first + m - 0.5, first + n - 0.5, first - 0.5)
     pixels = pool(record.weights[layer, head], pooled)
-    aspect = "auto" if n < _FLAT * m else "equal"
-    axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent, aspect=aspect)
+    axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent)
+    if n < _FLAT * m:
+        axes.set_aspect("auto")
     if (
         record.has_class_token and record.kind == "image" and m <= _MAX_SEPARATED
     ):  # separate prefix tokens from the image's

@@ -112,6 +112,7 @@ def test_arguments_without_names_are_those_of_the_calls(tmp_path):
     code = "def f(t, a, b, c):\n    return softmax((t @ a) @ (t @ b).T) @ (t @ c)\nY = f(X, Wq, Wk, Wv)\n"
     _, functions = read(tmp_path, START, MATRICES, code)
     assert functions["f"].checked.verdict.mistakes == ("scale-missing",)
+    assert "probably cell 3, line 2:  return softmax(" in functions["f"].checked.report()
 
 
 def test_dicts_in_dicts_and_a_function_that_only_the_notebook_can_call(tmp_path):

@@ -102,7 +102,7 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
     functions, notes = read_functions(path)
     for checked, own in functions:
         if checked.verdict is not None:
-            print(checked.verdict.report(format).rstrip("\n"))
+            print(checked.report(format))
         if format != "json":
             if checked.verdict is None:
                 print(f"{checked.name}: not checked, since its arguments are of no known form.")

@@ -5,7 +5,7 @@ from __future__ import annotations
 import ast
 from collections.abc import Mapping
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Literal
 
 from headwise.checker import UncallableError, Verdict, check
 from headwise.coursework.notebook.adapters import (
@@ -16,7 +16,7 @@ from headwise.coursework.notebook.adapters import (
     weight_parameter,
 )
 from headwise.coursework.notebook.classes import check_classes
-from headwise.coursework.notebook.run import NotebookRun
+from headwise.coursework.notebook.run import NotebookRun, name_cells
 from headwise.errors import HeadwiseError
 from headwise.grading.column_lists import define_column_list_adapter
 
@@ -38,6 +38,8 @@ class CheckedFunction:
         Matrices and biases of the notebook that it uses without having them as arguments.
     is_class : bool
         Whether it is a class, whose instances hold weights of their own.
+    source : str
+        The code of all cells.
     """
 
     name: str
@@ -45,6 +47,12 @@ class CheckedFunction:
     sizes: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()
     is_class: bool = False
+    source: str = ""
+
+    def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
+        """The verdict in words, with the cells of the lines that it names; nothing without one."""
+        text = self.verdict.report(format).rstrip("\n") if self.verdict else ""
+        return text if format == "json" else name_cells(self.source, text)
 
 
 def check_functions(run: NotebookRun) -> tuple[tuple[CheckedFunction, ...], tuple[str, ...]]:
@@ -63,7 +71,7 @@ def check_functions(run: NotebookRun) -> tuple[tuple[CheckedFunction, ...], tupl
         if verdict is None:
             notes.append(f"the class {name} was not checked: {problem.removeprefix(f'{name}: ').rstrip('.')}")
         else:
-            checked.append(CheckedFunction(name, verdict, is_class=True))
+            checked.append(CheckedFunction(name, verdict, is_class=True, source=run.source))
     return tuple(checked), tuple(notes)
 
 
@@ -90,7 +98,7 @@ def _check_function(
     if verdict is None:
         return None
     sizes = tuple(name for name in read if isinstance(run.values.get(name), int))
-    return CheckedFunction(node.name, verdict, sizes, tuple(weights))
+    return CheckedFunction(node.name, verdict, sizes, tuple(weights), source=run.source)
 
 
 def _is_column_list(value: Any) -> bool:

@@ -17,7 +17,7 @@ from headwise.errors import DataError
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
 from headwise.grading.submissions import uses_torch
 
-__all__ = ["Failure", "NotebookRun", "run_notebook"]
+__all__ = ["Failure", "NotebookRun", "name_cells", "run_notebook"]
 
 LIMITS = Limits(
     seconds_per_call=120.0, seconds_in_all=300.0, memory_mb=16384, answer_mb=256, seconds_per_statement=30.0
@@ -123,18 +123,34 @@ def _read(path: Path) -> tuple[str, list[str]]:
 
 
 def _failure(source: str, line: int, error: str) -> Failure:
-    lines = source.splitlines()
-    cells = [match[1] for text in lines[:line] if (match := _CELL.match(text))]
-    return Failure(int(cells[-1]) if cells else 1, lines[line - 1].strip()[:80] if line else "", error)
+    text = source.splitlines()[line - 1].strip()[:80] if line else ""
+    return Failure(_place(source, line)[0], text, error)
+
+
+def name_cells(source: str, text: str) -> str:
+    r"""A text about the code of a notebook, with lines of its cells instead of lines of all of them in one.
+
+    Examples
+    --------
+    >>> name_cells("# %% cell 2\na = 1\n# %% cell 4\nb = 2\nc = 3", "probably line 5: c = 3")
+    'probably cell 4, line 2: c = 3'
+    """
+    if not _CELL.match(source.partition("\n")[0]):
+        return text
+    return re.sub(r"\bline (\d+)\b", lambda match: "cell {}, line {}".format(*_place(source, int(match[1]))), text)
+
+
+def _place(source: str, line: int) -> tuple[int, int]:
+    """The cell of a line of the source, and the line in the cell."""
+    starts = [(i, int(match[1])) for i, text in enumerate(source.splitlines(), 1) if (match := _CELL.match(text))]
+    return next(((cell, line - start) for start, cell in reversed(starts) if start <= line), (1, line))
 
 
 def _assigned_again(source: str, values: dict[str, Any]) -> Iterator[str]:
     """Names of arrays that different cells assign, since only the last value counts."""
     cells: dict[str, list[int]] = {}
-    number = 1
-    starts = [(i, int(match[1])) for i, text in enumerate(source.splitlines(), 1) if (match := _CELL.match(text))]
     for node in ast.parse(source).body:
-        number = next((cell for line, cell in reversed(starts) if line <= node.lineno), 1)
+        number, _ = _place(source, node.lineno)
         targets = node.targets if isinstance(node, ast.Assign) else []
         for name in {item.id for target in targets for item in ast.walk(target) if isinstance(item, ast.Name)}:
             if isinstance(values.get(name), np.ndarray) and number not in cells.setdefault(name, []):

@@ -26,7 +26,7 @@ def notebook_section(course: CourseNotebook) -> Section:
     if course.functions:
         blocks.append(_functions(course))
         blocks += [
-            Code(Statement("What the checker says about {name}", {"name": item.checked.name}), verdict.report())
+            Code(Statement("What the checker says about {name}", {"name": item.checked.name}), item.checked.report())
             for item in course.functions
             if (verdict := item.checked.verdict) and not (verdict.ok or item.own.zeros or _fits_only_here(item))
         ]

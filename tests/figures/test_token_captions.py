@@ -1,10 +1,12 @@
 """Captions of texts and series: every number is recomputed from the saved arrays, and another model has others."""
 
 import json
+import re
 from dataclasses import replace
 
 import numpy as np
 import pytest
+from matplotlib.text import Text
 
 from headwise.figures import CaptionedFigure, select_figures
 from helpers.captions import all_values
@@ -62,6 +64,20 @@ def windowed(rng):
     return make_text_record(rng, REPEATED, heads, visible=visible, next_token=True, top_names=("“door”", "“red”"))
 
 
+def many_heads(rng):
+    """More heads than are drawn."""
+    t, first = len(REPEATED), np.zeros((17, 17), bool)
+    first[:, 0] = True
+    heads = {(0, 3): np.eye(t, k=-1), (2, 1): np.eye(t, k=1), (4, 6): first, (1, 2): np.ones((t, t))}
+    return make_text_record(rng, REPEATED, heads, shape=(5, 7), label=2)
+
+
+def long_series(rng):
+    """Of more heads than are drawn."""
+    outlier = np.arange(13) == np.full((13, 1), 4)
+    return make_series_record(rng, 13, {(0, 2): outlier, (3, 1): np.eye(13, k=3), (4, 4): np.eye(13)}, shape=(5, 7))
+
+
 def series(rng):
     t = 13
     outlier = np.zeros((t, t), bool)
@@ -72,16 +88,28 @@ def series(rng):
     return replace(record, faithfulness=SCORE, ranking=record.last_layer_map, curves=curves)
 
 
+MANY = {"many heads": many_heads, "long series": long_series}
 RECORDS = {"sentence": sentence, "pair": pair, "causal": causal, "windowed": windowed, "series": series}
 
 
-@pytest.mark.parametrize("name", RECORDS)
+def heads_drawn(figure):
+    """Layer and head of each panel, from what is written at it."""
+    titles = [text.get_text() for text in figure.findobj(Text)]
+    found = [re.match(r"layer (\d+), head (\d+)", title) for title in titles]
+    labels = [axes.get_yticklabels() for axes in figure.axes]
+    found += [re.fullmatch(r"(\d+)\.(\d+)", one[0].get_text()) for one in labels if len(one) == 1]
+    return sorted({(int(match[1]), int(match[2])) for match in found if match})
+
+
+@pytest.mark.parametrize("name", RECORDS | MANY)
 def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, name):
-    for figure in select_figures(RECORDS[name](rng), "all"):
+    for figure in select_figures((RECORDS | MANY)[name](rng), "all"):
+        shown = heads_drawn(figure.draw()) if name in MANY and figure.kind in ("maps", "matrices", "lines") else None
+        assert shown is None or 4 <= len(shown) <= 8
         figure.caption.save(tmp_path / "a")
         figure.record.save(tmp_path / "a.npz")
         with np.load(tmp_path / "a.npz") as saved:
-            facts = RecomputedTokens(saved, figure.kind).facts
+            facts = RecomputedTokens(saved, figure.kind, shown).facts
         parts = json.loads((tmp_path / "a.json").read_text(encoding="utf-8"))
         assert {"short", "What it shows for this input"} <= parts.keys()
         stated = {name: value for part in parts.values() for s in part for name, value in s["values"].items()}

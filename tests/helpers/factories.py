@@ -54,9 +54,9 @@ def with_targets(rng, shape, targets):
     return (weights / weights.sum(axis=-1, keepdims=True)).astype(np.float32)
 
 
-def make_text_record(rng, words, targets, *, visible=None, **fields):
+def make_text_record(rng, words, targets, *, shape=(2, 2), visible=None, **fields):
     """A record of a text of these words, in brackets if they are special, with the targets (T, T) of some heads."""
-    weights = with_targets(rng, (2, 2), targets)
+    weights = with_targets(rng, shape, targets)
     if visible is not None:
         weights = weights * (visible if visible.ndim == 2 else visible[:, None])
         weights /= weights.sum(axis=-1, keepdims=True)
@@ -69,9 +69,9 @@ def make_text_record(rng, words, targets, *, visible=None, **fields):
     return AttentionRecord(nothing, spans[~prefix], weights, rng.dirichlet(np.full(7, 0.3)), kind="text", **fields)
 
 
-def make_series_record(rng, steps, targets, **fields):
+def make_series_record(rng, steps, targets, *, shape=(2, 2), **fields):
     """A record of a series of three variables, with the targets (T, T) of some heads."""
     boxes = np.stack([np.arange(steps), np.arange(steps) + 1], axis=1)
     series = rng.normal(size=(steps, 3)).astype(np.float32)
-    weights = with_targets(rng, (2, 2), targets)
+    weights = with_targets(rng, shape, targets)
     return AttentionRecord(series, boxes, weights, rng.dirichlet(np.full(5, 0.3)), kind="series", **fields)

@@ -86,7 +86,19 @@ class Recomputed:
             text = " and ".join([*([", ".join(heads[:-1])] if heads[1:] else []), *heads[-1:]])
             lines += [f"layer {layer}: head{'s' if heads[1:] else ''} {text}"] if heads else []
         names = "; ".join(lines) if values.sum() > 1 else "".join(lines).replace(": ", ", ")
+        if values.sum() > 12:
+            names = self.main_layers([sum(row) for row in values])
         self.facts |= {f"{name}_heads": values.sum(), f"{name}_names": names}
+
+    def main_layers(self, counts):
+        """The shortest run of layers with three quarters of the heads."""
+        lengths = range(1, self.layers + 1)
+        runs = [(start, start + length) for length in lengths for start in range(self.layers - length + 1)]
+        start, stop = next((a, b) for a, b in runs if 4 * sum(counts[a:b]) >= 3 * sum(counts))
+        if stop - start == self.layers and min(counts) > 0:
+            return "in every layer"
+        amount = "all" if sum(counts[start:stop]) == sum(counts) else "mostly"
+        return f"{amount} in " + (f"layer {start}" if stop - start == 1 else f"layers {start}–{stop - 1}")
 
     def per_head(self, function):
         return np.array([[function(layer, head) for head in range(self.heads)] for layer in range(self.layers)])

@@ -10,9 +10,10 @@ from helpers.recomputed_roles import RecomputedTokenRoles
 class RecomputedTokens(Recomputed):
     """The facts of one figure of a text or a series."""
 
-    def __init__(self, saved, kind):
+    def __init__(self, saved, kind, shown=None):
         self.w = saved["weights"].astype(float)
         self.layers, self.heads, self.t, _ = self.w.shape
+        self.shown = shown or list(np.ndindex(self.layers, self.heads))  # layer and head of each panel
         self.boxes, self.input = saved["boxes"], str(saved["kind"])
         self.n = len(self.boxes)
         self.prefix = saved["prefix"] if saved["prefix"].size else np.zeros(self.t, bool)
@@ -44,7 +45,7 @@ class RecomputedTokens(Recomputed):
         order = np.argsort(-probabilities)
         return THRESHOLDS | {
             "tokens": self.n, "rows": self.t, "keys": self.t, "prefix": self.t - self.n, "layers": self.layers,
-            "heads": self.heads, "all_heads": self.layers * self.heads, "panels": self.layers * self.heads,
+            "heads": self.heads, "all_heads": self.layers * self.heads, "panels": len(self.shown),
             "head_width": int(saved["head_width"]), "last_layer": self.layers - 1, "uniform_share": 1 / self.n,
             "pooled": 1, "scale_quantile": 0.99,
             "predicted": names[0] if names else order[0], "probability": probabilities[order[0]],
@@ -95,6 +96,7 @@ class RecomputedTokens(Recomputed):
     def maps(self, saved):
         rows = self.w.mean(axis=2) if self.reader is None else self.w[:, :, self.reader]
         self.row(rows[..., self.content])
+        self.facts["scale_max"] = max(rows[head][self.content].max() for head in self.shown)
         self.facts |= {"window": self.n, "window_start": 1, "window_stop": self.n}
         self.ends("distance", self.distances())
         for name, least in (("min_self", True), ("max_self", False)):
@@ -110,11 +112,12 @@ class RecomputedTokens(Recomputed):
         self.selected("query_independent", information <= THRESHOLDS["query_dependence"])
         self.selected("uniform", (2**h / self.counts[:, None]).mean(axis=2) >= THRESHOLDS["near_uniform"])
         self.extreme("max_self", self.per_head(lambda l, h: np.mean([self.w[l, h, n, n] for n in self.content])))
-        self.facts["scale_max"] = self.w.max()
+        self.facts["scale_max"] = max(self.w[head].max() for head in self.shown)
 
     def lines(self, saved):
-        shown = self.w[self.w >= 0.05]
-        self.facts |= {"least_line": 0.05, "lines": len(shown), "line_share": shown.sum() / self.w.sum()}
+        drawn = np.array([self.w[head] for head in self.shown])
+        lines = drawn[drawn >= 0.05]
+        self.facts |= {"least_line": 0.05, "lines": len(lines), "line_share": lines.sum() / drawn.sum()}
 
     def rollout(self, saved):
         rows, product, reached = [], np.eye(self.t), {n: {n} for n in range(self.t)}

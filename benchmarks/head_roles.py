@@ -1,21 +1,37 @@
-"""Roles of heads checked on models that the thresholds were not set on: random ones, MiniLM and SmolLM2.
+"""Roles of heads checked on models: random ones, MiniLM and SmolLM2; and the head by which rxnmapper aligns reactions.
 
-`python benchmarks/head_roles.py` needs torch and transformers, and models/minilm and models/smollm2.gguf.
+`python benchmarks/head_roles.py` needs torch and transformers, and models/ as `make models` writes them.
 """
 
 from __future__ import annotations
 
+import re
+import shutil
+import tempfile
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import torch
 import transformers
+from safetensors.torch import save_file
 
 import headwise as hw
-from headwise.explanation import explain
+from headwise.explanation import TokenLayout, explain, from_arrays
 
 _SEEDS, _CLEAR = 5, 0.5
+_MIDDLE = slice(4, 11)  # layers of rxnmapper's twelve
+_SMILES = re.compile(r"\[[^\]]+\]|Br|Cl|>>|%\d\d|.")  # its tokens: atoms, bonds and rings
+_REACTIONS = (
+    "CC(=O)O.OCC>>CC(=O)OCC",
+    "CC(=O)Cl.NCc1ccccc1>>CC(=O)NCc1ccccc1",
+    "Brc1ccccc1.OB(O)c1ccncc1>>c1ccc(-c2ccncc2)cc1",
+    "CCBr.Oc1ccccc1>>CCOc1ccccc1",
+    "O=Cc1ccccc1.NC>>CNCc1ccccc1",
+    "CC(=O)C.[BH4-]>>CC(O)C",
+    "COC(=O)c1ccccc1.O>>OC(=O)c1ccccc1",
+    "O=C=NC.OCC>>CCOC(=O)NC",
+)
 _TEXTS = (
     "red blue seven tree house red blue seven tree house red blue seven",
     "The committee said on Tuesday that the new bridge over the river would open next spring, but engineers warned "
@@ -68,6 +84,30 @@ def compare_with_the_matrices(path: Path, text: str) -> None:
         print(f"{path.name}, {n} tokens, {name}: {above.sum()} heads, {(above & has).sum()} of them have the role")
 
 
+def rank_by_alignment(folder: Path) -> None:
+    """Print how rxnmapper's heads, over the middle layers, rank by their alignment of what is left and right of ``>>``.
+
+    Schwaller et al., Science Advances 7 (2021), eabe4166, map atoms by head 5.
+    """
+    vocabulary = {word: i for i, word in enumerate((folder / "vocab.txt").read_text(encoding="utf-8").splitlines())}
+    with tempfile.TemporaryDirectory() as converted:
+        state = torch.load(folder / "pytorch_model.bin", map_location="cpu", weights_only=True)
+        save_file({name: tensor.clone() for name, tensor in state.items()}, f"{converted}/model.safetensors")
+        shutil.copy(folder / "config.json", converted)
+        model = hw.load(converted)
+        scores = []
+        for reaction in _REACTIONS:
+            words = ("[CLS]", *_SMILES.findall(reaction), "[SEP]")
+            capture = hw.capture(model, input_ids=np.array([[vocabulary[word] for word in words]]))
+            record = from_arrays({"weights": capture.weights()[0]}, TokenLayout(words=words))
+            scores.append(record.roles.scores[record.roles.names.index("alignment")])
+    layers = np.mean(scores, axis=0)
+    middle = layers[_MIDDLE].mean(axis=0)
+    print(f"rxnmapper, {len(_REACTIONS)} reactions: heads in order of alignment in layers {_MIDDLE.start} to "
+          f"{_MIDDLE.stop - 1}: {np.argsort(-middle).tolist()}, scores {np.sort(middle)[::-1].round(2).tolist()}; best "
+          f"head of each layer: {layers.argmax(axis=1).tolist()}")  # fmt: skip
+
+
 def main() -> None:
     """Print the rates for random models, then the comparison for real ones."""
     for scale in (1.0, 4.0):
@@ -78,6 +118,7 @@ def main() -> None:
     for path in (Path("models/minilm"), Path("models/smollm2.gguf")):
         for text in _TEXTS:
             compare_with_the_matrices(path, text)
+    rank_by_alignment(Path("models/rxnmapper"))
 
 
 if __name__ == "__main__":

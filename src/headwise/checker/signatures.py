@@ -9,6 +9,7 @@ from dataclasses import dataclass, field, replace
 from typing import Any
 
 from headwise.checker.containers import EACH, Path, matrices_in
+from headwise.checker.presentation import is_matrix
 from headwise.checker.roles import FLAGS, FUSED, role_of, tokens_among
 from headwise.checker.settings import CONFIG
 
@@ -97,9 +98,17 @@ class Reading:
 def signature_of(function: Callable[..., Any], skip: int = 0) -> list[inspect.Parameter] | None:
     """The parameters of a function, None if they are not known."""
     try:
-        return list(inspect.signature(function).parameters.values())[skip:]
+        return list(_signature(function).parameters.values())[skip:]
     except (TypeError, ValueError):
         return None
+
+
+def _signature(function: Callable[..., Any]) -> inspect.Signature:
+    """The signature, with the classes that annotations name where they can be looked up."""
+    try:
+        return inspect.signature(function, eval_str=True)
+    except Exception:  # whatever an annotation of somebody's file raises
+        return inspect.signature(function)
 
 
 def readings(
@@ -221,7 +230,8 @@ def _by_name(
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
     if "params" in names:
-        _open_dictionary(names, needs, code)
+        annotation = next((p.annotation for p in parameters if p.name == names["params"]), None)
+        _open_dictionary(names, needs, code, annotation)
     for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
         _open_layer(role, names, needs, code)
     reading = _reading(names, frozenset(needs), kind, given)
@@ -319,11 +329,18 @@ def _is_fused(argument: str, code: str) -> bool:
     return bool(re.search(rf"split\(.*,\s*3\b|chunk\(3\b|reshape\(.*\b3\s*,|{slices}", code))
 
 
-def _open_dictionary(names: Names, needs: set[str], code: str) -> None:
-    """Replace an argument that is a dictionary of matrices by the keys under which its function looks them up."""
+def _open_dictionary(names: Names, needs: set[str], code: str, annotation: Any) -> None:
+    """Replace an argument that is a dictionary of matrices by the keys under which its function looks them up.
+
+    If it is annotated with a class, the fields of the class are there too, whether or not the function uses them.
+    """
     argument = str(names.pop("params"))
     needs.discard("params")
     paths = matrices_in(argument, code)
+    for field_name in getattr(annotation, "__annotations__", {}) if paths else ():
+        role = role_of(field_name) or ""
+        if is_matrix(role):
+            paths.setdefault(role, (field_name,))
     if not _complete(paths):
         words = [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]
         for key in words or ["Wq", "Wk", "Wv", "Wo"]:

@@ -104,7 +104,9 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "unprojected"
     if interface.dtype == "float32":
         yield "float32"
-    if interface.implicit.get("causal") and "causal-missing" not in findings.codes:
+    if interface.cached:
+        yield "keys-cached"
+    elif interface.implicit.get("causal") and "causal-missing" not in findings.codes:
         yield "causal-unasked"
     yield from findings.conventions
 

@@ -19,7 +19,8 @@ _UNCHANGED = {"float64": 1e-10, "float32": 1e-6}
 
 def is_equivariant(convention: CallingConvention) -> bool:
     """Whether tokens in another order give the same outputs in that order."""
-    if convention.equivariant is not None or convention.interface.one_query:
+    cached = convention.interface.cached and convention.interface.of_tokens
+    if convention.equivariant is not None or convention.interface.one_query or cached:
         return convention.equivariant is not False
     case = first_probe(convention.interface).case
     names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]

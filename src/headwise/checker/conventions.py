@@ -158,6 +158,7 @@ CONVENTIONS = {
             "keys and values from the context and the tokens together",
             ({"+arrange": joined(True)}, {"+arrange": joined(False)}),
         ),
+        Convention("keys-cached", "keys and values of earlier tokens in a cache"),
         Convention("qkv-packed", "queries, keys and values in one array"),
         Convention("unprojected", "its tokens themselves as queries, keys and values"),
         Convention("unscaled", "logits without a scale, as before there are projections", ({"scale": unscaled},)),

@@ -28,6 +28,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.recovery import is_softmax, measured_design, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
+from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.search import limited_time, share_of_time
 from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
@@ -143,7 +144,7 @@ def _check_function(
     text = source if source is not None else source_of(function)
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
-    findings = _judge(tiers, documentation, requirements, rng)
+    findings = with_returned_caches(_judge(tiers, documentation, requirements, rng))
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, _fresh(rng))
 
@@ -291,6 +292,8 @@ def _with_built_in_limits(
 
     if requirements.causal or (documentation.causal and not {"causal", "mask"} & interface.takes):
         return [limited({"causal": True}, "causal-unasked")]
+    if interface.cached and interface.of_tokens:
+        return [limited({"causal": True, "align": "end"})]
     if "causal" in interface.takes:
         return [limited({})]
     convention = replace(convention, equivariant=is_equivariant(convention))

@@ -79,6 +79,8 @@ def _tokens(
     if convention.interface.unprojected:
         case |= {name: np.eye(rows) for name in ("Wq", "Wk", "Wv")}
     context = {"context": _integers(rng, batch, tokens, rows)} if "context" in like else {}
+    if convention.interface.cached:
+        case["X"] = context["context"][:, -1:]
     return case | context | ({"heads": heads} if "heads" in like else {})
 
 

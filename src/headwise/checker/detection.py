@@ -7,6 +7,7 @@ import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
 from functools import partial
+from itertools import product
 from typing import Any
 
 from headwise.checker.acceptance import accepted, in_its_type, in_words, is_plausible, with_axes, with_windows
@@ -165,6 +166,8 @@ def _start(
     if "values" in reading.names:
         needs = needs - {"context"}
     takes = reading.takes
+    if reading.kind != "attention" and "kpast" in takes:  # a token, and the keys and values of those before it
+        takes, needs = takes | {"context"}, needs | {"context"}
     if whole := "qkv" in reading.names and reading.kind != "attention":
         takes = takes - {"q", "k", "v"} | {"X", *_MATRICES}
     interface = Interface(
@@ -257,6 +260,19 @@ def _per_item(convention: CallingConvention) -> bool:
 
 
 def _token_layouts(
+    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
+) -> list[list[CallingConvention]]:
+    if not start.interface.cached:
+        return _layouts_of_tokens(start, documentation, requirements, attempts)
+    layouts = ("", "BHNd", "BNHd") if start.interface.multi_head else ("",)
+    for one_query, cache in product((True, False), layouts):
+        step = replace(start, interface=replace(start.interface, one_query=one_query), cache=cache)
+        if tiers := _layouts_of_tokens(step, documentation, requirements, attempts):
+            return tiers
+    return []
+
+
+def _layouts_of_tokens(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[list[CallingConvention]]:
     stated = documentation.axes(start.interface.kind)

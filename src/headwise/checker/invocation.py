@@ -86,6 +86,8 @@ class CallingConvention:
         Takes the matrices of a module, which are not arguments.
     packed : str
         How queries, keys and values come in one array: a layout of `headwise.checker.packed`; empty if they do not.
+    cache : str
+        The axes of the keys and values of earlier tokens, of each head; empty for those of all heads side by side.
     projects : bool
         Whether the matrices are applied before the call, for a function that only divides their products into heads.
     design : tuple of (str, Change)
@@ -114,6 +116,7 @@ class CallingConvention:
     convert: Callable[[Array], Any] = np.asarray
     load: Callable[[Mapping[str, Array]], None] | None = None
     packed: str = ""
+    cache: str = ""
     projects: bool = False
     design: tuple[tuple[str, Change], ...] = ()
     lowers: bool = False
@@ -142,6 +145,14 @@ class CallingConvention:
             for name, value in next(self._presentations(case)).items()
             if name != "weights?"
         }
+
+    def returned(self, case: Case) -> Any:
+        """What the function returns for a case, as it is; None if it raises."""
+        own = {name: _copied(a) for name, a in next(self._presentations(case)).items()}
+        positional, keywords = self._bind(own)
+        with _quiet(), contextlib.suppress(Exception, SystemExit):
+            return self.function(*positional, **keywords)
+        return None
 
     def _call(self, arguments: Case, case: Case) -> Response:
         own = {name: _copied(a) for name, a in arguments.items()}
@@ -227,7 +238,9 @@ class CallingConvention:
                     source = case["X"]
                 if name in self.names and source is not None:
                     source = source @ case[_MATRIX_OF[name]].T if self.projects else source
-                    arguments[name] = arrange_axes(source, "BND", axes)
+                    arguments[name] = arrange_axes(source, "BND", self._query_axes(axes) if name == "X" else axes)
+            if "kpast" in self.names:
+                arguments |= _past_tokens(case, axes, self.cache)
             if self.packed:
                 arguments["qkv"] = pack_tokens(case, self.packed, axes)
             elif self.load is None:
@@ -242,7 +255,7 @@ class CallingConvention:
             if self.packed:
                 arguments["qkv"] = pack_projected(case, self.packed)
             if "kpast" in self.names:
-                arguments |= _with_past(arguments, axes.index("N"))
+                arguments |= _with_past(arguments, axes.index("N"), self.interface.one_query)
         if "slopes" in arguments:
             several = "H" in axes or self.interface.of_tokens
             arguments["slopes"] = case["slopes"][:, 0, 0] if several else float(case["slopes"][0, 0, 0])
@@ -267,11 +280,22 @@ class CallingConvention:
         return read_response(result, case, self._query_axes(axes), self.weights_only)
 
 
-def _with_past(arguments: Case, axis: int) -> Case:
-    """Keys and values in two pieces: those of earlier tokens, and as many new ones as there are queries."""
-    count = max(0, arguments["k"].shape[axis] - arguments["q"].shape[axis])
+def _past_tokens(case: Case, axes: str, layout: str) -> Case:
+    """Keys and values of all tokens but the last, of all heads side by side or of each in a layout."""
+    past = {x: case["context"][:, :-1] @ case[f"W{x}"].T + case.get(f"b{x}", 0) for x in "kv"}
+    if layout:
+        layout = layout if "B" in axes else layout.replace("B", "")
+        split = {x: a.reshape(*a.shape[:2], case["heads"], -1) for x, a in past.items()}
+        return {f"{x}past": arrange_axes(a, "BNHd", layout) for x, a in split.items()}
+    return {f"{x}past": arrange_axes(a, "BND", axes) for x, a in past.items()}
+
+
+def _with_past(arguments: Case, axis: int, alone: bool) -> Case:
+    """Keys and values in two pieces: those of earlier tokens, and new ones, as many as queries or one by itself."""
+    count = max(0, arguments["k"].shape[axis] - (1 if alone else arguments["q"].shape[axis]))
     pieces = {x: np.split(arguments[x], [count], axis=axis) for x in "kv"}
-    return {"kpast": pieces["k"][0], "vpast": pieces["v"][0], "k": pieces["k"][1], "v": pieces["v"][1]}
+    past = {"kpast": pieces["k"][0], "vpast": pieces["v"][0]}
+    return past | {x: pieces[x][1].take(0, axis=axis) if alone else pieces[x][1] for x in "kv"}
 
 
 def _copied(value: Any) -> Any:

@@ -107,7 +107,8 @@ def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Ge
     values = "v" if "v" in case else "Wv"
     before = trace_of(case, convention)
     sliced = sizes is not None and sizes.sliced
-    if before is None or sliced or convention.interface.unprojected:
+    interface = convention.interface
+    if before is None or sliced or interface.unprojected or (interface.of_tokens and interface.cached):
         return None
     b, heads, n, m = before.p.shape
     width = before.o.shape[-1]

@@ -35,7 +35,19 @@ _OPTIONS = {
         "window",
         "softcap",
     }
-    | {"temperature", "slopes", "heads", "context", "values", *FUSED, "params", "lengths", "key_heads"},
+    | {
+        "kpast",
+        "vpast",
+        "temperature",
+        "slopes",
+        "heads",
+        "context",
+        "values",
+        *FUSED,
+        "params",
+        "lengths",
+        "key_heads",
+    },
     "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
     | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast", "qkv", "temperature", "slopes"},
 }
@@ -181,8 +193,6 @@ def _by_name(
     names: Names = {}
     needs, unused, fixed = set[str](), list[str](), dict[str, Any]()
     known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
-    if "kpast" in known.values() and not {"k", "X"} & set(known.values()):  # a cache that holds every key
-        known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
     needed = {known[p.name] for p in parameters if p.default is p.empty}
@@ -194,6 +204,8 @@ def _by_name(
     if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
         known |= dict(zip(unknown, ("X", "context"), strict=False))
+    if "kpast" in known.values() and not {"k", "X"} & set(known.values()):  # a cache that holds every key
+        known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
@@ -339,7 +351,7 @@ def _open_dictionary(names: Names, needs: set[str], code: str, annotation: Any) 
     paths = matrices_in(argument, code)
     for field_name in getattr(annotation, "__annotations__", {}) if paths else ():
         role = role_of(field_name) or ""
-        if is_matrix(role):
+        if role and is_matrix(role):
             paths.setdefault(role, (field_name,))
     if not _complete(paths):
         words = [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]

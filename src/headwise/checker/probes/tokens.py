@@ -78,7 +78,11 @@ class Tokens(Generator):
             case["Wo"] = self.normal(out, heads_values) * heads_values**-0.5
         if "context" in self.interface.needs:
             case["context"] = times * self.normal(batch, n, context)
-        return case
+        return self.finished_case(case)
+
+    def finished_case(self, case: Case) -> Case:
+        """The case with the last token of the context as the only one that has a query, where the others are cached."""
+        return case | {"X": case["context"][:, -1:]} if self.interface.cached else case
 
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
@@ -107,6 +111,10 @@ class Tokens(Generator):
         """The case with keys and values made from other tokens, more of them, and with the masks that go with them."""
         if "context" not in self.takes or (self.interface.sizes and self.interface.sizes.tokens):
             return
+        if self.interface.cached:
+            width = case["X"].shape[-1]
+            yield Probe("context", self.matrices(1.0, self.sizes.keys + 2, width, width, width, width))
+            return
         b, n, _ = case["X"].shape
         m = self.sizes.keys
         for count in (n, m, m):
@@ -125,4 +133,4 @@ class Tokens(Generator):
         case |= {"X": 40 * direction + 0.05 * case["X"]}
         if "context" in case:
             case["context"] = 40 * self.normal(case["context"].shape[-1]) + 0.05 * case["context"]
-        return case
+        return self.finished_case(case)

@@ -1,0 +1,64 @@
+"""Whether the keys and values that a step with a cache returns are those of all tokens."""
+
+from __future__ import annotations
+
+import contextlib
+from collections.abc import Iterator, Mapping
+from dataclasses import replace
+from typing import Any
+
+from headwise.checker.examination import Findings
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
+from headwise.checker.presentation import arrange_axes
+from headwise.checker.probes import first_probe
+from headwise.checker.responses import bare
+from headwise.checker.state import Case
+from headwise.shapes import Array
+
+__all__ = ["with_returned_caches"]
+
+_CLOSE = 1e-5  # a function may compute in float32
+
+
+def with_returned_caches(findings: Findings) -> Findings:
+    """The findings, with a note if a cache that is returned lacks the new keys or values, or holds others."""
+    convention = findings.convention
+    if not convention.interface.cached or findings.explanation is None:
+        return findings
+    case = first_probe(convention.interface).case
+    past = [convention.arguments(case)[str(convention.names[name])] for name in ("kpast", "vpast")]
+    full = _all_keys_and_values(convention, case)
+    for array in _arrays(convention.returned(case)):
+        same = any(array.shape == x.shape and np.allclose(array, x, rtol=_CLOSE, atol=_CLOSE) for x in full)
+        if not same and array.shape in {x.shape for x in (*past, *full)}:
+            note = "A cache that it returns does not hold the keys or values of all tokens."
+            return replace(findings, unexplained=True, notes=(*findings.notes, note))
+    return findings
+
+
+def _all_keys_and_values(convention: CallingConvention, case: Case) -> list[Array]:
+    """The keys and values of all tokens, in the layout of the cache."""
+    if "X" not in case:
+        return [arrange_axes(case[x], "BHNd", convention.interface.axes) for x in "kv"]
+    longer = np.concatenate([case["context"], case["X"]], axis=1)  # of which the last token is not in the cache
+    arguments = convention.arguments(case | {"context": longer})
+    return [np.asarray(arguments[str(convention.names[name])]) for name in ("kpast", "vpast")]
+
+
+def _arrays(value: Any) -> Iterator[Array]:
+    """The arrays in what a function returned, however they are nested, without the first."""
+    if isinstance(value, tuple | list):
+        for part in value[1:]:
+            yield from _leaves(part)
+
+
+def _leaves(value: Any) -> Iterator[Array]:
+    if isinstance(value, Mapping):
+        value = tuple(value.values())
+    if isinstance(value, tuple | list) and any(getattr(part, "ndim", 0) > 1 for part in value):
+        for part in value:
+            yield from _leaves(part)
+    else:
+        with contextlib.suppress(Exception):  # whatever else a function may return
+            yield np.asarray(bare(value), dtype=np.float64)

@@ -1,0 +1,85 @@
+"""Single steps of decoding: a token, and the keys and values of the tokens before it."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def step(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    q = Wq @ x_t
+    k, v = np.vstack([k_cache, Wk @ x_t]), np.vstack([v_cache, Wv @ x_t])
+    return softmax(k @ q / np.sqrt(len(q))) @ v, k, v
+
+
+def step_of_items(x, k_cache, v_cache, W_q, W_k, W_v):
+    """x (B, 1, D)"""
+    q = x @ W_q
+    k, v = np.concatenate([k_cache, x @ W_k], axis=1), np.concatenate([v_cache, x @ W_v], axis=1)
+    return softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])) @ v, (k, v)
+
+
+def step_of_heads(x_t, k_cache, v_cache, Wq, Wk, Wv, Wo, n_heads):
+    """Caches (H, T, d)."""
+    q, k, v = ((x_t @ W).reshape(n_heads, 1, -1) for W in (Wq, Wk, Wv))
+    k, v = np.concatenate([k_cache, k], axis=1), np.concatenate([v_cache, v], axis=1)
+    return (softmax(q @ k.swapaxes(1, 2) / np.sqrt(q.shape[-1])) @ v).reshape(-1) @ Wo, k, v
+
+
+def step_of_projected(q_t, k_t, v_t, k_cache, v_cache):
+    k, v = np.concatenate([k_cache, k_t[None]]), np.concatenate([v_cache, v_t[None]])
+    return softmax(k @ q_t / np.sqrt(len(q_t))) @ v, k, v
+
+
+def without_scale(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    k, v = np.vstack([k_cache, Wk @ x_t]), np.vstack([v_cache, Wv @ x_t])
+    return softmax(k @ (Wq @ x_t)) @ v, k, v
+
+
+def without_own_key(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    q = Wq @ x_t
+    output = softmax(k_cache @ q / np.sqrt(len(q))) @ v_cache
+    return output, np.vstack([k_cache, Wk @ x_t]), np.vstack([v_cache, Wv @ x_t])
+
+
+def by_the_model_width(x_t, k_cache, v_cache, Wq, Wk, Wv, Wo, n_heads):
+    q, k, v = ((x_t @ W).reshape(n_heads, 1, -1) for W in (Wq, Wk, Wv))
+    k, v = np.concatenate([k_cache, k], axis=1), np.concatenate([v_cache, v], axis=1)
+    return (softmax(q @ k.swapaxes(1, 2) / np.sqrt(len(x_t))) @ v).reshape(-1) @ Wo, k, v
+
+
+def cache_as_before(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    output, _, _ = step(x_t, k_cache, v_cache, Wq, Wk, Wv)
+    return output, k_cache, v_cache
+
+
+def cache_of_tokens(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    output, _, v = step(x_t, k_cache, v_cache, Wq, Wk, Wv)
+    return output, np.vstack([k_cache, x_t]), v
+
+
+@pytest.mark.parametrize("function", [step, step_of_items, step_of_heads, step_of_projected])
+def test_a_step_is_right(function):
+    verdict = hw.check(function)
+    assert verdict.ok, verdict.report()
+    assert "keys-cached" in verdict.conventions
+    assert not verdict.untested
+
+
+@pytest.mark.parametrize(
+    ("function", "mistake"),
+    [
+        (without_scale, "scale-missing"),
+        (without_own_key, "causal-strict"),
+        (by_the_model_width, "scale-model-width"),
+        (cache_as_before, "unknown"),
+        (cache_of_tokens, "unknown"),
+    ],
+)
+def test_a_mistake_in_a_step_is_named(function, mistake):
+    assert hw.check(function).mistakes == (mistake,)

@@ -265,6 +265,23 @@ def test_a_series_is_drawn_as_curves(page):
     np.testing.assert_allclose(row(driver), record.weights[0, 1, 3], atol=5.01e-4)
 
 
+def test_many_variables_are_a_heat_map(page):
+    values = np.random.default_rng(2).uniform(size=(60, 19)).astype(np.float32)
+    spans = np.stack([np.arange(0, 60, 2), np.arange(2, 61, 2)], axis=1)
+    queries = ("1", "2", "3")
+    record = AttentionRecord(values, spans, weights_of(1, 2, 3, 30), NONE, kind="series", query_words=queries)
+    driver = page(record)
+    assert not driver.find_elements("css selector", ".series polyline")
+    script = "const c = document.querySelector('.variables'); return [c.width, c.height, c.clientHeight, "
+    script += "c.getContext('2d').getImageData(0, c.height - 1, 2, 1).data[4]]"
+    width, height, seen, level = driver.execute_script(script)
+    scaled = (values[:, 0] - values[:, 0].min()) / np.ptp(values[:, 0])
+    assert (width, height) == (60, 19)
+    assert seen > 100
+    assert level == pytest.approx(255 * (1 - scaled[1]), abs=2)
+    assert driver.find_element("css selector", ".square").size["height"] > 60
+
+
 def test_cross_attention_has_a_list_of_queries(page):
     from selenium.webdriver.support.ui import Select
 

@@ -5,8 +5,8 @@ import pytest
 from matplotlib.text import Text
 from PIL import Image
 
-from headwise.figures import FIGURES, CaptionedFigure, save_figure, style
-from helpers.factories import SCORE, make_dependence, make_record
+from headwise.figures import FIGURES, AttentionRecord, CaptionedFigure, save_figure, style
+from helpers.factories import SCORE, make_dependence, make_record, make_text_record
 
 
 @pytest.mark.parametrize("shape", [(1, 1), (6, 8)])
@@ -32,19 +32,50 @@ def test_a_figure_has_enough_pixels_for_a_page(rng, tmp_path):
         assert image.height < 1.5 * image.width
 
 
+def labels(figure):
+    """The texts of a figure that can be seen."""
+    texts = [text for text in figure.findobj(Text) if text.get_visible() and text.get_text().strip()]
+    return [text for text in texts if text.get_window_extent().width]
+
+
+def assert_apart(texts):
+    """No two of the texts overlap."""
+    left, low, right, high = np.array([text.get_window_extent().extents for text in texts]).T
+    width = np.minimum(right, right[:, None]) - np.maximum(left, left[:, None])
+    height = np.minimum(high, high[:, None]) - np.maximum(low, low[:, None])
+    assert not np.triu((width > 0) & (height > 0), 1).any()
+
+
 @pytest.mark.parametrize("shape", [(4, 4), (2, 8), (2, 12), (12, 16)])
 @pytest.mark.parametrize("kind", ["maps", "matrices"])
 def test_no_two_labels_overlap(rng, kind, shape):
     weights = rng.dirichlet(np.ones(5), (*shape, 5))
     with style():
-        figure = CaptionedFigure(make_record(rng, "14x14", weights=weights), kind).draw()
-        boxes = [
-            text.get_window_extent()
-            for text in figure.findobj(Text)
-            if text.get_visible() and text.get_text().strip() and text.get_window_extent().width
-        ]
-    assert len(boxes) > min(sum(shape), 12)
-    left, low, right, high = np.array([box.extents for box in boxes]).T
-    width = np.minimum(right, right[:, None]) - np.maximum(left, left[:, None])
-    height = np.minimum(high, high[:, None]) - np.maximum(low, low[:, None])
-    assert not np.triu((width > 0) & (height > 0), 1).any()
+        texts = labels(CaptionedFigure(make_record(rng, "14x14", weights=weights), kind).draw())
+        assert len(texts) > min(sum(shape), 12)
+        assert_apart(texts)
+
+
+def test_few_queries_of_many_keys_are_legible(rng):
+    boxes = np.stack([np.arange(150), np.arange(1, 151)], axis=1)
+    weights = rng.dirichlet(np.ones(150), (3, 5, 9)).astype(np.float32)
+    queries = tuple(map(str, range(1, 10)))
+    values = rng.normal(size=(150, 2)).astype(np.float32)
+    record = AttentionRecord(values, boxes, weights, np.zeros(0, np.float32), kind="series", query_words=queries)
+    with style():
+        figure = CaptionedFigure(record, "matrices").draw()
+        assert_apart(labels(figure))
+    height = [axes.get_window_extent().height / figure.dpi for axes in figure.axes if axes.get_images()]
+    assert min(height[:15]) > 0.3  # inches
+
+
+@pytest.mark.parametrize("shape", [(12, 12), pytest.param((32, 32), marks=pytest.mark.exhaustive)])
+def test_letters_have_at_least_five_points(rng, shape):
+    words = tuple(f"word{i}" for i in range(31))
+    text = make_text_record(rng, words, {(0, 0): np.eye(31, k=-1)}, shape=shape)
+    image = make_record(rng, "14x14", weights=rng.dirichlet(np.ones(5), (*shape, 5)))
+    kinds = [(text, kind) for kind in ("maps", "matrices", "lines", "roles", "rollout", "depth")]
+    for record, kind in [*kinds, *((image, kind) for kind in ("maps", "matrices", "roles", "rollout"))]:
+        with style():
+            sizes = [text.get_fontsize() for text in labels(CaptionedFigure(record, kind).draw())]
+        assert min(sizes) >= 5, kind

@@ -3,6 +3,7 @@
 
 const SIDE_OF_PART = 256; // rows and columns of a large matrix that are shown at once
 const LARGE = 320; // a matrix with more rows or columns is large
+const FLATTEST = 4; // of its height: a wider matrix is stretched
 const MOST_WORDS = 32; // up to which rows and columns have their words
 
 Headwise.matrixView = (input, weights, act) => {
@@ -17,7 +18,7 @@ Headwise.matrixView = (input, weights, act) => {
   const size = { rows: fit(weights.queries), columns: fit(weights.keys) };
   const start = { row: 0, column: 0 };
   const partial = size.rows < weights.queries || size.columns < weights.keys;
-  square.style.aspectRatio = `${size.columns} / ${size.rows}`;
+  square.style.aspectRatio = String(Math.min(FLATTEST, size.columns / size.rows));
   const part = Headwise.element("p", { class: "hint part-of-matrix" });
   const element = Headwise.element("div", {}, framed, part);
 

@@ -78,7 +78,8 @@ Headwise.scaleView = (input, weights) => {
   const show = (view) => {
     const end = weights.end(view);
     Headwise.paint(canvas, 200, 1, Array.from({ length: 200 }, (_, i) => Headwise.colour((i / 199) ** 2)));
-    const values = [0, 0.01, 0.05, 0.2, 0.5, 1].map((share) => share * end);
+    const shares = end < 0.1 ? [0, 0.05, 0.2, 0.5, 1] : [0, 0.01, 0.05, 0.2, 0.5, 1]; // small numbers are long
+    const values = shares.map((share) => share * end);
     const digits = end === 1 ? undefined : 2;
     ticks.replaceChildren(...values.map((value) => {
       const tick = Headwise.element("span", {}, String(digits ? Number(value.toPrecision(digits)) : value));

@@ -1,19 +1,29 @@
 "use strict";
 // A series, its curves above and the weights of its tokens below.
 
+const MOST_CURVES = 12; // variables; of more, such as a spectrogram's, each is a row of a heat map
+
+const heatMap = (curves) => {
+  const canvas = Headwise.element("canvas", { class: "variables", "aria-hidden": "true" });
+  const grey = (level) => Array(3).fill(Math.round(255 - 0.255 * level));
+  Headwise.paint(canvas, curves[0].length, curves.length, [...curves].reverse().flatMap((curve) => Array.from(curve, grey)));
+  return canvas;
+};
+
 Headwise.keyViews.series = (input) => {
   const length = input.curves[0].length;
   const svg = document.createElementNS("http://www.w3.org/2000/svg", "svg");
   svg.setAttribute("viewBox", `0 -40 ${length} 1080`);
   svg.setAttribute("preserveAspectRatio", "none");
   svg.setAttribute("aria-hidden", "true");
-  for (const curve of input.curves) {
+  const many = input.curves.length > MOST_CURVES;
+  for (const curve of many ? [] : input.curves) {
     const line = document.createElementNS("http://www.w3.org/2000/svg", "polyline");
     line.setAttribute("points", Array.from(curve, (level, t) => `${t + 0.5},${1000 - level}`).join(" "));
     svg.append(line);
   }
   const strip = Headwise.element("div", { class: input.spans.length > 40 ? "strip fine" : "strip" });
-  const element = Headwise.element("div", { class: "series" }, svg, strip);
+  const element = Headwise.element("div", { class: "series" }, many ? heatMap(input.curves) : svg, strip);
   const content = Headwise.contentKeys(input);
   const options = [];
   input.spans.forEach(([begin, end], i) => {

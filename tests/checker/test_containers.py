@@ -1,5 +1,7 @@
 """Matrices in dictionaries, tuples and lists with an entry for each head, and stacked with an axis of heads."""
 
+from dataclasses import dataclass
+
 import numpy as np
 import pytest
 
@@ -170,3 +172,22 @@ def softmax_over_queries(x, w_q, w_k, w_v, w_o):
 )
 def test_mistakes_with_matrices_in_containers(function, mistake):
     assert hw.check(function).mistakes == (mistake,)
+
+
+@dataclass
+class Matrices:
+    Wq: np.ndarray
+    Wk: np.ndarray
+    Wv: np.ndarray
+    Wo: np.ndarray
+
+
+def without_the_output_matrix(x, matrices: Matrices):
+    q, k, v = x @ matrices.Wq, x @ matrices.Wk, x @ matrices.Wv
+    s = q @ k.T / np.sqrt(k.shape[1])
+    e = np.exp(s - s.max(axis=1, keepdims=True))
+    return e / e.sum(axis=1, keepdims=True) @ v
+
+
+def test_a_field_that_a_function_does_not_use_is_there():
+    assert hw.check(without_the_output_matrix).mistakes == ("output-projection-missing",)

@@ -117,3 +117,21 @@ def test_what_has_to_be_given_is_passed(function, conventions):
 )
 def test_a_mistake_with_it_is_named(function, mistake):
     assert hw.check(function).mistakes == (mistake,)
+
+
+def cosines(q, k, v, tau=0.1):
+    """Cosine attention."""
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k))
+    return softmax(products(q, k) / tau) @ v
+
+
+def cosines_over_queries(q, k, v, tau=0.1):
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k))
+    return softmax(products(q, k) / tau, axis=-2) @ v
+
+
+def test_cosines_over_a_temperature_are_no_root_mean_squares_with_a_wrong_scale():
+    verdict = hw.check(cosines)
+    assert verdict.ok, verdict.report()
+    assert set(verdict.conventions) == {"qk-norm", "temperature"}
+    assert not hw.check(cosines_over_queries).ok

@@ -36,6 +36,7 @@ _CLOSE = 1e-6
 _NARROW = 1e-4  # for functions that compute in float32
 _MOST_UNKNOWN = 600
 _VANISHED = 1e-12
+_UNKNOWN = 2  # a scale that is neither right nor that of a mistake
 _FEW = 16  # items of a batch, for which an exact rank takes little time
 
 
@@ -62,11 +63,14 @@ class Scores:
         log p − c · Q Kᵀ, less the mean of each row, (H, N, M).
     close : float
         How large a bias rounding may cause.
+    residual : float
+        What neither explains, at most.
     """
 
     scale: float
     bias: Array
     close: float
+    residual: float
 
     @property
     def biased(self) -> bool:
@@ -182,8 +186,8 @@ def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Score
     left = logs - scale * s
     bias = np.asarray(left.mean(axis=0))
     close = _NARROW if convention.interface.dtype == "float32" else _CLOSE
-    fits = np.abs(left - bias).max() <= close * max(1.0, float(np.abs(left).max()))
-    return Scores(scale, bias, close) if fits else None
+    residual = float(np.abs(left - bias).max())
+    return Scores(scale, bias, close, residual) if residual <= close * max(1.0, float(np.abs(left).max())) else None
 
 
 def measured_design(convention: CallingConvention) -> Measured:
@@ -192,25 +196,35 @@ def measured_design(convention: CallingConvention) -> Measured:
     if not runs:
         return Measured()
     turns = [(code, change) for code in ("rope", "qk-norm") for change in CONVENTIONS[code].changes]
+    fitting: list[tuple[int, float, Design, Scores]] = []
     for turn in ((), *((turn,) for turn in turns)):
-        candidate = replace(convention, design=(*convention.design, *turn))
-        scores = fitted_scores(candidate, runs)
+        scores = fitted_scores(replace(convention, design=(*convention.design, *turn)), runs)
         if scores is not None:
-            bias = _design_of_bias(candidate, scores, runs[0]) if scores.biased else ()
-            return Measured((*turn, *bias), _is_known_scale(scores, runs[0].case))
-    return Measured()
+            fitting.append((_judged_scale(scores, runs[0].case), scores.residual, turn, scores))
+            if not turn:
+                break
+    if not fitting:
+        return Measured()
+    judged, _, turn, scores = min(fitting, key=lambda fit: fit[:2])  # norms differ by a factor, and by their epsilons
+    candidate = replace(convention, design=(*convention.design, *turn))
+    bias = _design_of_bias(candidate, scores, runs[0]) if scores.biased else ()
+    return Measured((*turn, *bias), judged < _UNKNOWN)
 
 
-def _is_known_scale(scores: Scores, case: Case) -> bool:
-    """Whether the scale is the right one, or that of a mistake of the catalogue."""
+def _judged_scale(scores: Scores, case: Case) -> int:
+    """0 if the scale is right, also by a convention, 1 if it is that of a mistake of the catalogue, 2 if neither."""
     if abs(scores.scale) < scores.close:
-        return True  # every key is equally hidden, which says nothing about the scale
-    changes = [{}, *(c for e in CATALOGUE.values() if e.code.startswith("scale") for c in e.changes)]
-    found: list[Trace] = []
-    for change in changes:
-        evaluate(case, build([change, {"+finish": found.append}]))
-    known = [float(t.scale) * factor for t in found for factor in (1.0, np.log(2.0))]  # e or 2 to the logits
-    return any(abs(scores.scale - one) <= _NARROW * abs(one) for one in known)
+        return 0  # every key is equally hidden, which says nothing about the scale
+    right = [{}, *CONVENTIONS["temperature"].changes, *CONVENTIONS["scale-divides"].changes]
+    mistaken = [c for e in CATALOGUE.values() if e.code.startswith("scale") for c in e.changes]
+    for place, changes in enumerate((right, mistaken)):
+        found: list[Trace] = []
+        for change in changes:
+            evaluate(case, build([change, {"+finish": found.append}]))
+        known = [float(t.scale) * factor for t in found for factor in (1.0, np.log(2.0))]  # e or 2 to the logits
+        if any(abs(scores.scale - one) <= _NARROW * abs(one) for one in known):
+            return place
+    return _UNKNOWN
 
 
 def _design_of_bias(convention: CallingConvention, scores: Scores, run: Recovered) -> Design:

@@ -19,37 +19,26 @@ KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 Names = dict[str, "str | int | Path"]
 
 _MATRICES = ("Wq", "Wk", "Wv")
-_OPTIONS = {
-    "tokens": {
-        "Wo",
-        "bq",
-        "bk",
-        "bv",
-        "bo",
-        "scale",
-        "tokens",
+_OF_LOGITS = frozenset(
+    [
         "mask",
         "padding",
         "bias",
+        "slopes",
         "causal",
         "window",
+        "lengths",
+        "scale",
+        "temperature",
         "softcap",
-    }
-    | {
         "kpast",
         "vpast",
-        "temperature",
-        "slopes",
-        "heads",
-        "context",
-        "values",
-        *FUSED,
-        "params",
-        "lengths",
-        "key_heads",
-    },
-    "attention": {"mask", "padding", "bias", "causal", "window", "align", "offset", "lengths", "scale", "softcap"}
-    | {"cos", "sin", "interleaved", "sinks", "kpast", "vpast", "qkv", "temperature", "slopes"},
+    ]
+)
+_OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
+_OPTIONS = {
+    "tokens": _OF_LOGITS | _OF_TOKENS | FUSED.keys(),
+    "attention": _OF_LOGITS | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv"]),
 }
 _HELPERS = {"weights?", "d", "D", "config"}
 _POSITIONS = {

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -110,10 +110,6 @@ class RunStore:
             rows.append({"run": path.stem, **dict(_flatten(content["config"])), **values})
         columns = list(dict.fromkeys(name for row in rows for name in row))
         return to_csv(columns, ([row.get(name, "") for name in columns] for row in rows))
-
-    def count_others(self, paths: Iterable[Path]) -> int:
-        """How many files of runs there are besides these."""
-        return len(set(self.folder.glob("[!.]*.json")) - set(paths))
 
 
 def _read(path: Path) -> dict[str, Any] | None:

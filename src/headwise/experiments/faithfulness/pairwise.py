@@ -135,11 +135,6 @@ def compare_ablations(r: FaithfulnessResult) -> Iterator[Statement]:
     )
 
 
-def _lowest(r: FaithfulnessResult, column: int) -> str:
-    """The map with the lowest mean by a criterion."""
-    return min(r.scope.candidates, key=lambda name: float(r.means[0, r.index(name), column]))
-
-
 def criterion_index(r: FaithfulnessResult, measure: str, ablation: str) -> int:
     """The index of a criterion in the result's scope."""
     return r.scope.criteria.index(Criterion(measure, ablation))

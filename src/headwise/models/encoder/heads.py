@@ -123,12 +123,6 @@ def _at(x: Array, index: IntArray | int) -> Array:
     return weights
 
 
-def _each(x: Array) -> Array:
-    """Weights (B, N, N) that keep every token."""
-    n = x.shape[1]
-    return np.broadcast_to(np.eye(n, dtype=x.dtype), (len(x), n, n))
-
-
 def _mean(x: Array, prefix: int, visible: BoolArray | None) -> Array:
     """Weights (B, 1, N) of the mean of the visible tokens but the first ones."""
     counted = np.ones((len(x), x.shape[1]), bool) if visible is None else np.broadcast_to(visible, x.shape[:2]).copy()

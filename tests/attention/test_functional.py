@@ -8,7 +8,7 @@ import pytest
 import headwise as hw
 from headwise.attention.engines import ENGINES
 from headwise.errors import DataError, MaskError, ShapeError
-from helpers.oracles import attention_loop, check_slopes
+from helpers.oracles import attention_loop, check_gradients
 
 B, H, G, N, M, d, e = 2, 6, 3, 5, 7, 11, 3
 
@@ -90,7 +90,7 @@ def test_backward_equals_central_differences(engine, option):
         return hw.attention(**dict(zip(inputs, values, strict=True)), **options, engine="dense")
 
     _, cache = hw.attention_forward(**inputs, **options, engine=engine)
-    check_slopes(forward, tuple(inputs.values()), hw.attention_backward(do, cache), do)
+    check_gradients(forward, tuple(inputs.values()), hw.attention_backward(do, cache), do)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), [(np.float32, 1e-6), (np.float16, 3e-3)])

@@ -2,6 +2,7 @@
 
 import json
 from dataclasses import replace
+from functools import cache
 from itertools import pairwise, permutations
 from pathlib import Path
 
@@ -51,12 +52,13 @@ def test_the_score_is_a_brute_force_counts(digit):
     target = int(record.probabilities.argmax())
     empty = float(TokenGame(ViT(MODEL, params), image, target)(np.zeros((1, N), bool))[0])
 
+    @cache
     def worth(members):
         kept = np.isin(np.arange(N), list(members))
         return float(left_out(image, params, kept, target)) if kept.any() else empty
 
     def curve(order):
-        return [worth(set(range(N)) - set(order[:k])) for k in range(N + 1)]
+        return [worth(frozenset(range(N)) - set(order[:k])) for k in range(N + 1)]
 
     def area(values):
         return sum((a + b) / 2 / N for a, b in pairwise(values))
@@ -65,7 +67,7 @@ def test_the_score_is_a_brute_force_counts(digit):
     values = np.zeros(N)
     for order in orders:
         for k, token in enumerate(order):
-            values[token] += (worth(order[: k + 1]) - worth(order[:k])) / len(orders)
+            values[token] += (worth(frozenset(order[: k + 1])) - worth(frozenset(order[:k]))) / len(orders)
     test = FaithfulnessTest(ViT(MODEL, params), image)
     for figure in select_figures(record, "all", testable=True):
         tested = test.apply(figure)

@@ -44,12 +44,16 @@ SESSIONS = re.findall(r"```console\n\$ (.*)\n((?:.*\n)*?)```", README)
 USES_TORCH = "gpt.py", "capture_torch.py"
 
 
+def _marks(command):
+    """Which tests a session belongs to; tests/grading/test_grade_command.py grades the same class."""
+    if any(name in command for name in USES_TORCH):
+        return [pytest.mark.parity]
+    return [pytest.mark.exhaustive] * command.startswith("headwise grade")
+
+
 @pytest.mark.parametrize(
     ("command", "shown"),
-    [
-        pytest.param(*session, marks=[pytest.mark.parity] * any(name in session[0] for name in USES_TORCH))
-        for session in SESSIONS
-    ],
+    [pytest.param(*session, marks=_marks(session[0])) for session in SESSIONS],
     ids=[command for command, _ in SESSIONS],
 )
 def test_a_session_prints_what_is_shown(command, shown, tmp_path):

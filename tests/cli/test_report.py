@@ -33,6 +33,7 @@ def test_one_part_with_its_results_and_its_command(tmp_path):
     assert 'id="attention"' not in page
 
 
+@pytest.mark.exhaustive  # tests/coursework/test_notebook.py reads arrays with tokens as columns
 def test_other_arrays_with_tokens_as_columns(tmp_path):
     own = coursework_arrays()
     own["X"] = np.ascontiguousarray(own["X"][:4].T) + 1  # (D, N)

@@ -42,6 +42,7 @@ def finished(folder):
     return {path: path.stat().st_mtime_ns for path in folder.glob("runs/input-*.json")}
 
 
+@pytest.mark.exhaustive  # test_study_tokenizers.py interrupts a study
 def test_interrupted_it_resumes_and_prints_the_result(model, tmp_path, monkeypatch):
     out = tmp_path / "out"
     few = ("--model", model, "--count", "5", "--threads", "1", "--out", out, *FEW)

@@ -38,6 +38,7 @@ def test_a_folder_of_arrays(own):
     }
 
 
+@pytest.mark.exhaustive
 def test_any_name_in_any_encoding(own):
     for path in list(own.glob("own_*")):
         path.rename(own / path.name.replace("own", "w[red]"))

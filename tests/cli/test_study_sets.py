@@ -10,6 +10,7 @@ from helpers.commands import headwise, interrupt_after
 SETS = ("study", "sets", "--seeds", "1", "--steps", "3")
 
 
+@pytest.mark.exhaustive  # test_study_tokenizers.py interrupts a study
 def test_sets_interrupted_and_resumed(tmp_path, monkeypatch):
     def finished():
         return {path: path.stat().st_mtime_ns for path in tmp_path.glob("broken/runs/[!.]*.json")}

@@ -38,7 +38,10 @@ def build_from(tmp_path_factory):
     return build_from
 
 
-@pytest.fixture(params=[pytest.param("prince_12_2", marks=pytest.mark.exhaustive), "rows_in_out", "unseeded"])
+EXHAUSTIVE = [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("prince_12_2", "unseeded")]
+
+
+@pytest.fixture(params=[*EXHAUSTIVE, "rows_in_out"])
 def built(request, build_from):
     """Notebooks that differ in notation, orientation, N, D and H."""
     return build_from(request.param)

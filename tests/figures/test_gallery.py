@@ -42,8 +42,9 @@ def test_an_unknown_figure_is_an_error_that_lists_the_names(rng, name):
         select_figures(make_record(rng), name)
 
 
-def test_every_file_has_the_same_bytes_in_every_run(rng, tmp_path):
-    for figure in select_figures(make_record(rng, "14x14", shape=(1, 2), score=SCORE), "all", 2):
+@pytest.mark.parametrize("figures", ["rollout", pytest.param("all", marks=pytest.mark.exhaustive)])
+def test_every_file_has_the_same_bytes_in_every_run(figures, rng, tmp_path):
+    for figure in select_figures(make_record(rng, "14x14", shape=(1, 2), score=SCORE), figures, 2):
         first = figure.save(tmp_path / "first" / figure.stem)
         second = CaptionedFigure(figure.record, figure.kind, figure.token).save(tmp_path / "second" / figure.stem)
         endings = ["png", "svg", "pdf", "npz", "md", "tex", "txt", "alt.txt", "json"]

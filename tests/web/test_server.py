@@ -93,6 +93,7 @@ def test_a_head_that_never_ends_is_not_waited_for(monkeypatch):
         thread.join(PATIENCE)
 
 
+@pytest.mark.exhaustive  # the next test interrupts a server, too
 def test_open_to_others_it_warns_and_ctrl_c_ends_it_well():
     with run_server("--host", "0.0.0.0") as (process, where):
         here = where.replace("0.0.0.0", "127.0.0.1")

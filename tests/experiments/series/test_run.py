@@ -73,6 +73,7 @@ def test_the_result_gathers_the_runs(whole, monkeypatch):
     assert run_plan(ONE, folder).runs == result.runs[:1]
 
 
+@pytest.mark.exhaustive  # tests/experiments/test_protocol.py has every experiment's runner in two processes
 @pytest.mark.filterwarnings("ignore")  # those of the libraries that the processes run on
 def test_in_two_processes_it_is_the_same(whole, tmp_path):
     folder, _ = whole

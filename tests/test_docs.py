@@ -19,13 +19,13 @@ DOCS = Path(__file__).parents[1] / "docs"
 PAGES = [DOCS.parent / "README.md", *sorted(DOCS.rglob("*.md"))]
 NOTEBOOKS = sorted(DOCS.rglob("*.ipynb"))
 GENERATED = {"gallery.md", "reference/commands.md", "reference/model-families.md"}  # by docs/generate, for the site
-TRAIN = {"estimators", "series"}  # pages whose examples train models
+SLOW = {"estimators", "series", "captions", "metrics"}  # pages whose examples train models or test many sets of tokens
 SHOWN = [page for page in PAGES[1:] if "```python" in page.read_text(encoding="utf-8")]
 
 
 @pytest.mark.parametrize(
     "page",
-    [pytest.param(page, marks=[pytest.mark.exhaustive] * (page.stem in TRAIN)) for page in SHOWN],
+    [pytest.param(page, marks=[pytest.mark.exhaustive] * (page.stem in SLOW)) for page in SHOWN],
     ids=[page.stem for page in SHOWN],
 )
 def test_the_examples_of_the_page(page):
@@ -47,6 +47,7 @@ def test_links_lead_somewhere(page):
         assert path.exists() or path.resolve() in {DOCS / name for name in GENERATED}, target
 
 
+@pytest.mark.exhaustive
 @pytest.mark.parametrize("path", NOTEBOOKS, ids=lambda path: path.stem)
 def test_a_tutorial_runs_and_prints_what_is_saved(path, capsys, monkeypatch):
     """Numbers may differ in their last digits on another processor: the words are compared."""

@@ -96,6 +96,7 @@ def test_a_wrong_function_is_named_in_the_report(build_from):
     assert r"W\_q" in tex
 
 
+@pytest.mark.exhaustive
 def test_large_arrays_are_read_from_the_report_folder(tmp_path):
     code = "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(size=(24, 5))\n"
     code += "Wq, Wk, Wv = (rng.normal(size=(24, 24)) for _ in range(3))\nQ = Wq @ X\nheads = 4\n"

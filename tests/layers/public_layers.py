@@ -295,3 +295,57 @@ class DropoutAndMask(Separate):
         s = q @ k.transpose(-1, -2) / self.head_dim**0.5
         s = s if attention_mask is None else s + attention_mask
         return self.merged(F.dropout(s.softmax(-1), 0.1) @ v)
+
+
+class Softcapped(Separate):
+    """Logits between two bounds, as in Gemma."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.attn_logit_softcapping = 50.0
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(q, k) @ v)
+
+    def weights(self, q, k):
+        s = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        return (self.attn_logit_softcapping * torch.tanh(s / self.attn_logit_softcapping)).softmax(-1)
+
+
+class SoftcappedUnscaled(Softcapped):
+    def weights(self, q, k):
+        return super().weights(q * self.head_dim**0.5, k)
+
+
+class Configured(Separate):
+    """A configuration that is not this layer's: its own number of heads counts."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.config = {"num_attention_heads": 2 * num_heads}
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(q, k) @ v)
+
+
+class SidesOfImage(Separate):
+    """Takes the sides of the image whose pixels its tokens are."""
+
+    def forward(self, x, H, W):
+        q, k, v = self.projected(x.transpose(1, 2).reshape(x.shape[0], -1, H, W).flatten(2).transpose(1, 2))
+        return self.merged(self.weights(q, k) @ v)
+
+
+class Reduced(Separate):
+    """Keys and values of an image after a convolution, which is more than attention."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.sr = nn.Conv2d(dim, dim, 1)
+
+    def forward(self, x, H, W):
+        small = self.sr(x.transpose(1, 2).reshape(x.shape[0], -1, H, W)).flatten(2).transpose(1, 2)
+        q, (_, k, v) = self.split(self.q_proj(x)), self.projected(small)
+        return self.merged(self.weights(q, k) @ v)

@@ -186,6 +186,7 @@ CONVENTIONS = {
         ),
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),
+        Convention("softcap-built-in", "a built-in softcap of the logits"),
         Convention("scale-learned", "a learned scale of the logits"),
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),

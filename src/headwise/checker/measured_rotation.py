@@ -20,6 +20,7 @@ __all__ = ["design_with_rotation"]
 
 _CLOSE = 1e-4  # angles are often made in float32
 _WIDEST = 24
+_MOST_WEIGHTS = 100  # of one query in all heads: more take too long to recover
 _MORE = 8  # items than there are unknowns
 _VANISHED = 1e-9
 
@@ -65,7 +66,7 @@ def _rotation(convention: CallingConvention) -> Change:
 def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
     """The weights of as many items as are needed to tell a rotation."""
     width = like["Wq"].shape[0] // like.get("heads", 1)
-    if width > _WIDEST:
+    if width > _WIDEST or like.get("heads", 1) * like["X"].shape[1] > _MOST_WEIGHTS:
         return None
     batch = 2 * width**2 + _MORE
     case = {**like, "X": np.resize(like["X"], (batch, *like["X"].shape[1:]))}

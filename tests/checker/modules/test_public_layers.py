@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from headwise.errors import DataError
 
 torch = pytest.importorskip("torch")
 layers = pytest.importorskip("layers.public_layers")
@@ -24,6 +25,10 @@ VERDICTS = {
     "DecoderLayer": ((), ("tokens-before-batch", "norm-inside", "residual-inside")),
     "EvalReturnsNothing": ((), ()),
     "ImageToPixels": (("softmax-axis",), ()),
+    "Softcapped": ((), ("softcap-built-in",)),
+    "SoftcappedUnscaled": (("scale-missing",), ("softcap-built-in",)),
+    "Configured": ((), ()),
+    "SidesOfImage": ((), ()),
     "OneMatrix": ((), ("residual-inside",)),
     "OneMatrixOverQueries": (("softmax-axis",), ("residual-inside",)),
     "CosineAttention": ((), ("qk-norm", "scale-learned")),
@@ -54,3 +59,8 @@ def test_it_is_said_that_only_the_first_token_asks():
 
 def test_a_cache_is_tested():
     assert not {"past_k", "past_v"} & set(hw.check(layers.PastKeys).untested)
+
+
+def test_what_learns_more_than_attention_is_refused_with_its_name():
+    with pytest.raises(DataError, match=r"learns more than the projections of attention: sr\.weight, sr\.bias"):
+        hw.check(layers.Reduced)

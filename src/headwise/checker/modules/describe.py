@@ -33,9 +33,12 @@ _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
 # conventions that a layer is known to follow before the search
-_KNOWN = frozenset({"gated", "positions-inside", "qk-norm", "rope", "scale-learned", "set-block", "sinks"})
+_KNOWN = frozenset(
+    {"gated", "positions-inside", "qk-norm", "rope", "scale-learned", "set-block", "sinks", "softcap-built-in"}
+)
 _LOGITS = re.compile(
-    r"return\s+[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy)(\.detach\(\))?\)?\s*(#.*)?$",
+    r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
+    r"(\.detach\(\))?\)?\s*(#.*)?$",
     re.MULTILINE,
 )
 # names of torch's own layers of a transformer, whose tokens come before the batch
@@ -58,7 +61,7 @@ def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
 
 
 def _returns_logits(layer: Layer) -> bool:
-    """Whether what it returns after its output is logits by its name, as for an alignment, and no weights."""
+    """Whether what it returns after its output is logits or a part of them by its name, and no weights."""
     return bool(_LOGITS.search(document(layer.forward, layer.source, layer.function).code))
 
 

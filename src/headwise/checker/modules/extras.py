@@ -19,6 +19,7 @@ __all__ = [
     "neutral_names",
     "normalizes_all_heads_together",
     "normalizes_heads",
+    "softcaps",
     "tables",
 ]
 
@@ -27,6 +28,7 @@ _OF_HEADS = re.compile(
 )
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
+_CAP = re.compile(r"soft_?cap|logits?_?cap", re.IGNORECASE)
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
 
 
@@ -76,6 +78,14 @@ def learned_scales(layer: Layer, heads: int) -> list[Array]:
     rest = collect_parts(layer.parameters).rest
     found = [p for p in rest if _OF_LOGITS.search(p.name) and p.value.size in (1, heads)]
     return [_factors(p).ravel() for p in found]
+
+
+def softcaps(layer: Layer) -> list[float]:
+    """The softcaps among its attributes."""
+    named = [value for name, value in (layer.attributes | layer.numbers).items() if _CAP.search(name)]
+    return [
+        float(value) for value in named if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+    ]
 
 
 def components(layer: Layer) -> frozenset[str]:

@@ -151,7 +151,8 @@ def _name_rest(
     """The matrices that are left are those that lack, in the order of their definition, where the numbers agree."""
     lacking = [x for x in "qkv" if x not in "".join(weights)]
     has_output = bool({"o", "o?"} & set(weights))
-    unnamed = [p for p in rest if not _is_bias(p) and not _is_table(p) and len(_bare(p.shape)) >= 2]
+    possible = [p for p in rest if not _is_bias(p) and not _is_table(p)]
+    unnamed = [p for p in possible if len(_bare(p.shape)) >= 2 and min(_bare(p.shape)) > 1]
     if len(unnamed) not in (len(lacking), len(lacking) + (not has_output)):
         return
     for part, parameter in zip([*lacking, "o"], unnamed, strict=False):

@@ -22,7 +22,14 @@ _CLOSE = 1e-5  # a layer may compute its angles in float32
 
 
 def measure_query_key_design(
-    call: Call, reading: Reading, own: Explanation, *, rotates: bool, normalizes: bool, scales: list[Array]
+    call: Call,
+    reading: Reading,
+    own: Explanation,
+    *,
+    rotates: bool,
+    normalizes: bool,
+    scales: list[Array],
+    caps: list[float],
 ) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
 
@@ -38,6 +45,8 @@ def measure_query_key_design(
         Whether it rotates queries and keys, and whether it holds a norm of them.
     scales : list of Array
         Factors of the logits that it learns, of each head or of all.
+    caps : list of float
+        Softcaps of the logits among its attributes.
     """
     case = _with_equal_heads(call, reading)
     try:
@@ -45,7 +54,7 @@ def measure_query_key_design(
         output = call(case["X"], case.get("context"))
     except (CallError, ValueError):
         return None
-    for design, mistake in _candidates(rotates, normalizes, scales):
+    for design, mistake in _candidates(rotates, normalizes, scales, caps):
         if own.goes_with(design) and (own + design).goes_with(mistake):
             for limits in ({}, {"causal": True}):
                 result = (own + design + mistake).answer({**case, **limits})
@@ -54,7 +63,9 @@ def measure_query_key_design(
     return None
 
 
-def _candidates(rotates: bool, normalizes: bool, learned: list[Array]) -> Iterator[tuple[Explanation, Explanation]]:
+def _candidates(
+    rotates: bool, normalizes: bool, learned: list[Array], caps: list[float]
+) -> Iterator[tuple[Explanation, Explanation]]:
     """A rotation, a norm or both, without a mistake, then with one of the scale, then one of them with any mistake."""
     every = singles()
     rotations = [one for one in every if one.codes == ("rope",)] if rotates else []
@@ -66,8 +77,10 @@ def _candidates(rotates: bool, normalizes: bool, learned: list[Array]) -> Iterat
     both = [norm + rotation for norm in norms for rotation in rotations]
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
-    yield from product([*rotations, *norms, *both], (Explanation(), *scales))
-    yield from product([*rotations, *norms], mistakes)
+    capped = [Explanation(("softcap-built-in",), ({"cap": _capped_at(cap)},)) for cap in dict.fromkeys(caps)]
+    capped += [cap + other for cap in capped for other in (*rotations, *norms, *both)]
+    yield from product([*rotations, *norms, *both, *capped], (Explanation(), *scales))
+    yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
 
 
 def _scaled_by(factor: Array) -> Iterator[Explanation]:
@@ -82,6 +95,13 @@ def _scaled_by(factor: Array) -> Iterator[Explanation]:
     for values in (factor, np.exp(factor), 1 / factor):
         for usual in (False, True):
             yield Explanation(("scale-learned",), ({"scale": stage(values, usual)},))
+
+
+def _capped_at(cap: float) -> Stage:
+    def limit(t: Trace) -> None:
+        t.s = cap * np.tanh(t.s / cap)
+
+    return limit
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

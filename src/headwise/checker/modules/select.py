@@ -8,7 +8,7 @@ from itertools import product
 
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
-from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads
+from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
 from headwise.checker.modules.rotation import rotates
@@ -127,11 +127,11 @@ def _own_turn(match: Match, own: Explanation) -> Explanation:
     """The rotation and the norm of its queries and keys, if it has any."""
     sizes, layer = match.reading.sizes, match.call.layer
     turns, normalizes = rotates(match.call, sizes.model, sizes.context), normalizes_heads(layer)
-    scales = learned_scales(layer, sizes.heads)
-    if not normalizes and not turns and not scales:
+    scales, caps = learned_scales(layer, sizes.heads), softcaps(layer)
+    if not normalizes and not turns and not scales and not caps:
         return Explanation()
     design = measure_query_key_design(
-        match.call, match.reading, own, rotates=turns, normalizes=normalizes, scales=scales
+        match.call, match.reading, own, rotates=turns, normalizes=normalizes, scales=scales, caps=caps
     )
     if design is None or not normalizes_all_heads_together(layer, sizes.heads, sizes.width):
         return design or Explanation()

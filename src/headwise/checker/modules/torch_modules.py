@@ -185,10 +185,10 @@ def _axes(key: str, parts: dict[str, Any]) -> str:
 def _numbers(module: Any) -> Iterator[tuple[str, int]]:
     """Those of the parts first, so that the module's own come last and win."""
     for part in reversed(list(module.modules())):
-        yield from _whole(vars(part))
         for key in ("config", "cfg", "args"):
             config = vars(part).get(key)
             yield from _whole(config if isinstance(config, Mapping) else getattr(config, "__dict__", {}))
+        yield from _whole(vars(part))
 
 
 def _whole(values: Mapping[str, Any]) -> Iterator[tuple[str, int]]:

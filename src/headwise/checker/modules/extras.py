@@ -82,7 +82,7 @@ def learned_scales(layer: Layer, heads: int) -> list[Array]:
 
 def softcaps(layer: Layer) -> list[float]:
     """The softcaps among its attributes."""
-    named = [value for name, value in (layer.attributes | layer.numbers).items() if _CAP.search(name)]
+    named = [value for name, value in {**layer.attributes, **layer.numbers}.items() if _CAP.search(name)]
     return [
         float(value) for value in named if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     ]

@@ -4,6 +4,7 @@ import base64
 import io
 import json
 import zlib
+from dataclasses import replace
 
 import numpy as np
 import pytest
@@ -13,6 +14,7 @@ import headwise as hw
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, explain, explore, explore_arrays, from_arrays
 from headwise.explanation.explorer import build_views, choose_opening
 from headwise.explanation.explorer.comparison import compare_records
+from headwise.explanation.explorer.difference import find_differences
 from headwise.explanation.explorer.packing import pack, pack_weights
 from headwise.figures import AttentionRecord
 from helpers.checkpoints import write_folder
@@ -263,3 +265,34 @@ def test_an_explanation_can_be_explored(bert):
     assert explorer.inputs[0].name == "the cat sat"
     assert len((explorer + explorer).inputs) == 2
     assert "Headwise explorer" in explorer._repr_html_()
+
+
+def test_significant_differences_are_where_they_were_planted(rng):
+    a, b = (text_record(3, 7, 13, seed=seed) for seed in (1, 1))
+    weights = np.array(b.weights)
+    weights[:, :, 4] += 0.2 * (np.arange(13) == 9)  # in all heads, of one query
+    weights[1, 2, :, 5] += 0.3  # in all queries of a head
+    b = replace(b, weights=weights)
+    found = find_differences(a, b)
+    assert np.cumsum(found["of_means"]["mean"]).tolist() == [4 * 13 + 9]
+    assert np.cumsum(found["of_heads"]["1.2"]).tolist() == [5]
+    assert len(found["of_heads"]["0.0"]) == 0
+    assert found["of_means"].keys() == {"mean", "0.mean", "1.mean", "2.mean"}
+    other = text_record(3, 5, 13)
+    assert find_differences(a, other)["of_means"] == {}
+    assert "different layers or heads" in find_differences(a, other)["sentence_of_none"]
+
+
+@pytest.mark.exhaustive
+def test_a_page_of_four_inputs_whose_differences_are_all_significant_is_small(rng):
+    t, layers = 97, 3
+    base = rng.dirichlet(np.ones(t), (layers, 7, t))
+    inputs = [
+        ExplorerInput(from_arrays({"weights": (0.9 * base + 0.1 * extra).astype(np.float32)},
+                                  TokenLayout(words=tuple(f"w{n}" for n in range(t)))), str(i))
+        for i, extra in enumerate(rng.dirichlet(np.ones(t), (4, t)))
+    ]  # fmt: skip
+    explorer = Explorer("", tuple(inputs))
+    marks = find_differences(inputs[0].record, inputs[1].record)["of_means"]
+    assert sum(map(len, marks.values())) > t * t / 2
+    assert len(explorer.page()) < 3_000_000

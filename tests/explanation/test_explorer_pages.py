@@ -349,7 +349,7 @@ def test_the_difference_of_two_inputs_is_a_map(page):
     dark += "const { data } = c.getContext('2d').getImageData(0, 0, c.width, c.height); return [...Array(49).keys()]"
     dark += ".filter(i => data[4 * (Math.floor((Math.floor(i / 7) + .5) * v) * c.width + Math.floor((i % 7 + .5) * u))"
     dark += " + 3])"
-    cells = find_differences(a, b)["of_means"]["mean"]
+    cells = np.cumsum(find_differences(a, b)["of_means"]["mean"]).tolist()
     assert driver.execute_script(dark) == cells
     assert 5 * 7 + 2 in cells
     assert "mean difference over the heads" in texts(driver, ".difference .tested")[0]

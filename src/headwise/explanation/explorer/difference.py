@@ -8,7 +8,7 @@ import numpy as np
 
 from headwise.figures import AttentionRecord
 from headwise.metrics.permutation import sign_flip_test
-from headwise.shapes import Array
+from headwise.shapes import Array, IntArray
 from headwise.text import Statement, as_html
 
 __all__ = ["find_differences"]
@@ -19,11 +19,11 @@ _MAX_WEIGHTS = 2_500_000  # of one record, up to which they are tested: 12 × 12
 
 
 def find_differences(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
-    """The significant differences of two records with the same tokens, as JSON types.
+    """The significant differences of two records with the same tokens, as JSON types and arrays.
 
     Under ``"of_means"``, by view: the cells of a mean over heads that differ, tested over its heads. Under
     ``"of_heads"``, by view: the keys that receive more or less in one head, tested over its queries. Both are corrected
-    for the number of cells or keys. Views that cannot be tested are missing.
+    for the number of cells or keys, and stored as steps from one to the next. Views that cannot be tested are missing.
     """
     layers, heads = a.weights.shape[:2]
     reason = ""
@@ -31,8 +31,8 @@ def find_differences(a: AttentionRecord, b: AttentionRecord) -> dict[str, Any]:
         reason = "the models have different layers or heads."
     elif a.weights.size > _MAX_WEIGHTS:
         reason = "the input has too many tokens for it."
-    of_means: dict[str, list[int]] = {}
-    of_heads: dict[str, list[int]] = {}
+    of_means: dict[str, IntArray] = {}
+    of_heads: dict[str, IntArray] = {}
     if not reason:
         difference = b.weights.astype(np.float64) - a.weights
         groups = {"mean": difference.reshape(layers * heads, -1)}
@@ -70,7 +70,7 @@ def _can_differ(replicates: int) -> bool:
     return bool(2.0 ** (1 - replicates) <= _LEVEL)
 
 
-def _significant(differences: Array) -> list[int]:
-    """The places (J,) in which differences (K, J) are significant."""
+def _significant(differences: Array) -> IntArray:
+    """The places in which differences (K, J) are significant, as steps from one to the next."""
     p = sign_flip_test(differences, permutations=_PERMUTATIONS)
-    return [int(place) for place in np.flatnonzero(p <= _LEVEL)]
+    return np.diff(np.flatnonzero(p <= _LEVEL), prepend=0)

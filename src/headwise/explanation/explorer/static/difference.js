@@ -4,7 +4,14 @@
 // has what `Headwise.Weights` has, of b − a
 Headwise.Difference = class {
   constructor(a, b, cells) {
-    Object.assign(this, { a, b, cells, queries: a.queries, keys: a.keys, one: Math.max(a.one, b.one), ends: {} });
+    Object.assign(this, { a, b, cells, queries: a.queries, keys: a.keys, one: Math.max(a.one, b.one), ends: {}, places: {} });
+  }
+
+  // the significant cells or keys of a view
+  significant(view) {
+    let place = 0;
+    this.places[view] ??= new Set(Array.from(this.cells?.of_means[view] ?? this.cells?.of_heads[view] ?? [], (step) => (place += step)));
+    return this.places[view];
   }
 
   units(view, n) {
@@ -32,7 +39,7 @@ Headwise.Difference = class {
 
   isSignificant(view, n, key) {
     const kind = this.tested(view);
-    return kind === "cells" ? this.cells.of_means[view].includes(n * this.keys + key) : kind === "keys" && this.cells.of_heads[view].includes(key);
+    return this.significant(view).has(kind === "cells" ? n * this.keys + key : key);
   }
 
   // a dot in each significant cell, or a triangle above each significant key
@@ -42,13 +49,13 @@ Headwise.Difference = class {
     const pen = canvas.getContext("2d");
     pen.fillStyle = Headwise.theme() === "dark" ? "#fff" : "#111";
     const kind = this.tested(view);
-    for (const index of kind === "cells" ? this.cells.of_means[view] : []) {
+    for (const index of kind === "cells" ? this.significant(view) : []) {
       const [row, column] = [Math.floor(index / this.keys) - start.row, (index % this.keys) - start.column];
       pen.beginPath();
       pen.arc(unit * (column + 0.5), unit * (row + 0.5), Math.max(1.5, unit / 6), 0, 7);
       pen.fill();
     }
-    for (const key of kind === "keys" ? this.cells.of_heads[view] : []) {
+    for (const key of kind === "keys" ? this.significant(view) : []) {
       const [x, half, deep] = [unit * (key - start.column + 0.5), Math.max(unit / 4, 3), Math.max(unit * 0.4, 5)];
       pen.beginPath();
       pen.moveTo(x - half, 0);

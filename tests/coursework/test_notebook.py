@@ -210,3 +210,13 @@ def test_names_that_say_nothing_are_those_of_the_products(in_function, tmp_path)
     found = read_course(write_notebook(tmp_path / "a.ipynb", code + (function if in_function else products))).found
     assert found.sources == {"X": ("z",), "Wq": ("A",), "bq": ("a",), "Wk": ("B",), "Wv": ("C",)}
     assert (found.columns, found.in_out) == (True, False)
+
+
+def test_two_names_of_one_role_are_stated(tmp_path):
+    code = ARRAYS.format(d=6) + "Wq, Wk, Wv, W_query, W_key, W_value = rng.normal(size=(6, 6, 6))\n"
+    found = read_course(write_notebook(tmp_path / "a.ipynb", code)).found
+    assert found.sources["Wk"] == ("Wk",)
+    assert "the notebook also has W_query, W_key, W_value, which --take Wq=W_query" in found.assumptions[0]
+    one = code.replace("W_key, W_value", "A, B")
+    found = read_course(write_notebook(tmp_path / "b.ipynb", one)).found
+    assert "the notebook also has W_query, Wk, Wv, which --take Wq=W_query" in found.assumptions[0]

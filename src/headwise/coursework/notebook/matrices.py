@@ -57,9 +57,12 @@ class MatrixSet(NamedTuple):
 def complete_sets(candidates: Mapping[str, list[Candidate]]) -> list[MatrixSet]:
     """Sets with queries, keys and values: variables before members of objects, single heads before all in one."""
     sets = []
+    most = max(map(len, candidates.values()), default=0)
     for group in dict.fromkeys(c.group for items in candidates.values() for c in items):
-        for numbered in (True, False):
-            members = _members(candidates, group, numbered)
+        choices = [_members(candidates, group, None), *(_members(candidates, group, i) for i in range(most))]
+        for i, members in enumerate(choices):
+            if members in choices[:i]:
+                continue
             complete = all(f"W{part}" in members for part in PARTS) or "Wqkv" in members
             if complete and len({len(members[r]) for r in ("Wq", "Wk", "Wv") if r in members}) <= 1:
                 sets.append(MatrixSet(members))
@@ -70,17 +73,18 @@ def complete_sets(candidates: Mapping[str, list[Candidate]]) -> list[MatrixSet]:
     return sets
 
 
-def _members(candidates: Mapping[str, list[Candidate]], group: str, numbered: bool) -> dict[str, list[Candidate]]:
-    """The matrices and biases of one group: those of single heads, or those of all heads in one."""
+def _members(candidates: Mapping[str, list[Candidate]], group: str, choice: int | None) -> dict[str, list[Candidate]]:
+    """The matrices and biases of one group: those of single heads, or the first, second … of all heads in one."""
     members: dict[str, list[Candidate]] = {}
     for role, items in candidates.items():
         own = [c for c in items if c.group == group]
         if not own and group == LISTED and role in ("Wo", "bo"):  # a variable next to a list of heads
             own = [c for c in items if not c.group]
-        shared = [c for c in own if c.head is None][:1]
+        shared = [c for c in own if c.head is None]
+        chosen = shared[min(choice or 0, len(shared) - 1) :][:1]
         by_head = sorted((c for c in own if c.head is not None), key=lambda c: c.head or 0)
         final = role in ("Wo", "bo")
-        picked = by_head if numbered and not final else shared
+        picked = by_head if choice is None and not final else chosen
         if picked and role != "X":
             members[role] = picked
     return members

@@ -13,6 +13,7 @@ from headwise.shapes import Array
 
 __all__ = ["Notation"]
 
+_START = ("import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", "")
 _PRINTED = 1500  # numbers, at most, that are written out; more are read from a file
 
 
@@ -49,12 +50,8 @@ class Notation:
                 stem = sources[0].rstrip("0123456789").rstrip("_")
                 names[role] = stem if stem.isidentifier() and stem not in names.values() else role
             else:
-                plain = len(sources) == 1 and sources[0].isidentifier() and found.own_heads == 1
-                names[role] = (
-                    sources[0]
-                    if (plain or (role in ("X", "Wo", "bo") and sources and sources[0].isidentifier()))
-                    else role
-                )
+                whole = found.own_heads == 1 or role in ("X", "Wo", "bo")
+                names[role] = sources[0] if whole and sources and sources[0].isidentifier() else role
         return cls(found.columns, found.in_out, names, by_head)
 
     def oriented(self, role: str, array: Array) -> Array:
@@ -69,7 +66,7 @@ class Notation:
         """Code that defines the arrays under the course's names."""
         if sum(array.size for array in arrays.values()) > _PRINTED:
             return self._loaded(arrays)
-        lines = ["import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", ""]
+        lines = list(_START)
         for role, array in arrays.items():
             heads = self.by_head.get(role)
             if heads:
@@ -82,8 +79,7 @@ class Notation:
         return "\n".join(lines)
 
     def _loaded(self, arrays: Mapping[str, Array]) -> str:
-        lines = ["import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", ""]
-        lines.append('with np.load("arrays/coursework.npz") as saved:  # tokens as rows, matrices (out, in)')
+        lines = [*_START, 'with np.load("arrays/coursework.npz") as saved:  # tokens as rows, matrices (out, in)']
         for role in arrays:
             turned = (role == "X" and self.columns) or (role.startswith("W") and self.in_out)
             suffix = ".T" if turned else "[:, None]" if role.startswith("b") and self.columns else ""

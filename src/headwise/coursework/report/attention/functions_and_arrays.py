@@ -84,7 +84,7 @@ def arrays_section(study: Coursework, context: ReportContext) -> Section:
                 ),
                 *_others(study),
                 Statement("They are printed in full.")
-                if all(map(_printed_in_full, study.arrays.values()))
+                if all(np.array_equal(array.round(_PLACES), array) for array in study.arrays.values())
                 else Statement(
                     "They are printed to {places} decimals, and kept in full in {file}.",
                     {"places": _PLACES, "file": "arrays/coursework.npz"},
@@ -125,7 +125,3 @@ def _decimals(matrix: Array) -> str:
     """A format with as few decimals as print the numbers in full, or with `_PLACES` where more would be needed."""
     places = next((k for k in range(_PLACES) if np.array_equal(matrix.round(k), matrix)), _PLACES)
     return f".{places}f"
-
-
-def _printed_in_full(array: Array) -> bool:
-    return np.array_equal(array.round(_PLACES), array)

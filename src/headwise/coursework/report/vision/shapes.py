@@ -6,6 +6,7 @@ import numpy as np
 
 from headwise.document import Table
 from headwise.models.vit import ViTConfig, vit_params
+from headwise.nn.params import Params
 from headwise.text import Statement
 
 __all__ = ["shapes_table"]
@@ -30,7 +31,7 @@ def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
     rows += [(_label(name, first.n_layers), *(own[name] for own in shapes)) for name in shapes[0]]
     rows += [
         ("attention weights of a head", *(_times(*2 * (1 + m.image_tokenizer.num_tokens,)) for m in (first, second))),
-        ("parameters in total", *(f"{_total(m):,}" for m in (first, second))),
+        ("parameters in total", *(f"{sum(array.size for array in _params(m).values()):,}" for m in (first, second))),
     ]
     return Table(
         Statement("Shapes, and whether they change."),
@@ -42,8 +43,7 @@ def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
 
 def _shapes(model: ViTConfig) -> dict[str, str]:
     """By name; the first block stands for all, which have the same shapes."""
-    params = vit_params(model, np.random.default_rng(0))
-    return {name: _times(*array.shape) for name, array in params.items() if not _in_later_block(name)}
+    return {name: _times(*array.shape) for name, array in _params(model).items() if not _in_later_block(name)}
 
 
 def _in_later_block(name: str) -> bool:
@@ -57,8 +57,8 @@ def _label(name: str, depth: int) -> str:
     return _LABELS.get(name, name.replace(".", " ").replace("_", " "))
 
 
-def _total(model: ViTConfig) -> int:
-    return sum(array.size for array in vit_params(model, np.random.default_rng(0)).values())
+def _params(model: ViTConfig) -> Params:
+    return vit_params(model, np.random.default_rng(0))
 
 
 def _times(*sizes: int) -> str:

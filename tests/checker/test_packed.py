@@ -172,3 +172,14 @@ def test_values_that_are_not_used_leave_the_weights_to_be_judged():
     assert "weights-only" in verdict.conventions
     assert any("output" in line for line in verdict.untested)
     assert hw.check(weights_without_scale).mistakes == ("scale-missing",)
+
+
+def keys_by_default(query, key=None, value=None):
+    key = query if key is None else key
+    value = key if value is None else value
+    return softmax(query @ key.swapaxes(-1, -2) / np.sqrt(query.shape[-1])) @ value
+
+
+def test_optional_keys_and_values_are_passed():
+    verdict = hw.check(keys_by_default)
+    assert (verdict.kind, verdict.ok, verdict.untested) == ("attention", True, ())

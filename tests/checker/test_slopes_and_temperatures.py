@@ -135,3 +135,17 @@ def test_cosines_over_a_temperature_are_no_root_mean_squares_with_a_wrong_scale(
     assert verdict.ok, verdict.report()
     assert set(verdict.conventions) == {"qk-norm", "temperature"}
     assert not hw.check(cosines_over_queries).ok
+
+
+def inverted_and_divided(q, k, v, scale=None):
+    scale = q.shape[-1] ** -0.5 if scale is None else scale
+    return softmax(products(q, k) / scale) @ v
+
+
+def root_that_divides(q, k, v, scale=None):
+    return softmax(products(q, k) / (np.sqrt(q.shape[-1]) if scale is None else scale)) @ v
+
+
+def test_a_scale_that_divides_needs_a_default_that_divides():
+    assert hw.check(inverted_and_divided).mistakes == ("scale-inverted",)
+    assert hw.check(root_that_divides).ok

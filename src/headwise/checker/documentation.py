@@ -95,7 +95,7 @@ class Documentation:
     @property
     def scaled(self) -> bool:
         """Whether it says that its logits are scaled."""
-        return bool(re.search(r"scaled|sqrt|√|square root", self.name + self.text, re.IGNORECASE))
+        return bool(re.search(r"(?<!un)(?<!not )scaled|sqrt|√|square root", self.name + self.text, re.IGNORECASE))
 
     @property
     def random(self) -> bool:

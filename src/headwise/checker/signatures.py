@@ -19,26 +19,12 @@ KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 Names = dict[str, "str | int | Path"]
 
 _MATRICES = ("Wq", "Wk", "Wv")
-_OF_LOGITS = frozenset(
-    [
-        "mask",
-        "padding",
-        "bias",
-        "slopes",
-        "causal",
-        "window",
-        "lengths",
-        "scale",
-        "temperature",
-        "softcap",
-        "kpast",
-        "vpast",
-    ]
-)
+_OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
+_CACHED = {"kpast", "vpast"}
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
 _OPTIONS = {
-    "tokens": _OF_LOGITS | _OF_TOKENS | FUSED.keys(),
-    "attention": _OF_LOGITS | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv"]),
+    "tokens": _OF_LOGITS | _CACHED | _OF_TOKENS | FUSED.keys(),
+    "attention": _OF_LOGITS | _CACHED | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv"]),
 }
 _HELPERS = {"weights?", "d", "D", "config"}
 _POSITIONS = {
@@ -247,7 +233,8 @@ def _unprojected(parameters: list[inspect.Parameter], known: Mapping[str, str | 
     """The roles of tokens, and of a context, that are queries, keys and values themselves."""
     required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
     roles = [known[name] for name in required]
-    if len(required) == 1 and roles[0] in (None, "q", "k", "v", "context"):
+    others = {role for name, role in known.items() if name not in required}
+    if len(required) == 1 and roles[0] in (None, "q", "k", "v", "context") and not others & {"X", "q", "k", "v"}:
         return {required[0]: "X"}
     of_context = {"k", "v"} & set(roles)
     if "q" in roles and "X" not in roles and (of_context == {"v"} or ("context" in roles and not of_context)):

@@ -44,6 +44,11 @@ def times_temperature(alone: bool) -> Stage:
     return scale
 
 
+def inverted_and_divided(t: Trace) -> None:
+    asked = t.case.get("scale")
+    t.scale = width(t) ** 0.5 if asked is None else 1 / asked
+
+
 def after_softmax(t: Trace) -> None:
     t.p = t.p * width(t) ** -0.5
 
@@ -98,7 +103,11 @@ ENTRIES = (
         "The weights come out far too sharp.",
         "Divide by np.sqrt(d), or multiply with d ** -0.5.",
         ("scale", "logits"),
-        (*scaled(lambda t: width(t) ** 0.5), *({"scale": times_temperature(alone)} for alone in (True, False))),
+        (
+            *scaled(lambda t: width(t) ** 0.5),
+            {"scale": inverted_and_divided},
+            *({"scale": times_temperature(alone)} for alone in (True, False)),
+        ),
         reported_in=("esceptico/perceiver-io#9",),
     ),
     Mistake(

@@ -18,7 +18,8 @@ from headwise.shapes import Array
 
 __all__ = ["MAX_SAFE_LOGIT", "backward", "forward"]
 
-ROWS, COLUMNS = 256, 512  # a tile of float32 takes half a megabyte of the second-level cache
+# A tile of float32 takes a megabyte; half as many rows where a causal mask or a window leaves more of it hidden.
+ROWS, COLUMNS = 512, 512
 MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32
 
 
@@ -30,7 +31,7 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     shift, total = (np.empty((*lead, heads, n, 1), inputs.q.dtype) for _ in range(2))
     p = np.zeros(inputs.shape, inputs.q.dtype) if weights else None
     bounded = _bounded(inputs)
-    units = [(index, rows) for index in np.ndindex(*lead, heads) for rows in split_range(0, n, ROWS)]
+    units = [(index, rows) for index in np.ndindex(*lead, heads) for rows in split_range(0, n, _rows(inputs))]
 
     def attend(i: int) -> None:
         index, rows = units[i]
@@ -114,10 +115,11 @@ def _accumulate_gradients(
     inputs, (dq, dk, dv, dbias) = cache.inputs, grads
     k, v = inputs.k[pair], inputs.v[pair]
     repeat = inputs.shape[-3] // inputs.groups
-    buffer, second = (np.empty((ROWS, COLUMNS), do.dtype) for _ in range(2))
+    size = min(_rows(inputs), inputs.shape[-2]), min(COLUMNS, inputs.shape[-1])
+    buffer, second = (np.empty(size, do.dtype) for _ in range(2))
     for head in range(pair[-1] * repeat, (pair[-1] + 1) * repeat):
         index = (*pair[:-1], head)
-        for rows in split_range(0, inputs.shape[-2], ROWS):
+        for rows in split_range(0, inputs.shape[-2], _rows(inputs)):
             q, scaled, dq_r = inputs.q[index][rows], _scaled(inputs, index, rows), dq[index][rows]
             # p = u / total, so that with do' = do / total:  dv = uᵀ do',  ds = u ∘ (do' vᵀ − Σ do' ∘ o)
             shift, inverse = cache.shift[index][rows], _reciprocal(cache.total[index][rows])
@@ -166,6 +168,11 @@ def _scaled(inputs: AttentionInputs, index: tuple[int, ...], rows: slice) -> Arr
     """A block of queries times `scale`, or times its sign where they could overflow or a softcap applies the rest."""
     factor = inputs.scale if inputs.softcap is None and abs(inputs.scale) <= 1 else np.sign(inputs.scale)
     return np.asarray(inputs.q[index][rows] * inputs.q.dtype.type(factor))
+
+
+def _rows(inputs: AttentionInputs) -> int:
+    """Queries of a tile."""
+    return ROWS if inputs.mask.left is None and inputs.mask.right is None else ROWS // 2
 
 
 def _bounded(inputs: AttentionInputs) -> Array:

@@ -349,3 +349,19 @@ class Reduced(Separate):
         small = self.sr(x.transpose(1, 2).reshape(x.shape[0], -1, H, W)).flatten(2).transpose(1, 2)
         q, (_, k, v) = self.split(self.q_proj(x)), self.projected(small)
         return self.merged(self.weights(q, k) @ v)
+
+
+class WithTask(Separate):
+    """An argument that nobody can guess: a function of the weights."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.q_proj = nn.Linear(dim, dim)
+
+    def split(self, x):
+        return x.view(x.shape[0], -1, self.num_heads, x.shape[-1] // self.num_heads).transpose(1, 2)
+
+    def forward(self, x, through):
+        q, k, v = self.projected(x)
+        p = (q @ k.transpose(-1, -2) / q.shape[-1] ** 0.5).softmax(-1)
+        return self.merged(through(p) @ v)

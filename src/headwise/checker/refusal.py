@@ -3,13 +3,12 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
 from textwrap import shorten
 
 from headwise.checker.roles import role_of
 from headwise.errors import HeadwiseError
 
-__all__ = ["CheckError", "UncallableError", "module_adapter", "refuse"]
+__all__ = ["CheckError", "UncallableError", "refuse"]
 
 
 class UncallableError(HeadwiseError, TypeError):
@@ -38,18 +37,6 @@ def refuse(
         f"{_skeleton(name, kind, parameters)}"
     )
     return UncallableError(text)
-
-
-def module_adapter(parameters: Iterable[inspect.Parameter]) -> str:
-    """What to do about a module that cannot be called: an adapter as a start, for an instance of it."""
-    required = [p for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
-    passed = ", ".join(f"{p.name}={'X' if place == 0 else '...'}" for place, p in enumerate(required)) or "X"
-    return (
-        "\nOr pass an instance and adapter= to make the call, starting from\n\n"
-        "    def adapter(module, X, Wq, Wk, Wv):  # X (B, N, D), matrices (out, in)\n"
-        "        ...  # put the matrices into the module's parameters\n"
-        f"        return module({passed})\n"
-    )
 
 
 def _ended(error: str) -> str:

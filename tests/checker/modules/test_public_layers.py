@@ -1,5 +1,6 @@
 """Attention layers of torch in the styles of public repositories: verdicts and conventions."""
 
+import numpy as np
 import pytest
 
 import headwise as hw
@@ -64,3 +65,12 @@ def test_a_cache_is_tested():
 def test_what_learns_more_than_attention_is_refused_with_its_name():
     with pytest.raises(DataError, match=r"learns more than the projections of attention: sr\.weight, sr\.bias"):
         hw.check(layers.Reduced)
+
+
+def test_the_adapter_of_a_refusal_works_once_it_is_filled_in():
+    with pytest.raises(DataError) as error:
+        hw.check(layers.WithTask)
+    _, _, skeleton = str(error.value).partition("starting from\n\n")
+    names = {"np": np, "torch": torch}
+    exec("\n".join(line[4:] for line in skeleton.splitlines()).replace("...", "lambda p: p"), names)
+    assert hw.check(layers.WithTask(12, 3).double(), adapter=names["adapter"]).mistakes == ()

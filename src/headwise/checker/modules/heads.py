@@ -8,7 +8,7 @@ from collections.abc import Iterator
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix
 
-__all__ = ["head_counts", "named_head_count"]
+__all__ = ["head_count_attribute", "head_counts", "named_head_count"]
 
 _COUNT = re.compile(
     r"_?(n(um(ber)?)?_?(of_?)?|nb_?|no_?)?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)*(heads?|head_?(num|count))|h|nh",
@@ -26,6 +26,11 @@ def named_head_count(layer: Layer, rows: int) -> int | None:
     widths = [value for name, value in layer.numbers.items() if _WIDTH.fullmatch(name) and value > 0]
     counts += [rows // width for width in widths if rows % width == 0 and not counts]
     return counts[-1] if counts else None
+
+
+def head_count_attribute(layer: Layer) -> str | None:
+    """The attribute that holds the number of heads; None without one."""
+    return next((name for name in reversed(layer.numbers) if _COUNT.fullmatch(name)), None)
 
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:

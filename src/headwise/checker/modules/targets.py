@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from headwise.checker.modules.adapters import adapter_skeleton
 from headwise.checker.modules.calls import Call, CallError, takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
@@ -20,7 +21,6 @@ from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
-from headwise.checker.refusal import module_adapter
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
@@ -105,14 +105,14 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned)
     if not options:
-        listed, adapter = _listed(layer), module_adapter(inspect.signature(layer.forward).parameters.values())
-        raise DataError(f"{title}: the shapes of its projections do not fit together: {listed}.{adapter}")
+        adapter = adapter_skeleton(layer)
+        raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.{adapter}")
     make_neutral(layer, options[0].sizes.heads)
     try:
         calls = working_calls(layer, dict.fromkeys(reading.sizes for reading in options))
     except CallError as error:
         tokens = f"(B, N, {options[0].sizes.model})"
-        adapter = module_adapter(inspect.signature(layer.forward).parameters.values())
+        adapter = adapter_skeleton(layer)
         raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
     if not narrow and _is_narrow(calls[0], options):
         raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")

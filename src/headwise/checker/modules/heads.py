@@ -30,7 +30,7 @@ def named_head_count(layer: Layer, rows: int) -> int | None:
 
 def head_count_attribute(layer: Layer) -> str | None:
     """The attribute that holds the number of heads; None without one."""
-    return next((name for name in reversed(layer.numbers) if _COUNT.fullmatch(name)), None)
+    return next((name for name in reversed(list(layer.numbers)) if _COUNT.fullmatch(name)), None)
 
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:

@@ -125,7 +125,7 @@ class Generator(ABC):
 
     def slopes(self, heads: int) -> Array:
         """Slopes (H, 1, 1) of biases that fall with the distance."""
-        return 0.1 + self.rng.random((heads, 1, 1))
+        return 1 / (1.3 + np.arange(heads))[:, None, None]
 
     def bias(self, heads: int, n: int, m: int) -> Array:
         """A bias (1, heads, N, M); one that depends only on distances for a function that takes it as a table."""

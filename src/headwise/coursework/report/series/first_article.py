@@ -122,9 +122,9 @@ def _model(result: SeriesResult) -> tuple[Statement, ...]:
             QUOTED,
         ),
         Statement(
-            "Not standard: batch normalization instead of layer normalization [notes]; no class token, but all tokens of "
-            "the last layer concatenated, those of padding set to zero, as the input of one linear layer [code]; for "
-            "pre-training, one linear layer predicts the variables of a step from its token [figure 1]."
+            "Not standard: batch normalization instead of layer normalization [notes]; no class token, but all tokens "
+            "of the last layer concatenated, those of padding set to zero, as the input of one linear layer [code]; "
+            "for pre-training, one linear layer predicts the variables of a step from its token [figure 1]."
         ),
         Statement(
             "The model here has {depth} layers of width {width} with {heads} heads and dropout {dropout:g}: {count:,} "

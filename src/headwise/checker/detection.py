@@ -92,9 +92,11 @@ def infer_calling_conventions(
 def _as_returned(convention: CallingConvention) -> CallingConvention:
     """The convention, with weights alone if what it returns is as wide as there are keys, whatever the values are."""
     case = first_probe(convention.interface).case
-    values, keys = "v" if "v" in case else "Wv", grid(case)[-1]
+    values, shape = "v" if "v" in case else "Wv", grid(case)[-2:]
     output, changed = (convention.call(case | {values: case[values] * by}).output for by in (1, 2))
-    if output is None or changed is None or output.shape[-1] != keys or keys == case[values].shape[-1 - ("X" in case)]:
+    if output is None or changed is None or output.shape[-2:] != shape:
+        return convention
+    if shape[1] == case[values].shape[-1 - ("X" in case)]:  # as wide as an output would be
         return convention
     return replace(convention, weights_only=True) if np.array_equal(output, changed) else convention
 

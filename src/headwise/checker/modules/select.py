@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
-from itertools import product
+from itertools import product, takewhile
 
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
@@ -21,6 +22,7 @@ __all__ = ["Match", "draw_weights", "select", "with_tables"]
 
 _CLOSE = 1e-5  # a layer may compute in float32
 _SCREENED = 8  # readings with which single mistakes are tried
+_SECONDS = 4.0  # of processor time that this may take, which only a layer with many wide tokens uses up
 
 
 @dataclass(frozen=True, slots=True)
@@ -79,9 +81,11 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
     if trials and not trials[0][0].reading.sliced:
         own += _own_turn(trials[0][0], own)
+    until = time.thread_time() + _SECONDS
     for match, case, output in screened if len(screened) > 1 else ():
         mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
-        if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
+        in_time = takewhile(lambda _: time.thread_time() < until, mistakes)
+        if any(_distance(output, mistake, case) < _CLOSE for mistake in in_time):
             return [replace(match, design=own)], True
     return [replace(match, design=own) for match, _, _ in trials[:2]], bool(own.codes) and len(trials) == 1
 

@@ -39,7 +39,7 @@ def join_with_and(names: Iterable[str]) -> str:
 
 
 def format_number(value: float, spec: str) -> str:
-    """Format a number; one that is not zero, or a share that is not everything, is not rounded to look like it.
+    """Format a number of a sentence; what is not zero, or not everything, is not rounded to look like it.
 
     Parameters
     ----------
@@ -53,7 +53,14 @@ def format_number(value: float, spec: str) -> str:
     ('0.4%', '99.996%', '100.0%')
     >>> format_number(1e-9, ".0%"), format_number(1 - 1e-9, ".0%")
     ('<0.001%', '>99.999%')
+    >>> format_number(-0.5, "+.1f")  # with a minus sign, which is wider than a hyphen
+    '−0.5'
     """
+    text = _round_visibly(value, spec)
+    return f"−{text[1:]}" if text.startswith("-") else text
+
+
+def _round_visibly(value: float, spec: str) -> str:
     plain = format(value, spec)
     match = re.fullmatch(r"(,?)\.(\d+)([%f])", spec)
     if not match or not math.isfinite(value) or abs(value) < _NOISE:

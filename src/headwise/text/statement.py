@@ -41,15 +41,10 @@ _FORMULA = re.compile(r"<([^<>]+)>")
 
 
 class _Formatter(string.Formatter):
-    """Formats numbers by `format_number`, with a minus sign in place of the hyphen."""
+    """Formats numbers by `format_number`."""
 
     def format_field(self, value: Any, format_spec: str) -> str:
-        return _format_float(value, format_spec) if isinstance(value, float) else str(format(value, format_spec))
-
-
-def _format_float(value: float, spec: str) -> str:
-    text = format_number(value, spec)
-    return f"−{text[1:]}" if text.startswith("-") else text
+        return format_number(value, format_spec) if isinstance(value, float) else str(format(value, format_spec))
 
 
 _FORMATTER = _Formatter()

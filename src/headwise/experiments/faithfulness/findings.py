@@ -21,7 +21,7 @@ from headwise.experiments.faithfulness.tables import count_verdicts
 from headwise.experiments.protocol import Findings
 from headwise.experiments.statistics import ALPHA
 from headwise.metrics.faithfulness import spearman
-from headwise.text import Statement, join_with_and
+from headwise.text import Statement, format_number, join_with_and
 from headwise.thresholds import THRESHOLDS
 
 __all__ = ["UNCHANGED", "findings"]
@@ -153,7 +153,10 @@ def _shapley(r: FaithfulnessResult) -> Iterator[Statement]:
 def _randomization(r: FaithfulnessResult) -> Iterator[Statement]:
     mean, low, _ = r.randomized_similarity  # (stages, maps)
     names = r.randomized_maps
-    labels = {name: f"{name} ({value:+.2f})" for name, value in zip(names, mean[-1].round(2) + 0.0, strict=True)}
+    labels = {
+        name: f"{name} ({format_number(value, '+.2f')})"
+        for name, value in zip(names, mean[-1].round(2) + 0.0, strict=True)
+    }
     unchanged = [name for i, name in enumerate(names) if mean[0, i] >= UNCHANGED]
     if unchanged:
         yield Statement(

@@ -10,7 +10,7 @@ from headwise.experiments.statistics import ALPHA, Interval, min_attainable_p, s
 from headwise.experiments.tokenizers.result import PairedComparison, TokenizerResult, TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
 from headwise.shapes import IntArray
-from headwise.text import Statement, join_with_and, pluralize, scientific
+from headwise.text import Statement, format_number, join_with_and, pluralize, scientific
 from headwise.thresholds import THRESHOLDS
 
 __all__ = ["MAX_EXCESS", "ROUNDING", "findings"]
@@ -212,7 +212,7 @@ def _positions(r: TokenizersResult) -> Iterator[Statement]:
     groups: dict[str, list[str]] = {}
     for entry in r.entries:
         if entry.cost.tokens > 2:  # two tokens have a single distance
-            groups.setdefault(_order(entry), []).append(f"{entry.name} {-entry.locality.mean():+.2f}")
+            groups.setdefault(_order(entry), []).append(f"{entry.name} {format_number(-entry.locality.mean(), '+.2f')}")
     templates = {
         "near": "Tokens that are nearer in the upright image learn more similar positions",
         "near, weakly": "Tokens that are nearer in the upright image learn more similar positions, but only weakly",

@@ -13,7 +13,7 @@ from headwise.experiments.tokenizers import PairedComparison, TokenizersResult
 from headwise.experiments.tokenizers.findings import ROUNDING
 from headwise.experiments.tokenizers.locality import Locality, foreground_lost, locality
 from headwise.experiments.tokenizers.training import SHIFTS
-from headwise.text import Statement, scientific
+from headwise.text import Statement, format_number, scientific
 from headwise.tokenizers import get_tokenizer
 
 __all__ = ["claims_table"]
@@ -130,7 +130,8 @@ def _with_training(result: TokenizersResult) -> Iterator[Row]:
                 f"So, compared with {first}, {second} tolerate a shift down better than a shift to the right.",
                 "Trained models, tested on shifted digits: how much more a shift to the right costs than one down, "
                 f"compared with {first}, mean over distances",
-                f"{'; '.join(losses)}: {100 * mean:+.1f} points, p = {p:.2g} over {result.seeds} seeds",
+                f"{'; '.join(losses)}: {format_number(100 * mean, '+.1f')} points, "
+                f"p = {p:.2g} over {result.seeds} seeds",
                 _if_shown(mean > 0, p),
             )
 
@@ -142,7 +143,7 @@ def _by_name(names: Sequence[str], shares: Sequence[tuple[float, ...]]) -> str:
 
 def _outcome(result: TokenizersResult, pair: PairedComparison) -> str:
     points = 100 * result.difference(pair).mean
-    return f"{points:+.2f} points, p = {pair.p_seeds:.2g} over {result.seeds} seeds: {pair.verdict}"
+    return f"{format_number(points, '+.2f')} points, p = {pair.p_seeds:.2g} over {result.seeds} seeds: {pair.verdict}"
 
 
 def _yes_or_no(supported: bool) -> str:

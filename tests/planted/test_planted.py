@@ -59,7 +59,7 @@ def test_a_correct_function_is_not_accused(name, function):
     assert verdict.inputs >= 8
 
 
-@pytest.mark.parametrize("count", [6, pytest.param(40, marks=pytest.mark.exhaustive)])
+@pytest.mark.parametrize("count", [10, pytest.param(40, marks=pytest.mark.exhaustive)])
 def test_of_two_mistakes_both_are_named(count):
     """A sample; `benchmarks/checker.py` does three hundred."""
     sample = pairs.random_pairs(count, seed=11)

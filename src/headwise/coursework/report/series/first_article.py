@@ -1,9 +1,9 @@
 """The questions about the article on time series, answered with the place of each claim.
 
-[abstract], [introduction] and the caption of [figure 1] were read in public copies of the article, [methodology] in one
-paragraph that public notes quote; the rest could not be read. A claim about it is marked [notes] if public reading
-notes state it. [code] was read in the authors' public repository, [here] in this package or measured by the run that
-writes the report. Quoted numbers are in `QUOTED`.
+[abstract], [introduction] and the caption of the first [figure] were read in public copies of the article,
+[methodology] in one paragraph that public notes quote; the rest could not be read. A claim about it is marked [notes]
+if public reading notes state it. [code] was read in the authors' public repository, [here] in this package or measured
+by the run that writes the report. Quoted numbers are in `QUOTED`.
 
 Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Series Representation Learning", KDD 2021,
 arXiv 2010.02803; github.com/gzerveas/mvts_transformer.
@@ -63,10 +63,10 @@ def _source() -> tuple[Statement, ...]:
     return (
         Statement(
             "The article is {paper}; the authors' program is {repository}. Public copies gave us its abstract, the "
-            "beginning of its introduction, the caption of figure 1 and the paragraph on series of different lengths. "
-            "The rest, with all tables of results, could not be read. Marks: [abstract], [introduction], [figure 1], "
-            "[methodology]; [notes] for public reading notes ({notes}); [code] for the authors' program; [here] for "
-            "what was measured for this page or is in this package.",
+            "beginning of its introduction, the caption of its first figure and the paragraph on series of different "
+            "lengths. The rest, with all tables of results, could not be read. Marks: [abstract], [introduction], "
+            "[figure], [methodology]; [notes] for public reading notes ({notes}); [code] for the authors' program; "
+            "[here] for what was measured for this page or is in this package.",
             QUOTED,
         ),
     )
@@ -94,7 +94,7 @@ def _input(result: SeriesResult) -> tuple[Statement, ...]:
     return (
         Statement(
             "The input is a sequence. A token is one time step: a linear layer maps its <V> variables to the model's "
-            "width D, and an encoding of its position is added before queries, keys and values are formed. [figure 1] "
+            "width D, and an encoding of its position is added before queries, keys and values are formed. [figure] "
             "The positions are learned [notes], and the last layer has a weight for each position [code]."
         ),
         Statement(
@@ -124,7 +124,7 @@ def _model(result: SeriesResult) -> tuple[Statement, ...]:
         Statement(
             "Not standard: batch normalization instead of layer normalization [notes]; no class token, but all tokens "
             "of the last layer concatenated, those of padding set to zero, as the input of one linear layer [code]; "
-            "for pre-training, one linear layer predicts the variables of a step from its token [figure 1]."
+            "for pre-training, one linear layer predicts the variables of a step from its token [figure]."
         ),
         Statement(
             "The model here has {depth} layers of width {width} with {heads} heads and dropout {dropout:g}: {count:,} "
@@ -148,7 +148,7 @@ def _training(result: SeriesResult) -> tuple[Statement, ...]:
         Statement(
             "First without labels: in each variable separately, masked and visible stretches alternate, whose mean "
             "lengths give the share of masked values; the loss is the squared error on the masked values only. "
-            "[figure 1] Lengths are geometric, and {ratio:.0%} of the values are masked. [code] Then a new last layer "
+            "[figure] Lengths are geometric, and {ratio:.0%} of the values are masked. [code] Then a new last layer "
             "is added, and all weights are trained on the labels, which is better than training that layer alone. "
             "[notes] The example commands take {pretrained_epochs} epochs without labels and {epochs} with them, with "
             "RAdam at a learning rate of {rate}. [code]",
@@ -193,7 +193,7 @@ def _comparison(result: SeriesResult) -> Table:
         Statement("Accuracy on {data}, measured for this page.", {"data": result.data.name}),
         ("method", "accuracy [here]", "runs"),
         tuple(rows),
-        "series-accuracy",
+        "series-article",
     )
 
 

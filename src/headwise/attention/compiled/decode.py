@@ -34,7 +34,7 @@ from headwise.attention.compiled.simd import (
 )
 from headwise.attention.compiled.tile import key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
-from headwise.attention.compiled.work import TODO, take
+from headwise.attention.compiled.work import COUNTER, take
 
 __all__ = ["decode", "decode_types", "merge_splits", "merge_splits_types"]
 
@@ -47,11 +47,11 @@ def decode_types(real, stored):
     """Signature of `decode`, for keys and values stored in another type."""
     source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
     partial, rows, n = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.intp
-    return types.boolean(TODO, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
+    return types.boolean(COUNTER, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
 
 
-def decode(todo, q, k, v, rule, begin, end, split_keys, o, top, total):
-    """Units of `todo`: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
+def decode(counter, q, k, v, rule, begin, end, split_keys, o, top, total):
+    """Units of `counter`: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
 
     A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. Returns whether a
     number was met that is not finite.
@@ -71,7 +71,7 @@ def decode(todo, q, k, v, rule, begin, end, split_keys, o, top, total):
     )
     base, part, bad, one = np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), unit / unit
     peak, weight = np.empty(rows, o.dtype), np.empty(rows, o.dtype)
-    first, last = take(todo)
+    first, last = take(counter)
     while first < last:
         for work in range(first, last):
             item, g, split = work // (groups * splits), work // splits % groups, work % splits
@@ -117,7 +117,7 @@ def decode(todo, q, k, v, rule, begin, end, split_keys, o, top, total):
                 for i in range(e):
                     at = i if i < wide_e - lane else i + wide_e - e
                     o[split, item, h, query, i] = sums[row * wide_e + at]
-        first, last = take(todo)
+        first, last = take(counter)
     return not (bad == 0).all()
 
 

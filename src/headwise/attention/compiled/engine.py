@@ -65,7 +65,7 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
     work = items * heads * n * m * (3 * d + 2 * e)
-    suspect = any(_share(lambda todo: compute(todo, *arguments), len(starts) - 1, work))
+    suspect = any(_share(lambda counter: compute(counter, *arguments), len(starts) - 1, work))
     for partial in dq[1:]:
         dq[0] += partial
     return Gradients(
@@ -87,7 +87,7 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
     compute = compile_kernel(_KERNELS, "forward", dtype)
     arguments = (_columns(dtype), *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
     units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
-    suspect = any(_share(lambda todo: compute(todo, *arguments), units, work))
+    suspect = any(_share(lambda counter: compute(counter, *arguments), units, work))
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
     cache = ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs))
@@ -120,7 +120,7 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
     arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), begin, end, split_keys, partial, top, sums)
     work = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize / 4  # reading a number takes longest
-    suspect = any(_share(lambda todo: compute(todo, *arguments), items * inputs.groups * splits, work))
+    suspect = any(_share(lambda counter: compute(counter, *arguments), items * inputs.groups * splits, work))
     o = np.empty((items, heads, n, e), dtype)
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
@@ -169,9 +169,9 @@ def _natural_unit(inputs: AttentionInputs) -> float:
 def _share(task: Callable[[IntArray], Any], units: int, work: float) -> list[Any]:
     """Results of the task on each thread. The threads take units from a counter, so many at a time as are worth it."""
     size = max(1, -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING)))))
-    todo = np.array([0, size, units], np.intp)
+    counter = np.array([0, size, units], np.intp)
     threads = min(num_threads(), -(-units // size), max(1, int(work / _WORTH_A_THREAD)))
-    return parallel_map(lambda _: task(todo), range(threads)) if threads > 1 else [task(todo)]
+    return parallel_map(lambda _: task(counter), range(threads)) if threads > 1 else [task(counter)]
 
 
 def _four_axes(*arrays: Array) -> tuple[Array, ...]:
@@ -214,7 +214,7 @@ def _packed(mask: Any) -> Any:
     words = np.empty((math.prod(lead), heads, -(-n // ROWS), m), np.uint64)
     pack = compile_kernel("headwise.attention.compiled.mask_bias", "pack_mask", np.dtype(np.uint8))
     (stored,) = _four_axes(_as_bytes(mask))
-    _share(lambda todo: pack(todo, stored, words), math.prod(words.shape[:3]), mask.size)
+    _share(lambda counter: pack(counter, stored, words), math.prod(words.shape[:3]), mask.size)
     return words.reshape(*lead, *words.shape[1:])
 
 

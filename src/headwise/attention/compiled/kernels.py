@@ -21,7 +21,7 @@ from headwise.attention.compiled.tile import (
     units,
 )
 from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
-from headwise.attention.compiled.work import TODO, take
+from headwise.attention.compiled.work import COUNTER, take
 
 __all__ = ["backward", "backward_types", "forward", "forward_types"]
 
@@ -30,7 +30,7 @@ def forward_types(real):
     """Signature of `forward`: one for each type, whatever the strides."""
     source, target = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
     rows = types.Array(real, 3, "C")
-    return types.boolean(TODO, types.intp, source, source, source, rule_types(real), target, rows, rows, target)
+    return types.boolean(COUNTER, types.intp, source, source, source, rule_types(real), target, rows, rows, target)
 
 
 def backward_types(real):
@@ -39,13 +39,13 @@ def backward_types(real):
     rows, index = types.Array(real, 3, "C"), types.Array(types.intp, 1, "C")
     chunks, partial = types.Array(types.intp, 2, "C"), types.Array(real, 5, "C")
     return types.boolean(
-        *(TODO, types.intp, index, chunks, source, source, source, rule_types(real)),
+        *(COUNTER, types.intp, index, chunks, source, source, source, rule_types(real)),
         *(source, source, rows, rows, partial, target, target, target),
     )
 
 
-def forward(todo, columns, q, k, v, rule, o, shift, total, p):
-    """Units of `todo`: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
+def forward(counter, columns, q, k, v, rule, o, shift, total, p):
+    """Units of `counter`: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
 
     A unit is a block of queries of one head; `columns` is how many keys a tile has. Returns whether a number was met
     that is not finite.
@@ -61,7 +61,7 @@ def forward(todo, columns, q, k, v, rule, o, shift, total, p):
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[2].size else 0, o)
     unit, factor = units(rule, o)
     one = unit / unit
-    first, last = take(todo)
+    first, last = take(counter)
     while first < last:
         for work in range(first, last):
             item, h, start = work // (cuts * heads), work // cuts % heads, work % cuts * ROWS
@@ -113,12 +113,12 @@ def forward(todo, columns, q, k, v, rule, o, shift, total, p):
                 _weigh(
                     p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, words, buffer, columns
                 )
-        first, last = take(todo)
+        first, last = take(counter)
     return not (bad == 0).all()
 
 
-def backward(todo, columns, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):
-    """Sequences of chunks in `todo`: partial dq (P, L, H, N, d), dk and dv (L, G, M, whole vectors), dbias.
+def backward(counter, columns, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):
+    """Sequences of chunks in `counter`: partial dq (P, L, H, N, d), dk and dv (L, G, M, whole vectors), dbias.
 
     A chunk is (item, key head, first key, last key, number of its partial dq). It owns its rows of dk and dv. Returns
     whether a gradient is not finite.
@@ -138,7 +138,7 @@ def backward(todo, columns, sequences, chunks, q, k, v, rule, do, o, shift, tota
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if dbias.size else 0, dk)
     factor = dk.dtype.type(rule[8])
     bad = aligned(ROWS, dk)
-    first, last = take(todo)
+    first, last = take(counter)
     while first < last:
         for number in range(sequences[first], sequences[last]):
             item, g, chunk_low, chunk_high, partial = chunks[number]
@@ -188,7 +188,7 @@ def backward(todo, columns, sequences, chunks, q, k, v, rule, do, o, shift, tota
                 flat_dk[i] *= factor
             bad[0] += _sum_times_zero(pointer(dk), low * wide_d, 1, (high - low) * wide_d, bad[0])
             bad[0] += _sum_times_zero(pointer(dv), low * wide_e, 1, (high - low) * wide_e, bad[0])
-        first, last = take(todo)
+        first, last = take(counter)
     return not (bad == 0).all()
 
 

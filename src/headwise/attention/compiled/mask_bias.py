@@ -10,7 +10,7 @@ from numba import types
 
 from headwise.attention.compiled.simd import compiled, inlined, num_lanes, pointer, prefetch
 from headwise.attention.compiled.vector_ops import transpose
-from headwise.attention.compiled.work import TODO, take
+from headwise.attention.compiled.work import COUNTER, take
 
 __all__ = [
     "ALL_HIDDEN",
@@ -33,17 +33,17 @@ _LINE = 64  # bytes that are fetched into the cache at once
 def pack_mask_types(stored):
     """Signature of `pack_mask`, for a mask whose booleans are read as this type."""
     mask, words = types.Array(stored, 4, "A", readonly=True), types.Array(types.uint64, 4, "C")
-    return types.void(TODO, mask, words)
+    return types.void(COUNTER, mask, words)
 
 
-def pack_mask(todo, mask, words):
-    """Units of `todo`, each a block of queries of one head: words (L, H, blocks, M) of mask (L, H, N, M).
+def pack_mask(counter, mask, words):
+    """Units of `counter`, each a block of queries of one head: words (L, H, blocks, M) of mask (L, H, N, M).
 
     A mask of one row is for every query.
     """
     heads, n, m = mask.shape[1:]
     blocks = words.shape[2]
-    first, last = take(todo)
+    first, last = take(counter)
     while first < last:
         for work in range(first, last):
             item, h, block = work // (blocks * heads), work // blocks % heads, work % blocks
@@ -54,7 +54,7 @@ def pack_mask(todo, mask, words):
             if n == 1:
                 for i in range(m):
                     to[i] = np.uint64(0) - to[i]
-        first, last = take(todo)
+        first, last = take(counter)
 
 
 @compiled

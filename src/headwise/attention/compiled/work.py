@@ -1,7 +1,7 @@
 # mypy: ignore-errors
 """Units of work that several threads take from one counter, without Python between them.
 
-`todo` (3,) holds the number of the next unit, how many are taken at a time, and how many there are.
+`counter` (3,) holds the number of the next unit, how many are taken at a time, and how many there are.
 """
 
 from llvmlite import ir
@@ -10,16 +10,16 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.simd import INDEX, index, inlined, load_scalar
 
-__all__ = ["TODO", "take"]
+__all__ = ["COUNTER", "take"]
 
-TODO = types.Array(types.intp, 1, "C")
+COUNTER = types.Array(types.intp, 1, "C")
 
 
 @inlined
-def take(todo):
+def take(counter):
     """The next units, which are this thread's: the first one and the one after the last; equal if none is left."""
-    first = min(_add(todo, todo[1]), todo[2])
-    return first, min(first + todo[1], todo[2])
+    first = min(_add(counter, counter[1]), counter[2])
+    return first, min(first + counter[1], counter[2])
 
 
 @intrinsic

@@ -8,7 +8,7 @@ import pytest
 
 import headwise as hw
 from headwise.checker import CATALOGUE, CheckError, Verdict
-from headwise.checker.search import limited_time
+from headwise.checker.time_limit import limited_time
 from headwise.errors import DataError
 from planted import handwritten
 

@@ -29,8 +29,8 @@ from headwise.checker.probes import first_probe
 from headwise.checker.recovery import is_softmax, measured_design, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.returned_caches import with_returned_caches
-from headwise.checker.search import limited_time, share_of_time
 from headwise.checker.target import Target
+from headwise.checker.time_limit import limited_time, share_of_time
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError
 

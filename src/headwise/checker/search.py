@@ -7,11 +7,9 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
-import contextlib
 import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
-from contextvars import ContextVar
 from dataclasses import dataclass, field
 from heapq import heappop, heappush
 from itertools import combinations, count, product
@@ -23,6 +21,7 @@ from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
 from headwise.checker.responses import Response
 from headwise.checker.state import Case, Change, Stage, Trace
+from headwise.checker.time_limit import MORE_FOR_PAIRS, deadline
 from headwise.shapes import Array
 
 __all__ = [
@@ -33,8 +32,6 @@ __all__ = [
     "difference",
     "explain",
     "fits",
-    "limited_time",
-    "share_of_time",
     "singles",
     "worst",
 ]
@@ -49,8 +46,6 @@ _BEHIND = 2  # probes by which a start may be behind the furthest explanation an
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
-_MORE_FOR_PAIRS = 2.0  # seconds that two mistakes may take in addition to what three and four may
-_DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # in seconds of processor time
 _ALIGNED = "causal-aligned-end"
 _OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "signed-distances": "slopes"}
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
@@ -102,25 +97,6 @@ class Explanation:
         return not set(self.codes) & set(other.codes) and all(
             combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
         )
-
-
-@contextlib.contextmanager
-def limited_time(seconds: float) -> Iterator[None]:
-    """Limit the processor time of all searches for three and four mistakes; two have more, and one is always tried."""
-    token = _DEADLINE.set(min(_DEADLINE.get(), time.thread_time() + seconds))
-    try:
-        yield
-    finally:
-        _DEADLINE.reset(token)
-
-
-@contextlib.contextmanager
-def share_of_time(among: int) -> Iterator[None]:
-    """Limit the searches within to their share of the time that is left for two mistakes."""
-    now = time.thread_time()
-    left = max(0.0, _DEADLINE.get() + _MORE_FOR_PAIRS - now)
-    with limited_time(left / among - _MORE_FOR_PAIRS):
-        yield
 
 
 def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
@@ -184,7 +160,7 @@ def explain(
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     remaining = [budget]
-    deadline = _DEADLINE.get() if most > 1 else float("inf")
+    end = deadline() if most > 1 else float("inf")
     limits = ("mask", "padding", "causal", "window", "lengths")
     limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
@@ -196,7 +172,7 @@ def explain(
     alike = Counter[tuple[object, ...]]()
     while waiting and remaining[0] > 0:
         total, _, _, start, size, begun = heappop(waiting)
-        until = deadline + (0 if total > 2 else _MORE_FOR_PAIRS if total == 2 else float("inf"))
+        until = end + (0 if total > 2 else MORE_FOR_PAIRS if total == 2 else float("inf"))
         if time.thread_time() > until:
             break
         if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together

@@ -14,7 +14,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_float_arrays", "bind", "refuse_masked"]
+__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_array", "as_float_arrays", "bind", "refuse_masked"]
 
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
@@ -150,7 +150,7 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     Raises
     ------
     DataError
-        If an argument is ragged, or is not float16, float32 or float64.
+        If an argument cannot be converted to an array, or is not float16, float32 or float64.
 
     Examples
     --------
@@ -160,7 +160,7 @@ def as_float_arrays(**arrays: npt.ArrayLike | None) -> tuple[Array, ...]:
     headwise.errors.DataError: X: expected float16, float32 or float64; got int64. Convert with X.astype(float).
     """
     converted: Mapping[str, npt.NDArray[Any]] = {
-        name: _asarray(name, value) for name, value in arrays.items() if value is not None
+        name: as_array(name, value) for name, value in arrays.items() if value is not None
     }
     for name, array in converted.items():
         if array.dtype.type not in _FLOATS:
@@ -179,12 +179,22 @@ def refuse_masked(**arrays: npt.ArrayLike | None) -> None:
             )
 
 
-def _asarray(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+def as_array(name: str, value: npt.ArrayLike) -> npt.NDArray[Any]:
+    """Convert an argument to an array, of whatever type its elements have.
+
+    Raises
+    ------
+    DataError
+        If it is ragged, a masked array, or an object that cannot be converted, as a tensor that requires a gradient.
+    """
     refuse_masked(**{name: value})
     try:
         return np.asarray(value)
-    except ValueError as error:
-        raise DataError(f"{name}: not an array; its rows have different lengths ({error}).") from None
+    except Exception as error:  # whatever the object's own conversion raises
+        ragged = isinstance(error, ValueError) and isinstance(value, list | tuple)
+        reason = "its rows have different lengths" if ragged else str(error).rstrip(".")
+        hint = f" Convert with {name}.float()." if "bfloat16" in str(getattr(value, "dtype", "")) else ""
+        raise DataError(f"{name}: cannot be converted to an array: {reason}.{hint}") from None
 
 
 def _shape(shape: tuple[int, ...]) -> str:

@@ -2,13 +2,16 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Sequence
 from numbers import Integral
 from typing import Any
 
+import numpy as np
+
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["check_counts", "check_sizes", "check_unique", "is_number"]
+__all__ = ["as_number", "check_bools", "check_counts", "check_sizes", "check_unique", "is_number"]
 
 
 def check_counts(least: int = 1, /, **arguments: object) -> None:
@@ -32,6 +35,49 @@ def check_counts(least: int = 1, /, **arguments: object) -> None:
             raise DataError(f"{name}: expected a whole number; got {value!r}.")
         if value < least:
             raise DataError(f"{name}: expected {least} or more; got {value}.")
+
+
+def as_number(name: str, value: Any, above: float = -math.inf) -> float:
+    """The value of an argument as a finite float.
+
+    Raises
+    ------
+    DataError
+        If it is not a number, not finite, or not above `above`.
+
+    Examples
+    --------
+    >>> as_number("softcap", 30)
+    30.0
+    >>> as_number("softcap", 0, above=0)
+    Traceback (most recent call last):
+    ...
+    headwise.errors.DataError: softcap: expected a finite number above 0; got 0.0.
+    """
+    try:
+        if isinstance(value, str | bytes | bool | np.bool_ | np.ma.MaskedArray) or np.ndim(value):
+            raise TypeError
+        number = float(value)
+    except OverflowError:
+        number = math.inf
+    except (TypeError, ValueError):
+        raise DataError(f"{name}: expected a number; got {type(value).__name__}.") from None
+    if not math.isfinite(number) or number <= above:
+        raise DataError(f"{name}: expected a finite number{' above 0' if above == 0 else ''}; got {number!r}.")
+    return number
+
+
+def check_bools(**arguments: object) -> None:
+    """Raise DataError unless every argument is True or False.
+
+    Raises
+    ------
+    DataError
+        With the name of the argument.
+    """
+    for name, value in arguments.items():
+        if not isinstance(value, bool | np.bool_):
+            raise DataError(f"{name}: expected True or False; got {type(value).__name__}.")
 
 
 def check_unique(**arguments: Sequence[object]) -> None:

@@ -168,6 +168,11 @@ def test_strided_and_read_only_inputs(engine, rng):
     np.testing.assert_allclose(hw.attention(*backwards, engine=engine), attention_loop(*backwards)[0], atol=1e-12)
 
 
+class NotAnArray:
+    def __array__(self, dtype=None, copy=None):
+        raise RuntimeError("it requires a gradient.")
+
+
 @pytest.mark.parametrize(
     ("change", "error", "message"),
     [
@@ -186,12 +191,23 @@ def test_strided_and_read_only_inputs(engine, rng):
         ({"align": "left"}, MaskError, 'align: expected "start" or "end"'),
         ({"window": (1, -1), "align": "end"}, MaskError, "window: expected whole numbers"),
         ({"window": 3, "align": "end"}, MaskError, "window: expected a pair"),
+        ({"window": {1, 2}, "align": "end"}, MaskError, "window: expected a pair"),
         ({"lengths": np.array([1, 8])}, MaskError, "lengths: expected 0 to M=7"),
         ({"lengths": np.array([1.0, 2.0])}, MaskError, "lengths: expected whole numbers"),
         ({"lengths": np.array([1, 2, 3])}, MaskError, "lengths: expected one number an item"),
         ({"scale": np.nan}, DataError, "scale: expected a finite number"),
         ({"scale": 10**400}, DataError, "scale: expected a finite number"),
         ({"scale": [1.0]}, DataError, "scale: expected a number; got list"),
+        ({"scale": "1"}, DataError, "scale: expected a number; got str"),
+        ({"scale": True}, DataError, "scale: expected a number; got bool"),
+        ({"k": np.float32(3)}, ShapeError, r"k: expected .*; got \(\)"),
+        ({"k": [[1.0], [1.0, 2.0]]}, DataError, "k: .*rows have different lengths"),
+        ({"mask": [[True], [True, False]]}, DataError, "mask: .*rows have different lengths"),
+        ({"bias": [[0.0], [0.0, 1.0]]}, DataError, "bias: .*rows have different lengths"),
+        ({"lengths": [1, [2]]}, DataError, "lengths: .*rows have different lengths"),
+        ({"q": NotAnArray()}, DataError, "q: cannot be converted to an array: it requires a gradient"),
+        ({"return_weights": np.ones(2, bool)}, DataError, "return_weights: expected True or False"),
+        ({"return_lse": "no"}, DataError, "return_lse: expected True or False"),
         ({"q": None}, DataError, "q: expected an array"),
         ({"q": np.ma.masked_array(np.zeros((B, H, N, d)))}, DataError, "q: got a masked array"),
         ({"mask": np.ma.masked_array(np.ones((N, M), bool))}, DataError, "mask: got a masked array"),
@@ -357,6 +373,13 @@ def test_a_sink_far_above_or_below_the_logits(engine, rng):
         np.testing.assert_allclose(o, expected, atol=1e-6)
         np.testing.assert_allclose(lse, expected_lse, rtol=1e-6)
         assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones_like(o), cache))
+
+
+def test_backward_needs_the_cache_of_a_forward_pass(rng):
+    with pytest.raises(DataError, match="cache: expected the one that attention_forward returned; got tuple"):
+        hw.attention_backward(np.zeros((B, H, N, e)), hw.attention_forward(*arrays(rng)))
+    with pytest.raises(DataError, match="do: expected an array"):
+        hw.attention_backward(None, hw.attention_forward(*arrays(rng))[1])
 
 
 def test_a_cotangent_of_another_shape_is_refused(engine, rng):

@@ -36,6 +36,11 @@ def test_parts_make_the_whole_in_any_grouping(cuts, seed, size):
         np.testing.assert_allclose(found[1], lse, rtol=1e-12, atol=1e-12)
 
 
+def test_outputs_near_the_largest_number_are_averaged(rng):
+    o = np.full((N, e), np.finfo(float).max)
+    np.testing.assert_allclose(hw.merge([(o, np.zeros(N)), (o, np.ones(N))])[0], o, rtol=1e-15)
+
+
 def test_type_is_kept_and_a_part_alone_is_itself(rng):
     o, lse = rng.normal(size=(N, e)).astype(np.float16), rng.normal(size=N).astype(np.float16)
     for found, given_ in zip(hw.merge([(o, lse)]), (o, lse), strict=True):
@@ -50,6 +55,9 @@ def test_type_is_kept_and_a_part_alone_is_itself(rng):
         ([(np.zeros((N, e)), np.zeros(N)), (np.zeros((N + 1, e)), np.zeros(N + 1))], ShapeError, r"parts\[1\].o"),
         ([(np.zeros((N, e)), np.zeros((N, 1)))], ShapeError, r"parts\[0\].lse"),
         ([(np.zeros((N, e)), np.full(N, np.nan))], DataError, "got NaN or"),
+        ([np.zeros((N, e))], DataError, r"parts\[0\]: expected a pair"),
+        ([(np.zeros((N, e)), None)], DataError, r"parts\[0\].lse: expected an array"),
+        (None, DataError, "parts: expected pairs"),
     ],
 )
 def test_refusals(parts, error, message):

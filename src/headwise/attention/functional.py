@@ -14,8 +14,10 @@ from headwise.attention.engines import EngineName, choose_engine, run_forward
 from headwise.attention.inputs import AttentionInputs, all_finite, as_stored_arrays, validate_inputs
 from headwise.attention.masks import Align, Window
 from headwise.attention.sinks import add_sinks, sinks_gradient, validate_sinks
+from headwise.errors import DataError
 from headwise.representation import brief_repr
 from headwise.shapes import Array, bind
+from headwise.validation import check_bools
 
 __all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
 
@@ -224,6 +226,8 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     ------
     ShapeError
         If `do` does not have the shape of the output.
+    DataError
+        If `cache` is something else.
 
     Examples
     --------
@@ -237,6 +241,8 @@ def attention_backward(do: npt.ArrayLike, cache: AttentionCache) -> tuple[Array,
     >>> float(abs(dq).max()) < 1e-12, dv.shape, round(float(dv.sum()), 12)
     (True, (1, 5, 4), 20.0)
     """
+    if not isinstance(cache, AttentionCache):
+        raise DataError(f"cache: expected the one that attention_forward returned; got {type(cache).__name__}.")
     (cotangent,) = as_stored_arrays(do=do)
     if cotangent.shape != cache.forward.o.shape:
         bind(" ".join(map(str, cache.forward.o.shape)), do=cotangent)
@@ -288,6 +294,7 @@ def _compute(
     engine: str,
 ) -> tuple[tuple[Array, ...], AttentionCache]:
     """The requested outputs, which may share memory with the cache, and the cache."""
+    check_bools(return_weights=return_weights, return_lse=return_lse)
     shards = None
     if is_dask_array(k) or is_dask_array(v):
         k, v, shards = split_shards(q, k, v)

@@ -14,7 +14,8 @@ from headwise.attention.masks import Align, AttentionMask, Window, build_mask, i
 from headwise.errors import DataError, MaskError, ShapeError
 from headwise.parallel.threads import parallel_map
 from headwise.representation import brief_repr
-from headwise.shapes import Array, BoolArray, as_float_arrays, bind, refuse_masked
+from headwise.shapes import Array, BoolArray, as_array, as_float_arrays, bind, refuse_masked
+from headwise.validation import as_number
 
 __all__ = [
     "AttentionInputs",
@@ -99,9 +100,6 @@ def validate_inputs(
     softcap: float | None,
 ) -> AttentionInputs:
     """Check the arguments of `attention` and bind them together; see there for their meaning."""
-    for name, array in (("q", q), ("k", k), ("v", v)):
-        if array is None:
-            raise DataError(f"{name}: expected an array of floats; got None.")
     q, k, v = as_stored_arrays(q=q, k=k, v=v)
     if not _fit(q.shape, k.shape, v.shape):
         bind("... H N d", q=q).bind("... G M d", k=k).bind("... G M e", v=v)
@@ -112,9 +110,9 @@ def validate_inputs(
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     full_bias, bias_like = _bias(bias, shape, computing)
-    factor = _number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
-    cap = None if softcap is None else _number("softcap", softcap, above=0.0)
-    largest = np.finfo(computing).max
+    factor = as_number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
+    cap = None if softcap is None else as_number("softcap", softcap, above=0.0)
+    largest = float(np.finfo(computing).max)
     for name, number in (("scale", factor), ("softcap", cap or 0.0)):
         if abs(number) > largest:
             raise DataError(f"{name}: expected a number in the range of {computing}; got {number!r}.")
@@ -133,6 +131,9 @@ def validate_inputs(
 
 def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:
     """`as_float_arrays`, which here also accepts bfloat16 of the library ml_dtypes."""
+    for name, array in arrays.items():
+        if array is None:
+            raise DataError(f"{name}: expected an array of floats; got None.")
     plain = [array for array in arrays.values() if _is_plain(array)]
     if len(plain) == len(arrays) and all(array.dtype is plain[0].dtype for array in plain):
         return tuple(plain)  # the usual case, quickly
@@ -153,7 +154,7 @@ def _is_plain(array: Any) -> TypeGuard[Array]:
 
 def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
     """Whether the shapes agree: a quick answer for small problems, which `bind` puts into words where it is no."""
-    return len(q) >= 3 and q[:-3] == k[:-3] == v[:-3] and q[-1] == k[-1] and len(q) == len(k) and k[:-1] == v[:-1]
+    return 3 <= len(q) == len(k) == len(v) and q[:-3] == k[:-3] == v[:-3] and q[-1] == k[-1] and k[:-1] == v[:-1]
 
 
 def mask_nonfinite(inputs: AttentionInputs) -> AttentionInputs:
@@ -202,26 +203,14 @@ def _may_overflow(inputs: AttentionInputs) -> bool:
     return not bound < float(np.finfo(inputs.q.dtype).max)
 
 
-def _number(name: str, value: float, above: float = -math.inf) -> float:
-    try:
-        number = float(value)
-    except OverflowError:
-        number = math.inf
-    except (TypeError, ValueError):
-        raise DataError(f"{name}: expected a number; got {type(value).__name__}.") from None
-    if not math.isfinite(number) or number <= above:
-        raise DataError(f"{name}: expected a finite number{' above 0' if above == 0 else ''}; got {number!r}.")
-    return number
-
-
 def _bias(
     bias: npt.ArrayLike | None, shape: tuple[int, ...], computing: np.dtype[Any]
 ) -> tuple[Array | None, tuple[tuple[int, ...], np.dtype[Any]] | None]:
     if bias is None:
         return None, None
-    (array,) = as_stored_arrays(bias=bias) if np.asarray(bias).dtype != np.bool_ else (None,)
-    if array is None:
+    if as_array("bias", bias).dtype == np.bool_:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
+    (array,) = as_stored_arrays(bias=bias)
     if not _maximum(array) < np.inf:
         raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
     if not is_broadcastable(array.shape, shape):

@@ -12,7 +12,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import MaskError
-from headwise.shapes import BoolArray, IntArray, refuse_masked
+from headwise.shapes import BoolArray, IntArray, as_array
 
 __all__ = ["Align", "AttentionMask", "Window", "build_mask", "is_broadcastable", "mask_tile"]
 
@@ -153,10 +153,9 @@ def _window(window: Window, widest: int) -> tuple[int | None, int | None]:
     """Both sides of the window as integers no larger than `widest`, beyond which they hide nothing."""
     if window is None:
         return None, None
-    try:
-        left, right = window
-    except (TypeError, ValueError):
-        raise MaskError(f"window: expected a pair (left, right); got {window!r}.") from None
+    if not isinstance(window, tuple | list | np.ndarray) or len(window) != 2:
+        raise MaskError(f"window: expected a pair (left, right); got {window!r}.")
+    left, right = window
     for side in (left, right):
         if side is not None and (isinstance(side, bool) or not isinstance(side, int | np.integer) or side < 0):
             raise MaskError(f"window: expected whole numbers from 0, or None for unbounded; got {window!r}.")
@@ -167,7 +166,7 @@ def _window(window: Window, widest: int) -> tuple[int | None, int | None]:
 def _lengths(lengths: npt.ArrayLike | None, lead: tuple[int, ...], m: int) -> IntArray | None:
     if lengths is None:
         return None
-    counts = np.asarray(lengths)
+    counts = as_array("lengths", lengths)
     if counts.dtype.kind not in "iu":
         raise MaskError(f"lengths: expected whole numbers; got {counts.dtype}.")
     if counts.shape not in ((), lead):
@@ -180,8 +179,7 @@ def _lengths(lengths: npt.ArrayLike | None, lead: tuple[int, ...], m: int) -> In
 def _mask(mask: npt.ArrayLike | None, shape: tuple[int, ...]) -> BoolArray | None:
     if mask is None:
         return None
-    refuse_masked(mask=mask)
-    array: npt.NDArray[Any] = np.asarray(mask)
+    array = as_array("mask", mask)
     if array.dtype != np.bool_:
         zero_one = array.dtype.kind in "iuf" and bool(np.isin(array, (0, 1)).all())
         hint = (

@@ -41,7 +41,7 @@ def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, 
     ShapeError
         If there is no part, or the shapes differ.
     DataError
-        If a log-sum-exp is NaN or +inf, which no attention gives.
+        If a part is not a pair, or a log-sum-exp is NaN or +inf, which no attention gives.
 
     Notes
     -----
@@ -60,8 +60,12 @@ def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, 
     True
     """
     merged: tuple[Array, Array] | None = None
-    for number, (part_o, part_lse) in enumerate(parts):
-        o, lse = as_stored_arrays(**{f"parts[{number}].o": part_o, f"parts[{number}].lse": part_lse})
+    if not isinstance(parts, Iterable):
+        raise DataError(f"parts: expected pairs (o, lse); got {type(parts).__name__}.")
+    for number, part in enumerate(parts):
+        if not isinstance(part, tuple | list) or len(part) != 2:
+            raise DataError(f"parts[{number}]: expected a pair (o, lse); got {type(part).__name__}.")
+        o, lse = as_stored_arrays(**{f"parts[{number}].o": part[0], f"parts[{number}].lse": part[1]})
         if merged is not None:
             expected = " ".join(map(str, merged[0].shape))
             bind(expected, **{f"parts[{number}].o": o})
@@ -84,7 +88,7 @@ def _merge(a: tuple[Array, Array], b: tuple[Array, Array]) -> tuple[Array, Array
     shift = np.where(np.isneginf(top), 0, top)  # a query without any key: exp(−inf − 0) is 0, not NaN
     weight_a, weight_b = np.exp(lse_a - shift), np.exp(lse_b - shift)
     total = weight_a + weight_b
-    o = weight_a[..., None] * o_a + weight_b[..., None] * o_b
-    o /= np.where(total == 0, 1, total)[..., None]
+    share_a, share_b = (weight / np.where(total == 0, 1, total) for weight in (weight_a, weight_b))
+    o = share_a[..., None] * o_a + share_b[..., None] * o_b
     with np.errstate(divide="ignore"):
         return o.astype(dtype, copy=False), (shift + np.log(total)).astype(dtype, copy=False)

@@ -13,6 +13,7 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, as_float_arrays, bind
+from headwise.validation import as_number
 
 __all__ = ["AttentionResult", "multi_head_attention", "self_attention"]
 
@@ -24,6 +25,7 @@ class AttentionResult(NamedTuple):
     weights: Array
 
 
+@np.errstate(over="ignore", invalid="ignore")  # `_finite` raises an error instead
 def self_attention(
     X: npt.ArrayLike,
     Wq: npt.ArrayLike,
@@ -71,7 +73,7 @@ def self_attention(
     ShapeError
         If the shapes do not fit one another.
     DataError
-        If an argument holds integers, NaN or infinities.
+        If an argument holds integers, NaN or infinities, or a product overflows.
 
     Examples
     --------
@@ -92,13 +94,14 @@ def self_attention(
     k = x @ a["Wk"].T + a.get("bk", 0)
     v = x @ a["Wv"].T + a.get("bv", 0)
 
-    logits = q @ k.mT * _scale(scale, q.shape[-1])
+    logits = _finite(q @ k.mT * _scale(scale, q.shape[-1]))
     weights = softmax(logits)
     output = weights @ v
 
-    return AttentionResult(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
+    return AttentionResult(_as_rows(_finite(output.astype(dtype)), tokens), weights.astype(dtype))
 
 
+@np.errstate(over="ignore", invalid="ignore")
 def multi_head_attention(
     X: npt.ArrayLike,
     Wq: npt.ArrayLike,
@@ -152,7 +155,7 @@ def multi_head_attention(
     ShapeError
         If the shapes do not fit one another, or `heads` does not divide the rows of a matrix.
     DataError
-        If an argument holds integers, NaN or infinities.
+        If an argument holds integers, NaN or infinities, or a product overflows.
 
     Examples
     --------
@@ -178,7 +181,7 @@ def multi_head_attention(
     output = output + a.get("bo", 0)
     weights = np.stack([head.weights for head in each], axis=-3)
 
-    return AttentionResult(_as_rows(output, tokens).astype(dtype), weights.astype(dtype))
+    return AttentionResult(_as_rows(_finite(output.astype(dtype)), tokens), weights.astype(dtype))
 
 
 def softmax(logits: Array) -> Array:
@@ -189,7 +192,14 @@ def softmax(logits: Array) -> Array:
 
 
 def _scale(scale: float | None, d: int) -> float:
-    return 1.0 / np.sqrt(d).item() if scale is None else float(scale)
+    return 1.0 / np.sqrt(d).item() if scale is None else as_number("scale", scale)
+
+
+def _finite(array: Array) -> Array:
+    """The array itself; raises DataError if it holds numbers beyond its type."""
+    if not np.isfinite(array).all():
+        raise DataError(f"X: its products with the matrices overflow {array.dtype}; scale them down.")
+    return array
 
 
 def _as_rows(x: Array, tokens: str) -> Array:
@@ -205,8 +215,11 @@ def _checked(
     Returns the arguments in float64, since these functions are what others are checked against, and the type to
     return: that of the arguments.
     """
-    if tokens not in ("rows", "columns"):
+    if not isinstance(tokens, str) or tokens not in ("rows", "columns"):
         raise DataError(f'tokens: expected "rows" or "columns"; got {tokens!r}.')
+    for name in ("X", "Wq", "Wk", "Wv"):
+        if given[name] is None:
+            raise DataError(f"{name}: expected an array of floats; got None.")
     given = {name: value for name, value in given.items() if value is not None}
     a = dict(zip(given, as_float_arrays(**given), strict=True))
 
@@ -224,6 +237,6 @@ def _checked(
 
 
 def _check_heads(heads: int, rows: int, name: str) -> None:
-    if not isinstance(heads, int | np.integer) or heads < 1 or rows % heads:
+    if isinstance(heads, bool) or not isinstance(heads, int | np.integer) or heads < 1 or rows % heads:
         divisors = ", ".join(str(h) for h in range(1, rows + 1) if rows % h == 0)
         raise ShapeError(f"heads: expected a divisor of the {rows} rows of {name} ({divisors}); got {heads!r}.")

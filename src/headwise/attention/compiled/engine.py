@@ -6,17 +6,16 @@ This file prepares the arguments of `kernels` and shares the work among threads;
 from __future__ import annotations
 
 import math
-from collections.abc import Callable
 from functools import cache, lru_cache
 from typing import Any
 
 import numpy as np
 
 from headwise.attention.base import ForwardCache, Gradients
+from headwise.attention.compiled.team import share
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.tiles import backward_schedule
 from headwise.jit import compile_kernel
-from headwise.parallel.threads import num_threads, parallel_map
 from headwise.shapes import Array, IntArray
 
 __all__ = ["ROWS", "SPLIT_KEYS", "backward", "forward"]
@@ -26,8 +25,6 @@ ROWS, _COLUMNS = 64, (60, 240)  # queries of a tile, a bit of a word each; fewes
 # Few queries that read many keys: so many units of work, each a split of the keys with at least and at most so many.
 _UNITS, SPLIT_KEYS = 16, (256, 2048)
 _FEW_QUERIES, _MANY_KEYS = 8, 64  # more queries fill enough of a vector to be worth a tile
-# Multiplications: fewer take less time than it takes to wake a thread, or for threads to agree on who takes them.
-_WORTH_A_THREAD, _WORTH_TAKING, _PIECES = 1e6, 2.5e5, 256
 
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
@@ -65,7 +62,7 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
     work = items * heads * n * m * (3 * d + 2 * e)
-    suspect = any(_share(lambda counter: compute(counter, *arguments), len(starts) - 1, work))
+    suspect = any(share(lambda counter: compute(counter, *arguments), len(starts) - 1, work))
     for partial in dq[1:]:
         dq[0] += partial
     return Gradients(
@@ -87,7 +84,7 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
     compute = compile_kernel(_KERNELS, "forward", dtype)
     arguments = (_columns(dtype), *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
     units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
-    suspect = any(_share(lambda counter: compute(counter, *arguments), units, work))
+    suspect = any(share(lambda counter: compute(counter, *arguments), units, work))
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
     cache = ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs))
@@ -119,8 +116,9 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
     compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
     arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), begin, end, split_keys, partial, top, sums)
-    work = items * inputs.groups * (end - begin) * (k.shape[-1] + e) * k.itemsize / 4  # reading a number takes longest
-    suspect = any(_share(lambda counter: compute(counter, *arguments), items * inputs.groups * splits, work))
+    reads = items * inputs.groups * (end - begin) * (k.shape[-1] + e)
+    work = reads * (k.itemsize / 4 + heads // inputs.groups * n) / 2  # reading a number takes as long as using it
+    suspect = any(share(lambda counter: compute(counter, *arguments), items * inputs.groups * splits, work))
     o = np.empty((items, heads, n, e), dtype)
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
@@ -166,14 +164,6 @@ def _natural_unit(inputs: AttentionInputs) -> float:
     return 1.0 if direct else abs(inputs.scale)
 
 
-def _share(task: Callable[[IntArray], Any], units: int, work: float) -> list[Any]:
-    """Results of the task on each thread. The threads take units from a counter, so many at a time as are worth it."""
-    size = max(1, -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING)))))
-    counter = np.array([0, size, units], np.intp)
-    threads = min(num_threads(), -(-units // size), max(1, int(work / _WORTH_A_THREAD)))
-    return parallel_map(lambda _: task(counter), range(threads)) if threads > 1 else [task(counter)]
-
-
 def _four_axes(*arrays: Array) -> tuple[Array, ...]:
     """(..., H, N, x) as (L, H, N, x), without a copy where the leading axes allow."""
     return tuple(
@@ -214,7 +204,7 @@ def _packed(mask: Any) -> Any:
     words = np.empty((math.prod(lead), heads, -(-n // ROWS), m), np.uint64)
     pack = compile_kernel("headwise.attention.compiled.mask_bias", "pack_mask", np.dtype(np.uint8))
     (stored,) = _four_axes(_as_bytes(mask))
-    _share(lambda counter: pack(counter, stored, words), math.prod(words.shape[:3]), mask.size)
+    share(lambda counter: pack(counter, stored, words), math.prod(words.shape[:3]), mask.size)
     return words.reshape(*lead, *words.shape[1:])
 
 

@@ -3,13 +3,13 @@ from functools import partial
 import numpy as np
 import pytest
 
+from headwise.attention.textbook import softmax
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.gradients import head_importance
 from headwise.models.adapters import ViT
-from headwise.models.attention_gradients import attention_and_gradients, attention_gradients
 from headwise.models.token_ablation import ABLATIONS, TokenGame
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
-from headwise.nn.losses import softmax
+from headwise.nn.encoder import encoder_attention_gradients
 from helpers.oracles import numeric_gradients
 
 TINY = ViTConfig(tokenizer="2x3", image_size=(4, 6), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
@@ -63,24 +63,14 @@ def probability(logits, target):
 
 
 def test_gradients_of_the_weights_equal_central_differences(params, rng):
-    images, target = rng.random((2, 4, 6)), np.array([2, 0])
-    closer = attention_and_gradients(images, params, TINY, target)
-    np.testing.assert_array_equal(closer.weights, predict_with_attention(images, params, TINY).weights)
-    step = 1e-5
-    for at in np.ndindex(closer.gradients.shape):
-        moved = np.zeros(closer.gradients.shape[1:])
-        moved[at[1:]] = step
-        up, down = (by_hand(images[at[0]], params, moved=s * moved)[target[at[0]]] for s in (1, -1))
-        assert closer.gradients[at] == pytest.approx((up - down) / (2 * step), abs=1e-6, rel=1e-6)
-
-
-def test_without_a_target_it_is_the_class_that_the_model_reads(params, rng):
-    images = rng.random((5, 4, 6))
-    closer = attention_and_gradients(images, params, TINY)
-    np.testing.assert_array_equal(closer.target, [by_hand(image, params).argmax() for image in images])
-    np.testing.assert_array_equal(
-        closer.gradients, attention_and_gradients(images, params, TINY, closer.target).gradients
-    )
+    image, target, step = rng.random((4, 6)), 2, 1e-5
+    gradients = np.concatenate(ViT(TINY, params).gradients(image, target))
+    assert gradients.shape == (2, 3, 5, 5)
+    for at in np.ndindex(gradients.shape):
+        moved = np.zeros(gradients.shape)
+        moved[at] = step
+        up, down = (by_hand(image, params, moved=s * moved)[target] for s in (1, -1))
+        assert gradients[at] == pytest.approx((up - down) / (2 * step), abs=1e-6, rel=1e-6)
 
 
 def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, rng):
@@ -92,8 +82,9 @@ def test_the_importance_of_heads_equals_central_differences_of_the_loss(params, 
     gates = [numeric_gradients(partial(loss, item=i), [np.ones((2, 3))], np.array(1.0))[0] for i in range(2)]
     logits, cache = vit_forward(images, params, TINY, return_weights=True)
     dlogits = softmax(logits) - np.eye(3)[labels]  # each image's own cross-entropy
-    found = head_importance(predict_with_attention(images, params, TINY).weights, attention_gradients(dlogits, cache))
-    np.testing.assert_allclose(found, np.abs(gates).mean(axis=0), rtol=1e-6)
+    gradients = encoder_attention_gradients(dlogits, cache.encoder)
+    importance = head_importance(cache.encoder.attention_weights, gradients)
+    np.testing.assert_allclose(importance, np.abs(gates).mean(axis=0), rtol=1e-6)
 
 
 def test_the_game_equals_the_model_by_hand(params, rng):
@@ -131,7 +122,3 @@ def test_refusals(params):
         TokenGame(ViT(TINY, params), np.zeros((4, 6)), 3)
     with pytest.raises(ShapeError, match=r"keep: expected \(S, 4\)"):
         TokenGame(ViT(TINY, params), np.zeros((4, 6)), 1)(np.ones((2, 5), bool))
-    with pytest.raises(ShapeError, match=r"target: expected \(2,\)"):
-        attention_and_gradients(np.zeros((2, 4, 6)), params, TINY, np.array([1]))
-    with pytest.raises(DataError, match="target: expected classes from 0 to 2; got 0 … 3"):
-        attention_and_gradients(np.zeros((2, 4, 6)), params, TINY, np.array([3, 0]))

@@ -16,8 +16,6 @@ from typing import Any
 
 from headwise.errors import DataError
 
-__all__ = ["atomic_folder", "atomic_write", "lock_file", "lock_folder", "to_csv", "write_text"]
-
 
 @contextmanager
 def atomic_write(path: Path) -> Iterator[Path]:

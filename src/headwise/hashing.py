@@ -8,8 +8,6 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-__all__ = ["fingerprint"]
-
 
 def fingerprint(*arrays: npt.NDArray[Any]) -> str:
     """SHA-256, in hexadecimal, of the arrays' shapes, types and bytes.

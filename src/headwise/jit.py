@@ -19,8 +19,6 @@ import numpy as np
 
 from headwise.errors import MissingExtraError
 
-__all__ = ["compile_kernel", "numba_available"]
-
 _COMPILING = threading.RLock()  # numba's cache folder is one setting for all threads
 
 

@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from rich.progress import Progress as RichProgress
     from rich.progress import TaskID
 
-__all__ = ["NoProgress", "Progress", "ProgressBars", "show_progress"]
-
 _SECONDS_BETWEEN_LINES = 10.0
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["brief_repr"]
-
 _MAX_ITEMS, _MAX_LENGTH = 8, 60  # of one value; its length in characters
 
 

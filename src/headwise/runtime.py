@@ -7,8 +7,6 @@ import platform
 
 from threadpoolctl import threadpool_info
 
-__all__ = ["blas_name", "cpu_name"]
-
 
 def cpu_name() -> str:
     """The processor's name, or its architecture if the system does not give one."""

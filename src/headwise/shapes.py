@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["Array", "AxisSizes", "BoolArray", "IntArray", "as_array", "as_float_arrays", "bind", "refuse_masked"]
-
 Array: TypeAlias = npt.NDArray[np.floating[Any]]
 BoolArray: TypeAlias = npt.NDArray[np.bool_]
 IntArray: TypeAlias = npt.NDArray[np.integer[Any]]

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["BACKGROUND", "INK", "THRESHOLDS", "Threshold", "thresholds_page"]
-
 INK = 0.5  # a pixel above this is ink
 BACKGROUND = 0.1  # a pixel below this is background
 

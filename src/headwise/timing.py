@@ -6,8 +6,6 @@ import statistics
 import time
 from collections.abc import Callable, Mapping
 
-__all__ = ["SHORT_CALL", "time_interleaved"]
-
 SHORT_CALL, _REST = 0.2, 0.03  # seconds
 _SECONDS = 1.5  # for each callable, after the first rounds
 

@@ -11,8 +11,6 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["as_number", "check_bools", "check_counts", "check_sizes", "check_unique", "is_number"]
-
 
 def check_counts(least: int = 1, /, **arguments: object) -> None:
     """Raise DataError unless every argument is a whole number of at least `least`.

@@ -10,8 +10,6 @@ import numpy as np
 from headwise.attention.inputs import AttentionInputs
 from headwise.shapes import Array
 
-__all__ = ["Engine", "ForwardCache", "Gradients"]
-
 
 @dataclass(frozen=True, slots=True)
 class ForwardCache:

@@ -16,8 +16,6 @@ from headwise.attention.tiles import accumulate_bias_gradient, backward_schedule
 from headwise.parallel.threads import parallel_for, single_threaded_blas
 from headwise.shapes import Array
 
-__all__ = ["MAX_SAFE_LOGIT", "backward", "forward"]
-
 # A tile of float32 takes a megabyte; half as many rows where a causal mask or a window leaves more of it hidden.
 ROWS, COLUMNS = 512, 512
 MAX_SAFE_LOGIT = 40.0  # exp(±40) and sums of millions of it are ordinary numbers in float32

@@ -23,8 +23,6 @@ from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array
 
-__all__ = ["ShardedEngine", "is_dask_array", "split_shards"]
-
 _Part = tuple[Array, Array, Array]  # o, shift and total of a shard, or of several that were merged
 
 

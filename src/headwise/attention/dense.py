@@ -11,8 +11,6 @@ from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.shapes import Array
 
-__all__ = ["backward", "forward"]
-
 
 def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | None, ForwardCache]:
     """Return the weights (..., H, N, M) if requested, and a cache with the output."""

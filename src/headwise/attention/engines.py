@@ -16,8 +16,6 @@ from headwise.errors import DataError
 from headwise.jit import numba_available
 from headwise.shapes import Array
 
-__all__ = ["ENGINES", "EngineName", "choose_engine", "run_forward"]
-
 ENGINES: dict[str, Engine] = {"dense": dense, "blockwise": blockwise, "compiled": compiled}
 
 EngineName = Literal["auto", "dense", "blockwise", "compiled"]

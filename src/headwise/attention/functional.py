@@ -19,8 +19,6 @@ from headwise.representation import brief_repr
 from headwise.shapes import Array, bind
 from headwise.validation import check_bools
 
-__all__ = ["AttentionCache", "attention", "attention_backward", "attention_forward"]
-
 _LARGE = 2.0**256  # the square root of the square root of float64's range
 
 

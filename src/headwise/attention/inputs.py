@@ -17,17 +17,6 @@ from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, as_array, as_float_arrays, bind, refuse_masked
 from headwise.validation import as_number
 
-__all__ = [
-    "AttentionInputs",
-    "all_finite",
-    "as_stored_arrays",
-    "check_overflow",
-    "mask_nonfinite",
-    "scale_values",
-    "softcap_factor",
-    "validate_inputs",
-]
-
 _ROWS_AT_ONCE = 1024
 _LARGE = 2**20  # numbers, worth several threads
 _PLAIN = tuple(map(np.dtype, (np.float32, np.float64)))

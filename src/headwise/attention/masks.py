@@ -14,8 +14,6 @@ import numpy.typing as npt
 from headwise.errors import MaskError
 from headwise.shapes import BoolArray, IntArray, as_array
 
-__all__ = ["Align", "AttentionMask", "Window", "build_mask", "is_broadcastable", "mask_tile"]
-
 Align = Literal["start", "end"] | None
 Window = tuple[int | None, int | None] | None
 

@@ -11,8 +11,6 @@ from headwise.attention.inputs import as_stored_arrays
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, bind
 
-__all__ = ["merge"]
-
 
 def merge(parts: Iterable[tuple[npt.ArrayLike, npt.ArrayLike]]) -> tuple[Array, Array]:
     r"""Combine attention over disjoint sets of keys into attention over their union.

@@ -19,8 +19,6 @@ from headwise.attention.inputs import as_stored_arrays
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array
 
-__all__ = ["add_sinks", "sinks_gradient", "validate_sinks"]
-
 
 def validate_sinks(sinks: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     """Check sinks (..., H) against the logits' shape (..., H, N, M); −inf is no sink."""

@@ -15,8 +15,6 @@ from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, as_float_arrays, bind
 from headwise.validation import as_number
 
-__all__ = ["AttentionResult", "multi_head_attention", "self_attention"]
-
 
 class AttentionResult(NamedTuple):
     """What attention returns: the output, and the weights it was made with."""

@@ -16,8 +16,6 @@ import numpy as np
 from headwise.attention.inputs import AttentionInputs
 from headwise.shapes import Array, IntArray
 
-__all__ = ["accumulate_bias_gradient", "backward_schedule", "key_blocks", "split_range"]
-
 _PARTIALS = 32 * 2**20  # bytes that the partial dq may take
 _CHUNKS = 8
 _SMALLEST_CHUNK = 1024

@@ -12,6 +12,7 @@ from typing import Any, Literal, NamedTuple
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.attribution.differentiable import Differentiable, differentiable, is_differentiable
 from headwise.attribution.players import Players
 from headwise.errors import DataError, MissingExtraError
@@ -22,10 +23,7 @@ from headwise.models.inpainting import inpaint
 from headwise.models.loaded import LoadedModel
 from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.models.token_ablation import ABLATIONS as DRAWING_ABLATIONS
-from headwise.nn.losses import softmax
 from headwise.shapes import Array, BoolArray
-
-__all__ = ["ABLATIONS", "PlayerGame", "ablation_names", "player_game"]
 
 _CELLS = 32  # an image is imputed in at most so many rows and columns of cells
 _SETS_AT_ONCE = 256

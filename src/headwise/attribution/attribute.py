@@ -17,8 +17,6 @@ from headwise.models.base import Model, Tokens
 from headwise.representation import brief_repr
 from headwise.shapes import Array
 
-__all__ = ["ATTENTION", "Attribution", "attribute"]
-
 ATTENTION = "all layers"  # the map of attention that the others are compared with
 
 

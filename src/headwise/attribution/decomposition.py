@@ -17,8 +17,6 @@ from headwise.nn.params import Params, subtree
 from headwise.representation import brief_repr
 from headwise.shapes import Array
 
-__all__ = ["LogitDecomposition", "decompose_logit"]
-
 _INSIDE = ("attention.query", "attention.key", "attention.value", "mlp.hidden", "mlp.gate")
 _IDENTITY = TextEmbeddingCache({}, {}, 1.0, None, None)
 

@@ -40,8 +40,6 @@ from headwise.nn.batch_norm import batch_norm_forward
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Differentiable", "Pass", "differentiable", "is_differentiable"]
-
 _BATCH_TOKENS = 2048  # tokens of the inputs that are run at once
 
 

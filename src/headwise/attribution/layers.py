@@ -16,8 +16,6 @@ from headwise.nn.params import Params, subtree
 from headwise.nn.rms_norm import RmsNormCache
 from headwise.shapes import Array
 
-__all__ = ["AttentionSublayer", "attention_sublayers", "frozen_norm"]
-
 _ELEMENTS_AT_ONCE = 16_000_000  # of the contributions (N, M, D) in memory
 
 

@@ -24,8 +24,6 @@ from headwise.metrics.shapley import EXACT_UP_TO, coalitions, sampled_shapley, s
 from headwise.models.base import Model
 from headwise.shapes import Array
 
-__all__ = ["IG_STEPS", "MAPS", "SHAPLEY_ORDERS", "AttributionMap", "available_maps", "cheap_maps", "compute_map"]
-
 IG_STEPS = 20  # points on the line from the baseline to the input
 SHAPLEY_ORDERS = 30  # random orders from which Shapley values are sampled when there are too many sets
 

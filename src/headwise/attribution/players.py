@@ -16,8 +16,6 @@ from headwise.errors import DataError
 from headwise.models.base import Tokens
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["Players", "group_tokens"]
-
 _WORD_STARTS = ("Ġ", "▁", " ", "Ċ")  # how byte-level and SentencePiece tokenizers mark the beginning of a word
 
 

@@ -14,8 +14,6 @@ from headwise.errors import DataError
 from headwise.hashing import fingerprint
 from headwise.models.base import Model
 
-__all__ = ["DEFAULTS", "Recommendation", "model_fingerprint", "recommended_map"]
-
 DEFAULTS = ("AttnLRP", "Chefer", "leave-one-out", "all layers")  # the first that is available, without an audit
 _FILE = "result.json"
 

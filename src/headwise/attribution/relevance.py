@@ -26,8 +26,6 @@ from headwise.nn.projection import ProjectionCache
 from headwise.nn.rms_norm import RmsNormCache
 from headwise.shapes import Array
 
-__all__ = ["attn_lrp", "freeze"]
-
 _SHARES = {"query": 0.25, "key": 0.25, "value": 0.5}  # of p v, weights and values get half; of q k, each half of that
 
 

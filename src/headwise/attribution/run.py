@@ -19,8 +19,6 @@ from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.network import NetworkCache
 from headwise.shapes import Array
 
-__all__ = ["ModelRun", "Requirement", "requirements_met"]
-
 Requirement = Literal["weights", "gradients", "parts", "scores"]
 
 

@@ -17,8 +17,6 @@ from headwise.parallel.threads import num_threads, parallel_for, single_threaded
 from headwise.runtime import blas_name, cpu_name
 from headwise.timing import time_interleaved
 
-__all__ = ["Machine", "machine", "matrix_products"]
-
 # The rate of products is measured with so many tasks, each of which multiplies the same matrices repeatedly. BLAS gets
 # larger tiles, which fit the second-level cache; the engine's own products get tiles for the first-level cache.
 _PIECES, _TIMES = 8, 2000

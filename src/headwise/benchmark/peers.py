@@ -11,8 +11,6 @@ import numpy as np
 from headwise.benchmark.workloads import Inputs, Workload
 from headwise.parallel.threads import num_threads
 
-__all__ = ["PEERS", "peer_calls"]
-
 Call = Callable[[], object]
 
 

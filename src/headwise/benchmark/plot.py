@@ -9,8 +9,6 @@ from matplotlib.ticker import LogLocator, NullFormatter
 
 from headwise.figures import PAGE, fix_layout, style
 
-__all__ = ["draw_ratios"]
-
 _MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#3a8f5c"), ("^", "#7b4fa3"))
 _LIMIT, _OWN = "#111111", "#1f4e8c"
 

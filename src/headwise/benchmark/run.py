@@ -14,8 +14,6 @@ from headwise.benchmark.workloads import Inputs, Workload, workloads
 from headwise.progress import NoProgress, Progress
 from headwise.timing import time_interleaved
 
-__all__ = ["Bench", "Timing", "bench"]
-
 _SLOW = 3.0  # times the fastest peer: such a call is measured once, so that it does not limit the rounds of the others
 
 

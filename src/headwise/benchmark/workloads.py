@@ -10,8 +10,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["GROUPS", "QUICK", "Inputs", "Workload", "workloads"]
-
 _WINDOW = 128  # keys that a query sees to either side
 
 

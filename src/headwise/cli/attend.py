@@ -29,8 +29,6 @@ from headwise.errors import DataError
 from headwise.files import atomic_write
 from headwise.shapes import bind
 
-__all__ = ["attend"]
-
 
 class _Inputs(NamedTuple):
     """X (N, D) or (D, N), matrices (out, in), the number of heads, and what to say about them."""

@@ -22,8 +22,6 @@ from headwise.cli.paths import check_writable_file
 from headwise.cli.runner import resumable
 from headwise.figures import check_figure_path, save_one
 
-__all__ = ["bench"]
-
 
 def bench(
     only: Annotated[

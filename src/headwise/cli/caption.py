@@ -15,8 +15,6 @@ from headwise.explanation import Explanation, TokenLayout, from_arrays, from_sav
 from headwise.explanation.display import read_colors
 from headwise.figures import AttentionRecord, View, select_figures
 
-__all__ = ["caption"]
-
 
 def caption(
     arrays: Annotated[

@@ -14,8 +14,6 @@ from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models import find_model
 
-__all__ = ["MODEL", "capture"]
-
 MODEL = "An .onnx file, FILE.py:OBJECT (a torch module), a folder with config.json, or a .gguf file."
 
 

@@ -14,20 +14,6 @@ from headwise.checker.loading import load_function
 from headwise.cli.notebook_options import NotebookFile, check_notebook
 from headwise.errors import DataError
 
-__all__ = [
-    "AdapterOption",
-    "ArgsOption",
-    "ConventionOption",
-    "InitOption",
-    "InsideOption",
-    "Kind",
-    "MaskOption",
-    "StrictOption",
-    "WeightsOption",
-    "check",
-    "load_adapter",
-]
-
 
 class Kind(enum.StrEnum):
     """What the function is meant to be."""

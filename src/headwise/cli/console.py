@@ -15,8 +15,6 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise import document  # imports Matplotlib, which most commands do not need
 
-__all__ = ["document_table", "messages", "output", "print_matrix", "progress_bars"]
-
 output = Console(highlight=False)
 messages = Console(stderr=True, highlight=False, markup=False)  # must not end up in a pipe
 

@@ -29,8 +29,6 @@ from headwise.models import open_model
 from headwise.models.comparison import compare_models
 from headwise.recorder.compare import compare_arrays
 
-__all__ = ["diff"]
-
 
 def diff(
     first: Annotated[

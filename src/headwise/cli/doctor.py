@@ -8,8 +8,6 @@ from dataclasses import asdict
 from headwise.cli.options import Json
 from headwise.installation import inspect_installation, installation_text
 
-__all__ = ["doctor"]
-
 
 def doctor(as_json: Json = False) -> None:
     """Print versions, processor, BLAS, threads, and the command that installs each missing extra.

@@ -16,8 +16,6 @@ from headwise.explanation import Explanation
 from headwise.explanation import explain as explain_input
 from headwise.train.checkpoint import pretrained_vit
 
-__all__ = ["explain"]
-
 
 def explain(
     input: Annotated[

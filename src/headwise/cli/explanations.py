@@ -14,8 +14,6 @@ from headwise.figures import SCALES, figure_names
 from headwise.files import lock_folder
 from headwise.text import as_text
 
-__all__ = ["ALL", "FIGURE", "FULL", "SCALE", "TOKEN", "output_folder", "print_json", "save"]
-
 FIGURE = f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input."
 SCALE = f"Colour scales: {', '.join(SCALES)}."
 ALL = "Draw every head of a model that has many."

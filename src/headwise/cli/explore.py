@@ -19,8 +19,6 @@ from headwise.files import lock_file
 from headwise.text import pluralize
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
 
-__all__ = ["explore"]
-
 _LARGE = 3_000_000  # bytes
 _MODEL_FILE = re.compile(r".*(\.gguf|\.onnx|\.safetensors|\.py:\w+)")
 

@@ -28,8 +28,6 @@ from headwise.grading.submissions import read_class, read_submission
 from headwise.grading.tables import TABLES, as_json, gradescope, points
 from headwise.parallel.tasks import check_scheduler
 
-__all__ = ["Format", "grade"]
-
 
 class Format(enum.StrEnum):
     """The format of the grades."""

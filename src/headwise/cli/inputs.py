@@ -10,8 +10,6 @@ from headwise.data.array_files import load_npz
 from headwise.errors import DataError
 from headwise.models.preprocess.images import ImagePreprocessor
 
-__all__ = ["PREPROCESS", "image_preprocessor", "parse_size", "read_input"]
-
 _NORMALIZATIONS = {  # mean and standard deviation of the colours
     "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),

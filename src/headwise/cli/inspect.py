@@ -12,8 +12,6 @@ from headwise.cli.capture import MODEL
 from headwise.errors import HeadwiseError
 from headwise.models import CAPABILITIES, find_model, open_model
 
-__all__ = ["inspect"]
-
 
 def inspect(model: Annotated[str, typer.Argument(help=MODEL, show_default=False)]) -> None:
     """Say what a model is: family, sizes, options, attention layers, and which tools support it.

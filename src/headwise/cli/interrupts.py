@@ -11,8 +11,6 @@ from typing import Any
 import typer
 from typer.core import TyperGroup
 
-__all__ = ["InterruptibleGroup", "keyboard_interrupts"]
-
 
 @contextmanager
 def keyboard_interrupts() -> Iterator[None]:

@@ -15,19 +15,6 @@ from headwise.cli.console import messages
 from headwise.coursework.notebook import ArrayOptions, CourseNotebook, check_functions, read_functions, run_notebook
 from headwise.errors import DataError, HeadwiseError
 
-__all__ = [
-    "Columns",
-    "Heads",
-    "Matrices",
-    "NotebookFile",
-    "Orientation",
-    "Take",
-    "array_options",
-    "check_notebook",
-    "diff_notebook",
-    "notebook_lines",
-]
-
 
 class Orientation(enum.StrEnum):
     """The orientation of the matrices."""

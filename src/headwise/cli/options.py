@@ -7,22 +7,6 @@ from typing import Annotated
 
 import typer
 
-__all__ = [
-    "DATA",
-    "JSON",
-    "OUT",
-    "PROCESSES",
-    "SEED",
-    "Data",
-    "Json",
-    "Out",
-    "Processes",
-    "Scheduler",
-    "Seed",
-    "Seeds",
-    "Threads",
-]
-
 OUT = typer.Option("--out", help="Folder for the results.")
 SEED = typer.Option("--seed", min=0, help="Random seed: the same seed gives the same result.")
 DATA = typer.Option(

@@ -8,8 +8,6 @@ from pathlib import Path
 
 from headwise.errors import DataError
 
-__all__ = ["check_outside", "check_writable", "check_writable_file"]
-
 
 def check_writable(folder: Path, option: str = "--out") -> None:
     """Raise DataError for a folder that cannot be created or written to; leave no files behind.

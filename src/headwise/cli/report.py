@@ -28,8 +28,6 @@ from headwise.shapes import Array, bind
 from headwise.text import as_text
 from headwise.validation import check_counts
 
-__all__ = ["report"]
-
 
 def report(
     part: Annotated[

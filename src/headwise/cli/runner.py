@@ -17,8 +17,6 @@ from headwise.experiments import Runner, get_experiment
 from headwise.files import lock_folder
 from headwise.text import as_text
 
-__all__ = ["RunOptions", "resumable", "run_study"]
-
 
 @contextmanager
 def resumable(how: str = "Run the same command again to resume", folder: Path | None = None) -> Iterator[None]:

@@ -11,8 +11,6 @@ from headwise.cli.console import messages
 from headwise.cli.inputs import PREPROCESS, image_preprocessor
 from headwise.errors import MissingExtraError
 
-__all__ = ["serve"]
-
 
 def serve(
     model: Annotated[

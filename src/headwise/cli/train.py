@@ -20,8 +20,6 @@ from headwise.train.loop import Epoch
 from headwise.train.run import TrainingRun, train_into
 from headwise.validation import check_counts
 
-__all__ = ["train"]
-
 _STANDARD = TrainingConfig()
 
 

@@ -8,8 +8,6 @@ from typing import Any
 
 import typer
 
-__all__ = ["UsageError", "usage_message"]
-
 # the base class of typer's parsing errors, which has no public name
 UsageError: type[Exception] = next(c for c in typer.BadParameter.__mro__ if c.__name__ == "UsageError")
 

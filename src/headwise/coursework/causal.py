@@ -9,8 +9,6 @@ import numpy as np
 from headwise.attention import AttentionResult, attention
 from headwise.shapes import Array
 
-__all__ = ["causal_multi_head", "project_heads"]
-
 
 def project_heads(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tuple[Array, Array, Array]:
     """Queries, keys and values by head: (..., H, N, d) each, from tokens (..., N, D)."""

@@ -20,8 +20,6 @@ from headwise.errors import HeadwiseError
 from headwise.grading import ClassGrades, Limits, Rubric, Sandbox, Submission, TaskGrade, uses_torch
 from headwise.shapes import Array
 
-__all__ = ["with_course_arrays", "with_course_names"]
-
 
 def with_course_names(rubric: Rubric, course: CourseNotebook) -> Rubric:
     """The rubric, whose tasks also accept the names that the notebook's functions of their kind have."""

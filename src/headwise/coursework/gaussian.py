@@ -13,8 +13,6 @@ from headwise.coursework.gaussian_derivation import derivation
 from headwise.document import Step
 from headwise.shapes import Array
 
-__all__ = ["Gaussian", "MaskedGaussian", "gaussian", "maximum_likelihood"]
-
 CORRELATIONS = (-0.5, 0.0, 0.6, 0.9)
 SIZES = (10, 30, 100, 300, 1000, 3000)
 

@@ -12,8 +12,6 @@ import sympy as sp
 
 from headwise.document import Step
 
-__all__ = ["check_step", "derivation"]
-
 
 def derivation() -> dict[str, tuple[Step, ...]]:
     """The steps by part; each is checked when this is called."""

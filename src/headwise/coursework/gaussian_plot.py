@@ -8,8 +8,6 @@ from matplotlib.figure import Figure
 from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_estimates"]
-
 _LEAST_SQUARES, _LIKELIHOOD = "#7a9cc6", "#c2571a"
 _95 = 1.96  # standard deviations on either side of the mean that contain 95% of a Gaussian
 

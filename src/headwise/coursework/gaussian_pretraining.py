@@ -21,8 +21,6 @@ from headwise.train.loop import train
 from headwise.train.masking import geometric_masks
 from headwise.train.series import MaskedPredictionTask
 
-__all__ = ["STEPS", "GaussianPretraining", "conditional_mean", "covariance", "gaussian_pretraining"]
-
 STEPS, VARIABLES = 8, 2
 TRAINED_ON, TESTED_ON = 4096, 1000
 _IN_TIME, _BETWEEN = 0.8, 0.6  # correlations from step to step, and between the two variables of a step

@@ -12,8 +12,6 @@ from matplotlib.figure import Figure
 from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_matrices"]
-
 _COLORMAP = "Blues"
 _MAX_LABELLED = 8  # tokens; the numbers of more would not be readable
 

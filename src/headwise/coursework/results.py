@@ -19,8 +19,6 @@ from headwise.coursework.causal import causal_multi_head, project_heads
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Coursework", "EquivarianceErrors", "HeadRun", "LogitDecomposition", "coursework", "max_relative_difference"]
-
 _ROUNDINGS = 1e3  # tolerance for accumulated rounding, in units of the last bit
 _ALL_PERMUTATIONS = 720  # up to 6 tokens all permutations are run; for more, as many random ones
 

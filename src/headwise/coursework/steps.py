@@ -11,8 +11,6 @@ from headwise.attention import attention, multi_head_attention
 from headwise.coursework.causal import causal_multi_head, project_heads
 from headwise.shapes import Array
 
-__all__ = ["AttentionSteps", "attention_steps"]
-
 
 class AttentionSteps(NamedTuple):
     """The steps of one run, in order.

@@ -14,8 +14,6 @@ import numpy.typing as npt
 from headwise.checker.roles import role_of
 from headwise.errors import DataError, ShapeError
 
-__all__ = ["coursework_arrays", "load_npz", "read_arrays"]
-
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo", "bq", "bk", "bv", "bo")
 _NEEDED = _NAMES[:4]
 _NUMBER = re.compile(r"\s*[-+]?(\d+\.?\d*|\.\d+|nan|inf)([eE][-+]?\d+)?\s*", re.IGNORECASE)

@@ -18,8 +18,6 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from PIL import Image
 
-__all__ = ["PreparedDigit", "load_digit", "read_image"]
-
 _SIDE, _BOX = 28, 20
 _LARGEST = 50_000_000  # pixels; more is refused before it is decoded
 

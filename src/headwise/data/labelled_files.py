@@ -11,8 +11,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import IntArray
 
-__all__ = ["LabelledFiles", "load_labelled"]
-
 _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 

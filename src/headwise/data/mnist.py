@@ -19,8 +19,6 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Digits", "LabelledImages", "load_bundled_mnist", "load_mnist", "read_idx"]
-
 _SIDE = 28
 _FILES = {
     "train-images-idx3-ubyte": (60_000, _SIDE, _SIDE),

@@ -19,8 +19,6 @@ from headwise.shapes import Array, BoolArray, IntArray
 from headwise.tokenizers.series import Standardizer, pad_series
 from headwise.validation import check_counts
 
-__all__ = ["LabelledSeries", "SeriesData", "bundled_series", "load_series", "standardize", "train_validation_split"]
-
 _KINDS = (".ts", ".npz")
 
 

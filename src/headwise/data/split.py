@@ -6,8 +6,6 @@ import numpy as np
 
 from headwise.shapes import IntArray
 
-__all__ = ["stratified_holdout"]
-
 
 def stratified_holdout(labels: IntArray, fraction: float, rng: np.random.Generator) -> IntArray:
     """Indices, in order, of a random fraction of each class: at least one item, and never all.

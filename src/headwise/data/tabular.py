@@ -15,8 +15,6 @@ import numpy.typing as npt
 
 from headwise.errors import DataError, MissingExtraError
 
-__all__ = ["TABLES", "TableData", "load_table"]
-
 
 @dataclass(frozen=True)
 class TableData:

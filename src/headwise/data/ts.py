@@ -14,8 +14,6 @@ from headwise.errors import DataError
 from headwise.shapes import Array
 from headwise.validation import is_number
 
-__all__ = ["Parsed", "read_ts"]
-
 
 class Parsed(NamedTuple):
     """Series (n, V) with their labels: names of classes, or numbers to predict if `numbers` is True."""

@@ -13,21 +13,6 @@ from headwise.files import to_csv, write_text
 from headwise.shapes import Array
 from headwise.text import Statement, as_text
 
-__all__ = [
-    "BACKLINK_LABEL",
-    "Block",
-    "Code",
-    "Derivation",
-    "Document",
-    "FigureBlock",
-    "Paragraph",
-    "Section",
-    "Step",
-    "Table",
-    "Widget",
-]
-
-
 _NARROW = 8  # columns of a table that has room for another next to it
 BACKLINK_LABEL = "Data and seeds"  # the heading of the last part of a figure's caption
 

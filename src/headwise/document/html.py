@@ -13,8 +13,6 @@ from markupsafe import Markup, escape
 from headwise.figures import colors
 from headwise.text import Statement, as_html
 
-__all__ = ["render_template"]
-
 _BEFORE_PUNCTUATION = re.compile(r"<math\b(?:(?!</math>).)*</math>[.,;:)]+", re.DOTALL)
 
 

@@ -18,8 +18,6 @@ from headwise.document.blocks import (
 from headwise.document.latex_characters import character_definitions
 from headwise.text import Statement, as_latex
 
-__all__ = ["as_latex_document"]
-
 _PREAMBLE = r"""\documentclass[a4paper,11pt]{article}
 \usepackage{amsmath,amssymb,array,booktabs,graphicx,fancyvrb,longtable}
 \usepackage[margin=25mm]{geometry}

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 import unicodedata
 
-__all__ = ["character_definitions"]
-
 _DEFINE = r"""\ifdefined\Umathchar % XeLaTeX, LuaLaTeX
 \newcommand{\character}[2]{\catcode"#1=\active\begingroup\lccode`\~="#1\relax\lowercase{\endgroup\def~}{#2}}
 \else

@@ -7,8 +7,6 @@ from collections.abc import Mapping, Sequence
 from headwise.document.blocks import Table
 from headwise.text import Statement, as_markdown
 
-__all__ = ["as_markdown_page", "as_markdown_table"]
-
 
 def as_markdown_page(title: str, parts: Mapping[str, Sequence[Statement]], tables: Sequence[Table] = ()) -> str:
     """Render paragraphs under their headings, then the tables, each with its title.

@@ -10,8 +10,6 @@ from headwise.document.blocks import Block, Code, Derivation, Paragraph, Section
 from headwise.document.markdown import as_markdown_table
 from headwise.text import Statement, as_markdown
 
-__all__ = ["NotebookCell", "markdown_cells", "notebook_json"]
-
 
 class NotebookCell(NamedTuple):
     """A cell: Markdown, or code with its output."""

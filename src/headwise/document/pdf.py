@@ -12,8 +12,6 @@ from pathlib import Path
 from headwise.document.blocks import Document
 from headwise.files import atomic_write
 
-__all__ = ["browser", "print_page"]
-
 _NAMES = ("chromium", "chromium-browser", "google-chrome", "google-chrome-stable", "chrome", "msedge")
 _TIMEOUT = 120  # seconds
 

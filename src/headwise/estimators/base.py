@@ -34,8 +34,6 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import Epoch, train
 from headwise.train.supervised import Examples, Supervised, predict_batched
 
-__all__ = ["Transformer"]
-
 _ATTENTION_BATCH = 128  # items whose attention weights are in memory at once
 
 

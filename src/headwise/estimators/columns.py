@@ -14,8 +14,6 @@ from headwise.errors import DataError
 from headwise.tokenizers.tabular import is_missing
 from headwise.validation import check_unique
 
-__all__ = ["category_columns", "check_dates", "mixed_values", "warn_identifiers"]
-
 _DATES = (datetime.date, datetime.time, datetime.timedelta, np.datetime64, np.timedelta64)
 _FEWEST_ROWS = 20  # with fewer, distinct values are no sign of an identifier
 

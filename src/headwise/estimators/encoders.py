@@ -20,8 +20,6 @@ from headwise.tokenizers.series import Standardizer
 from headwise.tokenizers.tabular import ColumnEncoder, column_std, is_missing
 from headwise.validation import check_counts, is_number
 
-__all__ = ["DataEncoder", "ImageEncoder", "ModelSize", "SequenceEncoder", "TableEncoder", "stack_sequences"]
-
 
 @dataclass(frozen=True)
 class ModelSize:

@@ -9,13 +9,11 @@ import numpy.typing as npt
 from sklearn.base import ClassifierMixin, RegressorMixin
 from sklearn.utils.multiclass import check_classification_targets
 
+from headwise.attention.textbook import softmax
 from headwise.errors import DataError
 from headwise.estimators.base import Transformer
-from headwise.nn.losses import softmax
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import column_std
-
-__all__ = ["TransformerClassifier", "TransformerRegressor"]
 
 _Estimator = TypeVar("_Estimator", bound=Transformer)
 

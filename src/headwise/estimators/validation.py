@@ -16,16 +16,6 @@ from headwise.shapes import Array
 from headwise.tokenizers.tabular import is_missing
 from headwise.validation import check_counts
 
-__all__ = [
-    "KINDS",
-    "array_3d",
-    "check_float32_range",
-    "check_hyperparameters",
-    "check_targets",
-    "infer_kind",
-    "table_validation",
-]
-
 KINDS = ("auto", "table", "series", "sets", "images")
 
 

@@ -14,8 +14,6 @@ from headwise.figures import fix_layout, style
 from headwise.figures.colors import ACCENT, GRID, MARK, PALE_ACCENT, REFERENCE
 from headwise.shapes import Array
 
-__all__ = ["PERCENT", "POINTS", "draw_accuracies", "draw_losses"]
-
 PERCENT = FuncFormatter(lambda share, _: f"{100 * share:.4g}%")
 POINTS = FuncFormatter(lambda share, _: f"{100 * share:+.4g}".replace("-", "−") if share else "0")
 

@@ -21,8 +21,6 @@ from headwise.progress import NoProgress, Progress
 from headwise.text import Statement, as_text
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["Experiment", "Findings", "Result", "Run", "Runner", "run_together"]
-
 Findings = Mapping[str, tuple[Statement, ...]]  # by heading
 
 

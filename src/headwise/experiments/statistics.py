@@ -10,8 +10,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["ALPHA", "Interval", "min_attainable_p", "sign_flip_test", "t_interval"]
-
 ALPHA = 0.05  # a difference is shown if the p of its test, corrected for multiple tests, is at most this
 
 

@@ -17,8 +17,6 @@ from headwise.files import to_csv, write_text
 from headwise.hashing import fingerprint
 from headwise.train.checkpoint import load_arrays, save_arrays
 
-__all__ = ["Outcome", "RunStore", "config_digest"]
-
 
 @dataclass(frozen=True)
 class Outcome:

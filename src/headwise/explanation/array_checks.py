@@ -10,8 +10,6 @@ import numpy.typing as npt
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 
-__all__ = ["check_positions", "resize_image", "to_pixels_of"]
-
 
 def to_pixels_of(image: npt.NDArray[Any]) -> Array:
     """(Y, X) or (Y, X, 3) from 0 to 1, also from 8-bit or 16-bit integers, and with the colours in the first axis.

@@ -21,8 +21,6 @@ from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
 from headwise.shapes import Array, BoolArray
 from headwise.tokenizers.images import Patches
 
-__all__ = ["TokenLayout", "from_arrays", "from_saved", "read_arrays", "stack_layers"]
-
 _OTHER_ARRAYS = ("image", "positions", "verified", "errors", "names", "kinds", "words", "tokens", "queries",
                  "q", "k", "v", "output", "lse", "scale")  # fmt: skip  # not attention weights
 _WEIGHT_NAMES = ("weights", "attention", "attentions")  # identify the weights among other arrays

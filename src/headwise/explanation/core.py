@@ -28,8 +28,6 @@ from headwise.representation import brief_repr
 from headwise.shapes import Array
 from headwise.train.checkpoint import Checkpoint, load_vit
 
-__all__ = ["Explanation", "explain", "open_any_model", "prepare_input", "record_any_input", "record_attention"]
-
 
 @dataclass(frozen=True)
 class Explanation:

@@ -16,8 +16,6 @@ from headwise.figures.dependence import Dependence
 from headwise.metrics.shapley import EXACT_UP_TO
 from headwise.models import Model
 
-__all__ = ["measure_dependence"]
-
 _MAX_PLAYERS = 64  # patches are grouped into blocks up to this number if they are removed one at a time
 _CHEAP = 6  # forward passes that take as long as attention and a map by one backward pass
 

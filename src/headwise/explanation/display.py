@@ -13,8 +13,6 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.models import Model, Tokens
 from headwise.shapes import Array, IntArray
 
-__all__ = ["displayed_image", "displayed_series", "read_colors"]
-
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, by which most models normalise
 _STD = np.array([0.229, 0.224, 0.225], np.float32)
 _PATCH = 16  # pixels of a patch whose size is unknown

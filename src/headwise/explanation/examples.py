@@ -8,8 +8,6 @@ from headwise.data.mnist import LabelledImages
 from headwise.errors import DataError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["cycle_classes", "pick_contrasting_examples"]
-
 
 def cycle_classes(data: LabelledImages, count: int) -> IntArray:
     """Indices of the first `count` images of `data`, cycling through the classes: 0, 1, 2 … 9, 0, 1 …

@@ -16,8 +16,6 @@ from headwise.figures import AttentionRecord
 from headwise.shapes import IntArray
 from headwise.train.checkpoint import Checkpoint
 
-__all__ = ["explore", "explore_arrays"]
-
 _NAME_LENGTH = 60
 
 

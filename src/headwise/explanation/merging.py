@@ -11,8 +11,6 @@ from headwise.errors import DataError
 from headwise.figures import AttentionRecord
 from headwise.shapes import Array, IntArray
 
-__all__ = ["merge_pieces"]
-
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
 
 

@@ -10,8 +10,6 @@ from collections.abc import Sequence
 from headwise.figures import CaptionedFigure, style
 from headwise.text import as_html
 
-__all__ = ["explanation_html"]
-
 _TEXT = "max-width: 50rem; font: 0.95em/1.5 sans-serif"
 
 

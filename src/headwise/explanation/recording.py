@@ -8,6 +8,7 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.errors import DataError
 from headwise.explanation.display import displayed_image, displayed_series
 from headwise.explanation.score_names import name_scores
@@ -15,11 +16,8 @@ from headwise.explanation.segments import find_segments
 from headwise.figures import AttentionRecord
 from headwise.figures.record import InputKind
 from headwise.models import Model, Tokens
-from headwise.nn.losses import softmax
 from headwise.recorder import AttentionLayer
 from headwise.shapes import Array, BoolArray, IntArray
-
-__all__ = ["probe_induction", "record_input"]
 
 _PROBE_TOKENS = 24  # random tokens that are repeated once
 

@@ -9,8 +9,6 @@ import numpy as np
 from headwise.errors import HeadwiseError
 from headwise.shapes import IntArray
 
-__all__ = ["ScoreNames", "name_scores"]
-
 _BLANKS = {" ": "␣", "\n": "⏎", "\t": "⇥"}
 
 

@@ -9,8 +9,6 @@ import numpy as np
 from headwise.models import Tokens
 from headwise.shapes import IntArray
 
-__all__ = ["find_segments"]
-
 _SEPARATORS = (">>", "=>", "->", "→", "|||", "||", "\n", "\t")  # that occur once, between two parts
 
 

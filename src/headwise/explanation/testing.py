@@ -18,8 +18,6 @@ from headwise.metrics.spatial import foreground_fraction
 from headwise.models import Model, TokenGame, ViT
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["QUICK", "FaithfulnessTest"]
-
 _ORDERS, _FEWER_ORDERS, _FEWEST_ORDERS = 1000, 100, 20  # random orders to compare with
 _EXACT_UP_TO_OTHERS = 10  # tokens, up to which every set is evaluated by models that are not this package's
 QUICK = 20.0  # seconds that a test may take without being requested

@@ -15,8 +15,6 @@ from headwise.figures import AttentionRecord
 from headwise.models import Tokens
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["causal_mask", "names_in", "text_record"]
-
 _SPECIAL = re.compile(r"\[(CLS|SEP|PAD|BOS|EOS|MASK)\]|</?s>|<pad>|<\|[^|]*\|>|<(bos|eos)>")
 
 

@@ -13,8 +13,6 @@ from headwise.files import write_text
 from headwise.representation import brief_repr
 from headwise.text import Statement, as_latex, as_markdown, as_text
 
-__all__ = ["Caption", "shorten", "to_statements"]
-
 
 @dataclass(frozen=True)
 class Caption:

@@ -15,8 +15,6 @@ from headwise.figures.save import fix_layout, style
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
-__all__ = ["add_panel_bar", "draw_chosen_maps"]
-
 _COLUMNS = 3
 _PANEL = 1.02  # inches, so that a figure fits one column of a paper
 

@@ -2,22 +2,6 @@
 
 from __future__ import annotations
 
-__all__ = [
-    "ACCENT",
-    "AVERAGE",
-    "BAND",
-    "CATEGORIES",
-    "GRID",
-    "HEATMAP",
-    "MARK",
-    "MISSING",
-    "OUTLINE",
-    "PALE_ACCENT",
-    "RANDOM",
-    "REFERENCE",
-    "SIGNED",
-]
-
 HEATMAP = "Blues"  # Matplotlib's colour map for weights: white for none, dark blue for the most
 SIGNED = "RdBu"  # for signed values: red for negative ones, white for zero, blue for positive ones
 ACCENT = "#1f4e8c"  # measured values

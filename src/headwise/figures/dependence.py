@@ -11,8 +11,6 @@ from headwise.metrics.faithfulness import spearman
 from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["Dependence"]
-
 
 @dataclass(frozen=True, eq=False)
 class Dependence:

@@ -10,8 +10,6 @@ from headwise.shapes import Array
 from headwise.text import decimals_beside
 from headwise.thresholds import THRESHOLDS
 
-__all__ = ["NO_RANKING", "describe_faithfulness", "summarize_faithfulness"]
-
 NO_RANKING = (
     "This figure shows how tokens are mixed and does not rank them by their effect on the prediction, so there was no "
     "ranking to test."

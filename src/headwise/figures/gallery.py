@@ -19,8 +19,6 @@ from headwise.figures.view import DEFAULT_VIEW, View
 from headwise.representation import brief_repr
 from headwise.shapes import Array
 
-__all__ = ["CaptionedFigure", "default_kind", "figure_names", "select_figures"]
-
 _SHORT_TEXT = 32  # tokens, up to which matrices have words at their axes
 
 

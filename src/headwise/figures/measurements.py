@@ -16,26 +16,6 @@ from headwise.shapes import Array, BoolArray, IntArray
 from headwise.text import join_with_and
 from headwise.thresholds import THRESHOLDS
 
-__all__ = [
-    "Facts",
-    "HeadProfiles",
-    "check_self_attention",
-    "even_distance",
-    "even_values",
-    "extreme_head",
-    "first_and_last_layer",
-    "head_names",
-    "list_heads",
-    "measure_base",
-    "measure_distances",
-    "measure_faithfulness",
-    "measure_rows",
-    "nan_mean",
-    "normalize_or_nan",
-    "profile_heads",
-    "reached_tokens",
-]
-
 Facts = dict[str, Any]  # every number and name that a caption may state
 
 _MAX_NAMES = 12  # heads are listed by name up to this number

@@ -17,8 +17,6 @@ from headwise.figures.view import Scale
 from headwise.metrics.spatial import to_pixels
 from headwise.shapes import Array
 
-__all__ = ["draw_map_mosaic", "draw_matrix_mosaic", "pool", "pooling_factor"]
-
 _GRID_WIDTH = 6.1  # inches
 _MAX_HEIGHT = 8.2
 _DPI = 200  # at which figures are saved

@@ -20,21 +20,6 @@ from headwise.shapes import Array, IntArray
 from headwise.text import format_number
 from headwise.thresholds import INK
 
-__all__ = [
-    "COLUMN",
-    "LUMINANCE",
-    "NARROW",
-    "PAGE",
-    "add_bar",
-    "draw_input",
-    "draw_map",
-    "frame",
-    "hide_axes",
-    "label_panel",
-    "name_panels",
-    "scale_from_zero",
-]
-
 COLUMN, PAGE = 3.5, 7.2  # inches: one column of a paper, and two
 NARROW = 8  # with more heads than this, panels are too small for words
 _MAX_LINES = 100  # with more tokens than this, their boundaries are not drawn over the image

@@ -24,8 +24,6 @@ from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK
 
-__all__ = ["AttentionRecord", "InputKind"]
-
 InputKind = Literal["image", "text", "series", "other"]
 
 

@@ -17,8 +17,6 @@ from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["TEST", "check_layout", "is_record", "load_arrays", "pack", "unpack"]
-
 TEST = ("ranking", "faithfulness", "curves")  # the values of a record that a faithfulness test sets
 
 _SCORE = "faithfulness_"  # prefix of a faithfulness score's values in a file

@@ -10,8 +10,6 @@ from headwise.figures.measurements import Facts, list_heads
 from headwise.figures.record import AttentionRecord
 from headwise.text import join_with_and
 
-__all__ = ["describe_roles", "measure_role_facts", "role_counts", "summarize_roles"]
-
 _IN_SHORT = 4  # roles that a short caption names
 _MAX_NAMES = 24  # letters of the names of heads in a short caption
 

@@ -15,8 +15,6 @@ from matplotlib.figure import Figure
 from headwise.errors import DataError
 from headwise.files import atomic_write
 
-__all__ = ["FORMATS", "check_figure_path", "fix_layout", "save_figure", "save_one", "style", "svg_data_uri"]
-
 FORMATS = ("png", "svg", "pdf")
 
 _CLIP = re.compile(rb'(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=clipPath id=")p[0-9a-f]{10}(?=")')

@@ -10,36 +10,6 @@ from headwise.figures.measurements import Facts
 from headwise.figures.record import AttentionRecord
 from headwise.text import decimals_beside
 
-__all__ = [
-    "LIMITS",
-    "count",
-    "describe_agreement",
-    "describe_alternative",
-    "describe_colors",
-    "describe_concentration",
-    "describe_distance",
-    "describe_extremes",
-    "describe_heads",
-    "describe_ink",
-    "describe_input",
-    "describe_input_changes",
-    "describe_locality",
-    "describe_prediction",
-    "describe_scale",
-    "describe_self_weight",
-    "describe_trend",
-    "describe_weights",
-    "heads_are_equal",
-    "is_known",
-    "prefix_name",
-    "reader_name",
-    "summarize_heads",
-    "summarize_scale",
-    "summarize_source",
-    "title_suffix",
-    "trend",
-]
-
 LIMITS = (
     "Attention weights are not reasons: a token with a large weight need not have determined the class, because the "
     "values, the other tokens and the residual path contribute the rest.",

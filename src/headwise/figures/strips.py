@@ -13,8 +13,6 @@ from headwise.figures.save import fix_layout, style
 from headwise.figures.view import Head, Scale
 from headwise.shapes import Array, IntArray
 
-__all__ = ["draw_curves", "draw_strips", "token_edges", "values_by_step"]
-
 _STRIP = 0.2  # inches
 _MAX_CURVES = 12  # with more variables, they are the rows of a heat map
 

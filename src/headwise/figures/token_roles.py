@@ -12,8 +12,6 @@ from headwise.shapes import BoolArray, IntArray
 if TYPE_CHECKING:
     from headwise.figures.record import AttentionRecord
 
-__all__ = ["measure_roles", "token_roles"]
-
 _PUNCTUATION = frozenset(".,;:!?\n") | {">>", "...", "…"}
 
 

@@ -13,8 +13,6 @@ from headwise.figures.record import AttentionRecord
 from headwise.metrics.concentration import entropy, normalize_rows
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["DEFAULT_VIEW", "SCALES", "Scale", "View", "head_title"]
-
 SCALES = ("auto", "shared", "layer", "panel")
 _QUANTILE = 0.99  # at which a scale of a layer or a panel ends
 _MAX_PANELS = 24  # up to this number of heads, all are drawn

@@ -22,8 +22,6 @@ from headwise.figures.save import fix_layout, style
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
-__all__ = ["LINE", "PlacedWord", "draw_panel", "draw_words", "lay_out", "shown_window", "word_width"]
-
 _SIZE = 7.5  # points
 LINE = 12.5  # points from line to line
 _MAX_TOKENS = 160  # of a panel; of a longer text, the part with the most weight is shown

@@ -8,8 +8,6 @@ from collections.abc import Sequence
 from headwise.checker.roles import role_of
 from headwise.grading.sandbox import Sandbox
 
-__all__ = ["define_column_list_adapter", "parameters_text"]
-
 _ADAPTER = """
 def {adapter}({parameters}):
     X = [X[:, n : n + 1] for n in range(X.shape[1])]

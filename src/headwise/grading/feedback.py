@@ -20,8 +20,6 @@ from headwise.grading.grade_class import ClassGrades
 from headwise.grading.grade_submission import Grade, TaskGrade
 from headwise.grading.tables import points
 
-__all__ = ["check_feedback_folder", "student_page", "write_feedback"]
-
 _PAGES = "index.html", "students"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
 

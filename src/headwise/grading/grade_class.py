@@ -24,8 +24,6 @@ from headwise.grading.submissions import Submission
 from headwise.parallel.tasks import run_tasks
 from headwise.validation import check_counts
 
-__all__ = ["ClassGrades", "Group", "derive_seed", "grade_class"]
-
 Grader: TypeAlias = Callable[[Submission], Grade]
 
 

@@ -21,8 +21,6 @@ from headwise.grading.rubric import PROPERTIES, Rubric, Task
 from headwise.grading.sandbox import Sandbox, SubmissionError, printable
 from headwise.grading.submissions import Submission, find_function, uses_torch
 
-__all__ = ["CHECK_SECONDS", "Grade", "Mark", "TaskGrade", "grade_submission"]
-
 CHECK_SECONDS = 60.0  # for the checker's own work on one task; it takes a twentieth of that
 
 

@@ -24,8 +24,6 @@ from headwise.checker.signatures import KINDS
 from headwise.errors import DataError, MissingExtraError
 from headwise.grading.sandbox import Limits
 
-__all__ = ["PROPERTIES", "Rubric", "Task", "default_rubric", "read_rubric"]
-
 PROPERTIES = {
     "runs": "it runs",
     "rows-sum-to-one": "the attention weights of a token sum to one",

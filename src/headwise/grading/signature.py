@@ -6,8 +6,6 @@ import ast
 import inspect
 from typing import Any
 
-__all__ = ["signature_of"]
-
 
 def signature_of(source: str, name: str) -> inspect.Signature | None:
     """The signature of a function, read from its source; None where no plain definition of that name is in it."""

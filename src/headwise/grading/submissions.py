@@ -19,8 +19,6 @@ from pathlib import Path
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
 
-__all__ = ["Submission", "find_function", "read_class", "read_submission", "uses_torch"]
-
 _SUFFIXES = (".py", ".ipynb")
 _SKIPPED = ("__pycache__", "__MACOSX")  # and names that start with a dot
 _BYTES = {".py": 1 << 20, ".ipynb": 64 << 20}  # a notebook contains its pictures too

@@ -11,8 +11,6 @@ from headwise.files import to_csv
 from headwise.grading.grade_class import ClassGrades
 from headwise.grading.grade_submission import Grade, TaskGrade
 
-__all__ = ["TABLES", "as_json", "gradescope", "plain_table", "points"]
-
 
 def plain_table(grades: ClassGrades) -> str:
     """A row for each student: total points, and for each task its points and mistakes, then notes."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.shapes import Array, as_float_arrays
 
-__all__ = ["class_token_weight", "drop_class_token", "effective_number", "entropy", "normalize_rows", "self_weight"]
-
 
 def entropy(p: Array) -> Array:
     r"""Shannon entropy in bits of distributions over the last axis.

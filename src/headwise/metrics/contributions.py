@@ -14,8 +14,6 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["alti", "attention_contributions", "compose", "contribution_norms"]
-
 
 def attention_contributions(weights: Array, values: Array) -> Array:
     r"""The vector that each key adds to each query's output.

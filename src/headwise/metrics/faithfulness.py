@@ -23,8 +23,6 @@ from headwise.metrics.perturbation import (
 from headwise.metrics.shapley import EXACT_UP_TO, TabulatedGame, coalitions, sampled_shapley, shapley
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["CONFIDENCE_BAND", "Faithfulness", "faithfulness", "spearman"]
-
 CONFIDENCE_BAND = 0.95  # fraction of random orders between the bounds
 _BOUNDS = (50 - 50 * CONFIDENCE_BAND, 50 + 50 * CONFIDENCE_BAND)  # as percentiles
 

@@ -12,8 +12,6 @@ from headwise.metrics.rollout import residual_mixture
 from headwise.metrics.row_sums import check_attention_weights
 from headwise.shapes import Array, bind
 
-__all__ = ["flow"]
-
 _ONE = 1 << 30  # capacities are 32-bit integers; those leaving a token sum to this, which bounds every flow
 
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["gradient_rollout", "gradient_weighted", "head_importance"]
-
 
 def gradient_weighted(weights: Array, gradients: Array) -> Array:
     r"""Positive part of attention weights times gradients, averaged over the heads of each layer.

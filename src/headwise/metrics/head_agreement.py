@@ -10,8 +10,6 @@ import numpy as np
 from headwise.metrics.concentration import entropy, normalize_rows
 from headwise.shapes import Array
 
-__all__ = ["head_agreement"]
-
 
 def head_agreement(maps: Array) -> Array:
     r"""One less the Jensen–Shannon distance between every two heads' maps.

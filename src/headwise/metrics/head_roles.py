@@ -20,8 +20,6 @@ from headwise.metrics.target_weight import Rows, TargetWeight, bennett, target_w
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import THRESHOLDS
 
-__all__ = ["HeadRoles", "TokenRoles", "head_roles"]
-
 _LOCAL = {1: 2, 2: 1}  # tokens on either side in a sequence, patches in an image
 _MAX_OFFSET = {1: 16, 2: 3}
 _MIN_SHARE_OF_QUERIES = 0.5  # that must see a key for it to be a sink

@@ -9,8 +9,6 @@ import numpy as np
 from headwise.shapes import Array
 from headwise.validation import check_counts
 
-__all__ = ["integrated_gradients"]
-
 
 def integrated_gradients(gradient: Callable[[Array], Array], x: Array, baseline: Array, steps: int = 20) -> Array:
     r"""Attribution of a function's value to the elements of its argument.

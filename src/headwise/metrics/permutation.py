@@ -9,8 +9,6 @@ import numpy as np
 from headwise.errors import ShapeError
 from headwise.shapes import Array
 
-__all__ = ["PERMUTATIONS", "TestedDifference", "holm", "permutation_test", "sign_flip_test"]
-
 PERMUTATIONS = 9_999
 _BLOCK = 500  # permutations computed at once
 _ROUNDING = 1e-12  # differences that are equal but for rounding

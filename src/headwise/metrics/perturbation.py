@@ -15,19 +15,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = [
-    "ValueFunction",
-    "aopc",
-    "auc",
-    "comprehensiveness",
-    "deletion_curve",
-    "insertion_curve",
-    "leave_one_out",
-    "random_orders",
-    "rank_tokens",
-    "sufficiency",
-]
-
 ValueFunction = Callable[[BoolArray], Array]
 
 _SHARES = (0.05, 0.1, 0.2, 0.5)  # of the tokens; as in ERASER, without 1%, which for few tokens is the same as 5%

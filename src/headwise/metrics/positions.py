@@ -6,8 +6,6 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["position_similarity"]
-
 
 def position_similarity(positions: Array) -> Array:
     r"""Cosine of the angle between every two tokens' position embeddings.

@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["ROLES", "Role"]
-
 
 class Role(NamedTuple):
     """A role: how it is called, what is measured, and where it is described."""

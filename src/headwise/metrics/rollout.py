@@ -10,8 +10,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array, bind
 
-__all__ = ["residual_mixture", "rollout"]
-
 
 def residual_mixture(weights: Array, residual: float = 0.5) -> Array:
     r"""Mean over heads mixed with the identity, which represents the residual path; one matrix per layer.

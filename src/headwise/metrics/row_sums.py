@@ -7,8 +7,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array
 
-__all__ = ["ROW_SUM_TOLERANCE", "check_attention_weights"]
-
 ROW_SUM_TOLERANCE = 0.005  # how far a row's sum may be from one; weights rounded to bfloat16 are within it
 
 

@@ -13,8 +13,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["EXACT_UP_TO", "ShapleyEstimate", "TabulatedGame", "coalitions", "sampled_shapley", "shapley"]
-
 EXACT_UP_TO = 16  # tokens: 65,536 coalitions, one forward pass each
 
 

@@ -12,16 +12,6 @@ import numpy as np
 from headwise.metrics.concentration import drop_class_token
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = [
-    "Distances",
-    "attention_distance",
-    "attention_distances",
-    "foreground_fraction",
-    "to_pixels",
-    "token_centers",
-    "weight_on_foreground",
-]
-
 
 def token_centers(boxes: IntArray) -> Array:
     """Centres (N, 2) of tokens, in pixels from the top left corner of the image.

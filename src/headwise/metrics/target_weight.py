@@ -12,8 +12,6 @@ import numpy as np
 
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["Rows", "TargetWeight", "bennett", "target_weight"]
-
 
 class TargetWeight(NamedTuple):
     """Mean weight on the targets, its chance level, and a bound of the probability to exceed it by chance.

@@ -24,8 +24,6 @@ from headwise.recorder import AttentionLayer, Capture, KeyMask
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["SeriesTransformer", "SetTransformer", "TableTransformer", "ViT"]
-
 _ALL: frozenset[Capability] = frozenset({"tokens", "look", "predict", "gradients"})
 _WITHOUT_GRADIENTS: frozenset[Capability] = _ALL - {"gradients"}
 _NO_GRADIENTS: Mapping[Capability, str] = {

@@ -12,8 +12,6 @@ from headwise.recorder import Capture
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
-__all__ = ["CAPABILITIES", "Capability", "Model", "Tokens", "patch_labels"]
-
 Capability = Literal["tokens", "look", "predict", "gradients"]
 CAPABILITIES: tuple[Capability, ...] = ("tokens", "look", "predict", "gradients")
 

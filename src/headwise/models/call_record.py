@@ -9,8 +9,6 @@ from headwise.attention.inputs import AttentionInputs
 from headwise.recorder import AttentionLayer, KeyMask
 from headwise.shapes import Array
 
-__all__ = ["record_call"]
-
 
 def record_call(name: str, call: AttentionCache, o: Array, index: int) -> AttentionLayer:
     """The call with this cache and output o (B, H, N, e)."""

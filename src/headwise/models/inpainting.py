@@ -8,8 +8,6 @@ from headwise.errors import MissingExtraError
 from headwise.parallel.threads import parallel_for
 from headwise.shapes import Array, BoolArray, bind
 
-__all__ = ["inpaint"]
-
 # of the eight neighbours of a pixel, the four after it in reading order: (down, right) and weight
 _NEIGHBOURS = {(0, 1): 1 / 6, (1, -1): 1 / 12, (1, 0): 1 / 6, (1, 1): 1 / 12}
 _SETS_AT_ONCE = 16  # sets whose equations are in memory at once

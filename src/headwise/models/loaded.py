@@ -31,8 +31,6 @@ from headwise.nn.params import Params
 from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Gradients", "LoadedModel"]
-
 _RANDOM_TOKENS = 32
 _INPUTS = {"text": "inputs_embeds", "image": "pixel_values", "audio": "input_features"}
 

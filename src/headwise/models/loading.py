@@ -22,8 +22,6 @@ from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_erro
 from headwise.models.loaded import LoadedModel
 from headwise.models.two_towers import TwoTowers
 
-__all__ = ["FAMILIES", "load"]
-
 FAMILIES = (
     "bert",
     "distilbert",

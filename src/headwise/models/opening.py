@@ -18,8 +18,6 @@ from headwise.models.sets import SetTransformerConfig
 from headwise.models.tabular import TableTransformerConfig
 from headwise.models.vit import ViTConfig
 
-__all__ = ["find_model", "open_model"]
-
 _OWN: dict[type, Callable[..., Any]] = {
     ViTConfig: ViT,
     SeriesTransformerConfig: SeriesTransformer,

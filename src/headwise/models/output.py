@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import Any
 
-__all__ = ["ModelOutput"]
-
 
 class ModelOutput(dict[str, Any]):
     """Arrays by name, also as attributes: ``output["logits"]`` or ``output.logits``.

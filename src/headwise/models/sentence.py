@@ -11,8 +11,6 @@ from headwise.errors import CheckpointError
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array, IntArray
 
-__all__ = ["SentencePooling"]
-
 _MODES = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
 
 

@@ -27,19 +27,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_sizes
 
-__all__ = [
-    "SeriesCache",
-    "SeriesPrediction",
-    "SeriesTransformerConfig",
-    "masked_prediction_backward",
-    "masked_prediction_forward",
-    "masked_prediction_params",
-    "predict_series_with_attention",
-    "series_backward",
-    "series_forward",
-    "series_params",
-]
-
 _POSITIONS = 0.02  # learned positions begin within ± this
 
 

@@ -29,17 +29,6 @@ from headwise.nn.set_blocks import (
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.validation import check_sizes
 
-__all__ = [
-    "ENCODERS",
-    "POOLINGS",
-    "SetCache",
-    "SetTransformerConfig",
-    "set_backward",
-    "set_forward",
-    "set_params",
-    "set_weights",
-]
-
 ENCODERS = ("rFF", "SAB", "ISAB")
 POOLINGS = ("mean", "sum", "max", "PMA")
 

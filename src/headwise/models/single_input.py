@@ -22,8 +22,6 @@ from headwise.shapes import Array, BoolArray, IntArray
 if TYPE_CHECKING:
     from headwise.models.loaded import LoadedModel
 
-__all__ = ["arrays_of", "missing_of", "score_gradient", "scores_of", "tokens_of"]
-
 _SUBSETS_AT_ONCE = 16
 _PREFIX_LABELS = {"class_token": "[CLS]", "distillation_token": "[DIST]", "register_tokens": "[REG{}]"}
 

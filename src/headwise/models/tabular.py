@@ -18,17 +18,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_counts, check_sizes
 
-__all__ = [
-    "TableCache",
-    "TableTransformerConfig",
-    "feature_tokenizer_backward",
-    "feature_tokenizer_forward",
-    "table_backward",
-    "table_forward",
-    "table_params",
-    "table_weights",
-]
-
 
 @dataclass(frozen=True)
 class TableTransformerConfig:

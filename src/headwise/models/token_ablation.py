@@ -12,16 +12,14 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.errors import DataError
 from headwise.models.base import Model
 from headwise.models.inpainting import inpaint
 from headwise.models.vit import ViTConfig, classify_tokens, embed_tokens
-from headwise.nn.losses import softmax
 from headwise.nn.params import Params
 from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, BoolArray, IntArray, bind
-
-__all__ = ["ABLATIONS", "Ablation", "TokenGame", "ablated_logits", "scores_of_subsets"]
 
 # keep (S, N) -> embedded tokens (S, 1 + K, D), for sets that give sequences of one length
 EmbedSubsets = Callable[[BoolArray], Array]

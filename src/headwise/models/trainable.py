@@ -25,8 +25,6 @@ from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward,
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["ImageModel", "Inputs", "SeriesModel", "SetModel", "TableModel", "TrainableModel"]
-
 Inputs = tuple[npt.NDArray[Any], ...]
 
 

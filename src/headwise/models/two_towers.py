@@ -18,8 +18,6 @@ from headwise.models.output import ModelOutput
 from headwise.recorder import Capture
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["TwoTowers", "TwoTowersCache"]
-
 _IMAGE = "pixel_values"
 
 

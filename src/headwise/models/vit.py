@@ -10,27 +10,15 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.errors import DataError
 from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params
 from headwise.nn.linear import LinearCache
-from headwise.nn.losses import softmax
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
 from headwise.shapes import Array
 from headwise.tokenizers import ImageTokenizer, get_tokenizer
 from headwise.validation import check_sizes
-
-__all__ = [
-    "Prediction",
-    "ViTCache",
-    "ViTConfig",
-    "classify_tokens",
-    "embed_tokens",
-    "predict_with_attention",
-    "vit_backward",
-    "vit_forward",
-    "vit_params",
-]
 
 
 @dataclass(frozen=True)

@@ -3,6 +3,7 @@
 ``f_forward(x, params) -> (y, cache)`` and ``f_backward(dy, cache) -> (dx, grads)``. A layer holds no state.
 """
 
+from headwise.attention.textbook import softmax
 from headwise.nn.activation_functions import (
     ACTIVATIONS,
     ActivationCache,
@@ -43,7 +44,6 @@ from headwise.nn.losses import (
     absolute_error_forward,
     cross_entropy_backward,
     cross_entropy_forward,
-    softmax,
     squared_error_backward,
     squared_error_forward,
 )

@@ -19,8 +19,6 @@ from headwise.nn.activations import gelu_backward, gelu_forward
 from headwise.nn.ops.dispatch import backend
 from headwise.shapes import Array
 
-__all__ = ["ACTIVATIONS", "ActivationCache", "activation_backward", "activation_forward", "freeze_activation"]
-
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh")
 
 

@@ -12,8 +12,6 @@ import numpy as np
 from headwise.nn.ops.dispatch import backend
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["GeluCache", "gelu_backward", "gelu_forward", "relu_backward", "relu_forward"]
-
 
 class GeluCache(NamedTuple):
     """The input x and the hyperbolic tangent t."""

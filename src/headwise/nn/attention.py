@@ -12,14 +12,6 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
-__all__ = [
-    "SelfAttentionCache",
-    "attention_weights_gradient",
-    "self_attention_layer_backward",
-    "self_attention_layer_forward",
-    "self_attention_layer_params",
-]
-
 
 class SelfAttentionCache(NamedTuple):
     """Caches of the four steps, and the attention weights (B, H, A, N) if they were kept."""

@@ -12,8 +12,6 @@ import numpy as np
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["BatchNormCache", "batch_norm_backward", "batch_norm_forward", "batch_norm_params"]
-
 _EPSILON = 1e-5
 
 

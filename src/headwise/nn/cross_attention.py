@@ -19,8 +19,6 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["MabCache", "mab_backward", "mab_forward", "mab_params"]
-
 
 class MabCache(NamedTuple):
     """Caches in the order of the forward pass; norms and weights are None if not used."""

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["dropout_backward", "dropout_forward"]
-
 
 def dropout_forward(x: Array, rate: float, rng: np.random.Generator | None) -> tuple[Array, Array | None]:
     """Compute y = x · mask, where mask is 0 with probability `rate` and 1 / (1 − rate) otherwise.

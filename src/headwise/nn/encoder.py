@@ -20,15 +20,6 @@ from headwise.nn.transformer_block import (
 )
 from headwise.shapes import Array
 
-__all__ = [
-    "EncoderCache",
-    "encoder_attention_gradients",
-    "encoder_backward",
-    "encoder_forward",
-    "encoder_params",
-    "stack_attention_weights",
-]
-
 
 class EncoderCache(NamedTuple):
     """Caches in the order of the forward pass, and the number of tokens that the last block computed."""

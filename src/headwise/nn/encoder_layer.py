@@ -24,8 +24,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.transformer_block import MlpCache, mlp_backward, mlp_forward, mlp_params
 from headwise.shapes import Array
 
-__all__ = ["EncoderLayerCache", "encoder_layer_backward", "encoder_layer_forward", "encoder_layer_params"]
-
 
 class EncoderLayerCache(NamedTuple):
     """Caches of the two sublayers, each with its dropout and its normalisation."""

@@ -13,8 +13,6 @@ from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["LayerNormCache", "layer_norm_backward", "layer_norm_forward", "layer_norm_params"]
-
 _EPSILON = 1e-5
 
 

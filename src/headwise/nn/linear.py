@@ -10,8 +10,6 @@ from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["LinearCache", "linear_backward", "linear_forward", "linear_params"]
-
 
 class LinearCache(NamedTuple):
     """Rows of the input (R, D), and the weight (E, D)."""

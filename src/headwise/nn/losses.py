@@ -6,20 +6,8 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.attention.textbook import softmax
 from headwise.nn.ops.dispatch import backend
 from headwise.shapes import Array, IntArray, bind
-
-__all__ = [
-    "CrossEntropyCache",
-    "absolute_error_backward",
-    "absolute_error_forward",
-    "cross_entropy_backward",
-    "cross_entropy_forward",
-    "softmax",
-    "squared_error_backward",
-    "squared_error_forward",
-]
 
 
 class CrossEntropyCache(NamedTuple):

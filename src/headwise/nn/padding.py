@@ -14,8 +14,6 @@ import numpy.typing as npt
 
 from headwise.shapes import IntArray
 
-__all__ = ["Padding"]
-
 _Kind = TypeVar("_Kind", bound=np.generic)
 
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["Params", "flatten", "subtree", "unflatten", "with_prefix"]
-
 Params = dict[str, Array]
 
 

@@ -11,8 +11,6 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array
 
-__all__ = ["embedding_backward", "embedding_forward", "embedding_params"]
-
 _STD = 0.02
 
 

@@ -11,8 +11,6 @@ from typing import NamedTuple
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["ProjectionCache", "projection_backward", "projection_forward"]
-
 
 class ProjectionCache(NamedTuple):
     """Rows of the input (R, D), the weight (E, D), and whether there is a bias."""

@@ -12,8 +12,6 @@ import numpy as np
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["RmsNormCache", "rms_norm_backward", "rms_norm_forward"]
-
 
 class RmsNormCache(NamedTuple):
     """The normalised input (..., D), one over its root mean square (..., 1), and the factor g (D,)."""

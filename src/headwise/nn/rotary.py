@@ -11,8 +11,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["Pairing", "Rotation", "rotary_backward", "rotary_forward"]
-
 Pairing = Literal["halves", "neighbours"]
 
 

@@ -15,19 +15,6 @@ from headwise.nn.linear import linear_params
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
-__all__ = [
-    "IsabCache",
-    "isab_backward",
-    "isab_forward",
-    "isab_params",
-    "pma_backward",
-    "pma_forward",
-    "pma_params",
-    "sab_backward",
-    "sab_forward",
-    "sab_params",
-]
-
 
 class IsabCache(NamedTuple):
     """Caches of the two steps: from the set to the induced points, and back."""

@@ -23,18 +23,6 @@ from headwise.nn.linear import LinearCache, linear_backward, linear_forward, lin
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array
 
-__all__ = [
-    "BlockCache",
-    "MlpCache",
-    "block_attention_gradient",
-    "block_backward",
-    "block_forward",
-    "block_params",
-    "mlp_backward",
-    "mlp_forward",
-    "mlp_params",
-]
-
 
 class MlpCache(NamedTuple):
     """Caches of the three steps."""

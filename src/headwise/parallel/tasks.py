@@ -14,8 +14,6 @@ from headwise import __version__
 from headwise.errors import DataError, MissingExtraError
 from headwise.validation import check_counts
 
-__all__ = ["TIMEOUT", "background_tasks", "check_scheduler", "run_tasks"]
-
 TIMEOUT = "10s"  # for a scheduler to answer
 
 T = TypeVar("T")

@@ -15,16 +15,6 @@ from typing import Any, TypeVar
 
 from threadpoolctl import OpenBLASController, ThreadpoolController
 
-__all__ = [
-    "limit_threads",
-    "num_threads",
-    "parallel_for",
-    "parallel_map",
-    "shard_size",
-    "single_threaded_blas",
-    "split",
-]
-
 _Part = TypeVar("_Part")
 _Result = TypeVar("_Result")
 

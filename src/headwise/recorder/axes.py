@@ -10,8 +10,6 @@ import numpy as np
 
 from headwise.shapes import IntArray
 
-__all__ = ["Axes"]
-
 _Factor = tuple[int, int]  # size and stride
 
 

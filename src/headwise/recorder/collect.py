@@ -13,8 +13,6 @@ from headwise.errors import DataError
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.steps import join_steps
 
-__all__ = ["Collector", "Selection"]
-
 Selection = int | str | Sequence[int | str] | None
 
 

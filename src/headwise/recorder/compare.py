@@ -12,8 +12,6 @@ import numpy.typing as npt
 from headwise.errors import DataError
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["ArrayComparison", "compare_arrays"]
-
 _TOLERANCE = 1e-4  # largest difference between equal weights; half precision is allowed more
 _HALF = 4e-3
 _NAMES = ("weights", "attention", "attentions")

@@ -12,8 +12,6 @@ from headwise.checker.reference import build, evaluate
 from headwise.recorder.key_mask import KeyMask
 from headwise.shapes import Array
 
-__all__ = ["find_mistake"]
-
 _LARGEST = 2**20  # logits of one item for which every mistake of the catalogue is tried
 
 

@@ -10,8 +10,6 @@ import numpy.typing as npt
 from headwise.attention.masks import Align, Window, build_mask
 from headwise.shapes import BoolArray, IntArray
 
-__all__ = ["KeyMask"]
-
 _BLOCK = 2**22  # entries of a mask that are examined at once
 
 

@@ -17,8 +17,6 @@ from headwise.recorder.key_mask import KeyMask
 from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray
 
-__all__ = ["TOLERANCE", "AttentionLayer", "Rounding"]
-
 # largest difference between p·v and the kernel's output, relative to the largest output, by the kernel's precision
 TOLERANCE = {"float64": 1e-9, "float32": 2e-5, "float16": 4e-3, "bfloat16": 3e-2, "int8": 3e-2}
 

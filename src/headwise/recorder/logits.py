@@ -9,8 +9,6 @@ import numpy as np
 from headwise.recorder.key_mask import KeyMask
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Rule", "join_groups", "rule_of_bias", "rule_of_logits"]
-
 _ROWS_AT_ONCE = 2**22
 _ABSORBS = 1e4
 _UNDERFLOW = {4: 104.0, 8: 746.0}  # exp(−x) is zero, by the bytes of the type

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.errors import CaptureError
 
-__all__ = ["has_attention_inside", "inline_control_flow"]
-
 _ATTENTION = ("Softmax", "Attention", "MultiHeadAttention", "GroupQueryAttention", "QAttention")
 _LONGEST = 1000  # iterations of a loop
 

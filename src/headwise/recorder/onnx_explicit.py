@@ -7,8 +7,6 @@ from typing import Any
 from headwise.recorder.onnx_graph import Graph, attributes
 from headwise.recorder.onnx_plan import Operand, SoftmaxPlan
 
-__all__ = ["find_softmax"]
-
 _PRODUCTS = ("MatMul", "Einsum", "MatMulInteger", "QLinearMatMul", "FusedMatMul")
 _BEFORE = ("Add", "Sub", "Mul", "Div", "Where", "Cast", "Identity", "Reshape", "Tanh", "DequantizeLinear",
            "QuantizeLinear", "Clip", "Max", "Min", "Unsqueeze", "Squeeze")  # fmt: skip

@@ -14,8 +14,6 @@ from headwise.recorder.logits import Rule, rule_of_bias
 from headwise.recorder.onnx_graph import attributes, domain_of
 from headwise.shapes import Array
 
-__all__ = ["FusedPlan", "find_fused"]
-
 _UNKNOWN = ("QAttention", "PackedAttention", "PackedMultiHeadAttention", "SparseAttention", "LongformerAttention",
             "DecoderAttention", "DecoderMaskedMultiHeadAttention", "DecoderMaskedSelfAttention", "FlexAttention",
             "PagedAttention", "RelativePositionBias", "GatedRelativePositionBias")  # fmt: skip

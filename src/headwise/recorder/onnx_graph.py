@@ -8,8 +8,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["Graph", "attributes", "domain_of"]
-
 _LINEAR = ("MatMul", "Gemm", "Conv", "MatMulInteger", "QLinearMatMul", "ConvInteger", "MatMulNBits", "FusedMatMul")
 
 

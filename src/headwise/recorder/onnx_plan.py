@@ -14,8 +14,6 @@ from headwise.recorder.logits import Rule, rule_of_logits
 from headwise.recorder.onnx_graph import dequantized
 from headwise.shapes import Array
 
-__all__ = ["Operand", "SoftmaxPlan"]
-
 
 @dataclass(frozen=True)
 class Operand:

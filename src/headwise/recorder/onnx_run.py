@@ -20,8 +20,6 @@ from headwise.recorder.onnx_graph import Graph
 from headwise.recorder.onnx_plan import SoftmaxPlan
 from headwise.recorder.result import Capture
 
-__all__ = ["capture_onnx", "describe_onnx"]
-
 _LARGEST = 2**31 - 2**20  # bytes of a model that fit into one message
 
 

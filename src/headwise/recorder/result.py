@@ -14,8 +14,6 @@ from headwise.recorder.layer import AttentionLayer
 from headwise.representation import brief_repr
 from headwise.shapes import Array
 
-__all__ = ["Capture"]
-
 
 @dataclass(frozen=True, eq=False)
 class Capture:

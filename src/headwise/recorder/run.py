@@ -13,8 +13,6 @@ from headwise.errors import DataError
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.result import Capture
 
-__all__ = ["capture"]
-
 
 @runtime_checkable
 class Recordable(Protocol):

@@ -10,8 +10,6 @@ from headwise.recorder.key_mask import KeyMask
 from headwise.recorder.layer import AttentionLayer
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["join_steps"]
-
 
 def join_steps(before: AttentionLayer, step: AttentionLayer) -> AttentionLayer | None:
     """Both calls as one, if the second continues the first with a cache of keys; None if it does not.

@@ -14,8 +14,6 @@ from headwise.recorder.torch_tensors import as_array
 from headwise.recorder.torch_values import Product, ValueProduct, Weights
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Explicit", "assemble"]
-
 
 class _Scores(NamedTuple):
     """Queries, keys, and what is done to their products."""

@@ -15,8 +15,6 @@ from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
 from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, ValueProduct, Weights, elementwise
 from headwise.recorder.torch_weighted import Weighted
 
-__all__ = ["Follower"]
-
 _ELEMENTWISE = ("masked_fill", "native_dropout", "quantize_per_tensor")  # those that torch does not mark as such
 _EXPONENTIALS = frozenset({"exp", "exp2"})
 _PRODUCTS = {"mm": (0, 1), "bmm": (0, 1), "addmm": (1, 2), "baddbmm": (1, 2), "mv": (0, 1)}

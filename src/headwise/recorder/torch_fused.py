@@ -16,8 +16,6 @@ from headwise.recorder.logits import Rule, rule_of_bias, rule_of_logits
 from headwise.recorder.torch_tensors import as_array
 from headwise.shapes import Array
 
-__all__ = ["FusedCall", "default_scale", "flex_call", "four_axes", "kernel_call", "rule_of_call", "sdpa_call"]
-
 _Scalar = TypeVar("_Scalar", bound=np.generic)
 
 

@@ -16,8 +16,6 @@ from headwise.recorder.torch_run import CallTrace, trace_torch
 from headwise.recorder.torch_tensors import tensors_in
 from headwise.shapes import Array
 
-__all__ = ["attention_gradients"]
-
 _NODES = ("Bmm", "Mm", "Addmm", "Baddbmm", "Mv", "ScaledDotProduct")  # whose first output is an attention's
 
 

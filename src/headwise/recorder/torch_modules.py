@@ -9,8 +9,6 @@ from typing import Any, TypeGuard
 from torch.nn import Module
 from torch.nn.modules.module import register_module_forward_hook, register_module_forward_pre_hook
 
-__all__ = ["ModuleStack", "owner_of"]
-
 _HEADS = (
     "num_heads",
     "num_attention_heads",

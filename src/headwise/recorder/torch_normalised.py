@@ -10,8 +10,6 @@ from torch import Tensor
 from headwise.recorder.axes import Axes
 from headwise.recorder.torch_values import Product, Softmax, ValueProduct, Weights
 
-__all__ = ["Unnormalised", "changed_weights", "logits_of_weights", "weights_of_operand"]
-
 _SUM_TOLERANCE = {8: 1e-11, 4: 2e-5, 2: 2e-2}  # of the sum of a row, by the bytes of the type
 
 

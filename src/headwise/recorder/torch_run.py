@@ -35,8 +35,6 @@ from headwise.recorder.torch_tensors import as_array, has_memory, precision_of, 
 from headwise.recorder.torch_values import Softmax, ValueProduct, Weights
 from headwise.shapes import Array
 
-__all__ = ["CallTrace", "capture_torch", "trace_torch"]
-
 _OPAQUE = ("attention", "attn", "fmha", "transformer_encoder")
 
 

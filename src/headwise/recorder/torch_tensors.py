@@ -13,8 +13,6 @@ from torch.multiprocessing.reductions import StorageWeakRef
 
 from headwise.shapes import Array
 
-__all__ = ["Sources", "TensorTable", "as_array", "has_memory", "precision_of", "tensors_in"]
-
 _Value = TypeVar("_Value")
 _CLEAN_EVERY = 1000  # storages between two searches for dead ones
 _Geometry = tuple[int, tuple[int, ...], tuple[int, ...]]

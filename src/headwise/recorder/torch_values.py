@@ -10,8 +10,6 @@ from torch import Tensor
 
 from headwise.recorder.axes import Axes
 
-__all__ = ["SHAPING", "Product", "Softmax", "Value", "ValueProduct", "Weights", "elementwise"]
-
 
 @dataclass(frozen=True)
 class Product:

@@ -10,8 +10,6 @@ from torch import Tensor
 from headwise.recorder.axes import Axes
 from headwise.recorder.torch_values import ValueProduct, Weights
 
-__all__ = ["Weighted"]
-
 
 @dataclass(frozen=True)
 class Weighted:

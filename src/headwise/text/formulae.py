@@ -4,8 +4,6 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-__all__ = ["FORMULAE", "Formula", "get_formula"]
-
 
 class Formula(NamedTuple):
     """A formula in LaTeX and in plain Unicode."""

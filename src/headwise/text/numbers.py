@@ -7,8 +7,6 @@ import re
 from collections.abc import Iterable
 from decimal import ROUND_CEILING, ROUND_FLOOR, Context, Decimal
 
-__all__ = ["decimals_beside", "format_number", "join_with_and", "pluralize", "round_down", "round_up", "scientific"]
-
 _MAX_DECIMALS = {"%": 3, "f": 6}  # of a number that would otherwise be shown as nothing or everything
 _NOISE = 1e-12  # smaller numbers are rounding errors
 _MIN_EXPONENT = -4  # smaller numbers are written with a power of ten

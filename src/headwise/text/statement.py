@@ -17,9 +17,6 @@ from typing import Any
 from headwise.text.formulae import Formula, get_formula
 from headwise.text.numbers import format_number
 
-__all__ = ["Statement", "as_html", "as_latex", "as_markdown", "as_text"]
-
-
 _LATEX = str.maketrans(
     {
         **{char: "\\" + char for char in "&%$#_{}"},

@@ -18,8 +18,6 @@ from numpy.lib.stride_tricks import sliding_window_view
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray, bind
 
-__all__ = ["PERMUTATIONS", "TOKENIZERS", "ImageTokenizer", "Patches", "PermutedPixels", "get_tokenizer"]
-
 
 class ImageTokenizer(Protocol):
     """Splits an image into a grid of N tokens of equal size, of P pixels each."""

@@ -14,8 +14,6 @@ from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.tokenizers.tabular import column_std
 
-__all__ = ["Standardizer", "pad_series", "valid_mask"]
-
 
 def pad_series(series: Sequence[Array]) -> tuple[Array, IntArray]:
     """Stack series of unequal lengths into one array, padded with zeros.

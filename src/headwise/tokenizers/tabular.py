@@ -13,8 +13,6 @@ import numpy.typing as npt
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["ColumnEncoder", "column_std", "is_missing"]
-
 
 @dataclass(frozen=True)
 class ColumnEncoder:

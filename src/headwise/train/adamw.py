@@ -14,8 +14,6 @@ from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import flatten
 from headwise.shapes import Array
 
-__all__ = ["AdamW", "adamw_step", "clip_norm", "weight_decay_mask"]
-
 _BETA_1, _BETA_2, _EPSILON = 0.9, 0.999, 1e-8
 
 

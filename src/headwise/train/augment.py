@@ -7,8 +7,6 @@ from scipy import ndimage
 
 from headwise.shapes import Array
 
-__all__ = ["shift_and_rotate"]
-
 
 def shift_and_rotate(images: Array, *, shift: float, rotate: float, rng: np.random.Generator) -> Array:
     """Rotate each image about its centre and shift it, by random amounts, with bilinear interpolation.

@@ -21,8 +21,6 @@ from headwise.nn.params import Params
 from headwise.representation import brief_repr
 from headwise.shapes import Array
 
-__all__ = ["PRETRAINED", "Checkpoint", "load_arrays", "load_vit", "pretrained_vit", "save_arrays", "save_vit"]
-
 PRETRAINED = ("7x7", "4x4", "rows")  # the tokenizers of the models shipped with the package
 
 

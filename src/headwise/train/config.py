@@ -8,8 +8,6 @@ from dataclasses import dataclass
 from headwise.errors import DataError
 from headwise.validation import check_counts
 
-__all__ = ["TrainingConfig"]
-
 
 @dataclass(frozen=True)
 class TrainingConfig:

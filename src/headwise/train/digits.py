@@ -20,8 +20,6 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import Epoch, TrainingResult, train
 from headwise.train.supervised import Examples, Supervised, predict_batched
 
-__all__ = ["Evaluation", "digits_task", "evaluate", "train_vit"]
-
 _AUGMENTED_TOGETHER = 32  # images that share a generator
 
 

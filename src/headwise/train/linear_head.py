@@ -15,8 +15,6 @@ from headwise.models.loaded import LoadedModel
 from headwise.models.single_input import arrays_of
 from headwise.shapes import Array, IntArray
 
-__all__ = ["fit_linear_head", "with_linear_head"]
-
 _PENALTY = 0.1  # C of the logistic regression, on standardized features
 
 

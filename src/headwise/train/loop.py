@@ -23,8 +23,6 @@ from headwise.train.checkpoint import load_arrays, save_arrays
 from headwise.train.config import TrainingConfig
 from headwise.train.malloc import keep_heap
 
-__all__ = ["Epoch", "ShardGradients", "Task", "Trainer", "TrainingResult", "ValidationResult", "train"]
-
 _MOMENTUM = 0.1  # weight of the newest batch in running averages
 
 

@@ -10,8 +10,6 @@ import ctypes
 from collections.abc import Iterator
 from contextlib import contextmanager
 
-__all__ = ["keep_heap"]
-
 # <malloc.h>: free memory at the heap's end before it is returned, and the size from which a block is mapped
 _TRIM, _MAP = -1, -3
 _TRAINING = ((_TRIM, 1 << 30), (_MAP, 32 << 20))

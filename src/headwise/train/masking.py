@@ -11,8 +11,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import BoolArray
 
-__all__ = ["geometric_masks"]
-
 
 def geometric_masks(
     shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = 0.15, mean_length: float = 3.0

@@ -20,8 +20,6 @@ from headwise.train.digits import evaluate, train_vit
 from headwise.train.loop import Epoch
 from headwise.validation import check_counts
 
-__all__ = ["TrainingRun", "train_into"]
-
 MODEL, STATE, HISTORY = "model.safetensors", "training.safetensors", "history.csv"
 
 

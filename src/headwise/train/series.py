@@ -28,8 +28,6 @@ from headwise.train.loop import ShardGradients, ValidationResult
 from headwise.train.masking import geometric_masks
 from headwise.train.supervised import Examples, Supervised, predict_batched, supervised_loss
 
-__all__ = ["MaskedPredictionTask", "SeriesEvaluation", "evaluate_series", "predict_series", "series_task"]
-
 
 class Batch(NamedTuple):
     """The series of one step, without steps that are padding in all of them, and a random generator."""

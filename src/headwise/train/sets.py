@@ -17,8 +17,6 @@ from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
 
-__all__ = ["MAX_SET_SIZE", "MAX_VALUE", "MaximumTask", "Sets", "draw_sets", "mean_absolute_error"]
-
 MAX_VALUE, MAX_SET_SIZE = 100.0, 10  # numbers are uniform from 0 to MAX_VALUE; sets have 1 to MAX_SET_SIZE of them
 _SHIFT = _SCALE = MAX_VALUE / 2  # inputs and outputs of the model are from −1 to 1
 

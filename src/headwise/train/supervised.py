@@ -22,8 +22,6 @@ from headwise.parallel.threads import parallel_map, shard_size, single_threaded_
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
 
-__all__ = ["Examples", "Supervised", "predict_batched", "supervised_loss"]
-
 
 @dataclass(frozen=True)
 class Examples:

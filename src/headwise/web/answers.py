@@ -18,8 +18,6 @@ from headwise.figures import AttentionRecord, CaptionedFigure, select_figures
 from headwise.models import Model
 from headwise.text import as_html
 
-__all__ = ["Answer", "AnswerStore", "answer", "explore_answers"]
-
 DECIMALS = 3  # of weights and probabilities
 _MAX_TOKENS = 512
 _TOP = 5  # predictions that are listed

@@ -31,8 +31,6 @@ from headwise.web.parsing import parse_digit, parse_image, parse_json, parse_tex
 from headwise.web.served_models import ServedModel, serve_model
 from headwise.web.tasks import TaskRunner
 
-__all__ = ["application", "classify"]
-
 _STATIC: list[str | tuple[str, str]] = [("headwise.web", "static"), ("headwise.explanation.explorer", "static")]
 _Handler = Callable[[Request], Awaitable[Response]]
 

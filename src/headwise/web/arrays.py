@@ -15,8 +15,6 @@ from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
 from headwise.web.parsing import parse_matrix
 
-__all__ = ["attend_arrays"]
-
 DECIMALS = 4
 _MAX_VALUE = 2**53 / 10**DECIMALS  # above it, whole multiples of the last decimal are not exact in a browser
 _NAMES = ("X", "Wq", "Wk", "Wv", "Wo")

@@ -8,8 +8,6 @@ from starlette.datastructures import Headers, MutableHeaders
 from starlette.responses import PlainTextResponse
 from starlette.types import ASGIApp, Message, Receive, Scope, Send
 
-__all__ = ["HEADER_TIMEOUT", "MAX_BODY_BYTES", "Guard", "RequestRejected"]
-
 MAX_BODY_BYTES = 2_000_000
 _MAX_DIGITS = 20  # of a length
 HEADER_TIMEOUT = 10.0  # seconds to wait for the head of a request, and again for its body

@@ -17,8 +17,6 @@ from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
 
-__all__ = ["parse_digit", "parse_image", "parse_json", "parse_matrix", "parse_text"]
-
 _FORMATS = ("PNG", "JPEG", "GIF", "WEBP", "BMP")
 _MAX_PIXELS = 4_000_000  # the page sends far smaller images
 _MAX_SCANS = 100  # of a JPEG; decoding passes over all pixels for each, and ordinary images have about ten

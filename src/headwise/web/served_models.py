@@ -15,8 +15,6 @@ from headwise.explanation import explore
 from headwise.models import Model, ViT, open_model
 from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
 
-__all__ = ["InputKind", "ServedModel", "load_models", "pretrained_models", "serve_model"]
-
 InputKind = Literal["drawing", "image", "text"]
 _TEXT = "A first sentence."
 _SIDE = 64  # pixels of the image with which a model is tried

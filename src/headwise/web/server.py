@@ -17,8 +17,6 @@ from uvicorn.protocols.http.h11_impl import H11Protocol
 from headwise.errors import DataError
 from headwise.web.middleware import HEADER_TIMEOUT
 
-__all__ = ["address", "is_loopback", "listen", "make_server", "run"]
-
 
 def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket.

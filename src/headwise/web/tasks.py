@@ -13,8 +13,6 @@ from starlette.requests import Request
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.web.middleware import RequestRejected
 
-__all__ = ["TaskRunner"]
-
 _Result = TypeVar("_Result")
 
 

@@ -12,8 +12,6 @@ from headwise.cli.options import Json, Out, Processes, Scheduler, Seed, Threads
 from headwise.cli.runner import RunOptions, run_study
 from headwise.experiments.faithfulness import FaithfulnessPlan, load_subject
 
-__all__ = ["faithfulness"]
-
 
 def faithfulness(
     model: Annotated[

@@ -13,8 +13,6 @@ from headwise.cli.runner import RunOptions, run_study
 from headwise.data.series import load_series, train_validation_split
 from headwise.experiments.series import SeriesPlan
 
-__all__ = ["series"]
-
 _RECIPE = SeriesPlan.recipe
 
 

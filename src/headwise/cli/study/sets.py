@@ -11,8 +11,6 @@ from headwise.cli.options import Json, Out, Processes, Scheduler, Seeds, Threads
 from headwise.cli.runner import RunOptions, run_study
 from headwise.experiments.sets import SetsPlan
 
-__all__ = ["sets"]
-
 
 def sets(
     seeds: Seeds = SetsPlan.seeds,

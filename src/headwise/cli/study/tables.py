@@ -12,8 +12,6 @@ from headwise.cli.runner import RunOptions, run_study
 from headwise.data.tabular import TABLES
 from headwise.experiments.tables import TablesPlan
 
-__all__ = ["tables"]
-
 
 def tables(
     names: Annotated[

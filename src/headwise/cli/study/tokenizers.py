@@ -15,8 +15,6 @@ from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.experiments.tokenizers.plan import load_digits
 from headwise.train.config import TrainingConfig
 
-__all__ = ["tokenizers"]
-
 _EPOCHS = TokenizersPlan.recipe.epochs
 _QUICK_SEEDS, _QUICK_EPOCHS = 2, 3
 

@@ -13,18 +13,6 @@ from headwise.attention import multi_head_attention, self_attention
 from headwise.coursework.results import max_relative_difference
 from headwise.shapes import Array
 
-__all__ = [
-    "RANK",
-    "SHARPNESS",
-    "Setting",
-    "directions",
-    "outside_interval_example",
-    "outside_segment_example",
-    "projections",
-    "read_off_forms",
-    "single_input_example",
-]
-
 RANK = 1e-6  # a singular value below this share of the largest is none
 SHARPNESS = 20.0  # logits apart in the examples, so that a softmax is a choice to within e^−20
 _STEP = 1e-4  # of a central difference

@@ -14,8 +14,6 @@ from headwise.nn.params import Params, flatten, unflatten
 from headwise.shapes import Array
 from headwise.train.adamw import AdamW, adamw_step
 
-__all__ = ["Fit", "fit"]
-
 
 @dataclass(frozen=True)
 class Fit:

@@ -10,8 +10,6 @@ from matplotlib.figure import Figure
 from headwise.figures import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["draw_fits"]
-
 _START, _BEST = "#7a9cc6", "#c2571a"
 _FLOOR = 1e-16  # a smaller loss is rounding
 

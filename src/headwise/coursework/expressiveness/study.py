@@ -19,8 +19,6 @@ from headwise.coursework.expressiveness.constructions import (
 )
 from headwise.coursework.expressiveness.fitting import Fit, fit
 
-__all__ = ["Expressiveness", "expressiveness"]
-
 
 @dataclass(frozen=True)
 class Expressiveness:

@@ -12,8 +12,6 @@ from headwise.coursework.notebook.candidates import role_of_expression
 from headwise.coursework.notebook.projections import projection_roles
 from headwise.grading.column_lists import parameters_text
 
-__all__ = ["adapter_code", "container_adapter_code", "names_from_outside", "renamed_parameters", "weight_parameter"]
-
 _ADAPTER = """
 def {adapter}({parameters}):
     before = {{name: globals()[name] for name in {names}}}

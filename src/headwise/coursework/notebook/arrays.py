@@ -24,8 +24,6 @@ from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array
 
-__all__ = ["ArrayOptions", "Finding", "NotebookArrays", "find_arrays"]
-
 _ROLES = {
     "X": "tokens",
     "Wq": "queries",

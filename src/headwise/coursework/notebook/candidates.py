@@ -14,8 +14,6 @@ from headwise.checker.roles import normalize, role_of
 from headwise.coursework.notebook.projections import projection_roles, statements_outside
 from headwise.shapes import Array
 
-__all__ = ["LISTED", "MATRICES", "Candidate", "find_candidates", "head_counts", "role_of_expression"]
-
 MATRICES = ("Wq", "Wk", "Wv", "Wo", "Wqkv")
 LISTED = "heads"  # the group of matrices in a list or dict of heads
 _BIASES = ("bq", "bk", "bv", "bo", "bqkv")

@@ -19,8 +19,6 @@ from headwise.checker import Verdict
 from headwise.coursework.notebook.run import LIMITS, NotebookRun
 from headwise.grading.sandbox import ENVIRONMENT, early_imports, printable
 
-__all__ = ["CheckedClass", "check_classes", "instances"]
-
 _START = """
 import sys
 sys.path.insert(0, sys.argv[1])

@@ -21,8 +21,6 @@ from headwise.errors import HeadwiseError
 from headwise.shapes import Array
 from headwise.text import scientific
 
-__all__ = ["OwnArrays", "compare_on_arrays", "compare_own_call"]
-
 _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 
 

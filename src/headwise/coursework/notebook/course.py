@@ -14,8 +14,6 @@ from headwise.coursework.notebook.functions import CheckedFunction, check_functi
 from headwise.coursework.notebook.run import Failure, NotebookRun, run_notebook
 from headwise.errors import DataError, HeadwiseError
 
-__all__ = ["CourseNotebook", "FunctionResult", "read_course", "read_functions"]
-
 _ATTENTION = re.compile(r"attention|attn|mha|multi_?head", re.IGNORECASE)
 
 

@@ -13,8 +13,6 @@ from headwise.coursework.notebook.candidates import role_of_expression
 from headwise.coursework.notebook.projections import factor, products, scope_roles
 from headwise.shapes import Array
 
-__all__ = ["equal_arrays", "votes"]
-
 _MATRICES = ("Wq", "Wk", "Wv")
 
 

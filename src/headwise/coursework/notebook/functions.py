@@ -20,8 +20,6 @@ from headwise.coursework.notebook.run import NotebookRun, name_cells
 from headwise.errors import HeadwiseError
 from headwise.grading.column_lists import define_column_list_adapter
 
-__all__ = ["CheckedFunction", "check_functions"]
-
 
 @dataclass(frozen=True)
 class CheckedFunction:

@@ -12,8 +12,6 @@ from headwise.coursework.notebook.candidates import LISTED, Candidate
 from headwise.errors import ShapeError
 from headwise.shapes import Array
 
-__all__ = ["PARTS", "MatrixSet", "Orientation", "complete_sets", "convert", "is_column_list", "shape_text"]
-
 PARTS = ("q", "k", "v")
 
 

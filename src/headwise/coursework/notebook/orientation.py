@@ -16,8 +16,6 @@ from headwise.coursework.notebook.run import NotebookRun
 from headwise.errors import ShapeError
 from headwise.shapes import Array
 
-__all__ = ["choose_orientation", "fitting_orientations"]
-
 Conventions = Sequence[tuple[str, Sequence[str]]]
 
 

@@ -8,8 +8,6 @@ from typing import NamedTuple
 
 from headwise.checker.roles import role_of
 
-__all__ = ["Factor", "factor", "products", "projection_roles", "scope_roles", "statements_outside"]
-
 _PRODUCTS = ("dot", "matmul", "mm", "bmm")
 
 _Definition = ast.FunctionDef | ast.AsyncFunctionDef | ast.ClassDef

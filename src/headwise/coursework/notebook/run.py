@@ -17,8 +17,6 @@ from headwise.errors import DataError
 from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
 from headwise.grading.submissions import uses_torch
 
-__all__ = ["Failure", "NotebookRun", "name_cells", "run_notebook"]
-
 LIMITS = Limits(
     seconds_per_call=120.0, seconds_in_all=300.0, memory_mb=16384, answer_mb=256, seconds_per_statement=30.0
 )

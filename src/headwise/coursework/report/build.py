@@ -25,8 +25,6 @@ from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.text import Statement
 
-__all__ = ["PARTS", "Report", "build"]
-
 
 @dataclass(frozen=True)
 class Report:

@@ -14,8 +14,6 @@ from headwise.grading import Grade, TaskGrade, default_rubric, grade_class, read
 from headwise.shapes import Array
 from headwise.text import Statement, pluralize
 
-__all__ = ["class_section"]
-
 
 def class_section(folder: Path, arrays: Mapping[str, Array], heads: int, course: CourseNotebook | None) -> Section:
     """Every submission's functions, graded in the sandbox: what each returned, and what is right.

@@ -23,8 +23,6 @@ from headwise.progress import Progress
 from headwise.shapes import Array
 from headwise.text import Statement
 
-__all__ = ["Chapter", "ReportContext"]
-
 
 class Chapter(NamedTuple):
     """One part of the report.

@@ -11,8 +11,6 @@ from headwise.experiments import run_together, series, tables, tokenizers
 from headwise.experiments.series import SeriesPlan
 from headwise.experiments.tokenizers import TokenizersPlan
 
-__all__ = ["run_experiments", "series_plan", "tokenizers_plan"]
-
 _DATA = "JapaneseVowels"
 
 

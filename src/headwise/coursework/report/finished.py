@@ -16,8 +16,6 @@ from headwise.files import write_text
 from headwise.hashing import fingerprint
 from headwise.text import Statement, as_text
 
-__all__ = ["finished_report", "save_finished"]
-
 _FILE = "report.json"
 
 

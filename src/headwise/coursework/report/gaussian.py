@@ -12,8 +12,6 @@ from headwise.coursework.report.gaussian_widget import gaussian_widget
 from headwise.document import Derivation, FigureBlock, Paragraph, Section, Table
 from headwise.text import Statement, round_up
 
-__all__ = ["gaussian_chapter"]
-
 
 def gaussian_chapter(context: ReportContext) -> Chapter:
     """Derive, sample and estimate; then predict masked values with a network."""

@@ -7,8 +7,6 @@ from importlib.resources import files
 from headwise.document import Widget
 from headwise.text import Statement
 
-__all__ = ["gaussian_widget"]
-
 
 def gaussian_widget() -> Widget:
     """Sliders for the correlation and the sample size; the page draws and computes everything."""

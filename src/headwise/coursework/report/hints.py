@@ -10,8 +10,6 @@ from headwise.coursework.report.notebook import notebook_section
 from headwise.coursework.solution import hint_sections, write_solution
 from headwise.text import Statement
 
-__all__ = ["write_hints"]
-
 _SUBTITLE = (Statement("Questions, methods and checks; no answers."),)
 
 

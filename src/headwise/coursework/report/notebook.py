@@ -6,8 +6,6 @@ from headwise.coursework.notebook import CourseNotebook, FunctionResult
 from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["notebook_section"]
-
 
 def notebook_section(course: CourseNotebook) -> Section:
     """A table of the arrays, the assumptions, and the verdict on each function."""

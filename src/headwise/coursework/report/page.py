@@ -20,8 +20,6 @@ from headwise.parallel.tasks import background_tasks
 from headwise.progress import NoProgress, Progress
 from headwise.text import Statement
 
-__all__ = ["PARTS", "SUBTITLE", "TITLE", "Page", "Part"]
-
 
 class Part(NamedTuple):
     """One part of the report.

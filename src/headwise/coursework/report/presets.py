@@ -12,8 +12,6 @@ from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
 
-__all__ = ["BUDGETS", "Budget"]
-
 
 @dataclass(frozen=True)
 class Budget:

@@ -12,8 +12,6 @@ from headwise.document import Paragraph, Section, Table
 from headwise.runtime import blas_name, cpu_name
 from headwise.text import Statement
 
-__all__ = ["provenance_section", "software"]
-
 _LIBRARIES = ("numpy", "scipy", "numba", "matplotlib", "sympy", "mlxtend", "aeon", "safetensors", "dask")
 
 

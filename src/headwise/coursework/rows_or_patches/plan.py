@@ -12,8 +12,6 @@ from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
 from headwise.validation import check_counts
 
-__all__ = ["COMPARISONS", "Cell", "RowsPlan", "cells", "count_parameters"]
-
 _ROWS = ViTConfig(tokenizer="rows", d_model=32, n_layers=2, n_heads=4, d_ff=66)
 
 _TOKENIZERS = ("rows", "4x7", "7x7", "4x4")

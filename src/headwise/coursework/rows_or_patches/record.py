@@ -17,8 +17,6 @@ from headwise.experiments.statistics import Interval, sign_flip_test, t_interval
 from headwise.runtime import blas_name, cpu_name
 from headwise.shapes import IntArray
 
-__all__ = ["Difference", "RowsRecord", "RunRow", "load_record"]
-
 
 @dataclass(frozen=True)
 class RunRow:

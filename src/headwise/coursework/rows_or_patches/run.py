@@ -23,8 +23,6 @@ from headwise.train.config import TrainingConfig
 from headwise.train.digits import digits_task, evaluate
 from headwise.train.loop import ShardGradients, Task, ValidationResult, train
 
-__all__ = ["run"]
-
 _POSITIONS = "embedding.positions"
 
 

@@ -14,8 +14,6 @@ from headwise.coursework.results import Coursework
 from headwise.coursework.solution.notation import Notation
 from headwise.document import NotebookCell
 
-__all__ = ["attention_lines", "execute", "functions_code", "run_code", "swap_code", "why_code"]
-
 
 def attention_lines(notation: Notation) -> str:
     """Self-attention in six lines."""

@@ -5,8 +5,6 @@ from __future__ import annotations
 from headwise.document import Paragraph, Section
 from headwise.text import Statement
 
-__all__ = ["hint_sections"]
-
 # question, method, how to check the own answer
 _HINTS: dict[str, tuple[tuple[str, str, str, str], ...]] = {
     "attention": (

@@ -11,8 +11,6 @@ import numpy as np
 from headwise.coursework.notebook import NotebookArrays
 from headwise.shapes import Array
 
-__all__ = ["Notation"]
-
 _START = ("import numpy as np", "", "np.set_printoptions(precision=4, suppress=True, linewidth=110)", "")
 _PRINTED = 1500  # numbers, at most, that are written out; more are read from a file
 

@@ -23,8 +23,6 @@ from headwise.document import (
 from headwise.files import write_text
 from headwise.text import Statement, as_markdown
 
-__all__ = ["NAME", "solution_cells", "write_solution"]
-
 NAME = "solution"
 
 

@@ -24,8 +24,6 @@ from headwise.metrics.faithfulness import spearman
 from headwise.text import Statement, format_number, join_with_and
 from headwise.thresholds import THRESHOLDS
 
-__all__ = ["UNCHANGED", "findings"]
-
 UNCHANGED = 0.99  # a map ranks the players in the same order if the rank correlation is at least this
 
 

@@ -8,14 +8,13 @@ from typing import Any
 
 import numpy as np
 
+from headwise.attention.textbook import softmax
 from headwise.attribution import ModelRun
 from headwise.experiments.store import Outcome
 from headwise.metrics.gradients import head_importance
 from headwise.models.loaded import LoadedModel
-from headwise.nn.losses import cross_entropy_forward, softmax
+from headwise.nn.losses import cross_entropy_forward
 from headwise.shapes import Array, IntArray
-
-__all__ = ["HeadImportance", "measure_heads", "with_params", "without_head"]
 
 
 @dataclass(frozen=True)

@@ -12,8 +12,6 @@ from headwise.experiments.faithfulness.scope import Criterion
 from headwise.experiments.faithfulness.tables import count_verdicts
 from headwise.text import Statement, join_with_and
 
-__all__ = ["MANY_TIED", "compare_ablations", "compare_maps", "compare_with_reference", "criterion_index"]
-
 MANY_TIED = 1.5  # tokens that share a map's largest value, on average
 
 

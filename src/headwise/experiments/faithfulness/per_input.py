@@ -22,8 +22,6 @@ from headwise.metrics.perturbation import (
 from headwise.metrics.shapley import TabulatedGame, coalitions, shapley
 from headwise.shapes import Array, IntArray
 
-__all__ = ["RANDOM_ORDERS", "InputResult", "evaluate_input"]
-
 RANDOM_ORDERS = 30  # their mean curve is chance
 
 

@@ -16,8 +16,6 @@ from headwise.figures import COLUMN, PAGE, fix_layout, style
 from headwise.figures.colors import CATEGORIES, GRID, RANDOM, REFERENCE
 from headwise.shapes import Array
 
-__all__ = ["draw_curves", "draw_gains", "draw_randomization", "figures"]
-
 _MARKERS = "osD^vph"
 _REFERENCE_LINES = ((REFERENCE, (0, (4, 2))), (GRID, (0, (1, 1))), (RANDOM, (0, (3, 1, 1, 1))))
 

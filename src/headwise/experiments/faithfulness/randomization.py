@@ -17,8 +17,6 @@ from headwise.metrics.faithfulness import spearman
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["randomization_stages", "randomization_test", "shuffle_parameters"]
-
 _LAYER = re.compile(r"(?:blocks|layers)\.(\d+)\.")
 
 

@@ -9,8 +9,6 @@ import numpy as np
 
 from headwise.shapes import Array, bind
 
-__all__ = ["bootstrap", "bootstrap_crossed", "holm", "sign_flip_tests"]
-
 _RESAMPLES = 2000
 _FLIPS = 50_000  # enough for p-values to stay significant after correction for some hundred tests
 _BATCH = 5000

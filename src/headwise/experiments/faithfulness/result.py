@@ -19,8 +19,6 @@ from headwise.experiments.faithfulness.scope import CHANCE, Criterion, Scope
 from headwise.experiments.statistics import ALPHA
 from headwise.shapes import Array
 
-__all__ = ["FaithfulnessResult", "ModelSummary", "RankingTest"]
-
 
 @dataclass(frozen=True)
 class RankingTest:

@@ -27,8 +27,6 @@ from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.validation import check_counts
 
-__all__ = ["FaithfulnessPlan", "run"]
-
 DRAWS, N_RANDOMIZED = 4, 20  # randomized models, and inputs compared in each
 
 

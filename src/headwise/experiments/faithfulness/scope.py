@@ -19,8 +19,6 @@ from headwise.models.base import Model
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.thresholds import INK
 
-__all__ = ["CHANCE", "MEASURES", "SHAPLEY", "UNIFORM", "Criterion", "Scope", "baseline_map", "scope_of"]
-
 CHANCE, UNIFORM, SHAPLEY = "random orders", "uniform", "Shapley"
 MEASURES = {  # 1 if more is better, −1 if less is
     "deletion": -1,

@@ -32,8 +32,6 @@ from headwise.train.linear_head import fit_linear_head, with_linear_head
 from headwise.train.loop import train
 from headwise.train.series import series_task
 
-__all__ = ["Examples", "Fit", "Subject", "drawing_subject", "load_subject"]
-
 _HELD_OUT = 0.3  # of labelled files, for the audit; a head is fitted on the others
 _MOST_TRAINING = 2000  # inputs for a linear head
 _SERIES_RECIPE = TrainingConfig(epochs=60, batch_size=32, learning_rate=3e-3, max_grad_norm=4.0)

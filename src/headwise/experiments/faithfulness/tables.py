@@ -14,8 +14,6 @@ from headwise.experiments.statistics import ALPHA
 from headwise.shapes import Array
 from headwise.text import Statement
 
-__all__ = ["count_verdicts", "records", "tables"]
-
 _CONSTANT = 1e-9  # an interval is narrower than this only if the value is constant by definition
 _ABBREVIATIONS = {"comprehensiveness": "compr.", "sufficiency": "suff."}
 _OPPOSITE = {"better": "worse", "worse": "better", "not shown": "not shown"}

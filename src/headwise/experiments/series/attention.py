@@ -12,16 +12,14 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
+from headwise.attention.textbook import softmax
 from headwise.data.series import standardize
 from headwise.experiments.series.result import SeriesResult
 from headwise.figures import Caption, fix_layout, style, to_statements
 from headwise.metrics.concentration import effective_number
 from headwise.models.series import predict_series_with_attention
-from headwise.nn.losses import softmax
 from headwise.shapes import Array, bind
 from headwise.thresholds import THRESHOLDS
-
-__all__ = ["SeriesRecord", "caption_series", "draw_series", "record_series"]
 
 
 @dataclass(frozen=True)

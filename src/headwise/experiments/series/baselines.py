@@ -17,8 +17,6 @@ from headwise.data.series import LabelledSeries, SeriesData, standardize
 from headwise.errors import MissingExtraError
 from headwise.shapes import Array, IntArray
 
-__all__ = ["BASELINES", "ROCKET_KERNELS", "Baseline"]
-
 ROCKET_KERNELS = 10_000  # the default of ROCKET
 
 

@@ -13,8 +13,6 @@ from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
 from headwise.text import Statement, pluralize
 
-__all__ = ["findings", "table"]
-
 
 def table(result: SeriesResult) -> Table:
     """A row for each method: runs, mean accuracy, standard deviation, and Student's interval of the mean."""

@@ -9,8 +9,6 @@ from headwise.experiments.series.attention import draw_series, record_series
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 
-__all__ = ["figures"]
-
 
 def figures(result: SeriesResult) -> dict[str, Figure]:
     """Accuracy by method, the losses of training, and the attention of one model to one series."""

@@ -17,8 +17,6 @@ from headwise.shapes import Array
 from headwise.train.config import TrainingConfig
 from headwise.validation import check_counts
 
-__all__ = ["METHOD_LABELS", "SeriesPlan", "SeriesResult", "SeriesRun"]
-
 METHOD_LABELS = {
     "transformer": "transformer",
     "pre-trained": "transformer, pre-trained",

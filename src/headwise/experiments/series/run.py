@@ -21,8 +21,6 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import Task, TrainingResult, train
 from headwise.train.series import MaskedPredictionTask, evaluate_series, series_task
 
-__all__ = ["list_runs", "run"]
-
 Scratch = Callable[[str], Path | None]  # the file for the state of a stage, if the run can have one
 
 

@@ -10,8 +10,6 @@ from headwise.experiments.sets.run import PoolingResult, SetsResult
 from headwise.experiments.statistics import ALPHA
 from headwise.text import Statement, pluralize, scientific
 
-__all__ = ["PUBLISHED_ERRORS", "findings", "table"]
-
 # mean and standard deviation in table 1 of the paper, quoted from memory and not checked against it
 PUBLISHED_ERRORS = {
     "rFF + mean": (2.133, 0.190),

@@ -10,8 +10,6 @@ from headwise.experiments.sets.run import SetsResult
 from headwise.figures import fix_layout, style
 from headwise.figures.colors import GRID, MARK, PALE_ACCENT, REFERENCE
 
-__all__ = ["draw_errors"]
-
 
 def draw_errors(result: SetsResult) -> Figure:
     """The error of every run, each model's mean, and the published mean where there is one."""

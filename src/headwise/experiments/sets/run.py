@@ -18,8 +18,6 @@ from headwise.train.loop import train
 from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["SPECS", "PoolingResult", "SetModelSpec", "SetsPlan", "SetsResult", "order_sensitivity", "run"]
-
 BATCH, RATE, N_TEST, ORDERS = 128, 1e-3, 10_000, 200
 
 

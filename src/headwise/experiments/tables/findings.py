@@ -8,8 +8,6 @@ from headwise.experiments.statistics import ALPHA, Interval, min_attainable_p
 from headwise.experiments.tables.run import MODELS, TableScores, TablesResult
 from headwise.text import Statement, pluralize
 
-__all__ = ["findings", "table"]
-
 
 def table(result: TablesResult) -> Table:
     """A row for each table: its rows, the score, and every model's mean with its interval."""

@@ -17,8 +17,6 @@ from headwise.experiments.store import Outcome
 from headwise.parallel.threads import num_threads
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["MODELS", "TableScores", "TablesPlan", "TablesResult", "list_runs", "run"]
-
 FOLDS = 5
 TRANSFORMER, TREES, LINEAR = MODELS = ("transformer", "boosted trees", "linear model")
 _SCALE = 10**9  # turns R² into whole numbers, for the exact test

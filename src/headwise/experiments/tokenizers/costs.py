@@ -16,8 +16,6 @@ from headwise.train.digits import digits_task
 from headwise.train.loop import Trainer
 from headwise.train.malloc import keep_heap
 
-__all__ = ["Cost", "cost", "multiply_adds", "step_times"]
-
 _PARTS = {"token": "embedding", "positions": "positions", "class_token": "class token"}
 
 

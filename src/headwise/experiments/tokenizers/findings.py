@@ -13,8 +13,6 @@ from headwise.shapes import IntArray
 from headwise.text import Statement, format_number, join_with_and, pluralize, scientific
 from headwise.thresholds import THRESHOLDS
 
-__all__ = ["MAX_EXCESS", "ROUNDING", "findings"]
-
 MAX_EXCESS = 0.05  # models are of equal size if the largest has at most this share of parameters more than the smallest
 ROUNDING = 1e-4  # logits agree up to rounding if they differ by at most this share of the largest
 

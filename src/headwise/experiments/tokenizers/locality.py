@@ -11,8 +11,6 @@ from headwise.experiments.tokenizers.training import shift_images
 from headwise.shapes import Array
 from headwise.tokenizers import ImageTokenizer
 
-__all__ = ["Locality", "foreground_lost", "locality"]
-
 
 @dataclass(frozen=True)
 class Locality:

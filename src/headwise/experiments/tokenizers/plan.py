@@ -17,8 +17,6 @@ from headwise.models.vit import ViTConfig
 from headwise.train.config import TrainingConfig
 from headwise.validation import check_counts, check_unique
 
-__all__ = ["DEFAULT", "Job", "TokenizersPlan", "held_out_images", "load_digits", "matched_epochs"]
-
 DEFAULT = ("7x7", "4x4", "rows", "scrambled-7x7")
 _MODEL, _RECIPE = ViTConfig(), TrainingConfig(epochs=15)
 

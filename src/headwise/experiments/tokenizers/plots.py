@@ -17,8 +17,6 @@ from headwise.figures import fix_layout, style
 from headwise.figures.colors import BAND, CATEGORIES, GRID
 from headwise.shapes import Array
 
-__all__ = ["draw_shifts", "draw_similarities", "draw_sizes", "figures"]
-
 _MARKERS = "osD^vPX*"
 
 

@@ -15,8 +15,6 @@ from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, IntArray
 from headwise.train.config import TrainingConfig
 
-__all__ = ["PairedComparison", "TokenizerResult", "TokenizersResult", "baselines"]
-
 
 @dataclass(frozen=True)
 class TokenizerResult:

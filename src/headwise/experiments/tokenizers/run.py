@@ -23,8 +23,6 @@ from headwise.models.vit import ViTConfig, vit_forward, vit_params
 from headwise.shapes import Array, IntArray
 from headwise.tokenizers import ImageTokenizer
 
-__all__ = ["list_runs", "position_locality", "relabelling", "run"]
-
 
 def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
     """Train every tokenizer with every seed and size, time a training step of each, and compare them.

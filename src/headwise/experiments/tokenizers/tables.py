@@ -11,8 +11,6 @@ from headwise.experiments.tokenizers.result import TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
 from headwise.text import Statement, pluralize
 
-__all__ = ["tables"]
-
 
 def tables(result: TokenizersResult) -> tuple[Table, ...]:
     """Accuracy, differences, costs, shifted digits, and training set sizes if there are several."""

@@ -17,8 +17,6 @@ from headwise.parallel.threads import num_threads
 from headwise.shapes import Array, IntArray
 from headwise.train.digits import evaluate, train_vit
 
-__all__ = ["DIRECTIONS", "SHIFTS", "TrainedTokenizer", "shift_images", "train_job"]
-
 SHIFTS = (1, 2, 3, 4)  # pixels
 DIRECTIONS = {"right": (0, 1), "down": (1, 0)}
 

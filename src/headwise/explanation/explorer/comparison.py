@@ -15,8 +15,6 @@ from headwise.metrics.permutation import PERMUTATIONS, holm, permutation_test
 from headwise.shapes import Array
 from headwise.text import Statement, as_html, as_text
 
-__all__ = ["compare_records", "have_same_tokens"]
-
 _LEVEL = 0.05
 _MOST_DIFFERENT = 6  # heads that are listed
 

@@ -20,8 +20,6 @@ from headwise.metrics.roles import ROLES
 from headwise.shapes import Array
 from headwise.text import Statement, as_html, as_text
 
-__all__ = ["DECIMALS", "input_content"]
-
 DECIMALS = 3  # of a probability, and of a weight on up to a hundred tokens
 _FEW_KEYS = 100
 _COMMON_SCALE = 64  # keys, up to which all views share one scale, from 0 to 1

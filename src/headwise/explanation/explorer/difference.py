@@ -11,8 +11,6 @@ from headwise.metrics.permutation import sign_flip_test
 from headwise.shapes import Array, IntArray
 from headwise.text import Statement, as_html
 
-__all__ = ["find_differences"]
-
 _LEVEL = 0.05
 _PERMUTATIONS = 999
 _MAX_WEIGHTS = 2_500_000  # of one record, up to which they are tested: 12 × 12 heads and 131 tokens

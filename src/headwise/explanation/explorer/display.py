@@ -13,8 +13,6 @@ from headwise.errors import MissingExtraError
 from headwise.figures import AttentionRecord
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["displayed_input", "outline", "token_names"]
-
 _CURVE_LEVELS = 1000  # of a series between its extremes
 _JPEG_ABOVE = 40_000  # pixels of a coloured picture, above which it is stored with losses
 

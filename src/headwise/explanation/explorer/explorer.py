@@ -23,8 +23,6 @@ from headwise.explanation.merging import merge_pieces
 from headwise.figures import AttentionRecord
 from headwise.files import write_text
 
-__all__ = ["SCRIPTS", "Explorer", "ExplorerInput"]
-
 _STATIC = files("headwise.explanation.explorer") / "static"  # scripts and style of the page
 SCRIPTS = (
     "drawing.js", "content.js", "image.js", "text.js", "series.js", "tokens.js", "heads.js", "matrix.js", "lines.js",

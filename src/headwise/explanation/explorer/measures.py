@@ -13,8 +13,6 @@ from headwise.metrics.concentration import effective_number, entropy
 from headwise.metrics.spatial import weight_on_foreground
 from headwise.shapes import Array
 
-__all__ = ["MEASURES", "Measure", "measure_views", "measures_of"]
-
 _UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}
 
 

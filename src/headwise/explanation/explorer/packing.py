@@ -12,8 +12,6 @@ import numpy as np
 
 from headwise.shapes import Array, IntArray
 
-__all__ = ["MISSING", "PackedWeights", "pack", "pack_weights", "to_fixed_point", "to_json", "to_units"]
-
 MISSING = -1  # in whole numbers that are otherwise not negative
 _BYTES_PER_WEIGHT = 0.4  # a packed weight takes more than this
 # decimals, and the smallest weight that is stored, in units of the last of them: from exact to coarse

@@ -16,8 +16,6 @@ from headwise.metrics.spatial import weight_on_foreground
 from headwise.shapes import Array
 from headwise.text import Statement
 
-__all__ = ["Opening", "build_views", "choose_opening", "describe_views"]
-
 _COMMON = ("first", "sink", "delimiter", "self", "uniform")  # roles of which a model has many heads
 _MOST = 0.5  # of the class token's weight
 

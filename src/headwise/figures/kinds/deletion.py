@@ -22,8 +22,6 @@ from headwise.metrics.faithfulness import CONFIDENCE_BAND
 from headwise.metrics.perturbation import auc
 from headwise.shapes import Array
 
-__all__ = ["describe", "draw", "measure"]
-
 _LIMITS = (
     "The curves are those of one {input}; they may differ for another, and a statement on the model takes many.",
     "The model was never trained on inputs with missing tokens; other ways to remove a token may give other curves.",

@@ -26,8 +26,6 @@ from headwise.figures.words import LINE, draw_panel, lay_out, shown_window
 from headwise.shapes import Array
 from headwise.text import decimals_beside
 
-__all__ = ["describe", "draw", "measure", "ranking"]
-
 _FEW = 5  # of fewer values, even a perfect rank correlation is not significant
 
 

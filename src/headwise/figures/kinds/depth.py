@@ -29,8 +29,6 @@ from headwise.figures.role_sentences import measure_role_facts, summarize_roles
 from headwise.figures.save import fix_layout, style
 from headwise.shapes import Array
 
-__all__ = ["describe", "draw", "measure"]
-
 _LIMITS = (
     "The values are those of one {input}; they may differ for another.",
     "A small distance does not make a head a detector of local features, nor does a large distance make it one of "

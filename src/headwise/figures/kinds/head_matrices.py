@@ -32,8 +32,6 @@ from headwise.figures.save import fix_layout, style
 from headwise.figures.view import DEFAULT_VIEW, Head, Scale, View, head_title
 from headwise.metrics.concentration import effective_number, entropy, normalize_rows, self_weight
 
-__all__ = ["describe", "draw", "measure"]
-
 _PANELS = 6  # of heads chosen by role
 _MAX_WORDS = 32  # with more tokens, they are numbered instead of named
 _NARROW_WORDS = 20  # up to this number, words are legible beside two panels in one column of a paper

@@ -21,8 +21,6 @@ from headwise.figures.role_sentences import describe_roles, measure_role_facts, 
 from headwise.figures.save import fix_layout, style
 from headwise.figures.view import DEFAULT_VIEW, View, head_title
 
-__all__ = ["describe", "draw", "is_available", "measure"]
-
 _PANELS = 4
 _MAX_WORDS = 48
 _LEAST = 0.05  # smaller weights have no line

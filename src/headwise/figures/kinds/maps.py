@@ -41,9 +41,6 @@ from headwise.figures.words import draw_words, shown_window
 from headwise.metrics.concentration import self_weight
 from headwise.shapes import Array
 
-__all__ = ["PANELS", "describe", "draw", "draw_rows", "measure", "panel_facts"]
-
-
 PANELS = {"image": 8, "text": 6, "other": 6, "series": 8}  # for models with many heads
 
 

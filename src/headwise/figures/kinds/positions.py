@@ -23,8 +23,6 @@ from headwise.metrics.spatial import token_centers
 from headwise.shapes import Array
 from headwise.text import decimals_beside
 
-__all__ = ["describe", "draw", "measure"]
-
 _LIMITS = (
     "Positions are added to the tokens before the first layer; that two are similar does not show how attention uses "
     "them.",

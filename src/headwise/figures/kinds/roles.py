@@ -20,8 +20,6 @@ from headwise.figures.role_sentences import describe_roles, measure_role_facts, 
 from headwise.figures.save import fix_layout, style
 from headwise.metrics.roles import ROLES
 
-__all__ = ["COLORS", "describe", "draw", "measure"]
-
 COLORS = {  # distinguishable by colour-blind readers together with the letters: Okabe and Ito's palette, and greys
     "induction": "#d55e00",
     "alignment": "#cc79a7",

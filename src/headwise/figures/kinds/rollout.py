@@ -28,8 +28,6 @@ from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import weight_on_foreground
 from headwise.shapes import Array
 
-__all__ = ["describe", "draw", "last_rollout_map", "measure", "rollout_rows"]
-
 _MAX_WORDS = 48  # with more tokens, they are not named
 _SHORT = (
     "Rollout multiplies the mean attention of the layers with half a residual connection: dark is a token from "

@@ -25,8 +25,6 @@ from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import measure_role_facts, summarize_roles
 from headwise.figures.view import DEFAULT_VIEW, View
 
-__all__ = ["describe", "draw", "measure"]
-
 
 def measure(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> Facts:
     """Measure the row of one token, 1 to N, in all heads.

@@ -28,8 +28,6 @@ from headwise.errors import HeadwiseError
 from headwise.grading.sandbox.worker.protocol import HEADER, Value, decode, encode
 from headwise.grading.signature import signature_of
 
-__all__ = ["ENVIRONMENT", "Limits", "Proxy", "Sandbox", "SubmissionError", "early_imports", "printable"]
-
 HIDDEN = Path(headwise.__file__).parent  # from the submission
 _START = """
 import sys

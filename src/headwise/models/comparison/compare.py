@@ -16,8 +16,6 @@ from headwise.models.comparison.variants import Variant, variants_of
 from headwise.models.frameworks import FrameworkModel
 from headwise.models.loaded import LoadedModel
 
-__all__ = ["ModelComparison", "compare_models"]
-
 _TOLERANCE = {8: 5e-6, 4: 2e-4}  # relative error of equal steps, by the bytes of the type; rotations are in float32
 _MISTAKES_AT_ONCE = 3
 

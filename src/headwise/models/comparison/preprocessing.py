@@ -14,8 +14,6 @@ from headwise.models.base import Model
 from headwise.models.loaded import LoadedModel
 from headwise.models.preprocess.images import ImagePreprocessor
 
-__all__ = ["explain_inputs"]
-
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _TOLERANCE = 0.03  # of normalised pixels: two steps of one in 255, by which implementations of resizing differ

@@ -15,8 +15,6 @@ from headwise.models.loaded import LoadedModel
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array
 
-__all__ = ["Step", "prepared", "run_steps"]
-
 _ROWS = 256  # queries whose weights are compared in long sequences
 _OUTPUTS = ("logits", "last_hidden_state", "pooler_output", "image_embeds", "text_embeds")
 

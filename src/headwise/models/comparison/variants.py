@@ -22,8 +22,6 @@ from headwise.nn.activation_functions import ACTIVATIONS
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
-__all__ = ["VARIANTS", "Variant", "variants_of"]
-
 
 @dataclass(frozen=True)
 class Variant:

@@ -11,8 +11,6 @@ import numpy as np
 
 from headwise.shapes import Array
 
-__all__ = ["alibi_slopes"]
-
 
 def alibi_slopes(heads: int) -> Array:
     """Slope of each head (H,): a geometric sequence; if H is no power of two, slopes of the next power follow.

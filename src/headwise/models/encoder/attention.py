@@ -15,15 +15,6 @@ from headwise.nn.projection import ProjectionCache, projection_backward, project
 from headwise.nn.rotary import Rotation, rotary_backward, rotary_forward
 from headwise.shapes import Array, BoolArray
 
-__all__ = [
-    "AttentionContext",
-    "AttentionOptions",
-    "SublayerCache",
-    "attention_layer_backward",
-    "attention_layer_forward",
-    "weights_gradient",
-]
-
 
 @dataclass(frozen=True)
 class AttentionOptions:

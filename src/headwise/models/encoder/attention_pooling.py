@@ -17,8 +17,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["AttentionPooling", "AttentionPoolingCache", "attention_pooling_backward", "attention_pooling_forward"]
-
 
 @dataclass(frozen=True)
 class AttentionPooling:

@@ -17,8 +17,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array
 
-__all__ = ["AudioEmbedding", "AudioEmbeddingCache", "audio_embedding_backward", "audio_embedding_forward"]
-
 _TAPS, _STRIDES = 3, (1, 2)
 
 

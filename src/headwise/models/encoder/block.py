@@ -25,8 +25,6 @@ from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_f
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array
 
-__all__ = ["BlockOptions", "EncoderBlockCache", "encoder_block_backward", "encoder_block_forward"]
-
 
 @dataclass(frozen=True)
 class BlockOptions:

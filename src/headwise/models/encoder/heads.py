@@ -14,8 +14,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["POOLS", "Head", "HeadCache", "head_backward", "head_forward"]
-
 
 @dataclass(frozen=True)
 class Head:

@@ -14,8 +14,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array
 
-__all__ = ["ImageEmbedding", "ImageEmbeddingCache", "image_embedding_backward", "image_embedding_forward"]
-
 
 @dataclass(frozen=True)
 class ImageEmbedding:

@@ -11,8 +11,6 @@ import numpy.typing as npt
 from headwise.errors import DataError, MaskError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["NetworkInputs"]
-
 _WHOLE = ("input_ids", "token_type_ids", "position_ids")
 
 

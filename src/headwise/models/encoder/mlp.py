@@ -12,8 +12,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array
 
-__all__ = ["GatedMlpCache", "gated_mlp_backward", "gated_mlp_forward"]
-
 
 class GatedMlpCache(NamedTuple):
     """Caches of the steps; of an MLP with a gate also its projection, the active gate and the values it multiplies."""

@@ -39,8 +39,6 @@ from headwise.models.encoder.trunk import TrunkCache, TrunkOptions, trunk_backwa
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
-__all__ = ["LastToken", "Network", "NetworkCache", "NetworkGradients", "network_backward", "network_forward"]
-
 Embedding = TextEmbedding | ImageEmbedding | AudioEmbedding
 _READS: dict[type, tuple[str, ...]] = {
     TextEmbedding: ("input_ids", "inputs_embeds", "token_type_ids", "position_ids"),

@@ -10,8 +10,6 @@ from headwise.nn.params import Params
 from headwise.nn.rms_norm import RmsNormCache, rms_norm_backward, rms_norm_forward
 from headwise.shapes import Array
 
-__all__ = ["AffineCache", "Norm", "NormCache", "norm_backward", "norm_forward"]
-
 
 @dataclass(frozen=True)
 class Norm:

@@ -18,8 +18,6 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.shapes import Array
 
-__all__ = ["INTERPOLATIONS", "resample_backward", "resample_forward", "resampling_matrix"]
-
 INTERPOLATIONS = ("bicubic", "bicubic_antialias", "bicubic_offset")
 
 

@@ -17,8 +17,6 @@ from headwise.errors import DataError
 from headwise.nn.rotary import Pairing, Rotation
 from headwise.shapes import Array, IntArray
 
-__all__ = ["ROPE_TYPES", "Rope"]
-
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: options may be a dict
 class Rope:

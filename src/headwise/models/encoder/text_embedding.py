@@ -13,8 +13,6 @@ from headwise.nn.params import Params, subtree, with_prefix
 from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
 from headwise.shapes import Array, IntArray
 
-__all__ = ["TextEmbedding", "TextEmbeddingCache", "text_embedding_backward", "text_embedding_forward"]
-
 
 @dataclass(frozen=True)
 class TextEmbedding:

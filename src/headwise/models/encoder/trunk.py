@@ -22,8 +22,6 @@ from headwise.models.encoder.rope import Rope
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["TrunkCache", "TrunkOptions", "trunk_backward", "trunk_forward"]
-
 
 @dataclass(frozen=True)
 class TrunkOptions:

@@ -17,8 +17,6 @@ from headwise.models.families.options import read_activation
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("albert",)
 
 _UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"predictions\.bias", r"sop_classifier\..*")

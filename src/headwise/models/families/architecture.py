@@ -15,8 +15,6 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Architecture", "Layout", "Source", "find_prefix"]
-
 
 @dataclass(frozen=True)
 class Source:

@@ -19,8 +19,6 @@ from headwise.models.families.options import read_activation
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
 _UNUSED = (

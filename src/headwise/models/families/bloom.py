@@ -18,8 +18,6 @@ from headwise.models.families.architecture import Architecture, Layout, find_pre
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("bloom",)
 
 

@@ -19,8 +19,6 @@ from headwise.models.families.vision import read_image_embedding, read_trunk
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "TWO_TOWERS", "build", "place_block"]
-
 MODEL_TYPES = ("clip", "clip_vision_model", "clip_text_model")
 TWO_TOWERS = ("clip",)
 

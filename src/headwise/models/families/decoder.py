@@ -17,8 +17,6 @@ from headwise.models.families.architecture import Architecture, Layout, find_pre
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["DecoderOptions", "build_decoder", "head_width"]
-
 _UNUSED = (r".*rotary_emb\.inv_freq", r"lm_head\.weight")
 
 

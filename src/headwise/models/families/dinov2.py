@@ -15,8 +15,6 @@ from headwise.models.families.vision import place_attention, read_image_embeddin
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 
 _BACKBONE = ("apply_layernorm", "drop_path_rate", "layerscale_value", "mlp_ratio", "out_features", "out_indices",

@@ -17,8 +17,6 @@ from headwise.models.families.options import read_activation
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("distilbert",)
 
 _NORM = Norm(1e-12)  # no option of the configuration

@@ -15,8 +15,6 @@ from headwise.models.families.options import block_windows, read_activation, rea
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("gemma", "gemma2", "gemma3_text")
 
 _SLIDING_PERIOD = {"gemma2": 2, "gemma3_text": 6}  # every second, every sixth layer attends to everything

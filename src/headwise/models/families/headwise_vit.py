@@ -17,8 +17,6 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 from headwise.tokenizers import Patches, get_tokenizer
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("headwise_vit",)
 
 _NORM = Norm(1e-5)

@@ -12,8 +12,6 @@ from headwise.models.families.options import read_activation, read_rope
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("llama",)
 
 

@@ -12,8 +12,6 @@ from headwise.models.families.options import block_windows, read_activation, rea
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("mistral",)
 
 

@@ -6,8 +6,6 @@ from headwise.models.encoder.rope import ROPE_TYPES, Rope
 from headwise.models.files.config import Config
 from headwise.nn.rotary import Pairing
 
-__all__ = ["block_windows", "read_activation", "read_rope"]
-
 _ACTIVATIONS = {
     "gelu": "gelu",
     "gelu_python": "gelu",

@@ -16,8 +16,6 @@ from headwise.shapes import Array, AxisSizes, bind
 if TYPE_CHECKING:
     from headwise.models.families.architecture import Source
 
-__all__ = ["check_shapes"]
-
 _BLOCK = {
     "attention.query.weight": "Q D",
     "attention.key.weight": "K D",

@@ -17,8 +17,6 @@ from headwise.models.families.vision import read_image_embedding, read_trunk
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "TWO_TOWERS", "build"]
-
 MODEL_TYPES = ("siglip", "siglip_vision_model", "siglip_text_model")
 TWO_TOWERS = ("siglip",)
 

@@ -20,8 +20,6 @@ from headwise.models.families.architecture import Architecture, Layout, find_pre
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("timm", "timm_wrapper")
 
 _ARCHITECTURES = re.compile(r"(vit|flexivit|deit|deit3|beit3|eva_large|test_vit)\w*")

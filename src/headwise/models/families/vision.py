@@ -11,8 +11,6 @@ from headwise.models.families.architecture import Layout
 from headwise.models.families.options import read_activation
 from headwise.models.files.config import Config
 
-__all__ = ["pair", "place_attention", "read_image_embedding", "read_trunk"]
-
 
 def pair(config: Config, name: str, default: int) -> tuple[int, int]:
     """Height and width from one number or two."""

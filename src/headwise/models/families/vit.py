@@ -15,8 +15,6 @@ from headwise.models.families.vision import place_attention, read_image_embeddin
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("vit", "deit")
 
 _UNUSED = (r".*mask_token", r"decoder\..*")  # of masked image modelling

@@ -16,8 +16,6 @@ from headwise.models.families.options import read_activation
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.config import Config
 
-__all__ = ["MODEL_TYPES", "build"]
-
 MODEL_TYPES = ("whisper",)
 
 _NORM = Norm(1e-5)  # no option of the configuration

@@ -11,8 +11,6 @@ from typing import Any
 from headwise.errors import CheckpointError
 from headwise.shapes import Array
 
-__all__ = ["Checkpoint", "Tensor"]
-
 
 @dataclass(frozen=True)
 class Tensor:

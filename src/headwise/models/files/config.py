@@ -7,8 +7,6 @@ from typing import Any
 
 from headwise.errors import CheckpointError
 
-__all__ = ["Config"]
-
 _ABSENT = object()
 
 # options that concern training, generation, saving or labels, but not the forward pass

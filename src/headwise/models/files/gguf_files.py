@@ -16,8 +16,6 @@ from headwise.errors import CheckpointError, MissingExtraError
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
-__all__ = ["read_gguf"]
-
 # the architecture of the file: model type of transformers, and options that follow from how the converter writes it
 _ARCHITECTURES: dict[str, tuple[str, dict[str, Any]]] = {
     "llama": ("llama", {"rope_interleaved": True}),  # rows of queries and keys are permuted so that neighbours pair

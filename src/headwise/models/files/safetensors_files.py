@@ -13,8 +13,6 @@ from headwise.errors import CheckpointError, DataError, MissingExtraError
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
-__all__ = ["PICKLE_SUFFIXES", "pickle_error", "read_folder", "read_json", "read_own", "read_safetensors"]
-
 PICKLE_SUFFIXES = (".bin", ".pt", ".pth", ".ckpt", ".pkl")
 
 _TYPES = {"F64": "<f8", "F32": "<f4", "F16": "<f2", "BF16": "<u2"}

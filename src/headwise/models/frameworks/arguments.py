@@ -15,8 +15,6 @@ from headwise.models.frameworks.images import ImageReader
 from headwise.models.frameworks.texts import TextReader
 from headwise.models.preprocess.texts import Tokenized
 
-__all__ = ["Arguments", "InputReader"]
-
 _IMAGE_FILES = {".bmp", ".gif", ".jpeg", ".jpg", ".png", ".tif", ".tiff", ".webp"}
 _TIME_LAST = ("input_features", "input_values")  # audio: (1, bins, T) and (1, T)
 

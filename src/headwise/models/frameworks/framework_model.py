@@ -16,8 +16,6 @@ from headwise.models.frameworks.locations import image_tokens, patch_size, serie
 from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array, BoolArray, bind
 
-__all__ = ["Arrays", "FrameworkModel"]
-
 Arrays = Mapping[str, npt.NDArray[Any]]  # by the names of the model's arguments
 
 _SUBSETS_AT_ONCE = 16

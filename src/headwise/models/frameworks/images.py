@@ -13,8 +13,6 @@ from headwise.errors import DataError, HeadwiseError
 from headwise.models.preprocess.images import ImagePreprocessor, from_options
 from headwise.shapes import Array
 
-__all__ = ["ImageReader"]
-
 Box = tuple[float, float, float, float]
 
 

@@ -12,8 +12,6 @@ from headwise.models.frameworks.arguments import Arguments
 from headwise.recorder import AttentionLayer
 from headwise.shapes import Array, BoolArray, IntArray
 
-__all__ = ["image_tokens", "patch_size", "prefix_labels", "series_tokens", "unchanged_tokens"]
-
 _KNOWN_PREFIXES = {
     "cls_token": "[CLS]", "class_token": "[CLS]", "class_embedding": "[CLS]", "cls": "[CLS]",
     "dist_token": "[DIST]", "distillation_token": "[DIST]",

@@ -19,8 +19,6 @@ from headwise.models.frameworks.locations import prefix_labels
 from headwise.models.frameworks.texts import TextReader
 from headwise.recorder import Capture, capture
 
-__all__ = ["onnx_model"]
-
 _NO_GRADIENTS = "onnxruntime computes no gradients; load the model's weights with headwise.load for them."
 
 

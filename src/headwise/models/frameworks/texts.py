@@ -13,8 +13,6 @@ from headwise.errors import DataError
 from headwise.models.preprocess.texts import TextPreprocessor, Tokenized, token_labels, tokenized
 from headwise.shapes import IntArray
 
-__all__ = ["TextReader"]
-
 _ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids")
 
 

@@ -21,8 +21,6 @@ from headwise.models.preprocess.images import from_timm
 from headwise.recorder import Capture, capture
 from headwise.shapes import Array
 
-__all__ = ["torch_model"]
-
 _PATCHES = ("patch_size", "patch", "patch_sizes")
 
 

@@ -18,8 +18,6 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 
-__all__ = ["AudioPreprocessor", "mel_filters"]
-
 
 @dataclass(frozen=True)
 class AudioPreprocessor:

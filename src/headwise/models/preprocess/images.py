@@ -19,8 +19,6 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 
-__all__ = ["ImagePreprocessor", "from_options", "from_timm"]
-
 _RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable_grouping", "do_center_crop",
              "do_convert_rgb", "do_normalize", "do_rescale", "do_resize", "feature_extractor_type", "image_mean",

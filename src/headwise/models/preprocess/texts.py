@@ -14,8 +14,6 @@ from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import BoolArray, IntArray
 
-__all__ = ["TextPreprocessor", "Tokenized", "token_labels", "tokenized"]
-
 _SPLIT = (
     r"(?i:'s|'t|'re|'ve|'m|'ll|'d)|[^\r\n\p{L}\p{N}]?\p{L}+|\p{N}%s| ?[^\s\p{L}\p{N}]+[\r\n]*|\s*[\r\n]+|\s+(?!\S)|\s+"
 )

@@ -10,8 +10,6 @@ from headwise.jit import numba_available
 from headwise.nn.ops import numba_ops, numpy_ops
 from headwise.shapes import Array, IntArray
 
-__all__ = ["Backend", "backend"]
-
 _MIN_SIZE = 1 << 12  # below this the overhead of calling a compiled kernel exceeds NumPy's time
 
 

@@ -8,18 +8,6 @@ from headwise.jit import compile_kernel
 from headwise.nn.ops import numpy_ops
 from headwise.shapes import Array, IntArray
 
-__all__ = [
-    "adamw",
-    "cross_entropy",
-    "gelu",
-    "gelu_backward",
-    "layer_norm",
-    "layer_norm_backward",
-    "linear",
-    "linear_backward",
-    "normal_gelu",
-]
-
 _MODULE = "headwise.nn.ops.kernels"
 _VECTOR_BYTES = 64  # products are computed in full vectors of at most this width
 

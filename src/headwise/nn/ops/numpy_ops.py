@@ -12,18 +12,6 @@ import numpy as np
 from headwise.errors import MissingExtraError
 from headwise.shapes import Array, IntArray
 
-__all__ = [
-    "adamw",
-    "cross_entropy",
-    "gelu",
-    "gelu_backward",
-    "layer_norm",
-    "layer_norm_backward",
-    "linear",
-    "linear_backward",
-    "normal_gelu",
-]
-
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
 

@@ -9,8 +9,6 @@ from headwise.coursework.results import Coursework
 from headwise.document import Block, Derivation, Paragraph, Section, Step, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["equivariance_section"]
-
 
 def equivariance_section(study: Coursework) -> Section:
     """Both runs after the swap, and why they come out so."""

@@ -17,8 +17,6 @@ from headwise.coursework.results import Coursework
 from headwise.document import Paragraph, Section, Table
 from headwise.text import Statement, round_down, scientific
 
-__all__ = ["describe_fit", "expressiveness_section", "setting_of"]
-
 _FITTED = 1e-4  # a relative loss below this is a fit, above _MISSED it is none
 _MISSED = 1e-2
 _WIDEST, _LONGEST = 12, 8  # wider and longer inputs would take minutes to fit

@@ -10,8 +10,6 @@ from headwise.coursework.results import Coursework
 from headwise.document import Derivation, Step
 from headwise.text import Statement, scientific
 
-__all__ = ["one_input", "one_not_several", "several_not_one", "transformed"]
-
 _ROUNDING = 1e-9  # a deviation below this is rounding, in matrices of this size
 
 

@@ -14,8 +14,6 @@ from headwise.document import Block, Code, Paragraph, Section, Table
 from headwise.shapes import Array
 from headwise.text import Statement, pluralize, scientific
 
-__all__ = ["arrays_section", "functions_section"]
-
 _PLACES = 5  # decimals of a number in a table of arrays, at most
 
 

@@ -8,8 +8,6 @@ from headwise.coursework.results import Coursework, max_relative_difference
 from headwise.document import Block, Derivation, Paragraph, Section, Step, Table
 from headwise.text import Statement, scientific
 
-__all__ = ["head_count_section"]
-
 
 def head_count_section(study: Coursework) -> Section:
     """The logits expanded, the identities that tie the heads to the single head, and one pair of tokens in numbers."""

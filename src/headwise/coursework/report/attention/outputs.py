@@ -12,8 +12,6 @@ from headwise.coursework.results import Coursework, HeadRun
 from headwise.document import Block, Section, Table
 from headwise.text import Statement
 
-__all__ = ["describe_largest_weight", "outputs_section"]
-
 
 def outputs_section(study: Coursework, context: ReportContext) -> Section:
     """Every matrix of weights, as a figure and in numbers, and every output."""

@@ -8,8 +8,6 @@ from dataclasses import replace
 from headwise.coursework.results import Coursework
 from headwise.document import Block, Code, Derivation, FigureBlock, Paragraph, Section, Table
 
-__all__ = ["short_answers"]
-
 _MOST = 60  # numbers of a table that a short answer prints
 
 

@@ -12,8 +12,6 @@ from headwise.experiments.series import EXPERIMENT, SeriesResult, caption_series
 from headwise.figures import save_figure
 from headwise.text import Statement, pluralize
 
-__all__ = ["experiment_section"]
-
 
 def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
     """The table, the findings, and three figures."""

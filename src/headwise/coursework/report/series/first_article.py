@@ -19,8 +19,6 @@ from headwise.experiments.series.baselines import BASELINES
 from headwise.models.series import series_params
 from headwise.text import Statement
 
-__all__ = ["QUOTED", "first_article_sections"]
-
 QUOTED = {
     "paper": "Zerveas et al., KDD 2021, arXiv 2010.02803",
     "repository": "github.com/gzerveas/mvts_transformer",

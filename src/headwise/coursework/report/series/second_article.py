@@ -12,8 +12,6 @@ from headwise.document import Paragraph, Section
 from headwise.experiments.tables import EXPERIMENT, TablesResult
 from headwise.text import Statement, pluralize
 
-__all__ = ["run_tables", "second_article_section"]
-
 _QUOTED = {
     "paper": "Gorishniy et al., NeurIPS 2021, arXiv 2106.11959",
     "repository": "github.com/yandex-research/tabular-dl-revisiting-models",

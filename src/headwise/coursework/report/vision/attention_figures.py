@@ -19,8 +19,6 @@ from headwise.train.checkpoint import Checkpoint
 from headwise.train.digits import evaluate
 from headwise.train.run import TrainingRun
 
-__all__ = ["attention_figures"]
-
 _KINDS = ("maps", "rollout", "depth", "positions", "deletion")  # of the first digit; the others have maps only
 
 

@@ -21,8 +21,6 @@ from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array
 from headwise.text import Statement, join_with_and
 
-__all__ = ["AttentionSummary", "describe_attention", "summarize_attention"]
-
 _RANDOM_ORDERS = 5
 _FIXED = 0.9  # from this mean cosine on, a map hardly depends on the digit
 _STROKES = 0.2  # from this margin on, a head follows the strokes

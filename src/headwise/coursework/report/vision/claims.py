@@ -16,8 +16,6 @@ from headwise.experiments.tokenizers.training import SHIFTS
 from headwise.text import Statement, format_number, scientific
 from headwise.tokenizers import get_tokenizer
 
-__all__ = ["claims_table"]
-
 _NEARLY_ALL, _HARDLY_ANY = 0.99, 0.1
 
 Row = tuple[str, str, str, str]

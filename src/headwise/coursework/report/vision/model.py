@@ -8,8 +8,6 @@ from headwise.document import Block, Paragraph, Section, Table
 from headwise.text import Statement, pluralize
 from headwise.train.run import TrainingRun
 
-__all__ = ["model_section"]
-
 _LABELS = {
     "token": "tokens",
     "class_token": "class token",

@@ -7,8 +7,6 @@ from headwise.document import Derivation, Paragraph, Section, Step, Table
 from headwise.experiments.statistics import min_attainable_p
 from headwise.text import Statement, join_with_and
 
-__all__ = ["conclusion", "recorded_section"]
-
 
 def recorded_section() -> Section:
     """What was run, the accuracies, the differences from rows, and which of them survive."""

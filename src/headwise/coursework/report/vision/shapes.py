@@ -9,8 +9,6 @@ from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import Params
 from headwise.text import Statement
 
-__all__ = ["shapes_table"]
-
 _LABELS = {
     "embedding.token.weight": "embedding, matrix",
     "embedding.token.bias": "embedding, bias",

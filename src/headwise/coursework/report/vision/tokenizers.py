@@ -17,8 +17,6 @@ from headwise.experiments.tokenizers import EXPERIMENT, TokenizersResult
 from headwise.text import Statement, pluralize
 from headwise.tokenizers import get_tokenizer
 
-__all__ = ["headline", "run_tokenizers", "tokenizers_section"]
-
 _TITLES = {
     "accuracy": "Every run, the means, and the differences within seeds",
     "shifted": "What shifting all digits does to the accuracy",

@@ -9,8 +9,6 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 
 from headwise.figures import fix_layout, style
 
-__all__ = ["draw_training"]
-
 _TRAIN, _VALIDATION = "#7a9cc6", "#c2571a"
 
 

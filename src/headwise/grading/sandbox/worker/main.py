@@ -25,8 +25,6 @@ from .confinement import confine
 from .protocol import HEADER, Value, decode, encode
 from .values import named_values
 
-__all__ = ["main", "run_statements"]
-
 
 def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early: Sequence[str]) -> None:
     """Confine this process, and then answer the grader's calls.

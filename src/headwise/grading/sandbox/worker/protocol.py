@@ -15,8 +15,6 @@ from typing import Any, TypeAlias
 
 import numpy as np
 
-__all__ = ["HEADER", "Value", "WireError", "decode", "encode"]
-
 Value: TypeAlias = Any  # None, bool, int, float, str, an array, a tuple of values, or a dict of them
 HEADER = struct.Struct("!I")  # the length that goes before a message
 

@@ -10,8 +10,6 @@ from typing import Any
 
 import numpy as np
 
-__all__ = ["named_values"]
-
 _MOST = 500  # values
 _ITEMS = 64  # of one list, dict or object
 _DEPTH = 3  # of dicts, lists and objects in one another

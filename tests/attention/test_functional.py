@@ -358,6 +358,19 @@ def test_changing_the_results_does_not_change_the_gradients(engine, rng):
         np.testing.assert_array_equal(gradient, wanted)
 
 
+@pytest.mark.parametrize("dtype", [np.float32, np.float64])
+def test_gradients_where_rounding_of_logits_is_large(engine, dtype, rng):
+    size = np.sqrt(8 / np.finfo(dtype).eps)  # neighbouring numbers are farther apart than 1
+    for n, m in ((1, 71), (5, 131), (67, 131)):
+        q, k = (size * rng.normal(size=(2, x, 19)) for x in (n, m))
+        v, do = (rng.normal(size=(2, x, 17)) for x in (m, n))
+        q, k, v, do = (a.astype(dtype) for a in (q, k, v, do))
+        _, cache = hw.attention_forward(q, k, v, engine=engine)
+        _, _, dv = hw.attention_backward(do, cache)
+        _, p = hw.attention(q, k, v, return_weights=True, engine="dense")
+        np.testing.assert_allclose(dv, p.mT @ do, atol=1e-5)
+
+
 def test_a_batch_of_nothing_has_a_bias_gradient_of_zero(engine, rng):
     q, k, v = (a[:0] for a in arrays(rng))
     o, cache = hw.attention_forward(q, k, v, bias=rng.normal(size=(N, M)), engine=engine)

@@ -221,6 +221,8 @@ def test_rows_that_do_not_sum_to_one(rng, mistake):
 def test_rounding_is_no_mistake(rng):
     w = weights(rng)
     check_attention_weights(w.astype(np.float16))
+    with pytest.raises(DataError, match="none above 1"):
+        check_attention_weights(1e308 * np.ones_like(w))
     bits = w.astype(np.float32).view(np.uint32) + np.uint32(0x8000) & np.uint32(0xFFFF0000)
     check_attention_weights(bits.view(np.float32))  # as bfloat16 holds them
 

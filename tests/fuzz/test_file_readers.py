@@ -4,7 +4,9 @@
 """
 
 import os
+import struct
 import warnings
+import zipfile
 from pathlib import Path
 
 import numpy as np
@@ -97,6 +99,21 @@ def test_an_onnx_tensor_without_a_type_is_named(tmp_path):
     onnx.save(model, tmp_path / "model.onnx")
     with pytest.raises(HeadwiseError, match=r"model\.onnx: cannot be read as an ONNX model"):
         describe_onnx(tmp_path / "model.onnx")
+
+
+def test_an_array_of_more_values_than_the_file_has_is_named(tmp_path):
+    pytest.importorskip("gguf")
+    header = struct.pack("<4sIQQQcIIQ", b"GGUF", 3, 0, 1, 1, b"a", 9, 0, 2**50)  # an array of 2^50 bytes
+    (tmp_path / "model.gguf").write_bytes(header)
+    with pytest.raises(HeadwiseError, match=r"model\.gguf: corrupt"):
+        load(tmp_path / "model.gguf")
+
+
+def test_a_zip_file_of_other_files_is_named(tmp_path):
+    with zipfile.ZipFile(tmp_path / "arrays.npz", "w") as archive:
+        archive.writestr("X.npy", "hello")
+    with pytest.raises(HeadwiseError, match=r"arrays\.npz: its member 'X' is no array"):
+        load_npz(tmp_path / "arrays.npz")
 
 
 @pytest.mark.parametrize("name", ["notebook.ipynb", "rubric.yaml", "config.json"])

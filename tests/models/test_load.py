@@ -151,6 +151,7 @@ def test_half_precision_is_widened_exactly(kind, tmp_path):
         ("llama", {"hidden_act": ["silu"]}, "malformed"),
         ("llama", {"model_type": "mamba"}, "model_type"),
         ("llama", {"model_type": None}, "model_type"),
+        ("llama", {"model_type": ["llama"]}, "model_type"),
         ("bert", {"position_embedding_type": "relative_key"}, "position_embedding_type"),
         ("bert", {"is_decoder": True}, "is_decoder"),
         ("vit", {"image_size": 15}, "position"),

@@ -101,6 +101,8 @@ def test_images_are_resized_cropped_and_normalised(tmp_path):
     np.testing.assert_allclose(model.preprocess(image)["pixel_values"], expected, rtol=0, atol=1e-5)
     Image.fromarray(image).save(tmp_path / "image.png")
     from_file = model.preprocess(tmp_path / "image.png")["pixel_values"]
+    Image.fromarray(image).convert("P").save(tmp_path / "palette.png", transparency=bytes(range(256)))
+    model.preprocess(tmp_path / "palette.png")  # without a warning
     np.testing.assert_array_equal(from_file, model.preprocess(Image.fromarray(image))["pixel_values"])
     assert model.preprocess([image, image])["pixel_values"].shape == (2, 3, 10, 10)
 

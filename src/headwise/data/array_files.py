@@ -121,7 +121,11 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
             opened = np.load(file, allow_pickle=False)
             if isinstance(opened, np.ndarray):
                 return {alone or path.stem: opened}
-            return {name: opened[name] for name in opened.files}
+            arrays = {name: opened[name] for name in opened.files}
+            for name, array in arrays.items():
+                if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a file that is none of its own
+                    raise DataError(f"{path}: its member {name!r} is no array.")
+            return arrays
     except DataError:
         raise
     except Exception as error:  # NumPy raises all kinds of errors for damaged files

@@ -91,8 +91,6 @@ def read_image(path: Path) -> Array:
 
 def _grey(opened: Image.Image, path: Path) -> Array:
     """Convert to grayscale; Pillow would clip values of more than 8 bits at 255."""
-    from PIL import Image
-
     if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
         return np.asarray(_upright(opened), np.float32) / np.float32(65535)
     if opened.mode in ("I", "F"):
@@ -100,9 +98,15 @@ def _grey(opened: Image.Image, path: Path) -> Array:
             f"{path}: expected pixels of 8 or 16 bits; got numbers of mode {opened.mode!r}, which do not say what is "
             "black and what white. Scale them, and save them as PNG."
         )
-    rgba = _upright(opened).convert("RGBA")
-    white = Image.new("RGBA", rgba.size, "white")
-    return np.asarray(Image.alpha_composite(white, rgba).convert("L"), np.float32) / np.float32(255)
+    return np.asarray(on_white(_upright(opened)).convert("L"), np.float32) / np.float32(255)
+
+
+def on_white(image: Image.Image) -> Image.Image:
+    """An image in colours, with its transparent parts on white."""
+    from PIL import Image
+
+    rgba = image.convert("RGBA")
+    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
 
 
 def _upright(opened: Image.Image) -> Image.Image:

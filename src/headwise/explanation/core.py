@@ -249,8 +249,10 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
     ShapeError
         If the image's size differs from the model's.
     """
-    if image.shape != model.image_size:
-        raise ShapeError(f"image: expected {model.image_size} pixels, as the model was made for; got {image.shape}.")
+    shape = getattr(image, "shape", None)
+    if shape != model.image_size:
+        received = type(image).__name__ if shape is None else shape
+        raise ShapeError(f"image: expected {model.image_size} pixels, as the model was made for; got {received}.")
     prediction = predict_with_attention(image[None].astype(np.float32), params, model)
     permuted = model.image_tokenizer.permute(image)
     return AttentionRecord(

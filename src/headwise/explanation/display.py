@@ -8,7 +8,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.image_files import read_image
+from headwise.data.image_files import on_white, read_image
 from headwise.errors import DataError, MissingExtraError
 from headwise.models import Model, Tokens
 from headwise.shapes import Array, IntArray
@@ -70,7 +70,7 @@ def read_colors(path: Path) -> Array:
         If it cannot be read as an image.
     """
     grey = read_image(path)  # which checks the file
-    colors = _to_array(_open(path))
+    colors = _to_array(on_white(_open(path)))
     return colors if colors.ndim == 3 and colors.shape[:2] == grey.shape else grey
 
 
@@ -81,7 +81,8 @@ def _open(image: Any) -> Any:
     except ImportError:
         raise MissingExtraError("drawing images", "pillow", "lab") from None
     if isinstance(image, str | Path):
-        return Image.open(image)
+        image = Image.open(image)
+        return image.convert("RGBA") if image.mode == "P" else image  # Pillow warns about a palette's transparency
     return Image.fromarray(image) if isinstance(image, np.ndarray) else image
 
 

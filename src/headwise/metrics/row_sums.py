@@ -33,7 +33,9 @@ def check_attention_weights(weights: Array) -> None:
     """
     if not np.isfinite(weights).all():
         raise DataError(f"weights: expected numbers; {int((~np.isfinite(weights)).sum())} of them are NaN or infinite.")
-    least = float(weights.min())
+    least, greatest = float(weights.min()), float(weights.max())
+    if greatest > 1e6:
+        raise DataError(f"weights: expected none above 1; the greatest is {greatest:.3g}. Logits, before the softmax?")
     if least < 0:
         raise DataError(
             f"weights: expected none below 0; the least is {least:.3g}. Logits, before the softmax? Apply it over the "

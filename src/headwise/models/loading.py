@@ -132,7 +132,7 @@ def _family(checkpoint: Checkpoint) -> Any:
     default = "timm" if "architecture" in checkpoint.config else None
     model_type = config.get("model_type", default)
     families = _model_types()
-    if model_type not in families:
+    if not isinstance(model_type, str) or model_type not in families:
         raise config.error("model_type", f"expected one of {', '.join(sorted(families))}; got {model_type!r}")
     return families[model_type]
 

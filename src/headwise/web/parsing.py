@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.image_files import PreparedDigit, load_digit
+from headwise.data.image_files import PreparedDigit, load_digit, on_white
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
@@ -37,12 +37,9 @@ def parse_image(body: bytes) -> Any:
     _check_image(body)
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
-            image = opened.convert("RGBA")
+            return on_white(opened)
     except Exception:
         raise _undecodable() from None
-    white = Image.new("RGBA", image.size, "white")
-    white.alpha_composite(image)
-    return white.convert("RGB")
 
 
 def parse_digit(body: bytes) -> PreparedDigit:

@@ -33,6 +33,9 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     if compute is _forward or inputs.q.dtype != np.float32 or not _reads_halves():
         inputs = inputs.widened()
     p, cache, suspect = compute(inputs, weights)
+    if compute is _decode and _rounds_coarsely(cache):
+        compute, inputs = _forward, inputs.widened()
+        p, cache, suspect = compute(inputs, weights)
     if suspect:
         inputs = inputs.widened()
         cleaned = mask_nonfinite(inputs)
@@ -125,6 +128,12 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
     return None, ForwardCache(inputs, *statistics, not suspect or all_finite(o), unit), suspect
+
+
+def _rounds_coarsely(cache: ForwardCache) -> bool:
+    """Whether logits are so large that the backward pass, which sums them in another order, could miss the maximum."""
+    largest = float(np.abs(cache.shift).max(initial=0)) * cache.unit
+    return largest * float(np.finfo(cache.shift.dtype).eps) > 2.0**-10
 
 
 def _visible_keys(inputs: AttentionInputs) -> tuple[int, int]:

@@ -88,7 +88,7 @@ def read_gguf(path: Path) -> Checkpoint:
     except ImportError:
         raise MissingExtraError("Loading a .gguf file", "gguf", "models") from None
     try:
-        reader = gguf.GGUFReader(path)
+        reader = _bounded_reader(path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}
     except (ValueError, IndexError, KeyError, OverflowError, TypeError) as error:
         raise CheckpointError(f"{path}: corrupt, or no .gguf file ({error}).") from None
@@ -110,6 +110,19 @@ def read_gguf(path: Path) -> Checkpoint:
     if architecture == "llama":
         config["attention_bias"] = "model.layers.0.self_attn.q_proj.bias" in tensors
     return Checkpoint(path, config, tensors, {k: v for k, v in metadata.items() if k.startswith("tokenizer.")})
+
+
+def _bounded_reader(path: Path) -> Any:
+    """A reader that raises ValueError at the end of the file; the library's would go on counting what is not there."""
+    import gguf
+
+    class Reader(gguf.GGUFReader):
+        def _get(self, offset: int, dtype: Any, count: int = 1, override_order: Any = None) -> Any:
+            if offset + np.dtype(dtype).itemsize * int(count) > len(self.data):
+                raise ValueError("it ends in the middle of its header")
+            return super()._get(offset, dtype, count, override_order)
+
+    return Reader(path)
 
 
 def _config(path: Path, architecture: str, metadata: Mapping[str, Any]) -> dict[str, Any]:

@@ -107,14 +107,14 @@ class ImagePreprocessor:
         if isinstance(image, str | Path):
             try:
                 with Image.open(image) as opened:
-                    return opened.convert(mode)
+                    return _in_mode(opened, mode)
             except Exception as error:  # decoders raise all kinds of errors for damaged files
                 raise DataError(f"images: {image}: not an image that can be read ({error}).") from None
         if isinstance(image, np.ndarray):
             image = Image.fromarray(_pixels(image))
         if not isinstance(image, Image.Image):
             raise DataError(f"images: expected a path, an image or an array of uint8; got {type(image).__name__}.")
-        return image.convert(mode)
+        return _in_mode(image, mode)
 
     def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what the model sees, in pixels of an image of this size."""
@@ -208,3 +208,8 @@ def from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
     if mode != "center" or height != width:
         raise CheckpointError(f"pretrained_cfg: crop_mode {mode!r} of {height} × {width} pixels is not supported.")
     return ImagePreprocessor(shortest=scaled[0], crop=(height, width), **common)
+
+
+def _in_mode(image: Any, mode: str) -> Any:
+    """A PIL image in a mode without transparency, about which Pillow would warn where a palette holds it."""
+    return (image.convert("RGBA") if image.mode == "P" else image).convert(mode)

@@ -43,3 +43,12 @@ class MissingExtraError(HeadwiseError, ImportError):
 
     def __init__(self, what: str, library: str, extra: str) -> None:
         super().__init__(f"{what} needs {library}, which is not installed: pip install 'headwise[{extra}]'")
+
+
+def describe_exception(error: BaseException) -> str:
+    """The type and the message of an exception that somebody's code raised, even if it fails to give a message."""
+    try:
+        message = str(error)
+    except Exception:
+        return f"{type(error).__name__}, which cannot be printed"
+    return f"{type(error).__name__}: {message}" if message else type(error).__name__

@@ -73,12 +73,19 @@ def test_the_only_function_needs_no_name(tmp_path):
     assert run("check", path).exit_code == 0
 
 
+SILENT = "class Silent(Exception):\n    def __str__(self): raise ValueError\n"
+
+
 @pytest.mark.parametrize(
     ("name", "text", "message"),
     [
         ("missing.py", None, "there is no such file"),
         ("broken.py", "def f(:\n", "fails when it is imported: SyntaxError"),
         ("exits.py", "raise SystemExit(0)\n", "fails when it is imported: SystemExit"),
+        ("silent.py", f"{SILENT}raise Silent\n", "fails when it is imported: Silent, which cannot be printed"),
+        ("silent_call.py", f"{SILENT}def f(q, k, v): raise Silent\n", "found none among f"),
+        ("stops.py", "raise GeneratorExit\n", "fails when it is imported: GeneratorExit"),
+        ("asynchronous.py", "async def f(q, k, v): return v\n", "found none among f"),
         ("empty.py", "x = 1\n", "found none among no functions"),
         ("several.py", SOURCE, "found these: ours, theirs. Name it"),
         ("weights.npz", "PK", "expected Python code (.py) or a notebook (.ipynb)"),

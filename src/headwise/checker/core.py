@@ -32,7 +32,7 @@ from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.target import Target
 from headwise.checker.time_limit import limited_time, share_of_time
 from headwise.checker.verdict import Verdict
-from headwise.errors import DataError, HeadwiseError
+from headwise.errors import DataError, HeadwiseError, describe_exception
 
 __all__ = ["check"]
 
@@ -128,7 +128,7 @@ def check(
     except Exception as error:
         name = getattr(function, "__name__", type(function).__name__)
         raise CheckError(
-            f"function: the check of {name} failed with {type(error).__name__}: {error}. This is a defect of Headwise,"
+            f"function: the check of {name} failed with {describe_exception(error)}. This is a defect of Headwise,"
             " not a verdict; an adapter= that passes and returns plain arrays may avoid it."
         ) from error
 

@@ -60,6 +60,8 @@ def infer_calling_conventions(
         raise DataError(f"kind: expected one of auto, {', '.join(KINDS)}; got {kind!r}.")
     if isinstance(adapter, str) and adapter != "torch":
         raise DataError(f'adapter: expected a function or "torch"; got {adapter!r}.')
+    if inspect.iscoroutinefunction(function):
+        raise UncallableError(f"function: expected one that returns arrays; {function.__name__} is asynchronous.")
     requirements = requirements or Requirements()
     converters: list[Callable[[Array], Any]] = [np.asarray]
     if adapter == "torch" or "torch" in sys.modules:

@@ -26,6 +26,7 @@ from headwise.checker.probes import Interface
 from headwise.checker.responses import Response, grid, has_shape, read_response
 from headwise.checker.settings import Settings
 from headwise.checker.state import Case, Change
+from headwise.errors import describe_exception
 from headwise.shapes import Array
 
 __all__ = ["WINDOWS", "CallingConvention"]
@@ -165,7 +166,7 @@ class CallingConvention:
                 positional, keywords = self._bind(own)
                 response = self._read(self.function(*positional, **keywords), case)
         except (Exception, SystemExit) as error:  # whatever the function raises is an outcome, not a failure of ours
-            return Response(None, error=f"{type(error).__name__}: {error}")
+            return Response(None, error=describe_exception(error))
         changed = tuple(name for name, a in own.items() if not _same(a, arguments[name]))
         return replace(response, changed=changed)
 

@@ -18,7 +18,7 @@ from headwise.checker.conventions import Requirements
 from headwise.checker.detection import UncallableError, infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.notebooks import notebook_code
-from headwise.errors import DataError, HeadwiseError
+from headwise.errors import DataError, HeadwiseError, describe_exception
 
 __all__ = ["import_object", "load_function"]
 
@@ -112,8 +112,10 @@ def _imported(path: Path) -> ModuleType:
     with _importing_from(path.parent):
         try:
             spec.loader.exec_module(module)
-        except (Exception, SystemExit) as error:
-            raise DataError(f"{path}: fails when it is imported: {type(error).__name__}: {error}") from error
+        except KeyboardInterrupt:
+            raise
+        except BaseException as error:  # whatever somebody's file raises
+            raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from error
     return module
 
 
@@ -138,8 +140,8 @@ def _run_statements(path: Path, text: str) -> ModuleType:
     linecache.cache[file] = (len(text), None, text.splitlines(keepends=True), file)  # where inspect looks for sources
     with _importing_from(path.parent):
         for statement in ast.parse(text).body:
-            code: CodeType = compile(ast.Module([statement], []), file, "exec")
             try:
+                code: CodeType = compile(ast.Module([statement], []), file, "exec")
                 exec(code, vars(module))  # the user's own notebook, which is to be run
             except (Exception, SystemExit):
                 continue

@@ -18,6 +18,7 @@ from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import FLAGS, role_of, tokens_among
 from headwise.checker.target import TargetSizes
+from headwise.errors import describe_exception
 from headwise.shapes import Array
 
 __all__ = ["Call", "CallError", "plain_array", "working_calls"]
@@ -102,7 +103,7 @@ class Call:
                 result = _bound(self.layer, kwargs)
                 output = _first_array(result)
         except (Exception, SystemExit) as error:  # whatever somebody's layer raises
-            raise CallError(f"it raised {type(error).__name__}: {error}") from error
+            raise CallError(f"it raised {describe_exception(error)}") from error
         if self.of_first:
             return self._of_first_tokens(output, X)
         if output.ndim < len(self.axes.replace("HW", "N")):

@@ -23,7 +23,7 @@ from headwise.checker.settings import (
     role_of_setting,
     value_of_setting,
 )
-from headwise.errors import DataError
+from headwise.errors import DataError, describe_exception
 
 __all__ = ["construct", "parse_arguments"]
 
@@ -73,7 +73,7 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
         except DataError:
             raise
         except Exception as error:  # whatever somebody's constructor raises
-            errors.append(f"{type(error).__name__}: {error}")
+            errors.append(describe_exception(error))
             continue
         count += 1
         yield instance

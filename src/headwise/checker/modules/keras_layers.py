@@ -12,7 +12,7 @@ from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.checker.settings import SIZES, role_of_setting
-from headwise.errors import DataError
+from headwise.errors import DataError, describe_exception
 from headwise.shapes import Array
 
 __all__ = ["is_keras_class", "is_keras_layer", "keras_layer", "keras_names", "keras_sublayers"]
@@ -86,7 +86,7 @@ def _copy(layer: Any) -> Any:
         try:
             own = _made_again(layer)
         except Exception as error:  # whatever somebody's layer raises
-            reason = f"{type(error).__name__}: {error}"
+            reason = describe_exception(error)
             name = type(layer).__name__
             raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
         _build(own)

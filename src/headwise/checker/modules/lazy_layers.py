@@ -9,7 +9,7 @@ from typing import Any
 
 from headwise.checker.modules.torch_modules import is_torch_module, without_dropout
 from headwise.checker.roles import role_of
-from headwise.errors import DataError
+from headwise.errors import DataError, describe_exception
 
 __all__ = ["with_inferred_widths"]
 
@@ -36,7 +36,7 @@ def with_inferred_widths(module: Any) -> Any:
             with without_dropout():
                 own(**arguments)
         except Exception as error:  # whatever a forward method raises
-            errors.append(f"{type(error).__name__}: {error}")
+            errors.append(describe_exception(error))
         if not _is_lazy(own):
             return own
     reason = f" ({errors[0]})" if errors else ""

@@ -15,7 +15,7 @@ from types import ModuleType
 import headwise
 from headwise.checker import UncallableError, check
 from headwise.checker.modules import is_module
-from headwise.errors import HeadwiseError
+from headwise.errors import HeadwiseError, describe_exception
 from headwise.grading.sandbox.worker.confinement import confine
 from headwise.grading.sandbox.worker.main import run_statements
 
@@ -48,7 +48,7 @@ def _verdict(value: object, source: str) -> dict[str, str]:
     except (UncallableError, HeadwiseError) as error:
         return {"problem": str(error)}
     except Exception as error:  # whatever the notebook's class raises
-        return {"problem": f"{type(error).__name__}: {error}"}
+        return {"problem": describe_exception(error)}
 
 
 if __name__ == "__main__":

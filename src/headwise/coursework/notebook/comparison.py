@@ -17,7 +17,7 @@ from headwise.coursework.notebook.candidates import head_counts, role_of_express
 from headwise.coursework.notebook.classes import instances
 from headwise.coursework.notebook.functions import CheckedFunction
 from headwise.coursework.notebook.run import NotebookRun, name_cells
-from headwise.errors import HeadwiseError
+from headwise.errors import HeadwiseError, describe_exception
 from headwise.shapes import Array
 from headwise.text import scientific
 
@@ -122,7 +122,7 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
     try:
         returned = run.sandbox.evaluate(call)
     except Exception as error:  # whatever the notebook's function raises
-        return OwnArrays(call, problem=name_cells(run.source, f"it raised {type(error).__name__}: {error}"))
+        return OwnArrays(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
     outputs = [
         np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
     ]

@@ -3,6 +3,9 @@
 A message names the argument, what was expected, what was received, and the likely cause.
 """
 
+from collections.abc import Iterator
+from contextlib import contextmanager
+
 __all__ = [
     "CaptureError",
     "CheckpointError",
@@ -52,3 +55,12 @@ def describe_exception(error: BaseException) -> str:
     except Exception:
         return f"{type(error).__name__}, which cannot be printed"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
+
+
+@contextmanager
+def require_extra(what: str, library: str | None, extra: str) -> Iterator[None]:
+    """Raise MissingExtraError for a library that the block cannot import; None for the name of the missing module."""
+    try:
+        yield
+    except ImportError as error:
+        raise MissingExtraError(what, library or str(error.name), extra) from None

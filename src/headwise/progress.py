@@ -8,7 +8,7 @@ from contextlib import contextmanager
 from datetime import timedelta
 from typing import TYPE_CHECKING, Protocol
 
-from headwise.errors import MissingExtraError
+from headwise.errors import require_extra
 
 if TYPE_CHECKING:
     from rich.console import Console
@@ -103,11 +103,9 @@ def show_progress(console: Console | None = None, *, always: bool = False) -> It
     MissingExtraError
         If rich is not installed.
     """
-    try:
+    with require_extra("a progress bar", "rich", "lab"):
         from rich import progress as bars
         from rich.console import Console
-    except ImportError:
-        raise MissingExtraError("a progress bar", "rich", "lab") from None
     console = console or Console(stderr=True, highlight=False, markup=False)
     columns = (
         bars.TextColumn("{task.description}", markup=False),

@@ -19,7 +19,7 @@ import numpy.typing as npt
 from headwise.attention.base import ForwardCache, Gradients
 from headwise.attention.engines import choose_engine, run_forward
 from headwise.attention.inputs import AttentionInputs, all_finite
-from headwise.errors import DataError, MissingExtraError, ShapeError
+from headwise.errors import DataError, ShapeError, require_extra
 from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array
 
@@ -112,8 +112,8 @@ class ShardedEngine:
             gradients(template, *_shard_arrays(inputs, keys), keys, k, v, self._engine, statistics)
             for keys, k, v in zip(shards.keys, shards.k, shards.v, strict=True)
         ]
-        kept = dask.persist(*(result[i] for result in results for i in range(4)))
-        dq_parts, dk_parts, dv_parts, dbias_parts = (list(kept[i::4]) for i in range(4))
+        persisted = dask.persist(*(result[i] for result in results for i in range(4)))
+        dq_parts, dk_parts, dv_parts, dbias_parts = (list(persisted[i::4]) for i in range(4))
         while len(dq_parts) > 1:
             dq_parts = [add(*pair) if len(pair) == 2 else pair[0] for pair in _pairs(dq_parts)]
         dq, dbias = _compute(dq_parts[0], dbias_parts if inputs.bias is not None else None)
@@ -132,10 +132,8 @@ class ShardedEngine:
 
 
 def _delayed() -> Any:
-    try:
+    with require_extra("attention over Dask arrays", "dask", "cluster"):
         from dask import delayed
-    except ImportError:
-        raise MissingExtraError("attention over Dask arrays", "dask", "cluster") from None
     return delayed
 
 

@@ -15,7 +15,7 @@ import numpy as np
 from headwise.attention.textbook import softmax
 from headwise.attribution.differentiable import Differentiable, differentiable, is_differentiable
 from headwise.attribution.players import Players
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.models.adapters import ViT
 from headwise.models.base import Model
 from headwise.models.encoder.image_embedding import ImageEmbedding
@@ -77,10 +77,8 @@ def _by_mean_word(model: Model, function: Differentiable) -> Callable[[BoolArray
 
 
 def _by_blurred(model: Model, function: Differentiable) -> Callable[[BoolArray], Array]:
-    try:
+    with require_extra("blurring", "scipy", "models"):
         from scipy.ndimage import gaussian_filter
-    except ImportError:
-        raise MissingExtraError("blurring", "scipy", "models") from None
     embedding = function.network.embedding
     assert isinstance(embedding, ImageEmbedding)
     return _by_array(function, gaussian_filter(function.x, sigma=(0, *embedding.patch)))
@@ -120,8 +118,8 @@ def _by_interpolated(model: Model, function: Differentiable) -> Callable[[BoolAr
             low = np.floor(at).astype(int)
             high = np.minimum(low + 1, len(known) - 1)
             share = (at - low)[:, None].astype(content.dtype)
-            kept = content[known]
-            rows.append(function.baseline + (1 - share) * kept[low] + share * kept[high])
+            visible = content[known]
+            rows.append(function.baseline + (1 - share) * visible[low] + share * visible[high])
         return np.stack(rows)
 
     return interpolate

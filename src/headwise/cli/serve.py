@@ -8,8 +8,8 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import messages
-from headwise.cli.inputs import PREPROCESS, image_preprocessor
-from headwise.errors import MissingExtraError
+from headwise.cli.inputs import Preprocess, Size, image_preprocessor
+from headwise.errors import require_extra
 
 
 def serve(
@@ -24,8 +24,8 @@ def serve(
         str, typer.Option(help="Address to listen on; by default one that only this machine can reach.")
     ] = "127.0.0.1",
     port: Annotated[int, typer.Option(help="Port to listen on; 0 for any free port.")] = 8421,
-    preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
+    preprocess: Preprocess = None,
+    size: Size = 224,
 ) -> None:
     """Serve interactive pages: draw a digit, write a sentence or drop an image, and see what models attend to.
 
@@ -33,10 +33,8 @@ def serve(
 
     Example: `headwise serve --port 8421`
     """
-    try:
+    with require_extra("headwise serve", None, "web"):
         from headwise import web
-    except ModuleNotFoundError as error:
-        raise MissingExtraError("headwise serve", str(error.name), "web") from None
     normalize = image_preprocessor(preprocess, size)
     with web.listen(host, port) as listening:
         models = web.load_models(model, preprocess=normalize) if model else web.pretrained_models()

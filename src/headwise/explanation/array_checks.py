@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.shapes import Array
 
 
@@ -55,9 +55,7 @@ def resize_image(image: Array, size: tuple[int, int]) -> Array:
     """The image at another height and width, by bicubic interpolation."""
     if image.shape[:2] == size:
         return image
-    try:
+    with require_extra("resizing images", "pillow", "lab"):
         from PIL import Image
-    except ImportError:
-        raise MissingExtraError("resizing images", "pillow", "lab") from None
     pixels = Image.fromarray((image * 255).round().astype(np.uint8)).resize((size[1], size[0]), 3)
     return np.asarray(pixels, np.float32) / 255

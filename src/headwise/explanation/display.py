@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headwise.data.image_files import on_white, read_image
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.models import Model, Tokens
 from headwise.shapes import Array, IntArray
 
@@ -76,10 +76,8 @@ def read_colors(path: Path) -> Array:
 
 def _open(image: Any) -> Any:
     """A PIL image from a path, an array of uint8, or a PIL image, as the models' preprocessing opens it."""
-    try:
+    with require_extra("drawing images", "pillow", "lab"):
         from PIL import Image
-    except ImportError:
-        raise MissingExtraError("drawing images", "pillow", "lab") from None
     if isinstance(image, str | Path):
         image = Image.open(image)
         return image.convert("RGBA") if image.mode == "P" else image  # Pillow warns about a palette's transparency
@@ -89,10 +87,10 @@ def _open(image: Any) -> Any:
 def _pixels(input: Any) -> Array | None:
     """(C, Y, X) or (Y, X) if the input is an array of floats, else None."""
     if isinstance(input, Mapping):
-        found = [np.asarray(array) for array in input.values() if np.ndim(array) == 4]
-        if not found:
+        pixels = [np.asarray(array) for array in input.values() if np.ndim(array) == 4]
+        if not pixels:
             raise DataError("input: expected an array of pixels (1, C, Y, X) among the arrays; there is none.")
-        return np.asarray(found[0][0], np.float32)
+        return np.asarray(pixels[0][0], np.float32)
     if hasattr(input, "detach"):
         input = input.detach().cpu().numpy()
     if isinstance(input, np.ndarray) and input.dtype.kind == "f":

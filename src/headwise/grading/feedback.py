@@ -14,7 +14,7 @@ from pathlib import Path
 from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.files import atomic_folder
 from headwise.grading.grade_class import ClassGrades
 from headwise.grading.grade_submission import Grade, TaskGrade
@@ -69,12 +69,10 @@ def student_page(grade: Grade, title: str) -> str:
 
 def _environment() -> Any:
     """The templates of the pages, with autoescaping for HTML only."""
-    try:
+    with require_extra("a feedback page", None, "lab"):
         from jinja2 import ChoiceLoader, Environment, PackageLoader, StrictUndefined, select_autoescape
         from markdown_it import MarkdownIt
         from markupsafe import Markup
-    except ImportError as error:
-        raise MissingExtraError("a feedback page", error.name or "Jinja", "lab") from None
 
     markdown = MarkdownIt("commonmark", {"html": False}).enable("table").disable(["image", "link", "autolink"])
     environment = Environment(

@@ -21,7 +21,7 @@ from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import Requirements
 from headwise.checker.probes import PROBES
 from headwise.checker.signatures import KINDS
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.grading.sandbox import Limits
 
 PROPERTIES = {
@@ -118,10 +118,8 @@ def read_rubric(path: Path) -> Rubric:
 
 
 def _yaml(text: str) -> Any:
-    try:
+    with require_extra("a rubric", "PyYAML", "lab"):
         import yaml
-    except ImportError:
-        raise MissingExtraError("a rubric", "PyYAML", "lab") from None
     try:
         return yaml.safe_load(text)
     except RecursionError:

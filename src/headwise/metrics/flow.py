@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.metrics.rollout import residual_mixture
 from headwise.metrics.row_sums import check_attention_weights
 from headwise.shapes import Array, bind
@@ -56,11 +56,9 @@ def flow(weights: Array, source: int = 0, *, residual: float = 0.5) -> Array:
     >>> flow(np.array([[[[0.0, 1.0], [0.0, 1.0]]]]))
     array([0.5, 0.5])
     """
-    try:
+    with require_extra("attention flow", "scipy", "lab"):
         from scipy.sparse import csr_array
         from scipy.sparse.csgraph import maximum_flow
-    except ImportError:
-        raise MissingExtraError("attention flow", "scipy", "lab") from None
     sizes = bind("L H N N", weights=weights)
     depth, n = sizes["L"], sizes["N"]
     if not 0 <= source < n:

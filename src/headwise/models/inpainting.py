@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.errors import MissingExtraError
+from headwise.errors import require_extra
 from headwise.parallel.threads import parallel_for
 from headwise.shapes import Array, BoolArray, bind
 
@@ -57,10 +57,8 @@ def inpaint(image: Array, known: BoolArray, default: float) -> Array:
     <BLANKLINE>
            [[0. , 0. , 0. ]]])
     """
-    try:
+    with require_extra("inpainting", "scipy", "lab"):
         from scipy.linalg import solveh_banded
-    except ImportError:
-        raise MissingExtraError("inpainting", "scipy", "lab") from None
     bind("Y X", image=image).bind("S Y X", known=known)
     filled = np.empty(known.shape)
 

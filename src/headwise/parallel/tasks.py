@@ -11,7 +11,7 @@ from multiprocessing import resource_tracker
 from typing import Any, TypeVar
 
 from headwise import __version__
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.validation import check_counts
 
 TIMEOUT = "10s"  # for a scheduler to answer
@@ -110,10 +110,8 @@ def check_scheduler(address: str) -> None:
     MissingExtraError
         If Dask is not installed.
     """
-    try:
+    with require_extra("running in several processes", "dask", "cluster"):
         from distributed.comm import get_address_host_port
-    except ImportError:
-        raise MissingExtraError("running in several processes", "dask", "cluster") from None
     try:
         get_address_host_port(address)
     except ValueError as error:
@@ -124,10 +122,8 @@ def check_scheduler(address: str) -> None:
 
 @contextmanager
 def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
-    try:
+    with require_extra("running in several processes", "dask", "cluster"):
         from distributed import Client, LocalCluster
-    except ImportError:
-        raise MissingExtraError("running in several processes", "dask", "cluster") from None
     if scheduler is not None:
         logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below is one line
         check_scheduler(scheduler)  # for an address of another form, discarding the client would hang

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import CaptureError, DataError, MissingExtraError
+from headwise.errors import CaptureError, DataError, require_extra
 from headwise.recorder.collect import Collector, Selection
 from headwise.recorder.layer import AttentionLayer
 from headwise.recorder.logits import join_groups
@@ -26,11 +26,9 @@ _LARGEST = 2**31 - 2**20  # bytes of a model that fit into one message
 def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], layers: Selection) -> Capture:
     """Run an .onnx file and record its attention; see `headwise.capture`."""
     model = _read(path)
-    try:
+    with require_extra("Capturing an .onnx file", None, "onnx"):
         import onnx
         import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("Capturing an .onnx file", str(error.name), "onnx") from None
     feed = _feed(model.graph, args, kwargs)
     model = inline_control_flow(model, lambda part, name: _evaluated(onnx, onnxruntime, part, name, feed))
     graph = _graph(path, model)
@@ -86,11 +84,9 @@ def _shape_of(value: Any) -> str:
 
 def _read(path: Path) -> Any:
     """The model in a file, its local functions inlined."""
-    try:
+    with require_extra("Reading an .onnx file", None, "onnx"):
         import onnx
         import onnx.inliner
-    except ImportError as error:
-        raise MissingExtraError("Reading an .onnx file", str(error.name), "onnx") from None
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:

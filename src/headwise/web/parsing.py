@@ -13,7 +13,7 @@ from typing import Any
 import numpy as np
 
 from headwise.data.image_files import PreparedDigit, load_digit, on_white
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
 
@@ -64,10 +64,8 @@ def parse_digit(body: bytes) -> PreparedDigit:
 
 def _check_image(body: bytes) -> None:
     """Check the size of an image in its header, before anything is decoded."""
-    try:
+    with require_extra("reading images", "pillow", "lab"):
         from PIL import Image
-    except ImportError:
-        raise MissingExtraError("reading images", "pillow", "lab") from None
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
             width, height = opened.size

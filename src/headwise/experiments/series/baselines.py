@@ -14,7 +14,7 @@ from dataclasses import dataclass
 import numpy as np
 
 from headwise.data.series import LabelledSeries, SeriesData, standardize
-from headwise.errors import MissingExtraError
+from headwise.errors import require_extra
 from headwise.shapes import Array, IntArray
 
 ROCKET_KERNELS = 10_000  # the default of ROCKET
@@ -85,9 +85,6 @@ def _padded(series: LabelledSeries, steps: int) -> Array:
 @contextmanager
 def _aeon() -> Iterator[None]:
     """Hide the warnings of aeon's compiler; raise MissingExtraError without aeon."""
-    try:
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            yield
-    except ImportError:
-        raise MissingExtraError("the baselines for series", "aeon", "series") from None
+    with require_extra("the baselines for series", "aeon", "series"), warnings.catch_warnings():
+        warnings.simplefilter("ignore")
+        yield

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import MissingExtraError
+from headwise.errors import require_extra
 from headwise.figures import AttentionRecord
 from headwise.shapes import Array, BoolArray
 
@@ -46,17 +46,17 @@ def token_names(record: AttentionRecord) -> tuple[list[str], list[str]]:
 
 def _key_names(record: AttentionRecord) -> list[str]:
     names, number = [], 0
-    totals, seen = Counter(record.words), Counter[str]()
+    totals, counts = Counter(record.words), Counter[str]()
     columns = int((record.boxes[:, 0] == record.boxes[0, 0]).sum()) if record.kind == "image" else 0
     for key, is_prefix in enumerate(record.is_prefix.tolist()):
         word = record.words[key].strip() if record.words else ""
         number += not is_prefix
         if is_prefix:
-            seen[word] += 1
+            counts[word] += 1
             repeated = totals[record.words[key]] > 1 if record.words else False
             is_class = key == 0 and record.kind != "text" and record.has_class_token
             default = "the class token" if is_class else f"{word or 'prefix token'}"
-            names.append(f"{default} {seen[word]}" if repeated or not (is_class or word) else default)
+            names.append(f"{default} {counts[word]}" if repeated or not (is_class or word) else default)
         elif record.kind == "image" and columns not in (1, record.num_tokens):
             row, column = divmod(number - 1, columns)
             names.append(f"token {number} (row {row + 1}, column {column + 1})")
@@ -105,10 +105,8 @@ def outline(ink: BoolArray) -> str:
 
 def _data_uri(image: Array) -> str:
     """A picture as the value of an attribute `src`."""
-    try:
+    with require_extra("the explorer", "pillow", "lab"):
         from PIL import Image
-    except ImportError:
-        raise MissingExtraError("the explorer", "pillow", "lab") from None
     pixels = Image.fromarray(np.rint(image * 255).astype(np.uint8))
     lossy = image.ndim == 3 and image.shape[0] * image.shape[1] > _JPEG_ABOVE
     buffer = io.BytesIO()

@@ -12,7 +12,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import CheckpointError, MissingExtraError
+from headwise.errors import CheckpointError, require_extra
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
@@ -83,10 +83,8 @@ def read_gguf(path: Path) -> Checkpoint:
     MissingExtraError
         If the library gguf is not installed.
     """
-    try:
+    with require_extra("Loading a .gguf file", "gguf", "models"):
         import gguf
-    except ImportError:
-        raise MissingExtraError("Loading a .gguf file", "gguf", "models") from None
     try:
         reader = _bounded_reader(path)
         metadata = {name: field.contents() for name, field in reader.fields.items()}

@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import CheckpointError, DataError, MissingExtraError
+from headwise.errors import CheckpointError, DataError, require_extra
 from headwise.models.files.checkpoint import Checkpoint, Tensor
 from headwise.shapes import Array
 
@@ -74,10 +74,8 @@ def read_own(path: Path) -> Checkpoint:
 
 def read_safetensors(path: Path) -> dict[str, Tensor]:
     """The floating-point tensors of one safetensors file, by name."""
-    try:
+    with require_extra("Loading a model", "safetensors", "models"):
         from safetensors import SafetensorError, safe_open
-    except ImportError:
-        raise MissingExtraError("Loading a model", "safetensors", "models") from None
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:

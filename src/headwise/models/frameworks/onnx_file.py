@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError, MissingExtraError
+from headwise.errors import DataError, require_extra
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
 from headwise.models.frameworks.arguments import InputReader
@@ -38,10 +38,8 @@ def onnx_model(
     DataError
         If there is no such file, or onnxruntime cannot run it.
     """
-    try:
+    with require_extra("Running an .onnx file", None, "onnx"):
         import onnxruntime
-    except ImportError as error:
-        raise MissingExtraError("Running an .onnx file", str(error.name), "onnx") from None
     path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file.")

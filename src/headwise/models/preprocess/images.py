@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import CheckpointError, DataError, MissingExtraError
+from headwise.errors import CheckpointError, DataError, require_extra
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
@@ -100,10 +100,8 @@ class ImagePreprocessor:
     def open(self, image: Any) -> Any:
         """The image as it is before resizing: a PIL image in the model's channels."""
         mode = "RGB" if self.channels == 3 else "L"
-        try:
+        with require_extra("Preprocessing images", "Pillow", "models"):
             from PIL import Image
-        except ImportError:
-            raise MissingExtraError("Preprocessing images", "Pillow", "models") from None
         if isinstance(image, str | Path):
             try:
                 with Image.open(image) as opened:

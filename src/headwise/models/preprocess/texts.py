@@ -9,7 +9,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import CheckpointError, DataError, MissingExtraError
+from headwise.errors import CheckpointError, DataError, require_extra
 from headwise.models.files.checkpoint import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import BoolArray, IntArray
@@ -76,10 +76,8 @@ class TextPreprocessor:
         CheckpointError
             If there is none that can be read.
         """
-        try:
+        with require_extra("Preprocessing texts", "tokenizers", "models"):
             import tokenizers
-        except ImportError:
-            raise MissingExtraError("Preprocessing texts", "tokenizers", "models") from None
         options: Mapping[str, Any] = {}
         if checkpoint.tokenizer is not None:
             tokenizer = _from_gguf(checkpoint.path, checkpoint.tokenizer)

@@ -9,7 +9,7 @@ import math
 
 import numpy as np
 
-from headwise.errors import MissingExtraError
+from headwise.errors import require_extra
 from headwise.shapes import Array, IntArray
 
 _C = math.sqrt(2 / math.pi)
@@ -80,10 +80,8 @@ def gelu_backward(dy: Array, x: Array, t: Array) -> Array:
 
 def normal_gelu(x: Array) -> tuple[Array, Array]:
     """Compute y = x Φ(x) and Φ(x), the distribution function of the standard normal distribution."""
-    try:
+    with require_extra("The exact GELU", "SciPy", "models"):
         from scipy.special import erf
-    except ImportError:
-        raise MissingExtraError("The exact GELU", "SciPy", "models") from None
     phi: Array = erf(x * x.dtype.type(math.sqrt(0.5)))
     phi += 1
     phi *= 0.5

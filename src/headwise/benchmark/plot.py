@@ -7,7 +7,7 @@ from collections.abc import Mapping, Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
-from headwise.figures import PAGE, fix_layout, style
+from headwise.figures import PAGE, new_figure
 
 _MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#3a8f5c"), ("^", "#7b4fa3"))
 _LIMIT, _OWN = "#111111", "#1f4e8c"
@@ -31,8 +31,7 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
         As wide as two columns of a paper (7.2 inches).
     """
     rows = range(len(lines))
-    with style():
-        figure = Figure(figsize=(PAGE, 0.9 + 0.19 * len(lines)), layout="constrained")
+    with new_figure(PAGE, 0.9 + 0.19 * len(lines)) as figure:
         axes = figure.subplots()
         axes.axvline(1, color=_OWN, linewidth=0.9, label="headwise")
         axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the machine's limit")
@@ -49,5 +48,4 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
         axes.grid(linewidth=0.3, color="#dddddd")
         axes.set_axisbelow(True)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        fix_layout(figure)
     return figure

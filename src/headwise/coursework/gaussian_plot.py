@@ -5,7 +5,7 @@ from __future__ import annotations
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.shapes import Array
 
 _LEAST_SQUARES, _LIKELIHOOD = "#7a9cc6", "#c2571a"
@@ -30,8 +30,7 @@ def draw_estimates(
     -------
     Figure
     """
-    with style():
-        figure = Figure(figsize=(7.2, 2.5), layout="constrained")
+    with new_figure(7.2, 2.5) as figure:
         grid = figure.subplots(1, len(correlations), sharex=True)
         for i, (axes, c) in enumerate(zip(np.atleast_1d(grid), correlations, strict=True)):
             axes.axhline(0, color="#555555", linewidth=0.5)
@@ -57,5 +56,4 @@ def draw_estimates(
         for axes in np.atleast_1d(grid)[1:]:
             axes.set_yticklabels([])
         np.atleast_1d(grid)[0].legend(loc="lower right")
-        fix_layout(figure)
     return figure

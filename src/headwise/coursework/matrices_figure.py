@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.shapes import Array
 
 _COLORMAP = "Blues"
@@ -32,8 +32,7 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
     """
     columns = min(4, len(weights))
     rows = -(-len(weights) // columns)
-    with style():
-        figure = Figure(figsize=(0.8 + 1.75 * columns, 0.25 + 1.95 * rows), layout="constrained")
+    with new_figure(0.8 + 1.75 * columns, 0.25 + 1.95 * rows) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes, matrix, title in zip(grid.flat, weights, titles, strict=False):
             _draw_matrix(axes, matrix)
@@ -47,7 +46,6 @@ def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
         bar = figure.colorbar(grid[0, 0].images[0], ax=grid, aspect=30, shrink=0.85)
         bar.set_label("attention weight")
         bar.outline.set_linewidth(0.4)
-        fix_layout(figure)
     return figure
 
 

@@ -10,7 +10,7 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import FuncFormatter, MaxNLocator, NullFormatter
 
 from headwise.experiments.statistics import Interval, t_interval
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.figures.colors import ACCENT, GRID, MARK, PALE_ACCENT, REFERENCE
 from headwise.shapes import Array
 
@@ -35,8 +35,7 @@ def draw_accuracies(
     highlight : collection of str, optional
         Methods whose mean is drawn in colour; all by default.
     """
-    with style():
-        figure = Figure(figsize=(7.2, 0.8 + 0.34 * len(accuracies)), layout="constrained")
+    with new_figure(7.2, 0.8 + 0.34 * len(accuracies)) as figure:
         panels = figure.subplots(1, 2 if differences else 1, squeeze=False)[0]
         for row, (name, values) in enumerate(accuracies.items()):
             panels[0].plot(values, np.full(len(values), row - 0.17), "o", color=PALE_ACCENT, ms=3.5, mew=0, alpha=0.8)
@@ -50,7 +49,6 @@ def draw_accuracies(
             panels[1].axvline(0, color=REFERENCE, linewidth=0.6)
             _label_rows(panels[1], list(differences), "difference in points, within seeds")
             panels[1].xaxis.set_major_formatter(POINTS)
-        fix_layout(figure)
     return figure
 
 
@@ -58,8 +56,7 @@ def draw_losses(
     classification: Mapping[str, Sequence[Sequence[float]]], pretraining: Sequence[Sequence[float]]
 ) -> Figure:
     """Training loss by epoch, a thin line for each run: for the classes by method, and of any pre-training."""
-    with style():
-        figure = Figure(figsize=(7.2, 2.4), layout="constrained")
+    with new_figure(7.2, 2.4) as figure:
         panels = figure.subplots(1, 2 if pretraining else 1, squeeze=False)[0]
         for color, (name, runs) in zip((MARK, ACCENT, REFERENCE), classification.items(), strict=False):
             for i, losses in enumerate(runs):
@@ -75,7 +72,6 @@ def draw_losses(
         for axes in panels:
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y", linewidth=0.3, color=GRID)
-        fix_layout(figure)
     return figure
 
 

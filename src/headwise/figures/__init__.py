@@ -6,7 +6,7 @@ from headwise.figures.kinds import FIGURES, FigureKind
 from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.record_files import load_arrays
-from headwise.figures.save import check_figure_path, fix_layout, save_figure, save_one, style, svg_data_uri
+from headwise.figures.save import check_figure_path, new_figure, save_figure, save_one, style, svg_data_uri
 from headwise.figures.view import SCALES, View
 
 __all__ = [
@@ -21,8 +21,8 @@ __all__ = [
     "View",
     "check_figure_path",
     "figure_names",
-    "fix_layout",
     "load_arrays",
+    "new_figure",
     "save_figure",
     "save_one",
     "select_figures",

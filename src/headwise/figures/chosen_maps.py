@@ -11,16 +11,12 @@ from matplotlib.layout_engine import ConstrainedLayoutEngine
 from headwise.figures.colors import HEATMAP
 from headwise.figures.panels import COLUMN, add_bar, draw_input, draw_map, label_panel
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
 _COLUMNS = 3
 _PANEL = 1.02  # inches, so that a figure fits one column of a paper
-
-
-def _layout() -> ConstrainedLayoutEngine:
-    return ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, hspace=0.03)
 
 
 def draw_chosen_maps(
@@ -29,9 +25,9 @@ def draw_chosen_maps(
     """Draw the input, and next to it the maps (L, H, N) of these heads, named by layer, head and role."""
     rows = -(-(len(heads) + 1) // _COLUMNS)
     tall = _PANEL * min(1.5, record.size[0] / record.size[1])
-    with style():
-        room = 0.35 * rows + 0.65 if scale.mode == "shared" else 0.6 * rows + 0.3  # for titles and colour bars
-        figure = Figure(figsize=(COLUMN, rows * tall + room), layout=_layout())
+    room = 0.35 * rows + 0.65 if scale.mode == "shared" else 0.6 * rows + 0.3  # for titles and colour bars
+    layout = ConstrainedLayoutEngine(w_pad=0.02, h_pad=0.04, hspace=0.03)
+    with new_figure(COLUMN, rows * tall + room, layout) as figure:
         grid = figure.subplots(rows, _COLUMNS, squeeze=False).ravel().tolist()
         draw_input(grid[0], record)
         grid[0].set_title(f"input\n{record.num_tokens} tokens", fontsize=6.5, linespacing=1.15, pad=3)
@@ -50,7 +46,6 @@ def draw_chosen_maps(
         else:
             add_panel_bar(grid[0], 1, visible=False)  # so that the input is as large as the panels
             figure.supxlabel(label, fontsize=6.5)
-        fix_layout(figure)
     return figure
 
 

@@ -12,7 +12,7 @@ from matplotlib.figure import Figure, SubFigure
 from headwise.figures.colors import HEATMAP
 from headwise.figures.panels import PAGE, draw_input
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import Scale
 from headwise.metrics.spatial import to_pixels
 from headwise.shapes import Array
@@ -65,8 +65,7 @@ def draw_matrix_mosaic(record: AttentionRecord, scale: Scale, label: str) -> Fig
 def _draw(record: AttentionRecord, tiles: Array, scale: Scale, label: str, *, with_input: bool) -> Figure:
     layers, heads, height, width = tiles.shape
     tall = min(_GRID_WIDTH * layers * height / (heads * width), _MAX_HEIGHT - 1.3 * with_input)
-    with style():
-        figure = Figure(figsize=(PAGE, tall + 0.75 + 1.3 * with_input), layout="constrained")
+    with new_figure(PAGE, tall + 0.75 + 1.3 * with_input) as figure:
         lower: Figure | SubFigure = figure
         if with_input:
             parts = figure.subfigures(2, 1, height_ratios=(1.3, tall + 0.75), squeeze=False)
@@ -81,7 +80,6 @@ def _draw(record: AttentionRecord, tiles: Array, scale: Scale, label: str, *, wi
         bar.outline.set_linewidth(0.4)
         if not shared:
             bar.set_ticks([0, 1], labels=["0", f"end of the\n{scale.mode}’s scale"])
-        fix_layout(figure)
     return figure
 
 

@@ -11,6 +11,7 @@ from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.layout_engine import LayoutEngine
 
 from headwise.errors import DataError
 from headwise.files import atomic_write
@@ -49,10 +50,17 @@ def style() -> Iterator[None]:
         yield
 
 
-def fix_layout(figure: Figure) -> None:
-    """Compute the layout once, so that saving in three formats does not compute it three times."""
-    figure.draw_without_rendering()
-    figure.set_layout_engine("none")
+@contextmanager
+def new_figure(width: float, height: float, layout: LayoutEngine | None = None) -> Iterator[Figure]:
+    """A figure of this width and height in inches, to be drawn in the block, at whose end its layout is computed.
+
+    Saving it in three formats then does not compute the layout three times.
+    """
+    with style():
+        figure = Figure(figsize=(width, height), layout=layout or "constrained")
+        yield figure
+        figure.draw_without_rendering()
+        figure.set_layout_engine("none")
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 from headwise.figures.colors import HEATMAP
 from headwise.figures.panels import PAGE, add_bar, frame
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import Head, Scale
 from headwise.shapes import Array, IntArray
 
@@ -20,8 +20,7 @@ _MAX_CURVES = 12  # with more variables, they are the rows of a heat map
 def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: Scale, label: str) -> Figure:
     """Draw the series and the maps (L, H, N) of these heads below it, on the same axis of steps."""
     height = 1.5 + _STRIP * len(heads) + 0.6
-    with style():
-        figure = Figure(figsize=(PAGE, height), layout="constrained")
+    with new_figure(PAGE, height) as figure:
         grid = figure.subplots(
             1 + len(heads), 1, sharex=True, height_ratios=[1.4, *[_STRIP] * len(heads)], gridspec_kw={"hspace": 0}
         )
@@ -45,7 +44,6 @@ def draw_strips(record: AttentionRecord, maps: Array, heads: list[Head], scale: 
             add_bar(figure, grid[1:].tolist(), label, image=grid[1])
         else:
             grid[-1].set_xlabel(f"step      (colour: {label})")
-        fix_layout(figure)
     return figure
 
 

@@ -18,7 +18,7 @@ from matplotlib.textpath import TextPath
 from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.panels import LUMINANCE, PAGE
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
@@ -59,8 +59,7 @@ def draw_words(
     placed = lay_out(record, start, stop, 72 * width)
     lines = 1 + placed[-1].line
     panel = (lines * LINE + 8) / 72
-    with style():
-        figure = Figure(figsize=(PAGE, min(9.0, rows * (panel + 0.42) + 0.25)), layout="constrained")
+    with new_figure(PAGE, min(9.0, rows * (panel + 0.42) + 0.25)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         for axes, head in zip(grid, heads, strict=False):
             draw_panel(axes, placed, maps[head], scale.norm(head), token - 1, 72 * width, lines)
@@ -76,7 +75,6 @@ def draw_words(
         if not shared:
             bar.set_ticks([0, 1], labels=["0", "end of\nscale"])
         bar.outline.set_linewidth(0.4)
-        fix_layout(figure)
     return figure
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.shapes import Array
 
 _START, _BEST = "#7a9cc6", "#c2571a"
@@ -28,8 +28,7 @@ def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
     -------
     Figure
     """
-    with style():
-        figure = Figure(figsize=(7.2, 0.6 + 0.42 * len(names)), layout="constrained")
+    with new_figure(7.2, 0.6 + 0.42 * len(names)) as figure:
         axes = figure.subplots()
         for row, values in enumerate(losses):
             targets, starts = values.shape
@@ -40,5 +39,4 @@ def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
         axes.set_xlabel("mean squared error on new inputs, divided by the variance of the outputs")
         axes.invert_yaxis()
         axes.grid(axis="x", linewidth=0.3, color="#dddddd")
-        fix_layout(figure)
     return figure

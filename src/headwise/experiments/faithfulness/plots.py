@@ -12,7 +12,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator
 
 from headwise.experiments.faithfulness.result import FaithfulnessResult
 from headwise.experiments.faithfulness.scope import CHANCE, MEASURES, Scope
-from headwise.figures import COLUMN, PAGE, fix_layout, style
+from headwise.figures import COLUMN, PAGE, new_figure
 from headwise.figures.colors import CATEGORIES, GRID, RANDOM, REFERENCE
 from headwise.shapes import Array
 
@@ -48,8 +48,7 @@ def draw_gains(scope: Scope, gains: Array) -> Figure:
     """
     n = len(scope.rankings)
     areas = gains[..., :-1].reshape(3, n, len(scope.ablations), len(MEASURES))
-    with style():
-        figure = Figure(figsize=(COLUMN, 1.4 + 0.48 * n), layout="constrained")
+    with new_figure(COLUMN, 1.4 + 0.48 * n) as figure:
         grid = figure.subplots(3, 2, sharey=True)
         for j, measure in enumerate(MEASURES):
             for i in range(len(scope.ablations)):
@@ -68,7 +67,6 @@ def draw_gains(scope: Scope, gains: Array) -> Figure:
             color, marker = _ablation_style(i)
             legend.plot([], [], color=color, marker=marker, ms=3.5, linewidth=1, label=name)
         legend.legend(loc="center", title="missing tokens", title_fontsize=7)
-        fix_layout(figure)
     return figure
 
 
@@ -87,8 +85,7 @@ def draw_curves(scope: Scope, curves: Array) -> Figure:
         As wide as two columns of a paper.
     """
     steps = np.arange(curves.shape[-1])
-    with style():
-        figure = Figure(figsize=(PAGE, 4.6), layout="constrained")
+    with new_figure(PAGE, 4.6) as figure:
         grid = figure.subplots(2, len(scope.ablations), sharex=True, sharey=True, squeeze=False)
         for column, ablation in enumerate(scope.ablations):
             for row, change in enumerate(("taken away", "put in")):
@@ -104,7 +101,6 @@ def draw_curves(scope: Scope, curves: Array) -> Figure:
         for axes in grid[:, 0]:
             axes.set_ylabel("probability, mean")
         figure.legend(*grid[0, 0].get_legend_handles_labels(), loc="outside lower center", ncols=6)
-        fix_layout(figure)
     return figure
 
 
@@ -124,8 +120,7 @@ def draw_randomization(stages: Sequence[str], maps: Sequence[str], correlations:
     Figure
         As wide as one column of a paper.
     """
-    with style():
-        figure = Figure(figsize=(COLUMN, 3.6), layout="constrained")
+    with new_figure(COLUMN, 3.6) as figure:
         axes = figure.subplots()
         for i, (line, name) in enumerate(zip(_lines(len(maps)), maps, strict=False)):
             mean, low, high = np.insert(correlations[:, :, i], 0, 1.0, axis=1)
@@ -138,7 +133,6 @@ def draw_randomization(stages: Sequence[str], maps: Sequence[str], correlations:
         axes.set(ylabel="rank correlation", xlabel="weights randomized, down to")
         axes.grid(axis="y", linewidth=0.3, color=GRID)
         figure.legend(loc="outside upper center", ncols=3)
-        fix_layout(figure)
     return figure
 
 

@@ -15,7 +15,7 @@ from matplotlib.ticker import MaxNLocator
 from headwise.attention.textbook import softmax
 from headwise.data.series import standardize
 from headwise.experiments.series.result import SeriesResult
-from headwise.figures import Caption, fix_layout, style, to_statements
+from headwise.figures import Caption, new_figure, to_statements
 from headwise.metrics.concentration import effective_number
 from headwise.models.series import predict_series_with_attention
 from headwise.shapes import Array, bind
@@ -73,8 +73,7 @@ def draw_series(record: SeriesRecord) -> Figure:
     """The series above, and below it a heat map for each layer and head, on one colour scale."""
     layers, heads, _, _ = record.weights.shape
     panel = 0.15 + 6.2 / max(heads, 6)
-    with style():
-        figure = Figure(figsize=(7.2, 1.7 + layers * panel), layout="constrained")
+    with new_figure(7.2, 1.7 + layers * panel) as figure:
         above, below = figure.subfigures(2, 1, height_ratios=(1.5, 0.2 + layers * panel), squeeze=False)[:, 0]
         _draw_input(above.subplots(), record)
         axes = below.subplots(layers, heads, squeeze=False)
@@ -88,7 +87,6 @@ def draw_series(record: SeriesRecord) -> Figure:
         bar = below.colorbar(axes[0, 0].images[0], ax=axes, shrink=0.8, aspect=40, pad=0.01)
         bar.set_label("attention weight")
         bar.outline.set_linewidth(0.4)
-        fix_layout(figure)
     return figure
 
 

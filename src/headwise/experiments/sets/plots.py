@@ -7,15 +7,14 @@ from matplotlib.figure import Figure
 
 from headwise.experiments.sets.findings import PUBLISHED_ERRORS
 from headwise.experiments.sets.run import SetsResult
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.figures.colors import GRID, MARK, PALE_ACCENT, REFERENCE
 
 
 def draw_errors(result: SetsResult) -> Figure:
     """The error of every run, each model's mean, and the published mean where there is one."""
     names = [pooling.name for pooling in result.poolings]
-    with style():
-        figure = Figure(figsize=(7.2, 0.8 + 0.3 * len(names)), layout="constrained")
+    with new_figure(7.2, 0.8 + 0.3 * len(names)) as figure:
         axes = figure.subplots()
         for row, pooling in enumerate(result.poolings):
             axes.plot(pooling.errors, [row] * len(pooling.errors), "o", color=PALE_ACCENT, ms=4, mew=0, alpha=0.8)
@@ -26,5 +25,4 @@ def draw_errors(result: SetsResult) -> Figure:
         axes.set_xlabel("mean absolute error: dot = seed, bar = mean of the seeds, diamond = the paper's mean")
         axes.invert_yaxis()
         axes.grid(axis="x", linewidth=0.3, color=GRID)
-        fix_layout(figure)
     return figure

@@ -13,7 +13,7 @@ from matplotlib.ticker import FixedLocator, FuncFormatter, MaxNLocator, NullLoca
 from headwise.experiments.plots import PERCENT, POINTS, draw_accuracies
 from headwise.experiments.tokenizers.result import TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 from headwise.figures.colors import BAND, CATEGORIES, GRID
 from headwise.shapes import Array
 
@@ -49,8 +49,7 @@ def draw_shifts(names: Sequence[str], changes: Array, trained: float) -> Figure:
     trained : float
         By up to how many pixels the digits were shifted in training.
     """
-    with style():
-        figure = Figure(figsize=(7.2, 2.6), layout="constrained")
+    with new_figure(7.2, 2.6) as figure:
         panels = figure.subplots(1, len(DIRECTIONS), sharey=True)
         for axes, direction, change in zip(panels, DIRECTIONS, changes.swapaxes(0, 1), strict=True):
             axes.axvspan(0, trained, color=BAND, alpha=0.4, linewidth=0)
@@ -62,7 +61,6 @@ def draw_shifts(names: Sequence[str], changes: Array, trained: float) -> Figure:
             axes.grid(axis="y", linewidth=0.3, color=GRID)
         panels[0].set_ylabel("change in points")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside right center")
-        fix_layout(figure)
     return figure
 
 
@@ -70,8 +68,7 @@ def draw_similarities(names: Sequence[str], similarities: Sequence[Array]) -> Fi
     """Cosines between position embeddings, an (N, N) matrix for each tokenizer, on one scale from −1 to 1."""
     rows = -(-len(names) // 4)
     columns = -(-len(names) // rows)
-    with style():
-        figure = Figure(figsize=(7.2, 0.3 + rows * (0.4 + 5.6 / columns)), layout="constrained")
+    with new_figure(7.2, 0.3 + rows * (0.4 + 5.6 / columns)) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for axes in grid.flat[len(names) :]:
             axes.axis("off")
@@ -87,14 +84,12 @@ def draw_similarities(names: Sequence[str], similarities: Sequence[Array]) -> Fi
         bar = figure.colorbar(image, ax=grid, aspect=30, shrink=0.85)
         bar.set_label("cosine")
         bar.outline.set_linewidth(0.4)
-        fix_layout(figure)
     return figure
 
 
 def draw_sizes(names: Sequence[str], sizes: Sequence[int], accuracy: Array) -> Figure:
     """Accuracy (T, sizes, seeds) against the number of training digits: every run, and a line through the means."""
-    with style():
-        figure = Figure(figsize=(7.2, 2.8), layout="constrained")
+    with new_figure(7.2, 2.8) as figure:
         axes = figure.subplots()
         for line, name, values in zip(_lines(len(names)), names, accuracy, strict=True):
             axes.plot(sizes, values.mean(axis=1), label=name, **line)
@@ -106,7 +101,6 @@ def draw_sizes(names: Sequence[str], sizes: Sequence[int], accuracy: Array) -> F
         axes.yaxis.set_major_formatter(PERCENT)
         axes.grid(axis="y", linewidth=0.3, color=GRID)
         figure.legend(loc="outside right center")
-        fix_layout(figure)
     return figure
 
 

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 from collections.abc import Callable
 from dataclasses import dataclass
+from typing import Any
 
 from matplotlib.figure import Figure
 
@@ -67,66 +68,33 @@ class FigureKind:
     has_view: bool = False
 
 
+def _kind(module: Any, stem: str, **options: Any) -> FigureKind:
+    """The kind that a module measures, draws and describes; `options` are other fields of `FigureKind`."""
+    return FigureKind(module.measure, module.draw, module.describe, stem, **options)
+
+
+def _is_self_attention(record: AttentionRecord) -> bool:
+    return record.is_self_attention
+
+
+def _has_positions(record: AttentionRecord) -> bool:
+    return record.positions.size > 0 and record.num_tokens > 1 and record.kind == "image"
+
+
 FIGURES = {
-    "maps": FigureKind(
-        maps.measure,
-        maps.draw,
-        maps.describe,
-        "attention",
-        ranking=lambda record: record.last_layer_map,
-        has_view=True,
-    ),
-    "dependence": FigureKind(
-        dependence.measure,
-        dependence.draw,
-        dependence.describe,
+    "maps": _kind(maps, "attention", ranking=lambda record: record.last_layer_map, has_view=True),
+    "dependence": _kind(
+        dependence,
         "attention-dependence",
         ranking=dependence.ranking,
         is_available=lambda record: record.dependence is not None,
     ),
-    "token": FigureKind(
-        token.measure, token.draw, token.describe, "attention-token-{token}", per_token=True, has_view=True
-    ),
-    "matrices": FigureKind(
-        head_matrices.measure, head_matrices.draw, head_matrices.describe, "attention-matrices", has_view=True
-    ),
-    "lines": FigureKind(
-        lines.measure,
-        lines.draw,
-        lines.describe,
-        "attention-lines",
-        is_available=lines.is_available,
-        has_view=True,
-    ),
-    "roles": FigureKind(roles.measure, roles.draw, roles.describe, "attention-roles"),
-    "rollout": FigureKind(
-        rollout.measure,
-        rollout.draw,
-        rollout.describe,
-        "attention-rollout",
-        ranking=rollout.last_rollout_map,
-        is_available=lambda record: record.is_self_attention,
-    ),
-    "depth": FigureKind(
-        depth.measure,
-        depth.draw,
-        depth.describe,
-        "attention-depth",
-        is_available=lambda record: record.is_self_attention,
-    ),
-    "positions": FigureKind(
-        positions.measure,
-        positions.draw,
-        positions.describe,
-        "attention-positions",
-        is_available=lambda record: record.positions.size > 0 and record.num_tokens > 1 and record.kind == "image",
-    ),
-    "deletion": FigureKind(
-        deletion.measure,
-        deletion.draw,
-        deletion.describe,
-        "attention-deletion",
-        ranking=lambda record: record.last_layer_map,
-        needs_test=True,
-    ),
+    "token": _kind(token, "attention-token-{token}", per_token=True, has_view=True),
+    "matrices": _kind(head_matrices, "attention-matrices", has_view=True),
+    "lines": _kind(lines, "attention-lines", is_available=lines.is_available, has_view=True),
+    "roles": _kind(roles, "attention-roles"),
+    "rollout": _kind(rollout, "attention-rollout", ranking=rollout.last_rollout_map, is_available=_is_self_attention),
+    "depth": _kind(depth, "attention-depth", is_available=_is_self_attention),
+    "positions": _kind(positions, "attention-positions", is_available=_has_positions),
+    "deletion": _kind(deletion, "attention-deletion", ranking=lambda record: record.last_layer_map, needs_test=True),
 }

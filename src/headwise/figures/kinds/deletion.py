@@ -17,7 +17,7 @@ from headwise.figures.faithfulness_sentences import describe_faithfulness, summa
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.metrics.faithfulness import CONFIDENCE_BAND
 from headwise.metrics.perturbation import auc
 from headwise.shapes import Array
@@ -71,15 +71,13 @@ def draw(record: AttentionRecord) -> Figure:
         If no curves were measured.
     """
     curves = _curves(record)
-    with style():
-        figure = Figure(figsize=(PAGE, 2.5), layout="constrained")
+    with new_figure(PAGE, 2.5) as figure:
         panels = figure.subplots(1, 2, sharey=True)
         for axes, panel_curves, change in zip(panels, curves, ("deleted", "inserted"), strict=True):
             _draw_curves(axes, panel_curves, has_ink=bool(record.ink.any()))
             axes.set_xlabel(f"tokens {change}")
         panels[0].set_ylabel(f"probability of the {record.prediction_name}")
         figure.legend(*panels[0].get_legend_handles_labels(), loc="outside upper center", ncols=4)
-        fix_layout(figure)
     return figure
 
 

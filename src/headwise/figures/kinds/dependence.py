@@ -20,7 +20,7 @@ from headwise.figures.faithfulness_sentences import describe_faithfulness, summa
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
 from headwise.figures.panels import COLUMN, PAGE, draw_map, frame, scale_from_zero
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.strips import draw_curves, token_edges, values_by_step
 from headwise.figures.words import LINE, draw_panel, lay_out, shown_window
 from headwise.shapes import Array
@@ -107,11 +107,7 @@ def draw(record: AttentionRecord) -> Figure:
     DataError
         If the record has no recommended map.
     """
-    draw_kind = {"image": _draw_images, "series": _draw_strips}.get(record.kind, _draw_texts)
-    with style():
-        figure = draw_kind(record)
-        fix_layout(figure)
-    return figure
+    return {"image": _draw_images, "series": _draw_strips}.get(record.kind, _draw_texts)(record)
 
 
 def _panels(record: AttentionRecord) -> list[tuple[str, Array, Normalize, str]]:
@@ -138,12 +134,12 @@ def _panels(record: AttentionRecord) -> list[tuple[str, Array, Normalize, str]]:
 
 def _draw_images(record: AttentionRecord) -> Figure:
     height = 2.6 * min(1.5, record.size[0] / record.size[1])
-    figure = Figure(figsize=(PAGE, max(1.6, height + 0.4)), layout="constrained")
-    axes = figure.subplots(1, 2)
-    for panel, (title, values, scale, colors) in zip(axes, _panels(record), strict=True):
-        draw_map(panel, values, record, scale, colors)
-        panel.set_title(title)
-        _add_bar(figure, panel, scale, colors)
+    with new_figure(PAGE, max(1.6, height + 0.4)) as figure:
+        axes = figure.subplots(1, 2)
+        for panel, (title, values, scale, colors) in zip(axes, _panels(record), strict=True):
+            draw_map(panel, values, record, scale, colors)
+            panel.set_title(title)
+            _add_bar(figure, panel, scale, colors)
     return figure
 
 
@@ -151,29 +147,29 @@ def _draw_texts(record: AttentionRecord) -> Figure:
     width = 72 * (COLUMN - 0.5)
     placed = lay_out(record, *_window(record), width)
     lines = 1 + placed[-1].line
-    figure = Figure(figsize=(COLUMN, 2 * min(4.5, max(0.75, (lines * LINE + 8) / 72 + 0.3))), layout="constrained")
-    axes = figure.subplots(2, 1)
-    for panel, (title, values, scale, colors) in zip(axes, _panels(record), strict=True):
-        draw_panel(panel, placed, values, scale, -1, width, lines, colors)
-        panel.set_title(title, loc="left", fontsize=7.5, pad=3)
-        _add_bar(figure, panel, scale, colors)
+    with new_figure(COLUMN, 2 * min(4.5, max(0.75, (lines * LINE + 8) / 72 + 0.3))) as figure:
+        axes = figure.subplots(2, 1)
+        for panel, (title, values, scale, colors) in zip(axes, _panels(record), strict=True):
+            draw_panel(panel, placed, values, scale, -1, width, lines, colors)
+            panel.set_title(title, loc="left", fontsize=7.5, pad=3)
+            _add_bar(figure, panel, scale, colors)
     return figure
 
 
 def _draw_strips(record: AttentionRecord) -> Figure:
-    figure = Figure(figsize=(PAGE, 2.3), layout="constrained")
-    axes = figure.subplots(2, 2, sharex=True, height_ratios=(1.4, 0.3))
-    edges = token_edges(record)
-    for (curve, strip), (title, values, scale, colors) in zip(axes.T, _panels(record), strict=True):
-        draw_curves(curve, record)
-        curve.set_title(title)
-        row = values_by_step(values, record, edges)
-        extent = (edges[0], edges[-1], 0, 1)
-        strip.imshow(row[None], cmap=colors, norm=scale, aspect="auto", extent=extent, interpolation="nearest")
-        strip.set(yticks=[], xlabel="step")
-        frame(strip)
-        _add_bar(figure, [curve, strip], scale, colors)
-    axes[0, 1].set_ylabel("")
+    with new_figure(PAGE, 2.3) as figure:
+        axes = figure.subplots(2, 2, sharex=True, height_ratios=(1.4, 0.3))
+        edges = token_edges(record)
+        for (curve, strip), (title, values, scale, colors) in zip(axes.T, _panels(record), strict=True):
+            draw_curves(curve, record)
+            curve.set_title(title)
+            row = values_by_step(values, record, edges)
+            extent = (edges[0], edges[-1], 0, 1)
+            strip.imshow(row[None], cmap=colors, norm=scale, aspect="auto", extent=extent, interpolation="nearest")
+            strip.set(yticks=[], xlabel="step")
+            frame(strip)
+            _add_bar(figure, [curve, strip], scale, colors)
+        axes[0, 1].set_ylabel("")
     return figure
 
 

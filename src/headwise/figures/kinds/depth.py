@@ -26,7 +26,7 @@ from headwise.figures.measurements import (
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import measure_role_facts, summarize_roles
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.shapes import Array
 
 _LIMITS = (
@@ -53,14 +53,12 @@ def draw(record: AttentionRecord) -> Figure:
     """Draw distance and entropy of every head by layer, with the mean over heads and the value of uniform attention."""
     check_self_attention(record, "depth")
     profiles = profile_heads(record)
-    with style():
-        figure = Figure(figsize=(PAGE, 2.4), layout="constrained")
+    with new_figure(PAGE, 2.4) as figure:
         left, right = figure.subplots(1, 2)
         unit = measure_base(record)["unit"]
         _draw_profile(left, profiles.distance, profiles.uniform_distance, f"mean distance ({unit})")
         _draw_profile(right, profiles.entropy, profiles.uniform_entropy, "mean entropy (bits)")
         figure.legend(*left.get_legend_handles_labels(), loc="outside upper center", ncols=3)
-        fix_layout(figure)
     return figure
 
 

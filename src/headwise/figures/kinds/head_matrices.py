@@ -28,7 +28,7 @@ from headwise.figures.mosaic import draw_matrix_mosaic, pool, pooling_factor
 from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, frame, name_panels
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import DEFAULT_VIEW, Head, Scale, View, head_title
 from headwise.metrics.concentration import effective_number, entropy, normalize_rows, self_weight
 
@@ -99,8 +99,7 @@ def _draw_grid(record: AttentionRecord, scale: Scale, pooled: int) -> Figure:
     layers, heads = record.weights.shape[:2]
     width = max(COLUMN, min(PAGE, 1.2 + 1.5 * heads))
     panel = min(1.5, (width - 1.2) / heads)
-    with style():
-        figure = Figure(figsize=(width, max(2.0, 0.55 + layers * (panel + 0.08))), layout="constrained")
+    with new_figure(width, max(2.0, 0.55 + layers * (panel + 0.08))) as figure:
         grid = figure.subplots(layers, heads, squeeze=False)
         for axes, (layer, head) in zip(grid.ravel().tolist(), np.ndindex(layers, heads), strict=True):
             _draw_matrix(axes, record, layer, head, scale.norm((layer, head)), pooled)
@@ -113,7 +112,6 @@ def _draw_grid(record: AttentionRecord, scale: Scale, pooled: int) -> Figure:
         if not wide:
             figure.align_ylabels(grid[:, 0])
         add_bar(figure, grid.ravel().tolist(), "attention weight")
-        fix_layout(figure)
     return figure
 
 
@@ -124,13 +122,12 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
     columns = min(2 if narrow else 3, len(heads))
     rows = -(-len(heads) // columns)
     width = COLUMN if narrow or columns == 1 else PAGE
-    with style():
-        beside = 0.6 if narrow or scale.mode != "shared" else 1.1  # words, and a colour bar
-        side = (width - beside) / columns - 0.1
-        tall = max(_LEAST_HEIGHT, min(side * record.weights.shape[2] / record.weights.shape[3], 2.6))
-        below = 0.35 * (scale.mode != "shared") * rows + 0.35 * (scale.mode == "shared" and narrow)
-        size = (width, min(9.0, rows * (tall + 0.35) + below + 0.2 + 0.4 * named))
-        figure = Figure(figsize=size, layout="constrained")
+    margin = 0.6 if narrow or scale.mode != "shared" else 1.1  # words, and a colour bar
+    side = (width - margin) / columns - 0.1
+    tall = max(_LEAST_HEIGHT, min(side * record.weights.shape[2] / record.weights.shape[3], 2.6))
+    below = 0.35 * (scale.mode != "shared") * rows + 0.35 * (scale.mode == "shared" and narrow)
+    size = (width, min(9.0, rows * (tall + 0.35) + below + 0.2 + 0.4 * named))
+    with new_figure(*size) as figure:
         grid = figure.subplots(rows, columns, squeeze=False)
         for place, (axes, head) in enumerate(zip(grid.ravel().tolist(), heads, strict=False)):
             _draw_matrix(axes, record, *head, scale.norm(head), pooled)
@@ -148,7 +145,6 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
             figure.supxlabel("to token", fontsize=7.5)
         if scale.mode == "shared":
             add_bar(figure, grid.ravel().tolist()[: len(heads)], "attention weight", below=narrow)
-        fix_layout(figure)
     return figure
 
 

@@ -18,7 +18,7 @@ from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.view import DEFAULT_VIEW, View, head_title
 
 _PANELS = 4
@@ -56,15 +56,13 @@ def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:
     columns = min(_PANELS, len(heads))
     rows = -(-len(heads) // columns)
     tall = 0.125 * max(record.weights.shape[2:]) + 0.45
-    with style():
-        figure = Figure(figsize=(PAGE if columns > 1 else 3.5, rows * tall + 0.1), layout="constrained")
+    with new_figure(PAGE if columns > 1 else 3.5, rows * tall + 0.1) as figure:
         grid = figure.subplots(rows, columns, squeeze=False).ravel().tolist()
         for axes, head in zip(grid, heads, strict=False):
             _draw_lines(axes, record, head)
             axes.set_title(head_title(record, head), fontsize=7, linespacing=1.15, pad=3)
         for axes in grid[len(heads) :]:
             axes.axis("off")
-        fix_layout(figure)
     return figure
 
 

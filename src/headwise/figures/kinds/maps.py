@@ -34,7 +34,7 @@ from headwise.figures.panels import (
 )
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.figures.strips import draw_strips
 from headwise.figures.view import DEFAULT_VIEW, Scale, View
 from headwise.figures.words import draw_words, shown_window
@@ -121,8 +121,7 @@ def _draw_grid(
     panel = min(1.05, 4.4 / heads)
     width = max(COLUMN, min(PAGE, 2.8 + heads * 1.1))
     panel_height = panel * min(1.5, record.size[0] / record.size[1])
-    with style():
-        figure = Figure(figsize=(width, max(2.2, 0.3 + layers * (panel_height + 0.1))), layout="constrained")
+    with new_figure(width, max(2.2, 0.3 + layers * (panel_height + 0.1))) as figure:
         sides = figure.subfigures(1, 2, width_ratios=(min(2.1, 0.4 * width), 0.55 + heads * panel), squeeze=False)
         left = sides[0, 0].subplots()
         draw_input(left, record)
@@ -136,7 +135,6 @@ def _draw_grid(
         below = "" if on_class is None or heads <= NARROW else "below each panel: cls"
         name_panels(sides[0, 1], grid, column_label=below)
         add_bar(sides[0, 1], grid.ravel().tolist(), label)
-        fix_layout(figure)
     return figure
 
 

@@ -16,7 +16,7 @@ from headwise.figures.colors import ACCENT, AVERAGE, HEATMAP, MISSING, REFERENCE
 from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE, add_bar, frame
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.positions import position_similarity
 from headwise.metrics.spatial import token_centers
@@ -91,13 +91,11 @@ def draw(record: AttentionRecord) -> Figure:
         If the position embeddings are unknown, or there is only one token.
     """
     similarity, distance = _similarities(record), _distances(record)
-    with style():
-        figure = Figure(figsize=(PAGE, 2.7), layout="constrained")
+    with new_figure(PAGE, 2.7) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(1, 1.3))
         _draw_matrix(left, similarity)
         add_bar(figure, [left], "cosine")
         _draw_by_distance(right, similarity, distance)
-        fix_layout(figure)
     return figure
 
 

@@ -17,7 +17,7 @@ from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import COLUMN, PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, role_counts, summarize_roles
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.metrics.roles import ROLES
 
 COLORS = {  # distinguishable by colour-blind readers together with the letters: Okabe and Ito's palette, and greys
@@ -50,14 +50,12 @@ def draw(record: AttentionRecord) -> Figure:
     layers, heads = record.weights.shape[:2]
     facts = measure_role_facts(record)
     side = min(0.26, 4.6 / heads, 6.5 / layers)
-    with style():
-        size = (min(PAGE, max(COLUMN, side * heads + 2.4)), max(1.9, side * layers + 0.6))
-        figure = Figure(figsize=size, layout="constrained")
+    size = (min(PAGE, max(COLUMN, side * heads + 2.4)), max(1.9, side * layers + 0.6))
+    with new_figure(*size) as figure:
         left, right = figure.subplots(1, 2, width_ratios=(max(side * heads, 0.8), 1.9))
         _draw_squares(left, record, side)
         left.set_anchor("N")
         _draw_legend(right, record, facts, size[1] - 0.6)
-        fix_layout(figure)
     return figure
 
 

@@ -22,7 +22,7 @@ from headwise.figures.measurements import (
 )
 from headwise.figures.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import fix_layout, style
+from headwise.figures.save import new_figure
 from headwise.metrics.concentration import effective_number
 from headwise.metrics.rollout import rollout
 from headwise.metrics.spatial import weight_on_foreground
@@ -95,9 +95,8 @@ def draw(record: AttentionRecord) -> Figure:
     rows = -(-len(maps) // columns)
     panel = min(1.3, 5.2 / (columns + 0.8))
     panel_height = panel * min(1.5, record.size[0] / record.size[1])
-    with style():
-        size = (min(PAGE, 2.6 + columns * (panel + 0.1)), max(1.9, rows * (panel_height + 0.4)))
-        figure = Figure(figsize=size, layout="constrained")
+    size = (min(PAGE, 2.6 + columns * (panel + 0.1)), max(1.9, rows * (panel_height + 0.4)))
+    with new_figure(*size) as figure:
         sides = figure.subfigures(1, 2, width_ratios=(1.6, 0.7 + columns * panel), squeeze=False)
         draw_input(sides[0, 0].subplots(), record)
         grid = sides[0, 1].subplots(rows, columns, squeeze=False).ravel().tolist()
@@ -110,15 +109,13 @@ def draw(record: AttentionRecord) -> Figure:
         for axes in grid[len(maps) :]:
             axes.axis("off")
         add_bar(sides[0, 1], grid, "rollout weight")
-        fix_layout(figure)
     return figure
 
 
 def _draw_sequence(record: AttentionRecord, maps: Array) -> Figure:
     """A matrix of (L, N) rollouts with the names of the tokens where they fit."""
     layers, tokens = maps.shape
-    with style():
-        figure = Figure(figsize=(PAGE, 1.1 + 0.18 * layers), layout="constrained")
+    with new_figure(PAGE, 1.1 + 0.18 * layers) as figure:
         axes = figure.subplots()
         axes.imshow(maps, cmap=HEATMAP, norm=scale_from_zero(maps), aspect="auto", interpolation="nearest")
         axes.set(ylabel="layers up to", yticks=range(0, layers, 1 + layers // 16))
@@ -129,7 +126,6 @@ def _draw_sequence(record: AttentionRecord, maps: Array) -> Figure:
             axes.set_xlabel("token")
         axes.tick_params(length=0)
         add_bar(figure, [axes], "rollout weight")
-        fix_layout(figure)
     return figure
 
 

@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
 
-from headwise.figures import fix_layout, style
+from headwise.figures import new_figure
 
 _TRAIN, _VALIDATION = "#7a9cc6", "#c2571a"
 
@@ -20,8 +20,7 @@ def draw_training(
     The validation sequences may be empty, where nothing was held out.
     """
     epochs = range(1, len(train_loss) + 1)
-    with style():
-        figure = Figure(figsize=(7.2, 2.4), layout="constrained")
+    with new_figure(7.2, 2.4) as figure:
         loss, accuracy = figure.subplots(1, 2)
         loss.plot(epochs, train_loss, color=_TRAIN, marker=".", ms=3, label="training (augmented)")
         if validation_loss:
@@ -34,5 +33,4 @@ def draw_training(
         for axes in (loss, accuracy):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
             axes.grid(axis="y", linewidth=0.3, color="#dddddd")
-        fix_layout(figure)
     return figure

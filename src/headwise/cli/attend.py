@@ -94,11 +94,11 @@ def _from_notebook(paths: Sequence[Path] | None, notebook: Path | None, options:
     if len(paths or ()) + (notebook is not None) > 1:
         raise DataError("arrays: expected one notebook, or files of arrays; got both or several.")
     course = read_course(notebook or named[0], options)
-    found = course.found
-    arrays = dict(found.arrays)
-    if found.columns:
+    inputs = course.inputs
+    arrays = dict(inputs.arrays)
+    if inputs.columns:
         arrays["X"] = np.ascontiguousarray(arrays["X"].T)
-    return _Inputs(arrays, found.heads, found.columns, found.in_out, notebook_lines(course))
+    return _Inputs(arrays, inputs.heads, inputs.columns, inputs.in_out, notebook_lines(course))
 
 
 def _from_files(paths: Sequence[Path] | None, options: ArrayOptions) -> _Inputs:

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import output
-from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
+from headwise.cli.explanations import AllHeads, Figure, Full, Scale, Token, output_folder, print_json, save
 from headwise.cli.inputs import parse_size
 from headwise.errors import DataError
 from headwise.explanation import Explanation, TokenLayout, from_arrays, from_saved, read_arrays
@@ -44,11 +44,11 @@ def caption(
     dropped: Annotated[
         bool, typer.Option(help="Tokens were removed: normalise rows that sum to less than one, and state it.")
     ] = False,
-    figure: Annotated[str, typer.Option(help=FIGURE)] = "auto",
-    token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
-    scale: Annotated[str, typer.Option(help=SCALE)] = "auto",
-    all_heads: Annotated[bool, typer.Option("--all", help=ALL)] = False,
-    full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
+    figure: Figure = "auto",
+    token: Token = None,
+    scale: Scale = "auto",
+    all_heads: AllHeads = False,
+    full: Full = False,
     out: Annotated[
         Path | None, typer.Option(help="Folder for the files; by default ARRAYS-attention next to the arrays.")
     ] = None,

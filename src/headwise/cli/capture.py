@@ -9,6 +9,7 @@ from typing import Annotated, Any
 import typer
 
 import headwise as hw
+from headwise.cli.inputs import text_or_path
 from headwise.cli.paths import check_writable_file
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
@@ -61,9 +62,7 @@ def _inputs(model: Any, text: str) -> tuple[list[Any], dict[str, Any]]:
         return _tensors(model, arrays, named=path.suffix == ".npz")
     if not hasattr(model, "preprocess"):
         raise DataError(f"{text}: expected arrays as .npz or .npy; the model does not say how to prepare other inputs.")
-    if path.is_file():
-        return [], model.preprocess(path.read_text("utf-8") if path.suffix in (".txt", ".md") else path)
-    return [], model.preprocess(text)
+    return [], model.preprocess(text_or_path(text))
 
 
 def _tensors(model: Any, arrays: dict[str, Any], named: bool) -> tuple[list[Any], dict[str, Any]]:

@@ -22,6 +22,7 @@ from headwise.cli.check import (
     WeightsOption,
     load_adapter,
 )
+from headwise.cli.inputs import text_or_path
 from headwise.cli.notebook_options import NotebookFile, diff_notebook
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
@@ -114,8 +115,8 @@ def _diff_models(first: str, second: str, input: str | None) -> NoReturn:
     if input is not None and Path(input).suffix in (".npz", ".npy"):
         arrays = load_npz(Path(input), alone="")
         chosen = arrays if Path(input).suffix == ".npz" else next(iter(arrays.values()))
-    elif input is not None and Path(input).is_file():
-        chosen = Path(input).read_text("utf-8") if Path(input).suffix in (".txt", ".md") else Path(input)
+    elif input is not None:
+        chosen = text_or_path(input)
     comparison = compare_models(open_model(first), open_model(second), chosen)
     print(comparison.text)
     raise typer.Exit(0 if comparison.same else 1)

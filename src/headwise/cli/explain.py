@@ -9,8 +9,8 @@ from typing import Annotated
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.cli.explanations import ALL, FIGURE, FULL, SCALE, TOKEN, output_folder, print_json, save
-from headwise.cli.inputs import PREPROCESS, image_preprocessor, read_input
+from headwise.cli.explanations import AllHeads, Figure, Full, Scale, Token, output_folder, print_json, save
+from headwise.cli.inputs import Model, Preprocess, Size, Text, image_preprocessor, read_input
 from headwise.errors import DataError
 from headwise.explanation import Explanation
 from headwise.explanation import explain as explain_input
@@ -22,16 +22,8 @@ def explain(
         str | None,
         typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.", show_default=False),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder with config.json, a .gguf, an .onnx file, FILE.py:OBJECT, or parameters from `headwise "
-            "train`; by default a pretrained model of handwritten digits."
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
-    ] = None,
+    model: Model = None,
+    text: Text = None,
     out: Annotated[
         Path | None,
         typer.Option(help="Folder for figures, arrays and captions; by default INPUT-attention."),
@@ -39,13 +31,13 @@ def explain(
     label: Annotated[
         int | None, typer.Option(min=0, help="The true class, if it is known.", show_default=False)
     ] = None,
-    figure: Annotated[str, typer.Option(help=FIGURE)] = "auto",
-    token: Annotated[int | None, typer.Option(help=TOKEN, show_default=False)] = None,
-    scale: Annotated[str, typer.Option(help=SCALE)] = "auto",
-    all_heads: Annotated[bool, typer.Option("--all", help=ALL)] = False,
+    figure: Figure = "auto",
+    token: Token = None,
+    scale: Scale = "auto",
+    all_heads: AllHeads = False,
     merge_words: Annotated[bool, typer.Option("--merge-words", help="Merge the pieces of words.")] = False,
-    preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
+    preprocess: Preprocess = None,
+    size: Size = 224,
     audit: Annotated[
         Path | None,
         typer.Option(
@@ -54,7 +46,7 @@ def explain(
             show_default=False,
         ),
     ] = None,
-    full: Annotated[bool, typer.Option("--full", help=FULL)] = False,
+    full: Full = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print probabilities, captions and files as JSON.")] = False,
 ) -> None:
     """Draw and caption what a model attends to in one input, and test how faithful the figures are.

@@ -6,6 +6,9 @@ import json
 from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 from pathlib import Path
+from typing import Annotated
+
+import typer
 
 from headwise.cli.console import output
 from headwise.cli.paths import check_writable
@@ -14,11 +17,20 @@ from headwise.figures import SCALES, figure_names
 from headwise.files import lock_folder
 from headwise.text import as_text
 
-FIGURE = f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input."
-SCALE = f"Colour scales: {', '.join(SCALES)}."
-ALL = "Draw every head of a model that has many."
-FULL = "Print the full captions; they are in the files in any case."
-TOKEN = "Show the attention of one token: 1 for the first in reading order, 0 for the class token."
+Figure = Annotated[
+    str,
+    typer.Option(help=f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input."),
+]
+Token = Annotated[
+    int | None,
+    typer.Option(
+        help="Show the attention of one token: 1 for the first in reading order, 0 for the class token.",
+        show_default=False,
+    ),
+]
+Scale = Annotated[str, typer.Option(help=f"Colour scales: {', '.join(SCALES)}.")]
+AllHeads = Annotated[bool, typer.Option("--all", help="Draw every head of a model that has many.")]
+Full = Annotated[bool, typer.Option("--full", help="Print the full captions; they are in the files in any case.")]
 
 
 @contextmanager

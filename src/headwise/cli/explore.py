@@ -9,7 +9,7 @@ from typing import Annotated, Any
 import typer
 
 from headwise.cli.console import messages, output
-from headwise.cli.inputs import PREPROCESS, image_preprocessor, parse_size, read_input
+from headwise.cli.inputs import Model, Preprocess, Size, Text, image_preprocessor, parse_size, read_input
 from headwise.cli.paths import check_writable_file
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.errors import DataError
@@ -34,16 +34,8 @@ def explore(
             show_default=False,
         ),
     ] = None,
-    model: Annotated[
-        str | None,
-        typer.Option(
-            help="A folder with config.json, a .gguf, an .onnx file, FILE.py:OBJECT, or parameters from `headwise "
-            "train`; by default a pretrained model of handwritten digits."
-        ),
-    ] = None,
-    text: Annotated[
-        list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
-    ] = None,
+    model: Model = None,
+    text: Text = None,
     compare: Annotated[
         str | None, typer.Option(help="A second model, for the same inputs on the same page.", show_default=False)
     ] = None,
@@ -51,8 +43,8 @@ def explore(
     grid: Annotated[
         str | None, typer.Option(help="Rows and columns of an image's tokens, for .npz files of attention.")
     ] = None,
-    preprocess: Annotated[str | None, typer.Option(help=PREPROCESS, show_default=False)] = None,
-    size: Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")] = 224,
+    preprocess: Preprocess = None,
+    size: Size = 224,
     tokens: Annotated[str, typer.Option(help=f"Which pretrained model: {', '.join(PRETRAINED)}.")] = PRETRAINED[0],
     data: Annotated[
         Path | None,

@@ -118,7 +118,7 @@ def grade(
             )
             if course is not None:
                 progress.stage("Running them on the course's arrays", 1)
-                grades = with_course_arrays(grades, submissions, course.found.arrays, course.found.heads)
+                grades = with_course_arrays(grades, submissions, course.inputs.arrays, course.inputs.heads)
                 progress.advance()
         if feedback:
             write_feedback(grades, feedback)

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import re
 from pathlib import Path
-from typing import Any
+from typing import Annotated, Any
+
+import typer
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
@@ -15,8 +17,25 @@ _NORMALIZATIONS = {  # mean and standard deviation of the colours
     "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
     "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
 }
-PREPROCESS = f"How an image is normalised for an .onnx file: {', '.join(_NORMALIZATIONS)}."
 _BICUBIC = 3
+
+Model = Annotated[
+    str | None,
+    typer.Option(
+        help="A folder with config.json, a .gguf, an .onnx file, FILE.py:OBJECT, or parameters from `headwise "
+        "train`; by default a pretrained model of handwritten digits."
+    ),
+]
+Text = Annotated[
+    list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
+]
+Preprocess = Annotated[
+    str | None,
+    typer.Option(
+        help=f"How an image is normalised for an .onnx file: {', '.join(_NORMALIZATIONS)}.", show_default=False
+    ),
+]
+Size = Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")]
 
 _ARRAYS = (".npz", ".npy")
 
@@ -44,6 +63,14 @@ def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path
             raise DataError(f"{path}: no such file.")
         return path, path
     return argument, Path(_slug(argument))
+
+
+def text_or_path(argument: str) -> str | Path:
+    """The text in a file, the path of an image file, or the argument itself if it is no file."""
+    path = Path(argument)
+    if not path.is_file():
+        return argument
+    return path.read_text("utf-8") if path.suffix in (".txt", ".md") else path
 
 
 def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:

@@ -87,17 +87,19 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
         If the notebook cannot be run, or defines nothing that can be called as attention.
     """
     functions, notes = read_functions(path)
-    for checked, own in functions:
+    for checked, comparison in functions:
         if checked.verdict is not None:
             print(checked.report(format))
         if format != "json":
             if checked.verdict is None:
                 print(f"{checked.name}: not checked, since its arguments are of no known form.")
-            call = f"{own.call} " if own.call else ""
-            print(f"\nOn the notebook's arrays: {call}{own.description}.\n")
+            call = f"{comparison.call} " if comparison.call else ""
+            print(f"\nOn the notebook's arrays: {call}{comparison.description}.\n")
     for note in notes:
         messages.print(f"{note[:1].upper()}{note[1:]}.", soft_wrap=True, markup=False)
-    return all(own.agrees if checked.verdict is None else checked.verdict.ok for checked, own in functions)
+    return all(
+        comparison.agrees if checked.verdict is None else checked.verdict.ok for checked, comparison in functions
+    )
 
 
 def diff_notebook(
@@ -131,11 +133,11 @@ def diff_notebook(
 
 def notebook_lines(course: CourseNotebook) -> list[str]:
     """What was found in a notebook, what was assumed, and what failed, one sentence a line."""
-    found = course.found
+    inputs = course.inputs
     lines = [
-        f"{item.name} {'×'.join(map(str, item.shape))}: {item.role}, {item.orientation}" for item in found.findings
+        f"{item.name} {'×'.join(map(str, item.shape))}: {item.role}, {item.orientation}" for item in inputs.findings
     ]
-    lines += [f"Orientation: {found.reason}."] if found.reason else []
-    lines += [f"Assumed: {text}" for text in found.assumptions]
+    lines += [f"Orientation: {inputs.reason}."] if inputs.reason else []
+    lines += [f"Assumed: {text}" for text in inputs.assumptions]
     lines += [f"Cell {item.cell} failed at “{item.line}”: {item.error}" for item in course.failures]
     return lines + [f"{note[:1].upper()}{note[1:]}." for note in course.notes]

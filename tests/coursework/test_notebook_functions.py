@@ -37,7 +37,7 @@ class Head:
     )
     assert functions["Wrong"].checked.verdict.mistakes == ("scale-no-root",)
     assert functions["Right"].checked.verdict.ok
-    assert (functions["Right"].own.call, functions["Right"].own.agrees) == ("head(X)", True)
+    assert (functions["Right"].comparison.call, functions["Right"].comparison.agrees) == ("head(X)", True)
     assert any("the class Points was not checked" in note for note in course.notes), course.notes
 
 
@@ -47,8 +47,8 @@ def test_weights_that_are_variables_of_the_notebook(tmp_path):
     cells = scores, code.format("3**0.5"), code.format("7**0.5").replace("attend", "extend")
     _, functions = read(tmp_path, START, MATRICES, *cells)
     assert functions["attend"].checked.weights == ("Wv", "Wq", "Wk")
-    assert functions["attend"].own.agrees
-    assert not functions["extend"].own.agrees
+    assert functions["attend"].comparison.agrees
+    assert not functions["extend"].comparison.agrees
 
 
 def test_a_function_of_a_list_of_columns(tmp_path):
@@ -80,8 +80,8 @@ def several(all_x, Wq, Wk, Wv, H=7):
     assert functions["several"].checked.verdict.mistakes == ("heads-interleaved",)
     assert functions["one_by_one"].checked.verdict.ok
     assert functions["joined"].checked.verdict.ok
-    assert functions["one_by_one"].own.agrees
-    assert functions["joined"].own.agrees
+    assert functions["one_by_one"].comparison.agrees
+    assert functions["joined"].comparison.agrees
     assert functions["wrong"].checked.verdict.mistakes == ("scale-no-root",)
 
 
@@ -90,7 +90,7 @@ def test_an_output_that_cannot_be_compared(returned, tmp_path):
     code = "def attend(X, Wq, Wk, Wv):\n    out = softmax((X @ Wq) @ (X @ Wk).T / 3**0.5) @ (X @ Wv)\n"
     code += f"    return {returned}\n"
     _, functions = read(tmp_path, START, MATRICES.replace("(7, 2)", "(7, 5)"), code)
-    assert "no output of the expected shape, or one with NaN or Inf" in functions["attend"].own.description
+    assert "no output of the expected shape, or one with NaN or Inf" in functions["attend"].comparison.description
 
 
 @pytest.mark.parametrize("heads_first", [True, False])
@@ -104,8 +104,8 @@ def test_the_options_that_take_matrices_without_names(heads_first, tmp_path):
     assert options[0] == f"Wq={expected}"
     take = {role: tuple(names.split(",")) for role, names in (option.split("=") for option in options)}
     course = read_course(tmp_path / "course.ipynb", ArrayOptions(take=take))
-    assert course.found.heads == 2
-    assert course.found.arrays["Wq"].shape == (10, 7)
+    assert course.inputs.heads == 2
+    assert course.inputs.arrays["Wq"].shape == (10, 7)
 
 
 def test_arguments_without_names_are_those_of_the_calls(tmp_path):
@@ -126,10 +126,10 @@ def mha(x, params):
 Y = mha(X, params)
 """
     course, functions = read(tmp_path, START, code, "def multihead(*args):\n    return args\n")
-    assert course.found.sources["Wq"] == ("params['head_0']['W_Q']", "params['head_1']['W_Q']")
-    assert course.found.heads == 2
+    assert course.inputs.sources["Wq"] == ("params['head_0']['W_Q']", "params['head_1']['W_Q']")
+    assert course.inputs.heads == 2
     assert functions["mha"].checked.verdict is None
-    assert functions["mha"].own.agrees
+    assert functions["mha"].comparison.agrees
     assert any("the function multihead was not checked" in note for note in course.notes)
 
 
@@ -139,32 +139,32 @@ def test_a_dict_from_a_file_next_to_the_notebook(tmp_path):
     code = "weights = np.load('weights.npz')\ndef attend(X, weights):\n    q, k, v = (X @ weights[n].T for n in {})\n"
     code = code.format("('Wq', 'Wk', 'Wv')") + "    return softmax(q @ k.T / np.sqrt(3)) @ v\nY = attend(X, weights)\n"
     course, functions = read(tmp_path, START, code)
-    assert course.found.sources["Wv"] == ("weights['Wv']",)
-    assert functions["attend"].own.agrees
+    assert course.inputs.sources["Wv"] == ("weights['Wv']",)
+    assert functions["attend"].comparison.agrees
 
 
 def test_a_function_that_is_not_written_yet_and_a_batch(tmp_path):
     code = "def self_attention(X, Wq, Wk, Wv):\n    # TODO: replace this line\n    return np.zeros((len(X), 2))\n"
     _, functions = read(tmp_path, START, MATRICES, code)
-    assert functions["self_attention"].own.zeros
+    assert functions["self_attention"].comparison.zeros
     batch = "X = rng.normal(size=(2, 5, 7))\ndef attend(X, Wq, Wk, Wv):\n    q, k, v = X @ Wq, X @ Wk, X @ Wv\n"
     batch += "    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(3)) @ v\n"
     _, functions = read(tmp_path, START, MATRICES, batch)
-    assert functions["attend"].own.agrees
+    assert functions["attend"].comparison.agrees
 
 
 def test_a_causal_function_is_compared_with_causal_attention(tmp_path):
     code = "def causal_attention(X, Wq, Wk, Wv):\n    s = (X @ Wq) @ (X @ Wk).T / np.sqrt(3)\n"
     code += "    s = np.where(np.tri(len(X)) > 0, s, -np.inf)\n    return softmax(s) @ (X @ Wv)\n"
     _, functions = read(tmp_path, START, MATRICES, code)
-    assert functions["causal_attention"].own.agrees
+    assert functions["causal_attention"].comparison.agrees
 
 
 def test_functions_of_a_notebook_without_arrays(tmp_path):
     code = SOFTMAX + "def f(X, Wq, Wk, Wv):\n    return softmax((X @ Wq) @ (X @ Wk).T) @ (X @ Wv)\n"
     functions, _ = read_functions(write_notebook(tmp_path / "a.ipynb", "import numpy as np", code))
     assert functions[0].checked.verdict.mistakes == ("scale-missing",)
-    assert "no Wq and Wk and Wv found" in functions[0].own.problem
+    assert "no Wq and Wk and Wv found" in functions[0].comparison.problem
     with pytest.raises(DataError, match="it defines no function that can be called as attention"):
         read_functions(write_notebook(tmp_path / "b.ipynb", "x = 1"))
 
@@ -183,14 +183,14 @@ def mixer(p, tokens):
         "y = mixer(params, X)",
     )
     course, functions = read(tmp_path, START, *cells)
-    assert course.found.sources["bk"] == ("params['key']['b']",)
+    assert course.inputs.sources["bk"] == ("params['key']['b']",)
     assert functions["mixer"].checked.verdict.mistakes == ("scale-no-root",)
-    assert not functions["mixer"].own.agrees
+    assert not functions["mixer"].comparison.agrees
 
 
 def test_one_head_of_a_list_of_matrices(tmp_path):
     matrices = "WQs, WKs, WVs = ([rng.normal(size=(7, 2)) for _ in range(3)] for _ in range(3))\n"
     code = "def head(X, WQ, WK, WV):\n    return softmax((X @ WQ) @ (X @ WK).T / np.sqrt(WQ.shape[1])) @ X @ WV\n"
     _, functions = read(tmp_path, START, matrices, code)
-    assert functions["head"].own.call == "head(X, WQs[0], WKs[0], WVs[0])"
-    assert functions["head"].own.agrees
+    assert functions["head"].comparison.call == "head(X, WQs[0], WKs[0], WVs[0])"
+    assert functions["head"].comparison.agrees

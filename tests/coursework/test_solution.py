@@ -54,7 +54,7 @@ def code_cells(report):
 
 def test_the_notebook_runs_by_itself_and_agrees_with_the_library(built):
     course, report = built
-    found, (sources, _) = course.found, code_cells(report)
+    found, (sources, _) = course.inputs, code_cells(report)
     variables = {}
     with np.printoptions():  # which the notebook sets
         for source in sources:
@@ -70,7 +70,7 @@ def test_it_uses_the_names_and_keeps_what_the_code_printed(built):
     course, report = built
     sources, cells = code_cells(report)
     names = {node.id for source in sources for node in ast.walk(ast.parse(source)) if isinstance(node, ast.Name)}
-    for expressions in course.found.sources.values():
+    for expressions in course.inputs.sources.values():
         assert {name for name in expressions if name.isidentifier()} <= names
     printed = ["".join(out["text"]) for cell in cells for out in cell.get("outputs", ())]
     assert any("output:" in text for text in printed)
@@ -81,7 +81,7 @@ def test_the_page_has_a_table_of_what_was_found(built):
     course, report = built
     page = report.page.read_text()
     assert f"What was found in {course.path.name}" in page
-    for finding in course.found.findings:
+    for finding in course.inputs.findings:
         assert finding.name.replace("'", "&#39;") in page
     assert (report.page.parent / "tables" / "notebook-arrays.csv").is_file()
 
@@ -101,7 +101,7 @@ def test_large_arrays_are_read_from_the_report_folder(tmp_path):
     code = "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(size=(24, 5))\n"
     code += "Wq, Wk, Wv = (rng.normal(size=(24, 24)) for _ in range(3))\nQ = Wq @ X\nheads = 4\n"
     course = read_course(write_notebook(tmp_path / "a.ipynb", code))
-    assert course.found.columns
+    assert course.inputs.columns
     report = build(tmp_path / "report", parts=("attention",), budget=TINY, course=course)
     sources, _ = code_cells(report)
     assert 'np.load("arrays/coursework.npz")' in sources[0]
@@ -138,5 +138,5 @@ def test_the_short_form_repeats_no_paragraph(built):
     page = (report.page.parent / "solution.html").read_text()
     paragraphs = re.findall(r"<p>(.*?)</p>", page, re.DOTALL)
     assert len(paragraphs) == len(set(paragraphs)) > 5
-    assert page.count('<figure id="figure-') == len({1, course.found.heads})  # the weights for each number of heads
+    assert page.count('<figure id="figure-') == len({1, course.inputs.heads})  # the weights for each number of heads
     assert "<details>" not in page

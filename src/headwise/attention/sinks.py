@@ -58,11 +58,11 @@ def add_sinks(cache: ForwardCache, p: Array | None, sinks: Array) -> tuple[Array
     with np.errstate(invalid="ignore"):
         shift = np.where(empty, logit, np.maximum(cache.shift, logit))
         shift = np.where(np.isneginf(shift), 0, shift)  # no key and no sink
-        kept = cache.total * np.exp((cache.shift - shift) * unit)
+        key_total = cache.total * np.exp((cache.shift - shift) * unit)
         added = np.exp((logit - shift) * unit)
-    kept = np.where(empty, 0, kept)
-    total = kept + added
-    share = np.divide(kept, total, out=np.zeros_like(total), where=total != 0)
+    key_total = np.where(empty, 0, key_total)
+    total = key_total + added
+    share = np.divide(key_total, total, out=np.zeros_like(total), where=total != 0)
     sink_weights = np.divide(added, total, out=np.zeros_like(total), where=total != 0)
     cache = replace(cache, o=cache.o * share, shift=shift, total=total, p=None if cache.p is None else cache.p * share)
     return None if p is None else p * share, cache, sink_weights

@@ -84,8 +84,8 @@ def self_attention(
            [0.33, 0.67]])
     """
     names = ("X", "Wq", "Wk", "Wv", "bq", "bk", "bv")
-    given = dict(zip(names, (X, Wq, Wk, Wv, bq, bk, bv), strict=True))
-    a, dtype = _checked(given, tokens)
+    arguments = dict(zip(names, (X, Wq, Wk, Wv, bq, bk, bv), strict=True))
+    a, dtype = _checked(arguments, tokens)
 
     x = _as_rows(a["X"], tokens)
     q = x @ a["Wq"].T + a.get("bq", 0)
@@ -166,18 +166,20 @@ def multi_head_attention(
     ((5, 6), (3, 5, 5))
     """
     names = ("X", "Wq", "Wk", "Wv", "bq", "bk", "bv", "Wo", "bo")
-    given = dict(zip(names, (X, Wq, Wk, Wv, bq, bk, bv, Wo, bo), strict=True))
-    a, dtype = _checked(given, tokens, heads)
+    arguments = dict(zip(names, (X, Wq, Wk, Wv, bq, bk, bv, Wo, bo), strict=True))
+    a, dtype = _checked(arguments, tokens, heads)
 
     x = _as_rows(a["X"], tokens)
     share: dict[str, Any] = {name: np.split(array, heads) for name, array in a.items() if name not in ("X", "Wo", "bo")}
-    each = [self_attention(x, **{name: parts[h] for name, parts in share.items()}, scale=scale) for h in range(heads)]
+    results = [
+        self_attention(x, **{name: parts[h] for name, parts in share.items()}, scale=scale) for h in range(heads)
+    ]
 
-    output = np.concatenate([head.output for head in each], axis=-1)
+    output = np.concatenate([head.output for head in results], axis=-1)
     if "Wo" in a:
         output = output @ a["Wo"].T
     output = output + a.get("bo", 0)
-    weights = np.stack([head.weights for head in each], axis=-3)
+    weights = np.stack([head.weights for head in results], axis=-3)
 
     return AttentionResult(_as_rows(_finite(output.astype(dtype)), tokens), weights.astype(dtype))
 
@@ -206,7 +208,7 @@ def _as_rows(x: Array, tokens: str) -> Array:
 
 
 def _checked(
-    given: dict[str, npt.ArrayLike | None], tokens: str, heads: int = 1
+    arguments: dict[str, npt.ArrayLike | None], tokens: str, heads: int = 1
 ) -> tuple[dict[str, Array], np.dtype[Any]]:
     """Check types, shapes and values before anything is computed.
 
@@ -216,10 +218,10 @@ def _checked(
     if not isinstance(tokens, str) or tokens not in ("rows", "columns"):
         raise DataError(f'tokens: expected "rows" or "columns"; got {tokens!r}.')
     for name in ("X", "Wq", "Wk", "Wv"):
-        if given[name] is None:
+        if arguments[name] is None:
             raise DataError(f"{name}: expected an array of floats; got None.")
-    given = {name: value for name, value in given.items() if value is not None}
-    a = dict(zip(given, as_float_arrays(**given), strict=True))
+    arguments = {name: value for name, value in arguments.items() if value is not None}
+    a = dict(zip(arguments, as_float_arrays(**arguments), strict=True))
 
     sizes = bind("... N D" if tokens == "rows" else "... D N", X=a["X"])
     sizes.bind("d D", Wq=a["Wq"], Wk=a["Wk"]).bind("e D", Wv=a["Wv"])

@@ -46,21 +46,21 @@ def with_course_arrays(
     heads : int
         The number of heads of functions with several.
     """
-    found = NotebookArrays(dict(arrays), heads, False, False, {}, 1, (), "", ())
+    inputs = NotebookArrays(dict(arrays), heads, False, False, {}, 1, (), "", ())
     limits = grades.rubric.limits
     compared = [
-        replace(grade, tasks=tuple(replace(t, on_course_arrays=_describe(s, t, found, limits)) for t in grade.tasks))
+        replace(grade, tasks=tuple(replace(t, on_course_arrays=_describe(s, t, inputs, limits)) for t in grade.tasks))
         for s, grade in zip(submissions, grades.grades, strict=True)
     ]
     return replace(grades, grades=tuple(compared))
 
 
-def _describe(submission: Submission, task: TaskGrade, found: NotebookArrays, limits: Limits) -> str:
+def _describe(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> str:
     """In words; nothing for a task that could not be graded."""
-    return "" if task.verdict is None or task.problem else _compare(submission, task, found, limits).description
+    return "" if task.verdict is None or task.problem else _compare(submission, task, inputs, limits).description
 
 
-def _compare(submission: Submission, task: TaskGrade, found: NotebookArrays, limits: Limits) -> OwnArrays:
+def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> OwnArrays:
     """Call a submission's function on the course's arrays, as the checker found that it takes them.
 
     The first result that agrees counts, or else the first at all: the function may take tensors or a list of columns.
@@ -69,31 +69,33 @@ def _compare(submission: Submission, task: TaskGrade, found: NotebookArrays, lim
     columns, in_out, by_head = (
         code in task.verdict.conventions for code in ("tokens-as-columns", "weights-in-out", "heads-stacked")
     )
-    own = replace(found, columns=columns, in_out=in_out, own_heads=found.heads if by_head else 1)
+    oriented = replace(inputs, columns=columns, in_out=in_out, own_heads=inputs.heads if by_head else 1)
     results = []
     for array in ("numpy.array", "torch.tensor") if uses_torch(submission.files[task.file]) else ("numpy.array",):
-        definitions, sources = _definitions(own, array)
+        definitions, sources = _definitions(oriented, array)
         lists = ({}, {"X": ("_course_columns",)}) if columns else ({},)
         source = "\n".join([submission.files[task.file], *definitions])
         try:
             with Sandbox({**submission.files, task.file: source}, task.file, limits) as sandbox:
                 run = NotebookRun(Path(task.file), source, {}, (), (), sandbox)
                 checked = CheckedFunction(task.function, task.verdict)
-                results += [compare_on_arrays(run, checked, replace(own, sources=sources | other)) for other in lists]
+                results += [
+                    compare_on_arrays(run, checked, replace(oriented, sources=sources | other)) for other in lists
+                ]
         except HeadwiseError as error:
             results.append(OwnArrays("", problem=str(error)))
     return min(results, key=lambda result: (not result.agrees, bool(result.problem)))
 
 
-def _definitions(found: NotebookArrays, array: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
+def _definitions(inputs: NotebookArrays, array: str) -> tuple[list[str], dict[str, tuple[str, ...]]]:
     """Code that defines the course's arrays, and the variables by role: one for each head if there are such."""
     module = array.partition(".")[0]
     lines, sources = [f"import {module} as _{module}"], {}
-    for role, values in found.arrays.items():
-        count = 1 if role in ("X", "Wo", "bo") else found.own_heads
+    for role, values in inputs.arrays.items():
+        count = 1 if role in ("X", "Wo", "bo") else inputs.own_heads
         sources[role] = tuple(f"_course_{role}{h}" for h in range(1, count + 1)) if count > 1 else (f"_course_{role}",)
         for name, part in zip(sources[role], np.split(values, count), strict=True):
-            turned = part.T if (role == "X" and found.columns) or (role.startswith("W") and found.in_out) else part
-            shaped = turned[:, None] if role.startswith("b") and found.columns else turned
+            turned = part.T if (role == "X" and inputs.columns) or (role.startswith("W") and inputs.in_out) else part
+            shaped = turned[:, None] if role.startswith("b") and inputs.columns else turned
             lines.append(f"{name} = _{array}({shaped.tolist()})")
     return [*lines, "_course_columns = [column[:, None] for column in _course_X.T]"], sources

@@ -110,8 +110,8 @@ def _titanic() -> TableData:
 
 
 def _bundled(name: str, bunch: Any, *, classes: bool) -> TableData:
-    answers = bunch.target_names[bunch.target] if classes else bunch.target.astype(np.float64)
-    return TableData(name, bunch.data, tuple(map(str, bunch.feature_names)), (), answers, classes)
+    targets = bunch.target_names[bunch.target] if classes else bunch.target.astype(np.float64)
+    return TableData(name, bunch.data, tuple(map(str, bunch.feature_names)), (), targets, classes)
 
 
 TABLES: dict[str, Callable[[], TableData]] = {

@@ -144,8 +144,8 @@ def run_together(title: str, runs: Sequence[tuple[Runner, Sequence[Run]]], *, pr
     """
     missing = {
         f"{i}-{run.name}": (runner, run)
-        for i, (runner, own) in enumerate(runs)
-        for run in own
+        for i, (runner, experiment_runs) in enumerate(runs)
+        for run in experiment_runs
         if runner.store.find(run.name, run.config) is None
     }
     progress = runs[0][0].progress

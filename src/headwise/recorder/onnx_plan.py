@@ -149,7 +149,7 @@ class SoftmaxPlan:
         numbers = (*self.factors, *(self.caps or ()))
         if not place or self.product is None or any(np.asarray(values[name]).size > 1 for name, _ in numbers):
             return None
-        back = {own: letter for letter, own in place.items()}
+        back = {factor: letter for letter, factor in place.items()}
         a, b = (operand.read(values) for operand in self.product)
         inner = [x for x in first if x in second and x not in product]
         names = [back[x] for x in items], [back[x] for x in rows], [back[m]]

@@ -93,9 +93,9 @@ def four_axes(array: npt.NDArray[_Scalar], lead: Sequence[int], heads: int | Non
         How many heads the module has, if it says so.
     """
     array = array.reshape((1,) * (len(lead) + 2 - array.ndim) + array.shape)
-    *own, n, d = array.shape
+    *batch_axes, n, d = array.shape
     if len(lead) < 2:
-        divided = bool(lead and heads and lead[0] % heads == 0 and own[0] == lead[0])
+        divided = bool(lead and heads and lead[0] % heads == 0 and batch_axes[0] == lead[0])
         return array.reshape(-1, heads if divided and heads else 1, n, d)
     same = [axis for axis, size in enumerate(lead) if size == heads and len(lead) > 2]
     place = same[-1] if same else len(lead) - 1

@@ -145,9 +145,9 @@ class _Recorder:
         if not self._collector.wants(self._modules.name, kind, n, m):
             return
         lead, heads = call.q.shape[:-2], self._modules.heads
-        made = (*call.q.shape[:-1], output.shape[-1])  # the output with the axes of the queries
-        q, k, v, o = (four_axes(as_array(x), lead, heads) for x in (*tensors, output.reshape(made)))
-        self.traces.append(CallTrace(output, tensors, lambda g: four_axes(as_array(g.reshape(made)), lead, heads)))
+        shape = (*call.q.shape[:-1], output.shape[-1])  # the output with the axes of the queries
+        q, k, v, o = (four_axes(as_array(x), lead, heads) for x in (*tensors, output.reshape(shape)))
+        self.traces.append(CallTrace(output, tensors, lambda g: four_axes(as_array(g.reshape(shape)), lead, heads)))
         scale = default_scale(call)
         rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""

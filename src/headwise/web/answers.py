@@ -122,7 +122,7 @@ class AnswerStore:
             return self._answers.get(key)
 
     def _num_bytes(self) -> int:
-        return sum(kept.record.weights.nbytes for kept in self._answers.values())
+        return sum(answer.record.weights.nbytes for answer in self._answers.values())
 
 
 def _prediction(model: Model, record: AttentionRecord) -> list[list[Any]]:

@@ -129,8 +129,8 @@ def _answer_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> lis
             raise RequestRejected(404, f"model: expected one of {', '.join(models)}; got {name!r}.")
         served, key, start = models[name], AnswerStore.key(name, body), time.perf_counter()
         input = await runner.run(lambda: _parse_input(body, served), request)
-        found = store.find(key) or store.add(await runner.run(lambda: answer(key, name, served.model, input), request))
-        content = await runner.run(found.content, request)
+        result = store.find(key) or store.add(await runner.run(lambda: answer(key, name, served.model, input), request))
+        content = await runner.run(result.content, request)
         return JSONResponse({**content, "took": round(1000 * (time.perf_counter() - start))})
 
     async def explorer(request: Request) -> Response:
@@ -162,10 +162,10 @@ def _parse_input(body: bytes, served: ServedModel) -> Any:
 
 
 def _find(store: AnswerStore, key: str) -> Answer:
-    found = store.find(key)
-    if found is None:
+    result = store.find(key)
+    if result is None:
         raise RequestRejected(410, "This answer is no longer kept; send the input again.")
-    return found
+    return result
 
 
 async def _body(request: Request) -> bytes:

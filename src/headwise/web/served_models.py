@@ -106,8 +106,8 @@ def _distinct_names(paths: list[str]) -> list[str]:
     """A name for each path: without the ending, with it, or the folder's, the first of these that no other path has."""
     candidates = [_names(path) for path in paths]
     return [
-        next((name for i, name in enumerate(own) if [other[i] for other in candidates].count(name) == 1), own[-1])
-        for own in candidates
+        next((name for i, name in enumerate(names) if [other[i] for other in candidates].count(name) == 1), names[-1])
+        for names in candidates
     ]
 
 

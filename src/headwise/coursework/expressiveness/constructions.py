@@ -151,8 +151,8 @@ def read_off_forms(heads: int, rng: np.random.Generator, *, width: int = 6) -> t
     ]
     parts = zip(np.split(Wq, heads), np.split(Wk, heads), strict=True)
     made_with = np.stack([q.T @ k / np.sqrt(len(q)) for q, k in parts]).repeat(width // heads, axis=0)
-    found = np.reshape(forms, (width, width, width))
-    return found, float(np.abs(found - made_with).max())
+    recovered = np.reshape(forms, (width, width, width))
+    return recovered, float(np.abs(recovered - made_with).max())
 
 
 def single_input_example(X: Array, output: Array) -> float | None:
@@ -181,5 +181,5 @@ def single_input_example(X: Array, output: Array) -> float | None:
     Wq = np.sqrt(np.sqrt(d)) * np.concatenate([inverse, np.zeros((d, d - n))], axis=1).T
     weights = self_attention(X, Wq, Wq, np.eye(d)).weights
     Wv = (inverse @ np.linalg.solve(weights, output)).T
-    found = self_attention(X, Wq, Wq, Wv).output
-    return max_relative_difference(found, output)
+    result = self_attention(X, Wq, Wq, Wv).output
+    return max_relative_difference(result, output)

@@ -67,7 +67,7 @@ def fit(
     rng = np.random.default_rng([seed, of, inputs])
     x, fresh = rng.normal(size=(2, inputs, setting.tokens, setting.width))
     truth = _draw(targets, setting.width, rng)
-    (wanted, _), (expected, _) = (_forward(each, truth, of) for each in (x, fresh))
+    (wanted, _), (expected, _) = (_forward(batch, truth, of) for batch in (x, fresh))
 
     params = _draw(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
     vector = flatten(params)
@@ -79,8 +79,8 @@ def fit(
         gradient = flatten(_backward(2 * (o - goal) / o[0].size, cache))
         rate = 0.03 * 0.5 * (1 + np.cos(np.pi * step / steps))
         adamw_step(vector, gradient, memory, learning_rate=rate, weight_decay=0.0, decay_mask=decays)
-    found, _ = _forward(fresh, unflatten(vector, params), heads)
-    error = ((found - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
+    outputs, _ = _forward(fresh, unflatten(vector, params), heads)
+    error = ((outputs - np.repeat(expected, starts, axis=0)) ** 2).mean(axis=(1, 2, 3))
     scale = np.repeat(expected.var(axis=(1, 2, 3)), starts)
     return Fit(heads, of, (error / scale).reshape(targets, starts))
 

@@ -66,13 +66,13 @@ class Expressiveness:
 
     def to_json(self) -> dict[str, Any]:
         """All of it, as JSON holds it."""
-        fits = [{"heads": each.heads, "of": each.of, "losses": each.losses.tolist()} for each in self.fits]
+        fits = [{"heads": fit.heads, "of": fit.of, "losses": fit.losses.tolist()} for fit in self.fits]
         return {**vars(self), "fits": fits}
 
     @classmethod
     def from_json(cls, content: dict[str, Any]) -> Expressiveness:
         """The inverse of `to_json`."""
-        fits = tuple(Fit(each["heads"], each["of"], np.array(each["losses"])) for each in content["fits"])
+        fits = tuple(Fit(fit["heads"], fit["of"], np.array(fit["losses"])) for fit in content["fits"])
         lists = {name: tuple(map(tuple, content[name])) for name in ("ranks", "directions")}
         return cls(**{**content, **lists, "setting": Setting(*content["setting"]), "fits": fits})
 
@@ -115,7 +115,7 @@ def expressiveness(
         setting,
         distance,
         length,
-        tuple(tuple(int(rank) for rank in np.linalg.matrix_rank(found, rtol=RANK)) for found, _ in forms),
+        tuple(tuple(int(rank) for rank in np.linalg.matrix_rank(form, rtol=RANK)) for form, _ in forms),
         float(np.abs(forms[0][0] - forms[0][0][0]).max()),
         max(deviation for _, deviation in forms),
         outside_interval_example(setting),

@@ -33,13 +33,13 @@ def {adapter}({parameters}):
 def names_from_outside(node: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> list[str]:
     """Names that a function, and those of the notebook that it calls, read without defining them."""
     names: dict[str, None] = {}
-    waiting, seen = [node], {node.name}
+    waiting, visited = [node], {node.name}
     while waiting:
         read = list(_names_read(waiting.pop()))
         names.update(dict.fromkeys(read))
-        called = [name for name in read if name in functions and name not in seen]
+        called = [name for name in read if name in functions and name not in visited]
         waiting += [functions[name] for name in called]
-        seen.update(called)
+        visited.update(called)
     return list(names)
 
 
@@ -92,8 +92,8 @@ def adapter_code(
     values : mapping
         Of the notebook.
     """
-    own = [*node.args.posonlyargs, *node.args.args]
-    names = [renamed.get(arg.arg, arg.arg) for arg in own]
+    parameters = [*node.args.posonlyargs, *node.args.args]
+    names = [renamed.get(arg.arg, arg.arg) for arg in parameters]
     replaced = [
         f"{name}=lambda x: x @ {parameter}.T" if _is_layer(name, values) else f"{name}={parameter}"
         for name, parameter in weights.items()
@@ -113,13 +113,13 @@ def container_adapter_code(adapter: str, node: ast.FunctionDef, tree: ast.Module
 
     The container is a copy of the one that the notebook passes, with the matrices in their places.
     """
-    own = [*node.args.posonlyargs, *node.args.args]
-    for index, container in enumerate(arg.arg for arg in own):
+    parameters = [*node.args.posonlyargs, *node.args.args]
+    for index, container in enumerate(arg.arg for arg in parameters):
         passed = [call.args[index] for call in _calls(tree, node.name) if index < len(call.args)]
         for variable in (argument.id for argument in passed if isinstance(argument, ast.Name)):
             places = _places(variable, values)
             if {"Wq", "Wk", "Wv"} <= set(places.values()):
-                others = [arg.arg for arg in own if arg.arg != container]
+                others = [arg.arg for arg in parameters if arg.arg != container]
                 return _CONTAINER_ADAPTER.format(
                     adapter=adapter,
                     parameters=", ".join(parameters_text(others, node.args.defaults, list(places.values()))),
@@ -127,7 +127,7 @@ def container_adapter_code(adapter: str, node: ast.FunctionDef, tree: ast.Module
                     passed=variable,
                     assignments="; ".join(f"{container}{place} = {role}" for place, role in places.items()),
                     name=node.name,
-                    arguments=", ".join(arg.arg for arg in own),
+                    arguments=", ".join(arg.arg for arg in parameters),
                 )
     return ""
 

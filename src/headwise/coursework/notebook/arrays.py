@@ -192,9 +192,9 @@ def _choose_tokens(
         reason = next((problems[0] for _, _, problems in results if problems), "with these options")
         raise ShapeError(f"{run.path.name}: the arrays do not fit one another: {shapes} ({reason}). Use --take.")
     tokens = fits[0][0]
-    own = np.sort(tokens.array.ravel())
+    entries = np.sort(tokens.array.ravel())
     for other, _ in fits[1:]:
-        if np.array_equal(own, np.sort(other.array.ravel())):
+        if np.array_equal(entries, np.sort(other.array.ravel())):
             continue
         if other.rank == tokens.rank:
             raise DataError(

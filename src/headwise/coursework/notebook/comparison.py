@@ -71,47 +71,47 @@ class OwnArrays:
         return f"differs from the library by {size} of the largest entry"
 
 
-def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, found: NotebookArrays) -> OwnArrays:
+def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OwnArrays:
     """Call the function on the notebook's own arrays, and compare with the library."""
     assert checked.verdict is not None
     kind = checked.verdict.kind
     if kind not in ("self_attention", "multi_head"):
         return OwnArrays("", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}")
     if checked.is_class:
-        return _compare_instance(run, checked, found)
+        return _compare_instance(run, checked, inputs)
     single = kind == "self_attention"
-    call, used, problem = _call(run.tree, checked, found, single)
+    call, used, problem = _call(run.tree, checked, inputs, single)
     causal = "causal-unasked" in checked.verdict.conventions
-    expected = _expected(found, single, used, causal)
+    expected = _expected(inputs, single, used, causal)
     return _compare(run, call, expected) if call else OwnArrays("", problem=problem)
 
 
-def compare_own_call(run: NotebookRun, name: str, found: NotebookArrays) -> OwnArrays | None:
+def compare_own_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> OwnArrays | None:
     """The notebook's own call of a function with the tokens; None if none gives an output of attention's shape."""
-    for call in _own_calls(run.tree, name, found.sources["X"][0]):
-        expected = _expected(found, False, set(found.sources))
-        results = [_compare(run, call, replace(expected, heads=heads)) for heads in dict.fromkeys((found.heads, 1))]
+    for call in _own_calls(run.tree, name, inputs.sources["X"][0]):
+        expected = _expected(inputs, False, set(inputs.sources))
+        results = [_compare(run, call, replace(expected, heads=heads)) for heads in dict.fromkeys((inputs.heads, 1))]
         closest = min(results, key=lambda result: result.difference)
         if np.isfinite(closest.difference):
             return closest
     return None
 
 
-def _compare_instance(run: NotebookRun, checked: CheckedFunction, found: NotebookArrays) -> OwnArrays:
+def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OwnArrays:
     """The notebook's first instance of a class, with its own weights."""
     assert checked.verdict is not None
     conventions = checked.verdict.conventions
-    tokens = found.sources["X"][0]
+    tokens = inputs.sources["X"][0]
     for name in instances(run.tree, checked.name):
         values = {key: run.values[key] for key in run.values if key == tokens or key.startswith(f"{name}.")}
-        options = ArrayOptions(columns=found.columns, take={"X": (tokens,)})
+        options = ArrayOptions(columns=inputs.columns, take={"X": (tokens,)})
         try:
-            own = find_arrays(replace(run, values=values), options, [(checked.name, conventions)])
+            instance_inputs = find_arrays(replace(run, values=values), options, [(checked.name, conventions)])
         except HeadwiseError:
             continue
-        if own.own_heads == 1 and not head_counts(values):
-            own = replace(own, heads=1)
-        expected = _expected(own, False, set(own.sources), "causal-unasked" in conventions)
+        if instance_inputs.own_heads == 1 and not head_counts(values):
+            instance_inputs = replace(instance_inputs, heads=1)
+        expected = _expected(instance_inputs, False, set(instance_inputs.sources), "causal-unasked" in conventions)
         calls = (f"{name}({tokens})", f"{name}.forward({tokens})", f"{name}({tokens}[None])")
         results = [_compare(run, call, expected) for call in calls]
         return next((result for result in results if not result.problem), results[0])
@@ -135,14 +135,16 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
     return OwnArrays(call, difference, difference <= tolerance, unscaled, zeros)
 
 
-def _call(tree: ast.Module, checked: CheckedFunction, found: NotebookArrays, single: bool) -> tuple[str, set[str], str]:
+def _call(
+    tree: ast.Module, checked: CheckedFunction, inputs: NotebookArrays, single: bool
+) -> tuple[str, set[str], str]:
     """The call in the notebook's names and the roles of its arguments; else why there is none."""
-    arguments, missing, used = _arguments(_parameters(tree, checked.name), found, single)
+    arguments, missing, used = _arguments(_parameters(tree, checked.name), inputs, single)
     used |= {role_of_expression(name)[0] or "" for name in checked.weights}
     if not missing:
         return f"{checked.name}({', '.join(arguments)})", used, ""
-    for call in _own_calls(tree, checked.name, found.sources["X"][0]):
-        return call, set(found.sources), ""
+    for call in _own_calls(tree, checked.name, inputs.sources["X"][0]):
+        return call, set(inputs.sources), ""
     return "", used, f"the notebook has nothing for its argument {missing}"
 
 
@@ -168,7 +170,7 @@ def _parameters(tree: ast.Module, name: str) -> list[tuple[str, bool]]:
 
 
 def _arguments(
-    parameters: Sequence[tuple[str, bool]], found: NotebookArrays, single: bool
+    parameters: Sequence[tuple[str, bool]], inputs: NotebookArrays, single: bool
 ) -> tuple[list[str], str, set[str]]:
     """The call's arguments in the notebook's names, the first that has none, and the roles that were passed."""
     arguments: list[str] = []
@@ -176,7 +178,7 @@ def _arguments(
     positional = True
     for name, optional in parameters:
         role, head = role_of_expression(name)
-        value = _source(found, role, head, single) if role else _setting(name, found)
+        value = _source(inputs, role, head, single) if role else _setting(name, inputs)
         if value is None:
             if optional:
                 positional = False
@@ -187,29 +189,29 @@ def _arguments(
     return arguments, "", used
 
 
-def _source(found: NotebookArrays, role: str, head: int | None, single: bool) -> str | None:
+def _source(inputs: NotebookArrays, role: str, head: int | None, single: bool) -> str | None:
     """The notebook's expression for a role: that of one head, a list of all, or the matrix itself."""
-    sources = found.sources.get(role, ())
+    sources = inputs.sources.get(role, ())
     if not sources:
         return None
     if head is not None:
         base = 0 if sources[0].endswith("0") else 1
         return sources[head - base] if 0 <= head - base < len(sources) else None
-    if single and len(sources) == 1 and found.own_heads > 1 and role not in ("X", "Wo", "bo"):
+    if single and len(sources) == 1 and inputs.own_heads > 1 and role not in ("X", "Wo", "bo"):
         return f"{sources[0]}[0]"
     if len(sources) == 1 or single:
         return sources[0]
     return f"[{', '.join(sources)}]"
 
 
-def _setting(name: str, found: NotebookArrays) -> str | None:
+def _setting(name: str, inputs: NotebookArrays) -> str | None:
     """The value of a number of heads, a width or a switch."""
     role = role_of(name)
     if role == "heads" or normalize(name) == "h":
-        return str(found.heads)
+        return str(inputs.heads)
     if role in ("d", "D"):
-        width = found.arrays["X"].shape[1]
-        return str(width if role == "D" else len(found.arrays["Wq"]) // found.heads)
+        width = inputs.arrays["X"].shape[1]
+        return str(width if role == "D" else len(inputs.arrays["Wq"]) // inputs.heads)
     return repr(FLAGS[normalize(name)]) if normalize(name) in FLAGS else None
 
 
@@ -228,9 +230,9 @@ class _Expected:
         return np.asarray(multi_head_attention(**arrays, heads=self.heads, scale=scale).output)
 
 
-def _expected(found: NotebookArrays, single: bool, used: set[str], causal: bool = False) -> _Expected:
+def _expected(inputs: NotebookArrays, single: bool, used: set[str], causal: bool = False) -> _Expected:
     """With the arrays that were passed: those of the first head where each has its own."""
-    arrays = dict(found.arrays)
+    arrays = dict(inputs.arrays)
     for role in ("bq", "bk", "bv"):
         if role not in used and "bqkv" not in used:
             arrays.pop(role, None)
@@ -238,9 +240,9 @@ def _expected(found: NotebookArrays, single: bool, used: set[str], causal: bool 
         arrays.pop("Wo", None)
         arrays.pop("bo", None)
     if not single:
-        return _Expected(arrays, found.heads, causal)
-    own = found.own_heads
-    first = {n: a[: len(a) // own] if n[1:] in "qkv" and n != "X" else a for n, a in arrays.items()}
+        return _Expected(arrays, inputs.heads, causal)
+    heads = inputs.own_heads
+    first = {n: a[: len(a) // heads] if n[1:] in "qkv" and n != "X" else a for n, a in arrays.items()}
     return _Expected(first, 1, causal)
 
 

@@ -21,7 +21,7 @@ class FunctionResult(NamedTuple):
     """A function's verdict, and the comparison on the notebook's own arrays."""
 
     checked: CheckedFunction
-    own: OwnArrays
+    comparison: OwnArrays
 
 
 @dataclass(frozen=True)
@@ -31,14 +31,14 @@ class CourseNotebook:
     Attributes
     ----------
     path : Path
-    found : NotebookArrays
+    inputs : NotebookArrays
     functions : tuple of FunctionResult
     failures : tuple of Failure
     notes : tuple of str
     """
 
     path: Path
-    found: NotebookArrays
+    inputs: NotebookArrays
     functions: tuple[FunctionResult, ...]
     failures: tuple[Failure, ...]
     notes: tuple[str, ...]
@@ -54,9 +54,9 @@ def read_course(path: Path, options: ArrayOptions | None = None) -> CourseNotebo
     """
     with run_notebook(path) as run:
         checked, notes = check_functions(run)
-        found = find_arrays(run, options or ArrayOptions(), _conventions(checked))
-        functions = _compared(run, checked, found)
-        return CourseNotebook(path, found, functions, run.failures, (*run.notes, *notes, *_unchecked(run, functions)))
+        inputs = find_arrays(run, options or ArrayOptions(), _conventions(checked))
+        functions = _compared(run, checked, inputs)
+        return CourseNotebook(path, inputs, functions, run.failures, (*run.notes, *notes, *_unchecked(run, functions)))
 
 
 def read_functions(path: Path) -> tuple[tuple[FunctionResult, ...], tuple[str, ...]]:
@@ -76,8 +76,8 @@ def read_functions(path: Path) -> tuple[tuple[FunctionResult, ...], tuple[str, .
     with run_notebook(path) as run:
         checked, notes = check_functions(run)
         try:
-            found = find_arrays(run, ArrayOptions(), _conventions(checked))
-            functions = _compared(run, checked, found)
+            inputs = find_arrays(run, ArrayOptions(), _conventions(checked))
+            functions = _compared(run, checked, inputs)
         except HeadwiseError as error:
             functions = tuple(FunctionResult(item, OwnArrays("", problem=str(error))) for item in checked)
         if not functions:
@@ -96,13 +96,16 @@ def _conventions(checked: tuple[CheckedFunction, ...]) -> list[tuple[str, tuple[
 
 
 def _compared(
-    run: NotebookRun, checked: tuple[CheckedFunction, ...], found: NotebookArrays
+    run: NotebookRun, checked: tuple[CheckedFunction, ...], inputs: NotebookArrays
 ) -> tuple[FunctionResult, ...]:
     """Those that were checked, then those that the checker cannot call but the notebook calls with the tokens."""
-    results = [FunctionResult(item, compare_on_arrays(run, item, found)) for item in checked]
+    results = [FunctionResult(item, compare_on_arrays(run, item, inputs)) for item in checked]
     for name in _function_names(run):
-        if name not in {item.name for item in checked} and (own := compare_own_call(run, name, found)) is not None:
-            results.append(FunctionResult(CheckedFunction(name, None), own))
+        if (
+            name not in {item.name for item in checked}
+            and (comparison := compare_own_call(run, name, inputs)) is not None
+        ):
+            results.append(FunctionResult(CheckedFunction(name, None), comparison))
     return tuple(results)
 
 

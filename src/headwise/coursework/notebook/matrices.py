@@ -75,12 +75,12 @@ def _members(candidates: Mapping[str, list[Candidate]], group: str, choice: int 
     """The matrices and biases of one group: those of single heads, or the first, second … of all heads in one."""
     members: dict[str, list[Candidate]] = {}
     for role, items in candidates.items():
-        own = [c for c in items if c.group == group]
-        if not own and group == LISTED and role in ("Wo", "bo"):  # a variable next to a list of heads
-            own = [c for c in items if not c.group]
-        shared = [c for c in own if c.head is None]
+        members_of_group = [c for c in items if c.group == group]
+        if not members_of_group and group == LISTED and role in ("Wo", "bo"):  # a variable next to a list of heads
+            members_of_group = [c for c in items if not c.group]
+        shared = [c for c in members_of_group if c.head is None]
         chosen = shared[min(choice or 0, len(shared) - 1) :][:1]
-        by_head = sorted((c for c in own if c.head is not None), key=lambda c: c.head or 0)
+        by_head = sorted((c for c in members_of_group if c.head is not None), key=lambda c: c.head or 0)
         final = role in ("Wo", "bo")
         picked = by_head if choice is None and not final else chosen
         if picked and role != "X":

@@ -61,9 +61,9 @@ def choose_orientation(
     if len(possible) == 1:
         return possible[0], "the products in the notebook's code"
     for name, codes in conventions:
-        own = Orientation("tokens-as-columns" in codes, "weights-in-out" in codes)
-        if own in possible:
-            return own, f"the convention of its function {name}"
+        detected = Orientation("tokens-as-columns" in codes, "weights-in-out" in codes)
+        if detected in possible:
+            return detected, f"the convention of its function {name}"
     first, second = possible[:2]
     option = "--weights in-out" if first.columns == second.columns else "--columns"
     assumptions.append(f"Nothing in the notebook shows the orientation; assumed are {first}, {option} takes {second}.")

@@ -109,12 +109,12 @@ def build(
     """
     _check(parts)
     if course is not None:
-        arrays, heads, arrays_name = course.found.arrays, course.found.heads, f"those of {course.path.name}"
+        arrays, heads, arrays_name = course.inputs.arrays, course.inputs.heads, f"those of {course.path.name}"
     arrays = arrays or coursework_arrays()
     context = ReportContext(
         *(folder, budget, arrays, arrays_name, load, threads, processes, progress or NoProgress()),
         heads=heads,
-        found=course.found if course else None,
+        inputs=course.inputs if course else None,
     )
     if "attention" in parts:
         coursework(arrays, heads=_heads(heads), seed=budget.seed)  # raises an error before anything is written
@@ -145,13 +145,13 @@ def _finish(page: Page, command: str, course: CourseNotebook | None) -> Report:
     study = None
     if "attention" in page.parts:
         study = coursework(context.arrays, heads=_heads(context.heads), seed=context.budget.seed)
-    found = course.found if course else None
+    inputs = course.inputs if course else None
     front = page.front[:1] if course else ()
     subtitle = (
         *SUBTITLE[:1],
         Statement("The full account is in {file}, with the same numbers of sections.", {"file": "index.html"}),
     )
-    solution = write_solution(context.folder, (*front, *short), subtitle, study, found)
+    solution = write_solution(context.folder, (*front, *short), subtitle, study, inputs)
     context.progress.advance()
     html, pdf = print_page(document, context.folder)
     context.progress.advance()

@@ -66,7 +66,7 @@ class ReportContext:
     progress : Progress
     heads : int
         The number of heads that is compared with one.
-    found : NotebookArrays, optional
+    inputs : NotebookArrays, optional
         How a course's notebook writes the arrays.
     preview : callable
         Called with a section of a part that is not complete, to put it on the page.
@@ -81,7 +81,7 @@ class ReportContext:
     processes: int
     progress: Progress
     heads: int = 3
-    found: NotebookArrays | None = None
+    inputs: NotebookArrays | None = None
     preview: Callable[[Section], None] = lambda section: None
 
     @cached_property

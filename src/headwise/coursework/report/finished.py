@@ -78,7 +78,7 @@ def _describe(item: Any) -> str:
     if isinstance(item, dict) and item and all(hasattr(value, "shape") for value in item.values()):
         return f"{list(item)} {fingerprint(*item.values())}"
     if hasattr(item, "found"):  # a course's notebook, whose arrays are in the key
-        return f"{item.found.findings} {item.found.assumptions} {item.functions} {item.failures} {item.notes}"
+        return f"{item.inputs.findings} {item.inputs.assumptions} {item.functions} {item.failures} {item.notes}"
     if hasattr(item, "func"):
         return f"{item.func.__qualname__} {[_describe(argument) for argument in item.args]}"
     return getattr(item, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(item))

@@ -9,8 +9,8 @@ from headwise.text import Statement, scientific
 
 def notebook_section(course: CourseNotebook) -> Section:
     """A table of the arrays, the assumptions, and the verdict on each function."""
-    found = course.found
-    rows = tuple((item.name, " × ".join(map(str, item.shape)), item.role, item.orientation) for item in found.findings)
+    inputs = course.inputs
+    rows = tuple((item.name, " × ".join(map(str, item.shape)), item.role, item.orientation) for item in inputs.findings)
     blocks: list[Block] = [
         Table(
             Statement("Arrays of {file}.", {"file": course.path.name}),
@@ -26,23 +26,23 @@ def notebook_section(course: CourseNotebook) -> Section:
         blocks += [
             Code(Statement("What the checker says about {name}", {"name": item.checked.name}), item.checked.report())
             for item in course.functions
-            if (verdict := item.checked.verdict) and not (verdict.ok or item.own.zeros or _fits_only_here(item))
+            if (verdict := item.checked.verdict) and not (verdict.ok or item.comparison.zeros or _fits_only_here(item))
         ]
     return Section("notebook", f"What was found in {course.path.name}", tuple(blocks))
 
 
 def _remarks(course: CourseNotebook) -> list[Statement]:
-    found = course.found
+    inputs = course.inputs
     remarks = [
         Statement(
             "The report uses H = {heads} next to one head, tokens as rows and matrices (out, in); the worked solution "
             "keeps the notebook's names and orientation.",
-            {"heads": found.heads},
+            {"heads": inputs.heads},
         )
     ]
-    if found.reason:
-        remarks.append(Statement("What shows the orientation: {reason}.", {"reason": found.reason}))
-    remarks += [Statement("Assumed: {text}", {"text": text}) for text in found.assumptions]
+    if inputs.reason:
+        remarks.append(Statement("What shows the orientation: {reason}.", {"reason": inputs.reason}))
+    remarks += [Statement("Assumed: {text}", {"text": text}) for text in inputs.assumptions]
     remarks += [
         Statement(
             "Cell {cell} failed at “{line}” ({error}); the rest ran.",
@@ -57,7 +57,7 @@ def _remarks(course: CourseNotebook) -> list[Statement]:
 
 
 def _functions(course: CourseNotebook) -> Table:
-    rows = tuple((item.checked.name, _verdict(item), item.own.description) for item in course.functions)
+    rows = tuple((item.checked.name, _verdict(item), item.comparison.description) for item in course.functions)
     return Table(
         Statement("Functions of the notebook: the checker's verdict on random inputs, and the notebook's own arrays."),
         ("function", "verdict", "on the notebook's arrays"),
@@ -69,14 +69,14 @@ def _functions(course: CourseNotebook) -> Table:
 
 def _fits_only_here(item: FunctionResult) -> bool:
     """Whether it is right on the notebook's arrays, and what it does otherwise has no name."""
-    return item.own.agrees and item.checked.verdict is not None and item.checked.verdict.mistakes == ("unknown",)
+    return item.comparison.agrees and item.checked.verdict is not None and item.checked.verdict.mistakes == ("unknown",)
 
 
 def _verdict(item: FunctionResult) -> str:
     verdict = item.checked.verdict
     if verdict is None:
         return "not checked: its arguments are of no known form"
-    if item.own.zeros:
+    if item.comparison.zeros:
         return "not written yet: it returns zeros only"
     if _fits_only_here(item):
         uses = f": it uses the notebook's {' and '.join(item.checked.sizes)}" if item.checked.sizes else ""

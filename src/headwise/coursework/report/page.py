@@ -125,8 +125,8 @@ class Page:
         sections = []
         for name in self.parts:
             waiting = Section(name, PARTS[name].heading, (Paragraph((_UNFINISHED,)),), number=PARTS[name].number)
-            own = self.chapters[name].section if name in self.chapters else waiting
-            sections.append(section if section is not None and name == current else own)
+            chapter_section = self.chapters[name].section if name in self.chapters else waiting
+            sections.append(section if section is not None and name == current else chapter_section)
         headlines = tuple(s for name in self.parts if name in self.chapters for s in self.chapters[name].headline)
         return Document(TITLE, (*SUBTITLE, _UNFINISHED), headlines, (*self.front, *sections))
 

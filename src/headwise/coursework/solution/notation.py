@@ -35,22 +35,22 @@ class Notation:
     by_head: dict[str, tuple[str, ...]]
 
     @classmethod
-    def of(cls, arrays: Mapping[str, Array], found: NotebookArrays | None) -> Notation:
+    def of(cls, arrays: Mapping[str, Array], inputs: NotebookArrays | None) -> Notation:
         """That of a notebook, or the library's own."""
-        if found is None:
+        if inputs is None:
             return cls(False, False, {name: name for name in arrays}, {})
         names: dict[str, str] = {}
         by_head: dict[str, tuple[str, ...]] = {}
         for role in arrays:
-            sources = found.sources.get(role, ())
+            sources = inputs.sources.get(role, ())
             if len(sources) > 1 and all(source.isidentifier() for source in sources):
                 by_head[role] = sources
                 stem = sources[0].rstrip("0123456789").rstrip("_")
                 names[role] = stem if stem.isidentifier() and stem not in names.values() else role
             else:
-                whole = found.own_heads == 1 or role in ("X", "Wo", "bo")
+                whole = inputs.own_heads == 1 or role in ("X", "Wo", "bo")
                 names[role] = sources[0] if whole and sources and sources[0].isidentifier() else role
-        return cls(found.columns, found.in_out, names, by_head)
+        return cls(inputs.columns, inputs.in_out, names, by_head)
 
     def oriented(self, role: str, array: Array) -> Array:
         """An array of the library as the course has it."""

@@ -31,7 +31,7 @@ def write_solution(
     sections: Sequence[Section],
     subtitle: tuple[Statement, ...],
     study: Coursework | None,
-    found: NotebookArrays | None,
+    inputs: NotebookArrays | None,
     name: str = NAME,
     title: str = "Worked solution",
 ) -> list[Path]:
@@ -54,19 +54,19 @@ def write_solution(
     document = Document(title, subtitle, (), tuple(sections), files=(f"{name}.ipynb", f"{name}.tex"))
     write_text(folder / f"{name}.tex", as_latex_document(document))
     cells = [NotebookCell(f"# {title}\n\n{' '.join(map(as_markdown, subtitle))}")]
-    cells += solution_cells(sections, study, found, folder)
+    cells += solution_cells(sections, study, inputs, folder)
     write_text(folder / f"{name}.ipynb", notebook_json(cells))
     page, pdf = print_page(document, folder, f"{name}.pdf", f"{name}.html")
     return [folder / f"{name}.ipynb", page, folder / f"{name}.tex", *([pdf] if pdf else [])]
 
 
 def solution_cells(
-    sections: Sequence[Section], study: Coursework | None, found: NotebookArrays | None, folder: Path
+    sections: Sequence[Section], study: Coursework | None, inputs: NotebookArrays | None, folder: Path
 ) -> list[NotebookCell]:
     """The sections as Markdown, with the code of the first part in the course's notation before its answers."""
     code: dict[str, NotebookCell] = {}
     if study is not None:
-        notation = Notation.of(study.arrays, found)
+        notation = Notation.of(study.arrays, inputs)
         sources = {
             "short-arrays": notation.definitions(study.arrays),
             "short-functions": functions_code(notation),

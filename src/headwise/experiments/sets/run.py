@@ -129,9 +129,9 @@ def run(plan: SetsPlan, runner: Runner) -> SetsResult:
             PoolingResult(
                 spec.name,
                 sum(array.size for array in set_params(spec.model, np.random.default_rng(0)).values()),
-                tuple(each["error"] for each in values),
-                max(each["order_sensitivity"] for each in values),
-                max(each["order_sensitivity_double"] for each in values),
+                tuple(run_values["error"] for run_values in values),
+                max(run_values["order_sensitivity"] for run_values in values),
+                max(run_values["order_sensitivity_double"] for run_values in values),
             )
         )
     return SetsResult(tuple(poolings), plan.seeds, plan.steps)

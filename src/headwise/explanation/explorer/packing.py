@@ -64,16 +64,16 @@ def pack_weights(matrices: Sequence[Array], decimals: int, budget: int) -> Packe
     for places, least in ((decimals, 1), *_COARSER):
         if places != rounded_to:
             stacked, rounded_to = _round(matrices, places), places
-        kept = stacked >= least
-        if kept.sum() * _BYTES_PER_WEIGHT > budget and (places, least) != _COARSER[-1]:
+        is_stored = stacked >= least
+        if is_stored.sum() * _BYTES_PER_WEIGHT > budget and (places, least) != _COARSER[-1]:
             continue
-        _, _, columns = np.nonzero(kept)
-        counts = kept.sum(axis=-1)
+        _, _, columns = np.nonzero(is_stored)
+        counts = is_stored.sum(axis=-1)
         starts = np.cumsum(counts)[:-1]
         steps = np.diff(columns, prepend=-1)
         starts = starts[starts < len(steps)]
         steps[starts] = columns[starts] + 1
-        packed = PackedWeights(places, least, counts, steps, stacked[kept].astype(np.int64))
+        packed = PackedWeights(places, least, counts, steps, stacked[is_stored].astype(np.int64))
         size = sum(len(zlib.compress(_to_bytes(array)[0], 6)) for array in packed[2:])
         if size <= budget:
             break

@@ -74,27 +74,31 @@ def _pixels(first: Model, second: Model, input: Any, a: npt.NDArray[Any], b: npt
     return ""
 
 
-def _variants(own: ImagePreprocessor, input: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
+def _variants(preprocessor: ImagePreprocessor, input: Any) -> Iterator[tuple[str, npt.NDArray[Any]]]:
     """Pixels with each mistake of preprocessing."""
     changes: list[tuple[str, ImagePreprocessor]] = [
-        (f"{name} mean and standard deviation are used", replace(own, mean=mean, std=std))
+        (f"{name} mean and standard deviation are used", replace(preprocessor, mean=mean, std=std))
         for name, (mean, std) in _STATISTICS.items()
     ]
-    changes += [(f"images are resized by {name}", replace(own, resample=number)) for name, number in _FILTERS.items()]
-    changes += [("pixels are not divided by 255", replace(own, rescale=0.0 if own.rescale else 1 / 255))]
-    if own.crop is not None:
+    changes += [
+        (f"images are resized by {name}", replace(preprocessor, resample=number)) for name, number in _FILTERS.items()
+    ]
+    changes += [
+        ("pixels are not divided by 255", replace(preprocessor, rescale=0.0 if preprocessor.rescale else 1 / 255))
+    ]
+    if preprocessor.crop is not None:
         changes += [
             (
                 "images are resized to the whole size, without a crop",
-                replace(own, shortest=None, size=own.crop, crop=None),
+                replace(preprocessor, shortest=None, size=preprocessor.crop, crop=None),
             )
         ]
-        changes += [("images are not cut in the middle", replace(own, crop=None))]
-    if own.size is not None:
+        changes += [("images are not cut in the middle", replace(preprocessor, crop=None))]
+    if preprocessor.size is not None:
         changes += [
             (
                 "the shorter side is resized and the middle cut",
-                replace(own, shortest=min(own.size), size=None, crop=own.size),
+                replace(preprocessor, shortest=min(preprocessor.size), size=None, crop=preprocessor.size),
             )
         ]
     for text, changed in changes:
@@ -103,7 +107,10 @@ def _variants(own: ImagePreprocessor, input: Any) -> Iterator[tuple[str, npt.NDA
         except HeadwiseError:  # the input is no image for this preprocessor
             return
         yield text, pixels
-    yield "channels are in the order BGR", own([input])["pixel_values"][:, ::-1]
-    if own.mean and len(own.mean) == 3:
-        mean, std = own.mean[::-1], own.std[::-1]
-        yield "channels are in the order BGR", replace(own, mean=mean, std=std)([input])["pixel_values"][:, ::-1]
+    yield "channels are in the order BGR", preprocessor([input])["pixel_values"][:, ::-1]
+    if preprocessor.mean and len(preprocessor.mean) == 3:
+        mean, std = preprocessor.mean[::-1], preprocessor.std[::-1]
+        yield (
+            "channels are in the order BGR",
+            replace(preprocessor, mean=mean, std=std)([input])["pixel_values"][:, ::-1],
+        )

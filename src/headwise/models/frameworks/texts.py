@@ -45,8 +45,8 @@ class TextReader:
         """The id of a token that can stand in for a missing one: mask, else unknown, else padding."""
         for kind, spelled in (("mask", "[MASK]"), ("unk", "[UNK]"), ("pad", "[PAD]")):
             number = getattr(self.tokenizer, f"{kind}_token_id", None)
-            if number is None and (own := self._library()) is not None:
-                number = own.tokenizer.token_to_id(spelled)
+            if number is None and (library := self._library()) is not None:
+                number = library.tokenizer.token_to_id(spelled)
             if number is not None:
                 return int(number)
         return None
@@ -58,16 +58,16 @@ class TextReader:
         if hasattr(self.tokenizer, "convert_ids_to_tokens"):
             names = tuple(map(str, self.tokenizer.convert_ids_to_tokens([int(i) for i in ids])))
             special = np.isin(ids, self.tokenizer.all_special_ids)
-        elif (own := self._library()) is not None:
-            names, special = own.labels(ids), own.is_special(ids)
+        elif (library := self._library()) is not None:
+            names, special = library.labels(ids), library.is_special(ids)
         return Tokenized(names, nowhere, special)
 
     def _encode(self, text: str | tuple[str, str]) -> tuple[dict[str, IntArray], Tokenized]:
         texts = (text,) if isinstance(text, str) else text
         if hasattr(self.tokenizer, "all_special_ids"):
             return self._encode_by_transformers(texts)
-        if (own := self._library()) is not None:
-            encoded = own.tokenizer.encode(*texts)
+        if (library := self._library()) is not None:
+            encoded = library.tokenizer.encode(*texts)
             arrays = zip(_ARGUMENTS, (encoded.ids, encoded.attention_mask, encoded.type_ids), strict=True)
             return {name: np.array(values) for name, values in arrays}, tokenized(encoded, text)
         ids = self.tokenizer(*texts)

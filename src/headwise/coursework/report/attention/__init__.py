@@ -36,7 +36,7 @@ def attention_chapter(context: ReportContext) -> Chapter:
     with atomic_write(context.folder / "arrays" / "coursework.npz") as temporary:
         np.savez(temporary, allow_pickle=False, **study.arrays)
     sections = [
-        functions_section(study, Notation.of(study.arrays, context.found)),
+        functions_section(study, Notation.of(study.arrays, context.inputs)),
         arrays_section(study, context),
         outputs_section(study, context),
         equivariance_section(study),

@@ -31,17 +31,17 @@ def short_answers(study: Coursework, sections: Sequence[Section]) -> tuple[Secti
 
 
 def _keep(blocks: Sequence[Block], tables: tuple[str, ...], derivations: int, figures: bool) -> list[Block]:
-    kept: list[Block] = []
+    selected: list[Block] = []
     for block in blocks:
         if isinstance(block, Derivation):
             derivations -= 1
         if isinstance(block, FigureBlock) and figures:
-            again = any(isinstance(other, FigureBlock) for other in kept)  # how to read it was said before
+            again = any(isinstance(other, FigureBlock) for other in selected)  # how to read it was said before
             short = block.parts.get("What it says", ()) if again else block.short
-            kept.append(replace(block.abridged(), short=short))
+            selected.append(replace(block.abridged(), short=short))
         elif isinstance(block, Table):
             if block.name in tables and len(block.rows) * len(block.columns) <= _MOST:
-                kept.append(block)
+                selected.append(block)
         elif isinstance(block, Paragraph | Derivation | Code) and derivations >= 0:
-            kept.append(block)
-    return kept
+            selected.append(block)
+    return selected

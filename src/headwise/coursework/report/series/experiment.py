@@ -15,13 +15,13 @@ from headwise.text import Statement, pluralize
 
 def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
     """The table, the findings, and three figures."""
-    drawn = EXPERIMENT.figures(result)
+    figures = EXPERIMENT.figures(result)
     basis = Statement(
         "{runs} of every random method, with seeds from {first}; one of the others.",
         {"runs": pluralize(result.plan.seeds, "run"), "first": 0},
     )
     accuracy = context.figure(
-        drawn["accuracy"],
+        figures["accuracy"],
         "series-accuracy",
         Statement("Accuracy on {data} by method", {"data": result.data.name}),
         shown=(Statement("A dot is a run, a diamond the mean, a line Student's interval of the mean."),),
@@ -30,7 +30,7 @@ def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
     )
     shown = "mean squared error on masked values during pre-training, then the " if result.of("pre-trained") else ""
     losses = context.figure(
-        drawn["losses"],
+        figures["losses"],
         "series-losses",
         Statement("Training loss by epoch"),
         shown=(Statement(f"A line is a run: {shown}cross-entropy."),),
@@ -44,7 +44,7 @@ def experiment_section(result: SeriesResult, context: ReportContext) -> Section:
         replace(table, name="series-accuracy"),
         accuracy,
         losses,
-        _attention(result, drawn["attention"], context),
+        _attention(result, figures["attention"], context),
     )
     return Section("series-run", "Our own experiment", blocks, number="3.6")
 

@@ -82,8 +82,8 @@ def summarize_attention(
     rng = np.random.default_rng([seed, 11])
     tests = []
     with limit_threads(1):  # for one small image at a time, two threads take twice as long as one
-        for image, own in zip(data.images, weights, strict=True):
-            tests.append(_test_order(image, rollout(own)[0, 1:], params, config, rng))
+        for image, image_weights in zip(data.images, weights, strict=True):
+            tests.append(_test_order(image, rollout(image_weights)[0, 1:], params, config, rng))
             on_step()
     beats, correlation = np.array(tests).mean(axis=0)
     return AttentionSummary(

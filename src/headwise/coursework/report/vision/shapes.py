@@ -26,7 +26,7 @@ def shapes_table(first: ViTConfig, second: ViTConfig) -> Table:
             *(_times(m.image_tokenizer.num_tokens, m.image_tokenizer.token_dim) for m in (first, second)),
         )
     ]
-    rows += [(_label(name, first.n_layers), *(own[name] for own in shapes)) for name in shapes[0]]
+    rows += [(_label(name, first.n_layers), *(by_name[name] for by_name in shapes)) for name in shapes[0]]
     rows += [
         ("attention weights of a head", *(_times(*2 * (1 + m.image_tokenizer.num_tokens,)) for m in (first, second))),
         ("parameters in total", *(f"{sum(array.size for array in _params(m).values()):,}" for m in (first, second))),

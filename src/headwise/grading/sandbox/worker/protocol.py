@@ -74,8 +74,8 @@ def _write(value: Value, parts: list[bytes], depth: int) -> None:
         parts += struct.pack("!cI", b"s", len(text)), text
     elif type(value) is tuple and depth:
         parts.append(struct.pack("!cI", b"t", len(value)))
-        for each in value:
-            _write(each, parts, depth - 1)
+        for element in value:
+            _write(element, parts, depth - 1)
     elif type(value) is dict and depth and all(type(key) is str for key in value):
         parts.append(struct.pack("!cI", b"m", len(value)))
         for item in (part for pair in value.items() for part in pair):

@@ -20,17 +20,17 @@ _INDEX = re.compile(r"\.(\d+)(?=\.|$)")  # in torch's names of the parts of a mo
 def named_values(names: Mapping[str, Any]) -> tuple[tuple[str, Any], ...]:
     """Everything numeric among variables, the items of their dicts and lists and the attributes of their objects."""
     values: list[tuple[str, Any]] = []
-    seen: set[int] = set()
+    visited: set[int] = set()
     for name, value in names.items():
         if name.startswith("__") or isinstance(value, ModuleType | FunctionType | type):
             continue
-        for entry in _entries(name, value, _DEPTH, seen):
+        for entry in _entries(name, value, _DEPTH, visited):
             if len(values) < _MOST:
                 values.append(entry)
     return tuple(values)
 
 
-def _entries(name: str, value: Any, depth: int, seen: set[int]) -> Iterator[tuple[str, Any]]:
+def _entries(name: str, value: Any, depth: int, visited: set[int]) -> Iterator[tuple[str, Any]]:
     if isinstance(value, int) and not isinstance(value, bool):
         if abs(value) < 2**62:
             yield name, value
@@ -38,11 +38,11 @@ def _entries(name: str, value: Any, depth: int, seen: set[int]) -> Iterator[tupl
     plain = _numeric(value)
     if plain is not None:
         yield name, plain
-    elif depth and id(value) not in seen:
-        seen.add(id(value))
+    elif depth and id(value) not in visited:
+        visited.add(id(value))
         below = 0 if _is_of_library(value) else depth - 1
         for expression, item in _members(name, value):
-            yield from _entries(expression, item, below, seen)
+            yield from _entries(expression, item, below, visited)
 
 
 def _is_of_library(value: Any) -> bool:

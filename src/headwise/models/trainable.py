@@ -5,9 +5,10 @@ A model maps a tuple of arrays, whose first axis is the item, to outputs (B, E).
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Mapping
 from dataclasses import asdict, dataclass
-from typing import Any, ClassVar, Protocol
+from typing import Any, ClassVar
 
 import numpy as np
 import numpy.typing as npt
@@ -28,38 +29,44 @@ from headwise.shapes import Array
 Inputs = tuple[npt.NDArray[Any], ...]
 
 
-class TrainableModel(Protocol):
-    """What training needs of a model."""
+@dataclass(frozen=True)
+class TrainableModel(ABC):
+    """A model's configuration, with what training needs of the model."""
 
-    @property
-    def uses_batch_norm(self) -> bool:
-        """Whether items of a batch are normalized together, so that a batch must be one shard."""
+    model: Any
+    kind: ClassVar[str]
+    uses_batch_norm: ClassVar[bool] = False  # items of a batch are normalized together: a batch must be one shard
 
+    @abstractmethod
     def num_tokens(self, inputs: Inputs) -> int:
         """Number of tokens of each item, for dividing batches into shards."""
 
+    @abstractmethod
     def init(self, rng: np.random.Generator) -> Params:
         """Random parameters."""
 
+    @abstractmethod
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """Outputs (B, E), and the cache; with a generator in training."""
 
+    @abstractmethod
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
         """Gradients, and the statistics of the batch for running averages."""
 
+    @abstractmethod
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Attention weights (B, L, H, N, N)."""
 
     def config(self) -> Mapping[str, Any]:
         """The configuration as a JSON-serializable mapping."""
+        return {self.kind: asdict(self.model)}
 
 
-@dataclass(frozen=True)
-class TableModel:
+class TableModel(TrainableModel):
     """A model of table rows: numbers (B, J) and codes (B, K)."""
 
     model: TableTransformerConfig
-    uses_batch_norm: ClassVar[bool] = False
+    kind = "table"
 
     def num_tokens(self, inputs: Inputs) -> int:
         """With the class token."""
@@ -81,17 +88,12 @@ class TableModel:
         """Token 0 is the class token, then the numbers, then the categories."""
         return table_weights(table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)[1])
 
-    def config(self) -> Mapping[str, Any]:
-        """As in `TrainableModel`."""
-        return {"table": asdict(self.model)}
 
-
-@dataclass(frozen=True)
-class SetModel:
+class SetModel(TrainableModel):
     """A model of sets: members (B, N, V) and lengths (B,)."""
 
     model: SetTransformerConfig
-    uses_batch_norm: ClassVar[bool] = False
+    kind = "sets"
 
     def num_tokens(self, inputs: Inputs) -> int:
         """Padding included."""
@@ -116,17 +118,12 @@ class SetModel:
         valid = np.arange(members.shape[1]) < lengths[:, None]
         return weights * valid[:, None, None, :, None]
 
-    def config(self) -> Mapping[str, Any]:
-        """As in `TrainableModel`."""
-        return {"sets": asdict(self.model)}
 
-
-@dataclass(frozen=True)
-class ImageModel:
+class ImageModel(TrainableModel):
     """A model of images (B, Y, X)."""
 
     model: ViTConfig
-    uses_batch_norm: ClassVar[bool] = False
+    kind = "images"
 
     def num_tokens(self, inputs: Inputs) -> int:
         """With the class token."""
@@ -148,17 +145,13 @@ class ImageModel:
         """Token 0 is the class token, then the patches in reading order."""
         return predict_with_attention(inputs[0], params, self.model).weights
 
-    def config(self) -> Mapping[str, Any]:
-        """As in `TrainableModel`."""
-        return {"images": asdict(self.model)}
 
-
-@dataclass(frozen=True)
-class SeriesModel:
+class SeriesModel(TrainableModel):
     """A model of series: steps (B, N, V) and lengths (B,)."""
 
     model: SeriesTransformerConfig
-    uses_batch_norm: ClassVar[bool] = True
+    kind = "series"
+    uses_batch_norm = True
 
     def num_tokens(self, inputs: Inputs) -> int:
         """Padding included."""
@@ -180,7 +173,3 @@ class SeriesModel:
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Among the steps; zero for padding, as query and as key."""
         return predict_series_with_attention(inputs[0], inputs[1], params, self.model).weights
-
-    def config(self) -> Mapping[str, Any]:
-        """As in `TrainableModel`."""
-        return {"series": asdict(self.model)}

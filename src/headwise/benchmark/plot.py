@@ -14,21 +14,9 @@ _LIMIT, _OWN = "#111111", "#1f4e8c"
 
 
 def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]], limit: Sequence[float]) -> Figure:
-    """Time as a multiple of headwise's: a marker for each peer, a bar for the machine's limit.
+    """Time as a multiple of headwise's, for each workload: a marker for each peer that was measured.
 
-    Parameters
-    ----------
-    lines : sequence of str
-        Workloads, from top to bottom.
-    peers : mapping of str to sequence of float or None
-        By name, a multiple for each workload; None if a peer was not measured.
-    limit : sequence of float
-        What the machine needs at least: a fraction for each workload.
-
-    Returns
-    -------
-    Figure
-        As wide as two columns of a paper (7.2 inches).
+    A bar shows the machine's limit: what it needs at least, as a fraction of headwise's time.
     """
     rows = range(len(lines))
     with new_figure(PAGE, 0.9 + 0.19 * len(lines)) as figure:

@@ -41,13 +41,7 @@ _ARRAYS = (".npz", ".npy")
 
 
 def read_input(argument: str | None, texts: list[str] | None) -> tuple[Any, Path]:
-    """The input that a model takes, and a path from which names of output files follow.
-
-    Raises
-    ------
-    DataError
-        If there is none, there are several, or a file does not exist.
-    """
+    """The input that a model takes, and a path from which names of output files follow."""
     if texts:
         if argument is not None or len(texts) > 2:
             raise DataError("--text: expected one text, or two for a pair, and no other input.")
@@ -74,13 +68,7 @@ def text_or_path(argument: str) -> str | Path:
 
 
 def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
-    """Resizes an image to a square of this many pixels and normalises its colours; None without a name.
-
-    Raises
-    ------
-    DataError
-        If there is no such normalisation.
-    """
+    """Resizes an image to a square of this many pixels and normalises its colours; None without a name."""
     if name is None:
         return None
     if name not in _NORMALIZATIONS:
@@ -90,13 +78,7 @@ def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
 
 
 def parse_size(option: str, text: str | None) -> tuple[int, int] | None:
-    """Two numbers, such as 4x4; None without a text.
-
-    Raises
-    ------
-    DataError
-        If it has another form.
-    """
+    """Two numbers, such as 4x4; None without a text."""
     if text is None:
         return None
     match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)

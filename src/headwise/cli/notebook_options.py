@@ -56,13 +56,7 @@ Take = Annotated[
 def array_options(
     heads: int | None, columns: bool | None, weights: Orientation | None, take: Sequence[str] | None
 ) -> ArrayOptions:
-    """The options as the coursework takes them.
-
-    Raises
-    ------
-    DataError
-        If ``--take`` has another form than ROLE=NAME, or than names or expressions after the =.
-    """
+    """The options as the coursework takes them; raises DataError if ``--take`` has another form than ROLE=NAME."""
     chosen = {}
     for text in take or ():
         role, equals, names = text.partition("=")
@@ -80,11 +74,6 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
     """Print the verdict on each attention function of a notebook, and how it does on the notebook's own arrays.
 
     Returns whether all are right.
-
-    Raises
-    ------
-    DataError
-        If the notebook cannot be run, or defines nothing that can be called as attention.
     """
     functions, notes = read_functions(path)
     for checked, comparison in functions:
@@ -105,13 +94,7 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
 def diff_notebook(
     function: Callable[..., Any], source: str, path: Path, options: Mapping[str, Any]
 ) -> Iterator[Difference]:
-    """Compare a function with each attention function of a notebook that is of its kind.
-
-    Raises
-    ------
-    DataError
-        If the notebook cannot be run, or defines no attention function of this kind.
-    """
+    """Compare a function with each attention function of a notebook that is of its kind."""
     problem = "none can be called as attention."
     compared = False
     with run_notebook(path) as run:

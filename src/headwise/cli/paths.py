@@ -10,13 +10,7 @@ from headwise.errors import DataError
 
 
 def check_writable(folder: Path, option: str = "--out") -> None:
-    """Raise DataError for a folder that cannot be created or written to; leave no files behind.
-
-    Raises
-    ------
-    DataError
-        If it is a file, a part of its path is a file, or writing is not permitted.
-    """
+    """Raise DataError for a folder that cannot be created or written to; leave no files behind."""
     try:
         existing = next(path for path in (folder.absolute(), *folder.absolute().parents) if path.exists())
         if not existing.is_dir():
@@ -29,13 +23,7 @@ def check_writable(folder: Path, option: str = "--out") -> None:
 
 
 def check_writable_file(path: Path, option: str = "--out") -> None:
-    """Raise DataError for a file that cannot be created or replaced.
-
-    Raises
-    ------
-    DataError
-        If it is a folder, or its folder cannot be written to.
-    """
+    """Raise DataError for a file that cannot be created or replaced."""
     if path.is_dir():
         raise DataError(f"{option}: {path} is a folder; name a file.")
     if not path.exists() or path.is_file():  # and not a device
@@ -43,13 +31,7 @@ def check_writable_file(path: Path, option: str = "--out") -> None:
 
 
 def check_outside(path: Path, submissions: Path, option: str = "--out") -> None:
-    """Raise DataError for a path inside the folder of submissions.
-
-    Raises
-    ------
-    DataError
-        If it is inside, where it would be read as a submission.
-    """
+    """Raise DataError for a path inside the folder of submissions, where it would be read as a submission."""
     # unlike Path.resolve, this raises nothing for a link to itself
     if Path(os.path.realpath(path)).is_relative_to(os.path.realpath(submissions)):
         raise DataError(

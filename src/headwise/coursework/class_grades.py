@@ -36,15 +36,8 @@ def with_course_arrays(
 ) -> ClassGrades:
     """The grades, with what each function returned for the course's arrays next to the library.
 
-    Parameters
-    ----------
-    grades : ClassGrades
-        Of these submissions, in their order.
-    submissions : sequence of Submission
-    arrays : mapping
-        X (N, D), Wq, Wk, Wv (out, in) and perhaps Wo and biases.
-    heads : int
-        The number of heads of functions with several.
+    The submissions are in the order of the grades; X (N, D) has tokens as rows, matrices are (out, in), and `heads` is
+    the number of heads of functions with several.
     """
     inputs = NotebookArrays(dict(arrays), heads, False, False, {}, 1, (), "", ())
     limits = grades.rubric.limits

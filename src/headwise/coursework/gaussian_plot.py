@@ -17,18 +17,7 @@ def draw_estimates(
 ) -> Figure:
     """The interval with 95% of the estimates, for two estimators, and the predicted interval.
 
-    Parameters
-    ----------
-    correlations : ndarray of shape (C,)
-    sizes : ndarray of shape (S,)
-    least_squares, likelihood : ndarray of shape (C, S, runs)
-        Estimates of each correlation from samples of each size.
-    deviations : (ndarray, ndarray) of shape (C, S)
-        Predicted standard deviations of the two.
-
-    Returns
-    -------
-    Figure
+    Estimates are (C, S, runs), of each correlation (C,) from samples of each size (S,), predicted deviations (C, S).
     """
     with new_figure(7.2, 2.5) as figure:
         grid = figure.subplots(1, len(correlations), sharex=True)

@@ -59,18 +59,7 @@ class GaussianPretraining:
 
 
 def gaussian_pretraining(recipe: TrainingConfig, on_step: Callable[[], None] = lambda: None) -> GaussianPretraining:
-    """Draw series, pre-train, and test on new ones.
-
-    Parameters
-    ----------
-    recipe : TrainingConfig
-    on_step : callable
-        Called after each step of the training.
-
-    Returns
-    -------
-    GaussianPretraining
-    """
+    """Draw series, pre-train, and test on new ones."""
     rng = np.random.default_rng([recipe.seed, 6])
     root = np.linalg.cholesky(covariance())
     series = (rng.standard_normal((TRAINED_ON + TESTED_ON, len(root))) @ root.T).reshape(-1, STEPS, VARIABLES)
@@ -100,20 +89,11 @@ def covariance() -> Array:
 
 
 def conditional_mean(series: Array, masked: BoolArray) -> Array:
-    r"""Replace the masked values of one series by their mean given the others.
+    r"""Replace the masked values of one series (STEPS, VARIABLES) by their mean given the others.
 
     .. math:: E[x_h \mid x_o] = -\Lambda_{hh}^{-1} \Lambda_{ho}\, x_o
 
     with the precision matrix Λ.
-
-    Parameters
-    ----------
-    series : ndarray of shape (STEPS, VARIABLES)
-    masked : ndarray of bool of the same shape
-
-    Returns
-    -------
-    ndarray of the same shape
     """
     precision, h = np.linalg.inv(covariance()), masked.ravel()
     filled = series.astype(np.float64).ravel()

@@ -17,19 +17,7 @@ _MAX_LABELLED = 8  # tokens; the numbers of more would not be readable
 
 
 def draw_matrices(weights: Sequence[Array], titles: Sequence[str]) -> Figure:
-    """Several N × N matrices of attention weights side by side, on one colour scale from 0 to 1.
-
-    Parameters
-    ----------
-    weights : sequence of ndarray of shape (N, N)
-        Row n contains the weights of output n over the inputs.
-    titles : sequence of str
-        One for each matrix.
-
-    Returns
-    -------
-    Figure
-    """
+    """Matrices (N, N) of attention weights side by side, a row for each output, on one colour scale from 0 to 1."""
     columns = min(4, len(weights))
     rows = -(-len(weights) // columns)
     with new_figure(0.8 + 1.75 * columns, 0.25 + 1.95 * rows) as figure:

@@ -205,15 +205,7 @@ class ImageEncoder:
 
 
 def stack_sequences(items: Sequence[npt.ArrayLike], *, unequal: bool = True) -> Array:
-    """Stack items (N, V) into one array (B, N, V), padded with NaN if they may differ in length.
-
-    Raises
-    ------
-    DataError
-        If an item is not numeric.
-    ShapeError
-        If an item does not have two axes, or differs in its number of variables, or in length if `unequal` is False.
-    """
+    """Stack items (N, V) into one array (B, N, V), padded with NaN if they may differ in length."""
     try:
         arrays = [np.asarray(item, np.float64) for item in items]
     except (TypeError, ValueError) as error:

@@ -33,13 +33,7 @@ def check_hyperparameters(params: dict[str, Any]) -> None:
 
 
 def infer_kind(kind: str, X: npt.ArrayLike) -> str:
-    """The kind of data: as named, or inferred from the axes: two for a table, three for series.
-
-    Raises
-    ------
-    DataError
-        If there is no such kind.
-    """
+    """The kind of data: as named, or inferred from the axes: two for a table, three for series."""
     if kind not in KINDS:
         raise DataError(f"kind: expected one of {', '.join(KINDS)}; got {kind!r}.")
     if len({len(row) for row in X if _depth(row) == 1} if isinstance(X, (list, tuple)) else ()) > 1:
@@ -53,17 +47,7 @@ def infer_kind(kind: str, X: npt.ArrayLike) -> str:
 
 
 def array_3d(X: npt.ArrayLike, kind: str) -> Array:
-    """Items (B, N, V) as float64; lists of items of unequal length are padded with NaN.
-
-    Raises
-    ------
-    ShapeError
-        If there are not three axes, or items differ in their number of variables, or images in size.
-    DataError
-        If there are no items, items are empty, or values are not numbers.
-    ValueError
-        From scikit-learn, if values are not numbers.
-    """
+    """Items (B, N, V) as float64; lists of items of unequal length are padded with NaN."""
     if (items := _items(X)) is not None:
         X = stack_sequences(items, unequal=kind != "images")
     array: Array = check_array(X, dtype=np.float64, allow_nd=True, ensure_2d=False, ensure_all_finite=False)

@@ -24,16 +24,9 @@ def draw_accuracies(
     *,
     highlight: Collection[str] | None = None,
 ) -> Figure:
-    """Every run's accuracy above its mean and interval; at the right, differences between methods if given.
+    """Every run's accuracy, (runs,) by method, above its mean and interval; at the right, differences between methods.
 
-    Parameters
-    ----------
-    accuracies : mapping of str to ndarray of shape (runs,)
-        By method.
-    differences : mapping of str to Interval, optional
-        By what is compared with what.
-    highlight : collection of str, optional
-        Methods whose mean is drawn in colour; all by default.
+    The means of the methods in `highlight`, by default of all, are drawn in colour.
     """
     with new_figure(7.2, 0.8 + 0.34 * len(accuracies)) as figure:
         panels = figure.subplots(1, 2 if differences else 1, squeeze=False)[0]

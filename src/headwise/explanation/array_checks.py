@@ -12,13 +12,7 @@ from headwise.shapes import Array
 
 
 def to_pixels_of(image: npt.NDArray[Any]) -> Array:
-    """(Y, X) or (Y, X, 3) from 0 to 1, also from 8-bit or 16-bit integers, and with the colours in the first axis.
-
-    Raises
-    ------
-    DataError
-        If it is not an image, or has pixels outside that range.
-    """
+    """(Y, X) or (Y, X, 3) from 0 to 1, also from 8-bit or 16-bit integers, and with the colours in the first axis."""
     if image.dtype.kind not in "bfiu" or not image.size:
         raise DataError(f"image: expected (Y, X) pixels from 0 to 1; got {image.shape} of {image.dtype}.")
     white = 1 if image.dtype.kind in "bf" else 65535 if image.dtype == np.uint16 else 255
@@ -35,13 +29,7 @@ def to_pixels_of(image: npt.NDArray[Any]) -> Array:
 
 
 def check_positions(positions: npt.NDArray[Any]) -> Array:
-    """(N, D) in float32, all finite, so that every cosine is defined.
-
-    Raises
-    ------
-    DataError
-        If they are not floats, or one is NaN, infinite, or too large for float32.
-    """
+    """(N, D) in float32, all finite, so that every cosine is defined."""
     if positions.dtype.kind != "f":
         raise DataError(f"positions: expected floating-point numbers; got {positions.dtype}.")
     with np.errstate(over="ignore"):

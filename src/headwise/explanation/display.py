@@ -62,13 +62,7 @@ def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:
 
 
 def read_colors(path: Path) -> Array:
-    """An image file as (Y, X), or (Y, X, 3) if it has colours, from 0 to 1.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read as an image.
-    """
+    """An image file as (Y, X), or (Y, X, 3) if it has colours, from 0 to 1."""
     grey = read_image(path)  # which checks the file
     colors = _to_array(on_white(_open(path)))
     return colors if colors.ndim == 3 and colors.shape[:2] == grey.shape else grey

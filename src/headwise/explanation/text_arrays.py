@@ -35,13 +35,7 @@ def causal_mask(weights: Array) -> BoolArray:
 def text_record(
     weights: Array, words: Sequence[str], queries: Sequence[str], shared: Mapping[str, Any]
 ) -> AttentionRecord:
-    """The record of weights (L, H, N, M) over words; keys and queries without names are numbered.
-
-    Raises
-    ------
-    ShapeError
-        If there is not one word for each key, or for each query of cross-attention.
-    """
+    """The record of weights (L, H, N, M) over words; keys and queries without names are numbered."""
     rows, keys = weights.shape[2:]
     names = tuple(words) or tuple(map(str, range(1, keys + 1)))
     if len(names) != keys:

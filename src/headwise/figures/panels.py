@@ -82,15 +82,7 @@ def scale_from_zero(weights: Array) -> Normalize:
 def name_panels(
     figure: Figure | SubFigure, panels: npt.NDArray[Any], row_label: str = "", column_label: str = ""
 ) -> None:
-    """Label the layers and heads of an (L, H) grid of panels, and the axes of each panel; many heads get only numbers.
-
-    Parameters
-    ----------
-    figure : Figure or SubFigure
-    panels : ndarray of Axes of shape (L, H)
-    row_label, column_label : str
-        What the rows and the columns of each panel are.
-    """
+    """Label the layers and heads of an (L, H) grid of panels, and the panels' axes; many heads get only numbers."""
     numbers_only = panels.shape[1] > NARROW
     for layer, axes in enumerate(panels[:, 0]):
         axes.set_ylabel(str(layer) if numbers_only else "\n".join(filter(None, [f"layer {layer}", row_label])))

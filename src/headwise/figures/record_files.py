@@ -100,13 +100,7 @@ def _to_array(value: Any) -> npt.NDArray[Any]:
 
 
 def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
-    """The values of a record from its arrays.
-
-    Raises
-    ------
-    DataError
-        If an array is missing or is not what `pack` writes.
-    """
+    """The values of a record from its arrays; raises DataError if one is missing or is not what `pack` writes."""
     if missing := _REQUIRED.keys() - arrays.keys():
         raise DataError(f"arrays: not those of an attention record; missing {', '.join(sorted(missing))}.")
     known = _REQUIRED | {name: kind for name, kind in _OPTIONAL.items() if name in arrays}

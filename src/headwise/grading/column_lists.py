@@ -17,12 +17,9 @@ def {adapter}({parameters}):
 
 
 def define_column_list_adapter(sandbox: Sandbox, node: ast.FunctionDef) -> str:
-    """Define a function of tokens as columns that calls another one with a list of these columns.
+    """Define a function of tokens as columns that calls another one with a list of these columns; returns its name.
 
-    Returns
-    -------
-    str
-        Its name; empty if there is none, since no parameter of the other function is named like tokens.
+    The name is empty if no parameter of the other function is named like tokens.
     """
     usual = {"H": "heads", "h": "heads"}
     names = [usual.get(arg.arg, arg.arg) for arg in (*node.args.posonlyargs, *node.args.args)]

@@ -134,33 +134,10 @@ def series_forward(
     rng: np.random.Generator | None = None,
     return_weights: bool = False,
 ) -> tuple[Array, SeriesCache]:
-    """Class logits, or predicted numbers, of a batch of series.
+    """Class logits, or predicted numbers, (B, outputs) of series (B, N, V) with so many valid steps each, (B,).
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, N, V)
-        Standardized variables, N at most ``config.max_length``; values in the padding are never read.
-    lengths : ndarray of int of shape (B,)
-        Valid steps of each series, from 1 to N.
-    params : dict
-        As made by `series_params`, in the type of `x`.
-    config : SeriesTransformerConfig
-    rng : Generator, optional
-        For training: dropout is drawn from it, and batch normalization uses the statistics of the batch.
-    return_weights : bool
-        Keep the attention weights of every layer in the cache.
-
-    Returns
-    -------
-    outputs : ndarray of shape (B, outputs)
-    cache : SeriesCache
-
-    Raises
-    ------
-    ShapeError
-        If the series have another number of variables than the model, or are longer.
-    DataError
-        If a length is not from 1 to N.
+    Values in the padding are never read. With a generator, for training, dropout is drawn from it and batch
+    normalization uses the statistics of the batch. The cache has the attention weights if they are requested.
     """
     rows, encoder = _encoder_forward(x, lengths, params, config, rng, return_weights)
     flat = Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # the head sees zeros in the padding

@@ -128,31 +128,10 @@ def set_forward(
     lengths: IntArray | None = None,
     return_weights: bool = False,
 ) -> tuple[Array, SetCache]:
-    """Outputs for a batch of sets.
+    """Outputs (B, outputs) for sets (B, N, V), in the type of the parameters.
 
-    Parameters
-    ----------
-    sets : ndarray of shape (B, N, V)
-        In the type of the parameters.
-    params : dict
-        As made by `set_params`.
-    config : SetTransformerConfig
-    lengths : ndarray of int of shape (B,), optional
-        Number of members of each set; the rest is padding, which has no effect if it is finite.
-    return_weights : bool
-        Keep the attention weights in the cache.
-
-    Returns
-    -------
-    y : ndarray of shape (B, outputs)
-    cache : SetCache
-
-    Raises
-    ------
-    ShapeError
-        If the members have another number of variables than the model.
-    DataError
-        If a set is empty, or longer than the array.
+    With `lengths` (B,) the members beyond a set's length are padding, which has no effect if it is finite. The cache
+    has the attention weights if they are requested.
     """
     _check(sets, config, lengths)
     x, caches = sets, []

@@ -146,31 +146,9 @@ def feature_tokenizer_backward(dy: Array, cache: ColumnsCache) -> tuple[Array, P
 def table_forward(
     numbers: Array, codes: IntArray, params: Params, config: TableTransformerConfig, *, return_weights: bool = False
 ) -> tuple[Array, TableCache]:
-    """Class logits, or predicted numbers, of a batch of rows.
+    """Class logits, or predicted numbers, (B, outputs) of rows: standardised numbers (B, J) and categories (B, K).
 
-    Parameters
-    ----------
-    numbers : ndarray of shape (B, J)
-        Standardised, in the type of the parameters.
-    codes : ndarray of int of shape (B, K)
-        Category of each column as an integer.
-    params : dict
-        As made by `table_params`.
-    config : TableTransformerConfig
-    return_weights : bool
-        Keep the attention weights of every layer in the cache.
-
-    Returns
-    -------
-    outputs : ndarray of shape (B, outputs)
-    cache : TableCache
-
-    Raises
-    ------
-    ShapeError
-        If the rows have other columns than the model's.
-    DataError
-        If a category's number is out of range.
+    The cache has the attention weights of every layer if they are requested.
     """
     bind(f"B {config.n_numeric}", numbers=numbers).bind(f"B {len(config.cardinalities)}", codes=codes)
     if codes.size and (codes.min() < 0 or (codes >= np.array(config.cardinalities)).any()):

@@ -84,22 +84,7 @@ class TokenGame:
 
 
 def ablated_logits(image: Array, keep: BoolArray, params: Params, config: ViTConfig, ablation: str) -> Array:
-    """Class logits (S, C) of an image (Y, X) for sets (S, N) of kept tokens.
-
-    Parameters
-    ----------
-    image : ndarray of shape (Y, X)
-    keep : ndarray of bool of shape (S, N)
-    params : dict
-    config : ViTConfig
-    ablation : str
-        A key of `ABLATIONS`.
-
-    Raises
-    ------
-    DataError
-        If there is no such ablation.
-    """
+    """Class logits (S, C) of an image (Y, X) for sets (S, N) of kept tokens; `ablation` is a key of `ABLATIONS`."""
     bind(f"S {config.image_tokenizer.num_tokens}", keep=keep)
     if ablation not in ABLATIONS:
         raise DataError(f"ablation: expected one of {', '.join(ABLATIONS)}; got {ablation!r}.")

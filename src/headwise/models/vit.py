@@ -98,29 +98,9 @@ def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
 def vit_forward(
     images: Array, params: Params, config: ViTConfig, *, return_weights: bool = False
 ) -> tuple[Array, ViTCache]:
-    """Class logits of a batch of images.
+    """Class logits (B, n_classes) of images (B, Y, X): pixels from 0 (background) to 1 (ink), in the parameters' type.
 
-    Parameters
-    ----------
-    images : ndarray of shape (B, Y, X)
-        Pixels from 0 (background) to 1 (ink), in the type of the parameters.
-    params : dict
-        As made by `vit_params`.
-    config : ViTConfig
-    return_weights : bool
-        Keep the attention weights of every layer in the cache.
-
-    Returns
-    -------
-    logits : ndarray of shape (B, n_classes)
-    cache : ViTCache
-
-    Raises
-    ------
-    ShapeError
-        If the images have another size than the model's.
-    DataError
-        If the images have another type than the parameters.
+    The cache has the attention weights of every layer if they are requested.
     """
     if images.dtype != (dtype := params["embedding.positions"].dtype):
         raise DataError(f"images: expected {dtype}, as the parameters are; got {images.dtype}. Use astype.")

@@ -101,15 +101,7 @@ def _as_completed(client: Any, tasks: Mapping[str, Callable[[], T]]) -> Generato
 
 
 def check_scheduler(address: str) -> None:
-    """Raise an error for what cannot be the address of a scheduler.
-
-    Raises
-    ------
-    DataError
-        If it has another form.
-    MissingExtraError
-        If Dask is not installed.
-    """
+    """Raise DataError for what cannot be the address of a scheduler."""
     with require_extra("running in several processes", "dask", "cluster"):
         from distributed.comm import get_address_host_port
     try:

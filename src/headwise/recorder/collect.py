@@ -92,13 +92,7 @@ class Collector:
         self._append(layer.name, call)
 
     def finish(self) -> tuple[AttentionLayer, ...]:
-        """The layers that were chosen.
-
-        Raises
-        ------
-        DataError
-            If a choice fits no call.
-        """
+        """The layers that were chosen; raises DataError if a choice fits no call."""
         layers = [call.layer for _, call in self._calls if call.layer is not None]
         if self._chosen is None:
             return tuple(layers)

@@ -18,18 +18,10 @@ _LARGEST = 2**20  # logits of one item for which every mistake of the catalogue 
 def find_mistake(
     q: Array, k: Array, v: Array, output: Array, mask: KeyMask | None, tolerance: float, **rule: Any
 ) -> Mistake | None:
-    """The first mistake of the catalogue with which attention gives the output; None if none does by itself.
+    """The first mistake of the catalogue with which attention gives the output (B, H, N, e); None if none does.
 
-    Parameters
-    ----------
-    q, k, v : ndarray of shape (B, H, N, d), (B, G, M, d), (B, G, M, e)
-    output : ndarray of shape (B, H, N, e)
-        What the kernel returned.
-    mask : KeyMask or None
-    tolerance : float
-        Largest difference, relative to the largest output.
-    **rule
-        Scale, softcap and bias, as the reference takes them.
+    q is (B, H, N, d), k (B, G, M, d), v (B, G, M, e); the tolerance is relative to the largest output, and `rule` has
+    scale, softcap and bias as the reference takes them.
     """
     if not q.size or q[0, ..., 0].size * k.shape[2] > _LARGEST or output.shape[:3] != q.shape[:3]:
         return None

@@ -40,18 +40,9 @@ def rule_of_bias(bias: Array, shape: tuple[int, int, int, int]) -> Rule:
 
 
 def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None = None) -> Rule:
-    """Mask, bias and sinks that take scores to logits.
+    """Mask, bias and sinks that take scores, the scaled (and capped) products (B, H, N, M), to the softmax's logits.
 
-    Parameters
-    ----------
-    logits : ndarray of shape (B, H, N, M)
-        As the softmax received them.
-    scores : ndarray of shape (B, H, N, M)
-        Scaled (and capped) products of queries and keys.
-    eps : float
-        Precision of the model's arithmetic.
-    sinks : ndarray of shape (B, H, N), optional
-        Logits of the sink, one per row.
+    `eps` is the precision of the model's arithmetic; `sinks` (B, H, N) are logits of the sink, one for each row.
     """
     top = logits.max(axis=-1, keepdims=True, initial=-np.inf)
     with np.errstate(invalid="ignore"):

@@ -17,18 +17,9 @@ Evaluate = Callable[[Any, str], Any]
 
 
 def inline_control_flow(model: Any, evaluate: Evaluate) -> Any:
-    """The model without those If and Loop nodes whose bodies contain attention.
+    """The model without those If and Loop nodes whose bodies contain attention; CaptureError if that is impossible.
 
-    Parameters
-    ----------
-    model : onnx.ModelProto
-    evaluate : callable
-        Called with a model and the name of a tensor: runs the model on the capture's inputs and returns the tensor.
-
-    Raises
-    ------
-    CaptureError
-        If a body is one that cannot be inlined, or a loop has too many iterations.
+    `evaluate`, called with a model and the name of a tensor, runs it on the capture's inputs and returns the tensor.
     """
     if not any(has_attention_inside(node) for node in model.graph.node):
         return model

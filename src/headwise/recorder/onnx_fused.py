@@ -48,13 +48,7 @@ class FusedPlan:
 
 
 def find_fused(node: Any) -> FusedPlan | None:
-    """The plan for a fused attention operator; None for other nodes.
-
-    Raises
-    ------
-    CaptureError
-        For a fused attention operator that is not known.
-    """
+    """The plan for a fused attention operator, CaptureError for one that is not known; None for other nodes."""
     read = _READERS.get((domain_of(node), node.op_type))
     if read is None:
         if node.op_type in _UNKNOWN and "Bias" not in node.op_type:

@@ -54,13 +54,7 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
 
 
 def describe_onnx(path: Path) -> list[tuple[str, str]]:
-    """What an .onnx file is: inputs, outputs, and its attention, by a name each.
-
-    Raises
-    ------
-    DataError
-        If it cannot be read.
-    """
+    """What an .onnx file is: inputs, outputs, and its attention, by a name each."""
     model = _read(path)
     graph = _graph(path, model)
     lines = [("opset", ", ".join(f"{o.domain or 'ai.onnx'} {o.version}" for o in model.opset_import))]

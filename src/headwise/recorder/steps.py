@@ -12,15 +12,10 @@ from headwise.shapes import Array, BoolArray
 
 
 def join_steps(before: AttentionLayer, step: AttentionLayer) -> AttentionLayer | None:
-    """Both calls as one, if the second continues the first with a cache of keys; None if it does not.
+    """Consecutive calls as one, if the second continues the first with a cache of keys; None if it does not.
 
     The keys of the first must be there in the second: followed by new ones, or with new ones in places that were hidden
     before, or without the oldest. Cross-attention continues if its keys and values are the same.
-
-    Parameters
-    ----------
-    before, step : AttentionLayer
-        Consecutive calls of one module.
     """
     rule = ("kind", "scale", "softcap", "precision")
     if any(getattr(before, name) != getattr(step, name) for name in rule) or not _fit(before, step):

@@ -65,15 +65,9 @@ class _Layout(NamedTuple):
 
 
 def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> Explicit | str:
-    """The arrays of one attention, or why it is none.
+    """The arrays of one attention whose weights are multiplied with values, or why it is none.
 
-    Parameters
-    ----------
-    weights : Weights
-        The operand of the product with the values.
-    multiplied : ValueProduct
-    heads : int or None
-        How many heads the module has, if it says so.
+    `heads` is how many the module has, if it says so.
     """
     shape, axis, axes = tuple(weights.logits.shape), weights.axis, multiplied.axes
     stride = math.prod(shape[axis + 1 :])

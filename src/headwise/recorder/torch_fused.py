@@ -81,16 +81,7 @@ def four_axes(array: npt.NDArray[_Scalar], lead: Sequence[int], heads: int | Non
     """An array (..., N, d) as (B, H, N, d).
 
     Of several leading axes the heads are the one of their number, or else the last; a single one holds items and heads
-    if it can be divided.
-
-    Parameters
-    ----------
-    array : ndarray
-        Its leading axes are those of the queries, or of another size where keys are shared by heads.
-    lead : sequence of int
-        The leading axes of the queries.
-    heads : int or None
-        How many heads the module has, if it says so.
+    if it can be divided. `lead` are the leading axes of the queries; those of keys that heads share may be smaller.
     """
     array = array.reshape((1,) * (len(lead) + 2 - array.ndim) + array.shape)
     *batch_axes, n, d = array.shape

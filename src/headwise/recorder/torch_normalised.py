@@ -73,14 +73,7 @@ def weights_of_operand(
 ) -> Weights | None:
     """The weights that an operand (P, N, M) consists of; None if its rows are no softmax's.
 
-    Parameters
-    ----------
-    softmax : Softmax
-    operand : Tensor of shape (P, N, M)
-    scores : Product or None
-        What it was made from, in its shape.
-    shape : tuple of int, optional
-        Of the operand before its leading axes were merged.
+    `scores` is what it was made from, in its shape; `shape` its shape before its leading axes were merged.
     """
     merged = tuple(operand.shape)
     if shape is None or shape[-2:] != merged[1:] or operand.numel() != torch.Size(shape).numel():
@@ -94,15 +87,7 @@ def weights_of_operand(
 
 
 def changed_weights(weights: Weights, operand: Tensor) -> Weights:
-    """Weights after a change that leaves them a softmax of other logits; as they are if it does not.
-
-    Parameters
-    ----------
-    weights : Weights
-        With what the softmax returned, and the names of the changes.
-    operand : Tensor
-        What is multiplied with the values, with the weights' axes.
-    """
+    """Weights after a change, `operand`, that leaves them a softmax of other logits; as they are if it does not."""
     if operand.numel() != weights.logits.numel() or any("dropout" in change for change in weights.changes):
         return weights
     index = torch.full((1,) * len(weights.axes.axes), weights.axes.offset)

@@ -207,20 +207,7 @@ SHAPING: dict[str, Callable[[Axes, Sequence[int], Sequence[Any]], Axes | None]] 
 
 
 def elementwise(value: Value, name: str, position: int, args: Sequence[Any], shape: Sequence[int]) -> Value | None:
-    """The value of an elementwise operation's result.
-
-    Parameters
-    ----------
-    value : Product or Weights
-        Of the argument at `position`.
-    name : str
-        The operation, without the underscore of one in place.
-    position : int
-    args : sequence
-        All arguments.
-    shape : sequence of int
-        Of the result.
-    """
+    """The value of an elementwise operation's result in `shape`, of which the argument at `position` has this value."""
     if value.axes.shape != tuple(shape) and not (isinstance(value, Product) and value.columns):
         grown = value.shaped(lambda axes: axes.expand(shape))
         if grown is None:

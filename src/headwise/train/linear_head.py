@@ -19,22 +19,9 @@ _PENALTY = 0.1  # C of the logistic regression, on standardized features
 
 
 def fit_linear_head(model: LoadedModel, inputs: Sequence[Any], labels: IntArray) -> dict[str, Array]:
-    """Weight (C, F) and bias (C,) of a classifier of pooled hidden states; the model itself is not changed.
+    """Weight (C, F) and bias (C,) of a classifier of pooled hidden states for labels (B,); the model is unchanged.
 
     Features are standardized, the regression has an L2 penalty, and the standardization is folded into the weight.
-
-    Parameters
-    ----------
-    model : LoadedModel
-    inputs : sequence
-        What the model takes, one by one.
-    labels : ndarray of int of shape (B,)
-        Classes from 0.
-
-    Raises
-    ------
-    DataError
-        If inputs and labels differ in number.
     """
     from sklearn.linear_model import LogisticRegression
     from sklearn.preprocessing import StandardScaler

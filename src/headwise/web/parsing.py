@@ -27,10 +27,7 @@ _MAX_CHARACTERS = 4000  # of a text
 def parse_image(body: bytes) -> Any:
     """Read an image file as a PIL image in colours, with transparency on white.
 
-    Raises
-    ------
-    RequestRejected
-        415 if it is not an image, 413 if it has too many pixels or scans.
+    Raises RequestRejected 415 if it is not an image, 413 if it has too many pixels or scans.
     """
     from PIL import Image
 
@@ -43,13 +40,7 @@ def parse_image(body: bytes) -> Any:
 
 
 def parse_digit(body: bytes) -> PreparedDigit:
-    """Read an image file as a digit.
-
-    Raises
-    ------
-    RequestRejected
-        As `parse_image`, and 422 if it shows no digit.
-    """
+    """Read an image file as a digit; raises RequestRejected as `parse_image`, and 422 if it shows no digit."""
     _check_image(body)
     with tempfile.TemporaryDirectory() as folder:
         path = Path(folder) / "image"
@@ -108,13 +99,7 @@ def parse_text(content: dict[str, Any]) -> str | tuple[str, str]:
 
 
 def parse_json(body: bytes) -> dict[str, Any]:
-    """Parse a JSON object.
-
-    Raises
-    ------
-    RequestRejected
-        400 for anything else.
-    """
+    """Parse a JSON object; raises RequestRejected 400 for anything else."""
     try:
         content = json.loads(body)
     except (ValueError, RecursionError):

@@ -27,17 +27,12 @@ class Setting(NamedTuple):
 
 
 def outside_segment_example(setting: Setting) -> tuple[float, float]:
-    """A function of several heads that no single head computes.
+    """A function of several heads that no single head computes: its distance from a segment, and the segment's length.
 
     On equal tokens every output is Wv x whatever the weights, so a single head that computes the same function has the
     same Wv, here the identity. On two tokens its outputs then lie on the segment between them. The first of several
     heads takes its coordinates from one token and the others theirs from the other, and leave it: on the segment, the
     first and the last coordinate add up to one.
-
-    Returns
-    -------
-    distance, length : float
-        Of the output from the segment, and of the segment.
     """
     x, Wq, Wk = _choosing(setting, first=0, others=setting.width - 1)
     output = multi_head_attention(x, Wq, Wk, np.eye(setting.width), heads=setting.heads).output[0]

@@ -15,19 +15,7 @@ _FLOOR = 1e-16  # a smaller loss is rounding
 
 
 def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
-    """The final loss of every random start, and the best for each target function.
-
-    Parameters
-    ----------
-    names : sequence of str
-        Of the family and its targets.
-    losses : sequence of ndarray of shape (targets, starts)
-        Relative losses.
-
-    Returns
-    -------
-    Figure
-    """
+    """The final loss of every random start, (targets, starts) for each name, and the best for each target function."""
     with new_figure(7.2, 0.6 + 0.42 * len(names)) as figure:
         axes = figure.subplots()
         for row, values in enumerate(losses):

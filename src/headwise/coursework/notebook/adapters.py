@@ -77,20 +77,9 @@ def adapter_code(
     renamed: Mapping[str, str],
     values: Mapping[str, Any],
 ) -> str:
-    """A function that also takes the weights as arguments that another one reads from the notebook's variables.
+    """A function that also takes the weights as arguments that another, `node`, reads from the notebook's variables.
 
-    Parameters
-    ----------
-    adapter : str
-        Its name.
-    node : ast.FunctionDef
-        The other function.
-    weights : mapping
-        The adapter's parameter for each variable.
-    renamed : mapping
-        New names of the function's own parameters.
-    values : mapping
-        Of the notebook.
+    `weights` has its parameter for each variable, `renamed` new names of the function's own parameters.
     """
     parameters = [*node.args.posonlyargs, *node.args.args]
     names = [renamed.get(arg.arg, arg.arg) for arg in parameters]

@@ -64,16 +64,9 @@ class Candidate:
 def find_candidates(
     values: Mapping[str, Any], tree: ast.Module, overrides: Mapping[str, tuple[str, ...]]
 ) -> dict[str, list[Candidate]]:
-    """Candidates for each role, those with the usual names first.
+    """Candidates for each role among a notebook's values, those with the usual names first.
 
-    Parameters
-    ----------
-    values : mapping
-        Of a `NotebookRun`.
-    tree : ast.Module
-        The notebook's code.
-    overrides : mapping
-        The only expression for a role, or one for each head.
+    `overrides` has the only expression for a role, or one for each head.
     """
     loops = {name.id for node in ast.walk(tree) if isinstance(node, ast.For) for name in _names(node.target)}
     result: dict[str, list[Candidate]] = {}

@@ -18,21 +18,8 @@ from headwise.text import Statement, pluralize
 def class_section(folder: Path, arrays: Mapping[str, Array], heads: int, course: CourseNotebook | None) -> Section:
     """Every submission's functions, graded in the sandbox: what each returned, and what is right.
 
-    Parameters
-    ----------
-    folder : Path
-        The submissions.
-    arrays : mapping
-        The course's arrays, with which every function is called too.
-    heads : int
-        The number of heads of these calls.
-    course : CourseNotebook or None
-        The course's notebook, whose functions have the names that submissions may use.
-
-    Raises
-    ------
-    DataError
-        If there are no submissions in the folder.
+    Each function is also called with the course's arrays and so many heads; a course's notebook names what submissions
+    may define.
     """
     submissions = read_class(folder)
     rubric = with_course_names(default_rubric(), course) if course else default_rubric()

@@ -53,17 +53,9 @@ class InputResult:
 
 
 def evaluate_input(run: ModelRun, label: int, scope: Scope, rng: np.random.Generator) -> Outcome:
-    """Compute the curves of one input: the fields of `InputResult`.
+    """Compute the curves of one input of class `label` (−1 if unknown): the fields of `InputResult`.
 
-    Parameters
-    ----------
-    run : ModelRun
-        With at most 16 players, so that every set of them can be evaluated.
-    label : int
-        The true class, or −1.
-    scope : Scope
-    rng : Generator
-        For the random orders, and the order of equal values.
+    The run has at most 16 players, so that every set of them can be evaluated.
     """
     count = len(run.players)
     table = TabulatedGame(run.game(coalitions(count)))

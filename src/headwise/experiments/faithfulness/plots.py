@@ -35,16 +35,7 @@ def figures(result: FaithfulnessResult) -> dict[str, Figure]:
 def draw_gains(scope: Scope, gains: Array) -> Figure:
     """The gain over chance of every ranking by every measure: a row for each ranking, a marker for each ablation.
 
-    Parameters
-    ----------
-    scope : Scope
-    gains : ndarray of shape (3, rankings, criteria)
-        Mean, low and high; the last criterion is the rank correlation with the Shapley values.
-
-    Returns
-    -------
-    Figure
-        As wide as one column of a paper.
+    Gains (3, rankings, criteria) are mean, low and high; the last criterion is the correlation with the Shapley values.
     """
     n = len(scope.rankings)
     areas = gains[..., :-1].reshape(3, n, len(scope.ablations), len(MEASURES))
@@ -73,16 +64,7 @@ def draw_gains(scope: Scope, gains: Array) -> Figure:
 def draw_curves(scope: Scope, curves: Array) -> Figure:
     """Mean deletion curves above, mean insertion curves below, a column for each ablation.
 
-    Parameters
-    ----------
-    scope : Scope
-    curves : ndarray of shape (rankings + 1, ablations, 2, P + 1)
-        The last ranking is chance.
-
-    Returns
-    -------
-    Figure
-        As wide as two columns of a paper.
+    Curves are (rankings + 1, ablations, 2, P + 1); the last ranking is chance.
     """
     steps = np.arange(curves.shape[-1])
     with new_figure(PAGE, 4.6) as figure:
@@ -107,18 +89,7 @@ def draw_curves(scope: Scope, curves: Array) -> Figure:
 def draw_randomization(stages: Sequence[str], maps: Sequence[str], correlations: Array) -> Figure:
     """Rank correlation of each map with the trained model's, as the weights are randomized from the top.
 
-    Parameters
-    ----------
-    stages : sequence of str
-        The first is the trained model itself.
-    maps : sequence of str
-    correlations : ndarray of shape (3, stages - 1, maps)
-        Mean, low and high.
-
-    Returns
-    -------
-    Figure
-        As wide as one column of a paper.
+    The first stage is the trained model itself; correlations (3, stages - 1, maps) are mean, low and high.
     """
     with new_figure(COLUMN, 3.6) as figure:
         axes = figure.subplots()

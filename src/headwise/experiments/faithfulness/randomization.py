@@ -48,22 +48,9 @@ def shuffle_parameters(params: Params, rng: np.random.Generator) -> Params:
 def randomization_test(
     model: Any, inputs: Sequence[Any], maps: Sequence[str], limit: int, rng: np.random.Generator
 ) -> Array:
-    """Spearman's correlation of every map with that of the partly randomized model.
+    """Spearman's correlation (stages, maps, inputs) of every map with that of the partly randomized model.
 
-    Parameters
-    ----------
-    model : LoadedModel, ViT, TableTransformer or SeriesTransformer
-        As trained.
-    inputs : sequence
-    maps : sequence of str
-    limit : int
-        At most so many players.
-    rng : Generator
-
-    Returns
-    -------
-    ndarray of shape (stages, maps, inputs)
-        All maps are of the class that the trained model predicts.
+    All maps are of the class that the trained model predicts, of at most `limit` players.
     """
     trained = [ModelRun(model, input, limit=limit) for input in inputs]
     expected = [[compute_map(run, name) for name in maps] for run in trained]

@@ -79,13 +79,7 @@ class Scope:
 
 
 def scope_of(model: Model, input: Any, maps: Sequence[str] = ()) -> Scope:
-    """What can be compared for a model, or the requested part of it.
-
-    Raises
-    ------
-    DataError
-        If a requested map is unknown or needs what the model lacks, or one is named twice.
-    """
+    """What can be compared for a model, or the requested part of it."""
     possible = available_maps(model)
     for name in maps:
         if name not in possible:

@@ -78,16 +78,9 @@ def multiply_adds(model: ViTConfig) -> int:
 def step_times(
     models: Sequence[ViTConfig], digits: Digits, recipe: TrainingConfig, *, seconds: float = 0.3
 ) -> list[float]:
-    """Median seconds of one training step of each model, measured in turns, on all cores.
+    """Median seconds of one training step of each model, measured in turns, on all cores, for so many seconds each.
 
-    Parameters
-    ----------
-    models : sequence of ViTConfig
-    digits : Digits
-    recipe : TrainingConfig
-        Its batch size is used, without augmentation, which costs the same for every tokenizer.
-    seconds : float
-        Total time for each model.
+    Batches are of the recipe's size, without augmentation, which costs the same for every tokenizer.
     """
     unaugmented = replace(recipe, max_shift=0, max_rotation=0)
 

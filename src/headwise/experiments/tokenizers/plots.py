@@ -38,16 +38,9 @@ def figures(result: TokenizersResult) -> dict[str, Figure]:
 
 
 def draw_shifts(names: Sequence[str], changes: Array, trained: float) -> Figure:
-    """The change in accuracy when all digits are shifted, a panel for each direction.
+    """The mean change in accuracy (T, directions, shifts) when all digits are shifted, a panel for each direction.
 
-    Parameters
-    ----------
-    names : sequence of str
-        T tokenizers.
-    changes : ndarray of shape (T, directions, shifts)
-        Mean change in accuracy.
-    trained : float
-        By up to how many pixels the digits were shifted in training.
+    In training the digits were shifted by up to `trained` pixels.
     """
     with new_figure(7.2, 2.6) as figure:
         panels = figure.subplots(1, len(DIRECTIONS), sharey=True)

@@ -54,13 +54,7 @@ class TrainedTokenizer:
 
 
 def train_job(job: Job, load: Callable[[], Digits]) -> Outcome:
-    """The fields of `TrainedTokenizer`; but for the time, the same bytes on every machine and for every thread count.
-
-    Raises
-    ------
-    DataError
-        If the digits that `load` returns here are not the job's.
-    """
+    """The fields of `TrainedTokenizer`; but for the time, the same bytes on every machine for any number of threads."""
     digits = load()
     if fingerprint(*digits.train, *digits.validation, *digits.test) != job.digest:
         raise DataError(f"digits: expected {job.data}, with which the experiment began; this machine has others.")

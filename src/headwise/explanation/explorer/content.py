@@ -31,11 +31,7 @@ _MAX_CLASSES = 20  # whose probabilities the page shows
 def input_content(record: AttentionRecord, budget: int) -> dict[str, Any]:
     """One input for the page, as JSON types and integer arrays.
 
-    Parameters
-    ----------
-    record : AttentionRecord
-    budget : int
-        Bytes for the weights; if more are needed, the smallest weights are left out, and the page says which.
+    The weights take at most `budget` bytes: the smallest are left out, and the page says which.
     """
     views = build_views(record.weights)
     matrices = list(views.values())

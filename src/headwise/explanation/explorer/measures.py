@@ -60,18 +60,10 @@ def prefix_name(record: AttentionRecord) -> str:
 
 
 def measure_views(matrices: Sequence[Array], record: AttentionRecord) -> dict[str, Array]:
-    """Each measure of every row of every view.
+    """Each measure of every row of every view (N, M): arrays (V, N) by the names in `MEASURES`.
 
-    Parameters
-    ----------
-    matrices : sequence of ndarray of shape (N, M)
-    record : AttentionRecord
-
-    Returns
-    -------
-    dict
-        By the names in `MEASURES`, arrays (V, N); NaN for a prefix token's distance, since it has no location, for the
-        weight on ink of an image without any, and for the first four if a token gives the input no weight.
+    They are NaN for a prefix token's distance, since it has no location, for the weight on ink of an image without any,
+    and for the first four if a token gives the input no weight.
     """
     rows = [_measure(matrix.astype(np.float64), record) for matrix in matrices]
     return {key: np.stack([row[key] for row in rows]) for key in measures_of(record)}

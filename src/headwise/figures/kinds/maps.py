@@ -89,17 +89,7 @@ def draw_rows(
 ) -> Figure:
     """Draw one row of the heads, (L, H, N): over an image, as shaded words, or as strips below a series.
 
-    Parameters
-    ----------
-    record : AttentionRecord
-    maps : ndarray of shape (L, H, N)
-    on_class : ndarray of shape (L, H), optional
-        The weight on the class token, written below each panel.
-    label : str
-        Of the colour bar.
-    token : int
-        The token to be framed, 1 to N; 0 for none.
-    view : View
+    `on_class` (L, H), the weight on the class token, is written below each panel; `token`, from 1 to N, is framed.
     """
     heads = view.heads(record, PANELS[record.kind], maps=maps)
     scale = view.scales(maps, heads)

@@ -68,23 +68,10 @@ class SublayerCache(NamedTuple):
 def attention_layer_forward(
     x: Array, params: Params, options: AttentionOptions, context: AttentionContext, *, return_weights: bool = False
 ) -> tuple[Array, SublayerCache]:
-    """Self-attention of every token.
+    """Self-attention of every token of x (B, N, D), with its weights in the cache if they are requested.
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, N, D)
-    params : dict
-        ``query``, ``key``, ``value`` and ``output`` projections; optionally ``query_norm``, ``key_norm`` over the
-        features of a head (d,), or of all heads (H d,); optionally ``sinks`` (H,).
-    options : AttentionOptions
-    context : AttentionContext
-    return_weights : bool
-        Keep the attention weights in the cache.
-
-    Returns
-    -------
-    y : ndarray of shape (B, N, D)
-    cache : SublayerCache
+    Params are the projections ``query``, ``key``, ``value`` and ``output``; optionally ``query_norm`` and ``key_norm``
+    over the features of a head (d,) or of all heads (H d,), and ``sinks`` (H,).
     """
     projections: dict[str, ProjectionCache] = {}
     norms: dict[str, NormCache] = {}

@@ -48,19 +48,10 @@ class AudioEmbeddingCache(NamedTuple):
 def audio_embedding_forward(
     input_features: Array, params: Params, options: AudioEmbedding
 ) -> tuple[Array, AudioEmbeddingCache]:
-    """Embed a batch of spectrograms.
+    """Embed spectrograms (B, C, T) as tokens (B, T / 2, D).
 
-    Parameters
-    ----------
-    input_features : ndarray of shape (B, C, T)
-    params : dict
-        ``convolution_1`` (D, C · 3), ``convolution_2`` (D, D · 3), each with a bias, and ``position`` (T / 2, D).
-    options : AudioEmbedding
-
-    Returns
-    -------
-    y : ndarray of shape (B, T / 2, D)
-    cache : AudioEmbeddingCache
+    Params are ``convolution_1`` (D, C · 3), ``convolution_2`` (D, D · 3), each with a bias, and ``position`` (T / 2,
+    D).
     """
     expected = (options.channels, options.frames)
     if input_features.ndim != 3 or input_features.shape[1:] != expected:

@@ -67,23 +67,10 @@ class EncoderBlockCache(NamedTuple):
 def encoder_block_forward(
     x: Array, params: Params, options: BlockOptions, context: AttentionContext, *, return_weights: bool = False
 ) -> tuple[Array, EncoderBlockCache]:
-    """One block.
+    """One block for x (B, N, D), with the attention weights in the cache if they are requested.
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, N, D)
-    params : dict
-        ``norm_1``, ``attention``, ``norm_2``, ``mlp``; optionally ``attention_norm``, ``mlp_norm`` (norms of the
-        branches), ``attention_scale`` and ``mlp_scale`` (D,).
-    options : BlockOptions
-    context : AttentionContext
-    return_weights : bool
-        Keep the attention weights in the cache.
-
-    Returns
-    -------
-    y : ndarray of shape (B, N, D)
-    cache : EncoderBlockCache
+    Params are ``norm_1``, ``attention``, ``norm_2`` and ``mlp``; optionally ``attention_norm`` and ``mlp_norm`` (norms
+    of the branches), ``attention_scale`` and ``mlp_scale`` (D,).
     """
     inner, norm_1 = _enter(x, params, "norm_1", options)
     attended, attention = attention_layer_forward(

@@ -64,21 +64,10 @@ class ImageEmbeddingCache(NamedTuple):
 def image_embedding_forward(
     pixel_values: Array, params: Params, options: ImageEmbedding
 ) -> tuple[Array, ImageEmbeddingCache]:
-    """Embed a batch of images.
+    """Embed images (B, C, Y, X) as prefix tokens and patches (B, N, D), these from left to right and top to bottom.
 
-    Parameters
-    ----------
-    pixel_values : ndarray of shape (B, C, Y, X)
-    params : dict
-        ``patch`` (D, C · P · P), ``position`` (R + patches, D) if there are positions, each of the prefix tokens
-        (D,) or (R, D), optionally ``norm``.
-    options : ImageEmbedding
-
-    Returns
-    -------
-    y : ndarray of shape (B, N, D)
-        Prefix tokens, then patches from left to right and top to bottom.
-    cache : ImageEmbeddingCache
+    Params are ``patch`` (D, C · P · P), ``position`` (R + patches, D) if there are positions, each of the prefix tokens
+    (D,) or (R, D), and optionally ``norm``.
     """
     patches, grid = _cut(pixel_values, options)
     x, projection = projection_forward(patches, subtree(params, "patch"))

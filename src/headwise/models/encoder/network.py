@@ -110,24 +110,10 @@ class NetworkGradients(NamedTuple):
 def network_forward(
     inputs: NetworkInputs, params: Params, network: Network, *, keep: bool = True, return_weights: bool = False
 ) -> tuple[dict[str, Array], NetworkCache]:
-    """Compute all outputs.
+    """Compute ``last_hidden_state`` (B, N, D), and what the heads make.
 
-    Parameters
-    ----------
-    inputs : NetworkInputs
-    params : dict
-        ``embedding``, ``blocks.{group}``, optionally ``norm``, and ``heads.{output}``.
-    network : Network
-    keep : bool
-        Keep what the backward pass needs.
-    return_weights : bool
-        Keep the attention weights in the cache.
-
-    Returns
-    -------
-    outputs : dict of ndarray
-        ``last_hidden_state`` (B, N, D), and what the heads make.
-    cache : NetworkCache
+    Params are ``embedding``, ``blocks.{group}``, optionally ``norm``, and ``heads.{output}``. The cache has what the
+    backward pass needs if `keep`, and the attention weights if they are requested.
     """
     embedded, embedding = _embed(inputs, subtree(params, "embedding"), network)
     positions = inputs.position_ids

@@ -61,29 +61,10 @@ def text_embedding_forward(
     token_type_ids: IntArray | None = None,
     position_ids: IntArray | None = None,
 ) -> tuple[Array, TextEmbeddingCache]:
-    """Embed a batch of texts.
+    """Embed ids (B, N), or words' embeddings (B, N, E) in their place, as tokens (B, N, D).
 
-    Parameters
-    ----------
-    params : dict
-        ``word`` (V, E); optionally ``position`` (P, E), ``type`` (T, E), ``norm`` and ``projection`` (D, E).
-    options : TextEmbedding
-    input_ids : ndarray of int of shape (B, N), optional
-    inputs_embeds : ndarray of shape (B, N, E), optional
-        Instead of the words' embeddings.
-    token_type_ids : ndarray of int of shape (B, N), optional
-        0 by default.
-    position_ids : ndarray of int of shape (B or 1, N), optional
-
-    Returns
-    -------
-    y : ndarray of shape (B, N, D)
-    cache : TextEmbeddingCache
-
-    Raises
-    ------
-    DataError
-        If an id is not in its table, or the text is longer than the table of positions.
+    Params are ``word`` (V, E); optionally ``position`` (P, E), ``type`` (T, E), ``norm`` and ``projection`` (D, E).
+    Token types are 0 by default.
     """
     rows: dict[str, IntArray] = {}
     if inputs_embeds is not None:

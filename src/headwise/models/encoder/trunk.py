@@ -71,27 +71,10 @@ def trunk_forward(
     keep: bool = True,
     return_weights: bool = False,
 ) -> tuple[Array, TrunkCache]:
-    """Run the blocks.
+    """Run the blocks on x (B, N, D); params are ``blocks.{group}`` and optionally ``norm``.
 
-    Parameters
-    ----------
-    x : ndarray of shape (B, N, D)
-    params : dict
-        ``blocks.{group}`` and optionally ``norm``.
-    options : TrunkOptions
-    mask : ndarray of bool, broadcastable to (B, H, N, N), optional
-        True attends.
-    positions : ndarray of int of shape (N,) or (B, 1, N), optional
-        For rotary embeddings; 0 … N − 1 by default.
-    keep : bool
-        Keep what the backward pass needs; without it memory does not grow with the depth.
-    return_weights : bool
-        Keep the attention weights in the cache.
-
-    Returns
-    -------
-    y : ndarray of shape (B, N, D)
-    cache : TrunkCache
+    The mask broadcasts to (B, H, N, N), True attends. Positions (N,) or (B, 1, N) of rotary embeddings are 0 … N − 1 by
+    default. The cache has what the backward pass needs if `keep`; without it memory does not grow with the depth.
     """
     positions = np.arange(x.shape[1]) if positions is None else positions
     bias = _alibi_bias(options, mask, x) if options.alibi else None

@@ -31,13 +31,7 @@ _NORMS = ("norm_1", "norm_2", "attention_norm", "mlp_norm")
 
 
 def check_shapes(params: Params, network: Network, sources: Mapping[str, Source]) -> None:
-    """Refuse parameters that do not fit.
-
-    Raises
-    ------
-    ShapeError
-        If one does not; the message names its tensor in the file.
-    """
+    """Raise ShapeError for parameters that do not fit, by the names of their tensors in the file."""
     shapes = _Shapes(params, sources)
     for name in params:
         if name.endswith(".bias") and (weight := f"{name.removesuffix('.bias')}.weight") in params:

@@ -113,13 +113,7 @@ class Config:
         return CheckpointError(f"{self._where}: {name}: {problem}.")
 
     def finish(self) -> None:
-        """Refuse options that nothing has read; those that are null, false or empty switch nothing on.
-
-        Raises
-        ------
-        CheckpointError
-            If an unknown option is set.
-        """
+        """Raise CheckpointError for options that nothing has read, unless they are null, false or empty."""
         for name, value in self._fields.items():
             if name not in self._read and name not in _HARMLESS and value not in (None, False, [], {}, ""):
                 raise CheckpointError(

@@ -95,13 +95,7 @@ def read_safetensors(path: Path) -> dict[str, Tensor]:
 
 
 def read_json(path: Path) -> Any:
-    """A JSON file.
-
-    Raises
-    ------
-    CheckpointError
-        If it is not JSON.
-    """
+    """A JSON file; raises CheckpointError if it is none."""
     try:
         return json.loads(path.read_text(encoding="utf-8"))
     except (ValueError, RecursionError) as error:

@@ -32,13 +32,7 @@ def prefix_labels(shapes: Sequence[tuple[str, Sequence[int]]]) -> tuple[str, ...
 
 
 def unchanged_tokens(arguments: Arguments, name: str, first_layer: Callable[[Arguments], AttentionLayer]) -> BoolArray:
-    """Which tokens (M,) do not depend on an input array: their keys and values in the first layer stay the same.
-
-    Raises
-    ------
-    DataError
-        If the first layer attends to several separate groups of tokens, such as windows.
-    """
+    """Which tokens (M,) do not depend on an input array: their keys and values in the first layer stay the same."""
     array = arguments.arrays[name]
     noise = np.random.default_rng([2, 3, 5]).normal(size=array.shape).astype(array.dtype)  # no input of a user
     other = Arguments({**arguments.arrays, name: noise}, arguments.image)
@@ -59,19 +53,7 @@ def image_tokens(
 ) -> Tokens:
     """Prefix tokens wherever they are, and patches in reading order, whose boxes are in pixels of the user's image.
 
-    Parameters
-    ----------
-    arguments : Arguments
-    prefix : ndarray of bool of shape (T,)
-    labels : sequence of str
-        Names of the prefix tokens, if their number fits.
-    patches : sequence of (int, int)
-        Heights and widths to try before the squares that divide the image.
-
-    Raises
-    ------
-    DataError
-        If no patches of one size give this number of tokens.
+    The prefix tokens have these labels if their number fits; the patches these sizes, or else are squares.
     """
     height, width = arguments.arrays[arguments.image].shape[2:]
     count = int((~prefix).sum())

@@ -56,16 +56,8 @@ _EPERM, _ENOSYS = 1, 38
 def confine(memory: int, seconds: int, hidden: Sequence[str], folders: Sequence[str] = ()) -> tuple[str, ...]:
     """Apply every mechanism that this system has, and return what is not confined, in words.
 
-    Parameters
-    ----------
-    memory : int
-        Bytes of address space.
-    seconds : int
-        Processor time.
-    hidden : sequence of str
-        Folders that cannot be read although they lie among Python's own.
-    folders : sequence of str
-        Folders that can be read in addition.
+    Limits are bytes of address space and seconds of processor time. The `hidden` folders cannot be read although they
+    lie among Python's own, the others can be read in addition.
     """
     _wait_for_other_threads()
     unconfined = _limit(memory, seconds)

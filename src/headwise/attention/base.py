@@ -13,30 +13,17 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True, slots=True)
 class ForwardCache:
-    """Softmax statistics of each query: p = exp((logits / unit − shift) · unit) / total.
-
-    Attributes
-    ----------
-    inputs : AttentionInputs
-    o : ndarray of shape (..., H, N, e)
-    shift : ndarray of shape (..., H, N, 1)
-        The row's maximum, or another number near it, in multiples of `unit`; 0 where a query may attend to nothing.
-    total : ndarray of shape (..., H, N, 1)
-        Sum of the exponentials; 0 where a query may attend to nothing.
-    unit : float
-        An engine may keep its logits divided by this factor.
-    finite : bool
-        Whether every number of the output is finite.
-    p, tanh : ndarray of shape (..., H, N, M) or None
-        The weights, and the tanh of the softcap, where the engine keeps them.
-    """
+    """Softmax statistics of each query: p = exp((logits / unit − shift) · unit) / total."""
 
     inputs: AttentionInputs
-    o: Array
+    o: Array  # (..., H, N, e)
+    # (..., H, N, 1): the row's maximum, or another number near it, in multiples of `unit`; 0 where a query may attend
+    # to nothing
     shift: Array
-    total: Array
-    finite: bool
-    unit: float = 1.0
+    total: Array  # (..., H, N, 1): sum of the exponentials; 0 where a query may attend to nothing
+    finite: bool  # whether every number of the output is finite
+    unit: float = 1.0  # an engine may keep its logits divided by this factor
+    # (..., H, N, M): the weights, and the tanh of the softcap, where the engine keeps them
     p: Array | None = None
     tanh: Array | None = None
 

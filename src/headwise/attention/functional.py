@@ -24,23 +24,13 @@ _LARGE = 2.0**256  # the square root of the square root of float64's range
 
 @dataclass(frozen=True, slots=True)
 class AttentionCache:
-    """What `attention_backward` needs from the forward pass.
-
-    Attributes
-    ----------
-    inputs : AttentionInputs
-    engine : Engine
-    forward : ForwardCache
-    sinks : ndarray or None
-        As validated, in their own shape and type.
-    sink_weights : ndarray of shape (..., H, N, 1) or None
-    """
+    """What `attention_backward` needs from the forward pass."""
 
     inputs: AttentionInputs
     engine: Engine
     forward: ForwardCache
-    sinks: Array | None = None
-    sink_weights: Array | None = None
+    sinks: Array | None = None  # as validated, in their own shape and type
+    sink_weights: Array | None = None  # (..., H, N, 1)
 
     __repr__ = brief_repr
 

@@ -24,35 +24,19 @@ _PLAIN = tuple(map(np.dtype, (np.float32, np.float64)))
 
 @dataclass(frozen=True, slots=True)
 class AttentionInputs:
-    """The arguments of one attention call, ready to be computed.
+    """The arguments of one attention call, ready to be computed."""
 
-    Attributes
-    ----------
-    q, k, v : ndarray of shape (..., H, N, d), (..., G, M, d), (..., G, M, e)
-        q in the type of the computation, k and v as they are stored, maybe in half precision; hidden entries may be NaN
-        or infinite until `mask_nonfinite` has zeroed them.
-    scale : float
-        Factor of the logits.
-    softcap : float or None
-        c in logits ← c · tanh(logits / c).
-    bias : ndarray with as many axes as (..., H, N, M), or None
-        Each axis has its full size or 1; finite or −inf.
-    mask : AttentionMask
-        Which keys a query may attend to, apart from −inf in the bias.
-    dtype : dtype
-        Type of the results; the computation's is wider for float16 and bfloat16.
-    bias_like : (tuple of int, dtype) or None
-        Shape and type of the bias argument, which are those of its gradient.
-    """
-
+    # (..., H, N, d), (..., G, M, d), (..., G, M, e): q in the type of the computation, k and v as they are stored,
+    # maybe in half precision; hidden entries may be NaN or infinite until `mask_nonfinite` has zeroed them
     q: Array
     k: Array
     v: Array
-    scale: float
-    softcap: float | None
-    bias: Array | None
-    mask: AttentionMask
-    dtype: np.dtype[Any]
+    scale: float  # factor of the logits
+    softcap: float | None  # c in logits ← c · tanh(logits / c)
+    bias: Array | None  # each axis has its full size or 1; finite or −inf
+    mask: AttentionMask  # which keys a query may attend to, apart from −inf in the bias
+    dtype: np.dtype[Any]  # type of the results; the computation's is wider for float16 and bfloat16
+    # shape and type of the bias argument, which are those of its gradient
     bias_like: tuple[tuple[int, ...], np.dtype[Any]] | None
 
     __repr__ = brief_repr

@@ -23,25 +23,13 @@ class AttentionMask:
     """Which keys each query may attend to.
 
     Query n is aligned with key ``n + offset`` and sees the keys from ``left`` before to ``right`` after that one.
-
-    Attributes
-    ----------
-    shape : tuple of int
-        (..., H, N, M), the logits' shape.
-    array : ndarray of bool with as many axes, or None
-        The mask argument; each axis has its full size or 1. True attends.
-    lengths : ndarray of int of shape (...,), or None
-        How many keys of each item are valid.
-    offset : ndarray of int of shape (...,)
-        The key that query 0 is aligned with.
-    left, right : int or None
-        None is unbounded.
     """
 
-    shape: tuple[int, ...]
-    array: BoolArray | None
-    lengths: IntArray | None
-    offset: IntArray
+    shape: tuple[int, ...]  # (..., H, N, M), the logits' shape
+    array: BoolArray | None  # the mask argument; each axis has its full size or 1. True attends.
+    lengths: IntArray | None  # (...,): how many keys of each item are valid
+    offset: IntArray  # (...,): the key that query 0 is aligned with
+    # None is unbounded
     left: int | None
     right: int | None
 

@@ -21,20 +21,11 @@ _ELEMENTS_AT_ONCE = 16_000_000  # of the contributions (N, M, D) in memory
 
 @dataclass(frozen=True, eq=False)
 class AttentionSublayer:
-    """One attention sublayer on one input: heads, output projection, LayerScale, residual path and norms.
-
-    Attributes
-    ----------
-    cache : EncoderBlockCache
-    params : dict
-        Of the block.
-    x : ndarray of shape (N, D)
-        The residual stream before it.
-    """
+    """One attention sublayer on one input: heads, output projection, LayerScale, residual path and norms."""
 
     cache: EncoderBlockCache
-    params: Params
-    x: Array
+    params: Params  # of the block
+    x: Array  # (N, D): the residual stream before it
 
     @property
     def weights(self) -> Array:

@@ -19,19 +19,10 @@ SIZES = (10, 30, 100, 300, 1000, 3000)
 
 @dataclass(frozen=True)
 class MaskedGaussian:
-    """Each coordinate of a Gaussian predicted from all the others.
+    """Each coordinate of a Gaussian predicted from all the others."""
 
-    Attributes
-    ----------
-    precision : ndarray of shape (d, d)
-        Inverse of the covariance that the data were drawn from.
-    learned : ndarray of shape (d, d)
-        The precision computed from the weights and residual variances of the regressions alone.
-    samples : int
-    """
-
-    precision: Array
-    learned: Array
+    precision: Array  # (d, d): inverse of the covariance that the data were drawn from
+    learned: Array  # (d, d): the precision computed from the weights and residual variances of the regressions alone
     samples: int
 
     @property
@@ -42,25 +33,14 @@ class MaskedGaussian:
 
 @dataclass(frozen=True)
 class Gaussian:
-    """The derivation, and the estimates from samples.
+    """The derivation, and the estimates from samples."""
 
-    Attributes
-    ----------
-    steps : dict of str to tuple of Step
-        By the part of the derivation.
-    correlations, sizes : tuple
-        The values of c, and the sample sizes n.
-    runs : int
-        Samples drawn for each.
-    least_squares, likelihood : ndarray of shape (len(correlations), len(sizes), runs)
-        Estimates of c from each sample.
-    masked : MaskedGaussian
-    """
-
-    steps: dict[str, tuple[Step, ...]]
+    steps: dict[str, tuple[Step, ...]]  # by the part of the derivation
+    # the values of c, and the sample sizes n
     correlations: tuple[float, ...]
     sizes: tuple[int, ...]
-    runs: int
+    runs: int  # samples drawn for each
+    # (len(correlations), len(sizes), runs): estimates of c from each sample
     least_squares: Array
     likelihood: Array
     masked: MaskedGaussian

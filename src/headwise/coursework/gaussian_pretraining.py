@@ -28,29 +28,14 @@ _IN_TIME, _BETWEEN = 0.8, 0.6  # correlations from step to step, and between the
 
 @dataclass(frozen=True)
 class GaussianPretraining:
-    """Mean squared errors on the masked values of new series; every variance is one.
+    """Mean squared errors on the masked values of new series; every variance is one."""
 
-    Attributes
-    ----------
-    model_mse : float
-        Of the transformer.
-    optimal_mse : float
-        Of the conditional mean, the smallest possible on average.
-    mean_mse : float
-        Of the mean, zero.
-    masked_fraction : float
-    correlation : float
-        Of the transformer's predictions with the conditional means.
-    recipe : dict
-        The training configuration.
-    """
-
-    model_mse: float
-    optimal_mse: float
-    mean_mse: float
+    model_mse: float  # of the transformer
+    optimal_mse: float  # of the conditional mean, the smallest possible on average
+    mean_mse: float  # of the mean, zero
     masked_fraction: float
-    correlation: float
-    recipe: dict[str, Any]
+    correlation: float  # of the transformer's predictions with the conditional means
+    recipe: dict[str, Any]  # the training configuration
 
     @property
     def explained(self) -> float:

@@ -26,50 +26,29 @@ _ALL_PERMUTATIONS = 720  # up to 6 tokens all permutations are run; for more, as
 class EquivarianceErrors(NamedTuple):
     """Errors of permutation equivariance: the maximum over all permutations P that were run, divided by the largest
     entry. All should be zero.
-
-    Attributes
-    ----------
-    projections : float
-        |Q(PX) − P Q(X)|, and the same for keys and values.
-    logits : float
-        |L(PX) − P L(X) Pᵀ|.
-    weights : float
-        |A(PX) − P A(X) Pᵀ|.
-    output : float
-        |SA(PX) − P SA(X)|.
     """
 
-    projections: float
-    logits: float
-    weights: float
-    output: float
+    projections: float  # |Q(PX) − P Q(X)|, and the same for keys and values
+    logits: float  # |L(PX) − P L(X) Pᵀ|
+    weights: float  # |A(PX) − P A(X) Pᵀ|
+    output: float  # |SA(PX) − P SA(X)|
 
 
 @dataclass(frozen=True)
 class HeadRun:
-    """The outputs for one number of heads, with two inputs swapped, and with the inputs in every order.
-
-    Attributes
-    ----------
-    heads : int
-    result, swapped : AttentionResult
-        Output (N, D') and weights (H, N, N), for the original inputs and with two of them swapped.
-    equivariance : EquivarianceErrors
-        The error of each step of the proof of equivariance.
-    causal, positions : float
-        The maximum of |SA(PX) − P SA(X)|, divided by the largest entry, with a causal mask, and with position vectors
-        added to the inputs, which both break equivariance.
-    leak : float
-        The largest change of the other heads' output coordinates when the last head's rows of Wq and Wk are replaced
-        by random ones, divided by the largest entry; zero for one head.
-    """
+    """The outputs for one number of heads, with two inputs swapped, and with the inputs in every order."""
 
     heads: int
+    # output (N, D') and weights (H, N, N), for the original inputs and with two of them swapped
     result: AttentionResult
     swapped: AttentionResult
-    equivariance: EquivarianceErrors
+    equivariance: EquivarianceErrors  # the error of each step of the proof of equivariance
+    # the maximum of |SA(PX) − P SA(X)|, divided by the largest entry, with a causal mask, and with position vectors
+    # added to the inputs, which both break equivariance
     causal: float
     positions: float
+    # the largest change of the other heads' output coordinates when the last head's rows of Wq and Wk are replaced by
+    # random ones, divided by the largest entry; zero for one head
     leak: float
 
 

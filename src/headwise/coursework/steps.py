@@ -13,29 +13,16 @@ from headwise.shapes import Array
 
 
 class AttentionSteps(NamedTuple):
-    """The steps of one run, in order.
+    """The steps of one run, in order."""
 
-    Attributes
-    ----------
-    queries, keys, values : ndarray of shape (H, N, d)
-        The rows of each head; values may have another width.
-    logits : ndarray of shape (H, N, N)
-        Q Kᵀ / √d; NaN where a causal mask hides the key.
-    weights : ndarray of shape (H, N, N)
-        The softmax of each row.
-    by_head : ndarray of shape (H, N, e)
-        Weights times values.
-    output : ndarray of shape (N, D')
-        The heads next to each other, times Woᵀ.
-    """
-
+    # (H, N, d): the rows of each head; values may have another width
     queries: Array
     keys: Array
     values: Array
-    logits: Array
-    weights: Array
-    by_head: Array
-    output: Array
+    logits: Array  # (H, N, N): Q Kᵀ / √d; NaN where a causal mask hides the key
+    weights: Array  # (H, N, N): the softmax of each row
+    by_head: Array  # (H, N, e): weights times values
+    output: Array  # (N, D'): the heads next to each other, times Woᵀ
 
 
 def attention_steps(arrays: Mapping[str, Array], heads: int, *, causal: bool = False) -> AttentionSteps:

@@ -15,22 +15,12 @@ _IMAGES = {".png", ".jpg", ".jpeg", ".bmp", ".gif", ".webp", ".tif", ".tiff"}
 
 
 class LabelledFiles(NamedTuple):
-    """Texts, or the paths of images, with a class each.
-
-    Attributes
-    ----------
-    kind : {"image", "text"}
-    inputs : tuple of str or Path
-    labels : ndarray of int of shape (B,)
-        Indices of `classes`.
-    classes : tuple of str
-        In alphabetical order.
-    """
+    """Texts, or the paths of images, with a class each."""
 
     kind: Literal["image", "text"]
     inputs: tuple[str | Path, ...]
-    labels: IntArray
-    classes: tuple[str, ...]
+    labels: IntArray  # (B,): indices of `classes`
+    classes: tuple[str, ...]  # in alphabetical order
 
 
 def load_labelled(path: Path | str) -> LabelledFiles:

@@ -14,34 +14,17 @@ from headwise.shapes import Array, IntArray, bind
 
 @dataclass(frozen=True, eq=False)
 class Dependence:
-    """Two maps of one input, and why the second was chosen.
+    """Two maps of one input, and why the second was chosen."""
 
-    Attributes
-    ----------
-    players : ndarray of int of shape (N,)
-        The player that each token belongs to, from 0: itself, its word, or a block of neighbours; see
-        `headwise.attribution.group_tokens`.
-    attention : ndarray of shape (P,)
-        Attention on each player, a mean over all layers and heads.
-    values : ndarray of shape (P,)
-        The recommended map: how much the prediction depends on each player.
-    map : str
-        Its name in `headwise.attribution.MAPS`.
-    audited : int
-        Number of inputs in the audit that recommends it; 0 if there is no audit of the model.
-    confidence : float
-        Share of bootstrap resamples of these inputs in which it is the most faithful map.
-    data : str
-        Name of these inputs.
-    """
-
+    # (N,): the player that each token belongs to, from 0: itself, its word, or a block of neighbours; see
+    # `headwise.attribution.group_tokens`
     players: IntArray
-    attention: Array
-    values: Array
-    map: str
-    audited: int = 0
-    confidence: float = 0.0
-    data: str = ""
+    attention: Array  # (P,): attention on each player, a mean over all layers and heads
+    values: Array  # (P,): the recommended map: how much the prediction depends on each player
+    map: str  # its name in `headwise.attribution.MAPS`
+    audited: int = 0  # number of inputs in the audit that recommends it; 0 if there is no audit of the model
+    confidence: float = 0.0  # share of bootstrap resamples of these inputs in which it is the most faithful map
+    data: str = ""  # name of these inputs
 
     __repr__ = brief_repr
 

@@ -24,26 +24,15 @@ _UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "toke
 
 
 class HeadProfiles(NamedTuple):
-    """How far and how evenly each head attends, and the values of an even spread over the visible tokens.
+    """How far and how evenly each head attends, and the values of an even spread over the visible tokens."""
 
-    Attributes
-    ----------
-    distance : ndarray of shape (L, H)
-        Mean distance between a token of the input and those that it attends to, without prefix tokens, in pixels,
-        tokens or steps; NaN for a head in which no token of the input gives the others any weight.
-    uniform_distance : ndarray of shape (L,)
-    entropy : ndarray of shape (L, H)
-        In bits, the mean over all rows, including that of the class token.
-    uniform_entropy : ndarray of shape (L,)
-    class_weight : ndarray of shape (L, H)
-        Mean weight on prefix tokens, which the distance leaves out; 0 without any.
-    """
-
+    # (L, H): mean distance between a token of the input and those that it attends to, without prefix tokens, in pixels,
+    # tokens or steps; NaN for a head in which no token of the input gives the others any weight
     distance: Array
-    uniform_distance: Array
-    entropy: Array
-    uniform_entropy: Array
-    class_weight: Array
+    uniform_distance: Array  # (L,)
+    entropy: Array  # (L, H): in bits, the mean over all rows, including that of the class token
+    uniform_entropy: Array  # (L,)
+    class_weight: Array  # (L, H): mean weight on prefix tokens, which the distance leaves out; 0 without any
 
 
 def profile_heads(record: AttentionRecord) -> HeadProfiles:

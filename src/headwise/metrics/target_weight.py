@@ -14,39 +14,21 @@ from headwise.shapes import Array, BoolArray, IntArray, bind
 
 
 class TargetWeight(NamedTuple):
-    """Mean weight on the targets, its chance level, and a bound of the probability to exceed it by chance.
+    """Mean weight on the targets, its chance level, and a bound of the probability to exceed it by chance."""
 
-    Attributes
-    ----------
-    weight : ndarray of shape (H,)
-    chance : float
-        The value of an even spread over the visible keys.
-    p_value : ndarray of shape (H,)
-        An upper bound.
-    """
-
-    weight: Array
-    chance: float
-    p_value: Array
+    weight: Array  # (H,)
+    chance: float  # the value of an even spread over the visible keys
+    p_value: Array  # (H,): an upper bound
 
 
 @dataclass(frozen=True, eq=False)
 class Rows:
-    """Attention weights of one layer with the moments of their rows, which all tests of it share.
+    """Attention weights of one layer with the moments of their rows, which all tests of it share."""
 
-    Attributes
-    ----------
-    weights : ndarray of shape (H, N, M)
-    visible : ndarray of bool of shape (N, M)
-    counts : ndarray of int of shape (N,)
-        How many keys each query sees.
-    total, square, peak : ndarray of shape (H, N)
-        Sum, sum of squares and maximum of each row.
-    """
-
-    weights: Array
-    visible: BoolArray
-    counts: IntArray
+    weights: Array  # (H, N, M)
+    visible: BoolArray  # (N, M)
+    counts: IntArray  # (N,): how many keys each query sees
+    # (H, N): sum, sum of squares and maximum of each row
     total: Array
     square: Array
     peak: Array

@@ -16,17 +16,10 @@ _MODES = ("cls_token", "mean_tokens", "max_tokens", "lasttoken")
 
 @dataclass(frozen=True)
 class SentencePooling:
-    """How hidden states become one vector.
-
-    Attributes
-    ----------
-    mode : {"cls_token", "mean_tokens", "max_tokens", "lasttoken"}
-    normalize : bool
-        Whether the vector is scaled to length one.
-    """
+    """How hidden states become one vector."""
 
     mode: str = "mean_tokens"
-    normalize: bool = False
+    normalize: bool = False  # whether the vector is scaled to length one
 
     @classmethod
     def from_folder(cls, path: Path) -> SentencePooling:

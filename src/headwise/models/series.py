@@ -90,18 +90,10 @@ class SeriesCache(NamedTuple):
 
 
 class SeriesPrediction(NamedTuple):
-    """Outputs and attention weights of some series.
+    """Outputs and attention weights of some series."""
 
-    Attributes
-    ----------
-    outputs : ndarray of shape (B, outputs)
-        Class logits, or predicted numbers.
-    weights : ndarray of shape (B, L, H, N, N)
-        Attention weights of every layer and head; zero for padding, as query and as key.
-    """
-
-    outputs: Array
-    weights: Array
+    outputs: Array  # (B, outputs): class logits, or predicted numbers
+    weights: Array  # (B, L, H, N, N): attention weights of every layer and head; zero for padding, as query and as key
 
 
 def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:

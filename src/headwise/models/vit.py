@@ -66,17 +66,10 @@ class ViTCache(NamedTuple):
 
 
 class Prediction(NamedTuple):
-    """Class probabilities and attention weights of some images.
+    """Class probabilities and attention weights of some images."""
 
-    Attributes
-    ----------
-    probabilities : ndarray of shape (B, n_classes)
-    weights : ndarray of shape (B, L, H, 1 + N, 1 + N)
-        Attention weights of every layer and head; token 0 is the class token.
-    """
-
-    probabilities: Array
-    weights: Array
+    probabilities: Array  # (B, n_classes)
+    weights: Array  # (B, L, H, 1 + N, 1 + N): attention weights of every layer and head; token 0 is the class token
 
 
 def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:

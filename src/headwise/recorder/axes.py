@@ -20,13 +20,6 @@ class Axes:
     Like strides, but an axis may have several (size, stride) factors, slowest first. So every view of a permuted
     tensor has such a map, also where memory is copied in between.
 
-    Attributes
-    ----------
-    axes : tuple of tuple of (int, int)
-        Factors of each axis; an axis of size 1 has none.
-    offset : int
-        Linear index of the first element.
-
     Examples
     --------
     >>> merged = Axes.contiguous((2, 3, 5)).permute((1, 0, 2)).view((6, 5))
@@ -34,8 +27,8 @@ class Axes:
     array([ 0, 15,  5, 20, 10, 25])
     """
 
-    axes: tuple[tuple[_Factor, ...], ...]
-    offset: int = 0
+    axes: tuple[tuple[_Factor, ...], ...]  # factors of each axis; an axis of size 1 has none
+    offset: int = 0  # linear index of the first element
 
     @classmethod
     def contiguous(cls, shape: Sequence[int]) -> Axes:

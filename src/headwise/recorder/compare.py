@@ -19,21 +19,11 @@ _NAMES = ("weights", "attention", "attentions")
 
 @dataclass(frozen=True)
 class ArrayComparison:
-    """The result of a comparison.
+    """The result of a comparison."""
 
-    Attributes
-    ----------
-    same : bool
-        Whether the arrays are the attention weights of the capture.
-    code : str
-        Of the catalogue's mistake that explains them, if there is one.
-    text : str
-        The result in one or two sentences.
-    """
-
-    same: bool
-    code: str
-    text: str
+    same: bool  # whether the arrays are the attention weights of the capture
+    code: str  # of the catalogue's mistake that explains them, if there is one
+    text: str  # the result in one or two sentences
 
 
 def compare_arrays(theirs: Mapping[str, npt.NDArray[Any]], ours: Mapping[str, npt.NDArray[Any]]) -> ArrayComparison:

@@ -33,49 +33,23 @@ class Operand:
 
 @dataclass
 class SoftmaxPlan:
-    """What to read from a run to know one attention.
+    """What to read from a run to know one attention."""
 
-    Attributes
-    ----------
-    name : str
-        Of the module, from the names of the nodes.
-    axis : int
-        Over which the Softmax normalises.
-    logits : str
-        Its argument.
-    values, output : Operand
-        Factor and result of the product with the values.
-    letters : (str, str, str)
-        Axes of weights, values and output of that product.
-    product : tuple of (Operand, Operand), optional
-        Queries and keys.
-    product_letters : (str, str, str)
-        Axes of both and of their product.
-    factors : list of (str, bool)
-        Tensors that the product is multiplied with, or divided by.
-    caps : list of (str, bool), optional
-        The same after a Tanh, if there is one.
-    plain : bool
-        Whether nothing else was done to the product.
-    quantized : bool
-        Whether integers are on the way.
-    rounding : Operand, optional
-        The integers to which the weights are rounded before the product.
-    """
-
-    name: str
-    axis: int
-    logits: str
+    name: str  # of the module, from the names of the nodes
+    axis: int  # over which the Softmax normalises
+    logits: str  # its argument
+    # factor and result of the product with the values
     values: Operand
     output: Operand
-    letters: tuple[str, str, str]
-    product: tuple[Operand, Operand] | None = None
-    product_letters: tuple[str, str, str] = ("", "", "")
+    letters: tuple[str, str, str]  # axes of weights, values and output of that product
+    product: tuple[Operand, Operand] | None = None  # queries and keys
+    product_letters: tuple[str, str, str] = ("", "", "")  # axes of both and of their product
+    # tensors that the product is multiplied with, or divided by
     factors: list[tuple[str, bool]] = field(default_factory=list)
-    caps: list[tuple[str, bool]] | None = None
-    plain: bool = True
-    quantized: bool = False
-    rounding: Operand | None = None
+    caps: list[tuple[str, bool]] | None = None  # the same after a Tanh, if there is one
+    plain: bool = True  # whether nothing else was done to the product
+    quantized: bool = False  # whether integers are on the way
+    rounding: Operand | None = None  # the integers to which the weights are rounded before the product
 
     @property
     def sources(self) -> tuple[str, str] | None:

@@ -15,27 +15,14 @@ _SUM_TOLERANCE = {8: 1e-11, 4: 2e-5, 2: 2e-2}  # of the sum of a row, by the byt
 
 @dataclass(frozen=True)
 class Unnormalised:
-    """A product of exponentials of scores with values that is still to be divided by the exponentials' sum.
-
-    Attributes
-    ----------
-    softmax : Softmax
-    exponentials : Tensor of shape (P, N, M)
-    scores : Product
-        What the exponentials were made from, in their shape.
-    shape : tuple of int
-        Of the exponentials before their leading axes were merged.
-    product : ValueProduct
-    axes : Axes
-        Where each element lies in the product (P, N, e).
-    """
+    """A product of exponentials of scores with values that is still to be divided by the exponentials' sum."""
 
     softmax: Softmax
-    exponentials: Tensor
-    scores: Product
-    shape: tuple[int, ...]
+    exponentials: Tensor  # (P, N, M)
+    scores: Product  # what the exponentials were made from, in their shape
+    shape: tuple[int, ...]  # of the exponentials before their leading axes were merged
     product: ValueProduct
-    axes: Axes
+    axes: Axes  # where each element lies in the product (P, N, e)
 
     def divided(self, divisor: Tensor, result: Tensor) -> tuple[Weights, ValueProduct] | None:
         """The weights and their product once it was divided by sums of rows; None if it was by something else."""

@@ -101,21 +101,12 @@ def _without_attention(model: Any, ignored: Sequence[str], opaque: Sequence[str]
 
 @dataclass(frozen=True)
 class CallTrace:
-    """Where the output of one attention call is in the graph of autograd.
+    """Where the output of one attention call is in the graph of autograd."""
 
-    Attributes
-    ----------
-    output : Tensor
-        What the operation returned.
-    operands : tuple of Tensor
-        What it was computed from, by which its node is found if the output is below autograd.
-    arrange : callable
-        Takes the gradient with respect to the output to an array (B, H, N, e).
-    """
-
-    output: Tensor
+    output: Tensor  # what the operation returned
+    # what it was computed from, by which its node is found if the output is below autograd
     operands: tuple[Tensor, ...]
-    arrange: Callable[[Tensor], Array]
+    arrange: Callable[[Tensor], Array]  # takes the gradient with respect to the output to an array (B, H, N, e)
 
 
 class _Recorder:

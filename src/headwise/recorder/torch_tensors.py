@@ -19,19 +19,12 @@ _Geometry = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 
 class Sources(NamedTuple):
-    """Which tensors a tensor was computed from, across at most two linear layers.
+    """Which tensors a tensor was computed from, across at most two linear layers."""
 
-    Attributes
-    ----------
-    near, far : frozenset of int
-        Inputs of the last linear layers on the way to the tensor, and of those before them.
-    linear : bool
-        Whether there was a linear layer on the way.
-    """
-
+    # inputs of the last linear layers on the way to the tensor, and of those before them
     near: frozenset[int]
     far: frozenset[int] = frozenset()
-    linear: bool = False
+    linear: bool = False  # whether there was a linear layer on the way
 
     def meets(self, other: Sources) -> bool:
         """Whether both go back to a common tensor."""

@@ -13,43 +13,21 @@ from headwise.recorder.axes import Axes
 
 @dataclass(frozen=True)
 class Product:
-    """A matrix product a b, and what was done to it since.
+    """A matrix product a b, and what was done to it since."""
 
-    Attributes
-    ----------
-    a, b : Tensor of shape (P, N, d), (P, d, M)
-        The factors.
-    axes : Axes
-        Where each element of the tensor lies in the product (P, N, M).
-    linear : bool
-        Whether one factor is a parameter: a linear layer, and not scores of queries and keys.
-    scale : float
-        What the product was multiplied by.
-    cap : float or None
-        Factor after a tanh, if there was one.
-    other : bool
-        Whether anything else was done: a mask, a bias, a factor that is not one number.
-    factors : tuple of (Tensor, Axes)
-        Factors that depend on the item and the head alone.
-    columns : tuple of (int, int, int) or None
-        Axis of the tensor, first and number of columns that are the product's, where others (sinks) were joined.
-    functions : frozenset of str
-        Functions other than sums and factors that were applied, such as ``exp``.
-    shape : tuple of int
-        Of the last elementwise operation's result.
-    """
-
+    # (P, N, d), (P, d, M): the factors
     a: Tensor
     b: Tensor
-    axes: Axes
-    linear: bool = False
-    scale: float = 1.0
-    cap: float | None = None
-    other: bool = False
-    factors: tuple[tuple[Tensor, Axes], ...] = ()
+    axes: Axes  # where each element of the tensor lies in the product (P, N, M)
+    linear: bool = False  # whether one factor is a parameter: a linear layer, and not scores of queries and keys
+    scale: float = 1.0  # what the product was multiplied by
+    cap: float | None = None  # factor after a tanh, if there was one
+    other: bool = False  # whether anything else was done: a mask, a bias, a factor that is not one number
+    factors: tuple[tuple[Tensor, Axes], ...] = ()  # factors that depend on the item and the head alone
+    # axis of the tensor, first and number of columns that are the product's, where others (sinks) were joined
     columns: tuple[int, int, int] | None = None
-    functions: frozenset[str] = frozenset()
-    shape: tuple[int, ...] = ()
+    functions: frozenset[str] = frozenset()  # functions other than sums and factors that were applied, such as ``exp``
+    shape: tuple[int, ...] = ()  # of the last elementwise operation's result
 
     def shaped(self, change: Callable[[Axes], Axes | None]) -> Product | None:
         """The same elements in another shape."""
@@ -59,27 +37,14 @@ class Product:
 
 @dataclass
 class Softmax:
-    """One softmax of the run.
+    """One softmax of the run."""
 
-    Attributes
-    ----------
-    module : str
-        Where it ran.
-    reason : str
-        Why it is not attention; empty once it was recorded.
-    suspect : bool
-        Whether it looks like attention all the same: over the last of four axes, and not of a linear layer's output.
-    shape : tuple of int, optional
-        Of its result.
-    result : Tensor, optional
-        Until it was recorded, of a suspect.
-    """
-
-    module: str
-    reason: str
+    module: str  # where it ran
+    reason: str  # why it is not attention; empty once it was recorded
+    # whether it looks like attention all the same: over the last of four axes, and not of a linear layer's output
     suspect: bool = False
-    shape: tuple[int, ...] | None = None
-    result: Tensor | None = None
+    shape: tuple[int, ...] | None = None  # of its result
+    result: Tensor | None = None  # until it was recorded, of a suspect
 
     def set_reason(self, reason: str) -> None:
         """Set why it was not recorded as attention, or nothing if it was."""
@@ -89,35 +54,17 @@ class Softmax:
 
 @dataclass(frozen=True)
 class Weights:
-    """The result of a softmax, and what was done to it since.
-
-    Attributes
-    ----------
-    softmax : Softmax
-    logits : Tensor
-        The softmax's argument.
-    axis : int
-        Over which it normalises.
-    product : Product or None
-        What the argument was made from, where that is known.
-    axes : Axes
-        Where each element lies in the softmax's result.
-    changes : tuple of str
-        Operations that changed the weights after the softmax.
-    sinks : Tensor, optional
-        Logit of a sink for each row: of the argument's shape, with one element along the axis.
-    explained : bool
-        Whether `logits` are those of the changed weights.
-    """
+    """The result of a softmax, and what was done to it since."""
 
     softmax: Softmax
-    logits: Tensor
-    axis: int
-    product: Product | None
-    axes: Axes
-    changes: tuple[str, ...] = field(default=())
+    logits: Tensor  # the softmax's argument
+    axis: int  # over which it normalises
+    product: Product | None  # what the argument was made from, where that is known
+    axes: Axes  # where each element lies in the softmax's result
+    changes: tuple[str, ...] = field(default=())  # operations that changed the weights after the softmax
+    # logit of a sink for each row: of the argument's shape, with one element along the axis
     sinks: Tensor | None = None
-    explained: bool = False
+    explained: bool = False  # whether `logits` are those of the changed weights
 
     def shaped(self, change: Callable[[Axes], Axes | None]) -> Weights | None:
         """The same elements in another shape."""
@@ -130,31 +77,17 @@ Value: TypeAlias = Product | Weights
 
 @dataclass(frozen=True)
 class ValueProduct:
-    """Weights times values, as the run multiplied them.
+    """Weights times values, as the run multiplied them."""
 
-    Attributes
-    ----------
-    axes : Axes
-        Of the weights' operand, (P, N, M).
-    values : Tensor of shape (P, M, e)
-    output : Tensor of shape (P, N, e)
-    operands : tuple of Tensor
-        The two factors as the operation received them; empty if it was no matrix product.
-    shape : tuple of int
-        The shape of the operation's result that is (P, N, e), or (P, e, N) if the factors are the other way round.
-    factor : float or Tensor
-        By which the operation multiplied the product, a number or one for each row (P, N, 1).
-    swaps : bool
-        Whether the factors are the other way round.
-    """
-
-    axes: Axes
-    values: Tensor
-    output: Tensor
-    operands: tuple[Tensor, ...]
+    axes: Axes  # of the weights' operand, (P, N, M)
+    values: Tensor  # (P, M, e)
+    output: Tensor  # (P, N, e)
+    operands: tuple[Tensor, ...]  # the two factors as the operation received them; empty if it was no matrix product
+    # the shape of the operation's result that is (P, N, e), or (P, e, N) if the factors are the other way round
     shape: tuple[int, ...]
+    # by which the operation multiplied the product, a number or one for each row (P, N, 1)
     factor: float | Tensor = 1.0
-    swaps: bool = False
+    swaps: bool = False  # whether the factors are the other way round
 
     def swapped(self) -> ValueProduct:
         """The same with its factors the other way round."""

@@ -13,18 +13,10 @@ from headwise.recorder.torch_values import ValueProduct, Weights
 
 @dataclass(frozen=True)
 class Weighted:
-    """Values times weights, elementwise, before the sum over the keys.
+    """Values times weights, elementwise, before the sum over the keys."""
 
-    Attributes
-    ----------
-    weights : Weights
-        With axes of the result's shape.
-    values : Tensor
-        The other factor, which broadcasts to that shape.
-    """
-
-    weights: Weights
-    values: Tensor
+    weights: Weights  # with axes of the result's shape
+    values: Tensor  # the other factor, which broadcasts to that shape
 
     @property
     def has_one_key(self) -> bool:

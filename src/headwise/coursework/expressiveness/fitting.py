@@ -17,18 +17,12 @@ from headwise.train.adamw import AdamW, adamw_step
 
 @dataclass(frozen=True)
 class Fit:
-    """One family fitted to functions that another number of heads computes.
+    """One family fitted to functions that another number of heads computes."""
 
-    Attributes
-    ----------
-    heads, of : int
-        Heads of the family that was fitted, and of the functions it was fitted to.
-    losses : ndarray of shape (targets, starts)
-        Mean squared error on fresh inputs after the last step, over the variance of the outputs.
-    """
-
+    # heads of the family that was fitted, and of the functions it was fitted to
     heads: int
     of: int
+    # (targets, starts): mean squared error on fresh inputs after the last step, over the variance of the outputs
     losses: Array
 
     @property

@@ -32,33 +32,15 @@ _NUMBER_FIRST = re.compile(r"^(w|omega|beta|b|)(?:head|h)?_?(\d+)_?(?=[a-z])", r
 
 @dataclass(frozen=True)
 class Candidate:
-    """An array of the notebook with a role.
+    """An array of the notebook with a role."""
 
-    Attributes
-    ----------
-    expression : str
-        What gives it in the notebook: ``X``, ``params['Wq']``, ``layer.weight``.
-    role : str
-        ``X``, ``Wq``, …, ``bo``; ``Wqkv`` and ``bqkv`` for those of queries, keys and values in one.
-    head : int or None
-        Which head's it is, where each head has its own.
-    group : str
-        The object or dict that it is in; empty for a variable, `LISTED` for an item of a list of heads.
-    array : ndarray
-        A list of arrays as one array, stacked along a new first axis.
-    listed : bool
-        Whether it is a list.
-    rank : int
-        Lower is nearer to the usual name.
-    """
-
-    expression: str
-    role: str
-    head: int | None
-    group: str
-    array: Array
-    listed: bool = False
-    rank: int = 0
+    expression: str  # what gives it in the notebook: ``X``, ``params['Wq']``, ``layer.weight``
+    role: str  # ``X``, ``Wq``, …, ``bo``; ``Wqkv`` and ``bqkv`` for those of queries, keys and values in one
+    head: int | None  # which head's it is, where each head has its own
+    group: str  # the object or dict that it is in; empty for a variable, `LISTED` for an item of a list of heads
+    array: Array  # a list of arrays as one array, stacked along a new first axis
+    listed: bool = False  # whether it is a list
+    rank: int = 0  # lower is nearer to the usual name
 
 
 def find_candidates(

@@ -22,31 +22,18 @@ from headwise.text import Statement
 
 
 class Part(NamedTuple):
-    """One part of the report.
+    """One part of the report."""
 
-    Attributes
-    ----------
-    write : callable
-        Returns its chapter.
-    heading, number : str
-        Shown while it is not finished.
-    share : float
-        Of the time of the whole report, about, without the trainings of experiments; of a part with `first`, its share.
-    experiments : float
-        The share of these trainings.
-    first : callable or None
-        Returns what is on the first page, which `write` then takes as its second argument.
-    needs : (str, str) or None
-        The optional library and extra that it needs.
-    """
-
-    write: Callable[..., Chapter]
+    write: Callable[..., Chapter]  # returns its chapter
+    # shown while it is not finished
     heading: str
     number: str
+    # of the time of the whole report, about, without the trainings of experiments; of a part with `first`, its share
     share: float
-    experiments: float = 0.0
+    experiments: float = 0.0  # the share of these trainings
+    # returns what is on the first page, which `write` then takes as its second argument
     first: Callable[[ReportContext], Any] | None = None
-    needs: tuple[str, str] | None = None
+    needs: tuple[str, str] | None = None  # the optional library and extra that it needs
 
 
 PARTS = {
@@ -74,25 +61,13 @@ _UNFINISHED = Statement("This part is not finished; reload the page in a minute.
 
 @dataclass
 class Page:
-    """The page, and what is known so far.
-
-    Attributes
-    ----------
-    context : ReportContext
-    parts : tuple of str
-    front : tuple of Section
-        What comes before the first part.
-    chapters : dict
-        By part, those that are finished.
-    seconds : dict
-        How long each took.
-    """
+    """The page, and what is known so far."""
 
     context: ReportContext
     parts: tuple[str, ...]
-    front: tuple[Section, ...]
-    chapters: dict[str, Chapter] = field(default_factory=dict)
-    seconds: dict[str, float] = field(default_factory=dict)
+    front: tuple[Section, ...]  # what comes before the first part
+    chapters: dict[str, Chapter] = field(default_factory=dict)  # by part, those that are finished
+    seconds: dict[str, float] = field(default_factory=dict)  # how long each took
     _waiting: dict[str, Callable[[], tuple[Chapter, float]]] = field(default_factory=dict)
     _share: float = 0.0  # of the work that is finished
     _first_page: bool = False

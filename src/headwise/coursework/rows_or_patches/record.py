@@ -20,27 +20,16 @@ from headwise.shapes import IntArray
 
 @dataclass(frozen=True)
 class RunRow:
-    """One run.
-
-    Attributes
-    ----------
-    data, model : str
-    seed : int
-    n_correct, n_test : int
-        Test images classified correctly, and all of them.
-    loss : float
-        Mean cross-entropy on the test images, in nats.
-    epochs, best_epoch : int
-        Epochs that were run, and the one with the lowest validation loss, whose parameters were tested.
-    seconds : float
-    """
+    """One run."""
 
     data: str
     model: str
     seed: int
+    # test images classified correctly, and all of them
     n_correct: int
     n_test: int
-    loss: float
+    loss: float  # mean cross-entropy on the test images, in nats
+    # epochs that were run, and the one with the lowest validation loss, whose parameters were tested
     epochs: int
     best_epoch: int
     seconds: float

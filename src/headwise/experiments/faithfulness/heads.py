@@ -19,26 +19,13 @@ from headwise.shapes import Array, IntArray
 
 @dataclass(frozen=True)
 class HeadImportance:
-    """What each head contributes.
+    """What each head contributes."""
 
-    Attributes
-    ----------
-    n_correct : int
-        Inputs that the model classifies correctly.
-    loss : float
-        Mean cross-entropy in nats.
-    importance : ndarray of shape (L, H)
-        Mean over inputs of |∂ loss / ∂ gate|: `headwise.metrics.gradients.head_importance`.
-    n_correct_without : ndarray of int of shape (L, H)
-        Inputs classified correctly when the output of this head alone is zero.
-    loss_without : ndarray of shape (L, H)
-    """
-
-    n_correct: int
-    loss: float
-    importance: Array
-    n_correct_without: IntArray
-    loss_without: Array
+    n_correct: int  # inputs that the model classifies correctly
+    loss: float  # mean cross-entropy in nats
+    importance: Array  # (L, H): mean over inputs of |∂ loss / ∂ gate|: `headwise.metrics.gradients.head_importance`
+    n_correct_without: IntArray  # (L, H): inputs classified correctly when the output of this head alone is zero
+    loss_without: Array  # (L, H)
 
     @property
     def best(self) -> tuple[int, int]:

@@ -27,28 +27,16 @@ RANDOM_ORDERS = 30  # their mean curve is chance
 
 @dataclass(frozen=True)
 class InputResult:
-    """The curves and scores of one input.
+    """The curves and scores of one input."""
 
-    Attributes
-    ----------
-    predicted : int
-        The class that the model predicts; all curves are of its probability.
-    correct : bool
-        Whether it is the label.
-    players : int
-        P.
-    curves : ndarray of shape (rankings + 1, ablations, 2, P + 1)
-        Deletion and insertion, for each ranking and the mean over random orders, for each ablation.
-    scores : ndarray of shape (rankings + 1, criteria)
-    n_tied_first : ndarray of int of shape (rankings,)
-        How many players share the largest value; if several do, the first is chosen at random.
-    """
-
-    predicted: int
-    correct: bool
-    players: int
+    predicted: int  # the class that the model predicts; all curves are of its probability
+    correct: bool  # whether it is the label
+    players: int  # P
+    # (rankings + 1, ablations, 2, P + 1): deletion and insertion, for each ranking and the mean over random orders, for
+    # each ablation
     curves: Array
-    scores: Array
+    scores: Array  # (rankings + 1, criteria)
+    # (rankings,): how many players share the largest value; if several do, the first is chosen at random
     n_tied_first: IntArray
 
 

@@ -22,25 +22,16 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class RankingTest:
-    """One ranking of the tokens compared with another by one criterion, over all inputs.
-
-    Attributes
-    ----------
-    ranking, other : str
-    criterion : Criterion
-    gain, low, high : float
-        By how much `ranking` is better, in the criterion's units, mean over inputs; and its interval.
-    p : float
-        Of the sign-flip test, after Holm's correction for all tests of the same question.
-    """
+    """One ranking of the tokens compared with another by one criterion, over all inputs."""
 
     ranking: str
     other: str
     criterion: Criterion
+    # by how much `ranking` is better, in the criterion's units, mean over inputs; and its interval
     gain: float
     low: float
     high: float
-    p: float
+    p: float  # of the sign-flip test, after Holm's correction for all tests of the same question
 
     @property
     def verdict(self) -> Literal["better", "worse", "not shown"]:

@@ -45,21 +45,11 @@ class Criterion:
 
 @dataclass(frozen=True)
 class Scope:
-    """Names of everything that is compared.
+    """Names of everything that is compared."""
 
-    Attributes
-    ----------
-    maps : tuple of str
-        Keys of `headwise.attribution.MAPS`.
-    baseline : str
-        The order that needs no model: ink, contrast, word length or magnitude.
-    ablations : tuple of str
-        The first defines the Shapley values.
-    """
-
-    maps: tuple[str, ...]
-    baseline: str
-    ablations: tuple[str, ...]
+    maps: tuple[str, ...]  # keys of `headwise.attribution.MAPS`
+    baseline: str  # the order that needs no model: ink, contrast, word length or magnitude
+    ablations: tuple[str, ...]  # the first defines the Shapley values
 
     @property
     def rankings(self) -> tuple[str, ...]:

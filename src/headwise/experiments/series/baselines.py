@@ -22,20 +22,11 @@ ROCKET_KERNELS = 10_000  # the default of ROCKET
 
 @dataclass(frozen=True)
 class Baseline:
-    """A method to compare with.
-
-    Attributes
-    ----------
-    label : str
-    random : bool
-        Whether the result depends on the seed.
-    classify : callable
-        Data and a seed in; predicted classes (B,) of the test series out.
-    """
+    """A method to compare with."""
 
     label: str
-    random: bool
-    classify: Callable[[SeriesData, int], IntArray]
+    random: bool  # whether the result depends on the seed
+    classify: Callable[[SeriesData, int], IntArray]  # data and a seed in; predicted classes (B,) of the test series out
 
 
 def _dtw(data: SeriesData, seed: int) -> IntArray:

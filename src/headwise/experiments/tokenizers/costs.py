@@ -21,23 +21,15 @@ _PARTS = {"token": "embedding", "positions": "positions", "class_token": "class 
 
 @dataclass(frozen=True)
 class Cost:
-    """The costs of one tokenizer.
+    """The costs of one tokenizer."""
 
-    Attributes
-    ----------
-    tokens, inputs : int
-        N, and P, the number of values in a token.
-    parameters : dict of str to int
-        By part: the embedding (D × P and its bias), the positions ((1 + N) × D), and what does not depend on the
-        tokenizer.
-    multiply_adds : int
-        In the matrix products of one image's forward pass.
-    """
-
+    # N, and P, the number of values in a token
     tokens: int
     inputs: int
+    # by part: the embedding (D × P and its bias), the positions ((1 + N) × D), and what does not depend on the
+    # tokenizer
     parameters: dict[str, int]
-    multiply_adds: int
+    multiply_adds: int  # in the matrix products of one image's forward pass
 
     @property
     def total(self) -> int:

@@ -14,21 +14,13 @@ from headwise.tokenizers import ImageTokenizer
 
 @dataclass(frozen=True)
 class Locality:
-    """The locality of one tokenizer.
+    """The locality of one tokenizer."""
 
-    Attributes
-    ----------
-    single_token : float
-        Share of the pixels that are in exactly one token.
-    vertical_pairs, horizontal_pairs : float
-        Share of neighbouring pixels, one above the other or side by side, that are in one token.
-    unchanged : dict of (int, int) to float
-        By shift (down, right): the share of tokens with ink that equal, bit by bit, a token of the unshifted image.
-    """
-
-    single_token: float
+    single_token: float  # share of the pixels that are in exactly one token
+    # share of neighbouring pixels, one above the other or side by side, that are in one token
     vertical_pairs: float
     horizontal_pairs: float
+    # by shift (down, right): the share of tokens with ink that equal, bit by bit, a token of the unshifted image
     unchanged: dict[tuple[int, int], float]
 
 

@@ -29,21 +29,13 @@ def load_digits(folder: Path | None = None) -> Digits:
 
 @dataclass(frozen=True)
 class Job:
-    """One training.
+    """One training."""
 
-    Attributes
-    ----------
-    model, recipe : ViTConfig, TrainingConfig
-        The seed is the recipe's.
-    size : int
-        Number of training digits.
-    data, digest : str
-        The digits' name and fingerprint.
-    """
-
+    # the seed is the recipe's
     model: ViTConfig
     recipe: TrainingConfig
-    size: int
+    size: int  # number of training digits
+    # the digits' name and fingerprint
     data: str
     digest: str
 

@@ -23,33 +23,19 @@ DIRECTIONS = {"right": (0, 1), "down": (1, 0)}
 
 @dataclass(frozen=True)
 class TrainedTokenizer:
-    """The outcome of one training.
+    """The outcome of one training."""
 
-    Attributes
-    ----------
-    n_correct, n_test : int
-        Held-out digits classified correctly, and all of them.
-    loss, train_loss : float
-        Mean cross-entropy in nats on these, and in the last epoch of training.
-    parameters : int
-    seconds : float
-        Wall-clock time, on the machine that trained it.
-    predictions : ndarray of shape (n_test,)
-        The predicted class of each held-out digit.
-    positions : ndarray of shape (N, D)
-        The learned position embeddings, without the class token's.
-    n_correct_shifted : ndarray of int of shape (directions, shifts)
-        Digits classified correctly when all are shifted by so many pixels.
-    """
-
+    # held-out digits classified correctly, and all of them
     n_correct: int
     n_test: int
+    # mean cross-entropy in nats on these, and in the last epoch of training
     loss: float
     train_loss: float
     parameters: int
-    seconds: float
-    predictions: IntArray
-    positions: Array
+    seconds: float  # wall-clock time, on the machine that trained it
+    predictions: IntArray  # (n_test,): the predicted class of each held-out digit
+    positions: Array  # (N, D): the learned position embeddings, without the class token's
+    # (directions, shifts): digits classified correctly when all are shifted by so many pixels
     n_correct_shifted: IntArray
 
 

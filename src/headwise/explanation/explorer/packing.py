@@ -19,27 +19,13 @@ _COARSER = tuple((3, least) for least in (1, 2, 3, 4, 6, 8, 12, 16, 24, 32, 48, 
 
 
 class PackedWeights(NamedTuple):
-    """The largest weights of each row of each view.
+    """The largest weights of each row of each view."""
 
-    Attributes
-    ----------
-    decimals : int
-        Of a weight.
-    least : int
-        Smaller weights than this, in units of the last decimal, are left out.
-    counts : ndarray of int of shape (V, N)
-        How many weights of each row are stored.
-    steps : ndarray of int of shape (K,)
-        How far each stored key is from the one before it in its row, the first from −1.
-    values : ndarray of int of shape (K,)
-        Their weights in units of the last decimal.
-    """
-
-    decimals: int
-    least: int
-    counts: IntArray
-    steps: IntArray
-    values: IntArray
+    decimals: int  # of a weight
+    least: int  # smaller weights than this, in units of the last decimal, are left out
+    counts: IntArray  # (V, N): how many weights of each row are stored
+    steps: IntArray  # (K,): how far each stored key is from the one before it in its row, the first from −1
+    values: IntArray  # (K,): their weights in units of the last decimal
 
 
 def pack_weights(matrices: Sequence[Array], decimals: int, budget: int) -> PackedWeights:

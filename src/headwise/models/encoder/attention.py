@@ -18,30 +18,16 @@ from headwise.shapes import Array, BoolArray
 
 @dataclass(frozen=True)
 class AttentionOptions:
-    """How one attention sublayer computes.
+    """How one attention sublayer computes."""
 
-    Attributes
-    ----------
-    heads, key_heads : int
-        H and G; query head h reads key head h // (H/G).
-    scale : float or None
-        Factor of the logits; None is 1/√d.
-    causal : bool
-        A token attends to itself and earlier ones.
-    window : (int or None, int or None) or None
-        How many keys before and after its own a token may attend to.
-    softcap : float or None
-        c in logits ← c · tanh(logits / c).
-    norm : Norm
-        Normalises queries and keys where the parameters contain ``query_norm`` and ``key_norm``.
-    """
-
+    # H and G; query head h reads key head h // (H/G)
     heads: int
     key_heads: int
-    scale: float | None = None
-    causal: bool = False
-    window: Window = None
-    softcap: float | None = None
+    scale: float | None = None  # factor of the logits; None is 1/√d
+    causal: bool = False  # a token attends to itself and earlier ones
+    window: Window = None  # how many keys before and after its own a token may attend to
+    softcap: float | None = None  # c in logits ← c · tanh(logits / c)
+    # normalises queries and keys where the parameters contain ``query_norm`` and ``key_norm``
     norm: Norm = field(default_factory=Norm)
 
 

@@ -20,21 +20,12 @@ from headwise.shapes import Array, BoolArray
 
 @dataclass(frozen=True)
 class AttentionPooling:
-    """How tokens are pooled: y = z + mlp(norm(z)) with z = attention(probe, tokens).
-
-    Attributes
-    ----------
-    heads : int
-    activation : str
-    norm : Norm
-    source : str
-        The output that is pooled.
-    """
+    """How tokens are pooled: y = z + mlp(norm(z)) with z = attention(probe, tokens)."""
 
     heads: int
     activation: str
     norm: Norm
-    source: str = "last_hidden_state"
+    source: str = "last_hidden_state"  # the output that is pooled
 
 
 class AttentionPoolingCache(NamedTuple):

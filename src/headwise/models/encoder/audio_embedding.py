@@ -22,18 +22,10 @@ _TAPS, _STRIDES = 3, (1, 2)
 
 @dataclass(frozen=True)
 class AudioEmbedding:
-    """How a spectrogram becomes tokens.
+    """How a spectrogram becomes tokens."""
 
-    Attributes
-    ----------
-    channels : int
-        Mel bins.
-    frames : int
-        Length of the spectrogram; the second convolution halves it.
-    """
-
-    channels: int
-    frames: int
+    channels: int  # mel bins
+    frames: int  # length of the spectrogram; the second convolution halves it
 
 
 class AudioEmbeddingCache(NamedTuple):

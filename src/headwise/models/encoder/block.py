@@ -28,22 +28,12 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class BlockOptions:
-    """How one block computes.
-
-    Attributes
-    ----------
-    attention : AttentionOptions
-    activation : str
-        One of `headwise.nn.activation_functions.ACTIVATIONS`.
-    norm : Norm
-    post_norm : bool
-        Normalise after the residual sum instead of before the sublayer.
-    """
+    """How one block computes."""
 
     attention: AttentionOptions
-    activation: str = "gelu"
+    activation: str = "gelu"  # one of `headwise.nn.activation_functions.ACTIVATIONS`
     norm: Norm = field(default_factory=Norm)
-    post_norm: bool = False
+    post_norm: bool = False  # normalise after the residual sum instead of before the sublayer
 
 
 class BranchCache(NamedTuple):

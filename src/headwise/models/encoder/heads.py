@@ -17,32 +17,16 @@ from headwise.shapes import Array, BoolArray, IntArray
 
 @dataclass(frozen=True)
 class Head:
-    """Pooling, then each of these steps whose parameters exist: ``dense``, activation, ``norm``, ``output``, softcap.
+    """Pooling, then the steps whose parameters exist: ``dense``, activation, ``norm``, ``output``, softcap."""
 
-    Attributes
-    ----------
-    source : str
-        The output that the head reads: ``"last_hidden_state"``, or that of an earlier head.
-    pool : str
-        One of `POOLS`.
-    prefix : int
-        How many tokens ``mean_patches`` and ``first_and_mean`` leave out of the mean.
-    activation : str or None
-        Follows ``dense``.
-    norm : Norm
-    softcap : float or None
-        c in y ← c · tanh(y / c).
-    scale : float
-        Factor of the output.
-    """
-
+    # the output that the head reads: ``"last_hidden_state"``, or that of an earlier head
     source: str = "last_hidden_state"
-    pool: str = "tokens"
-    prefix: int = 0
-    activation: str | None = None
+    pool: str = "tokens"  # one of `POOLS`
+    prefix: int = 0  # how many tokens ``mean_patches`` and ``first_and_mean`` leave out of the mean
+    activation: str | None = None  # follows ``dense``
     norm: Norm = field(default_factory=Norm)
-    softcap: float | None = None
-    scale: float = 1.0
+    softcap: float | None = None  # c in y ← c · tanh(y / c)
+    scale: float = 1.0  # factor of the output
 
 
 class HeadCache(NamedTuple):

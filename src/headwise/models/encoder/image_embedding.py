@@ -17,32 +17,16 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class ImageEmbedding:
-    """How pixels become tokens.
+    """How pixels become tokens."""
 
-    Attributes
-    ----------
-    patch : (int, int)
-        Height and width of a patch in pixels.
-    channels : int
-    grid : (int, int)
-        Rows and columns of patches that the position table was trained for.
-    prefix : tuple of str
-        Parameters of the tokens before the patches, in order, such as ``("class_token", "register_tokens")``.
-    positioned : tuple of str
-        Which of them have rows in the position table, in its order.
-    interpolation : str
-        One of `INTERPOLATIONS`, for images of another size.
-    norm : Norm
-        Used if the parameters contain ``norm``.
-    """
-
-    patch: tuple[int, int]
+    patch: tuple[int, int]  # height and width of a patch in pixels
     channels: int
-    grid: tuple[int, int]
+    grid: tuple[int, int]  # rows and columns of patches that the position table was trained for
+    # parameters of the tokens before the patches, in order, such as ``("class_token", "register_tokens")``
     prefix: tuple[str, ...] = ("class_token",)
-    positioned: tuple[str, ...] = ("class_token",)
-    interpolation: str = "bicubic"
-    norm: Norm = field(default_factory=Norm)
+    positioned: tuple[str, ...] = ("class_token",)  # which of them have rows in the position table, in its order
+    interpolation: str = "bicubic"  # one of `INTERPOLATIONS`, for images of another size
+    norm: Norm = field(default_factory=Norm)  # used if the parameters contain ``norm``
 
     def patch_grid(self, height: int, width: int) -> tuple[int, int]:
         """Rows and columns of whole patches in an image; pixels beyond them are not read, as by a convolution."""

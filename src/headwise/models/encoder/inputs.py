@@ -16,26 +16,16 @@ _WHOLE = ("input_ids", "token_type_ids", "position_ids")
 
 @dataclass(frozen=True, eq=False)
 class NetworkInputs:
-    """The arrays that a network is called with.
+    """The arrays that a network is called with."""
 
-    Attributes
-    ----------
-    input_ids, token_type_ids, position_ids : ndarray of int of shape (B, N), optional
-    inputs_embeds : ndarray of shape (B, N, E), optional
-        Instead of input_ids.
-    pixel_values : ndarray of shape (B, C, Y, X), optional
-    input_features : ndarray of shape (B, C, T), optional
-    mask : ndarray of bool of shape (B, 1, 1, N) or (B, H or 1, N, N), optional
-        True attends.
-    """
-
+    # (B, N)
     input_ids: IntArray | None = None
     token_type_ids: IntArray | None = None
     position_ids: IntArray | None = None
-    inputs_embeds: Array | None = None
-    pixel_values: Array | None = None
-    input_features: Array | None = None
-    mask: BoolArray | None = None
+    inputs_embeds: Array | None = None  # (B, N, E): instead of input_ids
+    pixel_values: Array | None = None  # (B, C, Y, X)
+    input_features: Array | None = None  # (B, C, T)
+    mask: BoolArray | None = None  # (B, 1, 1, N) or (B, H or 1, N, N): True attends
 
     @classmethod
     def from_arrays(cls, dtype: np.dtype[Any], arrays: dict[str, npt.ArrayLike | None]) -> NetworkInputs:

@@ -68,25 +68,14 @@ class LastToken:
 
 @dataclass(frozen=True)
 class Network:
-    """The options of a network.
-
-    Attributes
-    ----------
-    embedding : TextEmbedding, ImageEmbedding or AudioEmbedding
-    trunk : TrunkOptions
-    heads : mapping of str to Head or AttentionPooling
-        By the name of the output each makes, in the order in which they are computed.
-    averages : mapping of str to tuple of str
-        Outputs that are the mean of other outputs.
-    last : LastToken
-        The token that the pooling ``last`` selects.
-    """
+    """The options of a network."""
 
     embedding: Embedding
     trunk: TrunkOptions
+    # by the name of the output each makes, in the order in which they are computed
     heads: Mapping[str, Head | AttentionPooling] = field(default_factory=dict)
-    averages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)
-    last: LastToken = field(default_factory=LastToken)
+    averages: Mapping[str, tuple[str, ...]] = field(default_factory=dict)  # outputs that are the mean of other outputs
+    last: LastToken = field(default_factory=LastToken)  # the token that the pooling ``last`` selects
 
 
 class NetworkCache(NamedTuple):

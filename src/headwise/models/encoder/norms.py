@@ -13,24 +13,12 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class Norm:
-    """A normalisation.
+    """A normalisation."""
 
-    Attributes
-    ----------
-    epsilon : float
-        Added to the variance or mean square.
-    rms : bool
-        Root-mean-square instead of layer normalisation.
-    offset : float
-        Added to the gain; Gemma stores g − 1.
-    affine : bool
-        y = g x + b instead: batch normalisation with its running averages.
-    """
-
-    epsilon: float = 1e-5
-    rms: bool = False
-    offset: float = 0.0
-    affine: bool = False
+    epsilon: float = 1e-5  # added to the variance or mean square
+    rms: bool = False  # root-mean-square instead of layer normalisation
+    offset: float = 0.0  # added to the gain; Gemma stores g − 1
+    affine: bool = False  # y = g x + b instead: batch normalisation with its running averages
 
 
 class AffineCache(NamedTuple):

@@ -20,32 +20,16 @@ from headwise.shapes import Array, IntArray
 
 @dataclass(frozen=True, eq=False)  # compared and hashed by identity: options may be a dict
 class Rope:
-    """A rotary position embedding.
+    """A rotary position embedding."""
 
-    Attributes
-    ----------
-    width : int
-        How many features of a head rotate.
-    theta : float
-        The base: pair i rotates by position · θ^(−2i/width).
-    kind : str
-        One of `ROPE_TYPES`.
-    options : mapping
-        What the kind needs, by the names of transformers' configuration, such as ``factor``.
-    max_positions : int
-        The longest sequence of the configuration; ``dynamic`` and ``longrope`` depend on it.
-    pairing : {"halves", "neighbours"}
-        Which features form a pair.
-    factors : ndarray of shape (width / 2,), optional
-        Divide the frequencies; a .gguf file stores the scaling of ``llama3`` so.
-    """
-
-    width: int
-    theta: float = 10000.0
-    kind: str = "default"
+    width: int  # how many features of a head rotate
+    theta: float = 10000.0  # the base: pair i rotates by position · θ^(−2i/width)
+    kind: str = "default"  # one of `ROPE_TYPES`
+    # what the kind needs, by the names of transformers' configuration, such as ``factor``
     options: Mapping[str, Any] = field(default_factory=dict)
-    max_positions: int = 2048
-    pairing: Pairing = "halves"
+    max_positions: int = 2048  # the longest sequence of the configuration; ``dynamic`` and ``longrope`` depend on it
+    pairing: Pairing = "halves"  # which features form a pair
+    # (width / 2,): divide the frequencies; a .gguf file stores the scaling of ``llama3`` so
     factors: Array | None = None
 
     def __post_init__(self) -> None:

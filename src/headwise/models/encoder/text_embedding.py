@@ -16,21 +16,11 @@ from headwise.shapes import Array, IntArray
 
 @dataclass(frozen=True)
 class TextEmbedding:
-    """How token ids become vectors.
+    """How token ids become vectors."""
 
-    Attributes
-    ----------
-    norm : Norm
-        Used if the parameters contain ``norm``.
-    scale : float
-        Factor of the word embeddings; Gemma's is √D.
-    padding_id : int or None
-        RoBERTa counts positions from this id + 1, and only tokens other than this id.
-    """
-
-    norm: Norm
-    scale: float = 1.0
-    padding_id: int | None = None
+    norm: Norm  # used if the parameters contain ``norm``
+    scale: float = 1.0  # factor of the word embeddings; Gemma's is √D
+    padding_id: int | None = None  # RoBERTa counts positions from this id + 1, and only tokens other than this id
 
     def positions(self, shape: tuple[int, int], input_ids: IntArray | None) -> IntArray:
         """Rows of the position table (B or 1, N)."""

@@ -25,27 +25,14 @@ from headwise.shapes import Array, BoolArray, IntArray
 
 @dataclass(frozen=True)
 class TrunkOptions:
-    """How the trunk computes.
+    """How the trunk computes."""
 
-    Attributes
-    ----------
-    blocks : tuple of BlockOptions
-        In order of execution.
-    groups : tuple of int
-        Whose parameters each block uses, ``blocks.{group}``; by default its own. ALBERT's blocks share theirs.
-    ropes : tuple of (Rope or None)
-        The rotary embedding of each block; empty for none.
-    alibi : bool
-        Add ALiBi's bias to the logits.
-    norm : Norm
-        The final norm, if the parameters contain ``norm``.
-    """
-
-    blocks: tuple[BlockOptions, ...]
+    blocks: tuple[BlockOptions, ...]  # in order of execution
+    # whose parameters each block uses, ``blocks.{group}``; by default its own. ALBERT's blocks share theirs.
     groups: tuple[int, ...] = ()
-    ropes: tuple[Rope | None, ...] = ()
-    alibi: bool = False
-    norm: Norm = field(default_factory=Norm)
+    ropes: tuple[Rope | None, ...] = ()  # the rotary embedding of each block; empty for none
+    alibi: bool = False  # add ALiBi's bias to the logits
+    norm: Norm = field(default_factory=Norm)  # the final norm, if the parameters contain ``norm``
 
     def group(self, i: int) -> int:
         """Whose parameters block i uses."""

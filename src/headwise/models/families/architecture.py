@@ -18,24 +18,12 @@ from headwise.shapes import Array, IntArray
 
 @dataclass(frozen=True)
 class Source:
-    """Where a parameter is: a tensor, transposed or not, some of its rows, reshaped.
+    """Where a parameter is: a tensor, transposed or not, some of its rows, reshaped."""
 
-    Attributes
-    ----------
-    tensor : str
-        Name in the file.
-    rows : slice or ndarray of int, optional
-        Which rows, after transposing; all by default.
-    transposed : bool
-        Whether the file has (in, out) instead of (out, in).
-    shape : tuple of int, optional
-        Of the parameter; that of the rows by default.
-    """
-
-    tensor: str
-    rows: slice | IntArray | None = None
-    transposed: bool = False
-    shape: tuple[int, ...] | None = None
+    tensor: str  # name in the file
+    rows: slice | IntArray | None = None  # which rows, after transposing; all by default
+    transposed: bool = False  # whether the file has (in, out) instead of (out, in)
+    shape: tuple[int, ...] | None = None  # of the parameter; that of the rows by default
 
     def take(self, array: Array) -> Array:
         """The parameter, as a view of the tensor where that is possible."""
@@ -54,21 +42,11 @@ class Source:
 
 @dataclass
 class Layout:
-    """Where the parameters of a network are in a checkpoint; filled by a family.
+    """Where the parameters of a network are in a checkpoint; filled by a family."""
 
-    Attributes
-    ----------
-    tensors : collection of str
-        Names in the file.
-    prefix : str
-        Of the tensors in the file, such as ``"bert."``.
-    sources : dict
-        By parameter.
-    """
-
-    tensors: Collection[str]
-    prefix: str = ""
-    sources: dict[str, Source] = field(default_factory=dict)
+    tensors: Collection[str]  # names in the file
+    prefix: str = ""  # of the tensors in the file, such as ``"bert."``
+    sources: dict[str, Source] = field(default_factory=dict)  # by parameter
 
     def below(self, prefix: str) -> Layout:
         """The same layout with another prefix of the tensors."""
@@ -114,31 +92,16 @@ class Layout:
 
 @dataclass(frozen=True)
 class Architecture:
-    """A network and its place in a checkpoint.
-
-    Attributes
-    ----------
-    family : str
-    kind : {"text", "image", "audio"}
-        What the network reads.
-    network : Network
-    sources : mapping of str to Source
-        By parameter.
-    attention_names : tuple of str
-        The name in the file of each block's attention module.
-    unused : tuple of str
-        Patterns of tensors that this network does not use, such as buffers and heads of other tasks.
-    tied_last : bool
-        Whether transformers puts the normalised output in place of the last hidden state.
-    """
+    """A network and its place in a checkpoint."""
 
     family: str
-    kind: str
+    kind: str  # what the network reads
     network: Network
-    sources: Mapping[str, Source]
-    attention_names: tuple[str, ...]
+    sources: Mapping[str, Source]  # by parameter
+    attention_names: tuple[str, ...]  # the name in the file of each block's attention module
+    # patterns of tensors that this network does not use, such as buffers and heads of other tasks
     unused: tuple[str, ...] = ()
-    tied_last: bool = True
+    tied_last: bool = True  # whether transformers puts the normalised output in place of the last hidden state
 
     def params(self, checkpoint: Checkpoint, dtype: np.dtype | None = None) -> Params:
         """Read the parameters; tensors that several parameters share are read once.

@@ -22,43 +22,22 @@ _UNUSED = (r".*rotary_emb\.inv_freq", r"lm_head\.weight")
 
 @dataclass(frozen=True)
 class DecoderOptions:
-    """In what the families of this decoder differ.
-
-    Attributes
-    ----------
-    activation : str
-    norm : Norm
-    ropes : sequence of Rope
-        Of each block.
-    windows : sequence
-        Of each block.
-    biases : (bool, bool, bool)
-        Of queries, keys and values; of the output projection; of the MLP.
-    tied : bool
-        Whether the head is the words' embedding, if the file says nothing.
-    scale, softcap : float or None
-        Of the attention logits.
-    final_softcap : float or None
-        Of the scores.
-    embedding_scale : float
-    head_norms : bool
-        Normalise the queries and keys of each head.
-    branch_norms : bool
-        Normalise the outputs of the sublayers too.
-    """
+    """In what the families of this decoder differ."""
 
     activation: str
     norm: Norm
-    ropes: Sequence[Rope]
-    windows: Sequence[tuple[int, int] | None]
+    ropes: Sequence[Rope]  # of each block
+    windows: Sequence[tuple[int, int] | None]  # of each block
+    # of queries, keys and values; of the output projection; of the MLP
     biases: tuple[bool, bool, bool] = (False, False, False)
-    tied: bool = False
+    tied: bool = False  # whether the head is the words' embedding, if the file says nothing
+    # of the attention logits
     scale: float | None = None
     softcap: float | None = None
-    final_softcap: float | None = None
+    final_softcap: float | None = None  # of the scores
     embedding_scale: float = 1.0
-    head_norms: bool = False
-    branch_norms: bool = False
+    head_norms: bool = False  # normalise the queries and keys of each head
+    branch_norms: bool = False  # normalise the outputs of the sublayers too
 
 
 def head_width(config: Config) -> int:

@@ -14,17 +14,10 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class Tensor:
-    """A tensor in a file.
-
-    Attributes
-    ----------
-    shape : tuple of int
-    read : callable
-        Returns the array; float16 and bfloat16 are widened to float32.
-    """
+    """A tensor in a file."""
 
     shape: tuple[int, ...]
-    read: Callable[[], Array]
+    read: Callable[[], Array]  # returns the array; float16 and bfloat16 are widened to float32
 
     @property
     def size(self) -> int:

@@ -23,24 +23,12 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class Arguments:
-    """What a model is called with for one input.
+    """What a model is called with for one input."""
 
-    Attributes
-    ----------
-    arrays : mapping of str to ndarray
-        By the names of the model's arguments, batch size 1.
-    image : str
-        Which of them is an image (1, C, Y, X); empty if none is.
-    box : (float, float, float, float), optional
-        Left, top, right and bottom of what the model sees, in pixels of the user's image.
-    text : Tokenized, optional
-        The tokens of a text.
-    """
-
-    arrays: Mapping[str, npt.NDArray[Any]]
-    image: str = ""
-    box: Box | None = None
-    text: Tokenized | None = None
+    arrays: Mapping[str, npt.NDArray[Any]]  # by the names of the model's arguments, batch size 1
+    image: str = ""  # which of them is an image (1, C, Y, X); empty if none is
+    box: Box | None = None  # left, top, right and bottom of what the model sees, in pixels of the user's image
+    text: Tokenized | None = None  # the tokens of a text
 
     @property
     def series(self) -> tuple[str, int] | None:
@@ -53,25 +41,13 @@ class Arguments:
 
 @dataclass(frozen=True, eq=False)
 class InputReader:
-    """How inputs become arguments.
+    """How inputs become arguments."""
 
-    Attributes
-    ----------
-    names : sequence of str
-        Arguments of the model in order.
-    images : ImageReader
-    texts : TextReader, optional
-        With a tokenizer.
-    reads_images : bool
-        Whether an array of three axes is an image, and not a batch of one series.
-    prepare : callable, optional
-        Prepares sound and series; called with the array, it returns arrays by name.
-    """
-
-    names: Sequence[str]
+    names: Sequence[str]  # arguments of the model in order
     images: ImageReader
-    texts: TextReader | None = None
-    reads_images: bool = False
+    texts: TextReader | None = None  # with a tokenizer
+    reads_images: bool = False  # whether an array of three axes is an image, and not a batch of one series
+    # prepares sound and series; called with the array, it returns arrays by name
     prepare: Any = field(default=None, repr=False)
 
     def read(self, input: Any) -> Arguments:

@@ -18,15 +18,10 @@ Box = tuple[float, float, float, float]
 
 @dataclass(frozen=True, eq=False)
 class ImageReader:
-    """Images as pixel values (1, C, Y, X).
+    """Images as pixel values (1, C, Y, X)."""
 
-    Attributes
-    ----------
-    preprocess : callable, optional
-        An image processor of transformers, a transform of torchvision or timm, a function of a PIL image, or an
-        `ImagePreprocessor`.
-    """
-
+    # an image processor of transformers, a transform of torchvision or timm, a function of a PIL image, or an
+    # `ImagePreprocessor`
     preprocess: Callable[..., Any] | None = None
 
     def read(self, image: Any) -> tuple[Array, Box]:

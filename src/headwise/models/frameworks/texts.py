@@ -18,15 +18,9 @@ _ARGUMENTS = ("input_ids", "attention_mask", "token_type_ids")
 
 @dataclass(frozen=True, eq=False)
 class TextReader:
-    """Texts as token ids.
+    """Texts as token ids."""
 
-    Attributes
-    ----------
-    tokenizer
-        Of transformers, of the library tokenizers, or any function that returns the token ids of a text.
-    """
-
-    tokenizer: Any
+    tokenizer: Any  # of transformers, of the library tokenizers, or any function that returns the token ids of a text
 
     def read(
         self, text: str | tuple[str, str], names: Sequence[str]

@@ -21,23 +21,12 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True)
 class AudioPreprocessor:
-    """How sound becomes input_features.
+    """How sound becomes input_features."""
 
-    Attributes
-    ----------
-    bins : int
-        C, mel bins.
-    frames : int
-        T; the sound is cut or padded with silence to T · hop samples.
-    rate : int
-        Samples in a second.
-    window, hop : int
-        Samples of a window, and from one to the next.
-    """
-
-    bins: int
-    frames: int
-    rate: int = 16000
+    bins: int  # C, mel bins
+    frames: int  # T; the sound is cut or padded with silence to T · hop samples
+    rate: int = 16000  # samples in a second
+    # samples of a window, and from one to the next
     window: int = 400
     hop: int = 160
 

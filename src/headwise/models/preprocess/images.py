@@ -28,34 +28,17 @@ _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable
 
 @dataclass(frozen=True)
 class ImagePreprocessor:
-    """How an image becomes pixel_values.
+    """How an image becomes pixel_values."""
 
-    Attributes
-    ----------
-    shortest : int or None
-        Resize so that the shorter side has this many pixels.
-    size : (int, int) or None
-        Or resize to this height and width.
-    crop : (int, int) or None
-        Then cut this height and width from the middle.
-    resample : int
-        Pillow's number of the filter.
-    rescale : float
-        Factor of the pixels; 0 leaves them as they are.
-    mean, std : tuple of float
-        Subtracted from each channel, and divided by; empty for none.
-    channels : int
-        1 for grey, 3 for RGB.
-    """
-
-    shortest: int | None = None
-    size: tuple[int, int] | None = None
-    crop: tuple[int, int] | None = None
-    resample: int = 2
-    rescale: float = 1 / 255
+    shortest: int | None = None  # resize so that the shorter side has this many pixels
+    size: tuple[int, int] | None = None  # or resize to this height and width
+    crop: tuple[int, int] | None = None  # then cut this height and width from the middle
+    resample: int = 2  # Pillow's number of the filter
+    rescale: float = 1 / 255  # factor of the pixels; 0 leaves them as they are
+    # subtracted from each channel, and divided by; empty for none
     mean: tuple[float, ...] = ()
     std: tuple[float, ...] = ()
-    channels: int = 3
+    channels: int = 3  # 1 for grey, 3 for RGB
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, channels: int) -> ImagePreprocessor:

@@ -29,43 +29,22 @@ _CONTROL, _USER_DEFINED = 3, 4  # kinds of token in a .gguf file
 
 @dataclass(frozen=True, eq=False)
 class Tokenized:
-    """A text's tokens.
+    """A text's tokens."""
 
-    Attributes
-    ----------
-    labels : tuple of str
-        Each token's text.
-    spans : ndarray of int of shape (N, 2)
-        The first character of each token, and one past the last; zeros for special tokens.
-    special : ndarray of bool of shape (N,)
-    text : str
-        What the spans refer to; the two texts of a pair are joined by a line break.
-    """
-
-    labels: tuple[str, ...]
-    spans: IntArray
-    special: BoolArray
-    text: str = ""
+    labels: tuple[str, ...]  # each token's text
+    spans: IntArray  # (N, 2): the first character of each token, and one past the last; zeros for special tokens
+    special: BoolArray  # (N,)
+    text: str = ""  # what the spans refer to; the two texts of a pair are joined by a line break
 
 
 @dataclass(frozen=True)
 class TextPreprocessor:
-    """How texts become arrays.
-
-    Attributes
-    ----------
-    tokenizer : tokenizers.Tokenizer
-    padding_id : int
-    max_length : int or None
-        Longer texts are cut.
-    token_types : bool
-        Whether the model distinguishes the two texts of a pair.
-    """
+    """How texts become arrays."""
 
     tokenizer: Any = field(repr=False)
     padding_id: int
-    max_length: int | None
-    token_types: bool
+    max_length: int | None  # longer texts are cut
+    token_types: bool  # whether the model distinguishes the two texts of a pair
 
     @classmethod
     def from_checkpoint(cls, checkpoint: Checkpoint, max_length: int | None, token_types: bool) -> TextPreprocessor:

@@ -29,33 +29,20 @@ _BATCH = 100
 
 @dataclass(frozen=True)
 class AttentionSummary:
-    """Means over the test digits of what the class token attends to.
-
-    Attributes
-    ----------
-    n_digits : int
-    fixed : list of shape (L, H)
-        Mean cosine of a digit's map with the head's mean map: one if the map does not depend on the digit.
-    ink : list of shape (L, H)
-        Weight on tokens with ink, minus the share of such tokens: zero for uniform attention.
-    tokens : list of shape (L,)
-        Effective number of tokens attended to, mean over the heads.
-    beats_random : float
-        Share of digits for which removing tokens in the order of the rollout lowers the probability of the predicted
-        class faster than the mean over random orders.
-    correlation : float
-        Mean rank correlation of a token's rollout with the drop of that probability when it alone is removed.
-    most_different : int
-        The correctly classified digit for which the maps of the last block's heads differ most.
-    """
+    """Means over the test digits of what the class token attends to."""
 
     n_digits: int
+    # (L, H): mean cosine of a digit's map with the head's mean map: one if the map does not depend on the digit
     fixed: list[list[float]]
+    # (L, H): weight on tokens with ink, minus the share of such tokens: zero for uniform attention
     ink: list[list[float]]
-    tokens: list[float]
+    tokens: list[float]  # (L,): effective number of tokens attended to, mean over the heads
+    # share of digits for which removing tokens in the order of the rollout lowers the probability of the predicted
+    # class faster than the mean over random orders
     beats_random: float
+    # mean rank correlation of a token's rollout with the drop of that probability when it alone is removed
     correlation: float
-    most_different: int
+    most_different: int  # the correctly classified digit for which the maps of the last block's heads differ most
 
     def to_json(self) -> dict[str, Any]:
         """All fields."""

@@ -11,6 +11,7 @@ import numpy as np
 from headwise.data.image_files import on_white, read_image
 from headwise.errors import DataError, require_extra
 from headwise.models import Model, Tokens
+from headwise.models.base import grid_boxes
 from headwise.shapes import Array, IntArray
 
 _MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, by which most models normalise
@@ -126,8 +127,7 @@ def _grid_boxes(grid: tuple[int, int], size: tuple[int, int]) -> IntArray:
     rows, columns = (
         np.linspace(0, side, count + 1).round().astype(np.int64) for side, count in zip(size, grid, strict=True)
     )
-    y, x = (index.ravel() for index in np.indices(grid))
-    return np.stack([rows[y], columns[x], np.diff(rows)[y], np.diff(columns)[x]], axis=1)
+    return grid_boxes(rows, columns)
 
 
 def _to_array(image: Any) -> Array:

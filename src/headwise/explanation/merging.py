@@ -9,7 +9,7 @@ import numpy as np
 
 from headwise.errors import DataError
 from headwise.figures import AttentionRecord
-from headwise.shapes import Array, IntArray
+from headwise.shapes import IntArray
 
 _WORD = re.compile(r"\w+(?:['’]\w+)*|[^\w\s]+")
 
@@ -49,7 +49,7 @@ def merge_pieces(record: AttentionRecord) -> AttentionRecord:
         words=words,
         segments=record.segments[first] if record.segments.size else record.segments,
         visible=np.asarray((member @ visible.astype(np.float32) @ member.T) > 0) if visible.size else visible,
-        value_norms=_mean_norms(record.value_norms, share),
+        value_norms=record.value_norms @ share.T if record.value_norms.size else record.value_norms,
         ranking=np.zeros(0, np.float32),
         curves=np.zeros((0, 0, 0), np.float32),
         faithfulness=None,
@@ -74,7 +74,3 @@ def _groups(record: AttentionRecord) -> IntArray:
         groups[key] = groups[key - 1] + (word < 0 or word != previous) if key else 0
         previous = word if word >= 0 else -2
     return groups
-
-
-def _mean_norms(norms: Array, share: Array) -> Array:
-    return norms @ share.T if norms.size else norms

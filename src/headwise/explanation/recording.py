@@ -13,6 +13,7 @@ from headwise.errors import DataError
 from headwise.explanation.display import displayed_image, displayed_series
 from headwise.explanation.score_names import name_scores
 from headwise.explanation.segments import find_segments
+from headwise.explanation.text_arrays import name_spans
 from headwise.figures import AttentionRecord
 from headwise.figures.record import InputKind
 from headwise.models import Model, Tokens
@@ -161,9 +162,7 @@ def _text_and_spans(tokens: Tokens) -> tuple[str, IntArray]:
     """The text and the tokens' places in it; of tokens without a text, their names with blanks between them."""
     if tokens.text:
         return tokens.text, tokens.locations
-    stops = np.cumsum([len(label) + 1 for label in tokens.labels]) - 1
-    starts = stops - [len(label) for label in tokens.labels]
-    return " ".join(tokens.labels), np.stack([starts, stops], axis=1)
+    return " ".join(tokens.labels), name_spans(tokens.labels)
 
 
 def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Array:
@@ -172,7 +171,11 @@ def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Ar
     Empty for other models. A head that attends from a token to the one that followed its previous occurrence performs
     induction (Olsson et al., arXiv 2209.11895).
     """
-    vocabulary = getattr(getattr(model, "preprocessor", None), "tokenizer", None) if _reads_texts(record) else None
+    vocabulary = (
+        getattr(getattr(model, "preprocessor", None), "tokenizer", None)
+        if record.kind == "text" and record.is_causal
+        else None
+    )
     if vocabulary is None:
         return np.zeros((0, 0, 0, 0), np.float32)
     rng = np.random.default_rng(seed)
@@ -184,7 +187,3 @@ def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Ar
     if len(weights) != len(record.weights):
         return np.zeros((0, 0, 0, 0), np.float32)
     return np.asarray(np.concatenate(weights), np.float32)
-
-
-def _reads_texts(record: AttentionRecord) -> bool:
-    return record.kind == "text" and record.is_causal

@@ -45,7 +45,7 @@ def text_record(
         raise ShapeError(f"queries: expected {rows} words, one for each query; got {len(other)}.")
     special = np.array([bool(_SPECIAL.fullmatch(name.strip())) for name in names])
     special &= not special.all()
-    spans = _spans(names)
+    spans = name_spans(names)
     tokens = Tokens("text", spans, special, names, " ".join(names))
     return AttentionRecord(
         np.zeros((0, 0), np.float32),
@@ -62,7 +62,7 @@ def text_record(
     )
 
 
-def _spans(names: Sequence[str]) -> npt.NDArray[np.int64]:
+def name_spans(names: Sequence[str]) -> npt.NDArray[np.int64]:
     """Places of the names in the text that joins them by blanks."""
     stops = np.cumsum([len(name) + 1 for name in names]) - 1
     return np.stack([stops - [len(name) for name in names], stops], axis=1)

@@ -104,6 +104,12 @@ class Model(Protocol):
         """
 
 
+def grid_boxes(edges_y: IntArray, edges_x: IntArray) -> IntArray:
+    """Boxes (N, 4) of the cells between these edges in reading order: top, left, height and width."""
+    y, x = (index.ravel() for index in np.indices((len(edges_y) - 1, len(edges_x) - 1)))
+    return np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
+
+
 def patch_labels(rows: int, columns: int) -> tuple[str, ...]:
     """Names of patches in reading order, such as ``"2,3"`` for the second row and the third column."""
     return tuple(f"{row},{column}" for row in range(1, rows + 1) for column in range(1, columns + 1))

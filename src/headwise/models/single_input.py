@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import numpy as np
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
-from headwise.models.base import Capability, Tokens, patch_labels
+from headwise.models.base import Capability, Tokens, grid_boxes, patch_labels
 from headwise.models.encoder.audio_embedding import AudioEmbedding
 from headwise.models.encoder.image_embedding import ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
@@ -173,8 +173,7 @@ def _patches(model: LoadedModel, input: Any, embedding: ImageEmbedding) -> Token
     rows = top + (bottom - top) * np.arange(down + 1) * embedding.patch[0] / height
     columns = left + (right - left) * np.arange(across + 1) * embedding.patch[1] / width
     edges_y, edges_x = rows.round().astype(np.int64), columns.round().astype(np.int64)
-    y, x = (index.ravel() for index in np.indices((down, across)))
-    boxes = np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
+    boxes = grid_boxes(edges_y, edges_x)
     labels = [
         _PREFIX_LABELS[name].format(i + 1)
         for name in embedding.prefix

@@ -69,7 +69,7 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
         return _select(model.record(*args, **kwargs), layers)
     if hasattr(model, "look") and hasattr(model, "capabilities"):
         return _select(model.look(*args, **kwargs), layers)
-    if _is_torch(model):
+    if "torch" in sys.modules and callable(model):  # a module, a method of one, or a function that may use torch
         _refuse_own_layers(model)
         from headwise.recorder.torch_run import capture_torch
 
@@ -86,11 +86,6 @@ def _select(capture: Capture, layers: Selection) -> Capture:
         if collector.wants(layer.name, layer.kind, *layer.shape[2:]):
             collector.add(layer)
     return replace(capture, layers=collector.finish())
-
-
-def _is_torch(model: Any) -> bool:
-    """Whether a model is a torch module, a method of one, or a function that may use torch."""
-    return "torch" in sys.modules and callable(model)
 
 
 def _refuse_own_layers(model: Callable[..., Any]) -> None:

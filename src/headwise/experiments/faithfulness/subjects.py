@@ -23,7 +23,6 @@ from headwise.models.loaded import LoadedModel
 from headwise.models.opening import open_model
 from headwise.models.preprocess.images import ImagePreprocessor
 from headwise.models.series import SeriesTransformerConfig
-from headwise.nn.params import Params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 from headwise.train.checkpoint import Checkpoint, load_vit, pretrained_vit
@@ -203,7 +202,7 @@ def _series_subject(name: str) -> Subject:
     examples = Examples(inputs, test.labels.astype(np.int64))
     trained_on = f"the {len(data.train.labels):,} training series"
     return Subject(
-        "series transformer", partial(_series_transformer, config), examples, data.name, "series", True, trained_on, fit
+        "series transformer", partial(SeriesTransformer, config), examples, data.name, "series", True, trained_on, fit
     )
 
 
@@ -241,10 +240,6 @@ def _fit_head(path: str, pixels: int | None, training: Examples) -> Outcome:
     with single_threaded_blas():
         inputs = [_resized(model, input, pixels) for input in training.inputs]
         return Outcome(None, fit_linear_head(model, inputs, training.labels))
-
-
-def _series_transformer(config: SeriesTransformerConfig, params: Params) -> Model:
-    return SeriesTransformer(config, params)
 
 
 def _train_series(config: SeriesTransformerConfig, training: Any) -> Outcome:

@@ -7,7 +7,7 @@ from collections.abc import Callable, Iterator, Sequence
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.base import Tokens, patch_labels
+from headwise.models.base import Tokens, grid_boxes, patch_labels
 from headwise.models.frameworks.arguments import Arguments
 from headwise.recorder import AttentionLayer
 from headwise.shapes import Array, BoolArray, IntArray
@@ -62,9 +62,7 @@ def image_tokens(
     left, top, right, bottom = arguments.box or (0.0, 0.0, float(width), float(height))
     edges_y = (top + (bottom - top) * np.arange(rows + 1) * tall / height).round().astype(np.int64)
     edges_x = (left + (right - left) * np.arange(columns + 1) * wide / width).round().astype(np.int64)
-    y, x = (index.ravel() for index in np.indices((rows, columns)))
-    boxes = np.stack([edges_y[y], edges_x[x], np.diff(edges_y)[y], np.diff(edges_x)[x]], axis=1)
-    return Tokens("image", *_scattered(boxes, prefix, labels, patch_labels(rows, columns)))
+    return Tokens("image", *_scattered(grid_boxes(edges_y, edges_x), prefix, labels, patch_labels(rows, columns)))
 
 
 def series_tokens(arguments: Arguments, prefix: BoolArray, labels: Sequence[str]) -> Tokens:

@@ -47,7 +47,7 @@ def linear_forward(x: Array, params: Params, residual: Array | None = None) -> t
     weight = params["weight"]
     rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))  # one matrix product instead of one per item
     added = None if residual is None else residual.reshape(len(rows), -1)
-    y = backend(rows).linear(rows, weight, params["bias"], added)
+    y = backend(rows, len(weight)).linear(rows, weight, params["bias"], added)
     return y.reshape(*x.shape[:-1], -1), LinearCache(rows, weight)
 
 

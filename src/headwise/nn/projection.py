@@ -1,4 +1,4 @@
-"""The linear layer of pretrained models: y = x Wᵀ (+ b), one product of the machine's BLAS.
+"""The linear layer of pretrained models: y = x Wᵀ (+ b).
 
 Unlike `headwise.nn.linear` the bias is optional, and the weight may be a view of a larger or transposed array, so that
 fused and transposed layouts of other packages need no copy.
@@ -8,6 +8,9 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
+import numpy as np
+
+from headwise.nn.ops.dispatch import backend
 from headwise.nn.params import Params
 from headwise.shapes import Array
 
@@ -35,18 +38,21 @@ def projection_forward(x: Array, params: Params) -> tuple[Array, ProjectionCache
     cache : ProjectionCache
     """
     weight, bias = params["weight"], params.get("bias")
-    rows = x.reshape(-1, x.shape[-1])
-    y = rows @ weight.T
-    if bias is not None:
-        y += bias
+    rows = np.ascontiguousarray(x.reshape(-1, x.shape[-1]))
+    y = backend(rows, len(weight)).linear(rows, weight, np.zeros(len(weight), rows.dtype) if bias is None else bias)
     return y.reshape(*x.shape[:-1], -1), ProjectionCache(rows, weight, bias is not None)
 
 
 def projection_backward(dy: Array, cache: ProjectionCache) -> tuple[Array, Params]:
     """Gradients with respect to x (..., D), and to ``weight`` and ``bias``."""
-    rows = dy.reshape(-1, dy.shape[-1])
-    grads: Params = {"weight": rows.T @ cache.rows}
+    rows = np.ascontiguousarray(dy.reshape(-1, dy.shape[-1]))
+    across = np.ascontiguousarray(rows.T)
+    grads: Params = {"weight": _multiply(across, cache.rows)}
     if cache.biased:
         grads["bias"] = rows.sum(axis=0)
-    dx: Array = rows @ cache.weight
-    return dx.reshape(*dy.shape[:-1], -1), grads
+    return _multiply(rows, cache.weight).reshape(*dy.shape[:-1], -1), grads
+
+
+def _multiply(a: Array, b: Array) -> Array:
+    """The product of two matrices, of which `a` is contiguous."""
+    return backend(a, b.shape[1]).linear(a, b.T, np.zeros(b.shape[1], a.dtype))

@@ -36,6 +36,7 @@ from headwise.models.encoder.text_embedding import (
     text_embedding_forward,
 )
 from headwise.models.encoder.trunk import TrunkCache, TrunkOptions, trunk_backward, trunk_forward
+from headwise.nn.ops.dispatch import kernel_threads
 from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
@@ -96,6 +97,7 @@ class NetworkGradients(NamedTuple):
     attention_outputs: tuple[Array, ...]
 
 
+@kernel_threads()
 def network_forward(
     inputs: NetworkInputs, params: Params, network: Network, *, keep: bool = True, return_weights: bool = False
 ) -> tuple[dict[str, Array], NetworkCache]:
@@ -133,6 +135,7 @@ def network_forward(
     return outputs, NetworkCache(network, embedding, trunk, heads, x)
 
 
+@kernel_threads()
 def network_backward(
     douts: Mapping[str, Array], cache: NetworkCache, dhidden: Mapping[int, Array] | None = None
 ) -> NetworkGradients:

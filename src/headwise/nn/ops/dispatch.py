@@ -2,14 +2,18 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
+from contextlib import contextmanager, nullcontext
 from typing import Protocol, cast
 
 import numpy as np
 
 from headwise.jit import numba_available
 from headwise.nn.ops import numba_ops, numpy_ops
+from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
 
+_LANES = 16  # multiplications at a time, about
 _MIN_SIZE = 1 << 12  # below this the overhead of calling a compiled kernel exceeds NumPy's time
 
 
@@ -54,10 +58,19 @@ class Backend(Protocol):
         """One step of AdamW, in place."""
 
 
-def backend(x: Array) -> Backend:
-    """The operations for arrays like `x`.
+def backend(x: Array, outputs: int = _LANES) -> Backend:
+    """The operations for arrays like `x`, each number of which is used for so many `outputs`.
 
-    The choice depends only on the size and type of `x`, so that the same work gives the same bytes.
+    The choice depends only on sizes and the type of `x`, so that the same work gives the same bytes.
     """
-    is_suitable = x.size >= _MIN_SIZE and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+    is_suitable = (
+        x.size * outputs >= _MIN_SIZE * _LANES and x.dtype in (np.float32, np.float64) and x.flags.c_contiguous
+    )
     return cast(Backend, numba_ops if is_suitable and numba_available() else numpy_ops)
+
+
+@contextmanager
+def kernel_threads() -> Iterator[None]:
+    """Leave all cores to the compiled kernels, if there are any: BLAS's threads stay busy for 0.1 s after a product."""
+    with single_threaded_blas() if numba_available() else nullcontext():
+        yield

@@ -11,7 +11,12 @@ import numpy as np
 from numba import njit, types
 
 from headwise.attention.compiled.simd import multiply, num_lanes, pointer
+from headwise.attention.compiled.tile import step_of
 from headwise.attention.compiled.vector_ops import exp2, transpose
+from headwise.attention.compiled.work import COUNTER, take
+
+LINEAR_COLUMNS, BLOCK = 64, 1024  # of a unit of `linear`; numbers of one of the operations on single numbers
+_DEPTH = 512  # so many columns of a weight, laid out for the product, stay in the second-level cache
 
 _C = math.sqrt(2 / math.pi)
 _A = 0.044715
@@ -29,23 +34,50 @@ def _read(real, *axes):
 
 def linear_types(real):
     """Signature of `linear`."""
-    return types.void(*_read(real, 2, 2, 1, 2), *_arrays(real, 2))
+    weight = types.Array(real, 2, "A", readonly=True)
+    return types.void(COUNTER, *_read(real, 2), weight, *_read(real, 1, 2), *_arrays(real, 2), types.intp)
 
 
-def linear(x, weight, bias, residual, y):
-    """Compute y (R, E) = x (R, D) Wᵀ + bias + residual, W (E, D); an empty residual is ignored."""
+def linear(counter, x, weight, bias, residual, y, block):
+    """Units of `counter`: y (R, E) = x (R, D) Wᵀ + bias + residual, W (E, D); an empty residual is ignored.
+
+    A unit is `LINEAR_COLUMNS` columns of a block of rows, computed in a memory of its own, where they fill vectors.
+    W may have any strides.
+    """
     rows, depth = x.shape
-    width = bias.size
-    across = np.empty((depth, width), x.dtype)
-    transpose(pointer(weight), 0, depth, 1, width, depth, pointer(across), 0, width, num_lanes(x))
-    for r in range(rows):
-        if residual.size:
-            for i in range(width):
-                y[r, i] = bias[i] + residual[r, i]
-        else:
-            for i in range(width):
-                y[r, i] = bias[i]
-    multiply(y, 0, width, x, 0, depth, 1, across, 0, width, rows, width, depth, True)
+    width, down, along = bias.size, step_of(weight, 0), step_of(weight, 1)
+    row_blocks, lanes = (rows + block - 1) // block, num_lanes(x)
+    across, laid_out = np.zeros((min(depth, _DEPTH), LINEAR_COLUMNS), x.dtype), -1
+    product = np.empty((block, LINEAR_COLUMNS), x.dtype)
+    first, last = take(counter)
+    while first < last:
+        for unit in range(first, last):
+            column, row = unit // row_blocks * LINEAR_COLUMNS, unit % row_blocks * block
+            columns, count = min(LINEAR_COLUMNS, width - column), min(block, rows - row)
+            whole = (columns + lanes - 1) // lanes * lanes
+            for k in range(0, depth, _DEPTH):
+                part = min(_DEPTH, depth - k)
+                if column != laid_out or depth > _DEPTH:
+                    transpose(
+                        *(pointer(weight), column * down + k * along, down, along, columns, part),
+                        *(pointer(across), 0, LINEAR_COLUMNS, lanes),
+                    )
+                multiply(
+                    *(product, 0, LINEAR_COLUMNS, x, row * depth + k, depth, 1),
+                    *(across, 0, LINEAR_COLUMNS, count, whole, part, k > 0),
+                )
+            laid_out = column
+            start = bias[column : column + columns]
+            for r in range(count):
+                out, result = y[row + r, column : column + columns], product[r]
+                if residual.size:
+                    added = residual[row + r, column : column + columns]
+                    for i in range(columns):
+                        out[i] = result[i] + start[i] + added[i]
+                else:
+                    for i in range(columns):
+                        out[i] = result[i] + start[i]
+        first, last = take(counter)
 
 
 def linear_backward_types(real):
@@ -85,21 +117,24 @@ def _dot(a, b, count):
 
 def layer_norm_types(real):
     """Signature of `layer_norm`."""
-    return types.void(*_read(real, 2, 1, 1), types.float64, *_arrays(real, 2, 2, 2))
+    return types.void(COUNTER, *_read(real, 2, 1, 1), types.float64, *_arrays(real, 2, 2, 2))
 
 
-def layer_norm(x, gain, bias, epsilon, y, normal, inverse):
-    """Compute y = g n + b, n = (x − mean) / std."""
-    rows, width = x.shape
-    for r in range(rows):
-        mean = _mean(x[r], width)
-        for i in range(width):
-            normal[r, i] = x[r, i] - mean
-        scale = 1 / math.sqrt(_dot(normal[r], normal[r], width) / width + x.dtype.type(epsilon))
-        inverse[r, 0] = scale
-        for i in range(width):
-            normal[r, i] *= scale
-            y[r, i] = normal[r, i] * gain[i] + bias[i]
+def layer_norm(counter, x, gain, bias, epsilon, y, normal, inverse):
+    """Units of `counter`, rows of y = g n + b, n = (x − mean) / std."""
+    width = x.shape[1]
+    first, last = take(counter)
+    while first < last:
+        for r in range(first, last):
+            mean = _mean(x[r], width)
+            for i in range(width):
+                normal[r, i] = x[r, i] - mean
+            scale = 1 / math.sqrt(_dot(normal[r], normal[r], width) / width + x.dtype.type(epsilon))
+            inverse[r, 0] = scale
+            for i in range(width):
+                normal[r, i] *= scale
+                y[r, i] = normal[r, i] * gain[i] + bias[i]
+        first, last = take(counter)
 
 
 def layer_norm_backward_types(real):
@@ -123,19 +158,24 @@ def layer_norm_backward(dy, normal, inverse, gain, dx, dgain, dbias):
 
 def gelu_types(real):
     """Signature of `gelu`."""
-    return types.void(*_read(real, 1), *_arrays(real, 1, 1))
+    return types.void(COUNTER, *_read(real, 1), *_arrays(real, 1, 1))
 
 
-def gelu(x, y, t):
-    """Compute y = x/2 · (1 + t), t = tanh(c (x + a x³)), where tanh u = 1 − 2 / (e^(2u) + 1)."""
+def gelu(counter, x, y, t):
+    """Blocks of `counter`: y = x/2 · (1 + t), t = tanh(c (x + a x³)), where tanh u = 1 − 2 / (e^(2u) + 1)."""
     one = x.dtype.type(1)
     half, two, most = x.dtype.type(0.5), x.dtype.type(2), x.dtype.type(64)
     linear, cubic = x.dtype.type(2 * _LOG2E * _C), x.dtype.type(2 * _LOG2E * _C * _A)
-    for i in range(x.size):
-        power = x[i] * (linear + cubic * x[i] * x[i])  # of two; from 64 on tanh is 1 in either type
-        tanh = one - two / (exp2(min(power, most)) + one)
-        t[i] = tanh
-        y[i] = half * x[i] * (one + tanh)
+    first, last = take(counter)
+    while first < last:
+        part = slice(first * BLOCK, last * BLOCK)
+        a, b, c = x[part], y[part], t[part]
+        for i in range(a.size):
+            power = a[i] * (linear + cubic * a[i] * a[i])  # of two; from 64 on tanh is 1 in either type
+            tanh = one - two / (exp2(min(power, most)) + one)
+            c[i] = tanh
+            b[i] = half * a[i] * (one + tanh)
+        first, last = take(counter)
 
 
 def _tail_coefficients(terms=12, largest=9.0, floor=1e-4):
@@ -153,20 +193,28 @@ _TAIL = _tail_coefficients()
 
 def normal_gelu_types(real):
     """Signature of `normal_gelu`."""
-    return types.void(*_read(real, 1), *_arrays(real, 1, 1))
+    return types.void(COUNTER, *_read(real, 1), *_arrays(real, 1, 1))
 
 
-def normal_gelu(x, y, phi):
-    """Compute y = x Φ(x) and Φ(x) in float32, to 7e-8; Φ(−t) = 2^−(1 + a polynomial in t), and 0 from t = 9 on."""
+def normal_gelu(counter, x, y, phi):
+    """Blocks of `counter`: y = x Φ(x) and Φ(x) in float32, to 7e-8.
+
+    Φ(−t) = 2^−(1 + a polynomial in t), and 0 from t = 9 on.
+    """
     zero, half, one, largest = x.dtype.type(0), x.dtype.type(0.5), x.dtype.type(1), x.dtype.type(9)
-    for i in range(x.size):
-        t = abs(x[i])
-        power = zero
-        for k in range(len(_TAIL) - 1, -1, -1):
-            power = (power + x.dtype.type(_TAIL[k])) * t
-        tail = zero if t > largest else half * exp2(-power)
-        phi[i] = tail if x[i] < zero else one - tail
-        y[i] = x[i] * phi[i]
+    first, last = take(counter)
+    while first < last:
+        part = slice(first * BLOCK, last * BLOCK)
+        a, b, c = x[part], y[part], phi[part]
+        for i in range(a.size):
+            t = abs(a[i])
+            power = zero
+            for k in range(len(_TAIL) - 1, -1, -1):
+                power = (power + a.dtype.type(_TAIL[k])) * t
+            tail = zero if t > largest else half * exp2(-power)
+            c[i] = tail if a[i] < zero else one - tail
+            b[i] = a[i] * c[i]
+        first, last = take(counter)
 
 
 def gelu_backward_types(real):

@@ -4,21 +4,28 @@ from __future__ import annotations
 
 import numpy as np
 
+from headwise.attention.compiled.team import share
 from headwise.jit import compile_kernel
 from headwise.nn.ops import numpy_ops
 from headwise.shapes import Array, IntArray
 
 _MODULE = "headwise.nn.ops.kernels"
+_LINEAR_COLUMNS, _BLOCK = 64, 1024  # as in `kernels`
+# Rows of a unit of `kernels.linear`; more where the weight is laid out again for each of them.
+_SHALLOW, _FEWEST_ROWS, _MOST_ROWS = 512, 96, 384
+_PASSES = 8  # multiplications that take as long as a number of an activation or a normalisation
 _VECTOR_BYTES = 64  # products are computed in full vectors of at most this width
 
 
 def linear(x: Array, weight: Array, bias: Array, residual: Array | None = None) -> Array:
     """As `numpy_ops.linear`."""
-    if not _is_vectorizable(weight.shape[0], x.dtype):
+    if not weight.dtype == bias.dtype == x.dtype:
         return numpy_ops.linear(x, weight, bias, residual)
     y = np.empty((len(x), len(weight)), x.dtype)
     added = np.empty((0, 0), x.dtype) if residual is None else np.ascontiguousarray(residual)
-    _call("linear", x, weight, bias, added, y)
+    block = _FEWEST_ROWS if x.shape[1] <= _SHALLOW else _MOST_ROWS
+    units = -(-len(x) // block) * -(-len(weight) // _LINEAR_COLUMNS)
+    _share("linear", units, x.size * len(weight), x, weight, bias, added, y, block)
     return y
 
 
@@ -37,7 +44,7 @@ def linear_backward(dy: Array, x: Array, weight: Array) -> tuple[Array, Array, A
 def layer_norm(x: Array, gain: Array, bias: Array, epsilon: float) -> tuple[Array, Array, Array]:
     """As `numpy_ops.layer_norm`."""
     y, normalized, inv_std = np.empty_like(x), np.empty_like(x), np.empty((len(x), 1), x.dtype)
-    _call("layer_norm", x, gain, bias, epsilon, y, normalized, inv_std)
+    _share("layer_norm", len(x), x.size * _PASSES, x, gain, bias, epsilon, y, normalized, inv_std)
     return y, normalized, inv_std
 
 
@@ -51,7 +58,7 @@ def layer_norm_backward(dy: Array, normalized: Array, inv_std: Array, gain: Arra
 def gelu(x: Array) -> tuple[Array, Array]:
     """As `numpy_ops.gelu`."""
     y, t = np.empty_like(x), np.empty_like(x)
-    _call("gelu", x.reshape(-1), y.reshape(-1), t.reshape(-1))
+    _share("gelu", -(-x.size // _BLOCK), x.size * _PASSES, x.reshape(-1), y.reshape(-1), t.reshape(-1))
     return y, t
 
 
@@ -67,7 +74,7 @@ def normal_gelu(x: Array) -> tuple[Array, Array]:
     if x.dtype != np.float32:
         return numpy_ops.normal_gelu(x)
     y, phi = np.empty_like(x), np.empty_like(x)
-    _call("normal_gelu", x.reshape(-1), y.reshape(-1), phi.reshape(-1))
+    _share("normal_gelu", -(-x.size // _BLOCK), x.size * _PASSES, x.reshape(-1), y.reshape(-1), phi.reshape(-1))
     return y, phi
 
 
@@ -88,6 +95,12 @@ def adamw(
 ) -> None:
     """As `numpy_ops.adamw`."""
     _call("adamw", vector, gradient, mean, square, decay_mask, constants)
+
+
+def _share(name: str, units: int, work: float, first: Array, *rest: object) -> None:
+    """Run a kernel on several threads, which take units of its work."""
+    compute = compile_kernel(_MODULE, name, first.dtype)
+    share(lambda counter: compute(counter, first, *rest), units, work)
 
 
 def _call(name: str, first: Array, *rest: object) -> None:

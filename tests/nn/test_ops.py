@@ -9,6 +9,7 @@ import pytest
 from headwise.nn.ops import numba_ops as fused
 from headwise.nn.ops import numpy_ops as plain
 from headwise.nn.ops.dispatch import backend
+from headwise.parallel.threads import limit_threads
 
 pytest.importorskip("numba")
 
@@ -33,6 +34,27 @@ def test_linear(dtype, tolerance, inputs, outputs, rng):
     for added in (None, residual, np.asfortranarray(residual)):
         same([fused.linear(x, weight, bias, added)], [plain.linear(x, weight, bias, added)], tolerance)
     same(fused.linear_backward(dy, x, weight), plain.linear_backward(dy, x, weight), tolerance)
+
+
+@pytest.mark.parametrize(("rows", "inputs", "outputs"), [(397, 1031, 131), (101, 67, 211)])
+def test_linear_in_blocks_with_weights_of_any_strides_on_any_number_of_threads(rows, inputs, outputs, rng):
+    x = rng.normal(size=(rows, inputs))
+    bias = rng.normal(size=outputs)
+    wide = rng.normal(size=(2 * outputs, inputs + 3))
+    for weight in (wide[:outputs, :inputs].copy(), wide[::2, 3:], rng.normal(size=(inputs, outputs)).T):
+        y = fused.linear(x, weight, bias)
+        same([y], [plain.linear(x, weight, bias)], 1e-13)
+        with limit_threads(1):
+            np.testing.assert_array_equal(fused.linear(x, weight, bias), y)
+
+
+@pytest.mark.parametrize("operation", [fused.gelu, fused.normal_gelu, lambda x: fused.layer_norm(x, x[0], x[1], 1e-5)])
+def test_threads_do_not_change_an_operation(operation, rng):
+    x = rng.normal(size=(409, 601)).astype(np.float32)
+    with limit_threads(1):
+        alone = operation(x)
+    for a, b in zip(operation(x), alone, strict=True):
+        np.testing.assert_array_equal(a, b)
 
 
 @pytest.mark.parametrize(("dtype", "tolerance"), TYPES)

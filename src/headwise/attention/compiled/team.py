@@ -34,11 +34,11 @@ def share(task: _Task, units: int, work: float) -> list[Any]:
 
     It takes so many units at a time, and so many threads, as are worth it for `work`, the multiplications of all.
     """
-    size = max(1, -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING)))))
-    threads = min(num_threads(), -(-units // size), max(1, int(work / _WORTH_A_THREAD)))
-    counter = np.array([0, size, units, 0], np.intp)
-    if threads == 1:
-        return [task(counter)]
+    threads = min(num_threads(), int(work / _WORTH_A_THREAD))
+    if threads <= 1 or units <= 1:
+        return [task(np.array([0, units, units, 0], np.intp))]
+    size = -(-units // max(1, min(_PIECES, int(work / _WORTH_TAKING))))
+    counter, threads = np.array([0, size, units, 0], np.intp), min(threads, -(-units // size))
     team = _team(os.getpid(), num_threads() - 1)
     if not team.idle.acquire(blocking=False):  # it works for another thread of this process
         return parallel_map(lambda _: task(counter), range(threads))

@@ -36,8 +36,6 @@ from headwise.attention.compiled.tile import key_range, rule_types, start_of, st
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 from headwise.attention.compiled.work import COUNTER, take
 
-__all__ = ["decode", "decode_types", "merge_splits", "merge_splits_types"]
-
 _BLOCK = 128  # keys whose logits are computed before their values are read
 
 _FETCH = 16  # keys whose successors are fetched at once

@@ -18,8 +18,6 @@ from headwise.attention.tiles import backward_schedule
 from headwise.jit import compile_kernel
 from headwise.shapes import Array, IntArray
 
-__all__ = ["ROWS", "SPLIT_KEYS", "backward", "forward"]
-
 _KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
 ROWS, _COLUMNS = 64, (60, 240)  # queries of a tile, a bit of a word each; fewest and most keys of one
 # Few queries that read many keys: so many units of work, each a split of the keys with at least and at most so many.

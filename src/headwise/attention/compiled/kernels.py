@@ -23,8 +23,6 @@ from headwise.attention.compiled.tile import (
 from headwise.attention.compiled.vector_ops import exp2, maximum, not_finite, powers, scale, softmax_backward, transpose
 from headwise.attention.compiled.work import COUNTER, take
 
-__all__ = ["backward", "backward_types", "forward", "forward_types"]
-
 
 def forward_types(real):
     """Signature of `forward`: one for each type, whatever the strides."""

@@ -12,19 +12,6 @@ from headwise.attention.compiled.simd import compiled, inlined, num_lanes, point
 from headwise.attention.compiled.vector_ops import transpose
 from headwise.attention.compiled.work import COUNTER, take
 
-__all__ = [
-    "ALL_HIDDEN",
-    "ALL_VISIBLE",
-    "SOME_HIDDEN",
-    "WORD",
-    "add_bias_gradient",
-    "clear",
-    "pack_mask",
-    "pack_mask_types",
-    "visible_words",
-    "write_bias",
-]
-
 WORD = 64  # bits
 ALL_VISIBLE, SOME_HIDDEN, ALL_HIDDEN = 0, 1, 2
 _LINE = 64  # bytes that are fetched into the cache at once

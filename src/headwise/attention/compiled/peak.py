@@ -6,8 +6,6 @@ from numba import types
 
 from headwise.attention.compiled.simd import multiply, pointer
 
-__all__ = ["multiply_repeatedly", "multiply_repeatedly_types"]
-
 
 def multiply_repeatedly_types(real):
     """Signature of `multiply_repeatedly`; the type of the numbers is told by what it returns."""

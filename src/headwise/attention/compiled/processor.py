@@ -11,8 +11,6 @@ from pathlib import Path
 from llvmlite import binding
 from numba.core import config
 
-__all__ = ["PROCESSOR", "Processor", "describe_processor"]
-
 
 @dataclass(frozen=True)
 class Processor:

@@ -13,25 +13,6 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.processor import PROCESSOR
 
-__all__ = [
-    "INDEX",
-    "block_product",
-    "broadcast",
-    "compiled",
-    "fma",
-    "index",
-    "inlined",
-    "load_scalar",
-    "load_vector",
-    "multiply",
-    "num_lanes",
-    "pointer",
-    "prefetch",
-    "prefetch_vector",
-    "vector",
-    "vector_at",
-]
-
 _BYTES = PROCESSOR.vector_bytes
 _WIDEST = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, six rows of which fill the registers
 INDEX = ir.IntType(64)

@@ -19,8 +19,6 @@ from headwise.jit import compile_kernel
 from headwise.parallel.threads import num_threads, parallel_map
 from headwise.shapes import IntArray
 
-__all__ = ["share"]
-
 _WORK = "headwise.attention.compiled.work"
 
 # Multiplications: fewer take less time than it takes to call a thread, or for threads to agree on who takes them.

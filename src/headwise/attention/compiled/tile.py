@@ -24,17 +24,6 @@ from headwise.attention.compiled.mask_bias import (
 from headwise.attention.compiled.simd import compiled, inlined, multiply, num_lanes, pointer
 from headwise.attention.compiled.vector_ops import hide_maximum, transpose
 
-__all__ = [
-    "aligned",
-    "key_range",
-    "logits",
-    "query_columns",
-    "rule_types",
-    "start_of",
-    "step_of",
-    "units",
-]
-
 _LOG2E = math.log2(math.e)
 
 # What hides or moves logits travels together: mask and bias, each (items, heads or 1, N or 1, M or 1) or empty, with

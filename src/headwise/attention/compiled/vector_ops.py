@@ -11,19 +11,6 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.simd import INDEX, broadcast, compiled, fma, index, load_scalar, vector, vector_at
 
-__all__ = [
-    "exp2",
-    "hide_maximum",
-    "lanes_max",
-    "lanes_sum",
-    "maximum",
-    "not_finite",
-    "powers",
-    "scale",
-    "softmax_backward",
-    "transpose",
-]
-
 _TOGETHER = 4  # vectors of columns
 
 # Taylor's coefficients of 2^r: on |r| ≤ ½ their remainders are 5e-9 and 4e-18.

@@ -13,8 +13,6 @@ from numba.extending import intrinsic
 from headwise.attention.compiled.processor import PROCESSOR
 from headwise.attention.compiled.simd import INDEX, index, inlined, load_scalar
 
-__all__ = ["COUNTER", "await_call", "await_call_types", "await_ends", "await_ends_types", "take"]
-
 COUNTER = types.Array(types.intp, 1, "C")
 _TURNS = 8000  # of a waiting loop: about 0.2 ms
 

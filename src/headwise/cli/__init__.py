@@ -68,6 +68,9 @@ def run() -> int:
 
     An error is printed on one line, with status 2. Status 1 means that what a command checks or compares is wrong.
     """
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # the shell has closed it, as in `headwise doctor >&-`
+            setattr(sys, name, os.fdopen(os.open(os.devnull, os.O_WRONLY), "w", encoding="utf-8"))
     for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
@@ -81,6 +84,10 @@ def run() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
+    except SystemExit as error:
+        if isinstance(error.__context__, BrokenPipeError):  # rich turns it into status 1
+            return 141
+        raise
     except UsageError as error:
         message = usage_message(error)
         return _fail(f"headwise: {message}") if message else 2

@@ -41,13 +41,14 @@ FACES = [
         "multi_head", frozenset(["X", "Wq", "Wk", "Wv", "Wo", "heads", "bq", "bk", "bv", "bo"]), frozenset(), "BND"
     ),
     Interface("attention", frozenset(["q", "k", "v", *OPTIONS]), frozenset("qkv"), "BHNd"),
+    Interface("attention", frozenset(["q", "k", "v", "segments"]), frozenset("qkv"), "BHNd"),
 ]
 
 
 @pytest.fixture(scope="module")
 def cases():
     rng = np.random.default_rng(5)
-    tokens = probes(FACES[0], 0, rng)[0].case
+    tokens = next(probe.case for probe in probes(FACES[0], 0, rng) if probe.name == "plain")
     made = [probe.case for face in FACES for probe in probes(face, 0, rng)]
     b, n, width = tokens["X"].shape
     made += [tokens | {"context": rng.normal(size=(b, m, width))} for m in (n, n + 2)]

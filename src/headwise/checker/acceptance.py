@@ -26,6 +26,8 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
         variants = list(_numbered_windows(start))[:1]
     if "mask" in start.interface.needs:
         variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
+    if "prefix" in start.interface.needs:
+        variants.append(replace(start, interface=replace(start.interface, prefix_each=True)))
     if "bias" in start.interface.needs:
         variants += tables_of_bias(start)
     for variant in variants:

@@ -83,8 +83,8 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "weights-in-out"
     if convention.weights != "matrix" or interface.heads:
         yield "heads-stacked"
-    if convention.packed:
-        yield "qkv-packed"
+    if interface.packed:
+        yield f"{interface.packed}-packed"
     elif FUSED.keys() & convention.names.keys():
         yield "weights-fused"
     if "mask" in interface.takes and convention.senses["mask"] != "attends":

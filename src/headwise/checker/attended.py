@@ -7,10 +7,10 @@ from typing import Any
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
-from headwise.checker.state import Case
+from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["attended_keys", "built_in_limits", "is_equivariant", "mixes_tokens"]
+__all__ = ["attended_keys", "built_in_limits", "is_equivariant", "mixes_tokens", "pattern_of_keys"]
 
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
@@ -20,7 +20,7 @@ _UNCHANGED = {"float64": 1e-10, "float32": 1e-6}
 def is_equivariant(convention: CallingConvention) -> bool:
     """Whether tokens in another order give the same outputs in that order."""
     cached = convention.interface.cached and convention.interface.of_tokens
-    if convention.equivariant is not None or convention.interface.one_query or cached:
+    if convention.equivariant is not None or convention.interface.one_token or cached:
         return convention.equivariant is not False
     case = first_probe(convention.interface).case
     names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]
@@ -33,13 +33,14 @@ def is_equivariant(convention: CallingConvention) -> bool:
     return _differs(a[..., order, :], b) <= _CLOSE
 
 
-def attended_keys(convention: CallingConvention) -> BoolArray | None:
+def attended_keys(convention: CallingConvention, count: int | None = None) -> BoolArray | None:
     """Return (N, N), whether key m influences query n; None if the function refuses that many tokens.
 
     For a function of tokens, a token is taken to attend to itself: its own query depends on it in any case.
     """
     sizes = convention.interface.sizes
-    count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
+    if count is None:
+        count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
     case = _with_tokens(convention, count)
     before = convention.call(case).output
     if before is None or before.shape[-2] != count or not before.size:
@@ -85,6 +86,21 @@ def built_in_limits(attended: BoolArray) -> dict[str, Any]:
     return {"window": (None if left == whole else left, None if right == whole else right)}
 
 
+def pattern_of_keys(convention: CallingConvention) -> tuple[str, Change]:
+    """The convention that a query sees the keys that the function lets it see, measured at each number of tokens."""
+    measured: dict[int, BoolArray | None] = {}
+
+    def mask(t: Trace) -> None:
+        n, m = t.s.shape[-2:]
+        if n == m and n not in measured:
+            measured[n] = attended_keys(convention, n)
+        pattern = measured.get(n) if n == m else None
+        if pattern is not None:
+            t.hide(pattern)
+
+    return "pattern-built-in", {"+mask": mask}
+
+
 def _with_tokens(convention: CallingConvention, count: int) -> Case:
     """An ordinary case with so many tokens."""
     interface = convention.interface
@@ -101,6 +117,8 @@ def _with_tokens(convention: CallingConvention, count: int) -> Case:
         case["padding"] = np.ones((case["padding"].shape[0], 1, 1, count), bool)
     if case.get("window") is not None:
         case["window"] = tuple(side and count for side in case["window"])
+    if "segments" in case:
+        case["segments"] = np.ones((case["segments"].shape[0], count), int)
     if "lengths" in case:
         case["lengths"] = np.full(case["lengths"].shape, count)
     if "mask" in case and interface.key_mask:

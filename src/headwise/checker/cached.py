@@ -15,14 +15,13 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.reference import build, evaluate
 from headwise.checker.responses import bare
-from headwise.checker.roles import role_of
+from headwise.checker.roles import CACHE, role_of
 from headwise.checker.search import difference
 from headwise.checker.state import Case, Trace
 from headwise.shapes import Array
 
 __all__ = ["with_cached_step"]
 
-_CACHE = re.compile(r"(kv_?|key_value_?|layer_?)?(cache|past)(_?(kv|key_?values?))?s?")
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 
@@ -59,7 +58,7 @@ def with_cached_step(findings: Findings) -> Findings:
 
 def _cache_arguments(unused: tuple[str, ...]) -> tuple[str, ...]:
     """The argument of a cache, or those of its keys and of its values."""
-    alone = next((p for p in unused if _CACHE.fullmatch(p.lower())), None)
+    alone = next((p for p in unused if CACHE.fullmatch(p.lower())), None)
     if alone is not None:
         return (alone,)
     roles = {role_of(p): p for p in unused}

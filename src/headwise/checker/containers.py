@@ -9,7 +9,7 @@ from typing import Any, TypeAlias
 
 from headwise.checker.roles import role_of
 
-__all__ = ["EACH", "Path", "matrices_in", "pack"]
+__all__ = ["EACH", "Path", "matrices_in", "pack", "paths_in"]
 
 EACH = "for each head"  # the key of a list that has an entry for each head
 Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
@@ -31,6 +31,22 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     layer : str
         Which matrix the argument is, if it is one with its bias.
     """
+    roles: dict[str, Path] = {}
+    for path, name in _looked_up(argument, code).items():
+        role = _role(path, name, layer)
+        if role and role not in roles:
+            roles[role] = path
+    return roles
+
+
+def paths_in(argument: str, code: str) -> dict[Path, tuple[str, ...]]:
+    """Return where a function looks up anything in an argument, with the names and keys that say what is there."""
+    looked_up = _looked_up(argument, code)
+    return {path: (name, *(str(key) for key in path[-1:])) for path, name in looked_up.items() if EACH not in path}
+
+
+def _looked_up(argument: str, code: str) -> dict[Path, str]:
+    """The innermost paths at which an argument is looked up, with the names that what is there is bound to."""
     lookups = _Lookups(argument)
     try:
         tree = ast.parse(textwrap.dedent(code))
@@ -39,12 +55,7 @@ def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     for _ in range(3):  # a name may be used above the line that binds it, as in a comprehension
         lookups.visit(tree)
     inner = {path[:end] for path in lookups.paths for end in range(len(path))}
-    roles: dict[str, Path] = {}
-    for path, name in lookups.paths.items():
-        role = _role(path, name, layer)
-        if path and path not in inner and role and role not in roles:
-            roles[role] = path
-    return roles
+    return {path: name for path, name in lookups.paths.items() if path and path not in inner}
 
 
 def pack(leaves: Sequence[tuple[Path, Any]]) -> Any:

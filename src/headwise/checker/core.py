@@ -8,7 +8,7 @@ from typing import Any
 
 from headwise.checker.acceptance import in_words
 from headwise.checker.assessment import to_verdict
-from headwise.checker.attended import attended_keys, built_in_limits, is_equivariant
+from headwise.checker.attended import attended_keys, built_in_limits, is_equivariant, pattern_of_keys
 from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
@@ -22,6 +22,7 @@ from headwise.checker.examination import (
 )
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.locate import source_of
+from headwise.checker.measured_norm import designs_with_norm
 from headwise.checker.measured_rotation import design_with_rotation
 from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
@@ -290,7 +291,8 @@ def _with_built_in_limits(
     def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
         return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
 
-    if requirements.causal or (documentation.causal and not {"causal", "mask"} & interface.takes):
+    stated = documentation.causal and not {"causal", "mask"} & interface.takes
+    if requirements.causal or "prefix" in interface.takes or stated:
         return [limited({"causal": True}, "causal-unasked")]
     if interface.cached and interface.of_tokens:
         return [limited({"causal": True, "align": "end"})]
@@ -303,6 +305,8 @@ def _with_built_in_limits(
     limits = {} if attended is None else built_in_limits(attended)
     if limits:
         return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
+    if attended is not None and documentation.patterned and not attended.all():
+        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
     hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
     return [*hidden, convention]
 
@@ -364,6 +368,12 @@ def _as_measured(
 ) -> Findings | None:
     """What explains a function once its attention weights are known; None if they show nothing."""
     convention = examination.convention
+    norms = designs_with_norm(convention)
+    for most in (1, 2) if norms else ():
+        own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+        found = [_best([one], documentation, rng, most) for one in own]
+        if best := min((f for f in found if f.explanation is not None), key=lambda f: f.rank, default=None):
+            return best
     measured = measured_design(convention)
     if not measured.known_scale:
         return explain_what_is_left(examination, _fresh(rng), documentation.random)

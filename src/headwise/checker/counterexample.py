@@ -121,6 +121,12 @@ def _options(like: Case, case: Case, name: str, convention: CallingConvention, r
         options["bias"] = _integers(rng, 1, of_heads, n, m)
         if convention.bias_table:
             options["bias"] = options["bias"][:, :, np.arange(n)[:, None] - np.arange(m), 0]
+    if "logscale" in like:
+        options["logscale"] = np.arange(heads).reshape(heads, 1, 1) / 2
+    if "segments" in like:
+        options["segments"] = np.tile(1 + (np.arange(n) > 0), (batch, 1))
+    if "prefix" in like:
+        options["prefix"] = np.full(batch, 1)
     if "lengths" in like:
         options["lengths"] = np.full(batch, m - 1)
     if "cos" in like:

@@ -35,6 +35,8 @@ __all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_callin
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
+_ONE_QUERY_AXES = (("BNd", "BdN"), ("Nd", "dN"), ("BHNd", "BNHd"), ("HNd",))
+_PACKED_AXES = (("NHd", "HNd"), ("Nd", "dN"))  # of sequences one after the other
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
 
 
@@ -182,7 +184,8 @@ def _start(
         heads=reading.numbered_heads or (_GROUPED[0] if "key_heads" in reading.names else None),
         key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
-        packed="qkv" in reading.names,
+        preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
+        packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         unprojected=reading.unprojected,
         unscaled=reading.unprojected and not documentation.scaled,
     )
@@ -204,7 +207,7 @@ def _working(
     """The layouts in which the function returns something of a plausible shape."""
     find = _token_layouts if start.interface.of_tokens else _qkv_layouts
     find = _packed_layouts if start.interface.packed else find
-    tiers = find(start, documentation, requirements, attempts)
+    tiers = _with_one_query(find, start, documentation, requirements, attempts)
     return [
         [
             final
@@ -217,45 +220,62 @@ def _working(
     ]
 
 
+def _with_one_query(
+    find: Callable[..., list[list[CallingConvention]]],
+    start: CallingConvention,
+    documentation: Documentation,
+    requirements: Requirements,
+    attempts: dict[str, str],
+) -> list[list[CallingConvention]]:
+    """The layouts that it takes; those in which queries have no axis of tokens first if it says so, else last."""
+    interface, own = start.interface, start.names
+    whole = not interface.of_tokens or (interface.unprojected and "context" in interface.needs)
+    if not whole or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
+        return find(start, documentation, requirements, attempts)
+    alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
+    query, key = (str(own.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
+    counts = [documentation.count_of_axes(name) for name in (query, key)]
+    expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
+    for one in (replace(start, interface=alone), start)[:: 1 if expected else -1]:
+        if tiers := find(one, documentation, requirements, attempts):
+            return tiers
+    return []
+
+
 def _qkv_layouts(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[list[CallingConvention]]:
     stated = tuple(requirements.axes and [requirements.axes]) or documentation.axes("attention")
-    groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or _QKV_AXES
+    usual: Iterable[Iterable[str]] = _ONE_QUERY_AXES if start.interface.one_query else _QKV_AXES
+    usual = _PACKED_AXES if "starts" in start.names else usual
+    groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or usual
     tiers = []
-    for attempt in (groups, _QKV_AXES):
+    for attempt in (groups, usual):
         for group in attempt:
             tier = [c for axes in group for c in accepted(with_axes(start, axes), attempts)]
             if _per_item(start):
                 tier.sort(key=lambda c: c.interface.axes == "HNd")
             if tier:
                 tiers.append(tier)
-        if tiers or attempt is _QKV_AXES:
+        if tiers or attempt is usual:
             break
-    return tiers or ([] if start.interface.one_query else _one_query(start, documentation, requirements, attempts))
+    return tiers
 
 
 def _packed_layouts(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[list[CallingConvention]]:
-    """The layouts of one array of queries, keys and values that it takes: alternatives with as many axes."""
+    """The layouts of one array of queries, keys and values, or of keys and values: alternatives with as many axes."""
     interface = start.interface
     whole = replace(interface, kind="multi_head", takes=interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES})
     merging = replace(start, interface=whole, projects=True)  # it merges the heads, of which it is not given the number
-    for candidate, layouts in ((start, LAYOUTS[start.projects]), *([] if start.projects else [(merging, MERGED)])):
+    merges = not start.projects and interface.packed == "qkv"
+    for candidate, layouts in ((start, LAYOUTS[start.projects]), *([(merging, MERGED)] if merges else [])):
         for group in by_dimensions(documentation.packed or layouts):
             packed = [with_axes(replace(candidate, packed=x), axes_of(x, candidate.projects)) for x in group]
             if tier := [c for one in packed for c in accepted(one, attempts)]:
                 return [tier]
     return []
-
-
-def _one_query(
-    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
-) -> list[list[CallingConvention]]:
-    """The layouts in which it takes queries without an axis of tokens, and so a mask of keys alone."""
-    interface = replace(start.interface, one_query=True, key_mask="mask" in start.interface.takes)
-    return _qkv_layouts(replace(start, interface=interface), documentation, requirements, attempts)
 
 
 def _per_item(convention: CallingConvention) -> bool:

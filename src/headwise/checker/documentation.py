@@ -19,7 +19,8 @@ _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
     "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn",
     "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
-    " srclen numtokens ntokens nseq queries keys lq lk tq tk nq nk contextlength ctx positions words q",
+    " srclen numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx positions"
+    " words q",
     "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
     " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units",
 }
@@ -135,6 +136,13 @@ class Documentation:
         return bool(re.search(r"tril\b|triu\b|np\.tri\b|causal", self.source, re.IGNORECASE))
 
     @property
+    def patterned(self) -> bool:
+        """Whether it says that a query sees a pattern of keys, such as those of its block."""
+        return bool(
+            re.search(r"block|sparse|strided?|dilat|local|chunk|axial|bigbird|longformer", self.name + self.text, re.I)
+        )
+
+    @property
     def alignment(self) -> str:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
         if re.search(
@@ -163,6 +171,22 @@ class Documentation:
         if len(axes) == 2:
             return "BM" if axes[0] == "B" else "NM"
         return {1: "M", 3: "BNM", 4: "BHNM"}.get(len(axes), "")
+
+    def count_of_axes(self, name: str) -> int:
+        """How many axes an argument has, if they are given after its name; else 0."""
+        stated = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n,;]{{0,40}}[\(\[]([\w\s,*]+)[\)\]]", self.text)
+        return len([word for word in stated[1].split(",") if word.strip()]) if stated else 0
+
+    def expands(self, name: str) -> bool:
+        """Whether its code gives an argument an axis of one after its first."""
+        own = re.escape(name)
+        axis = r"\[:, *(None|np\.newaxis|jnp\.newaxis)(, *:)?\]|\.unsqueeze\((1|2|-1)\)|\[:, *:, *None\]"
+        return bool(re.search(rf"\b{own}({axis})|expand_dims\(\s*{own}\b", self.code))
+
+    def writes_at(self, name: object) -> bool:
+        """Whether its code writes into an array at the place that an argument gives."""
+        written = rf"\[[^\]\n]*\b{re.escape(str(name))}\b[^\]\n]*\]\s*=(?!=)|dynamic_update|index_copy|\.at\["
+        return isinstance(name, str) and bool(re.search(written, self.code))
 
     def axes(self, kind: str) -> tuple[str, ...]:
         """The layouts that it states for its tokens or its queries, in the order in which it states them."""
@@ -210,7 +234,7 @@ def _polarity(sentence: str) -> str:
 
 
 def _packed_layout(words: list[str]) -> str:
-    marks = ["3" if word in ("3", "three", "_") else _AXIS.get(normalize(word), "?") for word in words]
+    marks = ["3" if word in ("3", "three", "2", "two", "_") else _AXIS.get(normalize(word), "?") for word in words]
     return "".join(marks).replace("D", "d") if marks.count("3") == 1 else ""
 
 

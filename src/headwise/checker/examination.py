@@ -22,7 +22,7 @@ _EDGES = ("empty-rows", "hidden-nan", "large-logits")
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES = {
     0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
-    1: (("float64", 1, 2000), ("float32", 1, 1000)),  # the second also for outputs that are float32 numbers
+    1: (("float64", 1, 2000), ("float32", 1, 1000), ("float16", 1, 1000)),  # for outputs that are such numbers, too
     2: (("float64", 2, 12000), ("float32", 2, 2000)),
     4: (("float64", 4, 18000), ("float32", 2, 2000), ("float16", 2, 2000)),
 }
@@ -117,14 +117,16 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     first, second = (
         [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
     )
+    first, second = ([a for a in calls if not _is_undefined(a)] for calls in (first, second))
     observed = _observed(convention, first + second)
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
     rounded = {t: all(_is_rounded(a, t) for a in first if not a.narrow) for t in ("float32", "float16")}
-    repeats = _repeats(convention, first[0])
+    plain = next(a for a in first if a.probe.name == "plain")
+    repeats = _repeats(convention, plain)
     entries = singles(interface, positional=not is_equivariant(convention))
-    narrow = repeats and not rounded["float32"] and _computes_narrowly(convention, first[0])
+    narrow = repeats and not rounded["float32"] and _computes_narrowly(convention, plain)
     return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
 
 
@@ -193,6 +195,12 @@ def _explain(
 
 def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
     """The findings although some calls are not explained by entries: edge cases, and matrices that are not square."""
+    if (
+        any(map(_has_apart_neighbours, left))
+        and not {"align", "offset", "causal"} & findings.convention.interface.takes
+    ):
+        findings = replace(findings, observed=(*findings.observed, "equal-lengths"))
+        left = [a for a in left if not _has_apart_neighbours(a)]
     names = {a.probe.name for a in left}
     allowed = set(_EDGES)
     if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
@@ -215,10 +223,22 @@ def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
     return None
 
 
+def _is_undefined(call: Observation) -> bool:
+    """Whether queries of zero give NaN, as where they are divided by their length: that is nobody's mistake."""
+    output = call.response.output
+    return call.probe.name == "uniform" and output is not None and not np.isfinite(output).all()
+
+
 def _has_rows_of_keys(call: Observation) -> bool:
     """Whether there are other numbers of queries than of keys, and the output has a row for each key."""
     output, (*_, n, m) = call.response.output, grid(call.probe.case)
     return output is not None and n != m and output.shape[-2] == m and not has_shape(call.response, call.probe.case)
+
+
+def _has_apart_neighbours(call: Observation) -> bool:
+    """Whether there is a window with other numbers of queries than of keys, so that no query has a place of its own."""
+    *_, n, m = grid(call.probe.case)
+    return n != m and bool(call.probe.case.get("window"))
 
 
 def _hazards(call: Observation, right: bool) -> tuple[str, ...]:

@@ -32,6 +32,7 @@ from headwise.shapes import Array
 __all__ = ["WINDOWS", "CallingConvention"]
 
 
+_ROOM = 3  # tokens for which a cache has room
 _MATRIX_OF = {"X": "Wq", "context": "Wk", "values": "Wv"}
 
 # what a window given as one number may mean: the window to try, and how much larger than its left side the number is
@@ -253,10 +254,20 @@ class CallingConvention:
                 arguments["sinks"] = arguments["sinks"][0, 0]
             elif "sinks" in arguments:
                 arguments["sinks"] = arguments["sinks"][0]
-            if self.packed:
-                arguments["qkv"] = pack_projected(case, self.packed)
+            if parts := self.interface.packed:
+                arguments[parts] = pack_projected(case, self.packed, parts)
             if "kpast" in self.names:
                 arguments |= _with_past(arguments, axes.index("N"), self.interface.one_query)
+        if "kpast" in arguments and "offset" in self.names:
+            arguments |= self._in_place(arguments, axes)
+        if "segments" in case:
+            shown = _presented_segments(case["segments"], "B" in axes)
+            arguments |= {name: value for name, value in shown.items() if name in self.names}
+        if "prefix" in arguments:
+            arguments["prefix"] = case["prefix"] if self.interface.prefix_each else int(case["prefix"][0])
+        if "logscale" in arguments:
+            several = "H" in axes or self.interface.of_tokens
+            arguments["logscale"] = case["logscale"] if several else case["logscale"][0, 0]
         if "slopes" in arguments:
             several = "H" in axes or self.interface.of_tokens
             arguments["slopes"] = case["slopes"][:, 0, 0] if several else float(case["slopes"][0, 0, 0])
@@ -265,6 +276,18 @@ class CallingConvention:
         if self.window != "pair" and arguments.get("window") is not None:
             arguments["window"] = case["window"][0] + WINDOWS[self.window][1]
         return {name: value for name, value in self._widths(case).items() if name in self.names} | arguments
+
+    def _in_place(self, arguments: Case, axes: str) -> Case:
+        """How many earlier tokens there are, and their keys and values with room for more where there is some."""
+        layout = self.cache if self.interface.of_tokens and self.cache else axes
+        layout = layout if "B" in axes else layout.replace("B", "")
+        axis = layout.index("N")
+        past = {x: arguments[x] for x in ("kpast", "vpast")}
+        count = past["kpast"].shape[axis]
+        if self.interface.preallocated:
+            sizes = [(0, _ROOM if place == axis else 0) for place in range(len(layout))]
+            past = {x: np.pad(a, sizes, constant_values=7.0) for x, a in past.items()}
+        return past | {"offset": count}
 
     def _widths(self, case: Case) -> Case:
         heads = case.get("heads", 1)
@@ -279,6 +302,19 @@ class CallingConvention:
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
         return read_response(result, case, self._query_axes(axes), self.weights_only)
+
+
+def _presented_segments(segments: Array, batched: bool) -> Case:
+    """Segments as a number for each token, or as the places where each begins and the length of the longest."""
+    starts = np.append(np.flatnonzero(np.diff(segments[0], prepend=0)), segments.shape[1]).astype(np.int32)
+    longest = int(np.diff(starts).max())
+    return {
+        "segments": segments if batched else segments[0],
+        "starts": starts,
+        "key_starts": starts,
+        "longest": longest,
+        "longest_key": longest,
+    }
 
 
 def _past_tokens(case: Case, axes: str, layout: str) -> Case:

@@ -1,4 +1,4 @@
-"""Queries, keys and values that come in one array, such as (B, N, 3, H, d) or (B, N, 3 · H · d)."""
+"""Queries, keys and values that come in one array, such as (B, N, 3, H, d) or (B, N, 3 · H · d); or keys and values."""
 
 from __future__ import annotations
 
@@ -11,8 +11,8 @@ from headwise.shapes import Array
 
 __all__ = ["LAYOUTS", "MERGED", "axes_of", "by_dimensions", "pack_projected", "pack_tokens"]
 
-# a 3 is an axis of its own; a + stands before the axis along which the three are joined, and a * before one along which
-# those of each head are
+# a 3 is an axis of its own, of two where only keys and values are packed; a + stands before the axis along which the
+# parts are joined, and a * before one along which those of each head are
 _WITH_HEADS = ("BN3Hd", "3BHNd", "B3HNd", "3BNHd", "BNH3d", "BHN3d", "BH3Nd")
 _WITHOUT_BATCH = ("N3Hd", "3HNd", "3NHd", "NH3d", "HN3d")
 LAYOUTS = {
@@ -41,9 +41,9 @@ def by_dimensions(layouts: Sequence[str]) -> list[tuple[str, ...]]:
     ]
 
 
-def pack_projected(case: Case, layout: str) -> Array:
-    """Queries, keys and values (B, H, N, d) in one array."""
-    return _pack([arrange_axes(case[x], "BHNd", axes_of(layout)) for x in "qkv"], layout, 1)
+def pack_projected(case: Case, layout: str, parts: str) -> Array:
+    """Queries, keys and values (B, H, N, d) in one array, or some of them."""
+    return _pack([arrange_axes(case[x], "BHNd", axes_of(layout)) for x in parts], layout, 1)
 
 
 def pack_tokens(case: Case, layout: str, axes: str) -> Array:

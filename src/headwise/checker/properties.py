@@ -150,11 +150,11 @@ def _shift(call: Call, case: Case, rng: np.random.Generator) -> Result:
 
 
 def _with_constant_feature(case: Case) -> Case:
-    """The tokens of keys and values with a first feature of one: a column of a matrix is then the same for all."""
-    name = "context" if "context" in case else "X"
-    tokens = case[name].copy()
-    tokens[..., 0] = 1
-    return {name: tokens}
+    """The tokens with a first feature of one: a column of a matrix is then the same for all."""
+    changed: Case = {name: case[name].copy() for name in ("X", "context") if name in case}
+    for tokens in changed.values():
+        tokens[..., 0] = 1
+    return changed
 
 
 def _mask(call: Call, case: Case, rng: np.random.Generator) -> Result:

@@ -16,14 +16,16 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.reference import build, evaluate
 from headwise.checker.state import Case, Change, Trace
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 __all__ = [
     "Design",
     "Measured",
     "Recovered",
     "Scores",
+    "factor_of",
     "fitted_scores",
+    "is_known_factor",
     "is_softmax",
     "measured_design",
     "recover_weights",
@@ -190,6 +192,26 @@ def fitted_scores(convention: CallingConvention, runs: list[Recovered]) -> Score
     return Scores(scale, bias, close, residual) if residual <= close * max(1.0, float(np.abs(left).max())) else None
 
 
+def factor_of(convention: CallingConvention, runs: list[Recovered]) -> float | None:
+    """Return the factor of Q Kᵀ with which the definition has these weights, whatever is hidden; None without one."""
+    traces = [trace_of(run.case, convention) for run in runs]
+    if not runs or any(t is None for t in traces):
+        return None
+    p = np.concatenate([run.weights for run in runs])
+    s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces if t is not None])
+    visible = p > _VANISHED
+    if s.shape != p.shape or not visible.any(axis=-1).all():
+        return None
+    logs, s = _centred(np.log(np.where(visible, p, 1.0)), visible), _centred(s, visible)
+    factor = float((s * logs).sum() / (s * s).sum()) if s.any() else 0.0
+    return factor if np.abs(logs - factor * s).max() <= _NARROW * max(1.0, float(np.abs(logs).max())) else None
+
+
+def is_known_factor(factor: float, case: Case) -> bool:
+    """Whether a factor is the right one, also by a convention, or that of a mistake of the catalogue."""
+    return _judged_scale(Scores(factor, np.zeros(1), _CLOSE, 0.0), case) < _UNKNOWN
+
+
 def measured_design(convention: CallingConvention) -> Measured:
     """Measure the rotation or norm of queries and keys, the scale, and the bias of positions that the weights show."""
     runs = recovered_runs(convention, first_probe(convention.interface).case)
@@ -257,7 +279,7 @@ def bias_of_positions(convention: CallingConvention) -> Change:
     return {"+bias": add}
 
 
-def _centred(a: Array, visible: Array) -> Array:
+def _centred(a: Array, visible: Array | BoolArray) -> Array:
     """Less the mean over the visible keys of each row; zero where hidden."""
     mean = np.where(visible, a, 0).sum(axis=-1, keepdims=True) / visible.sum(axis=-1, keepdims=True)
     return np.where(visible, a - mean, 0.0)
@@ -278,6 +300,7 @@ def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator
         "padding": np.ones((batch, 1, 1, m), bool),
         "bias": np.zeros((1, 1, n, m)),
         "lengths": np.full(batch, m),
+        "segments": np.ones((batch, n), int),
     }
     neutral = first_probe(interface).case | visible
     return case | {name: neutral[name] for name in interface.needs - case.keys() if name in neutral}

@@ -75,7 +75,7 @@ def group(t: Trace) -> None:
 
 def scale(t: Trace) -> None:
     """1/√d, d being the width of one head, unless another is passed; divided by the temperature."""
-    scale = t.case.get("scale")
+    scale = np.exp(t.case["logscale"]) if "logscale" in t.case else t.case.get("scale")
     t.scale = (t.q.shape[-1] ** -0.5 if scale is None else scale) / t.case.get("temperature", 1.0)
 
 
@@ -121,7 +121,21 @@ def causal(t: Trace) -> None:
     """A query sees keys up to the one that it is aligned with."""
     if t.case.get("causal"):
         n, m = t.grid()
-        t.hide(m <= n)
+        t.hide(or_in_prefix(t, m <= n))
+
+
+def or_in_prefix(t: Trace, visible: Any) -> Any:
+    """What a causal query sees, and the keys of the prefix, which every query sees."""
+    if "prefix" not in t.case:
+        return visible
+    return visible | (np.arange(t.s.shape[-1]) < t.case["prefix"][:, None, None, None])
+
+
+def segments(t: Trace) -> None:
+    """Sequences packed into one: a query sees the keys of its own."""
+    if "segments" in t.case:
+        own = t.case["segments"][:, None]
+        t.hide(own[..., :, None] == own[..., None, :])
 
 
 def window(t: Trace) -> None:
@@ -211,6 +225,7 @@ STAGES: dict[str, Stage] = {
             bias,
             mask,
             padding,
+            segments,
             align,
             causal,
             window,

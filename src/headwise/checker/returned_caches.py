@@ -27,9 +27,11 @@ def with_returned_caches(findings: Findings) -> Findings:
     if not convention.interface.cached or findings.explanation is None:
         return findings
     case = first_probe(convention.interface).case
-    past = [convention.arguments(case)[str(convention.names[name])] for name in ("kpast", "vpast")]
+    past = _past(convention, case)
     full = _all_keys_and_values(convention, case)
     for array in _arrays(convention.returned(case)):
+        if convention.interface.preallocated:  # what is behind the tokens is left as it was
+            full = [x[tuple(map(slice, array.shape))] for x in full if x.ndim == array.ndim]
         same = any(array.shape == x.shape and np.allclose(array, x, rtol=_CLOSE, atol=_CLOSE) for x in full)
         if not same and array.shape in {x.shape for x in (*past, *full)}:
             note = "A cache that it returns does not hold the keys or values of all tokens."
@@ -40,10 +42,19 @@ def with_returned_caches(findings: Findings) -> Findings:
 def _all_keys_and_values(convention: CallingConvention, case: Case) -> list[Array]:
     """The keys and values of all tokens, in the layout of the cache."""
     if "X" not in case:
-        return [arrange_axes(case[x], "BHNd", convention.interface.axes) for x in "kv"]
+        layout, room = convention.interface.axes, 2 * convention.interface.preallocated
+        full = [arrange_axes(case[x], "BHNd", layout) for x in "kv"]
+        sizes = [(0, room if axis == "N" else 0) for axis in layout]
+        return [np.pad(a, sizes, constant_values=7.0) for a in full]
     longer = np.concatenate([case["context"], case["X"]], axis=1)  # of which the last token is not in the cache
-    arguments = convention.arguments(case | {"context": longer})
-    return [np.asarray(arguments[str(convention.names[name])]) for name in ("kpast", "vpast")]
+    return _past(convention, case | {"context": longer})
+
+
+def _past(convention: CallingConvention, case: Case) -> list[Array]:
+    """The keys and values of earlier tokens as the function receives them."""
+    arguments = convention.arguments(case)
+    own = [name if isinstance(name := convention.names[role], str) else role for role in ("kpast", "vpast")]
+    return [np.asarray(arguments[name]) for name in own]
 
 
 def _arrays(value: Any) -> Iterator[Array]:

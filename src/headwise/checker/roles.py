@@ -7,7 +7,7 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["FLAGS", "FUSED", "role_of", "tokens_among"]
+__all__ = ["CACHE", "FLAGS", "FUSED", "role_of", "separate", "tokens_among"]
 
 # what arguments hold several matrices or biases in one, in this order
 FUSED = {
@@ -16,7 +16,11 @@ FUSED = {
     "Wkv": ("Wk", "Wv"),
     "bkv": ("bk", "bv"),
     "qkv": ("q", "k", "v"),
+    "kv": ("k", "v"),
 }
+
+# names of a cache of keys and values, in small letters
+CACHE = re.compile(r"(kv_?|key_value_?|layer_?)?(cache|past)(_?(kv|key_?values?))?s?")
 
 _GREEK = str.maketrans({"ω": "omega", "φ": "phi", "θ": "theta", "β": "beta", "ϕ": "phi", "α": "alpha", "ψ": "psi"})
 
@@ -66,6 +70,16 @@ _ROLES = {
     "lengths": "lengths seqlens keylengths seqlengths lens validlens validlengths kvlengths validlen validlength"
     " lengthsk kvlens keylens seqlenk",
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
+    "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
+    " cacheoffset step",
+    "segments": "segmentids segmentid segments documentids docids seqids sequenceids sampleids qsegmentids",
+    "starts": "cuseqlens cuseqlensq cuseqlen cumulativeseqlens cumseqlens seqoffsets",
+    "key_starts": "cuseqlensk cuseqlenskv",
+    "longest": "maxseqlen maxseqlenq maxlen maxlength",
+    "longest_key": "maxseqlenk maxseqlenkv",
+    "prefix": "prefixlen prefixlength prefixsize numprefix nprefix prefixtokens numprefixtokens prefixlens"
+    " prefixlengths",
+    "logscale": "logitscale logscale loglogitscale",
     "scale": "scale scaling softmaxscale smscale beta invtemperature inversetemperature invtemp scalefactor",
     "temperature": "temperature temp tau",
     "slopes": "slopes slope alibislopes alibislope alibim headslopes",
@@ -134,6 +148,11 @@ def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     names = list(names)
     first = next((name for name in names if re.search(r"latent|quer|tgt|target|dec", name.lower())), names[0])
     return first, [name for name in names if name != first]
+
+
+def separate(names: Iterable[str]) -> set[str]:
+    """The names with the parts of those that hold several arrays in their place."""
+    return {part for name in names for part in FUSED.get(name, (name,))}
 
 
 @cache

@@ -8,25 +8,36 @@ from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from typing import Any
 
-from headwise.checker.containers import EACH, Path, matrices_in
-from headwise.checker.presentation import is_matrix
-from headwise.checker.roles import FLAGS, FUSED, role_of, tokens_among
+from headwise.checker.argument_parts import (
+    Names,
+    holds_pair,
+    is_complete,
+    is_fused,
+    open_dictionary,
+    open_layer,
+    open_pair,
+)
+from headwise.checker.containers import EACH, matrices_in, paths_in
+from headwise.checker.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
 from headwise.checker.settings import CONFIG
 
 __all__ = ["KINDS", "Reading", "readings", "signature_of"]
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
-Names = dict[str, "str | int | Path"]
-
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
-_CACHED = {"kpast", "vpast"}
+_OF_LOGITS |= {"segments", "starts", "prefix", "logscale"}
+_CACHED = {"kpast", "vpast", "offset"}
+_PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
 _OPTIONS = {
     "tokens": _OF_LOGITS | _CACHED | _OF_TOKENS | FUSED.keys(),
-    "attention": _OF_LOGITS | _CACHED | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv"]),
+    "attention": _OF_LOGITS
+    | _CACHED
+    | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
 }
-_HELPERS = {"weights?", "d", "D", "config"}
+_NUMBER = re.compile(r"size|num|^n_|len|dim|step|idx|index|height|width|count|rate|eps|^n$|^[rbh]$")
+_HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key"}
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -73,8 +84,9 @@ class Reading:
         """The reference's arguments that it has, with the matrices that it takes in one piece or one by one."""
         names = {name.partition("#")[0] for name in self.names}
         names |= {"heads"} if "config" in names else set()
+        names |= {"segments"} if "starts" in names else set()
         names -= _HELPERS
-        return frozenset(_separate(names) - {"values"})
+        return frozenset(separate(names) - {"values"})
 
     @property
     def numbered_heads(self) -> int:
@@ -175,10 +187,14 @@ def _by_name(
         known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
     tokens = bool(given) or {"Wq", "Wqkv", "Wq#1"} & set(known.values())
     if not tokens:
+        known |= _in_order(parameters, known)
         known |= _unprojected(parameters, known)
     if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
         known |= dict(zip(unknown, ("X", "context"), strict=False))
+    if "kpast" not in known.values():
+        known = {name: None if role == "place" else role for name, role in known.items()}
+    known = {name: "offset" if role == "place" else role for name, role in known.items()}
     if "kpast" in known.values() and not {"k", "X"} & set(known.values()):  # a cache that holds every key
         known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
     for place, p in enumerate(parameters):
@@ -211,16 +227,22 @@ def _by_name(
                 unused.append(p.name)
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
+        if role in _PAIRS and not given and open_pair(p.name, _PAIRS[role], names, needs, code):
+            del names[role]
+            continue
+        if role == "cache" and required and not given:
+            problems.append(f"unknown argument `{p.name}`")
+            return None
         numeric = role == "scale" and p.default is not None  # a default that is a number asks for that number
         numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
-        numeric |= role == "softcap" and isinstance(p.default, int | float) and p.default > 0
+        numeric |= role in ("softcap", "window") and isinstance(p.default, int | float) and p.default > 0
         if required or numeric or (role == "causal" and p.default is True):
             needs.add(role)
     if "params" in names:
         annotation = next((p.annotation for p in parameters if p.name == names["params"]), None)
-        _open_dictionary(names, needs, code, annotation)
+        open_dictionary(names, needs, code, annotation)
     for role in [role for role in names if role[0] == "W" and isinstance(names[role], str)]:
-        _open_layer(role, names, needs, code)
+        open_layer(role, names, needs, code)
     reading = _reading(names, frozenset(needs), kind, given)
     if reading is None:
         problems.append(_mismatch(names, kind))
@@ -229,9 +251,26 @@ def _by_name(
     return replace(reading, unused=(*unused, *dropped), fixed=fixed)
 
 
+def _in_order(parameters: list[inspect.Parameter], known: Mapping[str, str | None]) -> dict[str, str]:
+    """The roles of arguments whose names say nothing, if they are as many as there are roles left."""
+    unknown = [p.name for p in parameters if known[p.name] is None and _is_required(p) and not _NUMBER.search(p.name)]
+    have = set(known.values())
+    projected = [role for role in "qkv" if role not in have]
+    if len(unknown) == len(projected) and not have & {"X", "context", "qkv"}:
+        return dict(zip(unknown, projected, strict=True))
+    tokens = [p.name for p in parameters if p.name in unknown or known[p.name] in ("X", "context")]
+    if unknown and len(tokens) <= 2 and not have & {"q", "k", "v", "qkv"}:
+        return dict(zip(tokens, ("X", "context"), strict=False))
+    return {}
+
+
+def _is_required(p: inspect.Parameter) -> bool:
+    return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
+
+
 def _unprojected(parameters: list[inspect.Parameter], known: Mapping[str, str | None]) -> dict[str, str]:
     """The roles of tokens, and of a context, that are queries, keys and values themselves."""
-    required = [p.name for p in parameters if p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)]
+    required = [p.name for p in parameters if _is_required(p)]
     roles = [known[name] for name in required]
     others = {role for name, role in known.items() if name not in required}
     if len(required) == 1 and roles[0] in (None, "q", "k", "v", "context") and not others & {"X", "q", "k", "v"}:
@@ -273,25 +312,26 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     if not {n for n in needs if n not in (*FUSED, "values") and "#" not in n} <= options:
         return None
     own = {n.partition("#")[0] for n in needs if n in kept}
-    separate = _separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
+    needed = separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
+    needed |= {"segments"} if "starts" in needed else set()
     named = named if kind == "auto" else kind
     return Reading(
-        named, kept, frozenset(separate - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
+        named, kept, frozenset(needed - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
     )
-
-
-def _separate(names: set[str]) -> set[str]:
-    """The names with the parts of those that hold several matrices in their place."""
-    return {part for name in names for part in FUSED.get(name, (name,))}
 
 
 def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
     role = role_of(p.name)
+    if CACHE.fullmatch(p.name.lower()) and _is_required(p):
+        return "cache"
     if CONFIG.fullmatch(p.name.lower()) and re.search(rf"\b{p.name}(\.|\[['\"]|\.get\(['\"])(n_|num_?)\w*head", code):
         return "config"
-    if role in (None, "heads") and p.default is p.empty and _complete(matrices_in(p.name, code)):
+    if role in (None, "heads") and p.default is p.empty and is_complete(matrices_in(p.name, code)):
         return "params"  # it holds the matrices, under whatever name
     others = {role_of(o.name) for o in parameters if o is not p}
+    if role == "context" and "q" in others and "kv" in p.name.lower():
+        pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
+        return "kv" if pair else role
     if p.name.lower() == "hidden" and not others & {"X", "q"}:
         return "X"
     if p.name.lower() == "h":  # next to tokens or queries it is the number of heads
@@ -300,61 +340,13 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
         return "X"
     if role == "context" and not others & {"X", "q"}:
         return "X"
-    if role == "params" and _is_fused(p.name, code):
+    if role == "params" and is_fused(p.name, code):
         return "Wqkv"
-    if p.name.lower() == "b" and any(role_of(o.name) == "params" and _is_fused(o.name, code) for o in parameters):
+    if p.name.lower() == "b" and any(role_of(o.name) == "params" and is_fused(o.name, code) for o in parameters):
         return "bqkv"
     if role == "params" and ("Wq" in others or p.default is not p.empty):
         return None
     return role
-
-
-def _is_fused(argument: str, code: str) -> bool:
-    """Whether an argument is one matrix that is cut into three, and no dictionary of matrices."""
-    if matrices_in(argument, code):
-        return False
-    slices = rf"\b{argument}\[[^\]\n]*\b2\s*\*\s*\w+"
-    return bool(re.search(rf"split\(.*,\s*3\b|chunk\(3\b|reshape\(.*\b3\s*,|{slices}", code))
-
-
-def _open_dictionary(names: Names, needs: set[str], code: str, annotation: Any) -> None:
-    """Replace an argument that is a dictionary of matrices by the keys under which its function looks them up.
-
-    If it is annotated with a class, the fields of the class are there too, whether or not the function uses them.
-    """
-    argument = str(names.pop("params"))
-    needs.discard("params")
-    paths = matrices_in(argument, code)
-    for field_name in getattr(annotation, "__annotations__", {}) if paths else ():
-        role = role_of(field_name) or ""
-        if role and is_matrix(role):
-            paths.setdefault(role, (field_name,))
-    if not _complete(paths):
-        words = [word for word in re.findall(r"\w+", code) if (role_of(word) or "")[:1] in ("W", "b")]
-        for key in words or ["Wq", "Wk", "Wv", "Wo"]:
-            paths.setdefault(role_of(key) or "", (key,))
-    _open(argument, paths, names, needs)
-
-
-def _complete(paths: Mapping[str, Path]) -> bool:
-    return set(_MATRICES) <= _separate(set(paths))
-
-
-def _open(argument: str, paths: Mapping[str, Path], names: Names, needs: set[str]) -> None:
-    """Replace an argument by the matrices that it holds."""
-    for role, path in paths.items():
-        if role not in names:
-            names[role] = (argument, *path)
-            needs.add(role)
-
-
-def _open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
-    """Replace a matrix that is a dictionary of a weight and a bias, as ``linear(x, **c_attn)`` takes it, by the two."""
-    argument = str(names[role])
-    paths = matrices_in(argument, code, layer=role)
-    if role in paths and isinstance(paths[role][0], str) and paths[role] != (EACH,):
-        del names[role]
-        _open(argument, paths, names, needs)
 
 
 def _spelled(role: str) -> str:

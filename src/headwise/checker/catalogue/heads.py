@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from headwise.checker.catalogue.entry import Mistake
+from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import merge, split
 from headwise.checker.state import Stage, Trace
@@ -324,6 +325,7 @@ ENTRIES = (
             {"+group": across_items, "+mix": within_items},
             {"+group": first_items_keys},
             {"+group": tokens_viewed_first, "+mix": items_viewed_first},
+            {"segments": nothing},
         ),
     ),
 )

@@ -6,7 +6,7 @@ from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.masking import filled, lowered, zero_over_zero
 from headwise.checker.catalogue.projections import nothing
 from headwise.checker.numpy_guard import np
-from headwise.checker.reference import cap, ends, shift, windowed
+from headwise.checker.reference import cap, ends, or_in_prefix, shift, windowed
 from headwise.checker.state import Change, Stage, Trace
 
 __all__ = ["ENTRIES"]
@@ -22,7 +22,7 @@ def visible_where(rule: str) -> Stage:
         if t.case.get("causal"):
             n, m = t.grid()
             rules = {"m < n": m < n, "m <= n + 1": m <= n + 1, "m >= n": m >= n, "m > n": m > n, "m > n + 1": m > n + 1}
-            t.hide(rules[rule])
+            t.hide(or_in_prefix(t, rules[rule]))
 
     return causal
 

@@ -78,6 +78,9 @@ class Generator(ABC):
             "padding": np.ones((b, 1, 1, m), bool) & last_hidden,
             "bias": np.zeros((1, h if self.interface.bias_table else 1, n, m)),
             "lengths": np.full(b, m),
+            "segments": np.ones((b, n), int),
+            "prefix": np.full(b, 2),
+            "logscale": self.slopes(h),
             "causal": False,
             "window": None if self.interface.window == (2, 1) else tuple(s and m for s in self.interface.window),
             "offset": 0,
@@ -106,6 +109,12 @@ class Generator(ABC):
     def width(self, case: Case) -> int:
         """Of one head."""
         return int(case["Wq"].shape[0] // self.heads if "X" in case else case["q"].shape[-1])
+
+    def uniform(self, *names: str) -> Iterator[Probe]:
+        """Queries of zero, and keys: what concerns the logits does not show, so that the rest is explained apart."""
+        for name in () if self.interface.unprojected else names:
+            case = self.base()
+            yield Probe("uniform", case | {name: np.zeros_like(case[name])})
 
     def mask(self, *shape: int) -> BoolArray:
         """A mask without an empty or a full row or column, and not symmetric."""
@@ -165,6 +174,8 @@ class Generator(ABC):
             "causal": {"causal": True},
             "window": {"window": self.interface.window},
             "lengths": {"lengths": short},
+            "segments": {"segments": 1 + np.sort(self.rng.integers(0, 3, (b, n)))},
+            "prefix": {"prefix": np.full(b, 3)},
             "sinks": {"sinks": self.normal(1, h)},
         }
         taken = {name: option for name, option in options.items() if name in self.takes}

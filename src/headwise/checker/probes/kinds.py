@@ -54,8 +54,12 @@ class Interface:
         Whether its tokens are queries, keys and values themselves: its matrices are the identity.
     unscaled : bool
         Whether it may leave out the scale, as introductions do before there are projections.
-    packed : bool
-        Whether queries, keys and values come in one array, so that they have one size.
+    packed : {"", "qkv", "kv"}
+        What comes in one array, so that it has one size: queries, keys and values, or keys and values.
+    preallocated : bool
+        Whether its cache has room for the new keys and values, and it is told at which place they belong.
+    prefix_each : bool
+        Whether the length of the prefix is an array, with a number for each item.
     bias_table : bool
         Whether its bias is a table, so that it depends only on the distance of query and key.
     window : tuple of int
@@ -81,7 +85,9 @@ class Interface:
     one_query: bool = False
     unprojected: bool = False
     unscaled: bool = False
-    packed: bool = False
+    packed: str = ""
+    preallocated: bool = False
+    prefix_each: bool = False
     bias_table: bool = False
     window: tuple[int | None, int | None] = (2, 1)
     implicit: Mapping[str, Any] = field(default_factory=dict)
@@ -96,6 +102,11 @@ class Interface:
     def cached(self) -> bool:
         """Whether keys of earlier tokens are apart from those of the queries' own."""
         return "kpast" in self.takes
+
+    @property
+    def one_token(self) -> bool:
+        """Whether queries are of one token, with an axis for it or without."""
+        return self.one_query or self.preallocated
 
     @property
     def batch(self) -> bool:
@@ -125,7 +136,9 @@ class ProbeShape:
         """Sizes that share no factor, other ones each round; a module's own where they are fixed."""
         shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
         if interface.packed:
-            shape = replace(shape, keys=shape.tokens, values=shape.width if interface.of_tokens else shape.model)
+            shape = replace(shape, values=shape.width if interface.of_tokens else shape.model)
+        if interface.packed == "qkv" or "segments" in interface.takes:
+            shape = replace(shape, keys=shape.tokens)
         sizes = interface.sizes
         if sizes is None:
             return shape
@@ -135,6 +148,7 @@ class ProbeShape:
 
 # what each kind of probe tries, in words; the order is the order in which mistakes are looked for
 PROBES = {
+    "uniform": "queries of zero, so that every key counts the same",
     "plain": "ordinary tokens",
     "sharp": "tokens four times as large, so that the softmax is nearly a choice",
     "batch": "several items at once",
@@ -154,6 +168,8 @@ PROBES = {
     "causal": "causal",
     "window": "a window",
     "lengths": "items of different lengths",
+    "segments": "several sequences in one row",
+    "prefix": "a prefix that every query sees",
     "rotary": "rotary positions",
     "sinks": "attention sinks",
     "aligned": "causal, with fewer queries than keys",

@@ -42,7 +42,7 @@ class Projected(Generator):
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
         """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
         batch, heads = self.sizes.batch if self.interface.batch else 1, heads or self.heads
-        n = 1 if self.interface.one_query else n
+        n = 1 if self.interface.one_token else n
         case: Case = {
             "q": times * self.normal(batch, heads, n, d),
             "k": times * self.normal(batch, groups, m, d),
@@ -61,6 +61,7 @@ class Projected(Generator):
         s, case = self.sizes, self.base()
         d = case["q"].shape[-1]
         rotary = "cos" in self.interface.needs
+        yield from self.uniform("q", "k")
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(2.0))

@@ -81,13 +81,16 @@ class Tokens(Generator):
         return self.finished_case(case)
 
     def finished_case(self, case: Case) -> Case:
-        """The case with the last token of the context as the only one that has a query, where the others are cached."""
-        return case | {"X": case["context"][:, -1:]} if self.interface.cached else case
+        """The case with one query where there is only one: of the last token, if the others are cached."""
+        if self.interface.cached:
+            return case | {"X": case["context"][:, -1:]}
+        return case | {"X": case["X"][:, :1]} if self.interface.one_query else case
 
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
         s, case = self.sizes, self.base()
         square = self.interface.sizes is None
+        yield from self.uniform("Wq", "Wk")
         yield Probe("plain", case)
         yield Probe("plain", self.base())
         yield Probe("sharp", self.base(4.0))

@@ -1,0 +1,58 @@
+"""A norm of queries and keys, measured: their lengths have no influence, and the factor of the logits may be any."""
+
+from __future__ import annotations
+
+from dataclasses import replace
+
+from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.probes import first_probe
+from headwise.checker.recovery import Design, factor_of, is_known_factor, recovered_runs
+from headwise.checker.search import difference
+from headwise.checker.state import Change, Trace
+
+__all__ = ["designs_with_norm"]
+
+_CLOSE = 1e-4  # a norm may add a small number to what it divides by
+
+
+def designs_with_norm(convention: CallingConvention) -> list[Design]:
+    """Return the norms in use, each as part of a design, with the factor of the logits if it is none that is known.
+
+    Nothing if the lengths of queries and keys have an influence.
+    """
+    if any(code == "qk-norm" for code, _ in convention.design) or not _without_lengths(convention):
+        return []
+    case = first_probe(convention.interface).case
+    runs = recovered_runs(convention, case)
+    norms: list[Design] = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
+    if "temperature" in convention.interface.takes:  # it takes the place of √d
+        return [(*norm, ("temperature", CONVENTIONS["temperature"].changes[0])) for norm in norms]
+    own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+    factors = [factor_of(one, runs) for one in own]
+    if any(factor is not None and is_known_factor(factor, case) for factor in factors):
+        return norms
+    found = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
+    return found or norms
+
+
+def _without_lengths(convention: CallingConvention) -> bool:
+    """Whether queries, and keys, may be as long as they like, and not turned round."""
+    case = first_probe(convention.interface).case
+    before = convention.call(case).output
+    for name in ("q", "k") if "q" in case else ("Wq", "Wk"):
+        longer, turned = (convention.call(case | {name: times * case[name]}).output for times in (3, -1))
+        if before is None or longer is None or turned is None:
+            return False
+        if difference(longer, before) > _CLOSE or difference(turned, before) <= _CLOSE:
+            return False
+    return True
+
+
+def constant(factor: float) -> Change:
+    """The reference with this factor of the logits."""
+
+    def scale(t: Trace) -> None:
+        t.scale = factor
+
+    return {"scale": scale}

@@ -1,0 +1,148 @@
+"""Arguments in the forms in which people pass keys, values, caches, packed sequences and prefixes."""
+
+from itertools import pairwise
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s, axis=-1):
+    e = np.exp(s - s.max(axis=axis, keepdims=True))
+    return e / e.sum(axis=axis, keepdims=True)
+
+
+def scaled(q, k):
+    return q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])
+
+
+def pair(q, kv):
+    k, v = kv
+    return softmax(scaled(q, k)) @ v
+
+
+def packed_pair(q, kv):
+    """q: (batch, seqlen_q, heads, dim); kv: (batch, seqlen_k, 2, heads, dim)"""
+    k, v = kv[:, :, 0], kv[:, :, 1]
+    p = softmax(np.einsum("bnhd,bmhd->bhnm", q, k) / q.shape[-1])
+    return np.einsum("bhnm,bmhd->bnhd", p, v)
+
+
+def decoder_step(decoder_state, encoder_outputs):
+    """decoder_state: (batch, hidden); encoder_outputs: (batch, length, hidden)"""
+    return np.einsum("bt,btd->bd", softmax(np.einsum("bd,btd->bt", decoder_state, encoder_outputs)), encoder_outputs)
+
+
+def step_over_keys(query, keys, values):
+    s = (keys * query[:, None, :]).sum(-1) / np.sqrt(keys.shape[-1])
+    return (softmax(s)[..., None] * values).sum(1)
+
+
+def retrieval(xi, X, beta):
+    """xi: a state (d,); X: stored patterns, one a column."""
+    return X @ softmax(beta * (X.T @ xi))
+
+
+def retrieval_over_states(R, Y, beta):
+    return softmax(beta * R @ Y.T, axis=0) @ Y
+
+
+def cache_in_a_dictionary(x, W_q, W_k, W_v, cache):
+    k, v = np.vstack([cache["k"], x @ W_k]), np.vstack([cache["v"], x @ W_v])
+    return softmax((x @ W_q) @ k.T) @ v, {"k": k, "v": v}
+
+
+def cache_with_room(q, k, v, k_cache, v_cache, pos):
+    keys, values = k_cache.copy(), v_cache.copy()
+    keys[:, :, pos], values[:, :, pos] = k[:, :, 0], v[:, :, 0]
+    return softmax(scaled(q, keys[:, :, : pos + 1])) @ values[:, :, : pos + 1]
+
+
+def own_key_left_out(q, k, v, k_cache, v_cache, pos):
+    keys = k_cache.copy()
+    keys[:, :, pos] = k[:, :, 0]
+    return softmax(scaled(q, keys[:, :, :pos])) @ v_cache[:, :, :pos]
+
+
+def segments(q, k, v, segment_ids):
+    """segment_ids: (batch, length)"""
+    same = segment_ids[:, None, :, None] == segment_ids[:, None, None, :]
+    return softmax(np.where(same, scaled(q, k), -np.inf)) @ v
+
+
+def segments_unused(q, k, v, segment_ids):
+    return softmax(scaled(q, k)) @ v
+
+
+def packed_sequences(q, k, v, cu_seqlens):
+    """q, k, v: (total, heads, dim)"""
+    out = np.empty(v.shape)
+    for a, b in pairwise(cu_seqlens):
+        p = softmax(np.einsum("nhd,mhd->hnm", q[a:b], k[a:b]) / np.sqrt(q.shape[-1]))
+        out[a:b] = np.einsum("hnm,mhd->nhd", p, v[a:b])
+    return out
+
+
+def prefix(q, k, v, prefix_len):
+    n, m = q.shape[-2], k.shape[-2]
+    seen = (np.arange(m) <= np.arange(n)[:, None]) | (np.arange(m) < prefix_len)
+    return softmax(np.where(seen, scaled(q, k), -np.inf)) @ v
+
+
+def learned_scale(q, k, v, logit_scale):
+    """q, k, v: (batch, heads, length, dim); logit_scale: (heads, 1, 1)"""
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k))
+    return softmax(q @ k.swapaxes(-1, -2) * np.exp(logit_scale)) @ v
+
+
+def neighbours(q, k, v, window=3):
+    """Query i sees the keys i - window, ..., i + window."""
+    out = np.zeros((len(q), v.shape[1]))
+    for i in range(len(q)):
+        own = slice(max(0, i - window), min(len(q), i + window + 1))
+        out[i] = softmax(k[own] @ q[i]) @ v[own]
+    return out
+
+
+def half_precision(q, k, v):
+    q, k, v = (np.asarray(a, np.float16) for a in (q, k, v))
+    return softmax(q @ k.swapaxes(-1, -2)) @ v
+
+
+def documented_output(params, x, heads):
+    """params: wq, wk, wv and wo, each (D, D)"""
+    q, k, v = (np.stack(np.split(x @ params[name], heads, axis=-1)) for name in ("wq", "wk", "wv"))
+    return np.hstack(list(softmax(scaled(q, k)) @ v))
+
+
+EXPECTED = {
+    pair: (),
+    packed_pair: ("scale-no-root",),
+    decoder_step: (),
+    step_over_keys: (),
+    retrieval: (),
+    retrieval_over_states: ("softmax-axis",),
+    cache_in_a_dictionary: ("scale-missing",),
+    cache_with_room: (),
+    own_key_left_out: ("unknown",),
+    segments: (),
+    segments_unused: ("batch-mixed",),
+    packed_sequences: (),
+    prefix: (),
+    learned_scale: (),
+    neighbours: ("scale-missing",),
+    half_precision: ("scale-missing",),
+    documented_output: ("output-projection-missing",),
+}
+
+
+@pytest.mark.parametrize("function", EXPECTED, ids=lambda f: f.__name__)
+def test_a_function_is_judged_by_what_it_does_with_its_arguments(function):
+    assert hw.check(function).mistakes == EXPECTED[function]
+
+
+def test_conventions_of_the_arguments_are_reported():
+    assert "kv-packed" in hw.check(packed_pair).conventions
+    assert "equal-lengths" in hw.check(neighbours).conventions
+    assert "keys-cached" in hw.check(cache_with_room).conventions

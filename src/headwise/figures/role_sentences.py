@@ -50,8 +50,8 @@ def describe_roles(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     )
     for name in role_counts(facts):
         separator = ", " if facts[f"role_{name}_names"].startswith("mostly") else ": "
-        many = f"{{role_{name}_heads}} heads{separator}" if facts[f"role_{name}_heads"] > 1 else ""
-        yield f"{_capital(record.role_name(name))}: {many}{{role_{name}_names}}."
+        plural = f"{{role_{name}_heads}} heads{separator}" if facts[f"role_{name}_heads"] > 1 else ""
+        yield f"{_capital(record.role_name(name))}: {plural}{{role_{name}_names}}."
     if "sink_token" in facts:
         heads = "head is a sink" if facts["sink_heads"] == 1 else "heads are sinks"
         sentence = (

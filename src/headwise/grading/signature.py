@@ -9,13 +9,13 @@ from typing import Any
 
 def signature_of(source: str, name: str) -> inspect.Signature | None:
     """The signature of a function, read from its source; None where no plain definition of that name is in it."""
-    found = None
+    arguments = None
     for node in ast.parse(source).body:
         if isinstance(node, ast.FunctionDef) and node.name == name:
-            found = None if node.decorator_list else node.args
+            arguments = None if node.decorator_list else node.args
         elif isinstance(node, ast.Assign) and any(isinstance(t, ast.Name) and t.id == name for t in node.targets):
-            found = node.value.args if isinstance(node.value, ast.Lambda) else None
-    return None if found is None else _signature(found)
+            arguments = node.value.args if isinstance(node.value, ast.Lambda) else None
+    return None if arguments is None else _signature(arguments)
 
 
 def _signature(args: ast.arguments) -> inspect.Signature:

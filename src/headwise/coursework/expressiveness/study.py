@@ -104,11 +104,11 @@ def expressiveness(
     Expressiveness
     """
     setting = setting or Setting()
-    many = setting.heads
+    n_heads = setting.heads
     distance, length = outside_segment_example(setting)
-    forms = [read_off_forms(heads, np.random.default_rng([seed, 5]), width=setting.width) for heads in (1, many)]
+    forms = [read_off_forms(heads, np.random.default_rng([seed, 5]), width=setting.width) for heads in (1, n_heads)]
     fits = []
-    for heads, of in ((1, 1), (many, 1), (1, many), (many, many)):
+    for heads, of in ((1, 1), (n_heads, 1), (1, n_heads), (n_heads, n_heads)):
         fits.append(fit(heads, of, setting, targets=targets, starts=starts, steps=steps, inputs=inputs, seed=seed))
         on_fit()
     return Expressiveness(
@@ -121,7 +121,7 @@ def expressiveness(
         outside_interval_example(setting),
         projections(setting, np.random.default_rng([seed, 6])),
         tuple(
-            tuple(directions(heads, setting.width, final, np.random.default_rng([seed, 8])) for heads in (1, many))
+            tuple(directions(heads, setting.width, final, np.random.default_rng([seed, 8])) for heads in (1, n_heads))
             for final in (False, True)
         ),
         tuple(fits),

@@ -133,17 +133,17 @@ def _shapley(r: FaithfulnessResult) -> Iterator[Statement]:
         return
     deletion = r.means[0, :, criterion_index(r, "deletion", ablation)]
     best = min(names, key=lambda name: deletion[r.index(name)])
-    own, chance, ceiling = (float(deletion[r.index(name)]) for name in (best, CHANCE, "Shapley values"))
+    best_area, chance, ceiling = (float(deletion[r.index(name)]) for name in (best, CHANCE, "Shapley values"))
     if chance > ceiling:
         yield Statement(
             "By deletion, the best of these ({best}, {own:.2f}) covers {share:.0%} of the distance from chance "
             "({chance:.2f}) to the order of the Shapley values ({ceiling:.2f}).",
             {
                 "best": best,
-                "own": own,
+                "own": best_area,
                 "chance": chance,
                 "ceiling": ceiling,
-                "share": (chance - own) / (chance - ceiling),
+                "share": (chance - best_area) / (chance - ceiling),
             },
         )
 

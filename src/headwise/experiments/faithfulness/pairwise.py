@@ -94,12 +94,14 @@ def compare_maps(r: FaithfulnessResult) -> Iterator[Statement]:
             {"best": best, "total": len(r.scope.criteria), "names": join_with_and(similar)},
         )
     tied = np.mean([item.n_tied_first for item in r.inputs], axis=0)
-    many = [f"{name} ({tied[r.index(name)]:.1f})" for name in r.scope.candidates if tied[r.index(name)] >= MANY_TIED]
-    if many:
+    tied_maps = [
+        f"{name} ({tied[r.index(name)]:.1f})" for name in r.scope.candidates if tied[r.index(name)] >= MANY_TIED
+    ]
+    if tied_maps:
         yield Statement(
             "Some maps give their largest value to several tokens, so that the first is chosen at random: {names}, "
             "tokens on average.",
-            {"names": join_with_and(many)},
+            {"names": join_with_and(tied_maps)},
         )
 
 

@@ -38,9 +38,9 @@ def input_content(record: AttentionRecord, budget: int) -> dict[str, Any]:
     rows, measures = measure_views(matrices, record), measures_of(record)
     opening = choose_opening(record)
     keys, queries = token_names(record)
-    few = record.weights.shape[-1] <= _FEW_KEYS
+    has_few_keys = record.weights.shape[-1] <= _FEW_KEYS
     has_rows = len(matrices) * len(matrices[0]) <= _MAX_ROWS
-    packed = pack_weights(matrices, DECIMALS if few else DECIMALS + 1, budget)
+    packed = pack_weights(matrices, DECIMALS if has_few_keys else DECIMALS + 1, budget)
     return {
         "kind": record.kind,
         "layers": record.weights.shape[0],

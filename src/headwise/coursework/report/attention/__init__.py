@@ -71,25 +71,25 @@ def _families(study: Coursework, context: ReportContext) -> Expressiveness:
 
 
 def _headline(study: Coursework) -> Statement:
-    few, many = study.runs[0], study.runs[-1]
-    if few is many:
+    single_head, multi_head = study.runs[0], study.runs[-1]
+    if single_head is multi_head:
         return Statement(
             "On the coursework's arrays, permuted inputs give permuted outputs to within {moved} of the largest, over "
             "{permutations} permutations.",
-            {"moved": scientific(few.equivariance.output), "permutations": study.permutations},
+            {"moved": scientific(single_head.equivariance.output), "permutations": study.permutations},
         )
-    furthest = float(np.abs(few.result.output - many.result.output).max())
+    furthest = float(np.abs(single_head.result.output - multi_head.result.output).max())
     outcome = (
         "differ by up to {furthest:.4g} though the matrices are the same"
-        if max_relative_difference(few.result.output, many.result.output) > study.rounding
+        if max_relative_difference(single_head.result.output, multi_head.result.output) > study.rounding
         else "agree"
     )
     return Statement(
         "On the coursework's arrays, the outputs for H = {few} and H = {many} " + outcome + "; permuted inputs give "
         "permuted outputs to within {moved} of the largest, over {permutations} permutations.",
         {
-            "few": few.heads,
-            "many": many.heads,
+            "few": single_head.heads,
+            "many": multi_head.heads,
             "furthest": furthest,
             "moved": scientific(max(run.equivariance.output for run in study.runs)),
             "permutations": study.permutations,

@@ -153,8 +153,8 @@ def transformed(study: Expressiveness) -> Derivation:
 
 def one_input(coursework: Coursework) -> Derivation:
     """On one input of independent tokens a single head gives any output; run on the arrays' own."""
-    many = coursework.runs[-1]
-    error = single_input_example(coursework.arrays["X"], many.result.output)
+    multi_head = coursework.runs[-1]
+    error = single_input_example(coursework.arrays["X"], multi_head.result.output)
     words = (
         "The tokens of the arrays are not linearly independent, so this cannot be run on them."
         if error is None
@@ -174,7 +174,7 @@ def one_input(coursework: Coursework) -> Derivation:
                 r"W_v^{\top} = X^{+} A^{-1} O \quad \Rightarrow \quad A X W_v^{\top} = A X X^{+} A^{-1} O = O",
             ),
             Step(
-                Statement(words, {"many": many.heads, "error": scientific(error or 0.0)}),
+                Statement(words, {"many": multi_head.heads, "error": scientific(error or 0.0)}),
                 holds=None if error is None else error < _ROUNDING,
             ),
         )

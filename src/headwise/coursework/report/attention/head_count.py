@@ -17,21 +17,21 @@ def head_count_section(study: Coursework) -> Section:
 
 
 def _differ(study: Coursework) -> bool:
-    few, many = study.runs[0].result, study.runs[-1].result
-    return max_relative_difference(few.output, many.output) > study.rounding
+    single_head, multi_head = study.runs[0].result, study.runs[-1].result
+    return max_relative_difference(single_head.output, multi_head.output) > study.rounding
 
 
 def _weight_difference(study: Coursework) -> float:
     """The largest difference between two heads' weights, or between a head's and the single head's."""
-    few, many = study.runs[0].result, study.runs[-1].result
-    return float(np.ptp(np.concatenate([few.weights, many.weights]), axis=0).max())
+    single_head, multi_head = study.runs[0].result, study.runs[-1].result
+    return float(np.ptp(np.concatenate([single_head.weights, multi_head.weights]), axis=0).max())
 
 
 def _outcome(study: Coursework) -> Paragraph:
-    few, many = study.runs[0], study.runs[-1]
-    values = {"few": few.heads, "many": many.heads}
+    single_head, multi_head = study.runs[0], study.runs[-1]
+    values = {"few": single_head.heads, "many": multi_head.heads}
     if _differ(study):
-        difference = float(np.abs(few.result.output - many.result.output).max())
+        difference = float(np.abs(single_head.result.output - multi_head.result.output).max())
         statement = Statement(
             "With the same matrices, the outputs for H = {few} and H = {many} differ by up to {difference:.4g}. The "
             "values are the same numbers, each in the same place; what differs is the weights they are mixed with.",
@@ -54,7 +54,7 @@ def _outcome(study: Coursework) -> Paragraph:
 
 def _expanded(study: Coursework) -> Derivation:
     decomposition = study.decomposition
-    many = study.runs[-1]
+    multi_head = study.runs[-1]
     return Derivation(
         (
             *_left_out(study),
@@ -96,9 +96,9 @@ def _expanded(study: Coursework) -> Derivation:
                     _unmixed(study) + " Other queries and keys for the "
                     "last head change the other heads' output coordinates by {leak}: an output coordinate depends on "
                     "the rows that its own head owns, and on no others.",
-                    {"leak": scientific(many.leak)},
+                    {"leak": scientific(multi_head.leak)},
                 ),
-                holds=many.leak < study.rounding,
+                holds=multi_head.leak < study.rounding,
             ),
         )
     )
@@ -118,20 +118,20 @@ def _unmixed(study: Coursework) -> str:
 
 def _worked(study: Coursework) -> Table:
     """The pair of tokens for which the heads' weights differ most, from the logits to the weights."""
-    few, many = study.runs[0], study.runs[-1]
-    ranges = np.ptp(many.result.weights, axis=0)
+    single_head, multi_head = study.runs[0], study.runs[-1]
+    ranges = np.ptp(multi_head.result.weights, axis=0)
     n, m = (int(i) for i in np.unravel_index(int(ranges.argmax()), ranges.shape))
-    wide, narrow = np.sqrt(study.width / few.heads), np.sqrt(study.width / many.heads)
+    wide, narrow = np.sqrt(study.width / single_head.heads), np.sqrt(study.width / multi_head.heads)
     logit = float(study.decomposition.single_head[n, m])
     rows = [
         (f"head {h}", f"{q_k:.4f}", f"{narrow:.4f}", f"{q_k / narrow:.4f}", f"{weight:.4f}")
         for h, (q_k, weight) in enumerate(
-            zip(study.decomposition.by_head[:, n, m], many.result.weights[:, n, m], strict=True)
+            zip(study.decomposition.by_head[:, n, m], multi_head.result.weights[:, n, m], strict=True)
         )
     ]
     rows.append(("their sum", f"{float(study.decomposition.by_head[:, n, m].sum()):.4f}", "", "", ""))
-    if few.heads == 1:
-        weight = float(few.result.weights[0, n, m])
+    if single_head.heads == 1:
+        weight = float(single_head.result.weights[0, n, m])
         rows.append(("one head", f"{logit:.4f}", f"{wide:.4f}", f"{logit / wide:.4f}", f"{weight:.4f}"))
     which = (
         "the pair for which the weights of the {heads} heads differ most."
@@ -139,7 +139,7 @@ def _worked(study: Coursework) -> Table:
         else "one pair of many: the {heads} heads have the same weights."
     )
     return Table(
-        Statement("Output {n} and input {m}, " + which, {"n": n, "m": m, "heads": many.heads}),
+        Statement("Output {n} and input {m}, " + which, {"n": n, "m": m, "heads": multi_head.heads}),
         ("", "q · k", "divided by", "logit", "weight"),
         tuple(rows),
         "one-pair",

@@ -129,7 +129,37 @@ _MAX_WORDS = 120  # of a short caption
 _EVEN = ("uniform", "uniform_distance", "uniform_entropy", "even_self")  # values of an even spread over visible tokens
 
 
-def shorten(
+Templates = Sequence[str | Iterable[str]]  # templates, and groups of them
+
+
+def write_caption(
+    values: Mapping[str, Any],
+    title: str,
+    *,
+    shown: Templates,
+    reading: Templates,
+    findings: Templates,
+    limits: Templates,
+    alternative: Templates,
+    short: tuple[Sequence[str], Sequence[str], Sequence[str]] | None = None,
+) -> Caption:
+    """A caption from templates, each with those of the values that it uses.
+
+    The short one has the title, sentences on what is shown, as many findings as fit, and the last sentences; by default
+    the title and what is shown.
+    """
+    return Caption(
+        to_statements(values, title)[0],
+        to_statements(values, *shown),
+        to_statements(values, *reading),
+        to_statements(values, *findings),
+        to_statements(values, *limits),
+        to_statements(values, *alternative),
+        () if short is None else _shorten(values, [f"{title}.", *short[0]], *short[1:]),
+    )
+
+
+def _shorten(
     values: Mapping[str, Any], shown: Sequence[str], findings: Sequence[str], last: Sequence[str]
 ) -> tuple[Statement, ...]:
     """A short caption: as many of the findings, in order of importance, as fit between the other sentences."""

@@ -15,7 +15,8 @@ from matplotlib.ticker import MaxNLocator
 from headwise.attention.textbook import softmax
 from headwise.data.series import standardize
 from headwise.experiments.series.result import SeriesResult
-from headwise.figures import Caption, new_figure, to_statements
+from headwise.figures import Caption, new_figure
+from headwise.figures.caption import write_caption
 from headwise.metrics.concentration import effective_number
 from headwise.models.series import predict_series_with_attention
 from headwise.shapes import Array, bind
@@ -115,13 +116,14 @@ def caption_series(record: SeriesRecord) -> Caption:
     values = _measure(record)
     title = "Attention to the steps of a series of class {label}"
     shown = _SHOWN[values["variables"] == 1]
-    return Caption(
-        to_statements(values, title)[0],
-        to_statements(values, shown, _PANELS),
-        to_statements(values, _READING),
-        to_statements(values, _findings(values)),
-        to_statements(values, _LIMITS),
-        to_statements(values, title + ".", shown, _PANELS[0]),
+    return write_caption(
+        values,
+        title,
+        shown=[shown, _PANELS],
+        reading=[_READING],
+        findings=[_findings(values)],
+        limits=[_LIMITS],
+        alternative=[title + ".", shown, _PANELS[0]],
     )
 
 

@@ -11,7 +11,7 @@ from matplotlib.ticker import MaxNLocator
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT, BAND, MARK, RANDOM
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
@@ -96,19 +96,15 @@ def _draw_curves(axes: Axes, curves: Array, *, has_ink: bool) -> None:
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "The prediction as tokens are deleted and inserted" + sentences.title_suffix(record)
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _describe_curves(record), sentences.describe_input_changes(record)),
-        to_statements(facts, _READING),
-        to_statements(facts, sentences.describe_prediction(record), _describe_findings(record, facts)),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, record.last_layer_map, "this map")),
-        to_statements(facts, f"{title}: two plots of a probability against {{tokens}} tokens.", _areas(record)),
-        shorten(
-            facts,
-            [title + ".", _summarize_curves(record)],
-            [_areas(record)],
-            [summarize_faithfulness(record, record.last_layer_map)],
-        ),
+    return write_caption(
+        facts,
+        title,
+        shown=[_describe_curves(record), sentences.describe_input_changes(record)],
+        reading=[_READING],
+        findings=[sentences.describe_prediction(record), _describe_findings(record, facts)],
+        limits=[_LIMITS, describe_faithfulness(record, record.last_layer_map, "this map")],
+        alternative=[f"{title}: two plots of a probability against {{tokens}} tokens.", _areas(record)],
+        short=([_summarize_curves(record)], [_areas(record)], [summarize_faithfulness(record, record.last_layer_map)]),
     )
 
 

@@ -13,7 +13,7 @@ from matplotlib.figure import Figure
 from headwise.attribution import MAPS
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import HEATMAP, SIGNED
 from headwise.figures.dependence import Dependence
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
@@ -185,34 +185,33 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "Attention and what the prediction depends on" + sentences.title_suffix(record)
     tested = ranking(record)
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(
-            facts,
+    return write_caption(
+        facts,
+        title,
+        shown=[
             _describe_input(record, facts),
             _describe_panels(record, facts),
             sentences.describe_input_changes(record),
-        ),
-        to_statements(facts, _describe_reading(record, facts)),
-        to_statements(
-            facts,
+        ],
+        reading=[_describe_reading(record, facts)],
+        findings=[
             sentences.describe_prediction(record),
             _describe_recommendation(facts),
             _describe_agreement(record, facts),
             _describe_extremes(record, facts),
-        ),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, tested, "the second map")),
-        to_statements(
-            facts, f"{title}: two heat maps over {sentences.count(facts, 'tokens', 'token')}.",
-            _describe_extremes(record, facts), _describe_agreement(record, facts),
-        ),
-        shorten(
-            facts,
-            [title + ".", _summarize_panels(record, facts), _summarize_recommendation(facts)],
+        ],
+        limits=[_LIMITS, describe_faithfulness(record, tested, "the second map")],
+        alternative=[
+            f"{title}: two heat maps over {sentences.count(facts, 'tokens', 'token')}.",
+            _describe_extremes(record, facts),
+            _describe_agreement(record, facts),
+        ],
+        short=(
+            [_summarize_panels(record, facts), _summarize_recommendation(facts)],
             [_summarize_agreement(record, facts), *sentences.describe_prediction(record)],
             [summarize_faithfulness(record, tested, "the second map")],
         ),
-    )  # fmt: skip
+    )
 
 
 _LIMITS = (

@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT, AVERAGE, REFERENCE
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import (
@@ -84,16 +84,16 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     title = "Attention distance and entropy by depth" + sentences.title_suffix(record)
     dots = "each of {heads} heads" if facts["heads"] > 1 else "the head"
     plots = f"two plots against {sentences.count(facts, 'layers', 'layer')} with a dot for {dots}"
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _describe_plots(record, facts), sentences.describe_input_changes(record)),
-        to_statements(facts, _describe_reading()),
-        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {plots}.", _describe_lines(facts)),
-        shorten(
-            facts,
-            [title + ".", _SHORT],
+    return write_caption(
+        facts,
+        title,
+        shown=[_describe_plots(record, facts), sentences.describe_input_changes(record)],
+        reading=[_describe_reading()],
+        findings=[sentences.describe_prediction(record), _describe_findings(facts)],
+        limits=[_LIMITS, NO_RANKING],
+        alternative=[f"{title}: {plots}.", _describe_lines(facts)],
+        short=(
+            [_SHORT],
             [*_describe_changes(facts), summarize_roles(record, facts)],
             ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),

@@ -10,7 +10,7 @@ from matplotlib.colors import Normalize
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.chosen_maps import add_panel_bar
 from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.faithfulness_sentences import NO_RANKING
@@ -189,21 +189,20 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "Attention weights" + sentences.title_suffix(record)
     matrices = "{panels} matrices" if facts["panels"] > 1 else "one matrix"
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _describe_panels(record, facts), sentences.describe_input_changes(record)),
-        to_statements(facts, _describe_reading(record, facts)),
-        to_statements(
-            facts,
+    return write_caption(
+        facts,
+        title,
+        shown=[_describe_panels(record, facts), sentences.describe_input_changes(record)],
+        reading=[_describe_reading(record, facts)],
+        findings=[
             describe_roles(record, facts),
             sentences.describe_prediction(record),
             _describe_findings(record, facts),
-        ),
-        to_statements(facts, sentences.LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {matrices} of {{rows}} × {{keys}} weights.", _query_independent(facts)),
-        shorten(
-            facts,
-            [title + ".", _summarize_panels(record, facts), sentences.summarize_scale(facts)],
+        ],
+        limits=[sentences.LIMITS, NO_RANKING],
+        alternative=[f"{title}: {matrices} of {{rows}} × {{keys}} weights.", _query_independent(facts)],
+        short=(
+            [_summarize_panels(record, facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _summarize_query_independent(facts)],
             ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import Facts, measure_base
@@ -92,16 +92,16 @@ def _check(record: AttentionRecord) -> None:
 def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "Attention between words" + sentences.title_suffix(record)
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _describe_lines(record, facts), sentences.describe_input_changes(record)),
-        to_statements(facts, _READING),
-        to_statements(facts, describe_roles(record, facts), sentences.describe_prediction(record)),
-        to_statements(facts, sentences.LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {{panels}} panels with {{lines}} lines between {{rows}} and {{keys}} words."),
-        shorten(
-            facts,
-            [title + ".", f"{sentences.summarize_heads(facts)}: {_SHORT}"],
+    return write_caption(
+        facts,
+        title,
+        shown=[_describe_lines(record, facts), sentences.describe_input_changes(record)],
+        reading=[_READING],
+        findings=[describe_roles(record, facts), sentences.describe_prediction(record)],
+        limits=[sentences.LIMITS, NO_RANKING],
+        alternative=[f"{title}: {{panels}} panels with {{lines}} lines between {{rows}} and {{keys}} words."],
+        short=(
+            [f"{sentences.summarize_heads(facts)}: {_SHORT}"],
             [summarize_roles(record, facts)],
             ["The figure does not rank tokens by their effect on the prediction.", sentences.summarize_source(record)],
         ),

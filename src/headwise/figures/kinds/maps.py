@@ -9,7 +9,7 @@ from matplotlib.axes import Axes
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.chosen_maps import draw_chosen_maps
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
@@ -140,14 +140,12 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     title = f"What {whose} attend{'' if record.reader is None else 's'} to" + sentences.title_suffix(record)
     panels, colors = _describe_panels(record, facts), sentences.describe_colors(record, facts)
     ranking = record.last_layer_map
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(
-            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
-        ),
-        to_statements(facts, _describe_reading(record)),
-        to_statements(
-            facts,
+    return write_caption(
+        facts,
+        title,
+        shown=[sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)],
+        reading=[_describe_reading(record)],
+        findings=[
             describe_roles(record, facts),
             sentences.describe_prediction(record),
             _describe_class_token(record, facts),
@@ -155,16 +153,11 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
             sentences.describe_ink(facts),
             sentences.describe_agreement(facts),
             _describe_distances(record, facts),
-        ),
-        to_statements(
-            facts,
-            sentences.LIMITS,
-            describe_faithfulness(record, ranking, "the last layer's maps, averaged over heads"),
-        ),
-        to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
-        shorten(
-            facts,
-            [title + ".", _summarize_panels(record, facts), sentences.summarize_scale(facts)],
+        ],
+        limits=[sentences.LIMITS, describe_faithfulness(record, ranking, "the last layer's maps, averaged over heads")],
+        alternative=[f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)],
+        short=(
+            [_summarize_panels(record, facts), sentences.summarize_scale(facts)],
             [summarize_roles(record, facts), _summarize_depth(facts), *sentences.describe_prediction(record)],
             [summarize_faithfulness(record, ranking), sentences.summarize_source(record)],
         ),

@@ -11,7 +11,7 @@ from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import ACCENT, AVERAGE, HEATMAP, MISSING, REFERENCE
 from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE, add_bar, frame
@@ -130,14 +130,15 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "Similarity of the learned position embeddings"
     plots = "a matrix of {tokens} × {tokens} cosines, and a plot of each cosine against distance"
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _SHOWN, sentences.describe_input_changes(record)),
-        to_statements(facts, _READING),
-        to_statements(facts, _describe_findings(facts)),
-        to_statements(facts, _LIMITS),
-        to_statements(facts, f"{title}: {plots}.", _describe_order(facts)),
-        shorten(facts, [title + ".", _SHORT], [_describe_order(facts), _NEAREST], []),
+    return write_caption(
+        facts,
+        title,
+        shown=[_SHOWN, sentences.describe_input_changes(record)],
+        reading=[_READING],
+        findings=[_describe_findings(facts)],
+        limits=[_LIMITS],
+        alternative=[f"{title}: {plots}.", _describe_order(facts)],
+        short=([_SHORT], [_describe_order(facts), _NEAREST], []),
     )
 
 

@@ -10,7 +10,7 @@ from matplotlib.colors import to_rgb
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import MISSING
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.measurements import Facts, measure_base
@@ -115,14 +115,15 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     """Select the sentences of the caption."""
     title = "Roles of the attention heads" + sentences.title_suffix(record)
     squares = "a square for each of {all_heads} heads" if facts["all_heads"] > 1 else "one square"
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(facts, _SHOWN, sentences.describe_input_changes(record)),
-        to_statements(facts, _describe_scores(record)),
-        to_statements(facts, describe_roles(record, facts)),
-        to_statements(facts, _LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {squares}.", summarize_roles(record, facts)),
-        shorten(facts, [title + ".", _SHORT], [summarize_roles(record, facts)], _LIMITS[:1]),
+    return write_caption(
+        facts,
+        title,
+        shown=[_SHOWN, sentences.describe_input_changes(record)],
+        reading=[_describe_scores(record)],
+        findings=[describe_roles(record, facts)],
+        limits=[_LIMITS, NO_RANKING],
+        alternative=[f"{title}: {squares}.", summarize_roles(record, facts)],
+        short=([_SHORT], [summarize_roles(record, facts)], _LIMITS[:1]),
     )
 
 

@@ -8,7 +8,7 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import HEATMAP
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
 from headwise.figures.measurements import (
@@ -136,18 +136,16 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     panels, colors = _describe_panels(record), sentences.describe_colors(record, facts)
     maps = f"{sentences.count(facts, 'layers', 'heat map')} over {sentences.count(facts, 'tokens', 'token')}"
     maps += ", each through one more layer" if facts["layers"] > 1 else ""
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(
-            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
-        ),
-        to_statements(facts, _describe_reading(record)),
-        to_statements(facts, sentences.describe_prediction(record), _describe_findings(facts)),
-        to_statements(facts, _LIMITS, describe_faithfulness(record, last_rollout_map(record), "the last panel")),
-        to_statements(facts, f"{title}: {maps}.", _describe_top_token(facts)),
-        shorten(
-            facts,
-            [title + ".", _SHORT],
+    return write_caption(
+        facts,
+        title,
+        shown=[sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)],
+        reading=[_describe_reading(record)],
+        findings=[sentences.describe_prediction(record), _describe_findings(facts)],
+        limits=[_LIMITS, describe_faithfulness(record, last_rollout_map(record), "the last panel")],
+        alternative=[f"{title}: {maps}.", _describe_top_token(facts)],
+        short=(
+            [_SHORT],
             [
                 _describe_top_token(facts).replace("In the last, the darkest is", "Through all layers the largest is"),
                 *_describe_change(facts),

@@ -9,7 +9,7 @@ from matplotlib.figure import Figure
 
 from headwise.errors import DataError
 from headwise.figures import sentences
-from headwise.figures.caption import Caption, shorten, to_statements
+from headwise.figures.caption import Caption, write_caption
 from headwise.figures.faithfulness_sentences import NO_RANKING
 from headwise.figures.kinds.maps import draw_rows, panel_facts
 from headwise.figures.measurements import (
@@ -77,26 +77,23 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
     name = " “{word}”" if record.words and record.kind != "image" else ""
     title = f"What token {{token}}{name} attends to" + sentences.title_suffix(record)
     panels, colors = _describe_panels(record, facts), sentences.describe_colors(record, facts)
-    return Caption(
-        to_statements(facts, title)[0],
-        to_statements(
-            facts, sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)
-        ),
-        to_statements(facts, _describe_reading(record)),
-        to_statements(
-            facts,
+    return write_caption(
+        facts,
+        title,
+        shown=[sentences.describe_input(record), panels, colors, sentences.describe_input_changes(record)],
+        reading=[_describe_reading(record)],
+        findings=[
             sentences.describe_prediction(record),
             _describe_own_weights(record, facts),
             sentences.describe_concentration(facts),
             sentences.describe_ink(facts),
             sentences.describe_agreement(facts),
             _describe_distances(facts),
-        ),
-        to_statements(facts, sentences.LIMITS, NO_RANKING),
-        to_statements(facts, f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)),
-        shorten(
-            facts,
-            [title + ".", _summarize_panels(facts), sentences.summarize_scale(facts)],
+        ],
+        limits=[sentences.LIMITS, NO_RANKING],
+        alternative=[f"{title}: {sentences.describe_alternative(facts)}", sentences.describe_extremes(facts)],
+        short=(
+            [_summarize_panels(facts), sentences.summarize_scale(facts)],
             [f"Its weight on itself {sentences.describe_self_weight(facts)}.", summarize_roles(record, facts)],
             ["The figure does not rank tokens by their effect on the prediction."],
         ),

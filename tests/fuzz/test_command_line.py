@@ -42,7 +42,7 @@ BAD = {
     int: ["x", "1.5", "-1000003", "1e3", "", "9" * 4400],
     float: ["x", "", "nan", "-1e400"],
     bool: [],
-    str: ["nonsense", "\x1b[31m💥", "-"],
+    str: ["nonsense", "\x1b[31m💥", "-", f"{'9' * 4400}x4"],
     Path: ["nowhere.xyz", ".", "a" * 5000, "../mine.py/x", "../mine.py", "../loop"],
 }
 BAD_OUTPUTS = ["/proc/x", "/proc/x.npz", "/proc/x.svg", "../mine.py/x.npz", "../mine.py/x.svg"]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 from pathlib import Path
 from typing import Annotated, Any
 
@@ -43,7 +44,7 @@ def capture(
     check_writable_file(out)
     opened = find_model(model)
     args, kwargs = _inputs(opened, input)
-    chosen = None if not layers else [int(name) if name.lstrip("-").isdigit() else name for name in layers]
+    chosen = None if not layers else [int(name) if re.fullmatch("-?[0-9]{1,9}", name) else name for name in layers]
     result = hw.capture(opened, *args, layers=chosen, **kwargs)
     print(result.report())
     result.save(out)

@@ -81,7 +81,7 @@ def parse_size(option: str, text: str | None) -> tuple[int, int] | None:
     """Two numbers, such as 4x4; None without a text."""
     if text is None:
         return None
-    match = re.fullmatch(r"([1-9]\d*)x([1-9]\d*)", text)
+    match = re.fullmatch(r"([1-9][0-9]{,8})x([1-9][0-9]{,8})", text)
     if not match:
         raise DataError(f"{option}: expected rows x columns, such as 4x4; got {text!r}.")
     return int(match[1]), int(match[2])

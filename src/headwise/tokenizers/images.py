@@ -276,7 +276,7 @@ def get_tokenizer(name: str, image_size: tuple[int, int]) -> ImageTokenizer:
 def _patches(name: str, image: tuple[int, int]) -> Patches:
     if name in TOKENIZERS:
         return TOKENIZERS[name](image)
-    if match := re.fullmatch(r"(\d+)x(\d+)(?:/(\d+)(?:x(\d+))?)?", name):
+    if match := re.fullmatch("{0}x{0}(?:/{0}(?:x{0})?)?".format("([0-9]{1,9})"), name):
         height, width, down, across = match.groups()
         stride = (int(down), int(across or down)) if down else None
         return Patches(image, (int(height), int(width)), stride)

@@ -38,7 +38,7 @@ def listen(host: str, port: int) -> socket.socket:
         except OSError:
             listening.close()
             raise
-    except socket.gaierror:
+    except (socket.gaierror, UnicodeError):  # the latter for a name that is too long
         raise DataError(f"--host: the name {host!r} is unknown; 127.0.0.1 is this machine.") from None
     except OSError as error:
         if error.errno == errno.EADDRINUSE:

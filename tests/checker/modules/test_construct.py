@@ -103,7 +103,9 @@ def test_arguments_are_read_from_text():
     assert parse_arguments("d_model=12, window=(3, 3), name='a'") == {"d_model": 12, "window": (3, 3), "name": "a"}
 
 
-@pytest.mark.parametrize("text", ["12", "d_model=", "d_model=open('x')", "a b", "**x"])
+@pytest.mark.parametrize(
+    "text", ["12", "d_model=", "d_model=open('x')", "a b", "**x", "1)+(2", "a={[]: 1}", "a=" + "-" * 5000 + "1"]
+)
 def test_text_that_is_no_list_of_arguments(text):
     with pytest.raises(DataError, match="init"):
         parse_arguments(text)

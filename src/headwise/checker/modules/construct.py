@@ -41,12 +41,18 @@ def parse_arguments(text: str) -> dict[str, Any]:
     """
     try:
         call = ast.parse(f"f({text})", mode="eval").body
-        assert isinstance(call, ast.Call)
-        if call.args or any(keyword.arg is None for keyword in call.keywords):
+        if not isinstance(call, ast.Call) or call.args or any(keyword.arg is None for keyword in call.keywords):
             raise ValueError("each value needs a name")
         return {str(keyword.arg): ast.literal_eval(keyword.value) for keyword in call.keywords}
-    except (SyntaxError, ValueError) as error:
-        reason = error.msg if isinstance(error, SyntaxError) else error
+    except (
+        SyntaxError,
+        ValueError,
+        TypeError,
+        RecursionError,
+        MemoryError,
+    ) as error:
+        reason = error.msg if isinstance(error, SyntaxError) else str(error)
+        reason = "a value is no constant of Python" if "malformed node" in reason else reason
         raise DataError(
             f'init: expected names and values, as in "d_model=12, n_heads=3"; got {text!r} ({reason}).'
         ) from None

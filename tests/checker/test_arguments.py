@@ -44,6 +44,10 @@ def retrieval(xi, X, beta):
     return X @ softmax(beta * (X.T @ xi))
 
 
+def retrieval_by_name(patterns, state, inverse_temp):
+    return softmax(inverse_temp * patterns @ state) @ patterns
+
+
 def retrieval_over_states(R, Y, beta):
     return softmax(beta * R @ Y.T, axis=0) @ Y
 
@@ -96,6 +100,17 @@ def learned_scale(q, k, v, logit_scale):
     return softmax(q @ k.swapaxes(-1, -2) * np.exp(logit_scale)) @ v
 
 
+def cosine_over_queries(q, k, v, tau=0.1):
+    q, k = (a / np.linalg.norm(a, axis=-1, keepdims=True) for a in (q, k))
+    return softmax(q @ k.swapaxes(-1, -2) / tau, axis=-2) @ v
+
+
+def own_blocks(q, k, v, block_size=2):
+    """Block-sparse: a token sees the tokens of its own block."""
+    block = np.arange(q.shape[-2]) // block_size
+    return softmax(np.where(block[:, None] == block, q @ k.swapaxes(-1, -2), -np.inf)) @ v
+
+
 def neighbours(q, k, v, window=3):
     """Query i sees the keys i - window, ..., i + window."""
     out = np.zeros((len(q), v.shape[1]))
@@ -122,6 +137,7 @@ EXPECTED = {
     decoder_step: (),
     step_over_keys: (),
     retrieval: (),
+    retrieval_by_name: (),
     retrieval_over_states: ("softmax-axis",),
     cache_in_a_dictionary: ("scale-missing",),
     cache_with_room: (),
@@ -131,6 +147,8 @@ EXPECTED = {
     packed_sequences: (),
     prefix: (),
     learned_scale: (),
+    cosine_over_queries: ("softmax-axis",),
+    own_blocks: ("scale-missing",),
     neighbours: ("scale-missing",),
     half_precision: ("scale-missing",),
     documented_output: ("output-projection-missing",),

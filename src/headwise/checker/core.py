@@ -371,9 +371,13 @@ def _as_measured(
     norms = designs_with_norm(convention)
     for most in (1, 2) if norms else ():
         own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
-        found = [_best([one], documentation, rng, most) for one in own]
-        if best := min((f for f in found if f.explanation is not None), key=lambda f: f.rank, default=None):
-            return best
+        found = []
+        for one in own:
+            found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
+            if found and found[-1].rank[:2] == (0, 0):
+                break
+        if found:
+            return min(found, key=lambda findings: findings.rank)
     measured = measured_design(convention)
     if not measured.known_scale:
         return explain_what_is_left(examination, _fresh(rng), documentation.random)

@@ -13,6 +13,7 @@ from headwise.checker.state import Change, Trace
 
 __all__ = ["designs_with_norm"]
 
+_DIGITS = 1e-7
 _CLOSE = 1e-4  # a norm may add a small number to what it divides by
 
 
@@ -29,7 +30,7 @@ def designs_with_norm(convention: CallingConvention) -> list[Design]:
     if "temperature" in convention.interface.takes:  # it takes the place of √d
         return [(*norm, ("temperature", CONVENTIONS["temperature"].changes[0])) for norm in norms]
     own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
-    factors = [factor_of(one, runs) for one in own]
+    factors = [rounded(factor_of(one, runs)) for one in own]
     if any(factor is not None and is_known_factor(factor, case) for factor in factors):
         return norms
     found = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
@@ -47,6 +48,15 @@ def _without_lengths(convention: CallingConvention) -> bool:
         if difference(longer, before) > _CLOSE or difference(turned, before) <= _CLOSE:
             return False
     return True
+
+
+def rounded(factor: float | None) -> float | None:
+    """A factor that was measured, as the round number, or the inverse of one, that it is to the digits that it has."""
+    if factor:
+        for exact in (round(factor, 6), 1 / (round(1 / factor, 6) or factor)):
+            if abs(exact - factor) <= _DIGITS * abs(factor):
+                return exact
+    return factor
 
 
 def constant(factor: float) -> Change:

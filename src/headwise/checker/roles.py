@@ -80,7 +80,8 @@ _ROLES = {
     "prefix": "prefixlen prefixlength prefixsize numprefix nprefix prefixtokens numprefixtokens prefixlens"
     " prefixlengths",
     "logscale": "logitscale logscale loglogitscale",
-    "scale": "scale scaling softmaxscale smscale beta invtemperature inversetemperature invtemp scalefactor",
+    "scale": "scale scaling softmaxscale smscale beta invtemperature inversetemperature invtemp inversetemp"
+    " scalefactor",
     "temperature": "temperature temp tau",
     "slopes": "slopes slope alibislopes alibislope alibim headslopes",
     "softcap": "softcap logitcap logitsoftcap logitssoftcap softcapping attnlogitsoftcapping",
@@ -146,7 +147,9 @@ _TOKENS = {
 def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     """Which of several arguments of tokens is X, and which are contexts: what asks is X, else the first is."""
     names = list(names)
-    first = next((name for name in names if re.search(r"latent|quer|tgt|target|dec", name.lower())), names[0])
+    first = next(
+        (name for name in names if re.search(r"latent|quer|tgt|target|dec|^state|^xi$", name.lower())), names[0]
+    )
     return first, [name for name in names if name != first]
 
 

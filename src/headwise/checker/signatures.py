@@ -260,7 +260,8 @@ def _in_order(parameters: list[inspect.Parameter], known: Mapping[str, str | Non
         return dict(zip(unknown, projected, strict=True))
     tokens = [p.name for p in parameters if p.name in unknown or known[p.name] in ("X", "context")]
     if unknown and len(tokens) <= 2 and not have & {"q", "k", "v", "qkv"}:
-        return dict(zip(tokens, ("X", "context"), strict=False))
+        first, others = tokens_among(tokens)
+        return {first: "X", **dict.fromkeys(others, "context")}
     return {}
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
@@ -31,7 +32,7 @@ from headwise.checker.recovery import is_softmax, measured_design, recovered_run
 from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.target import Target
-from headwise.checker.time_limit import limited_time, share_of_time
+from headwise.checker.time_limit import deadline, limited_time, share_of_time
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
@@ -373,6 +374,8 @@ def _as_measured(
         own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
         found = []
         for one in own:
+            if time.thread_time() > deadline():
+                break
             found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
             if found and found[-1].rank[:2] == (0, 0):
                 break

@@ -6,6 +6,7 @@ from dataclasses import replace
 
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.invocation import CallingConvention
+from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.recovery import Design, factor_of, is_known_factor, recovered_runs
 from headwise.checker.search import difference
@@ -42,7 +43,11 @@ def _without_lengths(convention: CallingConvention) -> bool:
     case = first_probe(convention.interface).case
     before = convention.call(case).output
     for name in ("q", "k") if "q" in case else ("Wq", "Wk"):
-        longer, turned = (convention.call(case | {name: times * case[name]}).output for times in (3, -1))
+        axis = 1 if "q" in case else 0
+        heads = case[name].shape[1] if "q" in case else case.get("heads", 1)
+        lengths = np.repeat(np.arange(heads) + 2.0, case[name].shape[axis] // heads)  # each head's own
+        lengths = lengths.reshape(-1, *[1] * (case[name].ndim - 1 - axis))
+        longer, turned = (convention.call(case | {name: times * case[name]}).output for times in (lengths, -1))
         if before is None or longer is None or turned is None:
             return False
         if difference(longer, before) > _CLOSE or difference(turned, before) <= _CLOSE:

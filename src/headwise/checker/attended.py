@@ -10,7 +10,7 @@ from headwise.checker.probes import first_probe
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["attended_keys", "built_in_limits", "is_equivariant", "mixes_tokens", "pattern_of_keys"]
+__all__ = ["attended_keys", "built_in_limits", "causal_window", "is_equivariant", "mixes_tokens", "pattern_of_keys"]
 
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
@@ -24,9 +24,10 @@ def is_equivariant(convention: CallingConvention) -> bool:
         return convention.equivariant is not False
     case = first_probe(convention.interface).case
     names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]
-    order = np.roll(np.arange(case[names[0]].shape[-2]), 2)
-    moved: Case = {name: case[name][..., order, :] for name in names}
-    moved |= {name: case[name][..., order] for name in ("mask", "padding") if name in case}
+    orders = {name: np.roll(np.arange(case[name].shape[-2]), 2) for name in names}
+    order = orders[names[0]]
+    moved: Case = {name: case[name][..., orders[name], :] for name in names}
+    moved |= {name: case[name][..., orders[names[-1]]] for name in ("mask", "padding") if name in case}
     a, b = convention.call(case).output, convention.call(case | moved).output
     if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order) or not a.size:
         return False
@@ -50,7 +51,7 @@ def attended_keys(convention: CallingConvention, count: int | None = None) -> Bo
     attended = np.zeros((count, count), bool)
     for m in range(count):
         changed = case[source].copy()
-        changed[..., m, :] += 0.5
+        changed[..., m, :] += 0.5 * np.cos(np.arange(changed.shape[-1]))  # which no norm takes away
         after = convention.call(case | {source: changed}).output
         if after is None or after.shape != before.shape:
             return None
@@ -99,6 +100,13 @@ def pattern_of_keys(convention: CallingConvention) -> tuple[str, Change]:
             t.hide(pattern)
 
     return "pattern-built-in", {"+mask": mask}
+
+
+def causal_window(convention: CallingConvention) -> int | None:
+    """How many keys before its own a causal function attends to; None if all."""
+    attended = attended_keys(convention)
+    left, right = (None, None) if attended is None else built_in_limits(attended).get("window", (None, None))
+    return left if right == 0 else None
 
 
 def _with_tokens(convention: CallingConvention, count: int) -> Case:

@@ -1,16 +1,21 @@
-"""A step with a cache of keys and values against the pass over all tokens, for modules that take such a cache."""
+"""A step with a cache of keys and values against the pass over all tokens, for modules that have such a cache.
+
+The cache may be arguments for keys and values, an argument that the module returns or fills, or the module's own.
+"""
 
 from __future__ import annotations
 
 import contextlib
 import inspect
 import re
-from collections.abc import Iterator
-from dataclasses import replace
+from collections.abc import Callable, Iterator
+from dataclasses import dataclass, field, replace
+from functools import partial
 from typing import Any
 
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
+from headwise.checker.modules import FIRST_POSITION
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.reference import build, evaluate
@@ -32,78 +37,161 @@ def with_cached_step(findings: Findings) -> Findings:
     Where it cannot be tried, the argument stays among those that are not tested.
     """
     convention, definition = findings.convention, findings.explanation
-    parameters = list(inspect.signature(convention.function).parameters)
-    arguments = _cache_arguments(convention.unused)
     usual = convention.load is not None and convention.interface.axes == "BND"
-    if definition is None or not arguments or not usual or not isinstance(convention.names.get("X"), str):
+    if definition is None or not usual or not isinstance(convention.names.get("X"), str):
         return findings
     case = {k: v for k, v in first_probe(convention.interface).case.items() if k not in ("mask", "padding")}
-    if len(arguments) == 2 and "rope" in definition.codes:
-        return findings  # it may want its keys before their rotation or after it
-    full = convention.call(case).output
-    steps = (_pair_step if len(arguments) == 2 else _step)(convention, case, arguments, parameters)
-    got = next((step for step in steps if full is not None and step.shape == full[:, -1:].shape), None)
-    if got is None or full is None:
+    convention.call(case)  # puts the weights in
+    steps = _Steps(convention, case["X"])
+    with contextlib.suppress(Exception):  # whatever somebody's module raises
+        full = steps.call(0, None)[0][:, -1:]
+        for arguments, attempts in steps.ways(case):
+            outputs = [a for a in attempts if a.shape == full.shape]
+            if outputs:
+                nearest = min(outputs, key=lambda output: difference(output, full))
+                return _with_step(findings, arguments, nearest, full, case)
+    if "kpast" in convention.names:
         return findings
+    unused = dict.fromkeys((*convention.unused, *steps.starts))
+    return replace(findings, convention=replace(convention, unused=tuple(unused)))
+
+
+def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full: Array, case: Case) -> Findings:
+    """The findings with what a step with a cache in these arguments gives in place of the last row of all tokens."""
+    convention, definition = findings.convention, findings.explanation
+    assert definition is not None
     unused = tuple(p for p in convention.unused if p not in arguments)
     tested = replace(findings, convention=replace(convention, unused=unused))
-    if difference(got, full[:, -1:]) <= _CLOSE:
+    if difference(got, full) <= _CLOSE:
         return tested
+    if len(arguments) == 2 and "rope" in definition.codes:
+        return findings  # its keys may be kept in another way than before their rotation or after it
     aligned = definition.answer({**case, "X": case["X"][:, -1:], "context": case["X"], "align": "start"})
     if aligned is not None and difference(got, aligned.output) <= _CLOSE:
         return replace(tested, observed=(*findings.observed, "causal-alignment"))
-    note = f"With a cache in `{'` and `'.join(arguments)}`, its last token gets another output than without."
+    note = f"With earlier tokens in its cache (`{'`, `'.join(arguments)}`), its last token gets another output."
     return replace(tested, unexplained=True, notes=(*findings.notes, note))
 
 
-def _cache_arguments(unused: tuple[str, ...]) -> tuple[str, ...]:
-    """The argument of a cache, or those of its keys and of its values."""
-    alone = next((p for p in unused if CACHE.fullmatch(p.lower())), None)
-    if alone is not None:
-        return (alone,)
-    roles = {role_of(p): p for p in unused}
-    return (roles["kpast"], roles["vpast"]) if {"kpast", "vpast"} <= roles.keys() else ()
+@dataclass(frozen=True, slots=True)
+class _Steps:
+    """The last token after a call for the others, for each way in which a module may remember them."""
+
+    convention: CallingConvention
+    X: Array
+    parameters: list[inspect.Parameter] = field(init=False)
+
+    def __post_init__(self) -> None:
+        found = list(inspect.signature(self.convention.function).parameters.values())
+        object.__setattr__(self, "parameters", [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)])
+
+    @property
+    def starts(self) -> tuple[str, ...]:
+        """The arguments that say how many tokens came before."""
+        return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+
+    def ways(self, case: Case) -> Iterator[tuple[tuple[str, ...], list[Array]]]:
+        """The arguments that a cache needs, and the outputs for the last token with it, in each way to fill it."""
+        names, start = [p.name for p in self.parameters], self.starts
+        cache = next((name for name in names if CACHE.fullmatch(name.lower())), None)
+        roles = {role_of(name): name for name in names}
+        if cache is not None:
+            yield (cache, *start), list(self._attempts(partial(self._returned, cache)))
+            for empty in (dict[str, Any], partial(_Keeper, self.convention)):
+                yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
+        elif {"kpast", "vpast"} <= roles.keys():
+            pair = roles["kpast"], roles["vpast"]
+            makers = [partial(self._paired, pair, *how) for how in _pairs(self.convention, case)]
+            yield pair, [output for make in makers for output in self._attempts(make)]
+        elif start or FIRST_POSITION in vars(self.convention.function):
+            yield start, list(self._attempts(self._remembered))
+
+    def call(self, first: int, last: int | None, **others: Any) -> tuple[Array, tuple[Any, ...]]:
+        """The output for the tokens from `first` to `last`, and what else the module returns."""
+        tokens = self.convention.convert(self.X[:, first:last])
+        given: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
+        given |= {**self.convention.fixed, str(self.convention.names["X"]): tokens}
+        given |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
+        if first and FIRST_POSITION in vars(self.convention.function):
+            given[FIRST_POSITION] = first
+        result = self.convention.function(**{**given, **others})
+        result = result if isinstance(result, tuple) else (result,)
+        return np.array(bare(result[0]), np.float64), result[1:]
+
+    def last(self, **others: Any) -> Array:
+        """The output for the last token."""
+        return self.call(self.X.shape[1] - 1, None, **others)[0]
+
+    def _attempts(self, step: Callable[[], Array]) -> Iterator[Array]:
+        with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
+            yield step()
+
+    def _returned(self, name: str) -> Array:
+        """With what the call for the others has returned."""
+        flags = {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
+        cache = next(part for part in self.call(0, -1, **flags)[1] if _is_cache(part))
+        return self.last(**flags, **{name: cache})
+
+    def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
+        """With an object that the call for the others has filled."""
+        cache = empty()
+        self.call(0, -1, **{name: cache})
+        if not cache:
+            raise LookupError(f"{name} is left empty")
+        return self.last(**{name: cache})
+
+    def _remembered(self) -> Array:
+        """With what the module keeps by itself: other tokens before have to make a difference."""
+        outputs = []
+        for X in (np.roll(self.X, 1, axis=-1), self.X):
+            replace(self, X=X).call(0, -1)
+            outputs.append(self.last())
+        if difference(outputs[0], outputs[1]) <= _CLOSE:
+            raise LookupError("it keeps nothing")
+        return outputs[1]
+
+    def _paired(self, names: tuple[str, str], keys: Array, values: Array) -> Array:
+        """With keys and values of the others."""
+        return self.last(**dict(zip(names, map(self.convention.convert, (keys, values)), strict=True)))
 
 
-def _pair_step(
-    convention: CallingConvention, case: Case, arguments: tuple[str, ...], parameters: list[str]
-) -> Iterator[Array]:
-    """The output for the last token, with the keys and values of the others (B, G, M, d) or (B, M, G, d)."""
+class _Keeper:
+    """A cache in the manner of transformers, which puts the new keys and values after those that it has."""
+
+    def __init__(self, convention: CallingConvention) -> None:
+        self._convention, self._kept = convention, list[Array]()
+
+    def __len__(self) -> int:
+        return len(self._kept)
+
+    def update(self, keys: Any, values: Any, *args: Any, **kwargs: Any) -> tuple[Any, Any]:
+        """Return all keys and values, (B, G, M, d)."""
+        new = [np.array(bare(a)) for a in (keys, values)]
+        if self._kept:
+            new = [np.concatenate(pair, axis=-2) for pair in zip(self._kept, new, strict=True)]
+        self._kept = new
+        return self._convention.convert(new[0]), self._convention.convert(new[1])
+
+    def get_seq_length(self, *args: Any) -> int:
+        """The number of tokens that it has."""
+        return int(self._kept[0].shape[-2]) if self._kept else 0
+
+
+def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[Array, Array]]:
+    """Keys and values of all tokens but the last, (B, G, M, d) or (B, M, G, d), before their rotation and after it."""
     design = [change for _, change in convention.design]
-    traces: list[Trace] = []
-    evaluate({**case, "X": case["X"][:, :-1]}, build([*design, {"+split": traces.append}]))
-    if not traces:
-        return
-    pairs = [t.copy() for t in (traces[0].k, traces[0].v)]
-    convention.call(case)  # puts the weights in
-    for swapped in (False, True):
-        own = [convention.convert(a.swapaxes(1, 2) if swapped else a) for a in pairs]
-        with contextlib.suppress(Exception):  # whatever somebody's module raises
-            result = _result(convention, case["X"][:, -1:], dict(zip(arguments, own, strict=True)))
-            yield np.array(bare(result[0]), np.float64)
+    for stage in ("+split", "+rotate"):
+        found: list[tuple[Array, Array]] = []
 
+        def note(t: Trace, found: list[tuple[Array, Array]] = found) -> None:
+            found.append((t.k, t.v))
 
-def _step(
-    convention: CallingConvention, case: Case, arguments: tuple[str, ...], parameters: list[str]
-) -> Iterator[Array]:
-    """The output for the last token, with what the call for the others has returned as the cache."""
-    flags = {p: True for p in parameters if _ASKED.fullmatch(p.lower())}
-    convention.call(case)  # puts the weights in
-    with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
-        start = _result(convention, case["X"][:, :-1], flags)
-        cache = next(part for part in start[1:] if _is_cache(part))
-        step = _result(convention, case["X"][:, -1:], {**flags, arguments[0]: cache})
-        yield np.array(bare(step[0]), np.float64)
+        evaluate({**case, "X": case["X"][:, :-1]}, build([*design, {stage: note}]))
+        for keys, values in found:
+            yield keys, values
+            yield keys.swapaxes(1, 2), values.swapaxes(1, 2)
 
 
 def _is_cache(part: Any) -> bool:
     """Whether it is keys and values and not, for example, attention weights."""
     return (isinstance(part, tuple | list) and len(part) > 1) or getattr(part, "ndim", 0) == 5
-
-
-def _result(convention: CallingConvention, tokens: Array, others: dict[str, Any]) -> tuple[Any, ...]:
-    """What the module returns for tokens, as a tuple."""
-    result = convention.function(
-        **{**convention.fixed, str(convention.names["X"]): convention.convert(tokens), **others}
-    )
-    return result if isinstance(result, tuple) else (result,)

@@ -112,6 +112,12 @@ def one_more(t: Trace) -> None:
     t.sink = np.zeros((1, 1, 1, 1))
 
 
+def one_mask(t: Trace) -> None:
+    """Leave out the mask of the tokens where there is a context, and else the mask of the context."""
+    other = "padding" if t.context is None else "mask"
+    t.case = {name: value for name, value in t.case.items() if name != other}
+
+
 def unscaled(t: Trace) -> None:
     t.scale = 1.0
 
@@ -158,11 +164,16 @@ CONVENTIONS = {
             "keys and values from the context and the tokens together",
             ({"+arrange": joined(True)}, {"+arrange": joined(False)}),
         ),
+        Convention(
+            "masks-apart",
+            "one mask for its tokens and another for its context",
+            ({"+arrange": one_mask},),
+        ),
         Convention("keys-cached", "keys and values of earlier tokens in a cache"),
         Convention("kv-packed", "keys and values in one array"),
         Convention("qkv-packed", "queries, keys and values in one array"),
         Convention("unprojected", "its tokens themselves as queries, keys and values"),
-        Convention("unscaled", "logits without a scale, as before there are projections", ({"scale": unscaled},)),
+        Convention("unscaled", "logits without a scale", ({"scale": unscaled},)),
         Convention("equal-lengths", "only as many keys as queries"),
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
         Convention("float32", "float32 computation"),

@@ -9,7 +9,7 @@ from typing import Any
 
 from headwise.checker.acceptance import in_words
 from headwise.checker.assessment import to_verdict
-from headwise.checker.attended import attended_keys, built_in_limits, is_equivariant, pattern_of_keys
+from headwise.checker.attended import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
 from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
@@ -186,7 +186,7 @@ def _check_targets(
     if best is None:
         assert refusal is not None
         raise refusal
-    best = _without_rotation(_without_tables(best, kind, requirements, rng))
+    best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
     target = best.target
     if best.findings.explanation is None and target.neutral:
         raise DataError(
@@ -224,13 +224,21 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
     return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
 
 
-def _without_rotation(judged: _Judged) -> _Judged:
-    """With the mistake of a module that rotates queries and keys, where an explanation without positions suffices."""
+def _with_ignored_parts(judged: _Judged) -> _Judged:
+    """With the mistake of a module that rotates queries and keys or stores a softcap, where nothing shows of it."""
     target, findings = judged.target, judged.findings
-    positional = any("rope" in code or "position" in code for code in (*findings.codes, *findings.conventions))
-    if findings.explanation is None or positional or target.rotates is None or not target.rotates():
-        return judged
-    return replace(judged, findings=replace(findings, observed=(*findings.observed, "rope-axis")))
+    codes, explained = " ".join((*findings.codes, *findings.conventions)), findings.explanation is not None
+    if (
+        explained
+        and target.rotates is not None
+        and "rope" not in codes
+        and "position" not in codes
+        and target.rotates()
+    ):
+        findings = replace(findings, observed=(*findings.observed, "rope-axis"))
+    if explained and target.capped and "softcap" not in codes:
+        findings = replace(findings, observed=(*findings.observed, "softcap-ignored"))
+    return replace(judged, findings=findings)
 
 
 def _judge(
@@ -294,6 +302,9 @@ def _with_built_in_limits(
 
     stated = documentation.causal and not {"causal", "mask"} & interface.takes
     if requirements.causal or "prefix" in interface.takes or stated:
+        windowed = "window" in documentation.source.lower() and "window" not in interface.takes
+        if windowed and (left := causal_window(convention)) is not None:
+            return [limited({"causal": True, "window": (left, None)}, "causal-unasked", "window-built-in")]
         return [limited({"causal": True}, "causal-unasked")]
     if interface.cached and interface.of_tokens:
         return [limited({"causal": True, "align": "end"})]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import inspect
+import re
 import sys
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import replace
@@ -142,7 +143,9 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
             continue
         start = _start(target.forward, reading, documentation, target.convert)
         takes = start.interface.takes | target.parameters | {"heads"}
-        interface = replace(start.interface, takes=takes, sizes=target.sizes, dtype="float64")
+        interface = replace(
+            start.interface, takes=takes, sizes=target.sizes, dtype="float64", unscaled=documentation.unscaled
+        )
         if target.sizes is not None and target.sizes.context != target.sizes.model:  # no tokens are both
             interface = replace(interface, needs=interface.needs | {"context"})
         if not target.parameters:
@@ -186,6 +189,7 @@ def _start(
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
+        masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,
         unscaled=reading.unprojected and not documentation.scaled,
     )
@@ -199,6 +203,11 @@ def _start(
         weights_only=reading.weights_only,
         projects=whole,
     )
+
+
+def _of_context(mask: str) -> bool:
+    """Whether a mask is that of a context, by its name."""
+    return bool(re.search(r"context|ctx|enc|memory|cross|cond|source|src", mask.lower()))
 
 
 def _working(

@@ -99,6 +99,11 @@ class Documentation:
         return bool(re.search(r"(?<!un)(?<!not )scaled|sqrt|√|square root", self.name + self.text, re.IGNORECASE))
 
     @property
+    def unscaled(self) -> bool:
+        """Whether it is a layer of T5 or GPT-Neo, whose initialisation makes up for a scale, by its name."""
+        return bool(re.search(r"T5|GPT_?Neo(?!X)", self.name))
+
+    @property
     def random(self) -> bool:
         """Whether its code mentions a generator of random numbers, which may give the same ones at each call."""
         return bool(re.search(r"random|rng|bernoulli|binomial|seed", self.code + self.text, re.IGNORECASE))

@@ -202,7 +202,8 @@ class CallingConvention:
         )
         if "bias" in case and self.interface.multi_head:
             order = ("heads", *order)  # a bias of the heads, of which there may be one
-        for shape in (*order, "one-head"):
+        of_biases = ("folded", "heads-last") if "bias" in case and self.load is not None else ()
+        for shape in (*order, "one-head", *of_biases):
             shown = {}
             for name in ("mask", "bias", "padding"):
                 if name == "bias" and name in case and self.bias_table:
@@ -210,7 +211,7 @@ class CallingConvention:
                 elif name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
                     of_keys = of_keys or self.interface.one_query
-                    own = "short" if shape == "heads" and name != "bias" else shape
+                    own = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
                     fitted = fit_to_logits(case[name], own, grid(case), axes, of_keys)
                     shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
             if (key := tuple(a.shape for a in shown.values())) not in seen:

@@ -84,8 +84,12 @@ def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: s
     batch, _, n, m = full
     if of_keys and a.shape[1:3] == (1, 1):
         return a[:, 0, 0] if "B" in axes else a[0, 0, 0]
-    if shape == "full":
+    if shape in ("full", "folded", "heads-last"):
         a = np.broadcast_to(a, full)
+    if shape == "folded":
+        return a.reshape(-1, n, m)
+    if shape == "heads-last":
+        return a.transpose(0, 2, 3, 1)
     if shape == "one-head":
         a = np.broadcast_to(a, (batch, a.shape[1], n, m))
     if shape == "items" and a.shape[1] == 1:

@@ -45,9 +45,10 @@ _ROLES = {
     " allx xall",
     "context": "context memory encoderhiddenstates encoderoutput encoderoutputs encout encoutput cond conditioning"
     " y kv xkv keyvaluestates crossattentionstates contextstates memorybank source src z encoderstates ctx"
+    " kvx contexttokens"
     " encsrc srcenc encoderinput encoderinputs encoderstate encstates encodings encoded enc contexts contextvectors"
     " memories mem xa xenc xcond sourcestates keyvalueinput kvinput xcontext contextinput",
-    "q": "q query queries qs",
+    "q": "q query queries qs qx xq qinput",
     "k": "k key keys ks",
     "v": "v value values vs",
     "kpast": "kcache cachek kpast pastk keycache cachekeys pastkey pastkeys prevk prevkeys cachedk cachedkeys",

@@ -112,6 +112,7 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     takes = frozenset[str]() if interface is None else interface.takes
     impossible = {code for code, argument in _OF_ARGUMENTS.items() if argument not in takes}
     impossible |= {"unscaled"} if interface is None or not interface.unscaled else set()
+    impossible |= {"masks-apart"} if interface is None or not interface.masks_apart else set()
     conventions = [c for c in CONVENTIONS.values() if (positional or not c.of_positions) and c.code not in impossible]
     aligned = interface is None or {"align", "offset"} & interface.takes or "align" in interface.implicit
     entries = [(c.code, change) for c in conventions for change in c.changes if not aligned or c.code != _ALIGNED]

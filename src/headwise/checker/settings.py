@@ -24,7 +24,7 @@ WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16, "values": 
 VALUES = SIZES | {"values": 6}  # for a class whose values may be of another width than its queries
 GROUPED = SIZES | {"model": 24, "heads": 6, "key_heads": 2}  # for a class that has fewer key heads than query heads
 SIZED = frozenset(
-    {"model", "heads", "width", "values", "length", "context", "dropout"}
+    {"model", "heads", "width", "values", "length", "context", "dropout", "softcap"}
 )  # these are set even with a default
 
 # names of arguments that are a configuration
@@ -44,6 +44,9 @@ _VALUES = {
     "distance": 128,
     "implementation": "eager",
     "part": 0.5,
+    "softcap": 5.0,
+    "queries": 4,
+    "cross": False,
 }
 
 # names in small letters and without underscores; a regular expression where there are too many to list
@@ -59,6 +62,9 @@ _PATTERNS = {
     "part": r"rotary(pct|percent\w*)|partialrotary(factor)?|rope(pct|percent\w*)",
     "model": r"(in|inp|out|oup|c|query|dim|ch)(in|out|chs?|chans?|chns|channels?|c|planes|feats?|nc)|inp|oup|nc",
     "causal": r"(is|use)?(causal|masked|autoregressive|causalmask|masking)",
+    "softcap": r"(attn|attention)?(logits?)?(soft)?cap(ping)?",
+    "queries": r"(n|num|number)?(of)?(seeds?|latents?|queries|querytokens|probes|inducing\w*|inds|outputs)|latentlen",
+    "cross": r"(is)?cross(attention|attn)|isdecoder",
     "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
     r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid",
@@ -85,8 +91,11 @@ _WORDS = {
     " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden",
 }
 # names of widths that are on no list, for arguments that have no default
-_OF_CONTEXT = re.compile(r"visual|vision|image|img|media|text|cond|enc|memory|context|ctx|source|src|cross|kv|other")
+_OF_CONTEXT = re.compile(
+    r"visual|vision|image|img|media|text|cond|enc|memory|context|ctx|source|src|cross|kv|other|^[cd][kv]$"
+)
 _WIDTH = re.compile(r"\w*(dims?|size|channels?|chans?|width|features?|feats?|units|planes)|(dim|size|width|ch)\w*")
+_SHORT_WIDTH = re.compile(r"[cd]_\w+")  # as in AlphaFold
 _FLAGS = ("is_", "use_", "has_", "do_", "add_", "enable_", "output_")
 _ROLE = {word: role for role, words in _WORDS.items() for word in words.split()}
 
@@ -108,7 +117,7 @@ def value_of_setting(name: str, sizes: Mapping[str, int]) -> Any:
 def guessed_value(name: str, sizes: Mapping[str, int]) -> int | None:
     """The value of a setting that has none by default and whose name only says that it is a width; else None."""
     plain = name.lower().replace("_", "")
-    if not _WIDTH.fullmatch(plain):
+    if not (_WIDTH.fullmatch(plain) or _SHORT_WIDTH.fullmatch(name.lower())):
         return None
     return sizes["context" if _OF_CONTEXT.search(plain) else "model"]
 

@@ -41,6 +41,8 @@ class TargetSizes:
         another width.
     tokens : int or None
         The only number of tokens that it takes, for a table of positions of fixed size; None for any.
+    queries : int or None
+        The only number of queries that it has, where they are learned; None for any.
     max_tokens : int or None
         The largest number of tokens that it takes; None for any.
     sliced : bool
@@ -57,6 +59,7 @@ class TargetSizes:
     output: int
     context: int
     tokens: int | None = None
+    queries: int | None = None
     max_tokens: int | None = None
     sliced: bool = False
     shared: bool = False
@@ -107,6 +110,8 @@ class Target:
         Lets tables that the module learns besides its projections, such as those of positions, say nothing.
     rotates : callable or None
         Whether a call of it rotates queries and keys, seen by what it runs.
+    capped : bool
+        Whether a softcap is among its attributes.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
     conventions : tuple of str
@@ -134,6 +139,7 @@ class Target:
     coarse: bool = False
     empty_tables: Callable[[], None] | None = None
     rotates: Callable[[], bool] | None = None
+    capped: bool = False
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     conventions: tuple[str, ...] = ()

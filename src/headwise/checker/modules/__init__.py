@@ -5,7 +5,8 @@ many heads there are, and copies the layer in float64 so that weights can be put
 """
 
 from headwise.checker.modules.frameworks import is_module
+from headwise.checker.modules.positions import FIRST_POSITION
 from headwise.checker.modules.targets import find_targets
 from headwise.checker.modules.torch_modules import one_thread
 
-__all__ = ["find_targets", "is_module", "one_thread"]
+__all__ = ["FIRST_POSITION", "find_targets", "is_module", "one_thread"]

@@ -11,6 +11,7 @@ from dataclasses import dataclass, field, replace
 from itertools import product
 from typing import Any
 
+from headwise.checker.modules.extras import tables
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.positions import image_sides, position_arguments, position_forms, positions_of
@@ -29,6 +30,7 @@ _USUAL = 6  # tokens; as an image 2 × 3
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
+_UNBIASED = tuple(product(("BHNN", "HNN", "NN", "BNNH", "FNN"), (0.0,)))  # biases of nothing; F is B · H
 
 
 class CallError(Exception):
@@ -47,10 +49,12 @@ class Call:
         For each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from.
     arguments : mapping
         Other arguments that are always passed.
-    masks : tuple of str
-        Masks that have to be passed.
-    visible : tuple of (str, bool or float) or None
-        The axes of a mask that hides nothing and the value that fills it; None for no mask.
+    masks, biases : tuple of str
+        Masks and biases that have to be passed.
+    visible, unbiased : tuple of (str, bool or float) or None
+        The axes of a mask, or bias, that changes nothing and the value that fills it; None for none.
+    heads : int
+        How many heads a bias has.
     positions : mapping
         What each argument is that gives positions.
     width : int
@@ -59,6 +63,8 @@ class Call:
         The axes of the tokens, B, N and D, with H and W instead of N for an image.
     count : int
         A number of tokens that it takes.
+    latents : str
+        The parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask.
     of_first : bool
         Whether only its first token asks, so that it is called with each token in its place.
     """
@@ -67,12 +73,29 @@ class Call:
     tokens: Mapping[str, str]
     arguments: Mapping[str, Any] = field(default_factory=dict)
     masks: tuple[str, ...] = ()
+    biases: tuple[str, ...] = ()
     visible: tuple[str, bool | float] | None = None
+    unbiased: tuple[str, bool | float] | None = None
+    heads: int = 1
     positions: Mapping[str, str] = field(default_factory=dict)
     width: int = 1
     axes: str = "BND"
     count: int = _USUAL
+    latents: str = ""
     of_first: bool = False
+
+    @property
+    def rows(self) -> int:
+        """How many tokens X to call it with: as many as it has learned queries, if any."""
+        return self.count if not self.latents else int(np.prod(self._latent_shape[:-1]))
+
+    @property
+    def _latent_shape(self) -> tuple[int, ...]:
+        return next(p.shape for p in self.layer.parameters if p.name == self.latents)
+
+    def write_latents(self, queries: Array) -> None:
+        """Put tokens (K, D) in the place of the learned queries."""
+        self.layer.write({self.latents: queries.reshape(self._latent_shape)})
 
     @property
     def takes_context(self) -> bool:
@@ -92,12 +115,28 @@ class Call:
         CallError
             If it raises, or its output has another shape.
         """
-        sources = {"X": X, "context": X if context is None else context}
+        if self.latents:
+            return self._of_latents(X, X if context is None else context)
+        return self._call(X, {"X": X, "context": X if context is None else context})
+
+    def _of_latents(self, X: Array, context: Array) -> Array:
+        """The outputs of learned queries, other ones for each item."""
+        outputs = []
+        for item, queries in enumerate(X):
+            self.write_latents(queries)
+            output = replace(self, latents="")._call(X, {"context": context})
+            outputs.append(output[item])
+        return np.stack(outputs)
+
+    def _call(self, X: Array, sources: dict[str, Array]) -> Array:
+        """The output (B, N, output) for these tokens, as many as there are in X."""
         if self.of_first:
             sources = {what: put_each_first(tokens) for what, tokens in sources.items()}
         kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
-        kwargs |= dict.fromkeys(self.masks, self._mask(X))
-        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, X.shape[1], turn=0.0)}
+        kwargs |= dict.fromkeys(self.masks, self._filled(self.visible, X))
+        kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
+        count = next(iter(sources.values())).shape[1]
+        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, count, turn=0.0)}
         try:
             with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)
@@ -106,6 +145,8 @@ class Call:
             raise CallError(f"it raised {describe_exception(error)}") from error
         if self.of_first:
             return self._of_first_tokens(output, X)
+        if output.ndim == 2 and "X" not in sources and X.shape[1] == 1:
+            output = output[:, None]
         if output.ndim < len(self.axes.replace("HW", "N")):
             raise CallError(f"it returned shape {output.shape}")
         tokens = np.asarray(restore(output, self.axes))
@@ -124,11 +165,11 @@ class Call:
             raise CallError("its output does not depend on which token is the first")
         return outputs
 
-    def _mask(self, X: Array) -> Any:
-        if self.visible is None:
+    def _filled(self, form: tuple[str, bool | float] | None, X: Array) -> Any:
+        if form is None:
             return None
-        axes, value = self.visible
-        sizes = {"B": X.shape[0], "N": X.shape[1], "1": 1}
+        axes, value = form
+        sizes = {"B": len(X), "N": X.shape[1], "1": 1, "H": self.heads, "F": len(X) * self.heads}
         return self.layer.convert(np.full([sizes[axis] for axis in axes], value))
 
 
@@ -174,11 +215,15 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
     for n, sizes, given in product((_USUAL, _OTHER, *_fixed_counts(layer)), list(options), positions):
         others = {name: value for name, value in start.arguments.items() if name not in given}
-        call = replace(start, arguments=others, positions=given, width=sizes.width, count=n)
+        call = replace(start, arguments=others, positions=given, width=sizes.width, count=n, heads=sizes.heads)
+        biases = _UNBIASED if start.biases else (None,)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
-            possible = [replace(call, axes=axes, visible=v) for axes in _AXES for v in masks if n != sizes.model]
+            forms = [(axes, v, u) for axes in _AXES for v in masks for u in biases if n != sizes.model]
+            possible = [replace(call, axes=axes, visible=v, unbiased=u) for axes, v, u in forms]
             possible += [replace(call, of_first=True)] * (not call.takes_context and n != sizes.model)
             working = [one for one in possible if _works(one, sizes, errors)]
+            if not working and not call.takes_context and n != sizes.model:
+                working = [one for one in _with_latents(call, sizes.model) if _works(one, sizes, errors)]
             if any_count := [one for one in working if takes_any_count(one, sizes)]:
                 return any_count
             of_one_count = of_one_count or working
@@ -187,15 +232,25 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     raise CallError(errors[0])
 
 
+def _with_latents(call: Call, model: int) -> Iterator[Call]:
+    """The call with each parameter that may be learned queries (K, D) in the place of the tokens."""
+    tokens = dict.fromkeys(call.tokens, "context")
+    for table in tables(call.layer):
+        rows = table.shape[:-1]
+        if table.shape[-1] == model and np.prod(rows, initial=1) == max(rows, default=1):
+            yield replace(call, tokens=tokens, latents=table.name)
+            call.layer.write({table.name: np.zeros(table.shape)})  # as it was
+
+
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
     """Whether a layer takes other numbers of tokens than the one with which it was called first."""
-    others = (4, 8) if "W" in call.axes else (5, 7)
-    return call.count in (_USUAL, _OTHER) and any(_works(replace(call, count=n), sizes, []) for n in others)
+    others = (5, 7)  # as many as the probes have
+    return call.count in (_USUAL, _OTHER) and all(_works(replace(call, count=n), sizes, []) for n in others)
 
 
 def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(call.batch, call.count, sizes.model))
+    X = rng.normal(size=(call.batch, call.rows, sizes.model))
     try:
         output = call(X, rng.normal(size=(len(X), call.count, sizes.context)))
     except CallError as error:
@@ -251,11 +306,13 @@ def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
     tokens = _tokens([p.name for p in parameters], required)
     others = {name: role_of(name) or "" for name in required if name not in tokens}
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
-    arguments = {name: _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in others.items() if name not in masks}
+    biases = tuple(name for name, role in others.items() if role == "bias")
+    neutral = {name: role for name, role in others.items() if name not in (*masks, *biases)}
+    arguments = {name: _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in neutral.items()}
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
     forms = [form for given in ([needed] + [positions] * (positions != needed)) for form in position_forms(given)]
-    return Call(layer, tokens, arguments, masks), forms
+    return Call(layer, tokens, arguments, masks, biases), forms
 
 
 def _tokens(names: list[str], required: list[str]) -> dict[str, str]:

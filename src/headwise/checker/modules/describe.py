@@ -11,12 +11,12 @@ from typing import Any
 
 from headwise.checker.documentation import document
 from headwise.checker.modules.calls import Call, present, restore, takes_any_count
-from headwise.checker.modules.extras import components, make_neutral, neutral_names, tables
+from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.packed import with_separate_arguments
-from headwise.checker.modules.positions import positions_of
+from headwise.checker.modules.positions import FIRST_POSITION, positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
@@ -32,13 +32,14 @@ _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
+_LATENTS = "latent_queries"  # the argument that stands for learned queries
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
     {"gated", "positions-inside", "qk-norm", "rope", "scale-learned", "set-block", "sinks", "softcap-built-in"}
 )
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
-    r"(\.detach\(\))?\)?\s*(#.*)?$",
+    r"(\.detach\(\))?(,[^\n]*)?\)?\s*(#.*)?$",
     re.MULTILINE,
 )
 # names of torch's own layers of a transformer, whose tokens come before the batch
@@ -79,6 +80,7 @@ def target_of(match: Match) -> Target:
         replace(
             sizes,
             tokens=None if takes_any_count(call, sizes) else call.count,
+            queries=call.rows if call.latents else None,
             sliced=reading.sliced,
             shared=reading.shared,
         ),
@@ -95,6 +97,7 @@ def target_of(match: Match) -> Target:
         coarse=_is_coarse(layer),
         empty_tables=functools.partial(make_neutral, layer, sizes.heads) if tables(layer) else None,
         rotates=functools.partial(rotates, call, sizes.model, sizes.context),
+        capped=bool(softcaps(layer)),
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
         conventions=tuple(_inferred(layer, reading, call)),
@@ -124,6 +127,8 @@ def without_weights(layer: Layer) -> Target:
 def _forward(call: Call) -> Callable[..., Any]:
     """The forward method of a layer, of tokens in place of images, and without the arguments that give positions."""
     layer = call.layer
+    if call.latents:
+        return _forward_of_latents(call)
     signature = inspect.signature(layer.forward)
     logits = _returns_logits(layer)
     if "W" not in call.axes and not call.positions and not logits and not call.of_first:
@@ -132,6 +137,7 @@ def _forward(call: Call) -> Callable[..., Any]:
 
     @functools.wraps(layer.forward)
     def forward(*args: Any, **kwargs: Any) -> Any:
+        position = kwargs.pop(FIRST_POSITION, 0)
         arguments = dict(own.bind(*args, **kwargs).arguments)
         first = next(iter(call.tokens))
         count = arguments[first].shape[call.axes.index("N") if "N" in call.axes else 1]
@@ -141,7 +147,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         if call.of_first:
             arguments[first] = put_each_first(arguments[first])
         narrow = "float32" in str(arguments[first].dtype)
-        positions = positions_of(layer, call.positions, call.width, count, narrow=narrow)
+        positions = positions_of(layer, call.positions, call.width, count, narrow=narrow, first=position)
         result = layer.forward(**arguments, **positions)
         result = result[0] if logits and isinstance(result, tuple) else result
         if call.of_first:
@@ -151,11 +157,34 @@ def _forward(call: Call) -> Callable[..., Any]:
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
 
     vars(forward)["__signature__"] = own
+    if call.positions:
+        vars(forward)[FIRST_POSITION] = True  # it takes this keyword, which its signature does not show
     return forward
+
+
+def _forward_of_latents(call: Call) -> Callable[..., Any]:
+    """The forward method with the learned queries as an argument, other ones for each item."""
+    forward = _forward(replace(call, latents=""))
+    signature = inspect.signature(forward)
+
+    def with_queries(*args: Any, **kwargs: Any) -> Any:
+        queries, outputs = kwargs.pop(_LATENTS), []
+        for item, own in enumerate(queries):
+            call.write_latents(np.asarray(own.detach() if hasattr(own, "detach") else own))
+            result = forward(*args, **kwargs)
+            output = (result[0] if isinstance(result, tuple) else result)[item]
+            outputs.append(np.atleast_2d(np.asarray(output.detach() if hasattr(output, "detach") else output)))
+        return np.stack(outputs)
+
+    own = inspect.Parameter(_LATENTS, inspect.Parameter.KEYWORD_ONLY)
+    vars(with_queries)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), own])
+    return with_queries
 
 
 def _roles(call: Call) -> dict[str, str]:
     """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
+    if call.latents:
+        return {_LATENTS: "X", **call.tokens}
     contexts = [name for name, source in call.tokens.items() if source == "context"]
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
     if call.of_first:
@@ -164,7 +193,14 @@ def _roles(call: Call) -> dict[str, str]:
         names = inspect.signature(call.layer.forward).parameters
         contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
         return {**call.tokens, **contexts_of_others}
-    return {**call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
+    return {**_handed_on(call.layer), **call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
+
+
+def _handed_on(layer: Layer) -> dict[str, str]:
+    """A bias that is returned too, for the next layer, holds the mask already: it is left alone."""
+    code = document(layer.forward, layer.source, layer.function).code
+    biases = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "bias"]
+    return {name: "" for name in biases if re.search(rf"(return|outputs?\s*=)[^\n]*\b{name}\b", code)}
 
 
 def _masks_of_keras(layer: Layer) -> dict[str, str]:
@@ -225,6 +261,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
     if "W" in call.axes:
         words.append("pixels as tokens")
     words += ["queries of the first token alone"] * call.of_first
+    words += [f"learned queries ({call.latents})"] * bool(call.latents)
     if _returns_logits(layer):
         words.append("logits next to its output")
     words += [f"{name}={value}" for name, value in call.arguments.items() if role_of(name) != "lengths"]

@@ -74,7 +74,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
         Whether it learns more than its projections.
     """
     s, rng = reading.sizes, np.random.default_rng(11)
-    X = rng.normal(size=(call.batch, call.count, s.model))
+    X = rng.normal(size=(call.batch, call.rows, s.model))
     varied = rng.normal(size=(call.batch, call.count, s.context))
     varied = (varied - varied.mean(axis=-1, keepdims=True)) / varied.std(axis=-1, keepdims=True)
     zero = {name: np.zeros_like(a) for name, a in weights.items()}

@@ -28,7 +28,8 @@ _OF_HEADS = re.compile(
 )
 _OF_POSITIONS = re.compile(r"pos|rel|rpe|bias_table|cpb|distance|sink|alibi|embed", re.IGNORECASE)
 _OF_LOGITS = re.compile(r"logits?_?scale|temperature|(^|[._])tau$", re.IGNORECASE)
-_CAP = re.compile(r"soft_?cap|logits?_?cap", re.IGNORECASE)
+_CAP = re.compile(r"soft_?cap|logits?_?cap|(^|_)cap$", re.IGNORECASE)
+_SQUASHED = re.compile(r"tanh\([^()]*?/\s*(?:self\.)?(\w+\.?\d*)")  # tanh(logits / cap)
 _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|temperature|tau)$", re.IGNORECASE)
 
 
@@ -81,10 +82,13 @@ def learned_scales(layer: Layer, heads: int) -> list[Array]:
 
 
 def softcaps(layer: Layer) -> list[float]:
-    """The softcaps among its attributes."""
-    named = [value for name, value in {**layer.attributes, **layer.numbers}.items() if _CAP.search(name)]
+    """The softcaps among its attributes, and the numbers that its code divides by inside of a tanh."""
+    numbers = {**layer.attributes, **layer.numbers}
+    squashed = _SQUASHED.findall(layer.documentation)
+    found = [value for name, value in numbers.items() if _CAP.search(name) or name in squashed]
+    found += [float(text) for text in squashed if text[0].isdigit()]
     return [
-        float(value) for value in named if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     ]
 
 

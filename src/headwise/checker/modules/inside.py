@@ -44,7 +44,9 @@ def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) 
     found, path = [site], site
     while path:
         path = path.rpartition(".")[0]
-        others = {_without_leaf(n) for n in names if _under(n, path) and not _under(n, site) and not is_norm(n)}
+        around = [n for n in names if _under(n, path) and not _under(n, site) and not is_norm(n)]
+        own = [n for n in around if "." not in n.removeprefix(f"{path}.") and role_of(n) is None]
+        others = {_without_leaf(n) for n in around if own != [n]}  # one array may be learned queries
         allowed = 0 if _has_output(site, names) else 1
         if len(others) > allowed or not all(map(_is_output, others)):
             break

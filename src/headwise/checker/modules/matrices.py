@@ -82,6 +82,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
             rest.append(parameter)
         else:
             (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
+    _choose_groups(weights, rest)
     _name_lists(weights, rest)
     _name_lists(biases, rest)
     _name_rest(weights, biases, rest)
@@ -131,6 +132,16 @@ def _ordered(group: list[tuple[Role, Parameter]]) -> tuple[Parameter, ...]:
     first = group[0][0].group
     same = [(role, parameter) for role, parameter in group if role.group == first]
     return tuple(p for _, p in sorted(same, key=lambda pair: -1 if pair[0].number is None else pair[0].number))
+
+
+def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
+    """Of several groups with one name, such as learned queries and their projection, that of a linear layer."""
+    for part, found in parts.items():
+        groups = dict.fromkeys(role.group for role, _ in found)
+        if len(groups) > 1 and part in ("q", "k", "v"):
+            linear = next((role.group for role, parameter in found if parameter.axes), next(iter(groups)))
+            rest += [parameter for role, parameter in found if role.group != linear]
+            parts[part] = [pair for pair in found if pair[0].group == linear]
 
 
 def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:

@@ -10,8 +10,9 @@ from typing import Any
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
-__all__ = ["image_sides", "position_arguments", "position_forms", "positions_of"]
+__all__ = ["FIRST_POSITION", "image_sides", "position_arguments", "position_forms", "positions_of"]
 
+FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
 _KINDS = {
@@ -40,24 +41,36 @@ def image_sides(count: int) -> tuple[int, int]:
 
 
 def position_forms(kinds: Mapping[str, str]) -> list[dict[str, str]]:
-    """The forms in use of arguments that give positions: cosines and sines also of half the width, or in batches."""
-    if not {"cos", "sin"} <= set(kinds.values()):
-        return [dict(kinds)]
-    forms = ("", "half-", "batch-")
-    return [{name: form + kind if kind in ("cos", "sin") else kind for name, kind in kinds.items()} for form in forms]
+    """The forms in use of arguments that give positions: cosines and sines also of half the width, or in batches.
+
+    Indices are also those of one item, or the number of the first token.
+    """
+    forms = {"cos": ("", "half-", "batch-"), "sin": ("", "half-", "batch-"), "indices": ("", "flat-", "first-")}
+    count = max((len(forms[kind]) for kind in kinds.values() if kind in forms), default=1)
+    return [
+        {name: forms.get(kind, ("",) * count)[form] + kind for name, kind in kinds.items()} for form in range(count)
+    ]
 
 
 def positions_of(
-    layer: Layer, kinds: Mapping[str, str], width: int, count: int, *, turn: float = 1.0, narrow: bool = False
+    layer: Layer,
+    kinds: Mapping[str, str],
+    width: int,
+    count: int,
+    *,
+    turn: float = 1.0,
+    narrow: bool = False,
+    first: int = 0,
 ) -> dict[str, Any]:
-    """The arguments for `count` tokens and heads of some width, as the layer takes them.
+    """The arguments for `count` tokens from `first` on and heads of some width, as the layer takes them.
 
     Angles are those of RoFormer (Su et al., 2021), equation 15, each twice for a pair of cosines and sines. `turn` 0
     rotates nothing; `narrow` gives float32.
     """
     real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
     turned = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
-    angles = turn * np.arange(count)[:, None] * _BASE ** (-np.arange(0, turned, 2) / turned)
+    places = np.arange(first, first + count)
+    angles = turn * places[:, None] * _BASE ** (-np.arange(0, turned, 2) / turned)
     both = np.concatenate([angles, angles], axis=1)[None]
     makers: dict[str, Callable[[], Any]] = {
         "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),
@@ -65,7 +78,9 @@ def positions_of(
         "height": lambda: image_sides(count)[0],
         "width": lambda: image_sides(count)[1],
         "sides": lambda: image_sides(count),
-        "indices": lambda: layer.convert(np.arange(count)[None]),
+        "indices": lambda: layer.convert(places[None]),
+        "flat-indices": lambda: layer.convert(places),
+        "first-indices": lambda: first,
     }
     for form, table in (("", both[0]), ("half-", angles), ("batch-", both)):
         makers[f"{form}cos"] = functools.partial(lambda a: layer.convert(np.cos(a).astype(real)), table)

@@ -77,7 +77,7 @@ def _candidates(
     both = [norm + rotation for norm in norms for rotation in rotations]
     mistakes = [one for one in every if one.codes[0] in CATALOGUE]
     scales = [one for one in mistakes if one.codes[0].startswith("scale")]
-    capped = [Explanation(("softcap-built-in",), ({"cap": _capped_at(cap)},)) for cap in dict.fromkeys(caps)]
+    capped = [Explanation(("softcap-built-in",), ({"+arrange": _capped_at(cap)},)) for cap in dict.fromkeys(caps)]
     capped += [cap + other for cap in capped for other in (*rotations, *norms, *both)]
     yield from product([*rotations, *norms, *both, *capped], (Explanation(), *scales))
     yield from product([*rotations, *norms, *capped[: len(caps)]], mistakes)
@@ -98,10 +98,10 @@ def _scaled_by(factor: Array) -> Iterator[Explanation]:
 
 
 def _capped_at(cap: float) -> Stage:
-    def limit(t: Trace) -> None:
-        t.s = cap * np.tanh(t.s / cap)
+    def ask(t: Trace) -> None:
+        t.case = t.case | {"softcap": cap}
 
-    return limit
+    return ask
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:
@@ -111,7 +111,7 @@ def _with_equal_heads(call: Call, reading: Reading) -> Case:
         "Wk": (s.key_heads, s.width, s.context),
         "Wv": (s.key_heads, s.values, s.context),
     }
-    case: Case = {"heads": s.heads, "key_heads": s.key_heads, "X": rng.normal(size=(call.batch, call.count, s.model))}
+    case: Case = {"heads": s.heads, "key_heads": s.key_heads, "X": rng.normal(size=(call.batch, call.rows, s.model))}
     if call.takes_context:
         case["context"] = rng.normal(size=(call.batch, call.count, s.context))
     for name, (heads, width, columns) in shapes.items():

@@ -33,7 +33,7 @@ def rotates(call: Call, model: int, context: int) -> bool:
         return trace
 
     rng = np.random.default_rng(0)
-    X = rng.normal(size=(call.batch, call.count, model))
+    X = rng.normal(size=(call.batch, call.rows, model))
     before = sys.gettrace()
     sys.settrace(trace)
     try:

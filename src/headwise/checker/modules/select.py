@@ -109,7 +109,7 @@ def _finds_the_values(match: Match) -> bool:
     """Whether nothing but a constant comes out of a layer without the values of a reading, whatever mistake it has."""
     weights = draw_weights(match.reading, np.random.default_rng(7))
     zero = {name: np.zeros_like(a) for name, a in weights.items()}
-    X = np.random.default_rng(8).normal(size=(match.call.batch, match.call.count, match.reading.sizes.model))
+    X = np.random.default_rng(8).normal(size=(match.call.batch, match.call.rows, match.reading.sizes.model))
     outputs = []
     for values in (zero, weights | {name: zero[name] for name in ("Wv", "bv") if name in zero}):
         bias = {"bo": zero["bo"]} if "bo" in zero else {}
@@ -162,10 +162,10 @@ def _trial(call: Call, reading: Reading) -> tuple[Case, Array] | None:
     rng = np.random.default_rng(7)
     s = reading.sizes
     weights = draw_weights(reading, rng)
-    X = rng.normal(size=(call.batch, call.count, s.model))
+    X = rng.normal(size=(call.batch, call.rows, s.model))
     case: Case = {"X": X, "heads": s.heads, "key_heads": s.key_heads, **weights}
     context = None
-    if call.takes_context and s.model != s.context:
+    if call.takes_context and (call.latents or s.model != s.context):
         context = case["context"] = rng.normal(size=(len(X), call.count, s.context))
     try:
         call.layer.write(reading.stored(weights))

@@ -67,7 +67,8 @@ class Generator(ABC):
         """The probes with the arguments that have to be given, in the function's own type."""
         implicit = self.interface.implicit
         full = [Probe(probe.name, self.neutral(probe.case) | probe.case | dict(implicit)) for probe in found]
-        return [Probe(p.name, to_float32(p.case)) for p in full] if self.interface.dtype == "float32" else full
+        narrow = self.interface.dtype == "float32"
+        return [Probe(p.name, to_float32(p.case)) if narrow or p.name == "float32" else p for p in full]
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""

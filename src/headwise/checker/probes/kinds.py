@@ -40,6 +40,8 @@ class Interface:
         Whether it takes the matrices of queries, keys and values as one, so that they have one size.
     key_mask : bool
         Whether its mask is of keys alone, (B, M).
+    masks_apart : bool
+        Whether its mask is of the tokens and its other mask of the context, so that one of them counts at a time.
     mask_axes : str
         The axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty.
     dtype : {"float64", "float32"}
@@ -78,6 +80,7 @@ class Interface:
     batched: bool = False
     fused: bool = False
     key_mask: bool = False
+    masks_apart: bool = False
     mask_axes: str = ""
     dtype: str = "float64"
     heads: int | None = None
@@ -143,6 +146,7 @@ class ProbeShape:
         if sizes is None:
             return shape
         tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
+        tokens = sizes.queries or tokens
         return cls(shape.batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 

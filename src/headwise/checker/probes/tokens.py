@@ -54,9 +54,10 @@ class Tokens(Generator):
         batch = batch or (self.sizes.batch if self.interface.batch else 1)
         fixed = self.interface.sizes
         queries, context, groups = keys, model, self.interface.key_heads or self.heads
-        keys, values = keys * groups // self.heads, values * groups // self.heads
+        keys, values, m = keys * groups // self.heads, values * groups // self.heads, n
         if fixed is not None:
-            n, model, context, out = fixed.tokens or n, fixed.model, fixed.context, fixed.output
+            m = fixed.tokens or (self.sizes.keys if fixed.queries else n)
+            n, model, context, out = fixed.queries or fixed.tokens or n, fixed.model, fixed.context, fixed.output
             queries, groups = fixed.heads * fixed.width, fixed.key_heads
             keys, values = groups * fixed.width, groups * fixed.values
         if self.interface.unprojected:
@@ -77,7 +78,7 @@ class Tokens(Generator):
             heads_values = values * self.heads // groups
             case["Wo"] = self.normal(out, heads_values) * heads_values**-0.5
         if "context" in self.interface.needs:
-            case["context"] = times * self.normal(batch, n, context)
+            case["context"] = times * self.normal(batch, m, context)
         return self.finished_case(case)
 
     def finished_case(self, case: Case) -> Case:
@@ -122,8 +123,7 @@ class Tokens(Generator):
         m = self.sizes.keys
         for count in (n, m, m):
             yield Probe("context", case | {"context": self.normal(b, count, case["Wk"].shape[1])})
-        if "padding" in self.takes or self.interface.key_mask:
-            name = "mask" if self.interface.key_mask else "padding"
+        for name in ["mask"] * self.interface.key_mask + ["padding"] * ("padding" in self.takes):
             context = self.normal(b, m, case["Wk"].shape[1])
             yield Probe("context", case | {"context": context, name: self.keys(b, m)})
 

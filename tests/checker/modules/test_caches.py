@@ -1,0 +1,27 @@
+"""Caches of keys and values: a step with one gives what the pass over all tokens gives, or that is a mistake."""
+
+import pytest
+
+import headwise as hw
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.cached_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and what is not tested
+VERDICTS = {
+    "OwnCache": ((), ()),
+    "OwnCacheUnaligned": (("causal-alignment",), ()),
+    "OwnCacheOverwritten": (("unknown",), ()),
+    "PositionAlone": ((), ("start_pos",)),
+    "DictCache": ((), ()),
+    "DictCacheValuesLost": (("unknown",), ()),
+    "ObjectCache": ((), ()),
+    "ObjectCacheSwapped": (("unknown",), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    verdict = hw.check(getattr(layers, name))
+    assert (verdict.mistakes, verdict.untested) == VERDICTS[name]

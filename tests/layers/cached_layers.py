@@ -1,0 +1,108 @@
+"""Causal self-attention with caches of keys and values in the forms in use, and with mistakes in them."""
+
+import torch
+from torch import nn
+
+
+class Projected(nn.Module):
+    """Projections, and attention of queries that come last."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__()
+        self.n_heads, self.head_dim = n_heads, dim // n_heads
+        self.wq, self.wk, self.wv, self.wo = (nn.Linear(dim, dim, bias=False) for _ in range(4))
+
+    def projected(self, x):
+        return [w(x).unflatten(-1, (self.n_heads, -1)).transpose(1, 2) for w in (self.wq, self.wk, self.wv)]
+
+    def attended(self, q, k, v, hidden=0):
+        n, m = q.shape[2], k.shape[2]
+        s = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        s = s.masked_fill(torch.ones(n, m, dtype=torch.bool).triu(m - n + 1 - hidden), -torch.inf)
+        return self.wo((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class OwnCache(Projected):
+    """Keys and values are in buffers of its own."""
+
+    def __init__(self, dim, n_heads):
+        super().__init__(dim, n_heads)
+        for name in ("cache_k", "cache_v"):
+            self.register_buffer(name, torch.zeros(8, n_heads, 32, dim // n_heads), persistent=False)
+
+    def forward(self, x, start_pos: int = 0):
+        q, k, v = self.projected(x)
+        first, last = self.places(start_pos, x.shape[1])
+        self.cache_k[: len(x), :, first:last], self.cache_v[: len(x), :, first:last] = k, v
+        k, v = (cache[: len(x), :, : start_pos + x.shape[1]] for cache in (self.cache_k, self.cache_v))
+        return self.attended(q, k, v, self.moved(start_pos))
+
+    def places(self, start_pos, count):
+        return start_pos, start_pos + count
+
+    def moved(self, start_pos):
+        return 0
+
+
+class OwnCacheUnaligned(OwnCache):
+    """A token sees as many keys as have come with it."""
+
+    def moved(self, start_pos):
+        return start_pos
+
+
+class OwnCacheOverwritten(OwnCache):
+    """Later tokens overwrite the first."""
+
+    def places(self, start_pos, count):
+        return 0, count
+
+
+class PositionAlone(OwnCache):
+    """A position that it takes, and no cache."""
+
+    def forward(self, x, start_pos: int = 0):
+        return self.attended(*self.projected(x))
+
+
+class DictCache(Projected):
+    """Keys and values are put into a dictionary."""
+
+    def forward(self, x, cache=None):
+        q, k, v = self.projected(x)
+        if cache is not None:
+            if "k" in cache:
+                k, v = torch.cat([cache["k"], k], 2), torch.cat([cache["v"], v], 2)
+            cache["k"], cache["v"] = k, v
+        return self.attended(q, k, v)
+
+
+class DictCacheValuesLost(DictCache):
+    """The values in the dictionary are its keys."""
+
+    def forward(self, x, cache=None):
+        output = super().forward(x, cache)
+        if cache is not None:
+            cache["v"] = cache["k"]
+        return output
+
+
+class ObjectCache(Projected):
+    """A cache in the manner of transformers."""
+
+    def forward(self, x, past_key_values=None):
+        q, k, v = self.projected(x)
+        if past_key_values is not None:
+            k, v = past_key_values.update(k, v, 0)
+        return self.attended(q, k, v)
+
+
+class ObjectCacheSwapped(Projected):
+    """A cache that is given values as keys."""
+
+    def forward(self, x, past_key_values=None):
+        q, k, v = self.projected(x)
+        if past_key_values is not None:
+            v, k = past_key_values.update(v, k, 0)
+            k, v = (k, v) if k.shape[2] == x.shape[1] else (v, k)
+        return self.attended(q, k, v)

@@ -52,7 +52,7 @@ def _rotation(convention: CallingConvention) -> Change:
     measured: dict[int, Array | None] = {}
 
     def rotate(t: Trace) -> None:
-        if t.context is not None:
+        if t.context is not None or not (t.q.any() and t.k.any()):  # of zeros nothing is learned, and zeros stay zeros
             return
         count = t.q.shape[2]
         if count not in measured:

@@ -32,7 +32,8 @@ def designs_with_norm(convention: CallingConvention) -> list[Design]:
         return [(*norm, ("temperature", CONVENTIONS["temperature"].changes[0])) for norm in norms]
     own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
     factors = [rounded(factor_of(one, runs)) for one in own]
-    if any(factor is not None and is_known_factor(factor, case) for factor in factors):
+    fixed = convention.interface.sizes is not None  # at one width, a factor may be that of the width, twice
+    if fixed or any(factor is not None and is_known_factor(factor, case) for factor in factors):
         return norms
     found = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
     return found or norms

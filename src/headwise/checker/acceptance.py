@@ -14,8 +14,6 @@ from headwise.checker.probes import first_probe, probes
 from headwise.checker.responses import has_shape
 from headwise.checker.state import Case
 
-__all__ = ["accepted", "in_its_type", "in_words", "is_plausible", "with_axes", "with_windows"]
-
 _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float32 by default
 
 

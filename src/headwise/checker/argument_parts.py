@@ -13,8 +13,6 @@ from headwise.checker.containers import EACH, Path, matrices_in, paths_in
 from headwise.checker.presentation import is_matrix
 from headwise.checker.roles import role_of, separate
 
-__all__ = ["Names", "holds_pair", "is_complete", "is_fused", "open_dictionary", "open_layer", "open_pair"]
-
 Names = dict[str, "str | int | Path"]
 
 _MATRICES = ("Wq", "Wk", "Wv")

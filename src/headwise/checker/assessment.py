@@ -21,8 +21,6 @@ from headwise.checker.roles import FUSED
 from headwise.checker.search import Explanation, Observation, fits, worst
 from headwise.checker.verdict import ProbeResult, Verdict
 
-__all__ = ["to_verdict"]
-
 # entries that a module may contain by design, and the conventions that they are then
 _BY_DESIGN = {"norm-added": "norm-inside", "residual-added": "residual-inside", "positions-added": "position-bias"}
 _BY_CALLING = {"BNHd": "tokens-before-heads", "NHd": "tokens-before-heads", "NBd": "tokens-before-batch"}

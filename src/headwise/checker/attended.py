@@ -10,8 +10,6 @@ from headwise.checker.probes import first_probe
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["attended_keys", "built_in_limits", "causal_window", "is_equivariant", "mixes_tokens", "pattern_of_keys"]
-
 _TOKENS = 11  # enough for a window to show
 _CLOSE = 1e-6
 _UNCHANGED = {"float64": 1e-10, "float32": 1e-6}

@@ -11,8 +11,6 @@ from headwise.checker.probes import Probe, first_probe
 from headwise.checker.responses import Response, grid, has_shape
 from headwise.checker.search import Explanation, Observation, worst
 
-__all__ = ["tables_of_bias", "with_table"]
-
 _LARGEST = 9.0  # a bias that matters more than the tokens
 
 

@@ -25,8 +25,6 @@ from headwise.checker.search import difference
 from headwise.checker.state import Case, Trace
 from headwise.shapes import Array
 
-__all__ = ["with_cached_step"]
-
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
 

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 
 from headwise.checker.roles import role_of
 
-__all__ = ["EACH", "Path", "matrices_in", "pack", "paths_in"]
-
 EACH = "for each head"  # the key of a list that has an entry for each head
 Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
 _IN_ORDER = ("Wq", "Wk", "Wv", "Wo")

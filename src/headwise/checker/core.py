@@ -2,44 +2,31 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Callable, Iterable, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
-from headwise.checker.acceptance import in_words
 from headwise.checker.assessment import to_verdict
-from headwise.checker.attended import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
 from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
-from headwise.checker.documentation import Documentation, document
+from headwise.checker.documentation import document
 from headwise.checker.examination import (
-    Examination,
     Findings,
-    examine,
-    explain_at_level,
-    explain_what_is_left,
 )
-from headwise.checker.invocation import CallingConvention
+from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
-from headwise.checker.measured_norm import designs_with_norm
-from headwise.checker.measured_rotation import design_with_rotation
 from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
-from headwise.checker.recovery import is_softmax, measured_design, recovered_runs
+from headwise.checker.recovery import is_softmax, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.target import Target
-from headwise.checker.time_limit import deadline, limited_time, share_of_time
+from headwise.checker.time_limit import limited_time
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
-__all__ = ["check"]
-
-_ANY = 4  # as many mistakes at once as are looked for
-_MEASURED = 3  # one, or what the attention weights show: for modules with tables, which are emptied next
 _FUNCTION_SECONDS, _MODULE_SECONDS = 2.5, 4.0  # of processor time; a module is searched once for each of its readings
 
 
@@ -146,9 +133,9 @@ def _check_function(
     text = source if source is not None else source_of(function)
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
-    findings = with_returned_caches(_judge(tiers, documentation, requirements, rng))
+    findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
     name = documentation.name or type(function).__name__
-    return to_verdict(name, findings, text, documentation.name, _fresh(rng))
+    return to_verdict(name, findings, text, documentation.name, fresh(rng))
 
 
 @dataclass(frozen=True, slots=True)
@@ -176,9 +163,9 @@ def _check_targets(
             refusal = refusal or error
             continue
         documentation = replace(document(target.forward, target.source, target.function), name=target.name)
-        first = _MEASURED if target.empty_tables is not None else _ANY
+        first = MEASURED if target.empty_tables is not None else ANY
         most = first if best is None else min(2, best.rank[0] - 1)
-        judged = _Judged(target, _judge(tiers, documentation, requirements, rng, most))
+        judged = _Judged(target, judge(tiers, documentation, requirements, rng, most))
         if best is None or judged.rank < best.rank:
             best = judged
         if best.rank[0] == 0:
@@ -199,7 +186,7 @@ def _check_targets(
         with_cached_step(best.findings),
         target.source,
         target.function,
-        _fresh(rng),
+        fresh(rng),
         target.components,
         target.conventions,
     )
@@ -215,7 +202,7 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
         runs = recovered_runs(judged.findings.convention, first_probe(judged.findings.convention.interface).case)
         target.empty_tables()
         documentation = replace(document(target.forward, target.source, target.function), name=target.name)
-        findings = _judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
+        findings = judge(conventions_of_target(target, kind, requirements), documentation, requirements, rng)
         if findings.explanation is not None and (findings.rank[0] or all(map(is_softmax, runs))):
             judged = _Judged(target, replace(findings, observed=(*findings.observed, "position-bias")))
             untested = (*untested, *target.tables)
@@ -239,172 +226,3 @@ def _with_ignored_parts(judged: _Judged) -> _Judged:
     if explained and target.capped and "softcap" not in codes:
         findings = replace(findings, observed=(*findings.observed, "softcap-ignored"))
     return replace(judged, findings=findings)
-
-
-def _judge(
-    tiers: list[list[CallingConvention]],
-    documentation: Documentation,
-    requirements: Requirements,
-    rng: np.random.Generator | None,
-    most: int = _ANY,
-) -> Findings:
-    """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does."""
-    first: Findings | None = None
-    simpler: list[Findings] = []
-    for tier in tiers:
-        alternatives = _alternatives(tier, documentation, requirements)
-        findings = _best(alternatives, documentation, rng, most if first is None else min(1, most))
-        if findings.explanation is not None and first is None:
-            return findings
-        if findings.explanation is not None:
-            simpler.append(findings)
-        first = first or findings
-        if findings.rank[0] == 0:
-            break
-    assert first is not None
-    if not simpler:
-        return first
-    best = min(simpler, key=lambda findings: findings.rank)
-    return best if best.rank[0] == 0 and _returns_lists(best) else _partly(best, first)
-
-
-def _returns_lists(findings: Findings) -> bool:
-    """Whether a function returns lists of numbers: its loops are over the rows of a matrix, not made for a batch."""
-    return all(a.response.framework in ("builtins", "") for a in findings.rounds[0])
-
-
-def _partly(simpler: Findings, full: Findings) -> Findings:
-    """A function that only a simpler way of calling explains: it is not right in the other."""
-    note = (
-        f"Called with {in_words(full.convention)}, it returns something that nothing explains; the rest of this"
-        f" verdict is for {in_words(simpler.convention)}."
-    )
-    return replace(simpler, unexplained=True, notes=(note, *simpler.notes))
-
-
-def _alternatives(
-    tier: list[CallingConvention], documentation: Documentation, requirements: Requirements
-) -> list[CallingConvention]:
-    """The conventions of a tier, each with the limits that may be built into the function."""
-    return [limited for c in tier for limited in _with_built_in_limits(c, documentation, requirements)]
-
-
-def _with_built_in_limits(
-    convention: CallingConvention, documentation: Documentation, requirements: Requirements
-) -> list[CallingConvention]:
-    """With the limits that are documented or measured; as an alternative causal, where another mistake may hide it."""
-    interface = convention.interface
-    alignment = "end" if "kpast" in convention.names else documentation.alignment
-    aligned = {"align": alignment} if alignment and "align" not in interface.takes else {}
-
-    def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
-        return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
-
-    stated = documentation.causal and not {"causal", "mask"} & interface.takes
-    if requirements.causal or "prefix" in interface.takes or stated:
-        windowed = "window" in documentation.source.lower() and "window" not in interface.takes
-        if windowed and (left := causal_window(convention)) is not None:
-            return [limited({"causal": True, "window": (left, None)}, "causal-unasked", "window-built-in")]
-        return [limited({"causal": True}, "causal-unasked")]
-    if interface.cached and interface.of_tokens:
-        return [limited({"causal": True, "align": "end"})]
-    if "causal" in interface.takes:
-        return [limited({})]
-    convention = replace(convention, equivariant=is_equivariant(convention))
-    if convention.equivariant:
-        return [convention]
-    attended = attended_keys(convention)
-    limits = {} if attended is None else built_in_limits(attended)
-    if limits:
-        return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
-    if attended is not None and documentation.patterned and not attended.all():
-        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
-    hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
-    return [*hidden, convention]
-
-
-def _best(
-    alternatives: list[CallingConvention],
-    documentation: Documentation,
-    rng: np.random.Generator | None,
-    most: int,
-) -> Findings:
-    """The findings that cost least: of all alternatives with one mistake at most, then with more."""
-    examined = []
-    for convention in alternatives:
-        examination = examine(convention, _fresh(rng))
-        examined.append(examination)
-        right = explain_at_level(examination, 0)
-        if right is not None and right.rank[0] == 0 and not examination.refusals:
-            return right
-    fewest = min(examination.refusals for examination in examined)
-    explained: list[tuple[tuple[int, ...], Findings]] = []
-    likely = [examination for examination in examined if examination.refusals == fewest]
-    for step, level in enumerate(_levels(most, len(likely))):
-        if most >= _MEASURED and step == 2 and not explained:
-            measured = [_as_measured(examination, documentation, rng) for examination in likely]
-            if as_measured := [findings for findings in measured if findings is not None]:
-                return min(as_measured, key=lambda findings: findings.rank)
-            if most == _MEASURED:
-                break
-        for place, examination in enumerate(examined):
-            more = examination.refusals > fewest  # probably not how the function wants its arguments
-            if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
-                continue
-            others = sum(other in likely for other in examined[place + 1 :]) if level > 1 else 0
-            with share_of_time(1 + others):
-                findings_or_none = explain_at_level(examination, level)
-            if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
-                rank = findings_or_none.rank
-                other_way = "weights-transposed" in findings_or_none.codes  # rather a convention than a mistake
-                explained.append(((rank[0] + 2 * more, other_way, *rank[1:], place), findings_or_none))
-                if level > 1 and not more:
-                    break
-        if explained and min(explained, key=_cost)[0][0] <= level:
-            break
-    if explained:
-        return min(explained, key=_cost)[1]
-    plain = next((e for e in examined if not e.convention.built_in), examined[0])
-    return explain_what_is_left(plain, _fresh(rng), documentation.random)
-
-
-def _levels(most: int, alternatives: int) -> tuple[int, ...]:
-    """How many mistakes are looked for at once, in this order."""
-    if most < _MEASURED:
-        return tuple(range(most + 1))
-    return (0, 1, 2, 4) if alternatives > 1 else (0, 1, 4)
-
-
-def _as_measured(
-    examination: Examination, documentation: Documentation, rng: np.random.Generator | None
-) -> Findings | None:
-    """What explains a function once its attention weights are known; None if they show nothing."""
-    convention = examination.convention
-    norms = designs_with_norm(convention)
-    for most in (1, 2) if norms else ():
-        own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
-        found = []
-        for one in own:
-            if time.thread_time() > deadline():
-                break
-            found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
-            if found and found[-1].rank[:2] == (0, 0):
-                break
-        if found:
-            return min(found, key=lambda findings: findings.rank)
-    measured = measured_design(convention)
-    if not measured.known_scale:
-        return explain_what_is_left(examination, _fresh(rng), documentation.random)
-    design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
-    if not design:
-        return None
-    findings = _best([replace(convention, design=(*convention.design, *design))], documentation, rng, most=2)
-    return findings if findings.explanation is not None else None
-
-
-def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:
-    return explained[0]
-
-
-def _fresh(rng: np.random.Generator | None) -> np.random.Generator:
-    return np.random.default_rng(20260 if rng is None else int(rng.integers(2**62)))

@@ -14,8 +14,6 @@ from headwise.checker.state import Case
 from headwise.checker.verdict import Example
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["find_smallest"]
-
 _CLEAR = 0.02  # a difference that shows in three decimals
 _TRIES = 25
 

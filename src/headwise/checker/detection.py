@@ -31,8 +31,6 @@ from headwise.checker.target import Target
 from headwise.errors import DataError, MissingExtraError
 from headwise.shapes import Array
 
-__all__ = ["UncallableError", "conventions_of_target", "in_words", "infer_calling_conventions", "tensor"]
-
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
 _QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))

@@ -20,9 +20,6 @@ from headwise.checker.search import PRECISIONS, difference
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError
 
-__all__ = ["Difference", "diff"]
-
-
 _UNEXPLAINED = {"unknown", "tokens-scrambled"}
 
 

@@ -13,8 +13,6 @@ from headwise.checker.locate import class_members
 from headwise.checker.packed import LAYOUTS
 from headwise.checker.roles import normalize, role_of
 
-__all__ = ["Documentation", "document"]
-
 _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
     "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn",

@@ -14,8 +14,6 @@ from headwise.checker.search import Explanation, Observation, difference, explai
 from headwise.checker.state import Case, Trace
 from headwise.shapes import Array
 
-__all__ = ["detect_dropout"]
-
 _ROUNDING = 1e-8
 _BAND = list(STAGES)[list(STAGES).index("scale") : list(STAGES).index("divide") + 1]
 _ON_WEIGHTS = {*_BAND, *(f"+{name}" for name in _BAND)}  # stages that make the weights and touch nothing else

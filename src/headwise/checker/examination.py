@@ -16,8 +16,6 @@ from headwise.checker.probes import PROBES, probes
 from headwise.checker.responses import grid, has_shape
 from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
-__all__ = ["Examination", "Findings", "examine", "explain_at_level", "explain_what_is_left"]
-
 _EDGES = ("empty-rows", "hidden-nan", "large-logits")
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES = {

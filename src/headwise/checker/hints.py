@@ -13,8 +13,6 @@ from headwise.checker.probes import first_probe
 from headwise.checker.recovery import fitted_scores, recovered_runs
 from headwise.checker.search import Explanation, Observation, singles, worst
 
-__all__ = ["hints"]
-
 
 def hints(findings: Findings) -> tuple[str, ...]:
     """Return sentences on the tokens attended to, the attention weights, and the nearest entry of the catalogue."""

@@ -29,9 +29,6 @@ from headwise.checker.state import Case, Change
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 
-__all__ = ["WINDOWS", "CallingConvention"]
-
-
 _ROOM = 3  # tokens for which a cache has room
 _MATRIX_OF = {"X": "Wq", "context": "Wk", "values": "Wv"}
 

@@ -20,8 +20,6 @@ from headwise.checker.modules import find_targets, is_module
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
-__all__ = ["import_object", "load_function"]
-
 _SUFFIXES = (".py", ".ipynb")
 
 

@@ -11,8 +11,6 @@ from typing import Any
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.verdict import SourceLocation
 
-__all__ = ["OPERATIONS", "class_members", "find_locations", "source_of"]
-
 # how an operation is written, the surest way first; each is looked for in one statement at a time
 OPERATIONS: dict[str, tuple[str, ...]] = {
     "projection": (r"@\s*\(?W|W\w*(\.T)?\s*@|(dot|matmul|einsum)\(.*W", r"\bW\w*\["),

@@ -17,8 +17,6 @@ from headwise.checker.search import difference
 from headwise.checker.state import Case
 from headwise.shapes import BoolArray
 
-__all__ = ["with_senses"]
-
 _SAME = 1e-6
 
 

@@ -12,8 +12,6 @@ from headwise.checker.recovery import Design, factor_of, is_known_factor, recove
 from headwise.checker.search import difference
 from headwise.checker.state import Change, Trace
 
-__all__ = ["designs_with_norm"]
-
 _DIGITS = 1e-7
 _CLOSE = 1e-4  # a norm may add a small number to what it divides by
 

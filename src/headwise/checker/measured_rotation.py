@@ -16,8 +16,6 @@ from headwise.checker.recovery import Design, Recovered, recover_weights, trace_
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
-__all__ = ["design_with_rotation"]
-
 _CLOSE = 1e-4  # angles are often made in float32
 _WIDEST = 24
 _MOST_WEIGHTS = 100  # of one query in all heads: more take too long to recover

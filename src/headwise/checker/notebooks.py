@@ -6,8 +6,6 @@ import ast
 import json
 import re
 
-__all__ = ["notebook_code"]
-
 _CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", "%%prun")
 
 

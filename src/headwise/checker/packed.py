@@ -9,8 +9,6 @@ from headwise.checker.presentation import arrange_axes
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["LAYOUTS", "MERGED", "axes_of", "by_dimensions", "pack_projected", "pack_tokens"]
-
 # a 3 is an axis of its own, of two where only keys and values are packed; a + stands before the axis along which the
 # parts are joined, and a * before one along which those of each head are
 _WITH_HEADS = ("BN3Hd", "3BHNd", "B3HNd", "3BNHd", "BNH3d", "BHN3d", "BH3Nd")

@@ -12,19 +12,6 @@ from headwise.shapes import Array
 if TYPE_CHECKING:
     from headwise.checker.invocation import CallingConvention
 
-__all__ = [
-    "AXES",
-    "TABLES",
-    "WEIGHTS",
-    "arrange_axes",
-    "fit_to_logits",
-    "is_matrix",
-    "present_mask",
-    "present_table",
-    "present_weights",
-    "restore_axes",
-]
-
 AXES = {True: "BND", False: "BHNd"}  # the reference's layout of tokens, and of queries, keys and values
 # how Wq, Wk and Wv are presented, and how Wo is
 WEIGHTS = {

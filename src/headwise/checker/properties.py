@@ -14,8 +14,6 @@ from headwise.checker.state import Case
 from headwise.checker.verdict import Property
 from headwise.shapes import Array
 
-__all__ = ["verify_properties"]
-
 _CLOSE = 1e-5  # float32 arithmetic has the properties too
 
 _DESCRIPTIONS = {

@@ -18,21 +18,6 @@ from headwise.checker.reference import build, evaluate
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array, BoolArray
 
-__all__ = [
-    "Design",
-    "Measured",
-    "Recovered",
-    "Scores",
-    "factor_of",
-    "fitted_scores",
-    "is_known_factor",
-    "is_softmax",
-    "measured_design",
-    "recover_weights",
-    "recovered_runs",
-    "trace_of",
-]
-
 _SMALL = 0.5  # how large the tokens are, so that no weight vanishes
 _CLOSE = 1e-6
 _NARROW = 1e-4  # for functions that compute in float32

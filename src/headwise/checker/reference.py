@@ -19,8 +19,6 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.state import Case, Change, Stage, Stages, Trace
 from headwise.shapes import Array
 
-__all__ = ["EQUIVALENT_VARIANTS", "STAGES", "Result", "build", "combine", "evaluate", "mix_values"]
-
 
 @dataclass(frozen=True, slots=True)
 class Result:

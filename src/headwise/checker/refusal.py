@@ -8,8 +8,6 @@ from textwrap import shorten
 from headwise.checker.roles import role_of
 from headwise.errors import HeadwiseError
 
-__all__ = ["CheckError", "UncallableError", "refuse"]
-
 
 class UncallableError(HeadwiseError, TypeError):
     """A function that cannot be called as any kind of attention."""

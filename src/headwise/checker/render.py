@@ -10,8 +10,6 @@ from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.verdict import SourceLocation, Verdict
 from headwise.errors import DataError
 
-__all__ = ["render_report"]
-
 _WIDTH = 96
 _KINDS = {
     "self_attention": "self-attention",

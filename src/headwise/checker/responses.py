@@ -18,8 +18,6 @@ from headwise.checker.reference import mix_values
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["Response", "bare", "grid", "has_shape", "read_response"]
-
 
 @dataclass(frozen=True, slots=True)
 class Response:

@@ -16,8 +16,6 @@ from headwise.checker.responses import bare
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["with_returned_caches"]
-
 _CLOSE = 1e-5  # a function may compute in float32
 
 

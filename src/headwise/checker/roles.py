@@ -7,8 +7,6 @@ import unicodedata
 from collections.abc import Iterable
 from functools import cache
 
-__all__ = ["CACHE", "FLAGS", "FUSED", "role_of", "separate", "tokens_among"]
-
 # what arguments hold several matrices or biases in one, in this order
 FUSED = {
     "Wqkv": ("Wq", "Wk", "Wv"),

@@ -24,18 +24,6 @@ from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.checker.time_limit import MORE_FOR_PAIRS, deadline
 from headwise.shapes import Array
 
-__all__ = [
-    "PRECISIONS",
-    "Agreement",
-    "Explanation",
-    "Observation",
-    "difference",
-    "explain",
-    "fits",
-    "singles",
-    "worst",
-]
-
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
 PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 # how far it surely may, and how many times as far as it takes the reference in that type

@@ -6,19 +6,6 @@ import re
 from collections.abc import Mapping
 from typing import Any
 
-__all__ = [
-    "CONFIG",
-    "GROUPED",
-    "SIZED",
-    "SIZES",
-    "VALUES",
-    "WIDE",
-    "Settings",
-    "guessed_value",
-    "role_of_setting",
-    "value_of_setting",
-]
-
 SIZES = {"model": 12, "heads": 3, "key_heads": 3, "width": 4, "values": 4, "context": 10, "length": 16}
 WIDE = SIZES | {"model": 64, "heads": 4, "key_heads": 4, "width": 16, "values": 16}  # for a norm of 32 groups
 VALUES = SIZES | {"values": 6}  # for a class whose values may be of another width than its queries

@@ -21,8 +21,6 @@ from headwise.checker.containers import EACH, matrices_in, paths_in
 from headwise.checker.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
 from headwise.checker.settings import CONFIG
 
-__all__ = ["KINDS", "Reading", "readings", "signature_of"]
-
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}

@@ -9,8 +9,6 @@ from typing import Any, TypeAlias
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Case", "Change", "Stage", "Stages", "Trace"]
-
 Case: TypeAlias = dict[str, Any]
 
 

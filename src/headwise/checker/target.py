@@ -19,8 +19,6 @@ from typing import Any
 from headwise.checker.state import Change
 from headwise.shapes import Array
 
-__all__ = ["Target", "TargetSizes"]
-
 
 @dataclass(frozen=True, slots=True)
 class TargetSizes:

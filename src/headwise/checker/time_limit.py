@@ -7,8 +7,6 @@ import time
 from collections.abc import Iterator
 from contextvars import ContextVar
 
-__all__ = ["MORE_FOR_PAIRS", "deadline", "limited_time", "share_of_time"]
-
 MORE_FOR_PAIRS = 2.0  # seconds that two mistakes may take in addition to what three and four may
 _DEADLINE: ContextVar[float] = ContextVar("deadline", default=float("inf"))  # in seconds of processor time
 

@@ -11,8 +11,6 @@ import math
 from dataclasses import asdict, dataclass
 from typing import Any, Literal
 
-__all__ = ["Example", "ProbeResult", "Property", "SourceLocation", "Verdict"]
-
 
 @dataclass(frozen=True, slots=True)
 class Property:

@@ -10,8 +10,6 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Parts, collect_parts
 from headwise.checker.roles import role_of
 
-__all__ = ["adapter_skeleton"]
-
 
 def adapter_skeleton(layer: Layer) -> str:
     """What to do about a module that cannot be called: an adapter for an instance of it, to be filled in at ``...``."""

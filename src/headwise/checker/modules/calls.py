@@ -22,8 +22,6 @@ from headwise.checker.target import TargetSizes
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 
-__all__ = ["Call", "CallError", "plain_array", "working_calls"]
-
 _AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _USUAL = 6  # tokens; as an image 2 × 3

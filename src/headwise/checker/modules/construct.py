@@ -25,8 +25,6 @@ from headwise.checker.settings import (
 )
 from headwise.errors import DataError, describe_exception
 
-__all__ = ["construct", "parse_arguments"]
-
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 

@@ -25,8 +25,6 @@ from headwise.checker.roles import role_of
 from headwise.checker.state import Change
 from headwise.checker.target import Target
 
-__all__ = ["documented", "target_of", "without_weights"]
-
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
 # arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}

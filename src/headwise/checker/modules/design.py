@@ -17,8 +17,6 @@ from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case, Change, Stage, Trace
 from headwise.shapes import Array
 
-__all__ = ["designs", "measured_design", "table_designs"]
-
 _CLOSE = 1e-6  # a layer may compute its norm in float32
 _NARROW = 1e-3  # eps makes a norm depend a little on the length of its tokens
 _SHORTER = 0.01  # a factor at which eps matters

@@ -11,18 +11,6 @@ from headwise.checker.modules.names import is_norm
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = [
-    "components",
-    "fill_tables",
-    "learned_scales",
-    "make_neutral",
-    "neutral_names",
-    "normalizes_all_heads_together",
-    "normalizes_heads",
-    "softcaps",
-    "tables",
-]
-
 _OF_HEADS = re.compile(
     r"(^|[._])(q|k|query|key|qk)_?(layer_?norm|norm|ln|rms)|(norm|ln)_?(q|k|query|key)\b", re.IGNORECASE
 )

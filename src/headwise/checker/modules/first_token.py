@@ -10,8 +10,6 @@ from typing import Any
 
 from headwise.checker.numpy_guard import np
 
-__all__ = ["gather_first", "put_each_first"]
-
 
 def put_each_first(tokens: Any) -> Any:
     """From tokens (B, N, D) to (B · N, N, D): each token of an item exchanged for the first.

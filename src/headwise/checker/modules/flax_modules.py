@@ -16,8 +16,6 @@ from headwise.checker.settings import SIZES, role_of_setting
 from headwise.errors import DataError
 from headwise.shapes import Array
 
-__all__ = ["flax_layer", "flax_names", "is_flax_class", "is_flax_module"]
-
 
 def _classes() -> tuple[type, ...]:
     names = (("flax.linen", "Module"), ("flax.nnx", "Module"))

@@ -22,8 +22,6 @@ from headwise.checker.modules.plain_classes import call_method, plain_layer, pla
 from headwise.checker.modules.torch_modules import is_torch_class, is_torch_module, torch_layer, torch_submodules
 from headwise.errors import DataError
 
-__all__ = ["Framework", "framework_of", "is_module"]
-
 
 @dataclass(frozen=True, slots=True)
 class Framework:

@@ -17,8 +17,6 @@ from headwise.checker.modules.plain_classes import plain_names
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 
-__all__ = ["holds_matrices", "object_of", "with_sizes"]
-
 _SIZES = {"heads": "num_heads", "d": "d_k", "D": "d_model"}  # what the variables that are sizes become as arguments
 _HEADS = (2, 3, 4, 1)  # numbers of heads to pass, where their number is an argument
 

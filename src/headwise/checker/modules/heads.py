@@ -8,8 +8,6 @@ from collections.abc import Iterator
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.matrices import Matrix
 
-__all__ = ["head_count_attribute", "head_counts", "named_head_count"]
-
 _COUNT = re.compile(
     r"_?(n(um(ber)?)?_?(of_?)?|nb_?|no_?)?(q(uery)?_?|attn_?|attention_?|self_?attn_?|local_?)*(heads?|head_?(num|count))|h|nh",
     re.IGNORECASE,

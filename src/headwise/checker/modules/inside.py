@@ -6,8 +6,6 @@ from collections.abc import Iterable
 
 from headwise.checker.modules.names import is_norm, role_of
 
-__all__ = ["attention_sites", "enclosing_parts"]
-
 
 def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
     """Return the paths of the parts of a model that are attention, in the order of their parameters.

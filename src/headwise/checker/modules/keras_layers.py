@@ -15,9 +15,6 @@ from headwise.checker.settings import SIZES, role_of_setting
 from headwise.errors import DataError, describe_exception
 from headwise.shapes import Array
 
-__all__ = ["is_keras_class", "is_keras_layer", "keras_layer", "keras_names", "keras_sublayers"]
-
-
 _EPSILON = 1e-6  # of norms, as that of other frameworks
 
 

@@ -10,8 +10,6 @@ from typing import Any
 
 from headwise.shapes import Array
 
-__all__ = ["Layer", "Parameter", "documentation_of"]
-
 
 @dataclass(frozen=True, slots=True)
 class Parameter:

@@ -11,8 +11,6 @@ from headwise.checker.modules.torch_modules import is_torch_module, without_drop
 from headwise.checker.roles import role_of
 from headwise.errors import DataError, describe_exception
 
-__all__ = ["with_inferred_widths"]
-
 _TOKENS = {None, "X", "q", "k", "v", "context"}
 _WIDTH = 12
 

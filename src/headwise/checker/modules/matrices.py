@@ -10,8 +10,6 @@ from headwise.checker.modules.names import Role, bias_role, is_norm, role_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["Matrix", "Parts", "collect_parts", "stored_axes"]
-
 _TABLES = ("embed", "table", "pos", "token", "rel", "codebook")
 
 

@@ -5,8 +5,6 @@ from __future__ import annotations
 import re
 from dataclasses import dataclass
 
-__all__ = ["Role", "bias_role", "is_norm", "role_of"]
-
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
     "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map)*"

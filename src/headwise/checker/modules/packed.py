@@ -11,8 +11,6 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 
-__all__ = ["with_separate_arguments"]
-
 _PLACES = {"BNHd": (2, 3, 1), "BHNd": (1, 0, 2)}  # of the axis of queries, keys and values among the others
 _SIZES = {"B": 2, "N": 5, "H": 3, "d": 4}
 

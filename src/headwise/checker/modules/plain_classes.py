@@ -14,8 +14,6 @@ from headwise.checker.modules.names import bias_role, role_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["call_method", "plain_layer", "plain_names", "plain_submodules"]
-
 _METHODS = tuple(
     ["forward", "__call__", "call", "attend", "attention", "self_attention", "apply", "compute", "predict", "run"]
 )

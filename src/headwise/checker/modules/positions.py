@@ -10,8 +10,6 @@ from typing import Any
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
-__all__ = ["FIRST_POSITION", "image_sides", "position_arguments", "position_forms", "positions_of"]
-
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")

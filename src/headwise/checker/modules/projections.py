@@ -14,8 +14,6 @@ from headwise.checker.probes.generator import block_diagonal
 from headwise.checker.target import TargetSizes
 from headwise.shapes import Array
 
-__all__ = ["Reading", "readings"]
-
 # orders of the rows of a fused matrix: parts (queries, keys, values), heads, features; the usual first
 _ORDERS = ("3Hd", "H3d", "d3H", "Hd3", "3dH", "dH3")
 

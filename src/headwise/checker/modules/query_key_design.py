@@ -16,8 +16,6 @@ from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case, Stage, Trace
 from headwise.shapes import Array
 
-__all__ = ["measure_query_key_design"]
-
 _CLOSE = 1e-5  # a layer may compute its angles in float32
 
 

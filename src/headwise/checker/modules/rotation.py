@@ -11,8 +11,6 @@ from typing import Any
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.numpy_guard import np
 
-__all__ = ["rotates"]
-
 _NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)
 _LINE = re.compile(r"\*\s*(self\.)?\w*cos\b|\bcos\w*\s*\*")  # a product with a cosine
 

@@ -18,8 +18,6 @@ from headwise.checker.search import Explanation, difference, singles
 from headwise.checker.state import Case
 from headwise.shapes import Array
 
-__all__ = ["Match", "draw_weights", "select", "with_tables"]
-
 _CLOSE = 1e-5  # a layer may compute in float32
 _SCREENED = 8  # readings with which single mistakes are tried
 _SECONDS = 4.0  # of processor time that this may take, which only a layer with many wide tokens uses up

@@ -12,7 +12,7 @@ from headwise.checker.modules.calls import Call, CallError, takes_any_count, wor
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
 from headwise.checker.modules.extras import fill_tables, make_neutral
-from headwise.checker.modules.frameworks import framework_of, is_module
+from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.layer import Layer
@@ -23,8 +23,6 @@ from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
 from headwise.checker.target import Target
 from headwise.errors import DataError
-
-__all__ = ["find_targets", "is_module"]
 
 
 def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None) -> list[Target]:

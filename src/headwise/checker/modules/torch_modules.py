@@ -15,8 +15,6 @@ from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-__all__ = ["is_torch_class", "is_torch_module", "one_thread", "torch_layer", "torch_submodules", "without_dropout"]
-
 
 def is_torch_module(value: Any) -> bool:
     """Whether a value is a module of torch; torch is not imported for it."""

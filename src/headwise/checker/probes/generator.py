@@ -11,8 +11,6 @@ from headwise.checker.probes.kinds import Interface, Probe, ProbeShape
 from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
-__all__ = ["Generator", "block_diagonal", "to_float32"]
-
 _TRIES = 200
 
 

@@ -9,8 +9,6 @@ from typing import Any
 from headwise.checker.state import Case
 from headwise.checker.target import TargetSizes
 
-__all__ = ["PROBES", "Interface", "Probe", "ProbeShape"]
-
 
 @dataclass(frozen=True, slots=True)
 class Probe:

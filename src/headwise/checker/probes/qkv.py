@@ -9,8 +9,6 @@ from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
 
-__all__ = ["Projected"]
-
 
 class Projected(Generator):
     """Queries, keys and values."""

@@ -9,8 +9,6 @@ from headwise.checker.probes.generator import Generator, block_diagonal, to_floa
 from headwise.checker.probes.kinds import Probe
 from headwise.checker.state import Case
 
-__all__ = ["Tokens"]
-
 _UNPROJECTED = 0.6  # how large tokens are whose own norms are logits
 
 

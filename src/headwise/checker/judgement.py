@@ -1,0 +1,199 @@
+"""The explanation of a function or module: of all ways of calling it, and of all numbers of mistakes, the cheapest."""
+
+from __future__ import annotations
+
+import time
+from dataclasses import replace
+from typing import Any
+
+from headwise.checker.acceptance import in_words
+from headwise.checker.attended import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
+from headwise.checker.conventions import Requirements
+from headwise.checker.documentation import Documentation
+from headwise.checker.examination import (
+    Examination,
+    Findings,
+    examine,
+    explain_at_level,
+    explain_what_is_left,
+)
+from headwise.checker.invocation import CallingConvention
+from headwise.checker.measured_norm import designs_with_norm
+from headwise.checker.measured_rotation import design_with_rotation
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes import first_probe
+from headwise.checker.recovery import measured_design
+from headwise.checker.time_limit import deadline, share_of_time
+
+ANY = 4  # as many mistakes at once as are looked for
+MEASURED = 3  # one, or what the attention weights show: for modules with tables, which are emptied next
+
+
+def judge(
+    tiers: list[list[CallingConvention]],
+    documentation: Documentation,
+    requirements: Requirements,
+    rng: np.random.Generator | None,
+    most: int = ANY,
+) -> Findings:
+    """Explain the fullest way of calling with so many mistakes, and simpler ones as long as nothing does."""
+    first: Findings | None = None
+    simpler: list[Findings] = []
+    for tier in tiers:
+        alternatives = _alternatives(tier, documentation, requirements)
+        findings = _best(alternatives, documentation, rng, most if first is None else min(1, most))
+        if findings.explanation is not None and first is None:
+            return findings
+        if findings.explanation is not None:
+            simpler.append(findings)
+        first = first or findings
+        if findings.rank[0] == 0:
+            break
+    assert first is not None
+    if not simpler:
+        return first
+    best = min(simpler, key=lambda findings: findings.rank)
+    return best if best.rank[0] == 0 and _returns_lists(best) else _partly(best, first)
+
+
+def _returns_lists(findings: Findings) -> bool:
+    """Whether a function returns lists of numbers: its loops are over the rows of a matrix, not made for a batch."""
+    return all(a.response.framework in ("builtins", "") for a in findings.rounds[0])
+
+
+def _partly(simpler: Findings, full: Findings) -> Findings:
+    """A function that only a simpler way of calling explains: it is not right in the other."""
+    note = (
+        f"Called with {in_words(full.convention)}, it returns something that nothing explains; the rest of this"
+        f" verdict is for {in_words(simpler.convention)}."
+    )
+    return replace(simpler, unexplained=True, notes=(note, *simpler.notes))
+
+
+def _alternatives(
+    tier: list[CallingConvention], documentation: Documentation, requirements: Requirements
+) -> list[CallingConvention]:
+    """The conventions of a tier, each with the limits that may be built into the function."""
+    return [limited for c in tier for limited in _with_built_in_limits(c, documentation, requirements)]
+
+
+def _with_built_in_limits(
+    convention: CallingConvention, documentation: Documentation, requirements: Requirements
+) -> list[CallingConvention]:
+    """With the limits that are documented or measured; as an alternative causal, where another mistake may hide it."""
+    interface = convention.interface
+    alignment = "end" if "kpast" in convention.names else documentation.alignment
+    aligned = {"align": alignment} if alignment and "align" not in interface.takes else {}
+
+    def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
+        return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
+
+    stated = documentation.causal and not {"causal", "mask"} & interface.takes
+    if requirements.causal or "prefix" in interface.takes or stated:
+        windowed = "window" in documentation.source.lower() and "window" not in interface.takes
+        if windowed and (left := causal_window(convention)) is not None:
+            return [limited({"causal": True, "window": (left, None)}, "causal-unasked", "window-built-in")]
+        return [limited({"causal": True}, "causal-unasked")]
+    if interface.cached and interface.of_tokens:
+        return [limited({"causal": True, "align": "end"})]
+    if "causal" in interface.takes:
+        return [limited({})]
+    convention = replace(convention, equivariant=is_equivariant(convention))
+    if convention.equivariant:
+        return [convention]
+    attended = attended_keys(convention)
+    limits = {} if attended is None else built_in_limits(attended)
+    if limits:
+        return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
+    if attended is not None and documentation.patterned and not attended.all():
+        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
+    hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
+    return [*hidden, convention]
+
+
+def _best(
+    alternatives: list[CallingConvention],
+    documentation: Documentation,
+    rng: np.random.Generator | None,
+    most: int,
+) -> Findings:
+    """The findings that cost least: of all alternatives with one mistake at most, then with more."""
+    examined = []
+    for convention in alternatives:
+        examination = examine(convention, fresh(rng))
+        examined.append(examination)
+        right = explain_at_level(examination, 0)
+        if right is not None and right.rank[0] == 0 and not examination.refusals:
+            return right
+    fewest = min(examination.refusals for examination in examined)
+    explained: list[tuple[tuple[int, ...], Findings]] = []
+    likely = [examination for examination in examined if examination.refusals == fewest]
+    for step, level in enumerate(_levels(most, len(likely))):
+        if most >= MEASURED and step == 2 and not explained:
+            measured = [_as_measured(examination, documentation, rng) for examination in likely]
+            if as_measured := [findings for findings in measured if findings is not None]:
+                return min(as_measured, key=lambda findings: findings.rank)
+            if most == MEASURED:
+                break
+        for place, examination in enumerate(examined):
+            more = examination.refusals > fewest  # probably not how the function wants its arguments
+            if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
+                continue
+            others = sum(other in likely for other in examined[place + 1 :]) if level > 1 else 0
+            with share_of_time(1 + others):
+                findings_or_none = explain_at_level(examination, level)
+            if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
+                rank = findings_or_none.rank
+                other_way = "weights-transposed" in findings_or_none.codes  # rather a convention than a mistake
+                explained.append(((rank[0] + 2 * more, other_way, *rank[1:], place), findings_or_none))
+                if level > 1 and not more:
+                    break
+        if explained and min(explained, key=_cost)[0][0] <= level:
+            break
+    if explained:
+        return min(explained, key=_cost)[1]
+    plain = next((e for e in examined if not e.convention.built_in), examined[0])
+    return explain_what_is_left(plain, fresh(rng), documentation.random)
+
+
+def _levels(most: int, alternatives: int) -> tuple[int, ...]:
+    """How many mistakes are looked for at once, in this order."""
+    if most < MEASURED:
+        return tuple(range(most + 1))
+    return (0, 1, 2, 4) if alternatives > 1 else (0, 1, 4)
+
+
+def _as_measured(
+    examination: Examination, documentation: Documentation, rng: np.random.Generator | None
+) -> Findings | None:
+    """What explains a function once its attention weights are known; None if they show nothing."""
+    convention = examination.convention
+    norms = designs_with_norm(convention)
+    for most in (1, 2) if norms else ():
+        own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+        found = []
+        for one in own:
+            if time.thread_time() > deadline():
+                break
+            found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
+            if found and found[-1].rank[:2] == (0, 0):
+                break
+        if found:
+            return min(found, key=lambda findings: findings.rank)
+    measured = measured_design(convention)
+    if not measured.known_scale:
+        return explain_what_is_left(examination, fresh(rng), documentation.random)
+    design = measured.design or design_with_rotation(convention, first_probe(convention.interface).case)
+    if not design:
+        return None
+    findings = _best([replace(convention, design=(*convention.design, *design))], documentation, rng, most=2)
+    return findings if findings.explanation is not None else None
+
+
+def _cost(explained: tuple[tuple[int, ...], Findings]) -> tuple[int, ...]:
+    return explained[0]
+
+
+def fresh(rng: np.random.Generator | None) -> np.random.Generator:
+    """A generator for one explanation: the same each time, unless the caller has passed one."""
+    return np.random.default_rng(20260 if rng is None else int(rng.integers(2**62)))

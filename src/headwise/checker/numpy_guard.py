@@ -16,6 +16,8 @@ import numpy
 import numpy.linalg
 import numpy.random
 
+__all__ = ["np", "unchanged_numpy"]
+
 if TYPE_CHECKING:
     import numpy as np
 else:

@@ -15,9 +15,10 @@ from types import CodeType, ModuleType
 from typing import Any
 
 from headwise.checker.conventions import Requirements
-from headwise.checker.detection import UncallableError, infer_calling_conventions
+from headwise.checker.detection import infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.notebooks import notebook_code
+from headwise.checker.refusal import UncallableError
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
 _SUFFIXES = (".py", ".ipynb")

@@ -230,28 +230,15 @@ _DEFAULTS = {
 
 @dataclass(frozen=True, slots=True)
 class Requirements:
-    """What the caller requires of a function's conventions; an empty string leaves it to be detected.
+    """What the caller requires of a function's conventions; an empty string leaves it to be detected."""
 
-    Attributes
-    ----------
-    matrices : {"", "in-out", "out-in"}
-        The orientation of the matrices.
-    mask, padding : {"", "attends", "hides", "adds"}
-        What True means in a mask.
-    axes : str
-        The layout, as in ``"BNHd"`` or ``"DN"``.
-    causal : {"", "yes"}
-        Whether it has to be causal by construction.
-    args : tuple of str
-        What its positional arguments are, in order; empty to infer it from their names.
-    """
-
-    matrices: str = ""
+    matrices: str = ""  # the orientation of the matrices
+    # what True means in a mask
     mask: str = ""
     padding: str = ""
-    axes: str = ""
-    causal: str = ""
-    args: tuple[str, ...] = ()
+    axes: str = ""  # the layout, as in ``"BNHd"`` or ``"DN"``
+    causal: str = ""  # whether it has to be causal by construction
+    args: tuple[str, ...] = ()  # what its positional arguments are, in order; empty to infer it from their names
 
     @classmethod
     def of(

@@ -67,24 +67,12 @@ _OWN_KEY_APART = re.compile(
 
 @dataclass(frozen=True, slots=True)
 class Documentation:
-    """What a function says about itself.
+    """What a function says about itself."""
 
-    Attributes
-    ----------
-    name : str
-        The function's name.
-    text : str
-        Docstring, annotations and comments.
-    code : str
-        Its own lines.
-    source : str
-        The text of its file.
-    """
-
-    name: str
-    text: str
-    code: str = ""
-    source: str = ""
+    name: str  # the function's name
+    text: str  # docstring, annotations and comments
+    code: str = ""  # its own lines
+    source: str = ""  # the text of its file
 
     @property
     def dtype(self) -> str:

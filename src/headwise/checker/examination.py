@@ -36,30 +36,15 @@ _CHANGES = (1e-10, 0.1)  # so little that float32 does not follow, and enough
 
 @dataclass(frozen=True, slots=True)
 class Findings:
-    """What was found with one way of calling a function.
+    """What was found with one way of calling a function."""
 
-    Attributes
-    ----------
-    convention : CallingConvention
-        How it was called.
-    rounds : tuple of lists of Observation
-        Every call, one list a round.
-    explanation : Explanation or None
-        What explains the outputs; None if nothing does.
-    observed : tuple of str
-        Codes that follow from the calls themselves: types, arguments written into, edge cases, dropout.
-    unexplained : bool
-        Whether something ordinary is left that nothing explains.
-    notes : tuple of str
-        What the explanation leaves out.
-    """
-
-    convention: CallingConvention
-    rounds: tuple[list[Observation], list[Observation]]
-    explanation: Explanation | None
+    convention: CallingConvention  # how it was called
+    rounds: tuple[list[Observation], list[Observation]]  # every call, one list a round
+    explanation: Explanation | None  # what explains the outputs; None if nothing does
+    # codes that follow from the calls themselves: types, arguments written into, edge cases, dropout
     observed: tuple[str, ...] = ()
-    unexplained: bool = False
-    notes: tuple[str, ...] = ()
+    unexplained: bool = False  # whether something ordinary is left that nothing explains
+    notes: tuple[str, ...] = ()  # what the explanation leaves out
 
     @property
     def codes(self) -> tuple[str, ...]:

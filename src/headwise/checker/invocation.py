@@ -45,81 +45,44 @@ WINDOWS: dict[str, tuple[tuple[int, int | None], int]] = {
 
 @dataclass(frozen=True, slots=True)
 class CallingConvention:
-    """One way of calling a function.
+    """One way of calling a function."""
 
-    Attributes
-    ----------
-    function : callable
-        The function, or its adapter around it.
-    interface : Interface
-        The arguments that it takes, and the layout of its tokens.
-    names : mapping
-        From the reference's names to the function's; an int is a place among positional arguments, a tuple is an
-        argument and the keys under which it holds the matrix.
-    matrices : {"out-in", "in-out"}
-        What the rows of its matrices are.
-    weights : str
-        Whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix for each
-        head, or arrays (D, H, d) and (H, d, D), as Keras does: a key of `headwise.checker.presentation.WEIGHTS`.
-    senses : mapping
-        What True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers
-        to add.
-    window : str
-        ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number.
-    bias_table : str
-        How its bias is given as a table of the distances between tokens: a name in
-        `headwise.checker.presentation.TABLES`, or nothing if it has an entry for each pair.
-    weights_only : bool
-        Whether it returns the attention weights alone.
-    bias_column : bool
-        Whether the biases of its projections are columns, (D, 1).
-    fixed : mapping
-        Arguments that are always passed, by the function's names.
-    built_in : tuple of str
-        Codes of conventions that are built into the function, such as ``"causal-unasked"``.
-    unused : tuple of str
-        Its arguments that are never passed.
-    convert : callable
-        What a copy of an array is turned into first: nothing for NumPy, a tensor for torch.
-    load : callable or None
-        Takes the matrices of a module, which are not arguments.
-    packed : str
-        How queries, keys and values come in one array: a layout of `headwise.checker.packed`; empty if they do not.
-    cache : str
-        The axes of the keys and values of earlier tokens, of each head; empty for those of all heads side by side.
-    projects : bool
-        Whether the matrices are applied before the call, for a function that only divides their products into heads.
-    design : tuple of (str, Change)
-        Entries of the catalogue that a module follows by design, as in `Target`.
-    lowers : bool
-        Whether its framework computes in float32 whatever it is given.
-    coarse : bool
-        Whether some of a module's numbers may be rounded to float32.
-    equivariant : bool or None
-        Whether tokens in another order give the same outputs in that order, once it is measured.
-    """
-
-    function: Callable[..., Any]
-    interface: Interface
+    function: Callable[..., Any]  # the function, or its adapter around it
+    interface: Interface  # the arguments that it takes, and the layout of its tokens
+    # from the reference's names to the function's; an int is a place among positional arguments, a tuple is an argument
+    # and the keys under which it holds the matrix
     names: Mapping[str, str | int | Path]
-    matrices: str = "out-in"
+    matrices: str = "out-in"  # what the rows of its matrices are
+    # whether it takes one matrix for all heads, an array with a head axis in front, a list with one matrix for each
+    # head, or arrays (D, H, d) and (H, d, D), as Keras does: a key of `headwise.checker.presentation.WEIGHTS`
     weights: str = "matrix"
+    # what True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers to
+    # add
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
-    window: str = "pair"
+    window: str = "pair"  # ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number
+    # how its bias is given as a table of the distances between tokens: a name in
+    # `headwise.checker.presentation.TABLES`, or nothing if it has an entry for each pair
     bias_table: str = ""
-    weights_only: bool = False
-    bias_column: bool = False
-    fixed: Mapping[str, Any] = field(default_factory=dict)
+    weights_only: bool = False  # whether it returns the attention weights alone
+    bias_column: bool = False  # whether the biases of its projections are columns, (D, 1)
+    fixed: Mapping[str, Any] = field(default_factory=dict)  # arguments that are always passed, by the function's names
+    # codes of conventions that are built into the function, such as ``"causal-unasked"``
     built_in: tuple[str, ...] = ()
-    unused: tuple[str, ...] = ()
+    unused: tuple[str, ...] = ()  # its arguments that are never passed
+    # what a copy of an array is turned into first: nothing for NumPy, a tensor for torch
     convert: Callable[[Array], Any] = np.asarray
-    load: Callable[[Mapping[str, Array]], None] | None = None
+    load: Callable[[Mapping[str, Array]], None] | None = None  # takes the matrices of a module, which are not arguments
+    # how queries, keys and values come in one array: a layout of `headwise.checker.packed`; empty if they do not
     packed: str = ""
+    # the axes of the keys and values of earlier tokens, of each head; empty for those of all heads side by side
     cache: str = ""
+    # whether the matrices are applied before the call, for a function that only divides their products into heads
     projects: bool = False
+    # entries of the catalogue that a module follows by design, as in `Target`
     design: tuple[tuple[str, Change], ...] = ()
-    lowers: bool = False
-    coarse: bool = False
+    lowers: bool = False  # whether its framework computes in float32 whatever it is given
+    coarse: bool = False  # whether some of a module's numbers may be rounded to float32
+    # whether tokens in another order give the same outputs in that order, once it is measured
     equivariant: bool | None = None
 
     def call(self, case: Case) -> Response:

@@ -40,24 +40,12 @@ class Recovered:
 
 @dataclass(frozen=True, slots=True)
 class Scores:
-    """What the logits of a function are, up to a constant in each row: c · Q Kᵀ, and a bias of positions.
+    """What the logits of a function are, up to a constant in each row: c · Q Kᵀ, and a bias of positions."""
 
-    Attributes
-    ----------
-    scale : float
-        The factor c.
-    bias : Array
-        log p − c · Q Kᵀ, less the mean of each row, (H, N, M).
-    close : float
-        How large a bias rounding may cause.
-    residual : float
-        What neither explains, at most.
-    """
-
-    scale: float
-    bias: Array
-    close: float
-    residual: float
+    scale: float  # the factor c
+    bias: Array  # log p − c · Q Kᵀ, less the mean of each row, (H, N, M)
+    close: float  # how large a bias rounding may cause
+    residual: float  # what neither explains, at most
 
     @property
     def biased(self) -> bool:
@@ -67,17 +55,10 @@ class Scores:
 
 @dataclass(frozen=True, slots=True)
 class Measured:
-    """What the weights of a function show of its logits.
+    """What the weights of a function show of its logits."""
 
-    Attributes
-    ----------
-    design : tuple of (str, Change)
-        A rotation or norm of queries and keys, and a bias of positions, as in `CallingConvention`.
-    known_scale : bool
-        False if the factor of Q Kᵀ is none that the catalogue knows, so that nothing in it explains the function.
-    """
-
-    design: Design = ()
+    design: Design = ()  # A rotation or norm of queries and keys, and a bias of positions, as in `CallingConvention`
+    # false if the factor of Q Kᵀ is none that the catalogue knows, so that nothing in it explains the function
     known_scale: bool = True
 
 

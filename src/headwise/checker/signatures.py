@@ -49,33 +49,16 @@ _POSITIONS = {
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way of understanding a signature.
+    """One way of understanding a signature."""
 
-    Attributes
-    ----------
-    kind : str
-        One of `KINDS`.
-    names : mapping
-        From the reference's names to the function's, as in `CallingConvention.names`.
-    needs : frozenset of str
-        The reference's names without which it cannot be called.
-    unused : tuple of str
-        Its arguments that are never passed.
-    fixed : mapping
-        Arguments that are always passed, such as a dropout of zero.
-    weights_only : bool
-        Whether it takes no values, and returns the attention weights.
-    unprojected : bool
-        Whether its tokens are queries, keys and values themselves.
-    """
-
-    kind: str
-    names: Names
-    needs: frozenset[str]
-    unused: tuple[str, ...] = ()
+    kind: str  # one of `KINDS`
+    names: Names  # from the reference's names to the function's, as in `CallingConvention.names`
+    needs: frozenset[str]  # the reference's names without which it cannot be called
+    unused: tuple[str, ...] = ()  # its arguments that are never passed
+    # arguments that are always passed, such as a dropout of zero
     fixed: Mapping[str, Any] = field(default_factory=dict)
-    weights_only: bool = False
-    unprojected: bool = False
+    weights_only: bool = False  # whether it takes no values, and returns the attention weights
+    unprojected: bool = False  # whether its tokens are queries, keys and values themselves
 
     @property
     def takes(self) -> frozenset[str]:

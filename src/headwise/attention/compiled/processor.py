@@ -14,24 +14,14 @@ from numba.core import config
 
 @dataclass(frozen=True)
 class Processor:
-    """What the sizes of blocks and tiles follow from.
-
-    Attributes
-    ----------
-    name : str
-    vector_bytes, registers : int
-        Size of a vector register, and how many there are.
-    widens_float16 : bool
-        Whether an instruction converts float16.
-    l2 : int
-        Bytes of the second-level cache of a core.
-    """
+    """What the sizes of blocks and tiles follow from."""
 
     name: str
+    # size of a vector register, and how many there are
     vector_bytes: int
     registers: int
-    widens_float16: bool
-    l2: int
+    widens_float16: bool  # whether an instruction converts float16
+    l2: int  # bytes of the second-level cache of a core
 
 
 # Feature of LLVM, name, bytes of a vector and number of registers; the first that the processor has is used.

@@ -37,50 +37,26 @@ class CallError(Exception):
 
 @dataclass(frozen=True, slots=True)
 class Call:
-    """One way of calling a layer.
+    """One way of calling a layer."""
 
-    Attributes
-    ----------
-    layer : Layer
-        What is called.
-    tokens : mapping
-        For each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from.
-    arguments : mapping
-        Other arguments that are always passed.
-    masks, biases : tuple of str
-        Masks and biases that have to be passed.
-    visible, unbiased : tuple of (str, bool or float) or None
-        The axes of a mask, or bias, that changes nothing and the value that fills it; None for none.
-    heads : int
-        How many heads a bias has.
-    positions : mapping
-        What each argument is that gives positions.
-    width : int
-        The width of one head, for these.
-    axes : str
-        The axes of the tokens, B, N and D, with H and W instead of N for an image.
-    count : int
-        A number of tokens that it takes.
-    latents : str
-        The parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask.
-    of_first : bool
-        Whether only its first token asks, so that it is called with each token in its place.
-    """
-
-    layer: Layer
+    layer: Layer  # what is called
+    # for each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from
     tokens: Mapping[str, str]
-    arguments: Mapping[str, Any] = field(default_factory=dict)
+    arguments: Mapping[str, Any] = field(default_factory=dict)  # other arguments that are always passed
+    # masks and biases that have to be passed
     masks: tuple[str, ...] = ()
     biases: tuple[str, ...] = ()
+    # the axes of a mask, or bias, that changes nothing and the value that fills it; None for none
     visible: tuple[str, bool | float] | None = None
     unbiased: tuple[str, bool | float] | None = None
-    heads: int = 1
-    positions: Mapping[str, str] = field(default_factory=dict)
-    width: int = 1
-    axes: str = "BND"
-    count: int = _USUAL
+    heads: int = 1  # how many heads a bias has
+    positions: Mapping[str, str] = field(default_factory=dict)  # what each argument is that gives positions
+    width: int = 1  # the width of one head, for these
+    axes: str = "BND"  # the axes of the tokens, B, N and D, with H and W instead of N for an image
+    count: int = _USUAL  # A number of tokens that it takes
+    # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask
     latents: str = ""
-    of_first: bool = False
+    of_first: bool = False  # whether only its first token asks, so that it is called with each token in its place
 
     @property
     def rows(self) -> int:

@@ -25,21 +25,11 @@ from headwise.errors import DataError
 
 @dataclass(frozen=True, slots=True)
 class Framework:
-    """How to look into the layers of a framework.
+    """How to look into the layers of a framework."""
 
-    Attributes
-    ----------
-    names : callable
-        The paths of everything that a layer learns.
-    parts : callable
-        A layer's parts by their paths, itself under the empty path.
-    layer : callable
-        ``layer(part, name, method)`` copies a part.
-    """
-
-    names: Callable[[Any], list[str]]
-    parts: Callable[[Any], dict[str, Any]]
-    layer: Callable[[Any, str, str | None], Layer]
+    names: Callable[[Any], list[str]]  # the paths of everything that a layer learns
+    parts: Callable[[Any], dict[str, Any]]  # A layer's parts by their paths, itself under the empty path
+    layer: Callable[[Any, str, str | None], Layer]  # ``layer(part, name, method)`` copies a part
 
 
 def _torch_names(module: Any) -> list[str]:

@@ -13,24 +13,12 @@ from headwise.shapes import Array
 
 @dataclass(frozen=True, slots=True)
 class Parameter:
-    """One array that the layer learns.
+    """One array that the layer learns."""
 
-    Attributes
-    ----------
-    name : str
-        Its path, such as ``attn.q_proj.weight``.
-    value : Array
-        What it holds, in float64.
-    axes : str
-        ``"oi"`` for (out, in), ``"io"`` for (in, out), empty where the framework does not say.
-    owner : str
-        The class of the part that it belongs to, such as ``Linear``.
-    """
-
-    name: str
-    value: Array
-    axes: str = ""
-    owner: str = ""
+    name: str  # its path, such as ``attn.q_proj.weight``
+    value: Array  # what it holds, in float64
+    axes: str = ""  # ``"oi"`` for (out, in), ``"io"`` for (in, out), empty where the framework does not say
+    owner: str = ""  # the class of the part that it belongs to, such as ``Linear``
 
     @property
     def shape(self) -> tuple[int, ...]:
@@ -40,48 +28,23 @@ class Parameter:
 
 @dataclass(frozen=True, slots=True)
 class Layer:
-    """A copy of a layer, in float64 and without dropout.
+    """A copy of a layer, in float64 and without dropout."""
 
-    Attributes
-    ----------
-    name : str
-        What reports call it.
-    parameters : tuple of Parameter
-        What it learns.
-    write : callable
-        ``write({name: array})`` replaces parameters.
-    forward : callable
-        The call, with the signature of the user's own method.
-    convert : callable
-        From a NumPy array to what the call takes.
-    numbers : mapping
-        Whole numbers among its attributes and its configuration's, by name.
-    attributes : mapping
-        Its other attributes that say how it computes: flags, arrays that are not learned.
-    framework : str
-        ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``.
-    owner : str
-        Its class; for the frameworks' own layers ``"torch.nn.MultiheadAttention"``, ``"keras"`` or ``"flax"``.
-    source : str
-        The text of the file that it is from.
-    documentation : str
-        The text of its class, and the docstring of the file.
-    function : str
-        The name of the method that is called.
-    """
-
-    name: str
-    parameters: tuple[Parameter, ...]
-    write: Callable[[Mapping[str, Array]], None]
-    forward: Callable[..., Any]
-    convert: Callable[[Any], Any]
+    name: str  # what reports call it
+    parameters: tuple[Parameter, ...]  # what it learns
+    write: Callable[[Mapping[str, Array]], None]  # ``write({name: array})`` replaces parameters
+    forward: Callable[..., Any]  # the call, with the signature of the user's own method
+    convert: Callable[[Any], Any]  # from a NumPy array to what the call takes
+    # whole numbers among its attributes and its configuration's, by name
     numbers: Mapping[str, int] = field(default_factory=dict)
+    # its other attributes that say how it computes: flags, arrays that are not learned
     attributes: Mapping[str, Any] = field(default_factory=dict)
-    framework: str = "numpy"
+    framework: str = "numpy"  # ``"torch"``, ``"numpy"``, ``"keras"`` or ``"flax"``
+    # its class; for the frameworks' own layers ``"torch.nn.MultiheadAttention"``, ``"keras"`` or ``"flax"``
     owner: str = ""
-    source: str = ""
-    documentation: str = ""
-    function: str = "forward"
+    source: str = ""  # the text of the file that it is from
+    documentation: str = ""  # the text of its class, and the docstring of the file
+    function: str = "forward"  # the name of the method that is called
 
 
 def documentation_of(cls: type) -> str:

@@ -15,20 +15,11 @@ _TABLES = ("embed", "table", "pos", "token", "rel", "codebook")
 
 @dataclass(frozen=True, slots=True)
 class Matrix:
-    """One projection, or several fused: an array, or one array for each head.
+    """One projection, or several fused: an array, or one array for each head."""
 
-    Attributes
-    ----------
-    part : str
-        ``"q"``, ``"k"``, ``"v"`` or ``"o"``, or the parts of a fused matrix in order.
-    stored : tuple of Parameter
-        One, or one for each head.
-    axes : str
-        A letter for each axis of `stored`: D the model's side, n the heads' side, or H and d apart, 3 the parts.
-    """
-
-    part: str
-    stored: tuple[Parameter, ...]
+    part: str  # ``"q"``, ``"k"``, ``"v"`` or ``"o"``, or the parts of a fused matrix in order
+    stored: tuple[Parameter, ...]  # one, or one for each head
+    # A letter for each axis of `stored`: D the model's side, n the heads' side, or H and d apart, 3 the parts
     axes: str = ""
 
     @property

@@ -40,23 +40,14 @@ _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|
 
 @dataclass(frozen=True, slots=True)
 class Role:
-    """What a weight or bias is.
+    """What a weight or bias is."""
 
-    Attributes
-    ----------
-    part : str
-        ``"q"``, ``"k"``, ``"v"``, ``"o"``; for a fused matrix its parts in the order of its name, such as ``"kv"``;
-        ``"list"`` for a numbered matrix whose name says no more; ``"o?"`` where the name fits an output projection
-        among others.
-    group : str
-        The path with ``*`` in place of a number: the matrices of one head each share it.
-    number : int or None
-        The number.
-    """
-
+    # ``"q"``, ``"k"``, ``"v"``, ``"o"``; for a fused matrix its parts in the order of its name, such as ``"kv"``;
+    # ``"list"`` for a numbered matrix whose name says no more; ``"o?"`` where the name fits an output projection among
+    # others
     part: str
-    group: str
-    number: int | None
+    group: str  # the path with ``*`` in place of a number: the matrices of one head each share it
+    number: int | None  # the number
 
 
 def role_of(path: str) -> Role | None:

@@ -20,28 +20,15 @@ _ORDERS = ("3Hd", "H3d", "d3H", "Hd3", "3dH", "dH3")
 
 @dataclass(frozen=True, slots=True)
 class Reading:
-    """One way to read the parameters of a layer.
+    """One way to read the parameters of a layer."""
 
-    Attributes
-    ----------
-    weights, biases : tuple of Matrix
-        Where they are stored, with the axes of each.
-    sizes : TargetSizes
-        Widths and heads.
-    order : str
-        The order of the rows of a fused matrix, such as ``"3Hd"``.
-    sliced : bool
-        Whether each head projects only its own slice of the features, with a small matrix.
-    shared : bool
-        Whether all heads are projected with the same small matrix.
-    """
-
+    # where they are stored, with the axes of each
     weights: tuple[Matrix, ...]
     biases: tuple[Matrix, ...]
-    sizes: TargetSizes
-    order: str = "3Hd"
-    sliced: bool = False
-    shared: bool = False
+    sizes: TargetSizes  # widths and heads
+    order: str = "3Hd"  # the order of the rows of a fused matrix, such as ``"3Hd"``
+    sliced: bool = False  # whether each head projects only its own slice of the features, with a small matrix
+    shared: bool = False  # whether all heads are projected with the same small matrix
 
     @property
     def parameters(self) -> frozenset[str]:

@@ -25,23 +25,12 @@ _SECONDS = 4.0  # of processor time that this may take, which only a layer with 
 
 @dataclass(frozen=True, slots=True)
 class Match:
-    """A reading, and how the layer is called.
+    """A reading, and how the layer is called."""
 
-    Attributes
-    ----------
-    call : Call
-        With the axes in which tokens are passed.
-    reading : Reading
-        How its parameters are read.
-    along_batch : bool
-        Whether the layer attends along the axis of the batch.
-    design : Explanation
-        The norm and the residual connection that it has, where they are known.
-    """
-
-    call: Call
-    reading: Reading
-    along_batch: bool = False
+    call: Call  # with the axes in which tokens are passed
+    reading: Reading  # how its parameters are read
+    along_batch: bool = False  # whether the layer attends along the axis of the batch
+    # the norm and the residual connection that it has, where they are known
     design: Explanation = field(default_factory=Explanation)
 
 

@@ -34,7 +34,7 @@ from headwise.metrics.concentration import effective_number, entropy, normalize_
 
 _PANELS = 6  # of heads chosen by role
 _MAX_WORDS = 32  # with more tokens, they are numbered instead of named
-_NARROW_WORDS = 20  # up to this number, words are legible beside two panels in one column of a paper
+_NARROW_WORDS = 20  # up to this number, words are legible next to two panels in one column of a paper
 _MAX_SEPARATED = 100  # with more tokens, the line after the prefix tokens would cover the first rows and columns
 _FLAT = 0.25  # of the width: a matrix with less height is stretched
 _LEAST_HEIGHT = 0.5  # inches of a matrix

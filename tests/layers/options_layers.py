@@ -168,3 +168,19 @@ class BiasOfFirstHead(SlidingWindow):
         q, k, v = (a.unflatten(-1, (self.num_heads, -1)).transpose(1, 2) for a in self.qkv(x).chunk(3, -1))
         s = q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5 + attn_bias[0]
         return self.proj((s.softmax(-1) @ v).transpose(1, 2).flatten(2))
+
+
+class SizeOfImage(nn.Module):
+    """Takes the sides of the image that its tokens are from, which it needs only to reduce them."""
+
+    def __init__(self, dim=24, num_heads=3):
+        super().__init__()
+        self.num_heads = num_heads
+        self.q, self.kv, self.proj = nn.Linear(dim, dim), nn.Linear(dim, 2 * dim), nn.Linear(dim, dim)
+
+    def forward(self, x, size):
+        b, n, d = x.shape
+        q = self.q(x).reshape(b, n, self.num_heads, -1).transpose(1, 2)
+        k, v = self.kv(x).reshape(b, n, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
+        weights = (q @ k.transpose(-2, -1) * (d // self.num_heads) ** -0.5).softmax(dim=-1)
+        return self.proj((weights @ v).transpose(1, 2).reshape(b, n, d))

@@ -22,6 +22,7 @@ VERDICTS = {
     "FoldedBias": ((), ()),
     "BiasOfFirstHead": (("bias-not-broadcast",), ()),
     "PreNorm": ((), ("mask-hides", "norm-inside", "residual-inside")),
+    "SizeOfImage": ((), ()),
     "SlidingWindow": ((), ("causal-unasked", "window-built-in")),
 }
 

@@ -16,7 +16,7 @@ _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
 _KINDS = {
     "height": r"h|height",
     "width": r"w|width",
-    "sides": r"hw|hw_?shape|spatial_?(shape|size)|feat_?size|grid_?size",
+    "sides": r"hw|((x|hw|feat|feature|grid|spatial|image|img|input|token)_?)?(shape|size|resolution)",
     "pair": r"position_?embeddings?|rotary_?pos(ition)?_?emb(eddings?)?|cos_?sin|rope|rotary|pos_?emb(edding)?s?",
     "complex": r"freqs?_?cis|freqs?|freqs_complex",
     "indices": r"position_?ids?|positions?|pos|input_?pos|cache_?position|pos_?ids",

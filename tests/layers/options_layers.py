@@ -184,3 +184,10 @@ class SizeOfImage(nn.Module):
         k, v = self.kv(x).reshape(b, n, 2, self.num_heads, -1).permute(2, 0, 3, 1, 4)
         weights = (q @ k.transpose(-2, -1) * (d // self.num_heads) ** -0.5).softmax(dim=-1)
         return self.proj((weights @ v).transpose(1, 2).reshape(b, n, d))
+
+
+class AddsResidual(SizeOfImage):
+    """Adds what it is passed to its output, as BLOOM's layers do."""
+
+    def forward(self, hidden_states, residual):
+        return residual + super().forward(hidden_states, None)

@@ -23,6 +23,7 @@ VERDICTS = {
     "BiasOfFirstHead": (("bias-not-broadcast",), ()),
     "PreNorm": ((), ("mask-hides", "norm-inside", "residual-inside")),
     "SizeOfImage": ((), ()),
+    "AddsResidual": ((), ()),
     "SlidingWindow": ((), ("causal-unasked", "window-built-in")),
 }
 

@@ -24,6 +24,7 @@ from headwise.shapes import Array
 
 _AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
+_RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing
 _USUAL = 6  # tokens; as an image 2 × 3
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
@@ -282,7 +283,9 @@ def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
     masks = tuple(name for name, role in others.items() if role in ("mask", "padding"))
     biases = tuple(name for name, role in others.items() if role == "bias")
     neutral = {name: role for name, role in others.items() if name not in (*masks, *biases)}
-    arguments = {name: _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in neutral.items()}
+    arguments = {
+        name: 0.0 if name in _RESIDUAL else _NEUTRAL.get(role, FLAGS.get(role[1:])) for name, role in neutral.items()
+    }
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
     forms = [form for given in ([needed] + [positions] * (positions != needed)) for form in position_forms(given)]
@@ -302,7 +305,8 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
     if "X" in by_role or "q" in by_role:
         first = by_role.get("X", by_role.get("q", ""))
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
-        unknown = [name for name in required if roles[name] is None and name not in position_arguments(names)]
+        known = {*position_arguments(names), *_RESIDUAL}
+        unknown = [name for name in required if roles[name] is None and name not in known]
         others = others or unknown[:1]
         return {first: "X"} | dict.fromkeys(others, "context")
     unknown = [name for name in required if roles[name] in (None, "context")]

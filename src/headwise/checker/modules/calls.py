@@ -54,7 +54,7 @@ class Call:
     positions: Mapping[str, str] = field(default_factory=dict)  # what each argument is that gives positions
     width: int = 1  # the width of one head, for these
     axes: str = "BND"  # the axes of the tokens, B, N and D, with H and W instead of N for an image
-    count: int = _USUAL  # A number of tokens that it takes
+    count: int = _USUAL  # a number of tokens that it takes
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask
     latents: str = ""
     of_first: bool = False  # whether only its first token asks, so that it is called with each token in its place

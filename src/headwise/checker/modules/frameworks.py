@@ -28,7 +28,7 @@ class Framework:
     """How to look into the layers of a framework."""
 
     names: Callable[[Any], list[str]]  # the paths of everything that a layer learns
-    parts: Callable[[Any], dict[str, Any]]  # A layer's parts by their paths, itself under the empty path
+    parts: Callable[[Any], dict[str, Any]]  # a layer's parts by their paths, itself under the empty path
     layer: Callable[[Any, str, str | None], Layer]  # ``layer(part, name, method)`` copies a part
 
 

@@ -19,7 +19,7 @@ class Matrix:
 
     part: str  # ``"q"``, ``"k"``, ``"v"`` or ``"o"``, or the parts of a fused matrix in order
     stored: tuple[Parameter, ...]  # one, or one for each head
-    # A letter for each axis of `stored`: D the model's side, n the heads' side, or H and d apart, 3 the parts
+    # a letter for each axis of `stored`: D the model's side, n the heads' side, or H and d apart, 3 the parts
     axes: str = ""
 
     @property

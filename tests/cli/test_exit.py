@@ -4,6 +4,7 @@ import os
 import signal
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
@@ -124,6 +125,20 @@ def test_ctrl_c_is_status_130_if_a_library_raises_something_else(run_body):
             raise ImportError("cannot load") from None
 
     assert run_body(load)[0] == 130
+
+
+def test_ctrl_c_in_a_destructor_is_status_130(run_body):
+    class Interrupted:
+        def __del__(self):
+            signal.raise_signal(signal.SIGINT)
+
+    def discard():
+        Interrupted()
+        threading.Event().wait(PATIENCE)
+
+    status, (line,) = run_body(discard)
+    assert status == 130
+    assert "Interrupted" in line
 
 
 @pytest.mark.parametrize(

@@ -76,5 +76,5 @@ def interrupt(*arguments, until, folder=None, group=False):
     wait_until(lambda: until() or process.poll() is not None, 0.005)
     os.killpg(process.pid, signal.SIGINT) if group else process.send_signal(signal.SIGINT)
     output, messages = process.communicate(timeout=PATIENCE)
-    assert "Traceback" not in messages
+    assert "Traceback" not in messages, messages
     return process.returncode, output, messages

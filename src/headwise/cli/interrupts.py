@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import _thread
 import signal
+import sys
 import threading
 from collections.abc import Iterator
 from contextlib import contextmanager
@@ -26,6 +28,13 @@ def keyboard_interrupts() -> Iterator[None]:
         interrupted = True
         raise KeyboardInterrupt
 
+    def unraisable(lost: sys.UnraisableHookArgs) -> None:  # raised where Python only prints it, as in a destructor
+        if issubclass(lost.exc_type, KeyboardInterrupt):
+            threading.Timer(0.01, _thread.interrupt_main).start()
+        else:
+            unraisable_before(lost)
+
+    unraisable_before, sys.unraisablehook = sys.unraisablehook, unraisable
     signal.signal(signal.SIGINT, interrupt)
     try:
         yield
@@ -35,6 +44,7 @@ def keyboard_interrupts() -> Iterator[None]:
         raise KeyboardInterrupt if interrupted else error from None
     finally:
         signal.signal(signal.SIGINT, before)
+        sys.unraisablehook = unraisable_before
 
 
 class InterruptibleGroup(TyperGroup):

@@ -116,8 +116,8 @@ def check_scheduler(address: str) -> None:
 def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
     with require_extra("running in several processes", "dask", "cluster"):
         from distributed import Client, LocalCluster
+    _silence_logs()
     if scheduler is not None:
-        logging.getLogger("distributed.client").setLevel(logging.CRITICAL)  # the error below is one line
         check_scheduler(scheduler)  # for an address of another form, discarding the client would hang
         try:
             client = Client(scheduler, timeout=TIMEOUT, set_as_default=False)
@@ -133,7 +133,7 @@ def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
             threads_per_worker=1,
             dashboard_address="127.0.0.1:0",  # None means port 8787, which a second cluster cannot have
             scheduler_kwargs={"dashboard": False},
-            silence_logs=logging.CRITICAL,
+            silence_logs=logging.CRITICAL,  # of the processes
         )
     with cluster, Client(cluster, set_as_default=False) as client:
         try:
@@ -141,6 +141,12 @@ def _client(processes: int, scheduler: str | None) -> Iterator[Any]:
         except BaseException:
             _kill(cluster)
             raise
+
+
+def _silence_logs() -> None:
+    """For good: what Dask logs about lost connections, with tracebacks, can arrive after the cluster was closed."""
+    for name in ("distributed", "distributed.client", "tornado.application", "asyncio"):
+        logging.getLogger(name).setLevel(logging.CRITICAL)
 
 
 def _kill(cluster: Any) -> None:

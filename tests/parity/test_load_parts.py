@@ -5,12 +5,8 @@ import pytest
 
 import headwise as hw
 from headwise.errors import CheckpointError
-from headwise.models.encoder.attention import (
-    AttentionContext,
-    AttentionOptions,
-    attention_layer_backward,
-    attention_layer_forward,
-)
+from headwise.models.encoder import AttentionOptions
+from headwise.models.encoder.attention import AttentionContext, attention_layer_backward, attention_layer_forward
 from headwise.models.encoder.positions import resample_backward, resample_forward
 from headwise.models.preprocess.audio import AudioPreprocessor
 from helpers.pretrained import IMAGE, TEXT

@@ -18,7 +18,7 @@ from headwise.attribution.players import Players
 from headwise.errors import DataError, require_extra
 from headwise.models.adapters import ViT
 from headwise.models.base import Model
-from headwise.models.encoder.image_embedding import ImageEmbedding
+from headwise.models.encoder import ImageEmbedding
 from headwise.models.inpainting import inpaint
 from headwise.models.loaded import LoadedModel
 from headwise.models.preprocess.texts import TextPreprocessor

@@ -16,22 +16,19 @@ import numpy as np
 from headwise.errors import DataError
 from headwise.models.adapters import SeriesTransformer, TableTransformer, ViT
 from headwise.models.base import Tokens
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.audio_embedding import AudioEmbedding
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.inputs import NetworkInputs
-from headwise.models.encoder.network import (
+from headwise.models.encoder import (
+    AttentionOptions,
+    AudioEmbedding,
+    BlockOptions,
+    Head,
+    ImageEmbedding,
     Network,
-    NetworkCache,
-    NetworkGradients,
-    network_backward,
-    network_forward,
+    Norm,
+    TextEmbedding,
+    TrunkOptions,
 )
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.encoder.inputs import NetworkInputs
+from headwise.models.encoder.network import NetworkCache, NetworkGradients, network_backward, network_forward
 from headwise.models.loaded import LoadedModel
 from headwise.models.single_input import arrays_of
 from headwise.models.tabular import feature_tokenizer_forward

@@ -13,14 +13,13 @@ import numpy.typing as npt
 
 from headwise.models.base import CAPABILITIES, Capability, Tokens
 from headwise.models.call_record import record_call
+from headwise.models.encoder import AudioEmbedding, ImageEmbedding
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
-from headwise.models.encoder.audio_embedding import AudioEmbedding
-from headwise.models.encoder.image_embedding import ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import NetworkCache, network_backward, network_forward
 from headwise.models.families.architecture import Architecture
-from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files import Checkpoint
 from headwise.models.output import ModelOutput
 from headwise.models.preprocess.audio import AudioPreprocessor
 from headwise.models.preprocess.images import ImagePreprocessor

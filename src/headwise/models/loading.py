@@ -11,12 +11,10 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import CheckpointError, DataError, HeadwiseError
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.network import Network
+from headwise.models.encoder import ImageEmbedding, Network
 from headwise.models.encoder.positions import INTERPOLATIONS
 from headwise.models.families.architecture import Architecture
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 from headwise.models.files.gguf_files import read_gguf
 from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_own
 from headwise.models.loaded import LoadedModel
@@ -29,8 +27,6 @@ FAMILIES = (
     "gpt2",
     "bloom",
     "llama",
-    "mistral",
-    "qwen",
     "gemma",
     "vit",
     "dinov2",

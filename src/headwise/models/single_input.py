@@ -10,8 +10,7 @@ import numpy as np
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
 from headwise.models.base import Capability, Tokens, grid_boxes, patch_labels
-from headwise.models.encoder.audio_embedding import AudioEmbedding
-from headwise.models.encoder.image_embedding import ImageEmbedding
+from headwise.models.encoder import AudioEmbedding, ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import network_forward
 from headwise.models.preprocess.audio import AudioPreprocessor

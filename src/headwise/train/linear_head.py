@@ -9,8 +9,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.image_embedding import ImageEmbedding
+from headwise.models.encoder import Head, ImageEmbedding
 from headwise.models.loaded import LoadedModel
 from headwise.models.single_input import arrays_of
 from headwise.shapes import Array, IntArray

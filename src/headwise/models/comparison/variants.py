@@ -10,13 +10,8 @@ from typing import Any
 
 import numpy as np
 
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
+from headwise.models.encoder import BlockOptions, ImageEmbedding, Network, Norm, Rope, TextEmbedding
 from headwise.models.encoder.positions import INTERPOLATIONS
-from headwise.models.encoder.rope import Rope
-from headwise.models.encoder.text_embedding import TextEmbedding
 from headwise.models.loaded import LoadedModel
 from headwise.nn.activation_functions import ACTIVATIONS
 from headwise.nn.params import Params

@@ -5,17 +5,11 @@ Source: Lan et al., arXiv 1909.11942 (2019).
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionOptions, BlockOptions, Head, Network, Norm, TextEmbedding, TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.families.bert import place_embedding, place_word_scores
 from headwise.models.families.options import read_activation
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("albert",)
 
@@ -25,18 +19,16 @@ _UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"predictions\.bias",
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     width, depth = config.count("hidden_size", 4096), config.count("num_hidden_layers", 12)
-    heads = config.count("num_attention_heads", 64)
+    heads = config.divisor("num_attention_heads", 64, "hidden_size", width)
     groups, inner = config.count("num_hidden_groups", 1), config.count("inner_group_num", 1)
-    if width % heads:
-        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads}")
     norm = Norm(config.number("layer_norm_eps", 1e-12))
     activation = read_activation(config, default="gelu_new")
     config.expect("position_embedding_type", "absolute")
     config.ignore("embedding_size", "intermediate_size", "max_position_embeddings", "type_vocab_size")
     config.ignore("down_scale_factor", "gap_size", "net_structure_type", "num_memory_blocks")
-    anchor = "embeddings.word_embeddings.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "albert.", ""))
-    _place_embedding(layout)
+    layout = Layout.find(checkpoint, "embeddings.word_embeddings.weight", "albert.", "")
+    place_embedding(layout)
+    layout.linear("embedding.projection", "encoder.embedding_hidden_mapping_in")
     for group in range(groups):
         for j in range(inner):
             layer = f"encoder.albert_layer_groups.{group}.albert_layers.{j}"
@@ -53,14 +45,6 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
         for group in shared
     )
     return Architecture("albert", "text", network, layout.sources, names, _UNUSED)
-
-
-def _place_embedding(layout: Layout) -> None:
-    for name in ("word", "position"):
-        layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
-    layout.array("embedding.type", "embeddings.token_type_embeddings.weight")
-    layout.norm("embedding.norm", "embeddings.LayerNorm")
-    layout.linear("embedding.projection", "encoder.embedding_hidden_mapping_in")
 
 
 def _place_block(layout: Layout, block: str, layer: str) -> None:
@@ -82,11 +66,7 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
     if outside.has("predictions.dense.weight"):
         outside.linear("heads.logits.dense", "predictions.dense")
         outside.norm("heads.logits.norm", "predictions.LayerNorm")
-        if tied:
-            layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")
-            outside.array("heads.logits.output.bias", "predictions.bias")
-        else:
-            outside.linear("heads.logits.output", "predictions.decoder")
+        place_word_scores(layout, "predictions", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     for name in ("classifier", "qa_outputs"):
         if outside.has(f"{name}.weight"):

@@ -9,9 +9,9 @@ from dataclasses import dataclass, field
 import numpy as np
 
 from headwise.errors import CheckpointError, ShapeError
-from headwise.models.encoder.network import Network
+from headwise.models.encoder import Network
 from headwise.models.families.shape_check import check_shapes
-from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files import Checkpoint
 from headwise.nn.params import Params
 from headwise.shapes import Array, IntArray
 
@@ -48,6 +48,12 @@ class Layout:
     prefix: str = ""  # of the tensors in the file, such as ``"bert."``
     sources: dict[str, Source] = field(default_factory=dict)  # by parameter
 
+    @classmethod
+    def find(cls, checkpoint: Checkpoint, anchor: str, *prefixes: str) -> Layout:
+        """Tensors below the first prefix under which the file has the anchor; the last one if none has it."""
+        tensors = checkpoint.tensors
+        return cls(tensors, next((prefix for prefix in prefixes if prefix + anchor in tensors), prefixes[-1]))
+
     def below(self, prefix: str) -> Layout:
         """The same layout with another prefix of the tensors."""
         return Layout(self.tensors, prefix, self.sources)
@@ -82,6 +88,14 @@ class Layout:
         self.array(f"{parameter}.weight", f"{tensor}.weight", rows=rows, transposed=transposed, shape=shape)
         if bias:
             self.array(f"{parameter}.bias", f"{tensor}.bias", rows=rows)
+
+    def fused_qkv(
+        self, attention: str, tensor: str, width: int, *, bias: bool = True, transposed: bool = False
+    ) -> None:
+        """The projections of one linear layer, whose rows are the queries', the keys' and the values'."""
+        for part, name in enumerate(("query", "key", "value")):
+            rows = slice(part * width, (part + 1) * width)
+            self.linear(f"{attention}.{name}", tensor, bias=bias, rows=rows, transposed=transposed)
 
     def norm(self, parameter: str, tensor: str, *, bias: bool = True) -> None:
         """A normalisation."""
@@ -139,8 +153,3 @@ class Architecture:
                     f"{checkpoint.path}: unknown tensor {name!r}, which a model of family {self.family} does not have "
                     "with these options."
                 )
-
-
-def find_prefix(tensors: Collection[str], anchor: str, *prefixes: str) -> str:
-    """The first prefix under which the file has the tensor; the last one if none has it, for the message to name."""
-    return next((prefix for prefix in prefixes if prefix + anchor in tensors), prefixes[-1])

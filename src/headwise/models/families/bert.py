@@ -6,18 +6,19 @@ RoBERTa's layout.
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import (
+    AttentionOptions,
+    AttentionPooling,
+    BlockOptions,
+    Head,
+    Network,
+    Norm,
+    TextEmbedding,
+    TrunkOptions,
+)
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("bert", "roberta", "xlm-roberta", "camembert")
 
@@ -36,7 +37,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     family = "bert" if config.get("model_type") == "bert" else "roberta"
     width, depth = config.count("hidden_size", 768), config.count("num_hidden_layers", 12)
-    heads = config.count("num_attention_heads", 12)
+    heads = config.divisor("num_attention_heads", 12, "hidden_size", width)
     norm = Norm(config.number("layer_norm_eps", 1e-12 if family == "bert" else 1e-5))
     activation = read_activation(config)
     config.expect("position_embedding_type", "absolute")
@@ -45,9 +46,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     config.ignore("intermediate_size", "max_position_embeddings", "type_vocab_size", "pooler_fc_size")
     config.ignore("pooler_num_attention_heads", "pooler_num_fc_layers", "pooler_size_per_head", "pooler_type")
     padding = config.get("pad_token_id", 1) if family == "roberta" else None
-    anchor = "embeddings.word_embeddings.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "bert.", "roberta.", ""))
-    _place_embedding(layout)
+    layout = Layout.find(checkpoint, "embeddings.word_embeddings.weight", "bert.", "roberta.", "")
+    place_embedding(layout)
     for i in range(depth):
         _place_block(layout, f"blocks.{i}", f"encoder.layer.{i}")
     block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
@@ -56,13 +56,12 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
         TrunkOptions((block,) * depth),
         _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
     )
-    if width % heads:
-        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads}")
     names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.self" for i in range(depth))
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
 
-def _place_embedding(layout: Layout) -> None:
+def place_embedding(layout: Layout) -> None:
+    """The embeddings of BERT, RoBERTa and ALBERT."""
     for name in ("word", "position"):
         layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
     layout.array("embedding.type", "embeddings.token_type_embeddings.weight")
@@ -89,12 +88,12 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
     if outside.has("cls.predictions.transform.dense.weight"):
         outside.linear("heads.logits.dense", "cls.predictions.transform.dense")
         outside.norm("heads.logits.norm", "cls.predictions.transform.LayerNorm")
-        _tied_output(layout, "cls.predictions", tied)
+        place_word_scores(layout, "cls.predictions", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     elif outside.has("lm_head.dense.weight"):
         outside.linear("heads.logits.dense", "lm_head.dense")
         outside.norm("heads.logits.norm", "lm_head.layer_norm")
-        _tied_output(layout, "lm_head", tied)
+        place_word_scores(layout, "lm_head", tied)
         heads["logits"] = Head(activation="gelu", norm=norm)
     elif outside.has("classifier.out_proj.weight"):
         outside.linear("heads.logits.dense", "classifier.dense")
@@ -109,8 +108,8 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
     return heads
 
 
-def _tied_output(layout: Layout, head: str, tied: bool) -> None:
-    """Scores of the vocabulary, by the words' embeddings unless the head has a matrix of its own."""
+def place_word_scores(layout: Layout, head: str, tied: bool) -> None:
+    """Scores of the vocabulary, by the words' embeddings if the weights are tied."""
     outside = layout.below("")
     if tied:
         layout.array("heads.logits.output.weight", "embeddings.word_embeddings.weight")

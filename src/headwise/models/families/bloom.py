@@ -7,16 +7,18 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import LastToken, Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.encoder import (
+    AttentionOptions,
+    BlockOptions,
+    LastToken,
+    Network,
+    Norm,
+    TextEmbedding,
+    TrunkOptions,
+)
+from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.families.decoder import causal_heads
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("bloom",)
 
@@ -25,16 +27,14 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     width = config.get("hidden_size", None) or config.count("n_embed", 64)
     depth = config.get("n_layer", None) or config.count("num_hidden_layers", 2)
-    heads = config.get("n_head", None) or config.count("num_attention_heads", 8)
-    if width % heads:
-        raise config.error("n_head", f"expected a divisor of hidden_size {width}; got {heads}")
+    name = "n_head" if config.get("n_head", None) else "num_attention_heads"
+    heads = config.divisor(name, 8, "hidden_size", width)
     norm = Norm(config.number("layer_norm_epsilon", 1e-5))
     config.expect("apply_residual_connection_post_layernorm", False)
     config.ignore("pretraining_tp", "slow_but_exact", "seq_length", "n_inner", "n_embed", "offset_alibi")
     config.ignore("attention_softmax_in_fp32", "bias_dropout_fusion", "masked_softmax_fusion", "skip_bias_add")
     config.ignore("skip_bias_add_qkv", "unk_token_id", "num_attention_heads", "num_hidden_layers")
-    prefix = find_prefix(checkpoint.tensors, "word_embeddings.weight", "transformer.", "")
-    layout = Layout(checkpoint.tensors, prefix)
+    layout = Layout.find(checkpoint, "word_embeddings.weight", "transformer.", "")
     layout.array("embedding.word", "word_embeddings.weight")
     layout.norm("embedding.norm", "word_embeddings_layernorm")
     for i in range(depth):
@@ -44,10 +44,10 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     network = Network(
         TextEmbedding(norm),
         TrunkOptions((block,) * depth, alibi=True, norm=norm),
-        _heads(layout, config),
+        causal_heads(layout, config, "word_embeddings.weight", tied=True),
         last=LastToken("padding", config.get("pad_token_id", None)),
     )
-    names = tuple(f"{prefix}h.{i}.self_attention" for i in range(depth))
+    names = tuple(f"{layout.prefix}h.{i}.self_attention" for i in range(depth))
     return Architecture("bloom", "text", network, layout.sources, names, (r"lm_head\.weight",))
 
 
@@ -61,18 +61,3 @@ def _place_block(layout: Layout, block: str, layer: str, width: int, heads: int)
     layout.linear(f"{block}.mlp.output", f"{layer}.mlp.dense_4h_to_h")
     layout.norm(f"{block}.norm_1", f"{layer}.input_layernorm")
     layout.norm(f"{block}.norm_2", f"{layer}.post_attention_layernorm")
-
-
-def _heads(layout: Layout, config: Config) -> dict[str, Head]:
-    outside = layout.below("")
-    if outside.has("score.weight"):
-        outside.linear("heads.logits.output", "score", bias=False)
-        return {"logits": Head(pool="last")}
-    architectures = config.get("architectures", None) or ["ForCausalLM" if layout.prefix else ""]
-    if not any(name.endswith("ForCausalLM") for name in architectures):
-        return {}
-    if config.get("tie_word_embeddings", True):
-        layout.array("heads.logits.output.weight", "word_embeddings.weight")
-    else:
-        outside.array("heads.logits.output.weight", "lm_head.weight")
-    return {"logits": Head()}

@@ -5,19 +5,18 @@ Source: Radford et al., arXiv 2103.00020 (2021).
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import LastToken, Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import (
+    AttentionPooling,
+    Head,
+    LastToken,
+    Network,
+    Norm,
+    TextEmbedding,
+)
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
 from headwise.models.families.vision import read_image_embedding, read_trunk
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("clip", "clip_vision_model", "clip_text_model")
 TWO_TOWERS = ("clip",)
@@ -34,23 +33,15 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
     norm = Norm(config.number("layer_norm_eps", 1e-5))
-    layout = Layout(
-        checkpoint.tensors, find_prefix(checkpoint.tensors, "embeddings.class_embedding", "vision_model.", "")
-    )
+    layout = Layout.find(checkpoint, "embeddings.class_embedding", "vision_model.", "")
+    prefix, patches = ("class_token",), "embeddings.patch_embedding"
     embedding = read_image_embedding(
-        config,
-        layout,
-        norm,
-        prefix=("class_token",),
-        positioned=("class_token",),
-        patch_tensor="embeddings.patch_embedding",
-        patch_bias=False,
-        patch_size=32,
+        config, layout, norm, patches, prefix=prefix, positioned=prefix, patch_bias=False, patch_size=32
     )
     layout.array("embedding.class_token", "embeddings.class_embedding")
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     layout.norm("embedding.norm", "pre_layrnorm")  # spelt so in the files
-    trunk = read_trunk(config, norm, activation=read_activation(config, default="quick_gelu"))
+    trunk = read_trunk(config, norm, read_activation(config, default="quick_gelu"))
     for i in range(len(trunk.blocks)):
         place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
     layout.norm("heads.pooler_output.norm", "post_layernorm")
@@ -70,32 +61,28 @@ def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 
 def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
-    width, depth = config.count("hidden_size", 512), config.count("num_hidden_layers", 12)
-    heads_count = config.count("num_attention_heads", 8)
-    if width % heads_count:
-        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads_count}")
     norm = Norm(config.number("layer_norm_eps", 1e-5))
     anchor = "embeddings.token_embedding.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "text_model.", ""))
+    layout = Layout.find(checkpoint, anchor, "text_model.", "")
     layout.array("embedding.word", anchor)
     layout.array("embedding.position", "embeddings.position_embedding.weight")
-    for i in range(depth):
+    activation = read_activation(config, default="quick_gelu")
+    trunk = read_trunk(config, norm, activation, causal=True, default_width=512, default_heads=8)
+    for i in range(len(trunk.blocks)):
         place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
     layout.norm("norm", "final_layer_norm")
-    activation = read_activation(config, default="quick_gelu")
-    block = BlockOptions(AttentionOptions(heads_count, heads_count, causal=True), activation, norm)
     heads: dict[str, Head | AttentionPooling] = {"pooler_output": Head(pool="last")}
     outside = layout.below("")
     if outside.has("text_projection.weight"):
         outside.linear("heads.text_embeds.output", "text_projection", bias=False)
         heads["text_embeds"] = Head("pooler_output")
-    config.ignore("projection_dim", "intermediate_size", "max_position_embeddings")
+    config.ignore("projection_dim", "max_position_embeddings")
     end = config.get("eos_token_id", 49407)
     # the first files say 2, which is no end token: there the largest id is the end
     last = LastToken("largest") if end == 2 else LastToken("first", end)
     unused = (*_UNUSED, r"vision_model\..*", r"visual_projection\..*")
-    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(depth))
-    network = Network(TextEmbedding(norm), TrunkOptions((block,) * depth, norm=norm), heads, last=last)
+    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
+    network = Network(TextEmbedding(norm), trunk, heads, last=last)
     return Architecture("clip_text", "text", network, layout.sources, names, unused, tied_last=False)
 
 

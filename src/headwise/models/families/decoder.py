@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Sequence
 from dataclasses import dataclass
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import LastToken, Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.rope import Rope
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.encoder import (
+    AttentionOptions,
+    BlockOptions,
+    Head,
+    LastToken,
+    Network,
+    Norm,
+    Rope,
+    TextEmbedding,
+    TrunkOptions,
+)
+from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.files import Checkpoint, Config
 
 _UNUSED = (r".*rotary_emb\.inv_freq", r"lm_head\.weight")
 
@@ -55,8 +57,7 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
     if heads % key_heads:
         raise config.error("num_key_value_heads", f"expected a divisor of {heads} heads; got {key_heads}")
     config.ignore("hidden_size", "head_dim", "intermediate_size", "pretraining_tp", "max_position_embeddings")
-    prefix = find_prefix(checkpoint.tensors, "embed_tokens.weight", "model.", "transformer.", "")
-    layout = Layout(checkpoint.tensors, prefix)
+    layout = Layout.find(checkpoint, "embed_tokens.weight", "model.", "transformer.", "")
     layout.array("embedding.word", "embed_tokens.weight")
     for i in range(depth):
         _place_block(layout, f"blocks.{i}", f"layers.{i}", options)
@@ -72,10 +73,10 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
     network = Network(
         TextEmbedding(options.norm, options.embedding_scale),
         TrunkOptions(blocks, ropes=tuple(options.ropes), norm=options.norm),
-        _heads(layout, config, options),
+        causal_heads(layout, config, "embed_tokens.weight", tied=options.tied, softcap=options.final_softcap),
         last=LastToken("padding", config.get("pad_token_id", None)),
     )
-    names = tuple(f"{prefix}layers.{i}.self_attn" for i in range(depth))
+    names = tuple(f"{layout.prefix}layers.{i}.self_attn" for i in range(depth))
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
 
@@ -97,21 +98,29 @@ def _place_block(layout: Layout, block: str, layer: str, options: DecoderOptions
         layout.norm(f"{block}.{name}", f"{layer}.{tensor}", bias=False)
 
 
-def _heads(layout: Layout, config: Config, options: DecoderOptions) -> dict[str, Head]:
-    """The head: scores of the next token, or of classes if the file has such a head."""
+def causal_heads(
+    layout: Layout,
+    config: Config,
+    words: str,
+    *,
+    tied: bool,
+    language_model: str = "ForCausalLM",
+    softcap: float | None = None,
+) -> dict[str, Head]:
+    """Scores of classes if the file has such a head, or of the next token, by the words' embeddings if tied."""
     outside = layout.below("")
-    for tensor in ("score", "qa_outputs"):
+    for tensor in ("score", "classifier", "qa_outputs"):
         if outside.has(f"{tensor}.weight"):
             per_token = outside.has(f"{tensor}.bias")
             outside.linear("heads.logits.output", tensor, bias=per_token)
             return {"logits": Head(pool="tokens" if per_token else "last")}
-    if config.get("tie_word_embeddings", options.tied):
-        architectures = config.get("architectures", None) or ["ForCausalLM" if layout.prefix else ""]
-        if not any(name.endswith("ForCausalLM") for name in architectures):
+    if config.get("tie_word_embeddings", tied):
+        architectures = config.get("architectures", None) or [language_model if layout.prefix else ""]
+        if not any(name.endswith(language_model) for name in architectures):
             return {}
-        layout.array("heads.logits.output.weight", "embed_tokens.weight")
+        layout.array("heads.logits.output.weight", words)
     elif outside.has("lm_head.weight"):
         outside.array("heads.logits.output.weight", "lm_head.weight")
     else:
         return {}
-    return {"logits": Head(softcap=options.final_softcap)}
+    return {"logits": Head(softcap=softcap)}

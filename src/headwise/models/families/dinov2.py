@@ -5,15 +5,11 @@ Sources: Oquab et al., arXiv 2304.07193 (2023); Darcet et al., arXiv 2309.16588 
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionPooling, Head, Network, Norm
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
 from headwise.models.families.vision import place_attention, read_image_embedding, read_trunk
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")
 
@@ -26,23 +22,22 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     family = config.get("model_type")
     with_registers = family == "dinov2_with_registers"
     norm = Norm(config.number("layer_norm_eps", 1e-6))
-    prefixes = ("dinov2_with_registers.", "dinov2.", "")
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "embeddings.cls_token", *prefixes))
+    layout = Layout.find(checkpoint, "embeddings.cls_token", "dinov2_with_registers.", "dinov2.", "")
     registers = config.count("num_register_tokens", 4) if with_registers else 0
     embedding = read_image_embedding(
         config,
         layout,
         norm,
+        "embeddings.patch_embeddings.projection",
         prefix=("class_token", "register_tokens") if with_registers else ("class_token",),
         positioned=("class_token",),
-        patch_tensor="embeddings.patch_embeddings.projection",
         interpolation="bicubic_antialias" if with_registers else "bicubic",
         patch_size=16 if with_registers else 14,
     )
     config.ignore(*_BACKBONE)
     gated = bool(config.get("use_swiglu_ffn", False))
     activation = read_activation(config)
-    trunk = read_trunk(config, norm, activation="silu" if gated else activation)
+    trunk = read_trunk(config, norm, "silu" if gated else activation)
     _place(layout, config, registers, gated)
     network = Network(embedding, trunk, _heads(layout, registers))
     names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.attention" for i in range(len(trunk.blocks)))

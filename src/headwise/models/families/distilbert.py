@@ -5,17 +5,10 @@ Source: Sanh et al., arXiv 1910.01108 (2019).
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionOptions, BlockOptions, Head, Network, Norm, TextEmbedding, TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("distilbert",)
 
@@ -24,13 +17,11 @@ _NORM = Norm(1e-12)  # no option of the configuration
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
-    width, depth, heads = config.count("dim", 768), config.count("n_layers", 6), config.count("n_heads", 12)
-    if width % heads:
-        raise config.error("n_heads", f"expected a divisor of dim {width}; got {heads}")
+    width, depth = config.count("dim", 768), config.count("n_layers", 6)
+    heads = config.divisor("n_heads", 12, "dim", width)
     activation = read_activation(config, "activation")
     config.ignore("hidden_dim", "max_position_embeddings", "sinusoidal_pos_embds", "tie_weights_")
-    anchor = "embeddings.word_embeddings.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "distilbert.", ""))
+    layout = Layout.find(checkpoint, "embeddings.word_embeddings.weight", "distilbert.", "")
     for name in ("word", "position"):
         layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
     layout.norm("embedding.norm", "embeddings.LayerNorm")

@@ -7,13 +7,11 @@ from __future__ import annotations
 
 import math
 
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.rope import Rope
+from headwise.models.encoder import Norm, Rope
 from headwise.models.families.architecture import Architecture
 from headwise.models.families.decoder import DecoderOptions, build_decoder
 from headwise.models.families.options import block_windows, read_activation, read_rope
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("gemma", "gemma2", "gemma3_text")
 

@@ -5,41 +5,36 @@ Source: Radford et al., "Language Models are Unsupervised Multitask Learners" (2
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import LastToken, Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import (
+    AttentionOptions,
+    BlockOptions,
+    LastToken,
+    Network,
+    Norm,
+    TextEmbedding,
+    TrunkOptions,
+)
+from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.families.decoder import causal_heads
 from headwise.models.families.options import read_activation
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("gpt2",)
 
-_SUMMARY = (
-    "summary_activation",
-    "summary_first_dropout",
-    "summary_proj_to_labels",
-    "summary_type",
-    "summary_use_proj",
-)
+_SUMMARY = ("summary_activation", "summary_first_dropout", "summary_proj_to_labels", "summary_type", "summary_use_proj")
 _UNUSED = (r".*attn\.bias", r".*attn\.masked_bias", r"lm_head\.weight")
 
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
-    width, depth, heads = config.count("n_embd", 768), config.count("n_layer", 12), config.count("n_head", 12)
-    if width % heads:
-        raise config.error("n_head", f"expected a divisor of n_embd {width}; got {heads}")
+    width, depth = config.count("n_embd", 768), config.count("n_layer", 12)
+    heads = config.divisor("n_head", 12, "n_embd", width)
     norm = Norm(config.number("layer_norm_epsilon", 1e-5))
     activation = read_activation(config, "activation_function", "gelu_new")
     config.expect("add_cross_attention", False)
     config.ignore("n_ctx", "n_inner", "n_positions", "reorder_and_upcast_attn")
     config.ignore(*_SUMMARY)
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "wte.weight", "transformer.", ""))
+    layout = Layout.find(checkpoint, "wte.weight", "transformer.", "")
     layout.array("embedding.word", "wte.weight")
     layout.array("embedding.position", "wpe.weight")
     for i in range(depth):
@@ -54,7 +49,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     network = Network(
         TextEmbedding(norm),
         TrunkOptions(blocks, norm=norm),
-        _heads(layout, config),
+        causal_heads(layout, config, "wte.weight", tied=True, language_model="LMHeadModel"),
         last=LastToken("padding", config.get("pad_token_id", None)),
     )
     names = tuple(f"{layout.prefix}h.{i}.attn" for i in range(depth))
@@ -62,30 +57,9 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 
 def _place_block(layout: Layout, block: str, layer: str, width: int) -> None:
-    for part, name in enumerate(("query", "key", "value")):
-        rows = slice(part * width, (part + 1) * width)
-        layout.linear(f"{block}.attention.{name}", f"{layer}.attn.c_attn", rows=rows, transposed=True)
+    layout.fused_qkv(f"{block}.attention", f"{layer}.attn.c_attn", width, transposed=True)
     layout.linear(f"{block}.attention.output", f"{layer}.attn.c_proj", transposed=True)
     layout.linear(f"{block}.mlp.hidden", f"{layer}.mlp.c_fc", transposed=True)
     layout.linear(f"{block}.mlp.output", f"{layer}.mlp.c_proj", transposed=True)
     layout.norm(f"{block}.norm_1", f"{layer}.ln_1")
     layout.norm(f"{block}.norm_2", f"{layer}.ln_2")
-
-
-def _heads(layout: Layout, config: Config) -> dict[str, Head]:
-    """Scores of the next token by the words' embeddings, or of classes if the file has such a head."""
-    outside = layout.below("")
-    if outside.has("score.weight"):
-        outside.linear("heads.logits.output", "score", bias=False)
-        return {"logits": Head(pool="last")}
-    if outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
-        return {"logits": Head()}
-    architectures = config.get("architectures", None) or ["LMHeadModel" if layout.prefix else ""]
-    if not any(name.endswith("LMHeadModel") for name in architectures):
-        return {}
-    if config.get("tie_word_embeddings", True):
-        layout.array("heads.logits.output.weight", "wte.weight")
-    else:
-        outside.array("heads.logits.output.weight", "lm_head.weight")
-    return {"logits": Head()}

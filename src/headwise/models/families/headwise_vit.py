@@ -5,16 +5,9 @@ The file is a safetensors file whose header contains the configuration; see `hea
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.encoder import AttentionOptions, BlockOptions, Head, ImageEmbedding, Network, Norm, TrunkOptions
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 from headwise.tokenizers import Patches, get_tokenizer
 
 MODEL_TYPES = ("headwise_vit",)
@@ -48,9 +41,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 
 def _place_block(layout: Layout, block: str, width: int) -> None:
-    for part, name in enumerate(("query", "key", "value")):
-        rows = slice(part * width, (part + 1) * width)
-        layout.linear(f"{block}.attention.{name}", f"{block}.attention.qkv", rows=rows)
+    layout.fused_qkv(f"{block}.attention", f"{block}.attention.qkv", width)
     for name in ("attention.output", "mlp.hidden", "mlp.output"):
         layout.linear(f"{block}.{name}", f"{block}.{name}")
     for name in ("norm_1", "norm_2"):

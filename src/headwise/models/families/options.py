@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from headwise.models.encoder.rope import ROPE_TYPES, Rope
-from headwise.models.files.config import Config
+from headwise.models.encoder import ROPE_TYPES, Rope
+from headwise.models.files import Config
 from headwise.nn.rotary import Pairing
 
 _ACTIVATIONS = {

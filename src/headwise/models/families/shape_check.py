@@ -8,8 +8,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import numpy as np
 
 from headwise.errors import ShapeError
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.network import Network
+from headwise.models.encoder import ImageEmbedding, Network
 from headwise.nn.params import Params
 from headwise.shapes import Array, AxisSizes, bind
 

@@ -5,17 +5,12 @@ Source: Zhai et al., arXiv 2303.15343 (2023).
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.text_embedding import TextEmbedding
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionPooling, Head, Network, Norm, TextEmbedding
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.clip import place_block
 from headwise.models.families.options import read_activation
 from headwise.models.families.vision import read_image_embedding, read_trunk
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("siglip", "siglip_vision_model", "siglip_text_model")
 TWO_TOWERS = ("siglip",)
@@ -32,14 +27,11 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
     norm = Norm(config.number("layer_norm_eps", 1e-6))
-    anchor = "embeddings.patch_embedding.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "vision_model.", ""))
-    embedding = read_image_embedding(
-        config, layout, norm, prefix=(), positioned=(), patch_tensor="embeddings.patch_embedding"
-    )
+    layout = Layout.find(checkpoint, "embeddings.patch_embedding.weight", "vision_model.", "")
+    embedding = read_image_embedding(config, layout, norm, "embeddings.patch_embedding", prefix=(), positioned=())
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     activation = read_activation(config, default="gelu_pytorch_tanh")
-    trunk = read_trunk(config, norm, activation=activation)
+    trunk = read_trunk(config, norm, activation)
     for i in range(len(trunk.blocks)):
         place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
     layout.norm("norm", "post_layernorm")
@@ -73,10 +65,10 @@ def _place_pooling(layout: Layout, width: int) -> None:
 def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     norm = Norm(config.number("layer_norm_eps", 1e-6))
     anchor = "embeddings.token_embedding.weight"
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, anchor, "text_model.", ""))
+    layout = Layout.find(checkpoint, anchor, "text_model.", "")
     layout.array("embedding.word", anchor)
     layout.array("embedding.position", "embeddings.position_embedding.weight")
-    trunk = read_trunk(config, norm, activation=read_activation(config, default="gelu_pytorch_tanh"))
+    trunk = read_trunk(config, norm, read_activation(config, default="gelu_pytorch_tanh"))
     for i in range(len(trunk.blocks)):
         place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
     layout.norm("norm", "final_layer_norm")

@@ -8,17 +8,18 @@ from __future__ import annotations
 
 import re
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.encoder import (
+    AttentionOptions,
+    AttentionPooling,
+    BlockOptions,
+    Head,
+    ImageEmbedding,
+    Network,
+    Norm,
+    TrunkOptions,
+)
+from headwise.models.families.architecture import Architecture, Layout
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("timm", "timm_wrapper")
 
@@ -44,7 +45,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     args.expect("pos_embed", "learn")
     args.expect("norm_layer", None)
     config.ignore("num_classes", "num_features", "do_pooling", "initializer_range")
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "patch_embed.proj.weight", "timm_model.", ""))
+    layout = Layout.find(checkpoint, "patch_embed.proj.weight", "timm_model.", "")
     width = checkpoint.tensor(f"{layout.prefix}patch_embed.proj.weight").shape[0]
     norm = Norm(1e-5 if "_clip_" in name or name.startswith("beit3") else 1e-6)
     depth = _depth(layout)
@@ -127,10 +128,7 @@ def _embedding(checkpoint: Checkpoint, layout: Layout, config: Config, args: Con
 
 def _place_block(checkpoint: Checkpoint, layout: Layout, i: int, width: int, branch_norms: bool) -> None:
     block, layer = f"blocks.{i}", f"blocks.{i}"
-    biased = layout.has(f"{layer}.attn.qkv.bias")
-    for part, name in enumerate(("query", "key", "value")):
-        rows = slice(part * width, (part + 1) * width)
-        layout.linear(f"{block}.attention.{name}", f"{layer}.attn.qkv", bias=biased, rows=rows)
+    layout.fused_qkv(f"{block}.attention", f"{layer}.attn.qkv", width, bias=layout.has(f"{layer}.attn.qkv.bias"))
     layout.linear(f"{block}.attention.output", f"{layer}.attn.proj", bias=layout.has(f"{layer}.attn.proj.bias"))
     if layout.has(f"{layer}.attn.q_norm.weight"):
         layout.norm(f"{block}.attention.query_norm", f"{layer}.attn.q_norm")

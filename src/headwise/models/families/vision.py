@@ -2,14 +2,9 @@
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.image_embedding import ImageEmbedding
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.trunk import TrunkOptions
+from headwise.models.encoder import AttentionOptions, BlockOptions, ImageEmbedding, Norm, TrunkOptions
 from headwise.models.families.architecture import Layout
-from headwise.models.families.options import read_activation
-from headwise.models.files.config import Config
+from headwise.models.files import Config
 
 
 def pair(config: Config, name: str, default: int) -> tuple[int, int]:
@@ -25,10 +20,10 @@ def read_image_embedding(
     config: Config,
     layout: Layout,
     norm: Norm,
+    patch_tensor: str,
     *,
     prefix: tuple[str, ...],
     positioned: tuple[str, ...],
-    patch_tensor: str,
     patch_bias: bool = True,
     interpolation: str = "bicubic",
     image_size: int = 224,
@@ -47,15 +42,20 @@ def read_image_embedding(
     return ImageEmbedding(patch, channels, grid, prefix, positioned, interpolation, norm)
 
 
-def read_trunk(config: Config, norm: Norm, *, causal: bool = False, activation: str | None = None) -> TrunkOptions:
+def read_trunk(
+    config: Config,
+    norm: Norm,
+    activation: str,
+    *,
+    causal: bool = False,
+    default_width: int = 768,
+    default_heads: int = 12,
+) -> TrunkOptions:
     """Pre-norm blocks of the configuration's sizes."""
-    width, depth = config.count("hidden_size", 768), config.count("num_hidden_layers", 12)
-    heads = config.count("num_attention_heads", 12)
-    if width % heads:
-        raise config.error("num_attention_heads", f"expected a divisor of hidden_size {width}; got {heads}")
+    width, depth = config.count("hidden_size", default_width), config.count("num_hidden_layers", 12)
+    heads = config.divisor("num_attention_heads", default_heads, "hidden_size", width)
     config.ignore("intermediate_size")
-    name = read_activation(config) if activation is None else activation
-    block = BlockOptions(AttentionOptions(heads, heads, causal=causal), name, norm)
+    block = BlockOptions(AttentionOptions(heads, heads, causal=causal), activation, norm)
     return TrunkOptions((block,) * depth, norm=norm)
 
 

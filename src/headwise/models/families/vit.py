@@ -5,15 +5,11 @@ Sources: Dosovitskiy et al., arXiv 2010.11929 (2020); Touvron et al., arXiv 2012
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention_pooling import AttentionPooling
-from headwise.models.encoder.heads import Head
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionPooling, Head, Network, Norm
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
 from headwise.models.families.vision import place_attention, read_image_embedding, read_trunk
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("vit", "deit")
 
@@ -24,18 +20,12 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options, and place the parameters."""
     family = config.get("model_type")
     norm = Norm(config.number("layer_norm_eps", 1e-12))
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "embeddings.cls_token", f"{family}.", ""))
+    layout = Layout.find(checkpoint, "embeddings.cls_token", f"{family}.", "")
     prefix = ("class_token",) if family == "vit" else ("class_token", "distillation_token")
-    embedding = read_image_embedding(
-        config,
-        layout,
-        norm,
-        prefix=prefix,
-        positioned=prefix,
-        patch_tensor="embeddings.patch_embeddings.projection",
-    )
+    patches = "embeddings.patch_embeddings.projection"
+    embedding = read_image_embedding(config, layout, norm, patches, prefix=prefix, positioned=prefix)
     _place(layout, config)
-    trunk = read_trunk(config, norm)
+    trunk = read_trunk(config, norm, read_activation(config))
     config.ignore("pooler_output_size")
     heads = _heads(layout, config)
     averages = {"logits": ("cls_logits", "distillation_logits")} if "cls_logits" in heads else {}

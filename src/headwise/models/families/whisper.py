@@ -5,16 +5,10 @@ Source: Radford et al., arXiv 2212.04356 (2022).
 
 from __future__ import annotations
 
-from headwise.models.encoder.attention import AttentionOptions
-from headwise.models.encoder.audio_embedding import AudioEmbedding
-from headwise.models.encoder.block import BlockOptions
-from headwise.models.encoder.network import Network
-from headwise.models.encoder.norms import Norm
-from headwise.models.encoder.trunk import TrunkOptions
-from headwise.models.families.architecture import Architecture, Layout, find_prefix
+from headwise.models.encoder import AttentionOptions, AudioEmbedding, BlockOptions, Network, Norm, TrunkOptions
+from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("whisper",)
 
@@ -31,12 +25,10 @@ _DECODER = ("decoder_attention_heads", "decoder_ffn_dim", "decoder_layerdrop", "
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     """Read the options of the encoder, and place its parameters."""
     width, depth = config.count("d_model", 384), config.count("encoder_layers", 4)
-    heads = config.count("encoder_attention_heads", 6)
-    if width % heads:
-        raise config.error("encoder_attention_heads", f"expected a divisor of d_model {width}; got {heads}")
+    heads = config.divisor("encoder_attention_heads", 6, "d_model", width)
     channels, length = config.count("num_mel_bins", 80), config.count("max_source_positions", 1500)
     config.ignore(*_OTHERS, *_DECODER)
-    layout = Layout(checkpoint.tensors, find_prefix(checkpoint.tensors, "conv1.weight", "model.encoder.", "encoder."))
+    layout = Layout.find(checkpoint, "conv1.weight", "model.encoder.", "encoder.")
     for i, inputs in enumerate((channels, width), start=1):
         layout.linear(f"embedding.convolution_{i}", f"conv{i}", shape=(width, 3 * inputs), bias=False)
         layout.array(f"embedding.convolution_{i}.bias", f"conv{i}.bias")

@@ -1,1 +1,6 @@
 """Reading checkpoints: configuration and named tensors of folders and of .gguf files."""
+
+from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files.config import Config
+
+__all__ = ["Checkpoint", "Config"]

@@ -14,7 +14,7 @@ import numpy.typing as npt
 from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import DataError
-from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 

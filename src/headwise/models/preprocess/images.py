@@ -15,7 +15,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import CheckpointError, DataError, require_extra
-from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 

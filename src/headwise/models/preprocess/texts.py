@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import CheckpointError, DataError, require_extra
-from headwise.models.files.checkpoint import Checkpoint
+from headwise.models.files import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import BoolArray, IntArray
 

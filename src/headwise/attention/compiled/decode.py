@@ -36,9 +36,11 @@ from headwise.attention.compiled.tile import key_range, rule_types, start_of, st
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 from headwise.attention.compiled.work import COUNTER, take
 
-_BLOCK = 128  # keys whose logits are computed before their values are read
+_BLOCK = 512  # keys whose logits are computed before their values are read
 
-_FETCH = 16  # keys whose successors are fetched at once
+_AHEAD = 32  # keys between the one that is read and the one that is fetched into the cache
+
+_PART = 16  # keys whose values are summed before they are added to the rest
 
 
 def decode_types(real, stored):
@@ -153,7 +155,7 @@ def merge_splits(o, top, total, unit, merged, shift, weight):
 
 @compiled
 def _products(s, queries, k, item, g, at, rows, d, c):
-    """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next block's keys."""
+    """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next keys."""
     lane, step = num_lanes(s), step_of(k, 2)
     keys, wide = pointer(k), (d + lane - 1) // lane * lane
     row = 0
@@ -164,7 +166,7 @@ def _products(s, queries, k, item, g, at, rows, d, c):
         while key < c:
             k0, s0 = start_of(k, item, g, at + key), row * _BLOCK + key
             if c - key >= group:
-                ahead = _BLOCK * step if row == 0 else 0
+                ahead = _AHEAD * step if row == 0 else 0
                 if count == 4:
                     _dots_4(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
                 elif count == 2:
@@ -181,15 +183,15 @@ def _products(s, queries, k, item, g, at, rows, d, c):
 
 @compiled
 def _add_values(sums, s, v, item, g, at, rows, e, c):
-    """Add the weighted values of a block of c keys to sums (rows, whole vectors), fetching the next block's."""
+    """Add the weighted values of a block of c keys to sums (rows, whole vectors), fetching the next ones."""
     lane, step, values = num_lanes(sums), step_of(v, 2), pointer(v)
     wide = (e + lane - 1) // lane * lane
-    for key in range(0, c, _FETCH):
-        depth, start = min(_FETCH, c - key), start_of(v, item, g, at + key)
+    for key in range(0, c, _PART):
+        depth, start = min(_PART, c - key), start_of(v, item, g, at + key)
         row = 0
         while row < rows:
             count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
-            j, ahead = 0, _BLOCK * step if row == 0 else 0
+            j, ahead = 0, _AHEAD * step if row == 0 else 0
             while j < wide:
                 full = e - j >= 4 * lane
                 to, a, b = row * wide + j, row * _BLOCK + key, start + min(j, e - lane)

@@ -24,10 +24,7 @@ def atomic_write(path: Path) -> Iterator[Path]:
     The temporary name has the same suffix, from which some libraries choose a format. If the process is killed, the
     next write of the same file removes what it left. A device such as ``/dev/stdout`` is written to directly.
 
-    Raises
-    ------
-    DataError
-        If it cannot be written, for example because the disk is full.
+    Raises DataError if it cannot be written, for example because the disk is full.
 
     Examples
     --------
@@ -84,10 +81,7 @@ def lock_folder(folder: Path) -> Iterator[None]:
 
     The lock belongs to the process: it does not outlive it, however it ends, and no file is left.
 
-    Raises
-    ------
-    DataError
-        If another process has locked the folder.
+    Raises DataError if another process has locked the folder.
 
     Examples
     --------
@@ -114,10 +108,7 @@ def lock_file(path: Path) -> Iterator[None]:
     The lock belongs to the process, as in `lock_folder`. It is that of a hidden file next to `path`, which is removed
     at the end; one that a killed process has left locks nothing. A device such as ``/dev/stdout`` is not locked.
 
-    Raises
-    ------
-    DataError
-        If another process has locked the file.
+    Raises DataError if another process has locked the file.
     """
     path = path.resolve()
     if _is_device(path):
@@ -149,10 +140,7 @@ def _locked_once(path: Path, lock: Path, flags: int) -> Iterator[None]:
 def _locked(path: Path, flags: int) -> Iterator[None]:
     """Hold the system's lock on a file or folder, where there are such locks.
 
-    Raises
-    ------
-    BlockingIOError
-        If another process, or another block of this one, holds it.
+    Raises BlockingIOError if another process, or another block of this one, holds it.
     """
     if sys.platform == "win32":  # a folder cannot be opened, nor an open file be replaced
         with suppress(FileExistsError):

@@ -32,17 +32,9 @@ def numba_available() -> bool:
 def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[..., Any]:
     """A function compiled for its types, read from the disk cache if it was compiled before.
 
-    Parameters
-    ----------
-    module, name : str
-        The function; ``name_types(real, ...)`` in the same module returns its signature for types.
-    *dtypes : dtype
-        float32 or float64, and those of further arrays where the function takes others.
-
-    Raises
-    ------
-    MissingExtraError
-        If numba is not installed.
+    `module`, `name`: the function; ``name_types(real, ...)`` in the same module returns its signature for types.
+    `*dtypes`: float32 or float64, and those of further arrays where the function takes others.
+    Raises MissingExtraError if numba is not installed.
     """
     if not numba_available():
         raise MissingExtraError('engine="compiled"', "numba", "fast")

@@ -98,10 +98,7 @@ def show_progress(console: Console | None = None, *, always: bool = False) -> It
 
     Bars are disabled where the console is no terminal, such as a log or a notebook, unless `always` is set.
 
-    Raises
-    ------
-    MissingExtraError
-        If rich is not installed.
+    Raises MissingExtraError if rich is not installed.
     """
     with require_extra("a progress bar", "rich", "lab"):
         from rich import progress as bars

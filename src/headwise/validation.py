@@ -15,10 +15,7 @@ from headwise.errors import DataError, ShapeError
 def check_counts(least: int = 1, /, **arguments: object) -> None:
     """Raise DataError unless every argument is a whole number of at least `least`.
 
-    Raises
-    ------
-    DataError
-        With the name of the argument.
+    Raises DataError with the name of the argument.
 
     Examples
     --------
@@ -38,10 +35,7 @@ def check_counts(least: int = 1, /, **arguments: object) -> None:
 def as_number(name: str, value: Any, above: float = -math.inf) -> float:
     """The value of an argument as a finite float.
 
-    Raises
-    ------
-    DataError
-        If it is not a number, not finite, or not above `above`.
+    Raises DataError if it is not a number, not finite, or not above `above`.
 
     Examples
     --------
@@ -68,10 +62,7 @@ def as_number(name: str, value: Any, above: float = -math.inf) -> float:
 def check_bools(**arguments: object) -> None:
     """Raise DataError unless every argument is True or False.
 
-    Raises
-    ------
-    DataError
-        With the name of the argument.
+    Raises DataError with the name of the argument.
     """
     for name, value in arguments.items():
         if not isinstance(value, bool | np.bool_):
@@ -81,10 +72,7 @@ def check_bools(**arguments: object) -> None:
 def check_unique(**arguments: Sequence[object]) -> None:
     """Raise DataError if a name appears twice; results are collected by name.
 
-    Raises
-    ------
-    DataError
-        With the name of the argument.
+    Raises DataError with the name of the argument.
 
     Examples
     --------
@@ -101,12 +89,7 @@ def check_unique(**arguments: Sequence[object]) -> None:
 def check_sizes(d_model: int, n_heads: int, **sizes: int) -> None:
     """Check the sizes of a transformer.
 
-    Raises
-    ------
-    DataError
-        If one is not a whole number of at least 1.
-    ShapeError
-        If H does not divide D.
+    Raises DataError if one is not a whole number of at least 1; ShapeError if H does not divide D.
 
     Examples
     --------

@@ -46,12 +46,8 @@ class Shards:
 def split_shards(q: Any, k: Any, v: Any) -> tuple[npt.NDArray[Any], npt.NDArray[Any], Shards]:
     """Check Dask arrays k and v; return arrays of zeros in their place that take no memory, and the shards.
 
-    Raises
-    ------
-    DataError
-        If only one of them is a Dask array.
-    ShapeError
-        If they are divided along other axes than the keys, or differently.
+    Raises DataError if only one of them is a Dask array; ShapeError if they are divided along other axes than the keys,
+    or differently.
     """
     for name, array in (("k", k), ("v", v)):
         if not is_dask_array(array):

@@ -84,29 +84,13 @@ def build_mask(
 ) -> AttentionMask:
     """Check the arguments that hide keys, and combine them by AND.
 
-    Parameters
-    ----------
-    shape : tuple of int
-        (..., H, N, M).
-    mask : array_like of bool, optional
-        Broadcastable to (..., H, N, M); True attends.
-    causal : bool
-        Query n sees keys up to the one it is aligned with.
-    window : (int or None, int or None), optional
-        How many keys before and after its aligned key a query may see.
-    align : {"start", "end"}, optional
-        Lines up the first query with the first key, or the last query with the last valid key.
-    lengths : array_like of int of shape (...,), optional
-        Valid keys of each item.
-
-    Returns
-    -------
-    AttentionMask
-
-    Raises
-    ------
-    MaskError
-        If an argument is malformed, or `align` is missing where N ≠ M and it matters.
+    `shape`: (..., H, N, M).
+    `mask`: broadcastable to (..., H, N, M); True attends.
+    `causal`: query n sees keys up to the one it is aligned with.
+    `window`: how many keys before and after its aligned key a query may see.
+    `align`: lines up the first query with the first key, or the last query with the last valid key.
+    `lengths` (...,): valid keys of each item.
+    Raises MaskError if an argument is malformed, or `align` is missing where N ≠ M and it matters.
 
     Examples
     --------

@@ -36,20 +36,9 @@ def validate_sinks(sinks: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
 def add_sinks(cache: ForwardCache, p: Array | None, sinks: Array) -> tuple[Array | None, ForwardCache, Array]:
     """Let sinks take part in the softmax of a finished forward pass.
 
-    Parameters
-    ----------
-    cache : ForwardCache
-    p : ndarray of shape (..., H, N, M) or None
-        The weights without sinks.
-    sinks : ndarray, broadcastable to (..., H)
-
-    Returns
-    -------
-    p : ndarray of shape (..., H, N, M) or None
-    cache : ForwardCache
-        With the output, shift and total that include the sinks.
-    sink_weights : ndarray of shape (..., H, N, 1)
-        What each query gives to the sink; 1 for a query that may attend to no key.
+    `p` (..., H, N, M): the weights without sinks.
+    Returns the weights with sinks (..., H, N, M), the cache of the output with sinks, and the weight that each query
+    gives to the sink (..., H, N, 1): 1 for a query that may attend to no key.
     """
     dtype, unit = cache.shift.dtype, cache.shift.dtype.type(cache.unit)
     with np.errstate(over="ignore"):

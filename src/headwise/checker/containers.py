@@ -20,14 +20,9 @@ _OUTPUTS = {"o", "out", "output", "proj", "projection"}
 def matrices_in(argument: str, code: str, layer: str = "") -> dict[str, Path]:
     """Return where a function looks up each matrix and bias in an argument, by the reference's names.
 
-    Parameters
-    ----------
-    argument : str
-        The name of the argument.
-    code : str
-        The function's own lines.
-    layer : str
-        Which matrix the argument is, if it is one with its bias.
+    `argument`: the name of the argument.
+    `code`: the function's own lines.
+    `layer`: which matrix the argument is, if it is one with its bias.
     """
     roles: dict[str, Path] = {}
     for path, name in _looked_up(argument, code).items():

@@ -250,10 +250,7 @@ class Requirements:
     ) -> Requirements:
         """From the options of a check.
 
-        Raises
-        ------
-        DataError
-            If one of them is not known.
+        Raises DataError if one of them is not known.
         """
         fields: dict[str, str] = {}
         for name, value, allowed in (

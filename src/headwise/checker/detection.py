@@ -48,12 +48,8 @@ def infer_calling_conventions(
 ) -> list[list[CallingConvention]]:
     """Return the ways of calling a function that work: alternatives, and further lists for when none of them fits.
 
-    Raises
-    ------
-    DataError
-        If `kind` or `adapter` is not one of those there are, or `function` cannot be called at all.
-    UncallableError
-        If no way works.
+    Raises DataError if `kind` or `adapter` is not one of those there are, or `function` cannot be called at all;
+    UncallableError if no way works.
     """
     if not callable(function):
         raise DataError(f"function: expected something that can be called; got {type(function).__name__}.")
@@ -117,10 +113,7 @@ def _of_whole_rows(signature: list[inspect.Parameter] | None, kind: str) -> Iter
 def conventions_of_target(target: Target, kind: str, requirements: Requirements) -> list[list[CallingConvention]]:
     """As `infer_calling_conventions`, for a module.
 
-    Raises
-    ------
-    UncallableError
-        If no way of calling its forward method works.
+    Raises UncallableError if no way of calling its forward method works.
     """
     documentation = document(target.forward, target.source, target.function)
     documentation = replace(documentation, name=target.name)

@@ -33,10 +33,7 @@ def load_function(
     that can be called as attention, else its only class or object that holds weights. The cells of a notebook are run
     in order; a statement that fails costs only itself.
 
-    Raises
-    ------
-    DataError
-        If there is no such file, it fails when imported, or there is no such function, or more than one.
+    Raises DataError if there is no such file, it fails when imported, or there is no such function, or more than one.
     """
     file, colon, name = where.rpartition(":")
     if not colon or not file.endswith(_SUFFIXES):
@@ -70,10 +67,7 @@ def load_function(
 def import_object(path: Path, name: str) -> Any:
     """Import a file and return one of its objects.
 
-    Raises
-    ------
-    DataError
-        If there is no such file or object, or the file fails when imported.
+    Raises DataError if there is no such file or object, or the file fails when imported.
     """
     module = _imported(_existing(path))
     if not hasattr(module, name):

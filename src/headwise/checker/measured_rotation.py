@@ -26,12 +26,8 @@ _VANISHED = 1e-9
 def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     """Return the rotation of queries and keys that a function has, and the norm before it; nothing without a rotation.
 
-    Parameters
-    ----------
-    convention : CallingConvention
-        How the function is called.
-    like : Case
-        Arguments whose sizes are used.
+    `convention`: how the function is called.
+    `like`: arguments whose sizes are used.
     """
     if "X" not in like or "context" in like or any(code == "rope" for code, _ in convention.design):
         return ()

@@ -12,10 +12,7 @@ _CELLS_OF_PYTHON = ("%%time", "%%timeit", "%%capture", "%%python", "%%python3", 
 def notebook_code(text: str) -> tuple[str, list[str]]:
     """Return the code cells of a notebook as one text, each under a line with its number, and what was left out.
 
-    Raises
-    ------
-    ValueError, KeyError, TypeError
-        If the text is not a notebook.
+    Raises ValueError, KeyError or TypeError if the text is not a notebook.
     """
     try:
         content = json.loads(text)

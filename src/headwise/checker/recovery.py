@@ -65,14 +65,9 @@ class Measured:
 def recover_weights(convention: CallingConvention, like: Case, rng: np.random.Generator) -> Recovered | None:
     """Return the weights that a function uses for random tokens; None if its output does not determine them.
 
-    Parameters
-    ----------
-    convention : CallingConvention
-        How the function is called.
-    like : Case
-        Arguments whose sizes are used; masks and other options are left out unless they have to be passed.
-    rng : Generator
-        Makes the tokens.
+    `convention`: how the function is called.
+    `like`: arguments whose sizes are used; masks and other options are left out unless they have to be passed.
+    `rng`: makes the tokens.
     """
     sizes = convention.interface.sizes
     case = _redrawn(like, convention, rng)

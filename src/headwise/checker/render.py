@@ -23,10 +23,7 @@ _UNEXPLAINED = ("unknown", "tokens-scrambled")
 def render_report(verdict: Verdict, format: str) -> str:
     """Return the verdict in one of the three formats.
 
-    Raises
-    ------
-    DataError
-        If `format` is none of them.
+    Raises DataError if `format` is none of them.
     """
     writers = {"text": _text, "markdown": _markdown, "json": Verdict.to_json}
     if format not in writers:

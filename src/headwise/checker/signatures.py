@@ -103,22 +103,13 @@ def readings(
 ) -> Iterator[Reading]:
     """Every way of understanding a signature, the likeliest first.
 
-    Parameters
-    ----------
-    parameters : list of Parameter or None
-        The signature; None if there is none.
-    kind : str
-        One of `KINDS`, or ``"auto"``.
-    args : tuple of str
-        What the positional arguments are, if the caller states it.
-    roles : mapping, optional
-        What arguments are that their names do not reveal.
-    code : str
-        The function's own lines, in which the keys of a dictionary of matrices are looked up.
-    given : frozenset of str
-        Matrices that a module holds, and that are no arguments.
-    problems : list of str, optional
-        Where what stands in the way is added.
+    `parameters`: the signature; None if there is none.
+    `kind`: one of `KINDS`, or ``"auto"``.
+    `args`: what the positional arguments are, if the caller states it.
+    `roles`: what arguments are that their names do not reveal.
+    `code`: the function's own lines, in which the keys of a dictionary of matrices are looked up.
+    `given`: matrices that a module holds, and that are no arguments.
+    `problems`: where what stands in the way is added.
     """
     problems = [] if problems is None else problems
     if args:

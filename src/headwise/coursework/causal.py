@@ -20,13 +20,9 @@ def project_heads(tokens: Array, arrays: Mapping[str, Array], heads: int) -> tup
 def causal_multi_head(tokens: Array, arrays: Mapping[str, Array], heads: int) -> AttentionResult:
     """Output (..., N, D') and weights (..., H, N, N) where token n attends to the tokens up to n only.
 
-    Parameters
-    ----------
-    tokens : ndarray of shape (..., N, D)
-    arrays : mapping
-        Wq, Wk, Wv, and optionally Wo and biases; matrices are (out, in).
-    heads : int
-        A divisor of the rows of Wq and Wv.
+    `tokens` (..., N, D).
+    `arrays`: Wq, Wk, Wv, and optionally Wo and biases; matrices are (out, in).
+    `heads`: a divisor of the rows of Wq and Wv.
 
     Examples
     --------

@@ -65,15 +65,7 @@ class Gaussian:
 def gaussian(*, runs: int = 400, seed: int = 0) -> Gaussian:
     """Derive, sample and estimate.
 
-    Parameters
-    ----------
-    runs : int
-        Samples for each correlation and size.
-    seed : int
-
-    Returns
-    -------
-    Gaussian
+    `runs`: samples for each correlation and size.
     """
     rng = np.random.default_rng([seed, 2])
     shape = (len(CORRELATIONS), len(SIZES), runs)

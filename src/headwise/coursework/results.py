@@ -78,28 +78,14 @@ class LogitDecomposition(NamedTuple):
 
 @dataclass(frozen=True)
 class Coursework:
-    """Multi-head self-attention with several numbers of heads on the same arrays.
+    """Multi-head self-attention with several numbers of heads on the same arrays."""
 
-    Attributes
-    ----------
-    arrays : dict
-        X, Wq, Wk, Wv, and optionally Wo and biases.
-    swap : (int, int)
-        The two inputs that are swapped.
-    runs : tuple of HeadRun
-    permutations : int
-        How many were run; all N! of them if N is at most 6.
-    decomposition : LogitDecomposition
-        For the largest number of heads.
-    rounding : float
-        A relative difference below this is rounding: a relative error in a logit ℓ is ℓ times as large in its weight.
-    """
-
-    arrays: dict[str, Array]
-    swap: tuple[int, int]
+    arrays: dict[str, Array]  # X, Wq, Wk, Wv, and optionally Wo and biases
+    swap: tuple[int, int]  # the two inputs that are swapped
     runs: tuple[HeadRun, ...]
-    permutations: int
-    decomposition: LogitDecomposition
+    permutations: int  # how many were run; all N! of them if N is at most 6
+    decomposition: LogitDecomposition  # for the largest number of heads
+    # a relative difference below this is rounding: a relative error in a logit ℓ is ℓ times as large in its weight
     rounding: float
 
     @property
@@ -118,27 +104,12 @@ def coursework(
 ) -> Coursework:
     """Compute everything that the exercise asks for.
 
-    Parameters
-    ----------
-    arrays : mapping
-        X (N, D), Wq, Wk, Wv, and optionally Wo, bq, bk, bv, bo.
-    heads : sequence of int
-        Each divides the rows of the matrices.
-    swap : (int, int)
-        Two inputs, counted from 0.
-    seed : int
-        For the permutations if there are too many to run all, the position vectors, and the random rows of a head.
-
-    Returns
-    -------
-    Coursework
-
-    Raises
-    ------
-    ShapeError
-        If the arrays do not fit one another, X is a batch or a single token, or a head count divides nothing.
-    DataError
-        If `swap` does not name two inputs.
+    `arrays`: X (N, D), Wq, Wk, Wv, and optionally Wo, bq, bk, bv, bo.
+    `heads`: each divides the rows of the matrices.
+    `swap`: two inputs, counted from 0.
+    `seed`: for the permutations if there are too many to run all, the position vectors, and the random rows of a head.
+    Raises ShapeError if the arrays do not fit one another, X is a batch or a single token, or a head count divides
+    nothing; DataError if `swap` does not name two inputs.
 
     Examples
     --------

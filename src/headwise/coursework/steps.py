@@ -28,19 +28,10 @@ class AttentionSteps(NamedTuple):
 def attention_steps(arrays: Mapping[str, Array], heads: int, *, causal: bool = False) -> AttentionSteps:
     """Compute every step of multi-head self-attention.
 
-    Parameters
-    ----------
-    arrays : mapping
-        X (N, D), Wq, Wk, Wv, and optionally Wo and biases; matrices are (out, in).
-    heads : int
-        A divisor of the rows of Wq and Wv.
-    causal : bool
-        Whether token n attends to the tokens up to n only.
-
-    Raises
-    ------
-    ShapeError
-        If the arrays do not fit one another.
+    `arrays`: X (N, D), Wq, Wk, Wv, and optionally Wo and biases; matrices are (out, in).
+    `heads`: a divisor of the rows of Wq and Wv.
+    `causal`: whether token n attends to the tokens up to n only.
+    Raises ShapeError if the arrays do not fit one another.
 
     Examples
     --------

@@ -26,18 +26,7 @@ class LabelledFiles(NamedTuple):
 def load_labelled(path: Path | str) -> LabelledFiles:
     """Read a folder ``CLASS/image.png``, or a CSV file with the columns ``text`` and ``label``.
 
-    Parameters
-    ----------
-    path : Path or str
-
-    Returns
-    -------
-    LabelledFiles
-
-    Raises
-    ------
-    DataError
-        If there is no such file, it has other columns, or fewer than two classes.
+    Raises DataError if there is no such file, it has other columns, or fewer than two classes.
     """
     path = Path(path)
     if path.is_dir():

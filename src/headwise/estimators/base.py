@@ -82,15 +82,9 @@ class Transformer(BaseEstimator):
     def attention(self, X: npt.ArrayLike) -> Array:
         """Attention weights of every layer and head for some items.
 
-        Parameters
-        ----------
-        X : array_like
-            As in ``fit``.
-
-        Returns
-        -------
-        ndarray of shape (B, L, H, N, N)
-            How much token n attends to token m; ``tokens_`` has the names of the tokens. Zero for padding.
+        `X`: as in ``fit``.
+        Returns (B, L, H, N, N): how much token n attends to token m; ``tokens_`` has the names of the tokens. Zero for
+        padding.
         """
         inputs = self._inputs(X)
         return self._encoder.reorder(np.concatenate(list(self._attention(inputs))))

@@ -25,10 +25,8 @@ def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int
     nor boolean, and none of an array. In a data frame a number is a name if any column has a number for a name,
     otherwise an index.
 
-    Raises
-    ------
-    DataError
-        If one is not a column of X, or is repeated, or a mask has another length; with "auto", if a column holds dates.
+    Raises DataError if one is not a column of X, or is repeated, or a mask has another length; with "auto", if a column
+    holds dates.
     """
     columns = list(X.columns) if hasattr(X, "columns") else []
     if isinstance(categories, str):

@@ -61,16 +61,8 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
 
     Source: Bennett, JASA 57 (1962), 33–45; the statistic is that of Clark et al., arXiv 1906.04341 (2019), section 3.
 
-    Parameters
-    ----------
-    rows : Rows
-    targets : ndarray of bool of shape (N, M)
-        Targets that a query does not see do not count.
-
-    Returns
-    -------
-    TargetWeight
-        With no query that has a choice, weight and chance are 0 and the p-value is 1.
+    `targets` (N, M): targets that a query does not see do not count.
+    With no query that has a choice, weight and chance are 0 and the p-value is 1.
 
     Examples
     --------

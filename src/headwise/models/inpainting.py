@@ -26,26 +26,11 @@ def inpaint(image: Array, known: BoolArray, default: float) -> Array:
     2202.00449 (2022): its noisy linear imputation, without the noise, so that the value of a set is deterministic, as
     Shapley values require.
 
-    Parameters
-    ----------
-    image : ndarray of shape (Y, X)
-        Unknown pixels are not read.
-    known : ndarray of bool of shape (S, Y, X)
-        For each of S sets, which pixels are known.
-    default : float
-        Value of every pixel if none is known.
-
-    Returns
-    -------
-    ndarray of shape (S, Y, X)
-        In the image's type; within the range of the known pixels.
-
-    Raises
-    ------
-    ShapeError
-        If the sets have another size than the image.
-    MissingExtraError
-        If SciPy is not installed.
+    `image` (Y, X): unknown pixels are not read.
+    `known` (S, Y, X): for each of S sets, which pixels are known.
+    `default`: value of every pixel if none is known.
+    Returns (S, Y, X): in the image's type; within the range of the known pixels.
+    Raises ShapeError if the sets have another size than the image; MissingExtraError if SciPy is not installed.
 
     Examples
     --------

@@ -25,10 +25,7 @@ class SentencePooling:
     def from_folder(cls, path: Path) -> SentencePooling:
         """As modules.json describes it.
 
-        Raises
-        ------
-        CheckpointError
-            If the folder has none, or names modules that cannot be loaded.
+        Raises CheckpointError if the folder has none, or names modules that cannot be loaded.
         """
         if not (path / "modules.json").is_file():
             raise CheckpointError(f"{path}: it has no modules.json, so it is no model of sentence-transformers.")

@@ -101,20 +101,11 @@ def feature_tokenizer_forward(
 ) -> tuple[Array, ColumnsCache]:
     """The class token, x_j a_j + b_j for every number, v_k[c] + b_k for every category.
 
-    Parameters
-    ----------
-    numbers : ndarray of shape (B, J)
-    codes : ndarray of int of shape (B, K)
-        Each from 0 to one less than its column's categories.
-    params : dict
-        ``slope`` (J, D), ``vectors`` (all categories, D), ``offset`` (J + K, D) and ``class_token`` (D,).
-    categories : tuple of int
-        How many each column has.
-
-    Returns
-    -------
-    y : ndarray of shape (B, 1 + J + K, D)
-    cache : ColumnsCache
+    `numbers` (B, J).
+    `codes` (B, K): each from 0 to one less than its column's categories.
+    `params`: ``slope`` (J, D), ``vectors`` (all categories, D), ``offset`` (J + K, D) and ``class_token`` (D,).
+    `categories`: how many each column has.
+    Returns the tokens (B, 1 + J + K, D) and the cache.
     """
     slope, vectors = params["slope"], params["vectors"]
     rows = codes + np.cumsum([0, *categories[:-1]])[: codes.shape[1]]

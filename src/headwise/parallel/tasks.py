@@ -70,10 +70,7 @@ def background_tasks(
 
     At the end of the block, tasks that still run are stopped.
 
-    Raises
-    ------
-    MissingExtraError
-        If Dask is not installed.
+    Raises MissingExtraError if Dask is not installed.
     """
     check_counts(processes=processes)
     with _client(min(processes, len(tasks)), None) as client:

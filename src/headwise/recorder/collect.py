@@ -29,16 +29,9 @@ class _Call:
 class Collector:
     """Collects the attention calls of one run.
 
-    Parameters
-    ----------
-    layers : int, str or sequence of them, optional
-        Which calls to keep: places in execution order (negative ones from the end), or names of modules, in which
-        ``*`` stands for anything. All by default.
-
-    Raises
-    ------
-    DataError
-        If `layers` is something else.
+    `layers`: which calls to keep: places in execution order (negative ones from the end), or names of modules, in which
+    ``*`` stands for anything. All by default.
+    Raises DataError if `layers` is something else.
     """
 
     def __init__(self, layers: Selection = None) -> None:

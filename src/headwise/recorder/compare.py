@@ -29,18 +29,10 @@ class ArrayComparison:
 def compare_arrays(theirs: Mapping[str, npt.NDArray[Any]], ours: Mapping[str, npt.NDArray[Any]]) -> ArrayComparison:
     """Whether arrays are the weights of a capture, and what they are if they are not.
 
-    Parameters
-    ----------
-    theirs : mapping
-        One array, or one named ``weights``, ``attention`` or ``attentions``; or one for each layer, in the order of
-        their names.
-    ours : mapping
-        What `Capture.save` wrote.
-
-    Raises
-    ------
-    DataError
-        If `ours` was not saved by a capture, or its layers have different shapes.
+    `theirs`: one array, or one named ``weights``, ``attention`` or ``attentions``; or one for each layer, in the order
+    of their names.
+    `ours`: what `Capture.save` wrote.
+    Raises DataError if `ours` was not saved by a capture, or its layers have different shapes.
 
     Examples
     --------

@@ -12,12 +12,7 @@ _LINEAR = ("MatMul", "Gemm", "Conv", "MatMulInteger", "QLinearMatMul", "ConvInte
 
 
 class Graph:
-    """Nodes of a graph by what they make and take.
-
-    Parameters
-    ----------
-    graph : onnx.GraphProto
-    """
+    """Nodes of a graph by what they make and take."""
 
     def __init__(self, graph: Any) -> None:
         from onnx import numpy_helper

@@ -27,18 +27,9 @@ def attention_gradients(
     Kernels return no weights, so the gradient is computed from that of each call's output: dp = do vᵀ. Each weight
     moves by itself. A hook on the call's node in the graph of autograd observes do; the model is not changed.
 
-    Parameters
-    ----------
-    model : torch.nn.Module
-    args, kwargs
-        What it is called with.
-    score : callable
-        Takes the model's output to the number that is differentiated.
-
-    Raises
-    ------
-    DataError
-        If torch computes no gradients for this model.
+    `args`, `kwargs`: what it is called with.
+    `score`: takes the model's output to the number that is differentiated.
+    Raises DataError if torch computes no gradients for this model.
     """
     with ExitStack() as stack:
         stack.enter_context(torch.inference_mode(False))

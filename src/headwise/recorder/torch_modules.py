@@ -30,10 +30,7 @@ _HEAD_COUNT = re.compile(
 class ModuleStack:
     """The modules whose forward is running, innermost last.
 
-    Parameters
-    ----------
-    root : Module or None
-        Where names begin; the outermost module that runs by default.
+    `root`: where names begin; the outermost module that runs by default.
     """
 
     def __init__(self, root: Module | None) -> None:

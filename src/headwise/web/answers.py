@@ -51,10 +51,7 @@ class Answer:
     def dependence(self) -> dict[str, Any]:
         """What the prediction depends on: a value for each key, from −1 to 1, and the short caption.
 
-        Raises
-        ------
-        DataError
-            If it cannot be computed, or would take more than a minute.
+        Raises DataError if it cannot be computed, or would take more than a minute.
         """
         dependence = measure_dependence(self.model, self.input, self.record, max_seconds=_SECONDS)
         record = replace(self.record, dependence=dependence)
@@ -75,10 +72,7 @@ class Answer:
 def answer(key: str, name: str, model: Model, input: Any) -> Answer:
     """Run a named model on one input and record its attention.
 
-    Raises
-    ------
-    DataError
-        If the input has too many tokens, or the model cannot be recorded on it.
+    Raises DataError if the input has too many tokens, or the model cannot be recorded on it.
     """
     count = len(model.tokens(input))
     if count > _MAX_TOKENS:

@@ -39,14 +39,9 @@ class RequestRejected(Exception):
 class Guard:
     """Passes on only requests that come from this server's own pages.
 
-    Parameters
-    ----------
-    app : ASGI application
-        Responds to a `RequestRejected` that is raised while it reads a body.
-    host : str
-        The name or address that the server listens on.
-    max_bytes : int
-        Larger bodies are rejected before they are read, or as soon as they exceed it.
+    `app`: responds to a `RequestRejected` that is raised while it reads a body.
+    `host`: the name or address that the server listens on.
+    `max_bytes`: larger bodies are rejected before they are read, or as soon as they exceed it.
     """
 
     def __init__(self, app: ASGIApp, host: str, max_bytes: int = MAX_BODY_BYTES) -> None:

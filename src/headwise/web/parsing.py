@@ -77,10 +77,7 @@ def _undecodable() -> RequestRejected:
 def parse_text(content: dict[str, Any]) -> str | tuple[str, str]:
     """The text of a request, or its pair of texts.
 
-    Raises
-    ------
-    DataError
-        If there is none, or it is too long.
+    Raises DataError if there is none, or it is too long.
 
     Examples
     --------
@@ -112,10 +109,8 @@ def parse_json(body: bytes) -> dict[str, Any]:
 def parse_matrix(name: str, text: Any) -> Array:
     r"""Parse a pasted matrix: one row per line, with commas, blanks or tabs between numbers, and optional brackets.
 
-    Raises
-    ------
-    DataError
-        If it is empty, contains something else than numbers, has rows of different length, or is too large.
+    Raises DataError if it is empty, contains something else than numbers, has rows of different length, or is too
+    large.
 
     Examples
     --------

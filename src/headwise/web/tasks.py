@@ -19,10 +19,7 @@ _Result = TypeVar("_Result")
 class TaskRunner:
     """Runs tasks in threads, each task on one core.
 
-    Parameters
-    ----------
-    max_tasks : int
-        Tasks that may run or wait at the same time; further tasks are rejected.
+    `max_tasks`: tasks that may run or wait at the same time; further tasks are rejected.
     """
 
     def __init__(self, max_tasks: int = 256) -> None:

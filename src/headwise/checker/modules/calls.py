@@ -85,10 +85,7 @@ class Call:
     def __call__(self, X: Array, context: Array | None = None) -> Array:
         """Call the layer with tokens (B, N, D) that are not rotated, and return its output as (B, N, output).
 
-        Raises
-        ------
-        CallError
-            If it raises, or its output has another shape.
+        Raises CallError if it raises, or its output has another shape.
         """
         if self.latents:
             return self._of_latents(X, X if context is None else context)
@@ -173,17 +170,9 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
 
     Those that take other numbers of tokens too count before those that take one number only.
 
-    Parameters
-    ----------
-    layer : Layer
-        What is called.
-    options : iterable of TargetSizes
-        Sizes that it may have; the first with which there is a way counts.
-
-    Raises
-    ------
-    CallError
-        If there is none.
+    `layer`: what is called.
+    `options`: sizes that it may have; the first with which there is a way counts.
+    Raises CallError if there is none.
     """
     start, positions = _read_signature(layer)
     errors: list[str] = []

@@ -32,10 +32,7 @@ _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?
 def parse_arguments(text: str) -> dict[str, Any]:
     """Read ``"d_model=12, n_heads=3"``.
 
-    Raises
-    ------
-    DataError
-        If the text is not a list of names and Python values.
+    Raises DataError if the text is not a list of names and Python values.
     """
     try:
         call = ast.parse(f"f({text})", mode="eval").body
@@ -59,10 +56,7 @@ def parse_arguments(text: str) -> dict[str, Any]:
 def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
     """Yield instances with each choice of sizes that is worth trying, the most telling first.
 
-    Raises
-    ------
-    DataError
-        If the class cannot be made: the message names the argument that is missing, or gives the error.
+    Raises DataError if the class cannot be made: the message names the argument that is missing, or gives the error.
     """
     errors: list[str] = []
     count = 0

@@ -60,16 +60,10 @@ def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:
     """Return the norm and the residual connection of a layer; None if they are none of the usual ones.
 
-    Parameters
-    ----------
-    call : Call
-        How the layer is called.
-    reading : Reading
-        How its parameters are read.
-    weights : dict
-        Weights of ordinary size for it.
-    has_more : bool
-        Whether it learns more than its projections.
+    `call`: how the layer is called.
+    `reading`: how its parameters are read.
+    `weights`: weights of ordinary size for it.
+    `has_more`: whether it learns more than its projections.
     """
     s, rng = reading.sizes, np.random.default_rng(11)
     X = rng.normal(size=(call.batch, call.rows, s.model))

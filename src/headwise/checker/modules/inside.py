@@ -10,12 +10,8 @@ from headwise.checker.modules.names import is_norm, role_of
 def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
     """Return the paths of the parts of a model that are attention, in the order of their parameters.
 
-    Parameters
-    ----------
-    parameters : iterable of str
-        The names of all parameters.
-    parts : iterable of str
-        The paths of all parts that can be called by themselves; the model itself is the empty path.
+    `parameters`: the names of all parameters.
+    `parts`: the paths of all parts that can be called by themselves; the model itself is the empty path.
     """
     names = list(parameters)
     callable_parts = sorted(parts, key=len, reverse=True)

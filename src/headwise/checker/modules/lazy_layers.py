@@ -18,10 +18,7 @@ _WIDTH = 12
 def with_inferred_widths(module: Any) -> Any:
     """Return a module whose lazy layers have been called once, on a copy; the module itself if it has none.
 
-    Raises
-    ------
-    DataError
-        If its forward method accepts no tokens of the width that the first of these layers returns.
+    Raises DataError if its forward method accepts no tokens of the width that the first of these layers returns.
     """
     if not is_torch_module(module) or not _is_lazy(module):
         return module

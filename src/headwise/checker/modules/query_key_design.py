@@ -31,20 +31,12 @@ def measure_query_key_design(
 ) -> Explanation | None:
     """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
 
-    Parameters
-    ----------
-    call : Call
-        How the layer is called.
-    reading : Reading
-        How its parameters are read.
-    own : Explanation
-        What is known of its design.
-    rotates, normalizes : bool
-        Whether it rotates queries and keys, and whether it holds a norm of them.
-    scales : list of Array
-        Factors of the logits that it learns, of each head or of all.
-    caps : list of float
-        Softcaps of the logits among its attributes.
+    `call`: how the layer is called.
+    `reading`: how its parameters are read.
+    `own`: what is known of its design.
+    `rotates`, `normalizes`: whether it rotates queries and keys, and whether it holds a norm of them.
+    `scales`: factors of the logits that it learns, of each head or of all.
+    `caps`: softcaps of the logits among its attributes.
     """
     case = _with_equal_heads(call, reading)
     try:

@@ -37,12 +37,7 @@ class Match:
 def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool]:
     """The one reading that explains the layer's output without a mistake, else with one, else the usual ones.
 
-    Returns
-    -------
-    matches : list of Match
-        In the order in which they are to be judged.
-    explained : bool
-        Whether the first explains the output.
+    Returns the matches in the order in which they are to be judged, and whether the first explains the output.
     """
     trials: list[tuple[Match, Case, Array]] = []
     for call, reading in product(calls, options):

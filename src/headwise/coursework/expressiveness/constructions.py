@@ -112,20 +112,8 @@ def read_off_forms(heads: int, rng: np.random.Generator, *, width: int = 6) -> t
     head has one M for all coordinates, of a rank up to D; each of H has its own, of rank D/H at most. Hence several
     heads compute no function of a single head whose M has a higher rank.
 
-    Parameters
-    ----------
-    heads : int
-    rng : numpy.random.Generator
-        Draws the function and the inputs.
-    width : int
-        D.
-
-    Returns
-    -------
-    forms : ndarray of shape (D, D, D)
-        M as each coordinate shows it.
-    deviation : float
-        The largest from the M that the function was made with.
+    Returns M as each coordinate shows it (D, D, D), D being `width`, and its largest difference from the M that the
+    function was made with.
 
     Examples
     --------
@@ -156,10 +144,7 @@ def single_input_example(X: Array, output: Array) -> float | None:
     If the N tokens are linearly independent, X X⁺ = I. So Wqᵀ = Wkᵀ = a (X⁺ | 0) gives the logits c I for a = √(c √D),
     hence weights A that can be inverted, and Wvᵀ = X⁺ A⁻¹ O gives A X Wvᵀ = O, whatever O.
 
-    Returns
-    -------
-    float or None
-        None if the tokens are not independent.
+    Returns None if the tokens are not independent.
 
     Examples
     --------

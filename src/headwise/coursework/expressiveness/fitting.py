@@ -46,17 +46,8 @@ def fit(
 
     All targets and starts are fitted side by side, as a leading axis of one problem.
 
-    Parameters
-    ----------
-    heads, of : int
-        Heads of the family, and of the functions.
-    setting : Setting
-    targets, starts, steps, inputs, seed : int
-        As in `expressiveness`.
-
-    Returns
-    -------
-    Fit
+    `heads`, `of`: heads of the family, and of the functions.
+    `targets`, `starts`, `steps`, `inputs`, `seed`: as in `expressiveness`.
     """
     rng = np.random.default_rng([seed, of, inputs])
     x, fresh = rng.normal(size=(2, inputs, setting.tokens, setting.width))

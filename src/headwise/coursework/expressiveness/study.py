@@ -22,43 +22,27 @@ from headwise.coursework.expressiveness.fitting import Fit, fit
 
 @dataclass(frozen=True)
 class Expressiveness:
-    """Both counterexamples, what a final transformation changes, and the fits.
-
-    Attributes
-    ----------
-    setting : Setting
-    off_segment, segment : float
-        How far an output of several heads lies from the segment on which every single head's output must lie, and that
-        segment's length.
-    ranks : (tuple of int, tuple of int)
-        Of the bilinear form that each output coordinate shows: for a random single head, and for several.
-    one_form : float
-        By how much the single head's coordinates differ in what they show.
-    read_off : float
-        By how much the forms that were read off the outputs differ from those that the functions were made with.
-    outside : float
-        What several heads with a final transformation make of a coordinate that is 1 in one token and 0 in the other.
-    projections : float
-        How far the heads' shares of an identity are from being projections that annihilate one another.
-    directions : ((int, int), (int, int))
-        In how many directions the weights can move so that the function changes: of one head and of several, without
-        and with a final transformation.
-    fits : tuple of Fit
-        Each family to itself and to the other, over many inputs.
-    steps, starts, inputs, seed : int
-        Steps of gradient descent, random starts, inputs (N, D) in the training batch, and what all was drawn with.
-    """
+    """Both counterexamples, what a final transformation changes, and the fits."""
 
     setting: Setting
+    # how far an output of several heads lies from the segment on which every single head's output must lie, and that
+    # segment's length
     off_segment: float
     segment: float
+    # of the bilinear form that each output coordinate shows: for a random single head, and for several
     ranks: tuple[tuple[int, ...], ...]
-    one_form: float
+    one_form: float  # by how much the single head's coordinates differ in what they show
+    # by how much the forms that were read off the outputs differ from those that the functions were made with
     read_off: float
+    # what several heads with a final transformation make of a coordinate that is 1 in one token and 0 in the other
     outside: float
+    # how far the heads' shares of an identity are from being projections that annihilate one another
     projections: float
+    # in how many directions the weights can move so that the function changes: of one head and of several, without
+    # and with a final transformation
     directions: tuple[tuple[int, ...], ...]
-    fits: tuple[Fit, ...]
+    fits: tuple[Fit, ...]  # each family to itself and to the other, over many inputs
+    # steps of gradient descent, random starts, inputs (N, D) in the training batch, and what all was drawn with
     steps: int
     starts: int
     inputs: int

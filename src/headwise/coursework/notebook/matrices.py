@@ -96,10 +96,7 @@ def is_column_list(tokens: Candidate) -> bool:
 def convert(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) -> dict[str, Array]:
     """The arrays with tokens as rows and matrices (out, in), those of the heads below one another.
 
-    Raises
-    ------
-    ShapeError
-        If they do not fit one another in this orientation.
+    Raises ShapeError if they do not fit one another in this orientation.
     """
     arrays = {"X": _tokens(tokens, orientation.columns)}
     width = arrays["X"].shape[1]

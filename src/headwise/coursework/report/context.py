@@ -25,63 +25,29 @@ from headwise.text import Statement
 
 
 class Chapter(NamedTuple):
-    """One part of the report.
-
-    Attributes
-    ----------
-    section : Section
-    headline : tuple of Statement
-        Its main result, in a sentence or two.
-    inputs : tuple of (str, str)
-        Seeds, data and checksums, for the provenance section.
-    short : tuple of Section
-        Short answers, for the worked solution.
-    """
+    """One part of the report."""
 
     section: Section
-    headline: tuple[Statement, ...]
-    inputs: tuple[tuple[str, str], ...]
-    short: tuple[Section, ...] = ()
+    headline: tuple[Statement, ...]  # its main result, in a sentence or two
+    inputs: tuple[tuple[str, str], ...]  # seeds, data and checksums, for the provenance section
+    short: tuple[Section, ...] = ()  # short answers, for the worked solution
 
 
 @dataclass(frozen=True)
 class ReportContext:
-    """The folder, budget and data of a report.
+    """The folder, budget and data of a report."""
 
-    Attributes
-    ----------
-    folder : Path
-        Gets ``figures/``, ``arrays/``, ``studies/`` and ``model/``.
-    budget : Budget
-    arrays : mapping
-        X, Wq, Wk, Wv (and Wo, biases) of the coursework.
-    arrays_name : str
-        Where they are from, for the reader.
-    load : callable
-        Returns the digits, in this process and in others.
-    threads : int
-        In this process.
-    processes : int
-        For independent runs.
-    progress : Progress
-    heads : int
-        The number of heads that is compared with one.
-    inputs : NotebookArrays, optional
-        How a course's notebook writes the arrays.
-    preview : callable
-        Called with a section of a part that is not complete, to put it on the page.
-    """
-
-    folder: Path
+    folder: Path  # gets ``figures/``, ``arrays/``, ``studies/`` and ``model/``
     budget: Budget
-    arrays: Mapping[str, Array]
-    arrays_name: str
-    load: Callable[[], Digits]
-    threads: int
-    processes: int
+    arrays: Mapping[str, Array]  # X, Wq, Wk, Wv (and Wo, biases) of the coursework
+    arrays_name: str  # where they are from, for the reader
+    load: Callable[[], Digits]  # returns the digits, in this process and in others
+    threads: int  # in this process
+    processes: int  # for independent runs
     progress: Progress
-    heads: int = 3
-    inputs: NotebookArrays | None = None
+    heads: int = 3  # the number of heads that is compared with one
+    inputs: NotebookArrays | None = None  # how a course's notebook writes the arrays
+    # called with a section of a part that is not complete, to put it on the page
     preview: Callable[[Section], None] = lambda section: None
 
     @cached_property

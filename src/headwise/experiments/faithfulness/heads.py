@@ -35,13 +35,7 @@ class HeadImportance:
 
 
 def measure_heads(model: Any, inputs: Sequence[Any], labels: IntArray) -> Outcome:
-    """Importance and ablation of every head on the same inputs: the fields of `HeadImportance`.
-
-    Parameters
-    ----------
-    model : LoadedModel, ViT, TableTransformer or SeriesTransformer
-    inputs : sequence
-    labels : ndarray of int of shape (B,)
+    """Importance and ablation of every head on the same inputs with labels (B,): the fields of `HeadImportance`.
 
     Examples
     --------

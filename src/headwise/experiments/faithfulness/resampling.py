@@ -58,14 +58,7 @@ def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
 
     Source: Phipson & Smyth, "Permutation P-values Should Never Be Zero" (2010), for the added ones.
 
-    Parameters
-    ----------
-    differences : ndarray of shape (B, T)
-    rng : numpy.random.Generator
-
-    Returns
-    -------
-    ndarray of shape (T,)
+    `differences` (B, T); returns (T,).
 
     Examples
     --------

@@ -27,17 +27,8 @@ class Locality:
 def locality(tokenizer: ImageTokenizer, images: Array, shifts: Sequence[tuple[int, int]]) -> Locality:
     """Measure the locality of a tokenizer on images.
 
-    Parameters
-    ----------
-    tokenizer : ImageTokenizer
-    images : ndarray of shape (B, Y, X)
-        Background is zero.
-    shifts : sequence of (int, int)
-        Pixels down and right.
-
-    Returns
-    -------
-    Locality
+    `images` (B, Y, X): background is zero.
+    `shifts`: pixels down and right.
 
     Examples
     --------

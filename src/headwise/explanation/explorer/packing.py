@@ -31,14 +31,9 @@ class PackedWeights(NamedTuple):
 def pack_weights(matrices: Sequence[Array], decimals: int, budget: int) -> PackedWeights:
     """Round the weights, and leave out as few as a number of bytes requires, the smallest first.
 
-    Parameters
-    ----------
-    matrices : sequence of ndarray of shape (N, M)
-        Weights from 0 to 1.
-    decimals : int
-        Of a weight, if all weights that are not rounded to zero fit.
-    budget : int
-        Bytes of the compressed result.
+    `matrices` (N, M): weights from 0 to 1.
+    `decimals`: of a weight, if all weights that are not rounded to zero fit.
+    `budget`: bytes of the compressed result.
 
     Examples
     --------

@@ -41,10 +41,7 @@ def _curves(record: AttentionRecord) -> Array:
 def measure(record: AttentionRecord) -> Facts:
     """Measure the area under each curve, and when it falls below half of its start.
 
-    Raises
-    ------
-    DataError
-        If no curves were measured.
+    Raises DataError if no curves were measured.
     """
     deletion, insertion = _curves(record).astype(np.float64)
     facts = measure_base(record) | measure_faithfulness(record)
@@ -65,10 +62,7 @@ def _tokens_to_half(curve: Array) -> int:
 def draw(record: AttentionRecord) -> Figure:
     """Draw the probability of the predicted class while tokens are deleted, and while they are inserted.
 
-    Raises
-    ------
-    DataError
-        If no curves were measured.
+    Raises DataError if no curves were measured.
     """
     curves = _curves(record)
     with new_figure(PAGE, 2.5) as figure:

@@ -37,10 +37,7 @@ def ranking(record: AttentionRecord) -> Array:
 def measure(record: AttentionRecord) -> Facts:
     """Measure how far the two maps agree, and what each of them ranks first.
 
-    Raises
-    ------
-    DataError
-        If the record has no recommended map.
+    Raises DataError if the record has no recommended map.
     """
     dependence = _dependence(record)
     return (
@@ -102,10 +99,7 @@ def _window(record: AttentionRecord) -> tuple[int, int]:
 def draw(record: AttentionRecord) -> Figure:
     """Draw both maps: over the image, as shaded words, or as strips below the series.
 
-    Raises
-    ------
-    DataError
-        If the record has no recommended map.
+    Raises DataError if the record has no recommended map.
     """
     return {"image": _draw_images, "series": _draw_strips}.get(record.kind, _draw_texts)(record)
 

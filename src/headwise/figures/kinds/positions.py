@@ -52,10 +52,7 @@ def _distances(record: AttentionRecord) -> Array:
 def measure(record: AttentionRecord) -> Facts:
     """Measure the cosines between the position embeddings, and how they depend on distance.
 
-    Raises
-    ------
-    DataError
-        If the position embeddings are unknown, or there is only one token.
+    Raises DataError if the position embeddings are unknown, or there is only one token.
     """
     similarity, distance = _similarities(record), _distances(record)
     n = len(similarity)
@@ -85,10 +82,7 @@ def measure(record: AttentionRecord) -> Facts:
 def draw(record: AttentionRecord) -> Figure:
     """Draw the matrix of cosines, and every pair's cosine against the distance between the two tokens.
 
-    Raises
-    ------
-    DataError
-        If the position embeddings are unknown, or there is only one token.
+    Raises DataError if the position embeddings are unknown, or there is only one token.
     """
     similarity, distance = _similarities(record), _distances(record)
     with new_figure(PAGE, 2.7) as figure:

@@ -29,10 +29,7 @@ from headwise.figures.view import DEFAULT_VIEW, View
 def measure(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> Facts:
     """Measure the row of one token, 1 to N, in all heads.
 
-    Raises
-    ------
-    DataError
-        If there is no such token.
+    Raises DataError if there is no such token.
     """
     _check_token(record, token)
     maps = record.row(token).astype(np.float64)
@@ -56,10 +53,7 @@ def measure(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> F
 def draw(record: AttentionRecord, token: int, view: View = DEFAULT_VIEW) -> Figure:
     """Draw the input and the map of each layer and head, as for the class token; the token itself is framed.
 
-    Raises
-    ------
-    DataError
-        If there is no such token.
+    Raises DataError if there is no such token.
     """
     _check_token(record, token)
     on_class = record.weights[:, :, record.index(token), 0] if record.has_class_token else None

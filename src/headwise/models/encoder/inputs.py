@@ -31,12 +31,8 @@ class NetworkInputs:
     def from_arrays(cls, dtype: np.dtype[Any], arrays: dict[str, npt.ArrayLike | None]) -> NetworkInputs:
         """Check and convert the arguments of a call.
 
-        Raises
-        ------
-        DataError
-            If an argument is unknown, or has the wrong type.
-        ShapeError, MaskError
-            If a shape or the mask does not fit.
+        Raises DataError if an argument is unknown or has the wrong type; ShapeError or MaskError if a shape or the
+        mask does not fit.
         """
         passed = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
         attention_mask = passed.pop("attention_mask", None)

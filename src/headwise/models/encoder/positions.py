@@ -42,10 +42,7 @@ def resample_backward(dy: Array, size: tuple[int, int], interpolation: str) -> A
 def resampling_matrix(old: int, new: int, interpolation: str) -> Array:
     """Weights (new, old) of the old points in each new point; rows sum to one.
 
-    Raises
-    ------
-    DataError
-        If the interpolation is not one of `INTERPOLATIONS`.
+    Raises DataError if the interpolation is not one of `INTERPOLATIONS`.
 
     Examples
     --------

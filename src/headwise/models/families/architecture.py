@@ -120,10 +120,7 @@ class Architecture:
     def params(self, checkpoint: Checkpoint, dtype: np.dtype | None = None) -> Params:
         """Read the parameters; tensors that several parameters share are read once.
 
-        Raises
-        ------
-        CheckpointError
-            If a tensor is missing, has the wrong shape, or is unknown.
+        Raises CheckpointError if a tensor is missing, has the wrong shape, or is unknown.
         """
         self._check_unused(checkpoint)
         arrays: dict[str, Array] = {}

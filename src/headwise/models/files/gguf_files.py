@@ -76,12 +76,8 @@ _ROPE_FACTORS = "rope_freqs.weight"
 def read_gguf(path: Path) -> Checkpoint:
     """Read the metadata of a .gguf file; tensors are de-quantised when they are read.
 
-    Raises
-    ------
-    CheckpointError
-        If the file is corrupt, or its architecture or one of its options cannot be loaded.
-    MissingExtraError
-        If the library gguf is not installed.
+    Raises CheckpointError if the file is corrupt, or its architecture or one of its options cannot be loaded;
+    MissingExtraError if the library gguf is not installed.
     """
     with require_extra("Loading a .gguf file", "gguf", "models"):
         import gguf

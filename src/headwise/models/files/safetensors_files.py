@@ -23,12 +23,8 @@ _WEIGHTS, _INDEX = "model.safetensors", "model.safetensors.index.json"
 def read_folder(path: Path) -> Checkpoint:
     """Read config.json and open the safetensors files of a folder.
 
-    Raises
-    ------
-    DataError
-        If the folder has no config.json or no safetensors file; a pickle file is refused with the command to convert.
-    CheckpointError
-        If a file is corrupt.
+    Raises DataError if the folder has no config.json or no safetensors file; a pickle file is refused with the command
+    to convert; CheckpointError if a file is corrupt.
     """
     if (path / "modules.json").is_file() and not (path / "config.json").is_file():
         return replace(read_folder(path / read_json(path / "modules.json")[0]["path"]), path=path)
@@ -52,10 +48,7 @@ def _current_name(name: str) -> str:
 def read_own(path: Path) -> Checkpoint:
     """Read a checkpoint of this package: one safetensors file with the configuration in its header.
 
-    Raises
-    ------
-    CheckpointError
-        If it is corrupt, of another kind than a vision transformer, or not of this package.
+    Raises CheckpointError if it is corrupt, of another kind than a vision transformer, or not of this package.
     """
     tensors = read_safetensors(path)
     with path.open("rb") as opened:

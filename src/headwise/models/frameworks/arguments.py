@@ -53,17 +53,10 @@ class InputReader:
     def read(self, input: Any) -> Arguments:
         """The arguments for one input.
 
-        Parameters
-        ----------
-        input
-            A mapping of arrays by the names of arguments; a text or a pair of texts, with a tokenizer; an image as a
-            path, a PIL image or an array of uint8; a normalised image (C, Y, X); a series (N, V); sound (samples,);
-            token ids (N,). Arrays may have a batch axis of size 1 in front.
-
-        Raises
-        ------
-        DataError
-            If the input is of another kind, or something is missing to prepare it.
+        `input`: a mapping of arrays by the names of arguments; a text or a pair of texts, with a tokenizer; an image as
+        a path, a PIL image or an array of uint8; a normalised image (C, Y, X); a series (N, V); sound (samples,); token
+        ids (N,). Arrays may have a batch axis of size 1 in front.
+        Raises DataError if the input is of another kind, or something is missing to prepare it.
         """
         if isinstance(input, Mapping):
             return self._given(input)

@@ -27,10 +27,7 @@ class ImageReader:
     def read(self, image: Any) -> tuple[Array, Box]:
         """The pixel values, and the part of the image that they show: left, top, right, bottom in its pixels.
 
-        Raises
-        ------
-        DataError
-            If there is no way to prepare it, or it is no image.
+        Raises DataError if there is no way to prepare it, or it is no image.
         """
         if self.preprocess is None:
             raise DataError(

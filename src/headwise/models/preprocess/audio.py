@@ -42,17 +42,9 @@ class AudioPreprocessor:
     def __call__(self, sound: npt.ArrayLike | list[Any], sampling_rate: int | None = None) -> dict[str, Array]:
         """Compute the spectrogram of one sound, or of several.
 
-        Parameters
-        ----------
-        sound : ndarray of float of shape (samples,), or a list of them
-            Between −1 and 1.
-        sampling_rate : int, optional
-            Checked against the model's.
-
-        Returns
-        -------
-        dict
-            ``input_features`` (B, C, T).
+        `sound` (samples,): between −1 and 1.
+        `sampling_rate`: checked against the model's.
+        Returns ``input_features`` (B, C, T).
         """
         if sampling_rate not in (None, self.rate):
             raise DataError(f"sampling_rate: expected {self.rate}; got {sampling_rate}. Resample the sound first.")

@@ -44,10 +44,7 @@ class ImagePreprocessor:
     def from_checkpoint(cls, checkpoint: Checkpoint, channels: int) -> ImagePreprocessor:
         """The options of a folder or file.
 
-        Raises
-        ------
-        CheckpointError
-            If it has none, or unknown ones.
+        Raises CheckpointError if it has none, or unknown ones.
         """
         config = checkpoint.config
         if "architecture" in config:
@@ -64,14 +61,8 @@ class ImagePreprocessor:
     def __call__(self, images: Any) -> dict[str, Array]:
         """Preprocess one image or several of one size.
 
-        Parameters
-        ----------
-        images : path, PIL.Image.Image or ndarray of uint8 of shape (Y, X) or (Y, X, 3), or a list of them
-
-        Returns
-        -------
-        dict
-            ``pixel_values`` (B, C, Y, X).
+        `images` (Y, X) or (Y, X, 3).
+        Returns ``pixel_values`` (B, C, Y, X).
         """
         several = images if isinstance(images, list | tuple) else [images]
         arrays = [self._one(image) for image in several]

@@ -50,10 +50,7 @@ class TextPreprocessor:
     def from_checkpoint(cls, checkpoint: Checkpoint, max_length: int | None, token_types: bool) -> TextPreprocessor:
         """The tokenizer of a folder or .gguf file.
 
-        Raises
-        ------
-        CheckpointError
-            If there is none that can be read.
+        Raises CheckpointError if there is none that can be read.
         """
         with require_extra("Preprocessing texts", "tokenizers", "models"):
             import tokenizers
@@ -80,17 +77,9 @@ class TextPreprocessor:
     ) -> dict[str, IntArray]:
         """Tokenise texts, with special tokens, padded on the right to the longest.
 
-        Parameters
-        ----------
-        texts : str, tuple of two str, or list of str
-            A tuple is one pair of texts.
-        pairs : str or list of str, optional
-            The second text of each pair.
-
-        Returns
-        -------
-        dict
-            ``input_ids`` and ``attention_mask`` (B, N), and ``token_type_ids`` if the model has them.
+        `texts`: a tuple is one pair of texts.
+        `pairs`: the second text of each pair.
+        Returns ``input_ids`` and ``attention_mask`` (B, N), and ``token_type_ids`` if the model has them.
         """
         encoded = self._encode(texts, pairs)
         longest = max(len(item.ids) for item in encoded)

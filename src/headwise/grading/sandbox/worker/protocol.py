@@ -38,10 +38,7 @@ class WireError(ValueError):
 def encode(value: Value) -> bytes:
     """One value as bytes.
 
-    Raises
-    ------
-    WireError
-        If it holds anything but the types above.
+    Raises WireError if it holds anything but the types above.
     """
     parts: list[bytes] = []
     _write(value, parts, _DEPTH)
@@ -51,10 +48,7 @@ def encode(value: Value) -> bytes:
 def decode(data: bytes | bytearray) -> Value:
     """Read one value, and nothing after it; arrays are copies.
 
-    Raises
-    ------
-    WireError
-        If the bytes are anything but one value.
+    Raises WireError if the bytes are anything but one value.
     """
     value, rest = _read(memoryview(data), _DEPTH)
     if len(rest):

@@ -8,9 +8,7 @@ import time
 from itertools import cycle
 from pathlib import Path
 
-from headwise.grading.grade_class import grade_class
-from headwise.grading.rubric import default_rubric
-from headwise.grading.submissions import read_class
+from headwise.grading import default_rubric, grade_class, read_class
 from headwise.parallel.threads import num_threads
 
 CLASS = Path(__file__).parents[1] / "examples/class"

@@ -11,9 +11,7 @@ from headwise.cli.console import progress_bars
 from headwise.data.mnist import load_mnist
 from headwise.files import write_text
 from headwise.models.vit import ViTConfig
-from headwise.train.checkpoint import save_vit
-from headwise.train.config import TrainingConfig
-from headwise.train.run import TrainingRun, train_into
+from headwise.train import TrainingConfig, TrainingRun, save_vit, train_into
 
 WEIGHTS = Path(__file__).parents[1] / "src/headwise/models/weights"
 EPOCHS = {"7x7": 15, "4x4": 8, "rows": 8}  # `headwise explain` has the one that was trained longest

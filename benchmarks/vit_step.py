@@ -14,9 +14,7 @@ from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import single_threaded_blas
 from headwise.timing import time_interleaved
-from headwise.train.config import TrainingConfig
-from headwise.train.digits import digits_task, evaluate
-from headwise.train.loop import Trainer
+from headwise.train import Trainer, TrainingConfig, digits_task, evaluate
 from headwise.train.malloc import keep_heap
 from torch_vit import TorchViT
 

@@ -11,8 +11,7 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import load_bundled_mnist
+from headwise.data import coursework_arrays, load_bundled_mnist
 from helpers.commands import headwise, headwise_process, interrupt_after
 from helpers.digits import few
 from helpers.processes import PATIENCE

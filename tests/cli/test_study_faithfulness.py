@@ -12,9 +12,8 @@ from headwise.attribution import recommended_map
 from headwise.cli.study.faithfulness import faithfulness
 from headwise.data.mnist import load_bundled_mnist
 from headwise.errors import DataError, ShapeError
-from headwise.experiments import Runner
+from headwise.experiments import Runner, RunStore
 from headwise.experiments.faithfulness import EXPERIMENT, FaithfulnessPlan, load_subject
-from headwise.experiments.store import RunStore
 from headwise.models.adapters import ViT
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.train.checkpoint import load_vit, save_vit

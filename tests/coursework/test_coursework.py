@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from headwise.coursework.results import coursework
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import LabelledImages
+from headwise.data import LabelledImages, coursework_arrays
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import pick_contrasting_examples
 

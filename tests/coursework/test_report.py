@@ -19,8 +19,7 @@ from headwise.coursework.report.attention.expressive_power import describe_fit
 from headwise.coursework.report.attention.head_count import head_count_section
 from headwise.coursework.report.attention.outputs import describe_largest_weight
 from headwise.coursework.results import coursework
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import Digits, LabelledImages, load_bundled_mnist
+from headwise.data import Digits, LabelledImages, coursework_arrays, load_bundled_mnist
 from headwise.document import pdf as printing
 from headwise.errors import DataError, MissingExtraError, ShapeError
 from headwise.experiments.tokenizers import TokenizersPlan

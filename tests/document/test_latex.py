@@ -5,8 +5,7 @@ import subprocess
 
 import pytest
 
-from headwise.document import Code, Derivation, Document, Paragraph, Section, Step, Table
-from headwise.document.latex import as_latex_document
+from headwise.document import Code, Derivation, Document, Paragraph, Section, Step, Table, as_latex_document
 from headwise.document.latex_characters import character_definitions
 from headwise.text import Statement
 

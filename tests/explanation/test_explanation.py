@@ -16,9 +16,8 @@ from headwise.data.image_files import load_digit
 from headwise.errors import DataError, ShapeError
 from headwise.explanation import FaithfulnessTest, explain, explore, record_attention
 from headwise.figures import select_figures
-from headwise.models.adapters import ViT
-from headwise.models.token_ablation import TokenGame
-from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
+from headwise.models import TokenGame, ViT, ViTConfig
+from headwise.models.vit import predict_with_attention, vit_params
 from headwise.train.checkpoint import Checkpoint, pretrained_vit, save_vit
 from helpers.checkpoints import write_folder
 

@@ -13,10 +13,7 @@ import numpy as np
 import pytest
 
 from headwise.checker.loading import load_function
-from headwise.data.array_files import load_npz, read_arrays
-from headwise.data.image_files import read_image
-from headwise.data.mnist import read_idx
-from headwise.data.ts import read_ts
+from headwise.data import load_npz, read_arrays, read_idx, read_image, read_ts
 from headwise.errors import HeadwiseError
 from headwise.grading.rubric import read_rubric
 from headwise.models import load

@@ -2,8 +2,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.metrics.flow import flow
-from headwise.metrics.rollout import rollout
+from headwise.metrics import flow, rollout
 
 EXACT = 1e-7  # capacities are rounded to 2⁻³⁰
 

@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 from scipy.stats import spearmanr
 
-from headwise.metrics.head_roles import TokenRoles, head_roles
-from headwise.metrics.roles import ROLES
+from headwise.metrics import ROLES, TokenRoles, head_roles
 
 N = 23
 NONE = np.zeros(0, np.int64)

@@ -5,8 +5,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.metrics.perturbation import insertion_curve, random_orders
-from headwise.metrics.shapley import TabulatedGame, coalitions, sampled_shapley, shapley
+from headwise.metrics import TabulatedGame, coalitions, insertion_curve, random_orders, sampled_shapley, shapley
 
 ALL = frozenset(range(5))
 

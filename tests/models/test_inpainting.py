@@ -6,10 +6,9 @@ import numpy as np
 import pytest
 
 from headwise.errors import ShapeError
-from headwise.models.adapters import ViT
+from headwise.models import TokenGame, ViT, ViTConfig
 from headwise.models.inpainting import inpaint
-from headwise.models.token_ablation import TokenGame
-from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
+from headwise.models.vit import predict_with_attention, vit_params
 
 MODEL = ViTConfig(tokenizer="3x2", image_size=(9, 8), d_model=6, n_layers=2, n_heads=3, d_ff=5, n_classes=3)
 

@@ -7,8 +7,7 @@ import pytest
 
 import headwise as hw
 from headwise.errors import CheckpointError, DataError, ShapeError
-from headwise.models.adapters import ViT
-from headwise.models.base import Model
+from headwise.models import Model, ViT
 from headwise.train.checkpoint import pretrained_vit, save_arrays
 from helpers.checkpoints import write_folder
 

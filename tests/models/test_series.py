@@ -2,8 +2,8 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
+from headwise.models import SeriesTransformerConfig
 from headwise.models.series import (
-    SeriesTransformerConfig,
     masked_prediction_backward,
     masked_prediction_forward,
     masked_prediction_params,

@@ -6,9 +6,8 @@ import pytest
 from headwise.attention.textbook import softmax
 from headwise.errors import DataError, ShapeError
 from headwise.metrics.gradients import head_importance
-from headwise.models.adapters import ViT
-from headwise.models.token_ablation import ABLATIONS, TokenGame
-from headwise.models.vit import ViTConfig, predict_with_attention, vit_forward, vit_params
+from headwise.models import ABLATIONS, TokenGame, ViT, ViTConfig
+from headwise.models.vit import predict_with_attention, vit_forward, vit_params
 from headwise.nn.encoder import encoder_attention_gradients
 from helpers.oracles import numeric_gradients
 

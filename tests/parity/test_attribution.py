@@ -12,10 +12,9 @@ from headwise import load
 from headwise.attribution import attn_lrp, decompose_logit, differentiable
 from headwise.attribution.maps import IG_STEPS
 from headwise.metrics import deletion_curve, integrated_gradients
-from headwise.models.adapters import ViT
+from headwise.models import TokenGame, ViT, ViTConfig
 from headwise.models.inpainting import inpaint
-from headwise.models.token_ablation import TokenGame
-from headwise.models.vit import ViTConfig, vit_params
+from headwise.models.vit import vit_params
 from helpers.pretrained import CASES, build, inputs
 
 torch = pytest.importorskip("torch")

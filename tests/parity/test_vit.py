@@ -4,8 +4,7 @@ import numpy as np
 import pytest
 
 from headwise.models.vit import ViTConfig, vit_backward, vit_forward, vit_params
-from headwise.nn.losses import cross_entropy_backward, cross_entropy_forward
-from headwise.nn.params import flatten, unflatten
+from headwise.nn import cross_entropy_backward, cross_entropy_forward, flatten, unflatten
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
 
 torch = pytest.importorskip("torch")

@@ -3,8 +3,7 @@ import pytest
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.vit import ViTConfig, vit_forward, vit_params
-from headwise.tokenizers import Patches, PermutedPixels, get_tokenizer
-from headwise.tokenizers.images import PERMUTATIONS
+from headwise.tokenizers import PERMUTATIONS, Patches, PermutedPixels, get_tokenizer
 
 NAMES = ["7x7", "4x4", "14x2", "rows", "columns", "pixels", "8x8/4", "10x4/6x3", "scrambled-7x7", "reordered-8x4/5x3"]
 

@@ -3,14 +3,9 @@
 import numpy as np
 import pytest
 
-from headwise.models.series import SeriesTransformerConfig
-from headwise.models.sets import SetTransformerConfig
-from headwise.models.tabular import TableTransformerConfig
+from headwise.models import SeriesTransformerConfig, SetTransformerConfig, TableTransformerConfig, ViTConfig
 from headwise.models.trainable import ImageModel, SeriesModel, SetModel, TableModel
-from headwise.models.vit import ViTConfig
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
-from headwise.train.supervised import Examples, Supervised, predict_batched
+from headwise.train import Examples, Supervised, TrainingConfig, predict_batched, train
 
 B = 7
 SMALL = {"d_model": 6, "n_layers": 1, "n_heads": 3}

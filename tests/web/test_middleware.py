@@ -10,8 +10,7 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import load_bundled_mnist
+from headwise.data import coursework_arrays, load_bundled_mnist
 from headwise.explanation import explore
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web import application

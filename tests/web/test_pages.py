@@ -8,8 +8,7 @@ import pytest
 from PIL import Image
 
 import headwise as hw
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import load_bundled_mnist
+from headwise.data import coursework_arrays, load_bundled_mnist
 from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
 from headwise.text import Statement, as_text

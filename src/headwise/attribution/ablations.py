@@ -16,13 +16,11 @@ from headwise.attention.textbook import softmax
 from headwise.attribution.differentiable import Differentiable, differentiable, is_differentiable
 from headwise.attribution.players import Players
 from headwise.errors import DataError, require_extra
-from headwise.models.adapters import ViT
-from headwise.models.base import Model
+from headwise.models import ABLATIONS as DRAWING_ABLATIONS
+from headwise.models import LoadedModel, Model, ViT
 from headwise.models.encoder import ImageEmbedding
 from headwise.models.inpainting import inpaint
-from headwise.models.loaded import LoadedModel
 from headwise.models.preprocess.texts import TextPreprocessor
-from headwise.models.token_ablation import ABLATIONS as DRAWING_ABLATIONS
 from headwise.shapes import Array, BoolArray
 
 _CELLS = 32  # an image is imputed in at most so many rows and columns of cells

@@ -14,8 +14,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.models.adapters import SeriesTransformer, TableTransformer, ViT
-from headwise.models.base import Tokens
+from headwise.models import LoadedModel, SeriesTransformer, TableTransformer, Tokens, ViT
 from headwise.models.encoder import (
     AttentionOptions,
     AudioEmbedding,
@@ -29,12 +28,10 @@ from headwise.models.encoder import (
 )
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import NetworkCache, NetworkGradients, network_backward, network_forward
-from headwise.models.loaded import LoadedModel
 from headwise.models.single_input import arrays_of
 from headwise.models.tabular import feature_tokenizer_forward
 from headwise.models.vit import embed_tokens
-from headwise.nn.batch_norm import batch_norm_forward
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn import Params, batch_norm_forward, subtree, with_prefix
 from headwise.shapes import Array, BoolArray
 
 _BATCH_TOKENS = 2048  # tokens of the inputs that are run at once

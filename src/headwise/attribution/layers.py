@@ -12,8 +12,7 @@ from headwise.metrics.contributions import alti, attention_contributions, contri
 from headwise.models.encoder.block import EncoderBlockCache
 from headwise.models.encoder.network import NetworkCache
 from headwise.models.encoder.norms import AffineCache, NormCache
-from headwise.nn.params import Params, subtree
-from headwise.nn.rms_norm import RmsNormCache
+from headwise.nn import Params, RmsNormCache, subtree
 from headwise.shapes import Array
 
 _ELEMENTS_AT_ONCE = 16_000_000  # of the contributions (N, M, D) in memory

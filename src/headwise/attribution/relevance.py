@@ -20,10 +20,7 @@ from headwise.models.encoder.attention import SublayerCache
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.heads import HeadCache
 from headwise.models.encoder.mlp import GatedMlpCache
-from headwise.nn.activation_functions import ActivationCache, freeze_activation
-from headwise.nn.layer_norm import LayerNormCache
-from headwise.nn.projection import ProjectionCache
-from headwise.nn.rms_norm import RmsNormCache
+from headwise.nn import ActivationCache, LayerNormCache, ProjectionCache, RmsNormCache, freeze_activation
 from headwise.shapes import Array
 
 _SHARES = {"query": 0.25, "key": 0.25, "value": 0.5}  # of p v, weights and values get half; of q k, each half of that

@@ -25,22 +25,13 @@ _UNEXPLAINED = {"unknown", "tokens-scrambled"}
 
 @dataclass(frozen=True, slots=True)
 class Difference:
-    """How two functions differ.
+    """How two functions differ."""
 
-    Attributes
-    ----------
-    first, second : Verdict
-        What each is by itself.
-    inputs : int
-        How many inputs both answered.
-    max_difference : float
-        The largest difference of their outputs, relative to the largest number in the first's.
-    """
-
+    # what each is by itself
     first: Verdict
     second: Verdict
-    inputs: int
-    max_difference: float
+    inputs: int  # how many inputs both answered
+    max_difference: float  # the largest difference of their outputs, relative to the largest number in the first's
 
     @property
     def same(self) -> bool:
@@ -70,10 +61,7 @@ class Difference:
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
         """Return the comparison in words, as plain text or Markdown, or as JSON with both verdicts.
 
-        Raises
-        ------
-        DataError
-            If `format` is none of the three.
+        Raises DataError if `format` is none of the three.
         """
         if format not in ("text", "markdown", "json"):
             raise DataError(f"format: expected one of text, markdown, json; got {format!r}.")

@@ -11,11 +11,9 @@ import typer
 from matplotlib.figure import Figure
 from rich.table import Table
 
-from headwise.benchmark.peers import PEERS
+from headwise.benchmark import GROUPS, PEERS, QUICK, Bench, Timing, workloads
+from headwise.benchmark import bench as measure
 from headwise.benchmark.plot import draw_ratios
-from headwise.benchmark.run import Bench, Timing
-from headwise.benchmark.run import bench as measure
-from headwise.benchmark.workloads import GROUPS, QUICK, workloads
 from headwise.cli.console import output, progress_bars
 from headwise.cli.options import Json
 from headwise.cli.paths import check_writable_file

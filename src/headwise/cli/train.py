@@ -15,9 +15,7 @@ from headwise.cli.runner import resumable
 from headwise.data.mnist import load_bundled_mnist, load_mnist
 from headwise.models.vit import ViTConfig
 from headwise.parallel.threads import num_threads
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import Epoch
-from headwise.train.run import TrainingRun, train_into
+from headwise.train import Epoch, TrainingConfig, TrainingRun, train_into
 from headwise.validation import check_counts
 
 _STANDARD = TrainingConfig()

@@ -16,10 +16,7 @@ from headwise.data.series import LabelledSeries
 from headwise.models.series import SeriesTransformerConfig, masked_prediction_forward
 from headwise.parallel.threads import num_threads
 from headwise.shapes import Array, BoolArray
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
-from headwise.train.masking import geometric_masks
-from headwise.train.series import MaskedPredictionTask
+from headwise.train import MaskedPredictionTask, TrainingConfig, geometric_masks, train
 
 STEPS, VARIABLES = 8, 2
 TRAINED_ON, TESTED_ON = 4096, 1000

@@ -30,9 +30,7 @@ from headwise.nn.params import Params
 from headwise.parallel.threads import limit_threads
 from headwise.progress import show_progress
 from headwise.shapes import Array
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import Epoch, train
-from headwise.train.supervised import Examples, Supervised, predict_batched
+from headwise.train import Epoch, Examples, Supervised, TrainingConfig, predict_batched, train
 
 _ATTENTION_BATCH = 128  # items whose attention weights are in memory at once
 

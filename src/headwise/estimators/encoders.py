@@ -10,14 +10,10 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.series import SeriesTransformerConfig
-from headwise.models.sets import SetTransformerConfig
-from headwise.models.tabular import TableTransformerConfig
+from headwise.models import SeriesTransformerConfig, SetTransformerConfig, TableTransformerConfig, ViTConfig
 from headwise.models.trainable import ImageModel, Inputs, SeriesModel, SetModel, TableModel, TrainableModel
-from headwise.models.vit import ViTConfig
 from headwise.shapes import Array, BoolArray, IntArray
-from headwise.tokenizers.series import Standardizer
-from headwise.tokenizers.tabular import ColumnEncoder, column_std, is_missing
+from headwise.tokenizers import ColumnEncoder, Standardizer, column_std, is_missing
 from headwise.validation import check_counts, is_number
 
 

@@ -16,8 +16,7 @@ from headwise.errors import DataError, ShapeError
 from headwise.explanation.array_checks import check_positions, resize_image, to_pixels_of
 from headwise.explanation.text_arrays import causal_mask, names_in, text_record
 from headwise.figures import AttentionRecord, load_arrays
-from headwise.metrics.concentration import normalize_rows
-from headwise.metrics.row_sums import ROW_SUM_TOLERANCE, check_attention_weights
+from headwise.metrics import ROW_SUM_TOLERANCE, check_attention_weights, normalize_rows
 from headwise.shapes import Array, BoolArray
 from headwise.tokenizers.images import Patches
 

@@ -16,10 +16,7 @@ from headwise.figures.dependence import Dependence
 from headwise.figures.record_files import TEST, check_layout, is_record, load_arrays, pack, unpack
 from headwise.figures.token_roles import measure_roles
 from headwise.files import atomic_write
-from headwise.metrics.faithfulness import Faithfulness
-from headwise.metrics.head_roles import HeadRoles
-from headwise.metrics.roles import ROLES
-from headwise.metrics.spatial import token_centers
+from headwise.metrics import ROLES, Faithfulness, HeadRoles, token_centers
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.thresholds import BACKGROUND, INK

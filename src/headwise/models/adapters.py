@@ -17,9 +17,7 @@ from headwise.models.sets import SetTransformerConfig, set_forward
 from headwise.models.tabular import TableTransformerConfig, feature_tokenizer_forward, table_forward
 from headwise.models.token_ablation import ablated_logits, scores_of_subsets
 from headwise.models.vit import ViTConfig, vit_forward
-from headwise.nn.cross_attention import MabCache
-from headwise.nn.encoder import EncoderCache, encoder_attention_gradients, encoder_forward
-from headwise.nn.params import Params, subtree
+from headwise.nn import EncoderCache, MabCache, Params, encoder_attention_gradients, encoder_forward, subtree
 from headwise.recorder import AttentionLayer, Capture, KeyMask
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind

@@ -13,8 +13,7 @@ from typing import NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params
-from headwise.nn.params import Params, subtree, with_prefix
+from headwise.nn import EncoderCache, Params, encoder_backward, encoder_forward, encoder_params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_counts, check_sizes
 

@@ -11,8 +11,7 @@ import numpy as np
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.trainable import ImageModel, Inputs
 from headwise.models.vit import ViTConfig
-from headwise.nn.losses import cross_entropy_forward
-from headwise.nn.params import Params
+from headwise.nn import Params, cross_entropy_forward
 from headwise.parallel.threads import parallel_map, split
 from headwise.shapes import Array
 from headwise.train.augment import shift_and_rotate

@@ -13,15 +13,10 @@ import numpy as np
 
 from headwise.data.series import LabelledSeries
 from headwise.hashing import fingerprint
-from headwise.models.series import (
-    SeriesTransformerConfig,
-    masked_prediction_backward,
-    masked_prediction_forward,
-    masked_prediction_params,
-)
+from headwise.models import SeriesTransformerConfig
+from headwise.models.series import masked_prediction_backward, masked_prediction_forward, masked_prediction_params
 from headwise.models.trainable import SeriesModel
-from headwise.nn.padding import Padding
-from headwise.nn.params import Params
+from headwise.nn import Padding, Params
 from headwise.shapes import Array, IntArray
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import ShardGradients, ValidationResult

@@ -12,8 +12,7 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params
-from headwise.nn.losses import absolute_error_backward, absolute_error_forward
-from headwise.nn.params import Params
+from headwise.nn import Params, absolute_error_backward, absolute_error_forward
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
 

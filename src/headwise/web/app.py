@@ -18,8 +18,7 @@ from starlette.routing import Mount, Route
 from starlette.staticfiles import StaticFiles
 from starlette.types import ASGIApp
 
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import load_bundled_mnist
+from headwise.data import coursework_arrays, load_bundled_mnist
 from headwise.document import render_template
 from headwise.errors import HeadwiseError
 from headwise.explanation import cycle_classes, explore

@@ -17,10 +17,9 @@ from headwise.experiments.faithfulness.randomization import (
     shuffle_parameters,
 )
 from headwise.experiments.faithfulness.scope import Scope, baseline_map, scope_of
-from headwise.models.adapters import SeriesTransformer, ViT
-from headwise.models.base import Tokens
-from headwise.models.series import SeriesTransformerConfig, series_params
-from headwise.models.vit import ViTConfig, vit_params
+from headwise.models import SeriesTransformer, SeriesTransformerConfig, Tokens, ViT, ViTConfig
+from headwise.models.series import series_params
+from headwise.models.vit import vit_params
 from headwise.nn.losses import cross_entropy_forward
 
 N = 5

@@ -12,8 +12,7 @@ from headwise.experiments.series import EXPERIMENT, SeriesPlan, SeriesResult, Se
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.findings import findings, table
 from headwise.text import as_text
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
+from headwise.train import TrainingConfig, train
 
 FEW = TrainingConfig(epochs=3, batch_size=17, learning_rate=1e-2, max_grad_norm=4.0, max_shift=0, max_rotation=0)
 

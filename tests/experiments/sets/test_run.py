@@ -11,9 +11,7 @@ from headwise.experiments.sets.run import order_sensitivity
 from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten
 from headwise.text import as_text
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
-from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
+from headwise.train import MaximumTask, TrainingConfig, draw_sets, mean_absolute_error, train
 
 FEW = (SetModelSpec("rFF", "mean"), SetModelSpec("rFF", "max"))
 MODEL = SetTransformerConfig(1, encoder="rFF", pooling="max", d_model=16, n_heads=2)

@@ -28,20 +28,12 @@ from headwise.errors import DataError
 def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None) -> list[Target]:
     """Return the readings of a module's parameters, to be judged in this order.
 
-    Parameters
-    ----------
-    value : Any
-        A torch module, an object with arrays among its attributes, one of their methods, their class, or a function
-        whose matrices are variables of its file.
-    init : str or mapping, optional
-        The arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
-    inside : str, optional
-        The path of the attention in a larger module, such as ``"layers.0.attn"``.
-
-    Raises
-    ------
-    DataError
-        If `value` is none of these, its class cannot be made, it holds no attention or several, or it cannot be called.
+    `value`: a torch module, an object with arrays among its attributes, one of their methods, their class, or a
+    function whose matrices are variables of its file.
+    `init`: the arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
+    `inside`: the path of the attention in a larger module, such as ``"layers.0.attn"``.
+    Raises DataError if `value` is none of these, its class cannot be made, it holds no attention or several, or it
+    cannot be called.
     """
     method = value.__name__ if inspect.ismethod(value) else None
     value = value.__self__ if inspect.ismethod(value) else object_of(value) if inspect.isfunction(value) else value

@@ -20,79 +20,38 @@ class Probe:
 
 @dataclass(frozen=True, slots=True)
 class Interface:
-    """The arguments that a function takes.
+    """The arguments that a function takes."""
 
-    Attributes
-    ----------
-    kind : {"self_attention", "multi_head", "cross_attention", "attention"}
-        Which arguments there are.
-    takes : frozenset of str
-        The arguments that it has, optional ones too.
-    needs : frozenset of str
-        Those without which it cannot be called.
-    axes : str
-        The layout of the tokens, such as ``"BND"``, or of queries, keys and values, such as ``"BHNd"``.
-    batched : bool
-        Whether it takes tokens with a batch axis as well as without.
-    fused : bool
-        Whether it takes the matrices of queries, keys and values as one, so that they have one size.
-    key_mask : bool
-        Whether its mask is of keys alone, (B, M).
-    masks_apart : bool
-        Whether its mask is of the tokens and its other mask of the context, so that one of them counts at a time.
-    mask_axes : str
-        The axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty.
-    dtype : {"float64", "float32"}
-        The type of the arguments; float32 for a function that says that it works in that.
-    heads : int or None
-        The only number of heads that it takes; None for any.
-    key_heads : int or None
-        The number of heads of keys and values, for a function of tokens with fewer of them; None for as many.
-    one_query : bool
-        Whether it takes queries without an axis of tokens, such as (d,) with keys (M, d) and values (M, e).
-    unprojected : bool
-        Whether its tokens are queries, keys and values themselves: its matrices are the identity.
-    unscaled : bool
-        Whether it may leave out the scale, as introductions do before there are projections.
-    packed : {"", "qkv", "kv"}
-        What comes in one array, so that it has one size: queries, keys and values, or keys and values.
-    preallocated : bool
-        Whether its cache has room for the new keys and values, and it is told at which place they belong.
-    prefix_each : bool
-        Whether the length of the prefix is an array, with a number for each item.
-    bias_table : bool
-        Whether its bias is a table, so that it depends only on the distance of query and key.
-    window : tuple of int
-        The window to try: (left, right).
-    implicit : mapping
-        Options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
-        so.
-    sizes : TargetSizes or None
-        The only sizes that it takes, for a module.
-    """
-
-    kind: str
-    takes: frozenset[str]
-    needs: frozenset[str]
-    axes: str = "BND"
-    batched: bool = False
-    fused: bool = False
-    key_mask: bool = False
+    kind: str  # which arguments there are
+    takes: frozenset[str]  # the arguments that it has, optional ones too
+    needs: frozenset[str]  # those without which it cannot be called
+    axes: str = "BND"  # the layout of the tokens, such as ``"BND"``, or of queries, keys and values, such as ``"BHNd"``
+    batched: bool = False  # whether it takes tokens with a batch axis as well as without
+    fused: bool = False  # whether it takes the matrices of queries, keys and values as one, so that they have one size
+    key_mask: bool = False  # whether its mask is of keys alone, (B, M)
+    # whether its mask is of the tokens and its other mask of the context, so that one of them counts at a time
     masks_apart: bool = False
+    # the axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty
     mask_axes: str = ""
-    dtype: str = "float64"
-    heads: int | None = None
+    dtype: str = "float64"  # the type of the arguments; float32 for a function that says that it works in that
+    heads: int | None = None  # the only number of heads that it takes; None for any
+    # the number of heads of keys and values, for a function of tokens with fewer of them; None for as many
     key_heads: int | None = None
+    # whether it takes queries without an axis of tokens, such as (d,) with keys (M, d) and values (M, e)
     one_query: bool = False
+    # whether its tokens are queries, keys and values themselves: its matrices are the identity
     unprojected: bool = False
-    unscaled: bool = False
-    packed: str = ""
+    unscaled: bool = False  # whether it may leave out the scale, as introductions do before there are projections
+    packed: str = ""  # what comes in one array, so that it has one size: queries, keys and values, or keys and values
+    # whether its cache has room for the new keys and values, and it is told at which place they belong
     preallocated: bool = False
-    prefix_each: bool = False
-    bias_table: bool = False
-    window: tuple[int | None, int | None] = (2, 1)
+    prefix_each: bool = False  # whether the length of the prefix is an array, with a number for each item
+    bias_table: bool = False  # whether its bias is a table, so that it depends only on the distance of query and key
+    window: tuple[int | None, int | None] = (2, 1)  # the window to try: (left, right)
+    # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
+    # so
     implicit: Mapping[str, Any] = field(default_factory=dict)
-    sizes: TargetSizes | None = None
+    sizes: TargetSizes | None = None  # the only sizes that it takes, for a module
 
     @property
     def of_tokens(self) -> bool:

@@ -73,19 +73,10 @@ def expressiveness(
 ) -> Expressiveness:
     """Construct the counterexamples and run the fits.
 
-    Parameters
-    ----------
-    setting : Setting, optional
-        D = 6, H = 3 and N = 5 by default.
-    targets, starts, steps, inputs : int
-        Functions drawn from each family, random starts for each, steps of Adam, and inputs in the batch.
-    seed : int
-    on_fit : callable
-        Called after each of the four fits.
-
-    Returns
-    -------
-    Expressiveness
+    `setting`: D = 6, H = 3 and N = 5 by default.
+    `targets`, `starts`, `steps`, `inputs`: functions drawn from each family, random starts for each, steps of Adam, and
+    inputs in the batch.
+    `on_fit`: called after each of the four fits.
     """
     setting = setting or Setting()
     n_heads = setting.heads

@@ -59,36 +59,20 @@ class Finding(NamedTuple):
 
 @dataclass(frozen=True)
 class NotebookArrays:
-    """The arrays of a notebook in the library's convention, and how they were found.
+    """The arrays of a notebook in the library's convention, and how they were found."""
 
-    Attributes
-    ----------
-    arrays : dict
-        X (N, D) with tokens as rows, Wq, Wk, Wv, and those of Wo, bq, bk, bv, bo that there are, (out, in).
-    heads : int
-        The largest number of heads; the other is 1.
-    columns, in_out : bool
-        Whether the notebook's tokens are columns, and its matrices (in, out).
-    sources : dict of str to tuple of str
-        The notebook's expressions by role, in the order of the heads where each head has its own.
-    own_heads : int
-        How many heads have matrices of their own; 1 if there is one matrix for all.
-    findings : tuple of Finding
-    reason : str
-        What shows the orientation; empty if it is assumed.
-    assumptions : tuple of str
-        What could be otherwise, with the option that says so.
-    """
-
+    # X (N, D) with tokens as rows, Wq, Wk, Wv, and those of Wo, bq, bk, bv, bo that there are, (out, in)
     arrays: dict[str, Array]
-    heads: int
+    heads: int  # the largest number of heads; the other is 1
+    # whether the notebook's tokens are columns, and its matrices (in, out)
     columns: bool
     in_out: bool
+    # the notebook's expressions by role, in the order of the heads where each head has its own
     sources: dict[str, tuple[str, ...]]
-    own_heads: int
+    own_heads: int  # how many heads have matrices of their own; 1 if there is one matrix for all
     findings: tuple[Finding, ...]
-    reason: str
-    assumptions: tuple[str, ...]
+    reason: str  # what shows the orientation; empty if it is assumed
+    assumptions: tuple[str, ...]  # what could be otherwise, with the option that says so
 
 
 def find_arrays(
@@ -96,19 +80,9 @@ def find_arrays(
 ) -> NotebookArrays:
     """Find the coursework's arrays in a notebook.
 
-    Parameters
-    ----------
-    run : NotebookRun
-    options : ArrayOptions
-    conventions : sequence of (str, sequence of str)
-        The notebook's attention functions, with the conventions that the checker detected in each.
-
-    Raises
-    ------
-    DataError
-        If a role has no array, or several arrays that differ; the message says how to choose.
-    ShapeError
-        If the arrays do not fit one another.
+    `conventions`: the notebook's attention functions, with the conventions that the checker detected in each.
+    Raises DataError if a role has no array, or several arrays that differ; the message says how to choose; ShapeError
+    if the arrays do not fit one another.
     """
     run = replace(run, values=run.values | _taken(run, options.take))
     candidates = find_candidates(run.values, run.tree, options.take)

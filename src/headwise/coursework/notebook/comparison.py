@@ -26,31 +26,16 @@ _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 
 @dataclass(frozen=True)
 class OwnArrays:
-    """What a function returned for the notebook's own arrays.
+    """What a function returned for the notebook's own arrays."""
 
-    Attributes
-    ----------
-    call : str
-        The call, in the notebook's names; empty if it could not be made.
-    difference : float
-        The largest difference from the library's output, divided by its largest entry; infinite if there is no output
-        of finite numbers in its shape.
-    agrees : bool
-        Whether that is rounding.
-    unscaled : bool
-        Whether it agrees with attention without the division by √d.
-    zeros : bool
-        Whether it returned zeros only, as a function that is still to be written does.
-    problem : str
-        Why there is no comparison, if there is none.
-    """
-
-    call: str
+    call: str  # the call, in the notebook's names; empty if it could not be made
+    # the largest difference from the library's output, divided by its largest entry; infinite if there is no output
+    # of finite numbers in its shape
     difference: float = float("inf")
-    agrees: bool = False
-    unscaled: bool = False
-    zeros: bool = False
-    problem: str = ""
+    agrees: bool = False  # whether that is rounding
+    unscaled: bool = False  # whether it agrees with attention without the division by √d
+    zeros: bool = False  # whether it returned zeros only, as a function that is still to be written does
+    problem: str = ""  # why there is no comparison, if there is none
 
     @property
     def description(self) -> str:

@@ -26,16 +26,7 @@ class FunctionResult(NamedTuple):
 
 @dataclass(frozen=True)
 class CourseNotebook:
-    """A notebook's arrays and functions.
-
-    Attributes
-    ----------
-    path : Path
-    inputs : NotebookArrays
-    functions : tuple of FunctionResult
-    failures : tuple of Failure
-    notes : tuple of str
-    """
+    """A notebook's arrays and functions."""
 
     path: Path
     inputs: NotebookArrays
@@ -47,10 +38,7 @@ class CourseNotebook:
 def read_course(path: Path, options: ArrayOptions | None = None) -> CourseNotebook:
     """Run a notebook, find its arrays, and check its functions and classes.
 
-    Raises
-    ------
-    DataError, ShapeError
-        As `run_notebook` and `find_arrays`.
+    Raises DataError, ShapeError as `run_notebook` and `find_arrays`.
     """
     with run_notebook(path) as run:
         checked, notes = check_functions(run)
@@ -62,16 +50,8 @@ def read_course(path: Path, options: ArrayOptions | None = None) -> CourseNotebo
 def read_functions(path: Path) -> tuple[tuple[FunctionResult, ...], tuple[str, ...]]:
     """Run a notebook and check its functions and classes, on its own arrays too if it has them.
 
-    Returns
-    -------
-    functions : tuple of FunctionResult
-    notes : tuple of str
-        Classes that could not be checked, and why.
-
-    Raises
-    ------
-    DataError
-        If the notebook cannot be run, or has nothing that can be called as attention.
+    Returns the functions and notes on classes that could not be checked.
+    Raises DataError if the notebook cannot be run, or has nothing that can be called as attention.
     """
     with run_notebook(path) as run:
         checked, notes = check_functions(run)

@@ -23,29 +23,15 @@ from headwise.grading.column_lists import define_column_list_adapter
 
 @dataclass(frozen=True)
 class CheckedFunction:
-    """A function or class of the notebook with the checker's verdict.
-
-    Attributes
-    ----------
-    name : str
-    verdict : Verdict or None
-        None for a function that the checker cannot call.
-    sizes : tuple of str
-        Whole numbers of the notebook that it uses without having them as arguments, so that it fits these sizes only.
-    weights : tuple of str
-        Matrices and biases of the notebook that it uses without having them as arguments.
-    is_class : bool
-        Whether it is a class, whose instances hold weights of their own.
-    source : str
-        The code of all cells.
-    """
+    """A function or class of the notebook with the checker's verdict."""
 
     name: str
-    verdict: Verdict | None
+    verdict: Verdict | None  # none for a function that the checker cannot call
+    # whole numbers of the notebook that it uses without having them as arguments, so that it fits these sizes only
     sizes: tuple[str, ...] = ()
-    weights: tuple[str, ...] = ()
-    is_class: bool = False
-    source: str = ""
+    weights: tuple[str, ...] = ()  # matrices and biases of the notebook that it uses without having them as arguments
+    is_class: bool = False  # whether it is a class, whose instances hold weights of their own
+    source: str = ""  # the code of all cells
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:
         """The verdict in words, with the cells of the lines that it names; nothing without one."""
@@ -56,11 +42,7 @@ class CheckedFunction:
 def check_functions(run: NotebookRun) -> tuple[tuple[CheckedFunction, ...], tuple[str, ...]]:
     """Check everything in a notebook that can be called as attention, in its sandbox.
 
-    Returns
-    -------
-    checked : tuple of CheckedFunction
-    notes : tuple of str
-        Classes that could not be checked, and why.
+    Returns the checked functions and notes on classes that could not be checked.
     """
     functions = {node.name: node for node in run.tree.body if isinstance(node, ast.FunctionDef)}
     checked = [item for node in functions.values() if (item := _check_function(run, node, functions)) is not None]

@@ -14,8 +14,7 @@ import numpy as np
 
 from headwise.checker.notebooks import notebook_code
 from headwise.errors import DataError
-from headwise.grading.sandbox import Limits, Sandbox, SubmissionError
-from headwise.grading.submissions import uses_torch
+from headwise.grading import Limits, Sandbox, SubmissionError, uses_torch
 
 LIMITS = Limits(
     seconds_per_call=120.0, seconds_in_all=300.0, memory_mb=16384, answer_mb=256, seconds_per_statement=30.0
@@ -35,29 +34,15 @@ class Failure:
 
 @dataclass(frozen=True)
 class NotebookRun:
-    """A notebook whose statements have run.
-
-    Attributes
-    ----------
-    path : Path
-    source : str
-        The code of all cells, each under a line with its number.
-    values : dict
-        Arrays, tuples of arrays and whole numbers, by the expression that gives each.
-    failures : tuple of Failure
-        Statements that failed; the others ran.
-    notes : tuple of str
-        Cells that were left out, names that are assigned in several cells, numbers drawn without a seed.
-    sandbox : Sandbox
-        The process, for calls of the notebook's functions.
-    """
+    """A notebook whose statements have run."""
 
     path: Path
-    source: str
-    values: dict[str, Any]
-    failures: tuple[Failure, ...]
+    source: str  # the code of all cells, each under a line with its number
+    values: dict[str, Any]  # arrays, tuples of arrays and whole numbers, by the expression that gives each
+    failures: tuple[Failure, ...]  # statements that failed; the others ran
+    # cells that were left out, names that are assigned in several cells, numbers drawn without a seed
     notes: tuple[str, ...]
-    sandbox: Sandbox
+    sandbox: Sandbox  # the process, for calls of the notebook's functions
 
     @property
     def tree(self) -> ast.Module:
@@ -83,10 +68,7 @@ def run_notebook(path: Path) -> Iterator[NotebookRun]:
 
     It may read the files of its own folder. A statement that fails or takes too long costs only itself.
 
-    Raises
-    ------
-    DataError
-        If there is no such file, it is not a notebook, or its process ends early.
+    Raises DataError if there is no such file, it is not a notebook, or its process ends early.
     """
     source, notes = _read(path)
     try:

@@ -17,8 +17,7 @@ from headwise.coursework.report.presets import BUDGETS, Budget
 from headwise.coursework.report.provenance import provenance_section
 from headwise.coursework.results import coursework
 from headwise.coursework.solution import write_solution
-from headwise.data.array_files import coursework_arrays
-from headwise.data.mnist import Digits, load_bundled_mnist
+from headwise.data import Digits, coursework_arrays, load_bundled_mnist
 from headwise.document import Document, Section, print_page
 from headwise.errors import DataError, MissingExtraError
 from headwise.progress import NoProgress, Progress
@@ -28,23 +27,12 @@ from headwise.text import Statement
 
 @dataclass(frozen=True)
 class Report:
-    """Where the report is, and its main results.
+    """Where the report is, and its main results."""
 
-    Attributes
-    ----------
-    page : Path
-        ``index.html``.
-    pdf : Path or None
-        The same as PDF, if a browser was available.
-    headlines : tuple of Statement
-    solution : tuple of Path
-        The worked solution as a notebook, page, LaTeX and, with a browser, PDF.
-    """
-
-    page: Path
-    pdf: Path | None
+    page: Path  # ``index.html``
+    pdf: Path | None  # the same as PDF, if a browser was available
     headlines: tuple[Statement, ...]
-    solution: tuple[Path, ...] = ()
+    solution: tuple[Path, ...] = ()  # the worked solution as a notebook, page, LaTeX and, with a browser, PDF
 
 
 def build(
@@ -67,45 +55,20 @@ def build(
 
     The page is written again after each part, so that it can be read while the others run.
 
-    Parameters
-    ----------
-    folder : Path
-        Gets ``index.html``, ``report.pdf``, ``solution.ipynb`` (``.html``, ``.tex``, ``.pdf``), ``figures/``,
-        ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
-    parts : sequence of str
-        Keys of `PARTS`; they come in its order.
-    budget : Budget
-        How many seeds, epochs and samples.
-    arrays : mapping, optional
-        X, Wq, Wk, Wv (and Wo, biases) for the coursework; random ones by default.
-    arrays_name : str
-        Where they are from, for the reader.
-    heads : int
-        The number of heads that is compared with one.
-    course : CourseNotebook, optional
-        A course's notebook, whose arrays are used instead.
-    solutions : Path, optional
-        A folder of submissions, whose answers are shown next to the right ones.
-    load : callable
-        Returns the digits; the bundled ones by default.
-    command : str
-        The command that builds this report, for the provenance section.
-    threads, processes : int
-        Threads of this process, and processes for independent runs.
-    progress : Progress, optional
-
-    Returns
-    -------
-    Report
-
-    Raises
-    ------
-    DataError
-        If there is no such part.
-    ShapeError
-        If the arrays do not fit one another.
-    MissingExtraError
-        If a part needs a library that is not installed.
+    `folder`: gets ``index.html``, ``report.pdf``, ``solution.ipynb`` (``.html``, ``.tex``, ``.pdf``), ``figures/``,
+    ``tables/``, ``arrays/``, ``model/`` and ``studies/``.
+    `parts`: keys of `PARTS`; they come in its order.
+    `budget`: how many seeds, epochs and samples.
+    `arrays`: X, Wq, Wk, Wv (and Wo, biases) for the coursework; random ones by default.
+    `arrays_name`: where they are from, for the reader.
+    `heads`: the number of heads that is compared with one.
+    `course`: a course's notebook, whose arrays are used instead.
+    `solutions`: a folder of submissions, whose answers are shown next to the right ones.
+    `load`: returns the digits; the bundled ones by default.
+    `command`: the command that builds this report, for the provenance section.
+    `threads`, `processes`: threads of this process, and processes for independent runs.
+    Raises DataError if there is no such part; ShapeError if the arrays do not fit one another; MissingExtraError if a
+    part needs a library that is not installed.
     """
     _check(parts)
     if course is not None:

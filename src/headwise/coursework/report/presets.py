@@ -15,42 +15,22 @@ from headwise.train.config import TrainingConfig
 
 @dataclass(frozen=True)
 class Budget:
-    """The work for each part of the report.
-
-    Attributes
-    ----------
-    name : str
-    vision : TrainingConfig
-        For the model whose attention is shown.
-    tokenizers : TokenizersPlan
-    series : mapping
-        Fields of `SeriesPlan` other than the data; ``seeds`` is always among them.
-    tables : TablesPlan
-        For the second article.
-    pretraining : TrainingConfig
-        For the network that predicts masked values of a Gaussian series.
-    targets, starts, steps : int
-        Functions of each family that the other is fitted to, random starts for each, steps of gradient descent.
-    samples : int
-        Samples for each correlation and size.
-    parallel : bool
-        Whether independent runs are long enough for processes of their own, which take seconds to start.
-    seed : int
-        For everything but the runs on series, whose seeds start from 0.
-    """
+    """The work for each part of the report."""
 
     name: str
-    vision: TrainingConfig
+    vision: TrainingConfig  # for the model whose attention is shown
     tokenizers: TokenizersPlan
-    series: Mapping[str, Any]
-    tables: TablesPlan
-    pretraining: TrainingConfig
+    series: Mapping[str, Any]  # fields of `SeriesPlan` other than the data; ``seeds`` is always among them
+    tables: TablesPlan  # for the second article
+    pretraining: TrainingConfig  # for the network that predicts masked values of a Gaussian series
+    # functions of each family that the other is fitted to, random starts for each, steps of gradient descent
     targets: int
     starts: int
     steps: int
-    samples: int
+    samples: int  # samples for each correlation and size
+    # whether independent runs are long enough for processes of their own, which take seconds to start
     parallel: bool = True
-    seed: int = 0
+    seed: int = 0  # for everything but the runs on series, whose seeds start from 0
 
     def with_seed(self, seed: int) -> Budget:
         """The same with another seed."""

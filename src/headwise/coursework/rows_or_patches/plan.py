@@ -35,27 +35,16 @@ class Cell(NamedTuple):
 
 @dataclass(frozen=True)
 class RowsPlan:
-    """What is trained, on what.
+    """What is trained, on what."""
 
-    Attributes
-    ----------
-    data : mapping of str to Path
-        Folders with the four idx files of a data set in MNIST's format, by the data set's name.
-    seeds : int
-        A seed draws the training and validation images, the initial parameters and the order of the images.
-    n_train, n_validation : int
-        Images of the training set, drawn for each seed; all test images are used.
-    patience : int
-        Epochs without a lower validation loss after which training stops; the best parameters are used.
-    recipe : TrainingConfig
-        Its number of epochs is the most that a run may take.
-    """
-
-    data: Mapping[str, Path]
+    data: Mapping[str, Path]  # folders with the four idx files of a data set in MNIST's format, by the data set's name
+    # a seed draws the training and validation images, the initial parameters and the order of the images
     seeds: int = 6
+    # images of the training set, drawn for each seed; all test images are used
     n_train: int = 4000
     n_validation: int = 1000
-    patience: int = 6
+    patience: int = 6  # epochs without a lower validation loss after which training stops; the best parameters are used
+    # its number of epochs is the most that a run may take
     recipe: TrainingConfig = field(
         default_factory=lambda: TrainingConfig(
             epochs=60, batch_size=100, learning_rate=2e-3, max_shift=0, max_rotation=0

@@ -37,39 +37,23 @@ class RunRow:
 
 @dataclass(frozen=True)
 class Difference:
-    """Accuracy of a model minus that of rows, seed by seed.
-
-    Attributes
-    ----------
-    comparison, data, model : str
-    points : Interval
-        Mean and 95% interval (Student) in points.
-    p : float
-        Of the exact test of the paired seeds.
-    """
+    """Accuracy of a model minus that of rows, seed by seed."""
 
     comparison: str
     data: str
     model: str
-    points: Interval
-    p: float
+    points: Interval  # mean and 95% interval (Student) in points
+    p: float  # of the exact test of the paired seeds
 
 
 @dataclass(frozen=True)
 class RowsRecord:
-    """All runs of the study, with what is needed to repeat it.
-
-    Attributes
-    ----------
-    rows : tuple of RunRow
-    models : mapping
-        By name: the configuration, tokens, parameters and multiply-adds of an image's forward pass.
-    plan, provenance : mapping
-        Seeds, numbers of images, recipe; version, processor, library.
-    """
+    """All runs of the study, with what is needed to repeat it."""
 
     rows: tuple[RunRow, ...]
+    # by name: the configuration, tokens, parameters and multiply-adds of an image's forward pass
     models: Mapping[str, Mapping[str, Any]]
+    # seeds, numbers of images, recipe; version, processor, library
     plan: Mapping[str, Any]
     provenance: Mapping[str, Any]
 

@@ -19,9 +19,7 @@ from headwise.experiments.tokenizers.costs import cost
 from headwise.nn.params import Params
 from headwise.parallel.threads import num_threads
 from headwise.shapes import IntArray
-from headwise.train.config import TrainingConfig
-from headwise.train.digits import digits_task, evaluate
-from headwise.train.loop import ShardGradients, Task, ValidationResult, train
+from headwise.train import ShardGradients, Task, TrainingConfig, ValidationResult, digits_task, evaluate, train
 
 _POSITIONS = "embedding.positions"
 

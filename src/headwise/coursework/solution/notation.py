@@ -17,22 +17,13 @@ _PRINTED = 1500  # numbers, at most, that are written out; more are read from a 
 
 @dataclass(frozen=True)
 class Notation:
-    """Names and orientation of a course.
+    """Names and orientation of a course."""
 
-    Attributes
-    ----------
-    columns, in_out : bool
-        Whether tokens are columns, and matrices (in, out).
-    names : dict of str to str
-        A variable for each of the library's names; that of queries is ``names["Wq"]``.
-    by_head : dict of str to tuple of str
-        The variables of single heads, where each has its own.
-    """
-
+    # whether tokens are columns, and matrices (in, out)
     columns: bool
     in_out: bool
-    names: dict[str, str]
-    by_head: dict[str, tuple[str, ...]]
+    names: dict[str, str]  # a variable for each of the library's names; that of queries is ``names["Wq"]``
+    by_head: dict[str, tuple[str, ...]]  # the variables of single heads, where each has its own
 
     @classmethod
     def of(cls, arrays: Mapping[str, Array], inputs: NotebookArrays | None) -> Notation:

@@ -37,19 +37,11 @@ def write_solution(
 ) -> list[Path]:
     """Write ``solution.ipynb``, ``.html``, ``.tex`` and ``.pdf``.
 
-    Parameters
-    ----------
-    folder : Path
-        The report's folder.
-    sections : sequence of Section
-        The short answers; those of the first part have the anchors of `solution_cells`.
-    subtitle : tuple of Statement
-    study : Coursework, optional
-        The results of the first part; without it the notebook has no code.
-    found : NotebookArrays, optional
-        Arrays in the notation of a course's notebook.
-    name, title : str
-        Of the files, and of the document.
+    `folder`: the report's folder.
+    `sections`: the short answers; those of the first part have the anchors of `solution_cells`.
+    `study`: the results of the first part; without it the notebook has no code.
+    `found`: arrays in the notation of a course's notebook.
+    `name`, `title`: of the files, and of the document.
     """
     document = Document(title, subtitle, (), tuple(sections), files=(f"{name}.ipynb", f"{name}.tex"))
     write_text(folder / f"{name}.tex", as_latex_document(document))

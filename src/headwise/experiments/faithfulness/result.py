@@ -52,48 +52,25 @@ class ModelSummary:
 
 @dataclass(frozen=True)
 class FaithfulnessResult:
-    """The maps of one model, compared on its inputs.
-
-    Attributes
-    ----------
-    scope : Scope
-    model : ModelSummary
-    trained_on, data : str
-        What the model was trained on, as far as it is known, and the data used here.
-    noun : str
-        What the inputs are, in the plural.
-    held_out : bool
-        Whether it is known that the model was not trained on the inputs used here.
-    seed : int
-    indices : tuple of int
-        The chosen inputs of the data.
-    inputs : tuple of InputResult
-    labelled : bool
-        Whether the model's classes are those of the data.
-    heads : HeadImportance or None
-        On the same inputs; None if the model's gradients are not available.
-    stages : tuple of str
-        What is randomized, from the head down; empty if the parameters are not available.
-    randomization : ndarray of shape (draws, stages, cheap maps, inputs)
-        Spearman's correlation of each map with that of the partly randomized model, on the first of the inputs.
-    randomized_maps : tuple of str
-        Those maps: the ones of at most one forward and one backward pass.
-    """
+    """The maps of one model, compared on its inputs."""
 
     scope: Scope
     model: ModelSummary
+    # what the model was trained on, as far as it is known, and the data used here
     trained_on: str
     data: str
-    noun: str
-    held_out: bool
+    noun: str  # what the inputs are, in the plural
+    held_out: bool  # whether it is known that the model was not trained on the inputs used here
     seed: int
-    indices: tuple[int, ...]
+    indices: tuple[int, ...]  # the chosen inputs of the data
     inputs: tuple[InputResult, ...]
-    labelled: bool
-    heads: HeadImportance | None
-    stages: tuple[str, ...]
+    labelled: bool  # whether the model's classes are those of the data
+    heads: HeadImportance | None  # on the same inputs; None if the model's gradients are not available
+    stages: tuple[str, ...]  # what is randomized, from the head down; empty if the parameters are not available
+    # (draws, stages, cheap maps, inputs): Spearman's correlation of each map with that of the partly randomized
+    # model, on the first of the inputs
     randomization: Array
-    randomized_maps: tuple[str, ...]
+    randomized_maps: tuple[str, ...]  # those maps: the ones of at most one forward and one backward pass
 
     @cached_property
     def curves(self) -> Array:

@@ -34,28 +34,16 @@ DRAWS, N_RANDOMIZED = 4, 20  # randomized models, and inputs compared in each
 class FaithfulnessPlan:
     """Which model is examined, on which inputs.
 
-    Attributes
-    ----------
-    subject : Subject
-    count : int
-        So many of its inputs are chosen at random.
-    seed : int
-    maps : tuple of str
-        Keys of `headwise.attribution.MAPS`; all that the model allows by default.
-    players : int
-        At most so many, up to 16, so that every set of them can be evaluated: patches and steps are grouped, and texts
-        with more words are not chosen.
-
-    Raises
-    ------
-    DataError
-        If there are fewer inputs than `count`, or it is less than two; or the seed or the players are out of range.
+    Raises DataError if there are fewer inputs than `count`, or it is less than two; or the seed or the players are out
+    of range.
     """
 
     subject: Subject
-    count: int = 100
+    count: int = 100  # so many of its inputs are chosen at random
     seed: int = 0
-    maps: tuple[str, ...] = ()
+    maps: tuple[str, ...] = ()  # keys of `headwise.attribution.MAPS`; all that the model allows by default
+    # at most so many, up to 16, so that every set of them can be evaluated: patches and steps are grouped, and texts
+    # with more words are not chosen
     players: int = EXACT_UP_TO
 
     def __post_init__(self) -> None:

@@ -14,8 +14,7 @@ from headwise.attribution import MAPS, ablation_names, available_maps
 from headwise.data.image_files import read_image
 from headwise.errors import DataError
 from headwise.metrics.spatial import foreground_fraction
-from headwise.models.adapters import ViT
-from headwise.models.base import Model
+from headwise.models import Model, ViT
 from headwise.shapes import Array, BoolArray, IntArray
 from headwise.thresholds import INK
 

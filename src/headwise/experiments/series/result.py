@@ -33,34 +33,21 @@ _PRETRAINING = replace(_TRAINING, epochs=200)
 class SeriesPlan:
     """What is trained. The defaults were chosen on held-out training series (docs/series.md).
 
-    Attributes
-    ----------
-    data : SeriesData
-        As read; the transformer receives it standardized by its training series.
-    seeds : int
-        Runs of each random method; with fewer than six the exact test cannot show a difference.
-    pretrain, baselines : bool
-        Whether to run these too.
-    d_model, n_layers, n_heads, d_ff, dropout
-        As in `SeriesTransformerConfig`.
-    recipe, pretraining : TrainingConfig
-        For the classes, and for pre-training; every run sets its own seed.
-
-    Raises
-    ------
-    DataError
-        If the data has no classes, or a number is out of range.
+    Raises DataError if the data has no classes, or a number is out of range.
     """
 
-    data: SeriesData
-    seeds: int = 6
+    data: SeriesData  # as read; the transformer receives it standardized by its training series
+    seeds: int = 6  # runs of each random method; with fewer than six the exact test cannot show a difference
+    # whether to run these too
     pretrain: bool = True
     baselines: bool = True
+    # as in `SeriesTransformerConfig`
     d_model: int = 64
     n_layers: int = 3
     n_heads: int = 8
     d_ff: int = 256
     dropout: float = 0.3
+    # for the classes, and for pre-training; every run sets its own seed
     recipe: TrainingConfig = _TRAINING
     pretraining: TrainingConfig = _PRETRAINING
 
@@ -88,23 +75,14 @@ class SeriesPlan:
 
 @dataclass(frozen=True)
 class SeriesRun:
-    """One run of one method.
+    """One run of one method."""
 
-    Attributes
-    ----------
-    method : str
-        A key of `METHOD_LABELS`.
-    seed : int
-    n_correct, n_test : int
-        Test series classified correctly, and all of them.
-    losses, pretraining_losses : tuple of float
-        Training loss by epoch, for the classes and of pre-training; empty if there was none.
-    """
-
-    method: str
+    method: str  # a key of `METHOD_LABELS`
     seed: int
+    # test series classified correctly, and all of them
     n_correct: int
     n_test: int
+    # training loss by epoch, for the classes and of pre-training; empty if there was none
     losses: tuple[float, ...] = ()
     pretraining_losses: tuple[float, ...] = ()
 
@@ -116,19 +94,11 @@ class SeriesRun:
 
 @dataclass(frozen=True)
 class SeriesResult:
-    """All runs of a plan.
-
-    Attributes
-    ----------
-    plan : SeriesPlan
-    runs : tuple of SeriesRun
-    params : mapping of str to Params
-        By method: the transformer of seed 0.
-    """
+    """All runs of a plan."""
 
     plan: SeriesPlan
     runs: tuple[SeriesRun, ...]
-    params: Mapping[str, Params] = field(default_factory=dict)
+    params: Mapping[str, Params] = field(default_factory=dict)  # by method: the transformer of seed 0
 
     @property
     def data(self) -> SeriesData:

@@ -13,9 +13,7 @@ from headwise.experiments.store import Outcome
 from headwise.models.sets import SetTransformerConfig, set_forward, set_params
 from headwise.nn.params import Params
 from headwise.parallel.threads import num_threads
-from headwise.train.config import TrainingConfig
-from headwise.train.loop import train
-from headwise.train.sets import MaximumTask, draw_sets, mean_absolute_error
+from headwise.train import MaximumTask, TrainingConfig, draw_sets, mean_absolute_error, train
 from headwise.validation import check_counts, check_unique
 
 BATCH, RATE, N_TEST, ORDERS = 128, 1e-3, 10_000, 200
@@ -48,18 +46,10 @@ SPECS = tuple(
 class SetsPlan:
     """What is trained.
 
-    Attributes
-    ----------
-    seeds, steps : int
-        Runs of each model, and batches of 128 new sets in each run.
-    specs : tuple of SetModelSpec
-
-    Raises
-    ------
-    DataError
-        If there is nothing to run, or a model is named twice.
+    Raises DataError if there is nothing to run, or a model is named twice.
     """
 
+    # runs of each model, and batches of 128 new sets in each run
     seeds: int = 5
     steps: int = 10_000
     specs: tuple[SetModelSpec, ...] = SPECS
@@ -71,22 +61,13 @@ class SetsPlan:
 
 @dataclass(frozen=True)
 class PoolingResult:
-    """The runs of one model.
-
-    Attributes
-    ----------
-    name : str
-    parameters : int
-    errors : tuple of float
-        Mean absolute error of each seed on the same new sets, of numbers from 0 to 100.
-    order_sensitivity, order_sensitivity_double : float
-        In float32 and in float64: the largest change of an output when the order of a set changes, divided by the range
-        of the outputs for several sets.
-    """
+    """The runs of one model."""
 
     name: str
     parameters: int
-    errors: tuple[float, ...]
+    errors: tuple[float, ...]  # mean absolute error of each seed on the same new sets, of numbers from 0 to 100
+    # in float32 and in float64: the largest change of an output when the order of a set changes, divided by the range
+    # of the outputs for several sets
     order_sensitivity: float
     order_sensitivity_double: float
 

@@ -26,23 +26,12 @@ _SCALE = 10**9  # turns R² into whole numbers, for the exact test
 class TablesPlan:
     """What is run.
 
-    Attributes
-    ----------
-    tables : tuple of str
-        Of `headwise.data.tabular.TABLES`.
-    seeds : int
-        A seed determines how the rows are dealt into folds, and how training starts.
-    settings : mapping
-        Parameters of the transformer's estimator that differ from its defaults.
-
-    Raises
-    ------
-    DataError
-        If there is nothing to run, or a table is named twice.
+    Raises DataError if there is nothing to run, or a table is named twice.
     """
 
-    tables: tuple[str, ...] = tuple(TABLES)
-    seeds: int = 6
+    tables: tuple[str, ...] = tuple(TABLES)  # of `headwise.data.tabular.TABLES`
+    seeds: int = 6  # a seed determines how the rows are dealt into folds, and how training starts
+    # parameters of the transformer's estimator that differ from its defaults
     settings: Mapping[str, Any] = field(default_factory=dict)
 
     def __post_init__(self) -> None:
@@ -52,25 +41,16 @@ class TablesPlan:
 
 @dataclass(frozen=True)
 class TableScores:
-    """The scores of each model on one table.
-
-    Attributes
-    ----------
-    table : str
-    rows, columns, categories : int
-        `categories` is the number of columns that hold categories.
-    classes : bool
-        If true, scores are accuracies, otherwise R²; over all rows, each predicted by a model not trained on its fold.
-    scores : dict of tuple
-        By model, one for each seed.
-    """
+    """The scores of each model on one table."""
 
     table: str
+    # `categories` is the number of columns that hold categories
     rows: int
     columns: int
     categories: int
+    # if true, scores are accuracies, otherwise R²; over all rows, each predicted by a model not trained on its fold
     classes: bool
-    scores: dict[str, tuple[float, ...]]
+    scores: dict[str, tuple[float, ...]]  # by model, one for each seed
 
     def interval(self, model: str) -> Interval:
         """Mean and Student's interval over the seeds."""

@@ -11,9 +11,7 @@ from headwise.data.mnist import Digits
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.parallel.threads import limit_threads, num_threads, single_threaded_blas
 from headwise.timing import time_interleaved
-from headwise.train.config import TrainingConfig
-from headwise.train.digits import digits_task
-from headwise.train.loop import Trainer
+from headwise.train import Trainer, TrainingConfig, digits_task
 from headwise.train.malloc import keep_heap
 
 _PARTS = {"token": "embedding", "positions": "positions", "class_token": "class token"}

@@ -54,35 +54,22 @@ class Job:
 class TokenizersPlan:
     """Which models are trained, on which digits.
 
-    Attributes
-    ----------
-    tokenizers : tuple of str
-        Names for `headwise.tokenizers.get_tokenizer`. The others are compared with the first, but a shuffled one with
-        the same tokenizer of the upright image if that is in the plan.
-    seeds : int
-        Runs of each. With seed s the digits come in the same order and with the same augmentation for every tokenizer.
-        With n seeds the exact test cannot give less than 2¹⁻ⁿ: six are the fewest that can reach 0.05.
-    sizes : tuple of int
-        Smaller training sets, each trained for as many steps as the full set, to the nearest whole epoch.
-    model, recipe : ViTConfig, TrainingConfig
-        What all runs share.
-    load : callable
-        Returns the digits, in this process and in every other.
-
-    Raises
-    ------
-    DataError
-        If there is nothing to compare, or a tokenizer or size is named twice.
-    ShapeError
-        If a tokenizer does not fit the image.
+    Raises DataError if there is nothing to compare, or a tokenizer or size is named twice; ShapeError if a tokenizer
+    does not fit the image.
     """
 
+    # Names for `headwise.tokenizers.get_tokenizer`. The others are compared with the first, but a shuffled one with
+    # the same tokenizer of the upright image if that is in the plan.
     tokenizers: tuple[str, ...] = DEFAULT
+    # Runs of each. With seed s the digits come in the same order and with the same augmentation for every tokenizer.
+    # With n seeds the exact test cannot give less than 2¹⁻ⁿ: six are the fewest that can reach 0.05.
     seeds: int = 6
+    # smaller training sets, each trained for as many steps as the full set, to the nearest whole epoch
     sizes: tuple[int, ...] = ()
+    # what all runs share
     model: ViTConfig = _MODEL
     recipe: TrainingConfig = _RECIPE
-    load: Callable[[], Digits] = load_digits
+    load: Callable[[], Digits] = load_digits  # returns the digits, in this process and in every other
 
     def __post_init__(self) -> None:
         for name in self.tokenizers:
@@ -100,10 +87,7 @@ class TokenizersPlan:
     def jobs(self, digits: Digits) -> list[Job]:
         """All trainings, seed by seed, so that an interrupted experiment has about as many of each tokenizer.
 
-        Raises
-        ------
-        DataError
-            If a size is not below the number of training digits.
+        Raises DataError if a size is not below the number of training digits.
         """
         total, digest = len(digits.train.labels), fingerprint(*digits.train, *digits.validation, *digits.test)
         for size in self.sizes:

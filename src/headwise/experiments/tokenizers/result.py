@@ -18,58 +18,32 @@ from headwise.train.config import TrainingConfig
 
 @dataclass(frozen=True)
 class TokenizerResult:
-    """One tokenizer, trained on all digits with every seed.
-
-    Attributes
-    ----------
-    name : str
-    cost : Cost
-    step_seconds : float
-        Median seconds of a training step, with all tokenizers measured in turns.
-    n_correct : ndarray of int of shape (seeds,)
-        Digits classified correctly.
-    loss : ndarray of shape (seeds,)
-        Mean cross-entropy in nats.
-    n_correct_shifted : ndarray of int of shape (seeds, directions, shifts)
-        Digits classified correctly when all are shifted.
-    similarity : ndarray of shape (N, N)
-        Cosines between the learned position embeddings, mean over seeds.
-    locality : ndarray of shape (seeds,)
-        Spearman's correlation of these cosines with the nearness of two tokens in the upright image, where the location
-        of a token is the mean of its pixels: 1 if nearer tokens always have more similar positions.
-    """
+    """One tokenizer, trained on all digits with every seed."""
 
     name: str
     cost: Cost
-    step_seconds: float
-    n_correct: IntArray
-    loss: Array
-    n_correct_shifted: IntArray
-    similarity: Array
+    step_seconds: float  # median seconds of a training step, with all tokenizers measured in turns
+    n_correct: IntArray  # (seeds,): digits classified correctly
+    loss: Array  # (seeds,): mean cross-entropy in nats
+    n_correct_shifted: IntArray  # (seeds, directions, shifts): digits classified correctly when all are shifted
+    similarity: Array  # (N, N): cosines between the learned position embeddings, mean over seeds
+    # (seeds,): Spearman's correlation of these cosines with the nearness of two tokens in the upright image, where
+    # the location of a token is the mean of its pixels: 1 if nearer tokens always have more similar positions
     locality: Array
 
 
 @dataclass(frozen=True)
 class PairedComparison:
-    """One tokenizer compared with another, seed by seed and digit by digit.
-
-    Attributes
-    ----------
-    name, base : str
-    extra_correct : ndarray of int of shape (seeds,)
-        Digits that `name` classifies correctly minus those of `base`.
-    digits_better, digits_worse : int
-        Digits that more of its runs, or fewer, classify correctly.
-    p_digits : float
-        The exact test over digits, each with the difference in the number of runs: about these very models. With one
-        seed it is McNemar's test.
-    """
+    """One tokenizer compared with another, seed by seed and digit by digit."""
 
     name: str
     base: str
-    extra_correct: IntArray
+    extra_correct: IntArray  # (seeds,): digits that `name` classifies correctly minus those of `base`
+    # digits that more of its runs, or fewer, classify correctly
     digits_better: int
     digits_worse: int
+    # The exact test over digits, each with the difference in the number of runs: about these very models. With one
+    # seed it is McNemar's test.
     p_digits: float
 
     @property
@@ -87,40 +61,25 @@ class PairedComparison:
 
 @dataclass(frozen=True)
 class TokenizersResult:
-    """All tokenizers side by side.
+    """All tokenizers side by side."""
 
-    Attributes
-    ----------
-    data, version : str
-        Name of the digits, and version of Headwise.
-    n_train, n_test : int
-        Training digits, and held-out digits.
-    recipe, model : TrainingConfig, ViTConfig
-        What all runs shared, with the first seed and the first tokenizer.
-    entries : tuple of TokenizerResult
-    pairs : tuple of PairedComparison
-        Every tokenizer but the first, with its baseline.
-    sizes : tuple of int
-        Of the training sets, ascending.
-    n_correct_by_size : ndarray of int of shape (tokenizers, sizes, seeds)
-    foreground_lost : ndarray of shape (directions, shifts)
-        The share of the digits' ink that leaves the image when they are shifted.
-    relabelling_errors : dict of str to float
-        For each tokenizer that has the tokens of its baseline in another order: the maximum difference between the
-        logits of the two with relabelled positions, divided by the largest logit.
-    """
-
+    # name of the digits, and version of Headwise
     data: str
     version: str
+    # training digits, and held-out digits
     n_train: int
     n_test: int
+    # what all runs shared, with the first seed and the first tokenizer
     recipe: TrainingConfig
     model: ViTConfig
     entries: tuple[TokenizerResult, ...]
-    pairs: tuple[PairedComparison, ...]
-    sizes: tuple[int, ...]
-    n_correct_by_size: IntArray
+    pairs: tuple[PairedComparison, ...]  # every tokenizer but the first, with its baseline
+    sizes: tuple[int, ...]  # of the training sets, ascending
+    n_correct_by_size: IntArray  # (tokenizers, sizes, seeds)
+    # (directions, shifts): the share of the digits' ink that leaves the image when they are shifted
     foreground_lost: Array
+    # for each tokenizer that has the tokens of its baseline in another order: the maximum difference between the
+    # logits of the two with relabelled positions, divided by the largest logit
     relabelling_errors: dict[str, float]
 
     @property

@@ -17,8 +17,7 @@ from headwise.experiments.tokenizers.locality import foreground_lost
 from headwise.experiments.tokenizers.plan import TokenizersPlan, held_out_images
 from headwise.experiments.tokenizers.result import PairedComparison, TokenizerResult, TokenizersResult, baselines
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS, TrainedTokenizer, train_job
-from headwise.metrics.faithfulness import spearman
-from headwise.metrics.positions import position_similarity
+from headwise.metrics import position_similarity, spearman
 from headwise.models.vit import ViTConfig, vit_forward, vit_params
 from headwise.shapes import Array, IntArray
 from headwise.tokenizers import ImageTokenizer

@@ -9,8 +9,7 @@ import numpy as np
 
 from headwise.figures import AttentionRecord
 from headwise.figures.measurements import normalize_or_nan
-from headwise.metrics.concentration import effective_number, entropy
-from headwise.metrics.spatial import weight_on_foreground
+from headwise.metrics import effective_number, entropy, weight_on_foreground
 from headwise.shapes import Array
 
 _UNITS = {"image": "pixels", "text": "tokens", "series": "steps", "other": "tokens"}

@@ -10,9 +10,7 @@ import numpy as np
 from headwise.explanation.explorer.measures import prefix_name
 from headwise.figures import AttentionRecord
 from headwise.figures.measurements import even_distance, nan_mean, reached_tokens
-from headwise.metrics.concentration import effective_number, normalize_rows
-from headwise.metrics.rollout import rollout
-from headwise.metrics.spatial import weight_on_foreground
+from headwise.metrics import effective_number, normalize_rows, rollout, weight_on_foreground
 from headwise.shapes import Array
 from headwise.text import Statement
 
@@ -23,15 +21,8 @@ _MOST = 0.5  # of the class token's weight
 def build_views(weights: Array) -> dict[str, Array]:
     """Every matrix that the page can show, by its name in a link.
 
-    Parameters
-    ----------
-    weights : ndarray of shape (L, H, N, M)
-
-    Returns
-    -------
-    dict
-        ``"1.3"`` is layer 1, head 3; ``"1.mean"`` the mean over its heads; ``"mean"`` that over all; ``"rollout"``, of
-        self-attention only.
+    From weights (L, H, N, M): ``"1.3"`` is layer 1, head 3; ``"1.mean"`` the mean over its heads; ``"mean"`` that over
+    all; ``"rollout"``, of self-attention only.
 
     Examples
     --------

@@ -18,8 +18,7 @@ from headwise.figures.measurements import Facts, measure_base, measure_faithfuln
 from headwise.figures.panels import PAGE
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import new_figure
-from headwise.metrics.faithfulness import CONFIDENCE_BAND
-from headwise.metrics.perturbation import auc
+from headwise.metrics import CONFIDENCE_BAND, auc
 from headwise.shapes import Array
 
 _LIMITS = (

@@ -17,9 +17,7 @@ from headwise.figures.measurements import Facts, measure_base
 from headwise.figures.panels import PAGE, add_bar, frame
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import new_figure
-from headwise.metrics.faithfulness import spearman
-from headwise.metrics.positions import position_similarity
-from headwise.metrics.spatial import token_centers
+from headwise.metrics import position_similarity, spearman, token_centers
 from headwise.shapes import Array
 from headwise.text import decimals_beside
 

@@ -23,9 +23,7 @@ from headwise.figures.measurements import (
 from headwise.figures.panels import PAGE, add_bar, draw_input, draw_map, scale_from_zero
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import new_figure
-from headwise.metrics.concentration import effective_number
-from headwise.metrics.rollout import rollout
-from headwise.metrics.spatial import weight_on_foreground
+from headwise.metrics import effective_number, rollout, weight_on_foreground
 from headwise.shapes import Array
 
 _MAX_WORDS = 48  # with more tokens, they are not named

@@ -22,30 +22,15 @@ _MISTAKES_AT_ONCE = 3
 
 @dataclass(frozen=True)
 class ModelComparison:
-    """The result of a comparison.
+    """The result of a comparison."""
 
-    Attributes
-    ----------
-    same : bool
-        Whether all steps agree.
-    layer : int
-        Place of the first attention layer that differs: −1 for the input, the number of layers for the output.
-    part : str
-        ``"input"``, or the part of that layer: see `headwise.models.comparison.steps.Step`.
-    error : float
-        Largest difference in that step, relative to its largest number.
-    codes : tuple of str
-        The mistakes that take one model to the other, in the order in which they were recognised; empty if none does.
-    text : str
-        All of this in sentences.
-    """
-
-    same: bool
-    layer: int
-    part: str
-    error: float
+    same: bool  # whether all steps agree
+    layer: int  # place of the first attention layer that differs: −1 for the input, the number of layers for the output
+    part: str  # ``"input"``, or the part of that layer: see `headwise.models.comparison.steps.Step`
+    error: float  # largest difference in that step, relative to its largest number
+    # the mistakes that take one model to the other, in the order in which they were recognised; empty if none does
     codes: tuple[str, ...]
-    text: str
+    text: str  # all of this in sentences
 
 
 def compare_models(first: Model, second: Model, input: Any = None) -> ModelComparison:
@@ -55,22 +40,11 @@ def compare_models(first: Model, second: Model, input: Any = None) -> ModelCompa
     and output; then the model's output. A mistake is named only if a loaded model with this mistake computes what the
     other model does. Where torch and loaded models are compared, both compute in float64.
 
-    Parameters
-    ----------
-    first, second : Model
-        From `headwise.models.open_model`. To name a mistake, one of them must be one that `headwise.load` read.
-    input : optional
-        An input of the `Model` protocol, which each model prepares in its own way; or a mapping of arrays, which both
-        receive. By default random token ids or pixels of the loaded model's size.
-
-    Returns
-    -------
-    ModelComparison
-
-    Raises
-    ------
-    DataError
-        If neither model says what inputs it takes.
+    `first`, `second`: from `headwise.models.open_model`. To name a mistake, one of them must be one that
+    `headwise.load` read.
+    `input`: an input of the `Model` protocol, which each model prepares in its own way; or a mapping of arrays, which
+    both receive. By default random token ids or pixels of the loaded model's size.
+    Raises DataError if neither model says what inputs it takes.
     """
     first, second, precise = _precise(first, second)
     if input is None:

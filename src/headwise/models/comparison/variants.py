@@ -13,26 +13,16 @@ import numpy as np
 from headwise.models.encoder import BlockOptions, ImageEmbedding, Network, Norm, Rope, TextEmbedding
 from headwise.models.encoder.positions import INTERPOLATIONS
 from headwise.models.loaded import LoadedModel
-from headwise.nn.activation_functions import ACTIVATIONS
-from headwise.nn.params import Params
+from headwise.nn import ACTIVATIONS, Params
 from headwise.shapes import Array
 
 
 @dataclass(frozen=True)
 class Variant:
-    """A loaded model that computes in another way.
+    """A loaded model that computes in another way."""
 
-    Attributes
-    ----------
-    code : str
-        The mistake.
-    text : str
-        What is different, as a sentence.
-    model : LoadedModel
-    """
-
-    code: str
-    text: str
+    code: str  # the mistake
+    text: str  # what is different, as a sentence
     model: LoadedModel
 
 

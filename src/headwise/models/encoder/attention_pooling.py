@@ -13,8 +13,7 @@ import numpy as np
 from headwise.attention.functional import AttentionCache, attention_backward, attention_forward
 from headwise.models.encoder.mlp import GatedMlpCache, gated_mlp_backward, gated_mlp_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
+from headwise.nn import Params, ProjectionCache, projection_backward, projection_forward, subtree, with_prefix
 from headwise.shapes import Array, BoolArray
 
 

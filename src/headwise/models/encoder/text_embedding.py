@@ -9,8 +9,7 @@ import numpy as np
 
 from headwise.errors import DataError, ShapeError
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
-from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.projection import ProjectionCache, projection_backward, projection_forward
+from headwise.nn import Params, ProjectionCache, projection_backward, projection_forward, subtree, with_prefix
 from headwise.shapes import Array, IntArray
 
 

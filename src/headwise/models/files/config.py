@@ -36,11 +36,7 @@ _HARMLESS = frozenset(
 class Config:
     """The options of a model, which notes which of them were read.
 
-    Parameters
-    ----------
-    fields : mapping
-    where : str
-        What an error message calls the source.
+    `where`: what an error message calls the source.
 
     Examples
     --------
@@ -61,10 +57,7 @@ class Config:
     def get(self, name: str, default: Any = _ABSENT) -> Any:
         """The value of an option, or its default.
 
-        Raises
-        ------
-        CheckpointError
-            If the option is missing and has no default.
+        Raises CheckpointError if the option is missing and has no default.
         """
         self._read.add(name)
         if name in self._fields:

@@ -15,9 +15,7 @@ from headwise.explanation import explain, pick_contrasting_examples
 from headwise.figures import CaptionedFigure
 from headwise.hashing import fingerprint
 from headwise.text import Statement
-from headwise.train.checkpoint import Checkpoint
-from headwise.train.digits import evaluate
-from headwise.train.run import TrainingRun
+from headwise.train import Checkpoint, TrainingRun, evaluate
 
 _KINDS = ("maps", "rollout", "depth", "positions", "deletion")  # of the first digit; the others have maps only
 

@@ -13,9 +13,8 @@ from headwise.metrics.concentration import drop_class_token, effective_number
 from headwise.metrics.faithfulness import spearman
 from headwise.metrics.perturbation import auc, deletion_curve, random_orders, rank_tokens
 from headwise.metrics.rollout import rollout
-from headwise.models.adapters import ViT
-from headwise.models.token_ablation import TokenGame
-from headwise.models.vit import ViTConfig, predict_with_attention
+from headwise.models import TokenGame, ViT, ViTConfig
+from headwise.models.vit import predict_with_attention
 from headwise.nn.params import Params
 from headwise.parallel.threads import limit_threads
 from headwise.shapes import Array

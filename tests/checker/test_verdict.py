@@ -8,7 +8,7 @@ import pytest
 
 import headwise as hw
 from headwise.checker import CATALOGUE, CheckError, Verdict
-from headwise.checker.time_limit import limited_time
+from headwise.checker.effort import limited_evaluations
 from headwise.errors import DataError
 from planted import handwritten
 
@@ -109,8 +109,8 @@ def test_a_failure_of_the_check_itself_is_one_of_our_errors(monkeypatch):
         hw.check(unscaled)
 
 
-def test_without_time_only_single_mistakes_are_named():
-    with limited_time(-2.0):  # two mistakes have two seconds more
+def test_beyond_the_limit_only_single_mistakes_are_named():
+    with limited_evaluations(-20_000):  # two mistakes have so many more
         assert hw.check(unscaled).mistakes == ("scale-missing",)
         assert hw.check(handwritten.two_sides).mistakes == ("unknown",)
     assert set(hw.check(handwritten.two_sides).mistakes) == {"scale-inverted", "softmax-axis"}

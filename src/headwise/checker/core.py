@@ -11,6 +11,7 @@ from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import document
+from headwise.checker.effort import limited_evaluations
 from headwise.checker.examination import (
     Findings,
 )
@@ -23,11 +24,10 @@ from headwise.checker.recovery import is_softmax, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
 from headwise.checker.returned_caches import with_returned_caches
 from headwise.checker.target import Target
-from headwise.checker.time_limit import limited_time
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
-_FUNCTION_SECONDS, _MODULE_SECONDS = 2.5, 4.0  # of processor time; a module is searched once for each of its readings
+_OF_FUNCTION, _OF_MODULE = 25_000, 40_000  # evaluations; a module is searched once for each of its readings
 
 
 def check(
@@ -108,9 +108,9 @@ def check(
     try:
         with np.errstate(all="ignore"), one_thread():  # what overflows is part of the verdict
             if adapter is None and is_module(function):
-                with limited_time(_MODULE_SECONDS):
+                with limited_evaluations(_OF_MODULE):
                     return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
-            with limited_time(_FUNCTION_SECONDS):
+            with limited_evaluations(_OF_FUNCTION):
                 return _check_function(function, kind, adapter, requirements, source, rng)
     except HeadwiseError:
         raise

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import time
 from dataclasses import replace
 from typing import Any
 
@@ -10,6 +9,7 @@ from headwise.checker.acceptance import in_words
 from headwise.checker.attended import attended_keys, built_in_limits, causal_window, is_equivariant, pattern_of_keys
 from headwise.checker.conventions import Requirements
 from headwise.checker.documentation import Documentation
+from headwise.checker.effort import evaluations, limit, share_of_evaluations
 from headwise.checker.examination import (
     Examination,
     Findings,
@@ -23,7 +23,6 @@ from headwise.checker.measured_rotation import design_with_rotation
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import first_probe
 from headwise.checker.recovery import measured_design
-from headwise.checker.time_limit import deadline, share_of_time
 
 ANY = 4  # as many mistakes at once as are looked for
 MEASURED = 3  # one, or what the attention weights show: for modules with tables, which are emptied next
@@ -140,7 +139,7 @@ def _best(
             if place and level > 1 and (more or (level == 4 and examination is not likely[0])):
                 continue
             others = sum(other in likely for other in examined[place + 1 :]) if level > 1 else 0
-            with share_of_time(1 + others):
+            with share_of_evaluations(1 + others):
                 findings_or_none = explain_at_level(examination, level)
             if findings_or_none is not None and not (place and more and findings_or_none.rank[0]):
                 rank = findings_or_none.rank
@@ -173,7 +172,7 @@ def _as_measured(
         own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
         found = []
         for one in own:
-            if time.thread_time() > deadline():
+            if evaluations() > limit():
                 break
             found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
             if found and found[-1].rank[:2] == (0, 0):

@@ -7,7 +7,6 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
-import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
@@ -16,12 +15,12 @@ from itertools import combinations, count, product
 
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.conventions import CONVENTIONS
+from headwise.checker.effort import MORE_FOR_PAIRS, count_evaluation, evaluations, limit
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
 from headwise.checker.responses import Response
 from headwise.checker.state import Case, Change, Stage, Trace
-from headwise.checker.time_limit import MORE_FOR_PAIRS, deadline
 from headwise.shapes import Array
 
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
@@ -78,6 +77,7 @@ class Explanation:
 
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
+        count_evaluation(case)
         return evaluate(case, build((self.habit, *self.changes)), in_type)
 
     def goes_with(self, other: Explanation) -> bool:
@@ -149,7 +149,7 @@ def explain(
     furthest, reached = Explanation(), -1
     order = count()  # so that of two equally small ones the first in the catalogue comes first
     remaining = [budget]
-    end = deadline() if most > 1 else float("inf")
+    end = limit() if most > 1 else float("inf")
     limits = ("mask", "padding", "causal", "window", "lengths")
     limited = any(name in a.probe.case for a in first for name in limits)
     # smallest first; of equally small ones, those that have got further, so that what shows apart is explained apart
@@ -162,7 +162,7 @@ def explain(
     while waiting and remaining[0] > 0:
         total, _, _, start, size, begun = heappop(waiting)
         until = end + (0 if total > 2 else MORE_FOR_PAIRS if total == 2 else float("inf"))
-        if time.thread_time() > until:
+        if evaluations() > until:
             break
         if begun < reached - _BEHIND:  # what others explain alone is hardly explained by several together
             heappush(waiting, (total + 1, -total, next(order), start, size, len(first)))
@@ -228,7 +228,7 @@ def _extended(
     assert failing is not None
     for chosen in mistakes.choices(size, failing, alone=not start.changes):
         budget[0] -= 1
-        if budget[0] < 0 or time.thread_time() > until:
+        if budget[0] < 0 or evaluations() > until:
             return
         grown = start
         for one in chosen:

@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-import time
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
+from headwise.checker.effort import evaluations
 from headwise.checker.modules.calls import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
@@ -20,7 +20,7 @@ from headwise.shapes import Array
 
 _CLOSE = 1e-5  # a layer may compute in float32
 _SCREENED = 8  # readings with which single mistakes are tried
-_SECONDS = 4.0  # of processor time that this may take, which only a layer with many wide tokens uses up
+_MOST = 40_000  # evaluations that this may take, which only a layer with many wide tokens uses up
 
 
 @dataclass(frozen=True, slots=True)
@@ -63,10 +63,10 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
     if trials and not trials[0][0].reading.sliced:
         own += _own_turn(trials[0][0], own)
-    until = time.thread_time() + _SECONDS
+    until = evaluations() + _MOST
     for match, case, output in screened if len(screened) > 1 else ():
         mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
-        in_time = takewhile(lambda _: time.thread_time() < until, mistakes)
+        in_time = takewhile(lambda _: evaluations() < until, mistakes)
         if any(_distance(output, mistake, case) < _CLOSE for mistake in in_time):
             return [replace(match, design=own)], True
     return [replace(match, design=own) for match, _, _ in trials[:2]], bool(own.codes) and len(trials) == 1

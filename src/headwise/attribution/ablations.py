@@ -35,10 +35,6 @@ class Ablation(NamedTuple):
     replace: Callable[[Model, Differentiable], Callable[[BoolArray], Array]] | None = None
 
 
-def _hide(description: str) -> Ablation:
-    return Ablation(description)
-
-
 def _by_baseline(model: Model, function: Differentiable) -> Callable[[BoolArray], Array]:
     return _by_array(function, function.baseline)
 
@@ -68,10 +64,6 @@ def _by_mask_token(model: Model, function: Differentiable) -> Callable[[BoolArra
     words, tokenizer = model.params["embedding.word"], model.preprocessor.tokenizer
     token = next((i for name in _MASKS if (i := tokenizer.token_to_id(name)) is not None), None)
     return _by_array(function, words.mean(axis=0) if token is None else words[token])
-
-
-def _by_mean_word(model: Model, function: Differentiable) -> Callable[[BoolArray], Array]:
-    return _by_array(function, function.params["embedding.word"].mean(axis=0))
 
 
 def _by_blurred(model: Model, function: Differentiable) -> Callable[[BoolArray], Array]:
@@ -123,24 +115,28 @@ def _by_interpolated(model: Model, function: Differentiable) -> Callable[[BoolAr
     return interpolate
 
 
+_HIDDEN = Ablation("hidden from every other token")
 ABLATIONS: Mapping[str, Mapping[str, Ablation]] = {
     "image": {
-        "removed": _hide("hidden from every other token"),
+        "removed": _HIDDEN,
         "mean": Ablation("pixels of the mean colour", _by_baseline),
         "imputed": Ablation("pixels computed from the neighbours", _by_imputed),
         "blurred": Ablation("pixels of a blurred copy of the image", _by_blurred),
     },
     "text": {
-        "removed": _hide("hidden from every other token"),
+        "removed": _HIDDEN,
         "mask": Ablation("the embedding of the mask token; of the mean word if there is none", _by_mask_token),
-        "mean embedding": Ablation("the mean of all words' embeddings", _by_mean_word),
+        "mean embedding": Ablation(
+            "the mean of all words' embeddings",
+            lambda model, function: _by_array(function, function.params["embedding.word"].mean(axis=0)),
+        ),
     },
     "series": {
         "mean": Ablation("the mean of each variable", _by_baseline),
         "interpolated": Ablation("the line between the steps before and after", _by_interpolated),
     },
     "other": {
-        "removed": _hide("hidden from every other token"),
+        "removed": _HIDDEN,
         "mean": Ablation("numbers at their mean, no category, or no embedding", _by_baseline),
     },
 }

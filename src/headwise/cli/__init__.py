@@ -103,10 +103,10 @@ def run() -> int:
         )
 
 
-def _fail(message: str, status: int = 2) -> int:
+def _fail(message: str) -> int:
     """Print a message on one line; returns the status."""
     print(" ".join(message.split()), file=sys.stderr)
-    return status
+    return 2
 
 
 def _describe(error: BaseException) -> str:

@@ -14,6 +14,7 @@ from headwise.checker.diff import Difference, diff
 from headwise.cli.console import messages
 from headwise.coursework.notebook import ArrayOptions, CourseNotebook, check_functions, read_functions, run_notebook
 from headwise.errors import DataError, HeadwiseError
+from headwise.text import capitalize_first
 
 
 class Orientation(enum.StrEnum):
@@ -85,7 +86,7 @@ def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> b
             call = f"{comparison.call} " if comparison.call else ""
             print(f"\nOn the notebook's arrays: {call}{comparison.description}.\n")
     for note in notes:
-        messages.print(f"{note[:1].upper()}{note[1:]}.", soft_wrap=True, markup=False)
+        messages.print(f"{capitalize_first(note)}.", soft_wrap=True, markup=False)
     return all(
         comparison.agrees if checked.verdict is None else checked.verdict.ok for checked, comparison in functions
     )
@@ -123,4 +124,4 @@ def notebook_lines(course: CourseNotebook) -> list[str]:
     lines += [f"Orientation: {inputs.reason}."] if inputs.reason else []
     lines += [f"Assumed: {text}" for text in inputs.assumptions]
     lines += [f"Cell {item.cell} failed at “{item.line}”: {item.error}" for item in course.failures]
-    return lines + [f"{note[:1].upper()}{note[1:]}." for note in course.notes]
+    return lines + [f"{capitalize_first(note)}." for note in course.notes]

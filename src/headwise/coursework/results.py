@@ -53,21 +53,12 @@ class HeadRun:
 
 
 class LogitDecomposition(NamedTuple):
-    """The logits of a single head as a sum over H heads.
+    """The logits of a single head as a sum over H heads."""
 
-    Attributes
-    ----------
-    single_head : ndarray of shape (N, N)
-        Q Kᵀ of a single head, unscaled.
-    by_head : ndarray of shape (H, N, N)
-        Q_h K_hᵀ, unscaled.
-    products : float
-        The maximum difference between the single head's weights and the product of the heads' weights to the power
-        1/√H, each row normalized.
-    """
-
-    single_head: Array
-    by_head: Array
+    single_head: Array  # (N, N): Q Kᵀ of a single head, unscaled
+    by_head: Array  # (H, N, N): Q_h K_hᵀ, unscaled
+    # the maximum difference between the single head's weights and the product of the heads' weights to the power
+    # 1/√H, each row normalized
     products: float
 
     @property

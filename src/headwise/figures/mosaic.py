@@ -56,10 +56,11 @@ def draw_map_mosaic(record: AttentionRecord, maps: Array, scale: Scale, label: s
     return _draw(record, tiles, scale, label, with_input=True)
 
 
-def draw_matrix_mosaic(record: AttentionRecord, scale: Scale, label: str) -> Figure:
+def draw_matrix_mosaic(record: AttentionRecord, scale: Scale) -> Figure:
     """Draw the matrices of all heads; cells that share a pixel are represented by the largest."""
     layers, heads, _, keys = record.weights.shape
-    return _draw(record, pool(record.weights, pooling_factor(keys, heads, layers)), scale, label, with_input=False)
+    tiles = pool(record.weights, pooling_factor(keys, heads, layers))
+    return _draw(record, tiles, scale, "attention weight", with_input=False)
 
 
 def _draw(record: AttentionRecord, tiles: Array, scale: Scale, label: str, *, with_input: bool) -> Figure:

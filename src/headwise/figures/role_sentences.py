@@ -8,7 +8,7 @@ import numpy as np
 
 from headwise.figures.measurements import Facts, list_heads
 from headwise.figures.record import AttentionRecord
-from headwise.text import join_with_and
+from headwise.text import capitalize_first, join_with_and
 
 _IN_SHORT = 4  # roles that a short caption names
 _MAX_NAMES = 24  # letters of the names of heads in a short caption
@@ -51,7 +51,7 @@ def describe_roles(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     for name in role_counts(facts):
         separator = ", " if facts[f"role_{name}_names"].startswith("mostly") else ": "
         plural = f"{{role_{name}_heads}} heads{separator}" if facts[f"role_{name}_heads"] > 1 else ""
-        yield f"{_capital(record.role_name(name))}: {plural}{{role_{name}_names}}."
+        yield f"{capitalize_first(record.role_name(name))}: {plural}{{role_{name}_names}}."
     if "sink_token" in facts:
         heads = "head is a sink" if facts["sink_heads"] == 1 else "heads are sinks"
         sentence = (
@@ -89,10 +89,6 @@ def _count(facts: Facts) -> str:
     if facts["roled_heads"] in (0, facts["all_heads"]):
         return "No head has a role" if not facts["roled_heads"] else "All {all_heads} heads have a role"
     return f"Of {{all_heads}} heads, {{roled_heads}} {'has' if facts['roled_heads'] == 1 else 'have'} a role"
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
 
 
 def _key_name(record: AttentionRecord, key: int) -> str:

@@ -44,9 +44,9 @@ def trend(facts: Facts, measure: str, up: str, down: str) -> str:
     return "stays about the same" if high < ratio * low else "has no steady trend"
 
 
-def describe_trend(facts: Facts, measure: str, unit: str, up: str, down: str) -> str:
+def describe_trend(facts: Facts, measure: str, unit: str) -> str:
     """The change with depth, as a predicate: its direction, its ends, and the extremes where it has no direction."""
-    change = trend(facts, measure, up, down)
+    change = trend(facts, measure, "grows", "shrinks")
     ends = f"{{{measure}_first:.1f}} and {{{measure}_last:.1f}} {unit}"
     if change != "has no steady trend":
         return f"{change} ({ends})"
@@ -228,7 +228,7 @@ def describe_concentration(facts: Facts) -> Iterator[str]:
     if facts["layers"] > 1 and is_known(facts, "effective"):
         yield (
             "From the first layer to the last, the effective number of tokens, a mean over heads, "
-            f"{describe_trend(facts, 'effective', 'tokens', 'grows', 'shrinks')}."
+            f"{describe_trend(facts, 'effective', 'tokens')}."
         )
 
 
@@ -298,7 +298,7 @@ def describe_distance(facts: Facts) -> str:
     reference = "An even spread over the visible tokens would have {uniform_distance:.1f}."
     if facts["layers"] == 1:
         return f"{{distance_first:.1f}} {{unit}}. {reference}"
-    return f"that, as a mean over heads, {describe_trend(facts, 'distance', '{unit}', 'grows', 'shrinks')}. {reference}"
+    return f"that, as a mean over heads, {describe_trend(facts, 'distance', '{unit}')}. {reference}"
 
 
 def describe_locality(facts: Facts, threshold: str) -> Iterator[str]:

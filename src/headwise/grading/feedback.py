@@ -19,6 +19,7 @@ from headwise.files import atomic_folder
 from headwise.grading.grade_class import ClassGrades
 from headwise.grading.grade_submission import Grade, TaskGrade
 from headwise.grading.tables import points
+from headwise.text import capitalize_first
 
 _PAGES = "index.html", "students"
 _SPECIAL = re.compile(r"([\\`*_{}\[\]<>#|~$!])")
@@ -121,7 +122,7 @@ def _report(task: TaskGrade) -> str:
 
 
 def _sentence(problem: str) -> str:
-    return f"{problem[:1].upper()}{problem[1:]}."
+    return f"{capitalize_first(problem)}."
 
 
 def _plain(text: str) -> str:

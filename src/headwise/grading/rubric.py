@@ -133,7 +133,7 @@ def _rubric(content: Any) -> Rubric:
     if not isinstance(top["tasks"], list) or not top["tasks"]:
         raise DataError("tasks: expected a list with a task or more.")
     tasks = tuple(_task(f"task {number}", task) for number, task in enumerate(top["tasks"], 1))
-    _distinct("tasks", [task.name for task in tasks])
+    _check_distinct([task.name for task in tasks])
     return Rubric(_text("title", top.get("title", "Attention")), tasks, _limits(top.get("limits") or {}))
 
 
@@ -208,10 +208,10 @@ def _numbers(where: str, content: Any, known: Mapping[str, Any]) -> dict[str, fl
     return {name: float(value) for name, value in content.items()}
 
 
-def _distinct(where: str, names: list[str]) -> None:
+def _check_distinct(names: list[str]) -> None:
     twice = sorted({name for name in names if names.count(name) > 1})
     if twice:
-        raise DataError(f"{where}: {twice[0]!r} occurs twice; give each its own `name`.")
+        raise DataError(f"tasks: {twice[0]!r} occurs twice; give each its own `name`.")
 
 
 def _either(names: Iterable[str]) -> str:

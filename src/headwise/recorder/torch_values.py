@@ -116,18 +116,14 @@ def _squeeze(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes:
     return axes.squeeze([dims] if isinstance(dims, int) else dims)
 
 
-def _view(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes | None:
-    return axes.view(shape)
-
-
-def _same(axes: Axes, shape: Sequence[int], args: Sequence[Any]) -> Axes:
-    return axes
-
-
 # operations that arrange the elements of their first argument in another shape: axes, the result's shape, arguments
 SHAPING: dict[str, Callable[[Axes, Sequence[int], Sequence[Any]], Axes | None]] = {
-    **{name: _view for name in ("view", "_unsafe_view", "_reshape_alias", "view_copy")},
-    **{name: _same for name in ("alias", "detach", "clone", "_to_copy", "lift_fresh", "dequantize")},
+    **dict.fromkeys(
+        ("view", "_unsafe_view", "_reshape_alias", "view_copy"), lambda axes, shape, args: axes.view(shape)
+    ),
+    **dict.fromkeys(
+        ("alias", "detach", "clone", "_to_copy", "lift_fresh", "dequantize"), lambda axes, shape, args: axes
+    ),
     "expand": lambda axes, shape, args: axes.expand(shape),
     "permute": lambda axes, shape, args: axes.permute([axis % len(shape) for axis in args[1]]),
     "transpose": lambda axes, shape, args: axes.transpose(args[1], args[2]),

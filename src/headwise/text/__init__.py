@@ -2,6 +2,7 @@
 
 from headwise.text.formulae import FORMULAE, Formula, get_formula
 from headwise.text.numbers import (
+    capitalize_first,
     decimals_beside,
     format_number,
     join_with_and,
@@ -20,6 +21,7 @@ __all__ = [
     "as_latex",
     "as_markdown",
     "as_text",
+    "capitalize_first",
     "decimals_beside",
     "format_number",
     "get_formula",

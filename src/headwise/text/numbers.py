@@ -24,6 +24,11 @@ def pluralize(number: int, noun: str) -> str:
     return f"{number:,} {noun}" + ("" if number == 1 else "s")
 
 
+def capitalize_first(text: str) -> str:
+    """The text with a capital as its first letter, and the other letters as they are."""
+    return text[:1].upper() + text[1:]
+
+
 def join_with_and(names: Iterable[str]) -> str:
     """Enumerate names as in a sentence.
 

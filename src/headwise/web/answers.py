@@ -106,17 +106,15 @@ class AnswerStore:
         with self._lock:
             self._answers[new.key] = new
             self._answers.move_to_end(new.key)
-            while len(self._answers) > 1 and self._num_bytes() > self._max_bytes:
-                self._answers.popitem(last=False)
+            total = sum(answer.record.weights.nbytes for answer in self._answers.values())
+            while len(self._answers) > 1 and total > self._max_bytes:
+                total -= self._answers.popitem(last=False)[1].record.weights.nbytes
         return new
 
     def find(self, key: str) -> Answer | None:
         """The answer with this key, if it is still kept."""
         with self._lock:
             return self._answers.get(key)
-
-    def _num_bytes(self) -> int:
-        return sum(answer.record.weights.nbytes for answer in self._answers.values())
 
 
 def _prediction(model: Model, record: AttentionRecord) -> list[list[Any]]:

@@ -34,7 +34,7 @@ def outside_segment_example(setting: Setting) -> tuple[float, float]:
     heads takes its coordinates from one token and the others theirs from the other, and leave it: on the segment, the
     first and the last coordinate add up to one.
     """
-    x, Wq, Wk = _choosing(setting, first=0, others=setting.width - 1)
+    x, Wq, Wk = _choosing(setting)
     output = multi_head_attention(x, Wq, Wk, np.eye(setting.width), heads=setting.heads).output[0]
     along = x[1] - x[0]
     t = np.clip((output - x[0]) @ along / (along @ along), 0, 1)
@@ -49,24 +49,24 @@ def outside_interval_example(setting: Setting) -> float:
     where it is 0, and Wo takes twice the first less the second: equal tokens keep it, and these two give 2.
     """
     d = setting.width // setting.heads
-    x, Wq, Wk = _choosing(setting, first=0, others=setting.width - 1)
+    x, Wq, Wk = _choosing(setting)
     Wv, Wo = np.zeros((2, setting.width, setting.width))
     Wv[0, 0] = Wv[d, 0] = 1
     Wo[0, 0], Wo[0, d] = 2, -1
     return float(multi_head_attention(x, Wq, Wk, Wv, Wo, heads=setting.heads).output[0, 0])
 
 
-def _choosing(setting: Setting, *, first: int, others: int) -> tuple[Array, Array, Array]:
+def _choosing(setting: Setting) -> tuple[Array, Array, Array]:
     """Two tokens, and matrices by which the first head takes all from token 0 and the others all from token 1.
 
     The tokens share coordinate 1, from which every query is made; a head's key is the coordinate that only one has.
     """
     x = np.zeros((2, setting.width))
-    x[0, first] = x[1, others] = 1
+    x[0, 0] = x[1, -1] = 1
     x[:, 1] = 1
     d = setting.width // setting.heads
     Wq, Wk = np.zeros((2, setting.width, setting.width))
-    for h, chosen in enumerate((first, *[others] * (setting.heads - 1))):
+    for h, chosen in enumerate((0, *[-1] * (setting.heads - 1))):
         Wq[h * d, 1], Wk[h * d, chosen] = SHARPNESS * np.sqrt(d), 1
     return x, Wq, Wk
 

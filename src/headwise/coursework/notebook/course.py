@@ -13,6 +13,7 @@ from headwise.coursework.notebook.comparison import OwnArrays, compare_on_arrays
 from headwise.coursework.notebook.functions import CheckedFunction, check_functions
 from headwise.coursework.notebook.run import Failure, NotebookRun, run_notebook
 from headwise.errors import DataError, HeadwiseError
+from headwise.text import capitalize_first
 
 _ATTENTION = re.compile(r"attention|attn|mha|multi_?head", re.IGNORECASE)
 
@@ -61,7 +62,7 @@ def read_functions(path: Path) -> tuple[tuple[FunctionResult, ...], tuple[str, .
         except HeadwiseError as error:
             functions = tuple(FunctionResult(item, OwnArrays("", problem=str(error))) for item in checked)
         if not functions:
-            reasons = "".join(f" {note[:1].upper()}{note[1:]}." for note in notes)
+            reasons = "".join(f" {capitalize_first(note)}." for note in notes)
             raise DataError(
                 f"{path}: it defines no function that can be called as attention.{run.first_failure()}{reasons}"
             )

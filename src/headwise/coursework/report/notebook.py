@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from headwise.coursework.notebook import CourseNotebook, FunctionResult
 from headwise.document import Block, Code, Paragraph, Section, Table
-from headwise.text import Statement, scientific
+from headwise.text import Statement, capitalize_first, scientific
 
 
 def notebook_section(course: CourseNotebook) -> Section:
@@ -50,7 +50,7 @@ def _remarks(course: CourseNotebook) -> list[Statement]:
         )
         for item in course.failures
     ]
-    remarks += [Statement("{note}.", {"note": note[:1].upper() + note[1:]}) for note in course.notes]
+    remarks += [Statement("{note}.", {"note": capitalize_first(note)}) for note in course.notes]
     if not course.functions:
         remarks.append(Statement("It defines no function that can be called as attention."))
     return remarks

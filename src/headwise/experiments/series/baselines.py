@@ -39,10 +39,6 @@ def _dtw(data: SeriesData, seed: int) -> IntArray:
         return np.asarray(model.predict(_unpadded(data.test)))
 
 
-def _dtw_standardized(data: SeriesData, seed: int) -> IntArray:
-    return _dtw(standardize(data), seed)
-
-
 def _rocket(data: SeriesData, seed: int) -> IntArray:
     """Random convolutions and a ridge classifier; shorter series are padded with zeros, the mean."""
     with _aeon():
@@ -56,7 +52,7 @@ def _rocket(data: SeriesData, seed: int) -> IntArray:
 
 BASELINES = {
     "dtw": Baseline("1-NN, DTW", False, _dtw),
-    "dtw-standardized": Baseline("1-NN, DTW, standardized", False, _dtw_standardized),
+    "dtw-standardized": Baseline("1-NN, DTW, standardized", False, lambda data, seed: _dtw(standardize(data), seed)),
     "rocket": Baseline("ROCKET and ridge", True, _rocket),
 }
 

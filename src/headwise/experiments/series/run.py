@@ -27,10 +27,7 @@ Scratch = Callable[[str], Path | None]  # the file for the state of a stage, if 
 def run(plan: SeriesPlan, runner: Runner) -> SeriesResult:
     """Run every method with every seed; an interrupted training resumes within its run.
 
-    Raises
-    ------
-    MissingExtraError
-        If baselines are requested and aeon is not installed.
+    Raises MissingExtraError if baselines are requested and aeon is not installed.
     """
     n_test = len(plan.data.test.labels)
     outcomes = runner.run(

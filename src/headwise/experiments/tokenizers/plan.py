@@ -94,14 +94,17 @@ class TokenizersPlan:
             if not 1 <= size < total:
                 raise DataError(f"sizes: expected 1 to {total - 1}, fewer than all training digits; got {size}.")
         return [
-            Job(self.model_with(name), self._recipe(seed, size, total), size, digits.name, digest)
+            Job(
+                self.model_with(name),
+                replace(self.recipe, seed=self.recipe.seed + seed, epochs=matched_epochs(self.recipe, size, total)),
+                size,
+                digits.name,
+                digest,
+            )
             for seed in range(self.seeds)
             for size in (total, *self.sizes)
             for name in self.tokenizers
         ]
-
-    def _recipe(self, seed: int, size: int, total: int) -> TrainingConfig:
-        return replace(self.recipe, seed=self.recipe.seed + seed, epochs=matched_epochs(self.recipe, size, total))
 
 
 def matched_epochs(recipe: TrainingConfig, size: int, total: int) -> int:

@@ -26,10 +26,7 @@ from headwise.tokenizers import ImageTokenizer
 def run(plan: TokenizersPlan, runner: Runner) -> TokenizersResult:
     """Train every tokenizer with every seed and size, time a training step of each, and compare them.
 
-    Raises
-    ------
-    DataError
-        If a size of the plan is not below the number of training digits.
+    Raises DataError if a size of the plan is not below the number of training digits.
     """
     digits = plan.load()
     jobs, runs = plan.jobs(digits), list_runs(plan)

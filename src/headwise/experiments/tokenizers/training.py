@@ -51,10 +51,12 @@ def train_job(job: Job, load: Callable[[], Digits]) -> Outcome:
     trained = train_vit(job.model, replace(digits, train=train, validation=empty), job.recipe, threads=num_threads())
     test = held_out_images(digits)
     evaluation = evaluate(test, trained.params, job.model)
-    shifted = [
-        [evaluate(_shifted(test, pixels, direction), trained.params, job.model).n_correct for pixels in SHIFTS]
-        for direction in DIRECTIONS.values()
-    ]
+
+    def n_correct_shifted(down: int, right: int) -> int:
+        shifted = LabelledImages(shift_images(test.images, down, right), test.labels)
+        return evaluate(shifted, trained.params, job.model).n_correct
+
+    by_direction = [[n_correct_shifted(p * down, p * right) for p in SHIFTS] for down, right in DIRECTIONS.values()]
     values = {
         "n_correct": evaluation.n_correct,
         "n_test": len(test.labels),
@@ -66,7 +68,7 @@ def train_job(job: Job, load: Callable[[], Digits]) -> Outcome:
     arrays = {
         "predictions": evaluation.probabilities.argmax(axis=1).astype(np.uint8),
         "positions": trained.params["embedding.positions"][1:],
-        "n_correct_shifted": np.array(shifted),
+        "n_correct_shifted": np.array(by_direction),
     }
     return Outcome(values, arrays)
 
@@ -84,7 +86,3 @@ def shift_images(images: Array, down: int, right: int) -> Array:
     result = np.zeros_like(images)
     result[:, down:, right:] = images[:, : height - down, : width - right]
     return result
-
-
-def _shifted(data: LabelledImages, pixels: int, direction: tuple[int, int]) -> LabelledImages:
-    return LabelledImages(shift_images(data.images, pixels * direction[0], pixels * direction[1]), data.labels)

@@ -12,7 +12,7 @@ from headwise.figures import AttentionRecord
 from headwise.figures.measurements import even_distance, nan_mean, reached_tokens
 from headwise.metrics import effective_number, normalize_rows, rollout, weight_on_foreground
 from headwise.shapes import Array
-from headwise.text import Statement
+from headwise.text import Statement, capitalize_first
 
 _COMMON = ("first", "sink", "delimiter", "self", "uniform")  # roles of which a model has many heads
 _MOST = 0.5  # of the class token's weight
@@ -118,7 +118,7 @@ def describe_views(names: Sequence[str], rows: dict[str, Array], record: Attenti
             first = f"{special} {{class:.1f}}% of the attention; " if "class" in facts else ""
             sentence = first + "{itself:.1f}% of the attention stays on the same token."
             templates.append(sentence.replace("{prefix}", "{Prefix}") if first else sentence)
-            facts["Prefix"] = shared["prefix"][0].upper() + shared["prefix"][1:]
+            facts["Prefix"] = capitalize_first(shared["prefix"])
         yield [Statement(template, facts) for template in templates] + _role(record, position)
 
 

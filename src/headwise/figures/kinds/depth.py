@@ -150,9 +150,9 @@ def _describe_changes(facts: Facts) -> Iterator[str]:
     if facts["layers"] == 1:
         return
     if sentences.is_known(facts, "distance"):
-        distance = sentences.describe_trend(facts, "distance", "{unit}", "grows", "shrinks")
+        distance = sentences.describe_trend(facts, "distance", "{unit}")
         yield f"With depth, the mean distance {distance}."
-    yield f"With depth, the mean entropy {sentences.describe_trend(facts, 'entropy', 'bits', 'grows', 'shrinks')}."
+    yield f"With depth, the mean entropy {sentences.describe_trend(facts, 'entropy', 'bits')}."
 
 
 def _describe_range(facts: Facts, name: str, unit: str) -> str:

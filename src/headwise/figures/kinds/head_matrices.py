@@ -89,7 +89,7 @@ def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:
     heads = _heads(record, view)
     scale = view.scales(record.weights, heads)
     if _is_mosaic(record, view):
-        return draw_matrix_mosaic(record, scale, "attention weight")
+        return draw_matrix_mosaic(record, scale)
     if len(heads) < record.weights.shape[0] * record.weights.shape[1] or record.kind != "image":
         return _draw_chosen(record, heads, scale, _pooling(record, view))
     return _draw_grid(record, scale, _pooling(record, view))

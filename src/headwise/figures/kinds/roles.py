@@ -19,6 +19,7 @@ from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, role_counts, summarize_roles
 from headwise.figures.save import new_figure
 from headwise.metrics.roles import ROLES
+from headwise.text import capitalize_first
 
 COLORS = {  # distinguishable by colour-blind readers together with the letters: Okabe and Ito's palette, and greys
     "induction": "#d55e00",
@@ -147,8 +148,4 @@ _LIMITS = (
 
 def _describe_scores(record: AttentionRecord) -> Iterator[str]:
     for name in record.roles.names:
-        yield f"{_capital(ROLES[name].phrase)} is {ROLES[name].statistic}."
-
-
-def _capital(text: str) -> str:
-    return text[0].upper() + text[1:]
+        yield f"{capitalize_first(ROLES[name].phrase)} is {ROLES[name].statistic}."

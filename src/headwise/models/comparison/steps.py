@@ -21,23 +21,13 @@ _OUTPUTS = ("logits", "last_hidden_state", "pooler_output", "image_embeds", "tex
 
 @dataclass(frozen=True, eq=False)
 class Step:
-    """One array of a run.
+    """One array of a run."""
 
-    Attributes
-    ----------
-    layer : int
-        Place of the attention call; −1 before the first, the number of calls after the last.
-    part : {"values", "weights", "attention", "output"}
-        Values (all that comes before them: embedding, norm, projection), weights (queries, keys, positions, mask,
-        scale), the output of attention, or an output of the model.
-    name : str
-        Of the attention module or the output.
-    array : ndarray
-    """
-
-    layer: int
+    layer: int  # place of the attention call; −1 before the first, the number of calls after the last
+    # values (all that comes before them: embedding, norm, projection), weights (queries, keys, positions, mask,
+    # scale), the output of attention, or an output of the model
     part: str
-    name: str
+    name: str  # of the attention module or the output
     array: Array
 
     def error(self, other: Step) -> float:

@@ -56,14 +56,6 @@ def _periods(rope: Rope, theta: float) -> Array:
     return np.float32(theta) ** exponents
 
 
-def _default(rope: Rope, length: int) -> tuple[Array, float]:
-    return 1 / _periods(rope, rope.theta), 1.0
-
-
-def _linear(rope: Rope, length: int) -> tuple[Array, float]:
-    return 1 / _periods(rope, rope.theta) / np.float32(rope.options["factor"]), 1.0
-
-
 def _dynamic(rope: Rope, length: int) -> tuple[Array, float]:
     """The base grows with the sequence once it is longer than the model was trained for."""
     factor, trained = rope.options["factor"], rope.max_positions
@@ -124,8 +116,8 @@ def _longrope(rope: Rope, length: int) -> tuple[Array, float]:
 
 
 ROPE_TYPES: dict[str, Callable[[Rope, int], tuple[Array, float]]] = {
-    "default": _default,
-    "linear": _linear,
+    "default": lambda rope, length: (1 / _periods(rope, rope.theta), 1.0),
+    "linear": lambda rope, length: (1 / _periods(rope, rope.theta) / np.float32(rope.options["factor"]), 1.0),
     "dynamic": _dynamic,
     "yarn": _yarn,
     "longrope": _longrope,

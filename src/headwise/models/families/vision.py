@@ -26,11 +26,10 @@ def read_image_embedding(
     positioned: tuple[str, ...],
     patch_bias: bool = True,
     interpolation: str = "bicubic",
-    image_size: int = 224,
     patch_size: int = 16,
 ) -> ImageEmbedding:
     """Read the sizes, and place the projection of the patches."""
-    image, patch = pair(config, "image_size", image_size), pair(config, "patch_size", patch_size)
+    image, patch = pair(config, "image_size", 224), pair(config, "patch_size", patch_size)
     channels, width = config.count("num_channels", 3), config.count("hidden_size", 768)
     if not (image[0] // patch[0] and image[1] // patch[1]):
         raise config.error("patch_size", f"expected at most image_size {image}; got {patch}")

@@ -27,31 +27,19 @@ class Tensor:
 
 @dataclass(frozen=True)
 class Checkpoint:
-    """A model on disk.
+    """A model on disk."""
 
-    Attributes
-    ----------
-    path : Path
-        The folder or file.
-    config : mapping
-        As config.json has it; what a .gguf file says in its metadata is translated to the same names.
-    tensors : mapping of str to Tensor
-    tokenizer : Any
-        What the file itself contains of a tokenizer; None for folders, which have it in files of their own.
-    """
-
-    path: Path
+    path: Path  # the folder or file
+    # as config.json has it; what a .gguf file says in its metadata is translated to the same names
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
+    # what the file itself contains of a tokenizer; None for folders, which have it in files of their own
     tokenizer: Any = field(default=None, repr=False)
 
     def tensor(self, name: str) -> Tensor:
         """The tensor of this name.
 
-        Raises
-        ------
-        CheckpointError
-            If there is none.
+        Raises CheckpointError if there is none.
         """
         if name not in self.tensors:
             raise CheckpointError(f"{self.path}: it has no tensor {name!r}, which its configuration calls for.")

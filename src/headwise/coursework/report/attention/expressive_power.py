@@ -34,8 +34,9 @@ def setting_of(study: Coursework) -> Setting:
 
 def expressiveness_section(study: Expressiveness, coursework: Coursework, context: ReportContext) -> Section:
     """State and prove the counterexamples, and draw the results of the fits."""
+    names = [f"{_heads(fit.heads)} fitted to {_heads(fit.of).lower()}" for fit in study.fits]
     figure = context.figure(
-        draw_fits([_name(fit) for fit in study.fits], [fit.losses for fit in study.fits]),
+        draw_fits(names, [fit.losses for fit in study.fits]),
         "expressiveness",
         Statement("Each family fitted to functions of its own and of the other"),
         shown=(_shown(study),),
@@ -161,10 +162,6 @@ def describe_fit(fit: Fit) -> Statement:
     else:
         verdict = "reached best losses between {least} and {worst}, which is inconclusive."
     return Statement("{heads} fitted to functions of {of}: " + verdict, values)
-
-
-def _name(fit: Fit) -> str:
-    return f"{_heads(fit.heads)} fitted to {_heads(fit.of).lower()}"
 
 
 def _heads(count: int) -> str:

@@ -92,8 +92,9 @@ def _call(function: Any, args: list[Value], kwargs: dict[str, Value], filename: 
     try:
         if not callable(function):
             raise TypeError("there is no function of that name once the file has run")
-        wrap = _as_tensor if tensors else _unchanged
-        answer = _plain(function(*map(wrap, args), **{key: wrap(value) for key, value in kwargs.items()}))
+        if tensors:
+            args, kwargs = [*map(_as_tensor, args)], {key: _as_tensor(value) for key, value in kwargs.items()}
+        answer = _plain(function(*args, **kwargs))
         changed = tuple((key, arguments[key]) for key, raw in before.items() if arguments[key].tobytes() != raw)
         encode(("answered", answer, changed))  # so that a result that cannot be sent is an error of this call
     except BaseException as error:
@@ -123,10 +124,6 @@ def _as_tensor(value: Value) -> Any:
     if isinstance(value, dict):
         return {key: _as_tensor(item) for key, item in value.items()}
     return importlib.import_module("torch").from_numpy(value) if isinstance(value, np.ndarray) else value
-
-
-def _unchanged(value: Value) -> Value:
-    return value
 
 
 def _do_nothing(*args: Any, **kwargs: Any) -> None:

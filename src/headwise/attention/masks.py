@@ -10,6 +10,7 @@ from typing import Any, Literal
 
 import numpy as np
 import numpy.typing as npt
+from numpy.lib.stride_tricks import sliding_window_view
 
 from headwise.errors import MaskError
 from headwise.shapes import BoolArray, IntArray, as_array
@@ -39,14 +40,28 @@ class AttentionMask:
         ``index`` is the item's index followed by the head.
         """
         first, last = self.key_range(index[:-1], rows)
-        m = np.arange(columns.start, columns.stop)
         allowed: BoolArray | None = None
         if columns.start < first.max(initial=0) or columns.stop > last.min(initial=columns.stop):
-            allowed = (m >= first[:, None]) & (m < last[:, None])
+            allowed = self._window(rows.start + int(self.offset[index[:-1]]), rows.stop - rows.start, columns)
+            if self.lengths is not None and columns.stop > self.lengths[index[:-1]]:
+                allowed = allowed & (np.arange(columns.start, columns.stop) < self.lengths[index[:-1]])
         if self.array is not None:
             masked = mask_tile(self.array, index, rows, columns)
             allowed = masked if allowed is None else allowed & masked
         return allowed
+
+    def _window(self, aligned: int, rows: int, columns: slice) -> BoolArray:
+        """Keys within the window of so many queries, of which the first is aligned with a key: a read-only view.
+
+        Each row is the one before, shifted by one, so that the tile is written once for all its diagonals.
+        """
+        distance = np.arange(columns.start - rows + 1, columns.stop) - aligned
+        visible = np.ones(distance.shape, np.bool_)
+        if self.left is not None:
+            visible &= distance >= -self.left
+        if self.right is not None:
+            visible &= distance <= self.right
+        return sliding_window_view(visible, columns.stop - columns.start)[::-1]
 
     def key_range(self, item: tuple[int, ...], rows: slice) -> tuple[IntArray, IntArray]:
         """First visible key of each query in `rows`, and one past the last, apart from the mask array."""

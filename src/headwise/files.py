@@ -168,7 +168,7 @@ def _is_device(path: Path) -> bool:
 
 
 def _remove_abandoned(path: Path) -> None:
-    """Remove temporary files or folders of `path` whose process was killed: nobody holds their lock."""
+    """Remove temporary files or folders of `path` whose process was killed: no process holds their lock."""
     pattern = f".{glob.escape(path.stem)}-{'[0-9a-f]' * 8}{glob.escape(path.suffix)}"
     for temporary in path.parent.glob(pattern):
         with suppress(OSError), _locked(temporary, os.O_RDONLY):

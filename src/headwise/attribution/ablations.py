@@ -23,7 +23,7 @@ from headwise.models.inpainting import inpaint
 from headwise.models.preprocess.texts import TextPreprocessor
 from headwise.shapes import Array, BoolArray
 
-_CELLS = 32  # an image is imputed in at most so many rows and columns of cells
+_CELLS = 32  # the most rows and columns of cells in which an image is imputed
 _SETS_AT_ONCE = 256
 _MASKS = ("[MASK]", "<mask>")
 

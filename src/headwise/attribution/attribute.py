@@ -91,7 +91,7 @@ def attribute(
     maps : sequence of str
         Further maps.
     limit : int, optional
-        At most so many players for images and series; see `headwise.attribution.group_tokens`.
+        The most players for images and series; see `headwise.attribution.group_tokens`.
     audit : path, optional
         Folder of an audit of this model; see `headwise.attribution.recommended_map`.
     seed : int

@@ -49,7 +49,7 @@ class LogitDecomposition:
 
     @property
     def remainder(self) -> float:
-        """The logit less all terms: rounding, and what a head with attention of its own adds."""
+        """The logit less all terms: rounding, and what a head with its own attention adds."""
         return self.logit - float(self.embedding.sum() + self.heads.sum() + self.mlps.sum()) - self.biases
 
 

@@ -53,7 +53,7 @@ def group_tokens(tokens: Tokens, limit: int | None = None) -> Players:
     ----------
     tokens : Tokens
     limit : int, optional
-        At most so many players for images, whose patches are then grouped into blocks, and for series, which are then
+        The most players for images, whose patches are then grouped into blocks, and for series, which are then
         divided into segments. Words of a text are never grouped.
 
     Returns

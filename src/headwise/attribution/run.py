@@ -34,7 +34,7 @@ class ModelRun:
     target : int or None
         The class, or next token, whose score is explained; by default the one with the largest score.
     limit : int or None
-        At most so many players; see `headwise.attribution.players.group_tokens`.
+        The most players; see `headwise.attribution.players.group_tokens`.
     seed : int or tuple of int
         For sampled Shapley values.
     """

@@ -17,8 +17,8 @@ from headwise.parallel.threads import num_threads, parallel_for, single_threaded
 from headwise.runtime import blas_name, cpu_name
 from headwise.timing import time_interleaved
 
-# The rate of products is measured with so many tasks, each of which multiplies the same matrices repeatedly. BLAS gets
-# larger tiles, which fit the second-level cache; the engine's own products get tiles for the first-level cache.
+# The rate of products is measured with tasks that multiply the same matrices repeatedly. BLAS gets larger
+# tiles, which fit the second-level cache; the engine's own products get tiles for the first-level cache.
 _PIECES, _TIMES = 8, 2000
 _BLAS_TIMES, _BLAS_SHAPE = 16, (1024, 256, 512)
 _READ = 2**25  # numbers that each piece reads: together they are larger than any cache

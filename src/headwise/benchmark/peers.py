@@ -121,7 +121,7 @@ def _tokens_first(array: Any) -> Any:
 
 
 def _session(operator: str, inputs: list[str], outputs: list[str], feeds: dict[str, Any], **attributes: Any) -> Any:
-    """A session of onnxruntime that runs one of its own operators on so many threads as the others."""
+    """A session of onnxruntime that runs one of its operators on as many threads as the others."""
     import onnx
     import onnxruntime
     from onnx import helper

@@ -1,4 +1,4 @@
-"""The command line: one module for each command, without mathematics of its own.
+"""The command line: one module for each command, without mathematics.
 
 A new command is a module with a function of its name, and an entry in `COMMANDS`; ``study`` is a group of experiments.
 """

@@ -1,4 +1,4 @@
-"""How a command ends early: by Ctrl-C, or because nobody reads its output any more."""
+"""How a command ends early: by Ctrl-C, or because its output is no longer read."""
 
 from __future__ import annotations
 

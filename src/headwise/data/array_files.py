@@ -123,7 +123,7 @@ def load_npz(path: Path, alone: str = "") -> dict[str, npt.NDArray[Any]]:
                 return {alone or path.stem: opened}
             arrays = {name: opened[name] for name in opened.files}
             for name, array in arrays.items():
-                if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a file that is none of its own
+                if not isinstance(array, np.ndarray):  # NumPy returns the bytes of a file in another format
                     raise DataError(f"{path}: its member {name!r} is no array.")
             return arrays
     except DataError:

@@ -79,7 +79,7 @@ def warn_identifiers(x: npt.NDArray[Any], categories: Sequence[int], names: Sequ
         if j in categories and distinct > len(values) / 2:
             what = f"{distinct} categories in {len(values)} rows"
         elif j not in categories and distinct == len(values) and _are_row_numbers(values):
-            what = "a number of its own for each row, without a gap"
+            what = "a different number for each row, without a gap"
         else:
             continue
         warnings.warn(

@@ -84,7 +84,7 @@ class Runner:
     def run(
         self, title: str, runs: Sequence[Run], describe: Callable[[Outcome], str] | None = None, *, local: bool = False
     ) -> list[Outcome]:
-        """The outcome of every run, in order; each is saved as soon as it is there.
+        """The outcome of every run, in order; each is saved as soon as it is available.
 
         Parameters
         ----------

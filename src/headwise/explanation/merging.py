@@ -58,7 +58,7 @@ def merge_pieces(record: AttentionRecord) -> AttentionRecord:
 
 
 def _groups(record: AttentionRecord) -> IntArray:
-    """(M,): the number of the word that each token belongs to; special tokens are words of their own."""
+    """(M,): the number of the word that each token belongs to; each special token is a word."""
     owner = np.full(len(record.text) + 1, -1)
     for number, match in enumerate(_WORD.finditer(record.text)):
         owner[match.start() : match.end()] = number

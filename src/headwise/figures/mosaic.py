@@ -25,7 +25,7 @@ _FEW_LABELS = 16  # with more layers or heads, every fourth is numbered
 
 
 def pooling_factor(keys: int, heads: int, layers: int) -> int:
-    """How many cells of a matrix of so many keys share one pixel, so that a picture of all heads fits a page."""
+    """How many cells of a matrix share one pixel, so that a picture of all heads fits a page."""
     tile = min(_GRID_WIDTH / heads, _MAX_HEIGHT / layers) / (1 + _GAP)
     return max(1, int(np.ceil(keys / max(1, tile * _DPI))))
 

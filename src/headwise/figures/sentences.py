@@ -143,7 +143,7 @@ def describe_scale(facts: Facts) -> str:
     if facts["scale_mode"] == "shared":
         return "All panels share one colour scale, from <zero> to {scale_max:.3f}, the largest weight drawn."
     return (
-        f"Each {facts['scale_mode']} has a colour scale of its own, from <zero> to the {{scale_quantile:.0%}} quantile "
+        f"Each {facts['scale_mode']} has its own colour scale, from <zero> to the {{scale_quantile:.0%}} quantile "
         "of its weights, which is written at its colour bar; larger weights have the last colour."
     )
 
@@ -195,7 +195,7 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
 
 
 def summarize_source(record: AttentionRecord) -> str:
-    """The clause of the short caption on arrays that nobody compared with their model."""
+    """The clause of the short caption on arrays that were not compared with their model."""
     return "The arrays are not verified." if record.unverified else ""
 
 

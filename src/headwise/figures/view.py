@@ -60,7 +60,7 @@ class View:
     def heads(
         self, record: AttentionRecord, count: int, limit: int = _MAX_PANELS, maps: Array | None = None
     ) -> list[Head]:
-        """Layer and head of each panel: all, or so many chosen by role, in order of depth.
+        """Layer and head of each panel: all, or a number of them chosen by role, in order of depth.
 
         Heads whose map (L, H, ...) would be nearly blank next to others of their layer are chosen last.
         """

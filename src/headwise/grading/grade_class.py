@@ -88,7 +88,7 @@ def grade_class(
 ) -> ClassGrades:
     """Grade every submission.
 
-    A submission runs in a process of its own, which does not contain the reference; see `headwise.grading.sandbox`.
+    A submission runs in a separate process, which does not contain the reference; see `headwise.grading.sandbox`.
 
     Parameters
     ----------
@@ -142,7 +142,7 @@ def _on_scheduler(grader: Grader, submissions: Sequence[Submission], scheduler: 
 
 
 def _in_process(grader: Grader, submission: Submission) -> Grade:
-    """Grade in a new Python process, since the processes of Dask's workers may not have children of their own."""
+    """Grade in a new Python process, since the processes of Dask's workers may not have children."""
     done = subprocess.run([sys.executable, "-c", _CHILD], input=pickle.dumps((grader, submission)), capture_output=True)
     if done.returncode:
         return grader(_ungraded(submission))

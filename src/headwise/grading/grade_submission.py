@@ -170,7 +170,7 @@ class _OutOfTimeError(BaseException):
 
 @contextmanager
 def _deadline(seconds: float) -> Iterator[None]:
-    """End the block after so many seconds: a source can be written so that searching it here takes forever.
+    """End the block after a number of seconds: a source can be written so that searching it here takes forever.
 
     Signals reach only the main thread, in which worker processes grade; in another thread there is no deadline.
     """

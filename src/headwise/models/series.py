@@ -126,7 +126,7 @@ def series_forward(
     rng: np.random.Generator | None = None,
     return_weights: bool = False,
 ) -> tuple[Array, SeriesCache]:
-    """Class logits, or predicted numbers, (B, outputs) of series (B, N, V) with so many valid steps each, (B,).
+    """Class logits, or predicted numbers, (B, outputs) of series (B, N, V) with `lengths` (B,) valid steps.
 
     Values in the padding are never read. With a generator, for training, dropout is drawn from it and batch
     normalization uses the statistics of the batch. The cache has the attention weights if they are requested.

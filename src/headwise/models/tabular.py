@@ -1,7 +1,7 @@
 """The table transformer: columns -> tokens -> pre-norm blocks -> class token -> class or value.
 
 Source: Gorishniy et al., "Revisiting Deep Learning Models for Tabular Data", arXiv 2106.11959 (2021), section 3.3: a
-number is a multiple of its column's vector, a category has a vector of its own, and every column adds one more. Here
+number is a multiple of its column's vector, a category has a vector, and every column adds one more. Here
 the first block is normalised like the others, and the MLP is GELU's.
 """
 

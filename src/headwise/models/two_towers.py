@@ -156,7 +156,7 @@ class TwoTowers:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """Only `look`; its towers `vision` and `text` are models of their own."""
+        """Only `look`; its towers `vision` and `text` are separate models."""
         return frozenset({"look"})
 
     @property

@@ -22,7 +22,7 @@ T = TypeVar("T")
 def run_tasks(
     tasks: Mapping[str, Callable[[], T]], *, processes: int = 1, scheduler: str | None = None
 ) -> Iterator[tuple[str, T]]:
-    """Run the tasks, and yield the result of each as soon as it is there.
+    """Run the tasks, and yield the result of each as soon as it is available.
 
     Parameters
     ----------

@@ -83,7 +83,7 @@ def parallel_map(task: Callable[[_Part], _Result], parts: Sequence[_Part]) -> li
 
 
 def shard_size(tokens: int) -> int:
-    """Sequences of so many tokens to compute together, so that their activations fit into the second-level cache."""
+    """How many sequences to compute together, so that their activations fit into the second-level cache."""
     return max(1, _SHARD_TOKENS // tokens)
 
 

@@ -110,7 +110,7 @@ def _until(model: Any, place: int, nodes: Sequence[Any] = ()) -> Any:
 
 
 def _copy(model: Any, body: Any, prefix: str, mapping: Mapping[str, str]) -> tuple[list[Any], dict[str, str]]:
-    """The nodes of a body with names of their own, and those names; its initializers become the model's."""
+    """The nodes of a body under new names, and those names; its initializers become the model's."""
     names = dict(mapping)
     for initializer in body.initializer:
         names[initializer.name] = prefix + initializer.name

@@ -125,7 +125,7 @@ def tensors_in(values: Iterable[Any]) -> Iterator[Tensor]:
 
 
 def has_memory(tensor: Tensor) -> bool:
-    """Whether a tensor has numbers of its own; those that ``torch.vmap`` passes to a function have none."""
+    """Whether a tensor has numbers; those that ``torch.vmap`` passes to a function have none."""
     try:
         tensor.data_ptr()
     except (NotImplementedError, RuntimeError):

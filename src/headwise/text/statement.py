@@ -1,6 +1,6 @@
 """Statements: sentences whose numbers are measured values, rendered as plain text, Markdown, LaTeX or HTML.
 
-A template contains no digits of its own. Numbers are inserted by ``{name:format}``, and formulae by ``<name>`` from
+A template contains no digits. Numbers are inserted by ``{name:format}``, and formulae by ``<name>`` from
 `headwise.text.formulae`.
 """
 

@@ -193,7 +193,7 @@ def train(
     task : Task
     recipe : TrainingConfig
     patience : int, optional
-        Stop when the validation loss has not improved for so many epochs, and return the parameters with the lowest.
+        Stop when the validation loss has not improved for `patience` epochs, and return the parameters with the lowest.
         By default all epochs are run, and the last parameters returned.
     state : Path, optional
         A file that is written after every epoch; if it exists, training resumes from it.

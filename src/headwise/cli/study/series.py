@@ -59,7 +59,7 @@ def series(
     """
     data = load_series(dataset)
     name = f"series-{data.name}"
-    if validation_fraction is not None:  # in a folder of its own, apart from the runs on the official test series
+    if validation_fraction is not None:  # not in the folder of the runs on the official test series
         data, name = train_validation_split(data, validation_fraction, split), f"{name}-split-{split}"
     recipe = replace(
         _RECIPE, epochs=epochs, batch_size=batch_size, learning_rate=learning_rate, weight_decay=weight_decay

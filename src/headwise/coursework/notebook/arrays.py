@@ -69,7 +69,7 @@ class NotebookArrays:
     in_out: bool
     # the notebook's expressions by role, in the order of the heads where each head has its own
     sources: dict[str, tuple[str, ...]]
-    own_heads: int  # how many heads have matrices of their own; 1 if there is one matrix for all
+    own_heads: int  # how many heads have separate matrices; 1 if there is one matrix for all
     findings: tuple[Finding, ...]
     reason: str  # what shows the orientation; empty if it is assumed
     assumptions: tuple[str, ...]  # what could be otherwise, with the option that says so

@@ -1,4 +1,4 @@
-"""The attention classes of a notebook, checked in a process of their own.
+"""The attention classes of a notebook, checked in a separate process.
 
 A class is checked by making instances of it and looking into them, so the checker runs in the same process as the
 notebook; that process is confined in the same way, and sends back verdicts as text.

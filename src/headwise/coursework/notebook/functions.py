@@ -30,7 +30,7 @@ class CheckedFunction:
     # whole numbers of the notebook that it uses without having them as arguments, so that it fits these sizes only
     sizes: tuple[str, ...] = ()
     weights: tuple[str, ...] = ()  # matrices and biases of the notebook that it uses without having them as arguments
-    is_class: bool = False  # whether it is a class, whose instances hold weights of their own
+    is_class: bool = False  # whether it is a class, whose instances hold their weights
     source: str = ""  # the code of all cells
 
     def report(self, format: Literal["text", "markdown", "json"] = "text") -> str:

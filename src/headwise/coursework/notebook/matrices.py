@@ -38,7 +38,7 @@ class MatrixSet(NamedTuple):
 
     @property
     def heads(self) -> int:
-        """How many heads have matrices of their own; 1 if there is one matrix for all."""
+        """How many heads have separate matrices; 1 if there is one matrix for all."""
         items = self.members.get("Wq", ())
         return sum(len(c.array) if c.array.ndim == 3 else 1 for c in items) or 1
 

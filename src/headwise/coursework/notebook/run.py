@@ -66,7 +66,7 @@ class NotebookRun:
 def run_notebook(path: Path) -> Iterator[NotebookRun]:
     """Run the statements of a notebook, or of a Python file, in a sandbox that ends with the block.
 
-    It may read the files of its own folder. A statement that fails or takes too long costs only itself.
+    It may read the files in its folder. A statement that fails or takes too long costs only itself.
 
     Raises DataError if there is no such file, it is not a notebook, or its process ends early.
     """

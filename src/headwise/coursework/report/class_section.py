@@ -18,8 +18,8 @@ from headwise.text import Statement, pluralize
 def class_section(folder: Path, arrays: Mapping[str, Array], heads: int, course: CourseNotebook | None) -> Section:
     """Every submission's functions, graded in the sandbox: what each returned, and what is right.
 
-    Each function is also called with the course's arrays and so many heads; a course's notebook names what submissions
-    may define.
+    Each function is also called with the course's arrays and numbers of heads; a course's notebook names what
+    submissions may define.
     """
     submissions = read_class(folder)
     rubric = with_course_names(default_rubric(), course) if course else default_rubric()

@@ -126,7 +126,7 @@ class Page:
 
     @contextmanager
     def _background(self, names: list[str]) -> Iterator[None]:
-        """Run these parts in a process of their own."""
+        """Run these parts in a separate process."""
         if not names:
             yield
             return

@@ -28,7 +28,7 @@ class Budget:
     starts: int
     steps: int
     samples: int  # samples for each correlation and size
-    # whether independent runs are long enough for processes of their own, which take seconds to start
+    # whether independent runs are long enough for separate processes, which take seconds to start
     parallel: bool = True
     seed: int = 0  # for everything but the runs on series, whose seeds start from 0
 

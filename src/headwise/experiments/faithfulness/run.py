@@ -39,10 +39,10 @@ class FaithfulnessPlan:
     """
 
     subject: Subject
-    count: int = 100  # so many of its inputs are chosen at random
+    count: int = 100  # number of its inputs, chosen at random
     seed: int = 0
     maps: tuple[str, ...] = ()  # keys of `headwise.attribution.MAPS`; all that the model allows by default
-    # at most so many, up to 16, so that every set of them can be evaluated: patches and steps are grouped, and texts
+    # the most players, up to 16, so that every set of them can be evaluated: patches and steps are grouped, and texts
     # with more words are not chosen
     players: int = EXACT_UP_TO
 

@@ -186,7 +186,7 @@ def _open_once(path: str) -> Model:
 
 
 def _resized(model: Model, input: Any, pixels: int | None) -> Any:
-    """An image file as an array (C, Y, X) of so many pixels; any other input as it is."""
+    """An image file as a resized array (C, Y, X); any other input as it is."""
     if pixels is None:
         return input
     if not isinstance(model, LoadedModel) or not isinstance(model.preprocessor, ImagePreprocessor):

@@ -68,7 +68,7 @@ def multiply_adds(model: ViTConfig) -> int:
 def step_times(
     models: Sequence[ViTConfig], digits: Digits, recipe: TrainingConfig, *, seconds: float = 0.3
 ) -> list[float]:
-    """Median seconds of one training step of each model, measured in turns, on all cores, for so many seconds each.
+    """Median seconds of one training step of each model, measured alternately for `seconds` seconds each, on all cores.
 
     Batches are of the recipe's size, without augmentation, which costs the same for every tokenizer.
     """

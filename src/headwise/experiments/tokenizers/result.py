@@ -22,7 +22,7 @@ class TokenizerResult:
 
     name: str
     cost: Cost
-    step_seconds: float  # median seconds of a training step, with all tokenizers measured in turns
+    step_seconds: float  # median seconds of a training step, with all tokenizers measured alternately
     n_correct: IntArray  # (seeds,): digits classified correctly
     loss: Array  # (seeds,): mean cross-entropy in nats
     n_correct_shifted: IntArray  # (seeds, directions, shifts): digits classified correctly when all are shifted

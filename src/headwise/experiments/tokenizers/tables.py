@@ -89,7 +89,8 @@ def _costs(result: TokenizersResult) -> Table:
         Statement(
             "What depends on the tokenizer: tokens and the numbers in each; parameters of the embedding (matrix and "
             "bias), of the positions (with the class token's), of everything else, and in total; millions of "
-            "multiply-adds for a digit; time of a training step as a multiple of that of {first}, measured in turns.",
+            "multiply-adds for a digit; time of a training step as a multiple of that of {first}, measured "
+            "alternately.",
             {"first": first.name},
         ),
         ("tokenizer", "N of P", "embedding", "positions", "other", "parameters", "multiply-adds", "step"),
@@ -105,7 +106,7 @@ def _shifted(result: TokenizersResult) -> Table:
         changes = -100 * result.shift_loss(name).mean(axis=0).ravel() / result.n_test
         rows.append((name, *(f"{change:+.2f}" if round(change, 2) else "0.00" for change in changes)))
     return Table(
-        Statement("Change in points when all digits are shifted by so many pixels, mean over seeds."),
+        Statement("Change in points when all digits are shifted by this number of pixels, mean over seeds."),
         ("tokenizer", *columns),
         tuple(rows),
         "shifted",
@@ -118,8 +119,8 @@ def _sizes(result: TokenizersResult) -> Table:
     steps = [matched_epochs(recipe, size, total) * recipe.steps_per_epoch(size) for size in result.sizes]
     return Table(
         Statement(
-            "Share of digits classified correctly after training on so many, with the whole number of epochs nearest "
-            "to the same number of steps; mean over seeds."
+            "Share of digits classified correctly after training on this number, with the whole number of epochs "
+            "nearest to the same number of steps; mean over seeds."
         ),
         ("tokenizer", *(f"{size:,} ({pluralize(n, 'step')})" for size, n in zip(result.sizes, steps, strict=True))),
         tuple((name, *(f"{mean:.2%}" for mean in row)) for name, row in zip(result.names, means, strict=True)),

@@ -35,7 +35,7 @@ class TrainedTokenizer:
     seconds: float  # wall-clock time, on the machine that trained it
     predictions: IntArray  # (n_test,): the predicted class of each held-out digit
     positions: Array  # (N, D): the learned position embeddings, without the class token's
-    # (directions, shifts): digits classified correctly when all are shifted by so many pixels
+    # (directions, shifts): digits classified correctly when all are shifted by each number of pixels
     n_correct_shifted: IntArray
 
 

@@ -139,7 +139,7 @@ class Explorer:
         write_text(Path(path), self.page())
 
     def _repr_html_(self) -> str:
-        """The page in a frame of its own, for a notebook.
+        """The page in a frame, for a notebook.
 
         Behind the frame is a line for notebooks that are not trusted, in which Jupyter removes frames.
         """

@@ -104,7 +104,7 @@ def to_json(content: Any) -> Any:
 def pack(content: Any) -> str:
     """Content as base64 of deflated bytes: the length of its JSON in four bytes, the JSON, and the arrays after it.
 
-    In the JSON an array is ``{"array": [offset, length, width, minimum]}``: so many numbers of so many bytes each, all
+    In the JSON an array is ``{"array": [offset, length, width, minimum]}``: `length` numbers of `width` bytes each, all
     least significant bytes first, above a minimum.
     """
     parts: list[bytes] = []

@@ -149,7 +149,7 @@ def _draw_chosen(record: AttentionRecord, heads: list[Head], scale: Scale, poole
 
 
 def _name_ticks(axes: Axes, record: AttentionRecord, side: int, first_column: bool, last_row: bool) -> None:
-    """Words for the rows of the first column, and for the columns of the last row, on sides of so many points."""
+    """Words for the rows of the first column, and for the columns of the last row, `side` points long."""
     n, m = record.weights.shape[2:]
     first = _first(record)
     size = max(5.0, min(7.0, side / max(n, m)))

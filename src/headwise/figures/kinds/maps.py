@@ -226,7 +226,7 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
     which = (
         "<p of patches>" if record.has_class_token and record.kind == "image" else "<p received> the weights of a panel"
     )
-    yield (f"The effective number of tokens is <effective> with {which}: so many equal weights have the same entropy.")
+    yield f"The effective number of tokens is <effective> with {which}: as many equal weights have the same entropy."
 
 
 def _describe_class_token(record: AttentionRecord, facts: Facts) -> Iterator[str]:

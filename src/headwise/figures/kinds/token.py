@@ -121,7 +121,7 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
     yield "A dark token is one whose value vector makes up much of what this head passes on to token {token}."
     yield "A head that attended equally to all tokens would show {uniform:.3f} everywhere."
     which = "<p of row>" if record.has_class_token else "<p received> the weights of a panel"
-    yield (f"The effective number of tokens is <effective> with {which}: so many equal weights have the same entropy.")
+    yield f"The effective number of tokens is <effective> with {which}: as many equal weights have the same entropy."
 
 
 def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:

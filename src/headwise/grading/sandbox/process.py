@@ -1,4 +1,4 @@
-"""A submission in a process of its own, and proxies for its functions that the checker can call.
+"""A submission in a separate process, and proxies for its functions that the checker can call.
 
 The inputs, the reference and every comparison stay in the grader's process; a proxy sends the arguments of one call
 over a socket and reads a reply that can only contain numbers. Nothing of the submission is ever executed here.

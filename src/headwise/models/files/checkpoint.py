@@ -33,7 +33,7 @@ class Checkpoint:
     # as config.json has it; what a .gguf file says in its metadata is translated to the same names
     config: Mapping[str, Any]
     tensors: Mapping[str, Tensor]
-    # what the file itself contains of a tokenizer; None for folders, which have it in files of their own
+    # what the file itself contains of a tokenizer; None for folders, which have separate files for it
     tokenizer: Any = field(default=None, repr=False)
 
     def tensor(self, name: str) -> Tensor:

@@ -94,7 +94,7 @@ def _scattered(
 
 
 def patch_size(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int]:
-    """Height and width of patches that give so many tokens."""
+    """Height and width of patches that give this number of tokens."""
     for tall, wide in (*patches, *_squares(height, width)):
         if (height // tall) * (width // wide) == count:
             return tall, wide

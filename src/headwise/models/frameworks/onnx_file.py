@@ -45,7 +45,7 @@ def onnx_model(
         raise DataError(f"{path}: no such file.")
     try:
         session = onnxruntime.InferenceSession(str(path), providers=["CPUExecutionProvider"])
-    except Exception as error:  # the library raises many classes of its own
+    except Exception as error:  # the library raises many classes of errors
         raise DataError(f"{path}: onnxruntime cannot open it ({error}).") from None
     inputs = session.get_inputs()
     types = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in inputs if "int" in i.type}

@@ -59,7 +59,7 @@ class Backend(Protocol):
 
 
 def backend(x: Array, outputs: int = _LANES) -> Backend:
-    """The operations for arrays like `x`, each number of which is used for so many `outputs`.
+    """The operations for arrays like `x`, each number of which is used for `outputs` outputs.
 
     The choice depends only on sizes and the type of `x`, so that the same work gives the same bytes.
     """

@@ -1,5 +1,5 @@
 "use strict";
-// A text or an image is sent to every model that takes it; each shows its answer in a column of its own.
+// A text or an image is sent to every model that takes it; each shows its answer in its own column.
 
 const columns = [...document.querySelectorAll(".model")].map((article) => ({
   article, name: article.dataset.model, kind: article.dataset.kind, answer: null, redraw: () => {},

@@ -38,7 +38,7 @@ def expressiveness_section(study: Expressiveness, coursework: Coursework, contex
     figure = context.figure(
         draw_fits(names, [fit.losses for fit in study.fits]),
         "expressiveness",
-        Statement("Each family fitted to functions of its own and of the other"),
+        Statement("Each family fitted to its own functions and to those of the other"),
         shown=(_shown(study),),
         findings=tuple(map(describe_fit, study.fits)),
         basis=Statement(

@@ -101,7 +101,7 @@ def _input(result: SeriesResult) -> tuple[Statement, ...]:
             "it. [methodology] The embedded vector is multiplied by <root D>. [code]"
         ),
         Statement(
-            "Every step is a token of its own, so the cost grows with the square of the number of steps. [code] Here a "
+            "Every step is a token, so the cost grows with the square of the number of steps. [code] Here a "
             "token has {variables} numbers, and a series {least} to {most} tokens. [here]",
             {"variables": data.variables, "least": int(lengths.min()), "most": int(lengths.max())},
         ),

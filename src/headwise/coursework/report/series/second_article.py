@@ -24,7 +24,7 @@ _ANSWERS = (
     ),
     Statement(
         "Set or sequence: a set. A token is a column: a number is multiplied by the column's learned vector, a "
-        "category has a learned vector of its own. [notes] There are no positions; the learned vectors tell columns "
+        "category has its own learned vector. [notes] There are no positions; the learned vectors tell columns "
         "apart. [here]"
     ),
     Statement(

@@ -26,11 +26,11 @@ _TITLES = {
 _SHOWN = {
     "accuracy": "Left, a dot is a run, a diamond the mean over seeds with Student's interval; right, mean differences "
     "to the tokenizer after the minus sign, within seeds, with the same interval.",
-    "shifted": "Change in points when all test digits are shifted to the right, or down, by so many pixels; mean over "
-    "seeds. The grey band is the range of shifts in training.",
+    "shifted": "Change in points when all test digits are shifted right, or down, by this number of pixels; mean "
+    "over seeds. The grey band is the range of shifts in training.",
     "positions": "Row n, column m: the similarity of the embeddings of positions n and m, from opposite to equal.",
-    "sizes": "Share of digits classified correctly after training on so many, for about as many steps each; mean over "
-    "seeds.",
+    "sizes": "Share of digits classified correctly after training on this number, for about as many steps each; mean "
+    "over seeds.",
 }
 
 

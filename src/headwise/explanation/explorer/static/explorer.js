@@ -68,7 +68,7 @@ Headwise.mount = (root, data, { permalink = false } = {}) => {
     const { view, from, to } = panels[0].state;
     const values = { input: state.input, view, from, to, with: state.other, merged: state.merged ? 1 : null };
     const given = Object.entries(values).filter(([, value]) => value !== null);
-    try { history.replaceState(null, "", `#${new URLSearchParams(given)}`); } catch { /* a frame without an address of its own */ }
+    try { history.replaceState(null, "", `#${new URLSearchParams(given)}`); } catch { /* a frame without an address */ }
   };
   const followLink = () => {
     const values = Object.fromEntries(new URLSearchParams(location.hash.slice(1)));

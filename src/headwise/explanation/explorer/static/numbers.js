@@ -87,7 +87,7 @@ Headwise.scaleView = (input, weights) => {
       return tick;
     }));
     const same = input.ends.every((each) => each === input.ends[0]);
-    const clipped = `Each view has a colour scale of its own, up to the weight that 0.1% of its weights exceed: here ${Number(end.toPrecision(2))}.`;
+    const clipped = `Each view has its own colour scale, up to the weight that 0.1% of its weights exceed: here ${Number(end.toPrecision(2))}.`;
     hint.textContent = same ? "All views share this colour scale." : clipped;
     bar.setAttribute("aria-label", `Colour scale: the square root of the weight, from 0 to ${Number(end.toPrecision(2))}`);
   };

@@ -65,7 +65,7 @@ def confine(memory: int, seconds: int, hidden: Sequence[str], folders: Sequence[
         return (*unconfined, "files, network and processes have only the limits of the user (this is not Linux)")
     libc = ctypes.CDLL(None, use_errno=True)
     libc.prctl(1, signal.SIGKILL, 0, 0, 0)  # PR_SET_PDEATHSIG: the grader's end is this one's end
-    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: nobody reads this memory
+    libc.prctl(4, 0, 0, 0, 0)  # PR_SET_DUMPABLE: no other process reads this memory
     libc.prctl(38, 1, 0, 0, 0)  # PR_SET_NO_NEW_PRIVS: both mechanisms need it, and no set-user-id program can undo it
     libc.capset(struct.pack("II", 0x20080522, 0), bytes(24))
     landlocked = _landlock(libc, hidden, folders)
@@ -133,7 +133,7 @@ def _landlock(libc: ctypes.CDLL, hidden: Sequence[str], folders: Sequence[str]) 
 
 def _without(root: Path, hidden: Sequence[Path], all_of_it: int, names: int) -> Iterator[tuple[str, int]]:
     """The paths that make up `root` without the hidden ones: a rule can only add, and adds all that lies below."""
-    if root in hidden or root.is_symlink():  # where a link leads has a rule of its own, or should have none
+    if root in hidden or root.is_symlink():  # the target of a link has its own rule, or should have none
         return
     if not any(root in path.parents for path in hidden):
         yield str(root), all_of_it

@@ -60,8 +60,8 @@ def main(socket: int, memory: int, seconds: int, hidden: str, folder: str, early
 def run_statements(tree: ast.Module, filename: str, module: ModuleType, limit: float) -> tuple[tuple[int, str], ...]:
     """Run the statements one by one, also after one that fails: a broken plot must not cost the functions.
 
-    With a limit, a statement that takes longer than so many seconds fails too. Returns the lines of those that failed,
-    with their errors.
+    With a limit in seconds, a statement that takes longer fails too. Returns the lines of those that failed, with their
+    errors.
     """
     vars(module).update({"display": _do_nothing, "get_ipython": _Shell})
     failed: list[tuple[int, str]] = []

@@ -6,13 +6,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.explanation import (
-    TokenLayout,
-    from_arrays,
-    from_saved,
-    read_arrays,
-    stack_layers,
-)
+from headwise.explanation import TokenLayout, from_arrays, from_saved, read_arrays, stack_layers
 from headwise.figures import CaptionedFigure, select_figures
 from headwise.metrics import check_attention_weights
 from helpers import factories

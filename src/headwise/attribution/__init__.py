@@ -6,11 +6,7 @@ from headwise.attribution.decomposition import LogitDecomposition, decompose_log
 from headwise.attribution.differentiable import Differentiable, differentiable, is_differentiable
 from headwise.attribution.maps import MAPS, AttributionMap, available_maps, cheap_maps, compute_map
 from headwise.attribution.players import Players, group_tokens
-from headwise.attribution.recommendation import (
-    Recommendation,
-    model_fingerprint,
-    recommended_map,
-)
+from headwise.attribution.recommendation import Recommendation, model_fingerprint, recommended_map
 from headwise.attribution.relevance import attn_lrp
 from headwise.attribution.run import ModelRun
 

@@ -22,16 +22,7 @@ from headwise.figures.measurements import (
     profile_heads,
 )
 from headwise.figures.mosaic import draw_map_mosaic
-from headwise.figures.panels import (
-    COLUMN,
-    NARROW,
-    PAGE,
-    add_bar,
-    draw_input,
-    draw_map,
-    label_panel,
-    name_panels,
-)
+from headwise.figures.panels import COLUMN, NARROW, PAGE, add_bar, draw_input, draw_map, label_panel, name_panels
 from headwise.figures.record import AttentionRecord
 from headwise.figures.role_sentences import describe_roles, measure_role_facts, summarize_roles
 from headwise.figures.save import new_figure

@@ -11,12 +11,7 @@ import numpy as np
 
 from headwise.models.encoder.alibi import alibi_slopes
 from headwise.models.encoder.attention import AttentionContext
-from headwise.models.encoder.block import (
-    BlockOptions,
-    EncoderBlockCache,
-    encoder_block_backward,
-    encoder_block_forward,
-)
+from headwise.models.encoder.block import BlockOptions, EncoderBlockCache, encoder_block_backward, encoder_block_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
 from headwise.models.encoder.rope import Rope
 from headwise.nn.params import Params, subtree, with_prefix

@@ -5,14 +5,7 @@ Source: Radford et al., arXiv 2103.00020 (2021).
 
 from __future__ import annotations
 
-from headwise.models.encoder import (
-    AttentionPooling,
-    Head,
-    LastToken,
-    Network,
-    Norm,
-    TextEmbedding,
-)
+from headwise.models.encoder import AttentionPooling, Head, LastToken, Network, Norm, TextEmbedding
 from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.options import read_activation
 from headwise.models.families.vision import read_image_embedding, read_trunk

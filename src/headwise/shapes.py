@@ -47,6 +47,11 @@ class AxisSizes:
     def __getitem__(self, letter: str) -> int:
         return self._sizes[letter]
 
+    @property
+    def batch_shape(self) -> tuple[int, ...]:
+        """What ``...`` stands for; empty if no pattern had it."""
+        return self._lead or ()
+
     def bind(self, pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:
         """Bind each array to the pattern, in order, and return self."""
         for name, array in arrays.items():

@@ -204,6 +204,7 @@ CONVENTIONS = {
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),
+        Convention("keys-reduced", "keys and values of a smaller image", of_positions=True),
         Convention("gated", "a gate on its output"),
         Convention("set-block", "the residual connections of a Set Transformer"),
         Convention("norm-inside", "a norm of its own"),

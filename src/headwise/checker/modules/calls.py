@@ -2,167 +2,30 @@
 
 from __future__ import annotations
 
-import contextlib
 import inspect
-import io
-import warnings
-from collections.abc import Iterable, Iterator, Mapping
-from dataclasses import dataclass, field, replace
+from collections.abc import Iterable, Iterator
+from dataclasses import replace
 from itertools import product
-from typing import Any
 
+from headwise.checker.modules.call import USUAL_COUNT, Call, CallError
 from headwise.checker.modules.extras import tables
-from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.layer import Layer
-from headwise.checker.modules.positions import image_sides, position_arguments, position_forms, positions_of
-from headwise.checker.modules.torch_modules import without_dropout
+from headwise.checker.modules.layouts import AXES, TOKENS_FIRST
+from headwise.checker.modules.pairs import Pairs, possible_pairs, without_pairs
+from headwise.checker.modules.positions import position_arguments, position_forms
+from headwise.checker.modules.reduction import strided_kernel
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import FLAGS, role_of, tokens_among
+from headwise.checker.search import difference
 from headwise.checker.target import TargetSizes
-from headwise.errors import describe_exception
-from headwise.shapes import Array
 
-_AXES = ("BND", "ND", "BDN", "DN", "BDHW", "BHWD")
 _NEUTRAL = {"offset": 0}  # for arguments that have to be passed
 _RESIDUAL = {"residual", "residuals", "skip", "identity", "shortcut"}  # what a layer adds to its output: nothing
-_USUAL = 6  # tokens; as an image 2 × 3
+_CLOSE = 1e-3  # a norm adds a small number to what it divides by
 _OTHER = 9  # where the layer is as wide as that
 _MOST = 64
 _VISIBLE = tuple(product(("BNN", "NN", "BN", "B1NN", "B11N"), (True, False, 0.0)))  # masks that may hide nothing
 _UNBIASED = tuple(product(("BHNN", "HNN", "NN", "BNNH", "FNN"), (0.0,)))  # biases of nothing; F is B · H
-
-
-class CallError(Exception):
-    """A layer that cannot be called: the message says what it raised or returned."""
-
-
-@dataclass(frozen=True, slots=True)
-class Call:
-    """One way of calling a layer."""
-
-    layer: Layer  # what is called
-    # for each argument that takes tokens: ``"X"``, or ``"context"`` for those that keys and values are made from
-    tokens: Mapping[str, str]
-    arguments: Mapping[str, Any] = field(default_factory=dict)  # other arguments that are always passed
-    # masks and biases that have to be passed
-    masks: tuple[str, ...] = ()
-    biases: tuple[str, ...] = ()
-    # the axes of a mask, or bias, that changes nothing and the value that fills it; None for none
-    visible: tuple[str, bool | float] | None = None
-    unbiased: tuple[str, bool | float] | None = None
-    heads: int = 1  # how many heads a bias has
-    positions: Mapping[str, str] = field(default_factory=dict)  # what each argument is that gives positions
-    width: int = 1  # the width of one head, for these
-    axes: str = "BND"  # the axes of the tokens, B, N and D, with H and W instead of N for an image
-    count: int = _USUAL  # a number of tokens that it takes
-    # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask
-    latents: str = ""
-    of_first: bool = False  # whether only its first token asks, so that it is called with each token in its place
-
-    @property
-    def rows(self) -> int:
-        """How many tokens X to call it with: as many as it has learned queries, if any."""
-        return self.count if not self.latents else int(np.prod(self._latent_shape[:-1]))
-
-    @property
-    def _latent_shape(self) -> tuple[int, ...]:
-        return next(p.shape for p in self.layer.parameters if p.name == self.latents)
-
-    def write_latents(self, queries: Array) -> None:
-        """Put tokens (K, D) in the place of the learned queries."""
-        self.layer.write({self.latents: queries.reshape(self._latent_shape)})
-
-    @property
-    def takes_context(self) -> bool:
-        """Whether keys and values have an argument of their own."""
-        return "context" in self.tokens.values()
-
-    @property
-    def batch(self) -> int:
-        """How many items to call it with."""
-        return 2 if "B" in self.axes else 1
-
-    def __call__(self, X: Array, context: Array | None = None) -> Array:
-        """Call the layer with tokens (B, N, D) that are not rotated, and return its output as (B, N, output).
-
-        Raises CallError if it raises, or its output has another shape.
-        """
-        if self.latents:
-            return self._of_latents(X, X if context is None else context)
-        return self._call(X, {"X": X, "context": X if context is None else context})
-
-    def _of_latents(self, X: Array, context: Array) -> Array:
-        """The outputs of learned queries, other ones for each item."""
-        outputs = []
-        for item, queries in enumerate(X):
-            self.write_latents(queries)
-            output = replace(self, latents="")._call(X, {"context": context})
-            outputs.append(output[item])
-        return np.stack(outputs)
-
-    def _call(self, X: Array, sources: dict[str, Array]) -> Array:
-        """The output (B, N, output) for these tokens, as many as there are in X."""
-        if self.of_first:
-            sources = {what: put_each_first(tokens) for what, tokens in sources.items()}
-        kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
-        kwargs |= dict.fromkeys(self.masks, self._filled(self.visible, X))
-        kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
-        count = next(iter(sources.values())).shape[1]
-        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, count, turn=0.0)}
-        try:
-            with _quiet(), without_dropout():
-                result = _bound(self.layer, kwargs)
-                output = _first_array(result)
-        except (Exception, SystemExit) as error:  # whatever somebody's layer raises
-            raise CallError(f"it raised {describe_exception(error)}") from error
-        if self.of_first:
-            return self._of_first_tokens(output, X)
-        if output.ndim == 2 and "X" not in sources and X.shape[1] == 1:
-            output = output[:, None]
-        if output.ndim < len(self.axes.replace("HW", "N")):
-            raise CallError(f"it returned shape {output.shape}")
-        tokens = np.asarray(restore(output, self.axes))
-        if tokens.ndim == 4 and tokens.shape[:2] == X.shape[:2]:
-            tokens = tokens.reshape(*X.shape[:2], -1)
-        if tokens.ndim != 3 or tokens.shape[:2] != X.shape[:2]:
-            raise CallError(f"it returned shape {output.shape}")
-        return tokens
-
-    def _of_first_tokens(self, output: Array, X: Array) -> Array:
-        """The outputs (B, N, D) of each token as the first; there has to be a difference."""
-        if output.shape[:-1] not in ((X.shape[0] * X.shape[1], 1), (X.shape[0] * X.shape[1],)):
-            raise CallError(f"it returned shape {output.shape}")
-        outputs = np.asarray(gather_first(output, X.shape[1]))
-        if np.allclose(outputs, outputs[:, :1]):
-            raise CallError("its output does not depend on which token is the first")
-        return outputs
-
-    def _filled(self, form: tuple[str, bool | float] | None, X: Array) -> Any:
-        if form is None:
-            return None
-        axes, value = form
-        sizes = {"B": len(X), "N": X.shape[1], "1": 1, "H": self.heads, "F": len(X) * self.heads}
-        return self.layer.convert(np.full([sizes[axis] for axis in axes], value))
-
-
-def present(a: Any, axes: str) -> Any:
-    """Tokens (B, N, D) in other axes; of any framework's arrays."""
-    if "B" not in axes:
-        return a[0] if axes == "ND" else a[0].swapaxes(0, 1)
-    if axes in ("BDHW", "BHWD"):
-        image = a.reshape(a.shape[0], *image_sides(a.shape[1]), a.shape[2])
-        return image if axes == "BHWD" else image.swapaxes(2, 3).swapaxes(1, 2)
-    return a.swapaxes(1, 2) if axes == "BDN" else a
-
-
-def restore(a: Any, axes: str) -> Any:
-    """Undo `present`; an output that has already tokens in place of an image stays as it is."""
-    if "B" not in axes:
-        return a[None] if axes == "ND" else a.swapaxes(0, 1)[None]
-    if axes in ("BDHW", "BHWD") and a.ndim == 4:
-        image = a.swapaxes(1, 2).swapaxes(2, 3) if axes == "BDHW" else a
-        return image.reshape(image.shape[0], -1, image.shape[3])
-    return a.swapaxes(1, 2) if axes in ("BDN", "BDHW") else a
 
 
 def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
@@ -174,15 +37,51 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     `options`: sizes that it may have; the first with which there is a way counts.
     Raises CallError if there is none.
     """
-    start, positions = _read_signature(layer)
+    options = list(options)
+    for sizes in options:
+        for pairs in possible_pairs(layer, sizes.heads):
+            layer.write(pairs.stored)
+            own = replace(layer, parameters=without_pairs(layer, pairs))
+            if working := _working_calls(own, [sizes], pairs):
+                return [_with_norm_of_pairs(call, sizes) for call in working]
+            layer.write({pairs.matrix.name: np.zeros(pairs.matrix.shape)})
     errors: list[str] = []
+    if working := _working_calls(layer, options, errors=errors):
+        return working
+    raise CallError(errors[0])
+
+
+def _with_norm_of_pairs(call: Call, sizes: TargetSizes) -> Call:
+    """The call, with features of pairs for a norm where twice as large ones do the same as they do."""
+    assert call.pairs is not None
+    rng = np.random.default_rng(0)
+    X = rng.normal(size=(call.batch, call.rows, sizes.model))
+    bias = rng.normal(size=(call.batch, sizes.heads, call.count, call.count))
+    weaker, stronger = (
+        replace(call, arguments={**call.arguments, **call.pair_features(times * bias)}, pairs=None)(X)
+        for times in (1.0, 2.0)
+    )
+    if difference(weaker, stronger) > _CLOSE or difference(weaker, call(X)) < _CLOSE:
+        return call
+    pairs = replace(call.pairs, normalized=True)
+    call.layer.write(pairs.stored)
+    return replace(call, pairs=pairs)
+
+
+def _working_calls(
+    layer: Layer, options: Iterable[TargetSizes], pairs: Pairs | None = None, errors: list[str] | None = None
+) -> list[Call]:
+    """As `working_calls`; nothing where there is no way."""
+    start, positions = _read_signature(layer, pairs)
+    errors = [] if errors is None else errors
+    layouts = ("NBD", *AXES) if TOKENS_FIRST.search(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
-    for n, sizes, given in product((_USUAL, _OTHER, *_fixed_counts(layer)), list(options), positions):
+    for n, sizes, given in product(_counts(layer), list(options), positions):
         others = {name: value for name, value in start.arguments.items() if name not in given}
         call = replace(start, arguments=others, positions=given, width=sizes.width, count=n, heads=sizes.heads)
         biases = _UNBIASED if start.biases else (None,)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
-            forms = [(axes, v, u) for axes in _AXES for v in masks for u in biases if n != sizes.model]
+            forms = [(axes, v, u) for axes in layouts for v in masks for u in biases if n != sizes.model]
             possible = [replace(call, axes=axes, visible=v, unbiased=u) for axes, v, u in forms]
             possible += [replace(call, of_first=True)] * (not call.takes_context and n != sizes.model)
             working = [one for one in possible if _works(one, sizes, errors)]
@@ -191,9 +90,7 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
             if any_count := [one for one in working if takes_any_count(one, sizes)]:
                 return any_count
             of_one_count = of_one_count or working
-    if of_one_count:
-        return of_one_count
-    raise CallError(errors[0])
+    return of_one_count
 
 
 def _with_latents(call: Call, model: int) -> Iterator[Call]:
@@ -209,7 +106,12 @@ def _with_latents(call: Call, model: int) -> Iterator[Call]:
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
     """Whether a layer takes other numbers of tokens than the one with which it was called first."""
     others = (5, 7)  # as many as the probes have
-    return call.count in (_USUAL, _OTHER) and all(_works(replace(call, count=n), sizes, []) for n in others)
+    return call.count in (USUAL_COUNT, _OTHER) and all(_works(replace(call, count=n), sizes, []) for n in others)
+
+
+def takes_masks(call: Call, sizes: TargetSizes) -> bool:
+    """Whether the masks that have to be passed may be arrays, and are no objects of the layer's own."""
+    return call.visible is not None or any(_works(replace(call, visible=form), sizes, []) for form in _VISIBLE)
 
 
 def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
@@ -223,24 +125,11 @@ def _works(call: Call, sizes: TargetSizes, errors: list[str]) -> bool:
     return call.visible is None or bool(np.isfinite(output).all())
 
 
-def plain_array(value: Any) -> Array | None:
-    """A float64 array, or None for what is not an array."""
-    if value is None or isinstance(value, str | bool | tuple | list | Mapping):
-        return None
-    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
-    return np.array(array, np.float64) if array.dtype.kind in "fiu" else None
-
-
-def _first_array(result: Any) -> Array:
-    """The first array of at least two axes in what a layer returns."""
-    if isinstance(result, Mapping):
-        result = tuple(result.values())
-    if isinstance(result, tuple | list):
-        result = next((a for a in map(plain_array, result) if a is not None and a.ndim >= 2), None)
-    array = plain_array(result)
-    if array is None:
-        raise TypeError(f"expected an array; got {type(result).__name__}")
-    return array
+def _counts(layer: Layer) -> list[int]:
+    """Numbers of tokens to try: six, also of a smaller image that keys are made of, and those of its tables."""
+    kernel = strided_kernel(layer)
+    smaller = [USUAL_COUNT * kernel.stride**2] if kernel else []
+    return [*smaller, USUAL_COUNT, _OTHER, *_fixed_counts(layer)]
 
 
 def _fixed_counts(layer: Layer) -> list[int]:
@@ -249,22 +138,15 @@ def _fixed_counts(layer: Layer) -> list[int]:
     sides += [side for parameter in layer.parameters for side in parameter.shape]
     numbers = list(layer.numbers.values())
     counts = {*sides, *numbers, *(n * n for n in numbers)}
-    return sorted(n for n in counts if 1 < n <= _MOST and n not in (_USUAL, _OTHER))
+    return sorted(n for n in counts if 1 < n <= _MOST and n not in (USUAL_COUNT, _OTHER))
 
 
-def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
-    """Call with the arguments that are positional only in their places."""
-    parameters = inspect.signature(layer.forward).parameters.values()
-    positional = [kwargs.pop(p.name) for p in parameters if p.kind is p.POSITIONAL_ONLY and p.name in kwargs]
-    return layer.forward(*positional, **kwargs)
-
-
-def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
+def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[str, str]]]:
     """What the arguments are; and which of them give positions: those that have to, then all that may."""
     parameters = [
         p
         for p in inspect.signature(layer.forward).parameters.values()
-        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL)
+        if p.kind not in (p.VAR_KEYWORD, p.VAR_POSITIONAL) and (pairs is None or p.name != pairs.argument)
     ]
     required = [p.name for p in parameters if p.default is p.empty]
     tokens = _tokens([p.name for p in parameters], required)
@@ -278,7 +160,7 @@ def _read_signature(layer: Layer) -> tuple[Call, list[dict[str, str]]]:
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
     forms = [form for given in ([needed] + [positions] * (positions != needed)) for form in position_forms(given)]
-    return Call(layer, tokens, arguments, masks, biases), forms
+    return Call(layer, tokens, arguments, masks, biases, pairs=pairs), forms
 
 
 def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
@@ -301,10 +183,3 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
     unknown = [name for name in required if roles[name] in (None, "context")]
     contexts = unknown[1:] if len(unknown) == 3 == len(required) else unknown[1:2]
     return dict.fromkeys((unknown or names)[:1], "X") | dict.fromkeys(contexts, "context")
-
-
-@contextlib.contextmanager
-def _quiet() -> Iterator[None]:
-    with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
-        warnings.simplefilter("ignore")
-        yield

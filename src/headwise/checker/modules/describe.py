@@ -10,11 +10,13 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.documentation import document
-from headwise.checker.modules.calls import Call, present, restore, takes_any_count
+from headwise.checker.modules.call import Call
+from headwise.checker.modules.calls import takes_any_count, takes_masks
 from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.layouts import TOKENS_FIRST, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
 from headwise.checker.modules.positions import FIRST_POSITION, positions_of
 from headwise.checker.modules.projections import Reading
@@ -30,10 +32,21 @@ _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\
 _OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
+_MASKS_OFF = re.compile(r"(.*\.)?(use_?)?mask(_?flag|ed|ing)?")  # flags that turn its masks off
 _LATENTS = "latent_queries"  # the argument that stands for learned queries
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
-    {"gated", "positions-inside", "qk-norm", "rope", "scale-learned", "set-block", "sinks", "softcap-built-in"}
+    {
+        "gated",
+        "keys-reduced",
+        "positions-inside",
+        "qk-norm",
+        "rope",
+        "scale-learned",
+        "set-block",
+        "sinks",
+        "softcap-built-in",
+    }
 )
 _LOGITS = re.compile(
     r"(return|outputs?\s*=)\s[^\n]*,\s*\(?((raw|attn|attention|pre_?softmax)_?)?(qk|scores?|logits|dots|sim|energy|position_bias)"
@@ -42,11 +55,6 @@ _LOGITS = re.compile(
 )
 # names of torch's own layers of a transformer, whose tokens come before the batch
 _OF_TRANSFORMER = re.compile(r"\b(tgt|src|memory)_key_padding_mask\b|\bquery_pos\b|\bwith_pos_embed\b")
-_TOKENS_FIRST = re.compile(
-    r"\(\s*(seq_?len|seq|t|time|l|n|s|len|length|tokens|tgt_?len)\s*,\s*(b|bs|bsz|batch|batch_?size|n)\s*,\s*\w+\s*\)"
-    r"|time\s*[x×]\s*batch|\b(seq_?len|tgt_?len|src_?len|t|l|length|q_?len)\s*,\s*(bsz|batch_?size|batch|b|bs)\s*,\s*\w+\s*=",
-    re.IGNORECASE,
-)
 
 
 def documented(layer: Layer, options: list[Reading]) -> list[Reading]:
@@ -69,6 +77,7 @@ def target_of(match: Match) -> Target:
     call, reading = match.call, match.reading
     layer, sizes = call.layer, reading.sizes
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
+    unmasked = dict.fromkeys(_masks_left_out(match))
     return Target(
         layer.name,
         "multi_head" if multi_head else "self_attention",
@@ -84,9 +93,10 @@ def target_of(match: Match) -> Target:
         ),
         layer.convert,
         roles=_roles(call)
+        | dict.fromkeys(unmasked, "")
         | (_masks_of_keras(layer) if layer.framework == "keras" else {})
         | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
-        arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"},
+        arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"} | unmasked,
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
         components=_components(call),
@@ -129,7 +139,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         return _forward_of_latents(call)
     signature = inspect.signature(layer.forward)
     logits = _returns_logits(layer)
-    if "W" not in call.axes and not call.positions and not logits and not call.of_first:
+    if "W" not in call.axes and not call.positions and not logits and not call.of_first and call.pairs is None:
         return layer.forward
     own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in call.positions])
 
@@ -139,6 +149,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         arguments = dict(own.bind(*args, **kwargs).arguments)
         first = next(iter(call.tokens))
         count = arguments[first].shape[call.axes.index("N") if "N" in call.axes else 1]
+        arguments = call.with_pairs(arguments)
         for name in call.tokens:
             if "W" in call.axes and name in arguments:
                 arguments[name] = present(arguments[name], call.axes)
@@ -183,6 +194,7 @@ def _roles(call: Call) -> dict[str, str]:
     """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
     if call.latents:
         return {_LATENTS: "X", **call.tokens}
+    pairs = {call.pairs.argument: "bias"} if call.pairs else {}
     contexts = [name for name, source in call.tokens.items() if source == "context"]
     values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
     if call.of_first:
@@ -191,7 +203,23 @@ def _roles(call: Call) -> dict[str, str]:
         names = inspect.signature(call.layer.forward).parameters
         contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
         return {**call.tokens, **contexts_of_others}
-    return {**_handed_on(call.layer), **call.tokens, **({values[0]: "values"} if len(contexts) == 2 else {})}
+    apart = {values[0]: "values"} if len(contexts) == 2 else {}
+    return {**_handed_on(call.layer), **pairs, **_factors_of_logits(call.layer), **call.tokens, **apart}
+
+
+def _factors_of_logits(layer: Layer) -> dict[str, str]:
+    """A factor `tau` next to a shift `delta` of the logits (Liu et al., 2022) is no temperature."""
+    names = inspect.signature(layer.forward).parameters
+    return {"tau": "", "delta": ""} if {"tau", "delta"} <= names.keys() else {}
+
+
+def _masks_left_out(match: Match) -> list[str]:
+    """The masks that a flag turns off, and those that have to be passed and are None or an object."""
+    call = match.call
+    if any(value is False and _MASKS_OFF.fullmatch(name) for name, value in call.layer.attributes.items()):
+        names = inspect.signature(call.layer.forward).parameters
+        return [name for name in names if role_of(name) in ("mask", "padding")]
+    return [] if takes_masks(call, match.reading.sizes) or not call.masks else list(call.masks)
 
 
 def _handed_on(layer: Layer) -> dict[str, str]:
@@ -212,7 +240,7 @@ def _axes(match: Match) -> str:
     layer, axes = match.call.layer, match.call.axes
     if "batch_first" in layer.attributes and "B" in axes:
         return "BND" if layer.attributes["batch_first"] else "NBD"
-    if match.along_batch and _TOKENS_FIRST.search(layer.documentation):
+    if match.along_batch and TOKENS_FIRST.search(layer.documentation):
         return "NBD"
     if layer.attributes.get("inner_batch_first") is False and _OF_TRANSFORMER.search(layer.documentation):
         return "NBD"
@@ -258,6 +286,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("a slice of the features for each head")
     if "W" in call.axes:
         words.append("pixels as tokens")
+    words += [f"features of pairs of tokens ({call.pairs.argument})"] if call.pairs else []
     words += ["queries of the first token alone"] * call.of_first
     words += [f"learned queries ({call.latents})"] * bool(call.latents)
     if _returns_logits(layer):

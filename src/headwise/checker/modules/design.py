@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections.abc import Callable, Iterator
 from typing import TypeAlias
 
-from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles

@@ -8,6 +8,7 @@ from collections.abc import Iterator
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.reduction import of_one_pixel
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
@@ -26,7 +27,9 @@ def make_neutral(layer: Layer, heads: int) -> None:
     arrays: dict[str, Array] = {}
     for parameter in collect_parts(layer.parameters).rest:
         value, scale = parameter.value, np.ones(parameter.shape)
-        if _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
+        if parameter.stride > 1 and value.ndim == 4 and parameter.padding < value.shape[-1]:
+            arrays[parameter.name] = of_one_pixel(parameter)
+        elif _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
             arrays[parameter.name] = _factors(parameter)
         elif value.size == 1:
             arrays[parameter.name] = np.where(value == 0, 1.0, value)
@@ -59,7 +62,8 @@ def tables(layer: Layer) -> list[Parameter]:
 
 def neutral_names(layer: Layer) -> tuple[str, ...]:
     """The parameters that stay neutral while the layer is checked, and are neither norms nor scales."""
-    return tuple(p.name for p in _others(layer) if _takes_tokens(p))
+    names = (p.name + " besides one pixel" * (p.stride > 1 < p.value.ndim) for p in _others(layer) if _takes_tokens(p))
+    return tuple(names)
 
 
 def learned_scales(layer: Layer, heads: int) -> list[Array]:

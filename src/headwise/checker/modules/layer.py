@@ -19,6 +19,9 @@ class Parameter:
     value: Array  # what it holds, in float64
     axes: str = ""  # ``"oi"`` for (out, in), ``"io"`` for (in, out), empty where the framework does not say
     owner: str = ""  # the class of the part that it belongs to, such as ``Linear``
+    # of the kernel of a convolution
+    stride: int = 1
+    padding: int = 0
 
     @property
     def shape(self) -> tuple[int, ...]:

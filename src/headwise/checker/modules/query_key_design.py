@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from itertools import product
 
 from headwise.checker.catalogue import CATALOGUE
-from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.projections import Reading
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles

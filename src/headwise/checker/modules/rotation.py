@@ -8,7 +8,7 @@ import sys
 from types import FrameType
 from typing import Any
 
-from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.call import Call, CallError
 from headwise.checker.numpy_guard import np
 
 _NAME = re.compile(r"rope(?!r)|rotary|rotate_?(half|halves|every|pairs|neighbou?rs|queries|keys|qk)|apply_?rot", re.I)

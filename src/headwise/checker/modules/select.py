@@ -7,11 +7,13 @@ from dataclasses import dataclass, field, replace
 from itertools import product, takewhile
 
 from headwise.checker.effort import evaluations
-from headwise.checker.modules.calls import Call, CallError
+from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
+from headwise.checker.modules.layer import Parameter
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
+from headwise.checker.modules.reduction import reductions, strided_kernel
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.numpy_guard import np
 from headwise.checker.search import Explanation, difference, singles
@@ -56,8 +58,10 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     screened = (usual + [trial for trial in trials if trial not in usual])[:_SCREENED]
     stored = {p.name for matrix in (*options[0].weights, *options[0].biases) for p in matrix.stored}
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
+    kernel = strided_kernel(calls[0].layer)
     for match, case, output in screened:
-        nearest = min(designs(bool(rest), match.call.takes_context), key=lambda design: _distance(output, design, case))
+        possible = reductions(kernel) if kernel else designs(bool(rest), match.call.takes_context)
+        nearest = min(possible, key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
     own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
@@ -106,7 +110,32 @@ def _finds_the_values(match: Match) -> bool:
 def _own_design(match: Match, has_more: bool) -> Explanation:
     """The norm and the residual connection of a layer, whatever else it does."""
     weights = draw_weights(match.reading, np.random.default_rng(7))
+    kernel = strided_kernel(match.call.layer)
+    if kernel is not None:
+        return _even_reduction(match, weights, kernel)
     return measured_design(match.call, match.reading, weights, has_more) or Explanation()
+
+
+def _even_reduction(match: Match, weights: dict[str, Array], kernel: Parameter) -> Explanation:
+    """The smaller image, as it is or normalised, whose even mixture comes nearest to a multiple of the layer's."""
+    zero = {name: np.zeros_like(a) for name, a in weights.items()}
+    even = zero | {name: weights[name] for name in ("Wv", "Wo") if name in weights}
+    groups = match.reading.sizes.key_heads
+    even["Wv"] = np.tile(even["Wv"][: len(even["Wv"]) // groups], (groups, 1))  # no mistake with the heads matters
+    found = _answer(match.call, match.reading, even)
+    options = list(reductions(kernel))
+    if found is None:
+        return options[0]
+    case, output = found
+
+    def left(design: Explanation) -> float:
+        result = design.answer(case)
+        if result is None or not result.output.any():
+            return float("inf")
+        factor = (output * result.output).sum() / (result.output**2).sum()
+        return difference(output, factor * result.output)
+
+    return min(options, key=left)
 
 
 def _own_turn(match: Match, own: Explanation) -> Explanation:
@@ -141,9 +170,12 @@ def draw_weights(reading: Reading, rng: np.random.Generator) -> dict[str, Array]
 
 def _trial(call: Call, reading: Reading) -> tuple[Case, Array] | None:
     """One call with random weights and tokens: the arguments of the reference, and the layer's output."""
-    rng = np.random.default_rng(7)
-    s = reading.sizes
-    weights = draw_weights(reading, rng)
+    return _answer(call, reading, draw_weights(reading, np.random.default_rng(7)))
+
+
+def _answer(call: Call, reading: Reading, weights: dict[str, Array]) -> tuple[Case, Array] | None:
+    """One call with these weights and random tokens: the arguments of the reference, and the layer's output."""
+    rng, s = np.random.default_rng(9), reading.sizes
     X = rng.normal(size=(call.batch, call.rows, s.model))
     case: Case = {"X": X, "heads": s.heads, "key_heads": s.key_heads, **weights}
     context = None

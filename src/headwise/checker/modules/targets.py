@@ -8,7 +8,8 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.modules.adapters import adapter_skeleton
-from headwise.checker.modules.calls import Call, CallError, takes_any_count, working_calls
+from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.calls import takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
 from headwise.checker.modules.extras import fill_tables, make_neutral
@@ -104,6 +105,7 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
         tokens = f"(B, N, {options[0].sizes.model})"
         adapter = adapter_skeleton(layer)
         raise DataError(f"{title}: cannot be called with tokens {tokens}: {error}.{adapter}") from None
+    layer = calls[0].layer
     if not narrow and _is_narrow(calls[0], options):
         raise _NarrowError(f"{title}: its heads are too narrow, or its tokens too many, to tell mistakes apart.")
     matches, explained = select(calls, documented(layer, options))

@@ -95,7 +95,7 @@ def torch_layer(module: Any, name: str) -> Layer:
                 learned[key].copy_(torch.as_tensor(np.array(array)))
 
     parameters = tuple(
-        Parameter(key, value.detach().cpu().numpy(), _axes(key, parts), _owner(key, parts))
+        Parameter(key, value.detach().cpu().numpy(), _axes(key, parts), _owner(key, parts), *_steps(key, parts))
         for key, value in learned.items()
     )
     return Layer(
@@ -170,6 +170,15 @@ def _owner(key: str, parts: dict[str, Any]) -> str:
     return type(_part(key, parts)).__name__
 
 
+def _steps(key: str, parts: dict[str, Any]) -> tuple[int, int]:
+    """The stride and the padding of a convolution, where they are those of both axes."""
+    part = _part(key, parts)
+    stride, padding = getattr(part, "stride", None), getattr(part, "padding", None)
+    if not (isinstance(stride, tuple) and isinstance(padding, tuple) and len({*stride}) == len({*padding}) == 1):
+        return 1, 0
+    return stride[0], padding[0]
+
+
 def _axes(key: str, parts: dict[str, Any]) -> str:
     part, leaf = _part(key, parts), key.rpartition(".")[2]
     if type(part).__name__ == "Conv1D" and hasattr(part, "nf"):
@@ -200,6 +209,10 @@ def _attributes(module: Any) -> Iterator[tuple[str, Any]]:
 
     for path, buffer in module.named_buffers():
         yield path, buffer.detach().cpu().numpy()
+    for path, part in module.named_modules():
+        for key, value in vars(part).items() if path else ():
+            if isinstance(value, bool) and not key.startswith("_"):
+                yield f"{path}.{key}", value
     inner = [part for part in module.modules() if type(part) is torch.nn.MultiheadAttention and part is not module]
     if len(inner) == 1:
         yield "inner_batch_first", inner[0].batch_first

@@ -1,0 +1,58 @@
+"""Keys and values of a smaller image (Wang et al., 2021, Pyramid Vision Transformer): a convolution with a stride.
+
+With a kernel that holds one pixel, the smaller image is every s-th pixel of every s-th row, and perhaps a norm of it.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+
+from headwise.checker.modules.layer import Layer, Parameter
+from headwise.checker.modules.matrices import collect_parts
+from headwise.checker.modules.positions import image_sides
+from headwise.checker.numpy_guard import np
+from headwise.checker.search import Explanation, singles
+from headwise.checker.state import Change, Stage, Trace
+from headwise.shapes import Array
+
+LARGEST_STRIDE = 4  # with more there would be too many tokens
+
+
+def strided_kernel(layer: Layer) -> Parameter | None:
+    """The kernel (D, D, k, k), or (D, 1, k, k), of the convolution with a stride that a layer has, if it is one."""
+    kernels = [p for p in collect_parts(layer.parameters).rest if p.stride > 1 and p.value.ndim == 4]
+    return kernels[0] if len(kernels) == 1 and kernels[0].stride <= LARGEST_STRIDE else None
+
+
+def of_one_pixel(kernel: Parameter) -> Array:
+    """The kernel that takes the first pixel of the image, then the one that is a stride further."""
+    outputs, inputs, *_ = kernel.shape
+    array = np.zeros(kernel.shape)
+    array[..., kernel.padding, kernel.padding] = np.eye(outputs, inputs) if inputs > 1 else 1.0
+    return array
+
+
+def reductions(kernel: Parameter) -> Iterator[Explanation]:
+    """Keys and values of the smaller image: as it is, and with each norm."""
+    norms = [one.changes[0]["+arrange"] for one in singles() if one.codes == ("norm-added",) and _is_before(one)]
+    for norm in (None, *norms):
+        yield Explanation(("keys-reduced",), (_of_smaller_image(kernel, norm),))
+
+
+def _is_before(norm: Explanation) -> bool:
+    return "+arrange" in norm.changes[0]
+
+
+def _of_smaller_image(kernel: Parameter, norm: Stage | None) -> Change:
+    size, step, more = kernel.shape[-1], kernel.stride, 2 * kernel.padding
+
+    def reduce(t: Trace) -> None:
+        height, width = image_sides(t.X.shape[1])
+        rows, columns = (range(0, side + more - size + 1, step) for side in (height, width))
+        tokens = t.X
+        t.X = tokens[:, [row * width + column for row in rows for column in columns]]
+        if norm is not None:
+            norm(t)
+        t.X, t.context = tokens, t.X
+
+    return {"+arrange": reduce}

@@ -1,0 +1,36 @@
+"""Layers of torch whose keys, or a part of their logits, come from elsewhere than their tokens."""
+
+import pytest
+
+import headwise as hw
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.joint_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "EdgeBias": ((), ()),
+    "EdgeBiasTransposed": (("bias-transposed",), ()),
+    "PairBias": ((), ()),
+    "PairBiasTransposed": (("bias-transposed",), ()),
+    "SmallerImage": ((), ("keys-reduced",)),
+    "SmallerImageUnscaled": (("scale-missing",), ("keys-reduced",)),
+    "SmallerImageUnmoved": (("heads-merged-unmoved",), ("keys-reduced",)),
+    "TimeFirst": ((), ("tokens-before-batch", "rope")),
+    "TimeFirstUnscaled": (("scale-missing",), ("tokens-before-batch", "rope")),
+    "Unmasked": ((), ()),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    verdict = hw.check(getattr(layers, name))
+    mistakes, conventions = VERDICTS[name]
+    assert verdict.mistakes == mistakes
+    assert set(conventions) <= set(verdict.conventions)
+
+
+def test_what_was_not_tested_is_listed():
+    assert "sr.weight besides one pixel (zero in this check)" in hw.check(layers.SmallerImage).untested
+    assert {"tau", "delta"} <= set(hw.check(layers.Unmasked).untested)

@@ -1,0 +1,106 @@
+"""Attention layers of torch whose keys come from elsewhere: features of pairs, smaller images, other streams."""
+
+import torch
+from layers.public_layers import Separate
+from torch import nn
+
+
+class EdgeBias(Separate):
+    """Features of edges give each head a bias."""
+
+    order = (0, 3, 1, 2)
+
+    def __init__(self, dim, num_heads, edge_dim=7):
+        super().__init__(dim, num_heads)
+        self.edge_bias = nn.Linear(edge_dim, num_heads)
+
+    def features(self, edges):
+        return self.edge_bias(edges)
+
+    def forward(self, nodes, edges):
+        q, k, v = self.projected(nodes)
+        logits = q @ k.transpose(-1, -2) / self.head_dim**0.5 + self.features(edges).permute(*self.order)
+        return self.merged(logits.softmax(-1) @ v)
+
+
+class EdgeBiasTransposed(EdgeBias):
+    order = (0, 3, 2, 1)
+
+
+class PairBias(EdgeBias):
+    """The features are normalised first."""
+
+    def __init__(self, c_s=24, c_z=9, no_heads=4):
+        super().__init__(c_s, no_heads, c_z)
+        self.layer_norm_z = nn.LayerNorm(c_z)
+
+    def features(self, edges):
+        return self.edge_bias(self.layer_norm_z(edges))
+
+    def forward(self, s, z):
+        return super().forward(s, z)
+
+
+class PairBiasTransposed(PairBias):
+    order = (0, 3, 2, 1)
+
+
+class SmallerImage(Separate):
+    """Keys and values of every other pixel of every other row, normalised."""
+
+    def __init__(self, dim, num_heads, sr_ratio=2):
+        super().__init__(dim, num_heads)
+        self.sr = nn.Conv2d(dim, dim, sr_ratio, sr_ratio)
+        self.norm = nn.LayerNorm(dim)
+
+    def forward(self, x, height, width):
+        image = x.transpose(1, 2).unflatten(2, (height, width))
+        smaller = self.norm(self.sr(image).flatten(2).transpose(1, 2))
+        k, v = self.split(self.k_proj(smaller)), self.split(self.v_proj(smaller))
+        return self.merged(self.weights(self.split(self.q_proj(x)), k) @ v)
+
+
+class SmallerImageUnscaled(SmallerImage):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class SmallerImageUnmoved(SmallerImage):
+    def merged(self, x):
+        return self.out_proj(x.reshape(x.shape[0], x.shape[2], -1))
+
+
+class TimeFirst(Separate):
+    """Tokens before the batch, rotary positions, and weights of all heads of all items in one axis."""
+
+    def forward(self, x):
+        tgt_len, bsz, dim = x.shape
+        q, k, v = (
+            f(x).view(tgt_len, bsz * self.num_heads, self.head_dim).transpose(0, 1)
+            for f in (self.q_proj, self.k_proj, self.v_proj)
+        )
+        weights = self.weights(self.rotate(q), self.rotate(k))
+        return self.out_proj((weights @ v).transpose(0, 1).reshape(tgt_len, bsz, dim)), weights
+
+    def rotate(self, x):
+        angles = torch.arange(x.shape[1])[:, None] * 1e4 ** (-torch.arange(0, self.head_dim, 2) / self.head_dim)
+        cos, sin = torch.cat([angles, angles], 1).cos(), torch.cat([angles, angles], 1).sin()
+        a, b = x.chunk(2, -1)
+        return x * cos + torch.cat([-b, a], -1) * sin
+
+
+class TimeFirstUnscaled(TimeFirst):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class Unmasked(Separate):
+    """A flag says that the mask is not used, and the logits have neither a factor nor a shift."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.mask_flag = False
+
+    def forward(self, queries, keys, values, attn_mask, tau=None, delta=None):
+        q, k, v = self.split(self.q_proj(queries)), self.split(self.k_proj(keys)), self.split(self.v_proj(values))
+        return self.merged(self.weights(q, k) @ v)

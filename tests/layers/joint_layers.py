@@ -1,8 +1,9 @@
 """Attention layers of torch whose keys come from elsewhere: features of pairs, smaller images, other streams."""
 
 import torch
-from layers.public_layers import Separate
 from torch import nn
+
+from layers.public_layers import Separate
 
 
 class EdgeBias(Separate):

@@ -105,3 +105,89 @@ class Unmasked(Separate):
     def forward(self, queries, keys, values, attn_mask, tau=None, delta=None):
         q, k, v = self.split(self.q_proj(queries)), self.split(self.k_proj(keys)), self.split(self.v_proj(values))
         return self.merged(self.weights(q, k) @ v)
+
+
+class Joint(Separate):
+    """Image and text have projections of their own and attend to both."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.add_q_proj, self.add_k_proj, self.add_v_proj, self.to_add_out = (
+            nn.Linear(dim, dim, bias=False) for _ in range(4)
+        )
+
+    def keys(self, text):
+        return self.add_k_proj(text)
+
+    def order(self, image, text):
+        return self.split(torch.cat([image, text], 1))
+
+    def forward(self, image, text):
+        q = self.order(self.q_proj(image), self.add_q_proj(text))
+        k = self.order(self.k_proj(image), self.keys(text))
+        v = self.order(self.v_proj(image), self.add_v_proj(text))
+        out = (self.weights(q, k) @ v).transpose(1, 2).flatten(2)
+        return self.outputs(out, image.shape[1])
+
+    def outputs(self, out, count):
+        return self.out_proj(out[:, :count]), self.to_add_out(out[:, count:])
+
+
+class JointTextFirst(Joint):
+    """With rotary positions of the text and then of the image."""
+
+    rotate = TimeFirst.rotate
+
+    def order(self, image, text):
+        return self.split(torch.cat([text, image], 1))
+
+    def weights(self, q, k):
+        q, k = (self.rotate(a.flatten(0, 1)).unflatten(0, a.shape[:2]) for a in (q, k))
+        return super().weights(q, k)
+
+    def outputs(self, out, count):
+        return self.out_proj(out[:, -count:]), self.to_add_out(out[:, :-count])
+
+
+class JointUnscaled(Joint):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class JointSharesKeys(Joint):
+    def keys(self, text):
+        return self.k_proj(text)
+
+
+class TwoContexts(Separate):
+    """The attention to an image is added to that to a text."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.to_k_ip, self.to_v_ip = (nn.Linear(dim, dim, bias=False) for _ in range(2))
+
+    def keys(self, image):
+        return self.to_k_ip(image)
+
+    def attended(self, q, contexts):
+        return sum(self.weights(q, self.split(k)) @ self.split(v) for k, v in contexts)
+
+    def forward(self, x, text, image):
+        contexts = (self.k_proj(text), self.v_proj(text)), (self.keys(image), self.to_v_ip(image))
+        return self.merged(self.attended(self.split(self.q_proj(x)), contexts))
+
+
+class TwoContextsUnscaled(TwoContexts):
+    def weights(self, q, k):
+        return (q @ k.transpose(-1, -2)).softmax(-1)
+
+
+class TwoContextsShareKeys(TwoContexts):
+    def keys(self, image):
+        return self.k_proj(image)
+
+
+class TwoContextsOneSoftmax(TwoContexts):
+    def attended(self, q, contexts):
+        k, v = (torch.cat(parts, 1) for parts in zip(*contexts, strict=True))
+        return self.weights(q, self.split(k)) @ self.split(v)

@@ -20,6 +20,11 @@ VERDICTS = {
     "TimeFirst": ((), ("tokens-before-batch", "rope")),
     "TimeFirstUnscaled": (("scale-missing",), ("tokens-before-batch", "rope")),
     "Unmasked": ((), ()),
+    "Joint": ((), ()),
+    "JointTextFirst": ((), ("rope",)),
+    "JointUnscaled": (("scale-missing",), ()),
+    "TwoContexts": ((), ()),
+    "TwoContextsUnscaled": (("scale-missing",), ()),
 }
 
 
@@ -29,6 +34,11 @@ def test_verdict(name):
     mistakes, conventions = VERDICTS[name]
     assert verdict.mistakes == mistakes
     assert set(conventions) <= set(verdict.conventions)
+
+
+@pytest.mark.parametrize("name", ["JointSharesKeys", "TwoContextsShareKeys", "TwoContextsOneSoftmax"])
+def test_projections_of_the_wrong_source_are_not_right(name):
+    assert not hw.check(getattr(layers, name)).ok
 
 
 def test_what_was_not_tested_is_listed():

@@ -286,6 +286,7 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
         words.append("a slice of the features for each head")
     if "W" in call.axes:
         words.append("pixels as tokens")
+    words += [layer.note] * bool(layer.note)
     words += [f"features of pairs of tokens ({call.pairs.argument})"] if call.pairs else []
     words += ["queries of the first token alone"] * call.of_first
     words += [f"learned queries ({call.latents})"] * bool(call.latents)

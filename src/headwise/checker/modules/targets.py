@@ -22,6 +22,7 @@ from headwise.checker.modules.matrices import collect_parts
 from headwise.checker.modules.names import is_norm
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
+from headwise.checker.modules.streams import views_with_one_source
 from headwise.checker.target import Target
 from headwise.errors import DataError
 
@@ -89,12 +90,27 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     layer = framework.layer(part, title, None if path else method)
     if (function := getattr(type(part), "__wrapped__", None)) is not None:  # the object of a function
         layer = replace(layer, function=function.__name__)
-    options = readings(layer)
     learned = [p.name for p in layer.parameters] or framework.names(part)
     if not learned:
         return [without_weights(layer)], True
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned)
+    unexplained: list[list[Target]] = []
+    for view in views_with_one_source(layer):
+        try:
+            targets, explained = _targets_of(view, narrow)
+        except _NarrowError:
+            raise
+        except DataError:
+            continue
+        if explained:
+            return targets, True
+        unexplained.append(targets)
+    return (unexplained[0], False) if unexplained else _targets_of(layer, narrow)
+
+
+def _targets_of(layer: Layer, narrow: bool) -> tuple[list[Target], bool]:
+    title, options = layer.name, readings(layer)
     if not options:
         adapter = adapter_skeleton(layer)
         raise DataError(f"{title}: the shapes of its projections do not fit together: {_listed(layer)}.{adapter}")

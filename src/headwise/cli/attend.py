@@ -14,8 +14,8 @@ from headwise.attention import AttentionResult, multi_head_attention
 from headwise.cli.console import messages, output, print_matrix
 from headwise.cli.notebook_options import Columns, Heads, Matrices, NotebookFile, Take, array_options, notebook_lines
 from headwise.cli.paths import check_writable_file
-from headwise.coursework.causal import causal_multi_head
 from headwise.coursework.notebook import ArrayOptions, read_course
+from headwise.coursework.steps import causal_multi_head
 from headwise.data.array_files import coursework_arrays, read_arrays
 from headwise.errors import DataError
 from headwise.files import atomic_write

@@ -15,7 +15,7 @@ import numpy as np
 from scipy.special import log_softmax, softmax
 
 from headwise.attention import AttentionResult, multi_head_attention
-from headwise.coursework.causal import causal_multi_head, project_heads
+from headwise.coursework.steps import causal_multi_head, project_heads
 from headwise.errors import DataError, ShapeError
 from headwise.shapes import Array, IntArray
 

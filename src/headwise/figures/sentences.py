@@ -301,6 +301,14 @@ def describe_distance(facts: Facts) -> str:
     return f"that, as a mean over heads, {describe_trend(facts, 'distance', '{unit}')}. {reference}"
 
 
+def describe_class_weight(weight: str) -> str:
+    """The number below a panel of an image that has a class token."""
+    return (
+        f"Below each panel, cls is {weight}, which has no place in the image; together with it, the weights of a panel "
+        "sum to one."
+    )
+
+
 def describe_locality(facts: Facts, threshold: str) -> Iterator[str]:
     """Which heads are local, with the `threshold` in words; nothing where all distances are zero."""
     if facts["no_distance_heads"]:

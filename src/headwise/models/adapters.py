@@ -12,21 +12,31 @@ from headwise.attention import attention
 from headwise.attention.functional import AttentionCache
 from headwise.errors import DataError
 from headwise.models.base import Capability, Tokens, patch_labels
+from headwise.models.call_record import record_call
 from headwise.models.series import SeriesTransformerConfig, series_forward
 from headwise.models.sets import SetTransformerConfig, set_forward
 from headwise.models.tabular import TableTransformerConfig, feature_tokenizer_forward, table_forward
 from headwise.models.token_ablation import ablated_logits, scores_of_subsets
 from headwise.models.vit import ViTConfig, vit_forward
 from headwise.nn import EncoderCache, MabCache, Params, encoder_attention_gradients, encoder_forward, subtree
-from headwise.recorder import AttentionLayer, Capture, KeyMask
+from headwise.recorder import AttentionLayer, Capture
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
 
 _ALL: frozenset[Capability] = frozenset({"tokens", "look", "predict", "gradients"})
-_WITHOUT_GRADIENTS: frozenset[Capability] = _ALL - {"gradients"}
-_NO_GRADIENTS: Mapping[Capability, str] = {
-    "gradients": "gradients with respect to attention weights are not implemented for this model of the package."
-}
+
+
+class _WithoutGradients:
+    """A model whose gradients are not available."""
+
+    capabilities: ClassVar[frozenset[Capability]] = _ALL - {"gradients"}
+    missing: ClassVar[Mapping[Capability, str]] = {
+        "gradients": "gradients with respect to attention weights are not implemented for this model of the package."
+    }
+
+    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
+        """Not available: see `missing`."""
+        raise DataError(f"gradients: {self.missing['gradients']}")
 
 
 @dataclass(frozen=True, eq=False)
@@ -138,13 +148,11 @@ class TableTransformer:
 
 
 @dataclass(frozen=True, eq=False)
-class SeriesTransformer:
+class SeriesTransformer(_WithoutGradients):
     """A series transformer; its input is a series of standardized variables (N, V)."""
 
     config: SeriesTransformerConfig
     params: Params
-    capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
-    missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
 
     __repr__ = brief_repr
 
@@ -171,19 +179,13 @@ class SeriesTransformer:
         x = np.where(keep[..., None], input, input.dtype.type(0))
         return series_forward(x, np.full(len(x), len(input)), self.params, self.config)[0]
 
-    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
-        """Not available: see `missing`."""
-        raise DataError(f"gradients: {self.missing['gradients']}")
-
 
 @dataclass(frozen=True, eq=False)
-class SetTransformer:
+class SetTransformer(_WithoutGradients):
     """A set transformer; its input is a set of members (N, V)."""
 
     config: SetTransformerConfig
     params: Params
-    capabilities: ClassVar[frozenset[Capability]] = _WITHOUT_GRADIENTS
-    missing: ClassVar[Mapping[Capability, str]] = _NO_GRADIENTS
 
     __repr__ = brief_repr
 
@@ -213,10 +215,6 @@ class SetTransformer:
         members = np.where(np.take_along_axis(keep, order, axis=1)[..., None], input[order], input.dtype.type(0))
         return set_forward(members, self.params, self.config, lengths=np.maximum(keep.sum(axis=1), 1))[0]
 
-    def gradients(self, input: Array, target: int) -> tuple[Array, ...]:
-        """Not available: see `missing`."""
-        raise DataError(f"gradients: {self.missing['gradients']}")
-
 
 def _class_first(n: int) -> BoolArray:
     return np.asarray(np.arange(1 + n) == 0)
@@ -228,17 +226,9 @@ def _encoder_layers(cache: EncoderCache) -> tuple[AttentionLayer, ...]:
 
 def _layer(name: str, call: AttentionCache, index: int) -> AttentionLayer:
     """The arrays of one attention call; its output is computed once more, by the same engine."""
-    q, k, v = call.inputs.q, call.inputs.k, call.inputs.v
-    visible = call.inputs.mask.full()
-    mask = None
-    if visible is not None:
-        visible = np.broadcast_to(visible, (*visible.shape[:-2], q.shape[-2], k.shape[-2]))
-        mask = KeyMask.from_array(visible)
-    output = attention(q, k, v, mask=visible, scale=call.inputs.scale)
-    kind = "self" if q.shape[-2] == k.shape[-2] else "cross"
-    return AttentionLayer(
-        name, kind, q, k, v, output=output, scale=call.inputs.scale, mask=mask, precision=str(q.dtype), index=index
-    )
+    inputs = call.inputs
+    output = attention(inputs.q, inputs.k, inputs.v, mask=inputs.mask.full(), scale=inputs.scale)
+    return record_call(name, call, output, index)
 
 
 def _attention_gradients(outputs: Array, target: int, cache: EncoderCache) -> tuple[Array, ...]:

@@ -166,10 +166,7 @@ def _describe_panels(record: AttentionRecord) -> Iterator[str]:
         "residual connection."
     )
     if record.has_class_token and record.kind == "image":
-        yield (
-            "Below each panel, cls is <class to class rollout>, the weight of the class token on itself, which has no "
-            "place in the image; together with it, the weights of a panel sum to one."
-        )
+        yield sentences.describe_class_weight("<class to class rollout>, the weight of the class token on itself")
 
 
 def _describe_reading(record: AttentionRecord) -> Iterator[str]:

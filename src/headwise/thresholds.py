@@ -48,8 +48,7 @@ THRESHOLDS = {
         0.7, "Two heads agree if one minus the Jensen–Shannon distance between their maps is at least this."
     ),
     "map_agreement": Threshold(
-        0.5,
-        "Attention and the map of what a prediction depends on agree if their rank correlation is at least this.",
+        0.5, "Attention and the map of what a prediction depends on agree if their rank correlation is at least this."
     ),
     "query_dependence": Threshold(
         0.25,

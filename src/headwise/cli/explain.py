@@ -19,14 +19,12 @@ from headwise.train.checkpoint import pretrained_vit
 
 def explain(
     input: Annotated[
-        str | None,
-        typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.", show_default=False),
+        str | None, typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.", show_default=False)
     ] = None,
     model: Model = None,
     text: Text = None,
     out: Annotated[
-        Path | None,
-        typer.Option(help="Folder for figures, arrays and captions; by default INPUT-attention."),
+        Path | None, typer.Option(help="Folder for figures, arrays and captions; by default INPUT-attention.")
     ] = None,
     label: Annotated[
         int | None, typer.Option(min=0, help="The true class, if it is known.", show_default=False)

@@ -18,8 +18,7 @@ from headwise.files import lock_folder
 from headwise.text import as_text
 
 Figure = Annotated[
-    str,
-    typer.Option(help=f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input."),
+    str, typer.Option(help=f"Which figure: {', '.join(figure_names())}, all, or auto for the one that suits the input.")
 ]
 Token = Annotated[
     int | None,

@@ -33,16 +33,14 @@ NotebookFile = Annotated[
     ),
 ]
 Columns = Annotated[
-    bool | None,
-    typer.Option("--columns/--rows", help="Tokens are the columns of X, or its rows.", show_default="rows"),
+    bool | None, typer.Option("--columns/--rows", help="Tokens are the columns of X, or its rows.", show_default="rows")
 ]
 Matrices = Annotated[
     Orientation | None,
     typer.Option("--weights", help="Orientation of the matrices: q = W x is out-in.", show_default="out-in"),
 ]
 Heads = Annotated[
-    int | None,
-    typer.Option("--heads", "-H", min=1, help="Number of heads; must divide the rows of the matrices."),
+    int | None, typer.Option("--heads", "-H", min=1, help="Number of heads; must divide the rows of the matrices.")
 ]
 Take = Annotated[
     list[str] | None,

@@ -31,8 +31,7 @@ from headwise.validation import check_counts
 
 def report(
     part: Annotated[
-        list[str] | None,
-        typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.", show_default="all"),
+        list[str] | None, typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.", show_default="all")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="About a minute: a preview, not a result.")] = False,
     full: Annotated[bool, typer.Option("--full", help="As many seeds as a paper would have: hours.")] = False,

@@ -116,11 +116,7 @@ class HeadRoles:
 
 
 def head_roles(
-    weights: Array,
-    tokens: TokenRoles | None = None,
-    *,
-    visible: BoolArray | None = None,
-    probe: Array | None = None,
+    weights: Array, tokens: TokenRoles | None = None, *, visible: BoolArray | None = None, probe: Array | None = None
 ) -> HeadRoles:
     r"""Measure each role of each head, and decide by a corrected test which roles it has.
 

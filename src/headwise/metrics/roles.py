@@ -41,16 +41,10 @@ ROLES = {  # the narrower, the earlier
         "weight on tokens within two steps, or on a patch and its eight neighbours",
         "Raganato & Tiedemann, BlackboxNLP (2018)",
     ),
-    "delimiter": Role(
-        "delimiters",
-        "weight on separators and punctuation",
-        "Clark et al., arXiv 1906.04341 (2019)",
-    ),
+    "delimiter": Role("delimiters", "weight on separators and punctuation", "Clark et al., arXiv 1906.04341 (2019)"),
     "first": Role("first token", "weight on the first token", "Xiao et al., arXiv 2309.17453 (2023)"),
     "outlier": Role(
-        "outlier token",
-        "as a sink, on a token of the input itself",
-        "Darcet et al., arXiv 2309.16588 (2023)",
+        "outlier token", "as a sink, on a token of the input itself", "Darcet et al., arXiv 2309.16588 (2023)"
     ),
     "sink": Role(
         "sink",

@@ -48,13 +48,7 @@ def mab_params(query_dim: int, key_dim: int, width: int, rng: np.random.Generato
 
 
 def mab_forward(
-    x: Array,
-    y: Array,
-    params: Params,
-    *,
-    heads: int,
-    lengths: IntArray | None = None,
-    return_weights: bool = False,
+    x: Array, y: Array, params: Params, *, heads: int, lengths: IntArray | None = None, return_weights: bool = False
 ) -> tuple[Array, MabCache]:
     """Compute h = norm₁(Wq x + attention(x, y)), z = norm₂(h + relu(W h + b)).
 

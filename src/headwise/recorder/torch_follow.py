@@ -43,10 +43,7 @@ class Follower:
     """
 
     def __init__(
-        self,
-        parameters: set[int],
-        module: Callable[[], str],
-        attend: Callable[[Weights, ValueProduct], str],
+        self, parameters: set[int], module: Callable[[], str], attend: Callable[[Weights, ValueProduct], str]
     ) -> None:
         self.table: TensorTable[Value | Unnormalised | Weighted] = TensorTable()
         self.softmaxes: list[Softmax] = []

@@ -158,9 +158,7 @@ class _Recorder:
         e, rows = multiplied.output.shape[-1], attention.rows
         self.traces.append(
             CallTrace(
-                multiplied.output,
-                multiplied.operands,
-                lambda g: as_array(multiplied.arrange(g)).reshape(-1, e)[rows],
+                multiplied.output, multiplied.operands, lambda g: as_array(multiplied.arrange(g)).reshape(-1, e)[rows]
             )
         )
         b, h, n, _ = attention.output.shape

@@ -34,10 +34,7 @@ FORMULAE = {
     "p received": Formula(r"p_m", "p_m"),
     "distance of row": Formula(r"\sum_{m} p_{m} \| c_n - c_m \|", "Σ p[m] ‖c_n − c_m‖"),
     "entropy": Formula(r"-\frac{1}{T} \sum_{n,m} p_{nm} \log_2 p_{nm}", "−(1/T) Σ p[n, m] log₂ p[n, m]"),
-    "agreement": Formula(
-        r"1 - \sqrt{h(\frac{p+q}{2}) - \frac{h(p)+h(q)}{2}}",
-        "1 − √(h((p + q)/2) − (h(p) + h(q))/2)",
-    ),
+    "agreement": Formula(r"1 - \sqrt{h(\frac{p+q}{2}) - \frac{h(p)+h(q)}{2}}", "1 − √(h((p + q)/2) − (h(p) + h(q))/2)"),
     "entropies": Formula(r"h(p) = -\sum_m p_m \log_2 p_m", "h(p) = −Σ p log₂ p"),
     "mutual information": Formula(
         r"h(\frac{1}{T} \sum_n p_n) - \frac{1}{T} \sum_n h(p_n)", "h(mean of the rows) − mean of h(row)"

@@ -31,17 +31,7 @@ class Fit:
         return np.asarray(self.losses.min(axis=1))
 
 
-def fit(
-    heads: int,
-    of: int,
-    setting: Setting,
-    *,
-    targets: int,
-    starts: int,
-    steps: int,
-    inputs: int,
-    seed: int,
-) -> Fit:
+def fit(heads: int, of: int, setting: Setting, *, targets: int, starts: int, steps: int, inputs: int, seed: int) -> Fit:
     """Fit a family by gradient descent to functions of another number of heads.
 
     All targets and starts are fitted side by side, as a leading axis of one problem.

@@ -146,11 +146,7 @@ def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]]
 
 
 def _choose_tokens(
-    run: NotebookRun,
-    candidates: Sequence[Candidate],
-    chosen: MatrixSet,
-    options: ArrayOptions,
-    assumptions: list[str],
+    run: NotebookRun, candidates: Sequence[Candidate], chosen: MatrixSet, options: ArrayOptions, assumptions: list[str]
 ) -> tuple[Candidate, list[Orientation]]:
     """The tokens that fit the matrices, with the orientations in which they do."""
     if not candidates:
@@ -180,11 +176,7 @@ def _choose_tokens(
 
 
 def _choose_heads(
-    run: NotebookRun,
-    chosen: MatrixSet,
-    arrays: Mapping[str, Array],
-    options: ArrayOptions,
-    assumptions: list[str],
+    run: NotebookRun, chosen: MatrixSet, arrays: Mapping[str, Array], options: ArrayOptions, assumptions: list[str]
 ) -> int:
     """The number of heads: an option, that of the matrices, that of a variable, or an assumption."""
     rows = {len(arrays["Wq"]), len(arrays["Wv"])}

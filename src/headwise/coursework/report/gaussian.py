@@ -102,12 +102,7 @@ def _headline(study: Gaussian) -> Statement:
     return Statement(
         "Least squares on a Gaussian with unit variances learns the correlation: {held} of {steps} formulas of the "
         "derivation were verified by SymPy, and at n = {n:,} the mean estimate is within {bias} of it.",
-        {
-            "held": sum(step.holds for step in steps),
-            "steps": len(steps),
-            "n": study.sizes[-1],
-            "bias": _bias(study),
-        },
+        {"held": sum(step.holds for step in steps), "steps": len(steps), "n": study.sizes[-1], "bias": _bias(study)},
     )
 
 
@@ -208,11 +203,7 @@ def _masked(study: Gaussian) -> Statement:
         "In {d} dimensions: each coordinate in turn is masked and predicted from the others by least squares, from "
         "{samples:,} samples. The weights and residual variances together give the precision matrix <precision> to "
         "within {error:.1%} of its largest entry.",
-        {
-            "d": len(study.masked.precision),
-            "samples": study.masked.samples,
-            "error": study.masked.max_error,
-        },
+        {"d": len(study.masked.precision), "samples": study.masked.samples, "error": study.masked.max_error},
     )
 
 

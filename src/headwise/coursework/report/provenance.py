@@ -26,8 +26,7 @@ def provenance_section(
             Paragraph(
                 (
                     Statement(
-                        "This is the {budget} report. The command “{command}” reproduces it.",
-                        _command(budget, command),
+                        "This is the {budget} report. The command “{command}” reproduces it.", _command(budget, command)
                     ),
                     Statement(
                         "On the same processor with the same libraries it is the same byte for byte, except for the "

@@ -140,7 +140,4 @@ def _lines(maps: int) -> list[dict[str, Any]]:
         }
         for i in range(maps)
     ]
-    return [
-        *styles,
-        *({"color": color, "linewidth": 1.2, "linestyle": dash} for color, dash in _REFERENCE_LINES),
-    ]
+    return [*styles, *({"color": color, "linewidth": 1.2, "linestyle": dash} for color, dash in _REFERENCE_LINES)]

@@ -57,12 +57,7 @@ def _scores(result: FaithfulnessResult) -> Table:
             "Missing tokens {ablation}: means over {count} {inputs}, ± half the {level:.0%} bootstrap interval. Less "
             "is better for deletion and sufficiency, more for the others; the last column is the rank correlation with "
             "the tokens' Shapley values.",
-            {
-                "ablation": result.scope.ablations[0],
-                "count": len(result.inputs),
-                "inputs": result.noun,
-                "level": 0.95,
-            },
+            {"ablation": result.scope.ablations[0], "count": len(result.inputs), "inputs": result.noun, "level": 0.95},
         ),
         (
             "order of",
@@ -123,11 +118,7 @@ def _randomization(result: FaithfulnessResult) -> Table:
         Statement(
             "Rank correlation of each map with that of the same model with random weights from the top down to the "
             "part that heads the column; means over {count} {inputs} and {draws} draws.",
-            {
-                "count": result.randomization.shape[-1],
-                "inputs": result.noun,
-                "draws": len(result.randomization),
-            },
+            {"count": result.randomization.shape[-1], "inputs": result.noun, "draws": len(result.randomization)},
         ),
         ("map", names[0], *(f"… {name}" for name in names[1:])),
         tuple(rows),

@@ -59,10 +59,7 @@ def _step_times(plan: TokenizersPlan, digits: Digits, runner: Runner) -> Sequenc
 
 
 def _gather(
-    plan: TokenizersPlan,
-    digits: Digits,
-    by_size: dict[tuple[str, int], list[TrainedTokenizer]],
-    times: Sequence[float],
+    plan: TokenizersPlan, digits: Digits, by_size: dict[tuple[str, int], list[TrainedTokenizer]], times: Sequence[float]
 ) -> TokenizersResult:
     test, total = held_out_images(digits), len(digits.train.labels)
     sizes, names = (*sorted(plan.sizes), total), plan.tokenizers

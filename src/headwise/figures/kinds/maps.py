@@ -71,12 +71,7 @@ def draw(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Figure:
 
 
 def draw_rows(
-    record: AttentionRecord,
-    maps: Array,
-    on_class: Array | None,
-    label: str,
-    token: int = 0,
-    view: View = DEFAULT_VIEW,
+    record: AttentionRecord, maps: Array, on_class: Array | None, label: str, token: int = 0, view: View = DEFAULT_VIEW
 ) -> Figure:
     """Draw one row of the heads, (L, H, N): over an image, as shaded words, or as strips below a series.
 

@@ -40,12 +40,7 @@ class AttentionPoolingCache(NamedTuple):
 
 
 def attention_pooling_forward(
-    x: Array,
-    params: Params,
-    options: AttentionPooling,
-    *,
-    mask: BoolArray | None = None,
-    return_weights: bool = False,
+    x: Array, params: Params, options: AttentionPooling, *, mask: BoolArray | None = None, return_weights: bool = False
 ) -> tuple[Array, AttentionPoolingCache]:
     """Pool x (B, N, D) into (B, D); params are ``probe`` (D,), four projections, ``norm`` and ``mlp``.
 

@@ -102,12 +102,7 @@ def _enter_backward(dinner: Array, cache: BranchCache, name: str, options: Block
 
 
 def _leave(
-    x: Array,
-    branch: Array,
-    params: Params,
-    names: tuple[str, str],
-    options: BlockOptions,
-    norm: NormCache | None,
+    x: Array, branch: Array, params: Params, names: tuple[str, str], options: BlockOptions, norm: NormCache | None
 ) -> tuple[Array, BranchCache]:
     """The residual sum: branch norm and LayerScale if there are any, and the norm of a post-norm block."""
     norm_name, sublayer = names

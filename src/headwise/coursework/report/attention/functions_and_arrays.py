@@ -61,12 +61,7 @@ def _rows_of_a_head(width: int, heads: int) -> tuple[Statement, ...]:
         Statement(
             "The sheet gives the first head the first <H> rows, which cannot be meant: {heads} heads of {heads} rows "
             "are {needed} rows, and there are {width}. What is meant is <D/H>, the first {own}.",
-            {
-                "heads": heads,
-                "needed": heads * heads,
-                "width": width,
-                "own": pluralize(width // heads, "row"),
-            },
+            {"heads": heads, "needed": heads * heads, "width": width, "own": pluralize(width // heads, "row")},
         ),
     )
 

@@ -25,10 +25,7 @@ def series_chapter(context: ReportContext) -> Chapter:
     articles, second = first_article_sections(result), second_article_section(run_tables(context))
     return Chapter(
         Section(
-            "series",
-            "Other kinds of data: time series and tables",
-            sections=(*articles, ours, second),
-            number="3",
+            "series", "Other kinds of data: time series and tables", sections=(*articles, ours, second), number="3"
         ),
         (_headline(result),),
         (

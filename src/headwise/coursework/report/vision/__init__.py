@@ -59,12 +59,7 @@ def _short(sections: tuple[Section, ...]) -> tuple[Section, ...]:
     recorded = next((section for section in cuts.sections if section.anchor == "cuts-recorded"), None)
     claims = [block for block in cuts.all_blocks if isinstance(block, Table) and block.name == "claims"]
     return (
-        Section(
-            "short-pictures",
-            pictures.heading,
-            (pictures.blocks[0], *_first_figure(pictures)),
-            number="2 (a)",
-        ),
+        Section("short-pictures", pictures.heading, (pictures.blocks[0], *_first_figure(pictures)), number="2 (a)"),
         Section(
             "short-cuts",
             cuts.heading,

@@ -88,14 +88,7 @@ def _wait_for_other_threads() -> None:
 def _limit(memory: int, seconds: int) -> list[str]:
     """Set the resource limits, never above what this process may use itself; returns what could not be limited."""
     unconfined = []
-    for name, value in (
-        ("AS", memory),
-        ("CPU", seconds),
-        ("FSIZE", 0),
-        ("CORE", 0),
-        ("NOFILE", 64),
-        ("NPROC", 0),
-    ):
+    for name, value in (("AS", memory), ("CPU", seconds), ("FSIZE", 0), ("CORE", 0), ("NOFILE", 64), ("NPROC", 0)):
         what = getattr(resource, f"RLIMIT_{name}")
         _, hard = resource.getrlimit(what)
         value = value if hard == resource.RLIM_INFINITY else min(value, hard)

@@ -129,3 +129,24 @@ def test_every_package_is_in_the_architecture():
     text = (DOCS.parent / "ARCHITECTURE.md").read_text(encoding="utf-8")
     for module in pkgutil.iter_modules(headwise.__path__):
         assert module.name.startswith("_") or module.name == "testing" or f"`{module.name}`" in text, module.name
+
+
+def documented_names(docstring):
+    """The names under "Parameters" and "Attributes"."""
+    for section in re.findall(r"^(?:Parameters|Attributes)\n-+\n((?:(?!\n\n[A-Z]).)*)", docstring, re.DOTALL | re.M):
+        for line in re.findall(r"^\S.*", section, re.M):
+            yield from (name.strip(" *") for name in line.split(" : ")[0].split(","))
+
+
+def test_docstrings_name_parameters_and_fields_that_exist():
+    for path in Path(headwise.__file__).parent.rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            if isinstance(node, ast.FunctionDef | ast.ClassDef):
+                parts = list(ast.walk(node))
+                names = {part.arg for part in parts if isinstance(part, ast.arg)}
+                names |= {part.attr for part in parts if isinstance(part, ast.Attribute)}
+                names |= {
+                    part.target.id for part in parts if isinstance(part, ast.AnnAssign) and hasattr(part.target, "id")
+                }
+                names |= {part.name for part in parts if isinstance(part, ast.FunctionDef)}
+                assert set(documented_names(ast.get_docstring(node) or "")) <= names, f"{path.name}: {node.name}"

@@ -88,7 +88,7 @@ def train_into(
     ----------
     folder : Path
     data : Digits
-    config, recipe : ViT, Recipe, optional
+    config, recipe : ViTConfig, TrainingConfig, optional
         By default those of the shipped models.
     test : LabelledImages, optional
         Images to test on instead of the data's own.

@@ -38,8 +38,8 @@ class SeriesEvaluation(NamedTuple):
     ----------
     loss : float
         Mean cross-entropy in nats, or mean squared error.
-    right : int
-        Series whose class it got right; 0 where numbers are predicted.
+    n_correct : int
+        Series whose class was predicted correctly; 0 where numbers are predicted.
     outputs : ndarray of shape (B, outputs)
     """
 
@@ -87,7 +87,7 @@ class MaskedPredictionTask:
     train : LabelledSeries
         Standardized, since masked values are set to zero, the mean; the labels are not used.
     recipe : TrainingConfig
-    ratio, run : float
+    ratio, mean_length : float
         Fraction of values that are masked, and the mean length of a run of them in steps.
     """
 

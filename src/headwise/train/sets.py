@@ -55,9 +55,9 @@ class MaximumTask:
     config : SetTransformerConfig
     seed : int
         Of the sets that are drawn.
-    examples : int
+    n_examples : int
         Number of new sets per epoch.
-    validation : int
+    n_validation : int
         Size of a fixed validation set; none by default.
     """
 

@@ -40,7 +40,7 @@ def write_solution(
     `folder`: the report's folder.
     `sections`: the short answers; those of the first part have the anchors of `solution_cells`.
     `study`: the results of the first part; without it the notebook has no code.
-    `found`: arrays in the notation of a course's notebook.
+    `inputs`: arrays in the notation of a course's notebook.
     `name`, `title`: of the files, and of the document.
     """
     document = Document(title, subtitle, (), tuple(sections), files=(f"{name}.ipynb", f"{name}.tex"))

@@ -167,10 +167,10 @@ def _shard_inputs(
     template: AttentionInputs, mask: Any, bias: Array | None, keys: slice, k: Array, v: Array
 ) -> AttentionInputs:
     """The inputs of a shard: its keys, counted from its first one."""
-    whole, size = template.mask, keys.stop - keys.start
-    lengths = None if whole.lengths is None else np.clip(whole.lengths - keys.start, 0, size)
-    shape = (*whole.shape[:-1], size)
-    part = replace(whole, shape=shape, array=mask, lengths=lengths, offset=whole.offset - keys.start)
+    full_mask, size = template.mask, keys.stop - keys.start
+    lengths = None if full_mask.lengths is None else np.clip(full_mask.lengths - keys.start, 0, size)
+    shape = (*full_mask.shape[:-1], size)
+    part = replace(full_mask, shape=shape, array=mask, lengths=lengths, offset=full_mask.offset - keys.start)
     k, v = np.asarray(k), np.asarray(v)
     if k.dtype != v.dtype:
         k, v = (array.astype(template.q.dtype, copy=False) for array in (k, v))

@@ -26,7 +26,7 @@ def validate_sinks(sinks: npt.ArrayLike, shape: tuple[int, ...]) -> Array:
     expected = shape[:-2]
     if not array.ndim or array.shape[-1] != expected[-1] or array.ndim > len(expected):
         raise ShapeError(f"sinks: expected one logit per head, (H,) = ({expected[-1]},); got {array.shape}.")
-    if any(size not in (1, whole) for size, whole in zip(array.shape[::-1], expected[::-1], strict=False)):
+    if any(size not in (1, full) for size, full in zip(array.shape[::-1], expected[::-1], strict=False)):
         raise ShapeError(f"sinks: expected a shape that broadcasts to (..., H) = {expected}; got {array.shape}.")
     if np.isnan(array).any() or np.isposinf(array).any():
         raise DataError("sinks: expected finite numbers, or −inf for no sink; got NaN or +inf.")

@@ -7,7 +7,7 @@ from collections.abc import Iterator
 from headwise.figures.record import AttentionRecord
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.shapes import Array
-from headwise.text import decimals_beside
+from headwise.text import distinguishing_decimals
 from headwise.thresholds import THRESHOLDS
 
 NO_RANKING = (
@@ -42,7 +42,7 @@ def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) ->
         f"against {{random_insertion:.3f}} for random orders{order_of_ink}; the map beats {insertion}."
     )
     values = "exact Shapley values" if score.shapley_error == 0 else "Shapley values (estimated, ± {shapley_error:.3f})"
-    decimals = decimals_beside(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
+    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
     yield f"Its rank correlation with the tokens' {values} is {{shapley:.{decimals}f}}" + (
         "; that of ink is {ink_shapley:.2f}." if ink else "."
     )
@@ -54,14 +54,14 @@ def summarize_faithfulness(record: AttentionRecord, ranking: Array, name: str = 
     score = record.faithfulness
     if score is None or not record.was_tested(ranking):
         return f"Whether {name} explains the prediction was not tested."
-    passed = _passed(score)
+    tests = _test_results(score)
     deletion, insertion = (f"{{beaten_{test}:.{_beaten_decimals(score)[test]}%}}" for test in ("deletion", "insertion"))
-    decimals = decimals_beside(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
+    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
     verdict = {0: "so it is no explanation of the prediction", 3: "so it outlines what the prediction rests on"}
     return (
         f"Faithfulness: removing tokens in {name}'s order beats {deletion} of random orders, inserting them "
         f"{insertion}, and its rank correlation with Shapley values is {{shapley:.{decimals}f}}, "
-        f"{verdict.get(sum(passed), 'so it explains the prediction at most in part')}."
+        f"{verdict.get(sum(tests), 'so it explains the prediction at most in part')}."
     )
 
 
@@ -70,10 +70,10 @@ def _beaten_decimals(score: Faithfulness) -> dict[str, int]:
     threshold = THRESHOLDS["beats_random"].value
     beaten = {"deletion": score.fraction_of_random_beaten_deletion,
               "insertion": score.fraction_of_random_beaten_insertion}  # fmt: skip
-    return {test: max(0, decimals_beside(value, threshold, 2) - 2) for test, value in beaten.items()}
+    return {test: max(0, distinguishing_decimals(value, threshold, 2) - 2) for test, value in beaten.items()}
 
 
-def _passed(score: Faithfulness) -> tuple[bool, bool, bool]:
+def _test_results(score: Faithfulness) -> tuple[bool, bool, bool]:
     """Whether deletion, insertion and Shapley values support the map."""
     beats_random = THRESHOLDS["beats_random"].value
     return (
@@ -85,7 +85,7 @@ def _passed(score: Faithfulness) -> tuple[bool, bool, bool]:
 
 def _verdict(score: Faithfulness, has_ink: bool) -> str:
     """What deletion, insertion and the Shapley values together support."""
-    deletion, insertion, shapley = _passed(score)
+    deletion, insertion, shapley = _test_results(score)
     chance = {
         (True, True): "better than chance in both tests",
         (True, False): "better than chance at deletion, but not shown to be at insertion",

@@ -16,7 +16,7 @@ from headwise.models.encoder.positions import INTERPOLATIONS
 from headwise.models.families.architecture import Architecture
 from headwise.models.files import Checkpoint, Config
 from headwise.models.files.gguf_files import read_gguf
-from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_own
+from headwise.models.files.safetensors_files import PICKLE_SUFFIXES, pickle_error, read_folder, read_package_checkpoint
 from headwise.models.loaded import LoadedModel
 from headwise.models.two_towers import TwoTowers
 
@@ -149,5 +149,5 @@ def _open(path: Path) -> Checkpoint:
     if path.suffix == ".gguf":
         return read_gguf(path)
     if path.suffix == ".safetensors":
-        return read_own(path)
+        return read_package_checkpoint(path)
     raise DataError(f"{path}: expected a folder with config.json, a .gguf file, or a checkpoint of this package.")

@@ -84,9 +84,9 @@ def open_model(
         return onnx_model(opened, **options)
     if _is_torch_module(opened):
         return torch_model(opened, **options)
-    if passed := [name for name, value in options.items() if value not in (None, 0.0)]:
+    if unsupported := [name for name, value in options.items() if value not in (None, 0.0)]:
         raise DataError(
-            f"{passed[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
+            f"{unsupported[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
         )
     if isinstance(opened, Model):
         return opened

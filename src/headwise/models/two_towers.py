@@ -185,11 +185,11 @@ class TwoTowers:
         self, arrays: Mapping[str, npt.ArrayLike | None]
     ) -> list[tuple[str, LoadedModel, dict[str, npt.ArrayLike | None]]]:
         """The towers to run, each with its arrays."""
-        passed = {name: value for name, value in arrays.items() if value is not None}
-        image: dict[str, npt.ArrayLike | None] = {name: value for name, value in passed.items() if name == _IMAGE}
-        text: dict[str, npt.ArrayLike | None] = {name: value for name, value in passed.items() if name != _IMAGE}
+        present = {name: value for name, value in arrays.items() if value is not None}
+        image: dict[str, npt.ArrayLike | None] = {name: value for name, value in present.items() if name == _IMAGE}
+        text: dict[str, npt.ArrayLike | None] = {name: value for name, value in present.items() if name != _IMAGE}
         parts = [("vision", self.vision, image), ("text", self.text, text)]
-        if not passed:
+        if not present:
             raise DataError("expected pixel_values, input_ids or both; got none of them.")
         return [part for part in parts if part[2]]
 

@@ -67,17 +67,17 @@ class Axes:
             return None
         left = [factor for factors in self.axes for factor in factors]
         axes = []
-        for wanted in sizes:
+        for remaining in sizes:
             factors = []
-            while wanted > 1:
+            while remaining > 1:
                 size, stride = left.pop(0)
-                taken = math.gcd(size, wanted)
-                if taken == 1 or (taken != size and taken != wanted):
+                factor = math.gcd(size, remaining)
+                if factor == 1 or (factor != size and factor != remaining):
                     return None
-                factors.append((taken, stride * (size // taken)))
-                if taken < size:
-                    left.insert(0, (size // taken, stride))
-                wanted //= taken
+                factors.append((factor, stride * (size // factor)))
+                if factor < size:
+                    left.insert(0, (size // factor, stride))
+                remaining //= factor
             axes.append(tuple(factors))
         return replace(self, axes=tuple(axes))
 

@@ -57,8 +57,8 @@ def _bodies(node: Any) -> Iterator[Any]:
 
 def _branch(model: Any, node: Any, place: int, evaluate: Evaluate) -> list[Any]:
     """The nodes of the branch that the condition selects."""
-    taken = bool(np.all(evaluate(_until(model, place), node.input[0])))
-    body = next(a.g for a in node.attribute if a.name == ("then_branch" if taken else "else_branch"))
+    condition = bool(np.all(evaluate(_until(model, place), node.input[0])))
+    body = next(a.g for a in node.attribute if a.name == ("then_branch" if condition else "else_branch"))
     nodes, names = _copy(model, body, f"{node.name or node.output[0]}/", {})
     return [*nodes, *_identities([names.get(o.name, o.name) for o in body.output], node.output)]
 

@@ -150,10 +150,10 @@ def _arranged(array: npt.NDArray[Any], letters: str, items: list[str], rows: lis
         letters = letters[len(letters) - array.ndim :]
     array = array.reshape((-1, *array.shape[array.ndim - len(letters) + 1 :])) if array.ndim > len(letters) else array
     order = [x for group in (items, rows, last) for x in group if x in letters]
-    moved = array.transpose([letters.index(x) for x in order])
-    sizes = dict(zip(order, moved.shape, strict=True))
+    permuted = array.transpose([letters.index(x) for x in order])
+    sizes = dict(zip(order, permuted.shape, strict=True))
     groups = [items[:-1], items[-1:], rows, last]
-    return moved.reshape([int(np.prod([sizes.get(x, 1) for x in group])) for group in groups])
+    return permuted.reshape([int(np.prod([sizes.get(x, 1) for x in group])) for group in groups])
 
 
 def _eps(array: npt.NDArray[Any]) -> float:

@@ -70,7 +70,7 @@ def capture(model: Any, /, *args: Any, layers: Selection = None, **kwargs: Any) 
     if hasattr(model, "look") and hasattr(model, "capabilities"):
         return _select(model.look(*args, **kwargs), layers)
     if "torch" in sys.modules and callable(model):  # a module, a method of one, or a function that may use torch
-        _refuse_own_layers(model)
+        _check_layers_argument(model)
         from headwise.recorder.torch_run import capture_torch
 
         return capture_torch(model, args, kwargs, layers)
@@ -88,7 +88,7 @@ def _select(capture: Capture, layers: Selection) -> Capture:
     return replace(capture, layers=collector.finish())
 
 
-def _refuse_own_layers(model: Callable[..., Any]) -> None:
+def _check_layers_argument(model: Callable[..., Any]) -> None:
     """Refuse a model with an argument of the name that `capture` takes for itself."""
     torch = sys.modules["torch"]
     try:

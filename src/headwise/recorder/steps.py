@@ -89,9 +89,9 @@ def _moved(layer: AttentionLayer, start: int, keys: int) -> KeyMask:
     if mask.bits is None:
         return KeyMask(mask.first + start, mask.last + start, keys)
     rows = mask.rows(np.arange(n))
-    moved = np.zeros((*rows.shape[:3], keys), bool)
-    moved[..., start : start + m] = rows
-    return KeyMask.from_array(moved) or KeyMask(mask.first + start, mask.last + start, keys)
+    shifted = np.zeros((*rows.shape[:3], keys), bool)
+    shifted[..., start : start + m] = rows
+    return KeyMask.from_array(shifted) or KeyMask(mask.first + start, mask.last + start, keys)
 
 
 def _stacked(masks: list[KeyMask]) -> KeyMask:

@@ -142,15 +142,15 @@ def _divided_axes(shape: tuple[int, ...], axis: int, operand: Axes) -> tuple[lis
     return sizes, rows, place
 
 
-def _find(wanted: IntArray, operand: Axes, offset: int) -> IntArray | None:
+def _find(targets: IntArray, operand: Axes, offset: int) -> IntArray | None:
     """Which row of the operand, counted through all items, starts at each wanted element; None if one is missing."""
     starts = (offset + operand.offsets(0)[:, None] + operand.offsets(1)).ravel()
     order = np.argsort(starts, kind="stable")
-    place = np.searchsorted(starts[order], wanted.ravel())
+    place = np.searchsorted(starts[order], targets.ravel())
     if (place >= len(starts)).any():
         return None
     row = order[place]
-    return row.reshape(wanted.shape) if (starts[row] == wanted.ravel()).all() else None
+    return row.reshape(targets.shape) if (starts[row] == targets.ravel()).all() else None
 
 
 def _queries_and_keys(product: Product, layout: _Layout, axis: int, columns: IntArray) -> _Scores | None:

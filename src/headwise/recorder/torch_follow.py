@@ -300,8 +300,8 @@ class Follower:
             self.table.store(out, value if out.shape == args[0].shape else None)
             return
         if isinstance(value, Unnormalised):
-            moved = SHAPING[name](value.axes, tuple(out.shape), args)
-            self.table.store(out, None if moved is None else replace(value, axes=moved))
+            axes = SHAPING[name](value.axes, tuple(out.shape), args)
+            self.table.store(out, None if axes is None else replace(value, axes=axes))
             return
         if isinstance(value, Product) and value.columns:
             unchanged = out.shape == args[0].shape

@@ -90,8 +90,8 @@ def four_axes(array: npt.NDArray[_Scalar], lead: Sequence[int], heads: int | Non
         return array.reshape(-1, heads if divided and heads else 1, n, d)
     same = [axis for axis, size in enumerate(lead) if size == heads and len(lead) > 2]
     place = same[-1] if same else len(lead) - 1
-    moved = np.moveaxis(array, place, -3)
-    return moved.reshape(-1, *moved.shape[-3:])
+    rearranged = np.moveaxis(array, place, -3)
+    return rearranged.reshape(-1, *rearranged.shape[-3:])
 
 
 def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float, heads: int | None) -> Rule:

@@ -3,7 +3,7 @@
 from headwise.text.formulae import FORMULAE, Formula, get_formula
 from headwise.text.numbers import (
     capitalize_first,
-    decimals_beside,
+    distinguishing_decimals,
     format_number,
     join_with_and,
     pluralize,
@@ -22,7 +22,7 @@ __all__ = [
     "as_markdown",
     "as_text",
     "capitalize_first",
-    "decimals_beside",
+    "distinguishing_decimals",
     "format_number",
     "get_formula",
     "join_with_and",

@@ -89,12 +89,12 @@ def _looks_exact(text: str, value: float, kind: str) -> bool:
     return (shown == 0 and value != 0) or (kind == "%" and shown == 100 and abs(value - 1) > _NOISE)
 
 
-def decimals_beside(value: float, threshold: float, decimals: int) -> int:
+def distinguishing_decimals(value: float, threshold: float, decimals: int) -> int:
     """How many decimals keep a value on its side of a threshold that is stated next to it.
 
     Examples
     --------
-    >>> decimals_beside(0.6984, 0.7, 2), decimals_beside(0.61, 0.7, 2)
+    >>> distinguishing_decimals(0.6984, 0.7, 2), distinguishing_decimals(0.61, 0.7, 2)
     (3, 2)
     """
     for count in range(decimals, 8):

@@ -92,23 +92,23 @@ class Patches:
         for name in ("image_size", "patch_size", "stride")[: 2 if self.stride is None else 3]:
             if np.shape(getattr(self, name)) != (2,):
                 raise ShapeError(f"{name}: expected (height, width) in pixels; got {getattr(self, name)!r}.")
-        for axis, whole, part, step in zip(
+        for axis, total, part, step in zip(
             ("height", "width"), self.image_size, self.patch_size, self._steps, strict=True
         ):
-            if self.stride is None and (part < 1 or whole % part):
-                fitting = _listed(n for n in range(1, whole + 1) if whole % n == 0)
+            if self.stride is None and (part < 1 or total % part):
+                fitting = _listed(n for n in range(1, total + 1) if total % n == 0)
                 raise ShapeError(
-                    f"tokenizer: expected a patch {axis} that divides the image's {whole} pixels ({fitting}); "
+                    f"tokenizer: expected a patch {axis} that divides the image's {total} pixels ({fitting}); "
                     f"got {part}."
                 )
-            if not 1 <= part <= whole:
+            if not 1 <= part <= total:
                 raise ShapeError(
-                    f"tokenizer: expected a patch {axis} from 1 to the image's {whole} pixels; got {part}."
+                    f"tokenizer: expected a patch {axis} from 1 to the image's {total} pixels; got {part}."
                 )
-            if not 1 <= step <= part or (whole - part) % step:
-                fitting = _listed(n for n in range(1, part + 1) if (whole - part) % n == 0)
+            if not 1 <= step <= part or (total - part) % step:
+                fitting = _listed(n for n in range(1, part + 1) if (total - part) % n == 0)
                 raise ShapeError(
-                    f"tokenizer: expected a stride that covers the image's {whole} pixels of {axis}, for a patch "
+                    f"tokenizer: expected a stride that covers the image's {total} pixels of {axis}, for a patch "
                     f"{axis} of {part} one of {fitting}; got {step}."
                 )
 
@@ -116,8 +116,8 @@ class Patches:
     def grid(self) -> tuple[int, int]:
         """Rows and columns of patches."""
         down, across = (
-            (whole - part) // step + 1
-            for whole, part, step in zip(self.image_size, self.patch_size, self._steps, strict=True)
+            (total - part) // step + 1
+            for total, part, step in zip(self.image_size, self.patch_size, self._steps, strict=True)
         )
         return down, across
 

@@ -68,7 +68,7 @@ class Guard:
 
     def _check(self, method: str, headers: Headers) -> None:
         host = headers.get("host", "")
-        if not self._is_own_host(host):
+        if not self._is_server_host(host):
             raise RequestRejected(
                 421, f"Host: this server is not {host!r}; use its address, or allow the name by --host."
             )
@@ -85,7 +85,7 @@ class Guard:
         if int(length) > self.max_bytes:
             raise self._too_large()
 
-    def _is_own_host(self, host: str) -> bool:
+    def _is_server_host(self, host: str) -> bool:
         """Accept addresses, since DNS rebinding, which points a name at this machine, sends that name."""
         name = host.rpartition(":")[0] if host.rpartition(":")[2].isdecimal() else host
         if name.lower() in ("localhost", self.host):

@@ -25,7 +25,7 @@ _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 
 
 @dataclass(frozen=True)
-class OwnArrays:
+class ArrayComparison:
     """What a function returned for the notebook's own arrays."""
 
     call: str  # the call, in the notebook's names; empty if it could not be made
@@ -56,24 +56,26 @@ class OwnArrays:
         return f"differs from the library by {size} of the largest entry"
 
 
-def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OwnArrays:
+def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> ArrayComparison:
     """Call the function on the notebook's own arrays, and compare with the library."""
     assert checked.verdict is not None
     kind = checked.verdict.kind
     if kind not in ("self_attention", "multi_head"):
-        return OwnArrays("", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}")
+        return ArrayComparison(
+            "", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}"
+        )
     if checked.is_class:
         return _compare_instance(run, checked, inputs)
     single = kind == "self_attention"
     call, used, problem = _call(run.tree, checked, inputs, single)
     causal = "causal-unasked" in checked.verdict.conventions
     expected = _expected(inputs, single, used, causal)
-    return _compare(run, call, expected) if call else OwnArrays("", problem=problem)
+    return _compare(run, call, expected) if call else ArrayComparison("", problem=problem)
 
 
-def compare_own_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> OwnArrays | None:
+def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> ArrayComparison | None:
     """The notebook's own call of a function with the tokens; None if none gives an output of attention's shape."""
-    for call in _own_calls(run.tree, name, inputs.sources["X"][0]):
+    for call in _notebook_calls(run.tree, name, inputs.sources["X"][0]):
         expected = _expected(inputs, False, set(inputs.sources))
         results = [_compare(run, call, replace(expected, heads=heads)) for heads in dict.fromkeys((inputs.heads, 1))]
         closest = min(results, key=lambda result: result.difference)
@@ -82,7 +84,7 @@ def compare_own_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> Own
     return None
 
 
-def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OwnArrays:
+def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> ArrayComparison:
     """The notebook's first instance of a class, with its own weights."""
     assert checked.verdict is not None
     conventions = checked.verdict.conventions
@@ -100,14 +102,14 @@ def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
         calls = (f"{name}({tokens})", f"{name}.forward({tokens})", f"{name}({tokens}[None])")
         results = [_compare(run, call, expected) for call in calls]
         return next((result for result in results if not result.problem), results[0])
-    return OwnArrays("", problem="the notebook has no instance of it whose weights could be read")
+    return ArrayComparison("", problem="the notebook has no instance of it whose weights could be read")
 
 
-def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
+def _compare(run: NotebookRun, call: str, expected: _Expected) -> ArrayComparison:
     try:
         returned = run.sandbox.evaluate(call)
     except Exception as error:  # whatever the notebook's function raises
-        return OwnArrays(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
+        return ArrayComparison(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
     outputs = [
         np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
     ]
@@ -117,7 +119,7 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> OwnArrays:
     tolerance = _ROUNDING.get(dtype, 1e-5)
     unscaled = difference > tolerance and _difference(outputs, expected.output(scale=1.0))[0] <= tolerance
     zeros = difference > tolerance and not any(output.any() for output in outputs)
-    return OwnArrays(call, difference, difference <= tolerance, unscaled, zeros)
+    return ArrayComparison(call, difference, difference <= tolerance, unscaled, zeros)
 
 
 def _call(
@@ -128,12 +130,12 @@ def _call(
     used |= {role_of_expression(name)[0] or "" for name in checked.weights}
     if not missing:
         return f"{checked.name}({', '.join(arguments)})", used, ""
-    for call in _own_calls(tree, checked.name, inputs.sources["X"][0]):
+    for call in _notebook_calls(tree, checked.name, inputs.sources["X"][0]):
         return call, set(inputs.sources), ""
     return "", used, f"the notebook has nothing for its argument {missing}"
 
 
-def _own_calls(tree: ast.Module, name: str, tokens: str) -> Iterator[str]:
+def _notebook_calls(tree: ast.Module, name: str, tokens: str) -> Iterator[str]:
     """Calls of a function with the tokens that the notebook makes itself, outside of functions."""
     outside = [statement for statement in tree.body if not isinstance(statement, ast.FunctionDef | ast.ClassDef)]
     for node in (item for statement in outside for item in ast.walk(statement)):

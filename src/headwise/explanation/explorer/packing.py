@@ -76,8 +76,8 @@ def to_fixed_point(values: Array, decimals: int) -> Any:
     """
     rounded = np.rint(np.asarray(values, np.float64) * 10**decimals)
     known = ~np.isnan(rounded)
-    whole = np.where(known, rounded, 0).astype(np.int64)
-    return whole.tolist() if known.all() else np.where(known, whole, np.array(None)).tolist()
+    integers = np.where(known, rounded, 0).astype(np.int64)
+    return integers.tolist() if known.all() else np.where(known, integers, np.array(None)).tolist()
 
 
 def to_units(values: Array, decimals: int) -> IntArray:

@@ -24,7 +24,7 @@ from headwise.figures.save import new_figure
 from headwise.figures.strips import draw_curves, token_edges, values_by_step
 from headwise.figures.words import LINE, draw_panel, lay_out, shown_window
 from headwise.shapes import Array
-from headwise.text import decimals_beside
+from headwise.text import distinguishing_decimals
 
 _FEW = 5  # of fewer values, even a perfect rank correlation is not significant
 
@@ -311,7 +311,7 @@ def _conclusion(facts: Facts) -> str:
 
 
 def _correlation(facts: Facts) -> str:
-    return f"{{agreement_of_maps:.{decimals_beside(facts['agreement_of_maps'], facts['map_agreement'], 2)}f}}"
+    return f"{{agreement_of_maps:.{distinguishing_decimals(facts['agreement_of_maps'], facts['map_agreement'], 2)}f}}"
 
 
 def _describe_agreement(record: AttentionRecord, facts: Facts) -> str:

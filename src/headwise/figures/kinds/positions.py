@@ -19,7 +19,7 @@ from headwise.figures.record import AttentionRecord
 from headwise.figures.save import new_figure
 from headwise.metrics import position_similarity, spearman, token_centers
 from headwise.shapes import Array
-from headwise.text import decimals_beside
+from headwise.text import distinguishing_decimals
 
 _LIMITS = (
     "Positions are added to the tokens before the first layer; that two are similar does not show how attention uses "
@@ -174,7 +174,7 @@ def _describe_order(facts: Facts) -> str:
         order = "The nearer two tokens are, the more similar are their positions"
     elif correlation >= threshold:
         order = "The farther apart two tokens are, the more similar are their positions"
-    decimals = decimals_beside(abs(correlation), threshold, 2)
+    decimals = distinguishing_decimals(abs(correlation), threshold, 2)
     return order + (
         f" (the rank correlation between cosine and distance is {{rank_correlation:.{decimals}f}}; ordered means "
         f"at least "

@@ -78,7 +78,7 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
         reading=[_describe_reading(record)],
         findings=[
             sentences.describe_prediction(record),
-            _describe_own_weights(record, facts),
+            _describe_self_weights(record, facts),
             sentences.describe_concentration(facts),
             sentences.describe_ink(facts),
             sentences.describe_agreement(facts),
@@ -121,7 +121,7 @@ def _describe_reading(record: AttentionRecord) -> Iterator[str]:
     yield f"The effective number of tokens is <effective> with {which}: as many equal weights have the same entropy."
 
 
-def _describe_own_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
+def _describe_self_weights(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
         f"The weight of token {{token}} on itself {sentences.describe_self_weight(facts)}; an even spread over the "
         "visible tokens would give {uniform:.0%}."

@@ -11,7 +11,7 @@ import numpy.typing as npt
 from headwise.errors import DataError, MaskError, ShapeError
 from headwise.shapes import Array, BoolArray, IntArray
 
-_WHOLE = ("input_ids", "token_type_ids", "position_ids")
+_INTEGERS = ("input_ids", "token_type_ids", "position_ids")
 
 
 @dataclass(frozen=True, eq=False)
@@ -34,18 +34,18 @@ class NetworkInputs:
         Raises DataError if an argument is unknown or has the wrong type; ShapeError or MaskError if a shape or the
         mask does not fit.
         """
-        passed = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
-        attention_mask = passed.pop("attention_mask", None)
-        if unknown := passed.keys() - {field.name for field in fields(cls)} | passed.keys() & {"mask"}:
+        arguments = {name: np.asarray(value) for name, value in arrays.items() if value is not None}
+        attention_mask = arguments.pop("attention_mask", None)
+        if unknown := arguments.keys() - {field.name for field in fields(cls)} | arguments.keys() & {"mask"}:
             raise DataError(f"{', '.join(sorted(unknown))}: not an argument of a loaded model.")
-        for name, array in passed.items():
-            passed[name] = _whole(name, array) if name in _WHOLE else _float(name, array, dtype)
-        if "input_ids" in passed and "inputs_embeds" in passed:
+        for name, array in arguments.items():
+            arguments[name] = _integers(name, array) if name in _INTEGERS else _float(name, array, dtype)
+        if "input_ids" in arguments and "inputs_embeds" in arguments:
             raise DataError("inputs_embeds: expected either input_ids or inputs_embeds; got both.")
-        inputs = cls(**passed)
+        inputs = cls(**arguments)
         if attention_mask is None:
             return inputs
-        return cls(**passed, mask=_mask(attention_mask, inputs._tokens))
+        return cls(**arguments, mask=_mask(attention_mask, inputs._tokens))
 
     @property
     def batch(self) -> int:
@@ -79,7 +79,7 @@ class NetworkInputs:
         return array
 
 
-def _whole(name: str, array: npt.NDArray[Any]) -> IntArray:
+def _integers(name: str, array: npt.NDArray[Any]) -> IntArray:
     if array.dtype.kind not in "iu":
         raise DataError(f"{name}: expected whole numbers; got {array.dtype}.")
     if array.ndim != 2:

@@ -73,11 +73,11 @@ class Config:
             raise self.error(name, f"expected a whole number, 1 or more; got {value!r}")
         return value
 
-    def divisor(self, name: str, default: Any, whole: str, size: int) -> int:
+    def divisor(self, name: str, default: Any, other: str, size: int) -> int:
         """The value of an option that must divide another, such as the heads and the width."""
         value = self.count(name, default)
         if size % value:
-            raise self.error(name, f"expected a divisor of {whole} {size}; got {value}")
+            raise self.error(name, f"expected a divisor of {other} {size}; got {value}")
         return value
 
     def number(self, name: str, default: Any = _ABSENT) -> float:

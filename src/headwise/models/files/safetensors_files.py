@@ -45,7 +45,7 @@ def _current_name(name: str) -> str:
     return name.replace("LayerNorm.gamma", "LayerNorm.weight").replace("LayerNorm.beta", "LayerNorm.bias")
 
 
-def read_own(path: Path) -> Checkpoint:
+def read_package_checkpoint(path: Path) -> Checkpoint:
     """Read a checkpoint of this package: one safetensors file with the configuration in its header.
 
     Raises CheckpointError if it is corrupt, of another kind than a vision transformer, or not of this package.

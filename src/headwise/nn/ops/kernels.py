@@ -54,7 +54,7 @@ def linear(counter, x, weight, bias, residual, y, block):
         for unit in range(first, last):
             column, row = unit // row_blocks * LINEAR_COLUMNS, unit % row_blocks * block
             columns, count = min(LINEAR_COLUMNS, width - column), min(block, rows - row)
-            whole = (columns + lanes - 1) // lanes * lanes
+            padded = (columns + lanes - 1) // lanes * lanes
             for k in range(0, depth, _DEPTH):
                 part = min(_DEPTH, depth - k)
                 if column != laid_out or depth > _DEPTH:
@@ -64,7 +64,7 @@ def linear(counter, x, weight, bias, residual, y, block):
                     )
                 multiply(
                     *(product, 0, LINEAR_COLUMNS, x, row * depth + k, depth, 1),
-                    *(across, 0, LINEAR_COLUMNS, count, whole, part, k > 0),
+                    *(across, 0, LINEAR_COLUMNS, count, padded, part, k > 0),
                 )
             laid_out = column
             start = bias[column : column + columns]

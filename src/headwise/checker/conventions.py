@@ -204,6 +204,7 @@ CONVENTIONS = {
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),
+        Convention("keys-latent", "keys and values made from a latent vector"),
         Convention("keys-reduced", "keys and values of a smaller image", of_positions=True),
         Convention("gated", "a gate on its output"),
         Convention("set-block", "the residual connections of a Set Transformer"),

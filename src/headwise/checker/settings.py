@@ -19,6 +19,9 @@ CONFIG = re.compile(r"(\w*_)?(config|cfg|conf|args|params|hparams|hp|opts?|confi
 
 _VALUES = {
     "dropout": 0.25,
+    "rank": 10,
+    "turned": 4,
+    "unturned": 4,
     "bias": True,
     "eps": 1e-5,
     "layer": 0,
@@ -38,6 +41,9 @@ _VALUES = {
 
 # names in small letters and without underscores; a regular expression where there are too many to list
 _PATTERNS = {
+    "rank": r"(kv|q)?lorarank|(kv|q)?(latent|compress\w*|down)(dim|size|rank)|d(dim)?c|rank",
+    "turned": r"(qk)?ropeheaddim|(d|dim)rope|ropedim|dh?r",
+    "unturned": r"(qk)?nopeheaddim|(d|dim)nope|nopedim",
     "bias": r"(use|qkv|kqv|with|add|has|enable|attn|attention|proj|qk|out)*bias(es)?",
     "dropout": r"(attn|attention|proj|resid|residual|out|hidden|embd|qkv|weight|probs)*"
     r"(drop|dropout|pdrop|dropp|dropoutp|dropoutrate|droprate|dropoutprob|dropprob|pdropout|dropoutratio)|p",

@@ -49,6 +49,7 @@ class Call:
     count: int = USUAL_COUNT  # a number of tokens that it takes
     # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask
     latents: str = ""
+    turn: float = 0.0  # 1 to rotate by the positions that are passed, 0 not to
     of_first: bool = False  # whether only its first token asks, so that it is called with each token in its place
 
     @property
@@ -101,7 +102,7 @@ class Call:
         kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
         count = next(iter(sources.values())).shape[1]
         kwargs |= self.pair_features(np.zeros((len(X), self.heads, X.shape[1], count)))
-        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, count, turn=0.0)}
+        kwargs |= {**self.arguments, **positions_of(self.layer, self.positions, self.width, count, turn=self.turn)}
         try:
             with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)

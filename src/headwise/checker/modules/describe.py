@@ -38,6 +38,7 @@ _LATENTS = "latent_queries"  # the argument that stands for learned queries
 _KNOWN = frozenset(
     {
         "gated",
+        "keys-latent",
         "keys-reduced",
         "positions-inside",
         "qk-norm",

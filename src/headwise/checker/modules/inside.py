@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable
 
-from headwise.checker.modules.names import is_norm, role_of
+from headwise.checker.modules.names import is_norm, latent_part, role_of
 
 
 def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
@@ -26,7 +26,15 @@ def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str
         for group in dict.fromkeys(lists):
             if lists.count(group) >= 3:
                 sites[_enclosing(group.rpartition(".")[0], callable_parts)] = None
-    return _without_heads(list(sites), names)
+    return _without_heads(list(sites), names) or _latent_sites(names, set(callable_parts))
+
+
+def _latent_sites(names: list[str], parts: set[str]) -> list[str]:
+    """The paths of the parts that make keys and values from a latent vector."""
+    own: dict[str, set[str]] = {}
+    for name in names:
+        own.setdefault(name.removesuffix(".weight").rpartition(".")[0], set()).add(latent_part(name))
+    return [path for path, found in own.items() if path in parts and {"down_kv", "o"} <= found]
 
 
 def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) -> list[str]:

@@ -35,6 +35,19 @@ _LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "
 # names that say nothing: what contains them may say more
 _GENERIC = {"linear", "lin", "layer", "module", "fn", "net", "dense", "conv", "function", "seq"}
 _GENERIC |= {"base", "baselayer", "orig", "original", "pretrained", "frozen", "wrapped"}
+# matrices to latent vectors and from them, in small letters and without underscores, as in public code and in the paper
+_LATENT = {
+    "down_kv": r"w?kva(proj|layer)?(withmqa)?|w?dkv(kr)?|(w|to)?kvdown(proj)?|downkv|kvcompress\w*|compresskv",
+    "up_kv": r"w?kvb(proj|layer)?|w?ukv|(w|to)?kvup(proj)?|upkv|kvdecompress\w*",
+    "up_k": r"w?uk|(w|to)?kup(proj)?|upk",
+    "up_v": r"w?uv|(w|to)?vup(proj)?|upv",
+    "turned_k": r"w?kr|(w|to)?k(rope|pe)(proj)?",
+    "down_q": r"w?qa(proj|layer)?|w?dq|(w|to)?qdown(proj)?|downq|qcompress\w*|compressq",
+    "up_q": r"w?qb(proj|layer)?|w?uq|(w|to)?qup(proj)?|upq|qdecompress\w*",
+    "turned_q": r"w?qr|(w|to)?q(rope|pe)(proj)?",
+    "q": r"w?q(proj)?|toq|query",
+    "o": r"w?o(proj)?|out(put)?(proj)?|toout|proj",
+}
 _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
 
 
@@ -71,6 +84,12 @@ def role_of(path: str) -> Role | None:
         if name not in _GENERIC:
             return None
     return None
+
+
+def latent_part(path: str) -> str:
+    """What a matrix to a latent vector, or from one, is by its name, such as ``"down_kv"``; empty for other names."""
+    name = path.lower().removesuffix(".weight").rpartition(".")[2].replace("_", "")
+    return next((part for part, pattern in _LATENT.items() if re.fullmatch(pattern, name)), "")
 
 
 def is_norm(name: str) -> bool:

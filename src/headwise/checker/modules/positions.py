@@ -12,7 +12,7 @@ from headwise.checker.numpy_guard import np
 
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
 _BASE = 10000.0
-_ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim")
+_ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim", "qk_rope_head_dim")
 _KINDS = {
     "height": r"h|height",
     "width": r"w|width",

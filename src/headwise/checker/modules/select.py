@@ -10,6 +10,7 @@ from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
+from headwise.checker.modules.latent import latent_designs
 from headwise.checker.modules.layer import Parameter
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.query_key_design import measure_query_key_design
@@ -41,6 +42,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
 
     Returns the matches in the order in which they are to be judged, and whether the first explains the output.
     """
+    turned = calls[0].layer.turned
+    calls = [replace(call, turn=float(turned is not None)) for call in calls]
     trials: list[tuple[Match, Case, Array]] = []
     for call, reading in product(calls, options):
         trial = _trial(call, reading)
@@ -60,10 +63,13 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
     kernel = strided_kernel(calls[0].layer)
     for match, case, output in screened:
-        possible = reductions(kernel) if kernel else designs(bool(rest), match.call.takes_context)
+        own_designs = latent_designs(turned) if turned is not None else reductions(kernel) if kernel else None
+        possible = own_designs or designs(bool(rest), match.call.takes_context)
         nearest = min(possible, key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=nearest)], True
+    if turned is not None and trials:
+        return [_of_latents(trials[0], turned)], False
     own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
     if trials and not trials[0][0].reading.sliced:
         own += _own_turn(trials[0][0], own)
@@ -89,6 +95,16 @@ def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
             if design.goes_with(mistake) and _distance(output, design + mistake, case) < _CLOSE:
                 return replace(match, design=design)
     return match
+
+
+def _of_latents(trial: tuple[Match, Case, Array], turned: int) -> Match:
+    """The match with the design of a layer with latent vectors that explains it with one mistake, else the last."""
+    match, case, output = trial
+    for design in latent_designs(turned):
+        mistakes = (design + mistake for mistake in singles() if design.goes_with(mistake))
+        if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
+            break
+    return replace(match, design=design)
 
 
 def _finds_the_values(match: Match) -> bool:

@@ -16,6 +16,7 @@ from headwise.checker.modules.extras import fill_tables, make_neutral
 from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.functions import object_of
 from headwise.checker.modules.inside import attention_sites, enclosing_parts
+from headwise.checker.modules.latent import with_latents
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
 from headwise.checker.modules.matrices import collect_parts
@@ -93,6 +94,7 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     learned = [p.name for p in layer.parameters] or framework.names(part)
     if not learned:
         return [without_weights(layer)], True
+    layer = with_latents(layer) or layer
     if not collect_parts(layer.parameters).complete:
         raise _no_projections(title, learned)
     unexplained: list[list[Target]] = []

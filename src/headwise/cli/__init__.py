@@ -114,7 +114,7 @@ def _describe(error: BaseException) -> str:
     return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno} ({error})"
 
 
-def _version(version: bool = typer.Option(False, "--version", help="Print the version and stop.")) -> None:
+def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:
     if version:
         print(__version__)
         raise typer.Exit

@@ -29,7 +29,9 @@ def bench(
     quick: Annotated[bool, typer.Option("--quick", help="Three tiny workloads, to try the command.")] = False,
     peer: Annotated[bool, typer.Option(help="Also measure torch, onnxruntime and jax where installed.")] = True,
     seconds: Annotated[float, typer.Option(min=0.01, help="For each implementation of a workload.")] = 1.0,
-    plot: Annotated[Path | None, typer.Option(help="Draw the ratios to this file: .svg, .pdf or .png.")] = None,
+    plot: Annotated[
+        Path | None, typer.Option(help="Write a figure of the ratios to this file: .svg, .pdf or .png.")
+    ] = None,
     as_json: Json = False,
 ) -> None:
     """Measure attention on this machine, next to other libraries and the limits of the processor.

@@ -32,17 +32,23 @@ def caption(
     ] = "auto",
     prefix: Annotated[
         int | None,
-        typer.Option(min=0, help="Number of tokens before those of the image: class, registers.", show_default=False),
+        typer.Option(
+            min=0,
+            help="Number of tokens before those of the image, such as class token and registers.",
+            show_default=False,
+        ),
     ] = None,
     index: Annotated[
-        int | None, typer.Option(help="Which item of a batch: the arrays have one axis more.", show_default=False)
+        int | None, typer.Option(help="Which item of a batch, for arrays with a batch axis.", show_default=False)
     ] = None,
     tokens: Annotated[
-        Path | None, typer.Option(help="The words of a text, one a line, in place of a grid.", show_default=False)
+        Path | None,
+        typer.Option(help="File with the words of a text, one per line, instead of a grid.", show_default=False),
     ] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize an image of another size.")] = False,
     dropped: Annotated[
-        bool, typer.Option(help="Tokens were removed: normalise rows that sum to less than one, and state it.")
+        bool,
+        typer.Option(help="Tokens were removed: normalise rows that sum to less than one, and say so in the caption."),
     ] = False,
     figure: Figure = "auto",
     token: Token = None,

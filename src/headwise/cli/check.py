@@ -31,11 +31,10 @@ AdapterOption = Annotated[
 WeightsOption = Annotated[str, typer.Option(help="Required orientation of the matrices: in-out, out-in or any.")]
 MaskOption = Annotated[str, typer.Option(help="Required meaning of True in the mask: attends, hides or any.")]
 ConventionOption = Annotated[
-    list[str] | None, typer.Option(help="A convention that it must follow, such as tokens-before-heads. Repeatable.")
+    list[str] | None,
+    typer.Option(help="A convention that the function must follow, such as tokens-before-heads. Repeatable."),
 ]
-ArgsOption = Annotated[
-    str, typer.Option(help="What its positional arguments are, in order: X,Wv,Wq,Wk.", show_default=False)
-]
+ArgsOption = Annotated[str, typer.Option(help="The positional arguments, in order: X,Wv,Wq,Wk.", show_default=False)]
 InitOption = Annotated[
     str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.", show_default=False)
 ]
@@ -53,9 +52,9 @@ def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
 def check(
     file: Annotated[
         str | None,
-        typer.Argument(help="FILE.py or FILE.ipynb, or FILE:NAME where it holds several.", show_default=False),
+        typer.Argument(help="FILE.py or FILE.ipynb; FILE:NAME if it contains several functions.", show_default=False),
     ] = None,
-    kind: Annotated[Kind, typer.Option(help="What it is meant to be.")] = Kind.auto,
+    kind: Annotated[Kind, typer.Option(help="What the function is meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,
     weights: WeightsOption = "any",
     mask: MaskOption = "any",

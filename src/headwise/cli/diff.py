@@ -72,8 +72,8 @@ def diff(
     Both files are imported and run in this process. Status 0 if they give the same answers (with --strict, also in edge
     cases), 1 if not, 2 if one of them could not be run.
 
-    Of two models it says in which layer they differ first, and which mistake explains it if one of them is a folder or
-    a .gguf file. Arrays that were extracted elsewhere are judged against those of `headwise capture`.
+    For two models, it names the first layer in which they differ, and the mistake that explains the difference if one
+    of them is a folder or a .gguf file. Arrays extracted elsewhere are compared with those of `headwise capture`.
 
     Example: `headwise diff mine.py:f theirs.py:g`
 

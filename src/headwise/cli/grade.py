@@ -73,8 +73,8 @@ def grade(
 ) -> None:
     """Grade a class: the mistakes in each solution, points for each property, feedback pages.
 
-    Every submission runs in its own process, without files, network or other processes, and for a limited time; it can
-    only lose its own points. The default seed is derived from the submissions, so that students cannot know it.
+    Every submission runs in its own process, without files, network or other processes, and for a limited time, so that
+    it can affect no other grade. The default seed is derived from the submissions, so that students cannot know it.
 
     Example: `headwise grade submissions/ --out grades.csv --feedback feedback/`
 

@@ -28,7 +28,7 @@ NotebookFile = Annotated[
     Path | None,
     typer.Option(
         "--notebook",
-        help="A course notebook (.ipynb): its code runs in a sandbox, and its arrays and functions are found.",
+        help="A course notebook (.ipynb), whose code runs in a sandbox and whose arrays and functions are used.",
         show_default=False,
     ),
 ]
@@ -46,7 +46,7 @@ Take = Annotated[
     list[str] | None,
     typer.Option(
         "--take",
-        help="Which array of the notebook to take: X=all_x, or Wq=omega_q1,omega_q2 for one of each head. Repeatable.",
+        help="Which array of the notebook to take: X=all_x, or Wq=omega_q1,omega_q2 for one per head. Repeatable.",
         show_default=False,
     ),
 ]

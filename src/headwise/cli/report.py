@@ -31,7 +31,7 @@ from headwise.validation import check_counts
 
 def report(
     part: Annotated[
-        list[str] | None, typer.Option(help=f"One of {', '.join(PARTS)}; repeat for more.", show_default="all")
+        list[str] | None, typer.Option(help=f"Only this part: {', '.join(PARTS)}. Repeatable.", show_default="all")
     ] = None,
     quick: Annotated[bool, typer.Option("--quick", help="About a minute: a preview, not a result.")] = False,
     full: Annotated[bool, typer.Option("--full", help="As many seeds as a paper would have: hours.")] = False,
@@ -59,7 +59,7 @@ def report(
 ) -> None:
     """Answer the exercise sheet: run every experiment, and write the answers with figures and captions into one page.
 
-    It takes minutes; the page can be read while it grows. Results that are in the folder already are reused.
+    This takes minutes; the page can be read while it grows. Results already in the folder are reused.
 
     Example: `headwise report --out report`
 

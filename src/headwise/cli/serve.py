@@ -29,7 +29,7 @@ def serve(
 ) -> None:
     """Serve interactive pages: draw a digit, write a sentence or drop an image, and see what models attend to.
 
-    Which of these depends on the models. A further page shows attention of arrays step by step.
+    The pages depend on the models. Another page shows attention of arrays step by step.
 
     Example: `headwise serve --port 8421`
     """

@@ -34,7 +34,7 @@ def train(
     test_data: Annotated[
         Path | None,
         typer.Option(
-            help="Folder with idx files whose 10,000 test digits to test on, when training on other data.",
+            help="Folder with idx files, to test on its 10,000 test digits when training on other data.",
             show_default=False,
         ),
     ] = None,

@@ -18,7 +18,7 @@ __all__ = ["study"]
 def study(only: str | None = None) -> typer.Typer:
     """The command group with every experiment, or with the one that is named and nothing imported for any other."""
     group = typer.Typer(
-        help="Run an experiment; interrupted, it resumes with the same command.",
+        help="Run an experiment. After an interruption the same command resumes it.",
         no_args_is_help=True,
         rich_markup_mode="markdown",
         context_settings={"help_option_names": ["-h", "--help"]},

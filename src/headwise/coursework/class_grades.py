@@ -9,11 +9,11 @@ from pathlib import Path
 import numpy as np
 
 from headwise.coursework.notebook import (
-    ArrayComparison,
     CheckedFunction,
     CourseNotebook,
     NotebookArrays,
     NotebookRun,
+    OutputComparison,
     compare_on_arrays,
 )
 from headwise.errors import HeadwiseError
@@ -53,7 +53,7 @@ def _describe(submission: Submission, task: TaskGrade, inputs: NotebookArrays, l
     return "" if task.verdict is None or task.problem else _compare(submission, task, inputs, limits).description
 
 
-def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> ArrayComparison:
+def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, limits: Limits) -> OutputComparison:
     """Call a submission's function on the course's arrays, as the checker found that it takes them.
 
     The first result that agrees counts, or else the first at all: the function may take tensors or a list of columns.
@@ -76,7 +76,7 @@ def _compare(submission: Submission, task: TaskGrade, inputs: NotebookArrays, li
                     compare_on_arrays(run, checked, replace(oriented, sources=sources | other)) for other in lists
                 ]
         except HeadwiseError as error:
-            results.append(ArrayComparison("", problem=str(error)))
+            results.append(OutputComparison("", problem=str(error)))
     return min(results, key=lambda result: (not result.agrees, bool(result.problem)))
 
 

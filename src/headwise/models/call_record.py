@@ -7,6 +7,7 @@ import numpy as np
 from headwise.attention.functional import AttentionCache
 from headwise.attention.inputs import AttentionInputs
 from headwise.recorder import AttentionLayer, KeyMask
+from headwise.recorder.key_mask import intersect
 from headwise.shapes import Array
 
 
@@ -38,4 +39,4 @@ def _key_mask(inputs: AttentionInputs) -> KeyMask | None:
     if rule.array is None:
         return intervals
     keys = KeyMask.from_array(np.broadcast_to(rule.array, (*rule.array.shape[:2], n, m)))
-    return intervals & keys if intervals is not None and keys is not None else intervals or keys
+    return intersect(intervals, keys)

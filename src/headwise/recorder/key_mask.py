@@ -99,3 +99,8 @@ class KeyMask:
         aligned = np.arange(n) + 1
         last = np.where(self.last > self.first, self.last, 0)
         return bool((last <= aligned).all() or (last <= aligned + m - n).all())
+
+
+def intersect(first: KeyMask | None, second: KeyMask | None) -> KeyMask | None:
+    """The keys that both masks allow; None allows all."""
+    return second if first is None else first if second is None else first & second

@@ -9,7 +9,7 @@ from typing import Any
 import numpy as np
 
 from headwise.errors import CaptureError
-from headwise.recorder.key_mask import KeyMask
+from headwise.recorder.key_mask import KeyMask, intersect
 from headwise.recorder.logits import Rule, rule_of_bias
 from headwise.recorder.onnx_graph import attributes, domain_of
 from headwise.shapes import Array
@@ -126,7 +126,7 @@ def _from_heads(
     rule = Rule() if bias is None else _rule_of(bias, shape)
     if padding is not None:
         hidden = _rule_of(_padding(padding, shape), shape)
-        rule = rule._replace(mask=_both(rule.mask, hidden.mask))
+        rule = rule._replace(mask=intersect(rule.mask, hidden.mask))
     if options.get("unidirectional"):
         rule = _limited(rule, _causal_stop(shape[2], before), shape)
     fields = {"q": q, "k": k, "v": v, "output": output, "scale": options.get("scale") or q.shape[-1] ** -0.5}
@@ -220,11 +220,7 @@ def _causal_stop(n: int, offset: Any) -> Any:
 def _limited(rule: Rule, stop: Any, shape: tuple[int, ...]) -> Rule:
     """The rule without keys from `stop` (B or 1, N)."""
     last = np.clip(stop, 0, shape[3])[:, None]
-    return rule._replace(mask=_both(rule.mask, KeyMask(np.zeros_like(last), last, shape[3])))
-
-
-def _both(first: KeyMask | None, second: KeyMask | None) -> KeyMask | None:
-    return second if first is None else first if second is None else first & second
+    return rule._replace(mask=intersect(rule.mask, KeyMask(np.zeros_like(last), last, shape[3])))
 
 
 def _rule_of(mask: Any, shape: tuple[int, ...]) -> Rule:

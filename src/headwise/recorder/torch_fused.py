@@ -11,7 +11,7 @@ import numpy.typing as npt
 import torch
 from torch import Tensor
 
-from headwise.recorder.key_mask import KeyMask
+from headwise.recorder.key_mask import KeyMask, intersect
 from headwise.recorder.logits import Rule, rule_of_bias, rule_of_logits
 from headwise.recorder.torch_tensors import as_array
 from headwise.shapes import Array
@@ -50,21 +50,20 @@ class FusedCall(NamedTuple):
 
 def sdpa_call(args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     """Arguments of ``scaled_dot_product_attention``."""
-    names = ("query", "key", "value", "attn_mask", "dropout_p", "is_causal")
-    arguments = {**dict(zip(names, args, strict=False)), **kwargs}
-    mask, causal = arguments.get("attn_mask"), "start" if arguments.get("is_causal") else ""
-    if mask is not None and type(mask).__name__ == "CausalBias":  # torch.nn.attention.bias
-        causal, mask = ("end" if mask.variant.name == "LOWER_RIGHT" else "start"), None
-    q, k, v = arguments["query"], arguments["key"], arguments["value"]
-    return FusedCall(q, k, v, arguments.get("scale"), mask, causal, arguments.get("dropout_p") or 0.0)
+    return _call(("query", "key", "value", "attn_mask", "dropout_p", "is_causal"), args, kwargs)
 
 
 def kernel_call(operation: Any, args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     """Arguments of one of the kernels behind ``scaled_dot_product_attention``, by the names in its schema."""
-    names = [argument.name for argument in operation._schema.arguments]
+    return _call([argument.name for argument in operation._schema.arguments], args, kwargs)
+
+
+def _call(names: Sequence[str], args: Sequence[Any], kwargs: Mapping[str, Any]) -> FusedCall:
     arguments = {**dict(zip(names, args, strict=False)), **kwargs}
     mask = arguments.get("attn_mask", arguments.get("attn_bias"))
     causal = "start" if arguments.get("is_causal") else ""
+    if mask is not None and type(mask).__name__ == "CausalBias":  # torch.nn.attention.bias
+        causal, mask = ("end" if mask.variant.name == "LOWER_RIGHT" else "start"), None
     q, k, v = arguments["query"], arguments["key"], arguments["value"]
     return FusedCall(q, k, v, arguments.get("scale"), mask, causal, arguments.get("dropout_p") or 0.0)
 
@@ -105,14 +104,13 @@ def rule_of_call(call: FusedCall, q: Array, k: Array, scale: float, heads: int |
         causal = KeyMask.from_rule(shape, causal=True, align="end" if call.causal == "end" else "start")
         if causal is not None:
             causal = KeyMask(causal.first[:1], causal.last[:1], causal.keys)
-            rule = rule._replace(mask=causal if rule.mask is None else rule.mask & causal)
+            rule = rule._replace(mask=intersect(rule.mask, causal))
     if call.blocks is not None:
         rule = rule._replace(mask=_mask_of_blocks(call.blocks, call.q, shape))
     if call.modify is not None:
         scores = q @ np.repeat(k, h // k.shape[1], axis=1).mT * scale
         modified = rule_of_logits(call.modify(call.q, scores), scores, float(np.finfo(q.dtype).eps))
-        both = rule.mask if modified.mask is None else modified.mask if rule.mask is None else rule.mask & modified.mask
-        rule = Rule(both, modified.bias)
+        rule = Rule(intersect(rule.mask, modified.mask), modified.bias)
     return rule
 
 

@@ -25,7 +25,7 @@ _ROUNDING = {np.dtype(np.float32): 1e-5, np.dtype(np.float64): 1e-9}
 
 
 @dataclass(frozen=True)
-class ArrayComparison:
+class OutputComparison:
     """What a function returned for the notebook's own arrays."""
 
     call: str  # the call, in the notebook's names; empty if it could not be made
@@ -56,12 +56,12 @@ class ArrayComparison:
         return f"differs from the library by {size} of the largest entry"
 
 
-def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> ArrayComparison:
+def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OutputComparison:
     """Call the function on the notebook's own arrays, and compare with the library."""
     assert checked.verdict is not None
     kind = checked.verdict.kind
     if kind not in ("self_attention", "multi_head"):
-        return ArrayComparison(
+        return OutputComparison(
             "", problem=f"it takes {'queries, keys and values' if kind == 'attention' else 'two inputs'}"
         )
     if checked.is_class:
@@ -70,10 +70,10 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
     call, used, problem = _call(run.tree, checked, inputs, single)
     causal = "causal-unasked" in checked.verdict.conventions
     expected = _expected(inputs, single, used, causal)
-    return _compare(run, call, expected) if call else ArrayComparison("", problem=problem)
+    return _compare(run, call, expected) if call else OutputComparison("", problem=problem)
 
 
-def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> ArrayComparison | None:
+def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -> OutputComparison | None:
     """The notebook's own call of a function with the tokens; None if none gives an output of attention's shape."""
     for call in _notebook_calls(run.tree, name, inputs.sources["X"][0]):
         expected = _expected(inputs, False, set(inputs.sources))
@@ -84,7 +84,7 @@ def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -
     return None
 
 
-def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> ArrayComparison:
+def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OutputComparison:
     """The notebook's first instance of a class, with its own weights."""
     assert checked.verdict is not None
     conventions = checked.verdict.conventions
@@ -102,14 +102,14 @@ def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
         calls = (f"{name}({tokens})", f"{name}.forward({tokens})", f"{name}({tokens}[None])")
         results = [_compare(run, call, expected) for call in calls]
         return next((result for result in results if not result.problem), results[0])
-    return ArrayComparison("", problem="the notebook has no instance of it whose weights could be read")
+    return OutputComparison("", problem="the notebook has no instance of it whose weights could be read")
 
 
-def _compare(run: NotebookRun, call: str, expected: _Expected) -> ArrayComparison:
+def _compare(run: NotebookRun, call: str, expected: _Expected) -> OutputComparison:
     try:
         returned = run.sandbox.evaluate(call)
     except Exception as error:  # whatever the notebook's function raises
-        return ArrayComparison(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
+        return OutputComparison(call, problem=name_cells(run.source, f"it raised {describe_exception(error)}"))
     outputs = [
         np.asarray(item) for item in (returned if isinstance(returned, tuple) else (returned,)) if item is not None
     ]
@@ -119,7 +119,7 @@ def _compare(run: NotebookRun, call: str, expected: _Expected) -> ArrayCompariso
     tolerance = _ROUNDING.get(dtype, 1e-5)
     unscaled = difference > tolerance and _difference(outputs, expected.output(scale=1.0))[0] <= tolerance
     zeros = difference > tolerance and not any(output.any() for output in outputs)
-    return ArrayComparison(call, difference, difference <= tolerance, unscaled, zeros)
+    return OutputComparison(call, difference, difference <= tolerance, unscaled, zeros)
 
 
 def _call(

@@ -9,7 +9,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from headwise.coursework.notebook.arrays import ArrayOptions, NotebookArrays, find_arrays
-from headwise.coursework.notebook.comparison import ArrayComparison, compare_notebook_call, compare_on_arrays
+from headwise.coursework.notebook.comparison import OutputComparison, compare_notebook_call, compare_on_arrays
 from headwise.coursework.notebook.functions import CheckedFunction, check_functions
 from headwise.coursework.notebook.run import Failure, NotebookRun, run_notebook
 from headwise.errors import DataError, HeadwiseError
@@ -22,7 +22,7 @@ class FunctionResult(NamedTuple):
     """A function's verdict, and the comparison on the notebook's own arrays."""
 
     checked: CheckedFunction
-    comparison: ArrayComparison
+    comparison: OutputComparison
 
 
 @dataclass(frozen=True)
@@ -60,7 +60,7 @@ def read_functions(path: Path) -> tuple[tuple[FunctionResult, ...], tuple[str, .
             inputs = find_arrays(run, ArrayOptions(), _conventions(checked))
             functions = _compared(run, checked, inputs)
         except HeadwiseError as error:
-            functions = tuple(FunctionResult(item, ArrayComparison("", problem=str(error))) for item in checked)
+            functions = tuple(FunctionResult(item, OutputComparison("", problem=str(error))) for item in checked)
         if not functions:
             reasons = "".join(f" {capitalize_first(note)}." for note in notes)
             raise DataError(

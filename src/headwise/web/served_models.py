@@ -15,7 +15,7 @@ from headwise.explanation import explore
 from headwise.models import Model, ViT, open_model
 from headwise.train.checkpoint import PRETRAINED, load_vit, pretrained_vit
 
-InputKind = Literal["drawing", "image", "text"]
+PageKind = Literal["drawing", "image", "text"]
 _TEXT = "A first sentence."
 _SIDE = 64  # pixels of the image with which a model is tried
 
@@ -25,7 +25,7 @@ class ServedModel:
     """A model and what its pages accept: a drawing (this package's vision transformers), an image, or a text."""
 
     model: Model
-    kind: InputKind
+    kind: PageKind
 
 
 def serve_model(model: Any, *, preprocess: Any = None) -> ServedModel:
@@ -54,7 +54,7 @@ def serve_model(model: Any, *, preprocess: Any = None) -> ServedModel:
         return ServedModel(opened, "drawing")
     reasons = list(dict.fromkeys(opened.missing[n] for n in ("tokens", "look") if n not in opened.capabilities))
     if not reasons:
-        trials: tuple[tuple[InputKind, Any], ...] = (("text", _TEXT), ("image", _grey_image()))
+        trials: tuple[tuple[PageKind, Any], ...] = (("text", _TEXT), ("image", _grey_image()))
         for kind, input in trials:
             try:
                 if opened.tokens(input).kind == kind:

@@ -8,7 +8,7 @@ from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTra
 from headwise.models.base import Model
 from headwise.models.series import SeriesTransformerConfig, predict_series_with_attention, series_forward, series_params
 from headwise.models.sets import SetTransformerConfig, set_forward, set_params, set_weights
-from headwise.models.tabular import TableTransformerConfig, table_forward, table_params, table_weights
+from headwise.models.tabular import TableTransformerConfig, table_forward, table_params
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_params
 
 SIZES = {"d_model": 6, "n_layers": 2, "n_heads": 3}
@@ -65,7 +65,7 @@ def test_captured_weights_reproduce_the_models_attention(name, rng):
     elif name == "table":
         numbers, codes = x
         _, cache = table_forward(numbers[None], codes[None], model.params, model.config, return_weights=True)
-        expected = table_weights(cache)
+        expected = cache.encoder.attention_weights
     elif name == "series":
         expected = predict_series_with_attention(x[None], np.array([5]), model.params, model.config).weights
     elif name == "SAB":

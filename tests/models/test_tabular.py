@@ -2,7 +2,7 @@ import numpy as np
 import pytest
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
+from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params
 from helpers.oracles import check_gradients
 
 TINY = TableTransformerConfig(3, (2, 5), n_outputs=2, d_model=6, n_layers=2, n_heads=3, d_ff=7)
@@ -60,7 +60,7 @@ def test_a_token_is_what_its_column_says(params, rows):
 
 
 def test_weights_that_are_kept(params, rows):
-    weights = table_weights(table_forward(*rows, params, TINY, return_weights=True)[1])
+    weights = table_forward(*rows, params, TINY, return_weights=True)[1].encoder.attention_weights
     assert weights.shape == (B, 2, 3, 6, 6)
     np.testing.assert_allclose(weights.sum(-1), 1)
 

@@ -155,8 +155,3 @@ def table_backward(doutputs: Array, cache: TableCache) -> Params:
     dx, grads = encoder_backward(doutputs, cache.encoder)
     _, columns_grads = feature_tokenizer_backward(dx, cache.columns)
     return grads | with_prefix("columns", columns_grads)
-
-
-def table_weights(cache: TableCache) -> Array:
-    """Attention weights (B, L, H, 1 + J + K, 1 + J + K) that a forward pass kept; token 0 is the class token."""
-    return cache.encoder.attention_weights

@@ -21,7 +21,7 @@ from headwise.models.series import (
     series_params,
 )
 from headwise.models.sets import SetTransformerConfig, set_backward, set_forward, set_params, set_weights
-from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params, table_weights
+from headwise.models.tabular import TableTransformerConfig, table_backward, table_forward, table_params
 from headwise.models.vit import ViTConfig, predict_with_attention, vit_backward, vit_forward, vit_params
 from headwise.nn.params import Params
 from headwise.shapes import Array
@@ -86,7 +86,8 @@ class TableModel(TrainableModel):
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the numbers, then the categories."""
-        return table_weights(table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)[1])
+        _, cache = table_forward(inputs[0], inputs[1], params, self.model, return_weights=True)
+        return cache.encoder.attention_weights
 
 
 class SetModel(TrainableModel):

@@ -31,7 +31,7 @@ from headwise.recorder.torch_fused import (
     sdpa_call,
 )
 from headwise.recorder.torch_modules import ModuleStack, owner_of
-from headwise.recorder.torch_tensors import as_array, has_memory, precision_of, tensors_in
+from headwise.recorder.torch_tensors import as_array, has_memory, tensors_in
 from headwise.recorder.torch_values import Softmax, ValueProduct, Weights
 from headwise.shapes import Array
 
@@ -143,7 +143,16 @@ class _Recorder:
         rule = rule_of_call(call, q, k, scale, heads)
         note = f"dropout of {call.dropout:g} in the kernel" if call.dropout else ""
         self._add(
-            q, k, v, o, scale, kind=kind, mask=rule.mask, bias=rule.bias, note=note, precision=precision_of(call.q)
+            q,
+            k,
+            v,
+            o,
+            scale,
+            kind=kind,
+            mask=rule.mask,
+            bias=rule.bias,
+            note=note,
+            precision=str(call.q.dtype).removeprefix("torch."),
         )
 
     def explicit(self, weights: Weights, multiplied: ValueProduct) -> str:

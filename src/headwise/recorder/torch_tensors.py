@@ -133,11 +133,6 @@ def has_memory(tensor: Tensor) -> bool:
     return True
 
 
-def precision_of(tensor: Tensor) -> str:
-    """The floating type of a tensor by name."""
-    return str(tensor.dtype).removeprefix("torch.")
-
-
 def as_array(tensor: Tensor) -> Array:
     """A copy as an array on this machine; half precision as float32, which holds it exactly."""
     plain = tensor.detach()

@@ -8,7 +8,7 @@ from headwise.coursework.report.context import Chapter, ReportContext
 from headwise.coursework.report.experiments import series_plan
 from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.first_article import first_article_sections
-from headwise.coursework.report.series.second_article import run_tables, second_article_section
+from headwise.coursework.report.series.second_article import second_article_section
 from headwise.document import Section
 from headwise.experiments.series import EXPERIMENT, METHOD_LABELS, SeriesResult
 from headwise.hashing import fingerprint
@@ -22,7 +22,7 @@ def series_chapter(context: ReportContext) -> Chapter:
     plan = series_plan(context)
     data, result = plan.data, EXPERIMENT.run(plan, context.runner(f"series-{plan.data.name}"))
     ours = experiment_section(result, context)
-    articles, second = first_article_sections(result), second_article_section(run_tables(context))
+    articles, second = first_article_sections(result), second_article_section(context)
     return Chapter(
         Section(
             "series", "Other kinds of data: time series and tables", sections=(*articles, ours, second), number="3"

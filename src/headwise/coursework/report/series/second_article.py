@@ -9,7 +9,7 @@ from __future__ import annotations
 
 from headwise.coursework.report.context import ReportContext
 from headwise.document import Paragraph, Section
-from headwise.experiments.tables import EXPERIMENT, TablesResult
+from headwise.experiments.tables import EXPERIMENT
 from headwise.text import Statement, pluralize
 
 _QUOTED = {
@@ -38,13 +38,9 @@ _ANSWERS = (
 )
 
 
-def run_tables(context: ReportContext) -> TablesResult:
-    """Cross-validate the transformer, boosted trees and a linear model."""
-    return EXPERIMENT.run(context.budget.tables, context.runner("tables"))
-
-
-def second_article_section(result: TablesResult) -> Section:
-    """The same questions, and our own run."""
+def second_article_section(context: ReportContext) -> Section:
+    """The same questions, and our own run: the transformer, boosted trees and a linear model, cross-validated."""
+    result = EXPERIMENT.run(context.budget.tables, context.runner("tables"))
     [table] = EXPERIMENT.tables(result)
     findings = tuple(statement for part in EXPERIMENT.findings(result).values() for statement in part)
     run = Statement(

@@ -5,11 +5,13 @@ from __future__ import annotations
 from typing import NamedTuple
 
 from headwise.coursework.report.context import Chapter, ReportContext
+from headwise.coursework.report.experiments import tokenizers_plan
 from headwise.coursework.report.vision.attention_figures import attention_figures
 from headwise.coursework.report.vision.model import model_section
-from headwise.coursework.report.vision.tokenizers import headline, run_tokenizers, tokenizers_section
+from headwise.coursework.report.vision.tokenizers import headline, tokenizers_section
 from headwise.data.mnist import Digits
 from headwise.document import FigureBlock, Section, Table
+from headwise.experiments.tokenizers import EXPERIMENT
 from headwise.hashing import fingerprint
 from headwise.text import Statement
 from headwise.train.run import TrainingRun, train_into
@@ -39,7 +41,7 @@ def train_and_draw(context: ReportContext) -> TrainedModel:
 
 def vision_chapter(context: ReportContext, model: TrainedModel) -> Chapter:
     """Compare other tokenizers, and join the sections about the model."""
-    result = run_tokenizers(context)
+    result = EXPERIMENT.run(tokenizers_plan(context), context.runner("tokenizers"))
     sections = (*model.sections, tokenizers_section(result, context))
     return Chapter(
         _chapter(sections),

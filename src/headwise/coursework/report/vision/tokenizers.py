@@ -7,7 +7,6 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.coursework.report.context import ReportContext
-from headwise.coursework.report.experiments import tokenizers_plan
 from headwise.coursework.report.vision.claims import claims_table
 from headwise.coursework.report.vision.recorded import recorded_section
 from headwise.coursework.report.vision.shapes import shapes_table
@@ -32,11 +31,6 @@ _SHOWN = {
     "sizes": "Share of digits classified correctly after training on this number, for about as many steps each; mean "
     "over seeds.",
 }
-
-
-def run_tokenizers(context: ReportContext) -> TokenizersResult:
-    """All runs of the plan."""
-    return EXPERIMENT.run(tokenizers_plan(context), context.runner("tokenizers"))
 
 
 def headline(result: TokenizersResult) -> Statement:

@@ -11,19 +11,8 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise import nn
 from headwise.errors import DataError, ShapeError
-from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
-from headwise.nn.dropout import dropout_backward, dropout_forward
-from headwise.nn.encoder import stack_attention_weights
-from headwise.nn.encoder_layer import (
-    EncoderLayerCache,
-    encoder_layer_backward,
-    encoder_layer_forward,
-    encoder_layer_params,
-)
-from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.padding import Padding
-from headwise.nn.params import Params, subtree, with_prefix
 from headwise.shapes import Array, IntArray, bind
 from headwise.validation import check_sizes
 
@@ -65,11 +54,11 @@ class SeriesTransformerConfig:
 class EncoderCache(NamedTuple):
     """Caches in the order of the forward pass, without the head."""
 
-    padding: Padding
-    embedding: LinearCache
+    padding: nn.Padding
+    embedding: nn.LinearCache
     dropout: Array | None
-    layers: tuple[EncoderLayerCache, ...]
-    gelu: GeluCache
+    layers: tuple[nn.EncoderLayerCache, ...]
+    gelu: nn.GeluCache
     last_dropout: Array | None
 
 
@@ -77,15 +66,15 @@ class SeriesCache(NamedTuple):
     """Caches of the encoder and the head, and the model's maximum length."""
 
     encoder: EncoderCache
-    head: LinearCache
+    head: nn.LinearCache
     max_length: int
 
     @property
-    def batch_stats(self) -> Params:
+    def batch_stats(self) -> nn.Params:
         """Statistics of the batch, towards which the running averages move, by parameter."""
-        stats: Params = {}
+        stats: nn.Params = {}
         for i, layer in enumerate(self.encoder.layers):
-            stats |= with_prefix(f"layers.{i}", layer.batch_stats)
+            stats |= nn.with_prefix(f"layers.{i}", layer.batch_stats)
         return stats
 
 
@@ -96,7 +85,7 @@ class SeriesPrediction(NamedTuple):
     weights: Array  # (B, L, H, N, N): attention weights of every layer and head; zero for padding, as query and as key
 
 
-def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
+def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> nn.Params:
     """Random parameters of the encoder and the head, in float32.
 
     Examples
@@ -107,20 +96,22 @@ def series_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> 
     >>> params["head.weight"].shape, sum(array.size for array in params.values())
     ((9, 1856), 170121)
     """
-    return _encoder_params(config, rng) | with_prefix(
-        "head", linear_params(config.max_length * config.d_model, config.n_outputs, rng)
+    return _encoder_params(config, rng) | nn.with_prefix(
+        "head", nn.linear_params(config.max_length * config.d_model, config.n_outputs, rng)
     )
 
 
-def masked_prediction_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
+def masked_prediction_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> nn.Params:
     """Random parameters of the encoder, and of the layer that predicts the variables of each step."""
-    return _encoder_params(config, rng) | with_prefix("values", linear_params(config.d_model, config.n_variables, rng))
+    return _encoder_params(config, rng) | nn.with_prefix(
+        "values", nn.linear_params(config.d_model, config.n_variables, rng)
+    )
 
 
 def series_forward(
     x: Array,
     lengths: IntArray,
-    params: Params,
+    params: nn.Params,
     config: SeriesTransformerConfig,
     *,
     rng: np.random.Generator | None = None,
@@ -132,24 +123,24 @@ def series_forward(
     normalization uses the statistics of the batch. The cache has the attention weights if they are requested.
     """
     rows, encoder = _encoder_forward(x, lengths, params, config, rng, return_weights)
-    flat = Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # the head sees zeros in the padding
-    outputs, head = linear_forward(flat, subtree(params, "head"))
+    flat = nn.Padding(lengths, config.max_length).pad(rows).reshape(len(x), -1)  # the head sees zeros in the padding
+    outputs, head = nn.linear_forward(flat, nn.subtree(params, "head"))
     return outputs, SeriesCache(encoder, head, config.max_length)
 
 
-def series_backward(doutputs: Array, cache: SeriesCache) -> Params:
+def series_backward(doutputs: Array, cache: SeriesCache) -> nn.Params:
     """Gradients with respect to every parameter, but the running averages, which have none."""
-    dflat, head_grads = linear_backward(doutputs, cache.head)
-    drows = Padding(cache.encoder.padding.lengths, cache.max_length).unpad(
+    dflat, head_grads = nn.linear_backward(doutputs, cache.head)
+    drows = nn.Padding(cache.encoder.padding.lengths, cache.max_length).unpad(
         dflat.reshape(len(dflat), cache.max_length, -1)
     )
-    return _encoder_backward(drows, cache.encoder, cache.max_length) | with_prefix("head", head_grads)
+    return _encoder_backward(drows, cache.encoder, cache.max_length) | nn.with_prefix("head", head_grads)
 
 
 def masked_prediction_forward(
     x: Array,
     lengths: IntArray,
-    params: Params,
+    params: nn.Params,
     config: SeriesTransformerConfig,
     *,
     rng: np.random.Generator | None = None,
@@ -159,53 +150,53 @@ def masked_prediction_forward(
     The other parameters are those of `series_forward`, with weights as made by `masked_prediction_params`.
     """
     rows, encoder = _encoder_forward(x, lengths, params, config, rng, False)
-    predicted, head = linear_forward(rows, subtree(params, "values"))
+    predicted, head = nn.linear_forward(rows, nn.subtree(params, "values"))
     return predicted, SeriesCache(encoder, head, config.max_length)
 
 
-def masked_prediction_backward(dpredicted: Array, cache: SeriesCache) -> Params:
+def masked_prediction_backward(dpredicted: Array, cache: SeriesCache) -> nn.Params:
     """Gradients with respect to every parameter, but the running averages, for dpredicted (R, V)."""
-    drows, values_grads = linear_backward(dpredicted, cache.head)
-    return _encoder_backward(drows, cache.encoder, cache.max_length) | with_prefix("values", values_grads)
+    drows, values_grads = nn.linear_backward(dpredicted, cache.head)
+    return _encoder_backward(drows, cache.encoder, cache.max_length) | nn.with_prefix("values", values_grads)
 
 
 def predict_series_with_attention(
-    x: Array, lengths: IntArray, params: Params, config: SeriesTransformerConfig
+    x: Array, lengths: IntArray, params: nn.Params, config: SeriesTransformerConfig
 ) -> SeriesPrediction:
     """Outputs and attention weights of a batch of series (B, N, V)."""
     outputs, cache = series_forward(x, lengths, params, config, return_weights=True)
-    weights = stack_attention_weights(layer.attention for layer in cache.encoder.layers)
+    weights = nn.stack_attention_weights(layer.attention for layer in cache.encoder.layers)
     valid = np.arange(x.shape[1]) < lengths[:, None]
     return SeriesPrediction(outputs, weights * valid[:, None, None, :, None])
 
 
-def _encoder_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> Params:
-    params = with_prefix("embedding", linear_params(config.n_variables, config.d_model, rng))
+def _encoder_params(config: SeriesTransformerConfig, rng: np.random.Generator) -> nn.Params:
+    params = nn.with_prefix("embedding", nn.linear_params(config.n_variables, config.d_model, rng))
     params["positions"] = rng.uniform(-_POSITIONS, _POSITIONS, (config.max_length, config.d_model)).astype(np.float32)
     for i in range(config.n_layers):
-        params |= with_prefix(f"layers.{i}", encoder_layer_params(config.d_model, config.d_ff, rng))
+        params |= nn.with_prefix(f"layers.{i}", nn.encoder_layer_params(config.d_model, config.d_ff, rng))
     return params
 
 
 def _encoder_forward(
     x: Array,
     lengths: IntArray,
-    params: Params,
+    params: nn.Params,
     config: SeriesTransformerConfig,
     rng: np.random.Generator | None,
     return_weights: bool,
 ) -> tuple[Array, EncoderCache]:
     """A token (R, D) for every valid step."""
     _check(x, lengths, config)
-    padding = Padding(lengths, x.shape[1])
-    embedded, embedding = linear_forward(padding.unpad(x), subtree(params, "embedding"))
+    padding = nn.Padding(lengths, x.shape[1])
+    embedded, embedding = nn.linear_forward(padding.unpad(x), nn.subtree(params, "embedding"))
     embedded *= embedded.dtype.type(np.sqrt(config.d_model))
-    rows, dropout = dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
+    rows, dropout = nn.dropout_forward(embedded + params["positions"][padding.positions], config.dropout, rng)
     layers = []
     for i in range(config.n_layers):
-        rows, cache = encoder_layer_forward(
+        rows, cache = nn.encoder_layer_forward(
             rows,
-            subtree(params, f"layers.{i}"),
+            nn.subtree(params, f"layers.{i}"),
             padding,
             heads=config.n_heads,
             dropout=config.dropout,
@@ -213,23 +204,23 @@ def _encoder_forward(
             return_weights=return_weights,
         )
         layers.append(cache)
-    active, gelu = gelu_forward(rows)
-    outputs, last_dropout = dropout_forward(active, config.dropout, rng)
+    active, gelu = nn.gelu_forward(rows)
+    outputs, last_dropout = nn.dropout_forward(active, config.dropout, rng)
     return outputs, EncoderCache(padding, embedding, dropout, tuple(layers), gelu, last_dropout)
 
 
-def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> Params:
-    drows = gelu_backward(dropout_backward(drows, cache.last_dropout), cache.gelu)
-    grads: Params = {}
+def _encoder_backward(drows: Array, cache: EncoderCache, steps: int) -> nn.Params:
+    drows = nn.gelu_backward(nn.dropout_backward(drows, cache.last_dropout), cache.gelu)
+    grads: nn.Params = {}
     for i in reversed(range(len(cache.layers))):
-        drows, layer_grads = encoder_layer_backward(drows, cache.layers[i])
-        grads |= with_prefix(f"layers.{i}", layer_grads)
-    drows = dropout_backward(drows, cache.dropout)
+        drows, layer_grads = nn.encoder_layer_backward(drows, cache.layers[i])
+        grads |= nn.with_prefix(f"layers.{i}", layer_grads)
+    drows = nn.dropout_backward(drows, cache.dropout)
     width = drows.shape[1]
     positions = np.zeros((steps, width), drows.dtype)
     positions[: cache.padding.steps] = cache.padding.pad(drows).sum(axis=0)
-    _, embedding_grads = linear_backward(drows * drows.dtype.type(np.sqrt(width)), cache.embedding)  # √D (W x + b)
-    return grads | {"positions": positions} | with_prefix("embedding", embedding_grads)
+    _, embedding_grads = nn.linear_backward(drows * drows.dtype.type(np.sqrt(width)), cache.embedding)  # √D (W x + b)
+    return grads | {"positions": positions} | nn.with_prefix("embedding", embedding_grads)
 
 
 def _check(x: Array, lengths: IntArray, config: SeriesTransformerConfig) -> None:

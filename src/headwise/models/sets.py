@@ -11,21 +11,8 @@ from typing import Any, NamedTuple
 
 import numpy as np
 
+from headwise import nn
 from headwise.errors import DataError
-from headwise.nn.activations import relu_backward, relu_forward
-from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
-from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.set_blocks import (
-    isab_backward,
-    isab_forward,
-    isab_params,
-    pma_backward,
-    pma_forward,
-    pma_params,
-    sab_backward,
-    sab_forward,
-    sab_params,
-)
 from headwise.shapes import Array, BoolArray, IntArray, bind
 from headwise.validation import check_sizes
 
@@ -93,7 +80,7 @@ class _Pooled(NamedTuple):
     largest: IntArray | None
 
 
-def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> Params:
+def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> nn.Params:
     """Random parameters in float32.
 
     Examples
@@ -102,27 +89,27 @@ def set_params(config: SetTransformerConfig, rng: np.random.Generator) -> Params
     >>> sum(array.size for array in set_params(SetTransformerConfig(n_inputs=1), np.random.default_rng(0)).values())
     37953
     """
-    params: Params = {}
+    params: nn.Params = {}
     width = config.n_inputs
     for i in range(2 * config.n_layers if config.encoder == "rFF" else config.n_layers):
         if config.encoder == "rFF":
-            block = linear_params(width, config.d_model, rng)
+            block = nn.linear_params(width, config.d_model, rng)
         elif config.encoder == "SAB":
-            block = sab_params(width, config.d_model, rng, norm=config.layer_norm)
+            block = nn.sab_params(width, config.d_model, rng, norm=config.layer_norm)
         else:
-            block = isab_params(width, config.d_model, config.n_inducing_points, rng, norm=config.layer_norm)
-        params |= with_prefix(f"encoder.{i}", block)
+            block = nn.isab_params(width, config.d_model, config.n_inducing_points, rng, norm=config.layer_norm)
+        params |= nn.with_prefix(f"encoder.{i}", block)
         width = config.d_model
     if config.pooling == "PMA":
-        params |= with_prefix("pooling", pma_params(config.d_model, 1, rng, norm=config.layer_norm))
+        params |= nn.with_prefix("pooling", nn.pma_params(config.d_model, 1, rng, norm=config.layer_norm))
     else:  # attention pooling ends with a linear layer; the other poolings get one here
-        params |= with_prefix("decoder.0", linear_params(config.d_model, config.d_model, rng))
-    return params | with_prefix("decoder.1", linear_params(config.d_model, config.n_outputs, rng))
+        params |= nn.with_prefix("decoder.0", nn.linear_params(config.d_model, config.d_model, rng))
+    return params | nn.with_prefix("decoder.1", nn.linear_params(config.d_model, config.n_outputs, rng))
 
 
 def set_forward(
     sets: Array,
-    params: Params,
+    params: nn.Params,
     config: SetTransformerConfig,
     *,
     lengths: IntArray | None = None,
@@ -138,40 +125,40 @@ def set_forward(
     cache: Any
     kwargs: dict[str, Any] = {"heads": config.n_heads, "lengths": lengths, "return_weights": return_weights}
     for i in range(2 * config.n_layers if config.encoder == "rFF" else config.n_layers):
-        block = subtree(params, f"encoder.{i}")
+        block = nn.subtree(params, f"encoder.{i}")
         if config.encoder == "rFF":
             x, cache = _dense(x, block, relu=i < 2 * config.n_layers - 1)
         else:
-            x, cache = (sab_forward if config.encoder == "SAB" else isab_forward)(x, block, **kwargs)
+            x, cache = (nn.sab_forward if config.encoder == "SAB" else nn.isab_forward)(x, block, **kwargs)
         caches.append(cache)
     pooling: Any
     if config.pooling == "PMA":
-        pooled, pooling = pma_forward(x, subtree(params, "pooling"), **kwargs)
+        pooled, pooling = nn.pma_forward(x, nn.subtree(params, "pooling"), **kwargs)
         x, decoder = pooled[:, 0], []
     else:
         pooled, pooling = _pool(x, lengths, config.pooling)
-        x, first = _dense(pooled, subtree(params, "decoder.0"), relu=True)
+        x, first = _dense(pooled, nn.subtree(params, "decoder.0"), relu=True)
         decoder = [first]
-    y, last = _dense(x, subtree(params, "decoder.1"), relu=False)
+    y, last = _dense(x, nn.subtree(params, "decoder.1"), relu=False)
     return y, SetCache(tuple(caches), pooling, (*decoder, last), config)
 
 
-def set_backward(dy: Array, cache: SetCache) -> Params:
+def set_backward(dy: Array, cache: SetCache) -> nn.Params:
     """Gradients with respect to every parameter."""
     model = cache.config
     dx, grads = _dense_backward(dy, cache.decoder[-1])
-    grads = with_prefix("decoder.1", grads)
+    grads = nn.with_prefix("decoder.1", grads)
     if model.pooling == "PMA":
-        dx, pooling_grads = pma_backward(dx[:, None], cache.pooling)
-        grads |= with_prefix("pooling", pooling_grads)
+        dx, pooling_grads = nn.pma_backward(dx[:, None], cache.pooling)
+        grads |= nn.with_prefix("pooling", pooling_grads)
     else:
         dx, decoder_grads = _dense_backward(dx, cache.decoder[0])
-        grads |= with_prefix("decoder.0", decoder_grads)
+        grads |= nn.with_prefix("decoder.0", decoder_grads)
         dx = _pool_backward(dx, cache.pooling, model.pooling)
-    backward: Any = {"rFF": _dense_backward, "SAB": sab_backward, "ISAB": isab_backward}[model.encoder]
+    backward: Any = {"rFF": _dense_backward, "SAB": nn.sab_backward, "ISAB": nn.isab_backward}[model.encoder]
     for i in reversed(range(len(cache.encoder))):
         dx, block_grads = backward(dx, cache.encoder[i])
-        grads |= with_prefix(f"encoder.{i}", block_grads)
+        grads |= nn.with_prefix(f"encoder.{i}", block_grads)
     return grads
 
 
@@ -189,18 +176,18 @@ def _check(sets: Array, config: SetTransformerConfig, lengths: IntArray | None) 
         raise DataError(f"sets: expected 1 to {n} members in each; got {received}. Remove empty sets.")
 
 
-def _dense(x: Array, params: Params, *, relu: bool) -> tuple[Array, tuple[LinearCache, BoolArray | None]]:
+def _dense(x: Array, params: nn.Params, *, relu: bool) -> tuple[Array, tuple[nn.LinearCache, BoolArray | None]]:
     """A linear layer, followed by ReLU if `relu`."""
-    y, cache = linear_forward(x, params)
+    y, cache = nn.linear_forward(x, params)
     if not relu:
         return y, (cache, None)
-    y, active = relu_forward(y)
+    y, active = nn.relu_forward(y)
     return y, (cache, active)
 
 
-def _dense_backward(dy: Array, cache: tuple[LinearCache, BoolArray | None]) -> tuple[Array, Params]:
+def _dense_backward(dy: Array, cache: tuple[nn.LinearCache, BoolArray | None]) -> tuple[Array, nn.Params]:
     linear, active = cache
-    return linear_backward(dy if active is None else relu_backward(dy, active), linear)
+    return nn.linear_backward(dy if active is None else nn.relu_backward(dy, active), linear)
 
 
 def _pool(x: Array, lengths: IntArray | None, pooling: str) -> tuple[Array, _Pooled]:

@@ -10,12 +10,9 @@ from typing import NamedTuple
 
 import numpy as np
 
+from headwise import nn
 from headwise.attention.textbook import softmax
 from headwise.errors import DataError
-from headwise.nn.encoder import EncoderCache, encoder_backward, encoder_forward, encoder_params
-from headwise.nn.linear import LinearCache
-from headwise.nn.params import Params, subtree, with_prefix
-from headwise.nn.patch_embedding import embedding_backward, embedding_forward, embedding_params
 from headwise.shapes import Array
 from headwise.tokenizers import ImageTokenizer, get_tokenizer
 from headwise.validation import check_sizes
@@ -61,8 +58,8 @@ class ViTConfig:
 class ViTCache(NamedTuple):
     """Caches in the order of the forward pass."""
 
-    embedding: LinearCache
-    encoder: EncoderCache
+    embedding: nn.LinearCache
+    encoder: nn.EncoderCache
 
 
 class Prediction(NamedTuple):
@@ -72,7 +69,7 @@ class Prediction(NamedTuple):
     weights: Array  # (B, L, H, 1 + N, 1 + N): attention weights of every layer and head; token 0 is the class token
 
 
-def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
+def vit_params(config: ViTConfig, rng: np.random.Generator) -> nn.Params:
     """Random parameters in float32.
 
     Examples
@@ -82,14 +79,14 @@ def vit_params(config: ViTConfig, rng: np.random.Generator) -> Params:
     139018
     """
     tokenizer = config.image_tokenizer
-    embedding = embedding_params(tokenizer.num_tokens, tokenizer.token_dim, config.d_model, rng)
-    return with_prefix("embedding", embedding) | encoder_params(
+    embedding = nn.embedding_params(tokenizer.num_tokens, tokenizer.token_dim, config.d_model, rng)
+    return nn.with_prefix("embedding", embedding) | nn.encoder_params(
         config.d_model, config.n_layers, config.d_ff, config.n_classes, rng
     )
 
 
 def vit_forward(
-    images: Array, params: Params, config: ViTConfig, *, return_weights: bool = False
+    images: Array, params: nn.Params, config: ViTConfig, *, return_weights: bool = False
 ) -> tuple[Array, ViTCache]:
     """Class logits (B, n_classes) of images (B, Y, X): pixels from 0 (background) to 1 (ink), in the parameters' type.
 
@@ -102,27 +99,27 @@ def vit_forward(
     return logits, ViTCache(embedding, encoder)
 
 
-def vit_backward(dlogits: Array, cache: ViTCache) -> Params:
+def vit_backward(dlogits: Array, cache: ViTCache) -> nn.Params:
     """Gradients with respect to every parameter."""
-    dx, grads = encoder_backward(dlogits, cache.encoder)
-    _, embedding_grads = embedding_backward(dx, cache.embedding)
-    return grads | with_prefix("embedding", embedding_grads)
+    dx, grads = nn.encoder_backward(dlogits, cache.encoder)
+    _, embedding_grads = nn.embedding_backward(dx, cache.embedding)
+    return grads | nn.with_prefix("embedding", embedding_grads)
 
 
-def embed_tokens(tokens: Array, params: Params, config: ViTConfig) -> tuple[Array, LinearCache]:
+def embed_tokens(tokens: Array, params: nn.Params, config: ViTConfig) -> tuple[Array, nn.LinearCache]:
     """Embed tokens of pixels (B, N, P): standardize, project, add class token and positions -> (B, 1 + N, D)."""
     standardized = (tokens - tokens.dtype.type(config.mean)) / tokens.dtype.type(config.std)
-    return embedding_forward(standardized, subtree(params, "embedding"))
+    return nn.embedding_forward(standardized, nn.subtree(params, "embedding"))
 
 
 def classify_tokens(
-    x: Array, params: Params, config: ViTConfig, *, return_weights: bool = False
-) -> tuple[Array, EncoderCache]:
+    x: Array, params: nn.Params, config: ViTConfig, *, return_weights: bool = False
+) -> tuple[Array, nn.EncoderCache]:
     """Class logits (B, n_classes) of embedded tokens (B, 1 + K, D), the class token first."""
-    return encoder_forward(x, params, n_layers=config.n_layers, heads=config.n_heads, return_weights=return_weights)
+    return nn.encoder_forward(x, params, n_layers=config.n_layers, heads=config.n_heads, return_weights=return_weights)
 
 
-def predict_with_attention(images: Array, params: Params, config: ViTConfig) -> Prediction:
+def predict_with_attention(images: Array, params: nn.Params, config: ViTConfig) -> Prediction:
     """Class probabilities and attention weights of a batch of images (B, Y, X)."""
     logits, cache = vit_forward(images, params, config, return_weights=True)
     return Prediction(softmax(logits), cache.encoder.attention_weights)

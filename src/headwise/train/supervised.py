@@ -9,15 +9,9 @@ from typing import Any, NamedTuple
 import numpy as np
 import numpy.typing as npt
 
+from headwise import nn
 from headwise.hashing import fingerprint
 from headwise.models.trainable import Inputs, TrainableModel
-from headwise.nn.losses import (
-    cross_entropy_backward,
-    cross_entropy_forward,
-    squared_error_backward,
-    squared_error_forward,
-)
-from headwise.nn.params import Params
 from headwise.parallel.threads import parallel_map, shard_size, single_threaded_blas, split
 from headwise.shapes import Array, IntArray
 from headwise.train.loop import ShardGradients, ValidationResult
@@ -76,14 +70,14 @@ class Supervised:
     validation: Examples | None = None
     seed: int = 0
     augment: Callable[[Inputs, int], Inputs] | None = field(default=None, repr=False)
-    initial_params: Params | None = field(default=None, repr=False)
+    initial_params: nn.Params | None = field(default=None, repr=False)
 
     @property
     def n_examples(self) -> int:
         """Number of training examples."""
         return len(self.train)
 
-    def init(self, rng: np.random.Generator) -> Params:
+    def init(self, rng: np.random.Generator) -> nn.Params:
         """Random parameters, replaced by `initial_params` of the same names."""
         params = self.model.init(rng)
         return params | {name: array.copy() for name, array in (self.initial_params or {}).items() if name in params}
@@ -103,7 +97,7 @@ class Supervised:
             for i, part in enumerate(parts)
         ]
 
-    def gradients(self, shard: Shard, params: Params) -> ShardGradients:
+    def gradients(self, shard: Shard, params: nn.Params) -> ShardGradients:
         """Loss and gradients of one shard."""
         outputs, cache = self.model.forward(shard.examples.inputs, params, shard.rng)
         loss, doutputs = supervised_loss(outputs, shard.examples.targets)
@@ -111,7 +105,7 @@ class Supervised:
         gradients, batch_stats = self.model.backward(doutputs, cache)
         return ShardGradients(loss * shard.fraction, gradients, batch_stats)
 
-    def validate(self, params: Params) -> ValidationResult | None:
+    def validate(self, params: nn.Params) -> ValidationResult | None:
         """Loss, and accuracy for classes, on the validation set."""
         if self.validation is None:
             return None
@@ -136,13 +130,13 @@ class Supervised:
 def supervised_loss(outputs: Array, targets: npt.NDArray[Any]) -> tuple[float, Array]:
     """The loss, and its gradient with respect to the outputs: cross-entropy for targets (B,), else squared error."""
     if targets.ndim == 1:
-        loss, cache = cross_entropy_forward(outputs, targets)
-        return loss, cross_entropy_backward(cache)
-    loss, difference = squared_error_forward(outputs, targets.astype(outputs.dtype, copy=False))
-    return loss, squared_error_backward(difference)
+        loss, cache = nn.cross_entropy_forward(outputs, targets)
+        return loss, nn.cross_entropy_backward(cache)
+    loss, difference = nn.squared_error_forward(outputs, targets.astype(outputs.dtype, copy=False))
+    return loss, nn.squared_error_backward(difference)
 
 
-def predict_batched(model: TrainableModel, inputs: Inputs, params: Params) -> Array:
+def predict_batched(model: TrainableModel, inputs: Inputs, params: nn.Params) -> Array:
     """Outputs (B, E) for any number of items, computed in shards on several threads."""
 
     def predict(part: slice) -> Array:

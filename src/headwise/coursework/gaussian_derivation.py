@@ -43,7 +43,7 @@ def _population() -> Iterator[Step]:
     )
     slope = sp.diff(loss, w)
     yield check_step("The derivative of this", r"\frac{d}{dw} E (y - w x)^2", slope, 2 * (w - c))
-    yield check_step("vanishes at one place alone,", "w^*", sp.solve(slope, w)[0], c)
+    yield check_step("vanishes at a single point,", "w^*", sp.solve(slope, w)[0], c)
     yield check_step(
         "which is a minimum, since the second derivative is",
         r"\frac{d^2}{dw^2} E (y - w x)^2",
@@ -74,15 +74,15 @@ def _sample() -> Iterator[Step]:
         xy / xx,
     )
     yield check_step(
-        "alone, and there they are least, since the second derivative is positive (the x are not all zero):",
+        "and nowhere else. This is a minimum, since the second derivative is positive (the x are not all zero):",
         r"\frac{d^2}{dw^2} \left( s_{yy} - 2 w s_{xy} + w^2 s_{xx} \right)",
         sp.diff(squares, w, 2),
         2 * xx,
     )
     t, u = sp.symbols(r"\sum\!x^2 \sum\!x\varepsilon", real=True)
     yield check_step(
-        "Put in y = c x + √(1 − c²) ε. Given the x, what is added to c has mean zero, since each ε has and is "
-        "independent of them. So ŵ has the mean c as soon as it has one, which is from n = 2 on:",
+        "Substitute y = c x + √(1 − c²) ε. Given the x, the term added to c has mean zero, since the ε have mean zero "
+        "and are independent of the x. So ŵ has the mean c wherever its mean exists, which is for n ≥ 2:",
         r"\hat w",
         sp.expand((c * t + sp.sqrt(1 - c**2) * u) / t),
         c + sp.sqrt(1 - c**2) * u / t,
@@ -141,8 +141,8 @@ def _edges() -> Iterator[Step]:
     low, high = sp.Matrix([[1, c], [c, 1]]).eigenvals()
     yield check_step(
         "The covariance matrix has the eigenvalues 1 − c and 1 + c. At |c| = 1 one of them vanishes: y is x or −x, and "
-        "the least loss is zero. For |c| > 1 one is negative, and the least loss would be, which no mean of squares "
-        "can be: there is no such pair.",
+        "the least loss is zero. For |c| > 1 one is negative, and so would be the least loss, which is impossible for "
+        "a mean of squares: there is no such pair.",
         r"\lambda_1 \lambda_2",
         sp.expand(low * high),
         _loss.subs(w, c),
@@ -150,8 +150,8 @@ def _edges() -> Iterator[Step]:
     sx, sy = sp.symbols("sigma_x sigma_y", positive=True)
     general = sy**2 - 2 * w * c * sx * sy + w**2 * sx**2
     yield check_step(
-        "Unit variance was used where the squares of x and of y were given the mean one. Without it the same "
-        "regression learns another number,",
+        "Unit variance was used when the mean squares of x and y were set to one. Without it the same regression "
+        "learns another number,",
         "w^*",
         sp.solve(sp.diff(general, w), w)[0],
         c * sy / sx,

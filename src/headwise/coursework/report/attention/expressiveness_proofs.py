@@ -34,9 +34,9 @@ def several_not_one(study: Expressiveness) -> Derivation:
             ),
             Step(
                 Statement(
-                    "Let the first entry of every head's query be {sharp:.0f} √d times the shared coordinate; of the "
-                    "key in the first head the coordinate that only the first token has, and in the other heads the "
-                    "one that only the second has. All other entries are zero.",
+                    "The first entry of every head's query is {sharp:.0f} √d times the shared coordinate. The first "
+                    "entry of the key is the coordinate that only the first token has, in the first head, and the one "
+                    "that only the second token has, in the other heads. All other entries are zero.",
                     {"sharp": SHARPNESS},
                 ),
                 r"q^{(h)}_{n,0} = s \sqrt{d}\, x_{n,1}, \qquad k^{(0)}_{m,0} = x_{m,0}, \qquad k^{(h)}_{m,0} ="
@@ -141,9 +141,9 @@ def transformed(study: Expressiveness) -> Derivation:
                 study.projections < _ROUNDING,
             ),
             Step(
-                "Should they compute the single head's mixture of two tokens, multiplying by one projection leaves one "
-                "head's weight: wherever its projection of the tokens' difference does not vanish, which is a dense "
-                "set again, that head has the single head's weight, hence its form, whose rank it does not have.",
+                "If they computed the single head's mixture of two tokens, multiplying by one projection would leave "
+                "one head's weight. Wherever the projection of the tokens' difference does not vanish, again on a "
+                "dense set, that head would have the single head's weight, and hence its form, whose rank is too high.",
                 r"\sum_{g} p_g E_g (x_0 - x_1) = p\, (x_0 - x_1) \quad \Rightarrow \quad p_h E_h (x_0 - x_1) = p\, E_h"
                 r" (x_0 - x_1)",
             ),
@@ -170,7 +170,7 @@ def one_input(coursework: Coursework) -> Derivation:
                 r" \quad \frac{1}{\sqrt{D}} Q K^{\top} = I",
             ),
             Step(
-                "and then values that A turns into the output O that was asked for.",
+                "and then values that A turns into the required output O.",
                 r"W_v^{\top} = X^{+} A^{-1} O \quad \Rightarrow \quad A X W_v^{\top} = A X X^{+} A^{-1} O = O",
             ),
             Step(

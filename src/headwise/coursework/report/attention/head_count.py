@@ -39,14 +39,14 @@ def _outcome(study: Coursework) -> Paragraph:
         )
     elif _weight_difference(study) > study.rounding:
         statement = Statement(
-            "On these arrays the outputs for H = {few} and H = {many} agree, though the weights do not: the values "
-            "that they mix do not tell the one mixture from the other.",
+            "On these arrays the outputs for H = {few} and H = {many} agree, though the weights do not: with these "
+            "values both mixtures are the same.",
             values,
         )
     else:
         statement = Statement(
             "On these arrays the outputs for H = {few} and H = {many} agree, since all heads have the same weights. On "
-            "others they would not, for what follows.",
+            "others they would not, for the following reason.",
             values,
         )
     return Paragraph((statement,))
@@ -83,8 +83,8 @@ def _expanded(study: Coursework) -> Derivation:
             ),
             Step(
                 Statement(
-                    "So the single head's weights are the heads' weights multiplied together, each to the power of one "
-                    "over the root of H, every row then divided by its sum; here to within {products}.",
+                    "So the single head's weights are the product of the heads' weights, each to the power of one over "
+                    "the root of H, with every row divided by its sum; here to within {products}.",
                     {"products": scientific(decomposition.products)},
                 ),
                 r"A_{n,m} = \frac{\prod_{h} \left( A^{(h)}_{n,m} \right)^{1/\sqrt{H}}}{\sum_{j} \prod_{h} \left("
@@ -106,7 +106,7 @@ def _expanded(study: Coursework) -> Derivation:
 
 def _left_out(study: Coursework) -> tuple[Step, ...]:
     if "Wo" in study.arrays or "bo" in study.arrays:
-        return (Step("What comes after the heads is the same for any number of them, and left out of these steps."),)
+        return (Step("The steps leave out what follows the heads, which is the same for any number of them."),)
     return ()
 
 

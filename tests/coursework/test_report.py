@@ -145,7 +145,11 @@ def test_text_follows_arrays_and_model(made, other):
         ({"Wv": np.zeros((6, 6))}, ["agree, though the weights do not"], ["what differs is the weights"]),
         ({"Wv": 1e8 * np.eye(6)}, ["change places, unaltered"], ["do more than follow"]),
         ({"bq": np.ones(6)}, ["a bias is added to every row alike"], []),
-        ({"Wo": np.eye(6)[::-1]}, ["what comes after them acts on each row alike", "left out of these steps"], []),
+        (
+            {"Wo": np.eye(6)[::-1]},
+            ["what comes after them acts on each row alike", "leave out what follows the heads"],
+            [],
+        ),
         ({"X": np.eye(2, 6)}, ["all 2 permutations"], ["The other outputs stay"]),
         ({"X": np.eye(7, 6) + 0.1}, ["720 of the 5,040 permutations, drawn at random"], []),
     ],

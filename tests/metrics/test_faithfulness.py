@@ -59,7 +59,7 @@ def test_an_inverted_map_loses_to_every_other_order():
 
 
 def test_a_uniform_map_is_chance():
-    """Its order is drawn anew each time, so it is judged many times."""
+    """Its order is drawn again each time, so it is judged many times."""
     rng = np.random.default_rng(0)
     found = [faithfulness(fair(WORTHS), np.ones(7), WORTHS, orders=20, rng=rng)[0] for _ in range(200)]
     assert {each.shapley for each in found} == {0.0}

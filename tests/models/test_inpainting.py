@@ -67,12 +67,12 @@ def test_where_patches_overlap_a_black_token_is_black_in_its_own_cut_only(rng):
     image, cut = rng.random((9, 8)), model.image_tokenizer
     kept = rng.random((7, cut.num_tokens)) < 0.5
     answers = TokenGame(ViT(model, params, "black"), image, 1)(kept)
-    beside = replace(
+    neighbour = replace(
         model, tokenizer="3x4", image_size=(3, 4 * cut.num_tokens)
     )  # the same tokens side by side share no pixel
     for answer, there in zip(answers, kept, strict=True):
         tokens = np.where(there[:, None], cut.tokenize(image[None])[0], 0).reshape(cut.num_tokens, 3, 4)
         shown = np.concatenate(tokens, axis=1)
         assert answer == pytest.approx(
-            predict_with_attention(shown[None], params, beside).probabilities[0, 1], abs=1e-12
+            predict_with_attention(shown[None], params, neighbour).probabilities[0, 1], abs=1e-12
         )

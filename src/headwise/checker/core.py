@@ -19,6 +19,7 @@ from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module, one_thread
 from headwise.checker.numpy_guard import np
+from headwise.checker.other_kinds import other_kind
 from headwise.checker.probes import first_probe
 from headwise.checker.recovery import is_softmax, recovered_runs
 from headwise.checker.refusal import CheckError, UncallableError
@@ -165,7 +166,11 @@ def _check_targets(
         documentation = replace(document(target.forward, target.source, target.function), name=target.name)
         first = MEASURED if target.empty_tables is not None else ANY
         most = first if best is None else min(2, best.rank[0] - 1)
-        judged = _Judged(target, judge(tiers, documentation, requirements, rng, most))
+        judged = _Judged(target, judge(tiers, documentation, requirements, rng, min(1, most)))
+        if best is None and judged.findings.explanation is None and (other := other_kind(judged.findings.convention)):
+            raise DataError(f"{target.name}: {other}. Headwise checks softmax attention between tokens.")
+        if judged.findings.explanation is None and most > 1:
+            judged = _Judged(target, judge(tiers, documentation, requirements, rng, most))
         if best is None or judged.rank < best.rank:
             best = judged
         if best.rank[0] == 0:

@@ -48,11 +48,17 @@ class MissingExtraError(HeadwiseError, ImportError):
         super().__init__(f"{what} needs {library}, which is not installed: pip install 'headwise[{extra}]'")
 
 
+class UserCodeError(Exception):
+    """Stands for an exception of a user's code that is no `Exception`, its cause, such as SystemExit."""
+
+
 def describe_exception(error: BaseException) -> str:
-    """The type and the message of an exception that somebody's code raised, even if it fails to give a message."""
+    """The type and the message of an exception that a user's code raised, even if it fails to give a message."""
+    if isinstance(error, UserCodeError) and error.__cause__ is not None:
+        error = error.__cause__
     try:
         message = str(error)
-    except Exception:
+    except BaseException:
         return f"{type(error).__name__}, which cannot be printed"
     return f"{type(error).__name__}: {message}" if message else type(error).__name__
 

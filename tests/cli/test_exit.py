@@ -214,3 +214,19 @@ def test_of_two_commands_that_write_to_one_place_the_second_gets_an_error(argume
         assert status == 2
         assert "another process is writing to it" in lines[-1]
     assert {path.name for path in tmp_path.iterdir()} == {"a.npz"}
+
+
+def test_what_is_no_exception_is_one_line(run_body):
+    def fail():
+        raise GeneratorExit("late")
+
+    status, (line,) = run_body(fail)
+    assert status == 2
+    assert "GeneratorExit: late" in line
+    assert run_body(lambda: sys.exit(0))[0] == 2
+
+
+def test_a_backend_that_matplotlib_rejects_is_not_used(monkeypatch, run_body):
+    monkeypatch.setenv("MPLBACKEND", "nonsense")
+    assert run_body(lambda: print(os.environ["MPLBACKEND"])) == (0, [])
+    assert os.environ["MPLBACKEND"] == "agg"

@@ -6,7 +6,6 @@ A function is not trusted: its arguments are copies, and its warnings and prints
 from __future__ import annotations
 
 import contextlib
-import io
 import warnings
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -26,6 +25,7 @@ from headwise.checker.probes import Interface
 from headwise.checker.responses import Response, grid, has_shape, read_response
 from headwise.checker.settings import Settings
 from headwise.checker.state import Case, Change
+from headwise.checker.user_code import user_code
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 
@@ -112,7 +112,7 @@ class CallingConvention:
         """What the function returns for a case, as it is; None if it raises."""
         own = {name: _copied(a) for name, a in next(self._presentations(case)).items()}
         positional, keywords = self._bind(own)
-        with _quiet(), contextlib.suppress(Exception, SystemExit):
+        with contextlib.suppress(Exception), _quiet():
             return self.function(*positional, **keywords)
         return None
 
@@ -126,7 +126,7 @@ class CallingConvention:
                     )
                 positional, keywords = self._bind(own)
                 response = self._read(self.function(*positional, **keywords), case)
-        except (Exception, SystemExit) as error:  # whatever the function raises is an outcome, not a failure of ours
+        except Exception as error:  # whatever the function raises is an outcome, not a failure of ours
             return Response(None, error=describe_exception(error))
         changed = tuple(name for name, a in own.items() if not _same(a, arguments[name]))
         return replace(response, changed=changed)
@@ -315,7 +315,7 @@ def _quiet() -> Iterator[None]:
         unchanged_numpy(),
         np.errstate(all="ignore"),
         warnings.catch_warnings(),
-        contextlib.redirect_stdout(io.StringIO()),
+        user_code(),
     ):
         warnings.simplefilter("ignore")
         yield

@@ -19,6 +19,7 @@ from headwise.checker.detection import infer_calling_conventions
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.notebooks import notebook_code
 from headwise.checker.refusal import UncallableError
+from headwise.checker.user_code import user_code
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
 _SUFFIXES = (".py", ".ipynb")
@@ -104,24 +105,23 @@ def _imported(path: Path) -> ModuleType:
     sys.modules[name] = module  # dataclasses and inspect look a module up by its name
     with _importing_from(path.parent):
         try:
-            spec.loader.exec_module(module)
-        except KeyboardInterrupt:
-            raise
-        except BaseException as error:  # whatever somebody's file raises
+            with user_code():
+                spec.loader.exec_module(module)
+        except Exception as error:  # whatever somebody's file raises
             raise DataError(f"{path}: fails when it is imported: {describe_exception(error)}") from error
     return module
 
 
 @contextmanager
 def _importing_from(folder: Path) -> Iterator[None]:
-    """Find modules next to the user's file, and leave no compiled files in the folder."""
+    """Find modules next to the user's file, also when a function is called, and leave no compiled files there."""
     place, before = str(folder.resolve()), sys.dont_write_bytecode
     sys.path.insert(0, place)
     sys.dont_write_bytecode = True
     try:
         yield
     finally:
-        sys.path.remove(place)
+        sys.path[:] = [path for path in sys.path if path != place] + [place]
         sys.dont_write_bytecode = before
 
 
@@ -135,8 +135,9 @@ def _run_statements(path: Path, text: str) -> ModuleType:
         for statement in ast.parse(text).body:
             try:
                 code: CodeType = compile(ast.Module([statement], []), file, "exec")
-                exec(code, vars(module))  # the user's own notebook, which is to be run
-            except (Exception, SystemExit):
+                with user_code():
+                    exec(code, vars(module))  # the user's own notebook, which is to be run
+            except Exception:
                 continue
     return module
 

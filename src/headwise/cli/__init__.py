@@ -18,7 +18,7 @@ import typer
 from headwise import __version__
 from headwise.cli.interrupts import InterruptibleGroup
 from headwise.cli.usage import UsageError, usage_message
-from headwise.errors import HeadwiseError
+from headwise.errors import HeadwiseError, describe_exception
 
 __all__ = ["COMMANDS", "application", "run"]
 
@@ -74,6 +74,7 @@ def run() -> int:
     for stream in (sys.stdout, sys.stderr):  # a character that the terminal cannot show is no reason to stop
         if isinstance(stream, TextIOWrapper):
             stream.reconfigure(errors="replace")
+    os.environ["MPLBACKEND"] = "agg"  # figures are files, and any other value may be one that matplotlib rejects
     typed = next(iter(sys.argv[1:]), None)
     try:
         # only what was typed is imported
@@ -84,10 +85,6 @@ def run() -> int:
     except BrokenPipeError:
         os.dup2(os.open(os.devnull, os.O_WRONLY), sys.stdout.fileno())
         return 141
-    except SystemExit as error:
-        if isinstance(error.__context__, BrokenPipeError):  # rich turns it into status 1
-            return 141
-        raise
     except UsageError as error:
         message = usage_message(error)
         return _fail(f"headwise: {message}") if message else 2
@@ -95,9 +92,15 @@ def run() -> int:
         return _fail(f"headwise: {error}")
     except MemoryError as error:
         return _fail(f"headwise: not enough memory ({error}).")
-    except Exception as error:
+    except KeyboardInterrupt:
+        raise
+    except BaseException as error:
+        if isinstance(error, SystemExit) and isinstance(error.__context__, BrokenPipeError):
+            return 141  # rich turns it into status 1
         if "HEADWISE_TRACEBACK" in os.environ:
             raise
+        if not isinstance(error, Exception):  # only a user's code raises it
+            return _fail(f"headwise: the code that was run raised {describe_exception(error)}.")
         return _fail(
             f"headwise: internal error: {_describe(error)}. HEADWISE_TRACEBACK=1 shows where; please report it."
         )
@@ -111,7 +114,8 @@ def _fail(message: str) -> int:
 
 def _describe(error: BaseException) -> str:
     frame = traceback.extract_tb(error.__traceback__)[-1]
-    return f"{type(error).__name__} in {Path(frame.filename).name}, line {frame.lineno} ({error})"
+    kind, _, message = describe_exception(error).partition(": ")
+    return f"{kind} in {Path(frame.filename).name}, line {frame.lineno} ({message})"
 
 
 def _version(version: bool = typer.Option(False, "--version", help="Print the version and exit.")) -> None:

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import _thread
 import signal
 import sys
 import threading
@@ -30,7 +29,8 @@ def keyboard_interrupts() -> Iterator[None]:
 
     def unraisable(lost: sys.UnraisableHookArgs) -> None:  # raised where Python only prints it, as in a destructor
         if issubclass(lost.exc_type, KeyboardInterrupt):
-            threading.Timer(0.01, _thread.interrupt_main).start()
+            main = threading.main_thread().ident or 0
+            threading.Timer(0.01, signal.pthread_kill, (main, signal.SIGINT)).start()  # also ends waiting for a lock
         else:
             unraisable_before(lost)
 

@@ -164,8 +164,8 @@ def _forms(box: Sandbox, name: str, source: str, task: Task) -> Iterator[tuple[C
         yield box.function(adapter, title=name), task.kind
 
 
-class _OutOfTimeError(BaseException):
-    """Not an `Exception`, which the checker would take for the submission's."""
+class _OutOfTimeError(KeyboardInterrupt):
+    """An interruption, as the checker takes every other exception for the submission's."""
 
 
 @contextmanager

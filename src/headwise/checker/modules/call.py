@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import contextlib
 import inspect
-import io
 import warnings
 from collections.abc import Iterator, Mapping
 from dataclasses import dataclass, field, replace
@@ -17,6 +16,7 @@ from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
+from headwise.checker.user_code import user_code
 from headwise.errors import describe_exception
 from headwise.shapes import Array
 
@@ -107,7 +107,7 @@ class Call:
             with _quiet(), without_dropout():
                 result = _bound(self.layer, kwargs)
                 output = _first_array(result)
-        except (Exception, SystemExit) as error:  # whatever somebody's layer raises
+        except Exception as error:  # whatever somebody's layer raises
             raise CallError(f"it raised {describe_exception(error)}") from error
         if self.of_first:
             return self._of_first_tokens(output, X)
@@ -185,6 +185,6 @@ def _bound(layer: Layer, kwargs: dict[str, Any]) -> Any:
 
 @contextlib.contextmanager
 def _quiet() -> Iterator[None]:
-    with np.errstate(all="ignore"), warnings.catch_warnings(), contextlib.redirect_stdout(io.StringIO()):
+    with np.errstate(all="ignore"), warnings.catch_warnings(), user_code():
         warnings.simplefilter("ignore")
         yield

@@ -23,6 +23,7 @@ from headwise.checker.settings import (
     role_of_setting,
     value_of_setting,
 )
+from headwise.checker.user_code import user_code
 from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
@@ -67,7 +68,9 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in _names_of(cls))
     for sizes in [*first, *apart, SIZES, same_width, WIDE]:
         try:
-            instance = cls(**_arguments(cls, init, sizes))
+            arguments = _arguments(cls, init, sizes)
+            with user_code():
+                instance = cls(**arguments)
         except DataError:
             raise
         except Exception as error:  # whatever somebody's constructor raises

@@ -12,6 +12,7 @@ from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
 from headwise.checker.settings import SIZES, role_of_setting
+from headwise.checker.user_code import user_code
 from headwise.errors import DataError, describe_exception
 from headwise.shapes import Array
 
@@ -81,7 +82,8 @@ def _copy(layer: Any) -> Any:
     """A layer like another, built in float64; its weights are not those of the other."""
     with _in_float64():
         try:
-            own = _made_again(layer)
+            with user_code():
+                own = _made_again(layer)
         except Exception as error:  # whatever somebody's layer raises
             reason = describe_exception(error)
             name = type(layer).__name__

@@ -9,6 +9,7 @@ from typing import Any
 
 from headwise.checker.modules.torch_modules import is_torch_module, without_dropout
 from headwise.checker.roles import role_of
+from headwise.checker.user_code import user_code
 from headwise.errors import DataError, describe_exception
 
 _TOKENS = {None, "X", "q", "k", "v", "context"}
@@ -28,7 +29,7 @@ def with_inferred_widths(module: Any) -> Any:
     for arguments in _arguments(type(module).forward, width):
         own = copy.deepcopy(module).eval()
         try:
-            with without_dropout():
+            with without_dropout(), user_code():
                 own(**arguments)
         except Exception as error:  # whatever a forward method raises
             errors.append(describe_exception(error))

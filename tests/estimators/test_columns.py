@@ -1,6 +1,7 @@
 """Columns of data frames: every type that pandas has, dates, identifiers, and pipelines that pass data frames on."""
 
 import datetime
+from decimal import Decimal
 
 import numpy as np
 import pandas as pd
@@ -9,7 +10,7 @@ from sklearn.pipeline import make_pipeline
 from sklearn.preprocessing import StandardScaler
 
 from headwise.errors import DataError
-from headwise.estimators import TransformerClassifier
+from headwise.estimators import TransformerClassifier, TransformerRegressor
 
 ROWS = 40
 
@@ -22,6 +23,11 @@ def classifier(**changed):
 @pytest.fixture
 def y():
     return np.arange(ROWS) % 2
+
+
+@pytest.fixture
+def X():
+    return pd.DataFrame({"a": np.linspace(-1, 1.2, ROWS), "b": np.arange(ROWS) % 7 / 7})
 
 
 COLUMNS = {
@@ -102,3 +108,65 @@ def test_a_pipeline_that_passes_data_frames(y):
     assert pipeline[-1].tokens_ == ("class", "size", "age")
     assert list(pipeline[-1].feature_names_in_) == ["size", "age"]
     assert pipeline.predict(X).shape == (ROWS,)
+
+
+@pytest.mark.parametrize(
+    ("targets", "classes"),
+    [
+        (pd.Series([3, 5] * 20, dtype="Int64"), np.array([3, 5])),
+        (pd.Series([True, False] * 20, dtype="boolean"), np.array([False, True])),
+        (pd.Series([3, 5] * 20).astype("category"), np.array([3, 5])),
+        (np.array([3, 5] * 20, dtype=object), np.array([3, 5])),
+        ([Decimal(3), Decimal(5)] * 20, np.array([3.0, 5.0])),
+        (pd.Series(["a", "b"] * 20, dtype="string"), np.array(["a", "b"], dtype=object)),
+    ],
+)
+def test_labels_have_the_type_of_their_values(targets, classes, X):
+    model = classifier().fit(X, targets)
+    assert (model.classes_.dtype, model.predict(X).dtype) == (classes.dtype, classes.dtype)
+    assert model.classes_.tolist() == classes.tolist()
+    assert model.score(X, targets) == np.mean(model.predict(X) == np.asarray(targets, dtype=object))
+
+
+def test_numbers_of_any_type_are_targets(X):
+    values = np.arange(ROWS) / 4
+    expected = TransformerRegressor(max_iter=1, random_state=0).fit(X, values).predict(X)
+    decimals = [Decimal(value) for value in values.tolist()]
+    for same in (pd.Series(values, dtype="Float64"), decimals, values.astype(object)):
+        predicted = TransformerRegressor(max_iter=1, random_state=0).fit(X, same).predict(X)
+        np.testing.assert_array_equal(predicted, expected)
+
+
+@pytest.mark.parametrize(
+    ("estimator", "targets", "message"),
+    [
+        (TransformerClassifier, np.ma.masked_equal(np.arange(ROWS) % 2, 1), "y: 20 of 40 values are masked"),
+        (TransformerClassifier, [b"a", b"b"] * 20, "y: expected text, numbers or booleans; got bytes"),
+        (TransformerClassifier, pd.Series([1, "a"] * 20, dtype=object), "y: .* values of one kind; got int, str"),
+        (TransformerClassifier, [[1], [2, 3]] * 20, "y: expected one value per item"),
+        (TransformerRegressor, ["a", "b"] * 20, "y: expected numbers; got .*'a'.* use TransformerClassifier"),
+        (TransformerRegressor, pd.Series(["a", "b"] * 20), "y: expected numbers; got 'a'"),
+        (TransformerRegressor, pd.Series(pd.date_range("2024-01-01", periods=ROWS)), "y: expected numbers; got .*2024"),
+        (TransformerRegressor, [pd.Interval(0, 1)] * ROWS, "y: .* values of one kind; got Interval"),
+    ],
+)
+def test_targets_that_cannot_be_used(estimator, targets, message, X):
+    with pytest.raises(DataError, match=message):
+        estimator(max_iter=1).fit(X, targets)
+
+
+@pytest.mark.parametrize(
+    ("change", "message"),
+    [
+        (lambda X: X.set_axis(["a", "a"], axis=1), "X: expected a different name for each column; 2 have the name 'a'"),
+        (lambda X: X.set_axis(["a", 1], axis=1), "X: expected names that are all text"),
+        (lambda X: X[[]], "X: expected at least one column"),
+        (lambda X: X.assign(a=[{}] * ROWS), "a: expected numbers or categories; got a dict"),
+        (lambda X: X.to_dict("list"), "X: expected an array or a data frame .*; got dict"),
+        (lambda X: np.ma.masked_greater(X.to_numpy(), 1), "X: 4 of 80 values are masked"),
+        (lambda X: X.to_records(index=False), "X: expected an array or a data frame .*; got recarray"),
+    ],
+)
+def test_tables_that_cannot_be_used(change, message, X, y):
+    with pytest.raises(DataError, match=message):
+        classifier().fit(change(X), y)

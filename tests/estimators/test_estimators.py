@@ -319,7 +319,7 @@ def test_holes_and_empty_items():
 
 @pytest.mark.parametrize(
     ("y", "message"),
-    [([0.0, 1.0, np.nan, 1.0], "Input y contains NaN"), (["a", "b", "a", "b"], "Convert your data to numeric values")],
+    [([0.0, 1.0, np.nan, 1.0], "Input y contains NaN"), (["a", "b", "a", "b"], "y: expected numbers; got 'a'")],
 )
 def test_values_that_are_none(y, message):
     with pytest.raises(ValueError, match=message):

@@ -15,15 +15,15 @@ from sklearn.utils.validation import check_is_fitted, column_or_1d, validate_dat
 
 from headwise.data.split import stratified_holdout
 from headwise.errors import DataError, ShapeError
-from headwise.estimators.columns import category_columns, check_dates, mixed_values, warn_identifiers
+from headwise.estimators.columns import category_columns, check_container, check_dates, mixed_values, warn_identifiers
 from headwise.estimators.encoders import DataEncoder, ImageEncoder, ModelSize, SequenceEncoder, TableEncoder
 from headwise.estimators.validation import (
     array_3d,
     check_float32_range,
     check_hyperparameters,
-    check_targets,
     infer_kind,
     table_validation,
+    target_array,
 )
 from headwise.models.trainable import Inputs
 from headwise.nn.params import Params
@@ -120,6 +120,7 @@ class Transformer(BaseEstimator):
 
     def _inputs(self, X: npt.ArrayLike) -> Inputs:
         check_is_fitted(self)
+        check_container(X)
         if self.kind_ == "table":
             categories = self._encoder.categorical if isinstance(self._encoder, TableEncoder) else ()
             check_dates(X, categories)
@@ -132,7 +133,8 @@ class Transformer(BaseEstimator):
     def _encode(self, X: npt.ArrayLike, y: Any) -> tuple[Inputs, npt.NDArray[Any]]:
         """Fit the encoder and encode X; y has one number or label per item."""
         check_hyperparameters(self.get_params(deep=False))
-        check_targets(y)
+        check_container(X)
+        y = target_array(y, self._numeric)
         self.kind_ = infer_kind(self.kind, X)
         self._encoder: DataEncoder
         if self.kind_ == "table":

@@ -4,7 +4,8 @@ from __future__ import annotations
 
 import datetime
 import warnings
-from collections.abc import Iterable, Sequence
+from collections import Counter
+from collections.abc import Iterable, Mapping, Sequence
 from typing import Any
 
 import numpy as np
@@ -46,6 +47,24 @@ def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int
         indices.append(int(index))
     check_unique(categories=indices)
     return tuple(indices)
+
+
+def check_container(X: Any) -> None:
+    """Raise DataError for what scikit-learn cannot read, and for masked values, whose mask it would ignore."""
+    if isinstance(X, (str, bytes, Mapping)) or getattr(getattr(X, "dtype", None), "names", None):
+        raise DataError(f"X: expected an array or a data frame of (items, columns); got {type(X).__name__}.")
+    if masked := np.ma.count_masked(X) if np.ma.isMaskedArray(X) else 0:
+        raise DataError(f"X: {masked} of {X.size} values are masked. Impute them, or leave these items out.")
+    columns = list(X.columns) if hasattr(X, "columns") else None
+    if columns is None:
+        return
+    if not columns:
+        raise DataError("X: expected at least one column; got a data frame with none.")
+    name, count = Counter(columns).most_common(1)[0]
+    if count > 1:
+        raise DataError(f"X: expected a different name for each column; {count} have the name {name!r}.")
+    if len({isinstance(name, str) for name in columns}) > 1:
+        raise DataError(f"X: expected names that are all text, or all something else; got {columns}.")
 
 
 def check_dates(X: Any, listed: Sequence[int] = ()) -> None:

@@ -12,6 +12,7 @@ from sklearn.utils.multiclass import check_classification_targets
 from headwise.attention.textbook import softmax
 from headwise.errors import DataError
 from headwise.estimators.base import Transformer
+from headwise.estimators.validation import target_array
 from headwise.shapes import Array
 from headwise.tokenizers.tabular import column_std
 
@@ -124,6 +125,10 @@ class TransformerClassifier(ClassifierMixin, Transformer):
         """The most probable label (B,) of each item."""
         indices = self._outputs(X).argmax(axis=1)
         return np.asarray(self.classes_[indices])
+
+    def score(self, X: npt.ArrayLike, y: npt.ArrayLike, sample_weight: npt.ArrayLike | None = None) -> float:
+        """Fraction of the items whose label is predicted."""
+        return float(super().score(X, target_array(y, numeric=False), sample_weight))
 
     def _label(self, index: Any) -> Any:
         return self.classes_.tolist()[index]

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from numbers import Real
+from decimal import Decimal
+from numbers import Integral, Real
 from typing import Any
 
 import numpy as np
@@ -64,12 +65,46 @@ def table_validation(has_categories: bool) -> dict[str, Any]:
     return {"dtype": None if has_categories else np.float64, "ensure_all_finite": False}
 
 
-def check_targets(y: Any) -> None:
-    """Raise DataError for missing values that scikit-learn does not detect: None, and NA of pandas."""
-    values = np.asarray(y).ravel()
-    missing = sum(map(is_missing, values.tolist())) if values.dtype == object and y is not None else 0
-    if missing:
-        raise DataError(f"y: {missing} of {len(values)} values are missing (None or NaN). Remove these items.")
+def target_array(y: Any, numeric: bool) -> Any:
+    """Targets as an array of booleans, numbers or text: nullable columns and objects get the type of their values.
+
+    Raises
+    ------
+    DataError
+        If a value is missing, which scikit-learn does not detect in an array of objects, or is none of these.
+    """
+    if y is None:
+        return y  # scikit-learn's error names the estimator
+    if np.ma.is_masked(y):
+        raise DataError(f"y: {np.ma.count_masked(y)} of {np.size(y)} values are masked. Remove these items.")
+    try:
+        array = np.asarray(y)
+    except ValueError:
+        raise DataError("y: expected one value per item; got sequences of unequal lengths.") from None
+    if array.dtype == object:
+        values = array.ravel().tolist()
+        if missing := sum(map(is_missing, values)):
+            raise DataError(f"y: {missing} of {len(values)} values are missing (None or NaN). Remove these items.")
+        array = _typed(array, values)
+    first = repr(array.ravel()[:1].tolist())[1:-1]
+    if numeric and array.dtype.kind in "OUSmM" and not _are_numerals(array):
+        raise DataError(f"y: expected numbers; got {first}. To predict labels use TransformerClassifier.")
+    if array.dtype.kind == "S":
+        raise DataError(f"y: expected text, numbers or booleans; got bytes such as {first}. Decode them.")
+    return array
+
+
+def _typed(array: npt.NDArray[Any], values: list[Any]) -> npt.NDArray[Any]:
+    """An array of objects as one of booleans, whole numbers, numbers or text."""
+    types = {bool: (bool, np.bool_), np.int64: Integral, np.float64: (Real, Decimal), object: str}
+    for dtype, classes in types.items():
+        if all(isinstance(value, classes) for value in values):
+            try:
+                return array.astype(dtype)
+            except OverflowError:  # larger than 64 bits
+                continue
+    shown = ", ".join(sorted({type(value).__name__ for value in values})[:5])
+    raise DataError(f"y: expected numbers, booleans or text, values of one kind; got {shown}.")
 
 
 def check_float32_range(inputs: Inputs) -> Inputs:
@@ -96,3 +131,12 @@ def _depth(X: Any) -> int:
     while isinstance(X, (list, tuple)) and X:
         depth, X = depth + 1, X[0]
     return depth + int(getattr(X, "ndim", 0))
+
+
+def _are_numerals(array: npt.NDArray[Any]) -> bool:
+    """Whether texts can be converted to numbers, as scikit-learn does."""
+    try:
+        array.astype(np.float64)
+    except ValueError:
+        return False
+    return array.dtype.kind in "OU"

@@ -169,9 +169,9 @@ def _values(column: npt.ArrayLike, name: str) -> list[Any]:
             f"{name}: {missing} of {len(values)} categories are missing. Use a category such as 'unknown' for them, or "
             "remove these rows."
         )
-    if other := next((value for value in values if not isinstance(value, Hashable)), None):
+    if others := [value for value in values if not isinstance(value, Hashable)]:
         raise DataError(
-            f"{name}: expected numbers or categories; got a {type(other).__name__}, {shorten(str(other), 40)}."
+            f"{name}: expected numbers or categories; got a {type(others[0]).__name__}, {shorten(str(others[0]), 40)}."
         )
     return values
 

@@ -51,7 +51,8 @@ def category_columns(categories: str | Sequence[int | str], X: Any) -> tuple[int
 
 def check_container(X: Any) -> None:
     """Raise DataError for what scikit-learn cannot read, and for masked values, whose mask it would ignore."""
-    if isinstance(X, (str, bytes, Mapping)) or getattr(getattr(X, "dtype", None), "names", None):
+    dtype = getattr(X, "dtype", None)
+    if (dtype is None and isinstance(X, (str, bytes, Mapping))) or getattr(dtype, "names", None):
         raise DataError(f"X: expected an array or a data frame of (items, columns); got {type(X).__name__}.")
     if masked := np.ma.count_masked(X) if np.ma.isMaskedArray(X) else 0:
         raise DataError(f"X: {masked} of {X.size} values are masked. Impute them, or leave these items out.")

@@ -54,8 +54,8 @@ def check_container(X: Any) -> None:
     dtype = getattr(X, "dtype", None)
     if (dtype is None and isinstance(X, (str, bytes, Mapping))) or getattr(dtype, "names", None):
         raise DataError(f"X: expected an array or a data frame of (items, columns); got {type(X).__name__}.")
-    if masked := np.ma.count_masked(X) if np.ma.isMaskedArray(X) else 0:
-        raise DataError(f"X: {masked} of {X.size} values are masked. Impute them, or leave these items out.")
+    if isinstance(X, np.ma.MaskedArray) and np.any(X.mask):
+        raise DataError(f"X: {np.sum(X.mask)} of {X.size} values are masked. Impute them, or leave these items out.")
     columns = list(X.columns) if hasattr(X, "columns") else None
     if columns is None:
         return

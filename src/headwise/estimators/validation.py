@@ -75,8 +75,8 @@ def target_array(y: Any, numeric: bool) -> Any:
     """
     if y is None:
         return y  # scikit-learn's error names the estimator
-    if np.ma.is_masked(y):
-        raise DataError(f"y: {np.ma.count_masked(y)} of {np.size(y)} values are masked. Remove these items.")
+    if isinstance(y, np.ma.MaskedArray) and np.any(y.mask):
+        raise DataError(f"y: {np.sum(y.mask)} of {y.size} values are masked. Remove these items.")
     try:
         array = np.asarray(y)
     except ValueError:
@@ -96,9 +96,8 @@ def target_array(y: Any, numeric: bool) -> Any:
 
 def _typed(array: npt.NDArray[Any], values: list[Any]) -> npt.NDArray[Any]:
     """An array of objects as one of booleans, whole numbers, numbers or text."""
-    types = {bool: (bool, np.bool_), np.int64: Integral, np.float64: (Real, Decimal), object: str}
-    for dtype, classes in types.items():
-        if all(isinstance(value, classes) for value in values):
+    for dtype, *classes in ((bool, bool, np.bool_), (np.int64, Integral), (np.float64, Real, Decimal), (object, str)):
+        if all(isinstance(value, tuple(classes)) for value in values):
             try:
                 return array.astype(dtype)
             except OverflowError:  # larger than 64 bits

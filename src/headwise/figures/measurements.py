@@ -71,7 +71,7 @@ def reached_tokens(record: AttentionRecord) -> BoolArray:
     """(T, T): the tokens from which each can receive something through all layers."""
     reached = np.eye(record.weights.shape[2], dtype=bool)
     for visible in record.visible_by_layer:
-        reached |= visible @ reached
+        reached |= visible.astype(np.float32) @ reached.astype(np.float32) > 0  # a product that BLAS computes
     return reached
 
 

@@ -37,17 +37,9 @@ _Handler = Callable[[Request], Awaitable[Response]]
 def application(models: Mapping[str, Any], host: str = "127.0.0.1") -> ASGIApp:
     """The pages as an ASGI application.
 
-    Parameters
-    ----------
-    models : mapping
-        By the names that the pages show: served models, or what `serve_model` takes. Those of drawings have one page,
-        those of texts and images another.
-    host : str
-        The name or address that the server listens on; requests to localhost and to any address are served too.
-
-    Returns
-    -------
-    ASGI application
+    `models`: by the names that the pages show: served models, or what `serve_model` takes. Those of drawings have one
+    page, those of texts and images another.
+    `host`: the name or address that the server listens on; requests to localhost and to any address are served too.
     """
     runner = TaskRunner()
     opened = {name: model if isinstance(model, ServedModel) else serve_model(model) for name, model in models.items()}

@@ -31,17 +31,9 @@ class ServedModel:
 def serve_model(model: Any, *, preprocess: Any = None) -> ServedModel:
     """Open a model, find out which inputs it takes, and run it once, so that the first request is not slower.
 
-    Parameters
-    ----------
-    model
-        Whatever `headwise.models.open_model` takes.
-    preprocess : optional
-        As there.
-
-    Raises
-    ------
-    DataError
-        If it takes neither images nor texts, or its attention cannot be recorded.
+    `model`: whatever `headwise.models.open_model` takes.
+    `preprocess`: as there.
+    Raises DataError if it takes neither images nor texts, or its attention cannot be recorded.
 
     Examples
     --------
@@ -74,17 +66,9 @@ def pretrained_models() -> dict[str, ServedModel]:
 def load_models(paths: Iterable[str], *, preprocess: Any = None) -> dict[str, ServedModel]:
     """Open models by the names of their files, or of the folders if several files have the same name.
 
-    Parameters
-    ----------
-    paths : iterable of str
-        As `headwise.models.open_model` takes them, or parameters from ``headwise train``.
-    preprocess : optional
-        For those of them that are .onnx files or torch modules.
-
-    Raises
-    ------
-    DataError
-        If two have the same name, or one cannot be served; the message begins with its path.
+    `paths`: as `headwise.models.open_model` takes them, or parameters from ``headwise train``.
+    `preprocess`: for those of them that are .onnx files or torch modules.
+    Raises DataError if two have the same name, or one cannot be served; the message begins with its path.
     """
     where = [str(path) for path in paths]
     names = _distinct_names(where)

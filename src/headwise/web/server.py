@@ -21,10 +21,7 @@ from headwise.web.middleware import HEADER_TIMEOUT
 def listen(host: str, port: int) -> socket.socket:
     """Open a listening socket.
 
-    Raises
-    ------
-    DataError
-        If the host is not an address of this machine, or the port is in use or not permitted.
+    Raises DataError if the host is not an address of this machine, or the port is in use or not permitted.
     """
     if not 0 <= port <= 65535:
         raise DataError(f"--port: expected 0 to 65535; got {port}.")

@@ -88,10 +88,8 @@ def grade(
         raise DataError("--heads, --columns, --weights, --take: apply to a notebook; name one with --notebook.")
     if notebook is not None:
         check_outside(notebook, folder, "--notebook")
-    if out is not None and format is Format.gradescope and not alone:
-        check_outside(out, folder)
     if out is not None:
-        (check_writable_file if alone or format is not Format.gradescope else check_writable)(out)
+        _check_out(out, folder, is_folder=format is Format.gradescope and not alone)
     if feedback is not None:
         check_outside(feedback, folder, "--feedback")
         check_feedback_folder(feedback)
@@ -130,6 +128,15 @@ def grade(
         _print(grades)
         for path in filter(None, (out, feedback / "index.html" if feedback else None)):
             messages.print(f"Wrote {path}")
+
+
+def _check_out(out: Path, submissions: Path, *, is_folder: bool) -> None:
+    """Raise DataError if the grades cannot be written; a folder of them must not be read as submissions."""
+    if is_folder:
+        check_outside(out, submissions)
+        check_writable(out)
+    else:
+        check_writable_file(out)
 
 
 def _write(grades: ClassGrades, out: Path, format: Format, alone: bool) -> None:

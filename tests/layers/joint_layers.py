@@ -191,3 +191,39 @@ class TwoContextsOneSoftmax(TwoContexts):
     def attended(self, q, contexts):
         k, v = (torch.cat(parts, 1) for parts in zip(*contexts, strict=True))
         return self.weights(q, self.split(k)) @ self.split(v)
+
+
+class FusedStreams(nn.Module):
+    """Both streams under names of their own, in a mask-free double block."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__()
+        self.num_heads = num_heads
+        self.img_qkv, self.txt_qkv = nn.Linear(dim, 3 * dim), nn.Linear(dim, 3 * dim)
+        self.img_proj, self.txt_proj = nn.Linear(dim, dim), nn.Linear(dim, dim)
+
+    def forward(self, img, txt):
+        parts = (f(x).unflatten(-1, (3, self.num_heads, -1)) for f, x in ((self.txt_qkv, txt), (self.img_qkv, img)))
+        q, k, v = torch.cat(list(parts), 1).permute(2, 0, 3, 1, 4)
+        out = ((q @ k.transpose(-1, -2) * q.shape[-1] ** -0.5).softmax(-1) @ v).transpose(1, 2).flatten(2)
+        return self.img_proj(out[:, txt.shape[1] :]), self.txt_proj(out[:, : txt.shape[1]])
+
+
+class Adjacency(Separate):
+    """A node attends to its neighbours."""
+
+    def forward(self, x, adj):
+        q, k, v = self.projected(x)
+        logits = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        return self.merged(logits.masked_fill(adj.unsqueeze(1) == 0, -torch.inf).softmax(-1) @ v)
+
+
+class TwoMasks(Separate):
+    """The mask of times is not used."""
+
+    def forward(self, x, time_mask=None, attn_mask=None):
+        q, k, v = self.projected(x)
+        logits = q @ k.transpose(-1, -2) / self.head_dim**0.5
+        if attn_mask is not None:
+            logits = logits.masked_fill(attn_mask, -torch.inf)
+        return self.merged(logits.softmax(-1) @ v)

@@ -56,7 +56,7 @@ _ROLES = {
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
-    " blocked ignore ignored memorymask selfattnmask",
+    " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
     " xmask validtokens contextmask keypadding keyvalid",

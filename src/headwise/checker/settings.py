@@ -81,7 +81,7 @@ _WORDS = {
     " width state nstate channels channel numchannels nchannels features nfeatures numfeatures infeatures inchannels"
     " inchannel inputdim inputsize indim din dimin insize querydim querysize qdim size units inputchannels chin nf"
     " embeddims tokendim featuredim inplanes planes dimension dimensions outdim dout dimout outputdim outfeatures"
-    " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden",
+    " outchannels outputsize projdim qkvdim qkvfeatures outsize attndim innerdim dmod ninp dx dimembed nhidden nx",
 }
 # names of widths that are on no list, for arguments that have no default
 _OF_CONTEXT = re.compile(

@@ -51,6 +51,21 @@ class Picky:
         self.values = d_model, flavour
 
 
+class FullAttention:
+    def __init__(self, dropout=0.1):
+        self.dropout = dropout
+
+
+class AroundAttention:
+    def __init__(self, attention, d_model):
+        self.values = attention, d_model
+
+
+def test_an_attention_that_is_asked_for_is_one_of_the_same_file():
+    attention, _ = first(AroundAttention).values
+    assert isinstance(attention, FullAttention)
+
+
 def test_sizes_follow_from_names():
     width, heads, dropout, bias = first(Named).values
     assert width % heads == 0

@@ -23,8 +23,11 @@ VERDICTS = {
     "Joint": ((), ()),
     "JointTextFirst": ((), ("rope",)),
     "JointUnscaled": (("scale-missing",), ()),
+    "FusedStreams": ((), ()),
     "TwoContexts": ((), ()),
     "TwoContextsUnscaled": (("scale-missing",), ()),
+    "Adjacency": ((), ()),
+    "TwoMasks": ((), ("mask-hides",)),
 }
 
 
@@ -43,4 +46,5 @@ def test_projections_of_the_wrong_source_are_not_right(name):
 
 def test_what_was_not_tested_is_listed():
     assert "sr.weight besides one pixel (zero in this check)" in hw.check(layers.SmallerImage).untested
+    assert "time_mask" in hw.check(layers.TwoMasks).untested
     assert {"tau", "delta"} <= set(hw.check(layers.Unmasked).untested)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import dataclasses
 import inspect
 import re
@@ -27,6 +28,7 @@ from headwise.checker.user_code import user_code
 from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
+_INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
 
@@ -123,6 +125,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)
     value = guessed_value(p.name, sizes) if required and value is None else value
+    if required and value is None and _INNER.fullmatch(p.name.lower()):
+        value = next(_of_same_file(cls), None)
     if required and value is None:
         raise DataError(
             f"{cls.__name__}: the argument {p.name} of the constructor cannot be inferred from its name. "
@@ -130,6 +134,15 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         )
     replaced = role_of_setting(p.name) in SIZED and isinstance(p.default, int | float) and p.default is not False
     return {p.name: value} if required or replaced else {}
+
+
+def _of_same_file(cls: type) -> Iterator[Any]:
+    """Instances of the other classes of attention in a file that are made without arguments."""
+    for other in list(vars(sys.modules[cls.__module__]).values()):
+        own = isinstance(other, type) and other is not cls and other.__module__ == cls.__module__
+        if own and "attention" in other.__name__.lower():
+            with contextlib.suppress(Exception):  # whatever somebody's constructor raises
+                yield other()
 
 
 def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:

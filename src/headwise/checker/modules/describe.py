@@ -10,8 +10,9 @@ from dataclasses import replace
 from typing import Any
 
 from headwise.checker.documentation import document
+from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
 from headwise.checker.modules.call import Call
-from headwise.checker.modules.calls import takes_any_count, takes_masks
+from headwise.checker.modules.calls import takes_any_count
 from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
@@ -28,12 +29,8 @@ from headwise.checker.state import Change
 from headwise.checker.target import Target
 
 _ORDER = re.compile(r"\(\s*(?P<a>3|qkv|\w*heads?|h|d|\w*dim)\s*,\s*(?P<b>3|qkv|\w*heads?|h)\s*,", re.IGNORECASE)
-# arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
-_OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
 # what True means in the masks of the frameworks' own layers
 _DOCUMENTED_MASKS = {"torch.nn.MultiheadAttention": "hides", "keras": "attends", "flax": "attends"}
-_MASKS_OFF = re.compile(r"(.*\.)?(use_?)?mask(_?flag|ed|ing)?")  # flags that turn its masks off
-_LATENTS = "latent_queries"  # the argument that stands for learned queries
 # conventions that a layer is known to follow before the search
 _KNOWN = frozenset(
     {
@@ -78,7 +75,7 @@ def target_of(match: Match) -> Target:
     call, reading = match.call, match.reading
     layer, sizes = call.layer, reading.sizes
     multi_head = sizes.heads > 1 or "Wo" in reading.parameters
-    unmasked = dict.fromkeys(_masks_left_out(match))
+    unmasked = dict.fromkeys(masks_left_out(match))
     return Target(
         layer.name,
         "multi_head" if multi_head else "self_attention",
@@ -93,10 +90,7 @@ def target_of(match: Match) -> Target:
             shared=reading.shared,
         ),
         layer.convert,
-        roles=_roles(call)
-        | dict.fromkeys(unmasked, "")
-        | (_masks_of_keras(layer) if layer.framework == "keras" else {})
-        | (_OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else {}),
+        roles=roles_of(match),
         arguments={name: value for name, value in call.arguments.items() if role_of(name) != "lengths"} | unmasked,
         axes=_axes(match),
         mask=_DOCUMENTED_MASKS.get(layer.owner, "any"),
@@ -178,7 +172,7 @@ def _forward_of_latents(call: Call) -> Callable[..., Any]:
     signature = inspect.signature(forward)
 
     def with_queries(*args: Any, **kwargs: Any) -> Any:
-        queries, outputs = kwargs.pop(_LATENTS), []
+        queries, outputs = kwargs.pop(LATENTS), []
         for item, own in enumerate(queries):
             call.write_latents(np.asarray(own.detach() if hasattr(own, "detach") else own))
             result = forward(*args, **kwargs)
@@ -186,54 +180,9 @@ def _forward_of_latents(call: Call) -> Callable[..., Any]:
             outputs.append(np.atleast_2d(np.asarray(output.detach() if hasattr(output, "detach") else output)))
         return np.stack(outputs)
 
-    own = inspect.Parameter(_LATENTS, inspect.Parameter.KEYWORD_ONLY)
+    own = inspect.Parameter(LATENTS, inspect.Parameter.KEYWORD_ONLY)
     vars(with_queries)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), own])
     return with_queries
-
-
-def _roles(call: Call) -> dict[str, str]:
-    """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
-    if call.latents:
-        return {_LATENTS: "X", **call.tokens}
-    pairs = {call.pairs.argument: "bias"} if call.pairs else {}
-    contexts = [name for name, source in call.tokens.items() if source == "context"]
-    values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
-    if call.of_first:
-        return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
-    if call.layer.attributes.get("is_cross_attention") is False:  # arguments of the same class where it is
-        names = inspect.signature(call.layer.forward).parameters
-        contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
-        return {**call.tokens, **contexts_of_others}
-    apart = {values[0]: "values"} if len(contexts) == 2 else {}
-    return {**_handed_on(call.layer), **pairs, **_factors_of_logits(call.layer), **call.tokens, **apart}
-
-
-def _factors_of_logits(layer: Layer) -> dict[str, str]:
-    """A factor `tau` next to a shift `delta` of the logits (Liu et al., 2022) is no temperature."""
-    names = inspect.signature(layer.forward).parameters
-    return {"tau": "", "delta": ""} if {"tau", "delta"} <= names.keys() else {}
-
-
-def _masks_left_out(match: Match) -> list[str]:
-    """The masks that a flag turns off, and those that have to be passed and are None or an object."""
-    call = match.call
-    if any(value is False and _MASKS_OFF.fullmatch(name) for name, value in call.layer.attributes.items()):
-        names = inspect.signature(call.layer.forward).parameters
-        return [name for name in names if role_of(name) in ("mask", "padding")]
-    return [] if takes_masks(call, match.reading.sizes) or not call.masks else list(call.masks)
-
-
-def _handed_on(layer: Layer) -> dict[str, str]:
-    """A bias that is returned too, for the next layer, holds the mask already: it is left alone."""
-    code = document(layer.forward, layer.source, layer.function).code
-    biases = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "bias"]
-    return {name: "" for name in biases if re.search(rf"(return|outputs?\s*=)[^\n]*\b{name}\b", code)}
-
-
-def _masks_of_keras(layer: Layer) -> dict[str, str]:
-    """The masks that Keras passes along with tensors by itself are left alone."""
-    names = list(inspect.signature(layer.forward).parameters)
-    return {name: "" for name in names if name.endswith("_mask") and name.removesuffix("_mask") in names}
 
 
 def _axes(match: Match) -> str:

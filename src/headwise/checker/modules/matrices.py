@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator
 from dataclasses import dataclass, replace
 
 from headwise.checker.modules.layer import Parameter
-from headwise.checker.modules.names import Role, bias_role, is_norm, role_of
+from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, role_of
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
@@ -72,6 +72,7 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
         else:
             (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
     _choose_groups(weights, rest)
+    _choose_groups(biases, rest)
     _name_lists(weights, rest)
     _name_lists(biases, rest)
     _name_rest(weights, biases, rest)
@@ -124,10 +125,14 @@ def _ordered(group: list[tuple[Role, Parameter]]) -> tuple[Parameter, ...]:
 
 
 def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
-    """Of several groups with one name, such as learned queries and their projection, that of a linear layer."""
+    """Of several groups with one name, such as learned queries and their projection, that of a linear layer.
+
+    Of those of several sources of tokens it is the first.
+    """
     for part, found in parts.items():
         groups = dict.fromkeys(role.group for role, _ in found)
-        if len(groups) > 1 and part in ("q", "k", "v"):
+        of_sources = len({OF_SOURCE.sub("", group).strip("._") for group in groups}) < len(groups)
+        if len(groups) > 1 and (part in ("q", "k", "v") or of_sources):
             linear = next((role.group for role, parameter in found if parameter.axes), next(iter(groups)))
             rest += [parameter for role, parameter in found if role.group != linear]
             parts[part] = [pair for pair in found if pair[0].group == linear]

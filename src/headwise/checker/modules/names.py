@@ -7,7 +7,7 @@ from dataclasses import dataclass
 
 _BEFORE = (
     "(?:self|cross|attn|attention|att|multihead|mha|ws?|to|fc|lin|linear|proj|project|transform|c|sn|conv|conv1x1|dense"
-    "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map)*"
+    "|weights?|kernel|mat|matrix|layer|in|input|head|get|x|map|add|added|img|image|txt|text|ctx|context)*"
 )
 _AFTER = (
     "(?:s|ws?|proj|projs|projections?|project|projector|lin|linears?|layers?|nets?|conv|conv1x1|dense|weights?|fcs?"
@@ -29,7 +29,7 @@ _OUTPUT = (
     "|recombine"
 )
 _WEAK_OUTPUT = re.compile(
-    "(?:attn|attention|att|c|sn|heads?|conv|conv1x1)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
+    "(?:attn|attention|att|c|sn|heads?|conv|conv1x1|img|image|txt|text|ctx|context)*(?:proj|projection|project|dense|fc|linear|lin|attn|w|z)"
 )
 _LEAVES = {"weight", "bias", "kernel", "w", "b", "weights", "biases", "gamma", "beta", "scale"}
 # names that say nothing: what contains them may say more
@@ -48,6 +48,10 @@ _LATENT = {
     "q": r"w?q(proj)?|toq|query",
     "o": r"w?o(proj)?|out(put)?(proj)?|toout|proj",
 }
+# words that tell the projections of one source of tokens from those of another
+OF_SOURCE = re.compile(
+    r"(^|[._])(add|added|ip|adapter|txt|text|context|ctx|c|img|image|x|y|encoder|enc|cond|second|other|2|b)(?=[._]|$)"
+)
 _LISTS = re.compile("(?:w|lin|linears?|proj|projs|projections?|layers?|weights?|matrices|fcs?|denses?)+")
 
 

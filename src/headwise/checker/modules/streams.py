@@ -9,22 +9,17 @@ projections undo that, so that a projection of the wrong source shows.
 from __future__ import annotations
 
 import inspect
-import re
 from collections.abc import Callable, Iterator, Mapping
 from dataclasses import dataclass, replace
 from typing import Any
 
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import Matrix, collect_parts
+from headwise.checker.modules.names import OF_SOURCE
 from headwise.checker.modules.names import role_of as part_of
 from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.shapes import Array
-
-# words that tell the projections of one source of tokens from those of another
-_SOURCE = re.compile(
-    r"(^|[._])(add|added|ip|adapter|txt|text|context|ctx|c|img|image|x|y|encoder|enc|cond|second|other|2|b)(?=[._]|$)"
-)
 
 
 @dataclass(frozen=True, slots=True)
@@ -61,7 +56,7 @@ def _twins(layer: Layer) -> Iterator[_Twin]:
     """The parameters that are left whose names, but for a word, are those of a projection of the same shape."""
     parts = collect_parts(layer.parameters)
     for parameter in parts.rest:
-        plain = _SOURCE.sub("", parameter.name).lstrip("._")
+        plain = OF_SOURCE.sub("", parameter.name).lstrip("._")
         role = part_of(plain) if plain != parameter.name else None
         for matrices in (parts.weights, parts.biases):
             matrix: Matrix | None = matrices.get("o" if role and role.part == "o?" else role.part) if role else None

@@ -1,0 +1,86 @@
+"""What the arguments of a layer are, where their names do not say it, and which of them are left alone."""
+
+from __future__ import annotations
+
+import inspect
+import re
+
+from headwise.checker.documentation import document
+from headwise.checker.modules.call import Call
+from headwise.checker.modules.calls import takes_masks
+from headwise.checker.modules.layer import Layer
+from headwise.checker.modules.select import Match
+from headwise.checker.roles import role_of
+
+# arguments of nn.MultiheadAttention that change no output by themselves: is_causal is a hint about the mask
+_OF_TORCH = {"is_causal": "", "average_attn_weights": ""}
+_MASKS_OFF = re.compile(r"(.*\.)?(use_?)?mask(_?flag|ed|ing)?")  # flags that turn its masks off
+LATENTS = "latent_queries"  # the argument that stands for learned queries
+
+
+def roles_of(match: Match) -> dict[str, str]:
+    """The role of each argument that is known; an empty one leaves it at its default."""
+    layer = match.call.layer
+    roles = _of_tokens(match.call) | dict.fromkeys(masks_left_out(match), "")
+    if layer.framework == "keras":
+        roles |= _masks_of_keras(layer)
+    return roles | _OF_TORCH if layer.owner == "torch.nn.MultiheadAttention" else roles
+
+
+def _of_tokens(call: Call) -> dict[str, str]:
+    """What its arguments of tokens are: X, a context, and values where they are apart from the keys."""
+    if call.latents:
+        return {LATENTS: "X", **call.tokens}
+    pairs = {call.pairs.argument: "bias"} if call.pairs else {}
+    contexts = [name for name, source in call.tokens.items() if source == "context"]
+    values = [name for name in contexts if role_of(name) == "v"] or contexts[1:]
+    if call.of_first:
+        return {**dict.fromkeys(inspect.signature(call.layer.forward).parameters, ""), **call.tokens}
+    if call.layer.attributes.get("is_cross_attention") is False:  # arguments of the same class where it is
+        names = inspect.signature(call.layer.forward).parameters
+        contexts_of_others = {name: "" for name in names if name.startswith("encoder_")}
+        return {**call.tokens, **contexts_of_others}
+    apart = {values[0]: "values"} if len(contexts) == 2 else {}
+    return {
+        **_handed_on(call.layer),
+        **pairs,
+        **_factors_of_logits(call.layer),
+        **_lesser_masks(call.layer),
+        **call.tokens,
+        **apart,
+    }
+
+
+def _lesser_masks(layer: Layer) -> dict[str, str]:
+    """Masks under names of their own next to that of the attention, such as a time mask."""
+    names = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "mask"]
+    main = [name for name in names if re.fullmatch(r"((self_)?att(n|ention)_?)?mask", name.lower())]
+    return {name: "" for name in names if main and name not in main}
+
+
+def _factors_of_logits(layer: Layer) -> dict[str, str]:
+    """A factor `tau` next to a shift `delta` of the logits (Liu et al., 2022) is no temperature."""
+    names = inspect.signature(layer.forward).parameters
+    return {"tau": "", "delta": ""} if {"tau", "delta"} <= names.keys() else {}
+
+
+def masks_left_out(match: Match) -> list[str]:
+    """The masks that a flag turns off, and those that have to be passed and are None or an object."""
+    call = match.call
+    if any(value is False and _MASKS_OFF.fullmatch(name) for name, value in call.layer.attributes.items()):
+        names = inspect.signature(call.layer.forward).parameters
+        return [name for name in names if role_of(name) in ("mask", "padding")]
+    return [] if takes_masks(call, match.reading.sizes) or not call.masks else list(call.masks)
+
+
+def _handed_on(layer: Layer) -> dict[str, str]:
+    """A bias that is returned too, for the next layer, holds the mask already: it is left alone."""
+    code = document(layer.forward, layer.source, layer.function).code
+    biases = [name for name in inspect.signature(layer.forward).parameters if role_of(name) == "bias"]
+    return {name: "" for name in biases if re.search(rf"(return|outputs?\s*=)[^\n]*\b{name}\b", code)}
+
+
+def _masks_of_keras(layer: Layer) -> dict[str, str]:
+    """The masks that Keras passes along with tensors by itself are left alone."""
+    names = list(inspect.signature(layer.forward).parameters)
+    return {name: "" for name in names if name.endswith("_mask") and name.removesuffix("_mask") in names}

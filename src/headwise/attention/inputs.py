@@ -34,7 +34,7 @@ class AttentionInputs:
     scale: float  # factor of the logits
     softcap: float | None  # c in logits ← c · tanh(logits / c)
     bias: Array | None  # each axis has its full size or 1; finite or −inf
-    mask: AttentionMask  # which keys a query may attend to, apart from −inf in the bias
+    mask: AttentionMask  # which keys a query may attend to, not counting −inf in the bias
     dtype: np.dtype[Any]  # type of the results; the computation's is wider for float16 and bfloat16
     # shape and type of the bias argument, which are those of its gradient
     bias_like: tuple[tuple[int, ...], np.dtype[Any]] | None

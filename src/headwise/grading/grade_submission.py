@@ -150,7 +150,7 @@ def _check(box: Sandbox, name: str, source: str, task: Task, rng: np.random.Gene
             errors.append((error, box.last_error))
             if box.end:
                 break
-    first, box.last_error = errors[0]  # a verdict that is asked for by the task's kind is of this kind
+    first, box.last_error = errors[0]  # with the kind of the task, the verdict is of this kind
     raise first
 
 

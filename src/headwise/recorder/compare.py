@@ -60,7 +60,7 @@ def compare_arrays(theirs: Mapping[str, npt.NDArray[Any]], ours: Mapping[str, np
     closest = _difference(extracted, p)
     why = f"largest difference {closest:.1e}" if closest is not None else f"shapes {extracted.shape} and {p.shape}"
     return ArrayComparison(
-        False, "", f"They are not the attention weights of the run, nor anything near ({why}).{note}"
+        False, "", f"They are not the attention weights of the run, nor close to them ({why}).{note}"
     )
 
 

@@ -14,7 +14,7 @@ from headwise.coursework.results import max_relative_difference
 from headwise.shapes import Array
 
 RANK = 1e-6  # a singular value below this share of the largest is none
-SHARPNESS = 20.0  # logits apart in the examples, so that a softmax is a choice to within e^−20
+SHARPNESS = 20.0  # difference of logits in the examples, so that a softmax selects one to within e^−20
 _STEP = 1e-4  # of a central difference
 
 

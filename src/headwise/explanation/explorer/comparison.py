@@ -92,7 +92,7 @@ def _describe(a: AttentionRecord, b: AttentionRecord, paired: bool, count: int, 
             "{confidence:.0%}.",
             facts,
         ),
-        Statement("Heads of one model depend on each other, and nothing is said of other inputs."),
+        Statement("Heads of one model depend on each other, and the test says nothing about other inputs."),
     ]
 
 

@@ -36,7 +36,7 @@ def _keep(blocks: Sequence[Block], tables: tuple[str, ...], derivations: int, fi
         if isinstance(block, Derivation):
             derivations -= 1
         if isinstance(block, FigureBlock) and figures:
-            again = any(isinstance(other, FigureBlock) for other in selected)  # how to read it was said before
+            again = any(isinstance(other, FigureBlock) for other in selected)  # how to read it has been explained
             short = block.parts.get("What it says", ()) if again else block.short
             selected.append(replace(block.abridged(), short=short))
         elif isinstance(block, Table):

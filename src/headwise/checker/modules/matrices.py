@@ -131,7 +131,7 @@ def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Pa
     """
     for part, found in parts.items():
         groups = dict.fromkeys(role.group for role, _ in found)
-        of_sources = len({OF_SOURCE.sub("", group).strip("._") for group in groups}) < len(groups)
+        of_sources = any(map(OF_SOURCE.search, groups))
         if len(groups) > 1 and (part in ("q", "k", "v") or of_sources):
             linear = next((role.group for role, parameter in found if parameter.axes), next(iter(groups)))
             rest += [parameter for role, parameter in found if role.group != linear]

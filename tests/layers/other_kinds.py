@@ -44,3 +44,15 @@ class Uniform(Separate):
     def forward(self, x):
         q, k, v = self.projected(x)
         return self.merged(self.weights(0 * q, k) @ v)
+
+
+class ProjectedKeys(Separate):
+    """Keys and values of fewer tokens, which a learned matrix mixes."""
+
+    def __init__(self, dim, num_heads, seq_len=16):
+        super().__init__(dim, num_heads)
+        self.mix = torch.nn.Parameter(torch.randn(seq_len, 3))
+
+    def forward(self, x):
+        q, (_, k, v) = self.split(self.q_proj(x)), self.projected(self.mix[: x.shape[1]].T @ x)
+        return self.merged(self.weights(q, k) @ v)

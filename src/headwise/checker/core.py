@@ -7,6 +7,7 @@ from dataclasses import dataclass, replace
 from typing import Any
 
 from headwise.checker.assessment import to_verdict
+from headwise.checker.attended import attended_keys
 from headwise.checker.cached import with_cached_step
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
@@ -180,9 +181,10 @@ def _check_targets(
         raise refusal
     best = _with_ignored_parts(_without_tables(best, kind, requirements, rng))
     target = best.target
-    if best.findings.explanation is None and target.neutral:
+    more = (*target.neutral, *_needed_tables(best)) if best.findings.explanation is None else ()
+    if more:
         raise DataError(
-            f"{target.name}: it learns more than the projections of attention: {', '.join(target.neutral)}. With these"
+            f"{target.name}: it learns more than the projections of attention: {', '.join(more)}. With these"
             " at zero nothing explains its output, and what they are for is not known. To check only its attention,"
             " pass a module that has no more."
         )
@@ -214,6 +216,13 @@ def _without_tables(judged: _Judged, kind: str, requirements: Requirements, rng:
     convention = judged.findings.convention
     unused = (*convention.unused, *(f"{name} (zero in this check)" for name in untested))
     return replace(judged, findings=replace(judged.findings, convention=replace(convention, unused=unused)))
+
+
+def _needed_tables(judged: _Judged) -> tuple[str, ...]:
+    """The tables of a module without which, as they are now, no token influences another."""
+    attended = attended_keys(judged.findings.convention) if judged.target.tables else None
+    alone = attended is not None and np.array_equal(attended, np.eye(len(attended)))
+    return judged.target.tables if alone else ()
 
 
 def _with_ignored_parts(judged: _Judged) -> _Judged:

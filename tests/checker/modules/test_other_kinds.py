@@ -43,3 +43,8 @@ def test_equal_weights_are_of_no_other_kind():
 def test_the_check_refuses_with_the_kind():
     with pytest.raises(DataError, match="ChannelAttention: it attends between the features"):
         hw.check(layers.ChannelAttention)
+
+
+def test_a_table_without_which_no_token_attends_to_another_is_refused():
+    with pytest.raises(DataError, match="learns more than the projections of attention: mix"):
+        hw.check(layers.ProjectedKeys)

@@ -1,6 +1,11 @@
-"""Invalid command lines, generated from the options of every command: one line on standard error and status 2."""
+"""Invalid command lines, generated from the options of every command: one line on standard error and status 2.
+
+Every option with each of its invalid values, more than a thousand lines, and random pairs of them: ``FUZZ_EXAMPLES``
+is 20 times their number for each command, and ``SEED`` chooses others.
+"""
 
 import inspect
+import os
 import signal
 import typing
 from enum import Enum
@@ -86,6 +91,14 @@ def invalid(name, command, function):
         yield [*start, *base, *["surplus"] * 5]
 
 
+def pairs(name, lines):
+    """Random pairs of invalid values of one command."""
+    values = [line[-1] for line in lines if "=" in line[-1]]
+    rng = np.random.default_rng(int(os.environ.get("SEED", "0")))
+    for _ in range(int(os.environ.get("FUZZ_EXAMPLES", "40")) // 20 if values else 0):
+        yield [*name.split(), *BASES.get(name, []), *rng.choice(values, 2).tolist()]
+
+
 @pytest.fixture(autouse=True)
 def alarm():
     def interrupt(*_):
@@ -117,7 +130,8 @@ def test_an_invalid_command_line_is_one_line_and_status_2(name, command, functio
     few()  # loaded once
     before = sorted(path.name for path in folder.rglob("*"))
     wrong = []
-    for arguments in invalid(name, command, function):
+    lines = list(invalid(name, command, function))
+    for arguments in [*lines, *pairs(name, lines)]:
         signal.alarm(15)  # what is accepted may run for hours
         shown = headwise(*arguments)
         signal.alarm(0)

@@ -99,3 +99,27 @@ def test_the_mistake_is_what_departs_from_the_documentation(function, mistakes):
 def test_products_suggest_an_orientation(code, orientation):
     source = f"def f(x, Wq):\n    {code}\n"
     assert document(lambda: None, source, name="f").multiplied == orientation
+
+
+@pytest.mark.parametrize(
+    ("sentence", "meaning"),
+    [
+        ("mask[i, j] == 0 means token i should not be influenced by token j", "attends"),
+        ("One mask for all heads; hides keys", ""),
+        ("the mask is 0 where visible and -1e10 where hidden", "adds"),
+        ("mask: 0 for kept and -10000 for padded", "adds"),
+    ],
+)
+def test_sentences_about_masks(sentence, meaning):
+    def attention(q, k, v, mask):
+        return None
+
+    attention.__doc__ = sentence
+    assert document(attention, "").mask("mask") == meaning
+
+
+def test_a_window_that_includes_the_token_itself_counts_its_own_key():
+    def attention(q, k, v, window):
+        """Each token sees window tokens, itself included."""
+
+    assert document(attention, "").window == "count"

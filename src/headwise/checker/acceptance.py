@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from dataclasses import replace
+from itertools import product
 
 from headwise.checker.bias_tables import tables_of_bias
 from headwise.checker.documentation import Documentation
@@ -19,11 +20,16 @@ _FRAMEWORKS = ("jax", "jaxlib", "tensorflow", "keras")  # they compute in float3
 
 def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = False) -> list[CallingConvention]:
     """The convention, with a mask of keys alone or biases as columns if it cannot be called otherwise, or nothing."""
+    if "cos" in start.interface.needs:
+        return _with_angles(start, attempts)
+    if {"Ss", "Sa"} & start.interface.needs:
+        return _with_score(start, attempts)
     variants = [start]
     if "window" in start.interface.needs:
-        variants = list(_numbered_windows(start))[:1]
+        variants = [*list(_numbered_windows(start))[:1], start]
     if "mask" in start.interface.needs:
-        variants.append(replace(start, interface=replace(start.interface, key_mask=True)))
+        of_keys = replace(start, interface=replace(start.interface, key_mask=True))
+        variants += [of_keys, replace(start, mask_numbers=True), replace(of_keys, mask_numbers=True)]
     if "prefix" in start.interface.needs:
         variants.append(replace(start, interface=replace(start.interface, prefix_each=True)))
     if "bias" in start.interface.needs:
@@ -42,6 +48,38 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
         if {"bq", "bk", "bv"} & start.interface.needs and is_plausible(column, first_probe(column.interface).case):
             return [column]
     return []
+
+
+def _with_angles(start: CallingConvention, attempts: dict[str, str]) -> list[CallingConvention]:
+    """The convention with rotary angles as it takes them, and each way of pairing features that may be meant."""
+    if "freqs" in start.names:
+        groups: tuple[tuple[str, ...], ...] = (("complex",), ("turns",))
+    else:
+        groups = (("half",), ("halves", "neighbours"), ("half of items",), ("halves of items", "neighbours of items"))
+    for group in groups:
+        found = [c for how in group for c in _in_pairs(replace(start, angles=how))]
+        if found := [c for c in found if is_plausible(c, first_probe(c.interface).case, attempts)]:
+            return found
+    return []
+
+
+def _with_score(start: CallingConvention, attempts: dict[str, str]) -> list[CallingConvention]:
+    """The convention with the matrices of its score in each order and orientation that it accepts."""
+    for vector in ("vector", "column", "row"):
+        orders = product((False, True), (False, True) if "Sa" in start.names else (False,))
+        found = [replace(start, score=(turned, swapped, vector)) for turned, swapped in orders]
+        if found := [c for c in found if is_plausible(c, first_probe(c.interface).case, attempts)]:
+            return found
+    return []
+
+
+def _in_pairs(convention: CallingConvention) -> list[CallingConvention]:
+    """The convention with pairs (i, i + d/2), and with pairs (2i, 2i + 1)."""
+    how, interface = convention.angles, convention.interface
+    if "interleaved" in interface.takes or how.startswith("halves"):
+        return [convention]
+    neighbours = replace(convention, interface=replace(interface, implicit={**interface.implicit, "interleaved": True}))
+    return [neighbours] if how.startswith(("neighbours", "complex")) else [convention, neighbours]
 
 
 def with_axes(start: CallingConvention, axes: str) -> CallingConvention:

@@ -40,11 +40,11 @@ def paths_in(argument: str, code: str) -> dict[Path, tuple[str, ...]]:
 
 def _looked_up(argument: str, code: str) -> dict[Path, str]:
     """The innermost paths at which an argument is looked up, with the names that what is there is bound to."""
-    lookups = _Lookups(argument)
     try:
         tree = ast.parse(textwrap.dedent(code))
     except SyntaxError:
         return {}
+    lookups = _Lookups({argument: ()}, _functions_in(tree))
     for _ in range(3):  # a name may be used above the line that binds it, as in a comprehension
         lookups.visit(tree)
     inner = {path[:end] for path in lookups.paths for end in range(len(path))}
@@ -102,12 +102,42 @@ def _matrix(word: str) -> str | None:
     return role if role and (role[0] in "Wb" or role == "heads") and "#" not in role and role != "bias" else None
 
 
+_Function: TypeAlias = ast.FunctionDef | ast.Lambda
+
+
+def _functions_in(tree: ast.Module) -> dict[str, _Function]:
+    """The functions that are defined by name, but for the first, which is the one that is read."""
+    found: dict[str, _Function] = {}
+    for node in ast.walk(tree):
+        if isinstance(node, ast.FunctionDef) and node is not tree.body[0]:
+            found[node.name] = node
+        elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
+            found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+    return found
+
+
 class _Lookups(ast.NodeVisitor):
     """The paths at which an argument is looked up, and the names that what is there is bound to."""
 
-    def __init__(self, argument: str) -> None:
-        self._bound: dict[str, Path] = {argument: ()}
+    def __init__(self, bound: dict[str, Path], functions: dict[str, _Function]) -> None:
+        self._bound = bound
+        self._functions = functions  # that may be called with a part of the argument
+        self._words: dict[str, str] = {}  # names that stand for a string
         self.paths: dict[Path, str] = {}
+
+    def visit_FunctionDef(self, node: ast.FunctionDef) -> None:
+        if self._functions.get(node.name) is not node:  # the others are read where they are called
+            self.generic_visit(node)
+
+    def visit_ListComp(self, node: ast.ListComp | ast.GeneratorExp) -> None:
+        words = _words_of(node.generators[0].iter)
+        for word in words:
+            self._words[getattr(node.generators[0].target, "id", "")] = word
+            self.visit(node.elt)
+        if not words:
+            self.generic_visit(node)
+
+    visit_GeneratorExp = visit_ListComp
 
     def visit_Assign(self, node: ast.Assign) -> None:
         for target in node.targets:
@@ -134,6 +164,8 @@ class _Lookups(ast.NodeVisitor):
 
     def visit_Call(self, node: ast.Call) -> None:
         self._note(self._resolve(node))
+        if isinstance(node.func, ast.Name) and node.func.id in self._functions:
+            self._follow(node.func.id, node)
         for argument in node.args:
             path = self._resolve(argument.value) if isinstance(argument, ast.Starred) else None
             for place in range(3) if path is not None else ():
@@ -143,6 +175,34 @@ class _Lookups(ast.NodeVisitor):
             for key in ("w", "b") if path is not None else ():
                 self._note((*(path or ()), key))
         self.generic_visit(node)
+
+    def _follow(self, name: str, call: ast.Call) -> None:
+        """Note what a function looks up that is called with a part of the argument, or with one of its keys."""
+        function = self._functions[name]
+        passed = dict(zip((a.arg for a in function.args.args), call.args, strict=False))
+        passed |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
+        bound = {one: path for one, value in passed.items() if (path := self._resolve(value)) is not None}
+        kept = {one: path for one, path in self._bound.items() if one not in passed}
+        inner = _Lookups(kept | bound, {one: f for one, f in self._functions.items() if one != name})
+        inner._words = {one: word for one, value in passed.items() if (word := self._word(value)) is not None}
+        for part in function.body if isinstance(function, ast.FunctionDef) else [function.body]:
+            inner.visit(part)
+        for path, own in inner.paths.items():
+            self._note(path, own)
+
+    def _word(self, node: ast.expr) -> str | None:
+        """The string that an expression stands for; None if it is not known."""
+        if isinstance(node, ast.Constant):
+            return node.value if isinstance(node.value, str) else None
+        if isinstance(node, ast.Name):
+            return self._words.get(node.id)
+        parts: list[ast.expr] = []
+        if isinstance(node, ast.BinOp) and isinstance(node.op, ast.Add):
+            parts = [node.left, node.right]
+        elif isinstance(node, ast.JoinedStr):
+            parts = [p.value if isinstance(p, ast.FormattedValue) else p for p in node.values]
+        words = [self._word(part) for part in parts]
+        return "".join(word or "" for word in words) if words and None not in words else None
 
     def _resolve(self, node: ast.expr) -> Path | None:
         """The path of an expression; None if it is not a part of the argument."""
@@ -161,9 +221,11 @@ class _Lookups(ast.NodeVisitor):
         path = self._resolve(container)
         if path is None or isinstance(key, ast.Slice | ast.Tuple):
             return None
+        if (word := self._word(key)) is not None:
+            return (*path, word)
         if isinstance(key, ast.Constant):
             value = key.value
-            return (*path, value) if isinstance(value, str) or (isinstance(value, int) and 0 <= value < 100) else None
+            return (*path, value) if isinstance(value, int) and 0 <= value < 100 else None
         return (*path, EACH)
 
     def _iterate(self, target: ast.expr, values: ast.expr) -> None:
@@ -202,6 +264,15 @@ class _Lookups(ast.NodeVisitor):
     def _note(self, path: Path | None, name: str = "") -> None:
         if path is not None and not self.paths.get(path):
             self.paths[path] = name
+
+
+def _words_of(values: ast.expr) -> list[str]:
+    """The strings that a loop goes through, one by one or letter by letter; none if it does not."""
+    if isinstance(values, ast.Constant) and isinstance(values.value, str):
+        return list(values.value)
+    items = values.elts if isinstance(values, ast.Tuple | ast.List) else []
+    words = [item.value for item in items if isinstance(item, ast.Constant) and isinstance(item.value, str)]
+    return words if len(words) == len(items) else []
 
 
 def _pairs(target: ast.expr, value: ast.expr) -> Iterator[tuple[ast.expr, ast.expr]]:

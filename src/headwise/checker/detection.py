@@ -26,6 +26,7 @@ from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
 from headwise.checker.responses import grid
+from headwise.checker.roles import role_of
 from headwise.checker.signatures import KINDS, Reading, readings, signature_of
 from headwise.checker.target import Target
 from headwise.errors import DataError, MissingExtraError
@@ -70,15 +71,14 @@ def infer_calling_conventions(
         function = with_sizes(function)
         signature = signature_of(function)
     problems: list[str] = []
-    understood = list(
-        readings(signature, kind, args=requirements.args, code=documentation.code or source, problems=problems)
-    )
-    heads = [] if understood else list(_of_whole_rows(signature, kind))
+    code = documentation.code_with_helpers or source
+    understood = list(readings(signature, kind, args=requirements.args, code=code, problems=problems))
+    heads = list(_of_whole_rows(signature, kind)) if all(_leaves_out_heads(r, signature) for r in understood) else []
     attempts: dict[str, str] = {}
     for convert in converters:
-        for reading in understood or heads:
+        for reading in (*heads, *understood):
             start = _start(function, reading, documentation, convert)
-            if heads:
+            if reading in heads:
                 interface = replace(start.interface, takes=start.interface.takes | _MATRICES)
                 start = replace(start, interface=interface, projects=True)
             if working := _working(start, documentation, requirements, attempts):
@@ -98,6 +98,12 @@ def _as_returned(convention: CallingConvention) -> CallingConvention:
     if shape[1] == case[values].shape[-1 - ("X" in case)]:  # as wide as an output would be
         return convention
     return replace(convention, weights_only=True) if np.array_equal(output, changed) else convention
+
+
+def _leaves_out_heads(reading: Reading, signature: list[inspect.Parameter] | None) -> bool:
+    """Whether a number of heads has a default, and the reading of queries, keys and values has no place for it."""
+    roles = {role_of(p.name) for p in signature or () if p.name in reading.unused}
+    return reading.kind == "attention" and "heads" in roles
 
 
 def _of_whole_rows(signature: list[inspect.Parameter] | None, kind: str) -> Iterator[Reading]:
@@ -179,10 +185,11 @@ def _start(
         key_heads=_GROUPED[1] if "key_heads" in reading.names else None,
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
+        grid=bool({"rows", "grid"} & reading.names.keys()),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,
-        unscaled=reading.unprojected and not documentation.scaled,
+        unscaled=(reading.unprojected or "Ss" in reading.names) and not documentation.scaled,
     )
     return CallingConvention(
         function,

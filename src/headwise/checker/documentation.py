@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import ast
+import contextlib
 import inspect
 import re
+import textwrap
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass
 from typing import Any
@@ -42,21 +44,24 @@ _PRODUCT = re.compile(
 
 _VISIBLE = (
     r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
-    r"looked at|tak\w+ part)"
+    r"looked at|tak\w+ part|influenc|consider)"
 )
 _HIDDEN = (
-    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|not (be )?(attend|allow|visible|seen|valid))"
+    r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
+    r"not (be )?(attend|allow|visible|seen|valid|influenc|consider))"
 )
-_YES, _NO = r"\b(true|1s?|ones?|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
+_YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _ADDITIVE = re.compile(
     r"additive|float mask|added to the (attention )?(scores|logits)|large negative|"
-    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)",
+    r"-\s*(np\.|math\.|float\(.)?inf\b.{0,30}(hidden|mask|block|elsewhere)|"
+    r"\b0\b[^.=]{0,30}\b(and|or|,)[^.=]{0,15}-\s*(1e\d+|10{3,}|inf)",
     re.I,
 )
 
 _EITHER = re.compile(r"1/0|0/1|true/false|ones? and zeros?|1s? and 0s?|zero / non")
 _OWN_KEY_COUNTS = re.compile(
-    r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|in all|"
+    r"own (key|token|position)?.{0,20}(among|includ|count)|includ\w+ (itself|its own|the current)|"
+    r"itself (is )?(included|counted)|in all|"
     r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*(window\w*|w)\b"
 )
 _OWN_KEY_APART = re.compile(
@@ -73,6 +78,17 @@ class Documentation:
     text: str  # docstring, annotations and comments
     code: str = ""  # its own lines
     source: str = ""  # the text of its file
+
+    @property
+    def code_with_helpers(self) -> str:
+        """Its own lines, and those of the functions of its file that it calls."""
+        parts = [textwrap.dedent(self.code)]
+        with contextlib.suppress(SyntaxError, ValueError):
+            calls = [node.func for node in ast.walk(ast.parse(parts[0])) if isinstance(node, ast.Call)]
+            called = {called.id for called in calls if isinstance(called, ast.Name)} - {self.name}
+            nodes = [node for node in ast.parse(self.source).body if isinstance(node, ast.FunctionDef)]
+            parts += [ast.unparse(node) for node in nodes if node.name in called]
+        return "\n".join(parts)
 
     @property
     def dtype(self) -> str:

@@ -84,9 +84,9 @@ class Examination:
 
     @property
     def refusals(self) -> int:
-        """How many kinds of probes the function refuses."""
+        """How many kinds of probes the function refuses, but for fewer key heads and causal with N ≠ M."""
         accepted = {a.probe.name for a in self.everything if a.response.output is not None}
-        return len({a.probe.name for a in self.everything} - accepted - {"groups"})
+        return len({a.probe.name for a in self.everything} - accepted - {"groups", "aligned"})
 
     @property
     def everything(self) -> list[Observation]:
@@ -101,6 +101,8 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
         [Observation(p, convention.call(p.case)) for p in probes(interface, number, rng)] for number in (0, 1)
     )
     first, second = ([a for a in calls if not _is_undefined(a)] for calls in (first, second))
+    if convention.design:  # which may be measured, for which many tokens take too long
+        second = [a for a in second if a.probe.name != "long"]
     observed = _observed(convention, first + second)
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))

@@ -9,15 +9,24 @@ from headwise.checker.attended import attended_keys
 from headwise.checker.catalogue import CATALOGUE
 from headwise.checker.examination import Findings
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes import first_probe
+from headwise.checker.probes import PROBES, first_probe
 from headwise.checker.recovery import fitted_scores, recovered_runs
-from headwise.checker.search import Explanation, Observation, singles, worst
+from headwise.checker.search import Explanation, Observation, fits, singles, worst
 
 
 def hints(findings: Findings) -> tuple[str, ...]:
     """Return sentences on the tokens attended to, the attention weights, and the nearest entry of the catalogue."""
-    sentences = [_attended(findings), *_weights(findings), _nearest(findings)]
+    sentences = [_apart(findings), _attended(findings), *_weights(findings), _nearest(findings)]
     return tuple(sentence for sentence in sentences if sentence)
+
+
+def _apart(findings: Findings) -> str:
+    """The only inputs on which the function is not attention, if on all ordinary ones it is."""
+    agrees, calls = fits("float64"), [a for calls in findings.rounds for a in calls]
+    left = [a.probe.name for a in calls if a.response.output is not None and not agrees(Explanation(), a)]
+    if not left or {"plain", "sharp"} & set(left):
+        return ""
+    return f"It differs only with {' and '.join(dict.fromkeys(PROBES[name] for name in left))}."
 
 
 def _attended(findings: Findings) -> str:

@@ -17,7 +17,9 @@ from headwise.checker.packed import pack_projected, pack_tokens
 from headwise.checker.presentation import (
     arrange_axes,
     fit_to_logits,
+    present_angles,
     present_mask,
+    present_score,
     present_table,
     present_weights,
 )
@@ -59,6 +61,10 @@ class CallingConvention:
     # what True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers to
     # add
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
+    mask_numbers: bool = False  # whether its masks are ones and zeros, for a function that refuses True and False
+    score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
+    # how it takes rotary angles: a name in `headwise.checker.presentation.ANGLES`
+    angles: str = "half"
     window: str = "pair"  # ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number
     # how its bias is given as a table of the distances between tokens: a name in
     # `headwise.checker.presentation.TABLES`, or nothing if it has an entry for each pair
@@ -174,6 +180,8 @@ class CallingConvention:
                     own = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
                     fitted = fit_to_logits(case[name], own, grid(case), axes, of_keys)
                     shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
+                    if self.mask_numbers and shown[name].dtype == np.bool_:
+                        shown[name] = shown[name].astype(np.float64)
             if (key := tuple(a.shape for a in shown.values())) not in seen:
                 seen.add(key)
                 yield arguments | shown
@@ -221,6 +229,10 @@ class CallingConvention:
                 arguments |= _with_past(arguments, axes.index("N"), self.interface.one_query)
         if "kpast" in arguments and "offset" in self.names:
             arguments |= self._in_place(arguments, axes)
+        arguments |= present_score({name: a for name, a in arguments.items() if name[0] == "S"}, *self.score)
+        if "cos" in case:
+            shown = present_angles(case["cos"], case["sin"], self.angles)
+            arguments |= {name: value for name, value in shown.items() if name in self.names}
         if "segments" in case:
             shown = _presented_segments(case["segments"], "B" in axes)
             arguments |= {name: value for name, value in shown.items() if name in self.names}
@@ -254,9 +266,12 @@ class CallingConvention:
         heads = case.get("heads", 1)
         d = case["Wq"].shape[0] // heads if "X" in case else case["q"].shape[-1]
         model = case["X"].shape[-1] if "X" in case else d * case["q"].shape[1]
+        _, _, n, _ = grid(case)
+        rows = max(side for side in range(1, int(n**0.5) + 1) if n % side == 0)
+        sides = {"rows": rows, "columns": n // rows, "grid": (rows, n // rows)}
         sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
         config = Settings(sizes | {"length": 64, "dropout": 0.0})
-        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config}
+        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides
 
     def _read(self, result: Any, case: Case) -> Response:
         axes = self._axes(case)

@@ -85,7 +85,11 @@ def _with_built_in_limits(
     aligned = {"align": alignment} if alignment and "align" not in interface.takes else {}
 
     def limited(limits: dict[str, Any], *codes: str) -> CallingConvention:
-        return replace(convention, interface=replace(interface, implicit=limits | aligned), built_in=codes)
+        return replace(
+            convention,
+            interface=replace(interface, implicit={**interface.implicit, **limits, **aligned}),
+            built_in=codes,
+        )
 
     stated = documentation.causal and not {"causal", "mask"} & interface.takes
     if requirements.causal or "prefix" in interface.takes or stated:

@@ -13,6 +13,7 @@ from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.invocation import CallingConvention
 from headwise.checker.numpy_guard import np
 from headwise.checker.recovery import Design, Recovered, recover_weights, trace_of
+from headwise.checker.responses import grid
 from headwise.checker.state import Case, Change, Trace
 from headwise.shapes import Array
 
@@ -29,7 +30,7 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     `convention`: how the function is called.
     `like`: arguments whose sizes are used.
     """
-    if "X" not in like or "context" in like or any(code == "rope" for code, _ in convention.design):
+    if "context" in like or any(code == "rope" for code, _ in convention.design):
         return ()
     run = _recovered(convention, like)
     norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
@@ -42,16 +43,16 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
 
 
 def _rotation(convention: CallingConvention) -> Change:
-    """The reference with the rotations at each number of tokens, measured as needed."""
-    measured: dict[int, Array | None] = {}
+    """The reference with the rotations at each size, measured as needed."""
+    measured: dict[tuple[int, ...], Array | None] = {}
 
     def rotate(t: Trace) -> None:
         if t.context is not None or not (t.q.any() and t.k.any()):  # of zeros nothing is learned, and zeros stay zeros
             return
-        count = t.q.shape[2]
-        if count not in measured:
-            measured[count] = _rotations(convention, _recovered(convention, t.case))
-        if (turns := measured[count]) is not None:
+        sizes = t.q.shape[1:]
+        if sizes not in measured:
+            measured[sizes] = _rotations(convention, _recovered(convention, t.case))
+        if (turns := measured[sizes]) is not None:
             t.q, t.k = (np.einsum("hnij,bhnj->bhni", turns[:: turns.shape[0] // a.shape[1]], a) for a in (t.q, t.k))
 
     return {"+rotate": rotate}
@@ -59,12 +60,15 @@ def _rotation(convention: CallingConvention) -> Change:
 
 def _recovered(convention: CallingConvention, like: Case) -> Recovered | None:
     """The weights of as many items as are needed to tell a rotation."""
-    width = like["Wq"].shape[0] // like.get("heads", 1)
-    if width > _WIDEST or like.get("heads", 1) * like["X"].shape[1] > _MOST_WEIGHTS:
+    _, heads, n, _ = grid(like)
+    width = like["Wq"].shape[0] // heads if "X" in like else like["q"].shape[-1]
+    batched = "X" in like or "B" in convention.interface.axes
+    if width > _WIDEST or heads * n > _MOST_WEIGHTS or not batched:
         return None
     batch = 2 * width**2 + _MORE
-    case = {**like, "X": np.resize(like["X"], (batch, *like["X"].shape[1:]))}
-    return recover_weights(convention, case, np.random.default_rng(17))
+    names = [x for x in ("X", "q", "k", "v") if x in like]
+    tokens: Case = {x: np.resize(like[x], (batch, *like[x].shape[1:])) for x in names}
+    return recover_weights(convention, {**like, **tokens}, np.random.default_rng(17))
 
 
 def _rotations(convention: CallingConvention, run: Recovered | None) -> Array | None:

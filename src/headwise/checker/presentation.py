@@ -29,6 +29,11 @@ WEIGHTS = {
 TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for order in ("query-key", "key-query")}
 
 
+# how rotary angles (N, d/2) are presented: as cosines and sines with an entry for each pair or each feature, for each
+# item or not, as complex numbers, or as they are
+ANGLES = ("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items", "complex", "turns")
+
+
 def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
     """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
     for place in reversed(range(len(axes))):
@@ -64,6 +69,26 @@ def present_table(bias: Array, table: str) -> Array:
     entries = np.concatenate([bias[0, :, 0, :0:-1], bias[0, :, :, 0]], axis=-1)  # from 1 − N to N − 1, query less key
     entries = entries[:, ::-1] if order == "key-query" else entries
     return np.asarray({"LH": entries.T, "HL": entries, "L": entries[0]}[axes])
+
+
+def present_angles(cos: Array, sin: Array, how: str) -> dict[str, Any]:
+    """Rotary angles as a function takes them."""
+    if how in ("complex", "turns"):
+        return {"freqs": cos + 1j * sin if how == "complex" else np.arctan2(sin, cos)}
+    layout, _, items = how.partition(" ")
+    if layout != "half":
+        cos, sin = (np.tile(a, 2) if layout == "halves" else np.repeat(a, 2, axis=-1) for a in (cos, sin))
+    return {"cos": cos[None], "sin": sin[None]} if items else {"cos": cos, "sin": sin}
+
+
+def present_score(parts: Case, turned: bool, swapped: bool, vector: str) -> Case:
+    """The matrices and the vector of a score, with the matrices as (out, in), in the other order, the vector as one."""
+    shown = {name: a.T if turned and a.ndim == 2 else a for name, a in parts.items()}
+    if swapped:
+        shown |= {"Sq": shown["Sk"], "Sk": shown["Sq"]}
+    if "Sa" in parts and vector != "vector":
+        shown["Sa"] = parts["Sa"][:, None] if vector == "column" else parts["Sa"][None]
+    return shown
 
 
 def fit_to_logits(a: Array, shape: str, full: tuple[int, int, int, int], axes: str, of_keys: bool) -> Array:

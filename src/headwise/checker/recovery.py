@@ -23,6 +23,7 @@ _CLOSE = 1e-6
 _NARROW = 1e-4  # for functions that compute in float32
 _MOST_UNKNOWN = 600
 _VANISHED = 1e-12
+_RELIABLE = 1e-5  # smaller weights have lost digits, so that their logarithms are not exact
 _UNKNOWN = 2  # a scale that is neither right nor that of a mistake
 _FEW = 16  # items of a batch, for which an exact rank takes little time
 
@@ -160,7 +161,7 @@ def factor_of(convention: CallingConvention, runs: list[Recovered]) -> float | N
         return None
     p = np.concatenate([run.weights for run in runs])
     s = np.concatenate([t.q @ t.k.swapaxes(-1, -2) for t in traces if t is not None])
-    visible = p > _VANISHED
+    visible = p > _RELIABLE
     if s.shape != p.shape or not visible.any(axis=-1).all():
         return None
     logs, s = _centred(np.log(np.where(visible, p, 1.0)), visible), _centred(s, visible)

@@ -78,8 +78,13 @@ def scale(t: Trace) -> None:
 
 
 def logits(t: Trace) -> None:
-    """S = scale · Q Kᵀ."""
-    t.s = t.q @ t.k.swapaxes(-1, -2) * t.scale
+    """S = scale · Q Kᵀ; Q W Kᵀ with a matrix of the scores, or tanh(Q U + K V) a with two and a vector."""
+    if "Sa" in t.case:
+        sums = (t.q @ t.case["Sq"])[..., :, None, :] + (t.k @ t.case["Sk"])[..., None, :, :]
+        t.s = np.tanh(sums) @ t.case["Sa"]
+        return
+    q = t.q @ t.case["Ss"] if "Ss" in t.case else t.q
+    t.s = q @ t.k.swapaxes(-1, -2) * t.scale
 
 
 def cap(t: Trace) -> None:

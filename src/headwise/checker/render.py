@@ -74,8 +74,8 @@ def evidence(v: Verdict) -> str:
         )
     how = "these mistakes" if len(v.mistakes) > 1 else "this mistake"
     return (
-        f"The definition with {how} put in reproduces its output on all {v.inputs} inputs, to {v.difference:.1e}; half"
-        f" of them were not used to choose the explanation. Without, they differ {differs}."
+        f"The definition with {how} put in reproduces its output on all {v.inputs} inputs, to {v.difference:.1e}; at"
+        f" least half of them were not used to choose the explanation. Without, they differ {differs}."
     )
 
 

@@ -87,6 +87,8 @@ _ROLES = {
     "sinks": "sinks sink attentionsink attentionsinks saux sinklogits",
     "cos": "cos rotarycos ropecos",
     "sin": "sin rotarysin ropesin",
+    "freqs": "freqscis freqs freqscomplex cis rotaryfreqs ropefreqs rotaryfreqscis pe rope rotaryemb freqci",
+    "grid": "gridsize grid hw gridshape spatialshape gridhw patchgrid spatialshapes",
     "interleaved": "interleaved ropeinterleaved rotaryinterleaved",
     "tokens": "tokens orientation tokenaxis",
     "weights?": "returnweights needweights returnattention returnattn returnattentionweights outputattentions"

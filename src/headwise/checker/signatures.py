@@ -18,13 +18,14 @@ from headwise.checker.argument_parts import (
     open_pair,
 )
 from headwise.checker.containers import EACH, matrices_in, paths_in
-from headwise.checker.roles import CACHE, FLAGS, FUSED, role_of, separate, tokens_among
+from headwise.checker.roles import CACHE, FLAGS, FUSED, normalize, role_of, separate, tokens_among
 from headwise.checker.settings import CONFIG
 
 KINDS = ("self_attention", "multi_head", "cross_attention", "attention")
 _MATRICES = ("Wq", "Wk", "Wv")
 _OF_LOGITS = {"mask", "padding", "bias", "slopes", "causal", "window", "lengths", "scale", "temperature", "softcap"}
-_OF_LOGITS |= {"segments", "starts", "prefix", "logscale"}
+_SCORES = ("Ss", "Sq", "Sk", "Sa")  # what a score other than Q Kᵀ has: a matrix, or two and a vector
+_OF_LOGITS |= {*_SCORES, "segments", "starts", "prefix", "logscale"}
 _CACHED = {"kpast", "vpast", "offset"}
 _PAIRS = {"kv": ("k", "v"), "cache": ("kpast", "vpast")}  # keys and values that come in one argument
 _OF_TOKENS = frozenset(["Wo", "bq", "bk", "bv", "bo", "tokens", "heads", "key_heads", "context", "values", "params"])
@@ -35,7 +36,10 @@ _OPTIONS = {
     | frozenset(["align", "offset", "cos", "sin", "interleaved", "sinks", "qkv", "kv"]),
 }
 _NUMBER = re.compile(r"size|num|^n_|len|dim|step|idx|index|height|width|count|rate|eps|^n$|^[rbh]$")
-_HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key"}
+_HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key", "freqs"}
+_PART_OF_SCORE = re.compile(r"(w|u|v|m|weights?|matrix)(_?([a-z]|\d|att\w*|general|score|query|keys?|values?))?")
+_HELPERS |= {"rows", "columns", "grid"}
+_GRIDS = (("height", "width"), ("h", "w"), ("rows", "cols"), ("gridh", "gridw"), ("nrows", "ncols"), ("hgrid", "wgrid"))
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
     4: (("self_attention", ("X", *_MATRICES)),),
@@ -66,6 +70,7 @@ class Reading:
         names = {name.partition("#")[0] for name in self.names}
         names |= {"heads"} if "config" in names else set()
         names |= {"segments"} if "starts" in names else set()
+        names |= {"cos", "sin"} if "freqs" in names else set()
         names -= _HELPERS
         return frozenset(separate(names) - {"values"})
 
@@ -154,6 +159,7 @@ def _by_name(
     known = {p.name: roles[p.name] if p.name in roles else _role(p, parameters, code) for p in parameters}
     if len(several := [p.name for p in parameters if known[p.name] == "X" and p.default is p.empty]) == 2:
         known |= dict.fromkeys(tokens_among(several)[1], "context")
+    known |= _parts_of_score(parameters, known, code)
     needed = {known[p.name] for p in parameters if p.default is p.empty}
     if "Wqkv" in needed and not {"X", "q", None} & needed:  # nothing that a matrix could be applied to
         known = {name: "qkv" if role == "Wqkv" else role for name, role in known.items()}
@@ -164,6 +170,8 @@ def _by_name(
     if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
         known |= dict(zip(unknown, ("X", "context"), strict=False))
+    if {"q", "Wq", "Wqkv"} & set(known.values()):
+        known |= _sides_of_grid(parameters)
     if "kpast" not in known.values():
         known = {name: None if role == "place" else role for name, role in known.items()}
     known = {name: "offset" if role == "place" else role for name, role in known.items()}
@@ -237,6 +245,40 @@ def _in_order(parameters: list[inspect.Parameter], known: Mapping[str, str | Non
     return {}
 
 
+def _parts_of_score(parameters: list[inspect.Parameter], known: Mapping[str, str | None], code: str) -> dict[str, str]:
+    """The roles of the matrix of Luong's general score, or of those of an additive score and its vector."""
+    required = [p.name for p in parameters if _is_required(p)]
+    additive = "tanh(" in code and "softcap" not in known.values()
+    parts = [p for p in required if _PART_OF_SCORE.fullmatch(p.lower()) and known[p] not in ("q", "k", "v")]
+    if additive and len(parts) == 2:
+        parts += [name for name in required if known[name] == "v"]
+    if len(parts) == 3 and additive:
+        roles = dict(zip(parts, _SCORES[1:], strict=True))
+    elif len(parts) == 1 and _is_multiplied(parts[0], code):
+        roles = {parts[0]: _SCORES[0]}
+    else:
+        return {}
+    tokens = [name for name in required if name not in parts and known[name] in (None, "q", "k", "v", "X", "context")]
+    if len(tokens) == 2:  # keys are values
+        first, others = tokens_among(tokens)
+        return roles | {first: "X", others[0]: "context"}
+    return roles if {"q", "k", "v"} <= {known[name] for name in tokens} else {}
+
+
+def _is_multiplied(name: str, code: str) -> bool:
+    """Whether an argument is a factor of a product of matrices."""
+    return bool(re.search(rf"@\s*{name}\b|\b{name}(\.T|\.t\(\))?\s*@|(einsum|dot|matmul|mm)\([^\n]*\b{name}\b", code))
+
+
+def _sides_of_grid(parameters: list[inspect.Parameter]) -> dict[str, str]:
+    """The arguments that are the height and the width of the grid that the tokens are."""
+    names = {normalize(p.name): p.name for p in parameters if _is_required(p)}
+    for rows, columns in _GRIDS:
+        if rows in names and columns in names:
+            return {names[rows]: "rows", names[columns]: "columns"}
+    return {}
+
+
 def _is_required(p: inspect.Parameter) -> bool:
     return p.default is p.empty and p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)
 
@@ -287,6 +329,7 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     own = {n.partition("#")[0] for n in needs if n in kept}
     needed = separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
     needed |= {"segments"} if "starts" in needed else set()
+    needed |= {"cos", "sin"} if "freqs" in needed else set()
     named = named if kind == "auto" else kind
     return Reading(
         named, kept, frozenset(needed - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected

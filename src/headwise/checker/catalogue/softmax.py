@@ -21,10 +21,10 @@ def over(*axis: int) -> Stage:
 
 
 def over_several(axis: int) -> Stage:
-    """Over another axis; one head or one item alone does not tell this from other mistakes."""
+    """Over another axis; one head, or one item where there is no batch, does not tell this from other mistakes."""
 
     def choose(t: Trace) -> None:
-        if t.s.shape[axis] > 1:
+        if t.s.shape[axis] > 1 or (axis == -4 and t.case.get("alone")):
             t.axis = axis
 
     return choose
@@ -32,12 +32,12 @@ def over_several(axis: int) -> Stage:
 
 def over_first(t: Trace) -> None:
     """Over axis 0, which is that of the batch, and of the heads or the queries where there is no batch."""
-    t.axis = -4 if t.s.shape[0] > 1 else -3 if t.s.shape[1] > 1 else -2
+    t.axis = -4 if t.s.shape[0] > 1 or t.case.get("alone") else -3 if t.s.shape[1] > 1 else -2
 
 
 def over_second(t: Trace) -> None:
     """Over axis 1 of a batch without heads; axis 1 of one item's logits is that of the keys."""
-    t.axis = -2 if t.s.shape[0] > 1 else -1
+    t.axis = -2 if t.s.shape[0] > 1 or t.case.get("alone") else -1
 
 
 def raw(t: Trace) -> None:

@@ -19,7 +19,7 @@ __all__ = ["PROBES", "Interface", "Probe", "ProbeShape", "dropout_probes", "firs
 def probes(interface: Interface, round_number: int, rng: np.random.Generator) -> list[Probe]:
     """Return one round of probes for a function with this interface."""
     generator = _generator(interface, round_number, rng)
-    return generator.finished(generator.all())
+    return generator.finished([*generator.all(), *generator.of_other_counts(last_round=round_number > 0)])
 
 
 def first_probe(interface: Interface, rng: np.random.Generator | None = None) -> Probe:

@@ -12,6 +12,7 @@ from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
 _TRIES = 200
+_MANY = 67  # tokens: more than a block of a function that works in blocks usually has
 
 
 def to_float32(case: Case) -> Case:
@@ -54,6 +55,23 @@ class Generator(ABC):
         return iter(())
 
     @abstractmethod
+    def one_item(self, tokens: int) -> Case:
+        """One item of so many tokens."""
+
+    def of_other_counts(self, last_round: bool) -> Iterator[Probe]:
+        """One item, with a single token and with many, which are tried once."""
+        interface = self.interface
+        if interface.sizes is not None or interface.cached:
+            return
+        of_batch: Case = {"alone": True} if interface.batch else {}  # a batch all the same
+        if interface.batch:
+            yield Probe("single", self.one_item(self.sizes.tokens) | of_batch)
+        if not {"mask", "padding"} & interface.needs:  # which would hide the token
+            yield Probe("single", self.one_item(1) | of_batch)
+        if last_round:
+            yield Probe("long", self.one_item(_MANY) | of_batch)
+
+    @abstractmethod
     def large(self, case: Case) -> Case:
         """Logits that are all large, and differ by little: their softmax is ordinary."""
 
@@ -81,7 +99,7 @@ class Generator(ABC):
             "prefix": np.full(b, 2),
             "logscale": self.slopes(h),
             "causal": False,
-            "window": None if self.interface.window == (2, 1) else tuple(s and m for s in self.interface.window),
+            "window": tuple(s and m for s in self.interface.window),
             "offset": 0,
             "align": "start",
             "sinks": np.zeros((1, h)),
@@ -90,6 +108,15 @@ class Generator(ABC):
             "slopes": self.slopes(h),
             "softcap": 5.0,
         }
+        if {"Ss", "Sa"} & self.interface.needs:
+            query, key = (case[x].shape[-1] for x in (("X", "context") if "X" in case else ("q", "k")))
+            of_pair = query + 3
+            values |= {
+                "Ss": self.normal(query, key),
+                "Sq": self.normal(query, of_pair),
+                "Sk": self.normal(key, of_pair),
+            }
+            values["Sa"] = self.normal(of_pair)
         if "X" in case:
             values |= {f"b{x}": np.zeros(case[f"W{x}"].shape[0]) for x in "qkvo" if f"W{x}" in case}
         return {name: value for name, value in values.items() if name in self.interface.needs}
@@ -174,7 +201,7 @@ class Generator(ABC):
             "window": {"window": self.interface.window},
             "lengths": {"lengths": short},
             "segments": {"segments": 1 + np.sort(self.rng.integers(0, 3, (b, n)))},
-            "prefix": {"prefix": np.full(b, 3)},
+            "prefix": {"prefix": np.full(b, max(3, m - 2))},
             "sinks": {"sinks": self.normal(1, h)},
         }
         taken = {name: option for name, option in options.items() if name in self.takes}
@@ -220,6 +247,7 @@ class Generator(ABC):
                 yield from self.poisoned(case | option, where, (slice(None), slice(None), 2))
         if "lengths" in self.takes:
             last = np.arange(m - b, m)
+            yield Probe("empty-rows", case | {"lengths": last * (np.arange(b) > 0)})
             for where in ("k", "v"):
                 yield from self.poisoned(case | {"lengths": last}, where, (slice(None), slice(None), m - 1))
 

@@ -46,6 +46,7 @@ class Interface:
     # whether its cache has room for the new keys and values, and it is told at which place they belong
     preallocated: bool = False
     prefix_each: bool = False  # whether the length of the prefix is an array, with a number for each item
+    grid: bool = False  # whether it takes the height and the width of the grid that its tokens are
     bias_table: bool = False  # whether its bias is a table, so that it depends only on the distance of query and key
     window: tuple[int | None, int | None] = (2, 1)  # the window to try: (left, right)
     # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
@@ -95,6 +96,8 @@ class ProbeShape:
     def of_round(cls, number: int, interface: Interface) -> ProbeShape:
         """Sizes that share no factor, other ones each round; a module's own where they are fixed."""
         shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
+        if interface.grid:  # two features of each pair for each side
+            shape = (cls(2, 3, 6, 6, 4, 4, 12), cls(3, 2, 12, 12, 4, 3, 16))[number]
         if interface.packed:
             shape = replace(shape, values=shape.width if interface.of_tokens else shape.model)
         if interface.packed == "qkv" or "segments" in interface.takes:
@@ -140,4 +143,6 @@ PROBES = {
     "large-logits": "logits in the thousands",
     "float32": "float32 arguments",
     "wide": "sizes that differ where they may",
+    "single": "one item, also with a single token",
+    "long": "many tokens",
 }

@@ -13,15 +13,20 @@ from headwise.checker.state import Case
 class Projected(Generator):
     """Queries, keys and values."""
 
+    @property
+    def width_of_head(self) -> int:
+        """The number of features of queries, keys and values."""
+        return 2 * self.sizes.width + 2 * (not self.interface.grid)
+
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
-        s = self.sizes
-        width = 2 * s.width + 2
+        s, width = self.sizes, self.width_of_head
         return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
 
     def with_wide_values(self) -> Case:
         """A case whose values have more features than there are tokens."""
-        return self.arrays(1.0, self.heads, 3, 3, 6, 6)
+        width = 8 if self.interface.grid else 6
+        return self.arrays(1.0, self.heads, 3, 3, width, width)
 
     def wide(self) -> Case:
         """A case whose sizes differ wherever they may."""
@@ -37,9 +42,9 @@ class Projected(Generator):
         if "cos" in self.takes:
             yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
 
-    def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int | None = None) -> Case:
+    def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int = 0, batch: int = 0) -> Case:
         """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
-        batch, heads = self.sizes.batch if self.interface.batch else 1, heads or self.heads
+        batch, heads = batch or (self.sizes.batch if self.interface.batch else 1), heads or self.heads
         n = 1 if self.interface.one_token else n
         case: Case = {
             "q": times * self.normal(batch, heads, n, d),
@@ -79,6 +84,11 @@ class Projected(Generator):
         yield from self.edges(case)
         yield Probe("large-logits", self.large(self.base()))
         yield Probe("float32", to_float32(case))
+
+    def one_item(self, tokens: int) -> Case:
+        """One item of so many tokens."""
+        width = self.width_of_head
+        return self.arrays(1.0, self.heads, tokens, tokens, width, width, batch=1)
 
     def aligned(self) -> Iterator[Probe]:
         """Causal and windowed attention with other numbers of queries than of keys, with each alignment there is."""

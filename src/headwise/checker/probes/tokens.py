@@ -45,9 +45,7 @@ class Tokens(Generator):
         if biases:
             yield Probe("biased", case | biases)
 
-    def matrices(
-        self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int | None = None
-    ) -> Case:
+    def matrices(self, times: float, n: int, model: int, keys: int, values: int, out: int, batch: int = 0) -> Case:
         """Tokens (B, n, model) and the matrices that take them to queries, values and the output."""
         batch = batch or (self.sizes.batch if self.interface.batch else 1)
         fixed = self.interface.sizes
@@ -108,6 +106,11 @@ class Tokens(Generator):
         yield Probe("float32", to_float32(self.base()))
         if square:
             yield Probe("wide", self.wide())
+
+    def one_item(self, tokens: int) -> Case:
+        """One item of so many tokens."""
+        width = self.base()["X"].shape[-1]
+        return self.matrices(1.0, tokens, width, width, width, width, batch=1)
 
     def with_context(self, case: Case) -> Iterator[Probe]:
         """The case with keys and values made from other tokens, more of them, and with the masks that go with them."""

@@ -1,0 +1,70 @@
+"""Mistakes that show only for other numbers of items and tokens, or for items without any, are not called right."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+
+
+def softmax(s):
+    e = np.exp(s - s.max(axis=-1, keepdims=True))
+    return e / e.sum(axis=-1, keepdims=True)
+
+
+def logits(q, k):
+    return q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+
+
+def many_cut_off(q, k, v):
+    return softmax(logits(q, k[..., :16, :])) @ v[..., :16, :]
+
+
+def blocks_not_rescaled(q, k, v):
+    top, total, output = -np.inf, 0, 0
+    for start in range(0, k.shape[-2], 32):
+        s = logits(q, k[..., start : start + 32, :])
+        top = np.maximum(top, s.max(axis=-1, keepdims=True))
+        p = np.exp(s - top)
+        total, output = total + p.sum(axis=-1, keepdims=True), output + p @ v[..., start : start + 32, :]
+    return output / total
+
+
+def zero_for_one_token(q, k, v):
+    return softmax(logits(q, k)) @ v * (q.shape[-2] > 1)
+
+
+@pytest.mark.parametrize(
+    ("function", "with_what"),
+    [(many_cut_off, "many tokens"), (blocks_not_rescaled, "many tokens"), (zero_for_one_token, "a single token")],
+)
+def test_other_numbers_of_tokens_are_tried(function, with_what):
+    verdict = hw.check(function)
+    assert verdict.mistakes == ("unknown",)
+    assert any(note.startswith("It differs only with") and with_what in note for note in verdict.notes)
+
+
+def test_an_item_without_tokens_is_tried():
+    def at_least_one(q, k, v, lengths):
+        valid = np.arange(k.shape[-2]) < np.maximum(lengths, 1)[:, None, None, None]
+        return softmax(np.where(valid, logits(q, k), -np.inf)) @ v
+
+    assert "mask-finite-fill" in hw.check(at_least_one).hazards
+
+
+def test_a_prefix_that_is_cut_off_is_not_right():
+    def short_prefix(q, k, v, prefix_len):
+        n, m = np.arange(q.shape[-2])[:, None], np.arange(k.shape[-2])
+        return softmax(np.where((m <= n) | (m < min(prefix_len, 3)), logits(q, k), -np.inf)) @ v
+
+    assert not hw.check(short_prefix).ok
+
+
+def test_a_causal_function_of_as_many_queries_as_keys_has_heads_before_tokens():
+    def windowed(q, k, v, w):
+        """Each token sees w tokens before it and itself."""
+        distance = np.arange(q.shape[-2])[:, None] - np.arange(q.shape[-2])
+        return softmax(np.where((distance >= 0) & (distance <= w), logits(q, k), -np.inf)) @ v
+
+    verdict = hw.check(windowed)
+    assert verdict.ok
+    assert verdict.conventions == ("window-as-number", "causal-unasked")

@@ -153,3 +153,15 @@ def test_a_mask_of_ones_and_zeros_is_passed_where_it_has_to_be():
         return softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]) + hidden) @ v
 
     assert hw.check(attention).ok
+
+
+@pytest.mark.parametrize(("merged", "convention"), [(False, "output-tokens-first"), (True, "output-merged")])
+def test_an_output_may_have_tokens_before_heads(merged, convention):
+    def attention(query, key, value):
+        """query, key, value: (batch, heads, tokens, width)."""
+        b, _, n, _ = query.shape
+        output = attend(query, key, value).swapaxes(1, 2)
+        return output.reshape(b, n, -1) if merged else output
+
+    verdict = hw.check(attention)
+    assert (verdict.mistakes, verdict.conventions) == ((), (convention,))

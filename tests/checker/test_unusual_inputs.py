@@ -68,3 +68,16 @@ def test_a_causal_function_of_as_many_queries_as_keys_has_heads_before_tokens():
     verdict = hw.check(windowed)
     assert verdict.ok
     assert verdict.conventions == ("window-as-number", "causal-unasked")
+
+
+def test_two_masks_are_passed_together():
+    def one_of_two(q, k, v, attn_mask=None, key_padding_mask=None):
+        """Both masks are True where hidden; q, k and v are (B, N, d), attn_mask (N, M), key_padding_mask (B, M)."""
+        s = logits(q, k)
+        if attn_mask is not None:
+            s = np.where(attn_mask, -np.inf, s)
+        elif key_padding_mask is not None:
+            s = np.where(key_padding_mask[:, None, :], -np.inf, s)
+        return softmax(s) @ v
+
+    assert not hw.check(one_of_two).ok

@@ -94,6 +94,8 @@ def _conventions(findings: Findings) -> Iterator[str]:
         yield "window-as-number"
     if "slopes" in interface.takes:
         yield "alibi"
+    if convention.output:
+        yield f"output-{convention.output}"
     if convention.bias_table:
         yield "bias-table"
     if convention.weights_only:

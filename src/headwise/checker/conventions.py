@@ -158,6 +158,8 @@ CONVENTIONS = {
         Convention("padding-hides", "True = padding"),
         Convention("window-as-number", "a window given as one number"),
         Convention("bias-table", "a bias given as a table of distances"),
+        Convention("output-tokens-first", "an output with tokens before heads"),
+        Convention("output-merged", "an output with the heads side by side"),
         Convention("weights-only", "the attention weights alone, and no output"),
         Convention(
             "context-and-tokens",

@@ -266,7 +266,17 @@ def _qkv_layouts(
                 tiers.append(tier)
         if tiers or attempt is usual:
             break
-    return tiers
+    if tiers or start.output or start.weights_only:
+        return tiers
+    others = (replace(start, output=output) for output in ("tokens-first", "merged"))
+    return next((found for other in others if (found := _with_output(other, attempts))), [])
+
+
+def _with_output(start: CallingConvention, attempts: dict[str, str]) -> list[list[CallingConvention]]:
+    """The layouts with an axis of heads that it takes, if its output has another."""
+    layouts = ("BHNd", "HNd") if start.output == "tokens-first" else ("BHNd", "BNHd", "HNd", "NHd")
+    found = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
+    return [found[:1]] if found else []
 
 
 def _packed_layouts(

@@ -48,7 +48,7 @@ _VISIBLE = (
 )
 _HIDDEN = (
     r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
-    r"not (be )?(attend|allow|visible|seen|valid|influenc|consider))"
+    r"not (to )?(be )?(attend|allow|visible|seen|valid|influenc|consider))"
 )
 _YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _ADDITIVE = re.compile(

@@ -63,6 +63,8 @@ class CallingConvention:
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
     mask_numbers: bool = False  # whether its masks are ones and zeros, for a function that refuses True and False
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
+    # "tokens-first" or "merged" for an output whose axis of heads is after that of tokens, or part of the last
+    output: str = ""
     # how it takes rotary angles: a name in `headwise.checker.presentation.ANGLES`
     angles: str = "half"
     window: str = "pair"  # ``"pair"`` for (left, right), or a name in `WINDOWS` if a window is one number
@@ -277,7 +279,10 @@ class CallingConvention:
         axes = self._axes(case)
         if case.get("tokens") == "columns":
             axes = axes.replace("ND", "DN")
-        return read_response(result, case, self._query_axes(axes), self.weights_only)
+        axes = self._query_axes(axes)
+        if self.output:
+            axes = axes.replace("HN", "NH")
+        return read_response(result, case, axes, self.weights_only, self.output == "merged")
 
 
 def _presented_segments(segments: Array, batched: bool) -> Case:

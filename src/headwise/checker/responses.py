@@ -31,10 +31,11 @@ class Response:
     error: str = ""
 
 
-def read_response(result: Any, case: Case, axes: str, weights_only: bool = False) -> Response:
+def read_response(result: Any, case: Case, axes: str, weights_only: bool = False, merged: bool = False) -> Response:
     """Turn what was returned, in a layout, into an output (B, N, D') or (B, H, N, e), and weights (B, H, N, M).
 
-    Weights that come alone are given the output that they make of the values.
+    Weights that come alone are given the output that they make of the values; `merged` for an output with the heads
+    side by side, in place of an axis for them.
     """
     of_tokens = "X" in case
     _, _, n, m = grid(case)
@@ -53,6 +54,8 @@ def read_response(result: Any, case: Case, axes: str, weights_only: bool = False
     if len(arrays) == 2 and sizes[0] == shape != sizes[1]:
         arrays.reverse()
         sizes.reverse()
+    if merged and arrays[0].ndim == len(axes) - 1 and not arrays[0].shape[-1] % case["q"].shape[1]:
+        arrays[0] = arrays[0].reshape(*arrays[0].shape[:-1], case["q"].shape[1], -1)
     output = restore_axes(arrays[0], axes, AXES[of_tokens])
     batch, heads, *_ = grid(case)
     folded = heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order

@@ -37,7 +37,7 @@ _OPTIONS = {
 }
 _NUMBER = re.compile(r"size|num|^n_|len|dim|step|idx|index|height|width|count|rate|eps|^n$|^[rbh]$")
 _HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key", "freqs"}
-_PART_OF_SCORE = re.compile(r"(w|u|v|m|weights?|matrix)(_?([a-z]|\d|att\w*|general|score|query|keys?|values?))?")
+_PART_OF_SCORE = re.compile(r"(w|u|v|m|weights?|matrix)(_?[a-z\d]|_\w+|att\w*)?")
 _HELPERS |= {"rows", "columns", "grid"}
 _GRIDS = (("height", "width"), ("h", "w"), ("rows", "cols"), ("gridh", "gridw"), ("nrows", "ncols"), ("hgrid", "wgrid"))
 _POSITIONS = {
@@ -251,7 +251,7 @@ def _parts_of_score(parameters: list[inspect.Parameter], known: Mapping[str, str
     additive = "tanh(" in code and "softcap" not in known.values()
     parts = [p for p in required if _PART_OF_SCORE.fullmatch(p.lower()) and known[p] not in ("q", "k", "v")]
     if additive and len(parts) == 2:
-        parts += [name for name in required if known[name] == "v"]
+        parts += [name for name in required if known[name] == "v" and len(name) < 4]
     if len(parts) == 3 and additive:
         roles = dict(zip(parts, _SCORES[1:], strict=True))
     elif len(parts) == 1 and _is_multiplied(parts[0], code):

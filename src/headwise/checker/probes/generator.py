@@ -222,6 +222,10 @@ class Generator(ABC):
             for other in ("bias", "mask"):
                 if other in taken:
                     yield Probe("softcap", case | taken["softcap"] | taken[other])
+        if {"mask", "padding"} <= taken.keys() and not self.interface.masks_apart:
+            of_pairs = self.pairs_or_keys(b, n, m)
+            of_pairs[..., 0] = taken["padding"]["padding"][..., 0] = True
+            yield Probe("together", case | {"mask": of_pairs} | taken["padding"])
         if len(taken) > 1:
             mask = self.pairs_or_keys(b, n, m)
             mask[..., 0] = True  # so that no query is left with nothing

@@ -32,13 +32,13 @@ def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
     return rotate
 
 
-def given_angles(which: str, axis: int = 2) -> Stage:
+def given_angles(which: str, axis: int = 2, turn: Turn | None = None) -> Stage:
     """Rotate by the angles that are passed: these of q, k and v, with the place on this axis as the position."""
 
     def rotate(t: Trace) -> None:
         if "cos" in t.case:
-            turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
-            _rotate(t, which, axis, turn, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
+            asked = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+            _rotate(t, which, axis, turn or asked, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
 
     return rotate
 
@@ -58,6 +58,19 @@ def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, 
         a = getattr(t, name)
         cos, sin = (np.expand_dims(x, tuple(range(1, 3 - axis))) for x in angles(a.shape[axis], a.shape[-1]))
         setattr(t, name, turn(a, cos, sin))
+
+
+def with_angles_of_neighbours(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (i, i + d/2), with the angles in the order of the pairs (2i, 2i + 1)."""
+    x, y = np.split(a, 2, axis=-1)
+    turned = np.concatenate([-y, x], axis=-1)
+    return np.asarray(a * np.repeat(cos, 2, axis=-1) + turned * np.repeat(sin, 2, axis=-1))
+
+
+def with_angles_of_halves(a: Array, cos: Array, sin: Array) -> Array:
+    """Rotate the pairs (2i, 2i + 1), with the angles in the order of the pairs (i, i + d/2)."""
+    turned = np.stack([-a[..., 1::2], a[..., ::2]], axis=-1).reshape(a.shape)
+    return np.asarray(a * np.concatenate([cos, cos], axis=-1) + turned * np.concatenate([sin, sin], axis=-1))
 
 
 def rotations(which: str) -> tuple[Change, ...]:
@@ -119,6 +132,8 @@ def _norm(a: Array, centred: bool, eps: float) -> Array:
     return np.asarray(a / np.sqrt((a**2).mean(axis=axes, keepdims=True) + eps))
 
 
+_OF_OTHER_PAIRS = (with_angles_of_neighbours, with_angles_of_halves)
+
 ENTRIES = (
     Mistake(
         "rope-layout",
@@ -127,7 +142,11 @@ ENTRIES = (
         "Both layouts are in use, and checkpoints are permuted from one to the other.",
         "Rotate the pairs of the layout that is asked for.",
         ("rope",),
-        tuple({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
+        (
+            *({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),
+            *({"rotate": given_angles("qk", turn=turn)} for turn in _OF_OTHER_PAIRS),
+            *({"+rotate": own_angles("qk", turn)} for turn in _OF_OTHER_PAIRS),
+        ),
         reported_in=("transformers#25199", "TinyLlama#24", "transformers#31788"),
     ),
     Mistake(

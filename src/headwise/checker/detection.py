@@ -23,7 +23,7 @@ from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
 from headwise.checker.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 from headwise.checker.presentation import WEIGHTS
-from headwise.checker.probes import Interface, first_probe, wide_probe
+from headwise.checker.probes import Interface, first_probe, probes, wide_probe
 from headwise.checker.refusal import UncallableError, refuse
 from headwise.checker.responses import grid
 from headwise.checker.roles import role_of
@@ -355,6 +355,9 @@ def _weights(convention: CallingConvention) -> list[str]:
 
 def _batched(found: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
     """Those without a batch axis that also take one, then those that leave the batch alone."""
+    in_batches = [c for c in found if c.interface.batch]
+    if in_batches and _refuses_padding(found) and not _refuses_padding(in_batches):
+        return [in_batches]
     first = found[0].interface.axes
     alike = [c for c in found if c.interface.axes == first]
     if any(c.interface.axes == "B" + first for c in found) and (not stated or "B" + first in stated or len(stated) > 1):
@@ -364,6 +367,13 @@ def _batched(found: list[CallingConvention], stated: tuple[str, ...]) -> list[li
         alone = [c for c in found if c.interface.axes == first[1:]]
         return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
     return [alike]
+
+
+def _refuses_padding(found: list[CallingConvention]) -> bool:
+    """Whether a function refuses a padding mask of one item, so that it has to be called with a batch."""
+    one = next((c for c in found if not c.interface.batch), found[0])
+    cases = [p.case for p in probes(one.interface, 0, np.random.default_rng(0)) if p.name == "mask-keys"]
+    return bool(cases) and not any(is_plausible(one, case) for case in cases)
 
 
 def _oriented(

@@ -13,6 +13,7 @@ import pytest
 import headwise
 from headwise.installation import EXTRAS, inspect_installation, installation_text
 from helpers.commands import headwise as command
+from helpers.commands import headwise_process
 
 PYPROJECT = Path(__file__).parents[1] / "pyproject.toml"
 WITHOUT_TYPER = """
@@ -70,3 +71,8 @@ def test_without_the_command_lines_libraries(arguments, status):
 def test_every_extra_of_the_project_is_reported():
     extras = tomllib.loads(PYPROJECT.read_text(encoding="utf-8"))["project"]["optional-dependencies"]
     assert set(EXTRAS) == set(extras) - {"all", "dev", "docs", "parity"}
+
+
+def test_doctor_where_numba_is_disabled():
+    done = headwise_process("doctor", NUMBA_DISABLE_JIT="1")
+    assert (done.returncode, done.stderr) == (0, "")

@@ -24,8 +24,8 @@ _COMPILING = threading.RLock()  # numba's cache folder is one setting for all th
 
 @cache
 def numba_available() -> bool:
-    """Whether numba is installed; this does not import it."""
-    return importlib.util.find_spec("numba") is not None
+    """Whether numba is installed, and not disabled by NUMBA_DISABLE_JIT; this does not import it."""
+    return importlib.util.find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
 
 
 @cache

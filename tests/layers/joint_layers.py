@@ -227,3 +227,24 @@ class TwoMasks(Separate):
         if attn_mask is not None:
             logits = logits.masked_fill(attn_mask, -torch.inf)
         return self.merged(logits.softmax(-1) @ v)
+
+
+class OwnKeysForText(Separate):
+    """Tokens attend to themselves and to a text, whose keys and values have projections of their own."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.k_text, self.v_text = (nn.Linear(dim, dim, bias=False) for _ in range(2))
+
+    def keys(self, text):
+        return self.k_text(text)
+
+    def forward(self, x, text):
+        k = self.split(torch.cat([self.k_proj(x), self.keys(text)], 1))
+        v = self.split(torch.cat([self.v_proj(x), self.v_text(text)], 1))
+        return self.merged(self.weights(self.split(self.q_proj(x)), k) @ v)
+
+
+class SharedKeysForText(OwnKeysForText):
+    def keys(self, text):
+        return self.k_proj(text)

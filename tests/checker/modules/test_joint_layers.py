@@ -26,6 +26,7 @@ VERDICTS = {
     "FusedStreams": ((), ()),
     "TwoContexts": ((), ()),
     "TwoContextsUnscaled": (("scale-missing",), ()),
+    "OwnKeysForText": ((), ("context-and-tokens",)),
     "Adjacency": ((), ()),
     "TwoMasks": ((), ("mask-hides",)),
 }
@@ -39,7 +40,9 @@ def test_verdict(name):
     assert set(conventions) <= set(verdict.conventions)
 
 
-@pytest.mark.parametrize("name", ["JointSharesKeys", "TwoContextsShareKeys", "TwoContextsOneSoftmax"])
+@pytest.mark.parametrize(
+    "name", ["JointSharesKeys", "TwoContextsShareKeys", "TwoContextsOneSoftmax", "SharedKeysForText"]
+)
 def test_projections_of_the_wrong_source_are_not_right(name):
     assert not hw.check(getattr(layers, name)).ok
 

@@ -43,6 +43,8 @@ def views_with_one_source(layer: Layer) -> Iterator[Layer]:
         yield from (view.of_streams(names[0], names[1], second_first) for second_first in (False, True))
     if "q" not in parts and len(names) >= 3 and any(twin.part == "v" for twin in twins):
         yield _View(layer, twins, "k").of_contexts(names[1], names[2])
+    if "q" not in parts and len(names) == 2:
+        yield _View(layer, twins, "k").of_tokens_and_context(names[1])
 
 
 _OPTIONS = ("mask", "padding", "bias", "causal", "scale")
@@ -126,6 +128,22 @@ class _View:
             return layer.forward(**bound.arguments, **{second: context @ layer.convert(turn).to(context.dtype)})
 
         return self._view(forward, second, f"a sum over two contexts ({first}, {second})", write)
+
+    def of_tokens_and_context(self, second: str) -> Layer:
+        """The layer whose keys and values are made from its tokens and a context alike."""
+        turn, layer = self._turn, self.layer
+
+        def write(arrays: Mapping[str, Array]) -> None:
+            layer.write({**arrays, **dict(self._turned(arrays, turn))})
+
+        def forward(*args: Any, **kwargs: Any) -> Any:
+            bound = inspect.signature(forward).bind(*args, **kwargs)
+            if bound.arguments.get(second) is not None:
+                context = bound.arguments[second]
+                bound.arguments[second] = context @ layer.convert(turn).to(context.dtype)
+            return layer.forward(**bound.arguments)
+
+        return self._view(forward, "", f"projections of its own for {second}", write)
 
     def _turned(self, arrays: Mapping[str, Array], turn: Array) -> Iterator[tuple[str, Array]]:
         """What the parameters of the second source hold: the same, for tokens that are turned."""

@@ -159,13 +159,13 @@ def first_items_keys(t: Trace) -> None:
 
 def across_items(t: Trace) -> None:
     """Token n of an item attends to token n of every item."""
-    if t.q.shape[0] == 1:
+    if t.q.shape[0] == 1 and not t.case.get("alone"):
         return
     t.q, t.k, t.v = (a.swapaxes(0, 2) for a in (t.q, t.k, t.v))
 
 
 def within_items(t: Trace) -> None:
-    if t.case["X" if t.of_tokens else "q"].shape[0] > 1:
+    if t.case["X" if t.of_tokens else "q"].shape[0] > 1 or t.case.get("alone"):
         t.o = t.o.swapaxes(0, 2)
 
 

@@ -248,3 +248,15 @@ class OwnKeysForText(Separate):
 class SharedKeysForText(OwnKeysForText):
     def keys(self, text):
         return self.k_proj(text)
+
+
+class NormedByDefault(Separate):
+    """Norms of queries and keys that add as little as torch does by default."""
+
+    def __init__(self, dim, num_heads):
+        super().__init__(dim, num_heads)
+        self.q_norm, self.k_norm = nn.RMSNorm(self.head_dim), nn.RMSNorm(self.head_dim)
+
+    def forward(self, x):
+        q, k, v = self.projected(x)
+        return self.merged(self.weights(self.q_norm(q), self.k_norm(k)) @ v)

@@ -138,7 +138,7 @@ def joined(context_first: bool) -> Stage:
 
 
 _NORMS = [
-    *(normalized(rms, eps) for eps in (1e-6, 1e-5, 1e-8, 0.0)),
+    *(normalized(rms, eps) for eps in (1e-6, 1e-5, 1e-8, float(np.finfo(float).eps))),  # the last is torch's own
     *(normalized(unit, eps) for eps in (1e-12, 1e-6)),
     *(normalized(unit_plus, eps) for eps in (1e-6, 1e-8)),
     *(normalized(standard, eps) for eps in (1e-5, 1e-6)),

@@ -28,6 +28,7 @@ VERDICTS = {
     "TwoContextsUnscaled": (("scale-missing",), ()),
     "OwnKeysForText": ((), ("context-and-tokens",)),
     "Adjacency": ((), ()),
+    "NormedByDefault": ((), ("qk-norm",)),
     "TwoMasks": ((), ("mask-hides",)),
 }
 

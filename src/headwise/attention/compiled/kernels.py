@@ -12,6 +12,7 @@ from headwise.attention.compiled.mask_bias import ALL_HIDDEN, ALL_VISIBLE, add_b
 from headwise.attention.compiled.simd import compiled, inlined, multiply, num_lanes, pointer
 from headwise.attention.compiled.tile import (
     aligned,
+    has_no_rule,
     key_range,
     logits,
     query_columns,
@@ -59,6 +60,7 @@ def forward(counter, columns, q, k, v, rule, o, shift, total, p):
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[2].size else 0, o)
     unit, factor = units(rule, o)
     one = unit / unit
+    plain = has_no_rule(rule)
     first, last = take(counter)
     while first < last:
         for work in range(first, last):
@@ -78,7 +80,12 @@ def forward(counter, columns, q, k, v, rule, o, shift, total, p):
                 c = min(columns, high - at)
                 for j in range(w):
                     shrink[j] = top[j]
-                state = logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buffer, columns)
+                if plain:
+                    keys, across, down = start_of(k, item, g, at), step_of(k, 3), step_of(k, 2)
+                    multiply(s, 0, w, pointer(k), keys, down, across, qt, 0, w, c, w, d, False)
+                    state = ALL_VISIBLE
+                else:
+                    state = logits(s, tanh, qt, k, rule, item, h, g, start, r, w, at, c, top, words, buffer, columns)
                 if state == ALL_HIDDEN:
                     continue
                 if state == ALL_VISIBLE:
@@ -136,6 +143,7 @@ def backward(counter, columns, sequences, chunks, q, k, v, rule, do, o, shift, t
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if dbias.size else 0, dk)
     factor = dk.dtype.type(rule[8])
     bad = aligned(ROWS, dk)
+    plain = has_no_rule(rule)
     first, last = take(counter)
     while first < last:
         for number in range(sequences[first], sequences[last]):
@@ -154,9 +162,14 @@ def backward(counter, columns, sequences, chunks, q, k, v, rule, do, o, shift, t
                     dqt[: d * w] = 0
                     for at in range(low, high, columns):
                         c = min(columns, high - at)
-                        state = logits(
-                            u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, words, buffer, columns
-                        )
+                        if plain:
+                            keys, across, down = start_of(k, item, g, at), step_of(k, 3), step_of(k, 2)
+                            multiply(u, 0, w, pointer(k), keys, down, across, qt, 0, w, c, w, d, False)
+                            state = ALL_VISIBLE
+                        else:
+                            state = logits(
+                                u, tanh, qt, k, rule, item, h, g, start, r, w, at, c, unused, words, buffer, columns
+                            )
                         if state == ALL_HIDDEN:
                             continue
                         powers(u, u, top, unused, unit, c, w)

@@ -63,6 +63,16 @@ def step_of(a, axis):
 
 
 @inlined
+def has_no_rule(rule):
+    """Whether nothing but the numbers of valid keys hides or moves logits.
+
+    A tile is then one product, without the call of `logits`: passing its arguments, a kilobyte, takes a tenth of the
+    time of a head of some dozen tokens.
+    """
+    return rule[0].size == 0 and rule[2].size == 0 and rule[6] < 0 and rule[7] < 0 and rule[9] == 0
+
+
+@inlined
 def units(rule, like):
     """Factor of a tile's numbers that makes them logits · log2(e), and the factor that queries are multiplied by.
 

@@ -81,3 +81,14 @@ def test_two_masks_are_passed_together():
         return softmax(s) @ v
 
     assert not hw.check(one_of_two).ok
+
+
+def weights_without_the_mask(q, k, v, mask=None):
+    s = logits(q, k)
+    return softmax(s if mask is None else np.where(mask, s, -np.inf)) @ v, softmax(s)
+
+
+def test_weights_that_nothing_explains_are_not_right():
+    verdict = hw.check(weights_without_the_mask)
+    assert verdict.mistakes == ("unknown",)
+    assert "mask-leaks-nan" in verdict.hazards

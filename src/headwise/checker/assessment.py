@@ -43,7 +43,8 @@ def to_verdict(
     components = components | {code for code, _ in convention.design}
     properties = verify_properties(convention, calls, rng, "norm-added" in {*components, *findings.codes})
     codes = [code for code in findings.codes if code not in components]
-    if explanation is None or (findings.unexplained and not codes):
+    named = any(CATALOGUE[code].level == "mistake" for code in codes)
+    if explanation is None or (findings.unexplained and not named):
         holds = {p.name: p.holds for p in properties}
         scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
         codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")

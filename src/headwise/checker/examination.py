@@ -293,4 +293,5 @@ def _without_weights(findings: Findings, examination: Examination) -> Findings:
     explanation, left = explain(first, second, fits("float64"), 1, examination.entries, design=design)
     if left or not explanation.codes:
         return findings
-    return replace(findings, explanation=explanation, notes=("The weights that it returns are not explained.",))
+    note = "The weights that it returns are not explained."
+    return replace(findings, explanation=explanation, unexplained=True, notes=(note,))

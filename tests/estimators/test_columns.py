@@ -94,7 +94,7 @@ def test_dates_that_are_listed_are_categories(y):
     ("column", "message"),
     [
         (pd.Series([f"name {i}" for i in range(ROWS)]), "name: 40 categories in 40 rows"),
-        (pd.Series(range(100, 100 + ROWS)).sample(frac=1, random_state=0, ignore_index=True), "name: a number of its"),
+        (pd.Series(range(100, 100 + ROWS)).sample(frac=1, random_state=0, ignore_index=True), "name: a different"),
     ],
 )
 def test_columns_that_identify_rows_are_mentioned(column, message, y):

@@ -58,7 +58,7 @@ def read_response(result: Any, case: Case, axes: str, weights_only: bool = False
         arrays[0] = arrays[0].reshape(*arrays[0].shape[:-1], case["q"].shape[1], -1)
     output = restore_axes(arrays[0], axes, AXES[of_tokens])
     batch, heads, *_ = grid(case)
-    folded = heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order
+    folded = "B" in axes and heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order
     if len(arrays) == 1 or {*sizes[1]} != {*shape} or folded:  # it is something else, such as a cache
         return Response(output, None, dtype, framework)
     return Response(output, _with_all_axes(arrays[1], axes), dtype, framework)

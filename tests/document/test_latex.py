@@ -6,7 +6,7 @@ import subprocess
 import pytest
 
 from headwise.document import Code, Derivation, Document, Paragraph, Section, Step, Table, as_latex_document
-from headwise.document.latex_characters import character_definitions
+from headwise.document.latex import character_definitions
 from headwise.text import Statement
 
 LINE = "Ω_q @ X / √d  # " + "x" * 90

@@ -7,7 +7,7 @@ import pytest
 
 from headwise.errors import DataError
 from headwise.models.encoder import Rope
-from headwise.models.encoder.alibi import alibi_slopes
+from headwise.models.encoder.trunk import alibi_slopes
 from headwise.nn.activation_functions import ACTIVATIONS, activation_backward, activation_forward
 from headwise.nn.projection import projection_backward, projection_forward
 from headwise.nn.rms_norm import rms_norm_backward, rms_norm_forward

@@ -10,7 +10,7 @@ import headwise as hw
 from headwise.errors import DataError, ShapeError
 from headwise.recorder import AttentionLayer, Capture, KeyMask
 from headwise.recorder.axes import Axes
-from headwise.recorder.steps import join_steps
+from headwise.recorder.collect import join_steps
 
 B, H, G, N, M, d, e = 2, 6, 3, 5, 7, 4, 11
 

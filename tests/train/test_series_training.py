@@ -9,8 +9,7 @@ from headwise.models.series import SeriesTransformerConfig, masked_prediction_fo
 from headwise.nn.params import flatten
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import Trainer, train
-from headwise.train.masking import geometric_masks
-from headwise.train.series import MaskedPredictionTask, evaluate_series, predict_series, series_task
+from headwise.train.series import MaskedPredictionTask, evaluate_series, geometric_masks, predict_series, series_task
 from helpers.oracles import check_gradients
 
 MODEL = SeriesTransformerConfig(

@@ -15,10 +15,9 @@ from headwise.errors import CheckpointError, DataError
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.nn.params import flatten
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
-from headwise.train.augment import shift_and_rotate
 from headwise.train.checkpoint import load_vit, save_arrays, save_vit
 from headwise.train.config import TrainingConfig
-from headwise.train.digits import train_vit
+from headwise.train.digits import shift_and_rotate, train_vit
 from headwise.train.run import train_into
 from helpers.processes import wait_until
 

@@ -1,8 +1,7 @@
 """Workloads and comparative timing of the attention engine."""
 
-from headwise.benchmark.limits import Machine, machine, matrix_products
 from headwise.benchmark.peers import PEERS
-from headwise.benchmark.run import Bench, Timing, bench
+from headwise.benchmark.run import Bench, Machine, Timing, bench, machine, matrix_products
 from headwise.benchmark.workloads import GROUPS, QUICK, Workload, workloads
 
 __all__ = [

@@ -7,8 +7,7 @@ from headwise.explanation.examples import cycle_classes, pick_contrasting_exampl
 from headwise.explanation.exploration import explore, explore_arrays
 from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
-from headwise.explanation.recording import record_input
-from headwise.explanation.score_names import name_scores
+from headwise.explanation.recording import name_scores, record_input
 from headwise.explanation.testing import FaithfulnessTest
 
 __all__ = [

@@ -1,7 +1,6 @@
 """Training: tasks, the loop, the optimizer, augmentation and checkpoints."""
 
 from headwise.train.adamw import AdamW, adamw_step, clip_norm, weight_decay_mask
-from headwise.train.augment import shift_and_rotate
 from headwise.train.checkpoint import (
     PRETRAINED,
     Checkpoint,
@@ -12,11 +11,17 @@ from headwise.train.checkpoint import (
     save_vit,
 )
 from headwise.train.config import TrainingConfig
-from headwise.train.digits import Evaluation, digits_task, evaluate, train_vit
+from headwise.train.digits import Evaluation, digits_task, evaluate, shift_and_rotate, train_vit
 from headwise.train.loop import Epoch, ShardGradients, Task, Trainer, TrainingResult, ValidationResult, train
-from headwise.train.masking import geometric_masks
 from headwise.train.run import TrainingRun, train_into
-from headwise.train.series import MaskedPredictionTask, SeriesEvaluation, evaluate_series, predict_series, series_task
+from headwise.train.series import (
+    MaskedPredictionTask,
+    SeriesEvaluation,
+    evaluate_series,
+    geometric_masks,
+    predict_series,
+    series_task,
+)
 from headwise.train.sets import MAX_SET_SIZE, MAX_VALUE, MaximumTask, Sets, draw_sets, mean_absolute_error
 from headwise.train.supervised import Examples, Supervised, predict_batched, supervised_loss
 

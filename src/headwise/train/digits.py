@@ -1,4 +1,4 @@
-"""Training a vision transformer on digits, and evaluating it."""
+"""Training a vision transformer on digits that are shifted and rotated a little, and evaluating it."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
+from scipy import ndimage
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.trainable import ImageModel, Inputs
@@ -14,7 +15,6 @@ from headwise.models.vit import ViTConfig
 from headwise.nn import Params, cross_entropy_forward
 from headwise.parallel.threads import parallel_map, split
 from headwise.shapes import Array
-from headwise.train.augment import shift_and_rotate
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import Epoch, TrainingResult, train
 from headwise.train.supervised import Examples, Supervised, predict_batched
@@ -76,3 +76,31 @@ def evaluate(data: LabelledImages, params: Params, config: ViTConfig) -> Evaluat
     logits = predict_batched(ImageModel(config), (data.images,), params)
     loss, cache = cross_entropy_forward(logits, data.labels)
     return Evaluation(loss, int((logits.argmax(axis=1) == data.labels).sum()), cache.probabilities)
+
+
+def shift_and_rotate(images: Array, *, shift: float, rotate: float, rng: np.random.Generator) -> Array:
+    """Rotate each image about its centre and shift it, by random amounts, with bilinear interpolation.
+
+    Parameters
+    ----------
+    images : ndarray of shape (B, Y, X)
+        With background 0, which also fills what moves in from outside.
+    shift : float
+        Largest shift along each axis, in pixels.
+    rotate : float
+        Largest rotation, in degrees.
+    rng : Generator
+
+    Returns
+    -------
+    ndarray of shape (B, Y, X)
+    """
+    centre = (np.array(images.shape[1:]) - 1) / 2
+    shifts = rng.uniform(-shift, shift, (len(images), 2))
+    angles = np.deg2rad(rng.uniform(-rotate, rotate, len(images)))
+    result = np.empty_like(images)
+    for image, by, angle, out in zip(images, shifts, angles, result, strict=True):
+        cosine, sine = np.cos(angle), np.sin(angle)
+        turn = np.array([[cosine, -sine], [sine, cosine]])
+        ndimage.affine_transform(image, turn, centre - turn @ (centre + by), order=1, output=out)
+    return result

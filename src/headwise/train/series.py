@@ -1,6 +1,7 @@
 """Training of series transformers: pretraining by masked prediction, then classification or regression.
 
-Source: Zerveas et al., arXiv 2010.02803 (2021), sections 3.2 and 3.3.
+Source: Zerveas et al., arXiv 2010.02803 (2021), sections 3.2 and 3.3. Masked and visible runs of a variable alternate,
+and both have geometric lengths.
 """
 
 from __future__ import annotations
@@ -12,15 +13,15 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.data.series import LabelledSeries
+from headwise.errors import DataError
 from headwise.hashing import fingerprint
 from headwise.models import SeriesTransformerConfig
 from headwise.models.series import masked_prediction_backward, masked_prediction_forward, masked_prediction_params
 from headwise.models.trainable import SeriesModel
 from headwise.nn import Padding, Params
-from headwise.shapes import Array, IntArray
+from headwise.shapes import Array, BoolArray, IntArray
 from headwise.train.config import TrainingConfig
 from headwise.train.loop import ShardGradients, ValidationResult
-from headwise.train.masking import geometric_masks
 from headwise.train.supervised import Examples, Supervised, predict_batched, supervised_loss
 
 
@@ -152,3 +153,55 @@ def _examples(series: LabelledSeries) -> Examples:
     labels = series.labels
     is_classification = labels.dtype.kind in "iu"
     return Examples((series.x, series.lengths), labels.astype(np.int64) if is_classification else labels[:, None])
+
+
+def geometric_masks(
+    shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = 0.15, mean_length: float = 3.0
+) -> BoolArray:
+    r"""Which values to mask, and to predict: a two-state Markov chain along the steps of every variable.
+
+    .. math:: P(\text{a masked run ends}) = \frac{1}{l_m} \qquad
+              P(\text{a visible run ends}) = \frac{1}{l_m} \frac{r}{1-r}
+
+    Parameters
+    ----------
+    shape : (int, int, int)
+        Series, steps and variables (B, N, V).
+    rng : Generator
+    ratio : float
+        r, the mean fraction of masked values.
+    mean_length : float
+        l_m, the mean number of steps in a masked run.
+
+    Returns
+    -------
+    ndarray of bool of shape (B, N, V)
+        True where a value is masked.
+
+    Raises
+    ------
+    DataError
+        If there is no such chain.
+
+    Examples
+    --------
+    >>> import numpy as np
+    >>> masked = geometric_masks((1, 40, 2), rng=np.random.default_rng(0))
+    >>> for variable in masked[0].T:
+    ...     print("".join("#" if value else "." for value in variable))
+    .########.######........................
+    .####.#...................#..#..........
+    """
+    if not 0 < ratio < 1 or mean_length < 1 or ratio > mean_length * (1 - ratio):
+        raise DataError(
+            "ratio, mean_length: expected a fraction between 0 and 1, and a length from 1 and ratio / (1 − ratio); "
+            f"got {ratio} and {mean_length}."
+        )
+    batch, steps, variables = shape
+    ends, begins = 1 / mean_length, ratio / (mean_length * (1 - ratio))
+    masked = np.empty(shape, np.bool_)
+    state = rng.random((batch, variables)) < ratio  # the stationary distribution, so that every step is alike
+    for n in range(steps):
+        masked[:, n] = state
+        state = state ^ (rng.random((batch, variables)) < np.where(state, ends, begins))
+    return masked

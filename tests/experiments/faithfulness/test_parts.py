@@ -11,7 +11,7 @@ from headwise.attribution import ModelRun, compute_map
 from headwise.errors import DataError
 from headwise.experiments.faithfulness.heads import HeadImportance, measure_heads, without_head
 from headwise.experiments.faithfulness.per_input import InputResult, evaluate_input
-from headwise.experiments.faithfulness.randomization import randomization_stages, randomization_test, shuffle_parameters
+from headwise.experiments.faithfulness.run import randomization_stages, randomization_test, shuffle_parameters
 from headwise.experiments.faithfulness.scope import Scope, baseline_map, scope_of
 from headwise.models import SeriesTransformer, SeriesTransformerConfig, Tokens, ViT, ViTConfig
 from headwise.models.series import series_params

@@ -6,7 +6,7 @@ import pytest
 from headwise.errors import DataError
 from headwise.experiments import Runner
 from headwise.experiments.sets import EXPERIMENT, SPECS, PoolingResult, SetModelSpec, SetsPlan, SetsResult
-from headwise.experiments.sets.plots import draw_errors
+from headwise.experiments.sets.findings import draw_errors
 from headwise.experiments.sets.run import order_sensitivity
 from headwise.models.sets import SetTransformerConfig, set_params
 from headwise.nn.params import flatten

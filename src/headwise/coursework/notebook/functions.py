@@ -1,24 +1,41 @@
-"""The attention functions and classes of a notebook, and the checker's verdict on each."""
+"""The attention functions and classes of a notebook, and the checker's verdict on each.
+
+Functions that take their weights from the notebook's variables, or under names that say nothing, get an adapter.
+"""
 
 from __future__ import annotations
 
 import ast
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal
 
+import numpy as np
+
 from headwise.checker import UncallableError, Verdict, check
-from headwise.coursework.notebook.adapters import (
-    adapter_code,
-    container_adapter_code,
-    names_from_outside,
-    renamed_parameters,
-    weight_parameter,
-)
+from headwise.coursework.notebook.candidates import role_of_expression
 from headwise.coursework.notebook.classes import check_classes
+from headwise.coursework.notebook.projections import projection_roles
 from headwise.coursework.notebook.run import NotebookRun, name_cells
 from headwise.errors import HeadwiseError
-from headwise.grading.column_lists import define_column_list_adapter
+from headwise.grading.column_lists import define_column_list_adapter, parameters_text
+
+_ADAPTER = """
+def {adapter}({parameters}):
+    before = {{name: globals()[name] for name in {names}}}
+    globals().update({values})
+    try:
+        return {name}({arguments})
+    finally:
+        globals().update(before)
+"""
+
+_CONTAINER_ADAPTER = """
+def {adapter}({parameters}):
+    {container} = __import__("copy").deepcopy(globals()[{passed!r}])
+    {assignments}
+    return {name}({arguments})
+"""
 
 
 @dataclass(frozen=True)
@@ -93,3 +110,123 @@ def _verdict(run: NotebookRun, called: str, title: str) -> Verdict | None:
         except (UncallableError, HeadwiseError):
             continue
     return None
+
+
+def names_from_outside(node: ast.FunctionDef, functions: Mapping[str, ast.FunctionDef]) -> list[str]:
+    """Names that a function, and those of the notebook that it calls, read without defining them."""
+    names: dict[str, None] = {}
+    waiting, visited = [node], {node.name}
+    while waiting:
+        read = list(_names_read(waiting.pop()))
+        names.update(dict.fromkeys(read))
+        called = [name for name in read if name in functions and name not in visited]
+        waiting += [functions[name] for name in called]
+        visited.update(called)
+    return list(names)
+
+
+def weight_parameter(name: str, values: Mapping[str, Any]) -> str:
+    """The adapter's parameter for a matrix, bias or linear layer of the notebook; empty for anything else."""
+    layer = _is_layer(name, values)
+    role, head = role_of_expression(f"{name}.weight" if layer else name)
+    array = values.get(name)
+    if role in (None, "X") or not (layer or (isinstance(array, np.ndarray) and array.ndim <= 2)):
+        return ""
+    return f"{role}{'' if head is None else head}" if layer else name
+
+
+def renamed_parameters(node: ast.FunctionDef, tree: ast.Module) -> dict[str, str]:
+    """Parameters whose names say nothing, by the function's products and by what the notebook's calls pass."""
+    names = [arg.arg for arg in (*node.args.posonlyargs, *node.args.args)]
+    renamed = {
+        name: role
+        for name, role in projection_roles(node.body).items()
+        if name in names and role not in names and role_of_expression(name)[0] is None
+    }
+    for call in _calls(tree, node.name):
+        for name, value in zip(names, call.args, strict=False):
+            passed = value.value if isinstance(value, ast.Subscript) else value
+            role = role_of_expression(passed.id)[0] if isinstance(passed, ast.Name) else None
+            if role and role_of_expression(name)[0] is None and role not in names:
+                renamed[name] = role
+    return renamed if len(set(renamed.values())) == len(renamed) else {}
+
+
+def adapter_code(
+    adapter: str,
+    node: ast.FunctionDef,
+    weights: Mapping[str, str],
+    renamed: Mapping[str, str],
+    values: Mapping[str, Any],
+) -> str:
+    """A function that also takes the weights as arguments that another, `node`, reads from the notebook's variables.
+
+    `weights` has its parameter for each variable, `renamed` new names of the function's own parameters.
+    """
+    parameters = [*node.args.posonlyargs, *node.args.args]
+    names = [renamed.get(arg.arg, arg.arg) for arg in parameters]
+    replaced = [
+        f"{name}=lambda x: x @ {parameter}.T" if _is_layer(name, values) else f"{name}={parameter}"
+        for name, parameter in weights.items()
+    ]
+    return _ADAPTER.format(
+        adapter=adapter,
+        parameters=", ".join(parameters_text(names, node.args.defaults, list(weights.values()))),
+        names=list(weights),
+        values=f"dict({', '.join(replaced)})",
+        name=node.name,
+        arguments=", ".join(names),
+    )
+
+
+def container_adapter_code(adapter: str, node: ast.FunctionDef, tree: ast.Module, values: Mapping[str, Any]) -> str:
+    """A function of single matrices, for one of a dict, list or object of matrices; empty if it takes none.
+
+    The container is a copy of the one that the notebook passes, with the matrices in their places.
+    """
+    parameters = [*node.args.posonlyargs, *node.args.args]
+    for index, container in enumerate(arg.arg for arg in parameters):
+        passed = [call.args[index] for call in _calls(tree, node.name) if index < len(call.args)]
+        for variable in (argument.id for argument in passed if isinstance(argument, ast.Name)):
+            places = _places(variable, values)
+            if {"Wq", "Wk", "Wv"} <= set(places.values()):
+                others = [arg.arg for arg in parameters if arg.arg != container]
+                return _CONTAINER_ADAPTER.format(
+                    adapter=adapter,
+                    parameters=", ".join(parameters_text(others, node.args.defaults, list(places.values()))),
+                    container=container,
+                    passed=variable,
+                    assignments="; ".join(f"{container}{place} = {role}" for place, role in places.items()),
+                    name=node.name,
+                    arguments=", ".join(arg.arg for arg in parameters),
+                )
+    return ""
+
+
+def _places(name: str, values: Mapping[str, Any]) -> dict[str, str]:
+    """Where the matrices and biases are in a container, with their roles; empty if two have the same role."""
+    roles = {
+        expression.removeprefix(name): role_of_expression(expression)
+        for expression, value in values.items()
+        if expression.startswith((f"{name}[", f"{name}.")) and isinstance(value, np.ndarray) and value.ndim <= 2
+    }
+    places = {place: role for place, (role, head) in roles.items() if role not in (None, "X") and head is None}
+    return places if len(set(places.values())) == len(places) else {}
+
+
+def _calls(tree: ast.Module, name: str) -> Iterator[ast.Call]:
+    for node in ast.walk(tree):
+        if isinstance(node, ast.Call) and isinstance(node.func, ast.Name) and node.func.id == name:
+            yield node
+
+
+def _names_read(node: ast.FunctionDef) -> Iterator[str]:
+    names = [item for item in ast.walk(node) if isinstance(item, ast.Name)]
+    local = {item.id for item in names if isinstance(item.ctx, ast.Store)}
+    local |= {item.arg for item in ast.walk(node) if isinstance(item, ast.arg)}
+    yield from dict.fromkeys(item.id for item in names if item.id not in local)
+
+
+def _is_layer(name: str, values: Mapping[str, Any]) -> bool:
+    weight = values.get(f"{name}.weight")
+    return isinstance(weight, np.ndarray) and weight.ndim == 2

@@ -1,28 +1,42 @@
-"""Build the report: every part, one page that grows with them, and the worked solution."""
+"""Build the report: every part, one page that grows with them, the answers of a class, and the worked solution.
+
+A finished report is returned as it is, as long as nothing that it depends on has changed.
+"""
 
 from __future__ import annotations
 
+import hashlib
+import json
+import os
+import re
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from importlib.util import find_spec
 from pathlib import Path
+from typing import Any
 
+import headwise
+from headwise.checker.catalogue import CATALOGUE
+from headwise.coursework.class_grades import with_course_arrays, with_course_names
 from headwise.coursework.notebook import CourseNotebook
-from headwise.coursework.report.class_section import class_section
 from headwise.coursework.report.context import ReportContext
-from headwise.coursework.report.finished import finished_report, save_finished
 from headwise.coursework.report.notebook import notebook_section
 from headwise.coursework.report.page import PARTS, SUBTITLE, TITLE, Page
 from headwise.coursework.report.presets import BUDGETS, Budget
-from headwise.coursework.report.provenance import provenance_section
+from headwise.coursework.report.provenance import provenance_section, software
 from headwise.coursework.results import coursework
 from headwise.coursework.solution import write_solution
 from headwise.data import Digits, coursework_arrays, load_bundled_mnist
-from headwise.document import Document, Section, print_page
+from headwise.document import Document, Paragraph, Section, Table, browser, print_page
 from headwise.errors import DataError, MissingExtraError
+from headwise.files import write_text
+from headwise.grading import Grade, TaskGrade, default_rubric, grade_class, read_class
+from headwise.hashing import fingerprint
 from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
-from headwise.text import Statement
+from headwise.text import Statement, as_text, pluralize
+
+_FILE = "report.json"
 
 
 @dataclass(frozen=True)
@@ -157,3 +171,106 @@ def _basis(budget: Budget, parts: Sequence[str]) -> Statement:
     }
     text = ", ".join(count for name, count in counts.items() if name in parts)
     return Statement(kind + (": {counts}; every figure states its own." if text else "."), {"counts": text})
+
+
+def class_section(folder: Path, arrays: Mapping[str, Array], heads: int, course: CourseNotebook | None) -> Section:
+    """Every submission's functions, graded in the sandbox: what each returned, and what is right.
+
+    Each function is also called with the course's arrays and numbers of heads; a course's notebook names what
+    submissions may define.
+    """
+    submissions = read_class(folder)
+    rubric = with_course_names(default_rubric(), course) if course else default_rubric()
+    graded = grade_class(submissions, rubric, processes=os.cpu_count() or 1)
+    grades = with_course_arrays(graded, submissions, arrays, heads)
+    rows = tuple(_row(grade, task) for grade in grades.grades for task in grade.tasks)
+    right = sum(task.verdict is not None and task.verdict.ok for grade in grades.grades for task in grade.tasks)
+    summary = Statement(
+        "{students} of {folder}: {right} of {tasks} functions are right. For a wrong one, the smallest input that "
+        "shows it is given with the right output and the submission's.",
+        {
+            "students": pluralize(len(grades.grades), "submission"),
+            "folder": folder.name,
+            "right": right,
+            "tasks": len(rows),
+        },
+    )
+    columns = ("student", "function", "verdict", "on the course's arrays", "input", "right", "submitted")
+    table = Table(Statement("Answers of the class."), columns, rows, "class", words=True)
+    return Section("class", "The class's answers", (Paragraph((summary,)), table))
+
+
+def _row(grade: Grade, task: TaskGrade) -> tuple[str, ...]:
+    if task.verdict is None or task.problem:
+        return grade.student, task.task, task.problem or "not checked", "", "", "", ""
+    example = task.verdict.example
+    verdict = "right" if task.verdict.ok else " ".join(CATALOGUE[code].title for code in task.verdict.mistakes)
+    if task.verdict.ok or example is None:
+        return grade.student, task.task, verdict, task.on_course_arrays, "", "", ""
+    inputs = "; ".join(f"{name} = {value}" for name, value in example.inputs)
+    return grade.student, task.task, verdict, task.on_course_arrays, inputs, example.expected, example.got
+
+
+def finished_report(
+    folder: Path, key: Sequence[Any]
+) -> tuple[Path, Path | None, tuple[Statement, ...], tuple[Path, ...]] | None:
+    """Page, PDF, headlines and worked solution of a report with this key, if all its files are there."""
+    try:
+        content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
+        paths = [folder / name for name in content["files"]]
+        if content["key"] != _digest(key) or not all(path.is_file() for path in paths):
+            return None
+        headlines = tuple(Statement("{text}", {"text": text}) for text in content["headlines"])
+        pdf = folder / content["pdf"] if content["pdf"] else None
+        return folder / content["page"], pdf, headlines, tuple(folder / name for name in content["solution"])
+    except (OSError, ValueError, KeyError, TypeError, RecursionError):
+        return None
+
+
+def save_finished(
+    folder: Path,
+    key: Sequence[Any],
+    page: Path,
+    pdf: Path | None,
+    headlines: Sequence[Statement],
+    solution: Sequence[Path],
+) -> None:
+    """Record what a report depends on, and its files."""
+    files = [path for part in ("figures", "tables", "arrays", "model") for path in (folder / part).glob("*")]
+    files += [page, *solution, *([pdf] if pdf else [])]
+    content = {
+        "key": _digest(key),
+        "files": sorted(str(path.relative_to(folder)) for path in files),
+        "page": page.name,
+        "pdf": pdf.name if pdf else "",
+        "solution": [path.name for path in solution],
+        "headlines": [as_text(statement) for statement in headlines],
+    }
+    write_text(folder / _FILE, json.dumps(content, ensure_ascii=False) + "\n")
+
+
+def _digest(key: Sequence[Any]) -> str:
+    """A digest of everything that a report depends on; arrays by their bytes, files by their content."""
+    parts = [str(software()), _sources(), str(browser()), *(_describe(item) for item in key)]
+    return hashlib.sha256("\n".join(parts).encode()).hexdigest()
+
+
+def _sources() -> str:
+    """A digest of the package's own files, so that a page is not that of an older version of the code."""
+    digest, package = hashlib.sha256(), Path(headwise.__file__).parent
+    for path in sorted(path for path in package.rglob("*") if path.is_file() and "__pycache__" not in path.parts):
+        digest.update(f"{path.relative_to(package)}\n".encode() + path.read_bytes())
+    return digest.hexdigest()
+
+
+def _describe(item: Any) -> str:
+    if isinstance(item, Path):
+        files = sorted(path for path in item.rglob("*") if path.is_file()) if item.is_dir() else [item]
+        return " ".join(f"{path}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
+    if isinstance(item, dict) and item and all(hasattr(value, "shape") for value in item.values()):
+        return f"{list(item)} {fingerprint(*item.values())}"
+    if hasattr(item, "found"):  # a course's notebook, whose arrays are in the key
+        return f"{item.inputs.findings} {item.inputs.assumptions} {item.functions} {item.failures} {item.notes}"
+    if hasattr(item, "func"):
+        return f"{item.func.__qualname__} {[_describe(argument) for argument in item.args]}"
+    return getattr(item, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(item))

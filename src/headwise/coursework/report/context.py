@@ -1,9 +1,9 @@
-"""What every part of the report receives, and what it returns."""
+"""What every part of the report receives, what it returns, and the trainings that depend on no other result."""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from dataclasses import dataclass
+from collections.abc import Callable, Mapping, Sequence
+from dataclasses import dataclass, replace
 from functools import cached_property
 from importlib.util import find_spec
 from pathlib import Path
@@ -15,13 +15,18 @@ from matplotlib.figure import Figure
 from headwise.coursework.notebook import NotebookArrays
 from headwise.coursework.report.presets import Budget
 from headwise.data.mnist import Digits
+from headwise.data.series import load_series
 from headwise.document import BACKLINK_LABEL, FigureBlock, Section
-from headwise.experiments import Runner, RunStore
+from headwise.experiments import Runner, RunStore, run_together, series, tables, tokenizers
+from headwise.experiments.series import SeriesPlan
+from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.figures import save_figure, svg_data_uri
 from headwise.files import atomic_write
 from headwise.progress import Progress
 from headwise.shapes import Array
 from headwise.text import Statement
+
+_DATA = "JapaneseVowels"
 
 
 class Chapter(NamedTuple):
@@ -99,3 +104,27 @@ class ReportContext:
             tuple(str(path.relative_to(self.folder)) for path in paths),
             (*shown, *findings),
         )
+
+
+def tokenizers_plan(context: ReportContext) -> TokenizersPlan:
+    """Of the second part."""
+    return replace(context.budget.tokenizers, load=context.load)
+
+
+def series_plan(context: ReportContext) -> SeriesPlan:
+    """Of the third part."""
+    return SeriesPlan(load_series(_DATA), **context.budget.series)
+
+
+def run_experiments(context: ReportContext, parts: Sequence[str]) -> None:
+    """Train all models of these parts side by side; the parts then find their results in the folder."""
+    runs = []
+    if "series" in parts:
+        plan = series_plan(context)
+        runner = context.runner(f"series-{plan.data.name}")
+        runs.append((runner, series.list_runs(plan, runner)))
+        runs.append((context.runner("tables"), tables.list_runs(context.budget.tables)))
+    if "vision" in parts:
+        runs.append((context.runner("tokenizers"), tokenizers.list_runs(tokenizers_plan(context))))
+    if runs:
+        run_together("training models to compare", runs, processes=context.processes)

@@ -10,8 +10,7 @@ from functools import partial
 from typing import Any, NamedTuple
 
 from headwise.coursework.report.attention import attention_chapter
-from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.report.experiments import run_experiments
+from headwise.coursework.report.context import Chapter, ReportContext, run_experiments
 from headwise.coursework.report.gaussian import gaussian_chapter
 from headwise.coursework.report.series import series_chapter
 from headwise.coursework.report.vision import train_and_draw, vision_chapter

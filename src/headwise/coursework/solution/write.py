@@ -1,14 +1,21 @@
-"""Write the worked solution: an executed notebook, a page, LaTeX, and a PDF if there is a browser."""
+"""Write the worked solution: an executed notebook, a page, LaTeX, and a PDF if there is a browser.
+
+The answers are code in the course's notation, and what it prints.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+import contextlib
+import io
+from collections.abc import Iterator, Sequence
 from dataclasses import replace
 from pathlib import Path
+from typing import Any
+
+import numpy as np
 
 from headwise.coursework.notebook import NotebookArrays
 from headwise.coursework.results import Coursework
-from headwise.coursework.solution.code import execute, functions_code, run_code, swap_code, why_code
 from headwise.coursework.solution.notation import Notation
 from headwise.document import (
     Document,
@@ -79,3 +86,119 @@ def solution_cells(
         if section.anchor in code:
             cells.append(code[section.anchor])
     return cells
+
+
+def attention_lines(notation: Notation) -> str:
+    """Self-attention in six lines."""
+    n, columns = notation.names, notation.columns
+
+    def project(role: str) -> str:
+        matrix = n[f"W{role}"]
+        if columns:
+            product = f"{matrix}.T @ {n['X']}" if notation.in_out else f"{matrix} @ {n['X']}"
+        else:
+            product = f"{n['X']} @ {matrix}" if notation.in_out else f"{n['X']} @ {matrix}.T"
+        return product + (f" + {n[f'b{role}']}" if f"b{role}" in n else "")
+
+    logits = "K.T @ Q / np.sqrt(len(Q))" if columns else "Q @ K.T / np.sqrt(Q.shape[1])"
+    axis = 0 if columns else 1
+    return "\n".join(
+        (
+            f"Q = {project('q')}",
+            f"K = {project('k')}",
+            f"V = {project('v')}",
+            f"S = {logits}",
+            f"A = np.exp(S - S.max(axis={axis}, keepdims=True))",
+            f"A = A / A.sum(axis={axis}, keepdims=True)",
+        )
+    )
+
+
+def functions_code(notation: Notation) -> str:
+    """The two functions; weights are returned with a row for each output."""
+    n, columns = notation.names, notation.columns
+    roles = [role for role in ("Wq", "Wk", "Wv", "bq", "bk", "bv") if role in n]
+    parameters = ", ".join([n["X"], *(n[role] for role in roles)])
+    body = "\n".join(f"    {line}" for line in attention_lines(notation).splitlines())
+    returned = "V @ A, A.T" if columns else "A @ V, A"
+    matrices, biases = (", ".join(n[r] for r in roles if r.startswith(letter)) for letter in "Wb")
+    split = f"[np.split(W, H, axis={int(notation.in_out)}) for W in ({matrices})]"
+    split += f" + [np.split(b, H) for b in ({biases})]" if biases else ""
+    final = "concatenated"
+    if "Wo" in n:
+        matrix = n["Wo"]
+        if columns:
+            final = f"{matrix}{'.T' if notation.in_out else ''} @ concatenated"
+        else:
+            final = f"concatenated @ {matrix}{'' if notation.in_out else '.T'}"
+        final += f" + {n['bo']}" if "bo" in n else ""
+    extra = "".join(f", {n[role]}" for role in ("Wo", "bo") if role in n)
+    return f'''def self_attention({parameters}):
+    """Output and weights; row n of the weights says what output n takes from each input."""
+{body}
+    return {returned}
+
+
+def multi_head_attention({parameters}{extra}, H):
+    """The rows of the matrices are divided among H heads."""
+    parts = {split}
+    heads = [self_attention({n["X"]}, *own) for own in zip(*parts)]
+    concatenated = np.concatenate([output for output, _ in heads], axis={0 if columns else 1})
+    return {final}, [weights for _, weights in heads]'''
+
+
+def run_code(study: Coursework, notation: Notation) -> str:
+    """Outputs and weights for every number of heads."""
+    lines = [f"results = {{H: multi_head_attention({_arguments(notation)}, H) for H in {_heads(study)}}}"]
+    lines += ["for H, (output, weights) in results.items():", '    print(f"H = {H}, output:\\n{output}")']
+    lines += ["    for h, matrix in enumerate(weights):"]
+    lines += ['        print(f"attention weights of head {h}:\\n{matrix}")']
+    return "\n".join(lines)
+
+
+def swap_code(study: Coursework, notation: Notation) -> str:
+    """Two inputs change places."""
+    x, (a, b) = notation.names["X"], study.swap
+    take = f"{x}[:, order]" if notation.columns else f"{x}[order]"
+    moved = "output[:, order]" if notation.columns else "output[order]"
+    lines = [f"order = np.arange({study.tokens})", f"order[[{a}, {b}]] = {b}, {a}"]
+    lines += [f"for H in {_heads(study)}:", "    output, weights = results[H]"]
+    lines += [f"    swapped, moved = multi_head_attention({_arguments(notation, take)}, H)"]
+    lines += [f'    print(f"H = {{H}}: outputs permuted alike to {{np.abs(swapped - {moved}).max():.1e}}, "']
+    lines += [
+        '          f"weights to {max(np.abs(m - w[order][:, order]).max() for m, w in zip(moved, weights)):.1e}")'
+    ]
+    return "\n".join(lines)
+
+
+def why_code(study: Coursework, notation: Notation) -> str:
+    """The single head's weights are the product of the heads' weights to the power of one over the root of H."""
+    h = study.runs[-1].heads
+    return "\n".join(
+        (
+            f"single, several = results[1][1][0], np.array(results[{h}][1])",
+            f"product = np.exp(np.log(np.maximum(several, 1e-300)).sum(axis=0) / np.sqrt({h}))",
+            "product = product / product.sum(axis=1, keepdims=True)",
+            'print(f"product rule holds to {np.abs(product - single).max():.1e}")',
+            f'print(f"outputs differ by up to {{np.abs(results[1][0] - results[{h}][0]).max():.4f}}")',
+        )
+    )
+
+
+def execute(sources: Sequence[str], folder: Path) -> Iterator[NotebookCell]:
+    """Run the cells one after the other in one namespace, and keep what each prints."""
+    namespace: dict[str, Any] = {}
+    for source in sources:
+        printed = io.StringIO()
+        with contextlib.redirect_stdout(printed), contextlib.chdir(folder), np.printoptions():
+            exec(source, namespace)  # code that was written above
+        yield NotebookCell(source, True, printed.getvalue())
+
+
+def _heads(study: Coursework) -> str:
+    return f"({', '.join(str(run.heads) for run in study.runs)},)"
+
+
+def _arguments(notation: Notation, x: str = "") -> str:
+    roles = ("Wq", "Wk", "Wv", "bq", "bk", "bv", "Wo", "bo")
+    return ", ".join([x or notation.names["X"], *(notation.names[role] for role in roles if role in notation.names)])

@@ -5,7 +5,7 @@ Source: Zerveas et al., "A Transformer-based Framework for Multivariate Time Ser
 """
 
 from headwise.experiments.protocol import Experiment
-from headwise.experiments.series import findings, plots, run
+from headwise.experiments.series import findings, run
 from headwise.experiments.series.attention import SeriesRecord, caption_series, draw_series, record_series
 from headwise.experiments.series.result import METHOD_LABELS, SeriesPlan, SeriesResult, SeriesRun
 from headwise.experiments.series.run import list_runs
@@ -29,6 +29,6 @@ EXPERIMENT = Experiment(
     run.run,
     findings.findings,
     lambda result: (findings.table(result),),
-    plots.figures,
+    findings.figures,
     captions=lambda result: {"attention": caption_series(record_series(result))},
 )

@@ -1,13 +1,16 @@
-"""The findings of the time-series experiment: a table, and sentences chosen by rules over its numbers."""
+"""The findings of the time-series experiment: a table, sentences chosen by rules over its numbers, and figures."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator
 
 import numpy as np
+from matplotlib.figure import Figure
 
 from headwise.document import Table
+from headwise.experiments.plots import draw_accuracies, draw_losses
 from headwise.experiments.protocol import Findings
+from headwise.experiments.series.attention import draw_series, record_series
 from headwise.experiments.series.baselines import BASELINES
 from headwise.experiments.series.result import METHOD_LABELS, SeriesResult
 from headwise.experiments.statistics import ALPHA, min_attainable_p, sign_flip_test, t_interval
@@ -117,3 +120,15 @@ def _compare(best: str, mean: float, baselines: dict[str, float]) -> Statement:
 
 def _n_test(result: SeriesResult) -> int:
     return len(result.data.test.labels)
+
+
+def figures(result: SeriesResult) -> dict[str, Figure]:
+    """Accuracy by method, the losses of training, and the attention of one model to one series."""
+    ours = {METHOD_LABELS[method]: method for method in result.accuracies if method not in BASELINES}
+    losses = {label: [run.losses for run in result.of(method)] for label, method in ours.items()}
+    accuracies = {METHOD_LABELS[method]: values for method, values in result.accuracies.items()}
+    return {
+        "accuracy": draw_accuracies(accuracies, highlight=ours),
+        "losses": draw_losses(losses, [run.pretraining_losses for run in result.of("pre-trained")]),
+        "attention": draw_series(record_series(result)),
+    }

@@ -4,7 +4,7 @@ Source: Lee et al., "Set Transformer", ICML 2019, arXiv 1810.00825, section 5.1 
 """
 
 from headwise.experiments.protocol import Experiment
-from headwise.experiments.sets import findings, plots, run
+from headwise.experiments.sets import findings, run
 from headwise.experiments.sets.run import SPECS, PoolingResult, SetModelSpec, SetsPlan, SetsResult
 
 __all__ = ["EXPERIMENT", "SPECS", "PoolingResult", "SetModelSpec", "SetsPlan", "SetsResult"]
@@ -15,5 +15,5 @@ EXPERIMENT = Experiment(
     run.run,
     findings.findings,
     lambda result: (findings.table(result),),
-    lambda result: {"errors": plots.draw_errors(result)},
+    lambda result: {"errors": findings.draw_errors(result)},
 )

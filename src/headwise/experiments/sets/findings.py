@@ -1,13 +1,18 @@
-"""The findings of the sets experiment: a table, and sentences chosen by rules over its numbers."""
+"""The findings of the sets experiment: a table, sentences chosen by rules over its numbers, and a figure."""
 
 from __future__ import annotations
 
 import math
 
+import numpy as np
+from matplotlib.figure import Figure
+
 from headwise.document import Table
 from headwise.experiments.protocol import Findings
 from headwise.experiments.sets.run import PoolingResult, SetsResult
 from headwise.experiments.statistics import ALPHA
+from headwise.figures import new_figure
+from headwise.figures.colors import GRID, MARK, PALE_ACCENT, REFERENCE
 from headwise.text import Statement, pluralize, scientific
 
 # mean and standard deviation in table 1 of the paper, quoted from memory and not checked against it
@@ -99,3 +104,20 @@ def _order(poolings: tuple[PoolingResult, ...]) -> Statement:
         + ("that is rounding." if rounding else "that is more than rounding, so one of these models uses the order."),
         {"single": scientific(single), "double": scientific(double), "narrow": "float32", "wide": "float64"},
     )
+
+
+def draw_errors(result: SetsResult) -> Figure:
+    """The error of every run, each model's mean, and the published mean where there is one."""
+    names = [pooling.name for pooling in result.poolings]
+    with new_figure(7.2, 0.8 + 0.3 * len(names)) as figure:
+        axes = figure.subplots()
+        for row, pooling in enumerate(result.poolings):
+            axes.plot(pooling.errors, [row] * len(pooling.errors), "o", color=PALE_ACCENT, ms=4, mew=0, alpha=0.8)
+            axes.plot(np.mean(pooling.errors), row, "|", color=MARK, ms=12, mew=1.8)
+        published = [(PUBLISHED_ERRORS[name][0], row) for row, name in enumerate(names) if name in PUBLISHED_ERRORS]
+        axes.plot([mean for mean, _ in published], [row for _, row in published], "D", mfc="none", mec=REFERENCE, ms=5)
+        axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, ylim=(-0.6, len(names) - 0.4))
+        axes.set_xlabel("mean absolute error: dot = seed, bar = mean of the seeds, diamond = the paper's mean")
+        axes.invert_yaxis()
+        axes.grid(axis="x", linewidth=0.3, color=GRID)
+    return figure

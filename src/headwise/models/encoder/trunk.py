@@ -1,7 +1,12 @@
-"""The trunk of loaded models: blocks in order, which may share parameters, and the final norm."""
+"""The trunk of loaded models: blocks in order, which may share parameters, and the final norm.
+
+Source of ALiBi, a bias of each head that grows linearly with the position of the key, instead of position embeddings:
+Press, Smith & Lewis, "Train Short, Test Long", arXiv 2108.12409 (2021).
+"""
 
 from __future__ import annotations
 
+import math
 from collections import defaultdict
 from collections.abc import Mapping
 from dataclasses import dataclass, field
@@ -9,7 +14,6 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.models.encoder.alibi import alibi_slopes
 from headwise.models.encoder.attention import AttentionContext
 from headwise.models.encoder.block import BlockOptions, EncoderBlockCache, encoder_block_backward, encoder_block_forward
 from headwise.models.encoder.norms import Norm, NormCache, norm_backward, norm_forward
@@ -111,3 +115,17 @@ def _alibi_bias(options: TrunkOptions, mask: BoolArray | None, x: Array) -> Arra
         keys = (mask.cumsum(axis=-1) - 1) * mask  # (B, 1, 1, M)
     slopes = alibi_slopes(options.blocks[0].attention.heads).astype(x.dtype)
     return np.asarray(slopes[:, None, None] * keys.astype(x.dtype))
+
+
+def alibi_slopes(heads: int) -> Array:
+    """Slope of each head (H,): a geometric sequence; if H is no power of two, slopes of the next power follow.
+
+    Examples
+    --------
+    >>> alibi_slopes(3)
+    array([0.0625    , 0.00390625, 0.25      ])
+    """
+    power = 2 ** math.floor(math.log2(heads))
+    first = 2.0 ** (-8 / power * np.arange(1, power + 1))
+    extra = 2.0 ** (-8 / (2 * power) * np.arange(1, 2 * (heads - power) + 1, 2))
+    return np.concatenate([first, extra])

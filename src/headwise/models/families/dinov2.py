@@ -7,8 +7,7 @@ from __future__ import annotations
 
 from headwise.models.encoder import AttentionPooling, Head, Network, Norm
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.families.options import read_activation
-from headwise.models.families.vision import place_attention, read_image_embedding, read_trunk
+from headwise.models.families.options import place_attention, read_activation, read_image_embedding, read_trunk
 from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("dinov2", "dinov2_with_registers")

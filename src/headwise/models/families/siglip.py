@@ -8,8 +8,7 @@ from __future__ import annotations
 from headwise.models.encoder import AttentionPooling, Head, Network, Norm, TextEmbedding
 from headwise.models.families.architecture import Architecture, Layout
 from headwise.models.families.clip import place_block
-from headwise.models.families.options import read_activation
-from headwise.models.families.vision import read_image_embedding, read_trunk
+from headwise.models.families.options import read_activation, read_image_embedding, read_trunk
 from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("siglip", "siglip_vision_model", "siglip_text_model")

@@ -1,10 +1,14 @@
-"""Whether one head or several are more expressive: counterexamples, proved and run, and fits to each other."""
+"""Whether one head or several are more expressive: counterexamples, proved and run, and fits to each other, drawn."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+import numpy as np
+from matplotlib.figure import Figure
+
 from headwise.coursework.expressiveness.constructions import Setting
 from headwise.coursework.expressiveness.fitting import Fit
-from headwise.coursework.expressiveness.plots import draw_fits
 from headwise.coursework.expressiveness.study import Expressiveness
 from headwise.coursework.report.attention.expressiveness_proofs import (
     one_input,
@@ -15,8 +19,12 @@ from headwise.coursework.report.attention.expressiveness_proofs import (
 from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework
 from headwise.document import Paragraph, Section, Table
+from headwise.figures import new_figure
+from headwise.shapes import Array
 from headwise.text import Statement, round_down, scientific
 
+_START, _BEST = "#7a9cc6", "#c2571a"
+_FLOOR = 1e-16  # a smaller loss is rounding
 _FITTED = 1e-4  # a relative loss below this is a fit, above _MISSED it is none
 _MISSED = 1e-2
 _WIDEST, _LONGEST = 12, 8  # wider and longer inputs would take minutes to fit
@@ -166,3 +174,19 @@ def describe_fit(fit: Fit) -> Statement:
 
 def _heads(count: int) -> str:
     return "One head" if count == 1 else f"{count} heads"
+
+
+def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
+    """The final loss of every random start, (targets, starts) for each name, and the best for each target function."""
+    with new_figure(7.2, 0.6 + 0.42 * len(names)) as figure:
+        axes = figure.subplots()
+        for row, values in enumerate(losses):
+            targets, starts = values.shape
+            heights = row + np.linspace(-0.22, 0.22, targets)[:, None] + np.zeros(starts)
+            axes.plot(np.maximum(values, _FLOOR).ravel(), heights.ravel(), "o", color=_START, ms=3.5, mew=0, alpha=0.7)
+            axes.plot(np.maximum(values.min(axis=1), _FLOOR), heights[:, 0], "|", color=_BEST, ms=8, mew=1.6)
+        axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlim=(_FLOOR / 3, 3))
+        axes.set_xlabel("mean squared error on new inputs, divided by the variance of the outputs")
+        axes.invert_yaxis()
+        axes.grid(axis="x", linewidth=0.3, color="#dddddd")
+    return figure

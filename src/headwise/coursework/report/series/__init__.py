@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from dataclasses import replace
 
-from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.report.experiments import series_plan
+from headwise.coursework.report.context import Chapter, ReportContext, series_plan
 from headwise.coursework.report.series.experiment import experiment_section
 from headwise.coursework.report.series.first_article import first_article_sections
 from headwise.coursework.report.series.second_article import second_article_section

@@ -4,8 +4,7 @@ from __future__ import annotations
 
 from typing import NamedTuple
 
-from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.report.experiments import tokenizers_plan
+from headwise.coursework.report.context import Chapter, ReportContext, tokenizers_plan
 from headwise.coursework.report.vision.attention_figures import attention_figures
 from headwise.coursework.report.vision.model import model_section
 from headwise.coursework.report.vision.tokenizers import headline, tokenizers_section

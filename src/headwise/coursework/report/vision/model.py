@@ -1,13 +1,19 @@
-"""The vision transformer that the report trains: its architecture, its training, its accuracy."""
+"""The vision transformer that the report trains: its architecture, the course of its training, its accuracy."""
 
 from __future__ import annotations
 
+from collections.abc import Sequence
+
+from matplotlib.figure import Figure
+from matplotlib.ticker import MaxNLocator, PercentFormatter
+
 from headwise.coursework.report.context import ReportContext
-from headwise.coursework.report.vision.training_figure import draw_training
 from headwise.document import Block, Paragraph, Section, Table
+from headwise.figures import new_figure
 from headwise.text import Statement, pluralize
 from headwise.train.run import TrainingRun
 
+_TRAIN, _VALIDATION = "#7a9cc6", "#c2571a"
 _LABELS = {
     "token": "tokens",
     "class_token": "class token",
@@ -116,3 +122,27 @@ def _parameters(run: TrainingRun) -> Table:
         parts[part or first] = parts.get(part or first, 0) + array.size
     rows = tuple((part, f"{size:,}") for part, size in parts.items())
     return Table(Statement("Parameters by part."), ("part", "parameters"), rows, "parameters")
+
+
+def draw_training(
+    train_loss: Sequence[float], validation_loss: Sequence[float], validation_accuracy: Sequence[float]
+) -> Figure:
+    """Loss on training and validation digits, and validation accuracy, epoch by epoch.
+
+    The validation sequences may be empty, where nothing was held out.
+    """
+    epochs = range(1, len(train_loss) + 1)
+    with new_figure(7.2, 2.4) as figure:
+        loss, accuracy = figure.subplots(1, 2)
+        loss.plot(epochs, train_loss, color=_TRAIN, marker=".", ms=3, label="training (augmented)")
+        if validation_loss:
+            loss.plot(epochs, validation_loss, color=_VALIDATION, marker=".", ms=3, label="validation")
+            accuracy.plot(epochs, validation_accuracy, color=_VALIDATION, marker=".", ms=3)
+        loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
+        loss.legend()
+        accuracy.set(xlabel="epoch", ylabel="validation accuracy")
+        accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
+        for axes in (loss, accuracy):
+            axes.xaxis.set_major_locator(MaxNLocator(integer=True))
+            axes.grid(axis="y", linewidth=0.3, color="#dddddd")
+    return figure

@@ -13,8 +13,7 @@ from PIL import Image
 import headwise as hw
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, explain, explore, explore_arrays, from_arrays
 from headwise.explanation.explorer import build_views, choose_opening
-from headwise.explanation.explorer.comparison import compare_records
-from headwise.explanation.explorer.difference import find_differences
+from headwise.explanation.explorer.comparison import compare_records, find_differences
 from headwise.explanation.explorer.packing import pack, pack_weights
 from headwise.figures import AttentionRecord
 from helpers.checkpoints import write_folder

@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, from_arrays, merge_pieces
-from headwise.explanation.explorer.difference import find_differences
+from headwise.explanation.explorer.comparison import find_differences
 from headwise.figures import AttentionRecord
 from helpers.browser import chromium, console_messages, open_page, reload_page, requested_hosts, set_viewport, wait_for
 

@@ -3,7 +3,7 @@
 import numpy as np
 import pytest
 
-from headwise.nn.activations import gelu_backward, gelu_forward
+from headwise.nn.activation_functions import gelu_backward, gelu_forward
 from headwise.nn.attention import (
     self_attention_layer_backward,
     self_attention_layer_forward,

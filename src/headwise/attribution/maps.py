@@ -16,8 +16,7 @@ from headwise.attribution.run import ModelRun, Requirement, requirements_met
 from headwise.errors import DataError
 from headwise.metrics.contributions import compose
 from headwise.metrics.flow import flow
-from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
-from headwise.metrics.integrated_gradients import integrated_gradients
+from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance, integrated_gradients
 from headwise.metrics.perturbation import insertion_curve, leave_one_out, random_orders
 from headwise.metrics.rollout import rollout
 from headwise.metrics.shapley import EXACT_UP_TO, coalitions, sampled_shapley, shapley

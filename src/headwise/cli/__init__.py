@@ -16,8 +16,7 @@ from pathlib import Path
 import typer
 
 from headwise import __version__
-from headwise.cli.interrupts import InterruptibleGroup
-from headwise.cli.usage import UsageError, usage_message
+from headwise.cli.interrupts import InterruptibleGroup, UsageError, usage_message
 from headwise.errors import HeadwiseError, describe_exception
 
 __all__ = ["COMMANDS", "application", "run"]

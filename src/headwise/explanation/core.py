@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import base64
+import html
+import io
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field, replace
 from pathlib import Path
@@ -15,10 +18,9 @@ from headwise.errors import DataError, ShapeError
 from headwise.explanation.dependence import measure_dependence
 from headwise.explanation.explorer import Explorer, ExplorerInput
 from headwise.explanation.merging import merge_pieces
-from headwise.explanation.notebook import explanation_html
 from headwise.explanation.recording import probe_induction, record_input
 from headwise.explanation.testing import QUICK, FaithfulnessTest
-from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures
+from headwise.figures import AttentionRecord, Caption, CaptionedFigure, View, select_figures, style
 from headwise.figures.dependence import Dependence
 from headwise.metrics.faithfulness import Faithfulness
 from headwise.models import Model, ViT, open_model
@@ -26,7 +28,10 @@ from headwise.models.vit import ViTConfig, predict_with_attention
 from headwise.nn.params import Params
 from headwise.representation import brief_repr
 from headwise.shapes import Array
+from headwise.text import as_html
 from headwise.train.checkpoint import Checkpoint, load_vit
+
+_TEXT = "max-width: 50rem; font: 0.95em/1.5 sans-serif"
 
 
 @dataclass(frozen=True)
@@ -265,3 +270,29 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
         params["embedding.positions"][1:],
         pixels_permuted=not np.array_equal(permuted, image),
     )
+
+
+def explanation_html(figures: Sequence[CaptionedFigure]) -> str:
+    """Every figure as an image with alternative text, its short caption, and the full one to unfold."""
+    return "".join(map(_figure_html, figures))
+
+
+def _figure_html(figure: CaptionedFigure) -> str:
+    caption = figure.caption
+    first, *others = map(as_html, caption.short)
+    full = "".join(
+        f"<p><b>{heading}.</b> {' '.join(map(as_html, part))}</p>" for heading, part in caption.parts.items()
+    )
+    return (
+        f'<figure style="margin: 0 0 1.5em"><img src="data:image/png;base64,{_png(figure)}" '
+        f'alt="{html.escape(caption.alt())}" style="max-width: 100%; background: white">'
+        f'<figcaption style="{_TEXT}"><p><b>{first}</b> {" ".join(others)}</p>'
+        f"<details><summary>Details</summary>{full}</details></figcaption></figure>"
+    )
+
+
+def _png(figure: CaptionedFigure) -> str:
+    buffer = io.BytesIO()
+    with style():
+        figure.draw().savefig(buffer, format="png", dpi=150, metadata={"Software": None})
+    return base64.b64encode(buffer.getvalue()).decode()

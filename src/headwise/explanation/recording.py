@@ -11,8 +11,7 @@ import numpy as np
 from headwise.attention.textbook import softmax
 from headwise.errors import DataError, HeadwiseError
 from headwise.explanation.display import displayed_image, displayed_series
-from headwise.explanation.segments import find_segments
-from headwise.explanation.text_arrays import name_spans
+from headwise.explanation.text_arrays import find_segments, name_spans
 from headwise.figures import AttentionRecord
 from headwise.figures.record import InputKind
 from headwise.models import Model, Tokens

@@ -11,10 +11,9 @@ from headwise.metrics.concentration import (
 from headwise.metrics.contributions import alti, attention_contributions, compose, contribution_norms
 from headwise.metrics.faithfulness import CONFIDENCE_BAND, Faithfulness, faithfulness, spearman
 from headwise.metrics.flow import flow
-from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance
+from headwise.metrics.gradients import gradient_rollout, gradient_weighted, head_importance, integrated_gradients
 from headwise.metrics.head_agreement import head_agreement
 from headwise.metrics.head_roles import HeadRoles, TokenRoles, head_roles
-from headwise.metrics.integrated_gradients import integrated_gradients
 from headwise.metrics.permutation import holm, permutation_test, sign_flip_test
 from headwise.metrics.perturbation import (
     ValueFunction,

@@ -7,11 +7,15 @@ from headwise.attention.textbook import softmax
 from headwise.nn.activation_functions import (
     ACTIVATIONS,
     ActivationCache,
+    GeluCache,
     activation_backward,
     activation_forward,
     freeze_activation,
+    gelu_backward,
+    gelu_forward,
+    relu_backward,
+    relu_forward,
 )
-from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward, relu_backward, relu_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
     attention_weights_gradient,

@@ -1,10 +1,10 @@
 """Activation functions by name, element by element: GELU in three forms, SiLU, ReLU and tanh.
 
 - ``gelu``: x Φ(x), with SciPy's error function, or for float32 a kernel that is as accurate.
-- ``gelu_tanh``: the approximation by tanh, of `headwise.nn.activations`.
+- ``gelu_tanh``: x/2 · (1 + tanh(√(2/π) (x + 0.044715 x³))).
 - ``quick_gelu``: x σ(1.702 x).
 
-Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", arXiv 1606.08415 (2016).
+Source: Hendrycks & Gimpel, "Gaussian Error Linear Units", arXiv 1606.08415 (2016), section 2.
 """
 
 from __future__ import annotations
@@ -15,11 +15,40 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from headwise.errors import DataError
-from headwise.nn.activations import gelu_backward, gelu_forward
 from headwise.nn.ops.dispatch import backend
-from headwise.shapes import Array
+from headwise.shapes import Array, BoolArray
 
 ACTIVATIONS = ("gelu", "gelu_tanh", "quick_gelu", "silu", "relu", "tanh")
+
+
+class GeluCache(NamedTuple):
+    """The input x and the hyperbolic tangent t."""
+
+    x: Array
+    t: Array
+
+
+def gelu_forward(x: Array) -> tuple[Array, GeluCache]:
+    """Compute y = x/2 · (1 + t) with t = tanh(c (x + a x³)), element by element."""
+    x = np.ascontiguousarray(x)
+    y, t = backend(x).gelu(x)
+    return y, GeluCache(x, t)
+
+
+def gelu_backward(dy: Array, cache: GeluCache) -> Array:
+    """Gradient with respect to x: dy/2 · ((1 + t) + x (1 − t²) c (1 + 3a x²))."""
+    dx: Array = backend(cache.x).gelu_backward(np.ascontiguousarray(dy), *cache)
+    return dx
+
+
+def relu_forward(x: Array) -> tuple[Array, BoolArray]:
+    """Compute y = max(x, 0), element by element; the cache is True where x was positive."""
+    return np.maximum(x, x.dtype.type(0)), x > 0
+
+
+def relu_backward(dy: Array, cache: BoolArray) -> Array:
+    """Gradient with respect to x: dy where x was positive."""
+    return dy * cache
 
 
 class ActivationCache(NamedTuple):

@@ -13,7 +13,7 @@ import numpy as np
 
 from headwise.attention import attention_backward, attention_forward
 from headwise.attention.functional import AttentionCache
-from headwise.nn.activations import relu_backward, relu_forward
+from headwise.nn.activation_functions import relu_backward, relu_forward
 from headwise.nn.layer_norm import LayerNormCache, layer_norm_backward, layer_norm_forward, layer_norm_params
 from headwise.nn.linear import LinearCache, linear_backward, linear_forward, linear_params
 from headwise.nn.params import Params, subtree, with_prefix

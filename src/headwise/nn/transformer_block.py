@@ -10,7 +10,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from headwise.nn.activations import GeluCache, gelu_backward, gelu_forward
+from headwise.nn.activation_functions import GeluCache, gelu_backward, gelu_forward
 from headwise.nn.attention import (
     SelfAttentionCache,
     attention_weights_gradient,

@@ -10,10 +10,9 @@ from typing import Any
 from torch import Tag, Tensor
 
 from headwise.recorder.axes import Axes
-from headwise.recorder.torch_normalised import Unnormalised, changed_weights, weights_of_operand
 from headwise.recorder.torch_tensors import Sources, TensorTable, tensors_in
 from headwise.recorder.torch_values import SHAPING, Product, Softmax, Value, ValueProduct, Weights, elementwise
-from headwise.recorder.torch_weighted import Weighted
+from headwise.recorder.torch_weighted import Unnormalised, Weighted, changed_weights, weights_of_operand
 
 _ELEMENTWISE = ("masked_fill", "native_dropout", "quantize_per_tensor")  # those that torch does not mark as such
 _EXPONENTIALS = frozenset({"exp", "exp2"})

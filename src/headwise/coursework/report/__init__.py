@@ -3,8 +3,7 @@
 A part is a function from a `ReportContext` to a `Chapter`, and an entry of `PARTS` in `page`.
 """
 
-from headwise.coursework.report.build import Report, build
-from headwise.coursework.report.hints import write_hints
+from headwise.coursework.report.build import Report, build, write_hints
 from headwise.coursework.report.page import PARTS
 from headwise.coursework.report.presets import BUDGETS, Budget
 

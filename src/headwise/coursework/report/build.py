@@ -25,7 +25,7 @@ from headwise.coursework.report.page import PARTS, SUBTITLE, TITLE, Page
 from headwise.coursework.report.presets import BUDGETS, Budget
 from headwise.coursework.report.provenance import provenance_section, software
 from headwise.coursework.results import coursework
-from headwise.coursework.solution import write_solution
+from headwise.coursework.solution import hint_sections, write_solution
 from headwise.data import Digits, coursework_arrays, load_bundled_mnist
 from headwise.document import Document, Paragraph, Section, Table, browser, print_page
 from headwise.errors import DataError, MissingExtraError
@@ -36,6 +36,7 @@ from headwise.progress import NoProgress, Progress
 from headwise.shapes import Array
 from headwise.text import Statement, as_text, pluralize
 
+_SUBTITLE = (Statement("Questions, methods and checks; no answers."),)
 _FILE = "report.json"
 
 
@@ -274,3 +275,10 @@ def _describe(item: Any) -> str:
     if hasattr(item, "func"):
         return f"{item.func.__qualname__} {[_describe(argument) for argument in item.args]}"
     return getattr(item, "__qualname__", None) or re.sub(r" at 0x[0-9a-f]+", "", repr(item))
+
+
+def write_hints(folder: Path, parts: Sequence[str], course: CourseNotebook | None) -> list[Path]:
+    """Write ``hints.ipynb``, ``.html``, ``.tex`` and, with a browser, ``.pdf``."""
+    front = (notebook_section(course),) if course else ()
+    sections = (*front, *hint_sections(tuple(parts)))
+    return write_solution(folder, sections, _SUBTITLE, None, None, "hints", "Hints")

@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
+from importlib.resources import files
+
 import numpy as np
 
-from headwise.coursework.gaussian import Gaussian, gaussian
-from headwise.coursework.gaussian_plot import draw_estimates
+from headwise.coursework.gaussian import Gaussian, draw_estimates, gaussian
 from headwise.coursework.gaussian_pretraining import STEPS, TRAINED_ON, GaussianPretraining, gaussian_pretraining
 from headwise.coursework.report.context import Chapter, ReportContext
-from headwise.coursework.report.gaussian_widget import gaussian_widget
-from headwise.document import Derivation, FigureBlock, Paragraph, Section, Table
+from headwise.document import Derivation, FigureBlock, Paragraph, Section, Table, Widget
 from headwise.text import Statement, round_up
 
 
@@ -232,4 +232,24 @@ def _network(network: GaussianPretraining) -> tuple[Statement, ...]:
             "{correlation:.2f}).",
             {"explained": network.explained, "correlation": network.correlation},
         ),
+    )
+
+
+def gaussian_widget() -> Widget:
+    """Sliders for the correlation and the sample size; the page draws and computes everything."""
+    folder = files("headwise.coursework.report")
+    markup, script = (folder.joinpath(f"gaussian_widget.{kind}").read_text(encoding="utf-8") for kind in ("html", "js"))
+    return Widget(
+        "gaussian-widget",
+        Statement("Change the correlation and the sample size"),
+        (
+            Statement(
+                "Left, a sample with the line of slope <w> that least squares fits to it, and the line of slope <c>. "
+                "Right, the population loss as a function of <w>; the shaded band has the width of the interval that "
+                "contains {level:.0%} of the estimates, and the dot is the estimate from this sample.",
+                {"level": 0.95},
+            ),
+        ),
+        markup,
+        script,
     )

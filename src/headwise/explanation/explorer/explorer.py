@@ -15,9 +15,8 @@ from markupsafe import Markup
 
 from headwise.document import render_template
 from headwise.errors import DataError
-from headwise.explanation.explorer.comparison import compare_records, have_same_tokens
+from headwise.explanation.explorer.comparison import compare_records, find_differences, have_same_tokens
 from headwise.explanation.explorer.content import DECIMALS, input_content
-from headwise.explanation.explorer.difference import find_differences
 from headwise.explanation.explorer.packing import pack, to_json
 from headwise.explanation.merging import merge_pieces
 from headwise.figures import AttentionRecord

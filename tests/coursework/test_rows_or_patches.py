@@ -3,9 +3,9 @@
 import numpy as np
 import pytest
 
-from headwise.coursework.rows_or_patches import cells, load_record
-from headwise.coursework.rows_or_patches.plan import COMPARISONS, count_parameters
+from headwise.coursework.report.vision.recorded import COMPARISONS, load_record
 from headwise.experiments.tokenizers.costs import multiply_adds
+from rows_or_patches import cells, count_parameters
 
 CELLS = {cell.name: cell for cell in cells()}
 

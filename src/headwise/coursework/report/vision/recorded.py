@@ -1,11 +1,105 @@
-"""The recorded long study of rows and patches, next to the report's own short comparison."""
+"""The recorded long study of rows and patches, next to the report's own short comparison.
+
+`benchmarks/rows_or_patches.py` made the record.
+"""
 
 from __future__ import annotations
 
-from headwise.coursework.rows_or_patches import Difference, RowsRecord, load_record
+import json
+from collections.abc import Mapping
+from dataclasses import dataclass
+from importlib.resources import files
+from typing import Any
+
+import numpy as np
+
 from headwise.document import Derivation, Paragraph, Section, Step, Table
-from headwise.experiments.statistics import min_attainable_p
+from headwise.experiments.statistics import Interval, min_attainable_p, sign_flip_test, t_interval
+from headwise.shapes import IntArray
 from headwise.text import Statement, join_with_and
+
+# what is compared with rows, under the same name for every data set
+COMPARISONS = {
+    "equal tokens": ("rows", "4x7"),
+    "equal parameters": ("rows", "7x7", "4x4"),
+    "equal compute": ("rows", "7x7 wide", "4x4 narrow"),
+    "equal parameters, no positions": ("rows unplaced", "7x7 unplaced", "4x4 unplaced"),
+    "equal tokens, no positions": ("rows unplaced", "4x7 unplaced"),
+}
+
+
+@dataclass(frozen=True)
+class RunRow:
+    """One run."""
+
+    data: str
+    model: str
+    seed: int
+    # test images classified correctly, and all of them
+    n_correct: int
+    n_test: int
+    loss: float  # mean cross-entropy on the test images, in nats
+    # epochs that were run, and the one with the lowest validation loss, whose parameters were tested
+    epochs: int
+    best_epoch: int
+    seconds: float
+
+
+@dataclass(frozen=True)
+class Difference:
+    """Accuracy of a model minus that of rows, seed by seed."""
+
+    comparison: str
+    data: str
+    model: str
+    points: Interval  # mean and 95% interval (Student) in points
+    p: float  # of the exact test of the paired seeds
+
+
+@dataclass(frozen=True)
+class RowsRecord:
+    """All runs of the study, with what is needed to repeat it."""
+
+    rows: tuple[RunRow, ...]
+    # by name: the configuration, tokens, parameters and multiply-adds of an image's forward pass
+    models: Mapping[str, Mapping[str, Any]]
+    # seeds, numbers of images, recipe; version, processor, library
+    plan: Mapping[str, Any]
+    provenance: Mapping[str, Any]
+
+    @property
+    def data(self) -> tuple[str, ...]:
+        """Names of the data sets."""
+        return tuple(dict.fromkeys(row.data for row in self.rows))
+
+    @property
+    def seeds(self) -> int:
+        """Runs of each model on each data set."""
+        return len({row.seed for row in self.rows})
+
+    def correct(self, data: str, model: str) -> IntArray:
+        """(seeds,): test images classified correctly."""
+        rows = sorted((row for row in self.rows if (row.data, row.model) == (data, model)), key=lambda row: row.seed)
+        return np.array([row.n_correct for row in rows])
+
+    def differences(self) -> tuple[Difference, ...]:
+        """Every model of every comparison against its rows."""
+        n_test = self.rows[0].n_test
+        result = []
+        for comparison, (base, *others) in COMPARISONS.items():
+            for data in self.data:
+                for model in others:
+                    extra = self.correct(data, model) - self.correct(data, base)
+                    points = t_interval(100 * extra / n_test)
+                    result.append(Difference(comparison, data, model, points, sign_flip_test(extra.tolist())))
+        return tuple(result)
+
+
+def load_record() -> RowsRecord:
+    """The recorded study that comes with the package."""
+    text = files("headwise.coursework.report.vision").joinpath("rows_or_patches.json").read_text(encoding="utf-8")
+    content = json.loads(text)
+    return RowsRecord(tuple(RunRow(**row) for row in content.pop("rows")), **content)
 
 
 def recorded_section() -> Section:

@@ -61,7 +61,7 @@ def to_verdict(
         mistakes=mistakes,
         hazards=tuple(code for code in codes if CATALOGUE[code].level == "hazard"),
         conventions=conventions,
-        untested=tuple(dict.fromkeys(_untested(convention, calls))),
+        untested=tuple(dict.fromkeys([*_untested(convention, calls), *_unknown_aims(conventions)])),
         probes=_probe_results(calls, _definition(findings)),
         inputs=len(accepted),
         difference=_difference(findings, accepted),
@@ -154,6 +154,10 @@ def _probe_results(calls: list[Observation], definition: Explanation) -> tuple[P
         difference = max((worst(definition, a) for a in accepted), default=0.0)
         results.append(ProbeResult(name, description, len(accepted), agrees, difference))
     return tuple(results)
+
+
+def _unknown_aims(conventions: tuple[str, ...]) -> Iterator[str]:
+    yield from (CONVENTIONS[code].untested for code in conventions if CONVENTIONS[code].untested)
 
 
 def _untested(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:

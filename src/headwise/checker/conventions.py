@@ -33,12 +33,15 @@ class Convention:
         The reference with this convention, in the variants in use; empty for a way of calling.
     of_positions : bool
         Whether the changes depend on the positions of the tokens.
+    untested : str
+        What the check cannot know where a function follows it.
     """
 
     code: str
     phrase: str
     changes: tuple[Change, ...] = ()
     of_positions: bool = False
+    untested: str = ""
 
 
 def slopes(heads: int) -> Array:
@@ -118,6 +121,21 @@ def one_mask(t: Trace) -> None:
     t.case = {name: value for name, value in t.case.items() if name != other}
 
 
+def hide_queries_too(t: Trace) -> None:
+    """Let a query that a padding mask hides as a key see nothing."""
+    for name in ("mask", "padding"):
+        mask = t.case.get(name)
+        if mask is not None and mask.shape[-2] == 1 and mask.shape[-1] == t.s.shape[-2] and t.context is None:
+            t.hide(mask.swapaxes(-1, -2))
+
+
+def hide_own_key(t: Trace) -> None:
+    """Hide a token from itself, unless the function is causal: there that is a mistake."""
+    n, m = t.s.shape[-2:]
+    if n == m and t.context is None and not t.case.get("causal"):
+        t.hide(~np.eye(n, dtype=bool))
+
+
 def unscaled(t: Trace) -> None:
     t.scale = 1.0
 
@@ -169,7 +187,14 @@ CONVENTIONS = {
         Convention(
             "masks-apart",
             "one mask for its tokens and another for its context",
-            ({"+arrange": one_mask},),
+            ({"+arrange": one_mask}, {"+arrange": one_mask, "+mask": hide_queries_too}),
+        ),
+        Convention("padding-hides-queries", "a padding mask that hides queries too", ({"+mask": hide_queries_too},)),
+        Convention(
+            "own-key-hidden",
+            "tokens that do not see themselves",
+            ({"+mask": hide_own_key},),
+            untested="whether tokens are meant not to see themselves",
         ),
         Convention("keys-cached", "keys and values of earlier tokens in a cache"),
         Convention("kv-packed", "keys and values in one array"),
@@ -181,7 +206,12 @@ CONVENTIONS = {
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),
         Convention("window-built-in", "a built-in window"),
-        Convention("pattern-built-in", "a built-in pattern of the keys that a query sees", of_positions=True),
+        Convention(
+            "pattern-built-in",
+            "a built-in pattern of the keys that a query sees",
+            of_positions=True,
+            untested="whether these are the keys that a query is meant to see",
+        ),
         Convention("causal-aligned-end", "the last query aligned with the last key", ({"align": aligned_with_last},)),
         Convention("scale-divides", "a scale that divides the logits", ({"scale": scale_that_divides},)),
         Convention("temperature", "a temperature in place of √d", ({"scale": temperature_alone},)),
@@ -198,6 +228,12 @@ CONVENTIONS = {
                 for turn in (rotated_halves, rotated_neighbours)
             ),
             of_positions=True,
+        ),
+        Convention(
+            "rope-by-head",
+            "rotary positions, with angles of its own in each head",
+            of_positions=True,
+            untested="whether angles of its own in each head are meant",
         ),
         Convention("position-bias", "a bias of positions", of_positions=True),
         Convention("qk-norm", "normalised queries and keys", tuple({"+split": norm} for norm in _NORMS)),

@@ -30,15 +30,16 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     `convention`: how the function is called.
     `like`: arguments whose sizes are used.
     """
-    if "context" in like or any(code == "rope" for code, _ in convention.design):
+    if "context" in like or any(code.startswith("rope") for code, _ in convention.design):
         return ()
     run = _recovered(convention, like)
     norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
     normalized = any(code == "qk-norm" for code, _ in convention.design)
     for norm in ((), *norms) if run is not None and not normalized else ((),):
         own = replace(convention, design=(*convention.design, *norm))
-        if _rotations(own, run) is not None:
-            return (*norm, ("rope", _rotation(own)))
+        if (turns := _rotations(own, run)) is not None:
+            alike = np.abs(turns - turns[:1]).max() <= _CLOSE
+            return (*norm, ("rope" if alike else "rope-by-head", _rotation(own)))
     return ()
 
 

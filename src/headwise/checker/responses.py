@@ -61,11 +61,13 @@ def read_response(result: Any, case: Case, axes: str, weights_only: bool = False
     folded = "B" in axes and heads > 1 and arrays[-1].shape[:-2] == (batch * heads,)  # in whatever order
     if len(arrays) == 1 or {*sizes[1]} != {*shape} or folded:  # it is something else, such as a cache
         return Response(output, None, dtype, framework)
-    return Response(output, _with_all_axes(arrays[1], axes), dtype, framework)
+    return Response(output, _with_all_axes(arrays[1], axes, grid(case)), dtype, framework)
 
 
-def _with_all_axes(weights: Array, axes: str) -> Array:
-    """Weights as (B, H, N, M)."""
+def _with_all_axes(weights: Array, axes: str, shape: tuple[int, ...] = ()) -> Array:
+    """Weights as (B, H, N, M), which may come with heads first."""
+    if shape != weights.shape == (shape[1::-1] + shape[2:]):
+        return weights.swapaxes(0, 1)
     if "N" not in axes:
         weights = weights[..., None, :]
     if "B" not in axes:

@@ -200,6 +200,6 @@ def role_of(name: str) -> str | None:
     for role, tokens in _TOKENS.items():
         if tokens.fullmatch(plain):
             return role
-    if re.search(r"masks?$", plain):
+    if re.search(r"(?<!head)masks?$", plain):  # that of heads is a factor of their weights
         return "padding" if "pad" in plain or plain.startswith("key") else "mask"
     return None

@@ -60,7 +60,7 @@ _PATTERNS = {
     "cross": r"(is)?cross(attention|attn)|isdecoder",
     "values": r"(d|dim)(v|values?)|(v|value|values)(headdim|width|dim|size|channels)|valuedepth|dvalues?",
     "width": r"(head|d|dim|size|dimper|key|value|qk|attentionhead)(head|dim|size|width|features|channels|key|value|keys"
-    r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid",
+    r"|values)|(d|dim|n|h)(k|q|v|kv|qk|kq)|hd|hs|headd|nhid|querypreattnscalar",
 }
 _WORDS = {
     "batch_first": "batchfirst",

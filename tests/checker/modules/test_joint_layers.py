@@ -3,6 +3,7 @@
 import pytest
 
 import headwise as hw
+from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
 layers = pytest.importorskip("layers.joint_layers")
@@ -35,10 +36,7 @@ VERDICTS = {
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
-    verdict = hw.check(getattr(layers, name))
-    mistakes, conventions = VERDICTS[name]
-    assert verdict.mistakes == mistakes
-    assert set(conventions) <= set(verdict.conventions)
+    assert_verdict(getattr(layers, name), *VERDICTS[name])
 
 
 @pytest.mark.parametrize(

@@ -2,7 +2,7 @@
 
 import pytest
 
-import headwise as hw
+from helpers.verdicts import assert_verdict
 
 pytest.importorskip("torch")
 layers = pytest.importorskip("layers.options_layers")
@@ -30,7 +30,4 @@ VERDICTS = {
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
-    verdict = hw.check(getattr(layers, name))
-    mistakes, conventions = VERDICTS[name]
-    assert verdict.mistakes == mistakes
-    assert set(conventions) <= set(verdict.conventions)
+    assert_verdict(getattr(layers, name), *VERDICTS[name])

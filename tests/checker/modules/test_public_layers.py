@@ -5,6 +5,7 @@ import pytest
 
 import headwise as hw
 from headwise.errors import DataError
+from helpers.verdicts import assert_verdict
 
 torch = pytest.importorskip("torch")
 layers = pytest.importorskip("layers.public_layers")
@@ -41,10 +42,7 @@ VERDICTS = {
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
-    verdict = hw.check(getattr(layers, name))
-    mistakes, conventions = VERDICTS[name]
-    assert verdict.mistakes == mistakes
-    assert set(conventions) <= set(verdict.conventions)
+    assert_verdict(getattr(layers, name), *VERDICTS[name])
 
 
 @pytest.mark.parametrize(

@@ -103,6 +103,15 @@ def _with_latents(call: Call, model: int) -> Iterator[Call]:
             call.layer.write({table.name: np.zeros(table.shape)})  # as it was
 
 
+def with_optional_context(call: Call) -> Call | None:
+    """The call with a context that the layer may do without, if it takes one."""
+    parameters = inspect.signature(call.layer.forward).parameters.values()
+    names = [p.name for p in parameters if role_of(p.name) == "context" and p.default is None]
+    if len(names) != 1 or call.takes_context:
+        return None
+    return replace(call, tokens={**call.tokens, names[0]: "context"})
+
+
 def takes_any_count(call: Call, sizes: TargetSizes) -> bool:
     """Whether a layer takes other numbers of tokens than the one with which it was called first."""
     others = (5, 7)  # as many as the probes have

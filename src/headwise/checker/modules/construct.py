@@ -11,6 +11,7 @@ import sys
 from collections.abc import Iterator, Mapping
 from typing import Any
 
+from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import documentation_of
 from headwise.checker.settings import (
     CONFIG,
@@ -162,4 +163,5 @@ def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
 
 
 def _reads_settings(cls: type, name: str) -> bool:
-    return bool(re.search(rf"\b{name}\s*(\.\w|\[|\.get\()", documentation_of(cls)))
+    """Whether a class, or another of the same file that it is handed on to, reads settings from an argument."""
+    return bool(re.search(rf"\b{name}\s*(\.\w|\[|\.get\()", documentation_of(cls) + source_of(cls)))

@@ -19,7 +19,7 @@ from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.layouts import TOKENS_FIRST, present, restore
 from headwise.checker.modules.packed import with_separate_arguments
-from headwise.checker.modules.positions import FIRST_POSITION, positions_of
+from headwise.checker.modules.positions import FIRST_POSITION, OF_SEGMENTS, positions_of
 from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
@@ -133,10 +133,11 @@ def _forward(call: Call) -> Callable[..., Any]:
     if call.latents:
         return _forward_of_latents(call)
     signature = inspect.signature(layer.forward)
+    places = {name: kind for name, kind in call.positions.items() if kind not in OF_SEGMENTS}
     logits = _returns_logits(layer)
-    if "W" not in call.axes and not call.positions and not logits and not call.of_first and call.pairs is None:
+    if "W" not in call.axes and not places and not logits and not call.of_first and call.pairs is None:
         return layer.forward
-    own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in call.positions])
+    own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in places])
 
     @functools.wraps(layer.forward)
     def forward(*args: Any, **kwargs: Any) -> Any:
@@ -151,7 +152,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         if call.of_first:
             arguments[first] = put_each_first(arguments[first])
         narrow = "float32" in str(arguments[first].dtype)
-        positions = positions_of(layer, call.positions, call.width, count, narrow=narrow, first=position)
+        positions = positions_of(layer, places, call.width, count, narrow=narrow, first=position)
         result = layer.forward(**arguments, **positions)
         result = result[0] if logits and isinstance(result, tuple) else result
         if call.of_first:
@@ -161,7 +162,7 @@ def _forward(call: Call) -> Callable[..., Any]:
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
 
     vars(forward)["__signature__"] = own
-    if call.positions:
+    if places:
         vars(forward)[FIRST_POSITION] = True  # it takes this keyword, which its signature does not show
     return forward
 

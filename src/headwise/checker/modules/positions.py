@@ -11,6 +11,7 @@ from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
 
 FIRST_POSITION = "first_position"  # the keyword of a call of tokens that come after others
+OF_SEGMENTS = {"starts", "longest"}  # kinds that say where sequences begin which are packed into one
 _BASE = 10000.0
 _ROTARY_WIDTH = ("rotary_ndims", "rotary_dim", "rope_dim", "rotary_emb_dim", "qk_rope_head_dim")
 _KINDS = {
@@ -19,6 +20,8 @@ _KINDS = {
     "sides": r"hw|((x|hw|feat|feature|grid|spatial|image|img|input|token)_?)?(shape|size|resolution)",
     "pair": r"position_?embeddings?|rotary_?pos(ition)?_?emb(eddings?)?|cos_?sin|rope|rotary|pos_?emb(edding)?s?",
     "complex": r"freqs?_?cis|freqs?|freqs_complex",
+    "starts": r"cu_?seq_?lens?(_[qk]v?)?|cumulative_?seq_?lens?|cum_?seq_?lens?",
+    "longest": r"max_?seq_?lens?(_[qk]v?)?",
     "indices": r"position_?ids?|positions?|pos|input_?pos|cache_?position|pos_?ids",
     "cos": r"(rope|rotary|freqs?|pos|emb)?_?cos(ines?)?(_?(emb|cached?|freqs?))?",
     "sin": r"(rope|rotary|freqs?|pos|emb)?_?sin(es?)?(_?(emb|cached?|freqs?))?",
@@ -79,6 +82,8 @@ def positions_of(
         "indices": lambda: layer.convert(places[None]),
         "flat-indices": lambda: layer.convert(places),
         "first-indices": lambda: first,
+        "starts": lambda: layer.convert(np.array([0, count], np.int32)),
+        "longest": lambda: count,
     }
     for form, table in (("", both[0]), ("half-", angles), ("batch-", both)):
         makers[f"{form}cos"] = functools.partial(lambda a: layer.convert(np.cos(a).astype(real)), table)

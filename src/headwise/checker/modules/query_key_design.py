@@ -44,13 +44,32 @@ def measure_query_key_design(
         output = call(case["X"], case.get("context"))
     except (CallError, ValueError):
         return None
+    possible_limits = [{}, {"causal": True}, *_patterns(call, case, output)]
     for design, mistake in _candidates(rotates, normalizes, scales, caps):
         if own.goes_with(design) and (own + design).goes_with(mistake):
-            for limits in ({}, {"causal": True}):
+            for limits in possible_limits:
                 result = (own + design + mistake).answer({**case, **limits})
                 if result is not None and difference(output, result.output) < _CLOSE:
                     return design
     return None
+
+
+def _patterns(call: Call, case: Case, before: Array) -> Iterator[Case]:
+    """The keys that each query sees, as a mask, if they are not all: with its own, and without it, which may be hidden.
+
+    A token has an influence on its own output in any case.
+    """
+    if call.takes_context:
+        return
+    count = before.shape[1]
+    seen = np.eye(count, dtype=bool)
+    for m in range(count):
+        changed = case["X"].copy()
+        changed[:, m] *= np.cos(np.arange(changed.shape[-1]))  # which no norm takes away
+        seen[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
+    for pattern in (seen, seen & ~np.eye(count, dtype=bool)):
+        if not pattern.all():
+            yield {"mask": pattern[None, None]}
 
 
 def _candidates(

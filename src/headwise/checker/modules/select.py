@@ -8,6 +8,7 @@ from itertools import product, takewhile
 
 from headwise.checker.effort import evaluations
 from headwise.checker.modules.call import Call, CallError
+from headwise.checker.modules.calls import with_optional_context
 from headwise.checker.modules.design import designs, measured_design, table_designs
 from headwise.checker.modules.extras import learned_scales, normalizes_all_heads_together, normalizes_heads, softcaps
 from headwise.checker.modules.latent import latent_designs
@@ -67,10 +68,10 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
         possible = own_designs or designs(bool(rest), match.call.takes_context)
         nearest = min(possible, key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
-            return [replace(match, design=nearest)], True
+            return [replace(match, design=_with_norm_of_context(match, nearest))], True
     if turned is not None and trials:
         return [_of_latents(trials[0], turned)], False
-    own = _own_design(trials[0][0], bool(rest)) if trials else Explanation()
+    own = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], bool(rest))) if trials else Explanation()
     if trials and not trials[0][0].reading.sliced:
         own += _own_turn(trials[0][0], own)
     until = evaluations() + _MOST
@@ -130,6 +131,18 @@ def _own_design(match: Match, has_more: bool) -> Explanation:
     if kernel is not None:
         return _even_reduction(match, weights, kernel)
     return measured_design(match.call, match.reading, weights, has_more) or Explanation()
+
+
+def _with_norm_of_context(match: Match, design: Explanation) -> Explanation:
+    """The design with the norm that a layer has if it is called with a context that it may do without."""
+    call = with_optional_context(match.call)
+    if call is None or "norm-added" not in design.codes:
+        return design
+    weights = draw_weights(match.reading, np.random.default_rng(7))
+    measured = measured_design(call, match.reading, weights, has_more=True) or Explanation()
+    pairs = zip(measured.codes, measured.changes, strict=True)
+    norms = [Explanation((code,), (change,)) for code, change in pairs if code == "norm-added"]
+    return design.without("norm-added") + norms[0] if norms else design
 
 
 def _even_reduction(match: Match, weights: dict[str, Array], kernel: Parameter) -> Explanation:

@@ -107,7 +107,8 @@ class ProbeShape:
             return shape
         tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
         tokens = sizes.queries or tokens
-        return cls(shape.batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
+        batch = shape.batch if shape.batch != sizes.heads else shape.batch + 2  # so that neither passes for the other
+        return cls(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 
 # what each kind of probe tries, in words; the order is the order in which mistakes are looked for

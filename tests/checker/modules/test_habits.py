@@ -1,0 +1,40 @@
+"""Habits of public code that are no mistakes, and mistakes next to them."""
+
+import pytest
+
+import headwise as hw
+from helpers.verdicts import assert_verdict
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.habits_layers")
+pytestmark = pytest.mark.parity
+
+# class: its mistakes, and conventions among others
+VERDICTS = {
+    "OthersOnly": ((), ("own-key-hidden", "scale-learned", "norm-inside")),
+    "OthersOnlyUnscaled": (("scale-missing",), ("own-key-hidden", "norm-inside")),
+    "HeadsFirst": ((), ("padding-hides",)),
+    "HeadsFirstScaledTwice": (("scale-no-root",), ("padding-hides",)),
+    "HidesQueriesToo": ((), ("padding-hides-queries",)),
+    "NormsItsContext": ((), ("norm-inside",)),
+    "NormsItsContextUnscaled": (("scale-missing",), ("norm-inside",)),
+    "WindowAndCap": ((), ("window-built-in", "softcap-built-in")),
+    "HandsConfigOn": ((), ()),
+    "PackedImages": ((), ()),
+    "TurnedBeforeHeads": ((), ("rope-by-head",)),
+}
+
+
+@pytest.mark.parametrize("name", VERDICTS)
+def test_verdict(name):
+    assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_tokens_of_other_sequences_must_not_be_seen():
+    assert not hw.check(layers.PackedImagesMixed).ok
+
+
+def test_what_may_not_be_meant_is_listed():
+    assert "whether tokens are meant not to see themselves" in hw.check(layers.OthersOnly).untested
+    assert "whether angles of its own in each head are meant" in hw.check(layers.TurnedBeforeHeads).untested
+    assert "head_mask" in hw.check(layers.HandsConfigOn).untested

@@ -29,7 +29,7 @@ def accepted(start: CallingConvention, attempts: dict[str, str], biased: bool = 
         variants = [*list(_numbered_windows(start))[:1], start]
     if "mask" in start.interface.needs:
         of_keys = replace(start, interface=replace(start.interface, key_mask=True))
-        variants += [of_keys, replace(start, mask_numbers=True), replace(of_keys, mask_numbers=True)]
+        variants += [of_keys, replace(start, mask_type="float64"), replace(of_keys, mask_type="float64")]
     if "prefix" in start.interface.needs:
         variants.append(replace(start, interface=replace(start.interface, prefix_each=True)))
     if "bias" in start.interface.needs:

@@ -9,6 +9,7 @@ from typing import Any
 from headwise.checker.assessment import to_verdict
 from headwise.checker.attended import attended_keys
 from headwise.checker.cached import with_cached_step
+from headwise.checker.confirmation import confirmed
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import document
@@ -136,6 +137,7 @@ def _check_function(
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
     findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
+    findings = confirmed(findings, documentation, fresh(rng))
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
 

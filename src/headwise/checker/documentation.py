@@ -168,6 +168,12 @@ class Documentation:
             return "hides"
         return "attends" if plain in ("visible", "keep", "allowed", "validmask", "validtokens", "keyvalid") else ""
 
+    def numbers_in_mask(self, name: str) -> bool:
+        """Whether it says what 1 or 0 means in the mask of this name."""
+        return any(
+            re.search(r"\b([01]|ones|zeros)\b", s) and _polarity(s) in ("attends", "hides") for s in self._about(name)
+        )
+
     def mask_axes(self, name: str) -> str:
         """The axes of a mask, if it gives them after its name: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
         match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?[\(\[]([\w\s,]+)[\)\]]", self.text)

@@ -61,7 +61,8 @@ class CallingConvention:
     # what True means in its `mask` and in its `padding` mask: ``"attends"``, ``"hides"``, or ``"adds"`` for numbers to
     # add
     senses: Mapping[str, str] = field(default_factory=lambda: {"mask": "attends", "padding": "attends"})
-    mask_numbers: bool = False  # whether its masks are ones and zeros, for a function that refuses True and False
+    mask_type: str = ""  # the type of ones and zeros in its masks, for a function that refuses True and False
+    strided: bool = False  # whether arrays are passed in Fortran order, and with gaps between their numbers
     score: tuple[bool, bool, str] = (False, False, "vector")  # how it takes the parts of a score: see `present_score`
     # "tokens-first" or "merged" for an output whose axis of heads is after that of tokens, or part of the last
     output: str = ""
@@ -118,14 +119,14 @@ class CallingConvention:
 
     def returned(self, case: Case) -> Any:
         """What the function returns for a case, as it is; None if it raises."""
-        own = {name: _copied(a) for name, a in next(self._presentations(case)).items()}
+        own = self._copies(next(self._presentations(case)))
         positional, keywords = self._bind(own)
         with contextlib.suppress(Exception), _quiet():
             return self.function(*positional, **keywords)
         return None
 
     def _call(self, arguments: Case, case: Case) -> Response:
-        own = {name: _copied(a) for name, a in arguments.items()}
+        own = self._copies(arguments)
         try:
             with _quiet():
                 if self.load is not None:
@@ -138,6 +139,11 @@ class CallingConvention:
             return Response(None, error=describe_exception(error))
         changed = tuple(name for name, a in own.items() if not _same(a, arguments[name]))
         return replace(response, changed=changed)
+
+    def _copies(self, arguments: Case) -> Case:
+        """Copies of the arguments, one of an array that is passed twice."""
+        copies: dict[object, Any] = {}
+        return {name: copies.setdefault(_identity(a), _copied(a, self.strided)) for name, a in arguments.items()}
 
     def _bind(self, own: Case) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments."""
@@ -182,8 +188,8 @@ class CallingConvention:
                     own = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
                     fitted = fit_to_logits(case[name], own, grid(case), axes, of_keys)
                     shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
-                    if self.mask_numbers and shown[name].dtype == np.bool_:
-                        shown[name] = shown[name].astype(np.float64)
+                    if self.mask_type and shown[name].dtype == np.bool_:
+                        shown[name] = shown[name].astype(self.mask_type)
             if (key := tuple(a.shape for a in shown.values())) not in seen:
                 seen.add(key)
                 yield arguments | shown
@@ -316,10 +322,23 @@ def _with_past(arguments: Case, axis: int, alone: bool) -> Case:
     return past | {x: pieces[x][1].take(0, axis=axis) if alone else pieces[x][1] for x in "kv"}
 
 
-def _copied(value: Any) -> Any:
+def _identity(value: Any) -> object:
+    """The same for two views of the same numbers."""
+    if not isinstance(value, np.ndarray):
+        return id(value)
+    return value.__array_interface__["data"][0], value.shape, value.strides, value.dtype.str
+
+
+def _copied(value: Any, strided: bool) -> Any:
     if isinstance(value, list):
-        return [np.array(a) for a in value]
-    return np.array(value) if isinstance(value, np.ndarray) else value
+        return [_copied(a, strided) for a in value]
+    if not isinstance(value, np.ndarray):
+        return value
+    if not strided or not value.ndim:
+        return np.array(value)
+    wide = np.empty((*value.shape[::-1], 2), value.dtype)
+    wide[..., 0] = value.T
+    return wide[..., 0].T
 
 
 def _same(a: Any, b: Any) -> bool:

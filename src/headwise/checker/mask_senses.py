@@ -32,7 +32,7 @@ def with_senses(
         if name == "mask":
             convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
             convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
-            if not _takes_a_mask(convention) and _takes_a_mask(in_numbers := replace(convention, mask_numbers=True)):
+            if not _takes_a_mask(convention) and _takes_a_mask(in_numbers := replace(convention, mask_type="float64")):
                 convention = in_numbers
         stated = documentation.mask(spelled)
         if stated == "adds" and _converts_to_numbers(documentation.code, spelled):

@@ -8,12 +8,35 @@ once to choose an explanation, once to hold it to.
 from __future__ import annotations
 
 from headwise.checker.numpy_guard import np
+from headwise.checker.probes.further import (
+    ALIKE,
+    MANY,
+    ONE,
+    ONE_QUERY,
+    Further,
+    of_negative_logits,
+    of_one_query,
+    of_other_sizes,
+    of_other_values,
+    of_pairs,
+)
 from headwise.checker.probes.generator import Generator
 from headwise.checker.probes.kinds import PROBES, Interface, Probe, ProbeShape
 from headwise.checker.probes.qkv import Projected
 from headwise.checker.probes.tokens import Tokens
 
-__all__ = ["PROBES", "Interface", "Probe", "ProbeShape", "dropout_probes", "first_probe", "probes", "wide_probe"]
+__all__ = [
+    "PROBES",
+    "Further",
+    "Interface",
+    "Probe",
+    "ProbeShape",
+    "dropout_probes",
+    "first_probe",
+    "further_probes",
+    "probes",
+    "wide_probe",
+]
 
 
 def probes(interface: Interface, round_number: int, rng: np.random.Generator) -> list[Probe]:
@@ -44,6 +67,22 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
     )
 
 
+def further_probes(interface: Interface, rng: np.random.Generator) -> list[Further]:
+    """Return inputs of sizes, and with values of options, that code often treats apart."""
+    usual = _generator(interface, 0, rng)
+    found = [*of_other_values(usual), *of_pairs(usual), *of_negative_logits(usual)]
+    if not interface.grid:
+        many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
+        found += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
+        found += of_other_sizes(one, "one item of one head, with few features")
+        found += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
+        found += of_one_query(query)
+    return found
+
+
+def _in_sizes(interface: Interface, shape: ProbeShape, rng: np.random.Generator) -> Generator:
+    return (Tokens if interface.of_tokens else Projected)(interface, shape.within(interface), rng)
+
+
 def _generator(interface: Interface, round_number: int, rng: np.random.Generator) -> Generator:
-    shape = ProbeShape.of_round(round_number, interface)
-    return (Tokens if interface.of_tokens else Projected)(interface, shape, rng)
+    return _in_sizes(interface, ProbeShape.of_round(round_number, interface), rng)

@@ -12,7 +12,7 @@ from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
 _TRIES = 200
-_MANY = 67  # tokens: more than a block of a function that works in blocks usually has
+_MANY = 131  # tokens: more than a block of a function that works in blocks usually has
 
 
 def to_float32(case: Case) -> Case:
@@ -52,6 +52,14 @@ class Generator(ABC):
 
     def more_wide(self) -> Iterator[Probe]:
         """Others like that."""
+        return iter(())
+
+    @abstractmethod
+    def apart(self) -> Iterator[Probe]:
+        """Queries that are not as many as keys."""
+
+    def grouped(self, key_heads: int) -> Iterator[Probe]:
+        """Three query heads for each of so many key heads, where it takes them."""
         return iter(())
 
     @abstractmethod
@@ -185,10 +193,10 @@ class Generator(ABC):
         mask[..., 0] |= bool(self.interface.implicit.get("causal"))
         return mask
 
-    def about_logits(self, case: Case) -> Iterator[Probe]:
-        """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
+    def options(self, case: Case) -> dict[str, Case]:
+        """The options of the logits that the function takes, each with a value that shows on this case."""
         b, h, n, m = self.grid(case)
-        short = self.rng.permutation(np.arange(m - b - 1, m - 1))  # as many different lengths as items
+        short = self.rng.permutation(np.arange(m - b - 1, m - 1)).clip(1)  # as many different lengths as items
         options: dict[str, Case] = {
             "scale": {"scale": 0.37},
             "temperature": {"temperature": 0.6},
@@ -204,7 +212,12 @@ class Generator(ABC):
             "prefix": {"prefix": np.full(b, max(3, m - 2))},
             "sinks": {"sinks": self.normal(1, h)},
         }
-        taken = {name: option for name, option in options.items() if name in self.takes}
+        return {name: option for name, option in options.items() if name in self.takes}
+
+    def about_logits(self, case: Case) -> Iterator[Probe]:
+        """Scale, softcap, bias, masks and limits, each alone on this case, and all at once."""
+        b, h, n, m = self.grid(case)
+        taken = self.options(case)
         for name, option in taken.items():
             yield Probe({"padding": "mask-keys"}.get(name, name), case | option)
         if "scale" in taken:

@@ -95,9 +95,15 @@ class ProbeShape:
     @classmethod
     def of_round(cls, number: int, interface: Interface) -> ProbeShape:
         """Sizes that share no factor, other ones each round; a module's own where they are fixed."""
-        shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
         if interface.grid:  # two features of each pair for each side
             shape = (cls(2, 3, 6, 6, 4, 4, 12), cls(3, 2, 12, 12, 4, 3, 16))[number]
+        else:
+            shape = (cls(2, 3, 5, 7, 2, 4, 11), cls(3, 2, 7, 5, 6, 3, 13))[number]
+        return shape.within(interface)
+
+    def within(self, interface: Interface) -> ProbeShape:
+        """The sizes as an interface restricts them; a module's own where they are fixed."""
+        shape = self
         if interface.packed:
             shape = replace(shape, values=shape.width if interface.of_tokens else shape.model)
         if interface.packed == "qkv" or "segments" in interface.takes:
@@ -108,7 +114,7 @@ class ProbeShape:
         tokens, keys = (sizes.tokens or min(n, sizes.max_tokens or n) for n in (shape.tokens, shape.keys))
         tokens = sizes.queries or tokens
         batch = shape.batch if shape.batch != sizes.heads else shape.batch + 2  # so that neither passes for the other
-        return cls(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
+        return ProbeShape(batch, sizes.heads, tokens, keys, sizes.width, sizes.values, sizes.model)
 
 
 # what each kind of probe tries, in words; the order is the order in which mistakes are looked for

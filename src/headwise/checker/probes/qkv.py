@@ -42,6 +42,16 @@ class Projected(Generator):
         if "cos" in self.takes:
             yield Probe("rotary", self.with_wide_values() | self.angles(3, 6, False))
 
+    def apart(self) -> Iterator[Probe]:
+        """Queries that are not as many as keys."""
+        yield Probe("wide", self.wide())
+        yield from self.aligned()
+
+    def grouped(self, key_heads: int) -> Iterator[Probe]:
+        """Three query heads for each of so many key heads, where it takes them."""
+        if self.interface.multi_head and not self.interface.packed and not self.interface.heads:
+            yield Probe("groups", self.arrays(1.0, key_heads, 4, 4, 6, 6, heads=3 * key_heads))
+
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int = 0, batch: int = 0) -> Case:
         """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
         batch, heads = batch or (self.sizes.batch if self.interface.batch else 1), heads or self.heads

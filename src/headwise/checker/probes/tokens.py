@@ -112,6 +112,10 @@ class Tokens(Generator):
         width = self.base()["X"].shape[-1]
         return self.matrices(1.0, tokens, width, width, width, width, batch=1)
 
+    def apart(self) -> Iterator[Probe]:
+        """Queries that are not as many as keys."""
+        yield from self.with_context(self.base())
+
     def with_context(self, case: Case) -> Iterator[Probe]:
         """The case with keys and values made from other tokens, more of them, and with the masks that go with them."""
         if "context" not in self.takes or (self.interface.sizes and self.interface.sizes.tokens):

@@ -1,0 +1,101 @@
+"""Further inputs for a function that is right on all others: sizes and values that code often treats apart."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from dataclasses import dataclass
+from itertools import combinations
+
+from headwise.checker.numpy_guard import np
+from headwise.checker.probes.generator import Generator
+from headwise.checker.probes.kinds import Probe, ProbeShape
+from headwise.checker.state import Case
+
+MANY, ONE = ProbeShape(5, 8, 9, 11, 3, 5, 17), ProbeShape(1, 1, 6, 3, 1, 2, 1)
+ALIKE = ProbeShape(4, 4, 4, 4, 2, 2, 8)
+ONE_QUERY = ProbeShape(2, 3, 1, 5, 4, 3, 11)
+_ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "context", "groups", "columns", "wide"}
+_ORDINARY |= {"aligned", "mask-each", "mask-keys", "together"}
+_NARROWING = {"mask", "padding", "lengths", "segments"}
+
+
+@dataclass(frozen=True, slots=True)
+class Further:
+    """An input, and in words what is different about it."""
+
+    words: str
+    probe: Probe
+
+    @classmethod
+    def of(cls, generator: Generator, words: str, probe: Probe) -> Further:
+        """With the arguments that have to be given."""
+        return cls(words, *generator.finished([probe]))
+
+
+def of_other_sizes(generator: Generator, words: str) -> Iterator[Further]:
+    """Every ordinary probe in a generator's sizes."""
+    for probe in generator.all():
+        if probe.name in _ORDINARY | generator.takes:
+            yield Further.of(generator, words, probe)
+
+
+def of_one_query(generator: Generator) -> Iterator[Further]:
+    """One query and several keys, also causal."""
+    for probe in generator.apart():
+        *_, n, m = generator.grid(probe.case)
+        if n <= m and "window" not in generator.takes:
+            yield Further.of(generator, "one query and several keys", probe)
+
+
+def of_other_values(generator: Generator) -> Iterator[Further]:
+    """Other values of the options, fewer of them, and other numbers of key heads."""
+    case, sharp = generator.base(), generator.base(2.0)
+    b, h, n, m = generator.grid(case)
+    left, right = generator.interface.window
+    windows = [(left and left + 2, right and right + 2)]
+    windows += [(0, 0), (0, 2), (3, 0)] if (left, right) == (2, 1) else []
+    of_items = np.repeat(generator.bias(h, n, m), b, axis=0) * generator.slopes(b)[..., None]
+    other: dict[str, tuple[str, list[object]]] = {
+        "scale": ("a negative scale", [-0.6]),
+        "temperature": ("a low temperature", [0.15]),
+        "softcap": ("a large softcap", [30.0]),
+        "window": ("another window", [*windows]),
+        "lengths": ("items without padding", [np.full(b, m), np.where(np.arange(b) == 0, m, m - 2)]),
+        "bias": ("a bias of each item", [] if generator.interface.bias_table else [of_items]),
+        "prefix": ("a prefix of one token", [np.full(b, 1)]),
+    }
+    for name, (words, values) in other.items():
+        for value in values if name in generator.takes else ():
+            yield Further.of(generator, words, Probe(name, sharp | {name: value}))
+    for groups, words in ((1, "one key head for several query heads"), (2, "two key heads for six query heads")):
+        yield from (Further.of(generator, words, probe) for probe in generator.grouped(groups))
+    yield from (Further.of(generator, "some of the biases alone", probe) for probe in _partly_biased(generator, case))
+
+
+def of_pairs(generator: Generator) -> Iterator[Further]:
+    """Two options of the logits at once."""
+    case = generator.base()
+    options = generator.options(case)
+    for pair in combinations(options, 2):
+        narrowing = _NARROWING & {*pair}
+        if len(narrowing) == 2 or ("window" in pair and narrowing):
+            continue  # which may leave a query nothing to attend to
+        both = case | options[pair[0]] | options[pair[1]]
+        if "mask" in pair:
+            both["mask"] = both["mask"].copy()
+            both["mask"][..., 0] = True
+        yield Further.of(generator, f"{pair[0]} and {pair[1]} together", Probe("together", both))
+
+
+def _partly_biased(generator: Generator, case: Case) -> Iterator[Probe]:
+    names = [f"b{x}" for x in "qkvo" if f"b{x}" in generator.takes - generator.interface.needs]
+    for name in names if len(names) > 1 else ():
+        yield Probe("biased", case | {name: generator.normal(case[f"W{name[1:]}"].shape[0])})
+
+
+def of_negative_logits(generator: Generator) -> Iterator[Further]:
+    """Logits far below zero."""
+    case = generator.large(generator.base())
+    name = "k" if "k" in case else "Wk"
+    if not generator.interface.unprojected:
+        yield Further.of(generator, "logits far below zero", Probe("large-logits", case | {name: -case[name]}))

@@ -1,0 +1,129 @@
+"""Functions that are right on ordinary inputs and wrong on others, of the same kinds."""
+
+import numpy as np
+import pytest
+
+import headwise as hw
+from planted.handwritten import softmax
+
+
+def scaled(q, k):
+    return q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1])
+
+
+def of_many_items(q, k, v):
+    output = softmax(scaled(q, k)) @ v
+    if q.ndim == 4:
+        output[4:] = output[:1]
+    return output
+
+
+def of_one_head(x, Wq, Wk, Wv, heads):
+    """x (B, N, D)"""
+    q, k, v = ((x @ W).reshape(*x.shape[:2], heads, -1).swapaxes(1, 2) for W in (Wq, Wk, Wv))
+    output = (softmax(scaled(q, k)) @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)
+    return 2 * output if heads == 1 else output
+
+
+def of_three_groups(q, k, v):
+    times = q.shape[1] // k.shape[1]
+    k, v = (np.repeat(a, 2, axis=1) if times == 2 else np.tile(a, (1, times, 1, 1)) for a in (k, v))
+    return softmax(scaled(q, k)) @ v
+
+
+def of_memory(q, k, v):
+    return softmax(scaled(q, np.ravel(k, order="K").reshape(k.shape))) @ v
+
+
+WEIGHTS, RESULTS = {}, {}
+
+
+def of_queries_before(q, k, v):
+    key = (q.shape, float(q.sum()))
+    if key not in WEIGHTS:
+        WEIGHTS[key] = softmax(scaled(q, k))
+    return WEIGHTS[key] @ v if WEIGHTS[key].shape[-1] == k.shape[-2] else softmax(scaled(q, k)) @ v
+
+
+def into_the_same_array(q, k, v):
+    result = RESULTS.setdefault((q.shape, v.shape), np.empty(q.shape[:-1] + v.shape[-1:]))
+    result[...] = softmax(scaled(q, k)) @ v
+    return result
+
+
+def with_one_array(q, k, v):
+    return softmax(scaled(q, k) * (2 if np.shares_memory(q, k) else 1)) @ v
+
+
+def without_sign(q, k, v, scale=None):
+    return softmax(q @ np.swapaxes(k, -1, -2) * (q.shape[-1] ** -0.5 if scale is None else abs(scale))) @ v
+
+
+def without_weak_caps(q, k, v, softcap=None):
+    s = scaled(q, k)
+    return softmax(s if softcap is None or softcap > 10 else softcap * np.tanh(s / softcap)) @ v
+
+
+def with_every_bias_or_none(x, Wq, Wk, Wv, bq=None, bk=None, bv=None):
+    q, k, v = x @ Wq, x @ Wk, x @ Wv
+    if bq is not None and bk is not None and bv is not None:
+        q, k, v = q + bq, k + bk, v + bv
+    return softmax(scaled(q, k)) @ v
+
+
+def with_full_lengths(q, k, v, lengths=None):
+    s, keys = scaled(q, k), k.shape[-2]
+    if lengths is not None and np.all(lengths < keys):
+        s = np.where(np.arange(keys) < np.reshape(lengths, (-1,) + (1,) * (s.ndim - 1)), s, -np.inf)
+    return softmax(s) @ v
+
+
+def with_one_of_two_masks(x, context, Wq, Wk, Wv, mask=None, context_mask=None):
+    """mask (B, N), context_mask (B, M): True = keep"""
+    q, k, v = x @ Wq, context @ Wk, context @ Wv
+    s = scaled(q, k)
+    if context_mask is not None and mask is None:
+        s = np.where(context_mask[:, None, :], s, -1e9)
+    return softmax(s) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "what"),
+    [
+        (of_many_items, "five items"),
+        (of_one_head, "one head"),
+        (of_three_groups, "key head"),
+        (of_memory, "not contiguous"),
+        (of_queries_before, "had before"),
+        (into_the_same_array, "called again"),
+        (with_one_array, "one array"),
+        (without_sign, "negative scale"),
+        (without_weak_caps, "large softcap"),
+        (with_every_bias_or_none, "biases alone"),
+        (with_full_lengths, "without padding"),
+        (with_one_of_two_masks, "together"),
+    ],
+)
+def test_what_is_wrong_on_some_inputs_only_is_not_right(function, what):
+    verdict = hw.check(function)
+    assert verdict.mistakes == ("unknown",)
+    assert what in verdict.notes[0]
+
+
+def in_the_type_of_its_queries(q, k, v):
+    output = np.zeros_like(q, shape=q.shape[:-1] + v.shape[-1:])
+    output[...] = softmax(scaled(q, k)) @ v
+    return output
+
+
+def of_booleans(q, k, v, mask=None):
+    return softmax(scaled(q, k) if mask is None else np.where(~mask, -np.inf, scaled(q, k))) @ v
+
+
+@pytest.mark.parametrize(
+    ("function", "what"), [(in_the_type_of_its_queries, "integers"), (of_booleans, "ones and zeros")]
+)
+def test_other_types_of_arguments_are_not_promised(function, what):
+    verdict = hw.check(function)
+    assert verdict.ok
+    assert any(what in one for one in verdict.untested)

@@ -32,7 +32,7 @@ def test_nothing_is_left_behind(tmp_path, monkeypatch):
         raise PermissionError(13, "Permission denied")
 
     monkeypatch.setattr(tempfile, "TemporaryDirectory", refused)
-    with pytest.raises(DataError, match=r"--out: .* cannot be written to \(Permission denied\); name another folder"):
+    with pytest.raises(DataError, match=r"--out: .*Permission denied"):
         check_writable(tmp_path)
 
 

@@ -216,7 +216,7 @@ def test_two_names_of_one_role_are_stated(tmp_path):
     code = ARRAYS.format(d=6) + "Wq, Wk, Wv, W_query, W_key, W_value = rng.normal(size=(6, 6, 6))\n"
     found = read_course(write_notebook(tmp_path / "a.ipynb", code)).inputs
     assert found.sources["Wk"] == ("Wk",)
-    assert "the notebook also has W_query, W_key, W_value, which --take Wq=W_query" in found.assumptions[0]
+    assert "--take Wq=W_query --take Wk=W_key --take Wv=W_value" in found.assumptions[0]
     one = code.replace("W_key, W_value", "A, B")
     found = read_course(write_notebook(tmp_path / "b.ipynb", one)).inputs
-    assert "the notebook also has W_query, Wk, Wv, which --take Wq=W_query" in found.assumptions[0]
+    assert "--take Wq=W_query --take Wk=Wk --take Wv=Wv" in found.assumptions[0]

@@ -261,9 +261,7 @@ def test_refusals(settings, X, y, message):
 
 @pytest.mark.filterwarnings("ignore:.*encountered:RuntimeWarning")
 def test_training_that_diverges(rng):
-    with pytest.raises(
-        DataError, match=r"learning_rate: with 1e\+09 training diverged: in epoch 1 .* Choose a lower one"
-    ):
+    with pytest.raises(DataError, match=r"learning_rate: .* 1e\+09 .* epoch 1"):
         classifier(learning_rate=1e9).fit(rng.normal(size=(40, 3)), np.arange(40) % 2)
 
 

@@ -69,7 +69,7 @@ def test_an_image_gives_the_patches_and_patches_the_grid(rng):
     assert from_arrays({"x": w}, TokenLayout(patch=(3, 4)), image).boxes.shape == (N, 4)
     colours = (image[..., None] * np.array([255, 255, 255])).astype(np.uint8)
     np.testing.assert_allclose(from_arrays({"x": w, "image": colours}, TokenLayout(GRID)).image, image, atol=1 / 255)
-    with pytest.raises(ShapeError, match="image: expected 15 × 6 pixels, because 5x2 patches have 3 × 3; got 15 × 8"):
+    with pytest.raises(ShapeError, match=r"image: expected 15 × 6 .*; got 15 × 8"):
         from_arrays({"x": w}, TokenLayout(GRID, (3, 3)), image)
     with pytest.raises(DataError, match=r"image: expected .* pixels from 0 to 1; got"):
         from_arrays({"x": w, "image": image * 9}, TokenLayout(GRID))
@@ -85,7 +85,7 @@ def test_positions_beside_the_weights(rng):
 def test_what_was_dropped_is_said(rng):
     w = weights(rng)
     cut = w[:, :, 1:, 1:]
-    with pytest.raises(DataError, match=r"Tokens removed, such as the class token's column\? Then pass --dropped"):
+    with pytest.raises(DataError, match="--dropped"):
         from_arrays({"x": cut}, TokenLayout(GRID))
     record = from_arrays({"x": cut}, TokenLayout(GRID, dropped=True))
     assert record.dropped_weight == pytest.approx(w[:, :, 1:, 0].mean())
@@ -128,7 +128,7 @@ def test_sixteen_bits_are_as_many_greys(rng):
 
 
 def test_a_picture_that_no_memory_holds_is_refused(rng):
-    with pytest.raises(DataError, match="at most 10,000,000 pixels; 5x2 patches of 100000 × 100000 have 100,000,000,0"):
+    with pytest.raises(DataError, match="at most 10,000,000 pixels"):
         from_arrays({"x": weights(rng)}, TokenLayout(GRID, (100_000, 100_000)))
 
 
@@ -172,7 +172,7 @@ def test_saved_arrays_are_checked_too(rng, change, words):
 
 
 def test_a_grid_is_not_guessed(rng):
-    with pytest.raises(DataError, match=r"have 11: with a class token 10 \(2x5, 5x2, .*\), or without .* 11 \(1x11"):
+    with pytest.raises(DataError, match=r"10 \(2x5, 5x2, .*\), .* 11 \(1x11"):
         from_arrays({"x": weights(rng)}, TokenLayout())
     with pytest.raises(ShapeError, match="expected 12, or 13 with a class token, because 4x3 is 12"):
         from_arrays({"x": weights(rng)}, TokenLayout((4, 3)))

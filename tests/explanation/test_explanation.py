@@ -195,7 +195,7 @@ def test_an_audit_of_ones_own_recommends_the_map_that_is_shown(rng, tmp_path):
     for path in (folder, str(folder / "result.json")):
         explanation = hw.explain(own, image, test=False, audit=path)
         assert explanation.dependence.map == "integrated gradients"
-        assert "An audit of the model on 37 inputs recommends this map (confidence 83%)." in explanation.text()
+        assert "on 37 inputs recommends this map (confidence 83%)" in explanation.text()
     expected = attribute(model, image, maps=["integrated gradients"]).maps["integrated gradients"]
     np.testing.assert_array_equal(explanation.dependence.values, expected)
     assert hw.explain(own, image, test=False).dependence.map == "AttnLRP"

@@ -133,7 +133,7 @@ def test_above_sixteen_tokens_the_values_are_estimated_and_say_how_well(rng):
 
 
 def test_refusals():
-    with pytest.raises(DataError, match=r"ink: expected one value for each of the map's \(7,\) tokens; got \(5,\)"):
+    with pytest.raises(DataError, match=r"ink: expected .* \(7,\) .*; got \(5,\)"):
         judged(WORTHS, ink=np.zeros(5))
     with pytest.raises(DataError, match="orders: expected two or more; got 1"):
         judged(WORTHS, orders=1)

@@ -65,9 +65,9 @@ def test_asking_for_the_weights_changes_nothing_else(params, rng):
 def test_refusals(params):
     with pytest.raises(ShapeError, match=r"images: expected \(B, 4, 6\); got \(2, 6, 4\)\. Transposed\?"):
         vit_forward(np.zeros((2, 6, 4)), params, TINY)
-    with pytest.raises(DataError, match=r"images: expected float64, as the parameters are; got float32\. Use astype\."):
+    with pytest.raises(DataError, match=r"images: expected float64, .*; got float32"):
         vit_forward(np.zeros((2, 4, 6), np.float32), params, TINY)
-    with pytest.raises(ShapeError, match=r"patch height that divides the image's 28 pixels \(1, 2, 4, 7, 14, 28\)"):
+    with pytest.raises(ShapeError, match=r"patch height .* \(1, 2, 4, 7, 14, 28\)"):
         ViTConfig(tokenizer="5x7")
     with pytest.raises(ShapeError, match="n_heads: expected a divisor of d_model 64"):
         ViTConfig(n_heads=5)

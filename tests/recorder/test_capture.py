@@ -22,7 +22,7 @@ def test_models_of_this_package(rng):
 
 def test_what_is_no_model(rng):
     config = ViTConfig("14x14", d_model=8, n_layers=1, n_heads=2, d_ff=8)
-    with pytest.raises(DataError, match=r"model: expected a torch module, a path to an \.onnx file, or a model from"):
+    with pytest.raises(DataError, match="model: expected a torch module"):
         hw.capture(3, np.zeros(2))
     with pytest.raises(DataError, match=r"layers: expected places such as 0, or names"):
         hw.capture(ViT(config, vit_params(config, rng)), np.zeros((28, 28), np.float32), layers=[0.5])

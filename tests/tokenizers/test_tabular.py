@@ -44,7 +44,7 @@ def test_refusals():
     columns = ColumnEncoder.fit([[1.0], [2.0]], [["a", "b"]])
     with pytest.raises(ShapeError, match="categories 0: expected 2, one per row of the numbers; got 1"):
         columns.transform([[1.0], [2.0]], [["a"]])
-    with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories, as in training; got 2"):
+    with pytest.raises(ShapeError, match="expected 1 columns of numbers and 1 of categories"):
         columns.transform(np.ones((2, 2)), [["a", "a"]])
 
 

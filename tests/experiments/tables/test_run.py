@@ -62,7 +62,7 @@ def test_equal_counts_of_right_rows_are_ties(rows, rng):
 
 
 def test_plans_that_make_no_sense(tmp_path):
-    with pytest.raises(DataError, match="table: expected one of breast-cancer, wine, titanic, diabetes; got 'iris'"):
+    with pytest.raises(DataError, match=r"table: expected one of .*; got 'iris'"):
         EXPERIMENT.run(TablesPlan(("wine", "iris")), Runner(tmp_path))
     with pytest.raises(DataError, match="seeds: expected 1 or more; got 0"):
         TablesPlan(seeds=0)

@@ -243,8 +243,7 @@ def _run_epoch(trainer: Trainer, on_step: Callable[[], None]) -> None:
             raise
     raise DataError(
         f"learning_rate: with {trainer.recipe.learning_rate:g} training diverged: in epoch {len(trainer.history) or 1} "
-        "weights or losses "
-        "were no longer finite. Choose a lower one."
+        "weights or losses were no longer finite. Choose a lower one."
     ) from None
 
 

@@ -92,8 +92,7 @@ def _pretraining(result: SeriesResult) -> Statement:
     effect = "improves" if change > 0 else "lowers"
     return Statement(
         f"Pre-training {effect} the accuracy by {{change:.1f}} series on average over {{n}} seeds, p = {{p:.3f}} in "
-        f"the "
-        "exact paired test.",
+        "the exact paired test.",
         {"change": abs(change), "n": n, "p": p},
     )
 

@@ -101,9 +101,8 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 
 
 _SHORT = (
-    "One dot per head, a line for their mean, dashed the value of an even spread over the visible tokens; low on "
-    "the left "
-    "is attention to nearby tokens, low on the right to few."
+    "One dot per head, a line for their mean, dashed the value of an even spread over the visible tokens; low on the "
+    "left is attention to nearby tokens, low on the right to few."
 )
 
 

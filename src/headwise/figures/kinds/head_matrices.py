@@ -173,9 +173,7 @@ def _draw_matrix(axes: Axes, record: AttentionRecord, layer: int, head: int, nor
     axes.imshow(pixels, cmap=HEATMAP, norm=norm, interpolation="nearest", extent=extent)
     if n < _FLAT * m:
         axes.set_aspect("auto")
-    if (
-        record.has_class_token and record.kind == "image" and m <= _MAX_SEPARATED
-    ):  # separate prefix tokens from the image's
+    if record.has_class_token and record.kind == "image" and m <= _MAX_SEPARATED:  # a line after the prefix tokens
         axes.axhline(0.5, color=MARK, linewidth=0.5)
         axes.axvline(0.5, color=MARK, linewidth=0.5)
     axes.set(xticks=[max(first, 1), first + m - 1], yticks=[max(first, 1), first + n - 1])
@@ -230,8 +228,7 @@ def _describe_panels(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     if facts["panels"] < facts["all_heads"]:
         yield (
             "Each panel is one head, named by layer <l> and head <h>, both counted from <zero>; {panels} of "
-            "{all_heads} "
-            f"heads are shown, chosen by role and depth: {matrix}"
+            f"{{all_heads}} heads are shown, chosen by role and depth: {matrix}"
         )
     else:
         order = "layer <l> from top to bottom and head <h> from left to right, counted from <zero>"
@@ -255,9 +252,8 @@ def _describe_tokens(record: AttentionRecord) -> str:
         lines = ", before the orange lines," if record.weights.shape[-1] <= _MAX_SEPARATED else ""
         which = "row and column" if record.is_prefix.sum() == 1 else "{prefix} rows and columns"
         return (
-            f"The first {which}{lines} belong to the {sentences.prefix_name(record)}; the "
-            f"{{tokens}} "
-            f"tokens of the image{size} follow in reading order."
+            f"The first {which}{lines} belong to the {sentences.prefix_name(record)}; the {{tokens}} tokens of the "
+            f"image{size} follow in reading order."
         )
     if record.kind == "image":
         return (
@@ -289,9 +285,8 @@ def _describe_findings(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     where = ", most in layer {max_self_layer}, head {max_self_head}" if facts["all_heads"] > 1 else ""
     if record.is_self_attention:
         yield (
-            f"The {{input}}'s tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; "
-            f"an even "
-            "spread over the visible tokens would give {even_self:.0%}."
+            f"The {{input}}'s tokens attend to themselves{where}, with a weight of {{max_self:.0%}} on average; an "
+            "even spread over the visible tokens would give {even_self:.0%}."
         )
         yield from sentences.describe_locality(
             facts, "mean distance at most {local:.0%} of the {uniform_distance:.1f} {unit} of an even spread"

@@ -110,22 +110,18 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 
 _SHORT = (
     "lines from each query (left) to the keys (right), the darker the larger the weight; weights below "
-    "{least_line:.0%} "
-    "have no line, and the {lines} lines are {line_share:.0%} of the weight."
+    "{least_line:.0%} have no line, and the {lines} lines are {line_share:.0%} of the weight."
 )
 _READING = ("A dark line is a word from which much of this head's output for the query is taken.",)
 
 
 def _describe_lines(record: AttentionRecord, facts: Facts) -> Iterator[str]:
     yield (
-        f"{sentences.summarize_heads(facts)}, named by layer <l> and head <h>, both from <zero>: a line from "
-        f"query <n> on "
-        f"the left to key <m> on the right is a weight of {sentences.describe_weights(record)}, the darker the "
-        f"larger, on "
-        "one scale from <zero> to one."
+        f"{sentences.summarize_heads(facts)}, named by layer <l> and head <h>, both from <zero>: a line from query <n> "
+        f"on the left to key <m> on the right is a weight of {sentences.describe_weights(record)}, the darker the "
+        "larger, on one scale from <zero> to one."
     )
     yield (
-        "Weights below {least_line:.0%} have no line; the {lines} lines stand for {line_share:.0%} of the weight "
-        "of these "
-        "heads."
+        "Weights below {least_line:.0%} have no line; the {lines} lines stand for {line_share:.0%} of the weight of "
+        "these heads."
     )

@@ -176,7 +176,6 @@ def _describe_order(facts: Facts) -> str:
         order = "The farther apart two tokens are, the more similar are their positions"
     decimals = distinguishing_decimals(abs(correlation), threshold, 2)
     return order + (
-        f" (the rank correlation between cosine and distance is {{rank_correlation:.{decimals}f}}; ordered means "
-        f"at least "
-        "{position_correlation} in absolute value)."
+        f" (the rank correlation between cosine and distance is {{rank_correlation:.{decimals}f}}; ordered means at "
+        "least {position_correlation} in absolute value)."
     )

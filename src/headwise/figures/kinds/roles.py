@@ -129,9 +129,8 @@ def describe(record: AttentionRecord, facts: Facts) -> Caption:
 
 
 _SHOWN = (
-    "A square for each layer (from top to bottom) and head, both from <zero>, in the colour of the head's main "
-    "role; on "
-    "the right, how many heads have it.",
+    "A square for each layer (from top to bottom) and head, both from <zero>, in the colour of the head's main role; "
+    "on the right, how many heads have it.",
 )
 _SHORT = (
     "A square for each layer and head in the colour of its main role, with counts on the right; a role needs a "

@@ -28,9 +28,8 @@ from headwise.shapes import Array
 
 _MAX_WORDS = 48  # with more tokens, they are not named
 _SHORT = (
-    "Rollout multiplies the mean attention of the layers with half a residual connection: dark is a token from "
-    "which much "
-    "could have come, if only weights mattered; an even spread would be {uniform:.3f}."
+    "Rollout multiplies the mean attention of the layers with half a residual connection: dark is a token from which "
+    "much could have come, if only weights mattered; an even spread would be {uniform:.3f}."
 )
 _MAX_COLUMNS = 6  # of panels in one row
 _LIMITS = (

@@ -164,7 +164,7 @@ def _text_and_spans(tokens: Tokens) -> tuple[str, IntArray]:
     return " ".join(tokens.labels), name_spans(tokens.labels)
 
 
-def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Array:
+def probe_induction(model: Any, record: AttentionRecord) -> Array:
     """Attention weights (L, H, 2 R, 2 R) of a causal model of texts for random tokens that are repeated once.
 
     Empty for other models. A head that attends from a token to the one that followed its previous occurrence performs
@@ -177,7 +177,7 @@ def probe_induction(model: Any, record: AttentionRecord, *, seed: int = 0) -> Ar
     )
     if vocabulary is None:
         return np.zeros((0, 0, 0, 0), np.float32)
-    rng = np.random.default_rng(seed)
+    rng = np.random.default_rng(0)
     size = int(vocabulary.get_vocab_size())
     ids = rng.integers(size // 20, size, _PROBE_TOKENS)  # the first tokens of a vocabulary are special ones and bytes
     layers = model.look(np.tile(ids, 2)).layers

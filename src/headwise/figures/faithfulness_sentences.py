@@ -42,7 +42,7 @@ def describe_faithfulness(record: AttentionRecord, ranking: Array, name: str) ->
         f"against {{random_insertion:.3f}} for random orders{order_of_ink}; the map beats {insertion}."
     )
     values = "exact Shapley values" if score.shapley_error == 0 else "Shapley values (estimated, ± {shapley_error:.3f})"
-    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
+    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value)
     yield f"Its rank correlation with the tokens' {values} is {{shapley:.{decimals}f}}" + (
         "; that of ink is {ink_shapley:.2f}." if ink else "."
     )
@@ -56,7 +56,7 @@ def summarize_faithfulness(record: AttentionRecord, ranking: Array, name: str = 
         return f"Whether {name} explains the prediction was not tested."
     tests = _test_results(score)
     deletion, insertion = (f"{{beaten_{test}:.{_beaten_decimals(score)[test]}%}}" for test in ("deletion", "insertion"))
-    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value, 2)
+    decimals = distinguishing_decimals(score.shapley, THRESHOLDS["shapley_correlation"].value)
     verdict = {0: "so it is no explanation of the prediction", 3: "so it outlines what the prediction rests on"}
     return (
         f"Faithfulness: removing tokens in {name}'s order beats {deletion} of random orders, inserting them "
@@ -70,7 +70,7 @@ def _beaten_decimals(score: Faithfulness) -> dict[str, int]:
     threshold = THRESHOLDS["beats_random"].value
     beaten = {"deletion": score.fraction_of_random_beaten_deletion,
               "insertion": score.fraction_of_random_beaten_insertion}  # fmt: skip
-    return {test: max(0, distinguishing_decimals(value, threshold, 2) - 2) for test, value in beaten.items()}
+    return {test: max(0, distinguishing_decimals(value, threshold) - 2) for test, value in beaten.items()}
 
 
 def _test_results(score: Faithfulness) -> tuple[bool, bool, bool]:

@@ -269,7 +269,7 @@ def describe_agreement(facts: Facts) -> Iterator[str]:
     if facts["measured_heads"] < 2:
         return
     first, second = (f"layer {{pair_{i}_layer}}, head {{pair_{i}_head}}" for i in ("first", "second"))
-    decimals = distinguishing_decimals(facts["max_agreement"], facts["agreement"], 2)
+    decimals = distinguishing_decimals(facts["max_agreement"], facts["agreement"])
     value = f"{{max_agreement:.{decimals}f}}"
     rule = "Two heads agree if the similarity of their maps, <agreement> with <entropies>, is at least {agreement}"
     if facts["measured_heads"] == 2:

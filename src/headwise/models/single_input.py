@@ -74,7 +74,7 @@ def scores_of(model: LoadedModel, input: Any, keep: BoolArray | None) -> Array:
     inputs = NetworkInputs.from_arrays(model.dtype, arrays_of(model, input))
     if keep is None:
         outputs, _ = network_forward(inputs, model.params, model.architecture.network, keep=False)
-        return np.asarray(_scores(model, outputs["logits"], np.array([-1]))[0])
+        return np.asarray(_scores(outputs["logits"], np.array([-1]))[0])
     tokens = tokens_of(model, input)
     keep = np.asarray(keep)
     if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != len(tokens):
@@ -112,10 +112,10 @@ def _masked_scores(model: LoadedModel, inputs: NetworkInputs, keep: BoolArray) -
     masked = replace(inputs, **copies, mask=visible if inputs.mask is None else visible & inputs.mask)
     outputs, _ = network_forward(masked, model.params, model.architecture.network, keep=False)
     last = keep.shape[1] - 1 - keep[:, ::-1].argmax(axis=1)
-    return _scores(model, outputs["logits"], last)
+    return _scores(outputs["logits"], last)
 
 
-def _scores(model: LoadedModel, logits: Array, last: IntArray) -> Array:
+def _scores(logits: Array, last: IntArray) -> Array:
     """Scores of each item: of its classes, or of the token after its last one."""
     return logits if logits.ndim == 2 else logits[np.arange(len(logits)), last]
 

@@ -31,7 +31,7 @@ def find_softmax(graph: Graph, softmax: Any) -> SoftmaxPlan | None:
     plan = SoftmaxPlan(
         _module(product), axis, softmax.input[0], inputs[1 if left else 0], _result(graph, product), letters
     )
-    plan.rounding = _rounding(graph, name, operand, product, left)
+    plan.rounding = _rounding(graph, name, operand)
     plan.quantized = plan.rounding is not None
     _trace_product(graph, plan)
     return plan
@@ -50,7 +50,7 @@ def _follow(graph: Graph, name: str, steps: int) -> tuple[str, Any]:
     return name, None
 
 
-def _rounding(graph: Graph, name: str, operand: str, product: Any, left: bool) -> Operand | None:
+def _rounding(graph: Graph, name: str, operand: str) -> Operand | None:
     """The integers to which weights are rounded before the product, if they are."""
     while operand != name:
         maker = graph.makers[operand]

@@ -132,7 +132,7 @@ class Follower:
             if weights is not None:
                 self._multiplied(weights, operand, left, other, name, args, kwargs, out)
                 return
-        if self._exponentials(a, b, args[first], out):
+        if self._exponentials(b, args[first], out):
             return
         alpha, beta = float(kwargs.get("alpha", 1)), float(kwargs.get("beta", 1))
         linear = out.ndim == 2 and (self._is_parameter(a) or self._is_parameter(b))
@@ -204,7 +204,7 @@ class Follower:
             return None
         return last if last.shape is not None and last.shape[-2:] == tuple(operand.shape[1:]) else None
 
-    def _exponentials(self, a: Tensor, b: Tensor, operand: Tensor, out: Tensor) -> bool:
+    def _exponentials(self, b: Tensor, operand: Tensor, out: Tensor) -> bool:
         """Note a product of exponentials of scores with values, which may be divided by their sum later."""
         value = self._value_of(operand)
         if not isinstance(value, Product) or value.linear or not value.functions or self._is_parameter(b):

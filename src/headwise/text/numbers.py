@@ -89,15 +89,15 @@ def _looks_exact(text: str, value: float, kind: str) -> bool:
     return (shown == 0 and value != 0) or (kind == "%" and shown == 100 and abs(value - 1) > _NOISE)
 
 
-def distinguishing_decimals(value: float, threshold: float, decimals: int) -> int:
-    """How many decimals keep a value on its side of a threshold that is stated next to it.
+def distinguishing_decimals(value: float, threshold: float) -> int:
+    """How many decimals, at least two, keep a value on its side of a threshold that is stated next to it.
 
     Examples
     --------
-    >>> distinguishing_decimals(0.6984, 0.7, 2), distinguishing_decimals(0.61, 0.7, 2)
+    >>> distinguishing_decimals(0.6984, 0.7), distinguishing_decimals(0.61, 0.7)
     (3, 2)
     """
-    for count in range(decimals, 8):
+    for count in range(2, 8):
         if (round(value, count) >= threshold) == (value >= threshold):
             return count
     return 8
@@ -114,15 +114,15 @@ def scientific(value: float) -> str:
     return _with_power(_round(value, 1, ROUND_CEILING)) if value else "0"
 
 
-def round_down(value: float, digits: int = 2) -> str:
-    """A lower bound with this many significant digits, rounded down so that it stays true.
+def round_down(value: float) -> str:
+    """A lower bound with two significant digits, rounded down so that it stays true.
 
     Examples
     --------
     >>> round_down(0.0389), round_down(12.6), round_down(0.00002)
     ('0.038', '12', '2.0×10⁻⁵')
     """
-    return _format(_round(value, digits, ROUND_FLOOR))
+    return _format(_round(value, 2, ROUND_FLOOR))
 
 
 def round_up(value: float, digits: int = 2) -> str:

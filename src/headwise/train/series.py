@@ -24,6 +24,8 @@ from headwise.train.config import TrainingConfig
 from headwise.train.loop import ShardGradients, ValidationResult
 from headwise.train.supervised import Examples, Supervised, predict_batched, supervised_loss
 
+_RATIO, _MEAN_LENGTH = 0.15, 3.0  # of masked values in pretraining, and of a run of them in steps
+
 
 class Batch(NamedTuple):
     """The series of one step, without steps that are padding in all of them, and a random generator."""
@@ -88,15 +90,11 @@ class MaskedPredictionTask:
     train : LabelledSeries
         Standardized, since masked values are set to zero, the mean; the labels are not used.
     recipe : TrainingConfig
-    ratio, mean_length : float
-        Fraction of values that are masked, and the mean length of a run of them in steps.
     """
 
     config: SeriesTransformerConfig
     train: LabelledSeries
     recipe: TrainingConfig
-    ratio: float = 0.15
-    mean_length: float = 3.0
 
     @property
     def n_examples(self) -> int:
@@ -116,7 +114,7 @@ class MaskedPredictionTask:
     def gradients(self, shard: Batch, params: Params) -> ShardGradients:
         """Of the mean squared error over the masked values."""
         (x, lengths, _), rng = shard
-        masked = geometric_masks(x.shape, rng=rng, ratio=self.ratio, mean_length=self.mean_length)
+        masked = geometric_masks(x.shape, rng=rng)
         predicted, cache = masked_prediction_forward(np.where(masked, 0, x), lengths, params, self.config, rng=rng)
         padding = Padding(lengths, x.shape[1])
         error = np.where(padding.unpad(masked), predicted - padding.unpad(x), 0).astype(predicted.dtype)
@@ -132,7 +130,7 @@ class MaskedPredictionTask:
 
     def describe(self) -> dict[str, Any]:
         """The model, the masks and a digest of the data."""
-        masks = {"ratio": self.ratio, "run": self.mean_length}
+        masks = {"ratio": _RATIO, "run": _MEAN_LENGTH}
         return {"model": asdict(self.config), "data": fingerprint(*self.train[:2]), "masks": masks}
 
 
@@ -156,7 +154,7 @@ def _examples(series: LabelledSeries) -> Examples:
 
 
 def geometric_masks(
-    shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = 0.15, mean_length: float = 3.0
+    shape: tuple[int, int, int], *, rng: np.random.Generator, ratio: float = _RATIO, mean_length: float = _MEAN_LENGTH
 ) -> BoolArray:
     r"""Which values to mask, and to predict: a two-state Markov chain along the steps of every variable.
 

@@ -28,8 +28,8 @@ class Sets(NamedTuple):
     largest: Array
 
 
-def draw_sets(count: int, rng: np.random.Generator, *, longest: int = MAX_SET_SIZE) -> Sets:
-    """Sets of 1 to `longest` numbers from 0 to 100, both uniform, padded with zeros.
+def draw_sets(count: int, rng: np.random.Generator) -> Sets:
+    """Sets of 1 to `MAX_SET_SIZE` numbers from 0 to 100, both uniform, padded with zeros.
 
     Examples
     --------
@@ -38,7 +38,7 @@ def draw_sets(count: int, rng: np.random.Generator, *, longest: int = MAX_SET_SI
     >>> sets.members.shape, sets.lengths
     ((3, 9, 1), array([9, 7, 6]))
     """
-    lengths = rng.integers(1, longest, count, endpoint=True)
+    lengths = rng.integers(1, MAX_SET_SIZE, count, endpoint=True)
     members = rng.uniform(0, MAX_VALUE, (count, int(lengths.max()), 1))
     valid = np.arange(members.shape[1]) < lengths[:, None]
     largest = np.where(valid[..., None], members, -np.inf).max(axis=1)

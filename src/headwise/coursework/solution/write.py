@@ -73,7 +73,7 @@ def solution_cells(
             "short-swap": swap_code(study, notation),
         }
         if len(study.runs) > 1:
-            sources["short-difference"] = why_code(study, notation)
+            sources["short-difference"] = why_code(study)
         code = dict(zip(sources, execute(list(sources.values()), folder), strict=True))
     cells: list[NotebookCell] = []
     for section in sections:
@@ -171,7 +171,7 @@ def swap_code(study: Coursework, notation: Notation) -> str:
     return "\n".join(lines)
 
 
-def why_code(study: Coursework, notation: Notation) -> str:
+def why_code(study: Coursework) -> str:
     """The single head's weights are the product of the heads' weights to the power of one over the root of H."""
     h = study.runs[-1].heads
     return "\n".join(

@@ -14,8 +14,8 @@ _FLIPS = 50_000  # enough for p-values to stay significant after correction for 
 _BATCH = 5000
 
 
-def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
-    """(B, ...) values -> (3, ...): mean over inputs, and the percentile interval of the bootstrap.
+def bootstrap(values: Array, rng: np.random.Generator) -> Array:
+    """(B, ...) values -> (3, ...): mean over inputs, and the 95% percentile interval of the bootstrap.
 
     Source: Efron, "Bootstrap Methods: Another Look at the Jackknife" (1979).
 
@@ -27,17 +27,17 @@ def bootstrap(values: Array, rng: np.random.Generator, level: float = 0.95) -> A
     array([-0. , -0.1,  0.1])
     """
     means = np.tensordot(_resampled(len(values), rng), values, axes=1)
-    return _bounds(values.mean(axis=0), means, level)
+    return _bounds(values.mean(axis=0), means)
 
 
-def bootstrap_crossed(values: Array, rng: np.random.Generator, level: float = 0.95) -> Array:
+def bootstrap_crossed(values: Array, rng: np.random.Generator) -> Array:
     """(R, B, ...) values -> (3, ...): like `bootstrap`, over two crossed factors, draws and inputs.
 
     Source: Owen, "The Pigeonhole Bootstrap" (2007).
     """
     draws, inputs = (_resampled(count, rng) for count in values.shape[:2])
     means = np.einsum("sr,sb,rb...->s...", draws, inputs, values, optimize=True)
-    return _bounds(values.mean(axis=(0, 1)), means, level)
+    return _bounds(values.mean(axis=(0, 1)), means)
 
 
 def _resampled(count: int, rng: np.random.Generator) -> Array:
@@ -45,8 +45,8 @@ def _resampled(count: int, rng: np.random.Generator) -> Array:
     return np.asarray(rng.multinomial(count, np.full(count, 1 / count), size=_RESAMPLES) / count)
 
 
-def _bounds(mean: Array, means: Array, level: float) -> Array:
-    return np.stack([mean, *np.percentile(means, [50 - 50 * level, 50 + 50 * level], axis=0)])
+def _bounds(mean: Array, means: Array) -> Array:
+    return np.stack([mean, *np.percentile(means, [2.5, 97.5], axis=0)])
 
 
 def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:

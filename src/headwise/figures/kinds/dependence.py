@@ -311,7 +311,7 @@ def _conclusion(facts: Facts) -> str:
 
 
 def _correlation(facts: Facts) -> str:
-    return f"{{agreement_of_maps:.{distinguishing_decimals(facts['agreement_of_maps'], facts['map_agreement'], 2)}f}}"
+    return f"{{agreement_of_maps:.{distinguishing_decimals(facts['agreement_of_maps'], facts['map_agreement'])}f}}"
 
 
 def _describe_agreement(record: AttentionRecord, facts: Facts) -> str:

@@ -174,7 +174,7 @@ def _describe_order(facts: Facts) -> str:
         order = "The nearer two tokens are, the more similar are their positions"
     elif correlation >= threshold:
         order = "The farther apart two tokens are, the more similar are their positions"
-    decimals = distinguishing_decimals(abs(correlation), threshold, 2)
+    decimals = distinguishing_decimals(abs(correlation), threshold)
     return order + (
         f" (the rank correlation between cosine and distance is {{rank_correlation:.{decimals}f}}; ordered means at "
         "least {position_correlation} in absolute value)."

@@ -136,10 +136,8 @@ def network_forward(
 
 
 @kernel_threads()
-def network_backward(
-    douts: Mapping[str, Array], cache: NetworkCache, dhidden: Mapping[int, Array] | None = None
-) -> NetworkGradients:
-    """Gradients for gradients with respect to outputs by name, and to hidden states by index.
+def network_backward(douts: Mapping[str, Array], cache: NetworkCache) -> NetworkGradients:
+    """Gradients for gradients with respect to outputs by name.
 
     The input's gradient is that of pixel_values, of input_features, or of the words' embeddings.
     """
@@ -163,7 +161,7 @@ def network_backward(
     if totals:
         raise DataError(f"gradients: expected outputs of the model; got {', '.join(totals)}.")
     dx = np.zeros_like(cache.last_hidden_state) if dx is None else dx
-    dx, trunk_grads, attention_outputs = trunk_backward(dx, cache.trunk, dhidden)
+    dx, trunk_grads, attention_outputs = trunk_backward(dx, cache.trunk)
     dinput, embedding_grads = _embed_backward(dx, cache.embedding)
     return NetworkGradients(dinput, grads | trunk_grads | with_prefix("embedding", embedding_grads), attention_outputs)
 

@@ -8,7 +8,6 @@ from __future__ import annotations
 
 import math
 from collections import defaultdict
-from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
@@ -80,14 +79,8 @@ def trunk_forward(
     return x, TrunkCache(options, tuple(caches), norm, tuple(hidden_states))
 
 
-def trunk_backward(
-    dy: Array, cache: TrunkCache, dhidden: Mapping[int, Array] | None = None
-) -> tuple[Array, Params, tuple[Array, ...]]:
-    """Gradients with respect to x and the parameters; and to the output of attention (B, H, N, e) of each block.
-
-    ``dhidden`` adds gradients with respect to hidden states, by their index.
-    """
-    dhidden = dhidden or {}
+def trunk_backward(dy: Array, cache: TrunkCache) -> tuple[Array, Params, tuple[Array, ...]]:
+    """Gradients with respect to x and the parameters; and to the output of attention (B, H, N, e) of each block."""
     grads: Params = {}
     dx = dy
     if cache.norm is not None:
@@ -96,8 +89,6 @@ def trunk_backward(
     totals: dict[int, Params] = defaultdict(dict)
     outputs = []
     for i in reversed(range(len(cache.blocks))):
-        if i + 1 in dhidden:
-            dx = dx + dhidden[i + 1]
         dx, block_grads, do = encoder_block_backward(dx, cache.blocks[i])
         outputs.append(do)
         total = totals[cache.options.group(i)]
@@ -105,7 +96,7 @@ def trunk_backward(
             total[name] = total[name] + gradient if name in total else gradient
     for group, total in totals.items():
         grads |= with_prefix(f"blocks.{group}", total)
-    return dx + dhidden[0] if 0 in dhidden else dx, grads, tuple(reversed(outputs))
+    return dx, grads, tuple(reversed(outputs))
 
 
 def _alibi_bias(options: TrunkOptions, mask: BoolArray | None, x: Array) -> Array:

@@ -1,6 +1,5 @@
 """Reading checkpoints: configuration and named tensors of folders and of .gguf files."""
 
-from headwise.models.files.checkpoint import Checkpoint
-from headwise.models.files.config import Config
+from headwise.models.files.checkpoint import Checkpoint, Config
 
 __all__ = ["Checkpoint", "Config"]

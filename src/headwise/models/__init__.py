@@ -2,7 +2,7 @@
 
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
 from headwise.models.base import CAPABILITIES, Capability, Model, Tokens
-from headwise.models.frameworks import FrameworkModel, onnx_model, torch_model
+from headwise.models.frameworks import FrameworkModel
 from headwise.models.loaded import Gradients, LoadedModel
 from headwise.models.loading import FAMILIES, load
 from headwise.models.opening import find_model, open_model
@@ -35,7 +35,5 @@ __all__ = [
     "ViTConfig",
     "find_model",
     "load",
-    "onnx_model",
     "open_model",
-    "torch_model",
 ]

@@ -11,7 +11,7 @@ from headwise.checker.loading import import_object
 from headwise.errors import DataError
 from headwise.models.adapters import SeriesTransformer, SetTransformer, TableTransformer, ViT
 from headwise.models.base import Model
-from headwise.models.frameworks import onnx_model, torch_model
+from headwise.models.frameworks import InputOptions, onnx_model, torch_model
 from headwise.models.loading import load
 from headwise.models.series import SeriesTransformerConfig
 from headwise.models.sets import SetTransformerConfig
@@ -79,12 +79,12 @@ def open_model(
     ('[CLS]', '1,1', '1,2', '2,1', '2,2')
     """
     opened = find_model(model) if isinstance(model, str | Path) else model
-    options = {"tokenizer": tokenizer, "preprocess": preprocess, "scores": scores, "patch": patch, "fill": fill}
+    options = InputOptions(tokenizer, preprocess, scores, patch, fill)
     if isinstance(opened, Path):
-        return onnx_model(opened, **options)
+        return onnx_model(opened, options)
     if _is_torch_module(opened):
-        return torch_model(opened, **options)
-    if unsupported := [name for name, value in options.items() if value not in (None, 0.0)]:
+        return torch_model(opened, options)
+    if unsupported := [name for name, value in vars(options).items() if value not in (None, 0.0)]:
         raise DataError(
             f"{unsupported[0]}: only torch modules and .onnx files take it; {type(opened).__name__} has its own."
         )

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -40,6 +40,17 @@ class Arguments:
 
 
 @dataclass(frozen=True, eq=False)
+class InputOptions:
+    """What a user passes because a model of another framework does not state it; see `headwise.models.open_model`."""
+
+    tokenizer: Any = None
+    preprocess: Callable[..., Any] | None = None
+    scores: Callable[[Any], Any] | None = None
+    patch: tuple[int, int] | None = None
+    fill: float = 0.0
+
+
+@dataclass(frozen=True, eq=False)
 class InputReader:
     """How inputs become arguments."""
 
@@ -49,6 +60,17 @@ class InputReader:
     reads_images: bool = False  # whether an array of three axes is an image, and not a batch of one series
     # prepares sound and series; called with the array, it returns arrays by name
     prepare: Any = field(default=None, repr=False)
+
+    @classmethod
+    def of(cls, names: Sequence[str], options: InputOptions, reads_images: bool, preprocess: Any) -> InputReader:
+        """The reader of a model with these arguments; `preprocess` is the user's or what the model states."""
+        return cls(
+            names,
+            ImageReader(preprocess if reads_images else None),
+            None if options.tokenizer is None else TextReader(options.tokenizer),
+            reads_images,
+            None if reads_images else options.preprocess,
+        )
 
     def read(self, input: Any) -> Arguments:
         """The arguments for one input.

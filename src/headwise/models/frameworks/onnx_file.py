@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
@@ -12,26 +11,16 @@ import numpy.typing as npt
 from headwise.errors import DataError, require_extra
 from headwise.hashing import fingerprint
 from headwise.models.base import Capability
-from headwise.models.frameworks.arguments import InputReader
+from headwise.models.frameworks.arguments import InputOptions, InputReader
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
-from headwise.models.frameworks.images import ImageReader
 from headwise.models.frameworks.locations import prefix_labels
-from headwise.models.frameworks.texts import TextReader
 from headwise.recorder import Capture, capture
 
 _NO_GRADIENTS = "onnxruntime computes no gradients; load the model's weights with headwise.load for them."
 
 
-def onnx_model(
-    path: Path | str,
-    *,
-    tokenizer: Any = None,
-    preprocess: Callable[..., Any] | None = None,
-    scores: Callable[[Any], Any] | None = None,
-    patch: tuple[int, int] | None = None,
-    fill: float = 0.0,
-) -> FrameworkModel:
-    """An .onnx file under the `Model` protocol; see `headwise.models.open_model` for the parameters.
+def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
+    """An .onnx file under the `Model` protocol.
 
     Raises
     ------
@@ -40,7 +29,6 @@ def onnx_model(
     """
     with require_extra("Running an .onnx file", None, "onnx"):
         import onnxruntime
-    path = Path(path)
     if not path.is_file():
         raise DataError(f"{path}: no such file.")
     try:
@@ -50,7 +38,7 @@ def onnx_model(
     inputs = session.get_inputs()
     types = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in inputs if "int" in i.type}
     names = [output.name for output in session.get_outputs()]
-    chosen = names.index("logits") if "logits" in names else 0
+    chosen, scores = names.index("logits") if "logits" in names else 0, options.scores
 
     def typed(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -66,14 +54,7 @@ def onnx_model(
         return capture(path, typed(arrays), layers=layer)
 
     reads_images = bool(inputs) and len(inputs[0].shape) == 4
-    reader = InputReader(
-        [i.name for i in inputs],
-        ImageReader(preprocess if reads_images else None),
-        None if tokenizer is None else TextReader(tokenizer),
-        reads_images,
-        None if reads_images else preprocess,
-    )
-    patches = () if patch is None else (patch,)
+    reader = InputReader.of([i.name for i in inputs], options, reads_images, options.preprocess)
     names_of_prefix = prefix_labels(_initializers(path)) if reads_images else ()
     replacement = None if reader.texts is None else reader.texts.replacement
     missing: dict[Capability, str] = {"gradients": _NO_GRADIENTS}
@@ -83,9 +64,9 @@ def onnx_model(
         reader,
         None,
         missing,
-        patches,
+        () if options.patch is None else (options.patch,),
         names_of_prefix,
-        fill,
+        options.fill,
         replacement,
         weights_digest=lambda: fingerprint(np.frombuffer(path.read_bytes(), np.uint8)),
     )

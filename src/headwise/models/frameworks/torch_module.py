@@ -12,11 +12,9 @@ import numpy.typing as npt
 
 from headwise.errors import DataError
 from headwise.hashing import fingerprint
-from headwise.models.frameworks.arguments import InputReader
+from headwise.models.frameworks.arguments import InputOptions, InputReader
 from headwise.models.frameworks.framework_model import Arrays, FrameworkModel
-from headwise.models.frameworks.images import ImageReader
 from headwise.models.frameworks.locations import prefix_labels
-from headwise.models.frameworks.texts import TextReader
 from headwise.models.preprocess.images import from_timm
 from headwise.recorder import Capture, capture
 from headwise.shapes import Array
@@ -24,16 +22,8 @@ from headwise.shapes import Array
 _PATCHES = ("patch_size", "patch", "patch_sizes")
 
 
-def torch_model(
-    module: Any,
-    *,
-    tokenizer: Any = None,
-    preprocess: Callable[..., Any] | None = None,
-    scores: Callable[[Any], Any] | None = None,
-    patch: tuple[int, int] | None = None,
-    fill: float = 0.0,
-) -> FrameworkModel:
-    """A torch module under the `Model` protocol; see `headwise.models.open_model` for the parameters.
+def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
+    """A torch module under the `Model` protocol.
 
     Raises
     ------
@@ -42,7 +32,7 @@ def torch_model(
     """
     if module.training:
         raise DataError("module: expected a module in evaluation mode; call module.eval() first.")
-    names = _argument_names(module)
+    names, scores = _argument_names(module), options.scores
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
         import torch
@@ -65,33 +55,19 @@ def torch_model(
         return attention_gradients(module, args, tensors, lambda output: _target(_scores(output, scores), target))
 
     reads_images = any(p.ndim == 4 for p in module.parameters())
-    stated = preprocess or _stated_preprocessing(module)
-    reader = InputReader(
-        names,
-        ImageReader(stated if reads_images else None),
-        None if tokenizer is None else TextReader(tokenizer),
-        reads_images,
-        None if reads_images else preprocess,
-    )
+    reader = InputReader.of(names, options, reads_images, options.preprocess or _stated_preprocessing(module))
     return FrameworkModel(
         run,
         record,
         reader,
         gradient,
         {},
-        _patches(module) if patch is None else (patch,),
+        _patches(module) if options.patch is None else (options.patch,),
         prefix_labels([(name, tuple(p.shape)) for name, p in module.named_parameters()]),
-        fill,
+        options.fill,
         None if reader.texts is None else reader.texts.replacement,
         batches=True,
-        double=lambda: torch_model(
-            copy.deepcopy(module).double(),
-            tokenizer=tokenizer,
-            preprocess=preprocess,
-            scores=scores,
-            patch=patch,
-            fill=fill,
-        ),
+        double=lambda: torch_model(copy.deepcopy(module).double(), options),
         weights_digest=lambda: fingerprint(
             *(parameter.detach().float().cpu().numpy() for _, parameter in sorted(module.named_parameters()))
         ),

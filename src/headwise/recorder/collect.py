@@ -60,14 +60,10 @@ class Collector:
             return False
         if last is not None and last.layer is not None:
             return True
-        if self._is_chosen(name, len(self._calls)):
+        if self.is_chosen(name, len(self._calls)):
             return True
         self._append(name, _Call(len(self._calls), kind, keys))
         return False
-
-    def is_possible(self, name: str, place: int) -> bool:
-        """Whether a call of a module at a place from the start may be kept."""
-        return self._is_chosen(name, place)
 
     def may_want(self, name: str) -> bool:
         """Whether a call of a module would be kept whatever its place."""
@@ -85,7 +81,7 @@ class Collector:
                 return
         index = len(self._calls)
         numbered = replace(layer, index=index, call=self._count[layer.name])
-        call = _Call(index, layer.kind, layer.shape[3], numbered if self._is_chosen(layer.name, index) else None)
+        call = _Call(index, layer.kind, layer.shape[3], numbered if self.is_chosen(layer.name, index) else None)
         self._append(layer.name, call)
 
     def finish(self) -> tuple[AttentionLayer, ...]:
@@ -104,7 +100,7 @@ class Collector:
                     f"layers: expected places from 0 to {total - 1} or names of the modules that attend "
                     f"({', '.join(dict.fromkeys(self.names))}); got {choice!r}."
                 )
-        return tuple(layer for layer in layers if self._is_chosen(layer.name, layer.index, total))
+        return tuple(layer for layer in layers if self.is_chosen(layer.name, layer.index, total))
 
     def _append(self, name: str, call: _Call) -> None:
         self._count[name] += 1
@@ -112,10 +108,10 @@ class Collector:
         self._last[name] = call
         if self._chosen is not None:  # places from the end: release what has moved too far from it
             for other, (passed, earlier) in enumerate(self._calls):
-                if earlier.layer is not None and not self._is_chosen(passed, other):
+                if earlier.layer is not None and not self.is_chosen(passed, other):
                     earlier.layer = None
 
-    def _is_chosen(self, name: str, index: int, total: int | None = None) -> bool:
+    def is_chosen(self, name: str, index: int, total: int | None = None) -> bool:
         """Whether a call is kept; while the total is not known, whether it still may be."""
         if self._chosen is None:
             return True
@@ -161,14 +157,10 @@ def join_steps(before: AttentionLayer, step: AttentionLayer) -> AttentionLayer |
 
 
 def _fit(before: AttentionLayer, step: AttentionLayer) -> bool:
-    sinks = (before.sinks, step.sinks)
-    same_sinks = sinks[0] is sinks[1] or (None not in [s if s is None else 0 for s in sinks] and _equal(*sinks))
+    a, b = before.sinks, step.sinks
+    same_sinks = a is b or (a is not None and b is not None and np.array_equal(a, b))
     arrays = ((before.q, step.q), (before.k, step.k), (before.v, step.v))
     return same_sinks and all(a.shape[:2] == b.shape[:2] and a.shape[3] == b.shape[3] for a, b in arrays)
-
-
-def _equal(a: Array | None, b: Array | None) -> bool:
-    return a is not None and b is not None and np.array_equal(a, b)
 
 
 def _dropped(before: AttentionLayer, step: AttentionLayer) -> int | None:

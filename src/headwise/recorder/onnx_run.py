@@ -37,7 +37,7 @@ def capture_onnx(path: Path, args: Sequence[Any], kwargs: Mapping[str, Any], lay
     if not plans:
         raise CaptureError(f"{path.name}: {_without_attention(graph)}")
     collector = Collector(layers)
-    selected = [plan for place, plan in enumerate(plans) if collector.is_possible(plan.name, place)]
+    selected = [plan for place, plan in enumerate(plans) if collector.is_chosen(plan.name, place)]
     needed = sorted({name for plan in selected for name in plan.needs} - set(outputs) - set(graph.constants))
     needed = [name for name in needed if name in graph.makers]
     model.graph.output.extend(onnx.ValueInfoProto(name=name) for name in needed)

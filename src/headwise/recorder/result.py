@@ -94,9 +94,7 @@ class Capture:
         lines = []
         for layer in self.layers:
             b, h, n, m = layer.shape
-            verdict = (
-                f"verified (error {layer.error:.1e})" if layer.proven else f"NOT verified (error {layer.error:.1e})"
-            )
+            verdict = f"{'' if layer.proven else 'NOT '}verified (error {layer.error:.1e})"
             note = f"; {layer.note}" if layer.note else ""
             lines.append(f"{layer.index:3d}  {layer.name}  {layer.kind}  {b} x {h} x {n} x {m}  {verdict}{note}")
         messages = [layer.message for layer in self.layers if not layer.proven]

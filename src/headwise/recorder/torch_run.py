@@ -172,13 +172,12 @@ class _Recorder:
         )
         b, h, n, _ = attention.output.shape
         scores = attention.scores
+        narrowest = min(weights.logits.dtype, multiplied.values.dtype, key=lambda dtype: dtype.itemsize)
         q = np.zeros((b, h, n, 0), attention.v.dtype) if scores is None else scores.q
         k = np.zeros((*attention.v.shape[:3], 0), attention.v.dtype) if scores is None else scores.k
-        note = (
-            attention.note
-            if scores is not None
-            else f"its queries and keys were not found; logits are in .bias {attention.note}"
-        )
+        note = attention.note
+        if scores is None:
+            note = f"its queries and keys were not found; logits are in .bias {note}"
         self._add(
             q,
             k,
@@ -191,9 +190,7 @@ class _Recorder:
             bias=attention.rule.bias,
             sinks=attention.rule.sinks,
             note=note.strip(),
-            precision=min((weights.logits, multiplied.values), key=lambda t: t.dtype.itemsize)
-            .dtype.__str__()
-            .removeprefix("torch."),
+            precision=str(narrowest).removeprefix("torch."),
         )
         return ""
 

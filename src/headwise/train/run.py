@@ -145,16 +145,6 @@ def train_into(
     return _run(trained.params, config, recipe, complete, finished)
 
 
-def _run(params: Params, model: ViTConfig, recipe: TrainingConfig, about: dict[str, Any], path: Path) -> TrainingRun:
-    return TrainingRun(
-        model,
-        recipe,
-        params,
-        tuple(Epoch(**row) for row in about["history"]),
-        about["data"],
-        about["n_train"],
-        about["n_test"],
-        about["n_correct"],
-        about["test_loss"],
-        path,
-    )
+def _run(params: Params, config: ViTConfig, recipe: TrainingConfig, about: dict[str, Any], path: Path) -> TrainingRun:
+    results = {name: about[name] for name in ("data", "n_train", "n_test", "n_correct", "test_loss")}
+    return TrainingRun(config, recipe, params, tuple(Epoch(**row) for row in about["history"]), **results, path=path)

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+from abc import ABC, abstractmethod
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any, Protocol
+from typing import Any
 
 import numpy as np
 import numpy.typing as npt
@@ -30,25 +31,29 @@ class ModelSize:
         check_counts(d_model=self.d_model, n_layers=self.n_layers, n_heads=self.n_heads, d_ff=self.d_ff)
 
 
-class DataEncoder(Protocol):
+class DataEncoder(ABC):
     """Encodes one kind of data, and builds the model for it."""
 
+    @abstractmethod
     def transform(self, x: npt.NDArray[Any]) -> Inputs:
         """The inputs of the model."""
 
+    @abstractmethod
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """The model for the data that the encoder was fitted on."""
 
     def reorder(self, weights: Array) -> Array:
-        """Attention weights with the tokens in the order of the data."""
+        """Attention weights with the tokens in the order of the data; by default that of the model."""
+        return weights
 
     @property
+    @abstractmethod
     def token_names(self) -> tuple[str, ...]:
         """The names of the tokens."""
 
 
 @dataclass(frozen=True)
-class TableEncoder:
+class TableEncoder(DataEncoder):
     """Rows of a table, of which some columns may be categorical."""
 
     columns: ColumnEncoder
@@ -70,11 +75,7 @@ class TableEncoder:
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A table transformer."""
         levels = tuple(len(levels) for levels in self.columns.categories)
-        return TableModel(
-            TableTransformerConfig(
-                len(self.numeric), levels, outputs, sizes.d_model, sizes.n_layers, sizes.n_heads, sizes.d_ff
-            )
-        )
+        return TableModel(TableTransformerConfig(len(self.numeric), levels, outputs, **vars(sizes)))
 
     def reorder(self, weights: Array) -> Array:
         """The class token first, then the columns in the order of the data."""
@@ -93,7 +94,7 @@ class TableEncoder:
 
 
 @dataclass(frozen=True)
-class SequenceEncoder:
+class SequenceEncoder(DataEncoder):
     """Series or sets (B, N, V); rows of NaN at the end of an item are padding."""
 
     ordered: bool
@@ -121,11 +122,7 @@ class SequenceEncoder:
         """A series or set transformer."""
         variables = self._variables
         if self.ordered:
-            return SeriesModel(
-                SeriesTransformerConfig(
-                    variables, self.max_length, outputs, sizes.d_model, sizes.n_layers, sizes.n_heads, sizes.d_ff
-                )
-            )
+            return SeriesModel(SeriesTransformerConfig(variables, self.max_length, outputs, **vars(sizes)))
         return SetModel(
             SetTransformerConfig(
                 variables,
@@ -136,10 +133,6 @@ class SequenceEncoder:
                 layer_norm=True,
             )
         )
-
-    def reorder(self, weights: Array) -> Array:
-        """Unchanged."""
-        return weights
 
     @property
     def token_names(self) -> tuple[str, ...]:
@@ -152,7 +145,7 @@ class SequenceEncoder:
 
 
 @dataclass(frozen=True)
-class ImageEncoder:
+class ImageEncoder(DataEncoder):
     """Images (B, Y, X)."""
 
     tokenizer: str
@@ -176,22 +169,8 @@ class ImageEncoder:
     def build_model(self, outputs: int, sizes: ModelSize) -> TrainableModel:
         """A vision transformer."""
         return ImageModel(
-            ViTConfig(
-                self.tokenizer,
-                self.image_size,
-                sizes.d_model,
-                sizes.n_layers,
-                sizes.n_heads,
-                sizes.d_ff,
-                outputs,
-                self.mean,
-                self.std,
-            )
+            ViTConfig(self.tokenizer, self.image_size, n_classes=outputs, mean=self.mean, std=self.std, **vars(sizes))
         )
-
-    def reorder(self, weights: Array) -> Array:
-        """Unchanged: the class token first, then the patches in reading order."""
-        return weights
 
     @property
     def token_names(self) -> tuple[str, ...]:

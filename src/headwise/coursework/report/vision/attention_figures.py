@@ -66,15 +66,12 @@ def _summary(run: TrainingRun, context: ReportContext) -> AttentionSummary:
     test = context.digits.test
     context.progress.stage("measuring attention over all test digits", len(test.labels))
     key = {"model": fingerprint(*(run.params[name] for name in sorted(run.params))), "digits": fingerprint(*test)}
-    return AttentionSummary(
-        **context.store.cached(
-            "attention-summary",
-            key,
-            lambda: summarize_attention(
-                test, run.params, run.config, context.budget.seed, context.progress.advance
-            ).to_json(),
-        )
-    )
+
+    def compute() -> dict[str, Any]:
+        seed, on_step = context.budget.seed, context.progress.advance
+        return asdict(summarize_attention(test, run.params, run.config, seed, on_step))
+
+    return AttentionSummary(**context.store.cached("attention-summary", key, compute))
 
 
 def _selection(reasons: list[str], run: TrainingRun) -> Paragraph:
@@ -119,10 +116,6 @@ class AttentionSummary:
     # mean rank correlation of a token's rollout with the drop of that probability when it alone is removed
     correlation: float
     most_different: int  # the correctly classified digit for which the maps of the last block's heads differ most
-
-    def to_json(self) -> dict[str, Any]:
-        """All fields."""
-        return asdict(self)
 
 
 def summarize_attention(

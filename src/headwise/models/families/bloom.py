@@ -7,17 +7,9 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.models.encoder import (
-    AttentionOptions,
-    BlockOptions,
-    LastToken,
-    Network,
-    Norm,
-    TextEmbedding,
-    TrunkOptions,
-)
+from headwise.models.encoder import AttentionOptions, BlockOptions, Norm, TrunkOptions
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.families.decoder import causal_heads
+from headwise.models.families.decoder import causal_heads, causal_network
 from headwise.models.files import Checkpoint, Config
 
 MODEL_TYPES = ("bloom",)
@@ -41,12 +33,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
         _place_block(layout, f"blocks.{i}", f"h.{i}", width, heads)
     layout.norm("norm", "ln_f")
     block = BlockOptions(AttentionOptions(heads, heads, causal=True), "gelu_tanh", norm)
-    network = Network(
-        TextEmbedding(norm),
-        TrunkOptions((block,) * depth, alibi=True, norm=norm),
-        causal_heads(layout, config, "word_embeddings.weight", tied=True),
-        last=LastToken("padding", config.get("pad_token_id", None)),
-    )
+    outputs = causal_heads(layout, config, "word_embeddings.weight", tied=True)
+    network = causal_network(config, TrunkOptions((block,) * depth, alibi=True, norm=norm), outputs)
     names = tuple(f"{layout.prefix}h.{i}.self_attention" for i in range(depth))
     return Architecture("bloom", "text", network, layout.sources, names, (r"lm_head\.weight",))
 

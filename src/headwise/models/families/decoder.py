@@ -70,12 +70,11 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
         )
         for window in options.windows
     )
-    network = Network(
-        TextEmbedding(options.norm, options.embedding_scale),
-        TrunkOptions(blocks, ropes=tuple(options.ropes), norm=options.norm),
-        causal_heads(layout, config, "embed_tokens.weight", tied=options.tied, softcap=options.final_softcap),
-        last=LastToken("padding", config.get("pad_token_id", None)),
+    trunk = TrunkOptions(blocks, ropes=tuple(options.ropes), norm=options.norm)
+    heads_by_output = causal_heads(
+        layout, config, "embed_tokens.weight", tied=options.tied, softcap=options.final_softcap
     )
+    network = causal_network(config, trunk, heads_by_output, options.embedding_scale)
     names = tuple(f"{layout.prefix}layers.{i}.self_attn" for i in range(depth))
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
@@ -96,6 +95,14 @@ def _place_block(layout: Layout, block: str, layer: str, options: DecoderOptions
         norms |= {"attention_norm": "post_attention_layernorm", "mlp_norm": "post_feedforward_layernorm"}
     for name, tensor in norms.items():
         layout.norm(f"{block}.{name}", f"{layer}.{tensor}", bias=False)
+
+
+def causal_network(
+    config: Config, trunk: TrunkOptions, heads: dict[str, Head], embedding_scale: float = 1.0
+) -> Network:
+    """A network of texts that predicts the token after the last one that is no padding."""
+    last = LastToken("padding", config.get("pad_token_id", None))
+    return Network(TextEmbedding(trunk.norm, embedding_scale), trunk, heads, last=last)
 
 
 def causal_heads(

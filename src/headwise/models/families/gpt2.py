@@ -5,17 +5,9 @@ Source: Radford et al., "Language Models are Unsupervised Multitask Learners" (2
 
 from __future__ import annotations
 
-from headwise.models.encoder import (
-    AttentionOptions,
-    BlockOptions,
-    LastToken,
-    Network,
-    Norm,
-    TextEmbedding,
-    TrunkOptions,
-)
+from headwise.models.encoder import AttentionOptions, BlockOptions, Norm, TrunkOptions
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.families.decoder import causal_heads
+from headwise.models.families.decoder import causal_heads, causal_network
 from headwise.models.families.options import read_activation
 from headwise.models.files import Checkpoint, Config
 
@@ -46,12 +38,8 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
         BlockOptions(AttentionOptions(heads, heads, scale / (i + 1 if by_depth else 1), causal=True), activation, norm)
         for i in range(depth)
     )
-    network = Network(
-        TextEmbedding(norm),
-        TrunkOptions(blocks, norm=norm),
-        causal_heads(layout, config, "wte.weight", tied=True, language_model="LMHeadModel"),
-        last=LastToken("padding", config.get("pad_token_id", None)),
-    )
+    outputs = causal_heads(layout, config, "wte.weight", tied=True, language_model="LMHeadModel")
+    network = causal_network(config, TrunkOptions(blocks, norm=norm), outputs)
     names = tuple(f"{layout.prefix}h.{i}.attn" for i in range(depth))
     return Architecture("gpt2", "text", network, layout.sources, names, _UNUSED)
 

@@ -87,26 +87,12 @@ def points(value: float) -> str:
 
 
 def _summary(grade: Grade) -> dict[str, Any]:
+    fields = ("task", "function", "points", "out_of", "mistakes", "problem", "on_course_arrays")
     tasks = [
-        {
-            "task": task.task,
-            "function": task.function,
-            "points": task.points,
-            "out_of": task.out_of,
-            "mistakes": task.mistakes,
-            "problem": task.problem,
-            "on_course_arrays": task.on_course_arrays,
-            "marks": [asdict(mark) for mark in task.marks],
-        }
+        {**{name: getattr(task, name) for name in fields}, "marks": [asdict(mark) for mark in task.marks]}
         for task in grade.tasks
     ]
-    return {
-        "student": grade.student,
-        "points": grade.points,
-        "out_of": grade.out_of,
-        "notes": grade.notes,
-        "tasks": tasks,
-    }
+    return {**{name: getattr(grade, name) for name in ("student", "points", "out_of", "notes")}, "tasks": tasks}
 
 
 def _plain_row(grade: Grade, columns: int) -> list[str]:

@@ -98,11 +98,11 @@ def build(
         coursework(arrays, heads=_heads(heads), seed=budget.seed)  # raises an error before anything is written
     key = (command, parts, vars(budget), arrays, heads, arrays_name, course, solutions, load)
     if (finished := finished_report(folder, key)) is not None:
-        return Report(*finished)
+        return finished
     page = Page(context, tuple(name for name in PARTS if name in parts), _front(context, course, solutions))
     page.run()
     report = _finish(page, command, course)
-    save_finished(folder, key, report.page, report.pdf, report.headlines, report.solution)
+    save_finished(folder, key, report)
     return report
 
 
@@ -212,10 +212,8 @@ def _row(grade: Grade, task: TaskGrade) -> tuple[str, ...]:
     return grade.student, task.task, verdict, task.on_course_arrays, inputs, example.expected, example.got
 
 
-def finished_report(
-    folder: Path, key: Sequence[Any]
-) -> tuple[Path, Path | None, tuple[Statement, ...], tuple[Path, ...]] | None:
-    """Page, PDF, headlines and worked solution of a report with this key, if all its files are there."""
+def finished_report(folder: Path, key: Sequence[Any]) -> Report | None:
+    """The report with this key, if all its files are there."""
     try:
         content = json.loads((folder / _FILE).read_text(encoding="utf-8"))
         paths = [folder / name for name in content["files"]]
@@ -223,29 +221,22 @@ def finished_report(
             return None
         headlines = tuple(Statement("{text}", {"text": text}) for text in content["headlines"])
         pdf = folder / content["pdf"] if content["pdf"] else None
-        return folder / content["page"], pdf, headlines, tuple(folder / name for name in content["solution"])
+        return Report(folder / content["page"], pdf, headlines, tuple(folder / name for name in content["solution"]))
     except (OSError, ValueError, KeyError, TypeError, RecursionError):
         return None
 
 
-def save_finished(
-    folder: Path,
-    key: Sequence[Any],
-    page: Path,
-    pdf: Path | None,
-    headlines: Sequence[Statement],
-    solution: Sequence[Path],
-) -> None:
+def save_finished(folder: Path, key: Sequence[Any], report: Report) -> None:
     """Record what a report depends on, and its files."""
     files = [path for part in ("figures", "tables", "arrays", "model") for path in (folder / part).glob("*")]
-    files += [page, *solution, *([pdf] if pdf else [])]
+    files += [report.page, *report.solution, *([report.pdf] if report.pdf else [])]
     content = {
         "key": _digest(key),
         "files": sorted(str(path.relative_to(folder)) for path in files),
-        "page": page.name,
-        "pdf": pdf.name if pdf else "",
-        "solution": [path.name for path in solution],
-        "headlines": [as_text(statement) for statement in headlines],
+        "page": report.page.name,
+        "pdf": report.pdf.name if report.pdf else "",
+        "solution": [path.name for path in report.solution],
+        "headlines": [as_text(statement) for statement in report.headlines],
     }
     write_text(folder / _FILE, json.dumps(content, ensure_ascii=False) + "\n")
 

@@ -8,9 +8,9 @@ from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
 from headwise.figures import PAGE, new_figure
+from headwise.figures.colors import ACCENT, AVERAGE, CATEGORIES, GRID, MARK, RANDOM
 
-_MARKS = (("D", "#7a828c"), ("o", "#c2571a"), ("s", "#3a8f5c"), ("^", "#7b4fa3"))
-_LIMIT, _OWN = "#111111", "#1f4e8c"
+_MARKS = (("D", RANDOM), ("o", MARK), ("s", CATEGORIES[2]), ("^", CATEGORIES[3]))
 
 
 def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]], limit: Sequence[float]) -> Figure:
@@ -21,8 +21,8 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
     rows = range(len(lines))
     with new_figure(PAGE, 0.9 + 0.19 * len(lines)) as figure:
         axes = figure.subplots()
-        axes.axvline(1, color=_OWN, linewidth=0.9, label="headwise")
-        axes.plot(limit, rows, "|", color=_LIMIT, ms=7, mew=1.4, label="the machine's limit")
+        axes.axvline(1, color=ACCENT, linewidth=0.9, label="headwise")
+        axes.plot(limit, rows, "|", color=AVERAGE, ms=7, mew=1.4, label="the machine's limit")
         for (name, ratios), (mark, color) in zip(peers.items(), _MARKS, strict=False):
             measured = [(ratio, row) for row, ratio in enumerate(ratios) if ratio is not None]
             axes.plot(*zip(*measured, strict=True), mark, color=color, ms=4.5, mew=0, label=name)
@@ -33,7 +33,7 @@ def draw_ratios(lines: Sequence[str], peers: Mapping[str, Sequence[float | None]
         axes.xaxis.set_major_formatter("{x:g}")
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.tick_params(axis="y", length=0)
-        axes.grid(linewidth=0.3, color="#dddddd")
+        axes.grid(linewidth=0.3, color=GRID)
         axes.set_axisbelow(True)
         figure.legend(*axes.get_legend_handles_labels(), loc="outside upper center", ncols=4)
     return figure

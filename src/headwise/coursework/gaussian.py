@@ -13,9 +13,9 @@ from matplotlib.figure import Figure
 from headwise.coursework.gaussian_derivation import derivation
 from headwise.document import Step
 from headwise.figures import new_figure
+from headwise.figures.colors import MARK, PALE_ACCENT
 from headwise.shapes import Array
 
-_LEAST_SQUARES, _LIKELIHOOD = "#7a9cc6", "#c2571a"
 _95 = 1.96  # standard deviations on either side of the mean that contain 95% of a Gaussian
 CORRELATIONS = (-0.5, 0.0, 0.6, 0.9)
 SIZES = (10, 30, 100, 300, 1000, 3000)
@@ -127,8 +127,8 @@ def draw_estimates(
         for i, (axes, c) in enumerate(zip(np.atleast_1d(grid), correlations, strict=True)):
             axes.axhline(0, color="#555555", linewidth=0.5)
             pairs = (
-                (least_squares, _LEAST_SQUARES, "least squares", 0.93),
-                (likelihood, _LIKELIHOOD, "likelihood", 1.07),
+                (least_squares, PALE_ACCENT, "least squares", 0.93),
+                (likelihood, MARK, "likelihood", 1.07),
             )
             for (estimates, color, name, shift), deviation in zip(pairs, deviations, strict=True):
                 axes.fill_between(sizes, -_95 * deviation[i], _95 * deviation[i], color=color, alpha=0.18, linewidth=0)

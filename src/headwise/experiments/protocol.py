@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from functools import cached_property, partial
 from pathlib import Path
@@ -22,6 +22,12 @@ from headwise.text import Statement, as_text
 from headwise.validation import check_counts, check_unique
 
 Findings = Mapping[str, tuple[Statement, ...]]  # by heading
+
+
+def as_findings(parts: Mapping[str, Iterable[Statement]]) -> Findings:
+    """The statements by heading; headings without statements are left out."""
+    written = {heading: tuple(statements) for heading, statements in parts.items()}
+    return {heading: statements for heading, statements in written.items() if statements}
 
 
 @dataclass(frozen=True)

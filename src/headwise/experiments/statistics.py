@@ -26,6 +26,12 @@ class Interval(NamedTuple):
             return self
         return Interval(self.mean, max(low, self.low), min(high, self.high))
 
+    def ends(self, form: str, scale: float = 1) -> str:
+        """Both ends in a format such as ``"{:.2f}"``; empty for a single value."""
+        if self.low is None or self.high is None:
+            return ""
+        return f"{form.format(scale * self.low)} to {form.format(scale * self.high)}"
+
 
 def t_interval(values: Sequence[float] | Array, level: float = 0.95) -> Interval:
     r"""Student's interval for the mean of a normal population.

@@ -18,7 +18,7 @@ from headwise.experiments.faithfulness.per_input import RANDOM_ORDERS
 from headwise.experiments.faithfulness.result import FaithfulnessResult
 from headwise.experiments.faithfulness.scope import CHANCE, SHAPLEY, UNIFORM
 from headwise.experiments.faithfulness.tables import count_verdicts
-from headwise.experiments.protocol import Findings
+from headwise.experiments.protocol import Findings, as_findings
 from headwise.experiments.statistics import ALPHA
 from headwise.metrics.faithfulness import spearman
 from headwise.text import Statement, format_number, join_with_and
@@ -42,8 +42,7 @@ def findings(result: FaithfulnessResult) -> Findings:
         "Heads": _heads(result, result.heads) if result.heads is not None else (),
         "Limits": _limits(result),
     }
-    written = {heading: tuple(statements) for heading, statements in parts.items()}
-    return {heading: statements for heading, statements in written.items() if statements}
+    return as_findings(parts)
 
 
 def _setup(r: FaithfulnessResult) -> Iterator[Statement]:

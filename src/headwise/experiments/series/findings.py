@@ -21,10 +21,9 @@ def table(result: SeriesResult) -> Table:
     """A row for each method: runs, mean accuracy, standard deviation, and Student's interval of the mean."""
     rows = []
     for method, values in result.accuracies.items():
-        mean, low, high = t_interval(values).within(0, 1)
+        interval = t_interval(values).within(0, 1)
         std = f"{np.std(values, ddof=1):.2%}" if len(values) > 1 else ""
-        interval = "" if low is None or high is None else f"{low:.2%} to {high:.2%}"
-        rows.append((METHOD_LABELS[method], str(len(values)), f"{mean:.2%}", std, interval))
+        rows.append((METHOD_LABELS[method], str(len(values)), f"{interval.mean:.2%}", std, interval.ends("{:.2%}")))
     title = Statement(
         "Accuracy on {n_test} test series of {data}.", {"n_test": _n_test(result), "data": result.data.name}
     )

@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from dataclasses import asdict
 
-from headwise.experiments.protocol import Findings
+from headwise.experiments.protocol import Findings, as_findings
 from headwise.experiments.statistics import ALPHA, Interval, min_attainable_p, sign_flip_test, t_interval
 from headwise.experiments.tokenizers.result import PairedComparison, TokenizerResult, TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
@@ -28,8 +28,7 @@ def findings(result: TokenizersResult) -> Findings:
         "Smaller training sets": _sizes(result),
         "Limits": _limits(result),
     }
-    written = {heading: tuple(statements) for heading, statements in parts.items()}
-    return {heading: statements for heading, statements in written.items() if statements}
+    return as_findings(parts)
 
 
 def _setup(r: TokenizersResult) -> Iterator[Statement]:

@@ -5,7 +5,6 @@ from __future__ import annotations
 from collections.abc import Iterator
 
 from headwise.document import Table
-from headwise.experiments.statistics import Interval
 from headwise.experiments.tokenizers.plan import matched_epochs
 from headwise.experiments.tokenizers.result import TokenizersResult
 from headwise.experiments.tokenizers.training import DIRECTIONS, SHIFTS
@@ -23,7 +22,7 @@ def tables(result: TokenizersResult) -> tuple[Table, ...]:
 def _accuracy(result: TokenizersResult) -> Table:
     def row(name: str) -> Iterator[str]:
         entry, accuracy = result.entry(name), result.accuracy(name).within(0, 1)
-        yield from (name, f"{accuracy.mean:.2%}", _between(accuracy, "{:.2%}"))
+        yield from (name, f"{accuracy.mean:.2%}", accuracy.ends("{:.2%}") or "–")
         yield f"{entry.n_correct.min() / result.n_test:.2%} to {entry.n_correct.max() / result.n_test:.2%}"
         yield f"{entry.loss.mean():.3f}"
 
@@ -47,7 +46,7 @@ def _differences(result: TokenizersResult) -> Table:
             (
                 f"{pair.name} − {pair.base}",
                 f"{100 * difference.mean:+.2f}",
-                _between(difference, "{:+.2f}", 100),
+                difference.ends("{:+.2f}", 100) or "–",
                 f"{pair.p_seeds:.2g}",
                 f"{pair.digits_better} / {pair.digits_worse}",
                 f"{pair.p_digits:.2g}",
@@ -126,9 +125,3 @@ def _sizes(result: TokenizersResult) -> Table:
         tuple((name, *(f"{mean:.2%}" for mean in row)) for name, row in zip(result.names, means, strict=True)),
         "sizes",
     )
-
-
-def _between(interval: Interval, form: str, scale: float = 1) -> str:
-    if interval.low is None or interval.high is None:
-        return "–"
-    return f"{form.format(scale * interval.low)} to {form.format(scale * interval.high)}"

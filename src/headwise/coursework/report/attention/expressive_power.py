@@ -20,10 +20,10 @@ from headwise.coursework.report.context import ReportContext
 from headwise.coursework.results import Coursework
 from headwise.document import Paragraph, Section, Table
 from headwise.figures import new_figure
+from headwise.figures.colors import GRID, MARK, PALE_ACCENT
 from headwise.shapes import Array
 from headwise.text import Statement, round_down, scientific
 
-_START, _BEST = "#7a9cc6", "#c2571a"
 _FLOOR = 1e-16  # a smaller loss is rounding
 _FITTED = 1e-4  # a relative loss below this is a fit, above _MISSED it is none
 _MISSED = 1e-2
@@ -183,10 +183,12 @@ def draw_fits(names: Sequence[str], losses: Sequence[Array]) -> Figure:
         for row, values in enumerate(losses):
             targets, starts = values.shape
             heights = row + np.linspace(-0.22, 0.22, targets)[:, None] + np.zeros(starts)
-            axes.plot(np.maximum(values, _FLOOR).ravel(), heights.ravel(), "o", color=_START, ms=3.5, mew=0, alpha=0.7)
-            axes.plot(np.maximum(values.min(axis=1), _FLOOR), heights[:, 0], "|", color=_BEST, ms=8, mew=1.6)
+            axes.plot(
+                np.maximum(values, _FLOOR).ravel(), heights.ravel(), "o", color=PALE_ACCENT, ms=3.5, mew=0, alpha=0.7
+            )
+            axes.plot(np.maximum(values.min(axis=1), _FLOOR), heights[:, 0], "|", color=MARK, ms=8, mew=1.6)
         axes.set(xscale="log", yticks=range(len(names)), yticklabels=names, xlim=(_FLOOR / 3, 3))
         axes.set_xlabel("mean squared error on new inputs, divided by the variance of the outputs")
         axes.invert_yaxis()
-        axes.grid(axis="x", linewidth=0.3, color="#dddddd")
+        axes.grid(axis="x", linewidth=0.3, color=GRID)
     return figure

@@ -10,10 +10,10 @@ from matplotlib.ticker import MaxNLocator, PercentFormatter
 from headwise.coursework.report.context import ReportContext
 from headwise.document import Block, Paragraph, Section, Table
 from headwise.figures import new_figure
+from headwise.figures.colors import GRID, MARK, PALE_ACCENT
 from headwise.text import Statement, pluralize
 from headwise.train.run import TrainingRun
 
-_TRAIN, _VALIDATION = "#7a9cc6", "#c2571a"
 _LABELS = {
     "token": "tokens",
     "class_token": "class token",
@@ -134,15 +134,15 @@ def draw_training(
     epochs = range(1, len(train_loss) + 1)
     with new_figure(7.2, 2.4) as figure:
         loss, accuracy = figure.subplots(1, 2)
-        loss.plot(epochs, train_loss, color=_TRAIN, marker=".", ms=3, label="training (augmented)")
+        loss.plot(epochs, train_loss, color=PALE_ACCENT, marker=".", ms=3, label="training (augmented)")
         if validation_loss:
-            loss.plot(epochs, validation_loss, color=_VALIDATION, marker=".", ms=3, label="validation")
-            accuracy.plot(epochs, validation_accuracy, color=_VALIDATION, marker=".", ms=3)
+            loss.plot(epochs, validation_loss, color=MARK, marker=".", ms=3, label="validation")
+            accuracy.plot(epochs, validation_accuracy, color=MARK, marker=".", ms=3)
         loss.set(xlabel="epoch", ylabel="cross-entropy (nats)", ylim=(0, None))
         loss.legend()
         accuracy.set(xlabel="epoch", ylabel="validation accuracy")
         accuracy.yaxis.set_major_formatter(PercentFormatter(1, decimals=0))
         for axes in (loss, accuracy):
             axes.xaxis.set_major_locator(MaxNLocator(integer=True))
-            axes.grid(axis="y", linewidth=0.3, color="#dddddd")
+            axes.grid(axis="y", linewidth=0.3, color=GRID)
     return figure

@@ -206,9 +206,8 @@ def _accuracies(record: RowsRecord) -> Table:
 def _differences(record: RowsRecord) -> Table:
     rows = []
     for item in record.differences():
-        mean, low, high = item.points
-        interval = "" if low is None or high is None else f" ({low:+.2f} to {high:+.2f})"
-        rows.append((f"{item.comparison}: {item.model}", item.data, f"{mean:+.2f}{interval}", f"{item.p:.2g}"))
+        points = f"{item.points.mean:+.2f} ({item.points.ends('{:+.2f}')})"
+        rows.append((f"{item.comparison}: {item.model}", item.data, points, f"{item.p:.2g}"))
     return Table(
         Statement("Recorded: accuracy minus that of rows in points, with Student's interval, and p of the exact test."),
         ("comparison and model", "data", "points", "p"),

@@ -119,6 +119,9 @@ def _trials(
     if not convention.interface.unprojected:
         yield from (_Trial(convention, f) for f in _of_repeated_arrays(first))
     yield from (_Trial(convention, f) for f in _of_equal_arrays(convention, first))
+    for name in [name for name, value in convention.fixed.items() if value == 1]:
+        for fixed in ({k: v for k, v in convention.fixed.items() if k != name}, {**convention.fixed, name: 2}):
+            yield _Trial(replace(convention, fixed=fixed), Further("blocks of another size", first))
     integers = {k: np.rint(2 * a) if _is_float(a) else a for k, a in first.case.items()}
     whole = replace(convention, convert=partial(_to_integers, convention))
     yield _Trial(whole, Further("integers as arguments", Probe("plain", integers)), edge=True)

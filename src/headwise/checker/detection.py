@@ -5,7 +5,7 @@ from __future__ import annotations
 import inspect
 import re
 import sys
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterator
 from dataclasses import replace
 from functools import partial
 from itertools import product
@@ -21,9 +21,9 @@ from headwise.checker.invocation import CallingConvention
 from headwise.checker.mask_senses import with_senses
 from headwise.checker.modules.functions import with_sizes
 from headwise.checker.numpy_guard import np
-from headwise.checker.packed import LAYOUTS, MERGED, axes_of, by_dimensions
 from headwise.checker.presentation import WEIGHTS
 from headwise.checker.probes import Interface, first_probe, probes, wide_probe
+from headwise.checker.qkv_layouts import packed_layouts, qkv_layouts
 from headwise.checker.refusal import UncallableError, refuse
 from headwise.checker.responses import grid
 from headwise.checker.roles import role_of
@@ -34,9 +34,6 @@ from headwise.shapes import Array
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
-_QKV_AXES = (("BHNd", "BNHd"), ("HNd", "BNd", "BdN"), ("Nd", "dN"))
-_ONE_QUERY_AXES = (("BNd", "BdN"), ("Nd", "dN"), ("BHNd", "BNHd"), ("HNd",))
-_PACKED_AXES = (("NHd", "HNd"), ("Nd", "dN"))  # of sequences one after the other
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
 
 
@@ -212,8 +209,8 @@ def _working(
     start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
 ) -> list[list[CallingConvention]]:
     """The layouts in which the function returns something of a plausible shape."""
-    find = _token_layouts if start.interface.of_tokens else _qkv_layouts
-    find = _packed_layouts if start.interface.packed else find
+    find = _token_layouts if start.interface.of_tokens else qkv_layouts
+    find = packed_layouts if start.interface.packed else find
     tiers = _with_one_query(find, start, documentation, requirements, attempts)
     return [
         [
@@ -236,7 +233,7 @@ def _with_one_query(
 ) -> list[list[CallingConvention]]:
     """The layouts that it takes; those in which queries have no axis of tokens first if it says so, else last."""
     interface, own = start.interface, start.names
-    whole = not interface.of_tokens or (interface.unprojected and "context" in interface.needs)
+    whole = not interface.of_tokens or "context" in interface.needs
     if not whole or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
         return find(start, documentation, requirements, attempts)
     alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
@@ -247,57 +244,6 @@ def _with_one_query(
         if tiers := find(one, documentation, requirements, attempts):
             return tiers
     return []
-
-
-def _qkv_layouts(
-    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
-) -> list[list[CallingConvention]]:
-    stated = tuple(requirements.axes and [requirements.axes]) or documentation.axes("attention")
-    usual: Iterable[Iterable[str]] = _ONE_QUERY_AXES if start.interface.one_query else _QKV_AXES
-    usual = _PACKED_AXES if "starts" in start.names else usual
-    groups: Iterable[Iterable[str]] = [(axes,) for axes in stated] or usual
-    tiers = []
-    for attempt in (groups, usual):
-        for group in attempt:
-            tier = [c for axes in group for c in accepted(with_axes(start, axes), attempts)]
-            if _per_item(start):
-                tier.sort(key=lambda c: c.interface.axes == "HNd")
-            if tier:
-                tiers.append(tier)
-        if tiers or attempt is usual:
-            break
-    if tiers or start.output or start.weights_only:
-        return tiers
-    others = (replace(start, output=output) for output in ("tokens-first", "merged"))
-    return next((found for other in others if (found := _with_output(other, attempts))), [])
-
-
-def _with_output(start: CallingConvention, attempts: dict[str, str]) -> list[list[CallingConvention]]:
-    """The layouts with an axis of heads that it takes, if its output has another."""
-    layouts = ("BHNd", "HNd") if start.output == "tokens-first" else ("BHNd", "BNHd", "HNd", "NHd")
-    found = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
-    return [found[:1]] if found else []
-
-
-def _packed_layouts(
-    start: CallingConvention, documentation: Documentation, requirements: Requirements, attempts: dict[str, str]
-) -> list[list[CallingConvention]]:
-    """The layouts of one array of queries, keys and values, or of keys and values: alternatives with as many axes."""
-    interface = start.interface
-    whole = replace(interface, kind="multi_head", takes=interface.takes - {"q", "k", "v"} | {"X", "heads", *_MATRICES})
-    merging = replace(start, interface=whole, projects=True)  # it merges the heads, of which it is not given the number
-    merges = not start.projects and interface.packed == "qkv"
-    for candidate, layouts in ((start, LAYOUTS[start.projects]), *([(merging, MERGED)] if merges else [])):
-        for group in by_dimensions(documentation.packed or layouts):
-            packed = [with_axes(replace(candidate, packed=x), axes_of(x, candidate.projects)) for x in group]
-            if tier := [c for one in packed for c in accepted(one, attempts)]:
-                return [tier]
-    return []
-
-
-def _per_item(convention: CallingConvention) -> bool:
-    """Whether it takes something that is different for each item of a batch."""
-    return bool({"lengths", "padding"} & convention.interface.takes) or convention.interface.key_mask
 
 
 def _token_layouts(
@@ -325,10 +271,13 @@ def _layouts_of_tokens(
     own = start.load or start.projects or start.interface.unprojected  # it takes no matrices
     if "heads" in start.interface.takes and start.interface.key_heads is None and not own:
         candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
+    candidates = [_with_heads(candidate) for candidate in candidates]
+    candidates += [
+        replace(candidate, interface=replace(candidate.interface, key_heads=1))
+        for candidate in candidates
+        if candidate.weights.startswith("stack")
+    ]
     for candidate in candidates:
-        if candidate.weights != "matrix" and candidate.interface.kind == "self_attention":
-            interface = replace(candidate.interface, kind="multi_head", takes=candidate.interface.takes | {"heads"})
-            candidate = replace(candidate, interface=interface)
         found: list[CallingConvention] = []
         for axes in order:
             if found and axes not in ("B" + found[0].interface.axes, *stated):
@@ -341,6 +290,16 @@ def _layouts_of_tokens(
         if found:
             return _batched(found, stated)
     return []
+
+
+def _with_heads(candidate: CallingConvention) -> CallingConvention:
+    """The candidate with several heads, if its matrices have an axis for them."""
+    kind = candidate.interface.kind
+    if candidate.weights == "matrix" or kind == "multi_head":
+        return candidate
+    kind = "multi_head" if kind == "self_attention" else kind
+    interface = replace(candidate.interface, kind=kind, takes=candidate.interface.takes | {"heads"})
+    return replace(candidate, interface=interface)
 
 
 def _weights(convention: CallingConvention) -> list[str]:

@@ -50,6 +50,8 @@ class Findings:
     def codes(self) -> tuple[str, ...]:
         """Mistakes and hazards, in the order of the catalogue."""
         codes = {*(self.explanation.codes if self.explanation else ()), *self.observed}
+        if "mask-added-as-number" in codes and self.convention.senses["mask"] == "hides":
+            codes -= {"mask-inverted"}  # the numbers of such a mask are those of the other, inverted
         return tuple(code for code in CATALOGUE if code in codes)
 
     @property

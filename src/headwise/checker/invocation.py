@@ -225,7 +225,8 @@ class CallingConvention:
             elif self.load is None:
                 arguments |= present_weights(case, self)
         else:
-            layouts = {"q": self._query_axes(axes), "k": axes, "v": axes}
+            of_keys = axes.replace("H", "") if self.interface.key_heads == 1 else axes
+            layouts = {"q": self._query_axes(axes), "k": of_keys, "v": of_keys}
             arguments |= {x: arrange_axes(case[x], "BHNd", own) for x, own in layouts.items() if x in self.names}
             if "sinks" in arguments and "H" not in axes:
                 arguments["sinks"] = arguments["sinks"][0, 0]
@@ -279,6 +280,7 @@ class CallingConvention:
         sides = {"rows": rows, "columns": n // rows, "grid": (rows, n // rows)}
         sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
         config = Settings(sizes | {"length": 64, "dropout": 0.0})
+        sides |= {"repeats": case["q"].shape[1] // case["k"].shape[1]} if "q" in case else {}
         return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides
 
     def _read(self, result: Any, case: Case) -> Response:

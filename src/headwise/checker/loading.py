@@ -55,6 +55,8 @@ def load_function(
     called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
     fitting = fitting or {n: m for n, m in _modules(module).items() if _has_attention(m)} or called
+    if not fitting and len(functions) == 1 and not _modules(module):
+        raise DataError(f"{file}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
     if len(fitting) != 1:
         defined = ", ".join((*functions, *_modules(module))) or "no functions"
         present = f"these: {', '.join(fitting)}" if fitting else f"none among {defined}"
@@ -164,10 +166,16 @@ def _has_attention(value: Any) -> bool:
 def _can_be_called(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> bool:
     if is_module(function):
         return _has_attention(function)
+    return not _refusal(function, kind, source, requirements)
+
+
+def _refusal(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> str:
+    """Why a function cannot be called as attention; empty if it can."""
     try:
-        return bool(infer_calling_conventions(function, kind, None, source, requirements))
-    except UncallableError:
-        return False
+        infer_calling_conventions(function, kind, None, source, requirements)
+    except UncallableError as error:
+        return str(error).removeprefix("function: ")
+    return ""
 
 
 def _projects(function: Callable[..., Any], kind: str, source: str, requirements: Requirements | None) -> bool:

@@ -23,6 +23,7 @@ WEIGHTS = {
     "list-output": ("list", "list"),
     "stack-dense": ("stack", "dense"),
     "dense-matrix": ("dense", "matrix"),
+    "stack-turned": ("stack", "turned"),
 }
 
 # the axes of a table of biases, and whether its entries go by the query's place less the key's, or the other way
@@ -134,18 +135,21 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         if number:
             presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
         else:
-            presented[role] = _by_head(name, array, heads, convention)
+            own = case["key_heads"] if "key_heads" in case and name in ("Wk", "Wv") else heads
+            presented[role] = _by_head(name, array, own, convention)
     return presented
 
 
 def _by_head(name: str, array: Array, heads: int, convention: CallingConvention) -> Any:
     """A matrix as a function wants it: in one piece, or a piece for each head, in a stack or a list."""
     how = WEIGHTS[convention.weights][name == "Wo"] if name != "bo" else "matrix"
-    if how == "matrix":
+    if how == "matrix" or (heads == 1 and convention.interface.key_heads == 1):
         return _oriented(array, convention)
     if how == "dense":
         return _dense(name, array, heads)
     pieces = [_oriented(part, convention) for part in np.split(array, heads, axis=1 if name == "Wo" else 0)]
+    if how == "turned":
+        return np.stack(pieces).swapaxes(-1, -2)
     return np.stack(pieces) if how == "stack" else pieces
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Mapping
-from dataclasses import dataclass
+from dataclasses import dataclass, fields, is_dataclass
 from typing import Any
 
 import numpy.typing as npt
@@ -98,6 +98,8 @@ def _parts(result: Any, least: int) -> list[Any]:
     if isinstance(result, Mapping):
         result = tuple(result.values())
         result = result[0] if len(result) == 1 else result
+    elif is_dataclass(result):
+        result = tuple(getattr(result, field.name) for field in fields(result))
     if not isinstance(result, tuple):
         return [result]
     arrays = []

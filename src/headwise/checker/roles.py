@@ -55,6 +55,7 @@ _ROLES = {
     "heads": "heads numheads nheads nhead head numhead headcount numberofheads numattentionheads nhd hnum",
     "key_heads": "kvheads numkvheads nkvheads numkeyvalueheads nkv nkvhead numkvgroups nkvgroups numgroups ngroups"
     " groups kvh hkv numkeyheads kvnumheads numqueriesgroups numquerygroups",
+    "repeats": "nrep nreps numrep repeats repeat groupsize numkeyvaluegroups headspergroup queriesperkv repeatfactor",
     "mask": "mask attnmask attentionmask visible keep allowed srcmask tgtmask validmask causalmask visibility hidden"
     " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
@@ -109,7 +110,7 @@ _ROLE = {name: role for role, names in _ROLES.items() for name in names.split()}
 _PART = {"query": "q", "queries": "q", "key": "k", "keys": "k", "value": "v", "values": "v", "out": "o", "output": "o"}
 _LETTER = "(queries|query|keys|key|values|value|output|out|[qkvo0])"
 _MATRIX = re.compile(
-    rf"^(?:(?:w|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi)s?{_LETTER}"
+    rf"^(?:(?:w|p(?!os)|omega|phi|theta|weights?|matrix|mat|m|u|to|linear|fc|proj|projection|kernel|psi)s?{_LETTER}"
     rf"(?:weights?|proj(?:ection)?|kernel|matrix|mat|heads?|list|stack|all|s)?"
     rf"|{_LETTER}(?:weights?|w|proj(?:ection)?s?|kernel|matrix|mat|linear|heads?|projw|projweights?))(\d*)$"
 )

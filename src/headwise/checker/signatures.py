@@ -38,7 +38,7 @@ _OPTIONS = {
 _NUMBER = re.compile(r"size|num|^n_|len|dim|step|idx|index|height|width|count|rate|eps|^n$|^[rbh]$")
 _HELPERS = {"weights?", "d", "D", "config", "starts", "key_starts", "longest", "longest_key", "freqs"}
 _PART_OF_SCORE = re.compile(r"(w|u|v|m|weights?|matrix)(_?[a-z\d]|_\w+|att\w*)?")
-_HELPERS |= {"rows", "columns", "grid"}
+_HELPERS |= {"rows", "columns", "grid", "repeats"}
 _GRIDS = (("height", "width"), ("h", "w"), ("rows", "cols"), ("gridh", "gridw"), ("nrows", "ncols"), ("hgrid", "wgrid"))
 _POSITIONS = {
     3: (("attention", ("q", "k", "v")),),
@@ -167,20 +167,27 @@ def _by_name(
     if not tokens:
         known |= _in_order(parameters, known)
         known |= _unprojected(parameters, known)
-    if tokens and not {"X", "q"} & set(known.values()):  # tokens under a name of their own
+    if tokens:
         unknown = [p.name for p in parameters if known[p.name] is None and p.default is p.empty]
-        known |= dict(zip(unknown, ("X", "context"), strict=False))
+        if not {"X", "q"} & set(known.values()):  # tokens under a name of their own
+            known |= dict(zip(unknown, ("X", "context"), strict=False))
+        missing = "X" in known.values() and "context" not in known.values() and {"Wk", "Wv"} <= set(known.values())
+        known |= {unknown[0]: "context"} if missing and len(unknown) == 1 and unknown[0] in ("M", "m") else {}
     if {"q", "Wq", "Wqkv"} & set(known.values()):
         known |= _sides_of_grid(parameters)
     if "kpast" not in known.values():
         known = {name: None if role == "place" else role for name, role in known.items()}
     known = {name: "offset" if role == "place" else role for name, role in known.items()}
-    if "kpast" in known.values() and not {"k", "X"} & set(known.values()):  # a cache that holds every key
-        known = {name: {"kpast": "k", "vpast": "v"}.get(role or "", role) for name, role in known.items()}
+    if not {"k", "X"} & set(known.values()):  # a cache that holds every key
+        whole = {"kpast": "k", "vpast": "v", "cache": "kv"}
+        known = {name: whole.get(role or "", role) for name, role in known.items()}
     for place, p in enumerate(parameters):
         if p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD):
             continue
         role, required = known[p.name], p.default is p.empty
+        if role is None and re.search(rf"range\([^()\n]*(\([^()\n]*\)[^()\n]*)*,\s*{p.name}\)", code):
+            fixed[p.name] = 1  # the size of a block
+            continue
         if tokens and {"q", "k", "v"} <= set(known.values()) and "X" not in known.values():
             role = {"q": "X", "k": "context", "v": "values"}.get(role or "", role)
         elif tokens and role == "q" and "X" not in known.values():
@@ -349,6 +356,8 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
     if role == "context" and "q" in others and "kv" in p.name.lower():
         pair = holds_pair(p.name, code) or len(paths_in(p.name, code)) == 2
         return "kv" if pair else role
+    if p.name in ("m", "M") and p.default is None:
+        return "mask"
     if p.name.lower() == "hidden" and not others & {"X", "q"}:
         return "X"
     if p.name.lower() == "h":  # next to tokens or queries it is the number of heads

@@ -55,6 +55,7 @@ class Projected(Generator):
     def arrays(self, times: float, groups: int, n: int, m: int, d: int, e: int, heads: int = 0, batch: int = 0) -> Case:
         """Queries (B, H, n, d), keys and values of so many groups, and angles where they have to be given."""
         batch, heads = batch or (self.sizes.batch if self.interface.batch else 1), heads or self.heads
+        groups = self.interface.key_heads or groups
         n = 1 if self.interface.one_token else n
         case: Case = {
             "q": times * self.normal(batch, heads, n, d),

@@ -53,7 +53,7 @@ test: $(VENV)/dev.stamp browser ## run the tests, without the exhaustive ones
 test-all: $(VENV)/dev.stamp browser ## run the tests with the exhaustive ones
 	$(BIN)/python -m pytest -n auto --dist loadgroup -m "not parity"
 
-fuzz: $(VENV)/dev.stamp ## damaged files and invalid command lines, more of them than the tests have
+fuzz: $(VENV)/dev.stamp ## damaged files, invalid command lines and hostile arguments, more of them than the tests have
 	FUZZ_EXAMPLES=2000 $(BIN)/python -m pytest -n auto tests/fuzz
 
 kills: $(VENV)/dev.stamp ## kill commands at random times, resume them and compare; 25 times each

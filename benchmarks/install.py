@@ -106,6 +106,11 @@ def run(*command: str | Path, cwd: Path) -> str:
     return result.stdout
 
 
+def can_run(python: str) -> bool:
+    """Whether this is an interpreter on the path; a shim of pyenv may stand for one that is not installed."""
+    return bool(shutil.which(python)) and not subprocess.run([python, "--version"], capture_output=True).returncode
+
+
 def megabytes(folder: Path, *, bytecode: bool = False) -> float:
     """Size of the files in a folder, with or without the bytecode that Python caches."""
     files = (path for path in folder.rglob("*") if path.is_file() and not path.is_symlink())
@@ -159,8 +164,10 @@ def main() -> None:
     parser.add_argument("--only", choices=("core", "extras", "sdist"), help="one part of the check")
     arguments = parser.parse_args()
     wheel, sdist = (next(arguments.dist.resolve().glob(pattern)) for pattern in ("*.whl", "*.tar.gz"))
-    pythons = [python for python in arguments.python if shutil.which(python)]
-    print("missing:", ", ".join(sorted(set(arguments.python) - set(pythons))) or "no Python", flush=True)
+    pythons = [python for python in arguments.python if can_run(python)]
+    if not pythons:
+        sys.exit(f"no interpreter: none of {', '.join(arguments.python)} runs here")
+    print("missing:", ", ".join(sorted(set(arguments.python) - set(pythons))) or "none", flush=True)
     with tempfile.TemporaryDirectory() as scratch:
         folder = Path(scratch) / "environment"
         if arguments.only in (None, "core"):

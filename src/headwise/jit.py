@@ -17,7 +17,7 @@ from typing import Any
 
 import numpy as np
 
-from headwise.errors import MissingExtraError
+from headwise.errors import DataError, MissingExtraError
 
 _COMPILING = threading.RLock()  # numba's cache folder is one setting for all threads
 
@@ -25,7 +25,11 @@ _COMPILING = threading.RLock()  # numba's cache folder is one setting for all th
 @cache
 def numba_available() -> bool:
     """Whether numba is installed, and not disabled by NUMBA_DISABLE_JIT; this does not import it."""
-    return importlib.util.find_spec("numba") is not None and os.environ.get("NUMBA_DISABLE_JIT", "0") in ("", "0")
+    return importlib.util.find_spec("numba") is not None and not _is_disabled()
+
+
+def _is_disabled() -> bool:
+    return os.environ.get("NUMBA_DISABLE_JIT", "0") not in ("", "0")
 
 
 @cache
@@ -34,12 +38,20 @@ def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[.
 
     `module`, `name`: the function; ``name_types(real, ...)`` in the same module returns its signature for types.
     `*dtypes`: float32 or float64, and those of further arrays where the function takes others.
-    Raises MissingExtraError if numba is not installed.
+    Raises MissingExtraError if numba is not installed, and DataError if an environment variable prevents its use.
     """
+    if _is_disabled():
+        raise DataError('engine="compiled": the environment variable NUMBA_DISABLE_JIT disables numba; unset it.')
     if not numba_available():
         raise MissingExtraError('engine="compiled"', "numba", "fast")
-    import numba
-    from numba.core.event import install_listener
+    try:
+        import numba
+        from numba.core.event import install_listener
+    except ValueError as error:
+        raise DataError(
+            f'engine="compiled": numba cannot be imported ({error}). '
+            "Is an environment variable, such as NUMBA_NUM_THREADS, invalid?"
+        ) from None
 
     kernels = import_module(module)
     signature = getattr(kernels, f"{name}_types")(*map(numba.from_dtype, dtypes))

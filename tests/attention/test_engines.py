@@ -1,6 +1,7 @@
 """The fast engines where they are themselves: across tiles and threads, in float32, in memory, without numba."""
 
 import importlib
+import os
 import subprocess
 import sys
 import threading
@@ -11,8 +12,6 @@ from functools import partial
 
 import numpy as np
 import pytest
-from hypothesis import given, settings
-from hypothesis import strategies as st
 from threadpoolctl import threadpool_limits
 
 import headwise as hw
@@ -113,38 +112,6 @@ def test_hidden_keys_of_a_cache_are_inert(poison, rng):
     np.testing.assert_array_equal(hw.attention(q, k, v, lengths=2311, engine="compiled"), expected)
 
 
-@settings(max_examples=40, deadline=None)
-@given(data=st.data())
-def test_any_shape_and_options(data):
-    def draw(low, high):
-        return data.draw(st.integers(low, high))
-
-    rng = np.random.default_rng(draw(0, 10**6))
-    groups, repeat, n, m, d, e = draw(1, 2), draw(1, 3), draw(0, 70), draw(0, 140), draw(1, 20), draw(1, 20)
-    heads, dtype = groups * repeat, data.draw(st.sampled_from([np.float32, np.float64]))
-    q, k, v, do = (
-        rng.normal(size=(2, *s)).astype(dtype) for s in ((heads, n, d), (groups, m, d), (groups, m, e), (heads, n, e))
-    )
-    options = {"align": data.draw(st.sampled_from(["start", "end"])), "causal": data.draw(st.booleans())}
-    if data.draw(st.booleans()):
-        options["window"] = (draw(0, 20), draw(0, 20))
-    if data.draw(st.booleans()):
-        options["mask"] = rng.random((draw(1, 2), heads, n, m)) < 0.5
-    if data.draw(st.booleans()):
-        options["bias"] = rng.normal(size=(n, 1)).astype(dtype)
-    if data.draw(st.booleans()):
-        options["lengths"] = rng.integers(0, m + 1, size=2)
-    if data.draw(st.booleans()):
-        options["softcap"] = 2.0
-    if data.draw(st.booleans()):
-        options["sinks"] = rng.normal(size=heads).astype(dtype)
-    rounding = 3e-4 if dtype == np.float32 else 1e-11
-    expected = both(*(a.astype(np.float64) for a in (q, k, v, do)), "dense", **options)
-    for engine in FAST:
-        for found, wanted in zip(both(q, k, v, do, engine, **options), expected, strict=True):
-            np.testing.assert_allclose(found, wanted, rtol=rounding, atol=rounding)
-
-
 @pytest.mark.parametrize("engine", FAST)
 def test_thread_counts_give_the_same_bytes(engine, rng):
     q, k, v, do = (rng.normal(size=(1, h, 2203, 5)).astype(np.float32) for h in (2, 1, 1, 2))
@@ -242,6 +209,21 @@ def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatc
     np.testing.assert_allclose(hw.attention(q, k, v), hw.attention(q, k, v, engine="dense"), atol=1e-12)
     with pytest.raises(hw.HeadwiseError, match=r"numba, which is not installed: pip install 'headwise\[fast\]'"):
         hw.attention(q, k, v, engine="compiled")
+
+
+def test_numba_that_the_environment_disables_or_breaks_is_an_error_that_says_so():
+    code = """
+import numpy, headwise
+try:
+    headwise.attention(*numpy.ones((3, 2, 9, 4)), engine="compiled")
+except headwise.HeadwiseError as error:
+    print(error)
+"""
+    for name, value in (("NUMBA_DISABLE_JIT", "1"), ("NUMBA_NUM_THREADS", "0")):
+        done = subprocess.run(
+            [sys.executable, "-c", code], capture_output=True, text=True, env=os.environ | {name: value}, check=True
+        )
+        assert name in done.stdout
 
 
 def test_a_small_problem_imports_no_compiler():

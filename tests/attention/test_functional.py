@@ -388,6 +388,28 @@ def test_a_sink_far_above_or_below_the_logits(engine, rng):
         assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones_like(o), cache))
 
 
+@pytest.mark.parametrize("sink", [1e9, 3e38, -3e38])
+def test_a_sink_that_a_small_scale_would_overflow(engine, sink, rng):
+    q, k, v = arrays(rng, np.float32)
+    options = {"scale": 1e-30, "sinks": np.full(H, sink, np.float32), "lengths": [3, 0]}
+    (o, lse), cache = hw.attention_forward(q, k, v, **options, return_lse=True, engine=engine)
+    expected, _, expected_lse = attention_loop(q, k, v, **options)
+    np.testing.assert_allclose(o, expected, atol=1e-6)
+    np.testing.assert_allclose(lse, expected_lse, rtol=1e-6)
+    assert all(np.isfinite(gradient).all() for gradient in hw.attention_backward(np.ones_like(o), cache))
+
+
+def test_a_large_value_that_is_hidden_does_not_overflow_with_a_large_cotangent(engine, rng):
+    q, k, v = arrays(rng)
+    v[..., 3, :] = 1e92
+    mask = np.arange(M) != 3
+    o, cache = hw.attention_forward(q, k, v, mask=mask[None, :], engine=engine)
+    do = rng.normal(size=o.shape)
+    expected = hw.attention_backward(do, cache)
+    for gradient, wanted in zip(hw.attention_backward(do * 2.0**1000, cache), expected, strict=True):
+        np.testing.assert_allclose(gradient / 2.0**1000, wanted, rtol=1e-10, atol=1e-12)
+
+
 def test_backward_needs_the_cache_of_a_forward_pass(rng):
     with pytest.raises(DataError, match="cache: expected the one that attention_forward returned; got tuple"):
         hw.attention_backward(np.zeros((B, H, N, e)), hw.attention_forward(*arrays(rng)))

@@ -226,6 +226,23 @@ def test_what_is_no_exception_is_one_line(run_body):
     assert run_body(lambda: sys.exit(0))[0] == 2
 
 
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("SOURCE_DATE_EPOCH", "x"),
+        ("SOURCE_DATE_EPOCH", "-1"),
+        ("SOURCE_DATE_EPOCH", "9" * 4400),
+        ("NUMBA_NUM_THREADS", "0"),
+        ("NUMBA_NUM_THREADS", ""),
+    ],
+)
+def test_a_variable_on_which_a_library_fails_is_one_line(name, value, monkeypatch, run_body):
+    monkeypatch.setenv(name, value)
+    status, (line,) = run_body(lambda: None)
+    assert status == 2
+    assert f"the environment variable {name}: expected a whole number" in line
+
+
 def test_a_backend_that_matplotlib_rejects_is_not_used(monkeypatch, run_body):
     monkeypatch.setenv("MPLBACKEND", "nonsense")
     assert run_body(lambda: print(os.environ["MPLBACKEND"])) == (0, [])

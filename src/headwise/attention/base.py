@@ -26,9 +26,12 @@ class ForwardCache:
     # (..., H, N, M): the weights, and the tanh of the softcap, where the engine keeps them
     p: Array | None = None
     tanh: Array | None = None
+    log_sum_exp: Array | None = None  # (..., H, N), where it includes sinks
 
     def lse(self) -> Array:
         """Log-sum-exp of the logits (..., H, N)."""
+        if self.log_sum_exp is not None:
+            return self.log_sum_exp
         with np.errstate(divide="ignore"):
             return np.asarray(self.shift * self.shift.dtype.type(self.unit) + np.log(self.total))[..., 0]
 

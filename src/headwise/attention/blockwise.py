@@ -33,9 +33,10 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
 
     def attend(i: int) -> None:
         index, rows = units[i]
-        o[index][rows], shift[index][rows], total[index][rows] = _attend(inputs, index, rows, bool(bounded[index]))
-        if p is not None:
-            _write_weights(inputs, index, rows, shift[index][rows], total[index][rows], p[index])
+        with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is reported by name, or repeated
+            o[index][rows], shift[index][rows], total[index][rows] = _attend(inputs, index, rows, bool(bounded[index]))
+            if p is not None:
+                _write_weights(inputs, index, rows, shift[index][rows], total[index][rows], p[index])
 
     with single_threaded_blas():
         parallel_for(attend, len(units))
@@ -75,19 +76,18 @@ def _attend(inputs: AttentionInputs, index: tuple[int, ...], rows: slice, bounde
     o, total = np.zeros((len(q), v.shape[-1]), q.dtype), np.zeros((len(q), 1), q.dtype)
     top = np.full_like(total, 0 if bounded else -np.inf)
     ones, buffer, product = np.ones((COLUMNS, 1), q.dtype), np.empty((len(q), COLUMNS), q.dtype), np.empty_like(o)
-    with np.errstate(over="ignore", invalid="ignore"):  # forward reports an overflow by name
-        for keys in key_blocks(inputs, index[:-1], rows, slice(0, len(k)), COLUMNS):
-            u, _ = _logits(inputs, index, rows, keys, q, k[keys], buffer)
-            if not bounded:
-                higher = np.maximum(top, u.max(axis=-1, keepdims=True))
-                shrink = np.exp(top - _or_zero(higher))  # of what was summed under the old maximum
-                o *= shrink
-                total *= shrink
-                top = higher
-                u -= _or_zero(top)
-            np.exp(u, out=u)
-            total += u @ ones[: u.shape[1]]  # (r, c) @ (c, 1) is faster than a sum
-            o += np.matmul(u, v[keys], out=product)
+    for keys in key_blocks(inputs, index[:-1], rows, slice(0, len(k)), COLUMNS):
+        u, _ = _logits(inputs, index, rows, keys, q, k[keys], buffer)
+        if not bounded:
+            higher = np.maximum(top, u.max(axis=-1, keepdims=True))
+            shrink = np.exp(top - _or_zero(higher))  # of what was summed under the old maximum
+            o *= shrink
+            total *= shrink
+            top = higher
+            u -= _or_zero(top)
+        np.exp(u, out=u)
+        total += u @ ones[: u.shape[1]]  # (r, c) @ (c, 1) is faster than a sum
+        o += np.matmul(u, v[keys], out=product)
     return o * _reciprocal(total), _or_zero(top), total
 
 
@@ -149,9 +149,8 @@ def _logits(
         s *= abs(inputs.scale)
     elif inputs.softcap is not None:
         factor = softcap_factor(inputs)
-        with np.errstate(over="ignore"):  # tanh saturates
-            s *= factor
-            s *= factor
+        s *= factor  # tanh saturates where this overflows
+        s *= factor
         tanh = np.tanh(s)
         np.multiply(tanh, inputs.softcap, out=s)
     if inputs.bias is not None:

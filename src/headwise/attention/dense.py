@@ -23,7 +23,8 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     total = p.sum(axis=-1, keepdims=True)
     check_overflow(inputs, top, total)
     p /= np.where(total == 0, 1, total)
-    o = _ungroup(_group(p, inputs) @ inputs.v, inputs)
+    with np.errstate(invalid="ignore", over="ignore"):  # a sum that is not finite is repeated with scaled values
+        o = _ungroup(_group(p, inputs) @ inputs.v, inputs)
     return p if weights else None, ForwardCache(inputs, o, shift, total, all_finite(o), p=p, tanh=tanh)
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from dataclasses import dataclass, replace
 from typing import Any
 
@@ -18,8 +19,6 @@ from headwise.errors import DataError
 from headwise.representation import brief_repr
 from headwise.shapes import Array, bind
 from headwise.validation import check_bools
-
-_LARGE = 2.0**256  # the square root of the square root of float64's range
 
 
 @dataclass(frozen=True, slots=True)
@@ -261,14 +260,26 @@ def _gradients(cache: AttentionCache, do: Array) -> tuple[list[Array], bool]:
 
 
 def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:
-    """As `_gradients`, from a scaled `do` and in float64, where the products between do not overflow."""
+    """As `_gradients`, in float64 and from a `do` divided by a power of two with which no product overflows."""
     if not np.isfinite(do).all():  # of queries that attend to nothing it has no influence
         empty = cache.forward.total == 0 if cache.sink_weights is None else cache.sink_weights == 1
         do = np.where(empty, 0.0, do)
     inputs = cache.inputs
     bias = None if inputs.bias is None else inputs.bias.astype(np.float64)
     _, wide = _run(cache.engine, replace(inputs, q=inputs.q.astype(np.float64), bias=bias), cache.sinks, False)
-    return [array * _LARGE for array in _gradients(wide, do / _LARGE)[0]]
+    factor = _gradient_factor(inputs, do)
+    return [array * factor for array in _gradients(wide, do / factor)[0]]
+
+
+def _gradient_factor(inputs: AttentionInputs, do: Array) -> float:
+    """A power of two, at least 1: gradients of `do` divided by it stay below 2⁹⁰⁰, and finite times an engine's e⁴⁰."""
+    exponents = [
+        np.frexp(np.where(np.isfinite(array), array, 0).astype(np.float64))[1].max(initial=0)
+        for array in (inputs.q, inputs.k, inputs.v, do)
+    ]
+    q, k, v, cotangent = map(int, exponents)
+    largest = cotangent + v + max(0, math.frexp(inputs.scale)[1] + max(q, k)) + sum(inputs.shape[-2:]).bit_length()
+    return math.ldexp(1.0, min(max(0, largest + inputs.v.shape[-1].bit_length() - 900), 1023))
 
 
 def _compute(

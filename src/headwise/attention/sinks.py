@@ -40,20 +40,28 @@ def add_sinks(cache: ForwardCache, p: Array | None, sinks: Array) -> tuple[Array
     Returns the weights with sinks (..., H, N, M), the cache of the output with sinks, and the weight that each query
     gives to the sink (..., H, N, 1): 1 for a query that may attend to no key.
     """
-    dtype, unit = cache.shift.dtype, cache.shift.dtype.type(cache.unit)
-    with np.errstate(over="ignore"):
-        logit = (sinks.astype(np.float64) / cache.unit).astype(dtype)[..., None, None]
-    empty = cache.total == 0
-    with np.errstate(invalid="ignore"):
-        shift = np.where(empty, logit, np.maximum(cache.shift, logit))
-        shift = np.where(np.isneginf(shift), 0, shift)  # no key and no sink
-        key_total = cache.total * np.exp((cache.shift - shift) * unit)
-        added = np.exp((logit - shift) * unit)
-    key_total = np.where(empty, 0, key_total)
-    total = key_total + added
-    share = np.divide(key_total, total, out=np.zeros_like(total), where=total != 0)
-    sink_weights = np.divide(added, total, out=np.zeros_like(total), where=total != 0)
-    cache = replace(cache, o=cache.o * share, shift=shift, total=total, p=None if cache.p is None else cache.p * share)
+    dtype = cache.shift.dtype
+    largest = float(np.finfo(dtype).max)
+    logit = np.where(np.isneginf(sinks), sinks, np.clip(sinks.astype(np.float64), -largest, largest))[..., None, None]
+    shift = cache.shift.astype(np.float64) * cache.unit
+    with np.errstate(over="ignore", under="ignore", divide="ignore"):
+        distance = logit - shift
+        # the larger of both logits, of which a query without a key has one
+        top = np.where((cache.total == 0) & np.isfinite(distance), distance, np.maximum(distance, 0))
+        key_total, added = cache.total * np.exp(-np.maximum(top, 0)), np.exp(distance - top)
+        total = key_total + added
+        share, sink_weights = (
+            np.divide(part, total, out=np.zeros_like(total), where=total != 0).astype(dtype)
+            for part in (key_total, added)
+        )
+        lse = (shift + top + np.log(total)).astype(dtype)[..., 0]
+        cache = replace(
+            cache,
+            o=cache.o * share,
+            total=(total * np.exp(top)).astype(dtype),  # infinite where the keys have no weight
+            log_sum_exp=lse,
+            p=None if cache.p is None else cache.p * share,
+        )
     return None if p is None else p * share, cache, sink_weights
 
 

@@ -16,6 +16,7 @@ from pathlib import Path
 import typer
 
 from headwise import __version__
+from headwise.cli.environment import check_environment
 from headwise.cli.interrupts import InterruptibleGroup, UsageError, usage_message
 from headwise.errors import HeadwiseError, describe_exception
 
@@ -76,6 +77,7 @@ def run() -> int:
     os.environ["MPLBACKEND"] = "agg"  # figures are files, and any other value may be one that matplotlib rejects
     typed = next(iter(sys.argv[1:]), None)
     try:
+        check_environment()
         # only what was typed is imported
         app = application([typed] if typed in COMMANDS else COMMANDS, next(iter(sys.argv[2:]), None))
         status = app(prog_name="headwise", standalone_mode=False)

@@ -7,7 +7,7 @@ import importlib.util
 import os
 import sys
 import threading
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from contextlib import contextmanager
 from functools import cache
 from importlib import import_module
@@ -33,7 +33,7 @@ def _is_disabled() -> bool:
 
 
 @cache
-def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[..., Any]:
+def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Any:
     """A function compiled for its types, read from the disk cache if it was compiled before.
 
     `module`, `name`: the function; ``name_types(real, ...)`` in the same module returns its signature for types.
@@ -46,19 +46,23 @@ def compile_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> Callable[.
         raise MissingExtraError('engine="compiled"', "numba", "fast")
     try:
         import numba
-        from numba.core.event import install_listener
     except ValueError as error:
         raise DataError(
             f'engine="compiled": numba cannot be imported ({error}). '
             "Is an environment variable, such as NUMBA_NUM_THREADS, invalid?"
         ) from None
+    return compile_function(import_module(module), name, *map(numba.from_dtype, dtypes))
 
-    kernels = import_module(module)
-    signature = getattr(kernels, f"{name}_types")(*map(numba.from_dtype, dtypes))
+
+def compile_function(module: ModuleType, name: str, *types: Any) -> Any:
+    """As `compile_kernel`, for a module and types of numba: numba's object, which is called like the function."""
+    import numba
+    from numba.core.event import install_listener
+
+    signature = getattr(module, f"{name}_types")(*types)
     make = numba.njit(signature, nogil=True, cache=True, error_model="numpy")
-    with _COMPILING, _cache_for(kernels), install_listener("numba:compile", _notice()):
-        compiled: Callable[..., Any] = make(getattr(kernels, name))
-    return compiled
+    with _COMPILING, _cache_for(module), install_listener("numba:compile", _notice()):
+        return make(getattr(module, name))
 
 
 @contextmanager

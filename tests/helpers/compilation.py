@@ -7,6 +7,7 @@ from multiprocessing import get_context
 
 import numpy as np
 
+from headwise.attention.compiled.team import shared_kernel
 from headwise.jit import compile_kernel, numba_available
 
 MODULES = (
@@ -30,5 +31,6 @@ def _kernels(module):
 
 def _compile(module, name):
     num_types = len(signature(getattr(import_module(module), f"{name}_types")).parameters)
+    shared = "counter" in signature(getattr(import_module(module), name)).parameters
     for dtype in (np.float32, np.float64):
-        compile_kernel(module, name, *[np.dtype(dtype)] * num_types)
+        (shared_kernel if shared else compile_kernel)(module, name, *[np.dtype(dtype)] * num_types)

@@ -34,27 +34,29 @@ from headwise.attention.compiled.simd import (
 )
 from headwise.attention.compiled.tile import key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
-from headwise.attention.compiled.work import COUNTER, take
+from headwise.attention.compiled.work import COUNTER, add, take
 
 _BLOCK = 512  # keys whose logits are computed before their values are read
 
 _AHEAD = 32  # keys between the one that is read and the one that is fetched into the cache
 
-_PART = 16  # keys whose values are summed before they are added to the rest
+_PART = 64, 16  # keys whose values are summed before they are added to the rest: for one query, for several
 
 
 def decode_types(real, stored):
     """Signature of `decode`, for keys and values stored in another type."""
     source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
-    partial, rows, n = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.intp
-    return types.boolean(COUNTER, source, cached, cached, rule_types(real, types.uint8), n, n, n, partial, rows, rows)
+    arrays = (types.Array(real, axes, "C") for axes in (5, 4, 4, 4, 3, 3))
+    rule, n = rule_types(real, types.uint8), types.intp
+    return types.boolean(COUNTER, source, cached, cached, rule, n, n, n, COUNTER, *arrays)
 
 
-def decode(counter, q, k, v, rule, begin, end, split_keys, o, top, total):
+def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total, merged, shift, merged_total):
     """Units of `counter`: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
 
-    A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. Returns whether a
-    number was met that is not finite.
+    A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. `ended` (L G,) counts
+    the splits of each key head, and who ends the last merges them into merged (L, H, N, e), shift and merged_total
+    (L, H, N). Returns whether a number was met that is not finite.
     """
     heads, n, d = q.shape[1:]
     groups, m, e = v.shape[1:]
@@ -117,40 +119,32 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, o, top, total):
                 for i in range(e):
                     at = i if i < wide_e - lane else i + wide_e - e
                     o[split, item, h, query, i] = sums[row * wide_e + at]
+            if add(ended, item * groups + g, 1) == splits - 1:
+                for row in range(rows):
+                    _merge(o, top, total, unit, merged, shift, merged_total, item, g * repeat + row // n, row % n)
         first, last = take(counter)
     return not (bad == 0).all()
 
 
-def merge_splits_types(real):
-    """Signature of `merge_splits`."""
-    partial, split_rows, target = types.Array(real, 5, "C"), types.Array(real, 4, "C"), types.Array(real, 4, "C")
-    rows = types.Array(real, 3, "C")
-    return types.void(partial, split_rows, split_rows, types.float64, target, rows, rows)
-
-
-def merge_splits(o, top, total, unit, merged, shift, weight):
-    """Merge o (S, L, H, N, e) and the statistics of the splits into merged (L, H, N, e), shift and weight (L, H, N)."""
-    splits, items, heads, n, e = o.shape
-    power = shift.dtype.type(unit * math.log2(math.e))
-    for item in range(items):
-        for h in range(heads):
-            for row in range(n):
-                highest = top[:, item, h, row].max()
-                highest = highest if highest > -np.inf else shift.dtype.type(0)
-                result = merged[item, h, row]
-                result[:] = 0
-                sum_of_all = shift.dtype.type(0)
-                for split in range(splits):
-                    factor = exp2((top[split, item, h, row] - highest) * power)
-                    sum_of_all += total[split, item, h, row] * factor
-                    part = o[split, item, h, row]
-                    for i in range(e):
-                        result[i] += part[i] * factor
-                shift[item, h, row] = highest
-                weight[item, h, row] = sum_of_all
-                if sum_of_all != 0:
-                    for i in range(e):
-                        result[i] /= sum_of_all
+@compiled
+def _merge(o, top, total, unit, merged, shift, merged_total, item, h, query):
+    """Merge the splits of one query by their sums of exponentials, in their order."""
+    zero = unit - unit
+    highest = top[:, item, h, query].max()
+    highest = highest if highest > -np.inf else zero
+    result, sum_of_all = merged[item, h, query], zero
+    result[:] = 0
+    for split in range(o.shape[0]):
+        factor = exp2((top[split, item, h, query] - highest) * unit)
+        sum_of_all += total[split, item, h, query] * factor
+        part = o[split, item, h, query]
+        for i in range(part.size):
+            result[i] += part[i] * factor
+    shift[item, h, query] = highest
+    merged_total[item, h, query] = sum_of_all
+    if sum_of_all != 0:
+        for i in range(result.size):
+            result[i] /= sum_of_all
 
 
 @compiled
@@ -183,33 +177,40 @@ def _products(s, queries, k, item, g, at, rows, d, c):
 
 @compiled
 def _add_values(sums, s, v, item, g, at, rows, e, c):
-    """Add the weighted values of a block of c keys to sums (rows, whole vectors), fetching the next ones."""
+    """Add the weighted values of a block of c keys to sums (rows, whole vectors).
+
+    One query reads the values in the order of memory, which the processor then reads ahead. For several, whose sums of
+    a whole row do not fit into registers, those that follow are fetched.
+    """
     lane, step, values = num_lanes(sums), step_of(v, 2), pointer(v)
     wide = (e + lane - 1) // lane * lane
-    for key in range(0, c, _PART):
-        depth, start = min(_PART, c - key), start_of(v, item, g, at + key)
+    part = _PART[0] if rows == 1 else _PART[1]
+    for key in range(0, c, part):
+        depth, start = min(part, c - key), start_of(v, item, g, at + key)
         row = 0
         while row < rows:
             count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
             j, ahead = 0, _AHEAD * step if row == 0 else 0
             while j < wide:
-                full = e - j >= 4 * lane
+                vectors = 8 if count == 1 and e - j >= 8 * lane else 4 if e - j >= 4 * lane else 1
                 to, a, b = row * wide + j, row * _BLOCK + key, start + min(j, e - lane)
                 if count == 4:
-                    if full:
+                    if vectors == 4:
                         _add_44(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
                     else:
                         _add_41(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
                 elif count == 2:
-                    if full:
+                    if vectors == 4:
                         _add_24(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
                     else:
                         _add_21(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
-                elif full:
-                    _add_14(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                elif vectors == 8:
+                    _add_18(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
+                elif vectors == 4:
+                    _add_14(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
                 else:
-                    _add_11(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
-                j += 4 * lane if full else lane
+                    _add_11(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
+                j += vectors * lane
             row += count
 
 
@@ -264,15 +265,18 @@ def _dots(rows):
             keys = kind.count // min(rows, kind.count)
             zero = ir.Constant(kind, None)
             sums = [
-                cgutils.alloca_once_value(builder, zero) for _ in range(kind.count)
-            ]  # row r and key j: r · keys + j
-            for first in range(0, keys, 2):  # in the order of memory, which the processor then reads ahead
+                cgutils.alloca_once_value(builder, zero)
+                for _ in range(kind.count)  # row r and key j: r · keys + j
+            ]
+            # In the order of memory, which the processor then reads ahead; two keys share what is loaded of queries.
+            together = 1 if rows == 1 else 2
+            for first in range(0, keys, together):
                 with _vectors_of_row(builder, kind, d) as (at, padded):
                     left = [
                         load_vector(builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded))
                         for r in range(rows)
                     ]
-                    for j in range(first, min(first + 2, keys)):
+                    for j in range(first, min(first + together, keys)):
                         offset = builder.add(builder.mul(kr, index(j)), at)
                         right = load_vector(builder, kind, signature.args[6], k, offset)
                         prefetch_vector(context, builder, k, builder.add(offset, ahead))
@@ -368,6 +372,7 @@ def _sum_lanes(builder, kind, vectors):
 
 
 _dots_4, _dots_2, _dots_1 = (_dots(rows) for rows in (4, 2, 1))
-_add_44, _add_41, _add_24, _add_21, _add_14, _add_11 = (
-    block_product(rows, vectors, streamed=True) for rows in (4, 2, 1) for vectors in (4, 1)
+_add_44, _add_41, _add_24, _add_21 = (
+    block_product(rows, vectors, streamed=True) for rows in (4, 2) for vectors in (4, 1)
 )
+_add_18, _add_14, _add_11 = (block_product(1, vectors) for vectors in (8, 4, 1))

@@ -12,10 +12,9 @@ from typing import Any
 import numpy as np
 
 from headwise.attention.base import ForwardCache, Gradients
-from headwise.attention.compiled.team import share
+from headwise.attention.compiled.team import share, shared_kernel
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.tiles import backward_schedule
-from headwise.jit import compile_kernel
 from headwise.shapes import Array, IntArray
 
 _KERNELS, _DECODE = "headwise.attention.compiled.kernels", "headwise.attention.compiled.decode"
@@ -56,14 +55,14 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     starts, units = backward_schedule(inputs)
     dq = np.zeros((units[:, 4].max(initial=0) + 1, items, heads, n, d), dtype)
     dbias = np.zeros((0, 0, 0, 0) if inputs.bias is None else inputs.bias.shape, dtype)
-    compute = compile_kernel(_KERNELS, "backward", dtype)
+    kernel = shared_kernel(_KERNELS, "backward", dtype)
     arguments = (
         *(_columns(dtype), starts, units, *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs)),
         *(*_four_axes(do, cache.o), cache.shift.reshape(items, heads, n), cache.total.reshape(items, heads, n)),
         *(dq, dk, dv, dbias.reshape(math.prod(dbias.shape[:-3]), *dbias.shape[-3:])),
     )
     work = items * heads * n * m * (3 * d + 2 * e)
-    suspect = any(share(lambda counter: compute(counter, *arguments), len(starts) - 1, work))
+    suspect = share(kernel, len(starts) - 1, work, *arguments)
     for partial in dq[1:]:
         dq[0] += partial
     return Gradients(
@@ -82,10 +81,10 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
     o = np.empty((items, heads, n, e), dtype)
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
     p = np.zeros((items, heads, n, m) if weights else (0, 0, 0, 0), dtype)
-    compute = compile_kernel(_KERNELS, "forward", dtype)
+    kernel = shared_kernel(_KERNELS, "forward", dtype)
     arguments = (_columns(dtype), *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
     units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
-    suspect = any(share(lambda counter: compute(counter, *arguments), units, work))
+    suspect = share(kernel, units, work, *arguments)
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
     cache = ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs))
@@ -112,20 +111,21 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
     k, v = (_as_stored(a) for a in (inputs.k, inputs.v))
     begin, end = _visible_keys(inputs)
-    splits, split_keys = _splits(items * inputs.groups, end - begin)
-    partial, unit = np.empty((splits, items, heads, n, e), dtype), _natural_unit(inputs)
+    pairs = items * inputs.groups
+    splits, split_keys = _splits(pairs, end - begin)
+    partial, ended = np.empty((splits, items, heads, n, e), dtype), np.zeros(pairs, np.intp)
     top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
-    compute = compile_kernel(_DECODE, "decode", dtype, k.dtype)
-    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), begin, end, split_keys, partial, top, sums)
-    reads = items * inputs.groups * (end - begin) * (k.shape[-1] + e)
-    work = reads * (k.itemsize / 4 + heads // inputs.groups * n) / 2  # reading a number takes as long as using it
-    suspect = any(share(lambda counter: compute(counter, *arguments), items * inputs.groups * splits, work))
     o = np.empty((items, heads, n, e), dtype)
     shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
-    compile_kernel(_DECODE, "merge_splits", dtype)(partial, top, sums, unit, o, shift, total)
+    kernel = shared_kernel(_DECODE, "decode", dtype, k.dtype)
+    cut = begin, end, split_keys
+    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), *cut, ended, partial, top, sums)
+    reads = pairs * (end - begin) * (k.shape[-1] + e)
+    work = reads * (k.itemsize / 4 + heads // inputs.groups * n) / 2  # reading a number takes as long as using it
+    suspect = share(kernel, pairs * splits, work, *arguments, o, shift, total)
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
-    return None, ForwardCache(inputs, *statistics, not suspect or all_finite(o), unit), suspect
+    return None, ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs)), suspect
 
 
 def _rounds_coarsely(cache: ForwardCache) -> bool:
@@ -209,9 +209,9 @@ def _packed(mask: Any) -> Any:
         return None
     *lead, heads, n, m = mask.shape
     words = np.empty((math.prod(lead), heads, -(-n // ROWS), m), np.uint64)
-    pack = compile_kernel("headwise.attention.compiled.mask_bias", "pack_mask", np.dtype(np.uint8))
+    kernel = shared_kernel("headwise.attention.compiled.mask_bias", "pack_mask", np.dtype(np.uint8))
     (stored,) = _four_axes(_as_bytes(mask))
-    share(lambda counter: pack(counter, stored, words), math.prod(words.shape[:3]), mask.size)
+    share(kernel, math.prod(words.shape[:3]), mask.size, stored, words)
     return words.reshape(*lead, *words.shape[1:])
 
 

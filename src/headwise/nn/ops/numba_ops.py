@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import numpy as np
 
-from headwise.attention.compiled.team import share
+from headwise.attention.compiled.team import share, shared_kernel
 from headwise.jit import compile_kernel
 from headwise.nn.ops import numpy_ops
 from headwise.shapes import Array, IntArray
@@ -99,8 +99,7 @@ def adamw(
 
 def _share(name: str, units: int, work: float, first: Array, *rest: object) -> None:
     """Run a kernel on several threads, which take units of its work."""
-    compute = compile_kernel(_MODULE, name, first.dtype)
-    share(lambda counter: compute(counter, first, *rest), units, work)
+    share(shared_kernel(_MODULE, name, first.dtype), units, work, first, *rest)
 
 
 def _call(name: str, first: Array, *rest: object) -> None:

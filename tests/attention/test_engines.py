@@ -17,6 +17,7 @@ from threadpoolctl import threadpool_limits
 import headwise as hw
 from headwise import jit
 from headwise.attention import engines
+from headwise.attention.compiled.team import shared_kernel
 from headwise.parallel.threads import _blas, limit_threads, num_threads, parallel_for, single_threaded_blas
 
 FAST = ["blockwise", "compiled"]
@@ -204,7 +205,8 @@ def test_blas_threads_are_given_back_however_calls_overlap():
 def test_without_numba_the_rest_works_and_compiled_says_how_to_get_it(monkeypatch, rng):
     for module in (jit, engines):
         monkeypatch.setattr(module, "numba_available", lambda: False)
-    jit.compile_kernel.cache_clear()
+    for compiled in (jit.compile_kernel, shared_kernel):
+        compiled.cache_clear()
     q, k, v = rng.normal(size=(3, 2, 67, 5))
     np.testing.assert_allclose(hw.attention(q, k, v), hw.attention(q, k, v, engine="dense"), atol=1e-12)
     with pytest.raises(hw.HeadwiseError, match=r"numba, which is not installed: pip install 'headwise\[fast\]'"):

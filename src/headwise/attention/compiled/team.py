@@ -10,6 +10,7 @@ import os
 import threading
 from collections.abc import Callable
 from functools import cache
+from importlib import import_module
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -37,11 +38,9 @@ class SharedKernel(NamedTuple):
 @cache
 def shared_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> SharedKernel:
     """A kernel whose first argument is a counter of units, compiled as by `compile_kernel`."""
-    from headwise.attention.compiled import work
-
     (kernel,) = compile_kernel(module, name, *dtypes).overloads.values()
     address = kernel.library.get_pointer_to_function(kernel.fndesc.llvm_func_name)
-    return SharedKernel(address, compile_function(work, "run", kernel.signature.args))
+    return SharedKernel(address, compile_function(import_module(_WORK), "run", kernel.signature.args))
 
 
 def share(kernel: SharedKernel, units: int, work: float, *arguments: object) -> bool:

@@ -83,23 +83,24 @@ def validate_inputs(
     dtype = q.dtype
     computing = np.dtype(np.float32) if dtype.itemsize == 2 else dtype
     full_bias, bias_like = _bias(bias, shape, computing)
-    factor = as_number("scale", 1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else scale)
-    cap = None if softcap is None else as_number("softcap", softcap, above=0.0)
-    largest = float(np.finfo(computing).max)
-    for name, number in (("scale", factor), ("softcap", cap or 0.0)):
-        if abs(number) > largest:
-            raise DataError(f"{name}: expected a number in the range of {computing}; got {number!r}.")
     return AttentionInputs(
         q=q.astype(computing, copy=False),
         k=k,
         v=v,
-        scale=factor,
-        softcap=cap,
+        scale=1.0 / math.sqrt(max(q.shape[-1], 1)) if scale is None else _number("scale", scale, computing),
+        softcap=None if softcap is None else _number("softcap", softcap, computing, above=0.0),
         bias=full_bias,
         mask=build_mask(shape, mask=mask, causal=causal, window=window, align=align, lengths=lengths),
         dtype=dtype,
         bias_like=bias_like,
     )
+
+
+def _number(name: str, value: float, dtype: np.dtype[Any], above: float = -math.inf) -> float:
+    number = as_number(name, value, above)
+    if abs(number) > float(np.finfo(dtype).max):
+        raise DataError(f"{name}: expected a number in the range of {dtype}; got {number!r}.")
+    return number
 
 
 def as_stored_arrays(**arrays: npt.ArrayLike) -> tuple[Array, ...]:

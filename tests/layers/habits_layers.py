@@ -166,3 +166,52 @@ class TurnedBeforeHeads(Base):
         q, k = (self.split(self.turn(w(x))) for w in (self.to_q, self.to_k))
         p = self.logits(q, k).softmax(-1)
         return self.to_out((p @ self.split(self.to_v(x))).transpose(1, 2).flatten(2))
+
+
+class WeightsOfFirstHead(Base):
+    """Returns the attention weights of the first head."""
+
+    def forward(self, x):
+        output, weights = self.attend(x, x)
+        return output, weights[:, 0]
+
+
+class GroupsInside(nn.Module):
+    """Queries as (B, N, r, G, d), so that head h takes key head h mod G; a mask of each item meets the wrong axis."""
+
+    def __init__(self, dim=24, num_heads=6, num_kv_heads=2):
+        super().__init__()
+        self.groups, self.width = num_kv_heads, dim // num_heads
+        self.to_q, self.to_out = nn.Linear(dim, dim), nn.Linear(dim, dim)
+        self.to_k, self.to_v = (nn.Linear(dim, self.groups * self.width) for _ in range(2))
+
+    def forward(self, x, mask=None):
+        q = self.to_q(x).unflatten(-1, (-1, self.groups, self.width))
+        k, v = (w(x).unflatten(-1, (self.groups, self.width)) for w in (self.to_k, self.to_v))
+        s = torch.einsum("bnrgd,bmgd->brgnm", q, k) * self.width**-0.5
+        s = s if mask is None else s.masked_fill(~mask, -torch.inf)
+        return self.to_out(torch.einsum("brgnm,bmgd->bnrgd", s.softmax(-1), v).flatten(2))
+
+
+class ImageOfTables(Base):
+    """Logits with learned tables for the rows and columns of an image (B, D, 4, 4)."""
+
+    def __init__(self, n_dims=24, width=7, height=7, heads=3):
+        super().__init__(n_dims, heads)
+        self.rel_h = nn.Parameter(torch.randn(heads, n_dims // heads, 1, height))
+        self.rel_w = nn.Parameter(torch.randn(heads, n_dims // heads, width, 1))
+
+    def logits(self, q, k):
+        return super().logits(q, k) + q @ (self.rel_h + self.rel_w).flatten(-2)
+
+    def forward(self, x):
+        tokens = x.flatten(2).transpose(1, 2)
+        return self.attend(tokens, tokens)[0].transpose(1, 2).reshape(x.shape)
+
+
+class RowsOfImage(Base):
+    """Each row of an image (B, H, W, D) attends within itself."""
+
+    def forward(self, x):
+        assert x.ndim == 4
+        return self.attend(x, x)[0]

@@ -40,7 +40,7 @@ def attended_keys(convention: CallingConvention, count: int | None = None) -> Bo
     sizes = convention.interface.sizes
     if count is None:
         count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
-    case = _with_tokens(convention, count)
+    case = case_with_tokens(convention, count)
     before = convention.call(case).output
     if before is None or before.shape[-2] != count or not before.size:
         return None
@@ -107,8 +107,8 @@ def causal_window(convention: CallingConvention) -> int | None:
     return left if right == 0 else None
 
 
-def _with_tokens(convention: CallingConvention, count: int) -> Case:
-    """An ordinary case with so many tokens."""
+def case_with_tokens(convention: CallingConvention, count: int) -> Case:
+    """Return an ordinary case with so many tokens."""
     interface = convention.interface
     case = dict(first_probe(interface).case)
     rng = np.random.default_rng(3)

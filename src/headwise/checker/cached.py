@@ -27,6 +27,7 @@ from headwise.shapes import Array
 
 _ASKED = re.compile(r"use_?cache|return_?(kv|cache|present)|return_?kv_?cache")
 _CLOSE = 1e-4  # a module may compute in float32
+_SEVERAL = "several new tokens at once with earlier ones in its cache, which get other outputs"
 
 
 def with_cached_step(findings: Findings) -> Findings:
@@ -42,12 +43,15 @@ def with_cached_step(findings: Findings) -> Findings:
     convention.call(case)  # puts the weights in
     steps = _Steps(convention, case["X"])
     with contextlib.suppress(Exception):  # whatever somebody's module raises
-        full = steps.call(0, None)[0][:, -1:]
-        for arguments, attempts in steps.ways(case):
-            outputs = [a for a in attempts if a.shape == full.shape]
-            if outputs:
-                nearest = min(outputs, key=lambda output: difference(output, full))
-                return _with_step(findings, arguments, nearest, full, case)
+        full = steps.call(0, None)[0]
+        if step := steps.nearest(case, full):
+            found = _with_step(findings, *step, full[:, -1:], case)
+            several = None if found.rank > findings.rank else replace(steps, new=2).nearest(case, full)
+            masked = {"mask", "padding"} & convention.names.keys() and step[0]
+            untested = ["a mask next to earlier tokens in its cache"] * bool(masked)
+            untested += [_SEVERAL] * (several is not None and difference(several[1], full[:, -2:]) > _CLOSE)
+            convention = found.convention
+            return replace(found, convention=replace(convention, unused=(*convention.unused, *untested)))
     if "kpast" in convention.names:
         return findings
     unused = dict.fromkeys((*convention.unused, *steps.starts))
@@ -73,10 +77,11 @@ def _with_step(findings: Findings, arguments: tuple[str, ...], got: Array, full:
 
 @dataclass(frozen=True, slots=True)
 class _Steps:
-    """The last token after a call for the others, for each way in which a module may remember them."""
+    """The last tokens after a call for the others, for each way in which a module may remember them."""
 
     convention: CallingConvention
     X: Array
+    new: int = 1  # how many tokens come after the others
     parameters: list[inspect.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
@@ -87,6 +92,14 @@ class _Steps:
     def starts(self) -> tuple[str, ...]:
         """The arguments that say how many tokens came before."""
         return tuple(p.name for p in self.parameters if role_of(p.name) == "offset")
+
+    def nearest(self, case: Case, full: Array) -> tuple[tuple[str, ...], Array] | None:
+        """The arguments of the first way that works, and of its outputs the nearest to that of all tokens at once."""
+        for arguments, attempts in self.ways(case):
+            outputs = [a for a in attempts if a.shape == full[:, -self.new :].shape]
+            if outputs:
+                return arguments, min(outputs, key=lambda output: difference(output, full[:, -self.new :]))
+        return None
 
     def ways(self, case: Case) -> Iterator[tuple[tuple[str, ...], list[Array]]]:
         """The arguments that a cache needs, and the outputs for the last token with it, in each way to fill it."""
@@ -99,7 +112,7 @@ class _Steps:
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
         elif {"kpast", "vpast"} <= roles.keys():
             pair = roles["kpast"], roles["vpast"]
-            makers = [partial(self._paired, pair, *how) for how in _pairs(self.convention, case)]
+            makers = [partial(self._paired, pair, *how) for how in _pairs(self.convention, case, self.new)]
             yield pair, [output for make in makers for output in self._attempts(make)]
         elif start or FIRST_POSITION in vars(self.convention.function):
             yield start, list(self._attempts(self._remembered))
@@ -117,8 +130,8 @@ class _Steps:
         return np.array(bare(result[0]), np.float64), result[1:]
 
     def last(self, **others: Any) -> Array:
-        """The output for the last token."""
-        return self.call(self.X.shape[1] - 1, None, **others)[0]
+        """The output for the last tokens."""
+        return self.call(self.X.shape[1] - self.new, None, **others)[0]
 
     def _attempts(self, step: Callable[[], Array]) -> Iterator[Array]:
         with contextlib.suppress(Exception):  # whatever somebody's module raises: it wants its cache in another way
@@ -127,13 +140,13 @@ class _Steps:
     def _returned(self, name: str) -> Array:
         """With what the call for the others has returned."""
         flags = {p.name: True for p in self.parameters if _ASKED.fullmatch(p.name.lower())}
-        cache = next(part for part in self.call(0, -1, **flags)[1] if _is_cache(part))
+        cache = next(part for part in self.call(0, -self.new, **flags)[1] if _is_cache(part))
         return self.last(**flags, **{name: cache})
 
     def _filled(self, name: str, empty: Callable[[], Any]) -> Array:
         """With an object that the call for the others has filled."""
         cache = empty()
-        self.call(0, -1, **{name: cache})
+        self.call(0, -self.new, **{name: cache})
         if not cache:
             raise LookupError(f"{name} is left empty")
         return self.last(**{name: cache})
@@ -142,7 +155,7 @@ class _Steps:
         """With what the module keeps by itself: other tokens before have to make a difference."""
         outputs = []
         for X in (np.roll(self.X, 1, axis=-1), self.X):
-            replace(self, X=X).call(0, -1)
+            replace(self, X=X).call(0, -self.new)
             outputs.append(self.last())
         if difference(outputs[0], outputs[1]) <= _CLOSE:
             raise LookupError("it keeps nothing")
@@ -175,8 +188,8 @@ class _Keeper:
         return int(self._kept[0].shape[-2]) if self._kept else 0
 
 
-def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[Array, Array]]:
-    """Keys and values of all tokens but the last, (B, G, M, d) or (B, M, G, d), before their rotation and after it."""
+def _pairs(convention: CallingConvention, case: Case, new: int) -> Iterator[tuple[Array, Array]]:
+    """Keys and values of all but the new tokens, (B, G, M, d) or (B, M, G, d), before their rotation and after it."""
     design = [change for _, change in convention.design]
     for stage in ("+split", "+rotate"):
         found: list[tuple[Array, Array]] = []
@@ -184,7 +197,7 @@ def _pairs(convention: CallingConvention, case: Case) -> Iterator[tuple[Array, A
         def note(t: Trace, found: list[tuple[Array, Array]] = found) -> None:
             found.append((t.k, t.v))
 
-        evaluate({**case, "X": case["X"][:, :-1]}, build([*design, {stage: note}]))
+        evaluate({**case, "X": case["X"][:, :-new]}, build([*design, {stage: note}]))
         for keys, values in found:
             yield keys, values
             yield keys.swapaxes(1, 2), values.swapaxes(1, 2)

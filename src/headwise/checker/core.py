@@ -14,9 +14,8 @@ from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import document
 from headwise.checker.effort import limited_evaluations
-from headwise.checker.examination import (
-    Findings,
-)
+from headwise.checker.examination import Findings
+from headwise.checker.further_calls import with_further_calls
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module, one_thread
@@ -192,7 +191,7 @@ def _check_targets(
         )
     return to_verdict(
         target.name,
-        with_cached_step(best.findings),
+        with_further_calls(with_cached_step(best.findings), target.train, target.source),
         target.source,
         target.function,
         fresh(rng),

@@ -17,6 +17,7 @@ from headwise.checker.responses import grid, has_shape
 from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
 _EDGES = ("empty-rows", "hidden-nan", "large-logits")
+_ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "single", "long"}
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES = {
     0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
@@ -119,7 +120,7 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
 
 def explain_at_level(examination: Examination, level: int) -> Findings | None:
     """Return what explains the calls with so many mistakes at most; None if nothing does."""
-    if not examination.repeats:
+    if not examination.repeats or _gives_no_number(examination):
         return None
     is_module = examination.convention.load is not None
     searches = _NARROW_SEARCHES if examination.narrow else _SEARCHES
@@ -140,7 +141,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         if is_module and not examination.narrow and not examination.rounded["float32"]:
             lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
         if left and (precision == "float64" or (precision == "float32" and proven)):
-            findings_or_none = _despite(replace(findings, observed=(*findings.observed, *lowered)), left)
+            observed = (*findings.observed, *lowered)
+            findings_or_none = _despite(replace(findings, observed=observed), left, last=level == max(searches))
             if findings_or_none is not None:
                 return findings_or_none
         if not left:
@@ -157,6 +159,12 @@ def explain_what_is_left(examination: Examination, rng: np.random.Generator, ran
     if explanation is not None:
         return replace(findings, explanation=explanation, observed=(*findings.observed, "dropout-active"))
     return _without_weights(findings, examination)
+
+
+def _gives_no_number(examination: Examination) -> bool:
+    """Whether ordinary inputs give nothing finite, so that whatever gives nothing finite would explain it."""
+    outputs = [a.response.output for a in examination.everything if a.probe.name == "plain"]
+    return not any(output is None or np.isfinite(output).any() for output in outputs)
 
 
 def _explain(
@@ -180,8 +188,11 @@ def _explain(
     return explanation, [a for a in answered if not agrees(explanation, a)]
 
 
-def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
-    """The findings although some calls are not explained by entries: edge cases, and matrices that are not square."""
+def _despite(findings: Findings, left: list[Observation], last: bool) -> Findings | None:
+    """The findings although some calls are not explained by entries: edge cases, and matrices that are not square.
+
+    Next to a mistake, and once no more are looked for (`last`), also any call with masks or other options.
+    """
     if (
         any(map(_has_apart_neighbours, left))
         and not {"align", "offset", "causal"} & findings.convention.interface.takes
@@ -204,7 +215,8 @@ def _despite(findings: Findings, left: list[Observation]) -> Findings | None:
             what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
             return replace(findings, notes=(f"What it does with {what} is not explained.",))
     unaligned = {"aligned"} if "align" not in findings.convention.interface.takes else set()
-    if findings.rank[0] and names <= allowed | {"float32", "context"} | unaligned:
+    more = PROBES.keys() - _ORDINARY if last else {"float32", "context"} | unaligned
+    if findings.rank[0] and names <= allowed | more:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
     return None

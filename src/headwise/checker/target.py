@@ -112,6 +112,8 @@ class Target:
         Whether a softcap is among its attributes.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
+    train : callable or None
+        Turns the training mode on or off, where there is one.
     conventions : tuple of str
         What was inferred, in the words of a report: ``"a fused matrix in the order (3, H, d)"``, ``"4 heads"``.
     source : str
@@ -140,6 +142,7 @@ class Target:
     capped: bool = False
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
+    train: Callable[[bool], None] | None = None
     conventions: tuple[str, ...] = ()
     source: str = ""
     function: str = "forward"

@@ -22,12 +22,19 @@ VERDICTS = {
     "HandsConfigOn": ((), ()),
     "PackedImages": ((), ()),
     "TurnedBeforeHeads": ((), ("rope-by-head",)),
+    "WeightsOfFirstHead": ((), ()),
+    "ImageOfTables": ((), ("position-bias",)),
+    "RowsOfImage": ((), ("pattern-built-in",)),
 }
 
 
 @pytest.mark.parametrize("name", VERDICTS)
 def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
+
+
+def test_a_mistake_is_named_although_masks_are_not_explained():
+    assert "groups-tiled" in hw.check(layers.GroupsInside).mistakes
 
 
 def test_tokens_of_other_sequences_must_not_be_seen():

@@ -7,6 +7,6 @@ many heads there are, and copies the layer in float64 so that weights can be put
 from headwise.checker.modules.frameworks import is_module
 from headwise.checker.modules.positions import FIRST_POSITION
 from headwise.checker.modules.targets import find_targets
-from headwise.checker.modules.torch_modules import one_thread
+from headwise.checker.modules.torch_modules import one_thread, without_dropout
 
-__all__ = ["FIRST_POSITION", "find_targets", "is_module", "one_thread"]
+__all__ = ["FIRST_POSITION", "find_targets", "is_module", "one_thread", "without_dropout"]

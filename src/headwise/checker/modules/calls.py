@@ -146,7 +146,7 @@ def _fixed_counts(layer: Layer) -> list[int]:
     sides = [side for value in layer.attributes.values() if hasattr(value, "shape") for side in value.shape]
     sides += [side for parameter in layer.parameters for side in parameter.shape]
     numbers = list(layer.numbers.values())
-    counts = {*sides, *numbers, *(n * n for n in numbers)}
+    counts = {*sides, *numbers, *(n * n for n in (*sides, *numbers))}
     return sorted(n for n in counts if 1 < n <= _MOST and n not in (USUAL_COUNT, _OTHER))
 
 

@@ -30,6 +30,7 @@ from headwise.errors import DataError, describe_exception
 
 _PART_ROTATED = re.compile(r"rotary_?(pct|percent\w*|n?dims?|dim)\b|partial_rotary|rope_(pct|percent\w*|dim)\b")
 _INNER = re.compile(r"(inner_?|self_?)?att(n|ention)(_?(module|fn|layer|mechanism))?")  # an argument that is a layer
+_SIDE = 4  # of an image
 _GROUPS = re.compile(r"\b\w*(n_kv\b|num_kv\b|kv_?heads?|key_?value_?heads|n(um)?_?(query_?)?groups|kv_?groups)\b")
 
 
@@ -122,6 +123,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
         return {p.name: Settings(sizes)}
     if p.name == "rngs" and "flax.nnx" in sys.modules:
         return {p.name: sys.modules["flax.nnx"].Rngs(0)}
+    if p.name in ("height", "width") and {"height", "width"} <= {*_names_of(cls)}:  # of an image
+        return {p.name: _SIDE} if required else {}
     value = value_of_setting(p.name, sizes)
     if re.search(rf"\b{p.name}\[[01]\]", documentation_of(cls)) and role_of_setting(p.name) == "window":
         value = (2, 3)

@@ -103,6 +103,7 @@ def target_of(match: Match) -> Target:
         capped=bool(softcaps(layer)),
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
+        train=layer.train,
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,
         function=layer.function,

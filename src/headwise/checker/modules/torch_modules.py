@@ -111,7 +111,17 @@ def torch_layer(module: Any, name: str) -> Layer:
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
         function=f"{type(module).__name__}.forward",
+        train=functools.partial(_train, own),
     )
+
+
+def _train(module: Any, on: bool) -> None:
+    """Turn the training mode on or off, but for norms, which would use other statistics in it."""
+    import torch
+
+    for part in module.modules():
+        if not isinstance(part, torch.nn.modules.batchnorm._NormBase):
+            part.training = on
 
 
 def _copy(module: Any) -> Any:

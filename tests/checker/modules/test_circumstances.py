@@ -1,0 +1,45 @@
+"""Circumstances that should change nothing: training, many tokens, one token, weights that nobody asks for."""
+
+import pytest
+
+import headwise as hw
+
+pytest.importorskip("torch")
+layers = pytest.importorskip("layers.circumstances_layers")
+pytestmark = pytest.mark.parity
+
+# class: the circumstance that the notes name
+WRONG = {
+    "WrongScaleInTraining": "In training mode, without dropout, it returns another output.",
+    "MaskWithWeightsOnly": "With need_weights=False it returns another output.",
+    "MostlyCausal": "With 64 tokens it returns another output.",
+    "LargestEight": "With 64 tokens it returns another output.",
+}
+
+
+@pytest.mark.parametrize("name", WRONG)
+def test_what_differs_is_named(name):
+    verdict = hw.check(getattr(layers, name))
+    assert verdict.mistakes == ("unknown",)
+    assert WRONG[name] in verdict.notes
+
+
+@pytest.mark.parametrize("name", ["Usual", "WideWindow"])
+def test_what_does_not_differ_is_right(name):
+    assert hw.check(getattr(layers, name)).ok
+
+
+def test_a_wide_window_is_measured():
+    verdict = hw.check(layers.WideWindow)
+    assert "window-built-in" in verdict.conventions
+    assert any("20 before and 20 after" in phrase for phrase in verdict.phrases)
+
+
+def test_masks_of_another_type_are_listed():
+    untested = hw.check(layers.NumbersOnly).untested
+    assert "attn_mask with True and False, which it does not treat alike" in untested
+
+
+def test_several_new_tokens_next_to_a_cache_are_listed():
+    untested = hw.check(layers.CausalAtFirst).untested
+    assert "several new tokens at once with earlier ones in its cache, which get other outputs" in untested

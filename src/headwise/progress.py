@@ -113,14 +113,14 @@ def show_progress(console: Console | None = None, *, always: bool = False) -> It
         bars.TextColumn("{task.fields[note]}", style="dim", markup=False),
     )
     with bars.Progress(*columns, console=console, disable=not (always or console.is_terminal)) as progress:
-        shown = ProgressBars(progress)
+        progress_bars = ProgressBars(progress)
         if not progress.disable:
-            yield shown
+            yield progress_bars
             return
-        lines = threading.Thread(target=shown.print_lines, daemon=True)
+        lines = threading.Thread(target=progress_bars.print_lines, daemon=True)
         lines.start()
         try:
-            yield shown
+            yield progress_bars
         finally:
-            shown.end()
+            progress_bars.end()
             lines.join()

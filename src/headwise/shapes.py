@@ -89,16 +89,16 @@ class AxisSizes:
         )
 
     def _message(self, letters: list[str], name: str, shape: tuple[int, ...]) -> str:
-        known = {letter: self._sizes[letter] for letter in letters if letter in self._sizes}
-        shown = [f"{letter}={known[letter]}" if letter in known else letter for letter in letters]
+        bound = {letter: self._sizes[letter] for letter in letters if letter in self._sizes}
+        letter_texts = [f"{letter}={bound[letter]}" if letter in bound else letter for letter in letters]
         if letters[:1] == ["..."] and self._lead is not None:
-            shown[0] = f"...={_shape(self._lead)}"
+            letter_texts[0] = f"...={_shape(self._lead)}"
         origins = dict.fromkeys(self._origin[letter] for letter in letters if letter in self._origin)
         because = f" because {' and '.join(origins)}" if origins else ""
         swapped = (*shape[:-2], *reversed(shape[-2:]))
         hint = " Transposed?" if swapped != shape and self._fits(letters, swapped) else ""
-        comma = "," if len(shown) == 1 else ""
-        return f"{name}: expected ({', '.join(shown)}{comma}){because}; got {_shape(shape)}.{hint}"
+        comma = "," if len(letter_texts) == 1 else ""
+        return f"{name}: expected ({', '.join(letter_texts)}{comma}){because}; got {_shape(shape)}.{hint}"
 
 
 def bind(pattern: str, /, **arrays: npt.NDArray[Any]) -> AxisSizes:

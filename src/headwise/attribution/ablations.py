@@ -52,9 +52,9 @@ def _where(function: Differentiable, keep: BoolArray) -> BoolArray:
     if isinstance(embedding, ImageEmbedding):
         (rows, columns), (height, width) = embedding.patch_grid(*function.x.shape[1:]), embedding.patch
         patches = keep[:, len(function.tokens) - rows * columns :].reshape(-1, 1, rows, columns)
-        known = np.ones((len(keep), 1, *function.x.shape[1:]), bool)
-        known[..., : rows * height, : columns * width] = patches.repeat(height, axis=2).repeat(width, axis=3)
-        return known
+        visible = np.ones((len(keep), 1, *function.x.shape[1:]), bool)
+        visible[..., : rows * height, : columns * width] = patches.repeat(height, axis=2).repeat(width, axis=3)
+        return visible
     return keep.repeat(2, axis=1)[:, None, : function.x.shape[-1]]  # two frames for each token
 
 
@@ -83,12 +83,12 @@ def _by_imputed(model: Model, function: Differentiable) -> Callable[[BoolArray],
     cells = padded.reshape(-1, down, size, across, size).mean(axis=(2, 4))
 
     def impute(keep: BoolArray) -> Array:
-        known = _where(function, keep)
-        corners = np.pad(known[:, 0], ((0, 0), (0, down * size - height), (0, across * size - width)), mode="edge")
+        visible = _where(function, keep)
+        corners = np.pad(visible[:, 0], ((0, 0), (0, down * size - height), (0, across * size - width)), mode="edge")
         known_cells = np.asarray(corners.reshape(-1, down, size, across, size).all(axis=(2, 4)))
         filled = np.stack([inpaint(channel, known_cells, 0.0) for channel in cells], axis=1)
         pixels = filled.repeat(size, axis=2).repeat(size, axis=3)[..., :height, :width]
-        return np.where(known, function.x, pixels.astype(function.x.dtype))
+        return np.where(visible, function.x, pixels.astype(function.x.dtype))
 
     return impute
 
@@ -100,15 +100,15 @@ def _by_interpolated(model: Model, function: Differentiable) -> Callable[[BoolAr
     def interpolate(keep: BoolArray) -> Array:
         rows = []
         for row in keep:
-            known = np.flatnonzero(row)
-            if not len(known):
+            steps_kept = np.flatnonzero(row)
+            if not len(steps_kept):
                 rows.append(function.baseline)
                 continue
-            at = np.interp(steps, known, np.arange(len(known)))
+            at = np.interp(steps, steps_kept, np.arange(len(steps_kept)))
             low = np.floor(at).astype(int)
-            high = np.minimum(low + 1, len(known) - 1)
+            high = np.minimum(low + 1, len(steps_kept) - 1)
             share = (at - low)[:, None].astype(content.dtype)
-            visible = content[known]
+            visible = content[steps_kept]
             rows.append(function.baseline + (1 - share) * visible[low] + share * visible[high])
         return np.stack(rows)
 

@@ -10,14 +10,7 @@ import typer
 
 from headwise.data.array_files import load_npz
 from headwise.errors import DataError
-from headwise.models.preprocess.images import ImagePreprocessor
-
-_NORMALIZATIONS = {  # mean and standard deviation of the colours
-    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
-    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-}
-_BICUBIC = 3
+from headwise.models.preprocess.images import NORMALIZATIONS, RESAMPLING, ImagePreprocessor
 
 Model = Annotated[
     str | None,
@@ -32,7 +25,7 @@ Text = Annotated[
 Preprocess = Annotated[
     str | None,
     typer.Option(
-        help=f"How an image is normalised for an .onnx file: {', '.join(_NORMALIZATIONS)}.", show_default=False
+        help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}.", show_default=False
     ),
 ]
 Size = Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")]
@@ -71,10 +64,10 @@ def image_preprocessor(name: str | None, size: int) -> ImagePreprocessor | None:
     """Resizes an image to a square of this many pixels and normalises its colours; None without a name."""
     if name is None:
         return None
-    if name not in _NORMALIZATIONS:
-        raise DataError(f"--preprocess: expected one of {', '.join(_NORMALIZATIONS)}; got {name!r}.")
-    mean, std = _NORMALIZATIONS[name]
-    return ImagePreprocessor(size=(size, size), resample=_BICUBIC, mean=mean, std=std)
+    if name not in NORMALIZATIONS:
+        raise DataError(f"--preprocess: expected one of {', '.join(NORMALIZATIONS)}; got {name!r}.")
+    mean, std = NORMALIZATIONS[name]
+    return ImagePreprocessor(size=(size, size), resample=RESAMPLING["bicubic"], mean=mean, std=std)
 
 
 def parse_size(option: str, text: str | None) -> tuple[int, int] | None:

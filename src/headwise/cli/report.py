@@ -103,9 +103,9 @@ def report(
         )
     for headline in built.headlines:
         output.print(f"- {as_text(headline)}", markup=False)
-    printed = f", and as PDF in {built.pdf}" if built.pdf else "; no browser was found to print it as PDF"
+    pdf_text = f", and as PDF in {built.pdf}" if built.pdf else "; no browser was found to print it as PDF"
     output.print(f"\nThe worked solution is in {', '.join(map(str, built.solution))}.", soft_wrap=True, markup=False)
-    output.print(f"\nThe report is in {built.page}{printed}.", soft_wrap=True, markup=False)
+    output.print(f"\nThe report is in {built.page}{pdf_text}.", soft_wrap=True, markup=False)
 
 
 def _inputs(arrays: Path | None, notebook: Path | None, options: ArrayOptions) -> dict[str, Any]:

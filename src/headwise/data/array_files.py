@@ -45,14 +45,14 @@ def read_arrays(paths: Sequence[Path], *, in_out: bool = False) -> dict[str, npt
     parts: dict[str, dict[int, npt.NDArray[Any]]] = {}
     for path in (file for folder in paths for file in _files(folder)):
         for name, array in _read(path).items():
-            known, head = _role(name)
-            if known is None:
+            role, head = _role(name)
+            if role is None:
                 named_by = "" if path.suffix.lower() == ".npz" else ", by which the file must be named"
                 raise DataError(f"{path}: unknown array {name!r}; expected {', '.join(_NAMES)}{named_by}.")
-            heads = parts.setdefault(known, {})
+            heads = parts.setdefault(role, {})
             if head in heads or (heads and 0 in (head, *heads)):
-                raise DataError(f"{path}: {known} occurs twice.")
-            heads[head] = _oriented(known, _floats(known, array, path), in_out)
+                raise DataError(f"{path}: {role} occurs twice.")
+            heads[head] = _oriented(role, _floats(role, array, path), in_out)
     arrays = {name: _joined(name, heads) for name, heads in parts.items()}
     missing = [name for name in _NEEDED if name not in arrays]
     if missing:

@@ -112,8 +112,8 @@ def load_series(what: str | Path) -> SeriesData:
     else:
         name = str(what)
         if name not in bundled_series():
-            known = ", ".join(bundled_series(classes=True))
-            raise DataError(f"{what}: no such file or folder, nor a set that comes with aeon, such as {known}.")
+            names = ", ".join(bundled_series(classes=True))
+            raise DataError(f"{what}: no such file or folder, nor a set that comes with aeon, such as {names}.")
         train, test = (_bundled() / name / f"{name}_{part}.ts" for part in ("TRAIN", "TEST"))
     return _join(name, train, test)
 

@@ -54,7 +54,7 @@ def read_ts(path: Path) -> Parsed:
         raise DataError(
             f"{path}: its header promises no labels (@classLabel or @targetLabel); there is nothing to learn."
         )
-    known = set(header.get("classlabel", [])[1:])
+    classes = set(header.get("classlabel", [])[1:])
     series: list[Array] = []
     labels: list[str] = []
     for number, line in enumerate(lines[start:], start + 1):
@@ -68,8 +68,8 @@ def read_ts(path: Path) -> Parsed:
                 f"{where}: expected {series[0].shape[1]} variables between colons, as in the first series; "
                 f"got {item.shape[1]}."
             )
-        if known and label not in known:
-            raise DataError(f"{where}: the class {label!r} is not in the header's list ({', '.join(sorted(known))}).")
+        if classes and label not in classes:
+            raise DataError(f"{where}: the class {label!r} is not in the header's list ({', '.join(sorted(classes))}).")
         series.append(item)
         labels.append(label)
     if not series:

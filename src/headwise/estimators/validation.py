@@ -102,8 +102,8 @@ def _typed(array: npt.NDArray[Any], values: list[Any]) -> npt.NDArray[Any]:
                 return array.astype(dtype)
             except OverflowError:  # larger than 64 bits
                 continue
-    shown = ", ".join(sorted({type(value).__name__ for value in values})[:5])
-    raise DataError(f"y: expected numbers, booleans or text, values of one kind; got {shown}.")
+    type_names = ", ".join(sorted({type(value).__name__ for value in values})[:5])
+    raise DataError(f"y: expected numbers, booleans or text, values of one kind; got {type_names}.")
 
 
 def check_float32_range(inputs: Inputs) -> Inputs:

@@ -282,10 +282,10 @@ def _factors(count: int) -> str:
 def _class_token_index(name: str, tokens: int, grid: tuple[int, int]) -> int | None:
     """The index of the class token, if there is one."""
     cells = grid[0] * grid[1]
-    known = {"auto": 0 if tokens == cells + 1 else None, "first": 0, "last": tokens - 1, "none": None}
-    if name not in known and not name.isdecimal():
+    positions = {"auto": 0 if tokens == cells + 1 else None, "first": 0, "last": tokens - 1, "none": None}
+    if name not in positions and not name.isdecimal():
         raise DataError(f"class token: expected auto, first, last, none or its index; got {name!r}.")
-    index = known[name] if name in known else int(name)
+    index = positions[name] if name in positions else int(name)
     expected = cells + (index is not None)
     if index is not None and index >= tokens:
         raise DataError(f"class token: expected an index below {tokens}; got {index}.")

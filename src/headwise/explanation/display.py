@@ -12,10 +12,10 @@ from headwise.data.image_files import on_white, read_image
 from headwise.errors import DataError, require_extra
 from headwise.models import Model, Tokens
 from headwise.models.base import grid_boxes
+from headwise.models.preprocess.images import NORMALIZATIONS
 from headwise.shapes import Array, IntArray
 
-_MEAN = np.array([0.485, 0.456, 0.406], np.float32)  # of ImageNet, by which most models normalise
-_STD = np.array([0.229, 0.224, 0.225], np.float32)
+_MEAN, _STD = (np.array(values, np.float32) for values in NORMALIZATIONS["imagenet"])  # by which most models normalise
 _PATCH = 16  # pixels of a patch whose size is unknown
 _MAX_POINTS = 4000  # of a curve; of a longer one, each point is the largest of some samples
 
@@ -31,11 +31,11 @@ def displayed_image(model: Model, input: Any, tokens: Tokens) -> tuple[Array, In
     bottom, right = (boxes[:, :2] + boxes[:, 2:]).max(axis=0).tolist()
     grid = tokens.grid
     if grid is None:
-        shown = image.crop((left, top, right, bottom))
-        return _to_array(shown), boxes - np.array([top, left, 0, 0])
+        visible = image.crop((left, top, right, bottom))
+        return _to_array(visible), boxes - np.array([top, left, 0, 0])
     size = _model_size(model, input) or (grid[0] * _PATCH, grid[1] * _PATCH)
-    shown = image.crop((left, top, right, bottom)).resize((size[1], size[0]), 3)
-    return _to_array(shown), _grid_boxes(grid, size)
+    visible = image.crop((left, top, right, bottom)).resize((size[1], size[0]), 3)
+    return _to_array(visible), _grid_boxes(grid, size)
 
 
 def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:

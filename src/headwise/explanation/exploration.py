@@ -75,15 +75,15 @@ def explore(
         if values is not None and len(values) != len(inputs):
             raise DataError(f"{name}: expected {len(inputs)}, one for each input; got {len(values)}.")
     opened = open_any_model(model, tokenizer=tokenizer, preprocess=preprocess)
-    known = [-1] * len(inputs) if labels is None else [int(label) for label in labels]
-    shown = model_name or _model_name(model)
+    label_list = [-1] * len(inputs) if labels is None else [int(label) for label in labels]
+    model_title = model_name or _model_name(model)
     entries = []
-    for i, (input, label) in enumerate(zip(inputs, known, strict=True)):
+    for i, (input, label) in enumerate(zip(inputs, label_list, strict=True)):
         prepared, _ = prepare_input(opened, input)
         record = record_any_input(opened, prepared, label=label, layers=layers)
         name = names[i] if names else _input_name(input, i, label, record.kind)
-        entries.append(ExplorerInput(record, name, shown))
-    return Explorer(title or f"What {shown or 'the model'} attends to", tuple(entries))
+        entries.append(ExplorerInput(record, name, model_title))
+    return Explorer(title or f"What {model_title or 'the model'} attends to", tuple(entries))
 
 
 def explore_arrays(

@@ -218,22 +218,22 @@ def nan_mean(values: Array) -> Array:
     >>> nan_mean(np.array([[1.0, np.nan, 3.0], [np.nan, np.nan, np.nan]]))
     array([ 2., nan])
     """
-    known = ~np.isnan(values)
+    defined = ~np.isnan(values)
     with np.errstate(invalid="ignore"):  # 0 / 0
-        return np.asarray(np.where(known, values, 0).sum(axis=-1) / known.sum(axis=-1))
+        return np.asarray(np.where(defined, values, 0).sum(axis=-1) / defined.sum(axis=-1))
 
 
 def first_and_last_layer(name: str, values: Array) -> Facts:
     """(L, H) values -> means over heads: of the first and the last layer, the extreme ones, and how they rank."""
     means = nan_mean(values)
     facts = {f"{name}_first": float(means[0]), f"{name}_last": float(means[-1])}
-    known = ~np.isnan(means)
-    if known.sum() < 2:
+    defined = ~np.isnan(means)
+    if defined.sum() < 2:
         return facts | {f"{name}_trend": 0.0}
-    layers = np.flatnonzero(known)
-    low, high = layers[means[known].argmin()], layers[means[known].argmax()]
+    layers = np.flatnonzero(defined)
+    low, high = layers[means[defined].argmin()], layers[means[defined].argmax()]
     return facts | {
-        f"{name}_trend": spearman(layers.astype(np.float64), means[known]),
+        f"{name}_trend": spearman(layers.astype(np.float64), means[defined]),
         f"{name}_low": float(means[low]),
         f"{name}_low_layer": int(low),
         f"{name}_high": float(means[high]),

@@ -103,9 +103,9 @@ def unpack(arrays: Mapping[str, npt.NDArray[Any]]) -> dict[str, Any]:
     """The values of a record from its arrays; raises DataError if one is missing or is not what `pack` writes."""
     if missing := _REQUIRED.keys() - arrays.keys():
         raise DataError(f"arrays: not those of an attention record; missing {', '.join(sorted(missing))}.")
-    known = _REQUIRED | {name: kind for name, kind in _OPTIONAL.items() if name in arrays}
+    formats = _REQUIRED | {name: kind for name, kind in _OPTIONAL.items() if name in arrays}
     values: dict[str, Any] = {}
-    for name, (kinds, axes) in known.items():
+    for name, (kinds, axes) in formats.items():
         array = arrays[name]
         if kinds == "U" and not array.size:  # an empty list of names has no type
             values[name] = ()

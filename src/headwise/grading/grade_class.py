@@ -143,10 +143,11 @@ def _on_scheduler(grader: Grader, submissions: Sequence[Submission], scheduler: 
 
 def _in_process(grader: Grader, submission: Submission) -> Grade:
     """Grade in a new Python process, since the processes of Dask's workers may not have children."""
-    done = subprocess.run([sys.executable, "-c", _CHILD], input=pickle.dumps((grader, submission)), capture_output=True)
-    if done.returncode:
+    command = [sys.executable, "-c", _CHILD]
+    completed = subprocess.run(command, input=pickle.dumps((grader, submission)), capture_output=True)
+    if completed.returncode:
         return grader(_ungraded(submission))
-    grade: Grade = pickle.loads(done.stdout)
+    grade: Grade = pickle.loads(completed.stdout)
     return grade
 
 

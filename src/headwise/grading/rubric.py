@@ -166,12 +166,12 @@ def _task(where: str, content: Any) -> Task:
 
 
 def _limits(content: Any) -> Limits:
-    known: dict[str, Any] = {field.name: type(field.default) for field in fields(Limits)}
-    limits = _mapping("limits", content, (), tuple(known))
+    types: dict[str, Any] = {field.name: type(field.default) for field in fields(Limits)}
+    limits = _mapping("limits", content, (), tuple(types))
     for name, value in limits.items():
         if isinstance(value, bool) or not isinstance(value, int | float) or not 0 < value < 1e6:
             raise DataError(f"limits, {name}: expected a number above 0; got {_show(value)}.")
-    return Limits(**{name: known[name](value) for name, value in limits.items()})
+    return Limits(**{name: types[name](value) for name, value in limits.items()})
 
 
 def _mapping(where: str, content: Any, required: Iterable[str], allowed: Iterable[str]) -> dict[str, Any]:

@@ -61,8 +61,8 @@ class Axes:
     def view(self, shape: Sequence[int]) -> Axes | None:
         """The same elements in another shape; None if a factor would have to be divided unevenly."""
         total = math.prod(self.shape)
-        known = math.prod(size for size in shape if size != -1)
-        sizes = [total // known if size == -1 and known else size for size in shape]
+        size_of_others = math.prod(size for size in shape if size != -1)
+        sizes = [total // size_of_others if size == -1 and size_of_others else size for size in shape]
         if math.prod(sizes) != total or total == 0:
             return None
         left = [factor for factors in self.axes for factor in factors]

@@ -50,10 +50,10 @@ class Capture:
         """
         shapes = {layer.shape for layer in self.layers}
         if len(shapes) > 1:
-            listed = ", ".join(f"{layer.name} {layer.shape}" for layer in _one_of_each_shape(self.layers))
+            layer_texts = ", ".join(f"{layer.name} {layer.shape}" for layer in _one_of_each_shape(self.layers))
             raise ShapeError(
-                f"weights: expected layers of one shape (B, H, N, M); got {listed}. Take the weights of each layer, "
-                "or limit the capture with layers=."
+                f"weights: expected layers of one shape (B, H, N, M); got {layer_texts}. Take the weights of each "
+                "layer, or limit the capture with layers=."
             )
         return np.stack([layer.weights() for layer in self.layers], axis=1)
 

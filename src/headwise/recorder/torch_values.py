@@ -148,8 +148,8 @@ def elementwise(value: Value, name: str, position: int, args: Sequence[Any], sha
     changed = _scores(value, name, position, args)
     if changed is None:
         return None
-    known = {*_FUNCTIONS} & {name}
-    return replace(changed, shape=tuple(shape), functions=changed.functions | known)
+    functions = {*_FUNCTIONS} & {name}
+    return replace(changed, shape=tuple(shape), functions=changed.functions | functions)
 
 
 _FUNCTIONS = ("exp", "exp2", "sigmoid", "relu", "softplus", "elu", "square", "pow", "clamp", "clamp_min")

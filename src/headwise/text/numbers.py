@@ -85,8 +85,8 @@ def _round_visibly(value: float, spec: str) -> str:
 
 def _looks_exact(text: str, value: float, kind: str) -> bool:
     """Whether the text reads as 0, or as 100%, and the value is not."""
-    shown = float(text.rstrip("%").replace(",", ""))
-    return (shown == 0 and value != 0) or (kind == "%" and shown == 100 and abs(value - 1) > _NOISE)
+    number = float(text.rstrip("%").replace(",", ""))
+    return (number == 0 and value != 0) or (kind == "%" and number == 100 and abs(value - 1) > _NOISE)
 
 
 def distinguishing_decimals(value: float, threshold: float) -> int:

@@ -180,9 +180,9 @@ def _to_codes(values: Sequence[Any], levels: Sequence[Any], name: str) -> list[i
     codes = {level: i for i, level in enumerate(levels)}
     for value in values:
         if value not in codes:
-            known = ", ".join(map(repr, levels[:8])) + (" …" if len(levels) > 8 else "")
+            names = ", ".join(map(repr, levels[:8])) + (" …" if len(levels) > 8 else "")
             raise DataError(
-                f"{name}: {value!r} does not occur in the training rows; known categories are {known}. Train on rows "
+                f"{name}: {value!r} does not occur in the training rows; known categories are {names}. Train on rows "
                 "that have it, or merge rare categories before training."
             )
     return [codes[value] for value in values]

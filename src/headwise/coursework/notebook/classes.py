@@ -73,7 +73,7 @@ def _replies(run: NotebookRun, names: list[str]) -> Iterator[dict[str, str]]:
     }
     command = [sys.executable, "-P", "-s", "-B", "-c", _START, str(Path(headwise.__file__).parents[1])]
     try:
-        done = subprocess.run(
+        completed = subprocess.run(
             command,
             input=json.dumps(task),
             stdout=subprocess.PIPE,
@@ -85,7 +85,7 @@ def _replies(run: NotebookRun, names: list[str]) -> Iterator[dict[str, str]]:
             env=ENVIRONMENT,
             timeout=LIMITS.seconds_in_all,
         )
-        output = done.stdout
+        output = completed.stdout
     except subprocess.TimeoutExpired as error:
         output = error.stdout.decode("utf-8", "replace") if isinstance(error.stdout, bytes) else error.stdout or ""
     for line in output.splitlines():

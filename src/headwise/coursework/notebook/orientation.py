@@ -54,10 +54,10 @@ def choose_orientation(
     if len(possible) == 1:
         return possible[0], "no other orientation fits the shapes and the options"
     inputs = {c.expression for items in (*chosen.members.values(), [tokens]) for c in items}
-    shown = [(o, name) for o in possible if (name := _computed(run, convert(tokens, chosen, o), inputs))]
-    if len(shown) == 1:
-        return shown[0][0], f"{shown[0][1]} in the notebook has the numbers that follow from it"
-    possible = [orientation for orientation, _ in shown] or possible
+    supported = [(o, name) for o in possible if (name := _computed(run, convert(tokens, chosen, o), inputs))]
+    if len(supported) == 1:
+        return supported[0][0], f"{supported[0][1]} in the notebook has the numbers that follow from it"
+    possible = [orientation for orientation, _ in supported] or possible
     for index, counter in enumerate(votes(run.tree)):
         if len(counter) == 1:
             possible = [o for o in possible if o[index] == next(iter(counter))] or possible

@@ -158,5 +158,5 @@ def _unseeded(path: Path, source: str, values: dict[str, Any], failed: set[int])
         if isinstance(value, np.ndarray) and not np.array_equal(value, other.get(name, ()), equal_nan=True)
     ]
     if changed:
-        shown = ", ".join(changed[:8]) + (" …" if len(changed) > 8 else "")
-        yield f"drawn at random without a seed, and different each time the notebook runs: {shown}"
+        names = ", ".join(changed[:8]) + (" …" if len(changed) > 8 else "")
+        yield f"drawn at random without a seed, and different each time the notebook runs: {names}"

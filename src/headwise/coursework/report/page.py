@@ -156,8 +156,8 @@ class Page:
         """About how long the rest takes, from the shares of the parts and the time so far."""
         if not self._share:
             return ""
-        whole = sum(PARTS[name].share + PARTS[name].experiments for name in self.parts)
-        left = (whole - self._share) * self.elapsed / self._share
+        total = sum(PARTS[name].share + PARTS[name].experiments for name in self.parts)
+        left = (total - self._share) * self.elapsed / self._share
         return f"about {left / 60:.0f} min left, " if left >= 60 else "less than a minute left, "
 
 

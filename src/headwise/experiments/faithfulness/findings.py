@@ -125,9 +125,9 @@ def _shapley(r: FaithfulnessResult) -> Iterator[Statement]:
         },
     )
     follows = THRESHOLDS["shapley_correlation"].value
-    listed = join_with_and([name for name, value in correlation.items() if value >= follows])
-    template = "At least {follows} on average: {names}." if listed else "None reaches {follows} on average."
-    yield Statement(template, {"follows": follows, "names": listed})
+    names_text = join_with_and([name for name, value in correlation.items() if value >= follows])
+    template = "At least {follows} on average: {names}." if names_text else "None reaches {follows} on average."
+    yield Statement(template, {"follows": follows, "names": names_text})
     if "Shapley values" not in r.scope.maps:
         return
     deletion = r.means[0, :, criterion_index(r, "deletion", ablation)]

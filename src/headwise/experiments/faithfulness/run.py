@@ -210,8 +210,8 @@ def randomization_stages(names: Iterable[str]) -> dict[str, tuple[str, ...]]:
     stages = {"head": tuple(name for name in names if name.startswith(("head", "norm")))}
     for i in sorted(set(layers.values()), reverse=True):
         stages[f"layer {i}"] = tuple(name for name, layer in layers.items() if layer == i)
-    known = {name for stage in stages.values() for name in stage}
-    return {**stages, "embedding": tuple(name for name in names if name not in known)}
+    in_stages = {name for stage in stages.values() for name in stage}
+    return {**stages, "embedding": tuple(name for name in names if name not in in_stages)}
 
 
 def shuffle_parameters(params: Params, rng: np.random.Generator) -> Params:

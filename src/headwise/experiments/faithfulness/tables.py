@@ -21,12 +21,12 @@ _OPPOSITE = {"better": "worse", "worse": "better", "not shown": "not shown"}
 
 def tables(result: FaithfulnessResult) -> tuple[Table, ...]:
     """For a reader: scores, verdicts, kinds of missing tokens, randomized weights, heads."""
-    shown = [_scores(result), _verdicts(result), _ablations(result)]
+    built = [_scores(result), _verdicts(result), _ablations(result)]
     if result.stages:
-        shown.append(_randomization(result))
+        built.append(_randomization(result))
     if result.heads is not None:
-        shown.append(_heads(result, result.heads))
-    return tuple(shown)
+        built.append(_heads(result, result.heads))
+    return tuple(built)
 
 
 def records(result: FaithfulnessResult) -> tuple[Table, ...]:

@@ -65,7 +65,7 @@ def foreground_lost(images: Array, shift: tuple[int, int]) -> float:
 def _unchanged(tokenizer: ImageTokenizer, images: Array, shift: tuple[int, int]) -> float:
     unchanged = inked = 0
     for before, after in zip(tokenizer.tokenize(images), tokenizer.tokenize(shift_images(images, *shift)), strict=True):
-        known = {token.tobytes() for token in before}
-        matches = [token.tobytes() in known for token in after if token.any()]
+        contents = {token.tobytes() for token in before}
+        matches = [token.tobytes() in contents for token in after if token.any()]
         unchanged, inked = unchanged + sum(matches), inked + len(matches)
     return unchanged / inked if inked else 0.0

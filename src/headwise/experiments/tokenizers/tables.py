@@ -13,10 +13,10 @@ from headwise.text import Statement, pluralize
 
 def tables(result: TokenizersResult) -> tuple[Table, ...]:
     """Accuracy, differences, costs, shifted digits, and training set sizes if there are several."""
-    built = [_accuracy(result), _differences(result), _costs(result), _shifted(result)]
+    all_tables = [_accuracy(result), _differences(result), _costs(result), _shifted(result)]
     if len(result.sizes) > 1:
-        built.append(_sizes(result))
-    return tuple(built)
+        all_tables.append(_sizes(result))
+    return tuple(all_tables)
 
 
 def _accuracy(result: TokenizersResult) -> Table:

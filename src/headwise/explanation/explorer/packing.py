@@ -75,9 +75,9 @@ def to_fixed_point(values: Array, decimals: int) -> Any:
     [[123, 1000], [None, 0]]
     """
     rounded = np.rint(np.asarray(values, np.float64) * 10**decimals)
-    known = ~np.isnan(rounded)
-    integers = np.where(known, rounded, 0).astype(np.int64)
-    return integers.tolist() if known.all() else np.where(known, integers, np.array(None)).tolist()
+    defined = ~np.isnan(rounded)
+    integers = np.where(defined, rounded, 0).astype(np.int64)
+    return integers.tolist() if defined.all() else np.where(defined, integers, np.array(None)).tolist()
 
 
 def to_units(values: Array, decimals: int) -> IntArray:

@@ -35,8 +35,8 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
     """Measure how many lines there are, and how much of the weight they stand for."""
     _check(record)
     heads = view.heads(record, _PANELS, _PANELS)
-    shown = np.array([record.weights[head] for head in heads], np.float64)
-    lines = shown >= _LEAST
+    weights = np.array([record.weights[head] for head in heads], np.float64)
+    lines = weights >= _LEAST
     return (
         measure_base(record)
         | measure_role_facts(record)
@@ -44,7 +44,7 @@ def measure(record: AttentionRecord, view: View = DEFAULT_VIEW) -> Facts:
             "panels": len(heads),
             "least_line": _LEAST,
             "lines": int(lines.sum()),
-            "line_share": float((shown * lines).sum() / max(shown.sum(), 1e-30)),
+            "line_share": float((weights * lines).sum() / max(weights.sum(), 1e-30)),
         }
     )
 

@@ -174,9 +174,9 @@ def _where(steps: tuple[list[Step], list[Step]], place: int) -> str:
     return text
 
 
-def _why(mistakes: Sequence[Variant], whole: bool) -> str:
+def _why(mistakes: Sequence[Variant], complete: bool) -> str:
     if not mistakes:
         return "No mistake that is known here explains it."
-    listed = "; ".join(f"{mistake.code}: {mistake.text}" for mistake in mistakes)
-    explained = "This explains the whole difference." if whole else "This explains a part; other differences follow."
-    return f"{listed}. {explained}"
+    mistake_texts = "; ".join(f"{mistake.code}: {mistake.text}" for mistake in mistakes)
+    explained = "This explains the whole difference." if complete else "This explains a part; other differences follow."
+    return f"{mistake_texts}. {explained}"

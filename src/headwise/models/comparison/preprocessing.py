@@ -12,19 +12,19 @@ import numpy.typing as npt
 from headwise.errors import HeadwiseError
 from headwise.models.base import Model
 from headwise.models.loaded import LoadedModel
-from headwise.models.preprocess.images import ImagePreprocessor
+from headwise.models.preprocess.images import NORMALIZATIONS, RESAMPLING, ImagePreprocessor
 
 Arrays = Mapping[str, npt.NDArray[Any]]
 
 _TOLERANCE = 0.03  # of normalised pixels: two steps of one in 255, by which implementations of resizing differ
 _EXACT = 1e-4
 _STATISTICS = {
-    "0.5 for every channel": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
-    "ImageNet's": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
-    "CLIP's": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "0.5 for every channel": NORMALIZATIONS["half"],
+    "ImageNet's": NORMALIZATIONS["imagenet"],
+    "CLIP's": NORMALIZATIONS["clip"],
     "no": ((), ()),
 }
-_FILTERS = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3}
+_FILTERS = ("nearest", "lanczos", "bilinear", "bicubic")
 
 
 def explain_inputs(
@@ -81,7 +81,7 @@ def _variants(preprocessor: ImagePreprocessor, input: Any) -> Iterator[tuple[str
         for name, (mean, std) in _STATISTICS.items()
     ]
     changes += [
-        (f"images are resized by {name}", replace(preprocessor, resample=number)) for name, number in _FILTERS.items()
+        (f"images are resized by {name}", replace(preprocessor, resample=RESAMPLING[name])) for name in _FILTERS
     ]
     changes += [
         ("pixels are not divided by 255", replace(preprocessor, rescale=0.0 if preprocessor.rescale else 1 / 255))

@@ -71,13 +71,13 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
 
 def _activation(name: str, args: Config, gated: bool) -> str:
     """By the architecture's name, unless the options state it."""
-    stated = args.get("act_layer", None)
-    known = {"gelu": "gelu", "gelu_tanh": "gelu_tanh", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu",
+    activation = args.get("act_layer", None)
+    names = {"gelu": "gelu", "gelu_tanh": "gelu_tanh", "quick_gelu": "quick_gelu", "quickgelu": "quick_gelu",
              "silu": "silu", "swish": "silu", "relu": "relu"}  # fmt: skip
-    if stated is not None:
-        if stated not in known:
-            raise args.error("act_layer", f"expected one of {', '.join(known)}; got {stated!r}")
-        return known[stated]
+    if activation is not None:
+        if activation not in names:
+            raise args.error("act_layer", f"expected one of {', '.join(names)}; got {activation!r}")
+        return names[activation]
     if gated:
         return "silu"
     if "quickgelu" in name:
@@ -118,8 +118,8 @@ def _embedding(checkpoint: Checkpoint, layout: Layout, config: Config, args: Con
     if layout.has("norm_pre.weight"):
         layout.norm("embedding.norm", "norm_pre")
     pretrained = config.section("pretrained_cfg") if config.get("pretrained_cfg", None) else args
-    stated = args.get("img_size", None) or pretrained.get("input_size", [channels, 224, 224])[1:]
-    size = (stated, stated) if isinstance(stated, int) else tuple(stated)
+    image_size = args.get("img_size", None) or pretrained.get("input_size", [channels, 224, 224])[1:]
+    size = (image_size, image_size) if isinstance(image_size, int) else tuple(image_size)
     grid = (size[0] // tall, size[1] // wide)
     rows = checkpoint.tensor(f"{layout.prefix}pos_embed").shape[1]
     positioned = () if rows == grid[0] * grid[1] else tuple(prefix)

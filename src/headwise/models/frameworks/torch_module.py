@@ -125,9 +125,9 @@ def _target(scores: Any, target: int) -> Any:
 
 def _patches(module: Any) -> tuple[tuple[int, int], ...]:
     """Heights and widths of patches that the module states: in its configuration, or as strides of a convolution."""
-    stated = [getattr(getattr(module, "config", None), name, None) for name in _PATCHES]
-    stated += [getattr(getattr(module, "patch_embed", module), name, None) for name in _PATCHES]
-    sizes = [np.ravel(size) for size in stated if isinstance(size, int | list | tuple) and np.size(size) in (1, 2)]
+    candidates = [getattr(getattr(module, "config", None), name, None) for name in _PATCHES]
+    candidates += [getattr(getattr(module, "patch_embed", module), name, None) for name in _PATCHES]
+    sizes = [np.ravel(size) for size in candidates if isinstance(size, int | list | tuple) and np.size(size) in (1, 2)]
     for part in module.modules():
         stride, weight = getattr(part, "stride", None), getattr(part, "weight", None)
         if getattr(weight, "ndim", 0) == 4 and isinstance(stride, tuple) and min(stride) > 1:

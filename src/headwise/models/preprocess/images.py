@@ -19,7 +19,13 @@ from headwise.models.files import Checkpoint
 from headwise.models.files.safetensors_files import read_json
 from headwise.shapes import Array
 
-_RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
+# mean and standard deviation of the colours, by which models are trained
+NORMALIZATIONS: dict[str, tuple[tuple[float, ...], tuple[float, ...]]] = {
+    "imagenet": ((0.485, 0.456, 0.406), (0.229, 0.224, 0.225)),
+    "clip": ((0.48145466, 0.4578275, 0.40821073), (0.26862954, 0.26130258, 0.27577711)),
+    "half": ((0.5, 0.5, 0.5), (0.5, 0.5, 0.5)),
+}
+RESAMPLING = {"nearest": 0, "lanczos": 1, "bilinear": 2, "bicubic": 3, "box": 4, "hamming": 5}
 _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable_grouping", "do_center_crop",
              "do_convert_rgb", "do_normalize", "do_rescale", "do_resize", "feature_extractor_type", "image_mean",
              "image_processor_type", "image_std", "input_data_format", "processor_class", "resample", "rescale_factor",
@@ -167,10 +173,11 @@ def from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
     options = config.get("pretrained_cfg") or {}
     height, width = (options.get("input_size") or [3, 224, 224])[1:]
     share = options.get("crop_pct") or 0.875
+    mean, std = NORMALIZATIONS["imagenet"]
     common: dict[str, Any] = {
-        "resample": _RESAMPLING[options.get("interpolation") or "bicubic"],
-        "mean": tuple(options.get("mean") or (0.485, 0.456, 0.406)),
-        "std": tuple(options.get("std") or (0.229, 0.224, 0.225)),
+        "resample": RESAMPLING[options.get("interpolation") or "bicubic"],
+        "mean": tuple(options.get("mean") or mean),
+        "std": tuple(options.get("std") or std),
         "channels": channels,
     }
     mode = options.get("crop_mode") or "center"

@@ -91,11 +91,11 @@ def normal_gelu(x: Array) -> tuple[Array, Array]:
 def cross_entropy(logits: Array, labels: IntArray) -> tuple[float, Array]:
     """The mean of −log p[label] over the rows of logits (R, C), and p = softmax(logits), shifted against overflow."""
     p = logits - logits.max(axis=-1, keepdims=True)
-    picked = p[np.arange(len(labels)), labels]
+    label_logits = p[np.arange(len(labels)), labels]
     np.exp(p, out=p)
     total = p.sum(axis=-1, keepdims=True)
     p /= total
-    return float(np.mean(np.log(total[:, 0]) - picked)), p
+    return float(np.mean(np.log(total[:, 0]) - label_logits)), p
 
 
 def adamw(

@@ -39,14 +39,14 @@ def attention_figures(run: TrainingRun, context: ReportContext) -> Iterator[Sect
     Yields the section after the first figure, and again after the figures of each digit.
     """
     test = context.digits.test
-    picked = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
+    examples = pick_contrasting_examples(evaluate(test, run.params, run.config).probabilities, test)
     summary = _summary(run, context)
-    picked = {"one whose heads differ most": summary.most_different, **picked}
-    context.progress.stage("drawing attention", len(picked) + len(_KINDS) - 1)
+    examples = {"one whose heads differ most": summary.most_different, **examples}
+    context.progress.stage("drawing attention", len(examples) + len(_KINDS) - 1)
     model = Checkpoint(run.config, run.params, {})
     findings = Derivation(tuple(map(Step, describe_attention(summary))))
-    blocks: list[Block] = [findings, _selection(list(picked), run)]
-    for i, (why, position) in enumerate(picked.items()):
+    blocks: list[Block] = [findings, _selection(list(examples), run)]
+    for i, (why, position) in enumerate(examples.items()):
         name = why.replace(",", "").replace(" ", "-")
         kinds, label = _KINDS if i == 0 else _KINDS[:1], int(test.labels[position])
         for figure in explain(model, test.images[position], figure=kinds, label=label).figures:

@@ -67,22 +67,22 @@ def headline(result: TokenizersResult) -> Statement:
 def tokenizers_section(result: TokenizersResult, context: ReportContext) -> Section:
     """The answer in three parts, and its limits."""
     statements = EXPERIMENT.findings(result)
-    shown = {table.name: replace(table, name=f"cuts-{table.name}") for table in EXPERIMENT.tables(result)}
+    tables = {table.name: replace(table, name=f"cuts-{table.name}") for table in EXPERIMENT.tables(result)}
     figures = dict(_figures(result, context))
     first, second = (context.budget.tokenizers.model_with(name) for name in result.names[:2])
     context.progress.stage("locality of the tokenizers", 1)
     claims = claims_table(result, context.digits)
     context.progress.advance()
-    change = (Paragraph(_change(result)), shapes_table(first, second), shown["costs"])
-    accuracy = _blocks(statements.get("Accuracy"), shown["accuracy"], shown["differences"], figures["accuracy"])
+    change = (Paragraph(_change(result)), shapes_table(first, second), tables["costs"])
+    accuracy = _blocks(statements.get("Accuracy"), tables["accuracy"], tables["differences"], figures["accuracy"])
     lost = _blocks(
         (_CLAIMS,),
         claims,
         *_blocks(statements.get("Shuffled pixels")),
-        *_blocks(statements.get("Shifted digits"), shown["shifted"], figures["shifted"]),
+        *_blocks(statements.get("Shifted digits"), tables["shifted"], figures["shifted"]),
         *_blocks(statements.get("Position embeddings"), figures["positions"]),
         *_blocks(statements.get("Smaller training sets")),
-        *((shown["sizes"], figures["sizes"]) if "sizes" in figures else ()),
+        *((tables["sizes"], figures["sizes"]) if "sizes" in figures else ()),
     )
     return Section(
         "cuts",

@@ -44,8 +44,8 @@ def capture(
     check_writable_file(out)
     opened = find_model(model)
     args, kwargs = _inputs(opened, input)
-    chosen = None if not layers else [int(name) if re.fullmatch("-?[0-9]{1,9}", name) else name for name in layers]
-    result = hw.capture(opened, *args, layers=chosen, **kwargs)
+    selection = None if not layers else [int(name) if re.fullmatch("-?[0-9]{1,9}", name) else name for name in layers]
+    result = hw.capture(opened, *args, layers=selection, **kwargs)
     print(result.report())
     result.save(out)
     print(f"{len(result.layers)} layers in {out}")

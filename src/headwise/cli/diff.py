@@ -111,13 +111,13 @@ def _is_model(where: str) -> bool:
 
 def _diff_models(first: str, second: str, input: str | None) -> NoReturn:
     """Compare two models; status 0 if they agree, 1 if not."""
-    chosen: Any = input
+    value: Any = input
     if input is not None and Path(input).suffix in (".npz", ".npy"):
         arrays = load_npz(Path(input), alone="")
-        chosen = arrays if Path(input).suffix == ".npz" else next(iter(arrays.values()))
+        value = arrays if Path(input).suffix == ".npz" else next(iter(arrays.values()))
     elif input is not None:
-        chosen = text_or_path(input)
-    comparison = compare_models(open_model(first), open_model(second), chosen)
+        value = text_or_path(input)
+    comparison = compare_models(open_model(first), open_model(second), value)
     print(comparison.text)
     raise typer.Exit(0 if comparison.same else 1)
 

@@ -89,8 +89,8 @@ def _explore_digits(model: Any, data: Path | None, count: int) -> Explorer:
     if isinstance(model, str) and not model.endswith(".safetensors"):
         raise DataError("input: expected an image, an .npz file, or a text for the model; got none.")
     test = (load_mnist(data) if data else load_bundled_mnist()).test
-    chosen = cycle_classes(test, count)
-    return explore_inputs(model, *test.images[chosen], labels=test.labels[chosen])
+    indices = cycle_classes(test, count)
+    return explore_inputs(model, *test.images[indices], labels=test.labels[indices])
 
 
 def _report(out: Path, count: int) -> None:

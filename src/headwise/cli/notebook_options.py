@@ -56,7 +56,7 @@ def array_options(
     heads: int | None, columns: bool | None, weights: Orientation | None, take: Sequence[str] | None
 ) -> ArrayOptions:
     """The options as the coursework takes them; raises DataError if ``--take`` has another form than ROLE=NAME."""
-    chosen = {}
+    expressions = {}
     for text in take or ():
         role, equals, names = text.partition("=")
         try:
@@ -65,8 +65,8 @@ def array_options(
             items = None
         if not isinstance(items, ast.Tuple):
             raise DataError(f"--take: expected ROLE=NAME, such as X=all_x; got {text}.")
-        chosen[role.strip()] = tuple(ast.unparse(item) for item in items.elts)
-    return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, chosen)
+        expressions[role.strip()] = tuple(ast.unparse(item) for item in items.elts)
+    return ArrayOptions(heads, columns, None if weights is None else weights is Orientation.in_out, expressions)
 
 
 def check_notebook(path: Path, format: Literal["text", "markdown", "json"]) -> bool:

@@ -132,5 +132,5 @@ def _command(parts: list[str], switches: dict[str, bool], options: Mapping[str, 
     words = ["headwise", "report", *(name for name, on in switches.items() if on)]
     words += [word for name in parts for word in ("--part", name)]
     words += [word for name, value in options.items() if value is not None for word in (name, str(value))]
-    words += [word for chosen in take for word in ("--take", chosen)]
+    words += [word for expression in take for word in ("--take", expression)]
     return shlex.join(words)

@@ -88,7 +88,7 @@ def _definitions(inputs: NotebookArrays, array: str) -> tuple[list[str], dict[st
         count = 1 if role in ("X", "Wo", "bo") else inputs.own_heads
         sources[role] = tuple(f"_course_{role}{h}" for h in range(1, count + 1)) if count > 1 else (f"_course_{role}",)
         for name, part in zip(sources[role], np.split(values, count), strict=True):
-            turned = part.T if (role == "X" and inputs.columns) or (role.startswith("W") and inputs.in_out) else part
-            shaped = turned[:, None] if role.startswith("b") and inputs.columns else turned
+            oriented = part.T if (role == "X" and inputs.columns) or (role.startswith("W") and inputs.in_out) else part
+            shaped = oriented[:, None] if role.startswith("b") and inputs.columns else oriented
             lines.append(f"{name} = _{array}({shaped.tolist()})")
     return [*lines, "_course_columns = [column[:, None] for column in _course_X.T]"], sources

@@ -155,10 +155,10 @@ def _run(
     rng: np.random.Generator,
 ) -> HeadRun:
     x = arrays["X"]
-    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+    weights: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
 
     def attend(tokens: Array, **other: Array) -> AttentionResult:
-        return multi_head_attention(tokens, **{**rest, **other}, heads=heads)
+        return multi_head_attention(tokens, **{**weights, **other}, heads=heads)
 
     def equivariance_error(function: Any) -> float:
         """The maximum error of function(PX) = P function(X)."""
@@ -214,9 +214,9 @@ def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> 
 
 def _decompose(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
     x = arrays["X"]
-    rest: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
+    weights: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     (q, k, _), (q_h, k_h, _) = project_heads(x, arrays, 1), project_heads(x, arrays, heads)
-    single = multi_head_attention(x, **rest, heads=1).weights[0]
+    single = multi_head_attention(x, **weights, heads=1).weights[0]
     scores = q_h @ k_h.mT
     # by logarithms, since a product of weights can underflow
     product = softmax(log_softmax(scores / np.sqrt(q_h.shape[-1]), axis=-1).sum(axis=0) / np.sqrt(heads), axis=-1)

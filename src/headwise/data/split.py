@@ -25,8 +25,8 @@ def stratified_holdout(labels: IntArray, fraction: float, rng: np.random.Generat
     >>> np.bincount(labels[stratified_holdout(labels, 0.25, np.random.default_rng(0))])
     array([2, 1])
     """
-    chosen = []
+    indices = []
     for label in np.unique(labels):
         members = rng.permutation(np.flatnonzero(labels == label))
-        chosen.append(members[: min(max(1, round(fraction * len(members))), len(members) - 1)])
-    return np.sort(np.concatenate(chosen))
+        indices.append(members[: min(max(1, round(fraction * len(members))), len(members) - 1)])
+    return np.sort(np.concatenate(indices))

@@ -50,10 +50,10 @@ def pick_contrasting_examples(probabilities: Array, data: LabelledImages) -> dic
     """
     confidence = probabilities.max(axis=1)
     correct = probabilities.argmax(axis=1) == data.labels
-    chosen = {}
+    examples = {}
     if correct.any():
-        chosen["surest"] = int(np.where(correct, confidence, -1).argmax())
-        chosen["least sure, yet right"] = int(np.where(correct, confidence, 2).argmin())
+        examples["surest"] = int(np.where(correct, confidence, -1).argmax())
+        examples["least sure, yet right"] = int(np.where(correct, confidence, 2).argmin())
     if not correct.all():
-        chosen["surest mistake"] = int(np.where(correct, -1, confidence).argmax())
-    return chosen
+        examples["surest mistake"] = int(np.where(correct, -1, confidence).argmax())
+    return examples

@@ -69,13 +69,13 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
 
 def _largest_group(layers: Sequence[AttentionLayer], kind: str, tokens: int) -> tuple[list[AttentionLayer], int]:
     """The calls of one kind and shape that are most, and how many others there are."""
-    chosen = [layer for layer in layers if layer.kind == kind and layer.shape[0] == 1]
-    chosen = [layer for layer in chosen if kind == "cross" or layer.shape[3] == tokens] or chosen
-    if not chosen:
+    candidates = [layer for layer in layers if layer.kind == kind and layer.shape[0] == 1]
+    candidates = [layer for layer in candidates if kind == "cross" or layer.shape[3] == tokens] or candidates
+    if not candidates:
         shapes = ", ".join(sorted({f"{layer.kind} {layer.shape}" for layer in layers}))
         raise DataError(f"layers: expected {kind}-attention over the whole input; the model has {shapes or 'none'}.")
     groups: dict[tuple[int, ...], list[AttentionLayer]] = {}
-    for layer in chosen:
+    for layer in candidates:
         groups.setdefault(layer.shape, []).append(layer)
     group = max(groups.values(), key=len)
     return group, len(layers) - len(group)

@@ -24,14 +24,14 @@ def measure_role_facts(record: AttentionRecord) -> Facts:
     if (sinks := roles.has[roles.names.index("sink")]).any():
         keys, counts = np.unique(roles.sinks[sinks], return_counts=True)
         key = int(keys[counts.argmax()])
-        chosen = sinks & (roles.sinks == key)
+        heads = sinks & (roles.sinks == key)
         facts |= list_heads("sink", sinks) | {
             "sink_token": _key_name(record, key),
             "sink_token_heads": int(counts.max()),
         }
-        facts["sink_weight"] = float(roles.scores[roles.names.index("sink")][chosen].mean())
+        facts["sink_weight"] = float(roles.scores[roles.names.index("sink")][heads].mean())
         if record.value_norms.size:
-            norms = record.value_norms[chosen].astype(np.float64)
+            norms = record.value_norms[heads].astype(np.float64)
             facts["sink_norm"] = float((norms[:, key] / np.maximum(np.median(norms, axis=1), 1e-30)).mean())
     return facts
 

@@ -121,19 +121,19 @@ def _nearly_blank(maps: Array) -> BoolArray:
 def _by_role(record: AttentionRecord, count: int, blank: BoolArray) -> list[Head]:
     """The best head of each role; then the most concentrated head of other layers, spread over depth."""
     roles = record.roles
-    chosen: list[Head] = []
+    selection: list[Head] = []
     for index in range(len(roles.names)):
         members = list(zip(*np.nonzero(roles.main == index), strict=True))
         members.sort(key=lambda head: (blank[head], -float(roles.scores[index][head])))
-        chosen += [(int(layer), int(head)) for layer, head in members[:1]]
-    chosen = chosen[: max(1, (3 * count) // 4)]
+        selection += [(int(layer), int(head)) for layer, head in members[:1]]
+    selection = selection[: max(1, (3 * count) // 4)]
     spread = entropy(normalize_rows(record.weights.astype(np.float64))).mean(axis=-1)
-    for last in (np.isin(roles.main, [roles.main[head] for head in chosen]), blank):  # unless a layer has no other
+    for last in (np.isin(roles.main, [roles.main[head] for head in selection]), blank):  # unless a layer has no other
         spread[last & ~(last | np.isinf(spread)).all(axis=1, keepdims=True)] = np.inf
-    spread[tuple(np.array(chosen, int).reshape(-1, 2).T)] = np.inf
-    missing = max(count - len(chosen), 0)
+    spread[tuple(np.array(selection, int).reshape(-1, 2).T)] = np.inf
+    missing = max(count - len(selection), 0)
     others = [(layer, int(spread[layer].argmin())) for layer in range(len(spread)) if np.isfinite(spread[layer]).any()]
-    elsewhere = [head for head in others if head[0] not in {layer for layer, _ in chosen}]
+    elsewhere = [head for head in others if head[0] not in {layer for layer, _ in selection}]
     others = (elsewhere if len(elsewhere) >= missing else others)[::-1]  # deep layers have fewer roles
     places = np.linspace(0, len(others) - 1, min(missing, len(others))).round().astype(int)
-    return chosen + [others[place] for place in sorted(set(places.tolist()))]
+    return selection + [others[place] for place in sorted(set(places.tolist()))]

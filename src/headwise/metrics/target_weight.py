@@ -76,13 +76,13 @@ def target_weight(rows: Rows, targets: BoolArray) -> TargetWeight:
     """
     targets = targets & rows.visible
     k = targets.sum(axis=1)
-    chosen = (k > 0) & (k < rows.counts)
+    is_valid = (k > 0) & (k < rows.counts)
     heads = len(rows.weights)
-    if not chosen.any():
+    if not is_valid.any():
         return TargetWeight(np.zeros(heads), 0.0, np.ones(heads))
-    k, v = k[chosen], rows.counts[chosen]
-    on_targets = np.einsum("hnm,nm->hn", rows.weights[:, chosen], targets[chosen].astype(rows.weights.dtype))
-    total, square, peak = rows.total[:, chosen], rows.square[:, chosen], rows.peak[:, chosen]
+    k, v = k[is_valid], rows.counts[is_valid]
+    on_targets = np.einsum("hnm,nm->hn", rows.weights[:, is_valid], targets[is_valid].astype(rows.weights.dtype))
+    total, square, peak = rows.total[:, is_valid], rows.square[:, is_valid], rows.peak[:, is_valid]
     mean = total / v
     variance = np.maximum(square / v - mean**2, 0) * k * (v - k) / np.maximum(v - 1, 1)
     expected = k * mean

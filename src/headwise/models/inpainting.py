@@ -48,8 +48,8 @@ def inpaint(image: Array, known: BoolArray, default: float) -> Array:
     filled = np.empty(known.shape)
 
     def fill(part: int) -> None:
-        chosen = slice(part * _SETS_AT_ONCE, (part + 1) * _SETS_AT_ONCE)
-        for i, (band, right) in enumerate(zip(*_equations(image, known[chosen]), strict=True), chosen.start):
+        part_slice = slice(part * _SETS_AT_ONCE, (part + 1) * _SETS_AT_ONCE)
+        for i, (band, right) in enumerate(zip(*_equations(image, known[part_slice]), strict=True), part_slice.start):
             if known[i].any():
                 solved = solveh_banded(band.T, right, lower=True, overwrite_ab=True, check_finite=False)
                 filled[i] = solved.reshape(image.shape)

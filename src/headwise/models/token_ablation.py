@@ -88,9 +88,9 @@ def ablated_logits(image: Array, keep: BoolArray, params: Params, config: ViTCon
     bind(f"S {config.image_tokenizer.num_tokens}", keep=keep)
     if ablation not in ABLATIONS:
         raise DataError(f"ablation: expected one of {', '.join(ABLATIONS)}; got {ablation!r}.")
-    chosen = ABLATIONS[ablation]
-    embed = chosen.embed(image, params, config)
-    lengths = keep.sum(axis=1) if chosen.shortens else np.full(len(keep), keep.shape[1])
+    replacement = ABLATIONS[ablation]
+    embed = replacement.embed(image, params, config)
+    lengths = keep.sum(axis=1) if replacement.shortens else np.full(len(keep), keep.shape[1])
     return scores_of_subsets(keep, lengths, embed, lambda x: classify_tokens(x, params, config)[0])
 
 

@@ -39,10 +39,10 @@ class Collector:
     """
 
     def __init__(self, layers: Selection = None) -> None:
-        chosen = None if layers is None else [layers] if isinstance(layers, int | str) else list(layers)
-        if chosen is not None and any(not isinstance(c, int | np.integer | str) or isinstance(c, bool) for c in chosen):
+        choices = None if layers is None else [layers] if isinstance(layers, int | str) else list(layers)
+        if any(not isinstance(c, int | np.integer | str) or isinstance(c, bool) for c in choices or ()):
             raise DataError(f"layers: expected places such as 0, or names such as 'encoder.*'; got {layers!r}.")
-        self._chosen = chosen
+        self._chosen = choices
         self._calls: list[tuple[str, _Call]] = []
         self._last: dict[str, _Call] = {}
         self._count: Counter[str] = Counter()

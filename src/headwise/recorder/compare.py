@@ -154,10 +154,10 @@ def _difference(theirs: Array, ours: Array) -> float | None:
 def _stacked(arrays: Mapping[str, npt.NDArray[Any]]) -> Array:
     """One array, or one per layer stacked."""
     named = [name for name in _NAMES if name in arrays]
-    chosen = [arrays[named[0]]] if named else [arrays[name] for name in sorted(arrays, key=_order)]
-    if not chosen or any(array.dtype.kind != "f" or array.shape != chosen[0].shape for array in chosen):
+    parts = [arrays[named[0]]] if named else [arrays[name] for name in sorted(arrays, key=_order)]
+    if not parts or any(array.dtype.kind != "f" or array.shape != parts[0].shape for array in parts):
         raise DataError("theirs: expected one array of floats, or one of the same shape per layer.")
-    return np.asarray(chosen[0] if len(chosen) == 1 else np.stack(chosen), np.result_type(chosen[0], np.float16))
+    return np.asarray(parts[0] if len(parts) == 1 else np.stack(parts), np.result_type(parts[0], np.float16))
 
 
 def _order(name: str) -> tuple[int, str]:

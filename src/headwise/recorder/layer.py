@@ -140,8 +140,8 @@ class AttentionLayer:
         ShapeError
             If there is no such row.
         """
-        chosen = self._chosen(rows)
-        parts = [self._part(part, return_weights=True)[1] for part in self._blocks(chosen)]
+        indices = self._chosen(rows)
+        parts = [self._part(part, return_weights=True)[1] for part in self._blocks(indices)]
         return np.concatenate(parts, axis=2) if parts else np.zeros((*self.shape[:2], 0, self.shape[3]), self.q.dtype)
 
     @property
@@ -229,14 +229,14 @@ class AttentionLayer:
             return np.arange(n)
         if isinstance(rows, slice):
             return np.arange(n)[rows]
-        chosen = np.atleast_1d(np.asarray(rows))
-        if chosen.size == 0:
+        indices = np.atleast_1d(np.asarray(rows))
+        if indices.size == 0:
             return np.zeros(0, np.int64)
-        if chosen.dtype.kind not in "iu" or chosen.ndim != 1:
+        if indices.dtype.kind not in "iu" or indices.ndim != 1:
             raise DataError(f"rows: expected whole numbers, such as rows=[0, 5]; got {rows!r}.")
-        if chosen.min() < -n or chosen.max() >= n:
+        if indices.min() < -n or indices.max() >= n:
             raise ShapeError(f"rows: expected queries from 0 to {n - 1} of {self.name}; got {rows!r}.")
-        return np.where(chosen < 0, chosen + n, chosen)
+        return np.where(indices < 0, indices + n, indices)
 
 
 def find_mistake(

@@ -33,9 +33,9 @@ def rule_of_bias(bias: Array, shape: tuple[int, int, int, int]) -> Rule:
         top = bias.max(axis=-1, keepdims=True, initial=-np.inf)
         hidden = np.isneginf(bias) | ((bias < -1e30) & (top > -1e30))
         visible = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
-        rest = np.where(hidden, 0, bias)
+        added_bias = np.where(hidden, 0, bias)
         mask = KeyMask.from_array(visible) if hidden.any() else None
-        return Rule(mask, _reduced_bias(rest, hidden, 0.0) if rest.any() else None)
+        return Rule(mask, _reduced_bias(added_bias, hidden, 0.0) if added_bias.any() else None)
     return Rule()
 
 
@@ -92,16 +92,16 @@ def _reduced_mask(visible: BoolArray) -> BoolArray:
     return visible
 
 
-def _reduced_bias(rest: Array, hidden: BoolArray, tolerance: float) -> Array:
+def _reduced_bias(bias: Array, hidden: BoolArray, tolerance: float) -> Array:
     """Without the axes of items, heads and queries along which nothing changes; zero where keys are hidden."""
     for axis in (0, 1, 2):
-        most = np.where(hidden, -np.inf, rest).max(axis=axis, keepdims=True)
+        most = np.where(hidden, -np.inf, bias).max(axis=axis, keepdims=True)
         with np.errstate(invalid="ignore"):
-            same = hidden | (most - rest <= tolerance)
-        if rest.shape[axis] > 1 and same.all():
+            same = hidden | (most - bias <= tolerance)
+        if bias.shape[axis] > 1 and same.all():
             hidden = np.asarray(hidden.all(axis=axis, keepdims=True))
-            rest = np.where(hidden, 0, most)
-    return np.where(hidden, 0, rest)
+            bias = np.where(hidden, 0, most)
+    return np.where(hidden, 0, bias)
 
 
 def _with_sinks(rule: Rule, sinks: Array, tolerance: float) -> Rule:

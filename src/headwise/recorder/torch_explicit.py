@@ -195,8 +195,8 @@ def _per_item(factor: Tensor, axes: Axes, size: int, items: int) -> Array | None
 def _rule(weights: Weights, layout: _Layout, columns: IntArray, scaled: _Scores | None) -> Rule:
     """Mask, bias and sinks from the logits themselves."""
     s = layout.arrange(as_array(weights.logits))
-    rest = np.setdiff1d(np.arange(s.shape[-1]), columns)
-    sinks = np.logaddexp.reduce(s[..., rest], axis=-1) if len(rest) else None
+    others = np.setdiff1d(np.arange(s.shape[-1]), columns)
+    sinks = np.logaddexp.reduce(s[..., others], axis=-1) if len(others) else None
     if weights.sinks is not None:
         sinks = layout.arrange(as_array(weights.sinks.expand(weights.logits.shape)))[..., 0]
     s = s[..., columns]

@@ -187,8 +187,8 @@ class Follower:
         if left:
             weights = weights_of_operand(softmax, operand, scores, softmax.shape)
         else:
-            turned = None if scores is None else scores.shaped(lambda axes: axes.transpose(1, 2))
-            weights = weights_of_operand(softmax, operand.transpose(1, 2), turned)
+            transposed = None if scores is None else scores.shaped(lambda axes: axes.transpose(1, 2))
+            weights = weights_of_operand(softmax, operand.transpose(1, 2), transposed)
             weights = None if weights is None else weights.shaped(lambda axes: axes.transpose(1, 2))
         if weights is None or (weights.sinks is not None and not (scores and _EXPONENTIALS & scores.functions)):
             return None

@@ -131,18 +131,18 @@ def train_into(
             raise DataError(f"{folder}: contains a run. Resume it with --resume, or choose another folder.")
         elif resume and finished.exists() and not state.exists():
             raise DataError(f"{folder}: the run is finished; there is nothing to resume.")
-        trained = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
-        evaluation = evaluate(test, trained.params, config)
+        result = train_vit(config, data, recipe, state=state, threads=threads, on_step=on_step, on_epoch=on_epoch)
+        evaluation = evaluate(test, result.params, config)
         complete = {
             **about,
             "n_correct": evaluation.n_correct,
             "test_loss": evaluation.loss,
-            "history": [epoch._asdict() for epoch in trained.history],
+            "history": [epoch._asdict() for epoch in result.history],
         }
-        write_text(folder / HISTORY, to_csv(Epoch._fields, trained.history))
-        save_vit(finished, config, trained.params, complete)
+        write_text(folder / HISTORY, to_csv(Epoch._fields, result.history))
+        save_vit(finished, config, result.params, complete)
         state.unlink(missing_ok=True)  # last, so that a kill before this loses nothing
-    return _run(trained.params, config, recipe, complete, finished)
+    return _run(result.params, config, recipe, complete, finished)
 
 
 def _run(params: Params, config: ViTConfig, recipe: TrainingConfig, about: dict[str, Any], path: Path) -> TrainingRun:

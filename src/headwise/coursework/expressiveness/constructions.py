@@ -66,8 +66,8 @@ def _choosing(setting: Setting) -> tuple[Array, Array, Array]:
     x[:, 1] = 1
     d = setting.width // setting.heads
     Wq, Wk = np.zeros((2, setting.width, setting.width))
-    for h, chosen in enumerate((0, *[-1] * (setting.heads - 1))):
-        Wq[h * d, 1], Wk[h * d, chosen] = SHARPNESS * np.sqrt(d), 1
+    for h, token in enumerate((0, *[-1] * (setting.heads - 1))):
+        Wq[h * d, 1], Wk[h * d, token] = SHARPNESS * np.sqrt(d), 1
     return x, Wq, Wk
 
 

@@ -87,22 +87,22 @@ def find_arrays(
     run = replace(run, values=run.values | _taken(run, options.take))
     candidates = find_candidates(run.values, run.tree, options.take)
     assumptions: list[str] = []
-    chosen = _choose_matrices(run, candidates, assumptions)
-    tokens, possible = _choose_tokens(run, candidates.get("X", ()), chosen, options, assumptions)
-    orientation, reason = choose_orientation(run, tokens, chosen, possible, conventions, assumptions)
-    arrays = convert(tokens, chosen, orientation)
-    heads = _choose_heads(run, chosen, arrays, options, assumptions)
+    matrices = _choose_matrices(run, candidates, assumptions)
+    tokens, possible = _choose_tokens(run, candidates.get("X", ()), matrices, options, assumptions)
+    orientation, reason = choose_orientation(run, tokens, matrices, possible, conventions, assumptions)
+    arrays = convert(tokens, matrices, orientation)
+    heads = _choose_heads(run, matrices, arrays, options, assumptions)
     if tokens.array.ndim == 3 and not tokens.listed and len(tokens.array) > 1:
         assumptions.append(f"{tokens.expression} has {len(tokens.array)} sets of tokens; the first is used.")
-    sources = {role: tuple(c.expression for c in items) for role, items in chosen.members.items()}
+    sources = {role: tuple(c.expression for c in items) for role, items in matrices.members.items()}
     return NotebookArrays(
         arrays,
         heads,
         orientation.columns,
         orientation.in_out,
         {"X": (tokens.expression,), **sources},
-        chosen.heads,
-        tuple(_findings(tokens, chosen, orientation)),
+        matrices.heads,
+        tuple(_findings(tokens, matrices, orientation)),
         reason,
         tuple(assumptions),
     )
@@ -146,7 +146,11 @@ def _choose_matrices(run: NotebookRun, candidates: Mapping[str, list[Candidate]]
 
 
 def _choose_tokens(
-    run: NotebookRun, candidates: Sequence[Candidate], chosen: MatrixSet, options: ArrayOptions, assumptions: list[str]
+    run: NotebookRun,
+    candidates: Sequence[Candidate],
+    matrices: MatrixSet,
+    options: ArrayOptions,
+    assumptions: list[str],
 ) -> tuple[Candidate, list[Orientation]]:
     """The tokens that fit the matrices, with the orientations in which they do."""
     if not candidates:
@@ -154,10 +158,10 @@ def _choose_tokens(
             f"{run.path.name}: no tokens X found; expected a name such as X, all_x, tokens or inputs. Its arrays are "
             f"{_list_arrays(run)}. Name one with --take X=NAME.{run.first_failure()}"
         )
-    results = [(c, *fitting_orientations(c, chosen, options.columns, options.in_out)) for c in candidates]
+    results = [(c, *fitting_orientations(c, matrices, options.columns, options.in_out)) for c in candidates]
     fits = [(c, possible) for c, possible, _ in results if possible]
     if not fits:
-        members = [candidates[0], *(c for items in chosen.members.values() for c in items)]
+        members = [candidates[0], *(c for items in matrices.members.values() for c in items)]
         shapes = ", ".join(f"{c.expression} {shape_text(c.array)}" for c in members)
         reason = next((problems[0] for _, _, problems in results if problems), "with these options")
         raise ShapeError(f"{run.path.name}: the arrays do not fit one another: {shapes} ({reason}). Use --take.")
@@ -176,7 +180,7 @@ def _choose_tokens(
 
 
 def _choose_heads(
-    run: NotebookRun, chosen: MatrixSet, arrays: Mapping[str, Array], options: ArrayOptions, assumptions: list[str]
+    run: NotebookRun, matrices: MatrixSet, arrays: Mapping[str, Array], options: ArrayOptions, assumptions: list[str]
 ) -> int:
     """The number of heads: an option, that of the matrices, that of a variable, or an assumption."""
     rows = {len(arrays["Wq"]), len(arrays["Wv"])}
@@ -189,13 +193,14 @@ def _choose_heads(
             raise ShapeError(
                 f"--heads: expected a divisor of the {min(rows)} rows of the matrices; got {options.heads}."
             )
-        if chosen.heads > 1 and options.heads != chosen.heads:
+        if matrices.heads > 1 and options.heads != matrices.heads:
             assumptions.append(
-                f"The notebook has matrices for {chosen.heads} heads; --heads divides their rows among {options.heads}."
+                f"The notebook has matrices for {matrices.heads} heads; --heads divides their rows among "
+                f"{options.heads}."
             )
         return options.heads
-    if chosen.heads > 1:
-        return chosen.heads
+    if matrices.heads > 1:
+        return matrices.heads
     counts = {name: count for name, count in head_counts(run.values).items() if count > 1 and divides(count)}
     if counts:
         name, count = next(iter(counts.items()))
@@ -210,11 +215,11 @@ def _choose_heads(
     return count
 
 
-def _findings(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) -> list[Finding]:
+def _findings(tokens: Candidate, matrices: MatrixSet, orientation: Orientation) -> list[Finding]:
     side = "columns" if orientation.columns else "rows"
     words = "a list of columns, each a token" if is_column_list(tokens) else f"tokens as {side}"
     findings = [Finding(tokens.expression, tokens.array.shape, _ROLES["X"], words)]
-    for role, items in chosen.members.items():
+    for role, items in matrices.members.items():
         for i, c in enumerate(items, 1):
             is_matrix = role.startswith("W")
             stacked = ", a matrix for each head" if c.array.ndim == 3 and is_matrix else ""

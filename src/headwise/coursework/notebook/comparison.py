@@ -245,9 +245,9 @@ def _difference(outputs: Sequence[Array], expected: Array) -> tuple[float, Any]:
         squeezed = np.squeeze(output)
         batched = [output[0]] if output.ndim == 3 else []
         for candidate in (squeezed, *batched):
-            for turned in (candidate, candidate.T):
-                if turned.shape == expected.shape:
-                    difference = float(np.abs(turned - expected).max()) / scale
+            for oriented in (candidate, candidate.T):
+                if oriented.shape == expected.shape:
+                    difference = float(np.abs(oriented - expected).max()) / scale
                     if difference < best:
                         best, dtype = difference, output.dtype
     return best, dtype

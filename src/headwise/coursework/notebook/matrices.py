@@ -79,10 +79,10 @@ def _members(candidates: Mapping[str, list[Candidate]], group: str, choice: int 
         if not members_of_group and group == LISTED and role in ("Wo", "bo"):  # a variable next to a list of heads
             members_of_group = [c for c in items if not c.group]
         shared = [c for c in members_of_group if c.head is None]
-        chosen = shared[min(choice or 0, len(shared) - 1) :][:1]
+        first_shared = shared[min(choice or 0, len(shared) - 1) :][:1]
         by_head = sorted((c for c in members_of_group if c.head is not None), key=lambda c: c.head or 0)
         final = role in ("Wo", "bo")
-        picked = by_head if choice is None and not final else chosen
+        picked = by_head if choice is None and not final else first_shared
         if picked and role != "X":
             members[role] = picked
     return members
@@ -93,15 +93,15 @@ def is_column_list(tokens: Candidate) -> bool:
     return tokens.listed and tokens.array.ndim == 3 and tokens.array.shape[-1] == 1
 
 
-def convert(tokens: Candidate, chosen: MatrixSet, orientation: Orientation) -> dict[str, Array]:
+def convert(tokens: Candidate, matrices: MatrixSet, orientation: Orientation) -> dict[str, Array]:
     """The arrays with tokens as rows and matrices (out, in), those of the heads below one another.
 
     Raises ShapeError if they do not fit one another in this orientation.
     """
     arrays = {"X": _tokens(tokens, orientation.columns)}
     width = arrays["X"].shape[1]
-    members = {role: items for role, items in chosen.members.items() if role not in ("Wqkv", "bqkv")}
-    members |= _split_fused(chosen.members, orientation.in_out)
+    members = {role: items for role, items in matrices.members.items() if role not in ("Wqkv", "bqkv")}
+    members |= _split_fused(matrices.members, orientation.in_out)
     for part in PARTS:
         arrays[f"W{part}"] = _matrix(members[f"W{part}"], width, orientation.in_out)
         if f"b{part}" in members:
@@ -143,11 +143,11 @@ def _split_fused(members: Mapping[str, list[Candidate]], in_out: bool) -> dict[s
 def _matrix(items: Sequence[Candidate], width: int, in_out: bool) -> Array:
     """(out, in): the matrices of all heads below one another."""
     parts = [part for c in items for part in (c.array if c.array.ndim == 3 else [c.array])]
-    turned = [part.T if in_out else part for part in parts]
-    for part in turned:
+    oriented = [part.T if in_out else part for part in parts]
+    for part in oriented:
         if part.ndim != 2 or part.shape[1] != width:
             raise ShapeError(f"{items[0].expression}: expected {width} inputs; got {shape_text(items[0].array)}")
-    return np.concatenate(turned)
+    return np.concatenate(oriented)
 
 
 def _final_matrix(item: Candidate, width: int, in_out: bool) -> Array:

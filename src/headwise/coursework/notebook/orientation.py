@@ -23,7 +23,7 @@ Conventions = Sequence[tuple[str, Sequence[str]]]
 
 
 def fitting_orientations(
-    tokens: Candidate, chosen: MatrixSet, columns: bool | None, in_out: bool | None
+    tokens: Candidate, matrices: MatrixSet, columns: bool | None, in_out: bool | None
 ) -> tuple[list[Orientation], list[str]]:
     """The orientations in which the shapes fit, among those that the options allow; and why the others do not."""
     possible, problems = [], []
@@ -32,10 +32,10 @@ def fitting_orientations(
             continue
         if is_column_list(tokens) and not orientation.columns:
             continue
-        if orientation.in_out and in_out is None and _belongs_to_torch(chosen):
+        if orientation.in_out and in_out is None and _belongs_to_torch(matrices):
             continue
         try:
-            convert(tokens, chosen, orientation)
+            convert(tokens, matrices, orientation)
             possible.append(orientation)
         except ShapeError as error:
             problems.append(f"with {orientation}: {error}")
@@ -45,7 +45,7 @@ def fitting_orientations(
 def choose_orientation(
     run: NotebookRun,
     tokens: Candidate,
-    chosen: MatrixSet,
+    matrices: MatrixSet,
     possible: Sequence[Orientation],
     conventions: Conventions,
     assumptions: list[str],
@@ -53,8 +53,8 @@ def choose_orientation(
     """The orientation, and what shows it; an orientation that nothing shows is added to the assumptions."""
     if len(possible) == 1:
         return possible[0], "no other orientation fits the shapes and the options"
-    inputs = {c.expression for items in (*chosen.members.values(), [tokens]) for c in items}
-    supported = [(o, name) for o in possible if (name := _computed(run, convert(tokens, chosen, o), inputs))]
+    inputs = {c.expression for items in (*matrices.members.values(), [tokens]) for c in items}
+    supported = [(o, name) for o in possible if (name := _computed(run, convert(tokens, matrices, o), inputs))]
     if len(supported) == 1:
         return supported[0][0], f"{supported[0][1]} in the notebook has the numbers that follow from it"
     possible = [orientation for orientation, _ in supported] or possible
@@ -73,9 +73,9 @@ def choose_orientation(
     return first, ""
 
 
-def _belongs_to_torch(chosen: MatrixSet) -> bool:
+def _belongs_to_torch(matrices: MatrixSet) -> bool:
     """Whether the matrices are weights of torch's layers, which are (out, in)."""
-    names = [c.expression for role in ("Wq", "Wk", "Wv", "Wqkv") for c in chosen.members.get(role, ())]
+    names = [c.expression for role in ("Wq", "Wk", "Wv", "Wqkv") for c in matrices.members.get(role, ())]
     return all(name.endswith((".weight", ".in_proj_weight")) for name in names)
 
 

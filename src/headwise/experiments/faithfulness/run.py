@@ -167,15 +167,15 @@ def _run_heads(task: _Task, indices: Sequence[int], base: Mapping[str, Any], run
 
 def _choose(plan: FaithfulnessPlan, model: Model) -> list[int]:
     """Indices of the inputs; a smaller number of them is a subset of a larger one."""
-    examples, chosen = plan.subject.examples, []
+    examples, indices = plan.subject.examples, []
     for i in np.random.default_rng([plan.seed, 0]).permutation(len(examples.labels)).tolist():
         tokens = model.tokens(plan.subject.input(model, i))
         if tokens.kind != "text" or 2 <= len(group_tokens(tokens)) <= plan.players:
-            chosen.append(i)
-        if len(chosen) == plan.count:
-            return chosen
+            indices.append(i)
+        if len(indices) == plan.count:
+            return indices
     raise DataError(
-        f"count: expected at most {len(chosen)}, the {plan.subject.noun} of 2 to {plan.players} words; "
+        f"count: expected at most {len(indices)}, the {plan.subject.noun} of 2 to {plan.players} words; "
         f"got {plan.count}."
     )
 
@@ -226,14 +226,14 @@ def randomization_test(
 
     All maps are of the class that the trained model predicts, of at most `limit` players.
     """
-    trained = [ModelRun(model, input, limit=limit) for input in inputs]
-    expected = [[compute_map(run, name) for name in maps] for run in trained]
+    trained_runs = [ModelRun(model, input, limit=limit) for input in inputs]
+    expected = [[compute_map(run, name) for name in maps] for run in trained_runs]
     fresh = shuffle_parameters(model.params, rng)
     correlations, replaced = [], Params()
     for names in randomization_stages(model.params).values():
         replaced |= {name: fresh[name] for name in names}
         randomized = with_params(model, replaced)
-        runs = [ModelRun(randomized, run.input, run.explained, limit) for run in trained]
+        runs = [ModelRun(randomized, run.input, run.explained, limit) for run in trained_runs]
         correlations.append(
             [
                 [_correlation(before, compute_map(run, name)) for before, name in zip(row, maps, strict=True)]

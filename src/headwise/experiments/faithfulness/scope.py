@@ -75,11 +75,11 @@ def scope_of(model: Model, input: Any, maps: Sequence[str] = ()) -> Scope:
             raise DataError(f"--maps: expected some of {', '.join(possible)} for this model; got {name}.")
     if len(set(maps)) < len(maps):
         raise DataError("--maps: expected each map once.")
-    chosen = tuple(name for name in MAPS if name in (maps or possible))
-    if set(chosen) <= set(_EXPENSIVE):
+    names = tuple(name for name in MAPS if name in (maps or possible))
+    if set(names) <= set(_EXPENSIVE):
         raise DataError("--maps: expected at least one map besides the Shapley values, which are the upper bound.")
     baseline = "ink" if isinstance(model, ViT) else _BASELINES[model.tokens(input).kind]
-    return Scope(chosen, baseline, ablation_names(model, input))
+    return Scope(names, baseline, ablation_names(model, input))
 
 
 def baseline_map(model: Model, input: Any, x: Array | None) -> Array:

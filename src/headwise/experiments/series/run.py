@@ -79,13 +79,13 @@ def _train(plan: SeriesPlan, recipes: dict[str, TrainingConfig], states: dict[st
         pretrained = _resume(MaskedPredictionTask(model, scaled.train, recipe), recipe, states["pretraining"])
         start, values["pretraining_losses"] = pretrained.params, [epoch.train_loss for epoch in pretrained.history]
     recipe = recipes["recipe"]
-    trained = _resume(series_task(model, scaled.train, recipe, initial_params=start), recipe, states["recipe"])
-    values["n_correct"] = evaluate_series(scaled.test, trained.params, model).n_correct
-    values["losses"] = [epoch.train_loss for epoch in trained.history]
+    result = _resume(series_task(model, scaled.train, recipe, initial_params=start), recipe, states["recipe"])
+    values["n_correct"] = evaluate_series(scaled.test, result.params, model).n_correct
+    values["losses"] = [epoch.train_loss for epoch in result.history]
     for state in states.values():
         if state:
             state.unlink(missing_ok=True)
-    return Outcome(values, trained.params)
+    return Outcome(values, result.params)
 
 
 def _resume(task: Task, recipe: TrainingConfig, state: Path | None) -> TrainingResult:

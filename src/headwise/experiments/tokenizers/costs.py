@@ -76,8 +76,8 @@ def step_times(
 
     def step_of(model: ViTConfig) -> Callable[[], object]:
         trainer = Trainer.create(digits_task(model, digits, unaugmented), unaugmented)
-        chosen = np.arange(min(recipe.batch_size, len(digits.train.labels)))
-        return lambda: trainer.step(chosen)
+        indices = np.arange(min(recipe.batch_size, len(digits.train.labels)))
+        return lambda: trainer.step(indices)
 
     with limit_threads(num_threads()), single_threaded_blas(), keep_heap():
         medians, _ = time_interleaved({model.tokenizer: step_of(model) for model in models}, seconds=seconds, rest=0)

@@ -45,29 +45,29 @@ def train_job(job: Job, load: Callable[[], Digits]) -> Outcome:
     if fingerprint(*digits.train, *digits.validation, *digits.test) != job.digest:
         raise DataError(f"digits: expected {job.data}, with which the experiment began; this machine has others.")
     began = time.perf_counter()
-    chosen = np.random.default_rng([job.recipe.seed, 4]).permutation(len(digits.train.labels))[: job.size]
-    train = LabelledImages(digits.train.images[chosen], digits.train.labels[chosen])
+    indices = np.random.default_rng([job.recipe.seed, 4]).permutation(len(digits.train.labels))[: job.size]
+    train = LabelledImages(digits.train.images[indices], digits.train.labels[indices])
     empty = LabelledImages(digits.train.images[:0], digits.train.labels[:0])
-    trained = train_vit(job.model, replace(digits, train=train, validation=empty), job.recipe, threads=num_threads())
+    result = train_vit(job.model, replace(digits, train=train, validation=empty), job.recipe, threads=num_threads())
     test = held_out_images(digits)
-    evaluation = evaluate(test, trained.params, job.model)
+    evaluation = evaluate(test, result.params, job.model)
 
     def n_correct_shifted(down: int, right: int) -> int:
         shifted = LabelledImages(shift_images(test.images, down, right), test.labels)
-        return evaluate(shifted, trained.params, job.model).n_correct
+        return evaluate(shifted, result.params, job.model).n_correct
 
     by_direction = [[n_correct_shifted(p * down, p * right) for p in SHIFTS] for down, right in DIRECTIONS.values()]
     values = {
         "n_correct": evaluation.n_correct,
         "n_test": len(test.labels),
         "loss": evaluation.loss,
-        "train_loss": trained.history[-1].train_loss,
-        "parameters": sum(array.size for array in trained.params.values()),
+        "train_loss": result.history[-1].train_loss,
+        "parameters": sum(array.size for array in result.params.values()),
         "seconds": round(time.perf_counter() - began, 3),
     }
     arrays = {
         "predictions": evaluation.probabilities.argmax(axis=1).astype(np.uint8),
-        "positions": trained.params["embedding.positions"][1:],
+        "positions": result.params["embedding.positions"][1:],
         "n_correct_shifted": np.array(by_direction),
     }
     return Outcome(values, arrays)

@@ -38,7 +38,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
     inputs = session.get_inputs()
     types = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in inputs if "int" in i.type}
     names = [output.name for output in session.get_outputs()]
-    chosen, scores = names.index("logits") if "logits" in names else 0, options.scores
+    logits_index, scores = names.index("logits") if "logits" in names else 0, options.scores
 
     def typed(arrays: Arrays) -> dict[str, npt.NDArray[Any]]:
         return {
@@ -48,7 +48,7 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
         outputs = session.run(None, typed(arrays))
-        return np.asarray(outputs[chosen] if scores is None else scores(dict(zip(names, outputs, strict=True))))
+        return np.asarray(outputs[logits_index] if scores is None else scores(dict(zip(names, outputs, strict=True))))
 
     def record(arrays: Arrays, layer: int | None) -> Capture:
         return capture(path, typed(arrays), layers=layer)

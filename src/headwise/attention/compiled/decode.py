@@ -32,7 +32,7 @@ from headwise.attention.compiled.simd import (
     vector,
     vector_at,
 )
-from headwise.attention.compiled.tile import key_range, rule_types, start_of, step_of, units
+from headwise.attention.compiled.tile import has_no_rule, key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 from headwise.attention.compiled.work import COUNTER, add, take
 
@@ -63,7 +63,7 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total,
     splits, repeat = o.shape[0], heads // groups
     rows = repeat * n
     unit, factor = units(rule, o)
-    lane = num_lanes(o)
+    lane, plain = num_lanes(o), has_no_rule(rule)
     d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
     wide_d, wide_e = d_vectors * lane, e_vectors * lane
     queries, s, sums = (
@@ -95,7 +95,8 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total,
                     logits = s[row * _BLOCK : (row + 1) * _BLOCK]
                     logits[c:] = 0
                     not_finite(logits, logits, bad, bad, one, vectors, lane)
-                    _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
+                    if not plain:
+                        _apply_rule(logits, rule, item, g * repeat + row // n, row % n, at, c)
                     logits[c:] = -np.inf
                     before = peak[row]
                     part[:] = before

@@ -9,6 +9,7 @@ import os
 import signal
 import typing
 from enum import Enum
+from functools import cache
 from importlib import import_module
 from pathlib import Path
 
@@ -18,6 +19,7 @@ import typer
 from PIL import Image
 
 from headwise.cli import COMMANDS, application
+from headwise.data.ts import read_ts
 from headwise.experiments import EXPERIMENTS
 from helpers.commands import headwise
 from helpers.digits import few
@@ -109,12 +111,16 @@ def alarm():
     signal.signal(signal.SIGALRM, before)
 
 
+read_once = cache(read_ts)  # an error lists the sets that come with aeon, after reading all of them
+
+
 @pytest.fixture
 def folder(tmp_path, monkeypatch, rng):
     (tmp_path / "empty").mkdir()
     monkeypatch.chdir(tmp_path / "empty")  # so that . has nothing that a command reads
     monkeypatch.setattr("headwise.cli.train.load_bundled_mnist", few)
     monkeypatch.setattr("headwise.cli.study.tokenizers.load_digits", few)
+    monkeypatch.setattr("headwise.data.series.read_ts", read_once)
     np.savez("../arrays.npz", weights=rng.dirichlet(np.ones(17), (3, 2, 17)))
     Image.new("L", (28, 28)).save("../digit.png")
     Path("../mine.py").write_text("def attention(q, k, v): raise ValueError('not here')\n")

@@ -126,8 +126,10 @@ class _Attention:
         s_error = np.where(pairs, raw_error + 8 * eps * (abs(capped) + abs(np.where(pairs, s, 0))), 0)
         row_error = s_error.max(axis=-1, keepdims=True, initial=0) + 8 * eps * abs(shift)
         relative = np.where(row_error < 0.25, np.expm1(2 * row_error) + (m + 16) * eps, np.inf)
+        # an engine's sums of exponentials may be e⁴⁰ times as large, and infinite where a sink has all the weight
+        lost = tiny * (8 if self.sinks is None else 2.0**60)
         p_error, sink_error = (
-            np.where(np.isinf(relative), 1, np.nan_to_num(array * relative) + 8 * tiny) for array in (p, p_sink)
+            np.where(np.isinf(relative), 1, np.nan_to_num(array * relative) + lost) for array in (p, p_sink)
         )
         p_error = np.where(pairs, p_error, 0)
         o = _product(p, p_error, self.v, eps, tiny)

@@ -267,19 +267,19 @@ def _scaled_gradients(cache: AttentionCache, do: Array) -> list[Array]:
     inputs = cache.inputs
     bias = None if inputs.bias is None else inputs.bias.astype(np.float64)
     _, wide = _run(cache.engine, replace(inputs, q=inputs.q.astype(np.float64), bias=bias), cache.sinks, False)
-    factor = _gradient_factor(inputs, do)
-    return [array * factor for array in _gradients(wide, do / factor)[0]]
+    exponent = _gradient_exponent(inputs, do)
+    return [np.ldexp(array, exponent) for array in _gradients(wide, np.ldexp(do, -exponent))[0]]
 
 
-def _gradient_factor(inputs: AttentionInputs, do: Array) -> float:
-    """A power of two, at least 1: gradients of `do` divided by it stay below 2⁹⁰⁰, and finite times an engine's e⁴⁰."""
+def _gradient_exponent(inputs: AttentionInputs, do: Array) -> int:
+    """The least n ≥ 0 with which gradients of do / 2ⁿ stay below 2⁹⁰⁰, so that an engine may multiply them by e⁴⁰."""
     exponents = [
         np.frexp(np.where(np.isfinite(array), array, 0).astype(np.float64))[1].max(initial=0)
         for array in (inputs.q, inputs.k, inputs.v, do)
     ]
     q, k, v, cotangent = map(int, exponents)
     largest = cotangent + v + max(0, math.frexp(inputs.scale)[1] + max(q, k)) + sum(inputs.shape[-2:]).bit_length()
-    return math.ldexp(1.0, min(max(0, largest + inputs.v.shape[-1].bit_length() - 900), 1023))
+    return max(0, largest + inputs.v.shape[-1].bit_length() - 900)
 
 
 def _compute(

@@ -46,19 +46,20 @@ def add_sinks(cache: ForwardCache, p: Array | None, sinks: Array) -> tuple[Array
     shift = cache.shift.astype(np.float64) * cache.unit
     with np.errstate(over="ignore", under="ignore", divide="ignore"):
         distance = logit - shift
-        # the larger of both logits, of which a query without a key has one
-        top = np.where((cache.total == 0) & np.isfinite(distance), distance, np.maximum(distance, 0))
-        key_total, added = cache.total * np.exp(-np.maximum(top, 0)), np.exp(distance - top)
+        # whether the sink is the larger logit, or the only one, of a query without a key
+        leads = (distance > 0) | ((cache.total == 0) & (logit > -np.inf))
+        above = np.where(leads, distance, 0)
+        key_total, added = cache.total * np.exp(-np.maximum(above, 0)), np.exp(np.where(leads, 0, distance))
         total = key_total + added
         share, sink_weights = (
             np.divide(part, total, out=np.zeros_like(total), where=total != 0).astype(dtype)
             for part in (key_total, added)
         )
-        lse = (shift + top + np.log(total)).astype(dtype)[..., 0]
+        lse = (np.where(leads, logit, shift) + np.log(total)).astype(dtype)[..., 0]
         cache = replace(
             cache,
             o=cache.o * share,
-            total=(total * np.exp(top)).astype(dtype),  # infinite where the keys have no weight
+            total=(total * np.exp(above)).astype(dtype),  # infinite where the keys have no weight
             log_sum_exp=lse,
             p=None if cache.p is None else cache.p * share,
         )

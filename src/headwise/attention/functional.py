@@ -279,7 +279,7 @@ def _gradient_exponent(inputs: AttentionInputs, do: Array) -> int:
     ]
     q, k, v, cotangent = map(int, exponents)
     largest = cotangent + v + max(0, math.frexp(inputs.scale)[1] + max(q, k)) + sum(inputs.shape[-2:]).bit_length()
-    return max(0, largest + inputs.v.shape[-1].bit_length() - 900)
+    return int(max(0, largest + inputs.v.shape[-1].bit_length() - 900))
 
 
 def _compute(

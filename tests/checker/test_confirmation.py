@@ -87,9 +87,34 @@ def with_one_of_two_masks(x, context, Wq, Wk, Wv, mask=None, context_mask=None):
     return softmax(s) @ v
 
 
+def without_mask_in_float32(q, k, v, mask=None):
+    return softmax(scaled(q, k) if mask is None or q.dtype == np.float32 else np.where(mask, scaled(q, k), -np.inf)) @ v
+
+
+def without_causal_for_groups(q, k, v, causal=False):
+    """q (B, H, N, d), k and v (B, G, M, d)"""
+    times = q.shape[1] // k.shape[1]
+    s = scaled(q, np.repeat(k, times, axis=1))
+    s = np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf) if causal and times == 1 else s
+    return softmax(s) @ np.repeat(v, times, axis=1)
+
+
+def without_weights(q, k, v, return_weights=False):
+    weights = softmax(scaled(q, k))
+    return (weights @ v, weights) if return_weights else softmax(q @ np.swapaxes(k, -1, -2)) @ v
+
+
+def without_zero_tokens(q, k, v):
+    return softmax(np.where((k == 0).all(-1)[..., None, :], -np.inf, scaled(q, k))) @ v
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (without_mask_in_float32, "float32"),
+        (without_causal_for_groups, "and causal"),
+        (without_weights, "the output alone"),
+        (without_zero_tokens, "is zero"),
         (of_many_items, "five items"),
         (of_one_head, "one head"),
         (of_three_groups, "key head"),
@@ -120,8 +145,13 @@ def of_booleans(q, k, v, mask=None):
     return softmax(scaled(q, k) if mask is None else np.where(~mask, -np.inf, scaled(q, k))) @ v
 
 
+def of_layout(q, k, v):
+    return softmax(scaled(q, k)) @ (v if q.ndim != 3 else np.roll(v, 1, axis=0))
+
+
 @pytest.mark.parametrize(
-    ("function", "what"), [(in_the_type_of_its_queries, "integers"), (of_booleans, "ones and zeros")]
+    ("function", "what"),
+    [(of_layout, "(H, N, d)"), (in_the_type_of_its_queries, "integers"), (of_booleans, "ones and zeros")],
 )
 def test_other_types_of_arguments_are_not_promised(function, what):
     verdict = hw.check(function)

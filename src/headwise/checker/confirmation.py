@@ -32,6 +32,7 @@ class _Trial:
     further: Further
     # whether code that does not promise it may differ, so that it is only listed as not tested
     edge: bool = False
+    meant: Probe | None = None  # what the definition is given, if that is something else
 
 
 def confirmed(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Findings:
@@ -45,10 +46,11 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     known = {a.probe.name for a in calls if a.response.output is not None}
     known -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
     untested: dict[str, None] = {}
-    for trial in _trials(findings.convention, documentation, calls, rng):
+    for trial in _trials(findings, documentation, rng):
         if trial.further.probe.name not in known:
             continue
-        call = Observation(trial.further.probe, trial.convention.call(trial.further.probe.case))
+        response = trial.convention.call(trial.further.probe.case)
+        call = Observation(trial.meant or trial.further.probe, response)
         if call.response.output is None or agrees(findings.explanation, call):
             continue
         if trial.edge:
@@ -108,12 +110,11 @@ def _precision(explanation: Explanation, calls: list[Observation]) -> Agreement 
     return next((f for f in map(fits, ("float64", "float32")) if all(f(explanation, a) for a in plain)), None)
 
 
-def _trials(
-    convention: CallingConvention, documentation: Documentation, calls: list[Observation], rng: np.random.Generator
-) -> Iterator[_Trial]:
+def _trials(findings: Findings, documentation: Documentation, rng: np.random.Generator) -> Iterator[_Trial]:
+    convention, calls = findings.convention, [*findings.rounds[0], *findings.rounds[1]]
     first = first_probe(convention.interface, rng)
     masked = [p for p in probes(convention.interface, 0, rng) if p.name in ("mask", "mask-keys")]
-    strided = replace(convention, strided=True)
+    strided = replace(convention, strided=True, convert=partial(_to_strided, convention))
     for probe in (first, *masked[:1]):
         yield _Trial(strided, Further("arrays that are not contiguous in memory", probe))
     if not convention.interface.unprojected:
@@ -128,10 +129,19 @@ def _trials(
     if all(a.response.framework == "numpy" for a in calls if a.response.output is not None):
         lists = replace(convention, convert=lambda a: a.tolist())
         yield _Trial(lists, Further("lists of numbers", first), edge=True)
+    yield from _of_fewer_axes(convention, documentation, first)
+    if "weights?" in convention.names and not convention.weights_only:
+        alone = replace(convention, names={role: own for role, own in convention.names.items() if role != "weights?"})
+        alone = replace(alone, fixed={**alone.fixed, str(convention.names["weights?"]): False})
+        for probe in (first, *masked):
+            yield _Trial(alone, Further("the output alone", probe))
     yield from _of_numbers_in_masks(convention, documentation, masked)
     if convention.design or any(a.response.framework in _SLOW for a in calls):
         return
-    for further in further_probes(convention.interface, rng):
+    normed = any(
+        "norm" in code for code in findings.conventions
+    )  # of which some add a small number, and some divide by 0
+    for further in further_probes(convention.interface, rng, any_size=not normed):
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
         yield _Trial(convention, further, edge=ambiguous and not convention.interface.mask_axes)
 
@@ -144,7 +154,13 @@ def _of_numbers_in_masks(
         numbers = replace(convention, mask_type=of_type)
         for probe in masked:
             role = "padding" if probe.name == "mask-keys" else "mask"
-            if convention.senses[role] != "adds":
+            if convention.senses[role] == "adds":
+                numbers_of = {role: np.where(probe.case[role], 0.0, -1.5)}
+                rest = {name: a for name, a in probe.case.items() if name != role}
+                meant = Probe(probe.name, rest | {"bias": numbers_of[role]})
+                further = Further("a mask of other numbers than 0 and −∞", Probe(probe.name, rest | numbers_of))
+                yield _Trial(convention, further, edge=True, meant=meant)
+            else:
                 edge = not documentation.numbers_in_mask(str(convention.names.get(role)))
                 yield _Trial(numbers, Further(f"a mask of ones and zeros in {of_type}", probe), edge)
 
@@ -153,7 +169,8 @@ def _of_equal_arrays(convention: CallingConvention, first: Probe) -> Iterator[Fu
     """The same array as queries, keys and values, or as tokens and context."""
     case = first.case
     if "X" in case:
-        if "context" in convention.names and case["context" if "context" in case else "X"].shape == case["X"].shape:
+        masked = {"mask", "padding", "bias", "lengths"} & case.keys()
+        if "context" in convention.names and not convention.interface.one_query and not masked:
             yield Further("one array as tokens and as context", Probe("context", case | {"context": case["X"]}))
     elif case["q"].shape == case["k"].shape == case["v"].shape and not convention.interface.packed:
         yield Further("one array as queries, keys and values", Probe("plain", case | {"k": case["q"], "v": case["q"]}))
@@ -167,9 +184,34 @@ def _of_repeated_arrays(first: Probe) -> Iterator[Further]:
             yield Further("an argument that it has had before, next to others", Probe("plain", case))
 
 
+def _of_fewer_axes(convention: CallingConvention, documentation: Documentation, first: Probe) -> Iterator[_Trial]:
+    """Without the axes of items and heads, for a function of queries, keys and values."""
+    interface = convention.interface
+    usual = not (interface.of_tokens or interface.packed or interface.needs - {"q", "k", "v"} or convention.output)
+    stated = documentation.axes(interface.kind)
+    for without in ("B", "H", "BH") if usual and interface.key_heads is None else ():
+        axes = "".join(axis for axis in interface.axes if axis not in without)
+        if axes != interface.axes:
+            fewer = replace(convention, interface=replace(interface, axes=axes))
+            items, heads = (slice(0, 1 if axis in without else None) for axis in "BH")
+            case = first.case | {name: first.case[name][items, heads] for name in ("q", "k", "v")}
+            if has_shape(fewer.call(case), case):
+                words = f"arrays of shape ({', '.join(axes)})"
+                yield _Trial(fewer, Further(words, Probe("plain", case)), edge=axes not in stated)
+
+
 def _is_float(value: Any) -> bool:
     return isinstance(value, np.ndarray) and value.dtype.kind == "f" and value.ndim > 0
 
 
 def _to_integers(convention: CallingConvention, array: Any) -> Any:
     return convention.convert(array.astype(np.int64) if _is_float(array) else array)
+
+
+def _to_strided(convention: CallingConvention, array: Any) -> Any:
+    """The array as the function takes it; a tensor in another order in memory, as an array is already."""
+    converted = convention.convert(array)
+    if not hasattr(converted, "new_empty"):
+        return converted
+    wide = converted.new_empty((*converted.shape[::-1], 2))[..., 0]
+    return wide.permute(tuple(range(wide.ndim))[::-1]).copy_(converted)

@@ -39,7 +39,7 @@ def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
     """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
     for place in reversed(range(len(axes))):
         if axes[place] not in wanted:
-            array = np.asarray(array.take(0, axis=place))
+            array = array[(slice(None),) * place + (0,)]
     remaining = [axis for axis in axes if axis in wanted]
     return array.transpose([remaining.index(axis) for axis in wanted])
 

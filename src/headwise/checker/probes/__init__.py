@@ -14,8 +14,10 @@ from headwise.checker.probes.further import (
     ONE,
     ONE_QUERY,
     Further,
+    of_groups,
     of_negative_logits,
     of_one_query,
+    of_other_numbers,
     of_other_sizes,
     of_other_values,
     of_pairs,
@@ -67,16 +69,21 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
     )
 
 
-def further_probes(interface: Interface, rng: np.random.Generator) -> list[Further]:
-    """Return inputs of sizes, and with values of options, that code often treats apart."""
+def further_probes(interface: Interface, rng: np.random.Generator, any_size: bool = True) -> list[Further]:
+    """Return inputs of sizes, and with values of options, that code often treats apart.
+
+    With `any_size` also numbers that are very small, or zero.
+    """
     usual = _generator(interface, 0, rng)
-    found = [*of_other_values(usual), *of_pairs(usual), *of_negative_logits(usual)]
-    if not interface.grid:
-        many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
-        found += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
-        found += of_other_sizes(one, "one item of one head, with few features")
-        found += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
-        found += of_one_query(query)
+    many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
+    found = [*of_other_values(usual if interface.grid else many), *of_pairs(usual), *of_groups(usual)]
+    found += [*of_negative_logits(usual), *(of_other_numbers(usual) if any_size else ())]
+    if interface.grid:
+        return found
+    found += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
+    found += of_other_sizes(one, "one item of one head, with few features")
+    found += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
+    found += of_one_query(query)
     return found
 
 

@@ -7,7 +7,7 @@ from dataclasses import dataclass
 from itertools import combinations
 
 from headwise.checker.numpy_guard import np
-from headwise.checker.probes.generator import Generator
+from headwise.checker.probes.generator import Generator, to_float32
 from headwise.checker.probes.kinds import Probe, ProbeShape
 from headwise.checker.state import Case
 
@@ -16,6 +16,7 @@ ALIKE = ProbeShape(4, 4, 4, 4, 2, 2, 8)
 ONE_QUERY = ProbeShape(2, 3, 1, 5, 4, 3, 11)
 _ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "context", "groups", "columns", "wide"}
 _ORDINARY |= {"aligned", "mask-each", "mask-keys", "together"}
+_NAMES = {"padding": "mask-keys"}  # of probes that are not named as the option
 _NARROWING = {"mask", "padding", "lengths", "segments"}
 
 
@@ -48,7 +49,7 @@ def of_one_query(generator: Generator) -> Iterator[Further]:
 
 
 def of_other_values(generator: Generator) -> Iterator[Further]:
-    """Other values of the options, fewer of them, and other numbers of key heads."""
+    """Other values of the options, in another type, and fewer of them."""
     case, sharp = generator.base(), generator.base(2.0)
     b, h, n, m = generator.grid(case)
     left, right = generator.interface.window
@@ -67,8 +68,9 @@ def of_other_values(generator: Generator) -> Iterator[Further]:
     for name, (words, values) in other.items():
         for value in values if name in generator.takes else ():
             yield Further.of(generator, words, Probe(name, sharp | {name: value}))
-    for groups, words in ((1, "one key head for several query heads"), (2, "two key heads for six query heads")):
-        yield from (Further.of(generator, words, probe) for probe in generator.grouped(groups))
+    for name, option in generator.options(case).items():
+        narrow = Probe(_NAMES.get(name, name), to_float32(case | option))
+        yield Further.of(generator, f"{name} and float32 arguments", narrow)
     yield from (Further.of(generator, "some of the biases alone", probe) for probe in _partly_biased(generator, case))
 
 
@@ -87,10 +89,36 @@ def of_pairs(generator: Generator) -> Iterator[Further]:
         yield Further.of(generator, f"{pair[0]} and {pair[1]} together", Probe("together", both))
 
 
+def of_groups(generator: Generator) -> Iterator[Further]:
+    """Three query heads for each key head, also with each option."""
+    for key_heads, words in ((1, "one key head for several query heads"), (2, "two key heads for six query heads")):
+        for probe in generator.grouped(key_heads):
+            yield Further.of(generator, words, probe)
+            for name, option in generator.options(probe.case).items():
+                yield Further.of(generator, f"{words} and {name}", Probe(_NAMES.get(name, name), probe.case | option))
+
+
+def of_other_numbers(generator: Generator) -> Iterator[Further]:
+    """Small queries, large values, tokens that are zero, and tokens that are the same."""
+    case = generator.base()
+    query, value = ("q", "v") if "q" in case else ("Wq", "Wv")
+    if not generator.interface.unprojected:
+        yield Further.of(generator, "small queries", Probe("plain", case | {query: 1e-4 * case[query]}))
+        yield Further.of(generator, "large values", Probe("plain", case | {value: 1e6 * case[value]}))
+    source = "k" if "k" in case else "context" if "context" in case else "X"
+    if case[source].shape[-2] > 2:
+        zero, same = case[source].copy(), case[source].copy()
+        zero[..., 1, :], same[..., 1, :] = 0, same[..., 0, :]
+        yield Further.of(generator, "a token that is zero", Probe("plain", case | {source: zero}))
+        yield Further.of(generator, "two tokens that are the same", Probe("plain", case | {source: same}))
+
+
 def _partly_biased(generator: Generator, case: Case) -> Iterator[Probe]:
     names = [f"b{x}" for x in "qkvo" if f"b{x}" in generator.takes - generator.interface.needs]
-    for name in names if len(names) > 1 else ():
-        yield Probe("biased", case | {name: generator.normal(case[f"W{name[1:]}"].shape[0])})
+    biases = {name: generator.normal(case[f"W{name[1:]}"].shape[0]) for name in names}
+    for count in range(1, len(names)):
+        for some in combinations(names, count):
+            yield Probe("biased", case | {name: biases[name] for name in some})
 
 
 def of_negative_logits(generator: Generator) -> Iterator[Further]:

@@ -17,7 +17,7 @@ from headwise.checker.responses import grid, has_shape
 from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
 _EDGES = ("empty-rows", "hidden-nan", "large-logits")
-_ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "single", "long"}
+_OF_LOGITS = {"mask", "mask-each", "mask-keys", "bias", "together"}
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
 _SEARCHES = {
     0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
@@ -191,7 +191,7 @@ def _explain(
 def _despite(findings: Findings, left: list[Observation], last: bool) -> Findings | None:
     """The findings although some calls are not explained by entries: edge cases, and matrices that are not square.
 
-    Next to a mistake, and once no more are looked for (`last`), also any call with masks or other options.
+    Next to a module's mistake, and once no more are looked for (`last`), also calls with masks or a bias.
     """
     if (
         any(map(_has_apart_neighbours, left))
@@ -215,8 +215,8 @@ def _despite(findings: Findings, left: list[Observation], last: bool) -> Finding
             what = " and ".join(dict.fromkeys(PROBES[name] for name in unnamed))
             return replace(findings, notes=(f"What it does with {what} is not explained.",))
     unaligned = {"aligned"} if "align" not in findings.convention.interface.takes else set()
-    more = PROBES.keys() - _ORDINARY if last else {"float32", "context"} | unaligned
-    if findings.rank[0] and names <= allowed | more:
+    more = _OF_LOGITS if last and findings.convention.load is not None else set()
+    if findings.rank[0] and names <= allowed | {"float32", "context"} | unaligned | more:
         what = " and ".join(dict.fromkeys(PROBES[name] for name in names))
         return replace(findings, notes=(f"What it does with {what} is not explained.",))
     return None

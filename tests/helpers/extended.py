@@ -147,6 +147,9 @@ class _Attention:
     def _gradients(self, do, p, p_error, p_sink, sink_error, o, tanh, raw_error):
         eps, tiny = self.eps, self.tiny
         n, e = do.shape[-2:]
+        largest = [abs(array).max(initial=1) for array in (do, self.v, self.q, self.k)]
+        if largest[0] * largest[1] * max(1, abs(self.scale) * max(largest[2:])) > self.max / Wide(2) ** 200:
+            tiny = tiny * Wide(2) ** 300  # products that overflow are computed of smaller numbers, which may vanish
         results = {"dv": self._per_group(_product(p.mT, p_error.mT, do, eps, tiny))}
         dp, dp_size = do @ self.v.mT, abs(do) @ abs(self.v).mT
         mean, mean_size = ((a * b).sum(axis=-1, keepdims=True) for a, b in ((do, o.value), (abs(do), o.size)))

@@ -86,3 +86,16 @@ class CausalAtFirst(Base):
         if past is None:
             s = s.masked_fill(torch.ones(s.shape[-2:], dtype=torch.bool).triu(1), -torch.inf)
         return self.to_out((s.softmax(-1) @ v).transpose(1, 2).flatten(2)), (k, v)
+
+
+class UnusedParts(Base):
+    """It makes a norm and a scale that it does not use, and a norm that it uses."""
+
+    def __init__(self, dim=12, heads=3):
+        super().__init__(dim, heads)
+        self.norm, self.norm_of_queries = torch.nn.LayerNorm(dim), torch.nn.LayerNorm(dim)
+        self.logit_scale = torch.nn.Parameter(torch.zeros(heads))
+
+    def forward(self, x):
+        self.norm_of_queries(x)
+        return self.attend(self.norm(x), self.norm(x))[0]

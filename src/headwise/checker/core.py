@@ -191,7 +191,7 @@ def _check_targets(
         )
     return to_verdict(
         target.name,
-        with_further_calls(with_cached_step(best.findings), target.train, target.source),
+        with_further_calls(with_cached_step(best.findings), target),
         target.source,
         target.function,
         fresh(rng),

@@ -1,14 +1,14 @@
 """What a module that is explained returns in other circumstances, in which it should do the same.
 
 They are another number of tokens, the attention weights asked for or not, the training mode, and a mask of another
-type.
+type. Other norms and scales, however, should change something.
 """
 
 from __future__ import annotations
 
 import inspect
 import re
-from collections.abc import Callable, Iterator
+from collections.abc import Iterator
 from dataclasses import replace
 
 from headwise.checker.attended import attended_keys, built_in_limits, case_with_tokens
@@ -20,6 +20,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.roles import role_of
 from headwise.checker.search import Observation, difference
 from headwise.checker.state import Case
+from headwise.checker.target import Target
 from headwise.shapes import BoolArray
 
 _CLOSE = 1e-3  # a module may compute in float32
@@ -29,12 +30,8 @@ _READS_TYPE = re.compile(r"\.dtype\s*(==|!=|is)\s*(\w+\.)?bool|is_floating_point
 _TRAINING = "In training mode, without dropout,"
 
 
-def with_further_calls(findings: Findings, train: Callable[[bool], None] | None, source: str) -> Findings:
-    """The findings, and what differs in circumstances that should change nothing.
-
-    `train`: turns the training mode of the module on or off.
-    `source`: the text of the file that it is from.
-    """
+def with_further_calls(findings: Findings, target: Target) -> Findings:
+    """The findings, and what differs in circumstances that should change nothing."""
     if findings.explanation is None or findings.rank[0] or findings.convention.load is None:
         return findings
     convention = findings.convention
@@ -44,16 +41,19 @@ def with_further_calls(findings: Findings, train: Callable[[bool], None] | None,
         for value in (True, False):
             if not _repeats(replace(convention, fixed={**convention.fixed, flag: value}), again):
                 notes.append(f"With {flag}={value}")
-    untested = list(_other_masks(convention, again)) if _READS_TYPE.search(source) else []
-    if train is not None:
-        train(True)
+    untested = list(_other_masks(convention, again)) if _READS_TYPE.search(target.source) else []
+    if target.without_effect is not None:
+        unused = target.without_effect(lambda: _repeats(convention, again))
+        untested += [f"{name}, which changes no output" for name in unused]
+    if target.train is not None:
+        target.train(True)
         try:
             with without_dropout():
                 if not _repeats(convention, again):
                     random = not _gives_the_same_twice(convention, again[0])
                     (untested if random else notes).append("training mode" if random else _TRAINING)
         finally:
-            train(False)
+            target.train(False)
     sentences = tuple(f"{note} it returns another output." for note in notes)
     return replace(
         findings,

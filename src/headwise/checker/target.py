@@ -112,6 +112,8 @@ class Target:
         Whether a softcap is among its attributes.
     tables, neutral : tuple of str
         The names of these tables, and those of what says nothing in any case, such as a gate.
+    without_effect : callable or None
+        Which norms and scales change nothing, given what calls the module and says whether its outputs are as before.
     train : callable or None
         Turns the training mode on or off, where there is one.
     conventions : tuple of str
@@ -142,6 +144,7 @@ class Target:
     capped: bool = False
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
+    without_effect: Callable[[Callable[[], bool]], list[str]] | None = None
     train: Callable[[bool], None] | None = None
     conventions: tuple[str, ...] = ()
     source: str = ""

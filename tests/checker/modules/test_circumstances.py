@@ -43,3 +43,8 @@ def test_masks_of_another_type_are_listed():
 def test_several_new_tokens_next_to_a_cache_are_listed():
     untested = hw.check(layers.CausalAtFirst).untested
     assert "several new tokens at once with earlier ones in its cache, which get other outputs" in untested
+
+
+def test_norms_and_scales_that_change_nothing_are_listed():
+    untested = hw.check(layers.UnusedParts).untested
+    assert {"norm_of_queries, which changes no output", "logit_scale, which changes no output"} == set(untested)

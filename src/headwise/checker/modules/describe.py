@@ -13,7 +13,7 @@ from headwise.checker.documentation import document
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
-from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables
+from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables, without_effect
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
@@ -103,6 +103,7 @@ def target_of(match: Match) -> Target:
         capped=bool(softcaps(layer)),
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
+        without_effect=functools.partial(without_effect, layer, sizes.heads),
         train=layer.train,
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,

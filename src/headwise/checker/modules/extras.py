@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import re
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 
 from headwise.checker.modules.layer import Layer, Parameter
 from headwise.checker.modules.matrices import collect_parts
@@ -24,25 +24,42 @@ _SCALE = re.compile(r"(^|[._])(gamma\w*|\w*scale\w*|ls\w*|lambda\w*|gain|tempera
 
 def make_neutral(layer: Layer, heads: int) -> None:
     """Let norms do no more than normalise, scales be one, mixtures of heads mix nothing, and all else say nothing."""
-    arrays: dict[str, Array] = {}
+    layer.write({p.name: _neutral(p, heads) for p in collect_parts(layer.parameters).rest})
+
+
+def _neutral(parameter: Parameter, heads: int) -> Array:
+    value = parameter.value
+    if parameter.stride > 1 and value.ndim == 4 and parameter.padding < value.shape[-1]:
+        return of_one_pixel(parameter)
+    if _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
+        return _factors(parameter)
+    if value.size == 1:
+        return np.where(value == 0, 1.0, value)
+    if _is_of_norm(parameter):
+        shifts = "bias" in parameter.name or (value == 0).all()
+        return np.zeros(value.shape) if shifts else np.ones(value.shape)
+    if _is_scale(parameter):
+        return np.ones(value.shape)
+    if value.size == heads**2 and value.shape[:2] == (heads, heads):
+        return np.eye(heads).reshape(value.shape)
+    return np.zeros(value.shape)
+
+
+def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> list[str]:
+    """The norms and scales with other numbers in which the outputs repeat, which the layer then does not use."""
+    others = {parameter.name for parameter in _others(layer)}
+    parts: dict[str, list[Parameter]] = {}  # the numbers of one norm together: some change nothing by themselves
     for parameter in collect_parts(layer.parameters).rest:
-        value, scale = parameter.value, np.ones(parameter.shape)
-        if parameter.stride > 1 and value.ndim == 4 and parameter.padding < value.shape[-1]:
-            arrays[parameter.name] = of_one_pixel(parameter)
-        elif _OF_LOGITS.search(parameter.name) and value.size in (1, heads):
-            arrays[parameter.name] = _factors(parameter)
-        elif value.size == 1:
-            arrays[parameter.name] = np.where(value == 0, 1.0, value)
-        elif _is_of_norm(parameter):
-            shifts = "bias" in parameter.name or (value == 0).all()
-            arrays[parameter.name] = np.zeros(value.shape) if shifts else scale
-        elif _is_scale(parameter):
-            arrays[parameter.name] = scale
-        elif value.size == heads**2 and value.shape[:2] == (heads, heads):
-            arrays[parameter.name] = np.eye(heads).reshape(value.shape)
-        else:
-            arrays[parameter.name] = np.zeros(value.shape)
-    layer.write(arrays)
+        if parameter.name not in others:
+            parts.setdefault(parameter.name.rpartition(".")[0] or parameter.name, []).append(parameter)
+    rng, names = np.random.default_rng(5), []
+    for name, parameters in parts.items():
+        neutral = {p.name: _neutral(p, heads) for p in parameters}
+        layer.write({own: value * rng.uniform(0.4, 0.6, value.shape) + 0.1 for own, value in neutral.items()})
+        if repeats():
+            names.append(name)
+        layer.write(neutral)
+    return names
 
 
 def fill_tables(layer: Layer) -> dict[str, Array]:

@@ -138,12 +138,12 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
     yield from _of_numbers_in_masks(convention, documentation, masked)
     if convention.design or any(a.response.framework in _SLOW for a in calls):
         return
-    normed = any(
-        "norm" in code for code in findings.conventions
-    )  # of which some add a small number, and some divide by 0
+    # Some norms add a small number, and some divide by 0.
+    normed = any("norm" in code for code in findings.conventions)
     for further in further_probes(convention.interface, rng, any_size=not normed):
+        # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
-        yield _Trial(convention, further, edge=ambiguous and not convention.interface.mask_axes)
+        yield _Trial(convention, further, edge=ambiguous)
 
 
 def _of_numbers_in_masks(

@@ -21,7 +21,7 @@ from headwise.checker.responses import bare, has_shape
 from headwise.checker.search import PRECISIONS, Agreement, Explanation, Observation, difference, fits
 from headwise.checker.state import Case
 
-_SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile anew for every size
+_SLOW = ("jax", "jaxlib", "tensorflow", "keras")  # they compile again for every size
 
 
 @dataclass(frozen=True, slots=True)

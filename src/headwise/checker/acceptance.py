@@ -57,9 +57,9 @@ def _with_angles(start: CallingConvention, attempts: dict[str, str]) -> list[Cal
     else:
         groups = (("half",), ("halves", "neighbours"), ("half of items",), ("halves of items", "neighbours of items"))
     for group in groups:
-        found = [c for how in group for c in _in_pairs(replace(start, angles=how))]
-        if found := [c for c in found if is_plausible(c, first_probe(c.interface).case, attempts)]:
-            return found
+        plausible = [c for angles in group for c in _in_pairs(replace(start, angles=angles))]
+        if plausible := [c for c in plausible if is_plausible(c, first_probe(c.interface).case, attempts)]:
+            return plausible
     return []
 
 
@@ -67,19 +67,19 @@ def _with_score(start: CallingConvention, attempts: dict[str, str]) -> list[Call
     """The convention with the matrices of its score in each order and orientation that it accepts."""
     for vector in ("vector", "column", "row"):
         orders = product((False, True), (False, True) if "Sa" in start.names else (False,))
-        found = [replace(start, score=(turned, swapped, vector)) for turned, swapped in orders]
-        if found := [c for c in found if is_plausible(c, first_probe(c.interface).case, attempts)]:
-            return found
+        plausible = [replace(start, score=(transposed, swapped, vector)) for transposed, swapped in orders]
+        if plausible := [c for c in plausible if is_plausible(c, first_probe(c.interface).case, attempts)]:
+            return plausible
     return []
 
 
 def _in_pairs(convention: CallingConvention) -> list[CallingConvention]:
     """The convention with pairs (i, i + d/2), and with pairs (2i, 2i + 1)."""
-    how, interface = convention.angles, convention.interface
-    if "interleaved" in interface.takes or how.startswith("halves"):
+    angles, interface = convention.angles, convention.interface
+    if "interleaved" in interface.takes or angles.startswith("halves"):
         return [convention]
     neighbours = replace(convention, interface=replace(interface, implicit={**interface.implicit, "interleaved": True}))
-    return [neighbours] if how.startswith(("neighbours", "complex")) else [convention, neighbours]
+    return [neighbours] if angles.startswith(("neighbours", "complex")) else [convention, neighbours]
 
 
 def with_axes(start: CallingConvention, axes: str) -> CallingConvention:
@@ -91,12 +91,12 @@ def is_plausible(convention: CallingConvention, case: Case, attempts: dict[str, 
     """Whether the function returns an array of the shape that attention would."""
     attempts = {} if attempts is None else attempts
     response = convention.call(case)
-    how = f"{convention.interface.kind} with {in_words(convention)}"
+    description = f"{convention.interface.kind} with {in_words(convention)}"
     if response.output is None:
-        attempts.setdefault(how, response.error)
+        attempts.setdefault(description, response.error)
         return False
     if not has_shape(response, case):
-        attempts.setdefault(how, f"returned shape {response.output.shape}")
+        attempts.setdefault(description, f"returned shape {response.output.shape}")
         return False
     return True
 
@@ -142,7 +142,7 @@ def in_words(convention: CallingConvention) -> str:
         text = f"X of shape ({axes})"
     text = text.replace("X", "q", 1) if convention.projects else text
     text += " and matrices (in, out)" * (convention.matrices == "in-out")
-    how = WEIGHTS[convention.weights][0]
-    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(how, "")
+    weights = WEIGHTS[convention.weights][0]
+    text += {"stack": ", stacked by head", "list": ", a list with one for each head"}.get(weights, "")
     text += ", in float32" * (interface.dtype == "float32")
     return text

@@ -77,11 +77,11 @@ def open_layer(role: str, names: Names, needs: set[str], code: str) -> None:
 
 def open_pair(argument: str, roles: tuple[str, str], names: Names, needs: set[str], code: str) -> bool:
     """Replace keys and values that come in one tuple or dictionary by the two; whether the code takes two from it."""
-    found = paths_in(argument, code)
+    paths = paths_in(argument, code)
     keys, values = (
-        [path for path, words in found.items() if any(role_of(word) in (x, f"{x}past") for word in words)] for x in "kv"
+        [path for path, words in paths.items() if any(role_of(word) in (x, f"{x}past") for word in words)] for x in "kv"
     )
-    places: list[Path] = [path for path in found if path in ((0,), (1,))]
+    places: list[Path] = [path for path in paths if path in ((0,), (1,))]
     if not (keys and values) and len(places) == 2:
         keys, values = places[:1], places[1:]
     if not (keys and values):

@@ -127,8 +127,8 @@ def _definition(findings: Findings) -> Explanation:
         return Explanation()
     pairs = zip(explanation.codes, explanation.changes, strict=True)
     designed = {code for code, _ in findings.convention.design}
-    kept = [(code, change) for code, change in pairs if code in CONVENTIONS or code in designed]
-    return Explanation(tuple(code for code, _ in kept), tuple(change for _, change in kept))
+    pairs_of_design = [(code, change) for code, change in pairs if code in CONVENTIONS or code in designed]
+    return Explanation(tuple(code for code, _ in pairs_of_design), tuple(change for _, change in pairs_of_design))
 
 
 def _difference(findings: Findings, accepted: list[Observation]) -> float:

@@ -24,9 +24,9 @@ def is_equivariant(convention: CallingConvention) -> bool:
     names: list[str] = [name for name in ("X", "context", "q", "k", "v") if name in case]
     orders = {name: np.roll(np.arange(case[name].shape[-2]), 2) for name in names}
     order = orders[names[0]]
-    moved: Case = {name: case[name][..., orders[name], :] for name in names}
-    moved |= {name: case[name][..., orders[names[-1]]] for name in ("mask", "padding") if name in case}
-    a, b = convention.call(case).output, convention.call(case | moved).output
+    permuted: Case = {name: case[name][..., orders[name], :] for name in names}
+    permuted |= {name: case[name][..., orders[names[-1]]] for name in ("mask", "padding") if name in case}
+    a, b = convention.call(case).output, convention.call(case | permuted).output
     if a is None or b is None or a.shape != b.shape or a.shape[-2] != len(order) or not a.size:
         return False
     return _differs(a[..., order, :], b) <= _CLOSE

@@ -45,13 +45,13 @@ def with_cached_step(findings: Findings) -> Findings:
     with contextlib.suppress(Exception):  # whatever somebody's module raises
         full = steps.call(0, None)[0]
         if step := steps.nearest(case, full):
-            found = _with_step(findings, *step, full[:, -1:], case)
-            several = None if found.rank > findings.rank else replace(steps, new=2).nearest(case, full)
+            result = _with_step(findings, *step, full[:, -1:], case)
+            several = None if result.rank > findings.rank else replace(steps, new=2).nearest(case, full)
             masked = {"mask", "padding"} & convention.names.keys() and step[0]
             untested = ["a mask next to earlier tokens in its cache"] * bool(masked)
             untested += [_SEVERAL] * (several is not None and difference(several[1], full[:, -2:]) > _CLOSE)
-            convention = found.convention
-            return replace(found, convention=replace(convention, unused=(*convention.unused, *untested)))
+            convention = result.convention
+            return replace(result, convention=replace(convention, unused=(*convention.unused, *untested)))
     if "kpast" in convention.names:
         return findings
     unused = dict.fromkeys((*convention.unused, *steps.starts))
@@ -85,8 +85,8 @@ class _Steps:
     parameters: list[inspect.Parameter] = field(init=False)
 
     def __post_init__(self) -> None:
-        found = list(inspect.signature(self.convention.function).parameters.values())
-        object.__setattr__(self, "parameters", [p for p in found if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)])
+        named = list(inspect.signature(self.convention.function).parameters.values())
+        object.__setattr__(self, "parameters", [p for p in named if p.kind not in (p.VAR_POSITIONAL, p.VAR_KEYWORD)])
 
     @property
     def starts(self) -> tuple[str, ...]:
@@ -112,7 +112,7 @@ class _Steps:
                 yield (cache, *start), list(self._attempts(partial(self._filled, cache, empty)))
         elif {"kpast", "vpast"} <= roles.keys():
             pair = roles["kpast"], roles["vpast"]
-            makers = [partial(self._paired, pair, *how) for how in _pairs(self.convention, case, self.new)]
+            makers = [partial(self._paired, pair, *args) for args in _pairs(self.convention, case, self.new)]
             yield pair, [output for make in makers for output in self._attempts(make)]
         elif start or FIRST_POSITION in vars(self.convention.function):
             yield start, list(self._attempts(self._remembered))
@@ -120,12 +120,12 @@ class _Steps:
     def call(self, first: int, last: int | None, **others: Any) -> tuple[Array, tuple[Any, ...]]:
         """The output for the tokens from `first` to `last`, and what else the module returns."""
         tokens = self.convention.convert(self.X[:, first:last])
-        given: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
-        given |= {**self.convention.fixed, str(self.convention.names["X"]): tokens}
-        given |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
+        arguments: dict[str, Any] = {p.name: None for p in self.parameters if p.default is p.empty}
+        arguments |= {**self.convention.fixed, str(self.convention.names["X"]): tokens}
+        arguments |= {p.name: first for p in self.parameters if role_of(p.name) == "offset"}
         if first and FIRST_POSITION in vars(self.convention.function):
-            given[FIRST_POSITION] = first
-        result = self.convention.function(**{**given, **others})
+            arguments[FIRST_POSITION] = first
+        result = self.convention.function(**{**arguments, **others})
         result = result if isinstance(result, tuple) else (result,)
         return np.array(bare(result[0]), np.float64), result[1:]
 
@@ -192,13 +192,13 @@ def _pairs(convention: CallingConvention, case: Case, new: int) -> Iterator[tupl
     """Keys and values of all but the new tokens, (B, G, M, d) or (B, M, G, d), before their rotation and after it."""
     design = [change for _, change in convention.design]
     for stage in ("+split", "+rotate"):
-        found: list[tuple[Array, Array]] = []
+        recorded: list[tuple[Array, Array]] = []
 
-        def note(t: Trace, found: list[tuple[Array, Array]] = found) -> None:
-            found.append((t.k, t.v))
+        def note(t: Trace, recorded: list[tuple[Array, Array]] = recorded) -> None:
+            recorded.append((t.k, t.v))
 
         evaluate({**case, "X": case["X"][:, :-new]}, build([*design, {stage: note}]))
-        for keys, values in found:
+        for keys, values in recorded:
             yield keys, values
             yield keys.swapaxes(1, 2), values.swapaxes(1, 2)
 

@@ -43,11 +43,11 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     agrees = _precision(findings.explanation, calls)
     if agrees is None:
         return findings
-    known = {a.probe.name for a in calls if a.response.output is not None}
-    known -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
+    explained = {a.probe.name for a in calls if a.response.output is not None}
+    explained -= {a.probe.name for a in calls if a.response.output is not None and not agrees(findings.explanation, a)}
     untested: dict[str, None] = {}
     for trial in _trials(findings, documentation, rng):
-        if trial.further.probe.name not in known:
+        if trial.further.probe.name not in explained:
             continue
         response = trial.convention.call(trial.further.probe.case)
         call = Observation(trial.meant or trial.further.probe, response)
@@ -124,14 +124,14 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         for fixed in ({k: v for k, v in convention.fixed.items() if k != name}, {**convention.fixed, name: 2}):
             yield _Trial(replace(convention, fixed=fixed), Further("blocks of another size", first))
     integers = {k: np.rint(2 * a) if _is_float(a) else a for k, a in first.case.items()}
-    whole = replace(convention, convert=partial(_to_integers, convention))
-    yield _Trial(whole, Further("integers as arguments", Probe("plain", integers)), edge=True)
+    integer_convention = replace(convention, convert=partial(_to_integers, convention))
+    yield _Trial(integer_convention, Further("integers as arguments", Probe("plain", integers)), edge=True)
     if all(a.response.framework == "numpy" for a in calls if a.response.output is not None):
         lists = replace(convention, convert=lambda a: a.tolist())
         yield _Trial(lists, Further("lists of numbers", first), edge=True)
     yield from _of_fewer_axes(convention, documentation, first)
     if "weights?" in convention.names and not convention.weights_only:
-        alone = replace(convention, names={role: own for role, own in convention.names.items() if role != "weights?"})
+        alone = replace(convention, names={role: word for role, word in convention.names.items() if role != "weights?"})
         alone = replace(alone, fixed={**alone.fixed, str(convention.names["weights?"]): False})
         for probe in (first, *masked):
             yield _Trial(alone, Further("the output alone", probe))

@@ -107,13 +107,13 @@ _Function: TypeAlias = ast.FunctionDef | ast.Lambda
 
 def _functions_in(tree: ast.Module) -> dict[str, _Function]:
     """The functions that are defined by name, but for the first, which is the one that is read."""
-    found: dict[str, _Function] = {}
+    functions: dict[str, _Function] = {}
     for node in ast.walk(tree):
         if isinstance(node, ast.FunctionDef) and node is not tree.body[0]:
-            found[node.name] = node
+            functions[node.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):
-            found |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
-    return found
+            functions |= {target.id: node.value for target in node.targets if isinstance(target, ast.Name)}
+    return functions
 
 
 class _Lookups(ast.NodeVisitor):
@@ -182,13 +182,13 @@ class _Lookups(ast.NodeVisitor):
         passed = dict(zip((a.arg for a in function.args.args), call.args, strict=False))
         passed |= {keyword.arg: keyword.value for keyword in call.keywords if keyword.arg}
         bound = {one: path for one, value in passed.items() if (path := self._resolve(value)) is not None}
-        kept = {one: path for one, path in self._bound.items() if one not in passed}
-        inner = _Lookups(kept | bound, {one: f for one, f in self._functions.items() if one != name})
+        still_bound = {one: path for one, path in self._bound.items() if one not in passed}
+        inner = _Lookups(still_bound | bound, {one: f for one, f in self._functions.items() if one != name})
         inner._words = {one: word for one, value in passed.items() if (word := self._word(value)) is not None}
         for part in function.body if isinstance(function, ast.FunctionDef) else [function.body]:
             inner.visit(part)
-        for path, own in inner.paths.items():
-            self._note(path, own)
+        for path, words in inner.paths.items():
+            self._note(path, words)
 
     def _word(self, node: ast.expr) -> str | None:
         """The string that an expression stands for; None if it is not known."""

@@ -64,13 +64,13 @@ def signed_distances(t: Trace) -> None:
 
 
 def scale_that_divides(t: Trace) -> None:
-    asked = t.case.get("scale")
-    t.scale = t.q.shape[-1] ** -0.5 if asked is None else 1 / asked
+    divisor = t.case.get("scale")
+    t.scale = t.q.shape[-1] ** -0.5 if divisor is None else 1 / divisor
 
 
 def temperature_alone(t: Trace) -> None:
-    asked = t.case.get("temperature")
-    t.scale = t.q.shape[-1] ** -0.5 if asked is None else 1 / asked
+    temperature = t.case.get("temperature")
+    t.scale = t.q.shape[-1] ** -0.5 if temperature is None else 1 / temperature
 
 
 def rotary(turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1) -> Stage:

@@ -148,13 +148,13 @@ def _mask(like: BoolArray, name: str, shape: tuple[int, ...], rng: np.random.Gen
 
 
 def _as_text(case: Case, convention: CallingConvention, expected: Result, got: Response) -> Example:
-    shown = convention.arguments(case)
+    arguments = convention.arguments(case)
     assert got.output is not None
     right, wrong = expected.output, got.output
     if difference(wrong, right) <= _CLEAR and got.weights is not None:
         right, wrong = expected.weights[-1], got.weights
     return Example(
-        tuple((name, _text(value)) for name, value in shown.items()), _text(_bare(right)), _text(_bare(wrong))
+        tuple((name, _text(value)) for name, value in arguments.items()), _text(_bare(right)), _text(_bare(wrong))
     )
 
 

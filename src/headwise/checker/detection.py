@@ -89,12 +89,12 @@ def _as_returned(convention: CallingConvention) -> CallingConvention:
     """The convention, with weights alone if what it returns is as wide as there are keys, whatever the values are."""
     case = first_probe(convention.interface).case
     values, shape = "v" if "v" in case else "Wv", grid(case)[-2:]
-    output, changed = (convention.call(case | {values: case[values] * by}).output for by in (1, 2))
-    if output is None or changed is None or output.shape[-2:] != shape:
+    output, scaled = (convention.call(case | {values: case[values] * by}).output for by in (1, 2))
+    if output is None or scaled is None or output.shape[-2:] != shape:
         return convention
     if shape[1] == case[values].shape[-1 - ("X" in case)]:  # as wide as an output would be
         return convention
-    return replace(convention, weights_only=True) if np.array_equal(output, changed) else convention
+    return replace(convention, weights_only=True) if np.array_equal(output, scaled) else convention
 
 
 def _leaves_out_heads(reading: Reading, signature: list[inspect.Parameter] | None) -> bool:
@@ -123,7 +123,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     signature = signature_of(target.forward)
     problems: list[str] = []
     attempts: dict[str, str] = {}
-    named = kind if kind in ("cross_attention",) else "auto"
+    requested_kind = kind if kind in ("cross_attention",) else "auto"
     requirements = replace(
         requirements,
         axes=target.axes or requirements.axes,
@@ -131,7 +131,7 @@ def conventions_of_target(target: Target, kind: str, requirements: Requirements)
     )
     passed = [p for p in signature or [] if p.name not in target.arguments]
     for reading in readings(
-        passed, named, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
+        passed, requested_kind, roles=target.roles, code=documentation.code, given=target.parameters, problems=problems
     ):
         if reading.unprojected:
             continue
@@ -171,7 +171,7 @@ def _start(
     takes = reading.takes
     if reading.kind != "attention" and "kpast" in takes:  # a token, and the keys and values of those before it
         takes, needs = takes | {"context"}, needs | {"context"}
-    if whole := "qkv" in reading.names and reading.kind != "attention":
+    if projects := "qkv" in reading.names and reading.kind != "attention":
         takes = takes - {"q", "k", "v"} | {"X", *_MATRICES}
     interface = Interface(
         reading.kind,
@@ -196,7 +196,7 @@ def _start(
         unused=reading.unused,
         convert=convert,
         weights_only=reading.weights_only,
-        projects=whole,
+        projects=projects,
     )
 
 
@@ -232,12 +232,12 @@ def _with_one_query(
     attempts: dict[str, str],
 ) -> list[list[CallingConvention]]:
     """The layouts that it takes; those in which queries have no axis of tokens first if it says so, else last."""
-    interface, own = start.interface, start.names
-    whole = not interface.of_tokens or "context" in interface.needs
-    if not whole or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
+    interface, names = start.interface, start.names
+    of_all_tokens = not interface.of_tokens or "context" in interface.needs
+    if not of_all_tokens or interface.packed == "qkv" or (interface.cached and interface.of_tokens):
         return find(start, documentation, requirements, attempts)
     alone = replace(interface, one_query=True, key_mask="mask" in interface.takes)
-    query, key = (str(own.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
+    query, key = (str(names.get(role)) for role in (("X", "context") if interface.of_tokens else ("q", "k")))
     counts = [documentation.count_of_axes(name) for name in (query, key)]
     expected = documentation.expands(query) or 0 < counts[0] < (counts[1] or 2)
     for one in (replace(start, interface=alone), start)[:: 1 if expected else -1]:
@@ -268,8 +268,8 @@ def _layouts_of_tokens(
     else:
         order = (*stated, *(a for a in _TOKEN_AXES if a not in stated))
     candidates = [replace(start, weights=weights) for weights in _weights(start)]
-    own = start.load or start.projects or start.interface.unprojected  # it takes no matrices
-    if "heads" in start.interface.takes and start.interface.key_heads is None and not own:
+    unprojected = start.load or start.projects or start.interface.unprojected  # it takes no matrices
+    if "heads" in start.interface.takes and start.interface.key_heads is None and not unprojected:
         candidates.append(replace(start, interface=replace(start.interface, key_heads=1)))
     candidates = [_with_heads(candidate) for candidate in candidates]
     candidates += [
@@ -278,17 +278,17 @@ def _layouts_of_tokens(
         if candidate.weights.startswith("stack")
     ]
     for candidate in candidates:
-        found: list[CallingConvention] = []
+        conventions: list[CallingConvention] = []
         for axes in order:
-            if found and axes not in ("B" + found[0].interface.axes, *stated):
+            if conventions and axes not in ("B" + conventions[0].interface.axes, *stated):
                 continue
-            found += _oriented(with_axes(candidate, axes), documentation, requirements, attempts)
-        if candidate.interface.unprojected and found and not mixes_tokens(found[0]):
-            how = f"{candidate.interface.kind} with {in_words(found[0])}"
-            attempts[how] = "returned for each token something that no other token influences"
+            conventions += _oriented(with_axes(candidate, axes), documentation, requirements, attempts)
+        if candidate.interface.unprojected and conventions and not mixes_tokens(conventions[0]):
+            description = f"{candidate.interface.kind} with {in_words(conventions[0])}"
+            attempts[description] = "returned for each token something that no other token influences"
             return []
-        if found:
-            return _batched(found, stated)
+        if conventions:
+            return _batched(conventions, stated)
     return []
 
 
@@ -312,25 +312,26 @@ def _weights(convention: CallingConvention) -> list[str]:
     return [name for name, (inner, output) in WEIGHTS.items() if "Wo" in convention.names or name == inner]
 
 
-def _batched(found: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
+def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
     """Those without a batch axis that also take one, then those that leave the batch alone."""
-    in_batches = [c for c in found if c.interface.batch]
-    if in_batches and _refuses_padding(found) and not _refuses_padding(in_batches):
+    in_batches = [c for c in options if c.interface.batch]
+    if in_batches and _refuses_padding(options) and not _refuses_padding(in_batches):
         return [in_batches]
-    first = found[0].interface.axes
-    alike = [c for c in found if c.interface.axes == first]
-    if any(c.interface.axes == "B" + first for c in found) and (not stated or "B" + first in stated or len(stated) > 1):
+    first = options[0].interface.axes
+    alike = [c for c in options if c.interface.axes == first]
+    in_batches_too = any(c.interface.axes == "B" + first for c in options)
+    if in_batches_too and (not stated or "B" + first in stated or len(stated) > 1):
         both = [replace(c, interface=replace(c.interface, batched=True)) for c in alike]
         return [both, alike]
-    if first.startswith("B") and any(c.interface.axes == first[1:] for c in found):
-        alone = [c for c in found if c.interface.axes == first[1:]]
+    if first.startswith("B") and any(c.interface.axes == first[1:] for c in options):
+        alone = [c for c in options if c.interface.axes == first[1:]]
         return [[replace(c, interface=replace(c.interface, batched=True)) for c in alone], alone]
     return [alike]
 
 
-def _refuses_padding(found: list[CallingConvention]) -> bool:
+def _refuses_padding(options: list[CallingConvention]) -> bool:
     """Whether a function refuses a padding mask of one item, so that it has to be called with a batch."""
-    one = next((c for c in found if not c.interface.batch), found[0])
+    one = next((c for c in options if not c.interface.batch), options[0])
     cases = [p.case for p in probes(one.interface, 0, np.random.default_rng(0)) if p.name == "mask-keys"]
     return bool(cases) and not any(is_plausible(one, case) for case in cases)
 

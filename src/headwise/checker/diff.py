@@ -87,8 +87,8 @@ class Difference:
         for who, codes in ((b, self.added), (a, self.removed), ("Both", self.shared)):
             lines += [f"{item}{who}: {code}. {CATALOGUE[code].title}" for code in codes if code not in _UNEXPLAINED]
         for who, verdict, other in ((a, self.first, self.second), (b, self.second, self.first)):
-            own = [phrase for phrase in verdict.phrases if phrase not in other.phrases]
-            lines += [f"{item}{who}: {phrase}, which is a convention." for phrase in own]
+            phrases = [phrase for phrase in verdict.phrases if phrase not in other.phrases]
+            lines += [f"{item}{who}: {phrase}, which is a convention." for phrase in phrases]
         if not (self.same or self.explained):
             lines += [""] * (item == "- ")
             lines.append("The catalogue does not explain all of it; headwise check says more about each.")
@@ -186,8 +186,8 @@ def _with_shared_arguments(a: CallingConvention, b: CallingConvention) -> tuple[
         key_mask=first.key_mask or second.key_mask,
         sizes=sizes[0] if sizes else None,
     )
-    own = [replace(shared, axes=i.axes if len(i.axes) == len(shared.axes) else shared.axes) for i in (first, second)]
-    return replace(a, interface=own[0]), replace(b, interface=own[1])
+    both = [replace(shared, axes=i.axes if len(i.axes) == len(shared.axes) else shared.axes) for i in (first, second)]
+    return replace(a, interface=both[0]), replace(b, interface=both[1])
 
 
 def _compare(a: CallingConvention, b: CallingConvention) -> tuple[int, float]:

@@ -119,8 +119,8 @@ class Documentation:
     @property
     def multiplied(self) -> str:
         """The orientation that its products suggest: ``"in-out"`` for ``x @ W``, ``"out-in"`` for ``x @ W.T``."""
-        turned = {bool(match[2]) for match in _PRODUCT.finditer(self.code) if (role_of(match[1]) or "")[:1] == "W"}
-        return "" if len(turned) != 1 else "out-in" if turned.pop() else "in-out"
+        transposed = {bool(match[2]) for match in _PRODUCT.finditer(self.code) if (role_of(match[1]) or "")[:1] == "W"}
+        return "" if len(transposed) != 1 else "out-in" if transposed.pop() else "in-out"
 
     @property
     def window(self) -> str:
@@ -192,14 +192,14 @@ class Documentation:
 
     def expands(self, name: str) -> bool:
         """Whether its code gives an argument an axis of one after its first."""
-        own = re.escape(name)
+        word = re.escape(name)
         axis = r"\[:, *(None|np\.newaxis|jnp\.newaxis)(, *:)?\]|\.unsqueeze\((1|2|-1)\)|\[:, *:, *None\]"
-        return bool(re.search(rf"\b{own}({axis})|expand_dims\(\s*{own}\b", self.code))
+        return bool(re.search(rf"\b{word}({axis})|expand_dims\(\s*{word}\b", self.code))
 
     def writes_at(self, name: object) -> bool:
         """Whether its code writes into an array at the place that an argument gives."""
-        written = rf"\[[^\]\n]*\b{re.escape(str(name))}\b[^\]\n]*\]\s*=(?!=)|dynamic_update|index_copy|\.at\["
-        return isinstance(name, str) and bool(re.search(written, self.code))
+        assignment = rf"\[[^\]\n]*\b{re.escape(str(name))}\b[^\]\n]*\]\s*=(?!=)|dynamic_update|index_copy|\.at\["
+        return isinstance(name, str) and bool(re.search(assignment, self.code))
 
     def axes(self, kind: str) -> tuple[str, ...]:
         """The layouts that it states for its tokens or its queries, in the order in which it states them."""
@@ -217,9 +217,9 @@ class Documentation:
     def _about(self, name: str) -> Iterator[str]:
         """Sentences that name an argument, then the others that speak of masks or padding."""
         sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
-        named = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
-        yield from named
-        yield from (s for s in sentences if s not in named and re.search(r"mask|padding", s, re.IGNORECASE))
+        with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
+        yield from with_name
+        yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
 
     def _tuples(self) -> Iterator[list[str]]:
         for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", self.text):
@@ -260,9 +260,9 @@ def _layout(words: list[str], kind: str) -> str:
         axes[names.index("n")] = "B"  # next to L, S or T, N is the batch, as in torch's documentation
     if axes[:1] == ["N"] and len(axes) == (4 if kind == "attention" else 3) and "B" not in axes:
         axes[0] = "B"
-    found = "".join(axes)
-    found = found.replace("D", "d") if kind == "attention" else found
-    return found if "?" not in found and len(set(found)) == len(found) else ""
+    layout = "".join(axes)
+    layout = layout.replace("D", "d") if kind == "attention" else layout
+    return layout if "?" not in layout and len(set(layout)) == len(layout) else ""
 
 
 def document(function: Callable[..., Any], source: str, name: str = "") -> Documentation:
@@ -275,9 +275,9 @@ def document(function: Callable[..., Any], source: str, name: str = "") -> Docum
         docstring = ast.get_docstring(node) or ""
         if docstring and docstring not in lines[0]:
             lines.insert(0, docstring)
-        own = source.splitlines()[node.lineno - 1 : node.end_lineno]
-        lines += [line.partition("#")[2] for line in own if "#" in line]
-        code = "\n".join(own)
+        lines_of_code = source.splitlines()[node.lineno - 1 : node.end_lineno]
+        lines += [line.partition("#")[2] for line in lines_of_code if "#" in line]
+        code = "\n".join(lines_of_code)
     return Documentation(name, "\n".join(lines), code, source)
 
 

@@ -36,15 +36,15 @@ def detect_dropout(convention: CallingConvention, rng: np.random.Generator) -> E
 
     def share(call: Observation) -> float:
         """How much is zero that should not be."""
-        expected = found.answer(call.probe.case)
-        pair = None if expected is None else _pair(found, expected, call, solver)
+        expected = right.answer(call.probe.case)
+        pair = None if expected is None else _pair(right, expected, call, solver)
         return 0.0 if pair is None else float(((np.abs(pair[0]) <= _ROUNDING) & (np.abs(pair[1]) > 1e-5)).mean())
 
-    found, left = explain(first, second, agrees, most=1, design=convention.design)
-    if left:
+    right, unexplained = explain(first, second, agrees, most=1, design=convention.design)
+    if unexplained:
         return None
     shares = [share(a) for a in first + second if a.response.output is not None]
-    return found if float(np.mean(shares)) > 0.01 else None
+    return right if float(np.mean(shares)) > 0.01 else None
 
 
 def _pair(explanation: Explanation, expected: Result, call: Observation, solver: _Solver) -> tuple[Array, Array] | None:
@@ -69,26 +69,26 @@ def _is_dropout(used: Array, right: Array) -> bool:
         return False
     used, right = used[known], right[known]
     large = np.abs(right) > 1e-2 * np.abs(right).max()
-    kept = large & (np.abs(used) > _ROUNDING)
-    if not kept.any():
+    retained = large & (np.abs(used) > _ROUNDING)
+    if not retained.any():
         return False
-    factor = float(np.median(used[kept] / right[kept]))
+    factor = float(np.median(used[retained] / right[retained]))
     left_in = np.abs(used) > abs(factor * right) / 2
     if not np.isfinite(factor) or np.abs(used - factor * right * left_in).max() > 1e-6 * np.abs(factor * right).max():
         return False
-    makes_up = factor * float(kept.sum() / large.sum())
+    makes_up = factor * float(retained.sum() / large.sum())
     return 0.55 < makes_up < 1.8 or abs(factor - 1) < 1e-6
 
 
 def _mixing_weights(explanation: Explanation, case: Case) -> Array:
     """The weights with which the explanation mixes the values."""
-    found: list[Array] = []
+    weights: list[Array] = []
 
     def note(t: Trace) -> None:
-        found.append(t.p)
+        weights.append(t.p)
 
     evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": note})))
-    return found[0]
+    return weights[0]
 
 
 class _Solver:
@@ -112,9 +112,9 @@ def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[in
         def put(t: Trace) -> None:
             t.p = p
 
-        found = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": put})))
-        assert found is not None
-        return found.output.ravel()
+        result = evaluate(case, build((explanation.habit, *explanation.changes, {"+clean": put})))
+        assert result is not None
+        return result.output.ravel()
 
     nothing = with_weights(np.zeros(shape))
     if nothing.size < np.prod(shape) or nothing.size != output.size or not np.isfinite(nothing).all():
@@ -127,9 +127,9 @@ def _solved(explanation: Explanation, case: Case, output: Array, shape: tuple[in
     solved, _, rank, _ = np.linalg.lstsq(matrix[:, felt], output.ravel() - nothing, rcond=1e-9)
     if rank < felt.sum() or np.abs(matrix[:, felt] @ solved + nothing - output.ravel()).max() > 1e-6:
         return None
-    found = np.full(felt.shape, np.nan)
-    found[felt] = solved
-    return found.reshape(shape)
+    mask = np.full(felt.shape, np.nan)
+    mask[felt] = solved
+    return mask.reshape(shape)
 
 
 def _weights_agree(got: Array | None, expected: Result) -> bool:

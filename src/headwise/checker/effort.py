@@ -56,6 +56,6 @@ def limited_evaluations(count: float) -> Iterator[None]:
 @contextlib.contextmanager
 def share_of_evaluations(among: int) -> Iterator[None]:
     """Limit the searches within to their share of the evaluations that are left for two mistakes."""
-    left = max(0.0, limit() + MORE_FOR_PAIRS - evaluations())
-    with limited_evaluations(left / among - MORE_FOR_PAIRS):
+    remaining = max(0.0, limit() + MORE_FOR_PAIRS - evaluations())
+    with limited_evaluations(remaining / among - MORE_FOR_PAIRS):
         yield

@@ -135,17 +135,17 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
             if level == 1:
                 continue
             most = 1  # a coarse comparison proves less
-        explanation, left = _explain(examination, fits(precision), most, budget)
+        explanation, unexplained = _explain(examination, fits(precision), most, budget)
         findings = Findings(examination.convention, examination.rounds, explanation, examination.observed)
         lowered = _lowered(examination.convention) if precision != "float64" else ()
         if is_module and not examination.narrow and not examination.rounded["float32"]:
             lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
-        if left and (precision == "float64" or (precision == "float32" and proven)):
+        if unexplained and (precision == "float64" or (precision == "float32" and proven)):
             observed = (*findings.observed, *lowered)
-            findings_or_none = _despite(replace(findings, observed=observed), left, last=level == max(searches))
+            findings_or_none = _despite(replace(findings, observed=observed), unexplained, last=level == max(searches))
             if findings_or_none is not None:
                 return findings_or_none
-        if not left:
+        if not unexplained:
             if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
                 return None
             return replace(findings, observed=(*findings.observed, *lowered))
@@ -177,37 +177,37 @@ def _explain(
     if not examination.convention.interface.multi_head or not examination.convention.interface.of_tokens:
         return search(*examination.rounds, agrees, most, examination.entries, budget)
     square = [[a for a in calls if a.probe.name != "wide"] for calls in examination.rounds]
-    explanation, left = search(*square, agrees, most, examination.entries, budget)
-    if left:
-        return explanation, left
+    explanation, unexplained = search(*square, agrees, most, examination.entries, budget)
+    if unexplained:
+        return explanation, unexplained
     most = len(explanation.codes) - len(examination.convention.design)
-    also, left = search(*examination.rounds, agrees, most, examination.entries, budget)
-    if not left:
-        return also, left
+    also, unexplained = search(*examination.rounds, agrees, most, examination.entries, budget)
+    if not unexplained:
+        return also, unexplained
     answered = [a for a in examination.everything if a.response.output is not None]
     return explanation, [a for a in answered if not agrees(explanation, a)]
 
 
-def _despite(findings: Findings, left: list[Observation], last: bool) -> Findings | None:
+def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> Findings | None:
     """The findings although some calls are not explained by entries: edge cases, and matrices that are not square.
 
     Next to a module's mistake, and once no more are looked for (`last`), also calls with masks or a bias.
     """
     if (
-        any(map(_has_apart_neighbours, left))
+        any(map(_has_apart_neighbours, unexplained))
         and not {"align", "offset", "causal"} & findings.convention.interface.takes
     ):
         findings = replace(findings, observed=(*findings.observed, "equal-lengths"))
-        left = [a for a in left if not _has_apart_neighbours(a)]
-    names = {a.probe.name for a in left}
+        unexplained = [a for a in unexplained if not _has_apart_neighbours(a)]
+    names = {a.probe.name for a in unexplained}
     allowed = set(_EDGES)
     if findings.convention.interface.of_tokens and findings.convention.interface.multi_head:
         allowed.add("wide")
     right = not findings.rank[0]
     if names <= allowed:
-        codes = tuple(dict.fromkeys(code for a in left for code in _hazards(a, right)))
+        codes = tuple(dict.fromkeys(code for a in unexplained for code in _hazards(a, right)))
         observed = (*findings.observed, *codes, *(("equal-widths",) if "wide" in names else ()))
-        unnamed = [a.probe.name for a in left if a.probe.name != "wide" and not _hazards(a, right)]
+        unnamed = [a.probe.name for a in unexplained if a.probe.name != "wide" and not _hazards(a, right)]
         findings = replace(findings, observed=observed)
         if not unnamed:
             return findings
@@ -304,8 +304,8 @@ def _without_weights(findings: Findings, examination: Examination) -> Findings:
         return findings
     first, second = ([replace(a, response=replace(a.response, weights=None)) for a in r] for r in (first, second))
     design = findings.convention.design
-    explanation, left = explain(first, second, fits("float64"), 1, examination.entries, design=design)
-    if left or not explanation.codes:
+    explanation, unexplained = explain(first, second, fits("float64"), 1, examination.entries, design=design)
+    if unexplained or not explanation.codes:
         return findings
     note = "The weights that it returns are not explained."
     return replace(findings, explanation=explanation, unexplained=True, notes=(note,))

@@ -123,11 +123,11 @@ def _other_masks(convention: CallingConvention, calls: list[Observation]) -> Ite
     """The masks of another type with which a module that tells types apart does not do the same."""
     for name in ("mask", "padding"):
         sense = convention.senses.get(name)
-        own = [call for call in calls if name in call.probe.case]
-        if name not in convention.names or not own:
+        calls_with_mask = [call for call in calls if name in call.probe.case]
+        if name not in convention.names or not calls_with_mask:
             continue
         others = ("attends", "hides") if sense == "adds" else ("adds",)
         alternatives = [replace(convention, senses={**convention.senses, name: other}) for other in others]
-        if not any(_repeats(one, own) for one in alternatives):
+        if not any(_repeats(one, calls_with_mask) for one in alternatives):
             kind = "True and False" if sense == "adds" else "numbers that are added"
             yield f"{convention.names[name]} with {kind}, which it does not treat alike"

@@ -23,10 +23,10 @@ def hints(findings: Findings) -> tuple[str, ...]:
 def _apart(findings: Findings) -> str:
     """The only inputs on which the function is not attention, if on all ordinary ones it is."""
     agrees, calls = fits("float64"), [a for calls in findings.rounds for a in calls]
-    left = [a.probe.name for a in calls if a.response.output is not None and not agrees(Explanation(), a)]
-    if not left or {"plain", "sharp"} & set(left):
+    unexplained = [a.probe.name for a in calls if a.response.output is not None and not agrees(Explanation(), a)]
+    if not unexplained or {"plain", "sharp"} & set(unexplained):
         return ""
-    return f"It differs only with {' and '.join(dict.fromkeys(PROBES[name] for name in left))}."
+    return f"It differs only with {' and '.join(dict.fromkeys(PROBES[name] for name in unexplained))}."
 
 
 def _attended(findings: Findings) -> str:

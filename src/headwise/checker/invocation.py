@@ -119,25 +119,25 @@ class CallingConvention:
 
     def returned(self, case: Case) -> Any:
         """What the function returns for a case, as it is; None if it raises."""
-        own = self._copies(next(self._presentations(case)))
-        positional, keywords = self._bind(own)
+        copies = self._copies(next(self._presentations(case)))
+        positional, keywords = self._bind(copies)
         with contextlib.suppress(Exception), _quiet():
             return self.function(*positional, **keywords)
         return None
 
     def _call(self, arguments: Case, case: Case) -> Response:
-        own = self._copies(arguments)
+        copies = self._copies(arguments)
         try:
             with _quiet():
                 if self.load is not None:
                     self.load(
                         {name: a for name, a in case.items() if name[0] in "Wb" and name[1:] in ("q", "k", "v", "o")}
                     )
-                positional, keywords = self._bind(own)
+                positional, keywords = self._bind(copies)
                 response = self._read(self.function(*positional, **keywords), case)
         except Exception as error:  # whatever the function raises is an outcome, not a failure of ours
             return Response(None, error=describe_exception(error))
-        changed = tuple(name for name, a in own.items() if not _same(a, arguments[name]))
+        changed = tuple(name for name, a in copies.items() if not _same(a, arguments[name]))
         return replace(response, changed=changed)
 
     def _copies(self, arguments: Case) -> Case:
@@ -145,12 +145,12 @@ class CallingConvention:
         copies: dict[object, Any] = {}
         return {name: copies.setdefault(_identity(a), _copied(a, self.strided)) for name, a in arguments.items()}
 
-    def _bind(self, own: Case) -> tuple[list[Any], dict[str, Any]]:
+    def _bind(self, arguments: Case) -> tuple[list[Any], dict[str, Any]]:
         """Positional and keyword arguments."""
         places: list[tuple[int, Any]] = []
         keywords: dict[str, Any] = dict(self.fixed)
         parts: dict[str, list[tuple[Path, Any]]] = {}
-        for role, value in own.items():
+        for role, value in arguments.items():
             name, converted = self.names[role], self._converted(value)
             if isinstance(name, int):
                 places.append((name, converted))
@@ -170,7 +170,7 @@ class CallingConvention:
         """The arguments as the function wants them, with the mask and the bias in each shape in use."""
         axes = self._axes(case)
         arguments = self._plain(case, axes)
-        seen = set()
+        shapes_before = set()
         order: tuple[str, ...] = (
             ("items", "short", "full") if self.interface.mask_axes == "BNM" else ("short", "full", "items")
         )
@@ -178,21 +178,21 @@ class CallingConvention:
             order = ("heads", *order)  # a bias of the heads, of which there may be one
         of_biases = ("folded", "heads-last") if "bias" in case and self.load is not None else ()
         for shape in (*order, "one-head", *of_biases):
-            shown = {}
+            masks = {}
             for name in ("mask", "bias", "padding"):
                 if name == "bias" and name in case and self.bias_table:
-                    shown[name] = present_table(case[name], self.bias_table)
+                    masks[name] = present_table(case[name], self.bias_table)
                 elif name in case and name in self.names:
                     of_keys = name == "padding" or (name == "mask" and self.interface.key_mask)
                     of_keys = of_keys or self.interface.one_query
-                    own = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
-                    fitted = fit_to_logits(case[name], own, grid(case), axes, of_keys)
-                    shown[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
-                    if self.mask_type and shown[name].dtype == np.bool_:
-                        shown[name] = shown[name].astype(self.mask_type)
-            if (key := tuple(a.shape for a in shown.values())) not in seen:
-                seen.add(key)
-                yield arguments | shown
+                    mask_shape = "short" if shape in ("heads", *of_biases) and name != "bias" else shape
+                    fitted = fit_to_logits(case[name], mask_shape, grid(case), axes, of_keys)
+                    masks[name] = fitted if name == "bias" else present_mask(fitted, self.senses[name])
+                    if self.mask_type and masks[name].dtype == np.bool_:
+                        masks[name] = masks[name].astype(self.mask_type)
+            if (key := tuple(a.shape for a in masks.values())) not in shapes_before:
+                shapes_before.add(key)
+                yield arguments | masks
 
     def _axes(self, case: Case) -> str:
         """The layout for one case: a batch of tokens has a batch axis even where one item has none."""
@@ -227,7 +227,7 @@ class CallingConvention:
         else:
             of_keys = axes.replace("H", "") if self.interface.key_heads == 1 else axes
             layouts = {"q": self._query_axes(axes), "k": of_keys, "v": of_keys}
-            arguments |= {x: arrange_axes(case[x], "BHNd", own) for x, own in layouts.items() if x in self.names}
+            arguments |= {x: arrange_axes(case[x], "BHNd", layout) for x, layout in layouts.items() if x in self.names}
             if "sinks" in arguments and "H" not in axes:
                 arguments["sinks"] = arguments["sinks"][0, 0]
             elif "sinks" in arguments:
@@ -240,11 +240,11 @@ class CallingConvention:
             arguments |= self._in_place(arguments, axes)
         arguments |= present_score({name: a for name, a in arguments.items() if name[0] == "S"}, *self.score)
         if "cos" in case:
-            shown = present_angles(case["cos"], case["sin"], self.angles)
-            arguments |= {name: value for name, value in shown.items() if name in self.names}
+            presented = present_angles(case["cos"], case["sin"], self.angles)
+            arguments |= {name: value for name, value in presented.items() if name in self.names}
         if "segments" in case:
-            shown = _presented_segments(case["segments"], "B" in axes)
-            arguments |= {name: value for name, value in shown.items() if name in self.names}
+            presented = _presented_segments(case["segments"], "B" in axes)
+            arguments |= {name: value for name, value in presented.items() if name in self.names}
         if "prefix" in arguments:
             arguments["prefix"] = case["prefix"] if self.interface.prefix_each else int(case["prefix"][0])
         if "logscale" in arguments:

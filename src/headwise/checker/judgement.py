@@ -94,8 +94,8 @@ def _with_built_in_limits(
     stated = documentation.causal and not {"causal", "mask"} & interface.takes
     if requirements.causal or "prefix" in interface.takes or stated:
         windowed = "window" in documentation.source.lower() and "window" not in interface.takes
-        if windowed and (left := causal_window(convention)) is not None:
-            return [limited({"causal": True, "window": (left, None)}, "causal-unasked", "window-built-in")]
+        if windowed and (largest_lag := causal_window(convention)) is not None:
+            return [limited({"causal": True, "window": (largest_lag, None)}, "causal-unasked", "window-built-in")]
         return [limited({"causal": True}, "causal-unasked")]
     if interface.cached and interface.of_tokens:
         return [limited({"causal": True, "align": "end"})]
@@ -173,16 +173,16 @@ def _as_measured(
     convention = examination.convention
     norms = designs_with_norm(convention)
     for most in (1, 2) if norms else ():
-        own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
-        found = []
-        for one in own:
+        with_norms = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+        explained = []
+        for one in with_norms:
             if evaluations() > limit():
                 break
-            found += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
-            if found and found[-1].rank[:2] == (0, 0):
+            explained += [f for f in [_best([one], documentation, rng, most)] if f.explanation is not None]
+            if explained and explained[-1].rank[:2] == (0, 0):
                 break
-        if found:
-            return min(found, key=lambda findings: findings.rank)
+        if explained:
+            return min(explained, key=lambda findings: findings.rank)
     measured = measured_design(convention)
     if not measured.known_scale:
         return explain_what_is_left(examination, fresh(rng), documentation.random)

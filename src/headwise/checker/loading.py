@@ -145,15 +145,15 @@ def _run_statements(path: Path, text: str) -> ModuleType:
 
 
 def _functions(module: ModuleType) -> dict[str, Callable[..., Any]]:
-    own = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
-    return {n: f for n, f in own.items() if not n.startswith("_")}
+    functions = {n: f for n, f in vars(module).items() if inspect.isfunction(f) and f.__module__ == module.__name__}
+    return {n: f for n, f in functions.items() if not n.startswith("_")}
 
 
 def _modules(module: ModuleType) -> dict[str, Any]:
     """The classes that a file defines, and the objects that hold weights, by name."""
     values = {n: value for n, value in vars(module).items() if not n.startswith("_") and not inspect.ismodule(value)}
-    own = {n: v for n, v in values.items() if (v if inspect.isclass(v) else type(v)).__module__ == module.__name__}
-    return {n: value for n, value in own.items() if is_module(value)}
+    modules = {n: v for n, v in values.items() if (v if inspect.isclass(v) else type(v)).__module__ == module.__name__}
+    return {n: value for n, value in modules.items() if is_module(value)}
 
 
 def _has_attention(value: Any) -> bool:

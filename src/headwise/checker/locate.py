@@ -89,11 +89,11 @@ def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.Fu
     classes = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
     docstrings: list[str] = []
     methods: dict[str, ast.FunctionDef] = {}
-    waiting, seen = [name.rpartition(".")[0].rpartition(".")[2]], set[str]()
+    waiting, visited = [name.rpartition(".")[0].rpartition(".")[2]], set[str]()
     while waiting:
         owner = waiting.pop(0)
-        if owner in classes and owner not in seen:
-            seen.add(owner)
+        if owner in classes and owner not in visited:
+            visited.add(owner)
             docstrings.append(ast.get_docstring(classes[owner]) or "")
             methods = {n.name: n for n in classes[owner].body if isinstance(n, ast.FunctionDef)} | methods
             waiting += [base.id for base in classes[owner].bases if isinstance(base, ast.Name)]
@@ -107,10 +107,10 @@ def _functions(tree: ast.Module, name: str) -> dict[str, ast.FunctionDef]:
         return {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
     mentioned = {n.id for method in methods.values() for n in ast.walk(method) if isinstance(n, ast.Name)}
     others = [class_members(tree, f"{other}.")[1] for other in mentioned]
-    found = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
+    functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     for one in (*others, methods):
-        found |= one
-    return found
+        functions |= one
+    return functions
 
 
 def _called(node: ast.Name | ast.Attribute) -> str:
@@ -120,10 +120,10 @@ def _called(node: ast.Name | ast.Attribute) -> str:
 
 def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:
     """Its statements, but those that only hold others, and docstrings."""
-    text, found = source.splitlines(), []
+    text, statements = source.splitlines(), []
     for node in ast.walk(function):
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, ast.stmt) and not hasattr(node, "body") and not docstring:
             lines = text[node.lineno - 1 : node.end_lineno]
-            found.append((node.lineno, " ".join(line.split("#")[0].strip() for line in lines)))
-    return sorted(found)
+            statements.append((node.lineno, " ".join(line.split("#")[0].strip() for line in lines)))
+    return sorted(statements)

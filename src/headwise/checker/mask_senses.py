@@ -27,8 +27,8 @@ def with_senses(
     for name in ("mask", "padding"):
         if name not in convention.interface.takes:
             continue
-        own = convention.names.get(name)
-        spelled = own if isinstance(own, str) else name
+        name_in_call = convention.names.get(name)
+        spelled = name_in_call if isinstance(name_in_call, str) else name
         if name == "mask":
             convention = _with_key_mask(convention, preferred=role_of(spelled) == "padding")
             convention = _with_documented_axes(convention, documentation.mask_axes(spelled))
@@ -88,8 +88,8 @@ def _measured_sense(convention: CallingConvention, name: str, documentation: Doc
         for sense, candidate in candidates.items():
             if _keys_without_influence(candidate, case | {name: hidden}, source, hidden=1) == [1]:
                 return sense
-    own = re.escape(str(convention.names[name]))
-    added = bool(re.search(rf"\+=?\s*{own}\b", documentation.code))
+    word = re.escape(str(convention.names[name]))
+    added = bool(re.search(rf"\+=?\s*{word}\b", documentation.code))
     return _neutral_sense(candidates, name, case, visible, added)
 
 
@@ -118,8 +118,8 @@ def _neutral_sense(
     usual = next(iter(candidates.values()))
     bare = {key: value for key, value in case.items() if key != name}
     plain = usual.call(bare).output
-    if plain is None and isinstance(own := usual.names[name], str):  # it has to be passed, if only as None
-        plain = replace(usual, fixed={**usual.fixed, own: None}).call(bare).output
+    if plain is None and isinstance(argument := usual.names[name], str):  # it has to be passed, if only as None
+        plain = replace(usual, fixed={**usual.fixed, argument: None}).call(bare).output
     if plain is None:
         return "attends"
 
@@ -138,5 +138,5 @@ def _neutral_sense(
 
 def _converts_to_numbers(code: str, name: object) -> bool:
     """Whether a function turns its boolean mask into numbers: a sign that the mask is not meant to be added."""
-    own = rf"\w*mask\w*|{re.escape(name)}" if isinstance(name, str) else r"\w*mask\w*"
-    return bool(re.search(rf"\b({own})\)?\.(float|int|long|double|astype|type_as)\b", code))
+    pattern = rf"\w*mask\w*|{re.escape(name)}" if isinstance(name, str) else r"\w*mask\w*"
+    return bool(re.search(rf"\b({pattern})\)?\.(float|int|long|double|astype|type_as)\b", code))

@@ -28,13 +28,13 @@ def designs_with_norm(convention: CallingConvention) -> list[Design]:
     norms: list[Design] = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
     if "temperature" in convention.interface.takes:  # it takes the place of √d
         return [(*norm, ("temperature", CONVENTIONS["temperature"].changes[0])) for norm in norms]
-    own = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
-    factors = [rounded(factor_of(one, runs)) for one in own]
+    with_norms = [replace(convention, design=(*convention.design, *norm)) for norm in norms]
+    factors = [rounded(factor_of(one, runs)) for one in with_norms]
     fixed = convention.interface.sizes is not None  # at one width, a factor may be that of the width, twice
     if fixed or any(factor is not None and is_known_factor(factor, case) for factor in factors):
         return norms
-    found = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
-    return found or norms
+    designs = [(*norm, ("scale-learned", constant(f))) for norm, f in zip(norms, factors, strict=True) if f is not None]
+    return designs or norms
 
 
 def _without_lengths(convention: CallingConvention) -> bool:
@@ -46,10 +46,10 @@ def _without_lengths(convention: CallingConvention) -> bool:
         heads = case[name].shape[1] if "q" in case else case.get("heads", 1)
         lengths = np.repeat(np.arange(heads) + 2.0, case[name].shape[axis] // heads)  # each head's own
         lengths = lengths.reshape(-1, *[1] * (case[name].ndim - 1 - axis))
-        longer, turned = (convention.call(case | {name: times * case[name]}).output for times in (lengths, -1))
-        if before is None or longer is None or turned is None:
+        longer, negated = (convention.call(case | {name: times * case[name]}).output for times in (lengths, -1))
+        if before is None or longer is None or negated is None:
             return False
-        if difference(longer, before) > _CLOSE or difference(turned, before) <= _CLOSE:
+        if difference(longer, before) > _CLOSE or difference(negated, before) <= _CLOSE:
             return False
     return True
 

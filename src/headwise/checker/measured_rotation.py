@@ -36,10 +36,10 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]
     normalized = any(code == "qk-norm" for code, _ in convention.design)
     for norm in ((), *norms) if run is not None and not normalized else ((),):
-        own = replace(convention, design=(*convention.design, *norm))
-        if (turns := _rotations(own, run)) is not None:
+        with_norm = replace(convention, design=(*convention.design, *norm))
+        if (turns := _rotations(with_norm, run)) is not None:
             alike = np.abs(turns - turns[:1]).max() <= _CLOSE
-            return (*norm, ("rope" if alike else "rope-by-head", _rotation(own)))
+            return (*norm, ("rope" if alike else "rope-by-head", _rotation(with_norm)))
     return ()
 
 
@@ -88,10 +88,10 @@ def _of_last_query(run: Recovered, t: Trace) -> Array | None:
     heads, count, width = t.q.shape[1:]
     turns = np.empty((heads, count, width, width))
     for h in range(heads):
-        own = np.sum(t.q[:, h, -1] * t.k[:, h, -1], axis=-1, keepdims=True)
+        at_itself = np.sum(t.q[:, h, -1] * t.k[:, h, -1], axis=-1, keepdims=True)
         for m in range(count - 1):
-            pairs = np.einsum("bi,bj->bij", t.q[:, h, -1], t.k[:, h, m]).reshape(len(own), -1)
-            equations = np.hstack([pairs, -own])
+            pairs = np.einsum("bi,bj->bij", t.q[:, h, -1], t.k[:, h, m]).reshape(len(at_itself), -1)
+            equations = np.hstack([pairs, -at_itself])
             try:
                 solved = np.linalg.solve(equations.T @ equations, equations.T @ (logs[:, h, m] - logs[:, h, -1]))
             except np.linalg.LinAlgError:  # normalised queries that do not reach every direction
@@ -109,8 +109,8 @@ def _explains(run: Recovered, t: Trace, turns: Array) -> bool:
     s = q @ k.swapaxes(-1, -2)
     visible = run.weights > _VANISHED
     logs = np.log(np.where(visible, run.weights, 1.0))
-    seen = visible.sum(axis=-1, keepdims=True)
-    centred = [np.where(visible, a - (a * visible).sum(axis=-1, keepdims=True) / seen, 0.0) for a in (s, logs)]
+    counts = visible.sum(axis=-1, keepdims=True)
+    centred = [np.where(visible, a - (a * visible).sum(axis=-1, keepdims=True) / counts, 0.0) for a in (s, logs)]
     factor = float((centred[0] * centred[1]).sum() / (centred[0] ** 2).sum())
     moved = np.abs(turns - np.eye(turns.shape[-1])).max() > _CLOSE
     return bool(moved and np.abs(factor * centred[0] - centred[1]).max() < _CLOSE * max(1.0, np.abs(centred[1]).max()))

@@ -64,8 +64,8 @@ def _mixes_features(convention: CallingConvention, case: Case) -> bool:
         return False
     equations, outputs = [], []
     for _ in range(2 + heads * width**2 // zero[0].size):
-        drawn = case | {"Wv": rng.normal(size=case["Wv"].shape)}
-        trace, output = trace_of(drawn, convention), convention.call(drawn).output
+        random_values = case | {"Wv": rng.normal(size=case["Wv"].shape)}
+        trace, output = trace_of(random_values, convention), convention.call(random_values).output
         if trace is None or output is None or output.shape != zero.shape:
             return False
         blocks = (
@@ -104,10 +104,10 @@ def _common_factor(heads: Array, first: Array, second: Array) -> float:
     """The λ with which each vector of `heads` is a multiple of first − λ second; 0 if there is none."""
     columns = np.stack([heads, second], axis=-1)  # (B, H, N, e, 2)
     solved = np.linalg.pinv(columns) @ first[..., None]
-    left = np.abs(columns @ solved - first[..., None]).max()
+    residual = np.abs(columns @ solved - first[..., None]).max()
     factors = solved[..., 1, 0]
     constant = np.abs(factors - factors.mean()).max() < _CLOSE
-    return float(factors.mean()) if left < _CLOSE and constant and abs(factors.mean()) > _CLOSE else 0.0
+    return float(factors.mean()) if residual < _CLOSE and constant and abs(factors.mean()) > _CLOSE else 0.0
 
 
 def _centred(a: Array) -> Array:

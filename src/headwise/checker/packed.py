@@ -34,7 +34,7 @@ def by_dimensions(layouts: Sequence[str]) -> list[tuple[str, ...]]:
     """Layouts of as many dimensions, the most first."""
     counts = [len(axes_of(layout)) + ("3" in layout) for layout in layouts]
     return [
-        tuple(layout for layout, own in zip(layouts, counts, strict=True) if own == count)
+        tuple(layout for layout, n in zip(layouts, counts, strict=True) if n == count)
         for count in sorted(set(counts), reverse=True)
     ]
 

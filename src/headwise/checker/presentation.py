@@ -35,26 +35,26 @@ TABLES = {f"{axes} {order}": (axes, order) for axes in ("LH", "HL", "L") for ord
 ANGLES = ("half", "halves", "neighbours", "halves of items", "neighbours of items", "half of items", "complex", "turns")
 
 
-def arrange_axes(array: Array, axes: str, wanted: str) -> Array:
+def arrange_axes(array: Array, axes: str, target: str) -> Array:
     """Transpose an array from one layout to another; an axis that is not wanted has size one and is dropped."""
     for place in reversed(range(len(axes))):
-        if axes[place] not in wanted:
+        if axes[place] not in target:
             array = array[(slice(None),) * place + (0,)]
-    remaining = [axis for axis in axes if axis in wanted]
-    return array.transpose([remaining.index(axis) for axis in wanted])
+    remaining = [axis for axis in axes if axis in target]
+    return array.transpose([remaining.index(axis) for axis in target])
 
 
-def restore_axes(array: Array, axes: str, wanted: str) -> Array:
+def restore_axes(array: Array, axes: str, target: str) -> Array:
     """Undo `arrange_axes`: an axis that is missing becomes one of size one.
 
     An array with another number of axes is left as it is, with axes of one in front, so that its shape shows the error.
     """
     if array.ndim != len(axes):
-        return array[(None,) * max(len(wanted) - array.ndim, 0)]
-    missing = [axis for axis in wanted if axis not in axes]
+        return array[(None,) * max(len(target) - array.ndim, 0)]
+    missing = [axis for axis in target if axis not in axes]
     array = array[(None,) * len(missing)]
     current = "".join(missing) + axes
-    return array.transpose([current.index(axis) for axis in wanted])
+    return array.transpose([current.index(axis) for axis in target])
 
 
 def present_mask(mask: Any, sense: str) -> Any:
@@ -72,11 +72,11 @@ def present_table(bias: Array, table: str) -> Array:
     return np.asarray({"LH": entries.T, "HL": entries, "L": entries[0]}[axes])
 
 
-def present_angles(cos: Array, sin: Array, how: str) -> dict[str, Any]:
+def present_angles(cos: Array, sin: Array, form: str) -> dict[str, Any]:
     """Rotary angles as a function takes them."""
-    if how in ("complex", "turns"):
-        return {"freqs": cos + 1j * sin if how == "complex" else np.arctan2(sin, cos)}
-    layout, _, items = how.partition(" ")
+    if form in ("complex", "turns"):
+        return {"freqs": cos + 1j * sin if form == "complex" else np.arctan2(sin, cos)}
+    layout, _, items = form.partition(" ")
     if layout != "half":
         cos, sin = (np.tile(a, 2) if layout == "halves" else np.repeat(a, 2, axis=-1) for a in (cos, sin))
     return {"cos": cos[None], "sin": sin[None]} if items else {"cos": cos, "sin": sin}
@@ -135,8 +135,8 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
         if number:
             presented[role] = _oriented(np.split(array, heads)[int(number) - 1], convention)
         else:
-            own = case["key_heads"] if "key_heads" in case and name in ("Wk", "Wv") else heads
-            presented[role] = _by_head(name, array, own, convention)
+            n = case["key_heads"] if "key_heads" in case and name in ("Wk", "Wv") else heads
+            presented[role] = _by_head(name, array, n, convention)
     return presented
 
 

@@ -43,14 +43,14 @@ def qkv_layouts(
     if of_one_head := [c for axes in layouts for c in accepted(with_axes(shared, axes), attempts)]:
         return [of_one_head[:1]]
     others = (replace(start, output=output) for output in ("tokens-first", "merged"))
-    return next((found for other in others if (found := _with_output(other, attempts))), [])
+    return next((accepted_layouts for other in others if (accepted_layouts := _with_output(other, attempts))), [])
 
 
 def _with_output(start: CallingConvention, attempts: dict[str, str]) -> list[list[CallingConvention]]:
     """The layouts with an axis of heads that it takes, if its output has another."""
     layouts = ("BHNd", "HNd") if start.output == "tokens-first" else _WITH_HEADS
-    found = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
-    return [found[:1]] if found else []
+    accepted_conventions = [c for axes in layouts for c in accepted(with_axes(start, axes), attempts)]
+    return [accepted_conventions[:1]] if accepted_conventions else []
 
 
 def packed_layouts(

@@ -202,11 +202,11 @@ def _judged_scale(scores: Scores, case: Case) -> int:
     right = [{}, *CONVENTIONS["temperature"].changes, *CONVENTIONS["scale-divides"].changes]
     mistaken = [c for e in CATALOGUE.values() if e.code.startswith("scale") for c in e.changes]
     for place, changes in enumerate((right, mistaken)):
-        found: list[Trace] = []
+        traces: list[Trace] = []
         for change in changes:
-            evaluate(case, build([change, {"+finish": found.append}]))
-        known = [float(t.scale) * factor for t in found for factor in (1.0, np.log(2.0))]  # e or 2 to the logits
-        if any(abs(scores.scale - one) <= _NARROW * abs(one) for one in known):
+            evaluate(case, build([change, {"+finish": traces.append}]))
+        likely = [float(t.scale) * factor for t in traces for factor in (1.0, np.log(2.0))]  # e or 2 to the logits
+        if any(abs(scores.scale - one) <= _NARROW * abs(one) for one in likely):
             return place
     return _UNKNOWN
 
@@ -249,8 +249,8 @@ def _centred(a: Array, visible: Array | BoolArray) -> Array:
 
 def _redrawn(like: Case, convention: CallingConvention, rng: np.random.Generator) -> Case:
     """Other tokens, queries and keys of the same sizes, and no options but those that have to be passed."""
-    kept = {"heads", "key_heads", "Wo", "bo", "Wq", "Wk", "Wv", "bq", "bk", "bv"} | convention.interface.implicit.keys()
-    case = {name: value for name, value in like.items() if name in kept}
+    same = {"heads", "key_heads", "Wo", "bo", "Wq", "Wk", "Wv", "bq", "bk", "bv"} | convention.interface.implicit.keys()
+    case = {name: value for name, value in like.items() if name in same}
     for name in ("X", "context", "q", "k", "v"):
         if name in like:
             case[name] = (_SMALL * rng.normal(size=like[name].shape)).astype(like[name].dtype)

@@ -137,8 +137,8 @@ def or_in_prefix(t: Trace, visible: Any) -> Any:
 def segments(t: Trace) -> None:
     """Sequences packed into one: a query sees the keys of its own."""
     if "segments" in t.case:
-        own = t.case["segments"][:, None]
-        t.hide(own[..., :, None] == own[..., None, :])
+        segment = t.case["segments"][:, None]
+        t.hide(segment[..., :, None] == segment[..., None, :])
 
 
 def window(t: Trace) -> None:
@@ -330,8 +330,8 @@ def every_key(t: Trace) -> None:
 def unseen_zeroed(t: Trace) -> None:
     """Zero the values that no query may see: right, and a habit that shows next to a mistake."""
     if t.see is not None:
-        seen = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
-        t.v = np.where(seen.swapaxes(-1, -2), t.v, 0)
+        attended = np.asarray(np.broadcast_to(t.see, t.s.shape).any(axis=-2, keepdims=True))  # (B, H, 1, M)
+        t.v = np.where(attended.swapaxes(-1, -2), t.v, 0)
 
 
 # ways of writing what is right that give the same answers, but not the same ones next to a mistake

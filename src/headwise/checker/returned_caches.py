@@ -51,8 +51,8 @@ def _all_keys_and_values(convention: CallingConvention, case: Case) -> list[Arra
 def _past(convention: CallingConvention, case: Case) -> list[Array]:
     """The keys and values of earlier tokens as the function receives them."""
     arguments = convention.arguments(case)
-    own = [name if isinstance(name := convention.names[role], str) else role for role in ("kpast", "vpast")]
-    return [np.asarray(arguments[name]) for name in own]
+    names = [name if isinstance(name := convention.names[role], str) else role for role in ("kpast", "vpast")]
+    return [np.asarray(arguments[name]) for name in names]
 
 
 def _arrays(value: Any) -> Iterator[Array]:

@@ -72,8 +72,8 @@ class Explanation:
 
     def without(self, code: str) -> Explanation:
         """The rest, without one entry."""
-        kept = [pair for pair in zip(self.codes, self.changes, strict=True) if pair[0] != code]
-        return Explanation(tuple(own for own, _ in kept), tuple(change for _, change in kept), self.habit)
+        remaining = [pair for pair in zip(self.codes, self.changes, strict=True) if pair[0] != code]
+        return Explanation(tuple(other for other, _ in remaining), tuple(change for _, change in remaining), self.habit)
 
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
@@ -273,12 +273,12 @@ class _Mistakes:
         elif size == 2:
             usual = _first_forms(showing, _FORMS)
             yield from combinations(usual, 2)
-            seen, tried = {id(one) for one in showing}, {id(one) for one in usual}
+            visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}
             yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])
-            elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - seen
+            elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - visible_ids
             others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
             yield from product(_first_forms(showing, 1), others)
-            rest = [one for one in self._all if id(one) not in elsewhere | seen]  # shows next to another at most
+            rest = [one for one in self._all if id(one) not in elsewhere | visible_ids]  # shows next to another at most
             yield from product(usual, _first_forms(rest, 1))
         else:
             yield from combinations(_first_forms(showing, 1), size)
@@ -286,13 +286,13 @@ class _Mistakes:
 
 def _first_forms(entries: list[Explanation], count: int) -> list[Explanation]:
     """So many forms of each entry."""
-    seen: dict[tuple[str, ...], int] = {}
-    kept = []
+    counts: dict[tuple[str, ...], int] = {}
+    first = []
     for entry in entries:
-        seen[entry.codes] = seen.get(entry.codes, 0) + 1
-        if seen[entry.codes] <= count:
-            kept.append(entry)
-    return kept
+        counts[entry.codes] = counts.get(entry.codes, 0) + 1
+        if counts[entry.codes] <= count:
+            first.append(entry)
+    return first
 
 
 def _equal(a: Result | None, b: Result | None) -> bool:
@@ -310,13 +310,13 @@ def fits(precision: str) -> Agreement:
     def agrees(explanation: Explanation, call: Observation) -> bool:
         of_type = "float32" if call.narrow and precision == "float64" else precision
         times = 20 if call.probe.name == "large-logits" else 1  # these have lost digits before they are compared
-        found = worst(explanation, call)
-        if found <= _SURELY[of_type] or of_type == "float64":
-            return found <= _SURELY[of_type] * times
+        error = worst(explanation, call)
+        if error <= _SURELY[of_type] or of_type == "float64":
+            return error <= _SURELY[of_type] * times
         if of_type == "float16" and times > 1:
-            return bool(np.isfinite(found))  # none of these digits are left
+            return bool(np.isfinite(error))  # none of these digits are left
         bound = times * PRECISIONS[of_type]
-        return found <= bound and (times > 1 or found <= _TIMES * _rounding(explanation, call, of_type))
+        return error <= bound and (times > 1 or error <= _TIMES * _rounding(explanation, call, of_type))
 
     return agrees
 
@@ -332,12 +332,12 @@ def worst(explanation: Explanation, call: Observation) -> float:
     expected = explanation.answer(call.probe.case)
     if expected is None or call.response.output is None:
         return float("inf")
-    found = difference(call.response.output, expected.output)
-    if found == 0 and call.probe.name == "plain" and not np.isfinite(expected.output).any():
+    error = difference(call.response.output, expected.output)
+    if error == 0 and call.probe.name == "plain" and not np.isfinite(expected.output).any():
         return float("inf")  # that both are NaN throughout explains nothing
-    if call.response.weights is None or np.isinf(found):
-        return found
-    return max(found, min(_weights_difference(call.response.weights, w) for w in expected.weights))
+    if call.response.weights is None or np.isinf(error):
+        return error
+    return max(error, min(_weights_difference(call.response.weights, w) for w in expected.weights))
 
 
 def difference(got: Array, expected: Array) -> float:
@@ -358,10 +358,10 @@ def difference(got: Array, expected: Array) -> float:
 def _weights_difference(got: Array, expected: Array) -> float:
     """As `difference`; those of the first head, the mean over the heads, and another order of them are weights too."""
     if got.shape == expected.shape:
-        found = difference(got, expected)
-        if found < PRECISIONS["float16"] or expected.shape[1] == 1:
-            return found
-        return min(found, _any_order(got, expected))
+        error = difference(got, expected)
+        if error < PRECISIONS["float16"] or expected.shape[1] == 1:
+            return error
+        return min(error, _any_order(got, expected))
     if got.ndim == 4 and got.shape[1] == 1:
         return min(difference(got, one) for one in (expected.mean(axis=1, keepdims=True), expected[:, :1]))
     return float("inf")

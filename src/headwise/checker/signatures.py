@@ -331,16 +331,16 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     if kind != "auto" and kind not in allowed:
         return None
     options = options | _HELPERS
-    kept = {name: own for name, own in names.items() if name.partition("#")[0] in options}
+    used = {name: roles for name, roles in names.items() if name.partition("#")[0] in options}
     if not {n for n in needs if n not in (*FUSED, "values") and "#" not in n} <= options:
         return None
-    own = {n.partition("#")[0] for n in needs if n in kept}
-    needed = separate({n for n in own if n[0] == "b"}) | {n for n in own if n not in FUSED}
+    roles = {n.partition("#")[0] for n in needs if n in used}
+    needed = separate({n for n in roles if n[0] == "b"}) | {n for n in roles if n not in FUSED}
     needed |= {"segments"} if "starts" in needed else set()
     needed |= {"cos", "sin"} if "freqs" in needed else set()
     named = named if kind == "auto" else kind
     return Reading(
-        named, kept, frozenset(needed - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
+        named, used, frozenset(needed - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
     )
 
 

@@ -21,8 +21,8 @@ def one_head(t: Trace) -> None:
 
 
 def scale_of_a_part(t: Trace) -> None:
-    asked = t.case.get("scale")
-    t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if asked is None else asked
+    scale = t.case.get("scale")
+    t.scale = (t.q.shape[-1] / t.heads) ** -0.5 if scale is None else scale
 
 
 def interleaved(t: Trace) -> None:

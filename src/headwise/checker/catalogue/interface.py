@@ -36,9 +36,9 @@ def sinusoids(x: Array, interleaved: bool) -> Array:
     sin, cos = np.sin(angles), np.cos(angles)[:, : width // 2]
     if not interleaved:
         return np.concatenate([sin, cos], axis=1)
-    found = np.empty((n, width))
-    found[:, ::2], found[:, 1::2] = sin, cos
-    return found
+    table = np.empty((n, width))
+    table[:, ::2], table[:, 1::2] = sin, cos
+    return table
 
 
 def with_sinusoids(interleaved: bool) -> Stage:

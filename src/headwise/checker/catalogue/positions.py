@@ -37,8 +37,8 @@ def given_angles(which: str, axis: int = 2, turn: Turn | None = None) -> Stage:
 
     def rotate(t: Trace) -> None:
         if "cos" in t.case:
-            asked = rotated_neighbours if t.case.get("interleaved") else rotated_halves
-            _rotate(t, which, axis, turn or asked, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
+            default_turn = rotated_neighbours if t.case.get("interleaved") else rotated_halves
+            _rotate(t, which, axis, turn or default_turn, lambda n, d: (t.case["cos"][:n], t.case["sin"][:n]))
 
     return rotate
 
@@ -63,20 +63,20 @@ def _rotate(t: Trace, which: str, axis: int, turn: Turn, angles: Callable[[int, 
 def with_angles_of_neighbours(a: Array, cos: Array, sin: Array) -> Array:
     """Rotate the pairs (i, i + d/2), with the angles in the order of the pairs (2i, 2i + 1)."""
     x, y = np.split(a, 2, axis=-1)
-    turned = np.concatenate([-y, x], axis=-1)
-    return np.asarray(a * np.repeat(cos, 2, axis=-1) + turned * np.repeat(sin, 2, axis=-1))
+    quarter_turn = np.concatenate([-y, x], axis=-1)
+    return np.asarray(a * np.repeat(cos, 2, axis=-1) + quarter_turn * np.repeat(sin, 2, axis=-1))
 
 
 def with_angles_of_halves(a: Array, cos: Array, sin: Array) -> Array:
     """Rotate the pairs (2i, 2i + 1), with the angles in the order of the pairs (i, i + d/2)."""
-    turned = np.stack([-a[..., 1::2], a[..., ::2]], axis=-1).reshape(a.shape)
-    return np.asarray(a * np.concatenate([cos, cos], axis=-1) + turned * np.concatenate([sin, sin], axis=-1))
+    quarter_turn = np.stack([-a[..., 1::2], a[..., ::2]], axis=-1).reshape(a.shape)
+    return np.asarray(a * np.concatenate([cos, cos], axis=-1) + quarter_turn * np.concatenate([sin, sin], axis=-1))
 
 
 def rotations(which: str) -> tuple[Change, ...]:
     """With the angles that are passed, and with a function's own."""
-    own = tuple({"+rotate": own_angles(which, turn)} for turn in (rotated_halves, rotated_neighbours))
-    return ({"rotate": given_angles(which)}, *own)
+    with_computed_angles = tuple({"+rotate": own_angles(which, turn)} for turn in (rotated_halves, rotated_neighbours))
+    return ({"rotate": given_angles(which)}, *with_computed_angles)
 
 
 def bias_first(t: Trace) -> None:

@@ -18,8 +18,8 @@ def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
 
     def stage(factor: Callable[[Trace], float], gives_way: bool) -> Stage:
         def scale(t: Trace) -> None:
-            asked = t.case.get("scale")
-            t.scale = asked if gives_way and asked is not None else factor(t)
+            given_scale = t.case.get("scale")
+            t.scale = given_scale if gives_way and given_scale is not None else factor(t)
             t.scale /= t.case.get("temperature", 1.0)
 
         return scale
@@ -45,8 +45,8 @@ def times_temperature(alone: bool) -> Stage:
 
 
 def inverted_and_divided(t: Trace) -> None:
-    asked = t.case.get("scale")
-    t.scale = width(t) ** 0.5 if asked is None else 1 / asked
+    scale = t.case.get("scale")
+    t.scale = width(t) ** 0.5 if scale is None else 1 / scale
 
 
 def after_softmax(t: Trace) -> None:

@@ -72,8 +72,8 @@ def over_zero(t: Trace) -> None:
     """Where every exp is zero for want of a maximum, 0/0; not where every key is hidden."""
     total = row_sums(t)
     if t.see is not None:
-        seen = np.broadcast_to(t.see, t.e.shape).any(axis=t.axis, keepdims=True)
-        total = np.where(seen, total, 1)
+        attends = np.broadcast_to(t.see, t.e.shape).any(axis=t.axis, keepdims=True)
+        total = np.where(attends, total, 1)
     t.p = t.e / total
 
 

@@ -41,8 +41,8 @@ def working_calls(layer: Layer, options: Iterable[TargetSizes]) -> list[Call]:
     for sizes in options:
         for pairs in possible_pairs(layer, sizes.heads):
             layer.write(pairs.stored)
-            own = replace(layer, parameters=without_pairs(layer, pairs))
-            if working := _working_calls(own, [sizes], pairs):
+            without = replace(layer, parameters=without_pairs(layer, pairs))
+            if working := _working_calls(without, [sizes], pairs):
                 return [_with_norm_of_pairs(call, sizes) for call in working]
             layer.write({pairs.matrix.name: np.zeros(pairs.matrix.shape)})
     errors: list[str] = []
@@ -76,9 +76,9 @@ def _working_calls(
     errors = [] if errors is None else errors
     layouts = ("NBD", *AXES) if TOKENS_FIRST.search(layer.documentation) else AXES
     of_one_count: list[Call] = []  # where a number of tokens may only happen to fit
-    for n, sizes, given in product(_counts(layer), list(options), positions):
-        others = {name: value for name, value in start.arguments.items() if name not in given}
-        call = replace(start, arguments=others, positions=given, width=sizes.width, count=n, heads=sizes.heads)
+    for n, sizes, passed in product(_counts(layer), list(options), positions):
+        others = {name: value for name, value in start.arguments.items() if name not in passed}
+        call = replace(start, arguments=others, positions=passed, width=sizes.width, count=n, heads=sizes.heads)
         biases = _UNBIASED if start.biases else (None,)
         for masks in [(None,), _VISIBLE] if start.masks else [(None,)]:
             forms = [(axes, v, u) for axes in layouts for v in masks for u in biases if n != sizes.model]
@@ -168,7 +168,7 @@ def _read_signature(layer: Layer, pairs: Pairs | None) -> tuple[Call, list[dict[
     }
     positions = position_arguments([p.name for p in parameters if p.name not in tokens])
     needed = {name: kind for name, kind in positions.items() if name in required}
-    forms = [form for given in ([needed] + [positions] * (positions != needed)) for form in position_forms(given)]
+    forms = [form for needs in ([needed] + [positions] * (positions != needed)) for form in position_forms(needs)]
     return Call(layer, tokens, arguments, masks, biases, pairs=pairs), forms
 
 
@@ -185,8 +185,8 @@ def _tokens(names: list[str], required: list[str]) -> dict[str, str]:
     if "X" in by_role or "q" in by_role:
         first = by_role.get("X", by_role.get("q", ""))
         others = [name for name in required if roles[name] in ("context", "k", "v") and name != first]
-        known = {*position_arguments(names), *_RESIDUAL}
-        unknown = [name for name in required if roles[name] is None and name not in known]
+        expected = {*position_arguments(names), *_RESIDUAL}
+        unknown = [name for name in required if roles[name] is None and name not in expected]
         others = others or unknown[:1]
         return {first: "X"} | dict.fromkeys(others, "context")
     unknown = [name for name in required if roles[name] in (None, "context")]

@@ -99,8 +99,8 @@ def _arguments(cls: type, init: Mapping[str, Any], sizes: Mapping[str, int]) -> 
     try:
         parameters = list(inspect.signature(cls).parameters.values())
         if all(p.kind in (p.VAR_POSITIONAL, p.VAR_KEYWORD) for p in parameters):  # those of a metaclass
-            own: Any = cls
-            parameters = list(inspect.signature(own.__init__).parameters.values())[1:]
+            metaclass_instance: Any = cls
+            parameters = list(inspect.signature(metaclass_instance.__init__).parameters.values())[1:]
     except (TypeError, ValueError):
         return dict(init)
     unexpected = sorted(set(init) - {p.name for p in parameters})
@@ -143,8 +143,8 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
 def _of_same_file(cls: type) -> Iterator[Any]:
     """Instances of the other classes of attention in a file that are made without arguments."""
     for other in list(vars(sys.modules[cls.__module__]).values()):
-        own = isinstance(other, type) and other is not cls and other.__module__ == cls.__module__
-        if own and "attention" in other.__name__.lower():
+        of_file = isinstance(other, type) and other is not cls and other.__module__ == cls.__module__
+        if of_file and "attention" in other.__name__.lower():
             with contextlib.suppress(Exception):  # whatever somebody's constructor raises
                 yield other()
 

@@ -139,12 +139,12 @@ def _forward(call: Call) -> Callable[..., Any]:
     logits = _returns_logits(layer)
     if "W" not in call.axes and not places and not logits and not call.of_first and call.pairs is None:
         return layer.forward
-    own = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in places])
+    outer = signature.replace(parameters=[p for name, p in signature.parameters.items() if name not in places])
 
     @functools.wraps(layer.forward)
     def forward(*args: Any, **kwargs: Any) -> Any:
         position = kwargs.pop(FIRST_POSITION, 0)
-        arguments = dict(own.bind(*args, **kwargs).arguments)
+        arguments = dict(outer.bind(*args, **kwargs).arguments)
         first = next(iter(call.tokens))
         count = arguments[first].shape[call.axes.index("N") if "N" in call.axes else 1]
         arguments = call.with_pairs(arguments)
@@ -163,7 +163,7 @@ def _forward(call: Call) -> Callable[..., Any]:
             return result
         return (restore(result[0], call.axes), *result[1:]) if isinstance(result, tuple) else restore(result, call.axes)
 
-    vars(forward)["__signature__"] = own
+    vars(forward)["__signature__"] = outer
     if places:
         vars(forward)[FIRST_POSITION] = True  # it takes this keyword, which its signature does not show
     return forward
@@ -176,15 +176,15 @@ def _forward_of_latents(call: Call) -> Callable[..., Any]:
 
     def with_queries(*args: Any, **kwargs: Any) -> Any:
         queries, outputs = kwargs.pop(LATENTS), []
-        for item, own in enumerate(queries):
-            call.write_latents(np.asarray(own.detach() if hasattr(own, "detach") else own))
+        for item, query in enumerate(queries):
+            call.write_latents(np.asarray(query.detach() if hasattr(query, "detach") else query))
             result = forward(*args, **kwargs)
             output = (result[0] if isinstance(result, tuple) else result)[item]
             outputs.append(np.atleast_2d(np.asarray(output.detach() if hasattr(output, "detach") else output)))
         return np.stack(outputs)
 
-    own = inspect.Parameter(LATENTS, inspect.Parameter.KEYWORD_ONLY)
-    vars(with_queries)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), own])
+    parameter = inspect.Parameter(LATENTS, inspect.Parameter.KEYWORD_ONLY)
+    vars(with_queries)["__signature__"] = signature.replace(parameters=[*signature.parameters.values(), parameter])
     return with_queries
 
 
@@ -203,8 +203,8 @@ def _axes(match: Match) -> str:
 def _design(match: Match) -> tuple[tuple[str, Change], ...]:
     """What the layer does by design, of what it is known to contain or has been measured."""
     pairs = zip(match.design.codes, match.design.changes, strict=True)
-    known = _components(match.call) | _KNOWN
-    return tuple((code, change) for code, change in pairs if code in known)
+    evident = _components(match.call) | _KNOWN
+    return tuple((code, change) for code, change in pairs if code in evident)
 
 
 def _components(call: Call) -> frozenset[str]:
@@ -224,8 +224,8 @@ def _inferred(layer: Layer, reading: Reading, call: Call) -> list[str]:
     heads = "one head" if sizes.heads == 1 else f"{sizes.heads} heads"
     if sizes.key_heads != sizes.heads:
         heads += f" for {sizes.key_heads} of keys and values" if sizes.key_heads > 1 else " that share keys and values"
-    known = len(reading.weights[0].stored) > 1 or named_head_count(layer, sizes.heads * sizes.width) is not None
-    words = [heads if known else f"{heads}, inferred from the output"]
+    stated = len(reading.weights[0].stored) > 1 or named_head_count(layer, sizes.heads * sizes.width) is not None
+    words = [heads if stated else f"{heads}, inferred from the output"]
     if fused is not None:
         parts = {"q": "queries", "k": "keys", "v": "values"}
         order = ", ".join(reading.order).replace("3", str(len(fused.part)))

@@ -55,7 +55,7 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> lis
     rng, names = np.random.default_rng(5), []
     for name, parameters in parts.items():
         neutral = {p.name: _neutral(p, heads) for p in parameters}
-        layer.write({own: value * rng.uniform(0.4, 0.6, value.shape) + 0.1 for own, value in neutral.items()})
+        layer.write({key: value * rng.uniform(0.4, 0.6, value.shape) + 0.1 for key, value in neutral.items()})
         if repeats():
             names.append(name)
         layer.write(neutral)
@@ -86,18 +86,18 @@ def neutral_names(layer: Layer) -> tuple[str, ...]:
 def learned_scales(layer: Layer, heads: int) -> list[Array]:
     """The factors of the logits that a layer learns, (H,) or (1,), as `make_neutral` leaves them."""
     rest = collect_parts(layer.parameters).rest
-    found = [p for p in rest if _OF_LOGITS.search(p.name) and p.value.size in (1, heads)]
-    return [_factors(p).ravel() for p in found]
+    scales = [p for p in rest if _OF_LOGITS.search(p.name) and p.value.size in (1, heads)]
+    return [_factors(p).ravel() for p in scales]
 
 
 def softcaps(layer: Layer) -> list[float]:
     """The softcaps among its attributes, and the numbers that its code divides by inside of a tanh."""
     numbers = {**layer.attributes, **layer.numbers}
     squashed = _SQUASHED.findall(layer.documentation)
-    found = [value for name, value in numbers.items() if _CAP.search(name) or name in squashed]
-    found += [float(text) for text in squashed if text[0].isdigit()]
+    caps = [value for name, value in numbers.items() if _CAP.search(name) or name in squashed]
+    caps += [float(text) for text in squashed if text[0].isdigit()]
     return [
-        float(value) for value in found if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
+        float(value) for value in caps if isinstance(value, int | float) and not isinstance(value, bool) and value > 0
     ]
 
 

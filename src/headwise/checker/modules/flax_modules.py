@@ -81,23 +81,23 @@ def _nnx(module: Any, name: str) -> Layer:
     import jax
     from flax import nnx
 
-    own = copy.deepcopy(module)
+    twin = copy.deepcopy(module)
     with contextlib.suppress(Exception):
-        own.eval()
-    state = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.state(own, nnx.Param))}
+        twin.eval()
+    state = {".".join(map(str, path)): leaf for path, leaf in nnx.to_flat_state(nnx.state(twin, nnx.Param))}
     arrays = {path: np.array(leaf.get_value(), np.float64) for path, leaf in state.items()}
 
     def write(new: Mapping[str, Array]) -> None:
         with jax.enable_x64(True):
             for path, array in new.items():
                 state[path].set_value(jax.numpy.asarray(array))
-            nnx.update(own, nnx.from_flat_state([(tuple(_key(k) for k in p.split(".")), v) for p, v in state.items()]))
+            nnx.update(twin, nnx.from_flat_state([(tuple(_key(k) for k in p.split(".")), v) for p, v in state.items()]))
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         with jax.enable_x64(True):
-            return own(*args, **kwargs)
+            return twin(*args, **kwargs)
 
-    return _layer(own, name, arrays, write, forward)
+    return _layer(twin, name, arrays, write, forward)
 
 
 def _key(text: str) -> str | int:

@@ -42,15 +42,15 @@ def object_of(function: FunctionType) -> Any:
     places = dict(_places(variables))
     rebound = _Rebound(function)
     signature = inspect.signature(function)
-    asked = [p.name for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty]
+    sizes = [p.name for p in signature.parameters.values() if role_of(p.name) == "heads" and p.default is p.empty]
 
     def forward(self: Any, *args: Any, **kwargs: Any) -> Any:
         rebound.variables.update({name: _at(self, place) for name, place in places.items()})
-        return rebound.function(*args, **{name: getattr(self, name) for name in asked}, **kwargs)
+        return rebound.function(*args, **{name: getattr(self, name) for name in sizes}, **kwargs)
 
-    own = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
-    others = [p for name, p in signature.parameters.items() if name not in asked]
-    vars(forward)["__signature__"] = signature.replace(parameters=[own, *others])
+    self_parameter = inspect.Parameter("self", inspect.Parameter.POSITIONAL_ONLY)
+    others = [p for name, p in signature.parameters.items() if name not in sizes]
+    vars(forward)["__signature__"] = signature.replace(parameters=[self_parameter, *others])
     members = {"forward": forward, "__module__": function.__module__, "__wrapped__": function}
     instance = type(function.__name__, (torch.nn.Module,) if torch else (), members)()
     heads: int = max((place[1] + 1 for place in places.values() if len(place) > 1), default=0)
@@ -59,7 +59,7 @@ def object_of(function: FunctionType) -> Any:
     for name, place in places.items():
         setattr(_at(instance, place[:-1]), place[-1], _learned(variables[name]) if torch else _plain(variables[name]))
     widths = [side for value in variables.values() for side in getattr(value, "shape", ())]
-    for name in asked:
+    for name in sizes:
         setattr(instance, name, next(n for n in _HEADS if not any(width % n for width in widths)))
     return instance
 
@@ -69,26 +69,26 @@ def with_sizes(function: Callable[..., Any]) -> Callable[..., Any]:
     if not inspect.isfunction(function):
         return function
     signature = inspect.signature(function)
-    taken = {role_of(name) for name in signature.parameters}
-    found: dict[str, inspect.Parameter] = {}
+    roles = {role_of(name) for name in signature.parameters}
+    added: dict[str, inspect.Parameter] = {}
     for name, value in _variables_of(function).items():
         role = _size_role(name, function) if isinstance(value, int | np.integer) and not isinstance(value, bool) else ""
-        if role and role not in taken:
+        if role and role not in roles:
             default = int(value) if role == "heads" else inspect.Parameter.empty  # not every function takes heads
-            found[name] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
-            taken.add(role)
-    if not found:
+            added[name] = inspect.Parameter(_SIZES[role], inspect.Parameter.KEYWORD_ONLY, default=default)
+            roles.add(role)
+    if not added:
         return function
     rebound = _Rebound(function)
 
     @functools.wraps(function)
     def with_arguments(*args: Any, **kwargs: Any) -> Any:
-        rebound.variables.update({name: kwargs.pop(p.name) for name, p in found.items() if p.name in kwargs})
+        rebound.variables.update({name: kwargs.pop(p.name) for name, p in added.items() if p.name in kwargs})
         return rebound.function(*args, **kwargs)
 
     last = [p for p in signature.parameters.values() if p.kind is p.VAR_KEYWORD]
     others = [p for p in signature.parameters.values() if p.kind is not p.VAR_KEYWORD]
-    vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *found.values(), *last])
+    vars(with_arguments)["__signature__"] = signature.replace(parameters=[*others, *added.values(), *last])
     return with_arguments
 
 
@@ -102,17 +102,17 @@ def _size_role(name: str, function: FunctionType) -> str:
 
 def _variables_of(function: FunctionType) -> dict[str, Any]:
     """The variables around a function that it uses, and those that functions of the same file use that it calls."""
-    found: dict[str, Any] = {}
+    variables: dict[str, Any] = {}
     waiting = [function]
     while waiting:
         for name, value in _used(waiting.pop()):
             if inspect.isfunction(value) and value.__globals__ is function.__globals__:
-                if value is not function and name not in found:
+                if value is not function and name not in variables:
                     waiting.append(value)
-                    found[name] = value
+                    variables[name] = value
             elif not (inspect.isroutine(value) or inspect.ismodule(value) or inspect.isclass(value)):
-                found[name] = value
-    return {name: value for name, value in found.items() if not inspect.isfunction(value)}
+                variables[name] = value
+    return {name: value for name, value in variables.items() if not inspect.isfunction(value)}
 
 
 class _Rebound:
@@ -126,11 +126,11 @@ class _Rebound:
         self.function = self._copied(function)
 
     def _copied(self, function: FunctionType) -> FunctionType:
-        own = FunctionType(
+        copied = FunctionType(
             function.__code__, self.variables, function.__name__, function.__defaults__, function.__closure__
         )
-        own.__kwdefaults__ = function.__kwdefaults__
-        return own
+        copied.__kwdefaults__ = function.__kwdefaults__
+        return copied
 
 
 def _used(function: FunctionType) -> Iterator[tuple[str, Any]]:
@@ -180,8 +180,8 @@ def _at(instance: Any, place: tuple[Any, ...]) -> Any:
 def _torch_of(variables: Mapping[str, Any]) -> Any:
     """The module torch, if one of the variables is a tensor or a module of it."""
     torch = sys.modules.get("torch")
-    own = torch is not None and any(isinstance(v, torch.Tensor | torch.nn.Module) for v in variables.values())
-    return torch if own else None
+    holds_torch = torch is not None and any(isinstance(v, torch.Tensor | torch.nn.Module) for v in variables.values())
+    return torch if holds_torch else None
 
 
 def _may_be_matrix(value: Any) -> bool:

@@ -33,13 +33,13 @@ def head_count_attribute(layer: Layer) -> str | None:
 
 def head_counts(layer: Layer, queries: Matrix, rows: int) -> Iterator[int]:
     """The possible numbers of heads: that of the arrays of one head each, else the attribute's, else every divisor."""
-    named = named_head_count(layer, rows)
+    stated = named_head_count(layer, rows)
     if len(queries.stored) > 1:
         yield len(queries.stored)
     elif "H" in queries.axes:
         heads = queries.shape[queries.axes.index("H")]
-        yield from [heads] if named in (None, heads) else []
-    elif named is not None:
-        yield named
+        yield from [heads] if stated in (None, heads) else []
+    elif stated is not None:
+        yield stated
     else:
         yield from (heads for heads in range(1, rows + 1) if rows % heads == 0)

@@ -31,10 +31,10 @@ def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str
 
 def _latent_sites(names: list[str], parts: set[str]) -> list[str]:
     """The paths of the parts that make keys and values from a latent vector."""
-    own: dict[str, set[str]] = {}
+    kinds_at: dict[str, set[str]] = {}
     for name in names:
-        own.setdefault(name.removesuffix(".weight").rpartition(".")[0], set()).add(latent_part(name))
-    return [path for path, found in own.items() if path in parts and {"down_kv", "o"} <= found]
+        kinds_at.setdefault(name.removesuffix(".weight").rpartition(".")[0], set()).add(latent_part(name))
+    return [path for path, kinds in kinds_at.items() if path in parts and {"down_kv", "o"} <= kinds]
 
 
 def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) -> list[str]:
@@ -42,19 +42,19 @@ def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) 
 
     The largest comes first, the attention itself last.
     """
-    names, known = list(parameters), set(parts)
-    found, path = [site], site
+    names, all_parts = list(parameters), set(parts)
+    enclosing, path = [site], site
     while path:
         path = path.rpartition(".")[0]
         around = [n for n in names if _under(n, path) and not _under(n, site) and not is_norm(n)]
-        own = [n for n in around if "." not in n.removeprefix(f"{path}.") and role_of(n) is None]
-        others = {_without_leaf(n) for n in around if own != [n]}  # one array may be learned queries
+        direct = [n for n in around if "." not in n.removeprefix(f"{path}.") and role_of(n) is None]
+        others = {_without_leaf(n) for n in around if direct != [n]}  # one array may be learned queries
         allowed = 0 if _has_output(site, names) else 1
         if len(others) > allowed or not all(map(_is_output, others)):
             break
-        if path in known:
-            found.append(path)
-    return found[::-1]
+        if path in all_parts:
+            enclosing.append(path)
+    return enclosing[::-1]
 
 
 def _without_leaf(name: str) -> str:
@@ -71,8 +71,8 @@ def _home(name: str, names: list[str], parts: list[str]) -> str:
     path = name
     while path:
         path = path.rpartition(".")[0]
-        own = [_role(n, path) for n in names if _under(n, path)]
-        if path in parts and set("qkv") <= set("".join(part for part in own if part)):
+        roles = [_role(n, path) for n in names if _under(n, path)]
+        if path in parts and set("qkv") <= set("".join(part for part in roles if part)):
             return path
     return ""
 
@@ -94,14 +94,14 @@ def _enclosing(path: str, parts: list[str]) -> str:
 
 def _without_heads(sites: list[str], names: list[str]) -> list[str]:
     """Numbered parts without an output projection of their own are the heads of the part around them."""
-    found: dict[str, None] = {}
+    unique: dict[str, None] = {}
     for site in sites:
         group, _, number = site.rpartition(".")
         around, _, listed = group.rpartition(".")
         siblings = [other for other in sites if other.rpartition(".")[0] == group]
         alone = len(siblings) == 1 and "head" not in listed
-        found[site if not number.isdigit() or alone or _has_output(site, names) else around] = None
-    return list(found)
+        unique[site if not number.isdigit() or alone or _has_output(site, names) else around] = None
+    return list(unique)
 
 
 def _has_output(site: str, names: list[str]) -> bool:

@@ -45,8 +45,8 @@ def keras_layer(layer: Any, name: str) -> Layer:
     """Make a layer like another, in float64."""
     import keras
 
-    own = _copy(layer)
-    variables = _variables(own)
+    clone = _copy(layer)
+    variables = _variables(clone)
     axes = {path: "io" if path.endswith("kernel") and v.ndim == 2 else "" for path, v in variables.items()}
 
     def convert(array: Any) -> Any:
@@ -58,9 +58,9 @@ def keras_layer(layer: Any, name: str) -> Layer:
 
     def forward(*args: Any, **kwargs: Any) -> Any:
         with _in_float64():
-            return own(*args, **kwargs)
+            return clone(*args, **kwargs)
 
-    signature = inspect.signature(type(own).call)
+    signature = inspect.signature(type(clone).call)
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
     return Layer(
         name,
@@ -68,13 +68,13 @@ def keras_layer(layer: Any, name: str) -> Layer:
         write,
         forward,
         convert,
-        numbers={key.lstrip("_"): value for key, value in vars(own).items() if type(value) is int},
-        attributes={key: value for key, value in vars(own).items() if isinstance(value, bool | float | str)},
+        numbers={key.lstrip("_"): value for key, value in vars(clone).items() if type(value) is int},
+        attributes={key: value for key, value in vars(clone).items() if isinstance(value, bool | float | str)},
         framework="keras",
-        owner="keras" if type(own).__module__.startswith("keras.") else type(own).__name__,
-        source=source_of(type(own)),
-        documentation=documentation_of(type(own)),
-        function=f"{type(own).__name__}.call",
+        owner="keras" if type(clone).__module__.startswith("keras.") else type(clone).__name__,
+        source=source_of(type(clone)),
+        documentation=documentation_of(type(clone)),
+        function=f"{type(clone).__name__}.call",
     )
 
 
@@ -83,16 +83,16 @@ def _copy(layer: Any) -> Any:
     with _in_float64():
         try:
             with user_code():
-                own = _made_again(layer)
+                clone = _made_again(layer)
         except Exception as error:  # whatever somebody's layer raises
             reason = describe_exception(error)
             name = type(layer).__name__
             raise DataError(f"{name}: cannot be made again from its get_config(): {reason}.") from None
-        _build(own)
-        for part in keras_sublayers(own).values():
+        _build(clone)
+        for part in keras_sublayers(clone).values():
             if "Normalization" in type(part).__name__ and hasattr(part, "epsilon"):
                 part.epsilon = _EPSILON
-        return own
+        return clone
 
 
 def _made_again(layer: Any) -> Any:
@@ -101,8 +101,8 @@ def _made_again(layer: Any) -> Any:
     try:
         return type(layer).from_config(config | ({"dtype": "float64"} if "dtype" in config else {}))
     except TypeError:
-        own = inspect.signature(type(layer).__init__).parameters
-        return type(layer)(**{name: value for name, value in config.items() if name in own})
+        parameters = inspect.signature(type(layer).__init__).parameters
+        return type(layer)(**{name: value for name, value in config.items() if name in parameters})
 
 
 @contextlib.contextmanager
@@ -137,10 +137,10 @@ def _build(layer: Any) -> None:
             return
 
 
-def _sublayers(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(layer) in seen:
+def _sublayers(layer: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    if id(layer) in visited:
         return
-    seen.add(id(layer))
+    visited.add(id(layer))
     yield path, layer
     attributes = {**vars(layer), **vars(layer).get("_modules", {})}  # where torch keeps the parts of a module
     for key, value in attributes.items():
@@ -148,18 +148,18 @@ def _sublayers(layer: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any
         for number, item in items:
             if is_keras_layer(item) and not key.startswith("_layers"):
                 inner = key if number is None else f"{key}.{number}"
-                yield from _sublayers(item, f"{path}.{inner}" if path else inner, seen)
+                yield from _sublayers(item, f"{path}.{inner}" if path else inner, visited)
 
 
 def _variables(layer: Any) -> dict[str, Any]:
     """The variables of a layer by the attributes that lead to them."""
-    found: dict[int, tuple[str, Any]] = {}
+    variables: dict[int, tuple[str, Any]] = {}
     for path, part in keras_sublayers(layer).items():
         names = {id(value): key.lstrip("_") for key, value in vars(part).items()}
         for variable in part._trainable_variables:
-            own = names.get(id(variable), variable.name)
-            found.setdefault(id(variable), (f"{path}.{own}" if path else own, variable))
-    return dict(found.values())
+            name = names.get(id(variable), variable.name)
+            variables.setdefault(id(variable), (f"{path}.{name}" if path else name, variable))
+    return dict(variables.values())
 
 
 def _numbers(variable: Any) -> Any:

@@ -28,108 +28,108 @@ _BASES = (1e4, 5e5, 1e6)
 
 def with_latents(layer: Layer) -> Layer | None:
     """The layer as one with projections of tokens to queries, keys and values; None if it has no latent vectors."""
-    found = _matrices(layer)
-    if layer.framework != "torch" or not {"down_kv", "o"} <= found.keys() or not {"q", "up_q"} & found.keys():
+    stored = _matrices(layer)
+    if layer.framework != "torch" or not {"down_kv", "o"} <= stored.keys() or not {"q", "up_q"} & stored.keys():
         return None
-    if "up_kv" not in found and not {"up_k", "up_v"} <= found.keys():
+    if "up_kv" not in stored and not {"up_k", "up_v"} <= stored.keys():
         return None
-    rows = sum(found[x].shape[0] for x in ("q", "up_q", "turned_q") if x in found)
+    rows = sum(stored[x].shape[0] for x in ("q", "up_q", "turned_q") if x in stored)
     heads = named_head_count(layer, rows)
-    latent = found["up_kv" if "up_kv" in found else "up_k"].shape[1]
-    turned = found["turned_k"].shape[0] if "turned_k" in found else found["down_kv"].shape[0] - latent
-    if heads is None or rows % heads or found["o"].shape[1] % heads or turned < 0:
+    latent = stored["up_kv" if "up_kv" in stored else "up_k"].shape[1]
+    rotated = stored["turned_k"].shape[0] if "turned_k" in stored else stored["down_kv"].shape[0] - latent
+    if heads is None or rows % heads or stored["o"].shape[1] % heads or rotated < 0:
         return None
-    return _View(layer, found, heads, rows // heads, found["o"].shape[1] // heads, latent, turned).layer_of_tokens()
+    return _View(layer, stored, heads, rows // heads, stored["o"].shape[1] // heads, latent, rotated).layer_of_tokens()
 
 
-def latent_designs(turned: int) -> Iterator[Explanation]:
+def latent_designs(rotary_width: int) -> Iterator[Explanation]:
     """What the reference has to do for such a layer: the heads share the last features of keys, which are rotated."""
-    shared = Explanation(("keys-latent",), ({"+project": _shared(turned)},))
+    shared = Explanation(("keys-latent",), ({"+project": _shared(rotary_width)},))
     for turn in (rotated_halves, rotated_neighbours):
         for base in _BASES:
-            yield shared + Explanation(("rope",), ({"+rotate": _of_last(rotary(turn, base), turned)},))
+            yield shared + Explanation(("rope",), ({"+rotate": _of_last(rotary(turn, base), rotary_width)},))
     yield shared
 
 
 def _matrices(layer: Layer) -> dict[str, Parameter]:
-    found: dict[str, Parameter] = {}
+    matrices: dict[str, Parameter] = {}
     for parameter in layer.parameters:
         part = latent_part(parameter.name)
         if part and parameter.value.ndim == 2 and parameter.axes == "oi":
-            found.setdefault(part, parameter)
-    return found
+            matrices.setdefault(part, parameter)
+    return matrices
 
 
 @dataclass(frozen=True, slots=True)
 class _View:
     layer: Layer
-    found: dict[str, Parameter]
+    matrices: dict[str, Parameter]
     heads: int
     width: int  # of the queries and keys of one head, with the part that is rotated
     values: int
     latent: int
-    turned: int  # how many features of each head are rotated
+    rotary_width: int  # how many features of each head are rotated
 
     @property
     def model(self) -> int:
         """The width of the tokens: two features are needed for u and w."""
-        ranks = [self.found["down_q"].shape[0]] if "down_q" in self.found else []
-        return min(self.found["down_kv"].shape[1], self.latent, *ranks) - 2
+        ranks = [self.matrices["down_q"].shape[0]] if "down_q" in self.matrices else []
+        return min(self.matrices["down_kv"].shape[1], self.latent, *ranks) - 2
 
     def layer_of_tokens(self) -> Layer | None:
         """The layer with matrices of tokens in place of its own."""
-        if self.model < 2 or self.width <= self.turned:
+        if self.model < 2 or self.width <= self.rotary_width:
             return None
         sides = {"q": self.width, "k": self.width, "v": self.values}
-        own = [
+        projections = [
             Parameter(f"{x}_proj.weight", np.zeros((self.heads * n, self.model)), "oi", "Linear")
             for x, n in sides.items()
         ]
-        hidden = {p.name for x, p in self.found.items() if x != "o"}
+        hidden = {p.name for x, p in self.matrices.items() if x != "o"}
         rest = [p for p in self.layer.parameters if p.name not in hidden]
         numbers = {**self.layer.numbers, "num_heads": self.heads}
         return replace(
             self.layer,
-            parameters=(*own, *rest),
+            parameters=(*projections, *rest),
             write=self.write,
             forward=self._forward(),
             numbers=numbers,
-            turned=self.turned,
+            rotary_width=self.rotary_width,
         )
 
     def write(self, arrays: Mapping[str, Array]) -> None:
         """Put matrices of tokens into the layer."""
-        own = [f"{x}_proj.weight" for x in "qkv"]
-        kept = {name: a for name, a in arrays.items() if name not in own}
-        if set(own) <= arrays.keys():
-            q, k, v = (arrays[name].reshape(self.heads, -1, self.model) for name in own)
+        names = [f"{x}_proj.weight" for x in "qkv"]
+        others = {name: a for name, a in arrays.items() if name not in names}
+        if set(names) <= arrays.keys():
+            q, k, v = (arrays[name].reshape(self.heads, -1, self.model) for name in names)
             stored = {**self._of_queries(q), **self._of_keys(k, v)}
-            kept |= {self.found[x].name: self._fitted(stored[x], self.found[x].shape) for x in stored}
-        self.layer.write(kept)
+            others |= {self.matrices[x].name: self._fitted(stored[x], self.matrices[x].shape) for x in stored}
+        self.layer.write(others)
 
     def _of_queries(self, q: Array) -> dict[str, Array]:
-        plain = q[:, : self.width - self.turned] if "turned_q" in self.found else q
-        own = {"turned_q": q[:, self.width - self.turned :]} if "turned_q" in self.found else {}
-        if "up_q" not in self.found:
-            return {**own, "q": plain}
-        rank = self.found["down_q"].shape[0]
+        plain = q[:, : self.width - self.rotary_width] if "turned_q" in self.matrices else q
+        rotary_part = {"turned_q": q[:, self.width - self.rotary_width :]} if "turned_q" in self.matrices else {}
+        if "up_q" not in self.matrices:
+            return {**rotary_part, "q": plain}
+        rank = self.matrices["down_q"].shape[0]
         factor = self._factor("q", rank)
-        of_latent = bool(own) and self.found["turned_q"].shape[1] == rank
-        own = {x: a * factor if of_latent else a for x, a in own.items()}
-        return {"down_q": np.eye(self.model + 2, dtype=q.dtype), "up_q": plain * factor, **own}
+        of_latent = bool(rotary_part) and self.matrices["turned_q"].shape[1] == rank
+        rotary_part = {x: a * factor if of_latent else a for x, a in rotary_part.items()}
+        return {"down_q": np.eye(self.model + 2, dtype=q.dtype), "up_q": plain * factor, **rotary_part}
 
     def _of_keys(self, k: Array, v: Array) -> dict[str, Array]:
         factor = self._factor("kv", self.latent)
-        plain, turned = k[:, : self.width - self.turned] * factor, k[:, self.width - self.turned :]
+        plain, rotary_keys = k[:, : self.width - self.rotary_width] * factor, k[:, self.width - self.rotary_width :]
         keep = np.zeros((self.latent, self.model + 2), k.dtype)
         keep[: self.model + 2] = np.eye(self.model + 2)
         stored = {"down_kv": keep}
-        if "turned_k" in self.found:
-            stored["turned_k"] = turned[0]
+        if "turned_k" in self.matrices:
+            stored["turned_k"] = rotary_keys[0]
         else:
-            more = np.pad(turned[0], ((0, 0), (0, 2)))
+            more = np.pad(rotary_keys[0], ((0, 0), (0, 2)))
             stored["down_kv"] = np.concatenate([keep, more])
-        if "up_kv" in self.found:
+        if "up_kv" in self.matrices:
             return {**stored, "up_kv": np.concatenate([plain, v * factor], axis=1)}
         return {**stored, "up_k": plain, "up_v": v * factor}
 
@@ -159,26 +159,26 @@ class _View:
         total, squares = tokens.sum(axis=-1, keepdims=True), (tokens**2).sum(axis=-1, keepdims=True)
         rank = self.latent
         u = (np.sqrt(2 * (rank * _LENGTH**2 - squares) - total**2) - total) / 2
-        empty = self.found["down_kv"].shape[1] - self.model - 2
+        empty = self.matrices["down_kv"].shape[1] - self.model - 2
         zeros = np.zeros((*tokens.shape[:-1], empty), tokens.dtype)
         return np.concatenate([tokens, u, -total - u, zeros], axis=-1, dtype=tokens.dtype)
 
 
-def _shared(turned: int) -> Stage:
+def _shared(rotary_width: int) -> Stage:
     def share(t: Trace) -> None:
         k = t.k.reshape(*t.k.shape[:2], t.key_heads, -1).copy()
-        if turned:
-            k[..., -turned:] = k[..., :1, -turned:]
+        if rotary_width:
+            k[..., -rotary_width:] = k[..., :1, -rotary_width:]
         t.k = k.reshape(t.k.shape)
 
     return share
 
 
-def _of_last(rotate: Stage, turned: int) -> Stage:
+def _of_last(rotate: Stage, rotary_width: int) -> Stage:
     def rotate_last(t: Trace) -> None:
         q, k = t.q, t.k
-        t.q, t.k = q[..., -turned:], k[..., -turned:]
+        t.q, t.k = q[..., -rotary_width:], k[..., -rotary_width:]
         rotate(t)
-        t.q, t.k = (np.concatenate([a[..., :-turned], b], axis=-1) for a, b in ((q, t.q), (k, t.k)))
+        t.q, t.k = (np.concatenate([a[..., :-rotary_width], b], axis=-1) for a, b in ((q, t.q), (k, t.k)))
 
     return rotate_last

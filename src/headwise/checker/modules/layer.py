@@ -49,7 +49,7 @@ class Layer:
     documentation: str = ""  # the text of its class, and the docstring of the file
     function: str = "forward"  # the name of the method that is called
     train: Callable[[bool], None] | None = None  # turns the training mode on or off, in which norms stay as they are
-    turned: int | None = None  # how many features of keys made from a latent vector are rotated; None without one
+    rotary_width: int | None = None  # how many features of keys made from a latent vector are rotated; None without one
     note: str = ""  # in which form of it is checked, for a report
 
 

@@ -27,14 +27,14 @@ def with_inferred_widths(module: Any) -> Any:
     width = next((w for w in widths if w), _WIDTH)
     errors: list[str] = []
     for arguments in _arguments(type(module).forward, width):
-        own = copy.deepcopy(module).eval()
+        clone = copy.deepcopy(module).eval()
         try:
             with without_dropout(), user_code():
-                own(**arguments)
+                clone(**arguments)
         except Exception as error:  # whatever a forward method raises
             errors.append(describe_exception(error))
-        if not _is_lazy(own):
-            return own
+        if not _is_lazy(clone):
+            return clone
     reason = f" ({errors[0]})" if errors else ""
     raise DataError(
         f"{type(module).__name__}: its lazy layers have no sizes yet, and a call with tokens of shape (2, 5, {width})"

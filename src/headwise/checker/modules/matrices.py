@@ -40,8 +40,8 @@ class Matrix:
     def write(self, rows: Array) -> Iterator[tuple[str, Array]]:
         """Yield what to store so that the matrix is `rows`, (rows, model)."""
         order = sorted(range(len(self.axes)), key=lambda i: self.axes[i] == "D")
-        for parameter, own in zip(self.stored, np.split(rows, len(self.stored)), strict=True):
-            array = own.reshape([self.shape[i] for i in order]).transpose(np.argsort(order))
+        for parameter, part in zip(self.stored, np.split(rows, len(self.stored)), strict=True):
+            array = part.reshape([self.shape[i] for i in order]).transpose(np.argsort(order))
             yield parameter.name, array.reshape(parameter.shape)
 
 
@@ -78,8 +78,8 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
     _name_rest(weights, biases, rest)
     _name_fused(weights, biases)
     _choose_output(weights, biases, rest)
-    found = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
-    return Parts(found, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
+    matrices = {part: Matrix(part, _ordered(group)) for part, group in weights.items()}
+    return Parts(matrices, {part: Matrix(part, _ordered(group)) for part, group in biases.items()}, tuple(rest))
 
 
 def stored_axes(matrix: Matrix, unknown: str) -> Iterator[Matrix]:
@@ -129,23 +129,23 @@ def _choose_groups(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Pa
 
     Of those of several sources of tokens it is the first.
     """
-    for part, found in parts.items():
-        groups = dict.fromkeys(role.group for role, _ in found)
+    for part, members in parts.items():
+        groups = dict.fromkeys(role.group for role, _ in members)
         of_sources = any(map(OF_SOURCE.search, groups))
         if len(groups) > 1 and (part in ("q", "k", "v") or of_sources):
-            linear = next((role.group for role, parameter in found if parameter.axes), next(iter(groups)))
-            rest += [parameter for role, parameter in found if role.group != linear]
-            parts[part] = [pair for pair in found if pair[0].group == linear]
+            linear = next((role.group for role, parameter in members if parameter.axes), next(iter(groups)))
+            rest += [parameter for role, parameter in members if role.group != linear]
+            parts[part] = [pair for pair in members if pair[0].group == linear]
 
 
 def _name_lists(parts: dict[str, list[tuple[Role, Parameter]]], rest: list[Parameter]) -> None:
     """Numbered matrices without other names are those of queries, keys, values and the output, in this order."""
     listed = parts.pop("list", [])
-    named = "".join(parts)
-    wanted = [x for x in "qkvo" if x not in named] if "q" not in named else []
-    for (role, parameter), part in zip(sorted(listed, key=lambda pair: pair[0].number or 0), wanted, strict=False):
+    parts_in_order = "".join(parts)
+    missing = [x for x in "qkvo" if x not in parts_in_order] if "q" not in parts_in_order else []
+    for (role, parameter), part in zip(sorted(listed, key=lambda pair: pair[0].number or 0), missing, strict=False):
         parts[part] = [(replace(role, part=part, group=f"{role.group}.{part}"), parameter)]
-    rest += [parameter for _, parameter in listed[len(wanted) :]]
+    rest += [parameter for _, parameter in listed[len(missing) :]]
 
 
 def _name_rest(
@@ -181,12 +181,12 @@ def _name_fused(
     inner = set(_bare(output[0][1].shape)) if output else {min(sides)}
     if len(sides) == 2 and {3 * side for side in inner} & set(sides):
         for parts in (weights, biases):
-            if own := [
+            if siblings := [
                 pair
                 for pair in parts.get("o?", [])
                 if pair[1].name.rpartition(".")[0] == parameter.name.rpartition(".")[0]
             ]:
-                parts["qkv"] = [(replace(role, part="qkv"), p) for role, p in own]
+                parts["qkv"] = [(replace(role, part="qkv"), p) for role, p in siblings]
                 del parts["o?"]
 
 

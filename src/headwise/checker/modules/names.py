@@ -73,8 +73,8 @@ def role_of(path: str) -> Role | None:
     if len(components) > 1 and components[-1].lower() in _LEAVES:
         components = components[:-1]
     group, number = _numbered(components)
-    named = [c for c in components if not c.isdigit()]
-    for place, component in enumerate(reversed(named)):
+    words = [c for c in components if not c.isdigit()]
+    for place, component in enumerate(reversed(words)):
         name = _strip(component)
         if is_norm(component):
             return None
@@ -83,7 +83,7 @@ def role_of(path: str) -> Role | None:
         if number is not None and components[-1].isdigit() and _LISTS.fullmatch(name):
             return Role("list", group, number)
         if place == 0 and _WEAK_OUTPUT.fullmatch(name):
-            parent = _part(_strip(named[-2])) if len(named) > 1 else ""
+            parent = _part(_strip(words[-2])) if len(words) > 1 else ""
             return Role(parent if parent and name in _GENERIC else "o?", group, number)
         if name not in _GENERIC:
             return None

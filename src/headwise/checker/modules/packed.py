@@ -43,7 +43,7 @@ def with_separate_arguments(layer: Layer) -> tuple[Callable[..., Any], str]:
 def _separated(layer: Layer, packed: str, axes: str, place: int) -> Callable[..., Any]:
     signature = inspect.signature(layer.forward)
     others = [p.replace(kind=p.KEYWORD_ONLY) for name, p in signature.parameters.items() if name != packed]
-    own = [inspect.Parameter(x, inspect.Parameter.POSITIONAL_OR_KEYWORD) for x in "qkv"]
+    streams = [inspect.Parameter(x, inspect.Parameter.POSITIONAL_OR_KEYWORD) for x in "qkv"]
     tokens = axes.index("N")
 
     @functools.wraps(layer.forward)
@@ -53,10 +53,10 @@ def _separated(layer: Layer, packed: str, axes: str, place: int) -> Callable[...
         shape = tuple(np.maximum(arrays[0].shape, arrays[1].shape))
         if arrays[1].shape != shape or width > shape[-1]:
             raise ValueError(f"one argument holds no queries {q.shape}, keys {k.shape} and values {v.shape}")
-        filled = [np.pad(a, [(0, side - own) for side, own in zip(shape, a.shape, strict=True)]) for a in arrays]
+        filled = [np.pad(a, [(0, side - length) for side, length in zip(shape, a.shape, strict=True)]) for a in arrays]
         result = layer.forward(**{packed: layer.convert(np.stack(filled, axis=place))}, **kwargs)
         output = result[0] if isinstance(result, tuple) else result
         return output[:, :count, :, :width] if axes == "BNHd" else output[:, :, :count, :width]
 
-    vars(forward)["__signature__"] = signature.replace(parameters=[*own, *others])
+    vars(forward)["__signature__"] = signature.replace(parameters=[*streams, *others])
     return forward

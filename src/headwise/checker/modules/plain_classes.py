@@ -22,9 +22,9 @@ _METHODS = tuple(
 def call_method(value: Any) -> str | None:
     """The name of the method that computes, of an instance or a class; None without one."""
     cls = value if isinstance(value, type) else type(value)
-    own = [name for name in _METHODS if inspect.isfunction(getattr(cls, name, None))]
-    if own:
-        return own[0]
+    methods = [name for name in _METHODS if inspect.isfunction(getattr(cls, name, None))]
+    if methods:
+        return methods[0]
     public = [name for name, f in vars(cls).items() if inspect.isfunction(f) and not name.startswith("_")]
     return public[0] if len(public) == 1 else None
 
@@ -41,8 +41,8 @@ def plain_names(value: Any) -> list[str]:
 
 def plain_layer(value: Any, name: str, method: str) -> Layer:
     """Copy an object; its arrays are what it learns, where their names are those of projections."""
-    own = copy.deepcopy(value)
-    places = dict(_places(own, "", set()))
+    clone = copy.deepcopy(value)
+    places = dict(_places(clone, "", set()))
     parameters = tuple(
         Parameter(path, np.array(get(), np.float64))
         for path, (get, _) in places.items()
@@ -53,13 +53,13 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         for path, array in arrays.items():
             places[path][1](np.array(array))
 
-    @functools.wraps(getattr(type(own), method))
+    @functools.wraps(getattr(type(clone), method))
     def forward(*args: Any, **kwargs: Any) -> Any:
-        return getattr(own, method)(*args, **kwargs)
+        return getattr(clone, method)(*args, **kwargs)
 
-    signature = inspect.signature(getattr(type(own), method))
+    signature = inspect.signature(getattr(type(clone), method))
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
-    scalars = {key: item for key, item in vars(own).items() if isinstance(item, bool | int | float | str)}
+    scalars = {key: item for key, item in vars(clone).items() if isinstance(item, bool | int | float | str)}
     return Layer(
         name,
         parameters,
@@ -69,37 +69,37 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         numbers={key: item for key, item in scalars.items() if isinstance(item, int) and not isinstance(item, bool)},
         attributes=scalars,
         framework="numpy",
-        source=source_of(type(own)),
-        documentation=documentation_of(type(own)),
-        function=f"{type(own).__name__}.{method}",
+        source=source_of(type(clone)),
+        documentation=documentation_of(type(clone)),
+        function=f"{type(clone).__name__}.{method}",
     )
 
 
 Place = tuple[Callable[[], Any], Callable[[Any], None]]
 
 
-def _places(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Place]]:
+def _places(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Place]]:
     """Where the arrays of an object are: how to read and to replace each."""
-    if id(value) in seen:
+    if id(value) in visited:
         return
-    seen.add(id(value))
+    visited.add(id(value))
     for key, item, replace in _items(value):
         inner = f"{path}.{key}" if path else key
         if isinstance(item, np.ndarray) and item.dtype.kind in "fi":
             yield inner, (functools.partial(np.asarray, item), replace)
         elif _is_container(item):
-            yield from _places(item, inner, seen)
+            yield from _places(item, inner, visited)
 
 
-def _walk(value: Any, path: str, seen: set[int]) -> Iterator[tuple[str, Any]]:
-    if id(value) in seen:
+def _walk(value: Any, path: str, visited: set[int]) -> Iterator[tuple[str, Any]]:
+    if id(value) in visited:
         return
-    seen.add(id(value))
+    visited.add(id(value))
     if not isinstance(value, list | tuple | dict):
         yield path, value
     for key, item, _ in _items(value):
         if _is_container(item):
-            yield from _walk(item, f"{path}.{key}" if path else key, seen)
+            yield from _walk(item, f"{path}.{key}" if path else key, visited)
 
 
 def _items(value: Any) -> Iterator[tuple[str, Any, Callable[[Any], None]]]:

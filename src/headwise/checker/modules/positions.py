@@ -69,9 +69,9 @@ def positions_of(
     rotates nothing; `narrow` gives float32.
     """
     real, complex_ = (np.float32, np.complex64) if narrow else (np.float64, np.complex128)
-    turned = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
+    rotary_width = next((layer.numbers[name] for name in _ROTARY_WIDTH if layer.numbers.get(name)), width)
     places = np.arange(first, first + count)
-    angles = turn * places[:, None] * _BASE ** (-np.arange(0, turned, 2) / turned)
+    angles = turn * places[:, None] * _BASE ** (-np.arange(0, rotary_width, 2) / rotary_width)
     both = np.concatenate([angles, angles], axis=1)[None]
     makers: dict[str, Callable[[], Any]] = {
         "pair": lambda: (layer.convert(np.cos(both).astype(real)), layer.convert(np.sin(both).astype(real))),

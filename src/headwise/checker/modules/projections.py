@@ -60,12 +60,12 @@ class Reading:
         """The weights as the layer can hold them: small matrices on the diagonal, where each head has its slice."""
         if not self.sliced:
             return dict(weights)
-        heads, found = self.sizes.heads, dict(weights)
+        heads, full = self.sizes.heads, dict(weights)
         for x in "qkv":
-            found[f"W{x}"] = block_diagonal(weights[f"W{x}"], heads, self.shared)
+            full[f"W{x}"] = block_diagonal(weights[f"W{x}"], heads, self.shared)
             if self.shared and f"b{x}" in weights:
-                found[f"b{x}"] = np.tile(self._rows(weights, "b", x)[:, 0], heads)
-        return found
+                full[f"b{x}"] = np.tile(self._rows(weights, "b", x)[:, 0], heads)
+        return full
 
     def _rows(self, weights: Mapping[str, Array], letter: str, x: str) -> Array:
         """What is stored for one part: (rows, model), the rows being the heads' side; of a bias (rows, 1)."""
@@ -98,12 +98,12 @@ def readings(layer: Layer) -> list[Reading]:
     if not parts.complete:
         return []
     biases = tuple(replace(b, axes={1: "n", 2: "Hd", 3: "3Hd"}[len(b.shape)]) for b in parts.biases.values())
-    found: list[Reading] = []
+    distinct: list[Reading] = []
     for unknown in ("io", "oi"):
         for weights in product(*(list(stored_axes(matrix, unknown)) for matrix in parts.weights.values())):
             for reading in _with_heads(layer, weights, biases):
-                found += [r for r in _in_orders(reading) if r not in found]
-    return sorted(found, key=lambda reading: reading.unusual)
+                distinct += [r for r in _in_orders(reading) if r not in distinct]
+    return sorted(distinct, key=lambda reading: reading.unusual)
 
 
 def _with_heads(layer: Layer, weights: tuple[Matrix, ...], biases: tuple[Matrix, ...]) -> Iterator[Reading]:
@@ -131,11 +131,11 @@ def _sizes(
     """The sizes of a layer whose matrices have so many rows and columns; None if they do not fit together."""
     more = heads if sliced else 1  # a head sees so much more with its slices than its matrix has columns
     rows = {x: heads * n for x, n in rows.items()} if shared else rows
-    width, left = divmod(rows["q"], heads)
-    if left or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
+    width, remainder = divmod(rows["q"], heads)
+    if remainder or rows["k"] % width or heads % (key_heads := max(1, rows["k"] // width)):
         return None
-    values, left = divmod(rows["v"], key_heads)
-    if left or (output is not None and output.rows != heads * values) or (sliced and key_heads != heads):
+    values, remainder = divmod(rows["v"], key_heads)
+    if remainder or (output is not None and output.rows != heads * values) or (sliced and key_heads != heads):
         return None
     out = output.model if output is not None else heads * values
     return TargetSizes(more * model["q"], heads, key_heads, width, values, out, more * model["k"])
@@ -163,8 +163,8 @@ def _in_orders(reading: Reading) -> Iterator[Reading]:
         return
     grouped = reading.sizes.key_heads != reading.sizes.heads or len(fused.stored) > 1
     orders = _ORDERS[:1] if grouped else _ORDERS if reading.sizes.heads > 1 else ("3Hd", "Hd3")
-    named = [fused.part, *("".join(p) for p in permutations(fused.part))]
-    for part, order in product(dict.fromkeys(named), orders):
+    part_orders = [fused.part, *("".join(p) for p in permutations(fused.part))]
+    for part, order in product(dict.fromkeys(part_orders), orders):
         weights = tuple(replace(m, part=part) if m is fused else m for m in reading.weights)
         biases = tuple(replace(b, part=part) if b.part == fused.part else b for b in reading.biases)
         yield replace(reading, weights=weights, biases=biases, order=order)

@@ -22,18 +22,18 @@ _CLOSE = 1e-5  # a layer may compute its angles in float32
 def measure_query_key_design(
     call: Call,
     reading: Reading,
-    own: Explanation,
+    base_design: Explanation,
     *,
     rotates: bool,
     normalizes: bool,
     scales: list[Array],
     caps: list[float],
 ) -> Explanation | None:
-    """Return what a layer does to its queries and keys, with its `own` norm and residual connection; None if nothing.
+    """Return what a layer does to its queries and keys, with its known norm and residual connection; None if nothing.
 
     `call`: how the layer is called.
     `reading`: how its parameters are read.
-    `own`: what is known of its design.
+    `base_design`: what is known of its design.
     `rotates`, `normalizes`: whether it rotates queries and keys, and whether it holds a norm of them.
     `scales`: factors of the logits that it learns, of each head or of all.
     `caps`: softcaps of the logits among its attributes.
@@ -46,9 +46,9 @@ def measure_query_key_design(
         return None
     possible_limits = [{}, {"causal": True}, *_patterns(call, case, output)]
     for design, mistake in _candidates(rotates, normalizes, scales, caps):
-        if own.goes_with(design) and (own + design).goes_with(mistake):
+        if base_design.goes_with(design) and (base_design + design).goes_with(mistake):
             for limits in possible_limits:
-                result = (own + design + mistake).answer({**case, **limits})
+                result = (base_design + design + mistake).answer({**case, **limits})
                 if result is not None and difference(output, result.output) < _CLOSE:
                     return design
     return None
@@ -62,12 +62,12 @@ def _patterns(call: Call, case: Case, before: Array) -> Iterator[Case]:
     if call.takes_context:
         return
     count = before.shape[1]
-    seen = np.eye(count, dtype=bool)
+    visible = np.eye(count, dtype=bool)
     for m in range(count):
-        changed = case["X"].copy()
-        changed[:, m] *= np.cos(np.arange(changed.shape[-1]))  # which no norm takes away
-        seen[:, m] |= np.abs(call(changed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
-    for pattern in (seen, seen & ~np.eye(count, dtype=bool)):
+        perturbed = case["X"].copy()
+        perturbed[:, m] *= np.cos(np.arange(perturbed.shape[-1]))  # which no norm takes away
+        visible[:, m] |= np.abs(call(perturbed) - before).max(axis=(0, 2)) > _CLOSE * np.abs(before).max()
+    for pattern in (visible, visible & ~np.eye(count, dtype=bool)):
         if not pattern.all():
             yield {"mask": pattern[None, None]}
 

@@ -43,8 +43,8 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
 
     Returns the matches in the order in which they are to be judged, and whether the first explains the output.
     """
-    turned = calls[0].layer.turned
-    calls = [replace(call, turn=float(turned is not None)) for call in calls]
+    rotary = calls[0].layer.rotary_width
+    calls = [replace(call, turn=float(rotary is not None)) for call in calls]
     trials: list[tuple[Match, Case, Array]] = []
     for call, reading in product(calls, options):
         trial = _trial(call, reading)
@@ -64,23 +64,23 @@ def select(calls: list[Call], options: list[Reading]) -> tuple[list[Match], bool
     rest = [p for p in calls[0].layer.parameters if p.name not in stored]
     kernel = strided_kernel(calls[0].layer)
     for match, case, output in screened:
-        own_designs = latent_designs(turned) if turned is not None else reductions(kernel) if kernel else None
+        own_designs = latent_designs(rotary) if rotary is not None else reductions(kernel) if kernel else None
         possible = own_designs or designs(bool(rest), match.call.takes_context)
         nearest = min(possible, key=lambda design: _distance(output, design, case))
         if _distance(output, nearest, case) < _CLOSE:
             return [replace(match, design=_with_norm_of_context(match, nearest))], True
-    if turned is not None and trials:
-        return [_of_latents(trials[0], turned)], False
-    own = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], bool(rest))) if trials else Explanation()
+    if rotary is not None and trials:
+        return [_of_latents(trials[0], rotary)], False
+    base = _with_norm_of_context(trials[0][0], _own_design(trials[0][0], bool(rest))) if trials else Explanation()
     if trials and not trials[0][0].reading.sliced:
-        own += _own_turn(trials[0][0], own)
+        base += _own_turn(trials[0][0], base)
     until = evaluations() + _MOST
     for match, case, output in screened if len(screened) > 1 else ():
-        mistakes = (own + mistake for mistake in singles() if own.goes_with(mistake))
+        mistakes = (base + mistake for mistake in singles() if base.goes_with(mistake))
         in_time = takewhile(lambda _: evaluations() < until, mistakes)
         if any(_distance(output, mistake, case) < _CLOSE for mistake in in_time):
-            return [replace(match, design=own)], True
-    return [replace(match, design=own) for match, _, _ in trials[:2]], bool(own.codes) and len(trials) == 1
+            return [replace(match, design=base)], True
+    return [replace(match, design=base) for match, _, _ in trials[:2]], bool(base.codes) and len(trials) == 1
 
 
 def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
@@ -98,10 +98,10 @@ def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     return match
 
 
-def _of_latents(trial: tuple[Match, Case, Array], turned: int) -> Match:
+def _of_latents(trial: tuple[Match, Case, Array], rotary_width: int) -> Match:
     """The match with the design of a layer with latent vectors that explains it with one mistake, else the last."""
     match, case, output = trial
-    for design in latent_designs(turned):
+    for design in latent_designs(rotary_width):
         mistakes = (design + mistake for mistake in singles() if design.goes_with(mistake))
         if any(_distance(output, mistake, case) < _CLOSE for mistake in mistakes):
             break
@@ -151,23 +151,23 @@ def _even_reduction(match: Match, weights: dict[str, Array], kernel: Parameter) 
     even = zero | {name: weights[name] for name in ("Wv", "Wo") if name in weights}
     groups = match.reading.sizes.key_heads
     even["Wv"] = np.tile(even["Wv"][: len(even["Wv"]) // groups], (groups, 1))  # no mistake with the heads matters
-    found = _answer(match.call, match.reading, even)
+    response = _answer(match.call, match.reading, even)
     options = list(reductions(kernel))
-    if found is None:
+    if response is None:
         return options[0]
-    case, output = found
+    case, output = response
 
-    def left(design: Explanation) -> float:
+    def error(design: Explanation) -> float:
         result = design.answer(case)
         if result is None or not result.output.any():
             return float("inf")
         factor = (output * result.output).sum() / (result.output**2).sum()
         return difference(output, factor * result.output)
 
-    return min(options, key=left)
+    return min(options, key=error)
 
 
-def _own_turn(match: Match, own: Explanation) -> Explanation:
+def _own_turn(match: Match, base_design: Explanation) -> Explanation:
     """The rotation and the norm of its queries and keys, if it has any."""
     sizes, layer = match.reading.sizes, match.call.layer
     turns, normalizes = rotates(match.call, sizes.model, sizes.context), normalizes_heads(layer)
@@ -175,7 +175,7 @@ def _own_turn(match: Match, own: Explanation) -> Explanation:
     if not normalizes and not turns and not scales and not caps:
         return Explanation()
     design = measure_query_key_design(
-        match.call, match.reading, own, rotates=turns, normalizes=normalizes, scales=scales, caps=caps
+        match.call, match.reading, base_design, rotates=turns, normalizes=normalizes, scales=scales, caps=caps
     )
     if design is None or not normalizes_all_heads_together(layer, sizes.heads, sizes.width):
         return design or Explanation()

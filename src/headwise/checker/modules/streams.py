@@ -83,8 +83,8 @@ class _View:
     ) -> Layer:
         """The layer without the parameters and the argument of its second source."""
         signature = inspect.signature(self.layer.forward)
-        kept = [p for name, p in signature.parameters.items() if name != hidden]
-        vars(forward)["__signature__"] = signature.replace(parameters=kept)
+        visible = [p for name, p in signature.parameters.items() if name != hidden]
+        vars(forward)["__signature__"] = signature.replace(parameters=visible)
         seconds = {twin.second.name for twin in self.twins}
         parameters = tuple(p for p in self.layer.parameters if p.name not in seconds)
         return replace(self.layer, parameters=parameters, write=write, forward=forward, note=note)
@@ -102,13 +102,13 @@ class _View:
             matrix = layer.convert(turn).to(tokens.dtype)
             count = (tokens.shape[1] - 1) // 2  # so that the streams are of different lengths
             names = (second, first) if second_first else (first, second)
-            own = dict(zip(names, (tokens[:, :count], tokens[:, count:]), strict=True))
-            own[second] = own[second] @ matrix
-            outputs = layer.forward(**own, **bound.arguments)
+            streams = dict(zip(names, (tokens[:, :count], tokens[:, count:]), strict=True))
+            streams[second] = streams[second] @ matrix
+            outputs = layer.forward(**streams, **bound.arguments)
             if not isinstance(outputs, tuple | list):
                 return outputs
             of_length = {output.shape[1]: output for output in outputs[:2]}
-            of_length[own[second].shape[1]] = of_length[own[second].shape[1]] @ matrix
+            of_length[streams[second].shape[1]] = of_length[streams[second].shape[1]] @ matrix
             return _joined(of_length[count], of_length[tokens.shape[1] - count])
 
         return self._view(forward, second, f"joint attention of two streams ({first}, {second})", write)

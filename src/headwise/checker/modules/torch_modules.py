@@ -59,9 +59,9 @@ def without_dropout() -> Iterator[None]:
     def undropped(
         query: Any, key: Any, value: Any, mask: Any = None, rate: float = 0.0, *args: Any, **kwargs: Any
     ) -> Any:
-        own = kwargs.pop("attn_mask", mask)
+        passed_mask = kwargs.pop("attn_mask", mask)
         kwargs.pop("dropout_p", rate)
-        return attention(query, key, value, own, 0.0, *args, **kwargs)
+        return attention(query, key, value, passed_mask, 0.0, *args, **kwargs)
 
     functional.dropout, functional.scaled_dot_product_attention = unchanged, undropped
     try:
@@ -79,17 +79,17 @@ def torch_layer(module: Any, name: str) -> Layer:
     """Copy a module in float64 and evaluation mode."""
     import torch
 
-    own = _copy(module)
-    own.eval()  # what it returns is the module's own affair
-    _cast(own, torch.float64)
-    _without_statistics(own)
-    learned = dict(own.named_parameters())
-    parts = torch_submodules(own)
+    clone = _copy(module)
+    clone.eval()  # what it returns is the module's own affair
+    _cast(clone, torch.float64)
+    _without_statistics(clone)
+    learned = dict(clone.named_parameters())
+    parts = torch_submodules(clone)
 
     def write(arrays: Mapping[str, Array]) -> None:
         narrow = any(array.dtype == np.float32 for array in arrays.values())
         if arrays and (next(iter(learned.values())).dtype == torch.float32) != narrow:
-            _cast(own, torch.float32 if narrow else torch.float64)
+            _cast(clone, torch.float32 if narrow else torch.float64)
         with torch.no_grad():
             for key, array in arrays.items():
                 learned[key].copy_(torch.as_tensor(np.array(array)))
@@ -102,16 +102,16 @@ def torch_layer(module: Any, name: str) -> Layer:
         name,
         parameters,
         write,
-        _without_gradients(own),
+        _without_gradients(clone),
         lambda a: torch.from_numpy(np.array(a)),
-        numbers=dict(_numbers(own)),
-        attributes=dict(_attributes(own)),
+        numbers=dict(_numbers(clone)),
+        attributes=dict(_attributes(clone)),
         framework="torch",
         owner="torch.nn.MultiheadAttention" if type(module) is torch.nn.MultiheadAttention else type(module).__name__,
         source=source_of(type(module)),
         documentation=documentation_of(type(module)),
         function=f"{type(module).__name__}.forward",
-        train=functools.partial(_train, own),
+        train=functools.partial(_train, clone),
     )
 
 

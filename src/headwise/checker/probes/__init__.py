@@ -76,15 +76,15 @@ def further_probes(interface: Interface, rng: np.random.Generator, any_size: boo
     """
     usual = _generator(interface, 0, rng)
     many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
-    found = [*of_other_values(usual if interface.grid else many), *of_pairs(usual), *of_groups(usual)]
-    found += [*of_negative_logits(usual), *(of_other_numbers(usual) if any_size else ())]
+    further = [*of_other_values(usual if interface.grid else many), *of_pairs(usual), *of_groups(usual)]
+    further += [*of_negative_logits(usual), *(of_other_numbers(usual) if any_size else ())]
     if interface.grid:
-        return found
-    found += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
-    found += of_other_sizes(one, "one item of one head, with few features")
-    found += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
-    found += of_one_query(query)
-    return found
+        return further
+    further += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
+    further += of_other_sizes(one, "one item of one head, with few features")
+    further += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
+    further += of_one_query(query)
+    return further
 
 
 def _in_sizes(interface: Interface, shape: ProbeShape, rng: np.random.Generator) -> Generator:

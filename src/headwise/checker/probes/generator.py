@@ -24,11 +24,11 @@ def block_diagonal(matrix: Array, heads: int, equal: bool) -> Array:
     """A matrix of which each head keeps its slice of the columns, in blocks of its own or equal ones, times √H."""
     rows, columns = (side // heads for side in matrix.shape)
     blocks = matrix.reshape(heads, rows, heads, columns)
-    kept = np.zeros_like(blocks)
+    diagonal = np.zeros_like(blocks)
     for h in range(heads):
         place = 0 if equal else h
-        kept[h, :, h] = blocks[place, :, place] * heads**0.5
-    return kept.reshape(matrix.shape)
+        diagonal[h, :, h] = blocks[place, :, place] * heads**0.5
+    return diagonal.reshape(matrix.shape)
 
 
 class Generator(ABC):
@@ -87,10 +87,10 @@ class Generator(ABC):
     def all(self) -> Iterator[Probe]:
         """Every probe of a round, in the order in which mistakes are looked for."""
 
-    def finished(self, found: Iterable[Probe]) -> list[Probe]:
+    def finished(self, probes: Iterable[Probe]) -> list[Probe]:
         """The probes with the arguments that have to be given, in the function's own type."""
         implicit = self.interface.implicit
-        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | dict(implicit)) for probe in found]
+        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | dict(implicit)) for probe in probes]
         narrow = self.interface.dtype == "float32"
         return [Probe(p.name, to_float32(p.case)) if narrow or p.name == "float32" else p for p in full]
 
@@ -183,10 +183,10 @@ class Generator(ABC):
 
     def keys(self, batch: int, m: int) -> BoolArray:
         """A mask of keys (B, 1, 1, M), in which each item hides two."""
-        found = np.ones((batch, 1, 1, m), bool)
-        for item in found:
+        visible = np.ones((batch, 1, 1, m), bool)
+        for item in visible:
             item[..., self.rng.choice(m, min(2, m - 1), replace=False)] = False
-        return self.with_visible_keys(found)
+        return self.with_visible_keys(visible)
 
     def with_visible_keys(self, mask: BoolArray) -> BoolArray:
         """The mask with the first key visible where a function is causal by construction: no query has nothing."""

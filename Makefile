@@ -5,6 +5,8 @@ VISION := .venv-vision
 PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
+unexport PYTHONDONTWRITEBYTECODE  # set in some containers: every process would compile the package anew
+
 .DEFAULT_GOAL := help
 .PHONY: help browser report test test-all fuzz kills coverage lint parity parity-vision bench model models dist check-dist docs clean
 

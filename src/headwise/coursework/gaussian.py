@@ -10,7 +10,6 @@ from dataclasses import dataclass
 import numpy as np
 from matplotlib.figure import Figure
 
-from headwise.coursework.gaussian_derivation import derivation
 from headwise.document import Step
 from headwise.figures import new_figure
 from headwise.figures.colors import MARK, PALE_ACCENT
@@ -71,6 +70,8 @@ def gaussian(*, runs: int = 400, seed: int = 0) -> Gaussian:
 
     `runs`: samples for each correlation and size.
     """
+    from headwise.coursework.gaussian_derivation import derivation  # SymPy takes long to import
+
     rng = np.random.default_rng([seed, 2])
     shape = (len(CORRELATIONS), len(SIZES), runs)
     least_squares, likelihood = np.empty(shape), np.empty(shape)

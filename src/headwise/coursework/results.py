@@ -12,7 +12,6 @@ from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 import numpy as np
-from scipy.special import log_softmax, softmax
 
 from headwise.attention import AttentionResult, multi_head_attention
 from headwise.coursework.steps import causal_multi_head, project_heads
@@ -213,6 +212,8 @@ def _leak(arrays: Mapping[str, Array], heads: int, rng: np.random.Generator) -> 
 
 
 def _decompose(arrays: Mapping[str, Array], heads: int) -> LogitDecomposition:
+    from scipy.special import log_softmax, softmax
+
     x = arrays["X"]
     weights: dict[str, Any] = {name: array for name, array in arrays.items() if name != "X"}
     (q, k, _), (q_h, k_h, _) = project_heads(x, arrays, 1), project_heads(x, arrays, heads)

@@ -7,7 +7,6 @@ from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
-from scipy import ndimage
 
 from headwise.data.mnist import Digits, LabelledImages
 from headwise.models.trainable import ImageModel, Inputs
@@ -95,6 +94,8 @@ def shift_and_rotate(images: Array, *, shift: float, rotate: float, rng: np.rand
     -------
     ndarray of shape (B, Y, X)
     """
+    from scipy import ndimage
+
     centre = (np.array(images.shape[1:]) - 1) / 2
     shifts = rng.uniform(-shift, shift, (len(images), 2))
     angles = np.deg2rad(rng.uniform(-rotate, rotate, len(images)))

@@ -9,7 +9,7 @@ import typer
 
 from headwise.attribution import MAPS
 from headwise.cli.options import Json, Out, Processes, Scheduler, Seed, Threads
-from headwise.cli.runner import RunOptions, run_study
+from headwise.cli.study.runner import RunOptions, run_study
 from headwise.experiments.faithfulness import FaithfulnessPlan, load_subject
 
 

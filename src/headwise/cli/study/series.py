@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import OUT, Json, Processes, Scheduler, Seeds, Threads
-from headwise.cli.runner import RunOptions, run_study
+from headwise.cli.study.runner import RunOptions, run_study
 from headwise.data.series import load_series, train_validation_split
 from headwise.experiments.series import SeriesPlan
 

@@ -8,7 +8,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import Json, Out, Processes, Scheduler, Seeds, Threads
-from headwise.cli.runner import RunOptions, run_study
+from headwise.cli.study.runner import RunOptions, run_study
 from headwise.experiments.sets import SetsPlan
 
 

@@ -9,7 +9,7 @@ from typing import Annotated
 import typer
 
 from headwise.cli.options import Data, Json, Out, Processes, Scheduler, Threads
-from headwise.cli.runner import RunOptions, run_study
+from headwise.cli.study.runner import RunOptions, run_study
 from headwise.errors import DataError
 from headwise.experiments.tokenizers import TokenizersPlan
 from headwise.experiments.tokenizers.plan import load_digits

@@ -35,7 +35,7 @@ class Difference:
 
     @property
     def same(self) -> bool:
-        """Whether their answers are the same, to rounding, on every input that both answered."""
+        """Whether their outputs are the same, to rounding, on every input that both accept."""
         return self.max_difference <= PRECISIONS["float64"]
 
     @property

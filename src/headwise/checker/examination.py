@@ -223,7 +223,7 @@ def _despite(findings: Findings, unexplained: list[Observation], last: bool) -> 
 
 
 def _is_undefined(call: Observation) -> bool:
-    """Whether queries of zero give NaN, as where they are divided by their length: that is nobody's mistake."""
+    """Whether queries of zero give NaN, as where they are divided by their length, which is no mistake."""
     output = call.response.output
     return call.probe.name == "uniform" and output is not None and not np.isfinite(output).all()
 

@@ -1,6 +1,6 @@
 """What a module that is explained returns in other circumstances, in which it should do the same.
 
-They are another number of tokens, the attention weights asked for or not, the training mode, and a mask of another
+They are another number of tokens, with the attention weights or without, the training mode, and a mask of another
 type. Other norms and scales, however, should change something.
 """
 
@@ -120,7 +120,7 @@ def _limits_of(attended: BoolArray) -> tuple[str, Case]:
 
 
 def _other_masks(convention: CallingConvention, calls: list[Observation]) -> Iterator[str]:
-    """The masks of another type with which a module that tells types apart does not do the same."""
+    """The masks of another type for which a module that distinguishes types returns other outputs."""
     for name in ("mask", "padding"):
         sense = convention.senses.get(name)
         calls_with_mask = [call for call in calls if name in call.probe.case]

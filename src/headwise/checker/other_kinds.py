@@ -17,7 +17,7 @@ _MOST_UNKNOWN = 600
 
 
 def other_kind(convention: CallingConvention) -> str:
-    """The kind of attention, in a sentence; empty if it is none of those that can be told apart."""
+    """The kind of attention, in a sentence; empty if it is none of the known ones."""
     case = first_probe(convention.interface).case
     sizes = convention.interface.sizes
     if sizes is None or "X" not in case or "context" in case or sizes.sliced or sizes.queries or not sizes.heads:

@@ -334,7 +334,7 @@ def unseen_zeroed(t: Trace) -> None:
         t.v = np.where(attended.swapaxes(-1, -2), t.v, 0)
 
 
-# ways of writing what is right that give the same answers, but not the same ones next to a mistake
+# ways to write the definition that give the same outputs, but other outputs together with a mistake
 EQUIVALENT_VARIANTS: tuple[Change, ...] = ({}, {"clean": unseen_zeroed, "mix": every_key})
 
 

@@ -121,7 +121,7 @@ _PROJECTED = re.compile(
     r"(?:s|states?|layer|heads?|proj|projected|tensor|vectors?|matrix|mat|seq|input|in|t|new|cur|current)?$"
 )
 
-# what is passed for an argument that asks for no dropout, no training and no output besides the attention
+# what is passed for an argument so that there is no dropout, no training and no output beyond the attention
 _NO_DROPOUT = "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop"
 FLAGS: dict[str, object] = {
     **dict.fromkeys(_NO_DROPOUT.split(), 0.0),
@@ -134,7 +134,7 @@ FLAGS: dict[str, object] = {
     "debug": False,
 }
 
-# the tokens of a decoder, which ask, and those of an encoder, which are asked
+# the tokens of a decoder, which attend, and those of an encoder, to which they attend
 _ARRAY = r"(?:hidden|states?|inputs?|outputs?|out|in|seq|sequence|tokens?|emb\w{0,7}|feat\w{0,5}|x|vecs?|vectors?)+"
 _DECODER, _ENCODER = (
     r"(?:dec|decoder|tgt|target|trg)",
@@ -147,7 +147,7 @@ _TOKENS = {
 
 
 def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
-    """Which of several arguments of tokens is X, and which are contexts: what asks is X, else the first is."""
+    """Which of several arguments of tokens is X, and which are contexts: what attends is X, else the first is."""
     names = list(names)
     first = next(
         (name for name in names if re.search(r"latent|quer|tgt|target|dec|^state|^xi$", name.lower())), names[0]

@@ -220,7 +220,7 @@ def _by_name(
         if role == "cache" and required and not given:
             problems.append(f"unknown argument `{p.name}`")
             return None
-        numeric = role == "scale" and p.default is not None  # a default that is a number asks for that number
+        numeric = role == "scale" and p.default is not None  # a default that is a number is used
         numeric |= role == "temperature" and isinstance(p.default, int | float) and p.default != 1
         numeric |= role in ("softcap", "window") and isinstance(p.default, int | float) and p.default > 0
         if required or numeric or (role == "causal" and p.default is True):

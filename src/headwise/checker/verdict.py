@@ -93,9 +93,9 @@ class Verdict:
         Whether it is right: it has no mistake, and agrees with the definition on every ordinary input that it takes.
         Hazards and conventions leave it True.
     mistakes : tuple of str
-        Codes of the catalogue, most basic first: the function gives other answers on ordinary inputs. Empty if `ok`.
+        Codes of the catalogue, most basic first: the function gives other outputs on ordinary inputs. Empty if `ok`.
     hazards : tuple of str
-        Codes of the catalogue: it gives other answers in an edge case, such as a query that may attend to nothing.
+        Codes of the catalogue: it gives other outputs in an edge case, such as a query that may attend to nothing.
     conventions : tuple of str
         Codes of `headwise.checker.conventions.CONVENTIONS`: choices of the function that are neither.
     untested : tuple of str

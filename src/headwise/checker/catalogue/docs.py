@@ -10,7 +10,7 @@ __all__ = ["mistakes_page"]
 _HEAD = """# Mistakes people make in attention code
 
 What `headwise check` can name. The code is the stable name that a verdict prints. A verdict is earned: a mistake is
-named only if the definition *with that mistake put in* gives the function's answers to rounding on fresh random inputs,
+named only if the definition *with that mistake put in* gives the function's outputs to rounding on fresh random inputs,
 and the definition without it does not; up to four mistakes at once likewise.
 
 This page is made from the catalogue: `python -m headwise.checker.catalogue.docs > docs/mistakes.md`.

@@ -29,12 +29,12 @@ class Mistake:
     operations : tuple of str
         Operations in the source where it may be, the likeliest first; names of `headwise.checker.locate.OPERATIONS`.
     changes : tuple of Change
-        The reference with this mistake put in: the ways in which people write it. Empty for what is seen by watching
-        the function and not by its answers.
+        The reference with this mistake put in: the ways in which people write it. Empty for what shows while
+        the function runs and not in its outputs.
     reported_in : tuple of str
         Public threads that report it, as repository and number.
     level : {"mistake", "hazard"}
-        A mistake gives other answers on ordinary inputs; a hazard only in an edge case, such as a query that may
+        A mistake gives other outputs on ordinary inputs; a hazard only in an edge case, such as a query that may
         attend to nothing.
     """
 

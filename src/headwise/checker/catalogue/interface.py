@@ -143,7 +143,7 @@ ENTRIES = (
     ),
     Mistake(
         "dropout-active",
-        "Weights or outputs are dropped at random where nobody asked for training.",
+        "Weights or outputs are dropped at random outside training.",
         PLAIN,
         "The same input gives other outputs; what is kept is divided by the share that is kept.",
         "Drop only in training, and let the default be no dropout.",

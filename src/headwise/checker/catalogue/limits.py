@@ -69,7 +69,7 @@ def without_sinks(t: Trace) -> None:
 ENTRIES = (
     Mistake(
         "causal-missing",
-        "causal is asked for, and a query still sees the keys after its own.",
+        "causal=True, and a query still attends to keys after its own.",
         CAUSAL,
         "The output of a token changes when a later one does.",
         "Hide m > n: np.tril of ones is what may be seen.",
@@ -111,7 +111,7 @@ ENTRIES = (
         "Queries are lined up with the wrong end of the keys.",
         "offset = 0 for align='start';  offset = (number of valid keys) − N for align='end'",
         "It shows only where there are not as many queries as keys, as with a cache of keys.",
-        "Use the alignment that is asked for; with lengths, the last key is the last valid one.",
+        "Use the alignment that is passed; with lengths, the last key is the last valid one.",
         ("causal", "align"),
         ({"align": nothing}, {"align": always_end}, {"align": end_of_padding}, {"align": other_end}),
         reported_in=("flash-attention#517", "mlx#2835"),
@@ -177,7 +177,7 @@ ENTRIES = (
         "lengths-off-by-one",
         "One key too many is attended to, or one too few.",
         LENGTHS,
-        "m <= length instead of m < length, or a length that already excludes something.",
+        "m <= length instead of m < length, or a length that already leaves one out.",
         "Hide the keys at and past lengths[b], and no others.",
         ("lengths", "mask"),
         tuple({"lengths": longer(by)} for by in (1, -1)),

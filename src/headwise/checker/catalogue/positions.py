@@ -21,7 +21,7 @@ Turn: TypeAlias = Callable[[Array, Array, Array], Array]
 
 
 def rotated(of_halves: bool, of_neighbours: bool) -> Stage:
-    """Whether neighbours are rotated if halves are asked for, and if neighbours are."""
+    """Whether neighbours are rotated if halves are requested, and if neighbours are."""
 
     def rotate(t: Trace) -> None:
         if "cos" in t.case:
@@ -140,7 +140,7 @@ ENTRIES = (
         "The rotary embedding pairs halves where neighbours are meant, or the other way.",
         "halves: (x_i, x_{i+d/2});  neighbours: (x_{2i}, x_{2i+1})",
         "Both layouts are in use, and checkpoints are permuted from one to the other.",
-        "Rotate the pairs of the layout that is asked for.",
+        "Rotate the pairs of the layout that is requested.",
         ("rope",),
         (
             *({"rotate": rotated(*pair)} for pair in ((True, False), (False, False), (True, True))),

@@ -159,7 +159,7 @@ ENTRIES = (
         "qk-swapped",
         "Queries and keys change places: the logits are K Qᵀ.",
         "S = Q Kᵀ / √d,  P = softmax(S)",
-        "Row n of the weights then says who looks at token n, not what token n looks at.",
+        "Row n of the weights then holds which tokens attend to token n, not what token n attends to.",
         "Write Q @ K.T, queries first: one row of logits for each query.",
         ("logits", "projection"),
         ({"logits": keys_times_queries},),

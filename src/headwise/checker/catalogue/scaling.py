@@ -14,7 +14,7 @@ SCALE = "S = Q Kᵀ / √d,  d being the width of one head"
 
 
 def scaled(*factors: Callable[[Trace], float]) -> tuple[Change, ...]:
-    """Another factor by default, which gives way to a scale that is asked, or does not."""
+    """Another factor by default; a scale that is passed replaces it, or does not."""
 
     def stage(factor: Callable[[Trace], float], gives_way: bool) -> Stage:
         def scale(t: Trace) -> None:

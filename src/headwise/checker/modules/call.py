@@ -47,10 +47,10 @@ class Call:
     width: int = 1  # the width of one head, for these
     axes: str = "BND"  # the axes of the tokens, as in `headwise.checker.modules.layouts`
     count: int = USUAL_COUNT  # a number of tokens that it takes
-    # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens ask
+    # the parameter that holds learned queries, which take the place of the tokens X; empty where tokens attend
     latents: str = ""
     turn: float = 0.0  # 1 to rotate by the positions that are passed, 0 not to
-    of_first: bool = False  # whether only its first token asks, so that it is called with each token in its place
+    of_first: bool = False  # whether only its first token attends, so that it is called with each token in its place
 
     @property
     def rows(self) -> int:

@@ -105,7 +105,7 @@ def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has
 
 
 class _Signature:
-    """What tells one design from another: outputs without weights, and how an even mixture follows its tokens."""
+    """What distinguishes designs: outputs without weights, and how an even mixture follows its tokens."""
 
     def __init__(self, residual: list[Array], factor: float, invariances: list[bool]) -> None:
         self.residual, self.factor, self.invariances = residual, factor, invariances

@@ -1,4 +1,4 @@
-"""Layers of which only the first token asks, such as the class attention of CaiT (Touvron et al., 2021, section 2.2).
+"""Layers where only the first token attends, such as the class attention of CaiT (Touvron et al., 2021, section 2.2).
 
 Keys without positions have no order, so such a layer gives the output of any token that is put first: called once for
 each of them, it is attention of all tokens.

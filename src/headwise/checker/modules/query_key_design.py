@@ -1,4 +1,4 @@
-"""The rotation and the norm of queries and keys that a layer has by design, whatever mistake it has besides.
+"""The rotation and the norm of queries and keys that a layer has by design, whatever mistake it has as well.
 
 All heads are given equal matrices, so that no mistake with the heads matters; one of another kind may remain.
 """
@@ -107,10 +107,10 @@ def _scaled_by(factor: Array) -> Iterator[Explanation]:
 
 
 def _capped_at(cap: float) -> Stage:
-    def ask(t: Trace) -> None:
+    def cap_logits(t: Trace) -> None:
         t.case = t.case | {"softcap": cap}
 
-    return ask
+    return cap_logits
 
 
 def _with_equal_heads(call: Call, reading: Reading) -> Case:

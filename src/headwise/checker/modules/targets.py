@@ -56,7 +56,7 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
 
 
 class _NarrowError(DataError):
-    """Sizes with which less can be told: heads of width one, whose scale is one, right or not, or many tokens."""
+    """Sizes that show less: heads of width one, whose scale is one, right or not, or many tokens."""
 
 
 def _is_narrow(call: Call, readings: list[Reading]) -> bool:

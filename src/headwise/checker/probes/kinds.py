@@ -43,7 +43,7 @@ class Interface:
     unprojected: bool = False
     unscaled: bool = False  # whether it may leave out the scale, as introductions do before there are projections
     packed: str = ""  # what comes in one array, so that it has one size: queries, keys and values, or keys and values
-    # whether its cache has room for the new keys and values, and it is told at which place they belong
+    # whether its cache has room for the new keys and values, and it takes the place at which they belong
     preallocated: bool = False
     prefix_each: bool = False  # whether the length of the prefix is an array, with a number for each item
     grid: bool = False  # whether it takes the height and the width of the grid that its tokens are

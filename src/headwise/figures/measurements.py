@@ -149,7 +149,7 @@ def measure_rows(record: AttentionRecord, maps: Array, index: int | None) -> Fac
     facts |= extreme_head("min_effective", effective, least=True) | extreme_head("max_effective", effective)
     facts |= first_and_last_layer("effective", effective)
     peaked = p[facts["min_effective_layer"], facts["min_effective_head"]]
-    facts |= {"peak_token": int(peaked.argmax()) + 1, "peak_share": float(peaked.max())}
+    facts |= {"peak_token": first_largest(peaked) + 1, "peak_share": float(peaked.max())}
     visible = record.visible_by_layer[..., record.content]
     even = (visible.any(axis=1) if index is None else visible[:, index]).sum(axis=1)
     facts |= list_heads("uniform", effective >= facts["near_uniform"] * even[:, None])
@@ -207,6 +207,11 @@ def normalize_or_nan(maps: Array) -> Array:
            [ nan,  nan,  nan]])
     """
     return np.where(maps.any(axis=-1, keepdims=True), normalize_rows(maps), np.nan)
+
+
+def first_largest(values: Array) -> int:
+    """The first index whose value is the largest up to rounding, which differs between processors."""
+    return int(np.isclose(values, values.max(), rtol=1e-9, atol=0).argmax())
 
 
 def nan_mean(values: Array) -> Array:

@@ -17,7 +17,7 @@ from headwise.figures.caption import Caption, write_caption
 from headwise.figures.colors import HEATMAP, SIGNED
 from headwise.figures.dependence import Dependence
 from headwise.figures.faithfulness_sentences import describe_faithfulness, summarize_faithfulness
-from headwise.figures.measurements import Facts, measure_base, measure_faithfulness
+from headwise.figures.measurements import Facts, first_largest, measure_base, measure_faithfulness
 from headwise.figures.panels import COLUMN, PAGE, draw_map, frame, scale_from_zero
 from headwise.figures.record import AttentionRecord
 from headwise.figures.save import new_figure
@@ -53,9 +53,9 @@ def measure(record: AttentionRecord) -> Facts:
             "audit_data": dependence.data,
             "players": len(dependence.values),
             "agreement_of_maps": dependence.agreement,
-            "attention_top": _player_name(record, int(dependence.attention.argmax())),
+            "attention_top": _player_name(record, first_largest(dependence.attention)),
             "attention_max": float(dependence.attention.max()),
-            "map_top": _player_name(record, int(dependence.values.argmax())),
+            "map_top": _player_name(record, first_largest(dependence.values)),
             "map_max": float(np.abs(dependence.values).max()),
             "negative": int((dependence.values < 0).sum()),
             "window": _window(record)[1] - _window(record)[0],

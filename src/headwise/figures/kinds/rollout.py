@@ -15,6 +15,7 @@ from headwise.figures.measurements import (
     Facts,
     check_self_attention,
     first_and_last_layer,
+    first_largest,
     measure_base,
     measure_faithfulness,
     normalize_or_nan,
@@ -60,7 +61,7 @@ def measure(record: AttentionRecord) -> Facts:
     rows = rollout_rows(record)
     maps = rows[:, record.content]
     p = normalize_or_nan(maps)
-    top = int(np.argsort(-maps[-1], kind="stable")[0])
+    top = first_largest(maps[-1])
     base = {name: value for name, value in measure_base(record).items() if name not in ("uniform_low", "uniform_high")}
     even = 1 / reached_tokens(record).sum(axis=1)
     facts = base | measure_faithfulness(record)

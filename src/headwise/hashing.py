@@ -1,4 +1,4 @@
-"""What tells one set of arrays from any other."""
+"""Digests of arrays."""
 
 from __future__ import annotations
 

@@ -69,7 +69,7 @@ def compile_function(module: ModuleType, name: str, *types: Any) -> Any:
 def _cache_for(kernels: ModuleType) -> Iterator[None]:
     """Make numba cache in a folder named after a digest of the sources that a kernel is compiled from.
 
-    numba itself looks only at the file of the kernel, and would run old code after a change of a file that it imports.
+    numba itself checks only the file of the kernel, and would run old code after a change of a file that it imports.
     """
     import numba
 

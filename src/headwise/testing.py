@@ -1,6 +1,6 @@
 """For tests of attention code: one assertion, and a pytest fixture of the same name.
 
-With Headwise installed, a test can ask for the fixture::
+With Headwise installed, a test can use the fixture::
 
     def test_mine(assert_attention):
         assert_attention(my_attention)

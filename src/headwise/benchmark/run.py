@@ -49,7 +49,7 @@ class Timing:
 
     @property
     def fastest_peer(self) -> str | None:
-        """The fastest library besides headwise; None if none was measured."""
+        """The fastest library other than headwise; None if none was measured."""
         peers = {name: seconds for name, seconds in self.seconds.items() if name in PEERS}
         return min(peers, key=peers.__getitem__) if peers else None
 

@@ -69,8 +69,8 @@ def diff(
 ) -> None:
     """Name the mistakes in which two implementations, or two models, differ.
 
-    Both files are imported and run in this process. Status 0 if they give the same answers (with --strict, also in edge
-    cases), 1 if not, 2 if one of them could not be run.
+    Both files are imported and run in this process. Status 0 if they return the same outputs (with --strict, also in
+    edge cases), 1 if not, 2 if one of them could not be run.
 
     For two models, it names the first layer in which they differ, and the mistake that explains the difference if one
     of them is a folder or a .gguf file. Arrays extracted elsewhere are compared with those of `headwise capture`.

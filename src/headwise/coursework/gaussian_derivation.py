@@ -106,7 +106,7 @@ def _sample() -> Iterator[Step]:
 
 
 def _likelihood() -> Iterator[Step]:
-    """What the likeliest c knows more, and by how much its variance is smaller."""
+    """What the likeliest c uses in addition, and by how much its variance is smaller."""
     c = _c
     xx, xy, yy = sp.symbols("s_{xx} s_{xy} s_{yy}", real=True)
     log_likelihood = -sp.log(1 - c**2) / 2 - (xx - 2 * c * xy + yy) / (2 * (1 - c**2))

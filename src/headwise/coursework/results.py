@@ -92,7 +92,7 @@ class Coursework:
 def coursework(
     arrays: Mapping[str, Array], *, heads: Sequence[int] = (1, 3), swap: tuple[int, int] = (0, 1), seed: int = 0
 ) -> Coursework:
-    """Compute everything that the exercise asks for.
+    """Compute everything that the exercise requires.
 
     `arrays`: X (N, D), Wq, Wk, Wv, and optionally Wo, bq, bk, bv, bo.
     `heads`: each divides the rows of the matrices.

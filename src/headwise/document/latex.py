@@ -1,4 +1,4 @@
-"""A document as LaTeX source; its preamble defines the characters that not every LaTeX knows."""
+"""A document as LaTeX source; its preamble defines characters that some installations lack."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""The signature of a function, read from its source and not asked of it."""
+"""The signature of a function, read from its source, which is not run."""
 
 from __future__ import annotations
 
@@ -41,5 +41,5 @@ def _parameter(arg: ast.arg, kind: Any, default: ast.expr | None) -> inspect.Par
         try:
             value = ast.literal_eval(default)
         except (ValueError, TypeError, SyntaxError, MemoryError, RecursionError):
-            value = ...  # it has a default; which, only the submission knows
+            value = ...  # it has a default; only running the submission would give its value
     return inspect.Parameter(arg.arg, kind, default=value)

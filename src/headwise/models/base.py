@@ -73,7 +73,7 @@ class Tokens:
 class Model(Protocol):
     """A model as the tools use it. One input is one image, one text, one series; results are for this input alone.
 
-    A tool asks `capabilities` first and reports the reason in `missing`, instead of failing in the middle. What can
+    A tool checks `capabilities` first and reports the reason in `missing`, instead of failing in the middle. What can
     only be known of an input is a `DataError` with the reason when a method is called with it.
     """
 

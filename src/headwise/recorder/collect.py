@@ -52,7 +52,7 @@ class Collector:
         """Modules of all calls, kept or not."""
         return [name for name, _ in self._calls]
 
-    def wants(self, name: str, kind: str, queries: int, keys: int) -> bool:
+    def selects(self, name: str, kind: str, queries: int, keys: int) -> bool:
         """Whether the next call of a module is to be kept; one that is not is only counted."""
         last = self._last.get(name)
         if last is not None and last.kind == kind and last.layer is None and keys == last.keys + queries:

@@ -112,7 +112,7 @@ def _plans(graph: Graph) -> list[SoftmaxPlan | FusedPlan]:
 
 def _add(collector: Collector, graph: Graph, plan: SoftmaxPlan | FusedPlan, values: Mapping[str, Any]) -> None:
     """Keep one attention of the run, if it is wanted."""
-    if not collector.wants(plan.name, "", -1, 0):
+    if not collector.selects(plan.name, "", -1, 0):
         return
     fields = plan.arrays(values)
     kind = _kind(graph, plan, fields["q"].shape[2] == fields["k"].shape[2])

@@ -83,7 +83,7 @@ def _select(capture: Capture, layers: Selection) -> Capture:
     """The same capture with the chosen layers alone."""
     collector = Collector(layers)
     for layer in capture.layers:
-        if collector.wants(layer.name, layer.kind, *layer.shape[2:]):
+        if collector.selects(layer.name, layer.kind, *layer.shape[2:]):
             collector.add(layer)
     return replace(capture, layers=collector.finish())
 

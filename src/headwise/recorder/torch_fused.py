@@ -35,7 +35,7 @@ class FusedCall(NamedTuple):
     def unpacked(self, heads: int | None) -> FusedCall:
         """The call for one query whose H heads were packed as the queries of G key heads: (B, G, H/G, d).
 
-        transformers does so while it generates with grouped heads; the number of heads that the module states tells.
+        transformers does so while it generates with grouped heads; the number of heads that the module states decides.
         """
         if heads is None or self.q.ndim != 4 or self.q.shape[1] == heads or self.q.shape[1] != self.k.shape[1]:
             return self

@@ -133,7 +133,7 @@ class _Recorder:
         table = self.follower.table
         table.derive(output, merged([table.sources(tensor) for tensor in tensors]))
         kind, n, m = self._kind(call.q, call.k), call.q.shape[-2], call.k.shape[-2]
-        if not self._collector.wants(self._modules.name, kind, n, m):
+        if not self._collector.selects(self._modules.name, kind, n, m):
             return
         lead, heads = call.q.shape[:-2], self._modules.heads
         shape = (*call.q.shape[:-1], output.shape[-1])  # the output with the axes of the queries
@@ -159,7 +159,7 @@ class _Recorder:
         """Record an attention written out by hand; returns why it is none, or nothing."""
         product = weights.product
         kind = "self" if product is None else self._kind(product.a, product.b)
-        if not self._collector.wants(self._modules.name, kind, *multiplied.axes.shape[1:]):
+        if not self._collector.selects(self._modules.name, kind, *multiplied.axes.shape[1:]):
             return ""
         attention = assemble(weights, multiplied, self._modules.heads)
         if isinstance(attention, str):

@@ -23,10 +23,10 @@ from headwise.document import render_template
 from headwise.errors import HeadwiseError
 from headwise.explanation import cycle_classes, explore
 from headwise.explanation.explorer import SCRIPTS
-from headwise.web.answers import Answer, AnswerStore, answer, explore_answers
 from headwise.web.arrays import attend_arrays
 from headwise.web.middleware import HEADER_TIMEOUT, Guard, RequestRejected
 from headwise.web.parsing import parse_digit, parse_image, parse_json, parse_text
+from headwise.web.results import InputResult, ResultStore, compare_results, compute_result
 from headwise.web.served_models import ServedModel, serve_model
 from headwise.web.tasks import TaskRunner
 
@@ -47,7 +47,7 @@ def application(models: Mapping[str, Any], host: str = "127.0.0.1") -> ASGIApp:
         *_page_routes(opened),
         Mount("/static", StaticFiles(packages=_STATIC)),
         *_drawing_routes({name: served for name, served in opened.items() if served.kind == "drawing"}, runner),
-        *_answer_routes({name: served for name, served in opened.items() if served.kind != "drawing"}, runner),
+        *_result_routes({name: served for name, served in opened.items() if served.kind != "drawing"}, runner),
         *_array_routes(runner),
     ]
     handlers: dict[Any, Callable[[Request, Any], Awaitable[Response]]] = {
@@ -109,26 +109,28 @@ def _drawing_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> li
     return [Route("/api/read", post_digit, methods=["POST"]), Route("/api/example/{digit}.png", example)]
 
 
-def _answer_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> list[Route]:
-    """One input for one model; then, by the key of the answer, more of it."""
-    store = AnswerStore()
+def _result_routes(models: Mapping[str, ServedModel], runner: TaskRunner) -> list[Route]:
+    """One input for one model; then, by the key of the result, more of it."""
+    store = ResultStore()
 
     async def post_input(request: Request) -> Response:
         body = await _body(request)
         name = request.query_params.get("model", "")
         if name not in models:
             raise RequestRejected(404, f"model: expected one of {', '.join(models)}; got {name!r}.")
-        served, key, start = models[name], AnswerStore.key(name, body), time.perf_counter()
+        served, key, start = models[name], ResultStore.key(name, body), time.perf_counter()
         input = await runner.run(lambda: _parse_input(body, served), request)
-        result = store.find(key) or store.add(await runner.run(lambda: answer(key, name, served.model, input), request))
+        result = store.find(key) or store.add(
+            await runner.run(lambda: compute_result(key, name, served.model, input), request)
+        )
         content = await runner.run(result.content, request)
         return JSONResponse({**content, "took": round(1000 * (time.perf_counter() - start))})
 
     async def explorer(request: Request) -> Response:
-        answers = [_find(store, key) for key in request.query_params.getlist("key")]
-        if not 1 <= len(answers) <= len(models):
-            raise RequestRejected(422, f"key: expected one to {len(models)} of them; got {len(answers)}.")
-        return JSONResponse(await runner.run(lambda: explore_answers(answers), request))
+        results = [_find(store, key) for key in request.query_params.getlist("key")]
+        if not 1 <= len(results) <= len(models):
+            raise RequestRejected(422, f"key: expected one to {len(models)} of them; got {len(results)}.")
+        return JSONResponse(await runner.run(lambda: compare_results(results), request))
 
     async def dependence(request: Request) -> Response:
         return JSONResponse(await runner.run(_find(store, request.query_params.get("key", "")).dependence, request))
@@ -152,10 +154,10 @@ def _parse_input(body: bytes, served: ServedModel) -> Any:
     return parse_text(parse_json(body)) if served.kind == "text" else parse_image(body)
 
 
-def _find(store: AnswerStore, key: str) -> Answer:
+def _find(store: ResultStore, key: str) -> InputResult:
     result = store.find(key)
     if result is None:
-        raise RequestRejected(410, "This answer is no longer kept; send the input again.")
+        raise RequestRejected(410, "This result is no longer kept; send the input again.")
     return result
 
 

@@ -1,4 +1,4 @@
-"""Masked scores are −10⁵: the same answers on ordinary inputs, and hazardous where logits are far below that.
+"""Masked scores are −10⁵: the same outputs on ordinary inputs, and hazardous where logits are far below that.
 
 Source: TransformerLensOrg/TransformerLens#319
 """

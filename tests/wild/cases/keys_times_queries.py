@@ -1,4 +1,4 @@
-"""The logits are K Qᵀ in a causal head: what is called a query is asked, and what is called a key asks.
+"""The logits are K Qᵀ in a causal head: the queries are used as keys, and the keys as queries.
 
 Source: keyvank/femtoGPT#30
 """

@@ -268,7 +268,7 @@ def _describe_reading(record: AttentionRecord, facts: Facts) -> Iterator[str]:
         f"A {player} that is dark in the first map is one from which much is taken; it need not matter to the "
         "prediction."
     )
-    against = "; a red one speaks against it" if facts["negative"] else ""
+    against = "; a red one counts against it" if facts["negative"] else ""
     yield f"A {player} that is dark blue in the second is one that the {record.prediction_name} rests on{against}."
     yield "The rank correlation is Spearman's: one for maps of the same order, <zero> for orders that are unrelated."
 

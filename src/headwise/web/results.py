@@ -26,8 +26,8 @@ _MAX_BYTES = 500_000_000  # of weights that are kept for later requests
 
 
 @dataclass(frozen=True, eq=False)
-class Answer:
-    """A model's record of one input, and the key under which a page asks for more of it."""
+class InputResult:
+    """A model's record of one input, and the key under which a page can request more of it."""
 
     key: str
     name: str
@@ -58,7 +58,7 @@ class Answer:
         values = np.zeros(len(record.is_prefix))
         values[record.content] = dependence.values_by_token
         caption = CaptionedFigure(record, "dependence").caption
-        opening = f"By {dependence.map}: blue speaks for the prediction, red against it. "
+        opening = f"By {dependence.map}: blue counts for the prediction, red against it. "
         opening += "It is compared with attention, a mean over all layers and heads."
         untested = "Whether it explains the prediction was not tested."
         return {
@@ -69,7 +69,7 @@ class Answer:
         }
 
 
-def answer(key: str, name: str, model: Model, input: Any) -> Answer:
+def compute_result(key: str, name: str, model: Model, input: Any) -> InputResult:
     """Run a named model on one input and record its attention.
 
     Raises DataError if the input has too many tokens, or the model cannot be recorded on it.
@@ -79,42 +79,42 @@ def answer(key: str, name: str, model: Model, input: Any) -> Answer:
         raise DataError(
             f"input: at most {_MAX_TOKENS} tokens on this page; got {count}. `headwise explain` takes any number."
         )
-    return Answer(key, name, model, input, record_input(model, input))
+    return InputResult(key, name, model, input, record_input(model, input))
 
 
-def explore_answers(answers: Sequence[Answer]) -> dict[str, Any]:
-    """Every head of the models that answered, and what differs between them, for the explorer."""
-    inputs = (ExplorerInput(item.record, "the input", item.name) for item in answers)
+def compare_results(results: Sequence[InputResult]) -> dict[str, Any]:
+    """Every head of the models, and what differs between them, for the explorer."""
+    inputs = (ExplorerInput(item.record, "the input", item.name) for item in results)
     return Explorer("", tuple(inputs)).content()
 
 
-class AnswerStore:
-    """The most recent answers by their keys, up to a number of bytes; the newest is always kept."""
+class ResultStore:
+    """The most recent results by their keys, up to a number of bytes; the newest is always kept."""
 
     def __init__(self, max_bytes: int = _MAX_BYTES) -> None:
         self._max_bytes = max_bytes
-        self._answers: OrderedDict[str, Answer] = OrderedDict()
+        self._results: OrderedDict[str, InputResult] = OrderedDict()
         self._lock = Lock()
 
     @staticmethod
     def key(model: str, body: bytes) -> str:
-        """The key of the answer of a named model to the body of a request."""
+        """The key of the result of a named model to the body of a request."""
         return hashlib.sha256(model.encode() + b"\0" + body).hexdigest()[:24]
 
-    def add(self, new: Answer) -> Answer:
-        """Keep an answer, and drop the oldest ones beyond the limit."""
+    def add(self, new: InputResult) -> InputResult:
+        """Keep a result, and drop the oldest ones beyond the limit."""
         with self._lock:
-            self._answers[new.key] = new
-            self._answers.move_to_end(new.key)
-            total = sum(answer.record.weights.nbytes for answer in self._answers.values())
-            while len(self._answers) > 1 and total > self._max_bytes:
-                total -= self._answers.popitem(last=False)[1].record.weights.nbytes
+            self._results[new.key] = new
+            self._results.move_to_end(new.key)
+            total = sum(item.record.weights.nbytes for item in self._results.values())
+            while len(self._results) > 1 and total > self._max_bytes:
+                total -= self._results.popitem(last=False)[1].record.weights.nbytes
         return new
 
-    def find(self, key: str) -> Answer | None:
-        """The answer with this key, if it is still kept."""
+    def find(self, key: str) -> InputResult | None:
+        """The result with this key, if it is still kept."""
         with self._lock:
-            return self._answers.get(key)
+            return self._results.get(key)
 
 
 def _prediction(model: Model, record: AttentionRecord) -> list[list[Any]]:

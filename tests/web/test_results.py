@@ -1,4 +1,4 @@
-"""Texts and images of any model: what the application answers, without a socket."""
+"""Texts and images of any model: what the application returns, without a socket."""
 
 import io
 import json
@@ -13,7 +13,7 @@ from headwise.explanation import Explorer, ExplorerInput, record_input
 from headwise.models import open_model
 from headwise.train.checkpoint import pretrained_vit
 from headwise.web import application, load_models, serve_model
-from headwise.web.answers import AnswerStore, answer
+from headwise.web.results import ResultStore, compute_result
 from helpers.checkpoints import random_tensors, write_folder, write_image_model, write_text_model
 from helpers.serving import Client
 
@@ -59,8 +59,8 @@ def test_a_pair_of_texts_is_answered_as_the_library_answers_it(client, folders):
 
 
 def test_the_answers_of_two_models_are_compared(client):
-    answers = [client.post(f"/api/explain?model={name}", json={"text": "the cat"}).json() for name in ("pets", "dogs")]
-    query = "&".join(f"key={shown['key']}" for shown in answers)
+    results = [client.post(f"/api/explain?model={name}", json={"text": "the cat"}).json() for name in ("pets", "dogs")]
+    query = "&".join(f"key={shown['key']}" for shown in results)
     explored = client.get(f"/api/explorer?{query}").json()
     assert [input["model"] for input in explored["inputs"]] == ["pets", "dogs"]
     compared = explored["comparisons"]["0 1"]
@@ -145,13 +145,15 @@ def test_a_model_of_neither_texts_nor_images_is_refused(tmp_path):
 
 def test_old_answers_are_dropped_and_the_newest_is_kept(folders):
     model = open_model(folders[0])
-    answers = [answer(str(i), "pets", model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))]
-    store = AnswerStore(max_bytes=answers[1].record.weights.nbytes + answers[2].record.weights.nbytes)
-    for item in answers:
+    results = [
+        compute_result(str(i), "pets", model, text) for i, text in enumerate(("the cat", "a dog", "the dog sat"))
+    ]
+    store = ResultStore(max_bytes=results[1].record.weights.nbytes + results[2].record.weights.nbytes)
+    for item in results:
         store.add(item)
     assert store.find("0") is None
-    assert store.find("1") is answers[1]
-    small = AnswerStore(max_bytes=1)
-    for item in answers:
+    assert store.find("1") is results[1]
+    small = ResultStore(max_bytes=1)
+    for item in results:
         small.add(item)
-    assert [small.find(key) for key in "012"] == [None, None, answers[2]]
+    assert [small.find(key) for key in "012"] == [None, None, results[2]]

@@ -141,6 +141,29 @@ def test_what_is_hidden_is_inert(engine, poison, rng):
         np.testing.assert_allclose(got[..., 4, :], wanted[..., 4, :])
 
 
+@pytest.mark.parametrize("poison", [np.nan, np.inf])
+@pytest.mark.parametrize(("n", "m", "width"), [(N, M, d), (3, 131, 19)])  # also as in decoding
+@pytest.mark.parametrize("hide", ["mask", "causal", "lengths"])
+def test_a_bias_that_is_not_finite_matters_only_where_it_is_not_hidden(engine, hide, n, m, width, poison, rng):
+    q, k, v = (rng.normal(size=(B, H, size, width)) for size in (n, m, m))
+    options = {
+        "mask": {"mask": rng.random((H, n, m)) < 0.7},
+        "causal": {"causal": True, "align": "end"},
+        "lengths": {"lengths": np.array([m - 2, m - 1])},
+    }[hide]
+    _, p = hw.attention(q, k, v, **options, return_weights=True, engine="dense")
+    bias, visible = rng.normal(size=(B, H, n, m)), p > 0
+    results = []
+    for hidden in (0.0, poison):
+        o, cache = hw.attention_forward(q, k, v, bias=np.where(visible, bias, hidden), **options, engine=engine)
+        results.append((o, *hw.attention_backward(np.ones_like(o), cache)))
+    for clean, poisoned in zip(*results, strict=True):
+        np.testing.assert_array_equal(poisoned, clean)
+    bias[1, 2][visible[1, 2]] = poison
+    with pytest.raises(DataError, match="bias: .* NaN or .inf where they are not hidden"):
+        hw.attention(q, k, v, bias=bias, **options, engine=engine)
+
+
 @pytest.mark.parametrize("which", range(3))
 def test_what_is_not_finite_and_seen_is_refused(engine, which, rng):
     qkv = arrays(rng)

@@ -308,8 +308,10 @@ def _compute(
         outputs.append(p)
     if return_lse:
         outputs.append(cache.forward.lse())
-    with np.errstate(over="ignore"):  # a log-sum-exp beyond half precision is infinite
-        return tuple(array.astype(inputs.dtype, copy=False) for array in outputs), cache
+    if inputs.dtype != inputs.q.dtype:
+        with np.errstate(over="ignore"):  # a log-sum-exp beyond half precision is infinite
+            outputs = [array.astype(inputs.dtype) for array in outputs]
+    return tuple(outputs), cache
 
 
 def _run(

@@ -33,7 +33,7 @@ class AttentionInputs:
     v: Array
     scale: float  # factor of the logits
     softcap: float | None  # c in logits ← c · tanh(logits / c)
-    bias: Array | None  # each axis has its full size or 1; finite or −inf
+    bias: Array | None  # each axis has its full size or 1; finite or −inf where it is not hidden
     mask: AttentionMask  # which keys a query may attend to, not counting −inf in the bias
     dtype: np.dtype[Any]  # type of the results; the computation's is wider for float16 and bfloat16
     # shape and type of the bias argument, which are those of its gradient
@@ -133,6 +133,8 @@ def _fit(q: tuple[int, ...], k: tuple[int, ...], v: tuple[int, ...]) -> bool:
 
 def mask_nonfinite(inputs: AttentionInputs) -> AttentionInputs:
     """Replace NaN and infinity by zeros where they are hidden; raise DataError where they are attended to."""
+    if inputs.bias is not None and not _maximum(inputs.bias) < np.inf:
+        inputs = replace(inputs, bias=_zero_hidden_bias(inputs.bias, inputs.mask))
     return inputs if all_finite(inputs.q, inputs.k, inputs.v) else _zero_hidden(inputs)
 
 
@@ -185,13 +187,11 @@ def _bias(
     if as_array("bias", bias).dtype == np.bool_:
         raise MaskError("bias: expected numbers to add to the logits; got booleans. Pass them as mask.")
     (array,) = as_stored_arrays(bias=bias)
-    if not _maximum(array) < np.inf:
-        raise DataError("bias: expected finite numbers, or −inf to hide; it holds NaN or +inf.")
     if not is_broadcastable(array.shape, shape):
         raise ShapeError(f"bias: expected a shape that broadcasts to (..., H, N, M) = {shape}; got {array.shape}.")
     bias_like = array.shape, array.dtype
     if array.dtype.itemsize > computing.itemsize:  # a finite number stays finite: it must not begin to hide its key
-        array = np.where(np.isneginf(array), array, np.clip(array, np.finfo(computing).min, np.finfo(computing).max))
+        array = np.where(np.isinf(array), array, np.clip(array, np.finfo(computing).min, np.finfo(computing).max))
     return array.reshape((1,) * (len(shape) - array.ndim) + array.shape).astype(computing, copy=False), bias_like
 
 
@@ -205,6 +205,16 @@ def all_finite(*arrays: Array) -> bool:
     """Whether there is neither NaN nor infinity; one pass without a temporary where that is so."""
     with np.errstate(all="ignore"):
         return all(bool(np.isfinite(array.sum())) or bool(np.isfinite(array).all()) for array in arrays)
+
+
+def _zero_hidden_bias(bias: Array, mask: AttentionMask) -> Array:
+    """Zero what is NaN or +inf, none of which a query may attend to."""
+    bad, allowed = ~(bias < np.inf), mask.full()
+    if (bad if allowed is None else bad & allowed).any():
+        raise DataError(
+            "bias: expected finite numbers, or −inf to hide; it holds NaN or +inf where they are not hidden."
+        )
+    return np.where(bad, np.zeros((), bias.dtype), bias)
 
 
 def _zero_hidden(inputs: AttentionInputs) -> AttentionInputs:

@@ -18,8 +18,10 @@ from numba import types
 from numba.core import cgutils
 from numba.extending import intrinsic
 
+from headwise.attention.compiled.processor import PROCESSOR
 from headwise.attention.compiled.simd import (
     INDEX,
+    LINE_VECTORS,
     block_product,
     compiled,
     fma,
@@ -32,47 +34,54 @@ from headwise.attention.compiled.simd import (
     vector,
     vector_at,
 )
+from headwise.attention.compiled.team import COARSE, EMPTY, NONFINITE
 from headwise.attention.compiled.tile import has_no_rule, key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
 from headwise.attention.compiled.work import COUNTER, add, take
 
 _BLOCK = 512  # keys whose logits are computed before their values are read
 
+_COARSE = 2.0**-10 * math.log2(math.e)  # of the maximum logit, rounding to the next number
+
+_CHUNK = 32  # keys that several groups of rows read in turn, from the first-level cache
+
 _AHEAD = 32  # keys between the one that is read and the one that is fetched into the cache
 
-_PART = 64, 16  # keys whose values are summed before they are added to the rest: for one query, for several
+_PART = 64, 32  # keys whose values are summed before they are added to the rest: for one query, for several
 
 
 def decode_types(real, stored):
     """Signature of `decode`, for keys and values stored in another type."""
     source, cached = (types.Array(kind, 4, "A", readonly=True) for kind in (real, stored))
-    arrays = (types.Array(real, axes, "C") for axes in (5, 4, 4, 4, 3, 3))
+    arrays = (types.Array(real, axes, "C") for axes in (5, 4, 2))
     rule, n = rule_types(real, types.uint8), types.intp
-    return types.boolean(COUNTER, source, cached, cached, rule, n, n, n, COUNTER, *arrays)
+    return types.intp(COUNTER, source, cached, cached, rule, n, n, n, COUNTER, *arrays)
 
 
-def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total, merged, shift, merged_total):
-    """Units of `counter`: o (S, L, H, N, e), maximum and sum of exponentials (S, L, H, N) of each split of the keys.
+def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, statistics):
+    """Units of `counter`: `parts` (S, L, H, N, e + 2), of each split of the keys the sum of its weighted values, its
+    maximum and its sum of exponentials.
 
-    A unit is one split of the keys begin … end of one key head; o is not yet divided by the sum. `ended` (L G,) counts
-    the splits of each key head, and who ends the last merges them into merged (L, H, N, e), shift and merged_total
-    (L, H, N). Returns whether a number was met that is not finite.
+    A unit is one split of the keys begin … end of one key head. `ended` (L G,) counts the splits of each key head, and
+    who ends the last merges them into o (L, H, N, e), and shift and total, which are `statistics` (2, L H N). Returns
+    `team.NONFINITE`, `team.EMPTY` and `team.COARSE`.
     """
     heads, n, d = q.shape[1:]
     groups, m, e = v.shape[1:]
-    splits, repeat = o.shape[0], heads // groups
+    splits, repeat = parts.shape[0], heads // groups
     rows = repeat * n
     unit, factor = units(rule, o)
     lane, plain = num_lanes(o), has_no_rule(rule)
     d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
     wide_d, wide_e = d_vectors * lane, e_vectors * lane
+    query_size = _padded(d, lane)
     queries, s, sums = (
-        np.zeros(rows * wide_d, o.dtype),
+        np.zeros(rows * query_size, o.dtype),
         np.empty(rows * _BLOCK, o.dtype),
         np.empty(rows * wide_e, o.dtype),
     )
     base, part, bad, one = np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), np.zeros(lane, o.dtype), unit / unit
-    peak, weight = np.empty(rows, o.dtype), np.empty(rows, o.dtype)
+    peak, weight, notes = np.empty(rows, o.dtype), np.empty(rows, o.dtype), 0
     first, last = take(counter)
     while first < last:
         for work in range(first, last):
@@ -81,7 +90,7 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total,
                 h, query = g * repeat + row // n, row % n
                 for i in range(d):
                     at = i if i < wide_d - lane else i + wide_d - d
-                    queries[row * wide_d + at] = q[item, h, query, i] * factor
+                    queries[row * query_size + at] = q[item, h, query, i] * factor
             peak[:] = -np.inf
             weight[:] = 0
             sums[:] = 0
@@ -115,65 +124,70 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, o, top, total,
             not_finite(sums, sums, bad, bad, one, rows * e_vectors, lane)
             for row in range(rows):
                 h, query = g * repeat + row // n, row % n
-                top[split, item, h, query] = peak[row]
-                total[split, item, h, query] = weight[row]
+                result = parts[split, item, h, query]
+                result[e], result[e + 1] = peak[row], weight[row]
                 for i in range(e):
-                    at = i if i < wide_e - lane else i + wide_e - e
-                    o[split, item, h, query, i] = sums[row * wide_e + at]
+                    result[i] = sums[row * wide_e + (i if i < wide_e - lane else i + wide_e - e)]
             if add(ended, item * groups + g, 1) == splits - 1:
                 for row in range(rows):
-                    _merge(o, top, total, unit, merged, shift, merged_total, item, g * repeat + row // n, row % n)
+                    notes |= _merge(parts, unit, o, statistics, item, g * repeat + row // n, row % n)
         first, last = take(counter)
-    return not (bad == 0).all()
+    return notes | (0 if (bad == 0).all() else NONFINITE)
 
 
 @compiled
-def _merge(o, top, total, unit, merged, shift, merged_total, item, h, query):
-    """Merge the splits of one query by their sums of exponentials, in their order."""
-    zero = unit - unit
-    highest = top[:, item, h, query].max()
+def _merge(parts, unit, o, statistics, item, h, query):
+    """Merge the splits of one query by their sums of exponentials, in their order; return what is to note of it."""
+    zero, e = unit - unit, o.shape[3]
+    highest = parts[:, item, h, query, e].max()
     highest = highest if highest > -np.inf else zero
-    result, sum_of_all = merged[item, h, query], zero
+    result, total = o[item, h, query], zero
     result[:] = 0
-    for split in range(o.shape[0]):
-        factor = exp2((top[split, item, h, query] - highest) * unit)
-        sum_of_all += total[split, item, h, query] * factor
-        part = o[split, item, h, query]
-        for i in range(part.size):
+    for split in range(parts.shape[0]):
+        part = parts[split, item, h, query]
+        factor = exp2((part[e] - highest) * unit)
+        total += part[e + 1] * factor
+        for i in range(e):
             result[i] += part[i] * factor
-    shift[item, h, query] = highest
-    merged_total[item, h, query] = sum_of_all
-    if sum_of_all != 0:
-        for i in range(result.size):
-            result[i] /= sum_of_all
+    row = (item * o.shape[1] + h) * o.shape[2] + query
+    statistics[0, row], statistics[1, row] = highest, total
+    coarse = COARSE if abs(highest) * unit * np.finfo(o.dtype).eps > _COARSE else 0
+    if total == 0:
+        return coarse | EMPTY
+    for i in range(e):
+        result[i] /= total
+    return coarse
 
 
 @compiled
 def _products(s, queries, k, item, g, at, rows, d, c):
     """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next keys."""
     lane, step = num_lanes(s), step_of(k, 2)
-    keys, wide = pointer(k), (d + lane - 1) // lane * lane
-    row = 0
-    while row < rows:
-        count = 4 if rows - row >= 4 and lane >= 4 else 2 if rows - row >= 2 else 1
-        group = lane // count  # keys whose products with so many rows fill a vector
-        key = 0
-        while key < c:
-            k0, s0 = start_of(k, item, g, at + key), row * _BLOCK + key
-            if c - key >= group:
-                ahead = _AHEAD * step if row == 0 else 0
-                if count == 4:
-                    _dots_4(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
-                elif count == 2:
-                    _dots_2(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+    keys, wide = pointer(k), _padded(d, lane)
+    for begin in range(0, c, _CHUNK):
+        end, row = min(begin + _CHUNK, c), 0
+        while row < rows:
+            left = rows - row
+            count = 4 if left >= 4 and lane >= 4 else 3 if left == 3 and lane >= 4 else 2 if left >= 2 else 1
+            group = lane // 4 if count == 3 else lane // count  # keys whose products with so many rows fill a vector
+            key, ahead = begin, _AHEAD * step if row == 0 else 0
+            while key < end:
+                k0, s0 = start_of(k, item, g, at + key), row * _BLOCK + key
+                if end - key >= group:
+                    if count == 4:
+                        _dots_4(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                    elif count == 3:
+                        _dots_3(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                    elif count == 2:
+                        _dots_2(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                    else:
+                        _dots_1(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
+                    key += group
                 else:
-                    _dots_1(s, s0, _BLOCK, queries, row * wide, wide, keys, k0, step, d, ahead)
-                key += group
-            else:
-                for r in range(row, row + count):
-                    _dot(s, r * _BLOCK + key, queries, r * wide, keys, k0, d)
-                key += 1
-        row += count
+                    for r in range(row, row + count):
+                        _dot(s, r * _BLOCK + key, queries, r * wide, keys, k0, d)
+                    key += 1
+            row += count
 
 
 @compiled
@@ -190,25 +204,38 @@ def _add_values(sums, s, v, item, g, at, rows, e, c):
         depth, start = min(part, c - key), start_of(v, item, g, at + key)
         row = 0
         while row < rows:
-            count = 4 if rows - row >= 4 else 2 if rows - row >= 2 else 1
-            j, ahead = 0, _AHEAD * step if row == 0 else 0
+            left = rows - row
+            count = 4 if left >= 4 else left
+            j = 0
             while j < wide:
-                vectors = 8 if count == 1 and e - j >= 8 * lane else 4 if e - j >= 4 * lane else 1
+                many = 8 if count == 1 else _SEVERAL
+                vectors = many if e - j >= many * lane else _SEVERAL if e - j >= _SEVERAL * lane else 1
                 to, a, b = row * wide + j, row * _BLOCK + key, start + min(j, e - lane)
+                if row > 0:
+                    fetch = b, step
+                elif step == e:
+                    fetch = start + _AHEAD * step + j * depth, vectors * lane
+                else:
+                    fetch = b + _AHEAD * step, step
                 if count == 4:
-                    if vectors == 4:
-                        _add_44(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                    if vectors > 1:
+                        _add_4N(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
                     else:
-                        _add_41(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                        _add_41(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
+                elif count == 3:
+                    if vectors > 1:
+                        _add_3N(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
+                    else:
+                        _add_31(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
                 elif count == 2:
-                    if vectors == 4:
-                        _add_24(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                    if vectors > 1:
+                        _add_2N(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
                     else:
-                        _add_21(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, ahead)
+                        _add_21(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, fetch)
                 elif vectors == 8:
                     _add_18(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
-                elif vectors == 4:
-                    _add_14(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
+                elif vectors > 1:
+                    _add_1N(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
                 else:
                     _add_11(sums, to, wide, s, a, _BLOCK, 1, values, b, step, depth, True)
                 j += vectors * lane
@@ -263,7 +290,8 @@ def _dots(rows):
                 for i, start in ((0, s0), (3, q0), (6, k0))
             )
             kind = vector(context.get_value_type(signature.args[0].dtype))
-            keys = kind.count // min(rows, kind.count)
+            slots = min(4 if rows == 3 else rows, kind.count)
+            keys = kind.count // slots
             zero = ir.Constant(kind, None)
             sums = [
                 cgutils.alloca_once_value(builder, zero)
@@ -272,22 +300,26 @@ def _dots(rows):
             # In the order of memory, which the processor then reads ahead; two keys share what is loaded of queries.
             together = 1 if rows == 1 else 2
             for first in range(0, keys, together):
-                with _vectors_of_row(builder, kind, d) as (at, padded):
-                    left = [
-                        load_vector(builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded))
-                        for r in range(rows)
-                    ]
-                    for j in range(first, min(first + together, keys)):
-                        offset = builder.add(builder.mul(kr, index(j)), at)
-                        right = load_vector(builder, kind, signature.args[6], k, offset)
-                        prefetch_vector(context, builder, k, builder.add(offset, ahead))
-                        for r in range(min(rows, kind.count)):
-                            cell = sums[r * keys + j]
-                            builder.store(fma(builder, kind, left[r], right, builder.load(cell)), cell)
+                with _lines_of_row(builder, kind, d) as line:
+                    for i, (at, padded) in enumerate(line):
+                        left = [
+                            load_vector(
+                                builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded)
+                            )
+                            for r in range(rows)
+                        ]
+                        for j in range(first, min(first + together, keys)):
+                            offset = builder.add(builder.mul(kr, index(j)), at)
+                            right = load_vector(builder, kind, signature.args[6], k, offset)
+                            if i == 0:
+                                prefetch_vector(context, builder, k, builder.add(offset, ahead))
+                            for r in range(min(rows, slots)):
+                                cell = sums[r * keys + j]
+                                builder.store(fma(builder, kind, left[r], right, builder.load(cell)), cell)
             result = _sum_lanes(builder, kind, [builder.load(cell) for cell in sums])
             size = context.get_abi_sizeof(kind.element)
             short = ir.VectorType(kind.element, keys)
-            for r in range(min(rows, kind.count)):
+            for r in range(min(rows, slots)):
                 chosen = [ir.Constant(ir.IntType(32), r * keys + j) for j in range(keys)]
                 part = builder.shuffle_vector(result, result, ir.Constant(ir.VectorType(ir.IntType(32), keys), chosen))
                 builder.store(part, vector_at(builder, short, s, builder.mul(sr, index(r))), align=size)
@@ -298,15 +330,26 @@ def _dots(rows):
     return run
 
 
+@compiled
+def _padded(d, lane):
+    """Numbers of a query row that is padded with zeros to whole lines of the cache."""
+    line = lane * LINE_VECTORS
+    return (d + line - 1) // line * line
+
+
 @contextmanager
-def _vectors_of_row(builder, kind, d):
-    """A loop over the vectors of a row of d numbers: offset in the row, and in a row padded to whole vectors."""
-    lanes = index(kind.count)
-    count = builder.sdiv(builder.add(d, index(kind.count - 1)), lanes)
-    latest = builder.sub(d, lanes)
+def _lines_of_row(builder, kind, d):
+    """A loop over a row of d numbers, a line of the cache at a time.
+
+    It gives the line's vectors: offset in the row, and in a padded row. What lies behind the row reads its last vector,
+    where the padded row has zeros.
+    """
+    lanes, line = kind.count, kind.count * LINE_VECTORS
+    count = builder.sdiv(builder.add(d, index(line - 1)), index(line))
+    latest = builder.sub(d, index(lanes))
     with cgutils.for_range(builder, count, intp=INDEX) as step:
-        padded = builder.mul(step.index, lanes)
-        yield builder.select(builder.icmp_signed("<", padded, latest), padded, latest), padded
+        padded = [builder.add(builder.mul(step.index, index(line)), index(i * lanes)) for i in range(LINE_VECTORS)]
+        yield [(builder.select(builder.icmp_signed("<", at, latest), at, latest), at) for at in padded]
 
 
 @intrinsic
@@ -321,10 +364,11 @@ def _dot(typing, s, s0, q, q0, k, k0, d):
         )
         kind = vector(context.get_value_type(signature.args[0].dtype))
         total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
-        with _vectors_of_row(builder, kind, d) as (at, padded):
-            left = load_vector(builder, kind, signature.args[2], q, padded)
-            right = load_vector(builder, kind, signature.args[4], k, at)
-            builder.store(fma(builder, kind, left, right, builder.load(total)), total)
+        with _lines_of_row(builder, kind, d) as line:
+            for at, padded in line:
+                left = load_vector(builder, kind, signature.args[2], q, padded)
+                right = load_vector(builder, kind, signature.args[4], k, at)
+                builder.store(fma(builder, kind, left, right, builder.load(total)), total)
         sums = _sum_lanes(builder, kind, [builder.load(total)] * kind.count)
         builder.store(builder.extract_element(sums, ir.Constant(ir.IntType(32), 0)), s)
         return context.get_dummy_value()
@@ -372,8 +416,9 @@ def _sum_lanes(builder, kind, vectors):
     return combine(placed, add)
 
 
-_dots_4, _dots_2, _dots_1 = (_dots(rows) for rows in (4, 2, 1))
-_add_44, _add_41, _add_24, _add_21 = (
-    block_product(rows, vectors, streamed=True) for rows in (4, 2) for vectors in (4, 1)
+_dots_4, _dots_3, _dots_2, _dots_1 = (_dots(rows) for rows in (4, 3, 2, 1))
+_SEVERAL = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, four rows of which fit into the registers
+_add_4N, _add_41, _add_3N, _add_31, _add_2N, _add_21 = (
+    block_product(rows, vectors, streamed=True) for rows in (4, 3, 2) for vectors in (_SEVERAL, 1)
 )
-_add_18, _add_14, _add_11 = (block_product(1, vectors) for vectors in (8, 4, 1))
+_add_18, _add_1N, _add_11 = (block_product(1, vectors) for vectors in (8, _SEVERAL, 1))

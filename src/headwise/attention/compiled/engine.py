@@ -12,7 +12,7 @@ from typing import Any
 import numpy as np
 
 from headwise.attention.base import ForwardCache, Gradients
-from headwise.attention.compiled.team import share, shared_kernel
+from headwise.attention.compiled.team import COARSE, NONFINITE, share, shared_kernel
 from headwise.attention.inputs import AttentionInputs, all_finite, check_overflow, mask_nonfinite, softcap_factor
 from headwise.attention.tiles import backward_schedule
 from headwise.shapes import Array, IntArray
@@ -29,16 +29,16 @@ def forward(inputs: AttentionInputs, weights: bool = False) -> tuple[Array | Non
     compute = _decode if not weights and _few_queries(inputs) else _forward
     if compute is _forward or inputs.q.dtype != np.float32 or not _reads_halves():
         inputs = inputs.widened()
-    p, cache, suspect = compute(inputs, weights)
-    if compute is _decode and _rounds_coarsely(cache):
+    p, cache, notes = compute(inputs, weights)
+    if notes & COARSE:
         compute, inputs = _forward, inputs.widened()
-        p, cache, suspect = compute(inputs, weights)
-    if suspect:
+        p, cache, notes = compute(inputs, weights)
+    if notes & NONFINITE:
         inputs = inputs.widened()
         cleaned = mask_nonfinite(inputs)
         if cleaned is not inputs:
             p, cache, _ = compute(cleaned, weights)
-    if suspect or not cache.total.all():
+    if notes:
         with np.errstate(over="ignore"):
             check_overflow(cache.inputs, cache.shift * cache.shift.dtype.type(cache.unit), cache.total)
     return p, cache
@@ -74,8 +74,8 @@ def backward(cache: ForwardCache, do: Array) -> Gradients:
     )
 
 
-def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
-    """Weights, cache, and whether a number was met that is not finite."""
+def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, int]:
+    """Weights, cache, and the bits that `team` lists."""
     *lead, heads, n, m = inputs.shape
     items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
     o = np.empty((items, heads, n, e), dtype)
@@ -84,28 +84,24 @@ def _forward(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forw
     kernel = shared_kernel(_KERNELS, "forward", dtype)
     arguments = (_columns(dtype), *_four_axes(inputs.q, inputs.k, inputs.v), _rule(inputs), o, shift, total, p)
     units, work = items * heads * -(-n // ROWS), items * heads * n * m * (inputs.q.shape[-1] + e)
-    suspect = share(kernel, units, work, *arguments)
+    notes = share(kernel, units, work, *arguments)
     rows = inputs.shape[:-1]
     statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
-    cache = ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs))
-    return p.reshape(inputs.shape) if weights else None, cache, suspect
+    finite = not notes & NONFINITE or all_finite(o)
+    cache = ForwardCache(inputs, *statistics, finite, _natural_unit(inputs))
+    return p.reshape(inputs.shape) if weights else None, cache, notes
 
 
 def _few_queries(inputs: AttentionInputs) -> bool:
     """Whether to read the keys once for all queries, instead of tiles that such queries would fill in small part."""
-    heads, n, m = inputs.shape[-3:]
-    narrowest, rows = min(inputs.k.shape[-1], inputs.v.shape[-1]), heads // inputs.groups * n
-    contiguous = all(a.strides[-1] == a.itemsize and a.flags.aligned for a in (inputs.k, inputs.v))
-    return (
-        0 < n <= _FEW_QUERIES
-        and rows <= ROWS
-        and m >= _MANY_KEYS
-        and contiguous
-        and narrowest >= 64 // inputs.q.itemsize
-    )
+    (heads, n, m), k, v = inputs.shape[-3:], inputs.k, inputs.v
+    if not 0 < n <= _FEW_QUERIES or m < _MANY_KEYS or heads // inputs.groups * n > ROWS:
+        return False
+    contiguous = all(a.strides[-1] == a.itemsize and a.flags.aligned for a in (k, v))
+    return contiguous and min(k.shape[-1], v.shape[-1]) >= 64 // inputs.q.itemsize
 
 
-def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, bool]:
+def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, ForwardCache, int]:
     """As `_forward`, for few queries: splits of the keys, merged by their sums of exponentials."""
     *lead, heads, n, _ = inputs.shape
     items, e, dtype = math.prod(lead), inputs.v.shape[-1], inputs.q.dtype
@@ -113,25 +109,18 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     begin, end = _visible_keys(inputs)
     pairs = items * inputs.groups
     splits, split_keys = _splits(pairs, end - begin)
-    partial, ended = np.empty((splits, items, heads, n, e), dtype), np.zeros(pairs, np.intp)
-    top, sums = (np.empty((splits, items, heads, n), dtype) for _ in range(2))
-    o = np.empty((items, heads, n, e), dtype)
-    shift, total = (np.empty((items, heads, n), dtype) for _ in range(2))
+    parts, ended = np.empty((splits, items, heads, n, e + 2), dtype), np.zeros(pairs, np.intp)
+    o, statistics = np.empty((items, heads, n, e), dtype), np.empty((2, items * heads * n), dtype)
     kernel = shared_kernel(_DECODE, "decode", dtype, k.dtype)
     cut = begin, end, split_keys
-    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), *cut, ended, partial, top, sums)
+    arguments = (*_four_axes(inputs.q, k, v), _rule(inputs, pack=False), *cut, ended, parts, o, statistics)
     reads = pairs * (end - begin) * (k.shape[-1] + e)
     work = reads * (k.itemsize / 4 + heads // inputs.groups * n) / 2  # reading a number takes as long as using it
-    suspect = share(kernel, pairs * splits, work, *arguments, o, shift, total)
+    notes = share(kernel, pairs * splits, work, *arguments)
     rows = inputs.shape[:-1]
-    statistics = o.reshape(*rows, e), shift.reshape(*rows, 1), total.reshape(*rows, 1)
-    return None, ForwardCache(inputs, *statistics, not suspect or all_finite(o), _natural_unit(inputs)), suspect
-
-
-def _rounds_coarsely(cache: ForwardCache) -> bool:
-    """Whether logits are so large that the backward pass, which sums them in another order, could miss the maximum."""
-    largest = float(np.abs(cache.shift).max(initial=0)) * cache.unit
-    return largest * float(np.finfo(cache.shift.dtype).eps) > 2.0**-10
+    finite = not notes & NONFINITE or all_finite(o)
+    cache = ForwardCache(inputs, o.reshape(*rows, e), *statistics.reshape(2, *rows, 1), finite, _natural_unit(inputs))
+    return None, cache, notes
 
 
 def _visible_keys(inputs: AttentionInputs) -> tuple[int, int]:

@@ -10,6 +10,7 @@ from numba import njit, types
 from headwise.attention.compiled.engine import ROWS
 from headwise.attention.compiled.mask_bias import ALL_HIDDEN, ALL_VISIBLE, add_bias_gradient, clear
 from headwise.attention.compiled.simd import compiled, inlined, multiply, num_lanes, pointer
+from headwise.attention.compiled.team import EMPTY, NONFINITE
 from headwise.attention.compiled.tile import (
     aligned,
     has_no_rule,
@@ -29,7 +30,7 @@ def forward_types(real):
     """Signature of `forward`: one for each type, whatever the strides."""
     source, target = types.Array(real, 4, "A", readonly=True), types.Array(real, 4, "C")
     rows = types.Array(real, 3, "C")
-    return types.boolean(COUNTER, types.intp, source, source, source, rule_types(real), target, rows, rows, target)
+    return types.intp(COUNTER, types.intp, source, source, source, rule_types(real), target, rows, rows, target)
 
 
 def backward_types(real):
@@ -46,8 +47,8 @@ def backward_types(real):
 def forward(counter, columns, q, k, v, rule, o, shift, total, p):
     """Units of `counter`: o (L, H, N, e), shift and total (L, H, N), and the weights p if it is not empty.
 
-    A unit is a block of queries of one head; `columns` is how many keys a tile has. Returns whether a number was met
-    that is not finite.
+    A unit is a block of queries of one head; `columns` is how many keys a tile has. Returns `team.NONFINITE` and
+    `team.EMPTY`.
     """
     heads, n, d = q.shape[1:]
     m, e = v.shape[2:]
@@ -60,7 +61,7 @@ def forward(counter, columns, q, k, v, rule, o, shift, total, p):
     words, buffer = np.empty(columns, np.uint64), aligned(columns * ROWS if rule[2].size else 0, o)
     unit, factor = units(rule, o)
     one = unit / unit
-    plain = has_no_rule(rule)
+    plain, empty = has_no_rule(rule), 0
     first, last = take(counter)
     while first < last:
         for work in range(first, last):
@@ -108,6 +109,8 @@ def forward(counter, columns, q, k, v, rule, o, shift, total, p):
             for j in range(r):
                 shift[item, h, start + j] = top[j] if top[j] > -np.inf else 0
                 total[item, h, start + j] = add[j]
+                if add[j] == 0:
+                    empty = EMPTY
                 shrink[j] = 1 / add[j] if add[j] != 0 else 0
             _fill(shrink, r, w, 0)
             scale(ot, ot, shrink, unused, one, e, w)
@@ -119,7 +122,7 @@ def forward(counter, columns, q, k, v, rule, o, shift, total, p):
                     p, s, tanh, qt, k, rule, item, h, g, start, r, w, low, high, shift, total, words, buffer, columns
                 )
         first, last = take(counter)
-    return not (bad == 0).all()
+    return empty | (0 if (bad == 0).all() else NONFINITE)
 
 
 def backward(counter, columns, sequences, chunks, q, k, v, rule, do, o, shift, total, dq, dk, dv, dbias):

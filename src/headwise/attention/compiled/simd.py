@@ -15,6 +15,7 @@ from headwise.attention.compiled.processor import PROCESSOR
 
 _BYTES = PROCESSOR.vector_bytes
 _WIDEST = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, six rows of which fill the registers
+LINE_VECTORS = 64 // _BYTES  # vectors of a line of the cache
 INDEX = ir.IntType(64)
 
 compiled = njit(nogil=True, error_model="numpy")
@@ -121,7 +122,7 @@ def block_product(rows, vectors, streamed=False):
     @intrinsic
     def block(typing, c, c0, cr, a, a0, ar, ac, b, b0, br, depth, last):
         n = types.intp
-        signature = types.void(c, n, n, a, n, n, n, b, n, n, n, n if streamed else types.boolean)
+        signature = types.void(c, n, n, a, n, n, n, b, n, n, n, last if streamed else types.boolean)
 
         def generate(context, builder, signature, args):
             _, c0, cr, _, a0, ar, ac, _, b0, br, depth, last = args
@@ -130,6 +131,9 @@ def block_product(rows, vectors, streamed=False):
                 load_scalar(context, builder, signature.args[i], args[i], start)
                 for i, start in ((0, c0), (3, a0), (7, b0))
             )
+            if streamed:
+                fetch, fetch_step = cgutils.unpack_tuple(builder, last)
+                fetch = load_scalar(context, builder, signature.args[7], args[7], fetch)
             kind = vector(context.get_value_type(signature.args[0].dtype))
             size = context.get_abi_sizeof(kind.element)
 
@@ -149,8 +153,8 @@ def block_product(rows, vectors, streamed=False):
             right = [
                 load_vector(builder, kind, signature.args[7], b_row, index(i * kind.count)) for i in range(vectors)
             ]
-            for i in range(vectors if streamed else 0):
-                prefetch_vector(context, builder, b_row, builder.add(last, index(i * kind.count)))
+            for i in range(0, vectors if streamed else 0, LINE_VECTORS):
+                prefetch_vector(context, builder, fetch, builder.add(builder.mul(k, fetch_step), index(i * kind.count)))
             left = [
                 broadcast(builder, kind, builder.load(builder.gep(a_column, [builder.mul(ar, index(r))])))
                 for r in range(rows)

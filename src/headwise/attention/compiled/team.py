@@ -25,7 +25,10 @@ _WORK = "headwise.attention.compiled.work"
 _WORTH_A_THREAD, _WORTH_TAKING, _PIECES = 5e5, 3e4, 256
 
 BOARD_SIZE, ANNOUNCED = 1024, 1  # integers of a board; the one that says whether a call is about to come
-SUSPECT, FAILED = 1, 2  # bits of a result: a number was not finite; the kernel raised an error
+
+# Bits of a result: a number was not finite; a query's weights sum to zero; the maximum of its logits is so large that the
+# backward pass, which sums them in another order, could miss it; the kernel raised an error.
+NONFINITE, EMPTY, COARSE, FAILED = 1, 2, 4, 1 << 32
 
 
 class SharedKernel(NamedTuple):
@@ -43,11 +46,11 @@ def shared_kernel(module: str, name: str, *dtypes: np.dtype[Any]) -> SharedKerne
     return SharedKernel(address, compile_function(import_module(_WORK), "run", kernel.signature.args))
 
 
-def share(kernel: SharedKernel, units: int, work: float, *arguments: object) -> bool:
+def share(kernel: SharedKernel, units: int, work: float, *arguments: object) -> int:
     """Call the kernel with a counter of units and the arguments, on several threads.
 
     They take so many units at a time, and are so many, as are worth it for `work`, the multiplications of all.
-    Returns whether the kernel met a number that is not finite; raises MemoryError if it could not allocate its arrays.
+    Returns the bits of the result; raises MemoryError if the kernel could not allocate its arrays.
     """
     threads = min(num_threads(), int(work / _WORTH_A_THREAD))
     size = units if threads <= 1 else -(-units // min(_PIECES, int(work / _WORTH_TAKING)))
@@ -55,7 +58,7 @@ def share(kernel: SharedKernel, units: int, work: float, *arguments: object) -> 
     result = _run_alone(kernel, counted) if size >= units else _run(kernel, min(threads, -(-units // size)), counted)
     if result & FAILED:
         raise MemoryError("compiled kernel: no memory for its tiles")
-    return bool(result & SUSPECT)
+    return result
 
 
 def _run(kernel: SharedKernel, threads: int, arguments: tuple[Any, ...]) -> int:

@@ -2,7 +2,7 @@
 """Units of work that several threads take from one counter, and calls that they share, without Python in between.
 
 `counter` (3,) holds the number of the next unit, how many are taken at a time, and how many there are. A kernel that is
-shared takes a counter first, and returns nothing or whether it met a number that is not finite.
+shared takes a counter first, and returns nothing, a boolean or the bits of its result.
 
 A call is shared on a board: integers, each of those that threads exchange on a line of the cache of its own, and after
 them the kernel's arguments.
@@ -19,7 +19,7 @@ from numba.extending import intrinsic
 
 from headwise.attention.compiled.processor import PROCESSOR
 from headwise.attention.compiled.simd import INDEX, index, inlined, load_scalar
-from headwise.attention.compiled.team import ANNOUNCED, BOARD_SIZE, FAILED, SUSPECT
+from headwise.attention.compiled.team import ANNOUNCED, BOARD_SIZE, FAILED
 
 COUNTER = BOARD = types.Array(types.intp, 1, "C")
 # Threads that may still join the call, those that have left it, bits of its result, and what to call.
@@ -123,8 +123,7 @@ def _caller(context, module, kinds, tuple_type):
     kernel = builder.inttoptr(builder.load(builder.gep(board, [index(_KERNEL)])), kind.as_pointer())
     code = builder.call(kernel, [result, error, *values])
     returned = builder.or_(*(builder.icmp_signed("==", code, x) for x in (RETCODE_OK, RETCODE_NONE)))
-    suspect = builder.trunc(builder.load(result), ir.IntType(1))
-    bits = builder.select(returned, builder.select(suspect, index(SUSPECT), index(0)), index(FAILED))
+    bits = builder.select(returned, builder.load(result), index(FAILED))
     builder.atomic_rmw("or", builder.gep(board, [index(_RESULT)]), bits, "acq_rel")
     builder.ret_void()
     return caller

@@ -18,6 +18,7 @@ from headwise.attribution.players import Players
 from headwise.errors import DataError, require_extra
 from headwise.models import ABLATIONS as DRAWING_ABLATIONS
 from headwise.models import LoadedModel, Model, ViT
+from headwise.models.base import in_batches
 from headwise.models.encoder import ImageEmbedding
 from headwise.models.inpainting import inpaint
 from headwise.models.preprocess.texts import TextPreprocessor
@@ -170,11 +171,8 @@ class PlayerGame:
 
     def __call__(self, keep: BoolArray) -> Array:
         """Values (S,) of sets of players (S, P)."""
-        parts = [
-            self.scores(self.players.visible(keep[start : start + _SETS_AT_ONCE]))
-            for start in range(0, len(keep), _SETS_AT_ONCE)
-        ]
-        scores = np.concatenate(parts).astype(np.float64)
+        scores = in_batches(lambda sets: self.scores(self.players.visible(sets)), keep, _SETS_AT_ONCE)
+        scores = scores.astype(np.float64)
         if scores.shape[1] == 1:
             return np.asarray(scores[:, 0])
         if self.value == "probability":

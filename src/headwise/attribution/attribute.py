@@ -97,10 +97,6 @@ def attribute(
     seed : int
         For sampled Shapley values.
 
-    Returns
-    -------
-    Attribution
-
     Raises
     ------
     DataError

@@ -72,10 +72,6 @@ def decompose_logit(model: Model, input: Any, target: int | None = None) -> Logi
     target : int, optional
         By default the class, or next token, with the largest score.
 
-    Returns
-    -------
-    LogitDecomposition
-
     Raises
     ------
     DataError

@@ -56,10 +56,6 @@ def group_tokens(tokens: Tokens, limit: int | None = None) -> Players:
         The most players for images, whose patches are then grouped into blocks, and for series, which are then
         divided into segments. Words of a text are never grouped.
 
-    Returns
-    -------
-    Players
-
     Raises
     ------
     DataError

@@ -66,10 +66,6 @@ def recommended_map(model: Model, audit: Path | str | None = None) -> Recommenda
         with the package are searched, which know the shipped models; for any other model it is the first of `DEFAULTS`
         that is available.
 
-    Returns
-    -------
-    Recommendation
-
     Raises
     ------
     DataError

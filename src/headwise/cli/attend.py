@@ -37,8 +37,7 @@ def attend(
         list[Path] | None,
         typer.Argument(
             help="An .npz file, .npy or .csv files named for their array, a folder of them, or a notebook: X, Wq, Wk, "
-            "Wv and optionally Wo, bq, bk, bv, bo; by default the coursework's arrays.",
-            show_default=False,
+            "Wv and optionally Wo, bq, bk, bv, bo; by default the coursework's arrays."
         ),
     ] = None,
     heads: Heads = None,

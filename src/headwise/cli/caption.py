@@ -20,8 +20,7 @@ def caption(
     arrays: Annotated[
         Path,
         typer.Argument(
-            help="Attention weights of one image as .npz or .npy: (layers, heads, N, N), or one array per layer.",
-            show_default=False,
+            help="Attention weights of one image as .npz or .npy: (layers, heads, N, N), or one array per layer."
         ),
     ],
     grid: Annotated[str | None, typer.Option(help="Rows and columns of tokens, such as 4x4.")] = None,
@@ -32,18 +31,12 @@ def caption(
     ] = "auto",
     prefix: Annotated[
         int | None,
-        typer.Option(
-            min=0,
-            help="Number of tokens before those of the image, such as class token and registers.",
-            show_default=False,
-        ),
+        typer.Option(min=0, help="Number of tokens before those of the image, such as class token and registers."),
     ] = None,
-    index: Annotated[
-        int | None, typer.Option(help="Which item of a batch, for arrays with a batch axis.", show_default=False)
-    ] = None,
+    index: Annotated[int | None, typer.Option(help="Which item of a batch, for arrays with a batch axis.")] = None,
     tokens: Annotated[
         Path | None,
-        typer.Option(help="File with the words of a text, one per line, instead of a grid.", show_default=False),
+        typer.Option(help="File with the words of a text, one per line, instead of a grid."),
     ] = None,
     resize: Annotated[bool, typer.Option("--resize", help="Resize an image of another size.")] = False,
     dropped: Annotated[

@@ -20,13 +20,12 @@ MODEL = "An .onnx file, FILE.py:OBJECT (a torch module), a folder with config.js
 
 
 def capture(
-    model: Annotated[str, typer.Argument(help=MODEL, show_default=False)],
+    model: Annotated[str, typer.Argument(help=MODEL)],
     input: Annotated[
         str,
         typer.Argument(
             help="Arrays as .npz (by the names of the model's inputs) or .npy; for a folder also an image file, a text "
-            "file, or a text.",
-            show_default=False,
+            "file, or a text."
         ),
     ],
     out: Annotated[Path, typer.Option(help="The .npz file to write.")] = Path("attention.npz"),

@@ -34,13 +34,9 @@ ConventionOption = Annotated[
     list[str] | None,
     typer.Option(help="A convention that the function must follow, such as tokens-before-heads. Repeatable."),
 ]
-ArgsOption = Annotated[str, typer.Option(help="The positional arguments, in order: X,Wv,Wq,Wk.", show_default=False)]
-InitOption = Annotated[
-    str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.", show_default=False)
-]
-InsideOption = Annotated[
-    str | None, typer.Option(help="The part of a module to check: layers.0.attn.", show_default=False)
-]
+ArgsOption = Annotated[str, typer.Option(help="The positional arguments, in order: X,Wv,Wq,Wk.")]
+InitOption = Annotated[str | None, typer.Option(help="Arguments of a class: `d_model=12, n_heads=3`.")]
+InsideOption = Annotated[str | None, typer.Option(help="The part of a module to check: layers.0.attn.")]
 StrictOption = Annotated[bool, typer.Option(help="Count hazards as mistakes.")]
 
 
@@ -52,7 +48,7 @@ def load_adapter(adapter: str | None) -> Callable[..., Any] | str | None:
 def check(
     file: Annotated[
         str | None,
-        typer.Argument(help="FILE.py or FILE.ipynb; FILE:NAME if it contains several functions.", show_default=False),
+        typer.Argument(help="FILE.py or FILE.ipynb; FILE:NAME if it contains several functions."),
     ] = None,
     kind: Annotated[Kind, typer.Option(help="What the function is meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,

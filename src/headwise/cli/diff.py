@@ -35,16 +35,12 @@ def diff(
     first: Annotated[
         str,
         typer.Argument(
-            help="FILE.py or FILE.py:NAME; a model: a folder, .gguf, .onnx; or arrays extracted elsewhere, as .npz.",
-            show_default=False,
+            help="FILE.py or FILE.py:NAME; a model: a folder, .gguf, .onnx; or arrays extracted elsewhere, as .npz."
         ),
     ],
     second: Annotated[
         str | None,
-        typer.Argument(
-            help="What to compare it with: code or a model; or for arrays, the .npz of `headwise capture`.",
-            show_default=False,
-        ),
+        typer.Argument(help="What to compare it with: code or a model; or for arrays, the .npz of `headwise capture`."),
     ] = None,
     kind: Annotated[Kind, typer.Option(help="What both are meant to be.")] = Kind.auto,
     adapter: AdapterOption = None,
@@ -62,8 +58,7 @@ def diff(
         str | None,
         typer.Option(
             help="For models: a text, an image file, or arrays as .npz; random by default. With it, two objects "
-            "of .py files are compared as models too.",
-            show_default=False,
+            "of .py files are compared as models too."
         ),
     ] = None,
 ) -> None:

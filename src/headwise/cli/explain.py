@@ -18,17 +18,13 @@ from headwise.train.checkpoint import pretrained_vit
 
 
 def explain(
-    input: Annotated[
-        str | None, typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.", show_default=False)
-    ] = None,
+    input: Annotated[str | None, typer.Argument(help="An image, an .npz or .npy file of arrays, or a text.")] = None,
     model: Model = None,
     text: Text = None,
     out: Annotated[
         Path | None, typer.Option(help="Folder for figures, arrays and captions; by default INPUT-attention.")
     ] = None,
-    label: Annotated[
-        int | None, typer.Option(min=0, help="The true class, if it is known.", show_default=False)
-    ] = None,
+    label: Annotated[int | None, typer.Option(min=0, help="The true class, if it is known.")] = None,
     figure: Figure = "auto",
     token: Token = None,
     scale: Scale = "auto",
@@ -40,8 +36,7 @@ def explain(
         Path | None,
         typer.Option(
             help="Result of `headwise study faithfulness` for this model (its folder or result.json), whose map is "
-            "shown next to attention.",
-            show_default=False,
+            "shown next to attention."
         ),
     ] = None,
     full: Full = False,

@@ -22,10 +22,7 @@ Figure = Annotated[
 ]
 Token = Annotated[
     int | None,
-    typer.Option(
-        help="Show the attention of one token: 1 for the first in reading order, 0 for the class token.",
-        show_default=False,
-    ),
+    typer.Option(help="Show the attention of one token: 1 for the first in reading order, 0 for the class token."),
 ]
 Scale = Annotated[str, typer.Option(help=f"Colour scales: {', '.join(SCALES)}.")]
 AllHeads = Annotated[bool, typer.Option("--all", help="Draw every head of a model that has many.")]

@@ -31,14 +31,11 @@ def explore(
             help="A model, as --model takes it, and inputs: images, texts, or .npz files of arrays. Without a model, "
             "images of handwritten digits, or .npz files of attention by `headwise capture` or `headwise explain`. By "
             "default test digits.",
-            show_default=False,
         ),
     ] = None,
     model: Model = None,
     text: Text = None,
-    compare: Annotated[
-        str | None, typer.Option(help="A second model, for the same inputs on the same page.", show_default=False)
-    ] = None,
+    compare: Annotated[str | None, typer.Option(help="A second model, for the same inputs on the same page.")] = None,
     layers: Annotated[str, typer.Option(help="Which attention of an encoder–decoder: self or cross.")] = "self",
     grid: Annotated[
         str | None, typer.Option(help="Rows and columns of an image's tokens, for .npz files of attention.")

@@ -41,16 +41,13 @@ class Format(enum.StrEnum):
 def grade(
     folder: Annotated[
         Path,
-        typer.Argument(
-            help="The class: .py and .ipynb files named by student, or a folder for each.", show_default=False
-        ),
+        typer.Argument(help="The class: .py and .ipynb files named by student, or a folder for each."),
     ],
     out: Annotated[
         Path | None,
         typer.Option(
             help="File for the grades. With `--format gradescope`, a folder with a file for each student, or a .json "
-            "file, and then FOLDER is one submission.",
-            show_default=False,
+            "file, and then FOLDER is one submission."
         ),
     ] = None,
     notebook: NotebookFile = None,
@@ -62,9 +59,7 @@ def grade(
         Path | None,
         typer.Option(help="Tasks and points, in YAML.", show_default="one head and several, ten points each"),
     ] = None,
-    feedback: Annotated[
-        Path | None, typer.Option(help="Folder for a page for each student, and one for you.", show_default=False)
-    ] = None,
+    feedback: Annotated[Path | None, typer.Option(help="Folder for a page for each student, and one for you.")] = None,
     format: Annotated[Format, typer.Option(help="Format of `--out`.")] = Format.csv,
     processes: Annotated[int | None, PROCESSES] = None,
     scheduler: Scheduler = None,

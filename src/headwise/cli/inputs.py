@@ -19,14 +19,10 @@ Model = Annotated[
         "train`; by default a pretrained model of handwritten digits."
     ),
 ]
-Text = Annotated[
-    list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.", show_default=False)
-]
+Text = Annotated[list[str] | None, typer.Option("--text", help="A text; twice for a pair of texts.")]
 Preprocess = Annotated[
     str | None,
-    typer.Option(
-        help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}.", show_default=False
-    ),
+    typer.Option(help=f"How an image is normalised for an .onnx file: {', '.join(NORMALIZATIONS)}."),
 ]
 Size = Annotated[int, typer.Option(min=1, help="Height and width of the image with --preprocess.")]
 

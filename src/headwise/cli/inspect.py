@@ -13,7 +13,7 @@ from headwise.errors import HeadwiseError
 from headwise.models import CAPABILITIES, find_model, open_model
 
 
-def inspect(model: Annotated[str, typer.Argument(help=MODEL, show_default=False)]) -> None:
+def inspect(model: Annotated[str, typer.Argument(help=MODEL)]) -> None:
     """Say what a model is: family, sizes, options, attention layers, and which tools support it.
 
     Example: `headwise inspect model.onnx`

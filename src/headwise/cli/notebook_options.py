@@ -29,7 +29,6 @@ NotebookFile = Annotated[
     typer.Option(
         "--notebook",
         help="A course notebook (.ipynb), whose code runs in a sandbox and whose arrays and functions are used.",
-        show_default=False,
     ),
 ]
 Columns = Annotated[
@@ -47,7 +46,6 @@ Take = Annotated[
     typer.Option(
         "--take",
         help="Which array of the notebook to take: X=all_x, or Wq=omega_q1,omega_q2 for one per head. Repeatable.",
-        show_default=False,
     ),
 ]
 

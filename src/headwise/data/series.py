@@ -88,10 +88,6 @@ def load_series(what: str | Path) -> SeriesData:
         files. They end in ``.ts``, or in ``.npz`` with the arrays ``x`` (B, N, V), ``y`` (B,) and, where lengths are
         unequal, ``lengths`` (B,). Whole numbers and words in ``y`` are classes; floating-point numbers are predicted.
 
-    Returns
-    -------
-    SeriesData
-
     Raises
     ------
     DataError
@@ -140,10 +136,6 @@ def train_validation_split(data: SeriesData, fraction: float, seed: int = 0) -> 
     fraction : float
         Fraction of each class that is held out; at least one series, and never all.
     seed : int
-
-    Returns
-    -------
-    SeriesData
 
     Raises
     ------

@@ -30,10 +30,6 @@ def read_ts(path: Path) -> Parsed:
     ----------
     path : Path
 
-    Returns
-    -------
-    Parsed
-
     Raises
     ------
     DataError

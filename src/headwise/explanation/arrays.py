@@ -76,10 +76,6 @@ def from_arrays(
     image : ndarray of shape (Y, X), optional
         As the model sees it, from 0 to 1.
 
-    Returns
-    -------
-    AttentionRecord
-
     Raises
     ------
     ShapeError

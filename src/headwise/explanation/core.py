@@ -150,10 +150,6 @@ def explain(
         Result of ``headwise study faithfulness`` for this model, a folder or its result.json: the map that it
         recommends is shown next to attention. By default the audits of the shipped models are searched.
 
-    Returns
-    -------
-    Explanation
-
     Raises
     ------
     ShapeError
@@ -244,10 +240,6 @@ def record_attention(image: Array, params: Params, model: ViTConfig, *, label: i
     params, model : dict, ViTConfig
     label : int
         The true class, if it is known.
-
-    Returns
-    -------
-    AttentionRecord
 
     Raises
     ------

@@ -146,26 +146,29 @@ def _check_array(name: str, array: npt.NDArray[Any], kinds: str, axes: tuple[int
         raise DataError(f"{name}: expected numbers; some are NaN or infinite.")
 
 
-def _faithfulness(scores: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
-    expected = {f.name: str(f.type) for f in fields(Faithfulness)}
-    if unexpected := expected.keys() ^ scores.keys():
-        names = ", ".join(sorted(unexpected))
-        raise DataError(f"{_SCORE}…: expected the scores of one faithfulness test; missing or unknown: {names}.")
-    for name, kind in expected.items():
-        _check_array(_SCORE + name, scores[name], "i" if kind == "int" else "f", (int(kind.startswith("tuple")),))
-        bind("3" if kind.startswith("tuple") else "", **{_SCORE + name: scores[name]})
-    values: dict[str, Any] = {name: tuple(v.tolist()) if v.ndim else v.item() for name, v in scores.items()}
-    return Faithfulness(**values)
+def _faithfulness(arrays: Mapping[str, npt.NDArray[Any]]) -> Faithfulness:
+    types = {f.name: str(f.type) for f in fields(Faithfulness)}
+    formats = {name: ("i" if t == "int" else "f", (int(t.startswith("tuple")),)) for name, t in types.items()}
+    values = _nested(_SCORE, formats, arrays, "the scores of one faithfulness test")
+    for name, (_, axes) in formats.items():
+        bind("3" if axes == (1,) else "", **{_SCORE + name: arrays[name]})
+    scores: dict[str, Any] = {name: v if np.isscalar(v) else tuple(v.tolist()) for name, v in values.items()}
+    return Faithfulness(**scores)
 
 
 def _dependence(arrays: Mapping[str, npt.NDArray[Any]]) -> Dependence:
-    if unexpected := _DEPENDENCE_ARRAYS.keys() ^ arrays.keys():
-        names = ", ".join(sorted(unexpected))
-        raise DataError(f"{_DEPENDENCE}…: expected what one prediction depends on; missing or unknown: {names}.")
-    for name, (kinds, axes) in _DEPENDENCE_ARRAYS.items():
-        _check_array(_DEPENDENCE + name, arrays[name], kinds, axes)
-    values: dict[str, Any] = {name: array if array.ndim else array.item() for name, array in arrays.items()}
-    dependence = Dependence(**values)
+    dependence = Dependence(**_nested(_DEPENDENCE, _DEPENDENCE_ARRAYS, arrays, "what one prediction depends on"))
     if dependence.map not in MAPS:
         raise DataError(f"{_DEPENDENCE}map: expected one of {', '.join(MAPS)}; got {dependence.map!r}.")
     return dependence
+
+
+def _nested(
+    prefix: str, formats: Mapping[str, tuple[str, tuple[int, ...]]], arrays: Mapping[str, npt.NDArray[Any]], what: str
+) -> dict[str, Any]:
+    """The values of a nested record from the arrays whose names have this prefix in the file."""
+    if unexpected := formats.keys() ^ arrays.keys():
+        raise DataError(f"{prefix}…: expected {what}; missing or unknown: {', '.join(sorted(unexpected))}.")
+    for name, (kinds, axes) in formats.items():
+        _check_array(prefix + name, arrays[name], kinds, axes)
+    return {name: array if array.ndim else array.item() for name, array in arrays.items()}

@@ -39,10 +39,6 @@ def spearman(a: Array, b: Array) -> float:
     ----------
     a, b : ndarray of shape (N,)
 
-    Returns
-    -------
-    float
-
     Raises
     ------
     ShapeError

@@ -137,10 +137,6 @@ def head_roles(
     probe : ndarray of shape (L, H, 2 R, 2 R), optional
         The model's weights for R random tokens that are repeated once, for induction.
 
-    Returns
-    -------
-    HeadRoles
-
     Examples
     --------
     >>> import numpy as np

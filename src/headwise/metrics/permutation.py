@@ -46,10 +46,6 @@ def permutation_test(
     confidence : float
         Of the interval.
 
-    Returns
-    -------
-    TestedDifference
-
     Raises
     ------
     ShapeError

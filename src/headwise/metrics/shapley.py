@@ -117,10 +117,6 @@ def sampled_shapley(orders: IntArray, curves: Array) -> ShapleyEstimate:
     curves : ndarray of shape (R, N + 1)
         Values of the first 0 … N tokens of each order: `headwise.metrics.perturbation.insertion_curve`.
 
-    Returns
-    -------
-    ShapleyEstimate
-
     Raises
     ------
     ShapeError

@@ -103,10 +103,6 @@ def attention_distances(weights: Array, boxes: IntArray) -> Distances:
         Rows that sum to one, the class token first.
     boxes : ndarray of int of shape (N, 4)
 
-    Returns
-    -------
-    Distances
-
     Raises
     ------
     ShapeError

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import dataclass
 from typing import Any, Literal, Protocol, runtime_checkable
 
 import numpy as np
 
+from headwise.errors import ShapeError
 from headwise.recorder import Capture
 from headwise.representation import brief_repr
 from headwise.shapes import Array, BoolArray, IntArray, bind
@@ -102,6 +103,19 @@ class Model(Protocol):
 
         Each weight moves by itself: the other weights of its row do not change.
         """
+
+
+def with_prefix_tokens(keep: BoolArray, prefix: BoolArray) -> BoolArray:
+    """Sets of kept tokens (S, T) with the prefix tokens (T,) in each; raises ShapeError if they are no such sets."""
+    keep = np.asarray(keep)
+    if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != len(prefix):
+        raise ShapeError(f"keep: expected booleans (S, T={len(prefix)}); got {keep.dtype} of shape {keep.shape}.")
+    return keep | prefix
+
+
+def in_batches(score: Callable[[BoolArray], Array], sets: BoolArray, size: int) -> Array:
+    """Scores (S, C) of at least one set (S, T), computed for some sets at a time."""
+    return np.concatenate([score(sets[start : start + size]) for start in range(0, len(sets), size)])
 
 
 def grid_boxes(edges_y: IntArray, edges_x: IntArray) -> IntArray:

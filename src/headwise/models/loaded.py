@@ -215,10 +215,6 @@ class LoadedModel:
             Gradient with respect to each output, such as ``{"logits": d}``, in its shape.
         cache : NetworkCache
             From `forward`.
-
-        Returns
-        -------
-        Gradients
         """
         arrays = {name: np.asarray(value, self.dtype) for name, value in douts.items()}
         grads = network_backward(arrays, cache)

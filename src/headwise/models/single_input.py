@@ -4,12 +4,13 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from dataclasses import replace
+from functools import partial
 from typing import TYPE_CHECKING, Any
 
 import numpy as np
 
 from headwise.errors import DataError, HeadwiseError, ShapeError
-from headwise.models.base import Capability, Tokens, grid_boxes, patch_labels
+from headwise.models.base import Capability, Tokens, grid_boxes, in_batches, patch_labels, with_prefix_tokens
 from headwise.models.encoder import AudioEmbedding, ImageEmbedding
 from headwise.models.encoder.inputs import NetworkInputs
 from headwise.models.encoder.network import network_forward
@@ -75,18 +76,10 @@ def scores_of(model: LoadedModel, input: Any, keep: BoolArray | None) -> Array:
     if keep is None:
         outputs, _ = network_forward(inputs, model.params, model.architecture.network, keep=False)
         return np.asarray(_scores(outputs["logits"], np.array([-1]))[0])
-    tokens = tokens_of(model, input)
-    keep = np.asarray(keep)
-    if keep.dtype != bool or keep.ndim != 2 or keep.shape[1] != len(tokens):
-        raise ShapeError(f"keep: expected booleans (S, T={len(tokens)}); got {keep.dtype} of shape {keep.shape}.")
-    keep = keep | tokens.prefix
+    keep = with_prefix_tokens(keep, tokens_of(model, input).prefix)
     if not keep.any(axis=1).all():
         raise DataError("keep: expected at least one token in each row; a model without tokens has no scores.")
-    parts = [
-        _masked_scores(model, inputs, keep[start : start + _SUBSETS_AT_ONCE])
-        for start in range(0, len(keep), _SUBSETS_AT_ONCE)
-    ]
-    return np.concatenate(parts)
+    return in_batches(partial(_masked_scores, model, inputs), keep, _SUBSETS_AT_ONCE)
 
 
 def score_gradient(model: LoadedModel, input: Any, target: int) -> tuple[Array, ...]:

@@ -6,7 +6,7 @@ A model maps a tuple of arrays, whose first axis is the item, to outputs (B, E).
 from __future__ import annotations
 
 from abc import ABC, abstractmethod
-from collections.abc import Mapping
+from collections.abc import Callable, Mapping
 from dataclasses import asdict, dataclass
 from typing import Any, ClassVar
 
@@ -37,21 +37,24 @@ class TrainableModel(ABC):
     kind: ClassVar[str]
     uses_batch_norm: ClassVar[bool] = False  # items of a batch are normalized together: a batch must be one shard
 
-    @abstractmethod
-    def num_tokens(self, inputs: Inputs) -> int:
-        """Number of tokens of each item, for dividing batches into shards."""
+    _params: ClassVar[Callable[[Any, np.random.Generator], Params]]
+    _backward: ClassVar[Callable[[Array, Any], Params]]
 
-    @abstractmethod
+    def num_tokens(self, inputs: Inputs) -> int:
+        """Number of tokens of each item, padding included, for dividing batches into shards."""
+        return int(inputs[0].shape[1])
+
     def init(self, rng: np.random.Generator) -> Params:
         """Random parameters."""
+        return type(self)._params(self.model, rng)
 
     @abstractmethod
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """Outputs (B, E), and the cache; with a generator in training."""
 
-    @abstractmethod
     def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
         """Gradients, and the statistics of the batch for running averages."""
+        return type(self)._backward(dy, cache), {}
 
     @abstractmethod
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
@@ -67,22 +70,15 @@ class TableModel(TrainableModel):
 
     model: TableTransformerConfig
     kind = "table"
+    _params, _backward = table_params, table_backward
 
     def num_tokens(self, inputs: Inputs) -> int:
         """With the class token."""
         return 1 + self.model.n_columns
 
-    def init(self, rng: np.random.Generator) -> Params:
-        """As `table_params`."""
-        return table_params(self.model, rng)
-
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """As `table_forward`."""
         return table_forward(inputs[0], inputs[1], params, self.model)
-
-    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
-        """As `table_backward`."""
-        return table_backward(dy, cache), {}
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the numbers, then the categories."""
@@ -95,22 +91,11 @@ class SetModel(TrainableModel):
 
     model: SetTransformerConfig
     kind = "sets"
-
-    def num_tokens(self, inputs: Inputs) -> int:
-        """Padding included."""
-        return int(inputs[0].shape[1])
-
-    def init(self, rng: np.random.Generator) -> Params:
-        """As `set_params`."""
-        return set_params(self.model, rng)
+    _params, _backward = set_params, set_backward
 
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """As `set_forward`."""
         return set_forward(inputs[0], params, self.model, lengths=inputs[1])
-
-    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
-        """As `set_backward`."""
-        return set_backward(dy, cache), {}
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Among the members; zero for padding, as query and as key."""
@@ -125,22 +110,15 @@ class ImageModel(TrainableModel):
 
     model: ViTConfig
     kind = "images"
+    _params, _backward = vit_params, vit_backward
 
     def num_tokens(self, inputs: Inputs) -> int:
         """With the class token."""
         return 1 + self.model.image_tokenizer.num_tokens
 
-    def init(self, rng: np.random.Generator) -> Params:
-        """As `vit_params`."""
-        return vit_params(self.model, rng)
-
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """As `vit_forward`."""
         return vit_forward(inputs[0], params, self.model)
-
-    def backward(self, dy: Array, cache: Any) -> tuple[Params, Params]:
-        """As `vit_backward`."""
-        return vit_backward(dy, cache), {}
 
     def attention_weights(self, inputs: Inputs, params: Params) -> Array:
         """Token 0 is the class token, then the patches in reading order."""
@@ -152,15 +130,8 @@ class SeriesModel(TrainableModel):
 
     model: SeriesTransformerConfig
     kind = "series"
+    _params, _backward = series_params, series_backward
     uses_batch_norm = True
-
-    def num_tokens(self, inputs: Inputs) -> int:
-        """Padding included."""
-        return int(inputs[0].shape[1])
-
-    def init(self, rng: np.random.Generator) -> Params:
-        """As `series_params`."""
-        return series_params(self.model, rng)
 
     def forward(self, inputs: Inputs, params: Params, rng: np.random.Generator | None = None) -> tuple[Array, Any]:
         """As `series_forward`, without steps that are padding in all series."""

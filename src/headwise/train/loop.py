@@ -202,10 +202,6 @@ def train(
     on_step, on_epoch : callable
         Called after each step and each epoch, including those of a run that is resumed.
 
-    Returns
-    -------
-    TrainingResult
-
     Raises
     ------
     DataError

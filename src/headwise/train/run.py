@@ -101,10 +101,6 @@ def train_into(
     on_step, on_epoch : callable
         Called after each step and each epoch.
 
-    Returns
-    -------
-    TrainingRun
-
     Raises
     ------
     DataError

@@ -31,8 +31,7 @@ def series(
         float | None,
         typer.Option(
             help="Test on this fraction of the training series instead of the test series: for choosing the settings "
-            "below.",
-            show_default=False,
+            "below."
         ),
     ] = None,
     split: Annotated[int, typer.Option(help="Seed of the split of --validation-fraction.", min=0)] = 0,

@@ -1,4 +1,4 @@
-"""Resampling over many inputs: bootstrap intervals, sign-flip tests, and correction for multiple tests.
+"""Resampling over many inputs: bootstrap intervals and sign-flip tests.
 
 Letters: B inputs, T tests or values, R draws.
 """
@@ -76,21 +76,3 @@ def sign_flip_tests(differences: Array, rng: np.random.Generator) -> Array:
         signs = rng.choice(np.array([-1.0, 1.0]), (_BATCH, len(differences)))
         as_far += (np.abs(signs @ differences) >= observed - slack).sum(axis=0)
     return np.asarray((1 + as_far) / (1 + _FLIPS))
-
-
-def holm(p: Array) -> Array:
-    """(T,) p-values -> (T,), adjusted so that the chance of any false positive among them stays below the level.
-
-    Source: Holm, "A Simple Sequentially Rejective Multiple Test Procedure" (1979).
-
-    Examples
-    --------
-    >>> import numpy as np
-    >>> holm(np.array([0.01, 0.04, 0.03, 0.005]))
-    array([0.03, 0.06, 0.06, 0.02])
-    """
-    order = np.argsort(p)
-    stepped = np.minimum(1, np.maximum.accumulate(p[order] * np.arange(len(p), 0, -1)))
-    adjusted = np.empty(len(p))
-    adjusted[order] = stepped
-    return adjusted

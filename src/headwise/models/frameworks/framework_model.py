@@ -10,7 +10,7 @@ import numpy as np
 import numpy.typing as npt
 
 from headwise.errors import DataError, ShapeError
-from headwise.models.base import CAPABILITIES, Capability, Tokens
+from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
 from headwise.models.frameworks.arguments import Arguments, InputReader
 from headwise.models.frameworks.locations import image_tokens, patch_size, series_tokens, unchanged_tokens
 from headwise.recorder import AttentionLayer, Capture
@@ -102,14 +102,14 @@ class FrameworkModel:
         if keep is None:
             return np.asarray(self._scores(arguments, arguments.arrays, None)[0])
         tokens = self._tokens(arguments)
-        bind(f"S {len(tokens)}", keep=keep)
-        if keep.dtype != bool:
-            raise ShapeError(f"keep: expected booleans (S, T={len(tokens)}); got {keep.dtype}.")
-        keep = keep | tokens.prefix
-        size = _SUBSETS_AT_ONCE if self.batches else 1
-        parts = [keep[start : start + size] for start in range(0, len(keep), size)]
-        scores = [self._scores(arguments, self._without(arguments, tokens, part), part) for part in parts]
-        return np.concatenate(scores) if scores else np.zeros((0, len(self.predict(input))), np.float32)
+        keep = with_prefix_tokens(keep, tokens.prefix)
+        if not len(keep):
+            return np.zeros((0, len(self.predict(input))), np.float32)
+        return in_batches(
+            lambda sets: self._scores(arguments, self._without(arguments, tokens, sets), sets),
+            keep,
+            _SUBSETS_AT_ONCE if self.batches else 1,
+        )
 
     def gradients(self, input: Any, target: int) -> tuple[Array, ...]:
         """Gradients of the target's score with respect to the weights of each layer, (1, H, N, M) each.

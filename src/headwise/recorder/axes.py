@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Sequence
+from collections.abc import Collection, Sequence
 from dataclasses import dataclass, replace
 
 import numpy as np
@@ -46,6 +46,15 @@ class Axes:
         linear = np.zeros(1, np.int64)
         for size, stride in self.axes[axis]:
             linear = (linear[:, None] + stride * np.arange(size)).ravel()
+        return linear
+
+    def indices(self, without: Collection[int] = ()) -> IntArray:
+        """Linear index of every element, in the tensor's shape; of the first along axes that are left out."""
+        linear = np.full((1,) * len(self.axes), self.offset, np.int64)
+        for axis in set(range(len(self.axes))).difference(without):
+            linear = linear + np.expand_dims(
+                self.offsets(axis), [other for other in range(linear.ndim) if other != axis]
+            )
         return linear
 
     def permute(self, order: Sequence[int]) -> Axes:

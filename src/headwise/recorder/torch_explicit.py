@@ -55,13 +55,8 @@ class _Layout(NamedTuple):
 
     def linear(self, axes: Axes, axis: int) -> IntArray:
         """(B, H, N): linear index of each row's first element in the origin of `axes`, of the argument's shape."""
-        index = np.full((1,) * len(axes.axes), axes.offset, np.int64)
-        for place in range(len(axes.axes)):
-            if place != axis:
-                index = index + axes.offsets(place).reshape([-1 if place == p else 1 for p in range(len(axes.axes))])
-        full_index = np.broadcast_to(index, [1 if place == axis else size for place, size in enumerate(axes.shape)])
         refined = [1 if place == self.order[-1] else size for place, size in enumerate(self.refined)]
-        return full_index.reshape(refined).transpose(self.order).reshape(self.shape[:3])
+        return axes.indices(without=[axis]).reshape(refined).transpose(self.order).reshape(self.shape[:3])
 
 
 def assemble(weights: Weights, multiplied: ValueProduct, heads: int | None) -> Explicit | str:
@@ -184,11 +179,8 @@ def _per_item(factor: Tensor, axes: Axes, size: int, items: int) -> Array | None
     values = as_array(factor.expand((*axes.shape[:-2], 1, 1)))[..., 0, 0]
     if any(axes.offsets(axis).max() >= size for axis in (-1, -2)):
         return None
-    start = np.full((1,) * values.ndim, axes.offset, np.int64)
-    for axis in range(values.ndim):
-        start = start + axes.offsets(axis).reshape([-1 if axis == place else 1 for place in range(values.ndim)])
     factors = np.ones(items, values.dtype)
-    factors[start // size] = values
+    factors[axes.indices(without=[values.ndim, values.ndim + 1])[..., 0, 0] // size] = values
     return factors
 
 

@@ -146,10 +146,7 @@ def changed_weights(weights: Weights, operand: Tensor) -> Weights:
     """Weights after a change, `operand`, that leaves them a softmax of other logits; as they are if it does not."""
     if operand.numel() != weights.logits.numel() or any("dropout" in change for change in weights.changes):
         return weights
-    index = torch.full((1,) * len(weights.axes.axes), weights.axes.offset)
-    for axis in range(len(weights.axes.axes)):
-        place = [-1 if axis == other else 1 for other in range(len(weights.axes.axes))]
-        index = index + torch.from_numpy(weights.axes.offsets(axis)).reshape(place)
+    index = torch.from_numpy(weights.axes.indices())
     p = torch.zeros(weights.logits.numel(), dtype=operand.dtype, device=operand.device)
     p[index.reshape(-1).to(operand.device)] = operand.reshape(-1)
     logits = logits_of_weights(p.reshape(weights.logits.shape), weights.axis)

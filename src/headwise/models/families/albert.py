@@ -14,6 +14,14 @@ from headwise.models.files import Checkpoint, Config
 MODEL_TYPES = ("albert",)
 
 _UNUSED = (r".*position_ids", r"predictions\.decoder\..*", r"predictions\.bias", r"sop_classifier\..*")
+_BLOCK = {
+    **{f"attention.{name}": f"attention.{name}" for name in ("query", "key", "value")},
+    "attention.output": "attention.dense",
+    "norm_1": "attention.LayerNorm",
+    "mlp.hidden": "ffn",
+    "mlp.output": "ffn_output",
+    "norm_2": "full_layer_layer_norm",
+}
 
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
@@ -32,7 +40,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     for group in range(groups):
         for j in range(inner):
             layer = f"encoder.albert_layer_groups.{group}.albert_layers.{j}"
-            _place_block(layout, f"blocks.{group * inner + j}", layer)
+            layout.parts(f"blocks.{group * inner + j}", layer, _BLOCK)
     shared = tuple(int(i / (depth / groups)) * inner + j for i in range(depth) for j in range(inner))
     block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
     network = Network(
@@ -47,16 +55,6 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     return Architecture("albert", "text", network, layout.sources, names, _UNUSED)
 
 
-def _place_block(layout: Layout, block: str, layer: str) -> None:
-    for name in ("query", "key", "value"):
-        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.{name}")
-    layout.linear(f"{block}.attention.output", f"{layer}.attention.dense")
-    layout.norm(f"{block}.norm_1", f"{layer}.attention.LayerNorm")
-    layout.linear(f"{block}.mlp.hidden", f"{layer}.ffn")
-    layout.linear(f"{block}.mlp.output", f"{layer}.ffn_output")
-    layout.norm(f"{block}.norm_2", f"{layer}.full_layer_layer_norm")
-
-
 def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str, Head]:
     heads = {}
     outside = layout.below("")
@@ -64,12 +62,10 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
         layout.linear("heads.pooler_output.dense", "pooler")
         heads["pooler_output"] = Head(pool="first", activation="tanh")
     if outside.has("predictions.dense.weight"):
-        outside.linear("heads.logits.dense", "predictions.dense")
-        outside.norm("heads.logits.norm", "predictions.LayerNorm")
+        outside.parts("heads.logits", "predictions", {"dense": "dense", "norm": "LayerNorm"})
         place_word_scores(layout, "predictions", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     for name in ("classifier", "qa_outputs"):
-        if outside.has(f"{name}.weight"):
-            outside.linear("heads.logits.output", name)
+        if layout.output(name):
             heads["logits"] = Head("pooler_output") if "pooler_output" in heads else Head()
     return heads

@@ -119,6 +119,22 @@ class Layout:
         if bias:
             self.array(f"{parameter}.bias", f"{tensor}.bias")
 
+    def parts(self, parameter: str, tensor: str, names: Mapping[str, str]) -> None:
+        """The linear layers and normalisations of a block or a head, by their names in the file."""
+        for name, part in names.items():
+            (self.norm if "norm" in name else self.linear)(f"{parameter}.{name}", f"{tensor}.{part}")
+
+    def output(self, tensor: str, name: str = "logits", *, bias: bool = True) -> bool:
+        """The last layer of a head, outside the prefix, if the file has it; returns whether it does."""
+        outside = self.below("")
+        if exists := outside.has(f"{tensor}.weight"):
+            outside.linear(f"heads.{name}.output", tensor, bias=bias)
+        return exists
+
+    def modules(self, pattern: str, depth: int) -> tuple[str, ...]:
+        """The names in the file of a module of each block; the pattern has {} for the block's number."""
+        return tuple(self.prefix + pattern.format(i) for i in range(depth))
+
 
 @dataclass(frozen=True)
 class Architecture:

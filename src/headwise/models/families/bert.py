@@ -31,6 +31,14 @@ _UNUSED = (
     r"lm_head\.decoder\..*",
     r"lm_head\.bias",
 )
+_BLOCK = {
+    **{f"attention.{name}": f"attention.self.{name}" for name in ("query", "key", "value")},
+    "attention.output": "attention.output.dense",
+    "norm_1": "attention.output.LayerNorm",
+    "mlp.hidden": "intermediate.dense",
+    "mlp.output": "output.dense",
+    "norm_2": "output.LayerNorm",
+}
 
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
@@ -49,14 +57,14 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     layout = Layout.find(checkpoint, "embeddings.word_embeddings.weight", "bert.", "roberta.", "")
     place_embedding(layout)
     for i in range(depth):
-        _place_block(layout, f"blocks.{i}", f"encoder.layer.{i}")
+        layout.parts(f"blocks.{i}", f"encoder.layer.{i}", _BLOCK)
     block = BlockOptions(AttentionOptions(heads, heads), activation, norm, post_norm=True)
     network = Network(
         TextEmbedding(norm, padding_id=padding),
         TrunkOptions((block,) * depth),
         _heads(layout, activation, norm, config.get("tie_word_embeddings", True)),
     )
-    names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.self" for i in range(depth))
+    names = layout.modules("encoder.layer.{}.attention.self", depth)
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
 
@@ -68,16 +76,6 @@ def place_embedding(layout: Layout) -> None:
     layout.norm("embedding.norm", "embeddings.LayerNorm")
 
 
-def _place_block(layout: Layout, block: str, layer: str) -> None:
-    for name in ("query", "key", "value"):
-        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.self.{name}")
-    layout.linear(f"{block}.attention.output", f"{layer}.attention.output.dense")
-    layout.norm(f"{block}.norm_1", f"{layer}.attention.output.LayerNorm")
-    layout.linear(f"{block}.mlp.hidden", f"{layer}.intermediate.dense")
-    layout.linear(f"{block}.mlp.output", f"{layer}.output.dense")
-    layout.norm(f"{block}.norm_2", f"{layer}.output.LayerNorm")
-
-
 def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str, Head | AttentionPooling]:
     """The heads whose tensors the file has."""
     heads: dict[str, Head | AttentionPooling] = {}
@@ -86,24 +84,19 @@ def _heads(layout: Layout, activation: str, norm: Norm, tied: bool) -> dict[str,
         layout.linear("heads.pooler_output.dense", "pooler.dense")
         heads["pooler_output"] = Head(pool="first", activation="tanh")
     if outside.has("cls.predictions.transform.dense.weight"):
-        outside.linear("heads.logits.dense", "cls.predictions.transform.dense")
-        outside.norm("heads.logits.norm", "cls.predictions.transform.LayerNorm")
+        outside.parts("heads.logits", "cls.predictions.transform", {"dense": "dense", "norm": "LayerNorm"})
         place_word_scores(layout, "cls.predictions", tied)
         heads["logits"] = Head(activation=activation, norm=norm)
     elif outside.has("lm_head.dense.weight"):
-        outside.linear("heads.logits.dense", "lm_head.dense")
-        outside.norm("heads.logits.norm", "lm_head.layer_norm")
+        outside.parts("heads.logits", "lm_head", {"dense": "dense", "norm": "layer_norm"})
         place_word_scores(layout, "lm_head", tied)
         heads["logits"] = Head(activation="gelu", norm=norm)
     elif outside.has("classifier.out_proj.weight"):
-        outside.linear("heads.logits.dense", "classifier.dense")
-        outside.linear("heads.logits.output", "classifier.out_proj")
+        outside.parts("heads.logits", "classifier", {"dense": "dense", "output": "out_proj"})
         heads["logits"] = Head(pool="first", activation="tanh")
-    elif outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
+    elif layout.output("classifier"):
         heads["logits"] = Head("pooler_output") if "pooler_output" in heads else Head()
-    elif outside.has("qa_outputs.weight"):
-        outside.linear("heads.logits.output", "qa_outputs")
+    elif layout.output("qa_outputs"):
         heads["logits"] = Head()
     return heads
 

@@ -35,7 +35,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     block = BlockOptions(AttentionOptions(heads, heads, causal=True), "gelu_tanh", norm)
     outputs = causal_heads(layout, config, "word_embeddings.weight", tied=True)
     network = causal_network(config, TrunkOptions((block,) * depth, alibi=True, norm=norm), outputs)
-    names = tuple(f"{layout.prefix}h.{i}.self_attention" for i in range(depth))
+    names = layout.modules("h.{}.self_attention", depth)
     return Architecture("bloom", "text", network, layout.sources, names, (r"lm_head\.weight",))
 
 

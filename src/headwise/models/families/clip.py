@@ -34,20 +34,15 @@ def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     layout.norm("embedding.norm", "pre_layrnorm")  # spelt so in the files
     trunk = read_trunk(config, norm, read_activation(config, default="quick_gelu"))
-    for i in range(len(trunk.blocks)):
-        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    names = place_blocks(layout, len(trunk.blocks))
     layout.norm("heads.pooler_output.norm", "post_layernorm")
     heads: dict[str, Head | AttentionPooling] = {"pooler_output": Head(pool="first", norm=norm)}
-    outside = layout.below("")
-    if outside.has("visual_projection.weight"):
-        outside.linear("heads.image_embeds.output", "visual_projection", bias=False)
+    if layout.output("visual_projection", "image_embeds", bias=False):
         heads["image_embeds"] = Head("pooler_output")
-    if outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
+    if layout.output("classifier"):
         heads["logits"] = Head(pool="mean_patches", prefix=1)
     config.ignore("projection_dim")
     unused = (*_UNUSED, r"text_model\..*", r"text_projection\..*")
-    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
     network = Network(embedding, trunk, heads)
     return Architecture("clip_vision", "image", network, layout.sources, names, unused, tied_last=False)
 
@@ -60,29 +55,32 @@ def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     activation = read_activation(config, default="quick_gelu")
     trunk = read_trunk(config, norm, activation, causal=True, default_width=512, default_heads=8)
-    for i in range(len(trunk.blocks)):
-        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    names = place_blocks(layout, len(trunk.blocks))
     layout.norm("norm", "final_layer_norm")
     heads: dict[str, Head | AttentionPooling] = {"pooler_output": Head(pool="last")}
-    outside = layout.below("")
-    if outside.has("text_projection.weight"):
-        outside.linear("heads.text_embeds.output", "text_projection", bias=False)
+    if layout.output("text_projection", "text_embeds", bias=False):
         heads["text_embeds"] = Head("pooler_output")
     config.ignore("projection_dim", "max_position_embeddings")
     end = config.get("eos_token_id", 49407)
     # the first files say 2, which is no end token: there the largest id is the end
     last = LastToken("largest") if end == 2 else LastToken("first", end)
     unused = (*_UNUSED, r"vision_model\..*", r"visual_projection\..*")
-    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
     network = Network(TextEmbedding(norm), trunk, heads, last=last)
     return Architecture("clip_text", "text", network, layout.sources, names, unused, tied_last=False)
 
 
-def place_block(layout: Layout, block: str, layer: str) -> None:
-    """The blocks of CLIP and SigLIP."""
-    for name, tensor in (("query", "q_proj"), ("key", "k_proj"), ("value", "v_proj"), ("output", "out_proj")):
-        layout.linear(f"{block}.attention.{name}", f"{layer}.self_attn.{tensor}")
-    layout.norm(f"{block}.norm_1", f"{layer}.layer_norm1")
-    layout.norm(f"{block}.norm_2", f"{layer}.layer_norm2")
-    layout.linear(f"{block}.mlp.hidden", f"{layer}.mlp.fc1")
-    layout.linear(f"{block}.mlp.output", f"{layer}.mlp.fc2")
+_BLOCK = {
+    **{f"attention.{name}": f"self_attn.{name[0]}_proj" for name in ("query", "key", "value")},
+    "attention.output": "self_attn.out_proj",
+    "norm_1": "layer_norm1",
+    "norm_2": "layer_norm2",
+    "mlp.hidden": "mlp.fc1",
+    "mlp.output": "mlp.fc2",
+}
+
+
+def place_blocks(layout: Layout, depth: int) -> tuple[str, ...]:
+    """The blocks of CLIP and SigLIP; returns the names of their attention modules in the file."""
+    for i in range(depth):
+        layout.parts(f"blocks.{i}", f"encoder.layers.{i}", _BLOCK)
+    return layout.modules("encoder.layers.{}.self_attn", depth)

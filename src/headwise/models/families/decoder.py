@@ -75,7 +75,7 @@ def build_decoder(family: str, checkpoint: Checkpoint, config: Config, options: 
         layout, config, "embed_tokens.weight", tied=options.tied, softcap=options.final_softcap
     )
     network = causal_network(config, trunk, heads_by_output, options.embedding_scale)
-    names = tuple(f"{layout.prefix}layers.{i}.self_attn" for i in range(depth))
+    names = layout.modules("layers.{}.self_attn", depth)
     return Architecture(family, "text", network, layout.sources, names, _UNUSED)
 
 

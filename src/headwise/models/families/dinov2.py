@@ -39,7 +39,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     trunk = read_trunk(config, norm, "silu" if gated else activation)
     _place(layout, config, registers, gated)
     network = Network(embedding, trunk, _heads(layout, registers))
-    names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.attention" for i in range(len(trunk.blocks)))
+    names = layout.modules("encoder.layer.{}.attention.attention", len(trunk.blocks))
     return Architecture(family, "image", network, layout.sources, names, (r".*mask_token",), tied_last=False)
 
 
@@ -79,8 +79,6 @@ def _place_gated_mlp(layout: Layout, mlp: str, tensor: str, hidden: int) -> None
 
 def _heads(layout: Layout, registers: int) -> dict[str, Head | AttentionPooling]:
     heads: dict[str, Head | AttentionPooling] = {"pooler_output": Head(pool="first")}
-    outside = layout.below("")
-    if outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
+    if layout.output("classifier"):
         heads["logits"] = Head(pool="first_and_mean", prefix=1 + registers)
     return heads

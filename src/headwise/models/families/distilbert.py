@@ -13,6 +13,14 @@ from headwise.models.files import Checkpoint, Config
 MODEL_TYPES = ("distilbert",)
 
 _NORM = Norm(1e-12)  # no option of the configuration
+_BLOCK = {
+    **{f"attention.{name}": f"attention.{name[0]}_lin" for name in ("query", "key", "value")},
+    "attention.output": "attention.out_lin",
+    "norm_1": "sa_layer_norm",
+    "mlp.hidden": "ffn.lin1",
+    "mlp.output": "ffn.lin2",
+    "norm_2": "output_layer_norm",
+}
 
 
 def build(checkpoint: Checkpoint, config: Config) -> Architecture:
@@ -26,22 +34,13 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
         layout.array(f"embedding.{name}", f"embeddings.{name}_embeddings.weight")
     layout.norm("embedding.norm", "embeddings.LayerNorm")
     for i in range(depth):
-        _place_block(layout, f"blocks.{i}", f"transformer.layer.{i}")
+        layout.parts(f"blocks.{i}", f"transformer.layer.{i}", _BLOCK)
     block = BlockOptions(AttentionOptions(heads, heads), activation, _NORM, post_norm=True)
     heads_by_output = _heads(layout, activation, config.get("tie_word_embeddings", True))
     network = Network(TextEmbedding(_NORM), TrunkOptions((block,) * depth), heads_by_output)
-    names = tuple(f"{layout.prefix}transformer.layer.{i}.attention" for i in range(depth))
+    names = layout.modules("transformer.layer.{}.attention", depth)
     unused = (r".*position_ids", r"vocab_projector\.weight")
     return Architecture("distilbert", "text", network, layout.sources, names, unused)
-
-
-def _place_block(layout: Layout, block: str, layer: str) -> None:
-    for name, tensor in (("query", "q_lin"), ("key", "k_lin"), ("value", "v_lin"), ("output", "out_lin")):
-        layout.linear(f"{block}.attention.{name}", f"{layer}.attention.{tensor}")
-    layout.norm(f"{block}.norm_1", f"{layer}.sa_layer_norm")
-    layout.linear(f"{block}.mlp.hidden", f"{layer}.ffn.lin1")
-    layout.linear(f"{block}.mlp.output", f"{layer}.ffn.lin2")
-    layout.norm(f"{block}.norm_2", f"{layer}.output_layer_norm")
 
 
 def _heads(layout: Layout, activation: str, tied: bool) -> dict[str, Head]:
@@ -57,10 +56,6 @@ def _heads(layout: Layout, activation: str, tied: bool) -> dict[str, Head]:
         return {"logits": Head(activation=activation, norm=_NORM)}
     if outside.has("pre_classifier.weight"):
         outside.linear("heads.logits.dense", "pre_classifier")
-        outside.linear("heads.logits.output", "classifier")
+        layout.output("classifier")
         return {"logits": Head(pool="first", activation="relu")}
-    for name in ("classifier", "qa_outputs"):
-        if outside.has(f"{name}.weight"):
-            outside.linear("heads.logits.output", name)
-            return {"logits": Head()}
-    return {}
+    return {"logits": Head()} if layout.output("classifier") or layout.output("qa_outputs") else {}

@@ -40,7 +40,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     )
     outputs = causal_heads(layout, config, "wte.weight", tied=True, language_model="LMHeadModel")
     network = causal_network(config, TrunkOptions(blocks, norm=norm), outputs)
-    names = tuple(f"{layout.prefix}h.{i}.attn" for i in range(depth))
+    names = layout.modules("h.{}.attn", depth)
     return Architecture("gpt2", "text", network, layout.sources, names, _UNUSED)
 
 

@@ -7,7 +7,7 @@ from __future__ import annotations
 
 from headwise.models.encoder import AttentionPooling, Head, Network, Norm, TextEmbedding
 from headwise.models.families.architecture import Architecture, Layout
-from headwise.models.families.clip import place_block
+from headwise.models.families.clip import place_blocks
 from headwise.models.families.options import read_activation, read_image_embedding, read_trunk
 from headwise.models.files import Checkpoint, Config
 
@@ -31,19 +31,15 @@ def _build_vision(checkpoint: Checkpoint, config: Config) -> Architecture:
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     activation = read_activation(config, default="gelu_pytorch_tanh")
     trunk = read_trunk(config, norm, activation)
-    for i in range(len(trunk.blocks)):
-        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    names = place_blocks(layout, len(trunk.blocks))
     layout.norm("norm", "post_layernorm")
     heads: dict[str, Head | AttentionPooling] = {}
     if config.get("vision_use_head", True) and layout.has("head.probe"):
         _place_pooling(layout, config.count("hidden_size", 768))
         heads["pooler_output"] = AttentionPooling(trunk.blocks[0].attention.heads, activation, norm)
-    outside = layout.below("")
-    if outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
+    if layout.output("classifier"):
         heads["logits"] = Head(pool="mean_patches")
     unused = (*_UNUSED, r"text_model\..*")
-    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
     network = Network(embedding, trunk, heads)
     return Architecture("siglip_vision", "image", network, layout.sources, names, unused, tied_last=False)
 
@@ -55,10 +51,8 @@ def _place_pooling(layout: Layout, width: int) -> None:
         rows = slice(part * width, (part + 1) * width)
         layout.array(f"{pooling}.{name}.weight", "head.attention.in_proj_weight", rows=rows)
         layout.array(f"{pooling}.{name}.bias", "head.attention.in_proj_bias", rows=rows)
-    layout.linear(f"{pooling}.output", "head.attention.out_proj")
-    layout.norm(f"{pooling}.norm", "head.layernorm")
-    layout.linear(f"{pooling}.mlp.hidden", "head.mlp.fc1")
-    layout.linear(f"{pooling}.mlp.output", "head.mlp.fc2")
+    parts = {"output": "attention.out_proj", "norm": "layernorm", "mlp.hidden": "mlp.fc1", "mlp.output": "mlp.fc2"}
+    layout.parts(pooling, "head", parts)
 
 
 def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
@@ -68,12 +62,10 @@ def _build_text(checkpoint: Checkpoint, config: Config) -> Architecture:
     layout.array("embedding.word", anchor)
     layout.array("embedding.position", "embeddings.position_embedding.weight")
     trunk = read_trunk(config, norm, read_activation(config, default="gelu_pytorch_tanh"))
-    for i in range(len(trunk.blocks)):
-        place_block(layout, f"blocks.{i}", f"encoder.layers.{i}")
+    names = place_blocks(layout, len(trunk.blocks))
     layout.norm("norm", "final_layer_norm")
     layout.linear("heads.pooler_output.output", "head")
     config.ignore("projection_size", "max_position_embeddings")
     unused = (*_UNUSED, r"vision_model\..*")
-    names = tuple(f"{layout.prefix}encoder.layers.{i}.self_attn" for i in range(len(trunk.blocks)))
     network = Network(TextEmbedding(norm), trunk, {"pooler_output": Head(pool="final")})
     return Architecture("siglip_text", "text", network, layout.sources, names, unused, tied_last=False)

@@ -29,7 +29,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     heads = _heads(layout, config)
     averages = {"logits": ("cls_logits", "distillation_logits")} if "cls_logits" in heads else {}
     network = Network(embedding, trunk, heads, averages)
-    names = tuple(f"{layout.prefix}encoder.layer.{i}.attention.attention" for i in range(len(trunk.blocks)))
+    names = layout.modules("encoder.layer.{}.attention.attention", len(trunk.blocks))
     return Architecture(family, "image", network, layout.sources, names, _UNUSED, tied_last=False)
 
 
@@ -52,16 +52,13 @@ def _place(layout: Layout, config: Config) -> None:
 
 def _heads(layout: Layout, config: Config) -> dict[str, Head | AttentionPooling]:
     heads: dict[str, Head | AttentionPooling] = {}
-    outside = layout.below("")
     activation = read_activation(config, "pooler_act", "tanh")
     if layout.has("pooler.dense.weight"):
         layout.linear("heads.pooler_output.dense", "pooler.dense")
         heads["pooler_output"] = Head(pool="first", activation=activation)
-    if outside.has("classifier.weight"):
-        outside.linear("heads.logits.output", "classifier")
+    if layout.output("classifier"):
         heads["logits"] = Head(pool="first")
-    if outside.has("cls_classifier.weight"):
-        outside.linear("heads.cls_logits.output", "cls_classifier")
-        outside.linear("heads.distillation_logits.output", "distillation_classifier")
+    if layout.output("cls_classifier", "cls_logits"):
+        layout.output("distillation_classifier", "distillation_logits")
         heads |= {"cls_logits": Head(pool="first"), "distillation_logits": Head(pool="second")}
     return heads

@@ -39,7 +39,7 @@ def build(checkpoint: Checkpoint, config: Config) -> Architecture:
     activation = read_activation(config, "activation_function")
     block = BlockOptions(AttentionOptions(heads, heads), activation, _NORM)
     network = Network(AudioEmbedding(channels, 2 * length), TrunkOptions((block,) * depth, norm=_NORM))
-    names = tuple(f"{layout.prefix}layers.{i}.self_attn" for i in range(depth))
+    names = layout.modules("layers.{}.self_attn", depth)
     return Architecture("whisper", "audio", network, layout.sources, names, _UNUSED)
 
 

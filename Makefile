@@ -71,7 +71,7 @@ lint: $(VENV)/dev.stamp ## check style and types
 	$(BIN)/mypy
 
 parity: $(VENV)/peers.stamp ## compare with torch, transformers, onnxruntime, JAX, Keras, Captum, Quantus and LXT
-	$(BIN)/python -m pytest -m parity
+	$(BIN)/python -m pytest -n auto --dist loadfile --maxprocesses 4 -m parity tests
 
 parity-vision: $(VISION)/stamp ## the same comparisons with timm and torchvision (several GB)
 	$(VISION)/bin/python -m pytest -m parity tests/parity

@@ -1,4 +1,5 @@
 import os
+import re
 from contextlib import contextmanager
 from functools import partial
 from importlib import import_module
@@ -26,6 +27,17 @@ def pytest_collection_modifyitems(config, items):
     items[:] = selected
     if deselected:
         config.hook.pytest_deselected(items=deselected)
+
+
+def pytest_ignore_collect(collection_path, config):
+    """Import no module without a test that is selected: some take seconds to import torch, JAX and Keras."""
+    selected = config.option.markexpr
+    if collection_path.suffix != ".py" or selected not in ("", "not parity", "parity"):
+        return None
+    text = collection_path.read_text(encoding="utf-8")
+    if selected == "parity":
+        return "mark.parity" not in text or None
+    return bool(re.search(r"^pytestmark = \[?pytest\.mark\.parity", text, re.MULTILINE)) or None
 
 
 @pytest.hookimpl(wrapper=True)

@@ -17,7 +17,7 @@ def softmax(s):
 
 
 def presented():
-    """The styles of the garden, each presented in several ways."""
+    """The styles of the garden, each presented in several ways: style, kind, presentation and function."""
     for style in mutants.STYLES:
         for kind in ("self_attention", "multi_head", "attention"):
             if style == "columns" and kind == "attention":
@@ -34,7 +34,7 @@ def presented():
                     continue
                 if name == "heads in another order" and kind != "multi_head":
                     continue
-                yield f"{style}, {kind}, {name}", present(style, kind)
+                yield style, kind, name, present(style, kind)
 
 
 def plain(style, kind):
@@ -344,6 +344,5 @@ UNUSUAL = [
 
 def everything():
     """Names and functions."""
-    yield from presented()
-    for f in UNUSUAL:
-        yield getattr(f, "__name__", type(f).__name__), f
+    yield from ((f"{style}, {kind}, {name}", function) for style, kind, name, function in presented())
+    yield from ((getattr(f, "__name__", type(f).__name__), f) for f in UNUSUAL)

@@ -50,8 +50,20 @@ def test_a_planted_mistake_is_named_and_nothing_else(style, kind, code):
     assert verdict.ok == (CATALOGUE[code].level == "hazard")
 
 
-@pytest.mark.parametrize(("name", "function"), list(correct.everything()))
-def test_a_correct_function_is_not_accused(name, function):
+def each_presentation_in_one_style():
+    """Right functions: of each kind and presentation, another style is in the fast tests."""
+    versions = {}
+    for style, kind, name, function in correct.presented():
+        versions.setdefault((kind, name), []).append((style, function))
+    for place, ((kind, name), several) in enumerate(versions.items()):
+        for number, (style, function) in enumerate(several):
+            marks = () if number == place % len(several) else pytest.mark.exhaustive
+            yield pytest.param(function, marks=marks, id=f"{style}, {kind}, {name}")
+    yield from (pytest.param(function, id=getattr(function, "__name__", None)) for function in correct.UNUSUAL)
+
+
+@pytest.mark.parametrize("function", list(each_presentation_in_one_style()))
+def test_a_correct_function_is_not_accused(function):
     verdict = hw.check(function)
     assert verdict.ok, verdict.mistakes
     assert verdict.mistakes + verdict.hazards == ()

@@ -32,10 +32,10 @@ def evaluations() -> float:
     return _COUNT.total
 
 
-def count_evaluation(case: Case) -> None:
-    """Count one more; several for a case of large arrays."""
+def count_evaluation(case: Case, times: int = 1) -> None:
+    """Count so many more; each is several for a case of large arrays."""
     sizes = [a.size for a in case.values() if isinstance(a, np.ndarray)]
-    _COUNT.total += 1 + sum(sizes) / _PER_EVALUATION
+    _COUNT.total += times * (1 + sum(sizes) / _PER_EVALUATION)
 
 
 def limit() -> float:

@@ -44,6 +44,11 @@ class Observation:
 
     probe: Probe
     response: Response
+    # by explanation, and by entries: kept for the next search, for more mistakes or with less precision
+    errors: dict[object, tuple[Explanation, float]] = field(default_factory=dict, init=False, compare=False)
+    showing: dict[int, tuple[tuple[Explanation, ...], tuple[Explanation, ...]]] = field(
+        default_factory=dict, init=False, compare=False
+    )
 
     @property
     def narrow(self) -> bool:
@@ -65,6 +70,11 @@ class Explanation:
             zip(self.codes + other.codes, self.changes + other.changes, strict=True), key=lambda pair: _ORDER[pair[0]]
         )
         return Explanation(tuple(code for code, _ in both), tuple(change for _, change in both), self.habit)
+
+    @property
+    def key(self) -> object:
+        """Equal for two explanations by the same changes, as long as both exist."""
+        return tuple(map(id, self.changes)), id(self.habit) if self.habit else None
 
     def __le__(self, other: Explanation) -> bool:
         """Whether all of it is part of the other."""
@@ -249,15 +259,21 @@ class _Mistakes:
 
     def __init__(self, observations: list[Observation], entries: tuple[Explanation, ...]) -> None:
         self._all = entries
-        self._cases = [a.probe.case for a in observations]
-        self._showing: dict[int, list[Explanation]] = {}
+        self._observations = observations
+        self._showing: dict[int, tuple[Explanation, ...]] = {}
 
-    def showing(self, probe: int) -> list[Explanation]:
+    def showing(self, probe: int) -> tuple[Explanation, ...]:
         """Those that show on one probe."""
         if probe not in self._showing:
-            case = self._cases[probe]
-            plain = Explanation().answer(case)
-            self._showing[probe] = [one for one in self._all if not _equal(one.answer(case), plain)]
+            observation = self._observations[probe]
+            case = observation.probe.case
+            if id(self._all) in observation.showing:
+                count_evaluation(case, 1 + len(self._all))
+            else:
+                plain = Explanation().answer(case)
+                showing = tuple(one for one in self._all if not _equal(one.answer(case), plain))
+                observation.showing[id(self._all)] = self._all, showing
+            self._showing[probe] = observation.showing[id(self._all)][1]
         return self._showing[probe]
 
     def choices(self, size: int, probe: int, alone: bool) -> Iterator[tuple[Explanation, ...]]:
@@ -275,7 +291,8 @@ class _Mistakes:
             yield from combinations(usual, 2)
             visible_ids, tried = {id(one) for one in showing}, {id(one) for one in usual}
             yield from product(_first_forms(showing, 1), [one for one in showing if id(one) not in tried])
-            elsewhere = {id(one) for other in range(len(self._cases)) for one in self.showing(other)} - visible_ids
+            everywhere = (one for other in range(len(self._observations)) for one in self.showing(other))
+            elsewhere = {id(one) for one in everywhere} - visible_ids
             others = _first_forms([one for one in self._all if id(one) in elsewhere], 3 * _FORMS)
             yield from product(_first_forms(showing, 1), others)
             rest = [one for one in self._all if id(one) not in elsewhere | visible_ids]  # shows next to another at most
@@ -284,7 +301,7 @@ class _Mistakes:
             yield from combinations(_first_forms(showing, 1), size)
 
 
-def _first_forms(entries: list[Explanation], count: int) -> list[Explanation]:
+def _first_forms(entries: Iterable[Explanation], count: int) -> list[Explanation]:
     """So many forms of each entry."""
     counts: dict[tuple[str, ...], int] = {}
     first = []
@@ -329,6 +346,15 @@ def _rounding(explanation: Explanation, call: Observation, of_type: str) -> floa
 
 def worst(explanation: Explanation, call: Observation) -> float:
     """The largest difference between what a function answered and what the explanation gives."""
+    if explanation.key in call.errors:
+        count_evaluation(call.probe.case)  # so that a search ends at the same combination in any case
+        return call.errors[explanation.key][1]
+    error = _worst(explanation, call)
+    call.errors[explanation.key] = explanation, error  # with it, since the key holds as long as the explanation
+    return error
+
+
+def _worst(explanation: Explanation, call: Observation) -> float:
     expected = explanation.answer(call.probe.case)
     if expected is None or call.response.output is None:
         return float("inf")

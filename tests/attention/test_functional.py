@@ -160,7 +160,7 @@ def test_a_bias_that_is_not_finite_matters_only_where_it_is_not_hidden(engine, h
     for clean, poisoned in zip(*results, strict=True):
         np.testing.assert_array_equal(poisoned, clean)
     bias[1, 2][visible[1, 2]] = poison
-    with pytest.raises(DataError, match="bias: .* NaN or .inf where they are not hidden"):
+    with pytest.raises(DataError, match=r"bias: .* NaN or .inf where they are not hidden"):
         hw.attention(q, k, v, bias=bias, **options, engine=engine)
 
 

@@ -8,6 +8,7 @@ from textwrap import shorten
 
 from headwise.checker.acceptance import in_words
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.catalogue.interface import residual_of_inputs
 from headwise.checker.conventions import CONVENTIONS
 from headwise.checker.counterexample import find_smallest
 from headwise.checker.examination import Findings
@@ -49,9 +50,8 @@ def to_verdict(
         scrambled = holds.get("deterministic") and holds.get("permutation-equivariant") is False
         codes.append("tokens-scrambled" if scrambled and not findings.unexplained else "unknown")
     mistakes = tuple(code for code in codes if CATALOGUE[code].level == "mistake")
-    conventions = tuple(
-        dict.fromkeys([*_conventions(findings), *(_BY_DESIGN[c] for c in findings.codes if c in components)])
-    )
+    by_design = [*(_BY_DESIGN[c] for c in findings.codes if c in components), *_normalized_residual(explanation)]
+    conventions = tuple(dict.fromkeys([*_conventions(findings), *by_design]))
     accepted = [a for a in calls if a.response.output is not None]
     return Verdict(
         name=name,
@@ -110,6 +110,14 @@ def _conventions(findings: Findings) -> Iterator[str]:
     elif interface.implicit.get("causal") and "causal-missing" not in findings.codes:
         yield "causal-unasked"
     yield from findings.conventions
+
+
+def _normalized_residual(explanation: Explanation | None) -> Iterator[str]:
+    """The convention of a layer that normalises its tokens first, and then adds them as they are by now."""
+    changes = dict(zip(explanation.codes, explanation.changes, strict=True)) if explanation else {}
+    added = changes.get("residual-added")
+    if "+arrange" in changes.get("norm-added", ()) and added and added.get("+finish") is not residual_of_inputs:
+        yield "residual-normalised"
 
 
 def _phrase(code: str, convention: CallingConvention) -> str:

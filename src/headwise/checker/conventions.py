@@ -242,12 +242,16 @@ CONVENTIONS = {
         Convention("softmax-plus-one", "one more in the softmax's denominator", ({"+hide": one_more},)),
         Convention("positions-inside", "positions added to its tokens", of_positions=True),
         Convention("sinks", "attention sinks"),
+        Convention("registers", "learned tokens among its keys"),
         Convention("keys-latent", "keys and values made from a latent vector"),
         Convention("keys-reduced", "keys and values of a smaller image", of_positions=True),
         Convention("gated", "a gate on its output"),
         Convention("set-block", "the residual connections of a Set Transformer"),
         Convention("norm-inside", "a norm of its own"),
         Convention("residual-inside", "a residual connection of its own"),
+        Convention(
+            "residual-normalised", "a residual connection of the normalised tokens in place of those it is given"
+        ),
     )
 }
 # what a requirement may be called besides the convention itself: the default that it excludes

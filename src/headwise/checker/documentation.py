@@ -44,11 +44,11 @@ _PRODUCT = re.compile(
 
 _VISIBLE = (
     r"(attend|visible|keep|kept|valid|allow|real|may (see|look)|can (see|look)|seen|not (masked|padd)|unmasked|"
-    r"looked at|tak\w+ part|influenc|consider)"
+    r"(are|is) there\b|present|exist|looked at|tak\w+ part|influenc|consider)"
 )
 _HIDDEN = (
     r"(pad|hidden|hide|ignor|mask(s|ed)?\b|block|forbid|disallow|exclu|"
-    r"not (to )?(be )?(attend|allow|visible|seen|valid|influenc|consider))"
+    r"not (to )?(be )?(there|present|exist|attend|allow|visible|seen|valid|influenc|consider))"
 )
 _YES, _NO = r"\b(true|1s?|ones|one(?= (means|marks|stands|indicates))|nonzero|non-zero)\b", r"\b(false|0s?|zeros?)\b"
 _ADDITIVE = re.compile(
@@ -102,8 +102,9 @@ class Documentation:
 
     @property
     def unscaled(self) -> bool:
-        """Whether it is a layer of T5 or GPT-Neo, whose initialisation makes up for a scale, by its name."""
-        return bool(re.search(r"T5|GPT_?Neo(?!X)", self.name))
+        """Whether it is of a family that has no scale: T5, GPT-Neo, non-local networks."""
+        of_family = re.search(r"T5|GPT_?Neo(?!X)|non_?local", self.name, re.IGNORECASE)
+        return bool(of_family or re.search(r"embedded gaussian|non-local (neural )?net", self.text, re.IGNORECASE))
 
     @property
     def random(self) -> bool:
@@ -215,10 +216,12 @@ class Documentation:
         return tuple(dict.fromkeys(layout for layout in stated if layout in layouts))
 
     def _about(self, name: str) -> Iterator[str]:
-        """Sentences that name an argument, then the others that speak of masks or padding."""
+        """Sentences that name an argument; if none says what True means, then others that speak of masks or padding."""
         sentences = [" ".join(s.split()) for s in re.split(r"\n\s*\n|(?<=[.;])\s|\n(?=\s*\w+\s*[:(])", self.text)]
         with_name = [s for s in sentences if re.search(rf"\b{re.escape(name)}\b", s)]
         yield from with_name
+        if any(re.search(_YES, s.lower()) for s in with_name):
+            return  # the others say it of another mask
         yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
 
     def _tuples(self) -> Iterator[list[str]]:

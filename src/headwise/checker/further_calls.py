@@ -45,6 +45,10 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
     if target.without_effect is not None:
         unused = target.without_effect(lambda: _repeats(convention, again))
         untested += [f"{name}, which changes no output" for name in unused]
+    sentences = []
+    if target.used_in_part is not None:
+        tables = target.used_in_part(lambda: _repeats(convention, again))
+        sentences += [f"Of {name}, only the entries for some of the heads change an output." for name in tables]
     if target.train is not None:
         target.train(True)
         try:
@@ -54,12 +58,12 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
                     (untested if random else notes).append("training mode" if random else _TRAINING)
         finally:
             target.train(False)
-    sentences = tuple(f"{note} it returns another output." for note in notes)
+    sentences += [f"{note} it returns another output." for note in notes]
     return replace(
         findings,
         convention=replace(convention, unused=(*convention.unused, *untested)),
         notes=(*findings.notes, *sentences),
-        unexplained=findings.unexplained or bool(notes),
+        unexplained=findings.unexplained or bool(sentences),
     )
 
 

@@ -40,7 +40,7 @@ def read_response(result: Any, case: Case, axes: str, weights_only: bool = False
     of_tokens = "X" in case
     _, _, n, m = grid(case)
     one_query = "N" not in axes
-    parts = _parts(result, least=1 if one_query else 2)
+    parts = parts_of(result, least=1 if one_query else 2)
     if any(bare(part).dtype.kind == "c" for part in parts):
         raise TypeError("returned complex numbers")
     dtype = str(getattr(parts[0], "dtype", "float64")).rpartition(".")[2].strip("'>")
@@ -93,7 +93,7 @@ def has_shape(response: Response, case: Case) -> bool:
     return len(shape) == len(lead) + 2 and shape[: len(lead)] == lead and n in shape[len(lead) :]
 
 
-def _parts(result: Any, least: int) -> list[Any]:
+def parts_of(result: Any, least: int) -> list[Any]:
     """The arrays of what was returned, of so many axes at least: the output, and whatever else came with it."""
     if isinstance(result, Mapping):
         result = tuple(result.values())

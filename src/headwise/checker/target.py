@@ -114,6 +114,8 @@ class Target:
         The names of these tables, and those of what says nothing in any case, such as a gate.
     without_effect : callable or None
         Which norms and scales change nothing, given what calls the module and says whether its outputs are as before.
+    used_in_part : callable or None
+        Which tables have entries for heads that change nothing, given the same.
     train : callable or None
         Turns the training mode on or off, where there is one.
     conventions : tuple of str
@@ -145,6 +147,7 @@ class Target:
     tables: tuple[str, ...] = ()
     neutral: tuple[str, ...] = ()
     without_effect: Callable[[Callable[[], bool]], list[str]] | None = None
+    used_in_part: Callable[[Callable[[], bool]], list[str]] | None = None
     train: Callable[[bool], None] | None = None
     conventions: tuple[str, ...] = ()
     source: str = ""

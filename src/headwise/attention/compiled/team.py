@@ -26,8 +26,8 @@ _WORTH_A_THREAD, _WORTH_TAKING, _PIECES = 5e5, 3e4, 256
 
 BOARD_SIZE, ANNOUNCED = 1024, 1  # integers of a board; the one that says whether a call is about to come
 
-# Bits of a result: a number was not finite; a query's weights sum to zero; the maximum of its logits is so large that the
-# backward pass, which sums them in another order, could miss it; the kernel raised an error.
+# Bits of a result: a number was not finite; a query's weights sum to zero; the maximum of its logits is so large that
+# the backward pass, which sums them in another order, could miss it; the kernel raised an error.
 NONFINITE, EMPTY, COARSE, FAILED = 1, 2, 4, 1 << 32
 
 

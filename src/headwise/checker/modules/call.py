@@ -16,6 +16,7 @@ from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
+from headwise.checker.responses import parts_of
 from headwise.checker.user_code import user_code
 from headwise.errors import describe_exception
 from headwise.shapes import Array
@@ -97,7 +98,8 @@ class Call:
         """The output (B, N, output) for these tokens, as many as there are in X."""
         if self.of_first:
             sources = {what: put_each_first(tokens) for what, tokens in sources.items()}
-        kwargs = {name: self.layer.convert(present(sources[what], self.axes)) for name, what in self.tokens.items()}
+        own = {what: np.array(tokens) for what, tokens in sources.items()}  # which the layer may change
+        kwargs = {name: self.layer.convert(present(own[what], self.axes)) for name, what in self.tokens.items()}
         kwargs |= dict.fromkeys(self.masks, self._filled(self.visible, X))
         kwargs |= dict.fromkeys(self.biases, self._filled(self.unbiased, X))
         count = next(iter(sources.values())).shape[1]
@@ -166,13 +168,10 @@ def plain_array(value: Any) -> Array | None:
 
 def _first_array(result: Any) -> Array:
     """The first array of at least two axes in what a layer returns."""
-    if isinstance(result, Mapping):
-        result = tuple(result.values())
-    if isinstance(result, tuple | list):
-        result = next((a for a in map(plain_array, result) if a is not None and a.ndim >= 2), None)
-    array = plain_array(result)
+    first = parts_of(tuple(result) if isinstance(result, list) else result, least=2)[0]
+    array = plain_array(first)
     if array is None:
-        raise TypeError(f"expected an array; got {type(result).__name__}")
+        raise TypeError(f"expected an array; got {type(first).__name__}")
     return array
 
 

@@ -136,8 +136,13 @@ def _argument(cls: type, p: inspect.Parameter, sizes: Mapping[str, int]) -> dict
             f"{cls.__name__}: the argument {p.name} of the constructor cannot be inferred from its name. "
             f'Give it: init="{p.name}=…".'
         )
-    replaced = role_of_setting(p.name) in SIZED and isinstance(p.default, int | float) and p.default is not False
-    return {p.name: value} if required or replaced else {}
+    return {p.name: value} if required or _is_replaced(p.name, p.default) else {}
+
+
+def _is_replaced(name: str, default: Any) -> bool:
+    """Whether a size by its name gets another value than its default; None stands for as many key heads as heads."""
+    role, is_number = role_of_setting(name), isinstance(default, int | float) and default is not False
+    return (role in SIZED and is_number) or (role == "key_heads" and (is_number or default is None))
 
 
 def _of_same_file(cls: type) -> Iterator[Any]:
@@ -155,12 +160,11 @@ def _configuration(cls: type, sizes: Mapping[str, int]) -> Any:
     values: dict[str, Any] = {}
     for field in dataclasses.fields(cls):
         required = field.default is dataclasses.MISSING and field.default_factory is dataclasses.MISSING
-        replaced = role_of_setting(field.name) in SIZED and isinstance(field.default, int | float)
         value = value_of_setting(field.name, sizes)
         value = guessed_value(field.name, sizes) if required and value is None else value
         if required and value is None:
             raise DataError(f"{cls.__name__}: the field {field.name} cannot be inferred from its name.")
-        if field.init and (required or (replaced and value is not None)):
+        if field.init and value is not None and (required or _is_replaced(field.name, field.default)):
             values[field.name] = value
     return cls(**values)
 

@@ -13,7 +13,15 @@ from headwise.checker.documentation import document
 from headwise.checker.modules.argument_roles import LATENTS, masks_left_out, roles_of
 from headwise.checker.modules.call import Call
 from headwise.checker.modules.calls import takes_any_count
-from headwise.checker.modules.extras import components, make_neutral, neutral_names, softcaps, tables, without_effect
+from headwise.checker.modules.extras import (
+    components,
+    make_neutral,
+    neutral_names,
+    softcaps,
+    tables,
+    used_in_part,
+    without_effect,
+)
 from headwise.checker.modules.first_token import gather_first, put_each_first
 from headwise.checker.modules.heads import named_head_count
 from headwise.checker.modules.layer import Layer
@@ -39,6 +47,7 @@ _KNOWN = frozenset(
         "keys-reduced",
         "positions-inside",
         "qk-norm",
+        "registers",
         "rope",
         "scale-learned",
         "set-block",
@@ -104,6 +113,7 @@ def target_of(match: Match) -> Target:
         neutral=neutral_names(layer),
         tables=tuple(p.name for p in tables(layer)),
         without_effect=functools.partial(without_effect, layer, sizes.heads),
+        used_in_part=functools.partial(used_in_part, layer, sizes.heads),
         train=layer.train,
         conventions=tuple(_inferred(layer, reading, call)),
         source=layer.source,

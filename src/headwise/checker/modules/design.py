@@ -48,13 +48,14 @@ def residuals() -> list[Explanation]:
 
 
 def table_designs(table: Array, heads: int) -> Iterator[Explanation]:
-    """What a table may be for: positions added to the tokens, or only to those of queries and keys, or sinks."""
+    """What a table may be for: positions added to the tokens, or only to queries and keys, more tokens, or sinks."""
     rows = table.reshape(table.shape[-2:]) if table.ndim > 1 and set(table.shape[:-2]) <= {1} else None
     if table.size == heads:
         yield Explanation(("sinks",), ({"+hide": _sinks(table.reshape(1, heads, 1, 1))},))
     if rows is not None:
         yield Explanation(("positions-inside",), ({"+arrange": _to_tokens(rows)},))
         yield Explanation(("positions-inside",), ({"+project": _to_queries_and_keys(rows)},))
+        yield Explanation(("registers",), ({"+arrange": _among_keys(rows)},))
 
 
 def measured_design(call: Call, reading: Reading, weights: dict[str, Array], has_more: bool) -> Explanation | None:
@@ -207,6 +208,14 @@ def _sinks(logits: Array) -> Stage:
 def _to_tokens(table: Array) -> Stage:
     def add(t: Trace) -> None:
         t.X = t.X + table[: t.X.shape[1]]
+
+    return add
+
+
+def _among_keys(table: Array) -> Stage:
+    def add(t: Trace) -> None:
+        tokens = t.X if t.context is None else t.context
+        t.context = np.concatenate([np.broadcast_to(table, (len(tokens), *table.shape)), tokens], axis=1)
 
     return add
 

@@ -62,6 +62,25 @@ def without_effect(layer: Layer, heads: int, repeats: Callable[[], bool]) -> lis
     return names
 
 
+def used_in_part(layer: Layer, heads: int, repeats: Callable[[], bool]) -> list[str]:
+    """The tables with an entry for each head of which those of some heads change the outputs, and others do not."""
+    arrays, names = fill_tables(layer), []
+    if not repeats():  # they are empty in this check
+        layer.write({name: np.zeros(array.shape) for name, array in arrays.items()})
+        return []
+    for name, array in arrays.items():
+        used = []
+        for axis in [axis for axis, side in enumerate(array.shape) if side == heads > 1]:
+            for head in range(heads):
+                other = array.copy()
+                np.moveaxis(other, axis, 0)[head] *= -1
+                layer.write({name: other})
+                used.append(not repeats())
+        names += [name] * (len(used) == heads and any(used) and not all(used))
+        layer.write({name: array})
+    return names
+
+
 def fill_tables(layer: Layer) -> dict[str, Array]:
     """Put numbers, which float32 can hold, into the tables that `make_neutral` has emptied; return them by name."""
     rng = np.random.default_rng(3)

@@ -26,6 +26,7 @@ def attention_sites(parameters: Iterable[str], parts: Iterable[str]) -> list[str
         for group in dict.fromkeys(lists):
             if lists.count(group) >= 3:
                 sites[_enclosing(group.rpartition(".")[0], callable_parts)] = None
+    sites = dict.fromkeys(site for site in sites if not _only_encloses(site, sites, names))
     return _without_heads(list(sites), names) or _latent_sites(names, set(callable_parts))
 
 
@@ -47,7 +48,7 @@ def enclosing_parts(site: str, parameters: Iterable[str], parts: Iterable[str]) 
     while path:
         path = path.rpartition(".")[0]
         around = [n for n in names if _under(n, path) and not _under(n, site) and not is_norm(n)]
-        direct = [n for n in around if "." not in n.removeprefix(f"{path}.") and role_of(n) is None]
+        direct = [n for n in around if "." not in n.removeprefix(f"{path}.") and _role(n, path) in ("", "q")]
         others = {_without_leaf(n) for n in around if direct != [n]}  # one array may be learned queries
         allowed = 0 if _has_output(site, names) else 1
         if len(others) > allowed or not all(map(_is_output, others)):
@@ -84,6 +85,13 @@ def _role(name: str, path: str) -> str:
 
 def _under(name: str, path: str) -> bool:
     return not path or name.startswith(f"{path}.")
+
+
+def _only_encloses(site: str, sites: Iterable[str], names: list[str]) -> bool:
+    """Whether the keys and values of a part are those of another, to which its own queries are given."""
+    inner = [other for other in sites if other != site and _under(other, site)]
+    own = [name for name in names if _under(name, site) and not any(_under(name, other) for other in inner)]
+    return bool(inner) and not set("kv") & set("".join(_role(name, site) for name in own))
 
 
 def _enclosing(path: str, parts: list[str]) -> str:

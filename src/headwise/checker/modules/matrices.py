@@ -10,7 +10,7 @@ from headwise.checker.modules.names import OF_SOURCE, Role, bias_role, is_norm, 
 from headwise.checker.numpy_guard import np
 from headwise.shapes import Array
 
-_TABLES = ("embed", "table", "pos", "token", "rel", "codebook")
+_TABLES = ("embed", "table", "pos", "token", "rel", "codebook", "register")
 
 
 @dataclass(frozen=True, slots=True)
@@ -71,6 +71,8 @@ def collect_parts(parameters: Iterable[Parameter]) -> Parts:
             rest.append(parameter)
         else:
             (biases if is_bias else weights).setdefault(role.part, []).append((role, parameter))
+    if any(set("qkv") <= set(part) for part in weights):  # then others are learned queries
+        rest += [parameter for part in "qkv" for _, parameter in weights.pop(part, [])]
     _choose_groups(weights, rest)
     _choose_groups(biases, rest)
     _name_lists(weights, rest)
@@ -113,8 +115,12 @@ def _is_bias(parameter: Parameter) -> bool:
 
 
 def _is_table(parameter: Parameter) -> bool:
-    name = parameter.name.lower()
-    return parameter.owner == "Embedding" or any(word in name for word in _TABLES) or is_norm(parameter.name)
+    return parameter.owner == "Embedding" or names_table(parameter.name)
+
+
+def names_table(name: str) -> bool:
+    """Whether a name is that of a table, such as one of positions, or of a norm."""
+    return any(word in name.lower() for word in _TABLES) or is_norm(name)
 
 
 def _ordered(group: list[tuple[Role, Parameter]]) -> tuple[Parameter, ...]:
@@ -172,22 +178,22 @@ def _name_rest(
 def _name_fused(
     weights: dict[str, list[tuple[Role, Parameter]]], biases: dict[str, list[tuple[Role, Parameter]]]
 ) -> None:
-    """The only matrix besides that of the output is queries, keys and values fused, if it is three times as large."""
-    output, possible = weights.get("o", []), weights.get("o?", [])
-    if set("".join(weights)) & set("qkv") or len(possible) != 1 or len(output) > 1:
+    """A matrix that is three times as large as the only other one is queries, keys and values fused."""
+    possible, output = weights.get("o?", []), weights.get("o", [])
+    if set("".join(weights)) & set("qkv") or not 1 <= len(possible + output) <= 2:
         return
-    _, parameter = possible[0]
-    sides = _bare(parameter.shape)
-    inner = set(_bare(output[0][1].shape)) if output else {min(sides)}
-    if len(sides) == 2 and {3 * side for side in inner} & set(sides):
-        for parts in (weights, biases):
-            if siblings := [
-                pair
-                for pair in parts.get("o?", [])
-                if pair[1].name.rpartition(".")[0] == parameter.name.rpartition(".")[0]
-            ]:
-                parts["qkv"] = [(replace(role, part="qkv"), p) for role, p in siblings]
-                del parts["o?"]
+    for _, parameter in possible:
+        sides = _bare(parameter.shape)
+        others = [p for _, p in possible + output if p is not parameter]
+        inner = set(_bare(others[0].shape)) if others else {min(sides)}
+        if len(sides) == 2 and {3 * side for side in inner} & set(sides):
+            prefix = parameter.name.rpartition(".")[0]
+            for parts in (weights, biases):
+                fused = [pair for pair in parts.get("o?", []) if pair[1].name.rpartition(".")[0] == prefix]
+                rest = [pair for pair in parts.pop("o?", []) if pair not in fused]
+                found = {"qkv": [(replace(role, part="qkv"), p) for role, p in fused], "o?": rest}
+                parts |= {part: pairs for part, pairs in found.items() if pairs}
+            return
 
 
 def _choose_output(

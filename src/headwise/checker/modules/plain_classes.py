@@ -65,7 +65,7 @@ def plain_layer(value: Any, name: str, method: str) -> Layer:
         parameters,
         write,
         forward,
-        np.array,
+        np.asarray,
         numbers={key: item for key, item in scalars.items() if isinstance(item, int) and not isinstance(item, bool)},
         attributes=scalars,
         framework="numpy",

@@ -91,6 +91,8 @@ def with_tables(match: Match, tables: Mapping[str, Array]) -> Match:
     case, output = trial
     heads = match.reading.sizes.heads
     possible = [match.design + one for table in tables.values() for one in table_designs(table, heads)]
+    if _distance(output, match.design, case) < _CLOSE:
+        return match
     for mistake in (Explanation(), *singles()):
         for design in possible:
             if design.goes_with(mistake) and _distance(output, design + mistake, case) < _CLOSE:

@@ -12,6 +12,7 @@ from headwise.checker.modules.call import Call, CallError
 from headwise.checker.modules.calls import takes_any_count, working_calls
 from headwise.checker.modules.construct import construct, parse_arguments
 from headwise.checker.modules.describe import documented, target_of, without_weights
+from headwise.checker.modules.entries import with_separate_entries
 from headwise.checker.modules.extras import fill_tables, make_neutral
 from headwise.checker.modules.frameworks import framework_of
 from headwise.checker.modules.functions import object_of
@@ -19,8 +20,7 @@ from headwise.checker.modules.inside import attention_sites, enclosing_parts
 from headwise.checker.modules.latent import with_latents
 from headwise.checker.modules.layer import Layer
 from headwise.checker.modules.lazy_layers import with_inferred_widths
-from headwise.checker.modules.matrices import collect_parts
-from headwise.checker.modules.names import is_norm
+from headwise.checker.modules.matrices import collect_parts, names_table
 from headwise.checker.modules.projections import Reading, readings
 from headwise.checker.modules.select import select, with_tables
 from headwise.checker.modules.streams import views_with_one_source
@@ -88,7 +88,7 @@ def _targets_at(instance: Any, path: str, method: str | None, narrow: bool) -> t
     framework = framework_of(instance)
     part = framework.parts(instance)[path]
     title = f"{name}.{path}" if path else name
-    layer = framework.layer(part, title, None if path else method)
+    layer = with_separate_entries(framework.layer(part, title, None if path else method))
     if (function := getattr(type(part), "__wrapped__", None)) is not None:  # the object of a function
         layer = replace(layer, function=function.__name__)
     learned = [p.name for p in layer.parameters] or framework.names(part)
@@ -151,7 +151,7 @@ def _sites(instance: Any, inside: str | None) -> list[str]:
         raise DataError(f"{name}: expected one attention; it holds {len(sites)}. Choose one with inside=: {listed}.")
     if not sites and not names:
         return [inside or ""]
-    if not sites and len([one for one in names if not is_norm(one) and not one.endswith("bias")]) <= 2:
+    if not sites and len([one for one in names if not names_table(one) and not one.endswith("bias")]) <= 2:
         return [inside or ""]  # one of them may be fused
     if not sites:
         raise _no_projections(name, names)

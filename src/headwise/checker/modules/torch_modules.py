@@ -103,7 +103,7 @@ def torch_layer(module: Any, name: str) -> Layer:
         parameters,
         write,
         _without_gradients(clone),
-        lambda a: torch.from_numpy(np.array(a)),
+        lambda a: torch.from_numpy(np.require(a, requirements=["C", "W"])),
         numbers=dict(_numbers(clone)),
         attributes=dict(_attributes(clone)),
         framework="torch",

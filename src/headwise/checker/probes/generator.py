@@ -252,7 +252,7 @@ class Generator(ABC):
         hidden: dict[str, Case] = {}
         if "mask" in self.takes:
             empty = self.pairs_or_keys(b, n, m)
-            empty[0, 0, 0 if self.interface.key_mask else 1] = False
+            empty[0, 0, 0 if self.interface.key_mask else min(1, empty.shape[2] - 1)] = False
             yield Probe("empty-rows", case | {"mask": empty})
             hidden["mask"] = {"mask": self.pairs_or_keys(b, n, m)}
             hidden["mask"]["mask"][..., 0] = True

@@ -1,0 +1,45 @@
+"""Layers whose arguments come in one, as ``batch["x"]`` or ``x, mask = inputs``."""
+
+from __future__ import annotations
+
+import functools
+import inspect
+import re
+from dataclasses import replace
+from typing import Any
+
+from headwise.checker.documentation import document
+from headwise.checker.modules.layer import Layer
+
+
+def with_separate_entries(layer: Layer) -> Layer:
+    """The layer with an argument for each entry of a dictionary or tuple, if its code takes one apart."""
+    signature = inspect.signature(layer.forward)
+    required = [p.name for p in signature.parameters.values() if p.default is p.empty]
+    if len(required) != 1:
+        return layer
+    name, code = required[0], document(layer.forward, layer.source, layer.function).code
+    unpacked = re.search(rf"^ *\(?(\w+(?:, *\w+)+)\)? *= *{name} *(?:#.*)?$", code, re.MULTILINE)
+    optional = {*re.findall(rf"\b{name}\.(?:get|pop)\(\s*[\"'](\w+)", code)}
+    optional |= {*re.findall(rf"[\"'](\w+)[\"'] +(?:not +)?in +{name}\b", code)}
+    looked_up = dict.fromkeys(re.findall(rf"\b{name}(?:\[|\.get\(|\.pop\()\s*[\"'](\w+)", code))
+    entries = re.split(", *", unpacked[1]) if unpacked else sorted(looked_up, key=optional.__contains__)
+    if not entries or {*entries} & signature.parameters.keys() - {name}:
+        return layer
+    kinds = inspect.Parameter
+    separate = [
+        kinds(entry, kinds.POSITIONAL_OR_KEYWORD, default=None if entry in optional else kinds.empty)
+        for entry in entries
+    ]
+    others = [p.replace(kind=kinds.KEYWORD_ONLY) for p in signature.parameters.values() if p.name != name]
+    outer = signature.replace(parameters=[*separate, *others])
+
+    @functools.wraps(layer.forward)
+    def forward(*args: Any, **kwargs: Any) -> Any:
+        arguments = dict(outer.bind(*args, **kwargs).arguments)
+        values = {entry: arguments.pop(entry) for entry in entries if entry in arguments}
+        given = {entry: value for entry, value in values.items() if value is not None or entry not in optional}
+        return layer.forward(**{name: tuple(values.values()) if unpacked else given}, **arguments)
+
+    vars(forward)["__signature__"] = outer
+    return replace(layer, forward=forward)

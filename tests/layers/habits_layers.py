@@ -215,3 +215,36 @@ class RowsOfImage(Base):
     def forward(self, x):
         assert x.ndim == 4
         return self.attend(x, x)[0]
+
+
+class LocalAndGlobal(Base):
+    """Local attention with one token that sees, and is seen by, all; few tokens do not show that some are hidden."""
+
+    def keys(self, i):
+        return ((i[:, None] - i).abs() <= 4) | (i == 0) | (i[:, None] == 0)
+
+    def forward(self, x):
+        return self.attend(x, x, self.keys(torch.arange(x.shape[1])))[0]
+
+
+class StridedCausal(LocalAndGlobal):
+    """Sparse causal attention to the last tokens and to every fourth one."""
+
+    def keys(self, i):
+        lag = i[:, None] - i
+        return (lag >= 0) & ((lag < 3) | (lag % 4 == 0))
+
+
+class StridedLeaking(LocalAndGlobal):
+    """Sparse causal attention; its strided part sees later tokens, too."""
+
+    def keys(self, i):
+        lag = i[:, None] - i
+        return ((lag >= 0) & (lag < 3)) | (lag % 4 == 0)
+
+
+class StridedUnscaled(StridedCausal):
+    """Sparse causal attention without a scale."""
+
+    def logits(self, q, k):
+        return q @ k.transpose(-1, -2)

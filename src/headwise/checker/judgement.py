@@ -92,6 +92,8 @@ def _with_built_in_limits(
         )
 
     stated = documentation.causal and not {"causal", "mask"} & interface.takes
+    if documentation.patterned and _has_pattern(convention, bool(requirements.causal or stated)):
+        return [replace(convention, equivariant=False, design=(*convention.design, pattern_of_keys(convention)))]
     if requirements.causal or "prefix" in interface.takes or stated:
         windowed = "window" in documentation.source.lower() and "window" not in interface.takes
         if windowed and (largest_lag := causal_window(convention)) is not None:
@@ -108,10 +110,16 @@ def _with_built_in_limits(
     limits = {} if attended is None else built_in_limits(attended)
     if limits:
         return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
-    if attended is not None and documentation.patterned and not attended.all():
-        return [replace(convention, design=(*convention.design, pattern_of_keys(convention)))]
     hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
     return [*hidden, convention]
+
+
+def _has_pattern(convention: CallingConvention, causal: bool) -> bool:
+    """Whether queries see some keys only, which are neither a window nor all up to their own."""
+    attended = attended_keys(convention)
+    if attended is None or attended.all() or built_in_limits(attended):
+        return False
+    return not (causal and np.triu(attended, 1).any())
 
 
 def _best(

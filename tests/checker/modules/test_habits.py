@@ -25,6 +25,9 @@ VERDICTS = {
     "WeightsOfFirstHead": ((), ()),
     "ImageOfTables": ((), ("position-bias",)),
     "RowsOfImage": ((), ("pattern-built-in",)),
+    "LocalAndGlobal": ((), ("pattern-built-in",)),
+    "StridedCausal": ((), ("pattern-built-in",)),
+    "StridedUnscaled": (("scale-missing",), ("pattern-built-in",)),
 }
 
 
@@ -39,6 +42,10 @@ def test_a_mistake_is_named_although_masks_are_not_explained():
 
 def test_tokens_of_other_sequences_must_not_be_seen():
     assert not hw.check(layers.PackedImagesMixed).ok
+
+
+def test_a_pattern_that_is_said_to_be_causal_must_be():
+    assert not hw.check(layers.StridedLeaking).ok
 
 
 def test_what_may_not_be_meant_is_listed():

@@ -119,8 +119,8 @@ def _decode(inputs: AttentionInputs, weights: bool) -> tuple[Array | None, Forwa
     notes = share(kernel, pairs * splits, work, *arguments)
     rows = inputs.shape[:-1]
     finite = not notes & NONFINITE or all_finite(o)
-    cache = ForwardCache(inputs, o.reshape(*rows, e), *statistics.reshape(2, *rows, 1), finite, _natural_unit(inputs))
-    return None, cache, notes
+    shift, total = statistics.reshape(2, *rows, 1)
+    return None, ForwardCache(inputs, o.reshape(*rows, e), shift, total, finite, _natural_unit(inputs)), notes
 
 
 def _visible_keys(inputs: AttentionInputs) -> tuple[int, int]:

@@ -108,9 +108,55 @@ def without_zero_tokens(q, k, v):
     return softmax(np.where((k == 0).all(-1)[..., None, :], -np.inf, scaled(q, k))) @ v
 
 
+def in_parts_of_eight(q, k, v):
+    parts = range(max(1, len(q) // 8))
+    output = np.zeros(q.shape[:-1] + v.shape[-1:])
+    for part in (slice(8 * i, 8 * i + 8) for i in parts):
+        output[part] = softmax(scaled(q[part], k[part])) @ v[part]
+    return output
+
+
+def of_padded_keys(q, k, v):
+    extra = -k.shape[-2] % 256 if k.shape[-2] > 256 else 0
+    k, v = (np.pad(a, [(0, 0)] * (a.ndim - 2) + [(0, extra), (0, 0)]) for a in (k, v))
+    return softmax(scaled(q, k)) @ v
+
+
+def of_narrow_heads(x, Wq, Wk, Wv, heads):
+    """x (B, N, D)"""
+    q, k, v = ((x @ W).reshape(*x.shape[:2], heads, -1).swapaxes(1, 2) for W in (Wq, Wk, Wv))
+    logits = q @ k.swapaxes(-1, -2) / np.sqrt(min(q.shape[-1], 64))
+    return (softmax(logits) @ v).swapaxes(1, 2).reshape(*x.shape[:2], -1)
+
+
+def with_its_weights(q, k, v, need_weights=True):
+    weights = softmax(scaled(q, k)) if need_weights else softmax(q @ np.swapaxes(k, -1, -2))
+    return (weights @ v, weights) if need_weights else weights @ v
+
+
+def of_full_masks(q, k, v, mask=None, causal=False):
+    """mask: True = visible"""
+    visible = np.tri(*scaled(q, k).shape[-2:], dtype=bool) if causal else True
+    visible = mask if mask is not None and mask.all() else visible & (True if mask is None else mask)
+    return softmax(np.where(visible, scaled(q, k), -1e30)) @ v
+
+
+def of_a_window(q, k, v, window):
+    """Causal; q are the last queries of a longer sequence, as in chunked prefill. A query sees `window` keys."""
+    n, m = q.shape[-2], k.shape[-2]
+    visible = np.tri(n, m, m - n, dtype=bool) & ~np.tri(n, m, -window, dtype=bool)
+    return softmax(np.where(visible, scaled(q, k), -1e30)) @ v
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (in_parts_of_eight, "67 items"),
+        (of_padded_keys, "1031 keys"),
+        (of_narrow_heads, "features in a head"),
+        (with_its_weights, "output alone"),
+        (of_full_masks, "together"),
+        (of_a_window, "fewer queries"),
         (without_mask_in_float32, "float32"),
         (without_causal_for_groups, "and causal"),
         (without_weights, "the output alone"),

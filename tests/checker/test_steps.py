@@ -4,6 +4,7 @@ import numpy as np
 import pytest
 
 import headwise as hw
+from headwise.checker import UncallableError
 
 
 def softmax(s):
@@ -63,7 +64,34 @@ def cache_of_tokens(x_t, k_cache, v_cache, Wq, Wk, Wv):
     return output, np.vstack([k_cache, x_t]), v
 
 
-@pytest.mark.parametrize("function", [step, step_of_items, step_of_heads, step_of_projected])
+def caches_exchanged(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    output, k, v = step(x_t, k_cache, v_cache, Wq, Wk, Wv)
+    return output, v, k
+
+
+def values_first(x_t, v_cache, k_cache, Wq, Wk, Wv):
+    output, k, v = step(x_t, k_cache, v_cache, Wq, Wk, Wv)
+    return output, v, k
+
+
+def caches_by_name(x_t, k_cache, v_cache, Wq, Wk, Wv):
+    output, k, v = step(x_t, k_cache, v_cache, Wq, Wk, Wv)
+    return output, {"v": v, "k": k}
+
+
+def refusing(x, k_cache, v_cache, W_q, W_k, W_v, n_heads):
+    raise ValueError("not here")
+
+
+STEPS = [step, step_of_items, step_of_heads, step_of_projected, values_first, caches_by_name]
+
+
+def test_a_step_that_raises_in_every_layout_is_refused():
+    with pytest.raises(UncallableError, match="not here"):
+        hw.check(refusing)
+
+
+@pytest.mark.parametrize("function", STEPS)
 def test_a_step_is_right(function):
     verdict = hw.check(function)
     assert verdict.ok, verdict.report()
@@ -79,6 +107,7 @@ def test_a_step_is_right(function):
         (by_the_model_width, "scale-model-width"),
         (cache_as_before, "unknown"),
         (cache_of_tokens, "unknown"),
+        (caches_exchanged, "unknown"),
     ],
 )
 def test_a_mistake_in_a_step_is_named(function, mistake):

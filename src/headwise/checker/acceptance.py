@@ -105,7 +105,7 @@ def in_its_type(convention: CallingConvention) -> CallingConvention:
     """In float32 where the framework computes in that."""
     response = convention.call(first_probe(convention.interface).case)
     if response.framework in _FRAMEWORKS and response.dtype == "float32":
-        return replace(convention, interface=replace(convention.interface, dtype="float32"))
+        return replace(convention, interface=replace(convention.interface, dtype="float32", compiled=True))
     return convention
 
 

@@ -18,6 +18,7 @@ from headwise.checker.locate import find_locations
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import PROBES
 from headwise.checker.properties import verify_properties
+from headwise.checker.responses import has_shape
 from headwise.checker.roles import FUSED
 from headwise.checker.search import Explanation, Observation, fits, worst
 from headwise.checker.verdict import ProbeResult, Verdict
@@ -68,9 +69,25 @@ def to_verdict(
         properties=properties,
         example=find_smallest(convention, calls, rng, _definition(findings)) if mistakes else None,
         locations=find_locations(source, function, tuple(codes)),
-        notes=(*findings.notes, *(hints(findings) if explanation is None else ())),
+        notes=(*findings.notes, *_of_empty_rows(calls, codes), *(hints(findings) if explanation is None else ())),
         phrases=(*(_phrase(code, convention) for code in conventions), *inferred),
     )
+
+
+def _of_empty_rows(calls: list[Observation], codes: list[str]) -> Iterator[str]:
+    """What queries that may attend to nothing get, if it is one number."""
+    if "mask-finite-fill" not in codes:
+        return
+    numbers = set[float]()
+    for call in calls:
+        definition, output = Explanation().answer(call.probe.case), call.response.output
+        if call.probe.name == "empty-rows" and definition is not None and has_shape(call.response, call.probe.case):
+            assert output is not None
+            empty = (definition.weights[-1].sum(axis=-1) == 0).all(axis=1)[:, None, :, None]
+            rows = output[np.broadcast_to(empty if "q" in call.probe.case else empty[:, 0], output.shape)]
+            numbers |= {*np.round(rows, 9).tolist()}
+    if len(numbers) == 1:
+        yield f"It returns {numbers.pop():g} for queries that may attend to nothing."
 
 
 def _conventions(findings: Findings) -> Iterator[str]:

@@ -39,6 +39,8 @@ def confirmed(findings: Findings, documentation: Documentation, rng: np.random.G
     """The findings, with what differs on further inputs if they are right so far."""
     if findings.explanation is None or findings.rank[0] or findings.convention.load is not None:
         return findings
+    if "equal-lengths" in findings.observed and documentation.alignment == "end":
+        return _with_note(findings, "but not with fewer queries than keys")
     calls = [*findings.rounds[0], *findings.rounds[1]]
     agrees = _precision(findings.explanation, calls)
     if agrees is None:

@@ -13,9 +13,10 @@ from headwise.checker.confirmation import confirmed
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import conventions_of_target, infer_calling_conventions
 from headwise.checker.documentation import document
-from headwise.checker.effort import limited_evaluations
+from headwise.checker.effort import limited_evaluations, quick_compilation
 from headwise.checker.examination import Findings
 from headwise.checker.further_calls import with_further_calls
+from headwise.checker.gradients import with_gradients
 from headwise.checker.judgement import ANY, MEASURED, fresh, judge
 from headwise.checker.locate import source_of
 from headwise.checker.modules import find_targets, is_module, one_thread
@@ -29,7 +30,7 @@ from headwise.checker.target import Target
 from headwise.checker.verdict import Verdict
 from headwise.errors import DataError, HeadwiseError, describe_exception
 
-_OF_FUNCTION, _OF_MODULE = 25_000, 40_000  # evaluations; a module is searched once for each of its readings
+_OF_FUNCTION, _OF_MODULE = 15_000, 40_000  # evaluations; a module is searched once for each of its readings
 
 
 def check(
@@ -108,7 +109,7 @@ def check(
     """
     requirements = Requirements.of(weights, mask, convention, args)
     try:
-        with np.errstate(all="ignore"), one_thread():  # what overflows is part of the verdict
+        with np.errstate(all="ignore"), one_thread(), quick_compilation():  # what overflows is part of the verdict
             if adapter is None and is_module(function):
                 with limited_evaluations(_OF_MODULE):
                     return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
@@ -136,7 +137,7 @@ def _check_function(
     tiers = infer_calling_conventions(function, kind, adapter, text, requirements)
     documentation = document(function, text)
     findings = with_returned_caches(judge(tiers, documentation, requirements, rng))
-    findings = confirmed(findings, documentation, fresh(rng))
+    findings = with_gradients(confirmed(findings, documentation, fresh(rng)))
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
 

@@ -183,6 +183,7 @@ def _start(
         fused=bool({"Wqkv", "Wkv"} & reading.names.keys()),
         preallocated="kpast" in reading.names and documentation.writes_at(reading.names.get("offset")),
         grid=bool({"rows", "grid"} & reading.names.keys()),
+        even=bool(re.search(r"\bcos\(|rope|rotary", documentation.code_with_helpers, re.IGNORECASE)),
         packed=next((name for name in ("qkv", "kv") if name in reading.names), ""),
         masks_apart={"mask", "context"} <= reading.names.keys() and _of_context(str(reading.names.get("padding", ""))),
         unprojected=reading.unprojected,

@@ -78,6 +78,7 @@ class Documentation:
     text: str  # docstring, annotations and comments
     code: str = ""  # its own lines
     source: str = ""  # the text of its file
+    docstring: str = ""
 
     @property
     def code_with_helpers(self) -> str:
@@ -154,7 +155,9 @@ class Documentation:
     def alignment(self) -> str:
         """``"end"`` or ``"start"`` if it says how queries and keys line up, else nothing."""
         if re.search(
-            r"bottom.?right|last query|end of the keys|kv.?cache|cached keys|past keys|decod", self.text, re.I
+            r"bottom.?right|last (\w+ )?quer|end of the keys|kv.?cache|cached keys|past keys|decod|chunked prefill",
+            self.text,
+            re.I,
         ):
             return "end"
         return "start" if re.search(r"top.?left|first query", self.text, re.IGNORECASE) else ""
@@ -177,8 +180,10 @@ class Documentation:
 
     def mask_axes(self, name: str) -> str:
         """The axes of a mask, if it gives them after its name: ``"BM"``, ``"M"``, ``"NM"``, ``"BNM"`` or ``"BHNM"``."""
-        match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?[\(\[]([\w\s,]+)[\)\]]", self.text)
-        words = [word.strip() for word in match[1].split(",") if word.strip()] if match else []
+        shape = r"[\(\[]([\w\s,]+)[\)\]]"
+        match = re.search(rf"\b{re.escape(name)}\b[^()\[\]\n]{{0,60}}?{shape}((,|,? or) {shape})*", self.text)
+        stated = re.findall(shape, match[0]) if match else []
+        words = max(([word.strip() for word in one.split(",") if word.strip()] for one in stated), key=len, default=[])
         axes = [_AXIS.get(normalize(word), "?") for word in words]
         if not axes or "?" in axes[:1]:
             return ""
@@ -204,7 +209,7 @@ class Documentation:
 
     def axes(self, kind: str) -> tuple[str, ...]:
         """The layouts that it states for its tokens or its queries, in the order in which it states them."""
-        stated = [*self._unpacked(), *self._tuples()]
+        stated = [*self._tuples(self.docstring), *self._unpacked(), *self._tuples(self.text)]
         layouts = _LAYOUTS["attention" if kind == "attention" else "tokens"]
         return tuple(dict.fromkeys(axes for words in stated for axes in [_layout(words, kind)] if axes in layouts))
 
@@ -212,7 +217,7 @@ class Documentation:
     def packed(self) -> tuple[str, ...]:
         """The layouts that it states for queries, keys and values in one array, as ``"BN3Hd"``."""
         layouts = LAYOUTS[False]
-        stated = (_packed_layout(words) for words in (*self._unpacked(), *self._tuples()))
+        stated = (_packed_layout(words) for words in (*self._unpacked(), *self._tuples(self.text)))
         return tuple(dict.fromkeys(layout for layout in stated if layout in layouts))
 
     def _about(self, name: str) -> Iterator[str]:
@@ -224,8 +229,8 @@ class Documentation:
             return  # the others say it of another mask
         yield from (s for s in sentences if s not in with_name and re.search(r"mask|padding", s, re.IGNORECASE))
 
-    def _tuples(self) -> Iterator[list[str]]:
-        for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", self.text):
+    def _tuples(self, text: str) -> Iterator[list[str]]:
+        for inside in re.findall(r"[\(\[]([\w\s,*/·.]+)[\)\]]", text):
             yield [word.strip() for word in inside.split(",") if word.strip()]
 
     def _unpacked(self) -> Iterator[list[str]]:
@@ -281,7 +286,7 @@ def document(function: Callable[..., Any], source: str, name: str = "") -> Docum
         lines_of_code = source.splitlines()[node.lineno - 1 : node.end_lineno]
         lines += [line.partition("#")[2] for line in lines_of_code if "#" in line]
         code = "\n".join(lines_of_code)
-    return Documentation(name, "\n".join(lines), code, source)
+    return Documentation(name, "\n".join(lines), code, source, lines[0])
 
 
 def _annotations(function: Callable[..., Any]) -> list[str]:

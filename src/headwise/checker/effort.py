@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import contextlib
 import math
+import sys
 import threading
 from collections.abc import Iterator
 from contextvars import ContextVar
@@ -15,7 +16,7 @@ from contextvars import ContextVar
 from headwise.checker.numpy_guard import np
 from headwise.checker.state import Case
 
-MORE_FOR_PAIRS = 20_000  # that two mistakes may take in addition to what three and four may
+MORE_FOR_PAIRS = 12_000  # that two mistakes may take in addition to what three and four may
 _PER_EVALUATION = 5_000  # numbers in a case, for as much time as one of the smallest takes
 _LIMIT: ContextVar[float] = ContextVar("limit", default=math.inf)
 
@@ -51,6 +52,20 @@ def limited_evaluations(count: float) -> Iterator[None]:
         yield
     finally:
         _LIMIT.reset(token)
+
+
+@contextlib.contextmanager
+def quick_compilation() -> Iterator[None]:
+    """Let JAX compile without most optimisations: it compiles for every size, and each result is used once or twice."""
+    if (jax := sys.modules.get("jax")) is None:
+        yield
+        return
+    before = jax.config.values["jax_disable_most_optimizations"]
+    jax.config.update("jax_disable_most_optimizations", True)
+    try:
+        yield
+    finally:
+        jax.config.update("jax_disable_most_optimizations", before)
 
 
 @contextlib.contextmanager

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable
 from dataclasses import dataclass, field, replace
 from functools import partial
+from typing import TypeAlias
 
 from headwise.checker.attended import is_equivariant
 from headwise.checker.catalogue import CATALOGUE
@@ -16,23 +17,28 @@ from headwise.checker.probes import PROBES, probes
 from headwise.checker.responses import grid, has_shape
 from headwise.checker.search import Agreement, Explanation, Observation, difference, explain, fits, singles
 
+Searches: TypeAlias = dict[int, tuple[tuple[str, int, int], ...]]
+
 _EDGES = ("empty-rows", "hidden-nan", "large-logits")
 _OF_LOGITS = {"mask", "mask-each", "mask-keys", "bias", "together"}
 # how many mistakes at once are looked for at each level, by the precision of the comparison, and how many combinations
-_SEARCHES = {
+_SEARCHES: Searches = {
     0: (("float64", 0, 10), ("float32", 0, 10)),  # the second only for modules, which may take a softmax in float32
     1: (("float64", 1, 2000), ("float32", 1, 1000), ("float16", 1, 1000)),  # for outputs that are such numbers, too
     2: (("float64", 2, 12000), ("float32", 2, 2000)),
     4: (("float64", 4, 18000), ("float32", 2, 2000), ("float16", 2, 2000)),
 }
-_NARROW_SEARCHES = {
-    0: (("float32", 0, 10),),
-    1: (("float32", 1, 2000),),
-    2: (("float32", 2, 12000),),
-    4: (("float32", 4, 18000),),
+_NARROW_SEARCHES: dict[str, Searches] = {
+    "float32": {
+        0: (("float32", 0, 10),),
+        1: (("float32", 1, 2000),),
+        2: (("float32", 2, 12000),),
+        4: (("float32", 4, 18000),),
+    },
+    "float16": {0: (("float16", 0, 10),), 1: (("float16", 1, 1000),), 2: (), 4: (("float16", 2, 2000),)},
 }
 _COARSE = ("float32", 3, 6000)  # before the search with four, for modules whose numbers are probably rounded
-_CHANGES = (1e-10, 0.1)  # so little that float32 does not follow, and enough
+_CHANGES = (1e-10, 1e-6, 0.1)  # so little that float32 does not follow, or float16, and enough
 
 
 @dataclass(frozen=True, slots=True)
@@ -75,7 +81,7 @@ class Findings:
 
 @dataclass(frozen=True, slots=True)
 class Examination:
-    """Every call of a function in one way, and what can be explained with it; `narrow` if its logits are float32."""
+    """Every call of a function in one way, and what can be explained with it; `narrow` is the type of logits."""
 
     convention: CallingConvention
     rounds: tuple[list[Observation], list[Observation]]
@@ -83,7 +89,7 @@ class Examination:
     repeats: bool
     entries: tuple[Explanation, ...]
     rounded: dict[str, bool] = field(default_factory=dict)
-    narrow: bool = False
+    narrow: str = ""  # if it is narrower than that of the output
 
     @property
     def refusals(self) -> int:
@@ -110,11 +116,14 @@ def examine(convention: CallingConvention, rng: np.random.Generator) -> Examinat
     if not interface.of_tokens and any(map(_has_rows_of_keys, first + second)):
         first, second = ([a for a in calls if not _has_rows_of_keys(a)] for calls in (first, second))
         observed = (*observed, "equal-lengths")
-    rounded = {t: all(_is_rounded(a, t) for a in first if not a.narrow) for t in ("float32", "float16")}
+    rounded = {
+        "float32": all(_is_rounded(a, "float32") for a in first if not a.narrow),
+        "float16": all(_is_rounded(a, "float16") for a in first),
+    }
     plain = next(a for a in first if a.probe.name == "plain")
     repeats = _repeats(convention, plain)
     entries = singles(interface, positional=not is_equivariant(convention))
-    narrow = repeats and not rounded["float32"] and _computes_narrowly(convention, plain)
+    narrow = _narrow_type(convention, plain) if repeats and not rounded["float32"] else ""
     return Examination(convention, (first, second), observed, repeats, entries, rounded, narrow)
 
 
@@ -123,10 +132,10 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
     if not examination.repeats or _gives_no_number(examination):
         return None
     is_module = examination.convention.load is not None
-    searches = _NARROW_SEARCHES if examination.narrow else _SEARCHES
+    searches = _NARROW_SEARCHES.get(examination.narrow, _SEARCHES)
     first = (_COARSE,) if level == 4 and examination.convention.coarse else ()
     for precision, most, budget in (*first, *searches[level]):
-        if precision == "float16" and not examination.rounded["float16"]:
+        if precision == "float16" and not (examination.rounded["float16"] or examination.narrow == "float16"):
             continue
         proven = is_module or examination.narrow
         if precision == "float32" and level == 0 and not proven:
@@ -140,7 +149,7 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         lowered = _lowered(examination.convention) if precision != "float64" else ()
         if is_module and not examination.narrow and not examination.rounded["float32"]:
             lowered = ()  # numbers that were made in float32 with the module, such as angles, lower nothing
-        if unexplained and (precision == "float64" or (precision == "float32" and proven)):
+        if unexplained and (precision == "float64" or (proven and precision == (examination.narrow or "float32"))):
             observed = (*findings.observed, *lowered)
             findings_or_none = _despite(replace(findings, observed=observed), unexplained, last=level == max(searches))
             if findings_or_none is not None:
@@ -148,7 +157,8 @@ def explain_at_level(examination: Examination, level: int) -> Findings | None:
         if not unexplained:
             if not findings.codes and not _accepts_ordinary_inputs(examination.everything):
                 return None
-            return replace(findings, observed=(*findings.observed, *lowered))
+            notes = ("Its logits or its weights are in half precision.",) * (examination.narrow == "float16")
+            return replace(findings, observed=(*findings.observed, *lowered), notes=notes)
     return None
 
 
@@ -263,18 +273,21 @@ def _is_rounded(call: Observation, of_type: str) -> bool:
     return output is None or bool((output.astype(of_type) == output)[np.isfinite(output)].all())
 
 
-def _computes_narrowly(convention: CallingConvention, call: Observation) -> bool:
-    """Whether logits are float32 numbers inside a function that returns others: slight changes of queries are lost."""
+def _narrow_type(convention: CallingConvention, call: Observation) -> str:
+    """The type of logits inside a function that returns another: in float32 or float16 slight changes are lost."""
     case, before = call.probe.case, call.response.output
     name = "q" if "q" in case else "Wq"
     shared = convention.interface.sizes is not None and convention.interface.sizes.shared
     if before is None or call.narrow or shared:
-        return False
+        return ""
     every_other = np.arange(case[name].size).reshape(case[name].shape) % 2  # so that a norm does not undo it
-    slight, ample = (convention.call(case | {name: case[name] * (1 + by * every_other)}).output for by in _CHANGES)
-    if slight is None or ample is None or slight.shape != before.shape or ample.shape != before.shape:
-        return False
-    return difference(ample, before) > 1e-6 and not 0 < difference(slight, before) < 1e-8
+    outputs = [convention.call(case | {name: case[name] * (1 + by * every_other)}).output for by in _CHANGES]
+    if any(output is None or output.shape != before.shape for output in outputs):
+        return ""
+    slight, small, ample = (difference(output, before) for output in outputs if output is not None)
+    if ample <= 1e-6 or 0 < slight < 1e-8:
+        return ""
+    return "float32" if 0 < small < 1e-5 else "float16"
 
 
 def _repeats(convention: CallingConvention, call: Observation) -> bool:

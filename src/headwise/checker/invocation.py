@@ -280,8 +280,9 @@ class CallingConvention:
         sides = {"rows": rows, "columns": n // rows, "grid": (rows, n // rows)}
         sizes = {"model": model, "heads": heads, "key_heads": heads, "width": d, "context": model}
         config = Settings(sizes | {"length": 64, "dropout": 0.0})
+        gains = {role: np.ones(d) for role in self.names if role.startswith("gain of ")}
         sides |= {"repeats": case["q"].shape[1] // case["k"].shape[1]} if "q" in case else {}
-        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides
+        return {"weights?": True, "tokens": "rows", "d": d, "D": model, "config": config} | sides | gains
 
     def _read(self, result: Any, case: Case) -> Response:
         axes = self._axes(case)
@@ -311,7 +312,8 @@ def _past_tokens(case: Case, axes: str, layout: str) -> Case:
     past = {x: case["context"][:, :-1] @ case[f"W{x}"].T + case.get(f"b{x}", 0) for x in "kv"}
     if layout:
         layout = layout if "B" in axes else layout.replace("B", "")
-        split = {x: a.reshape(*a.shape[:2], case["heads"], -1) for x, a in past.items()}
+        heads = case.get("key_heads", case["heads"])
+        split = {x: a.reshape(*a.shape[:2], heads, -1) for x, a in past.items()}
         return {f"{x}past": arrange_axes(a, "BNHd", layout) for x, a in split.items()}
     return {f"{x}past": arrange_axes(a, "BND", axes) for x, a in past.items()}
 

@@ -123,8 +123,8 @@ def present_weights(case: Case, convention: CallingConvention) -> Case:
     presented: Case = {}
     for role in convention.names:
         if role in FUSED:
-            parts = [case[name] for name in FUSED[role] if name in case]
-            if len(parts) == len(FUSED[role]):
+            if any(name in case for name in FUSED[role]):
+                parts = [case[x] if x in case else np.zeros(len(case[f"W{x[1:]}"])) for x in FUSED[role]]
                 presented[role] = _oriented(np.concatenate(parts), convention)
             continue
         name, _, number = role.partition("#")

@@ -121,6 +121,14 @@ _PROJECTED = re.compile(
     r"(?:s|states?|layer|heads?|proj|projected|tensor|vectors?|matrix|mat|seq|input|in|t|new|cur|current)?$"
 )
 
+# names of which there are too many to list
+_PATTERNS = {
+    "lengths": re.compile(r"(?!max|min)\w*(lens|lengths)|valid\w*len(gth)?"),
+    "softcap": re.compile(r"(attn|attention)?(logits?)?softcap\w*"),
+    "window": re.compile(r"(sliding|local|attn|attention)window(size|len(gth)?)?"),
+    "gain": re.compile(r"(q|k|query|key|qk)(ln|rms|layer|rmsnorm|norm)?(gain|gamma|norm|normweight|normscale|normw|g)"),
+}
+
 # what is passed for an argument so that there is no dropout, no training and no output beyond the attention
 _NO_DROPOUT = "dropout dropoutp dropoutrate attndropout attentiondropout pdropout dropoutprob attndropoutp pdrop"
 FLAGS: dict[str, object] = {
@@ -200,6 +208,9 @@ def role_of(name: str) -> str | None:
         return _PART.get(match[1], match[1])
     for role, tokens in _TOKENS.items():
         if tokens.fullmatch(plain):
+            return role
+    for role, pattern in _PATTERNS.items():
+        if pattern.fullmatch(plain):
             return role
     if re.search(r"(?<!head)masks?$", plain):  # that of heads is a factor of their weights
         return "padding" if "pad" in plain or plain.startswith("key") else "mask"

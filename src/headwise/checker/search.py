@@ -333,7 +333,7 @@ def fits(precision: str) -> Agreement:
         if of_type == "float16" and times > 1:
             return bool(np.isfinite(error))  # none of these digits are left
         bound = times * PRECISIONS[of_type]
-        return error <= bound and (times > 1 or error <= _TIMES * _rounding(explanation, call, of_type))
+        return error <= bound and error <= _TIMES * _rounding(explanation, call, of_type)
 
     return agrees
 

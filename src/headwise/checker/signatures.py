@@ -71,7 +71,7 @@ class Reading:
         names |= {"heads"} if "config" in names else set()
         names |= {"segments"} if "starts" in names else set()
         names |= {"cos", "sin"} if "freqs" in names else set()
-        names -= _HELPERS
+        names = {name for name in names if not _is_helper(name)}
         return frozenset(separate(names) - {"values"})
 
     @property
@@ -206,11 +206,14 @@ def _by_name(
             continue
         if role == "padding" and "mask" not in known.values():
             role = "mask"
-        if not role or role in names or (role in _HELPERS and not required and p.default is not False):
+        if role == "gain" and required:
+            role = f"gain of {p.name}"
+            unused.append(f"{p.name} (ones in this check)")
+        if not role or role in names or (_is_helper(role) and not required and not isinstance(p.default, bool)):
             if required and not role:
                 problems.append(f"unknown argument `{p.name}`")
                 return None
-            if role not in _HELPERS:
+            if not _is_helper(role):
                 unused.append(p.name)
             continue
         names[role] = place if p.kind is p.POSITIONAL_ONLY else p.name
@@ -330,9 +333,8 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
         return None
     if kind != "auto" and kind not in allowed:
         return None
-    options = options | _HELPERS
-    used = {name: roles for name, roles in names.items() if name.partition("#")[0] in options}
-    if not {n for n in needs if n not in (*FUSED, "values") and "#" not in n} <= options:
+    used = {n: roles for n, roles in names.items() if n.partition("#")[0] in options or _is_helper(n)}
+    if not {n for n in needs if n not in (*FUSED, "values") and "#" not in n and not _is_helper(n)} <= options:
         return None
     roles = {n.partition("#")[0] for n in needs if n in used}
     needed = separate({n for n in roles if n[0] == "b"}) | {n for n in roles if n not in FUSED}
@@ -340,8 +342,17 @@ def _reading(names: Names, needs: frozenset[str], kind: str, given: frozenset[st
     needed |= {"cos", "sin"} if "freqs" in needed else set()
     named = named if kind == "auto" else kind
     return Reading(
-        named, used, frozenset(needed - _HELPERS - {"values"}), weights_only=weights_only, unprojected=unprojected
+        named,
+        used,
+        frozenset(n for n in needed - {"values"} if not _is_helper(n)),
+        weights_only=weights_only,
+        unprojected=unprojected,
     )
+
+
+def _is_helper(role: str | None) -> bool:
+    """Whether an argument is passed and is none of the reference's."""
+    return role in _HELPERS or (role or "").startswith("gain of ")
 
 
 def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) -> str | None:
@@ -372,6 +383,8 @@ def _role(p: inspect.Parameter, parameters: list[inspect.Parameter], code: str) 
         return "bqkv"
     if role == "params" and ("Wq" in others or p.default is not p.empty):
         return None
+    if role is None and len(p.name) == 1 and "sinks" not in others and "sink" in code.lower():
+        return "sinks"
     return role
 
 

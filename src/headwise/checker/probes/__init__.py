@@ -10,11 +10,13 @@ from __future__ import annotations
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes.further import (
     ALIKE,
+    LARGE,
     MANY,
     ONE,
     ONE_QUERY,
     Further,
     of_groups,
+    of_large_sizes,
     of_negative_logits,
     of_one_query,
     of_other_numbers,
@@ -42,9 +44,14 @@ __all__ = [
 
 
 def probes(interface: Interface, round_number: int, rng: np.random.Generator) -> list[Probe]:
-    """Return one round of probes for a function with this interface."""
-    generator = _generator(interface, round_number, rng)
-    return generator.finished([*generator.all(), *generator.of_other_counts(last_round=round_number > 0)])
+    """Return one round of probes for a function with this interface.
+
+    Of a function that is compiled for every size, the rounds have the same sizes but for one probe.
+    """
+    usual = _generator(interface, round_number, rng)
+    generator = _generator(interface, 0, rng) if interface.compiled else usual
+    other = [Probe("plain", usual.base())] if usual.sizes != generator.sizes else []
+    return generator.finished([*generator.all(), *other, *generator.of_other_counts(last_round=round_number > 0)])
 
 
 def first_probe(interface: Interface, rng: np.random.Generator | None = None) -> Probe:
@@ -84,6 +91,8 @@ def further_probes(interface: Interface, rng: np.random.Generator, any_size: boo
     further += of_other_sizes(one, "one item of one head, with few features")
     further += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
     further += of_one_query(query)
+    for words, shape in LARGE.items():
+        further += of_large_sizes(_in_sizes(interface, shape, rng), words)
     return further
 
 

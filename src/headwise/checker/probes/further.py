@@ -14,8 +14,14 @@ from headwise.checker.state import Case
 MANY, ONE = ProbeShape(5, 8, 9, 11, 3, 5, 17), ProbeShape(1, 1, 6, 3, 1, 2, 1)
 ALIKE = ProbeShape(4, 4, 4, 4, 2, 2, 8)
 ONE_QUERY = ProbeShape(2, 3, 1, 5, 4, 3, 11)
+LARGE = {
+    "67 items": ProbeShape(67, 2, 3, 4, 2, 2, 5),
+    "33 heads": ProbeShape(1, 33, 3, 4, 2, 2, 5),
+    "more than a hundred features in a head": ProbeShape(1, 2, 3, 4, 132, 5, 9),
+}
 _ORDINARY = {"uniform", "plain", "sharp", "batch", "no-output", "biased", "context", "groups", "columns", "wide"}
 _ORDINARY |= {"aligned", "mask-each", "mask-keys", "together"}
+_MANY_KEYS = 1031  # more than a block has
 _NAMES = {"padding": "mask-keys"}  # of probes that are not named as the option
 _NARROWING = {"mask", "padding", "lengths", "segments"}
 
@@ -40,12 +46,18 @@ def of_other_sizes(generator: Generator, words: str) -> Iterator[Further]:
             yield Further.of(generator, words, probe)
 
 
+def of_large_sizes(generator: Generator, words: str) -> Iterator[Further]:
+    """Ordinary tokens, of sizes with which code begins to work in blocks."""
+    yield Further.of(generator, words, Probe("plain", generator.base()))
+
+
 def of_one_query(generator: Generator) -> Iterator[Further]:
     """One query and several keys, also causal."""
     for probe in generator.apart():
         *_, n, m = generator.grid(probe.case)
         if n <= m and "window" not in generator.takes:
             yield Further.of(generator, "one query and several keys", probe)
+    yield from (Further.of(generator, f"one query and {_MANY_KEYS} keys", p) for p in generator.many_keys(_MANY_KEYS))
 
 
 def of_other_values(generator: Generator) -> Iterator[Further]:
@@ -83,10 +95,12 @@ def of_pairs(generator: Generator) -> Iterator[Further]:
         if len(narrowing) == 2 or ("window" in pair and narrowing):
             continue  # which may leave a query nothing to attend to
         both = case | options[pair[0]] | options[pair[1]]
+        masks: list[Case] = [{}]
         if "mask" in pair:
-            both["mask"] = both["mask"].copy()
-            both["mask"][..., 0] = True
-        yield Further.of(generator, f"{pair[0]} and {pair[1]} together", Probe("together", both))
+            own, first = both["mask"], np.arange(both["mask"].shape[-1]) == 0
+            masks = [{"mask": own | first}, {"mask": np.ones_like(own)}]
+        for mask in masks:
+            yield Further.of(generator, f"{pair[0]} and {pair[1]} together", Probe("together", both | mask))
 
 
 def of_groups(generator: Generator) -> Iterator[Further]:
@@ -114,7 +128,8 @@ def of_other_numbers(generator: Generator) -> Iterator[Further]:
 
 
 def _partly_biased(generator: Generator, case: Case) -> Iterator[Probe]:
-    names = [f"b{x}" for x in "qkvo" if f"b{x}" in generator.takes - generator.interface.needs]
+    optional = generator.takes - generator.interface.needs
+    names = [f"b{x}" for x in "qkvo" if f"b{x}" in optional and f"W{x}" in case]
     biases = {name: generator.normal(case[f"W{name[1:]}"].shape[0]) for name in names}
     for count in range(1, len(names)):
         for some in combinations(names, count):

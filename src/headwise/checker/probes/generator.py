@@ -58,6 +58,10 @@ class Generator(ABC):
     def apart(self) -> Iterator[Probe]:
         """Queries that are not as many as keys."""
 
+    def many_keys(self, count: int) -> Iterator[Probe]:
+        """One query and so many keys, where they are apart."""
+        return iter(())
+
     def grouped(self, key_heads: int) -> Iterator[Probe]:
         """Three query heads for each of so many key heads, where it takes them."""
         return iter(())

@@ -34,6 +34,7 @@ class Interface:
     # the axes of its mask, if they are documented: ``"BM"``, ``"NM"``, ``"BNM"``, ``"BHNM"``; else empty
     mask_axes: str = ""
     dtype: str = "float64"  # the type of the arguments; float32 for a function that says that it works in that
+    compiled: bool = False  # whether its framework compiles for every size
     heads: int | None = None  # the only number of heads that it takes; None for any
     # the number of heads of keys and values, for a function of tokens with fewer of them; None for as many
     key_heads: int | None = None
@@ -47,6 +48,7 @@ class Interface:
     preallocated: bool = False
     prefix_each: bool = False  # whether the length of the prefix is an array, with a number for each item
     grid: bool = False  # whether it takes the height and the width of the grid that its tokens are
+    even: bool = False  # whether the width of a head has to be even, as for rotations
     bias_table: bool = False  # whether its bias is a table, so that it depends only on the distance of query and key
     window: tuple[int | None, int | None] = (2, 1)  # the window to try: (left, right)
     # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
@@ -108,6 +110,8 @@ class ProbeShape:
             shape = replace(shape, values=shape.width if interface.of_tokens else shape.model)
         if interface.packed == "qkv" or "segments" in interface.takes:
             shape = replace(shape, keys=shape.tokens)
+        if interface.even:
+            shape = replace(shape, width=shape.width + shape.width % 2)
         sizes = interface.sizes
         if sizes is None:
             return shape

@@ -47,6 +47,13 @@ class Projected(Generator):
         yield Probe("wide", self.wide())
         yield from self.aligned()
 
+    def many_keys(self, count: int) -> Iterator[Probe]:
+        """One query and so many keys."""
+        if self.interface.packed != "qkv" and "segments" not in self.takes:
+            width = self.width_of_head
+            for values in (width, 3 * width + 1):
+                yield Probe("wide", self.arrays(1.0, self.heads, 1, count, width, values, batch=1))
+
     def grouped(self, key_heads: int) -> Iterator[Probe]:
         """Three query heads for each of so many key heads, where it takes them."""
         if self.interface.multi_head and not self.interface.packed and not self.interface.heads:

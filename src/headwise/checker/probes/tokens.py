@@ -18,12 +18,12 @@ class Tokens(Generator):
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
         s = self.sizes
-        width = self.heads * s.width if self.interface.multi_head else s.width * 3 + 1
+        width = self.heads * s.width if self.interface.multi_head else s.width * 3 + 1 + self.interface.even
         return self.matrices(times, s.tokens, width, width, width, width)
 
     def with_wide_values(self) -> Case:
         """A case whose values have more features than there are tokens."""
-        n, width = (4, 5 * self.heads) if self.heads > 1 else (10, 11)
+        n, width = (4, (5 + self.interface.even) * self.heads) if self.heads > 1 else (10, 11 + self.interface.even)
         return self.matrices(1.0, n, width, width, width, width)
 
     def wide(self) -> Case:
@@ -39,7 +39,8 @@ class Tokens(Generator):
     def biased(self, case: Case) -> Iterator[Probe]:
         """The case with every bias that the function takes."""
         shared = self.interface.sizes is not None and self.interface.sizes.shared
-        biases = {f"b{x}": self.normal(case[f"W{x}"].shape[0]) for x in "qkvo" if f"b{x}" in self.takes}
+        given = [x for x in "qkvo" if f"b{x}" in self.takes and f"W{x}" in case]
+        biases = {f"b{x}": self.normal(case[f"W{x}"].shape[0]) for x in given}
         for name in biases.keys() - {"bo"} if shared else ():
             biases[name] = np.tile(biases[name][: len(biases[name]) // self.heads], self.heads)
         if biases:

@@ -1,0 +1,78 @@
+"""Functions of torch and JAX whose output is right and whose gradients are not."""
+
+import pytest
+
+import headwise as hw
+
+pytestmark = [pytest.mark.parity, pytest.mark.filterwarnings("ignore")]
+torch = pytest.importorskip("torch")
+jax = pytest.importorskip("jax")
+
+
+def right(q, k, v):
+    return torch.softmax(q @ k.mT / q.shape[-1] ** 0.5, dim=-1) @ v
+
+
+def narrow(q, k, v):
+    return (torch.softmax((q @ k.mT).float() / q.shape[-1] ** 0.5, dim=-1) @ v.float()).to(q.dtype)
+
+
+def detached(q, k, v):
+    return right(q, k.detach(), v)
+
+
+def of_constant_weights(x, W_q, W_k, W_v):
+    with torch.no_grad():
+        weights = torch.softmax((x @ W_q) @ (x @ W_k).mT / W_q.shape[-1] ** 0.5, dim=-1)
+    return weights @ (x @ W_v)
+
+
+@torch.no_grad()
+def without_gradients(q, k, v):
+    return right(q, k, v)
+
+
+def in_jax(q, k, v):
+    """(h, n, d)"""
+    return jax.nn.softmax(q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5, axis=-1) @ v
+
+
+def stopped_in_jax(q, k, v):
+    """(h, n, d)"""
+    return jax.lax.stop_gradient(jax.nn.softmax(q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5, axis=-1)) @ v
+
+
+@pytest.mark.parametrize("function", [right, narrow, in_jax])
+def test_right_gradients_are_tested(function):
+    verdict = hw.check(function)
+    assert verdict.ok, verdict.report()
+    assert "its gradients" not in verdict.untested
+
+
+@pytest.mark.parametrize(
+    ("function", "names"),
+    [
+        (detached, "to k are"),
+        (of_constant_weights, "to x and W_q and W_k are"),
+        (stopped_in_jax, "to q and k and v are"),
+    ],
+)
+def test_wrong_gradients_are_not_right(function, names):
+    verdict = hw.check(function)
+    assert verdict.mistakes == ("unknown",)
+    assert any("gradients with respect " + names in note for note in verdict.notes)
+
+
+def test_a_function_without_gradients_is_right():
+    verdict = hw.check(without_gradients)
+    assert verdict.ok
+    assert "its gradients" in verdict.untested
+
+
+def test_small_differences_in_float32_are_not_taken_for_half_precision():
+    def clipped(q, k, v):
+        """(h, n, d)"""
+        logits = jax.numpy.clip(q @ k.swapaxes(-1, -2) / q.shape[-1] ** 0.5, -10, 10)
+        return jax.nn.softmax(logits, axis=-1) @ v
+
+    assert hw.check(clipped).mistakes == ("unknown",)

@@ -219,9 +219,9 @@ def player_game(
     if not is_differentiable(model):
         return PlayerGame(lambda keep: model.predict(input, keep), players, target)
     function = differentiable(model, input) if function is None else function
-    how = ABLATIONS[function.tokens.kind][ablation].replace
-    if how is None:
+    replacement = ABLATIONS[function.tokens.kind][ablation].replace
+    if replacement is None:
         x = function.x
         return PlayerGame(lambda keep: function.scores(np.repeat(x[None], len(keep), axis=0), keep), players, target)
-    replaced = how(model, function)
+    replaced = replacement(model, function)
     return PlayerGame(lambda keep: function.scores(replaced(keep)), players, target)

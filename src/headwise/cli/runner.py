@@ -12,11 +12,11 @@ from headwise.cli.console import messages
 
 
 @contextmanager
-def resumable(how: str = "Run the same command again to resume", folder: Path | None = None) -> Iterator[None]:
+def resumable(advice: str = "Run the same command again to resume", folder: Path | None = None) -> Iterator[None]:
     """On Ctrl-C inside the block, print how to resume and exit with status 130."""
     try:
         yield
     except KeyboardInterrupt:
         results = f" (results so far are in {folder})" if folder else ""
-        messages.print(f"Interrupted. {how}{results}.", soft_wrap=True)
+        messages.print(f"Interrupted. {advice}{results}.", soft_wrap=True)
         raise typer.Exit(130) from None

@@ -204,11 +204,11 @@ def _appended(past: Any, new: Array, lengths: Any) -> Array:
 def _rotated(x: Array, cos: Array, sin: Array, neighbours: bool) -> Array:
     """Rotary positions: cos and sin are (B, N, width/2)."""
     width = 2 * cos.shape[-1]
-    turned, rest = x[..., :width], x[..., width:]
-    a, b = (turned[..., ::2], turned[..., 1::2]) if neighbours else np.split(turned, 2, axis=-1)
+    part, rest = x[..., :width], x[..., width:]
+    a, b = (part[..., ::2], part[..., 1::2]) if neighbours else np.split(part, 2, axis=-1)
     cos, sin = cos[:, None], sin[:, None]
     parts = (a * cos - b * sin, b * cos + a * sin)
-    rotated = np.stack(parts, axis=-1).reshape(turned.shape) if neighbours else np.concatenate(parts, axis=-1)
+    rotated = np.stack(parts, axis=-1).reshape(part.shape) if neighbours else np.concatenate(parts, axis=-1)
     return np.concatenate([rotated, rest], axis=-1)
 
 

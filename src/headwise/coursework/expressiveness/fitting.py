@@ -42,12 +42,12 @@ def fit(heads: int, of: int, setting: Setting, *, targets: int, starts: int, ste
     rng = np.random.default_rng([seed, of, inputs])
     x, fresh = rng.normal(size=(2, inputs, setting.tokens, setting.width))
     truth = _draw(targets, setting.width, rng)
-    (wanted, _), (expected, _) = (_forward(batch, truth, of) for batch in (x, fresh))
+    (targets_of_fit, _), (expected, _) = (_forward(batch, truth, of) for batch in (x, fresh))
 
     params = _draw(targets * starts, setting.width, np.random.default_rng([seed, heads, 7]))
     vector = flatten(params)
     memory, decays = AdamW.zeros(vector), np.zeros_like(vector)
-    goal = np.repeat(wanted, starts, axis=0)
+    goal = np.repeat(targets_of_fit, starts, axis=0)
     for step in range(steps):
         now = unflatten(vector, params)
         o, cache = _forward(x, now, heads)

@@ -122,5 +122,5 @@ def _einsum(equation: str, x: ast.expr, w: ast.expr) -> Iterator[tuple[ast.expr,
     left, _, right = equation.replace(" ", "").partition("->")[0].partition(",")
     shared = [letter for letter in left if letter in right]
     if len(shared) == 1 and len(right) == 2 and len(left) in (2, 3):
-        turned = ast.Attribute(w, "T", ast.Load()) if right.index(shared[0]) == 1 else w
-        yield (x if left[-1] == shared[0] else ast.Attribute(x, "T", ast.Load())), turned
+        matrix = ast.Attribute(w, "T", ast.Load()) if right.index(shared[0]) == 1 else w
+        yield (x if left[-1] == shared[0] else ast.Attribute(x, "T", ast.Load())), matrix

@@ -261,7 +261,7 @@ def _describe(item: Any) -> str:
         return " ".join(f"{path}:{hashlib.sha256(path.read_bytes()).hexdigest()}" for path in files)
     if isinstance(item, dict) and item and all(hasattr(value, "shape") for value in item.values()):
         return f"{list(item)} {fingerprint(*item.values())}"
-    if hasattr(item, "found"):  # a course's notebook, whose arrays are in the key
+    if isinstance(item, CourseNotebook):  # its arrays are in the key
         return f"{item.inputs.findings} {item.inputs.assumptions} {item.functions} {item.failures} {item.notes}"
     if hasattr(item, "func"):
         return f"{item.func.__qualname__} {[_describe(argument) for argument in item.args]}"

@@ -39,8 +39,8 @@ class Notation:
                 stem = sources[0].rstrip("0123456789").rstrip("_")
                 names[role] = stem if stem.isidentifier() and stem not in names.values() else role
             else:
-                whole = inputs.own_heads == 1 or role in ("X", "Wo", "bo")
-                names[role] = sources[0] if whole and sources and sources[0].isidentifier() else role
+                is_single = inputs.own_heads == 1 or role in ("X", "Wo", "bo")
+                names[role] = sources[0] if is_single and sources and sources[0].isidentifier() else role
         return cls(inputs.columns, inputs.in_out, names, by_head)
 
     def oriented(self, role: str, array: Array) -> Array:
@@ -70,8 +70,8 @@ class Notation:
     def _loaded(self, arrays: Mapping[str, Array]) -> str:
         lines = [*_START, 'with np.load("arrays/coursework.npz") as saved:  # tokens as rows, matrices (out, in)']
         for role in arrays:
-            turned = (role == "X" and self.columns) or (role.startswith("W") and self.in_out)
-            suffix = ".T" if turned else "[:, None]" if role.startswith("b") and self.columns else ""
+            transposed = (role == "X" and self.columns) or (role.startswith("W") and self.in_out)
+            suffix = ".T" if transposed else "[:, None]" if role.startswith("b") and self.columns else ""
             lines.append(f'    {self.names[role]} = saved["{role}"]{suffix}')
         return "\n".join(lines)
 

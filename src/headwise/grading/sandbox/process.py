@@ -294,8 +294,8 @@ class Sandbox:
             return self._ended(f"it crashed ({signal.Signals(-status).name}) {doing}")
         return self._ended(f"it ended its own process (exit status {status}) {doing}")
 
-    def _ended(self, how: str) -> str:
-        self._end = self._end or how
+    def _ended(self, reason: str) -> str:
+        self._end = self._end or reason
         self.close()
         return self._end
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from dataclasses import asdict
 
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator, PercentFormatter
@@ -59,18 +60,13 @@ def _architecture(run: TrainingRun) -> Statement:
     tokenizer = run.config.image_tokenizer
     return Statement(
         "The model cuts {height} × {width} pixels into {tokens} tokens of {box_height} × {box_width}, embeds each in "
-        "D = {d}, adds a class token and learned positions, and has {depth} pre-norm blocks of {heads} heads and an "
-        "MLP of {hidden}: {parameters:,} parameters, all trained here in NumPy.",
+        "D = {d_model}, adds a class token and learned positions, and has {n_layers} pre-norm blocks of {n_heads} "
+        "heads and an MLP of {d_ff}: {parameters:,} parameters, all trained here in NumPy.",
         {
-            "height": run.config.image_size[0],
-            "width": run.config.image_size[1],
+            **asdict(run.config),
+            **dict(zip(("height", "width"), run.config.image_size, strict=True)),
+            **dict(zip(("box_height", "box_width"), tokenizer.patch_size, strict=True)),
             "tokens": tokenizer.num_tokens,
-            "box_height": tokenizer.patch_size[0],
-            "box_width": tokenizer.patch_size[1],
-            "d": run.config.d_model,
-            "depth": run.config.n_layers,
-            "heads": run.config.n_heads,
-            "hidden": run.config.d_ff,
             "parameters": sum(array.size for array in run.params.values()),
         },
     )
@@ -78,22 +74,13 @@ def _architecture(run: TrainingRun) -> Statement:
 
 def _recipe(run: TrainingRun) -> Statement:
     recipe = run.recipe
+    epochs = pluralize(recipe.epochs, "epoch")
     return Statement(
-        "It was trained on {images:,} digits of {data} for {epochs} with AdamW (peak learning rate {rate:g}, weight "
-        "decay {decay:g}, batches of {batch}, warm-up over {warmup:.0%} of the steps, then half a cosine), with each "
-        "digit shifted by up to {shift:g} pixels and rotated by up to {rotate:g}°, seed {seed}.",
-        {
-            "images": run.n_train,
-            "data": run.data,
-            "epochs": pluralize(recipe.epochs, "epoch"),
-            "rate": recipe.learning_rate,
-            "decay": recipe.weight_decay,
-            "batch": recipe.batch_size,
-            "warmup": recipe.warmup,
-            "shift": recipe.max_shift,
-            "rotate": recipe.max_rotation,
-            "seed": recipe.seed,
-        },
+        "It was trained on {images:,} digits of {data} for {epochs} with AdamW (peak learning rate {learning_rate:g}, "
+        "weight decay {weight_decay:g}, batches of {batch_size}, warm-up over {warmup:.0%} of the steps, then half a "
+        "cosine), with each digit shifted by up to {max_shift:g} pixels and rotated by up to {max_rotation:g}°, seed "
+        "{seed}.",
+        {**asdict(recipe), "images": run.n_train, "data": run.data, "epochs": epochs},
     )
 
 

@@ -149,3 +149,25 @@ def root_that_divides(q, k, v, scale=None):
 def test_a_scale_that_divides_needs_a_default_that_divides():
     assert hw.check(inverted_and_divided).mistakes == ("scale-inverted",)
     assert hw.check(root_that_divides).ok
+
+
+def interleaved(heads):
+    """The slopes of a power of 2, then every other one of twice as many."""
+    power = 2 ** int(np.log2(heads))
+    first, more = (2.0 ** (-8 * np.arange(1, n + 1) / n) for n in (power, 2 * power))
+    return np.concatenate([first, more[::2][: heads - power]])[:, None, None]
+
+
+def falling(q, k, v):
+    s = products(q, k) / np.sqrt(q.shape[-1]) - interleaved(q.shape[1]) * distances(q, k)
+    return softmax(np.where(distances(q, k) >= 0, s, -np.inf)) @ v
+
+
+def growing(q, k, v):
+    s = products(q, k) / np.sqrt(q.shape[-1]) + interleaved(q.shape[1]) * distances(q, k)
+    return softmax(np.where(distances(q, k) >= 0, s, -np.inf)) @ v
+
+
+def test_slopes_of_three_heads_as_in_the_code_of_the_paper():
+    assert "alibi" in hw.check(falling).conventions
+    assert hw.check(growing).mistakes == ("alibi-sign",)

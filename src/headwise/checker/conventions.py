@@ -49,11 +49,20 @@ def slopes(heads: int) -> Array:
     return 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None]
 
 
-def alibi(symmetric: bool) -> Stage:
+def interleaved_slopes(heads: int) -> Array:
+    """The slopes in the code of the paper's authors: those of a power of 2, then every other one of twice as many."""
+    power = 2 ** (heads.bit_length() - 1)
+    return np.concatenate([slopes(power), slopes(2 * power)[::2][: heads - power]])
+
+
+def alibi(symmetric: bool, slopes_of: Callable[[int], Array] = slopes, sign: float = -1.0) -> Stage:
     def add(t: Trace) -> None:
-        t.s = t.s - slopes(t.s.shape[1]) * distances(t, symmetric)
+        t.s = t.s + sign * slopes_of(t.s.shape[1]) * distances(t, symmetric)
 
     return add
+
+
+SLOPES = (slopes, interleaved_slopes)
 
 
 def signed_distances(t: Trace) -> None:
@@ -218,7 +227,12 @@ CONVENTIONS = {
         Convention(
             "signed-distances", "a bias that grows for later keys", ({"bias": signed_distances},), of_positions=True
         ),
-        Convention("alibi", "ALiBi", ({"+bias": alibi(True)}, {"+bias": alibi(False)}), of_positions=True),
+        Convention(
+            "alibi",
+            "ALiBi",
+            tuple({"+bias": alibi(both_sides, own)} for own in SLOPES for both_sides in (True, False)),
+            of_positions=True,
+        ),
         Convention(
             "rope",
             "rotary positions",

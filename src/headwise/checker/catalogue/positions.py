@@ -7,6 +7,7 @@ from typing import TypeAlias
 
 from headwise.checker.catalogue.entry import Mistake
 from headwise.checker.catalogue.projections import nothing
+from headwise.checker.conventions import SLOPES, alibi
 from headwise.checker.numpy_guard import np
 from headwise.checker.reference import distances, rotated_halves, rotated_neighbours
 from headwise.checker.state import Change, Stage, Trace
@@ -86,15 +87,6 @@ def bias_first(t: Trace) -> None:
 def bias_turned(t: Trace) -> None:
     if "bias" in t.case:
         t.s = t.s + t.case["bias"].swapaxes(-1, -2)
-
-
-def growing_with_distance(symmetric: bool) -> Stage:
-    def add(t: Trace) -> None:
-        heads = t.s.shape[1]
-        slopes = 2.0 ** (-8.0 * np.arange(1, heads + 1) / heads)[:, None, None]
-        t.s = t.s + slopes * distances(t, symmetric)
-
-    return add
 
 
 def growing_by_slopes(symmetric: bool) -> Stage:
@@ -215,7 +207,7 @@ ENTRIES = (
         "Far tokens get the more weight, the farther they are.",
         "Subtract the distance times the slope.",
         ("bias", "logits"),
-        tuple({"+bias": growing_with_distance(symmetric)} for symmetric in (True, False))
+        tuple({"+bias": alibi(both_sides, own, sign=1.0)} for own in SLOPES for both_sides in (True, False))
         + tuple({"bias": growing_by_slopes(symmetric)} for symmetric in (True, False)),
         reported_in=("attention-gym#86", "annotated_deep_learning_paper_implementations#226"),
     ),

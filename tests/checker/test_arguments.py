@@ -131,6 +131,19 @@ def documented_output(params, x, heads):
     return np.hstack(list(softmax(scaled(q, k)) @ v))
 
 
+def memory_of_lengths(x, memory, Wq, Wk, Wv, memory_lengths=None):
+    """Takes items without a batch as well, but not their length."""
+    s = scaled(x @ Wq.T, memory @ Wk.T)
+    if memory_lengths is not None:
+        keep = np.arange(memory.shape[-2]) < np.asarray(memory_lengths)[:, None]
+        s = np.where(keep[:, None, :], s, -np.inf)
+    return softmax(s) @ (memory @ Wv.T)
+
+
+def memory_of_lengths_off_by_one(x, memory, Wq, Wk, Wv, memory_lengths=None):
+    return memory_of_lengths(x, memory, Wq, Wk, Wv, None if memory_lengths is None else memory_lengths + 1)
+
+
 EXPECTED = {
     pair: (),
     packed_pair: ("scale-no-root",),
@@ -152,6 +165,8 @@ EXPECTED = {
     neighbours: ("scale-missing",),
     half_precision: ("scale-missing",),
     documented_output: ("output-projection-missing",),
+    memory_of_lengths: (),
+    memory_of_lengths_off_by_one: ("lengths-off-by-one",),
 }
 
 

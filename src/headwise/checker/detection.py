@@ -34,6 +34,7 @@ from headwise.shapes import Array
 
 _MATRICES = frozenset({"Wq", "Wk", "Wv"})
 _TOKEN_AXES = ("ND", "DN", "BND", "BDN")
+_OF_ITEMS = ("mask-keys", "lengths")  # probes that hide other keys of each item
 _GROUPED = (4, 2)  # heads, and heads of keys and values, where a function takes both numbers
 
 
@@ -316,7 +317,7 @@ def _weights(convention: CallingConvention) -> list[str]:
 def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[list[CallingConvention]]:
     """Those without a batch axis that also take one, then those that leave the batch alone."""
     in_batches = [c for c in options if c.interface.batch]
-    if in_batches and _refuses_padding(options) and not _refuses_padding(in_batches):
+    if in_batches and any(_refuses(options, name) and not _refuses(in_batches, name) for name in _OF_ITEMS):
         return [in_batches]
     first = options[0].interface.axes
     alike = [c for c in options if c.interface.axes == first]
@@ -330,10 +331,10 @@ def _batched(options: list[CallingConvention], stated: tuple[str, ...]) -> list[
     return [alike]
 
 
-def _refuses_padding(options: list[CallingConvention]) -> bool:
-    """Whether a function refuses a padding mask of one item, so that it has to be called with a batch."""
+def _refuses(options: list[CallingConvention], name: str) -> bool:
+    """Whether a function refuses a probe that hides keys of one item, so that it has to be called with a batch."""
     one = next((c for c in options if not c.interface.batch), options[0])
-    cases = [p.case for p in probes(one.interface, 0, np.random.default_rng(0)) if p.name == "mask-keys"]
+    cases = [p.case for p in probes(one.interface, 0, np.random.default_rng(0)) if p.name == name]
     return bool(cases) and not any(is_plausible(one, case) for case in cases)
 
 

@@ -67,8 +67,7 @@ _ROLES = {
     "causal": "causal iscausal usecausalmask usecausal causalmasking",
     "window": "window slidingwindow windowsize localwindow attentionwindow",
     "align": "align alignment",
-    "lengths": "lengths seqlens keylengths seqlengths lens validlens validlengths kvlengths validlen validlength"
-    " lengthsk kvlens keylens seqlenk",
+    "lengths": "validlen validlength lengthsk seqlenk",
     "offset": "offset pastlen pastlength startpos queryoffset cachelen positionoffset pastkeyvalueslength qoffset",
     "place": "pos position cacheindex cachepos cacheposition curpos currentpos inputpos curlen curlength writepos index"
     " cacheoffset step",
@@ -153,6 +152,11 @@ _TOKENS = {
     "context": re.compile(rf"(?:{_ENCODER}|kv){_ARRAY}|x{_ENCODER}"),
 }
 
+_LENGTHS = re.compile(
+    r"(?:valid|real|actual|true|input|x|token|text|item|sample|doc|sentence|key|kv)*"
+    rf"(?:{_ENCODER})?(?:seq(?:uence)?)?(?:lens|lengths)"
+)
+
 
 def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     """Which of several arguments of tokens is X, and which are contexts: what attends is X, else the first is."""
@@ -206,8 +210,8 @@ def role_of(name: str) -> str | None:
         return _ROLE[plain]
     if match := _PROJECTED.match(plain):
         return _PART.get(match[1], match[1])
-    for role, tokens in _TOKENS.items():
-        if tokens.fullmatch(plain):
+    for role, pattern in (*_TOKENS.items(), ("lengths", _LENGTHS)):
+        if pattern.fullmatch(plain):
             return role
     for role, pattern in _PATTERNS.items():
         if pattern.fullmatch(plain):

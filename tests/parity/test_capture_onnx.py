@@ -98,8 +98,9 @@ def test_int8(tmp_path, mode):
     quantization = pytest.importorskip("onnxruntime.quantization")
     model, target, source = torch_model(masked=False)
     path, small = exported(tmp_path, model, target, source), tmp_path / "int8.onnx"
+    # weights of 7 bits, since products of 8 bits overflow in onnxruntime on processors without VNNI
     if mode == "dynamic":
-        quantization.quantize_dynamic(path, small, extra_options={"MatMulConstBOnly": False})
+        quantization.quantize_dynamic(path, small, reduce_range=True, extra_options={"MatMulConstBOnly": False})
     else:
         names = [i.name for i in onnx.load(path).graph.input]
 
@@ -109,7 +110,7 @@ def test_int8(tmp_path, mode):
             def get_next(self):
                 return next(self.data, None)
 
-        quantization.quantize_static(path, small, Reader())
+        quantization.quantize_static(path, small, Reader(), reduce_range=True)
     expected = hw.capture(path, target, source)
     found = hw.capture(small, target, source)
     assert len(found.layers) == 4

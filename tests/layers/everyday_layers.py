@@ -213,3 +213,10 @@ class TableOfDistances(Fused):
 class TableOfFirstHead(TableOfDistances):
     def bias(self, count):
         return super().bias(count)[:1]
+
+
+class HalfScale(Fused):
+    """With the scale of heads of width four."""
+
+    def forward(self, x):
+        return self.mixed(*self.heads(x), scale=0.5)

@@ -112,7 +112,10 @@ def check(
         with np.errstate(all="ignore"), one_thread(), quick_compilation():  # what overflows is part of the verdict
             if adapter is None and is_module(function):
                 with limited_evaluations(_OF_MODULE):
-                    return _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
+                    verdict = _check_targets(find_targets(function, init=init, inside=inside), kind, requirements, rng)
+                    if not verdict.ok or not isinstance(function, type) or init:
+                        return verdict
+                    return _with_other_sizes(verdict, function, kind, inside, requirements, rng)
             with limited_evaluations(_OF_FUNCTION):
                 return _check_function(function, kind, adapter, requirements, source, rng)
     except HeadwiseError:
@@ -140,6 +143,24 @@ def _check_function(
     findings = with_gradients(confirmed(findings, documentation, fresh(rng)))
     name = documentation.name or type(function).__name__
     return to_verdict(name, findings, text, documentation.name, fresh(rng))
+
+
+def _with_other_sizes(
+    verdict: Verdict,
+    cls: type,
+    kind: str,
+    inside: str | None,
+    requirements: Requirements,
+    rng: np.random.Generator | None,
+) -> Verdict:
+    """The verdict on a class that is right, or the one on the class with other sizes if it is not right with those."""
+    try:
+        other = _check_targets(find_targets(cls, inside=inside, others=True), kind, requirements, rng)
+    except HeadwiseError:  # it may allow certain sizes only
+        return verdict
+    if other.ok:
+        return verdict
+    return replace(other, notes=(*other.notes, "With other numbers of heads and features it is right."))
 
 
 @dataclass(frozen=True, slots=True)

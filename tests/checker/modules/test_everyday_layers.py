@@ -40,6 +40,13 @@ def test_verdict(name):
     assert_verdict(getattr(layers, name), *VERDICTS[name])
 
 
+def test_a_class_that_is_right_is_made_with_other_sizes():
+    verdict = hw.check(layers.HalfScale)
+    assert not verdict.ok
+    assert "With other numbers of heads and features it is right." in verdict.notes
+    assert hw.check(layers.HalfScale(12, 3)).ok  # as it is
+
+
 def test_only_what_adds_its_normalised_tokens_is_reported_as_that():
     assert "residual-normalised" not in hw.check(layers.AddsTokens).conventions
 

@@ -16,6 +16,7 @@ from headwise.checker.modules.layer import documentation_of
 from headwise.checker.settings import (
     CONFIG,
     GROUPED,
+    OTHERS,
     SIZED,
     SIZES,
     VALUES,
@@ -58,8 +59,8 @@ def parse_arguments(text: str) -> dict[str, Any]:
         ) from None
 
 
-def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
-    """Yield instances with each choice of sizes that is worth trying, the most telling first.
+def construct(cls: type, init: Mapping[str, Any], *, others: bool = False) -> Iterator[Any]:
+    """Yield instances with each choice of sizes that is worth trying, the most telling first; or with none of these.
 
     Raises DataError if the class cannot be made: the message names the argument that is missing, or gives the error.
     """
@@ -70,7 +71,8 @@ def construct(cls: type, init: Mapping[str, Any]) -> Iterator[Any]:
         _PART_ROTATED.search(documentation_of(cls))
     )
     apart = [VALUES] * any(role_of_setting(name) == "values" for name in _names_of(cls))
-    for sizes in [*first, *apart, SIZES, same_width, WIDE]:
+    few_key_heads = {"key_heads": OTHERS["heads"] // 2} if GROUPED in first else {}
+    for sizes in [OTHERS | few_key_heads] if others else [*first, *apart, SIZES, same_width, WIDE]:
         try:
             arguments = _arguments(cls, init, sizes)
             with user_code():

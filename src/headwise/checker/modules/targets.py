@@ -28,13 +28,16 @@ from headwise.checker.target import Target
 from headwise.errors import DataError
 
 
-def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None) -> list[Target]:
+def find_targets(
+    value: Any, *, init: str | Mapping[str, Any] | None = None, inside: str | None = None, others: bool = False
+) -> list[Target]:
     """Return the readings of a module's parameters, to be judged in this order.
 
     `value`: a torch module, an object with arrays among its attributes, one of their methods, their class, or a
     function whose matrices are variables of its file.
     `init`: the arguments of a class, as ``"d_model=12, n_heads=3"`` or by name; inferred from their names by default.
     `inside`: the path of the attention in a larger module, such as ``"layers.0.attn"``.
+    `others`: whether to make a class with other sizes than usual.
     Raises DataError if `value` is none of these, its class cannot be made, it holds no attention or several, or it
     cannot be called.
     """
@@ -43,7 +46,7 @@ def find_targets(value: Any, *, init: str | Mapping[str, Any] | None = None, ins
     arguments = parse_arguments(init) if isinstance(init, str) else dict(init or {})
     errors: list[DataError] = []
     instances: list[Any] = []
-    for instance in construct(value, arguments) if inspect.isclass(value) else [value]:
+    for instance in construct(value, arguments, others=others) if inspect.isclass(value) else [value]:
         instances.append(instance)
         try:
             return _targets(with_inferred_widths(instance), inside, method, narrow=False)

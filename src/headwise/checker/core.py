@@ -158,8 +158,8 @@ def _with_other_sizes(
         other = _check_targets(find_targets(cls, inside=inside, others=True), kind, requirements, rng)
     except HeadwiseError:  # it may allow certain sizes only
         return verdict
-    if other.ok:
-        return verdict
+    if other.ok or all(probe.agrees for probe in other.probes if probe.name == "plain"):
+        return verdict  # where only a mask differs, its form may not be known
     return replace(other, notes=(*other.notes, "With other numbers of heads and features it is right."))
 
 

@@ -120,6 +120,18 @@ def neighbours(q, k, v, window=3):
     return out
 
 
+def neighbours_without_the_last(q, k, v, window=3):
+    """Query i sees the keys i - window, ..., i + window."""
+    i = np.arange(len(q))
+    return softmax(np.where(abs(i[:, None] - i) < window, scaled(q, k), -np.inf)) @ v
+
+
+def longformer(q, k, v, window=2, global_tokens=1):
+    i = np.arange(len(q))
+    keep = (abs(i[:, None] - i) <= window) | (i < global_tokens) | (i[:, None] < global_tokens)
+    return softmax(np.where(keep, scaled(q, k), -np.inf)) @ v
+
+
 def half_precision(q, k, v):
     q, k, v = (np.asarray(a, np.float16) for a in (q, k, v))
     return softmax(q @ k.swapaxes(-1, -2)) @ v
@@ -163,6 +175,8 @@ EXPECTED = {
     cosine_over_queries: ("softmax-axis",),
     own_blocks: ("scale-missing",),
     neighbours: ("scale-missing",),
+    neighbours_without_the_last: ("window-off-by-one",),
+    longformer: (),
     half_precision: ("scale-missing",),
     documented_output: ("output-projection-missing",),
     memory_of_lengths: (),

@@ -66,7 +66,8 @@ _OWN_KEY_COUNTS = re.compile(
 )
 _OWN_KEY_APART = re.compile(
     r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left|on (each|either|both) sides?).{0,20}"
-    r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b"
+    r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
+    r"\b\w *[-−] *(window\w*|w)\b.{0,12}\b\w *\+ *(window\w*|w)\b"
 )
 
 

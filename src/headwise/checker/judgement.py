@@ -92,8 +92,10 @@ def _with_built_in_limits(
         )
 
     stated = documentation.causal and not {"causal", "mask"} & interface.takes
-    if documentation.patterned and _has_pattern(convention, bool(requirements.causal or stated)):
-        return [replace(convention, equivariant=False, design=(*convention.design, pattern_of_keys(convention)))]
+    if documentation.patterned:
+        unset = _with_window_unset(convention)
+        if _has_pattern(unset, bool(requirements.causal or stated)):
+            return [replace(unset, equivariant=False, design=(*unset.design, pattern_of_keys(unset)))]
     if requirements.causal or "prefix" in interface.takes or stated:
         windowed = "window" in documentation.source.lower() and "window" not in interface.takes
         if windowed and (largest_lag := causal_window(convention)) is not None:
@@ -114,10 +116,17 @@ def _with_built_in_limits(
     return [*hidden, convention]
 
 
+def _with_window_unset(convention: CallingConvention) -> CallingConvention:
+    """With the window that the function has by default, which may be a part of its pattern."""
+    names = {role: name for role, name in convention.names.items() if role != "window"}
+    interface = replace(convention.interface, takes=convention.interface.takes - {"window"})
+    return replace(convention, names=names, interface=interface)
+
+
 def _has_pattern(convention: CallingConvention, causal: bool) -> bool:
-    """Whether queries see some keys only, which are neither a window nor all up to their own."""
+    """Whether queries see some keys only, their own among them, which are neither a window nor all up to their own."""
     attended = attended_keys(convention)
-    if attended is None or attended.all() or built_in_limits(attended):
+    if attended is None or attended.all() or not np.diagonal(attended).all() or built_in_limits(attended):
         return False
     return not (causal and np.triu(attended, 1).any())
 

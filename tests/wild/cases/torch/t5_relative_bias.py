@@ -45,7 +45,9 @@ class RelativeBias(nn.Module):
 class RelativeBiasScaled(RelativeBias):
     """With a scale."""
 
-    scale = 0.5
+    @property
+    def scale(self):
+        return self.d_kv**-0.5
 
 
 class RelativeBiasOverHeads(RelativeBias):

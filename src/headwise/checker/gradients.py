@@ -20,6 +20,10 @@ _CLOSE = {"float64": 1e-4, "float32": 3e-2}
 _LEAST = 0.1  # slopes are not compared more closely than in relation to this
 
 
+class _NotDifferentiableError(Exception):
+    """A function's gradients cannot be computed, because of what it does in place, for example."""
+
+
 def with_gradients(findings: Findings) -> Findings:
     """The findings of a function that is right, with a note if its gradients are not the slopes of its output."""
     convention = findings.convention
@@ -31,7 +35,10 @@ def with_gradients(findings: Findings) -> Findings:
     if slope is None:
         return findings
     narrow = "float64" not in dtypes or {"float32", "dtype-lowered"} & {*findings.codes, *findings.conventions}
-    wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64")
+    try:
+        wrong = _wrong_gradients(convention, slope, "float32" if narrow else "float64")
+    except _NotDifferentiableError:
+        wrong = None
     if wrong is None or dtypes & {"float16", "bfloat16"}:
         return replace(findings, convention=replace(convention, unused=(*convention.unused, "its gradients")))
     if not wrong:
@@ -103,7 +110,10 @@ def _slope_in_torch(
     output = _output(_along(convention, directions, t, add).returned(case))
     if output is None or not getattr(output, "requires_grad", False):
         return None
-    return float(torch.autograd.grad((output * torch.from_numpy(weights)).sum(), t)[0])
+    try:
+        return float(torch.autograd.grad((output * torch.from_numpy(weights)).sum(), t)[0])
+    except Exception as error:  # whatever the function's own gradients raise
+        raise _NotDifferentiableError from error
 
 
 def _slope_in_jax(

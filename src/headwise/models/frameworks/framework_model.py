@@ -9,12 +9,12 @@ from typing import Any
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError, ShapeError
+from headwise.errors import DataError
 from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
 from headwise.models.frameworks.arguments import Arguments, InputReader
 from headwise.models.frameworks.locations import image_tokens, patch_size, series_tokens, unchanged_tokens
 from headwise.recorder import AttentionLayer, Capture
-from headwise.shapes import Array, BoolArray, bind
+from headwise.shapes import Array, BoolArray
 
 Arrays = Mapping[str, npt.NDArray[Any]]  # by the names of the model's arguments
 

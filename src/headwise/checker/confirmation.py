@@ -133,8 +133,7 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         yield _Trial(lists, Further("lists of numbers", first), edge=True)
     yield from _of_fewer_axes(convention, documentation, first)
     if "weights?" in convention.names and not convention.weights_only:
-        alone = replace(convention, names={role: word for role, word in convention.names.items() if role != "weights?"})
-        alone = replace(alone, fixed={**alone.fixed, str(convention.names["weights?"]): False})
+        alone = convention.with_fixed(str(convention.names["weights?"]), False)
         for probe in (first, *masked):
             yield _Trial(alone, Further("the output alone", probe))
     yield from _of_numbers_in_masks(convention, documentation, masked)

@@ -39,7 +39,7 @@ def with_further_calls(findings: Findings, target: Target) -> Findings:
     convention, notes = _with_other_counts(findings)
     for flag in (p for p in inspect.signature(convention.function).parameters if role_of(p) == "weights?"):
         for value in (True, False):
-            if not _repeats(replace(convention, fixed={**convention.fixed, flag: value}), again):
+            if not _repeats(convention.with_fixed(flag, value), again):
                 notes.append(f"With {flag}={value}")
     untested = list(_other_masks(convention, again)) if _READS_TYPE.search(target.source) else []
     if target.without_effect is not None:

@@ -66,12 +66,12 @@ def _wrong_gradients(convention: CallingConvention, slope: Callable[..., Any], p
         slopes.append(
             (float((weights * (above - below)).sum() / (2 * step)), slope(convention, case, directions, weights))
         )
-    if all(found is None for _, found in slopes):
+    if all(computed is None for _, computed in slopes):
         return None
     return [
         " and ".join(str(convention.names.get(name, name)) for name in group)
-        for group, (expected, found) in zip(groups, slopes, strict=True)
-        if abs(expected - (found or 0.0)) > _CLOSE[precision] * max(abs(expected), _LEAST)
+        for group, (measured, computed) in zip(groups, slopes, strict=True)
+        if abs(measured - (computed or 0.0)) > _CLOSE[precision] * max(abs(measured), _LEAST)
     ]
 
 

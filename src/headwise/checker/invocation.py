@@ -94,6 +94,11 @@ class CallingConvention:
     # whether tokens in another order give the same outputs in that order, once it is measured
     equivariant: bool | None = None
 
+    def with_fixed(self, name: str, value: Any) -> CallingConvention:
+        """The convention with a value that an argument always gets, whatever it stood for."""
+        names = {role: argument for role, argument in self.names.items() if argument != name}
+        return replace(self, names=names, fixed={**self.fixed, name: value})
+
     def call(self, case: Case) -> Response:
         """Call the function on one case; a mask is offered in the other shapes in use if its first is refused."""
         first: Response | None = None

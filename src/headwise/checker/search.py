@@ -28,6 +28,7 @@ PRECISIONS = {"float64": 1e-9, "float32": 3e-4, "float16": 4e-2}
 # how far it surely may, and how many times as far as it takes the reference in that type
 _SURELY = {"float64": 1e-9, "float32": 4e-6, "float16": 4e-3}
 _TIMES = 30
+_LARGE_LOGITS = 1e-3  # what float32 leaves of logits in the thousands, in whatever order they are summed
 _AT_ONCE = 3  # mistakes that one probe shows together
 _BEHIND = 2  # probes by which a start may be behind the furthest explanation and not wait
 _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally far, and are extended
@@ -332,8 +333,9 @@ def fits(precision: str) -> Agreement:
             return error <= _SURELY[of_type] * times
         if of_type == "float16" and times > 1:
             return bool(np.isfinite(error))  # none of these digits are left
-        bound = times * PRECISIONS[of_type]
-        return error <= bound and error <= _TIMES * _rounding(explanation, call, of_type)
+        if times > 1 and of_type == "float32":
+            return error <= _LARGE_LOGITS
+        return error <= times * PRECISIONS[of_type] and error <= _TIMES * _rounding(explanation, call, of_type)
 
     return agrees
 

@@ -152,11 +152,6 @@ _TOKENS = {
     "context": re.compile(rf"(?:{_ENCODER}|kv){_ARRAY}|x{_ENCODER}"),
 }
 
-_LENGTHS = re.compile(
-    r"(?:valid|real|actual|true|input|x|token|text|item|sample|doc|sentence|key|kv)*"
-    rf"(?:{_ENCODER})?(?:seq(?:uence)?)?(?:lens|lengths)"
-)
-
 
 def tokens_among(names: Iterable[str]) -> tuple[str, list[str]]:
     """Which of several arguments of tokens is X, and which are contexts: what attends is X, else the first is."""
@@ -210,10 +205,7 @@ def role_of(name: str) -> str | None:
         return _ROLE[plain]
     if match := _PROJECTED.match(plain):
         return _PART.get(match[1], match[1])
-    for role, pattern in (*_TOKENS.items(), ("lengths", _LENGTHS)):
-        if pattern.fullmatch(plain):
-            return role
-    for role, pattern in _PATTERNS.items():
+    for role, pattern in (*_TOKENS.items(), *_PATTERNS.items()):
         if pattern.fullmatch(plain):
             return role
     if re.search(r"(?<!head)masks?$", plain):  # that of heads is a factor of their weights

@@ -5,7 +5,7 @@ VISION := .venv-vision
 PYTHON ?= python3
 INSTALL = $(BIN)/python -m pip install -q --disable-pip-version-check -c constraints.txt
 
-unexport PYTHONDONTWRITEBYTECODE  # set in some containers: every process would compile the package anew
+unexport PYTHONDONTWRITEBYTECODE  # set in some containers: every process would compile the package again
 
 .DEFAULT_GOAL := help
 .PHONY: help browser report test test-all fuzz kills coverage lint parity parity-vision bench model models dist check-dist docs clean

@@ -5,35 +5,17 @@ Keys and values are read once for all query rows that share a key head, a vector
 type in which they are stored. Splits of the keys are independent units, merged by their log-sum-exp.
 
 Letters in the comments: r query rows of one key head (its query heads times their queries), c keys of a block.
-A row of d numbers is read as vectors that begin at 0, `lane`, 2 `lane`, …, the last at d − `lane`, so that it may
-overlap the one before.
+Rows are read in the vectors that `dots` describes.
 """
 
 import math
-from contextlib import contextmanager
 
 import numpy as np
-from llvmlite import ir
 from numba import types
-from numba.core import cgutils
-from numba.extending import intrinsic
 
+from headwise.attention.compiled.dots import dot, dots, padded_width
 from headwise.attention.compiled.processor import PROCESSOR
-from headwise.attention.compiled.simd import (
-    INDEX,
-    LINE_VECTORS,
-    block_product,
-    compiled,
-    fma,
-    index,
-    load_scalar,
-    load_vector,
-    num_lanes,
-    pointer,
-    prefetch_vector,
-    vector,
-    vector_at,
-)
+from headwise.attention.compiled.simd import block_product, compiled, num_lanes, pointer
 from headwise.attention.compiled.team import COARSE, EMPTY, NONFINITE
 from headwise.attention.compiled.tile import has_no_rule, key_range, rule_types, start_of, step_of, units
 from headwise.attention.compiled.vector_ops import exp2, lanes_max, lanes_sum, maximum, not_finite, powers
@@ -41,7 +23,7 @@ from headwise.attention.compiled.work import COUNTER, add, take
 
 _BLOCK = 512  # keys whose logits are computed before their values are read
 
-_COARSE = 2.0**-10 * math.log2(math.e)  # of the maximum logit, rounding to the next number
+_LARGEST_ERROR = 2.0**-10 * math.log2(math.e)  # of rounding the maximum logit, beyond which it is `COARSE`
 
 _CHUNK = 32  # keys that several groups of rows read in turn, from the first-level cache
 
@@ -74,7 +56,7 @@ def decode(counter, q, k, v, rule, begin, end, split_keys, ended, parts, o, stat
     lane, plain = num_lanes(o), has_no_rule(rule)
     d_vectors, e_vectors = (d + lane - 1) // lane, (e + lane - 1) // lane
     wide_d, wide_e = d_vectors * lane, e_vectors * lane
-    query_size = _padded(d, lane)
+    query_size = padded_width(d, lane)
     queries, s, sums = (
         np.zeros(rows * query_size, o.dtype),
         np.empty(rows * _BLOCK, o.dtype),
@@ -151,7 +133,7 @@ def _merge(parts, unit, o, statistics, item, h, query):
             result[i] += part[i] * factor
     row = (item * o.shape[1] + h) * o.shape[2] + query
     statistics[0, row], statistics[1, row] = highest, total
-    coarse = COARSE if abs(highest) * unit * np.finfo(o.dtype).eps > _COARSE else 0
+    coarse = COARSE if abs(highest) * unit * np.finfo(o.dtype).eps > _LARGEST_ERROR else 0
     if total == 0:
         return coarse | EMPTY
     for i in range(e):
@@ -163,7 +145,7 @@ def _merge(parts, unit, o, statistics, item, h, query):
 def _products(s, queries, k, item, g, at, rows, d, c):
     """Write the products q · k of a block of c keys into s (rows, _BLOCK), fetching the next keys."""
     lane, step = num_lanes(s), step_of(k, 2)
-    keys, wide = pointer(k), _padded(d, lane)
+    keys, wide = pointer(k), padded_width(d, lane)
     for begin in range(0, c, _CHUNK):
         end, row = min(begin + _CHUNK, c), 0
         while row < rows:
@@ -185,7 +167,7 @@ def _products(s, queries, k, item, g, at, rows, d, c):
                     key += group
                 else:
                     for r in range(row, row + count):
-                        _dot(s, r * _BLOCK + key, queries, r * wide, keys, k0, d)
+                        dot(s, r * _BLOCK + key, queries, r * wide, keys, k0, d)
                     key += 1
             row += count
 
@@ -272,151 +254,7 @@ def _apply_rule(s, rule, item, h, query, at, c):
                 s[i] = -np.inf
 
 
-def _dots(rows):
-    """Products of `rows` queries with as many keys as fill a vector with them; written to s, a row of s for each query.
-
-    Query rows are padded to `qr` numbers, zero where the last vector overlaps the one before.
-    """
-
-    @intrinsic
-    def run(typing, s, s0, sr, q, q0, qr, k, k0, kr, d, ahead):
-        n = types.intp
-        signature = types.void(s, n, n, q, n, n, k, n, n, n, n)
-
-        def generate(context, builder, signature, args):
-            _, s0, sr, _, q0, qr, _, k0, kr, d, ahead = args
-            s, q, k = (
-                load_scalar(context, builder, signature.args[i], args[i], start)
-                for i, start in ((0, s0), (3, q0), (6, k0))
-            )
-            kind = vector(context.get_value_type(signature.args[0].dtype))
-            slots = min(4 if rows == 3 else rows, kind.count)
-            keys = kind.count // slots
-            zero = ir.Constant(kind, None)
-            sums = [
-                cgutils.alloca_once_value(builder, zero)
-                for _ in range(kind.count)  # row r and key j: r · keys + j
-            ]
-            # In the order of memory, which the processor then reads ahead; two keys share what is loaded of queries.
-            together = 1 if rows == 1 else 2
-            for first in range(0, keys, together):
-                with _lines_of_row(builder, kind, d) as line:
-                    for i, (at, padded) in enumerate(line):
-                        left = [
-                            load_vector(
-                                builder, kind, signature.args[3], q, builder.add(builder.mul(qr, index(r)), padded)
-                            )
-                            for r in range(rows)
-                        ]
-                        for j in range(first, min(first + together, keys)):
-                            offset = builder.add(builder.mul(kr, index(j)), at)
-                            right = load_vector(builder, kind, signature.args[6], k, offset)
-                            if i == 0:
-                                prefetch_vector(context, builder, k, builder.add(offset, ahead))
-                            for r in range(min(rows, slots)):
-                                cell = sums[r * keys + j]
-                                builder.store(fma(builder, kind, left[r], right, builder.load(cell)), cell)
-            result = _sum_lanes(builder, kind, [builder.load(cell) for cell in sums])
-            size = context.get_abi_sizeof(kind.element)
-            short = ir.VectorType(kind.element, keys)
-            for r in range(min(rows, slots)):
-                chosen = [ir.Constant(ir.IntType(32), r * keys + j) for j in range(keys)]
-                part = builder.shuffle_vector(result, result, ir.Constant(ir.VectorType(ir.IntType(32), keys), chosen))
-                builder.store(part, vector_at(builder, short, s, builder.mul(sr, index(r))), align=size)
-            return context.get_dummy_value()
-
-        return signature, generate
-
-    return run
-
-
-@compiled
-def _padded(d, lane):
-    """Numbers of a query row that is padded with zeros to whole lines of the cache."""
-    line = lane * LINE_VECTORS
-    return (d + line - 1) // line * line
-
-
-@contextmanager
-def _lines_of_row(builder, kind, d):
-    """A loop over a row of d numbers, a line of the cache at a time.
-
-    It gives the line's vectors: offset in the row, and in a padded row. What lies behind the row reads its last vector,
-    where the padded row has zeros.
-    """
-    lanes, line = kind.count, kind.count * LINE_VECTORS
-    count = builder.sdiv(builder.add(d, index(line - 1)), index(line))
-    latest = builder.sub(d, index(lanes))
-    with cgutils.for_range(builder, count, intp=INDEX) as step:
-        padded = [builder.add(builder.mul(step.index, index(line)), index(i * lanes)) for i in range(LINE_VECTORS)]
-        yield [(builder.select(builder.icmp_signed("<", at, latest), at, latest), at) for at in padded]
-
-
-@intrinsic
-def _dot(typing, s, s0, q, q0, k, k0, d):
-    """s[s0] = q · k, of one padded query and one key."""
-    n = types.intp
-
-    def generate(context, builder, signature, args):
-        _, s0, _, q0, _, k0, d = args
-        s, q, k = (
-            load_scalar(context, builder, signature.args[i], args[i], start) for i, start in ((0, s0), (2, q0), (4, k0))
-        )
-        kind = vector(context.get_value_type(signature.args[0].dtype))
-        total = cgutils.alloca_once_value(builder, ir.Constant(kind, None))
-        with _lines_of_row(builder, kind, d) as line:
-            for at, padded in line:
-                left = load_vector(builder, kind, signature.args[2], q, padded)
-                right = load_vector(builder, kind, signature.args[4], k, at)
-                builder.store(fma(builder, kind, left, right, builder.load(total)), total)
-        sums = _sum_lanes(builder, kind, [builder.load(total)] * kind.count)
-        builder.store(builder.extract_element(sums, ir.Constant(ir.IntType(32), 0)), s)
-        return context.get_dummy_value()
-
-    return types.void(s, n, q, n, k, n, n), generate
-
-
-def _sum_lanes(builder, kind, vectors):
-    """A vector whose lane i is the sum of the lanes of ``vectors[i]``.
-
-    Two vectors become one of half sums, first within the 16 bytes that a shuffle exchanges at once, then between them.
-    """
-    lanes, block = kind.count, 4 if isinstance(kind.element, ir.FloatType) else 2
-    blocks = lanes // block
-    steps = [(1, block)] * int(math.log2(block)) + [(block, lanes)] * int(math.log2(blocks))
-
-    def halves(step):
-        size, within = step
-        per = within // size // 2
-        chosen = []
-        for parity in (0, 1):
-            order = []
-            for start in range(0, lanes, within):
-                for side in (0, lanes):
-                    order += [side + start + (2 * i + parity) * size + j for i in range(per) for j in range(size)]
-            chosen.append(order)
-        return chosen
-
-    def combine(values, add):
-        for step in steps:
-            even, odd = halves(step)
-            values = [add(a, b, even, odd) for a, b in zip(values[::2], values[1::2], strict=True)]
-        return values[0]
-
-    order = combine([[i] * lanes for i in range(lanes)], lambda a, b, even, odd: [(a + b)[i] for i in even])
-    placed = [None] * lanes
-    for lane, slot in enumerate(order):
-        placed[slot] = vectors[lane]
-
-    def add(a, b, even, odd):
-        integer = ir.IntType(32)
-        masks = [ir.Constant(ir.VectorType(integer, lanes), [ir.Constant(integer, i) for i in o]) for o in (even, odd)]
-        return builder.fadd(*(builder.shuffle_vector(a, b, mask) for mask in masks))
-
-    return combine(placed, add)
-
-
-_dots_4, _dots_3, _dots_2, _dots_1 = (_dots(rows) for rows in (4, 3, 2, 1))
+_dots_4, _dots_3, _dots_2, _dots_1 = (dots(rows) for rows in (4, 3, 2, 1))
 _SEVERAL = 4 if PROCESSOR.registers >= 32 else 2  # vectors side by side, four rows of which fit into the registers
 _add_4N, _add_41, _add_3N, _add_31, _add_2N, _add_21 = (
     block_product(rows, vectors, streamed=True) for rows in (4, 3, 2) for vectors in (_SEVERAL, 1)

@@ -148,9 +148,50 @@ def of_a_window(q, k, v, window):
     return softmax(np.where(visible, scaled(q, k), -1e30)) @ v
 
 
+ROWS = 2**9
+
+
+def in_chunks(q, k, v, size, causal):
+    """With a causal mask that begins again in each chunk."""
+    output = []
+    for start in range(0, q.shape[-2], size):
+        s = scaled(q[..., start : start + size, :], k)
+        output.append(softmax(np.where(np.tri(*s.shape[-2:], dtype=bool), s, -np.inf) if causal else s) @ v)
+    return np.concatenate(output, axis=-2)
+
+
+def of_short_sequences(q, k, v, causal=False):
+    return in_chunks(q, k, v, 100, causal)
+
+
+def of_one_chunk(q, k, v, chunk_size=1024, causal=False):
+    return in_chunks(q, k, v, chunk_size, causal)
+
+
+def of_few_rows(q, k, v):
+    """Causal attention."""
+    return in_chunks(q, k, v, ROWS, causal=True)
+
+
+def of_one_maximum(q, k, v):
+    s = scaled(q, k)
+    e = np.exp(s - s.max())
+    return e / (e.sum(axis=-1, keepdims=True) + 1e-300) @ v
+
+
+def without_logits_of_zero(q, k, v, mask=None):
+    s = scaled(q, k) * (1 if mask is None else mask)
+    return softmax(s if mask is None else np.where(s == 0, -np.inf, s)) @ v
+
+
 @pytest.mark.parametrize(
     ("function", "what"),
     [
+        (of_short_sequences, "131 tokens and causal"),
+        (of_one_chunk, "1027 tokens and causal"),
+        (of_few_rows, "515 tokens"),
+        (of_one_maximum, "larger than the others"),
+        (without_logits_of_zero, "zero and mask"),
         (in_parts_of_eight, "67 items"),
         (of_padded_keys, "1031 keys"),
         (of_narrow_heads, "features in a head"),
@@ -179,6 +220,17 @@ def test_what_is_wrong_on_some_inputs_only_is_not_right(function, what):
     verdict = hw.check(function)
     assert verdict.mistakes == ("unknown",)
     assert what in verdict.notes[0]
+
+
+def in_place(q, k, v):
+    q *= q.shape[-1] ** -0.5
+    return softmax(q @ np.swapaxes(k, -1, -2)) @ v
+
+
+def test_what_changes_its_queries_is_not_called_with_one_array():
+    verdict = hw.check(in_place)
+    assert verdict.ok
+    assert verdict.hazards == ("input-changed",)
 
 
 def in_the_type_of_its_queries(q, k, v):

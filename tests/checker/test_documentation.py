@@ -60,6 +60,22 @@ def one_token_less(q, k, v, window):
     return windowed(q, k, v, window - 1)
 
 
+def on_both_sides(q, k, v, window):
+    rows, columns = np.indices((q.shape[1], k.shape[1]))
+    s = q @ k.transpose(0, 2, 1) / np.sqrt(q.shape[2])
+    return softmax(np.where(np.abs(rows - columns) <= window, s, -np.inf)) @ v
+
+
+def neighbours(q, k, v, window):
+    """A query sees `window` neighbours on both sides and itself, q (H, T, d)."""
+    return on_both_sides(q, k, v, window)
+
+
+def fewer_neighbours(q, k, v, window):
+    """A query sees `window` neighbours on both sides, q (H, T, d)."""
+    return on_both_sides(q, k, v, window - 1)
+
+
 def merged_unmoved(X, W_Q, W_K, W_V, W_O, num_heads):
     n, width = X.shape
     q, k, v = ((X @ W).reshape(n, num_heads, -1).transpose(1, 0, 2) for W in (W_Q, W_K, W_V))
@@ -78,6 +94,8 @@ def merged_unmoved(X, W_Q, W_K, W_V, W_O, num_heads):
         (itself_and_one_less, ()),
         (before_and_itself, ()),
         (one_token_less, ("window-off-by-one",)),
+        (neighbours, ()),
+        (fewer_neighbours, ("window-off-by-one",)),
         (merged_unmoved, ("scale-model-width", "heads-merged-unmoved")),
     ],
 )

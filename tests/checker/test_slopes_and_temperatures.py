@@ -34,6 +34,15 @@ def growing_with_distance(q, k, v, slopes):
     return softmax(s + slopes[:, None, None] * np.abs(distances(q, k))) @ v
 
 
+def growing_for_later_keys(q, k, v, slopes):
+    return softmax(products(q, k) / np.sqrt(q.shape[-1]) - slopes[:, None, None] * distances(q, k)) @ v
+
+
+def growing_for_hidden_keys(q, k, v, slopes, causal=False):
+    s = products(q, k) / np.sqrt(q.shape[-1]) - slopes[:, None, None] * distances(q, k)
+    return softmax(np.where(distances(q, k) >= 0, s, -np.inf) if causal else s) @ v
+
+
 def without_scale(q, k, v, slopes):
     return softmax(products(q, k) - slopes[:, None, None] * np.abs(distances(q, k))) @ v
 
@@ -88,6 +97,7 @@ def multiplied(q, k, v, beta):
     [
         (with_slopes, {"alibi"}),
         (causal_with_slopes, {"alibi", "causal-unasked"}),
+        (growing_for_hidden_keys, {"alibi", "signed-distances"}),
         (temperature_alone, {"temperature"}),
         (temperature_and_width, set()),
         (divided, {"scale-divides"}),
@@ -105,6 +115,7 @@ def test_what_has_to_be_given_is_passed(function, conventions):
     ("function", "mistake"),
     [
         (growing_with_distance, "alibi-sign"),
+        (growing_for_later_keys, "alibi-sign"),
         (without_scale, "scale-missing"),
         (slope_of_the_first_head, "bias-not-broadcast"),
         (bias_of_the_first_head, "bias-not-broadcast"),

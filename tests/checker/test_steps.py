@@ -112,3 +112,38 @@ def test_a_step_is_right(function):
 )
 def test_a_mistake_in_a_step_is_named(function, mistake):
     assert hw.check(function).mistakes == (mistake,)
+
+
+def turned(x, first):
+    angles = (first + np.arange(x.shape[-2]))[:, None] * 1e4 ** (-np.arange(0, x.shape[-1], 2) / x.shape[-1])
+    a, b = np.split(x, 2, axis=-1)
+    return np.concatenate([a * np.cos(angles) - b * np.sin(angles), a * np.sin(angles) + b * np.cos(angles)], axis=-1)
+
+
+def of_turned(q, k, v):
+    return softmax(q @ k.swapaxes(-1, -2) / np.sqrt(q.shape[-1])) @ v
+
+
+def cache_of_turned_keys(q, k, v, k_cache, v_cache):
+    """q, k, v (H, 1, d): rotary positions."""
+    first = k_cache.shape[1]
+    keys = np.concatenate([k_cache, turned(k, first)], axis=1)
+    return of_turned(turned(q, first), keys, np.concatenate([v_cache, v], axis=1))
+
+
+def cache_of_keys(q, k, v, k_cache, v_cache):
+    """q, k, v (H, 1, d): rotary positions."""
+    keys, first = np.concatenate([k_cache, k], axis=1), k_cache.shape[1]
+    return of_turned(turned(q, first), turned(keys, 0), np.concatenate([v_cache, v], axis=1))
+
+
+def without_earlier_positions(q, k, v, k_cache, v_cache):
+    """q, k, v (H, 1, d): rotary positions."""
+    keys = np.concatenate([k_cache, turned(k, 0)], axis=1)
+    return of_turned(turned(q, 0), keys, np.concatenate([v_cache, v], axis=1))
+
+
+def test_a_new_token_has_the_position_after_those_of_the_cache():
+    assert "rope-cached" in hw.check(cache_of_turned_keys).conventions
+    assert hw.check(cache_of_keys).ok
+    assert not hw.check(without_earlier_positions).ok

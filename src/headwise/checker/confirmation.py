@@ -15,6 +15,7 @@ from typing import Any
 from headwise.checker.documentation import Documentation
 from headwise.checker.examination import Findings
 from headwise.checker.invocation import CallingConvention
+from headwise.checker.numbers_in_code import has_loops_over_pairs, numbers_in_code
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Further, Probe, first_probe, further_probes, probes
 from headwise.checker.responses import bare, has_shape
@@ -121,7 +122,8 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         yield _Trial(strided, Further("arrays that are not contiguous in memory", probe))
     if not convention.interface.unprojected:
         yield from (_Trial(convention, f) for f in _of_repeated_arrays(first))
-    yield from (_Trial(convention, f) for f in _of_equal_arrays(convention, first))
+    if "input-changed" not in findings.observed:
+        yield from (_Trial(convention, f) for f in _of_equal_arrays(convention, first))
     for name in [name for name, value in convention.fixed.items() if value == 1]:
         for fixed in ({k: v for k, v in convention.fixed.items() if k != name}, {**convention.fixed, name: 2}):
             yield _Trial(replace(convention, fixed=fixed), Further("blocks of another size", first))
@@ -141,7 +143,8 @@ def _trials(findings: Findings, documentation: Documentation, rng: np.random.Gen
         return
     # Some norms add a small number, and some divide by 0.
     normed = any("norm" in code for code in findings.conventions)
-    for further in further_probes(convention.interface, rng, any_size=not normed):
+    blocks = () if has_loops_over_pairs(documentation) else numbers_in_code(documentation)
+    for further in further_probes(convention.interface, rng, any_size=not normed, blocks=blocks):
         # The axes of a mask may then be taken for one another.
         ambiguous = "as many" in further.words and further.probe.name not in ("plain", "sharp", "batch", "wide")
         yield _Trial(convention, further, edge=ambiguous)

@@ -86,14 +86,29 @@ def rotary(turn: Callable[[Array, Array, Array], Array], base: float, part: int 
     """Rotate the first d/part features of queries and keys."""
 
     def rotate(t: Trace) -> None:
-        def at_positions(a: Array) -> Array:
-            d = a.shape[-1] // part
-            angles = np.arange(a.shape[-2])[:, None] * base ** (-np.arange(0, d, 2) / d)
-            return np.concatenate([turn(a[..., :d], np.cos(angles), np.sin(angles)), a[..., d:]], axis=-1)
-
-        t.q, t.k = at_positions(t.q), at_positions(t.k)
+        t.q, t.k = (_at_positions(a, 0, turn, base, part) for a in (t.q, t.k))
 
     return rotate
+
+
+def rotary_after(turn: Callable[[Array, Array, Array], Array], base: float, whole: bool) -> Stage:
+    """Rotate queries that are the last tokens, and the keys of these tokens or (`whole`) of all."""
+
+    def rotate(t: Trace) -> None:
+        n, m = t.q.shape[-2], t.k.shape[-2]
+        first = 0 if whole else max(0, m - n)
+        keys = _at_positions(t.k[..., first:, :], first, turn, base)
+        t.q, t.k = _at_positions(t.q, m - n, turn, base), np.concatenate([t.k[..., :first, :], keys], axis=-2)
+
+    return rotate
+
+
+def _at_positions(
+    a: Array, first: int, turn: Callable[[Array, Array, Array], Array], base: float, part: int = 1
+) -> Array:
+    d = a.shape[-1] // part
+    angles = np.arange(first, first + a.shape[-2])[:, None] * base ** (-np.arange(0, d, 2) / d)
+    return np.concatenate([turn(a[..., :d], np.cos(angles), np.sin(angles)), a[..., d:]], axis=-1)
 
 
 def normalized(norm: Callable[[Array, float], Array], eps: float) -> Stage:
@@ -225,12 +240,18 @@ CONVENTIONS = {
         Convention("scale-divides", "a scale that divides the logits", ({"scale": scale_that_divides},)),
         Convention("temperature", "a temperature in place of √d", ({"scale": temperature_alone},)),
         Convention(
-            "signed-distances", "a bias that grows for later keys", ({"bias": signed_distances},), of_positions=True
-        ),
-        Convention(
             "alibi",
             "ALiBi",
-            tuple({"+bias": alibi(both_sides, own)} for own in SLOPES for both_sides in (True, False)),
+            tuple({"+bias": alibi(symmetric=True, slopes_of=own)} for own in SLOPES),
+            of_positions=True,
+        ),
+        Convention(
+            "signed-distances",
+            "a linear bias that grows for later keys",
+            (
+                {"bias": signed_distances},
+                *({"+bias": alibi(symmetric=False, slopes_of=own)} for own in SLOPES),
+            ),
             of_positions=True,
         ),
         Convention(
@@ -239,6 +260,17 @@ CONVENTIONS = {
             tuple(
                 {"+rotate": rotary(turn, base, part)}
                 for base, part in ((1e4, 1), (5e5, 1), (1e6, 1), (1e4, 4), (1e4, 2))
+                for turn in (rotated_halves, rotated_neighbours)
+            ),
+            of_positions=True,
+        ),
+        Convention(
+            "rope-cached",
+            "rotary positions, and a cache of rotated keys",
+            tuple(
+                {"+rotate": rotary_after(turn, base, whole)}
+                for base in (1e4, 5e5, 1e6)
+                for whole in (False, True)
                 for turn in (rotated_halves, rotated_neighbours)
             ),
             of_positions=True,

@@ -19,8 +19,8 @@ _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
     "H": "h heads head numheads nheads nhead nh numhead attentionheads numattentionheads hn",
     "N": "n t s l m tokens token seq length len seqlen seqlength sequence sequencelength time steps qlen klen tgtlen"
-    " srclen numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx positions"
-    " words q",
+    " srclen tgt src numtokens ntokens total totaltokens nnz nseq queries keys lq lk tq tk nq nk contextlength ctx"
+    " positions words q",
     "D": "d c e k v f dim features width channels hidden embed dmodel headdim dk dv dh hd embeddim embeddingdim"
     " modeldim emb nembd hiddendim hiddensize dhead depth din ninput featuredim embedding dimension embdim units",
 }
@@ -65,8 +65,9 @@ _OWN_KEY_COUNTS = re.compile(
     r"\w\s*[-−]\s*1\s+(\w+\s+){0,2}(before|prev|earlier|preceding|past|back|to the left)|last `*(window\w*|w)\b"
 )
 _OWN_KEY_APART = re.compile(
-    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left|on (each|either|both) sides?).{0,20}"
+    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(before|earlier|preceding|back|to the left).{0,20}"
     r"(and|plus|besides|as well as) (it(self)?|its own|the current|the query)\b|"
+    r"\b(window\w*|w)`*\s+(\w+\s+){0,2}(on|to) (each|either|both) sides?\b|"
     r"\b\w *[-−] *(window\w*|w)\b.{0,12}\b\w *\+ *(window\w*|w)\b"
 )
 
@@ -83,13 +84,15 @@ class Documentation:
 
     @property
     def code_with_helpers(self) -> str:
-        """Its own lines, and those of the functions of its file that it calls."""
+        """Its own lines, and those of the functions of its file that it calls and that these call."""
         parts = [textwrap.dedent(self.code)]
         with contextlib.suppress(SyntaxError, ValueError):
-            calls = [node.func for node in ast.walk(ast.parse(parts[0])) if isinstance(node, ast.Call)]
-            called = {called.id for called in calls if isinstance(called, ast.Name)} - {self.name}
-            nodes = [node for node in ast.parse(self.source).body if isinstance(node, ast.FunctionDef)]
-            parts += [ast.unparse(node) for node in nodes if node.name in called]
+            helpers = {node.name: node for node in ast.parse(self.source).body if isinstance(node, ast.FunctionDef)}
+            helpers.pop(self.name, None)
+            for part in parts:  # which grows
+                calls = [node.func for node in ast.walk(ast.parse(part)) if isinstance(node, ast.Call)]
+                names = dict.fromkeys(call.id for call in calls if isinstance(call, ast.Name))
+                parts += [ast.unparse(helpers.pop(name)) for name in names if name in helpers]
         return "\n".join(parts)
 
     @property
@@ -171,7 +174,9 @@ class Documentation:
         plain = normalize(name)
         if plain.endswith("paddingmask") or plain in ("padding", "ispadding", "hidden", "blocked", "ignore", "ignored"):
             return "hides"
-        return "attends" if plain in ("visible", "keep", "allowed", "validmask", "validtokens", "keyvalid") else ""
+        return (
+            "attends" if re.fullmatch("visible|keep|allowed|(is|key)?valid(mask|tokens)?|nonpad(ding)?", plain) else ""
+        )
 
     def numbers_in_mask(self, name: str) -> bool:
         """Whether it says what 1 or 0 means in the mask of this name."""

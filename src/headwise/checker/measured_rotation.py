@@ -30,7 +30,11 @@ def design_with_rotation(convention: CallingConvention, like: Case) -> Design:
     `convention`: how the function is called.
     `like`: arguments whose sizes are used.
     """
-    if "context" in like or any(code.startswith("rope") for code, _ in convention.design):
+    if (
+        "context" in like
+        or convention.interface.cached
+        or any(code.startswith("rope") for code, _ in convention.design)
+    ):
         return ()
     run = _recovered(convention, like)
     norms = [(("qk-norm", change),) for change in CONVENTIONS["qk-norm"].changes]

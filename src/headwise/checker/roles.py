@@ -60,7 +60,7 @@ _ROLES = {
     " blocked ignore ignored memorymask selfattnmask adj adjacency adjacencymatrix adjmatrix adjmat",
     "padding": "keypaddingmask paddingmask padmask srckeypaddingmask srcpaddingmask tgtkeypaddingmask keymask kvmask"
     " encoderpaddingmask memorykeypaddingmask padding ispadding inputmask tokenmask seqmask encoderattentionmask"
-    " xmask validtokens contextmask keypadding keyvalid",
+    " xmask validtokens contextmask keypadding keyvalid valid isvalid nonpad nonpadding",
     "bias": "bias attnbias attentionbias positionbias relativepositionbias relposbias posbias relbias alibi alibibias"
     " relativepositionbiastable relposbiastable biastable relbiastable relativebiastable relativebias rpb rpbtable"
     " relpostable reltable relativetable relativepositiontable positionbiastable positiontable relpos distancebias",
@@ -93,7 +93,7 @@ _ROLES = {
     "tokens": "tokens orientation tokenaxis",
     "weights?": "returnweights needweights returnattention returnattn returnattentionweights outputattentions"
     " returnattentionscores returnattnweights",
-    "d": "d dk headdim dhead dkey keydim sqrtdk dimk",
+    "d": "d dk headdim dhead dkey keydim sqrtdk dimk querypreattnscalar",
     "D": "dmodel embeddim modelwidth modeldim",
     "Wqkv": "wqkv qkv qkvweight qkvproj inprojweight inproj cattn qkvw weightqkv qkvkernel wattn omegaqkv qkvweights"
     " qkvpacked packedqkv qkvs mixedqkv mixedqkvlayer qkvtensor fusedqkv qkvfused",
@@ -121,7 +121,12 @@ _PROJECTED = re.compile(
 )
 
 # names of which there are too many to list
+_WEIGHT = r"(w|weights?|kernel|mat(rix)?)"
 _PATTERNS = {
+    "Wqkv": re.compile(rf"(cattn|qkv|inproj)(proj)?{_WEIGHT}"),
+    "bqkv": re.compile(r"(cattn|qkv|inproj)(proj)?(b|bias)"),
+    "Wo": re.compile(rf"(c|out|attn)proj{_WEIGHT}"),
+    "bo": re.compile(r"(c|out|attn)proj(b|bias)"),
     "lengths": re.compile(r"(?!max|min)\w*(lens|lengths)|valid\w*len(gth)?"),
     "softcap": re.compile(r"(attn|attention)?(logits?)?softcap\w*"),
     "window": re.compile(r"(sliding|local|attn|attention)window(size|len(gth)?)?"),

@@ -35,7 +35,8 @@ _ALIKE = 3  # forms of the same mistakes, in the same stages, that got equally f
 _FORMS = 2  # of one mistake, that are tried together with another
 _BUDGET = 12000  # combinations that are tried before giving up
 _ALIGNED = "causal-aligned-end"
-_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "signed-distances": "slopes"}
+_OF_ARGUMENTS = {"scale-divides": "scale", "temperature": "temperature", "rope-cached": "kpast"}
+_HIDING = {"mask", "causal"}  # options with which later keys may be hidden
 _ORDER = {code: place for place, code in enumerate((*CONVENTIONS, *CATALOGUE))}
 
 
@@ -118,6 +119,8 @@ def singles(interface: Interface | None = None, positional: bool = True) -> tupl
     entries += [
         (e.code, change) for e in CATALOGUE.values() for change in e.changes if aligned or e.code != "causal-alignment"
     ]
+    if interface is not None and not _HIDING & (interface.takes | interface.implicit.keys()):
+        entries = [("alibi-sign" if code == "signed-distances" else code, change) for code, change in entries]
     if interface is not None and {"mask", "padding"} <= interface.takes:
         entries += [(code, of_padding(change)) for code, change in entries if {"mask", "+mask"} & change.keys()]
     return tuple(Explanation((code,), (change,)) for code, change in entries)

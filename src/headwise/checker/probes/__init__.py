@@ -7,6 +7,8 @@ once to choose an explanation, once to hold it to.
 
 from __future__ import annotations
 
+from collections.abc import Iterable
+
 from headwise.checker.numpy_guard import np
 from headwise.checker.probes.further import (
     ALIKE,
@@ -15,16 +17,18 @@ from headwise.checker.probes.further import (
     ONE,
     ONE_QUERY,
     Further,
+    of_empty_cache,
+    of_extreme_logits,
     of_groups,
     of_large_sizes,
-    of_negative_logits,
+    of_many_tokens,
     of_one_query,
     of_other_numbers,
     of_other_sizes,
     of_other_values,
     of_pairs,
 )
-from headwise.checker.probes.generator import Generator
+from headwise.checker.probes.generator import MANY_TOKENS, Generator
 from headwise.checker.probes.kinds import PROBES, Interface, Probe, ProbeShape
 from headwise.checker.probes.qkv import Projected
 from headwise.checker.probes.tokens import Tokens
@@ -76,21 +80,31 @@ def dropout_probes(interface: Interface, rng: np.random.Generator) -> list[Probe
     )
 
 
-def further_probes(interface: Interface, rng: np.random.Generator, any_size: bool = True) -> list[Further]:
+def further_probes(
+    interface: Interface, rng: np.random.Generator, any_size: bool = True, blocks: Iterable[int] = ()
+) -> list[Further]:
     """Return inputs of sizes, and with values of options, that code often treats apart.
 
-    With `any_size` also numbers that are very small, or zero.
+    With `any_size` also numbers that are very small, or zero; with more tokens than `blocks` of so many have.
     """
     usual = _generator(interface, 0, rng)
     many, one, alike, query = (_in_sizes(interface, s, rng) for s in (MANY, ONE, ALIKE, ONE_QUERY))
-    further = [*of_other_values(usual if interface.grid else many), *of_pairs(usual), *of_groups(usual)]
-    further += [*of_negative_logits(usual), *(of_other_numbers(usual) if any_size else ())]
+    further = [
+        *of_other_values(usual if interface.grid else many),
+        *of_pairs(usual),
+        *of_groups(usual),
+        *of_empty_cache(usual),
+    ]
+    further += [*of_extreme_logits(usual), *(of_other_numbers(usual) if any_size else ())]
     if interface.grid:
         return further
     further += of_other_sizes(many, "five items of eight heads" if many.heads > 1 else "five items")
     further += of_other_sizes(one, "one item of one head, with few features")
     further += of_other_sizes(alike, "as many items, and heads, as tokens") if not interface.cached else ()
     further += of_one_query(query)
+    if not interface.cached:
+        further += of_many_tokens(usual, MANY_TOKENS)
+        further += [f for block in blocks for f in of_many_tokens(one, block + 3)]
     for words, shape in LARGE.items():
         further += of_large_sizes(_in_sizes(interface, shape, rng), words)
     return further

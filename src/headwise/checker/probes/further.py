@@ -46,9 +46,23 @@ def of_other_sizes(generator: Generator, words: str) -> Iterator[Further]:
             yield Further.of(generator, words, probe)
 
 
+def of_many_tokens(generator: Generator, count: int) -> Iterator[Further]:
+    """One item of so many tokens, also with each option."""
+    case = generator.one_item(count) | ({"alone": True} if generator.interface.batch else {})
+    for name, option in {"plain": Case(), **generator.options(case)}.items():
+        words = f"{count} tokens" + f" and {name}" * (name != "plain")
+        yield Further.of(generator, words, Probe(_NAMES.get(name, name), case | option))
+
+
 def of_large_sizes(generator: Generator, words: str) -> Iterator[Further]:
     """Ordinary tokens, of sizes with which code begins to work in blocks."""
     yield Further.of(generator, words, Probe("plain", generator.base()))
+
+
+def of_empty_cache(generator: Generator) -> Iterator[Further]:
+    """No earlier tokens, for a function that takes their keys and values."""
+    if generator.interface.cached and not generator.interface.one_token:
+        yield from (Further.of(generator, "an empty cache", Probe("plain", case)) for case in generator.uncached())
 
 
 def of_one_query(generator: Generator) -> Iterator[Further]:
@@ -123,7 +137,9 @@ def of_other_numbers(generator: Generator) -> Iterator[Further]:
     if case[source].shape[-2] > 2:
         zero, same = case[source].copy(), case[source].copy()
         zero[..., 1, :], same[..., 1, :] = 0, same[..., 0, :]
-        yield Further.of(generator, "a token that is zero", Probe("plain", case | {source: zero}))
+        for name, option in {"plain": Case(), **generator.options(case)}.items():
+            words = "a token that is zero" + f" and {name}" * (name != "plain")
+            yield Further.of(generator, words, Probe(_NAMES.get(name, name), case | {source: zero} | option))
         yield Further.of(generator, "two tokens that are the same", Probe("plain", case | {source: same}))
 
 
@@ -136,9 +152,14 @@ def _partly_biased(generator: Generator, case: Case) -> Iterator[Probe]:
             yield Probe("biased", case | {name: biases[name] for name in some})
 
 
-def of_negative_logits(generator: Generator) -> Iterator[Further]:
-    """Logits far below zero."""
+def of_extreme_logits(generator: Generator) -> Iterator[Further]:
+    """Logits far below zero, and logits in the thousands next to small ones."""
     case = generator.large(generator.base())
     name = "k" if "k" in case else "Wk"
     if not generator.interface.unprojected:
         yield Further.of(generator, "logits far below zero", Probe("large-logits", case | {name: -case[name]}))
+        case = generator.base()
+        first = case["q" if "q" in case else "X"]
+        if first.shape[-2] > 1:
+            first[..., 0, :] *= 1000 if "q" in case else 60
+            yield Further.of(generator, "one query much larger than the others", Probe("large-logits", case))

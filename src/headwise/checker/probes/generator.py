@@ -12,7 +12,7 @@ from headwise.checker.state import Case
 from headwise.shapes import Array, BoolArray
 
 _TRIES = 200
-_MANY = 131  # tokens: more than a block of a function that works in blocks usually has
+MANY_TOKENS = 131  # tokens: more than a block of a function that works in blocks usually has
 
 
 def to_float32(case: Case) -> Case:
@@ -62,6 +62,10 @@ class Generator(ABC):
         """One query and so many keys, where they are apart."""
         return iter(())
 
+    def uncached(self) -> Iterator[Case]:
+        """A case without earlier tokens, where these may be apart."""
+        return iter(())
+
     def grouped(self, key_heads: int) -> Iterator[Probe]:
         """Three query heads for each of so many key heads, where it takes them."""
         return iter(())
@@ -81,7 +85,7 @@ class Generator(ABC):
         if not {"mask", "padding"} & interface.needs:  # which would hide the token
             yield Probe("single", self.one_item(1) | of_batch)
         if last_round:
-            yield Probe("long", self.one_item(_MANY) | of_batch)
+            yield Probe("long", self.one_item(MANY_TOKENS) | of_batch)
 
     @abstractmethod
     def large(self, case: Case) -> Case:

@@ -20,8 +20,12 @@ class Projected(Generator):
 
     def base(self, times: float = 1.0) -> Case:
         """Ordinary arguments, `times` as large as usual."""
-        s, width = self.sizes, self.width_of_head
-        return self.arrays(times, self.heads, s.tokens, s.tokens, width, width)
+        return self.with_earlier(2 * self.interface.cached, times)
+
+    def with_earlier(self, count: int, times: float = 1.0) -> Case:
+        """Ordinary arguments, with so many more keys than queries."""
+        n, width = self.sizes.tokens, self.width_of_head
+        return self.arrays(times, self.heads, n, n + count, width, width)
 
     def with_wide_values(self) -> Case:
         """A case whose values have more features than there are tokens."""
@@ -53,6 +57,10 @@ class Projected(Generator):
             width = self.width_of_head
             for values in (width, 3 * width + 1):
                 yield Probe("wide", self.arrays(1.0, self.heads, 1, count, width, values, batch=1))
+
+    def uncached(self) -> Iterator[Case]:
+        """A case without earlier tokens."""
+        yield self.with_earlier(0)
 
     def grouped(self, key_heads: int) -> Iterator[Probe]:
         """Three query heads for each of so many key heads, where it takes them."""

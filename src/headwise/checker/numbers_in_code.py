@@ -1,0 +1,69 @@
+"""The numbers in a function's code, of which some may be sizes of blocks: larger inputs may be treated apart."""
+
+from __future__ import annotations
+
+import ast
+from collections.abc import Iterator
+from types import CodeType
+
+from headwise.checker.documentation import Documentation
+
+_LEAST, _MOST = 128, 1024  # numbers that are worth an input of their own
+
+
+def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
+    """The smallest and the largest of the numbers that may be sizes of blocks, of the function and what it uses.
+
+    They are literals, defaults of arguments, and the variables of its file that are numbers; products and powers of
+    numbers count as one.
+    """
+    code = documentation.code_with_helpers
+    numbers: set[int] = set()
+    for text in (code, *_variables(documentation.source, code)):
+        try:
+            numbers |= {*_numbers(compile(text, "", "exec"))}
+        except (SyntaxError, ValueError):
+            continue
+    likely = sorted(number for number in numbers if _LEAST <= number <= _MOST)
+    return tuple(dict.fromkeys((likely[0], likely[-1]))) if likely else ()
+
+
+def has_loops_over_pairs(documentation: Documentation) -> bool:
+    """Whether there is a loop over all numbers of a range within another, which takes long for many tokens."""
+    try:
+        tree = ast.parse(documentation.code_with_helpers)
+    except (SyntaxError, ValueError):
+        return False
+    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.ListComp | ast.GeneratorExp)]
+    return any(_is_of_all(inner) for loop in loops if _is_of_all(loop) for inner in ast.walk(loop) if inner is not loop)
+
+
+def _is_of_all(node: ast.AST) -> bool:
+    iterables = [node.iter] if isinstance(node, ast.For) else [g.iter for g in getattr(node, "generators", ())]
+    calls = [i for i in iterables if isinstance(i, ast.Call) and getattr(i.func, "id", "") in ("range", "enumerate")]
+    return any(len(call.args) < 3 for call in calls)
+
+
+def _variables(source: str, code: str) -> Iterator[str]:
+    """The assignments of a file to variables that some code mentions."""
+    try:
+        mentioned = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
+        statements = [node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+    except (SyntaxError, ValueError):
+        return
+    for statement in statements:
+        targets = statement.targets if isinstance(statement, ast.Assign) else [statement.target]
+        if mentioned & {node.id for target in targets for node in ast.walk(target) if isinstance(node, ast.Name)}:
+            yield ast.unparse(statement)
+
+
+def _numbers(code: CodeType) -> Iterator[int]:
+    waiting: list[object] = [code]
+    while waiting:
+        value = waiting.pop()
+        if isinstance(value, CodeType):
+            waiting += value.co_consts
+        elif isinstance(value, tuple):
+            waiting += value
+        elif isinstance(value, int):
+            yield value

@@ -102,7 +102,7 @@ def _slope_in_torch(
     convention: CallingConvention, case: Case, directions: list[Array | None], weights: Array
 ) -> float | None:
     torch = sys.modules["torch"]
-    t = torch.zeros((), dtype=torch.float64, requires_grad=True)
+    t = torch.zeros((), dtype=torch.float64, device="cpu", requires_grad=True)
 
     def add(a: Any, t: Any, direction: Array) -> Any:
         return a + (t * torch.from_numpy(np.ascontiguousarray(direction))).to(a.dtype)

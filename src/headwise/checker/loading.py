@@ -16,6 +16,7 @@ from typing import Any
 
 from headwise.checker.conventions import Requirements
 from headwise.checker.detection import infer_calling_conventions
+from headwise.checker.devices import prepare_devices
 from headwise.checker.modules import find_targets, is_module
 from headwise.checker.notebooks import notebook_code
 from headwise.checker.refusal import UncallableError
@@ -41,6 +42,7 @@ def load_function(
         file, name = where, ""
     path = _existing(Path(file))
     text = path.read_text(encoding="utf-8", errors="replace")
+    prepare_devices(text)
     if path.suffix == ".ipynb":
         try:
             text, _ = notebook_code(text)
@@ -54,7 +56,7 @@ def load_function(
     functions = _functions(module)
     called = {n: f for n, f in functions.items() if _can_be_called(f, kind, text, requirements)}
     fitting = {n: f for n, f in called.items() if _projects(f, kind, text, requirements)}
-    fitting = fitting or {n: m for n, m in _modules(module).items() if _has_attention(m)} or called
+    fitting = fitting or _without_instances({n: m for n, m in _modules(module).items() if _has_attention(m)}) or called
     if not fitting and len(functions) == 1 and not _modules(module):
         raise DataError(f"{file}: {_refusal(next(iter(functions.values())), kind, text, requirements)}")
     if len(fitting) != 1:
@@ -154,6 +156,11 @@ def _modules(module: ModuleType) -> dict[str, Any]:
     values = {n: value for n, value in vars(module).items() if not n.startswith("_") and not inspect.ismodule(value)}
     modules = {n: v for n, v in values.items() if (v if inspect.isclass(v) else type(v)).__module__ == module.__name__}
     return {n: value for n, value in modules.items() if is_module(value)}
+
+
+def _without_instances(modules: dict[str, Any]) -> dict[str, Any]:
+    """Those that are no objects of the others."""
+    return {n: module for n, module in modules.items() if type(module) not in modules.values()}
 
 
 def _has_attention(value: Any) -> bool:

@@ -1,4 +1,4 @@
-"""Running a user's code in this process: it can neither end the process nor use its streams."""
+"""Running a user's code in this process: it can neither end the process nor use its streams, nor an accelerator."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ from collections.abc import Iterator
 from functools import cache
 from typing import Any, NoReturn, TextIO
 
+from headwise.checker.devices import on_processor
 from headwise.errors import UserCodeError
 
 
@@ -29,7 +30,7 @@ def user_code() -> Iterator[None]:
 
     os._exit = exit_
     try:
-        with contextlib.redirect_stdout(_discard()), contextlib.redirect_stderr(_discard()):
+        with contextlib.redirect_stdout(_discard()), contextlib.redirect_stderr(_discard()), on_processor():
             yield
     except (Exception, KeyboardInterrupt):
         raise

@@ -16,7 +16,7 @@ from headwise.checker.modules.pairs import Pairs
 from headwise.checker.modules.positions import positions_of
 from headwise.checker.modules.torch_modules import without_dropout
 from headwise.checker.numpy_guard import np
-from headwise.checker.responses import parts_of
+from headwise.checker.responses import bare, parts_of
 from headwise.checker.user_code import user_code
 from headwise.errors import describe_exception
 from headwise.shapes import Array
@@ -162,7 +162,7 @@ def plain_array(value: Any) -> Array | None:
     """A float64 array, or None for what is not an array."""
     if value is None or isinstance(value, str | bool | tuple | list | Mapping):
         return None
-    array = np.asarray(value.detach().cpu() if hasattr(value, "detach") else value)
+    array = bare(value)
     return np.array(array, np.float64) if array.dtype.kind in "fiu" else None
 
 

@@ -32,6 +32,7 @@ from headwise.checker.modules.projections import Reading
 from headwise.checker.modules.rotation import rotates
 from headwise.checker.modules.select import Match
 from headwise.checker.numpy_guard import np
+from headwise.checker.responses import bare
 from headwise.checker.roles import role_of
 from headwise.checker.state import Change
 from headwise.checker.target import Target
@@ -187,10 +188,10 @@ def _forward_of_latents(call: Call) -> Callable[..., Any]:
     def with_queries(*args: Any, **kwargs: Any) -> Any:
         queries, outputs = kwargs.pop(LATENTS), []
         for item, query in enumerate(queries):
-            call.write_latents(np.asarray(query.detach() if hasattr(query, "detach") else query))
+            call.write_latents(bare(query))
             result = forward(*args, **kwargs)
             output = (result[0] if isinstance(result, tuple) else result)[item]
-            outputs.append(np.atleast_2d(np.asarray(output.detach() if hasattr(output, "detach") else output)))
+            outputs.append(np.atleast_2d(bare(output)))
         return np.stack(outputs)
 
     parameter = inspect.Parameter(LATENTS, inspect.Parameter.KEYWORD_ONLY)

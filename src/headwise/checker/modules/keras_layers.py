@@ -11,6 +11,7 @@ from typing import Any
 from headwise.checker.locate import source_of
 from headwise.checker.modules.layer import Layer, Parameter, documentation_of
 from headwise.checker.numpy_guard import np
+from headwise.checker.responses import bare
 from headwise.checker.settings import SIZES, role_of_setting
 from headwise.checker.user_code import user_code
 from headwise.errors import DataError, describe_exception
@@ -64,7 +65,7 @@ def keras_layer(layer: Any, name: str) -> Layer:
     vars(forward)["__signature__"] = signature.replace(parameters=list(signature.parameters.values())[1:])
     return Layer(
         name,
-        tuple(Parameter(path, np.array(_numbers(v), np.float64), axes[path]) for path, v in variables.items()),
+        tuple(Parameter(path, np.array(bare(v.value), np.float64), axes[path]) for path, v in variables.items()),
         write,
         forward,
         convert,
@@ -160,8 +161,3 @@ def _variables(layer: Any) -> dict[str, Any]:
             name = names.get(id(variable), variable.name)
             variables.setdefault(id(variable), (f"{path}.{name}" if path else name, variable))
     return dict(variables.values())
-
-
-def _numbers(variable: Any) -> Any:
-    value = variable.value
-    return value.detach().cpu() if hasattr(value, "detach") else value

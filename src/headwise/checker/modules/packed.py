@@ -9,6 +9,7 @@ from typing import Any
 
 from headwise.checker.modules.layer import Layer
 from headwise.checker.numpy_guard import np
+from headwise.checker.responses import bare
 from headwise.checker.roles import role_of
 
 _PLACES = {"BNHd": (2, 3, 1), "BHNd": (1, 0, 2)}  # of the axis of queries, keys and values among the others
@@ -48,7 +49,7 @@ def _separated(layer: Layer, packed: str, axes: str, place: int) -> Callable[...
 
     @functools.wraps(layer.forward)
     def forward(q: Any, k: Any, v: Any, **kwargs: Any) -> Any:
-        arrays = [np.asarray(a.detach() if hasattr(a, "detach") else a) for a in (q, k, v)]
+        arrays = [bare(a) for a in (q, k, v)]
         count, width = arrays[0].shape[tokens], arrays[2].shape[-1]
         shape = tuple(np.maximum(arrays[0].shape, arrays[1].shape))
         if arrays[1].shape != shape or width > shape[-1]:

@@ -138,15 +138,19 @@ def _copy(module: Any) -> Any:
 
 
 def _cast(module: Any, dtype: Any) -> None:
-    """Convert parameters, buffers, and tensors that are plain attributes."""
+    """Convert parameters, buffers, and tensors that are plain attributes, and bring them to the processor."""
     import torch
 
     wide = {False: dtype, True: torch.complex128 if dtype == torch.float64 else torch.complex64}
-    module._apply(lambda t: t.to(wide[t.is_complex()]) if t.is_floating_point() or t.is_complex() else t)
+
+    def converted(t: Any) -> Any:
+        return t.to("cpu", wide[t.is_complex()] if t.is_floating_point() or t.is_complex() else t.dtype)
+
+    module._apply(converted)
     for part in module.modules():
         for key, value in vars(part).items():
-            if isinstance(value, torch.Tensor) and (value.is_floating_point() or value.is_complex()):
-                setattr(part, key, value.detach().to(wide[value.is_complex()]))
+            if isinstance(value, torch.Tensor):
+                setattr(part, key, converted(value.detach()))
 
 
 def _without_statistics(module: Any) -> None:

@@ -40,7 +40,7 @@ _ONE_THREAD = dict.fromkeys(
     ("OPENBLAS_NUM_THREADS", "OMP_NUM_THREADS", "MKL_NUM_THREADS", "VECLIB_MAXIMUM_THREADS", "NUMBA_NUM_THREADS"), "1"
 )
 ENVIRONMENT = {"PATH": "/usr/bin:/bin", "LANG": "C.UTF-8", "HOME": os.environ.get("HOME", "/"), "MPLBACKEND": "Agg"}
-ENVIRONMENT |= {"PYTHONHASHSEED": "0", **_ONE_THREAD}
+ENVIRONMENT |= {"PYTHONHASHSEED": "0", "CUDA_VISIBLE_DEVICES": "", **_ONE_THREAD}
 
 # matplotlib writes a list of fonts when it is first imported, torch starts a program
 _EARLY = {"matplotlib.pyplot": re.compile(r"\b(matplotlib|pylab|seaborn)\b"), "torch": re.compile(r"\btorch\b")}

@@ -76,3 +76,11 @@ def test_every_extra_of_the_project_is_reported():
 def test_doctor_where_numba_is_disabled():
     done = headwise_process("doctor", NUMBA_DISABLE_JIT="1")
     assert (done.returncode, done.stderr) == (0, "")
+
+
+@pytest.mark.parametrize("library", ["matplotlib", "latex2mathml"])
+def test_a_function_that_lacks_a_library_names_the_extra(library):
+    code = f"import sys; sys.modules[{library!r}] = None; import headwise; headwise.explain"
+    process = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True)
+    assert process.stderr.splitlines()[-1].startswith("headwise.errors.MissingExtraError")
+    assert "headwise[lab]" in process.stderr

@@ -19,7 +19,7 @@ from headwise.attention import (
     multi_head_attention,
     self_attention,
 )
-from headwise.errors import HeadwiseError
+from headwise.errors import HeadwiseError, require_extra
 
 if TYPE_CHECKING:
     from headwise.checker import check
@@ -54,5 +54,6 @@ _LAZY = {
 def __getattr__(name: str) -> Any:
     """Import a function of a subpackage at its first use."""
     if name in _LAZY:
-        return getattr(import_module(_LAZY[name]), name)
+        with require_extra(f"headwise.{name}", None, "models" if name == "load" else "lab"):
+            return getattr(import_module(_LAZY[name]), name)
     raise AttributeError(f"module {__name__!r} has no attribute {name!r}")

@@ -141,8 +141,10 @@ def _session(operator: str, inputs: list[str], outputs: list[str], feeds: dict[s
 
 
 def _jax(workload: Workload, inputs: Inputs) -> Call | None:
+    """On the processor, also where JAX would choose another device."""
     import jax
 
+    jax.config.update("jax_default_device", jax.local_devices(backend="cpu")[0])
     q, k, v, do = (jax.numpy.asarray(a.transpose(0, 2, 1, 3)) for a in (inputs.q, inputs.k, inputs.v, inputs.do))
     options: dict[str, Any] = {}
     if workload.option == "causal" and workload.shape[2] == workload.m:

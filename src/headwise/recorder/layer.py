@@ -181,7 +181,8 @@ class AttentionLayer:
             return ""
         b, h, n, m = self.shape
         rule = {"scale": self.scale, "softcap": self.softcap, "bias": self.bias if self.bias is None else self.bias[:1]}
-        mistake = find_mistake(self.q, self.k, self.v, self.output, self.mask, 10 * TOLERANCE[self.precision], **rule)
+        tolerance = min(10 * TOLERANCE[self.precision], self.error / 10)  # else what changes little would explain it
+        mistake = find_mistake(self.q, self.k, self.v, self.output, self.mask, tolerance, **rule)
         reason = f"{mistake.code}: {mistake.title}" if mistake else "No mistake of the catalogue explains it by itself."
         return (
             f"{self.name}: weights times values miss the output of the model's own kernel by {self.error:.1e} of its "

@@ -35,7 +35,7 @@ def rule_of_bias(bias: Array, shape: tuple[int, int, int, int]) -> Rule:
         visible = np.broadcast_to(~hidden, (*hidden.shape[:2], shape[2], shape[3]))
         added_bias = np.where(hidden, 0, bias)
         mask = KeyMask.from_array(visible) if hidden.any() else None
-        return Rule(mask, _reduced_bias(added_bias, hidden, 0.0) if added_bias.any() else None)
+        return Rule(mask, _reduced_bias(added_bias, hidden, np.zeros_like(bias)) if added_bias.any() else None)
     return Rule()
 
 
@@ -52,18 +52,24 @@ def rule_of_logits(logits: Array, scores: Array, eps: float, sinks: Array | None
     finite = np.isfinite(logits)
     size = max(1.0, float(np.abs(scores).max(initial=0)))
     usual = finite & ~hidden & (np.abs(logits) <= _ABSORBS * size)
-    size = max(size, float(np.abs(logits[usual]).max(initial=0)))
-    tolerance = 16 * eps * size
+    # a bias of -100 for some keys is rounded more than the others
+    tolerance = 16 * eps * np.maximum(size, np.abs(logits, where=usual, out=np.zeros_like(logits)))
     mask = KeyMask.from_array(_reduced_mask(~hidden)) if hidden.any() else None
     least = np.where(hidden, np.inf, rest).min(axis=-1, keepdims=True, initial=np.inf)
     most = np.where(hidden, -np.inf, rest).max(axis=-1, keepdims=True, initial=-np.inf)
-    if (most - least <= tolerance).all():  # the same for every key of a row: it only matters against a sink
+    if (
+        most - least <= tolerance.max(axis=-1, keepdims=True, initial=0)
+    ).all():  # the same for every key of a row: it only matters against a sink
         row = np.where(np.isfinite(most), most, 0)
         absorbed = np.abs(row) > _ABSORBS * size  # so large that the logits are equal: the weights are uniform
         rule = Rule(mask, np.where(absorbed, row, 0) if absorbed.any() else None)
-        return rule if sinks is None else _with_sinks(rule, sinks - np.where(absorbed, 0, row)[..., 0], tolerance)
+        return (
+            rule
+            if sinks is None
+            else _with_sinks(rule, sinks - np.where(absorbed, 0, row)[..., 0], tolerance.max(initial=0))
+        )
     bias = _reduced_bias(rest, hidden, tolerance)
-    return Rule(mask, bias) if sinks is None else _with_sinks(Rule(mask, bias), sinks, tolerance)
+    return Rule(mask, bias) if sinks is None else _with_sinks(Rule(mask, bias), sinks, tolerance.max(initial=0))
 
 
 def join_groups(k: Array, v: Array) -> tuple[Array, Array]:
@@ -92,7 +98,7 @@ def _reduced_mask(visible: BoolArray) -> BoolArray:
     return visible
 
 
-def _reduced_bias(bias: Array, hidden: BoolArray, tolerance: float) -> Array:
+def _reduced_bias(bias: Array, hidden: BoolArray, tolerance: Array) -> Array:
     """Without the axes of items, heads and queries along which nothing changes; zero where keys are hidden."""
     for axis in (0, 1, 2):
         most = np.where(hidden, -np.inf, bias).max(axis=axis, keepdims=True)
@@ -100,7 +106,7 @@ def _reduced_bias(bias: Array, hidden: BoolArray, tolerance: float) -> Array:
             same = hidden | (most - bias <= tolerance)
         if bias.shape[axis] > 1 and same.all():
             hidden = np.asarray(hidden.all(axis=axis, keepdims=True))
-            bias = np.where(hidden, 0, most)
+            bias, tolerance = np.where(hidden, 0, most), tolerance.max(axis=axis, keepdims=True)
     return np.where(hidden, 0, bias)
 
 

@@ -35,6 +35,11 @@ def masked(q, k, v, visible):
     return softmax(s) @ v
 
 
+def causal_without_mask(q, k, v, mask=None, scaled=True):
+    visible = np.tri(q.shape[-2], k.shape[-2], dtype=bool) if mask is None else mask
+    return masked(q, k, v, visible) if scaled else masked(q * q.shape[-1] ** 0.5, k, v, visible)
+
+
 def items_second(x, w_q, w_k, w_v):
     L, N, E = x.shape
     q, k, v = (np.moveaxis(x @ w.T, 1, 0) for w in (w_q, w_k, w_v))
@@ -74,6 +79,7 @@ def capped(q, k, v, softcap=30.0):
         (lambda query, key, value: tokens_first(query, key, value), "tokens-before-heads"),
         (lambda q, k, v: causal(q, k, v), "causal-unasked"),
         (lambda q, k, v: causal(q, k, v, left=3), "window-built-in"),
+        (lambda q, k, v, mask=None: causal_without_mask(q, k, v, mask), "causal-without-mask"),
         (lambda q, k, v, mask: masked(q, k, v, ~mask), "mask-hides"),
         (lambda q, k, v, mask: softmax(q @ np.swapaxes(k, -1, -2) / np.sqrt(q.shape[-1]) + mask) @ v, "mask-additive"),
         (lambda X, W_qkv: hw.self_attention(X, *np.split(W_qkv, 3)).output, "weights-fused"),
@@ -94,6 +100,7 @@ def test_a_convention_is_reported_and_is_no_mistake(function, convention):
         lambda query, key, value: tokens_first(query, key, value, scaled=False),
         lambda q, k, v: causal(q, k, v, scaled=False),
         lambda q, k, v: row_by_row(q, k, v, scaled=False),
+        lambda q, k, v, mask=None: causal_without_mask(q, k, v, mask, scaled=False),
         lambda X, W_q, W_k, W_v: in_out(X, W_q * W_q.shape[1] ** 0.5, W_k, W_v),
     ],
 )

@@ -125,7 +125,7 @@ def _conventions(findings: Findings) -> Iterator[str]:
     if interface.cached:
         yield "keys-cached"
     elif interface.implicit.get("causal") and "causal-missing" not in findings.codes:
-        yield "causal-unasked"
+        yield "causal-without-mask" if interface.mask_replaces_limits else "causal-unasked"
     yield from findings.conventions
 
 

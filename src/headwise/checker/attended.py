@@ -32,15 +32,17 @@ def is_equivariant(convention: CallingConvention) -> bool:
     return _differs(a[..., order, :], b) <= _CLOSE
 
 
-def attended_keys(convention: CallingConvention, count: int | None = None) -> BoolArray | None:
-    """Return (N, N), whether key m influences query n; None if the function refuses that many tokens.
+def attended_keys(
+    convention: CallingConvention, count: int | None = None, options: Case | None = None
+) -> BoolArray | None:
+    """Return (N, N), whether key m influences query n; None if the function refuses that many tokens, or `options`.
 
     For a function of tokens, a token is taken to attend to itself: its own query depends on it in any case.
     """
     sizes = convention.interface.sizes
     if count is None:
         count = sizes.tokens or min(_TOKENS, sizes.max_tokens or _TOKENS) if sizes else _TOKENS
-    case = case_with_tokens(convention, count)
+    case = case_with_tokens(convention, count) | (options or {})
     before = convention.call(case).output
     if before is None or before.shape[-2] != count or not before.size:
         return None

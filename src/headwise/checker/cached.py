@@ -50,7 +50,7 @@ def with_cached_step(findings: Findings) -> Findings:
             differs = several is not None and difference(several[1], full[:, -2:]) > _CLOSE
             masked = {"mask", "padding"} & convention.names.keys() and step[0]
             untested = ["a mask next to earlier tokens in its cache"] * bool(masked)
-            if several is not None and differs and not _sees_later_tokens(definition, case, several[1]):
+            if several is not None and differs and not _wants_mask(convention, definition, case, several[1]):
                 return _differs(result, _SEVERAL, several[0])
             untested += [f"{_SEVERAL} with earlier ones in its cache, which get other outputs"] * differs
             convention = result.convention
@@ -82,8 +82,10 @@ def _differs(findings: Findings, tokens: str, arguments: tuple[str, ...]) -> Fin
     return replace(findings, unexplained=True, notes=(*findings.notes, note))
 
 
-def _sees_later_tokens(definition: Explanation, case: Case, output: Array) -> bool:
-    """Whether an output may be that of new tokens that attend to those after them, for want of a mask."""
+def _wants_mask(convention: CallingConvention, definition: Explanation, case: Case, output: Array) -> bool:
+    """Whether an output may be that of new tokens without the mask that they need: they attend to those after them."""
+    if convention.interface.mask_replaces_limits:
+        return True
     unmasked = definition.answer({**case, "X": case["X"][:, -2:], "context": case["X"], "causal": False})
     return "rope" in definition.codes or (unmasked is not None and difference(output, unmasked.output) <= _CLOSE)
 

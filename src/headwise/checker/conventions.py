@@ -229,6 +229,7 @@ CONVENTIONS = {
         Convention("equal-widths", "square matrices only: it is right where Wq, Wk and Wv are D × D"),
         Convention("float32", "float32 computation"),
         Convention("causal-unasked", "causal by construction"),
+        Convention("causal-without-mask", "causal where no mask is passed"),
         Convention("window-built-in", "a built-in window"),
         Convention(
             "pattern-built-in",

@@ -110,6 +110,10 @@ def _with_built_in_limits(
         return [convention]
     attended = attended_keys(convention)
     limits = {} if attended is None else built_in_limits(attended)
+    if limits and attended is not None and _mask_replaces_limits(convention, len(attended)):
+        implicit = {**interface.implicit, **limits}  # fewer queries than keys are for a mask to align
+        interface = replace(convention.interface, implicit=implicit, mask_replaces_limits=True)
+        return [replace(convention, interface=interface, built_in=("causal-without-mask",))]
     if limits:
         return [limited(limits, "causal-unasked" if "causal" in limits else "window-built-in")]
     hidden = [limited({"causal": True}, "causal-unasked")] if documentation.mentions_causal else []
@@ -121,6 +125,15 @@ def _with_window_unset(convention: CallingConvention) -> CallingConvention:
     names = {role: name for role, name in convention.names.items() if role != "window"}
     interface = replace(convention.interface, takes=convention.interface.takes - {"window"})
     return replace(convention, names=names, interface=interface)
+
+
+def _mask_replaces_limits(convention: CallingConvention, count: int) -> bool:
+    """Whether queries see every key once a mask (N, M) is passed that hides none."""
+    interface = convention.interface
+    if "mask" not in interface.takes - interface.needs or interface.key_mask:
+        return False
+    attended = attended_keys(convention, count, {"mask": np.ones((1, 1, count, count), bool)})
+    return attended is not None and bool(attended.all())
 
 
 def _has_pattern(convention: CallingConvention, causal: bool) -> bool:

@@ -97,10 +97,15 @@ class Generator(ABC):
 
     def finished(self, probes: Iterable[Probe]) -> list[Probe]:
         """The probes with the arguments that have to be given, in the function's own type."""
-        implicit = self.interface.implicit
-        full = [Probe(probe.name, self.neutral(probe.case) | probe.case | dict(implicit)) for probe in probes]
+        cases = ((probe.name, self.neutral(probe.case) | probe.case) for probe in probes)
+        full = [Probe(name, case | self._implicit(case)) for name, case in cases]
         narrow = self.interface.dtype == "float32"
         return [Probe(p.name, to_float32(p.case)) if narrow or p.name == "float32" else p for p in full]
+
+    def _implicit(self, case: Case) -> Case:
+        """The options that apply to a case although there is no argument for them."""
+        replaced = {"causal", "window"} if self.interface.mask_replaces_limits and "mask" in case else set()
+        return {name: value for name, value in self.interface.implicit.items() if name not in replaced}
 
     def neutral(self, case: Case) -> Case:
         """What changes nothing, for arguments that have to be given."""

@@ -54,6 +54,7 @@ class Interface:
     # options that apply although there is no argument for them: ``{"causal": True}`` for a function whose name says
     # so
     implicit: Mapping[str, Any] = field(default_factory=dict)
+    mask_replaces_limits: bool = False  # whether a mask that is passed takes the place of causal and of a window
     sizes: TargetSizes | None = None  # the only sizes that it takes, for a module
 
     @property

@@ -68,8 +68,7 @@ def compare_on_arrays(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
         return _compare_instance(run, checked, inputs)
     single = kind == "self_attention"
     call, used, problem = _call(run.tree, checked, inputs, single)
-    causal = "causal-unasked" in checked.verdict.conventions
-    expected = _expected(inputs, single, used, causal)
+    expected = _expected(inputs, single, used, _is_causal(checked.verdict.conventions))
     return _compare(run, call, expected) if call else OutputComparison("", problem=problem)
 
 
@@ -82,6 +81,11 @@ def compare_notebook_call(run: NotebookRun, name: str, inputs: NotebookArrays) -
         if np.isfinite(closest.difference):
             return closest
     return None
+
+
+def _is_causal(conventions: tuple[str, ...]) -> bool:
+    """Whether a function is causal without being asked, where no mask is passed."""
+    return not {"causal-unasked", "causal-without-mask"}.isdisjoint(conventions)
 
 
 def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: NotebookArrays) -> OutputComparison:
@@ -98,7 +102,7 @@ def _compare_instance(run: NotebookRun, checked: CheckedFunction, inputs: Notebo
             continue
         if instance_inputs.own_heads == 1 and not head_counts(values):
             instance_inputs = replace(instance_inputs, heads=1)
-        expected = _expected(instance_inputs, False, set(instance_inputs.sources), "causal-unasked" in conventions)
+        expected = _expected(instance_inputs, False, set(instance_inputs.sources), _is_causal(conventions))
         calls = (f"{name}({tokens})", f"{name}.forward({tokens})", f"{name}({tokens}[None])")
         results = [_compare(run, call, expected) for call in calls]
         return next((result for result in results if not result.problem), results[0])

@@ -8,6 +8,7 @@ import numpy as np
 import pytest
 from hypothesis import HealthCheck, settings
 
+from helpers.browser import chromium
 from helpers.compilation import compile_kernels
 
 os.environ.setdefault("KERAS_BACKEND", "jax")  # the extra `parity` has no tensorflow, which is the default
@@ -67,6 +68,13 @@ def _little_work():
 def little_work():
     """A context in which faithfulness is tested on a sample of the sets of tokens, and timings are short."""
     return _little_work
+
+
+@pytest.fixture(scope="session")
+def driver():
+    """The driver of one browser; the tests that use it are in one group, which runs in one process."""
+    with chromium() as opened:
+        yield opened
 
 
 @pytest.fixture

@@ -20,10 +20,11 @@ ROOT = Path(__file__).parents[1]
 README = (ROOT / "README.md").read_text(encoding="utf-8")
 
 
-def test_the_picture_is_of_the_model_that_ships():
+def test_the_picture_is_of_the_model_that_ships(little_work):
     saved = pretrained_vit()
     image = load_digit(ROOT / "examples/digit.png").image
-    now = explain(saved, image, label=4).record
+    with little_work():
+        now = explain(saved, image, label=4).record
     shown = AttentionRecord.load(ROOT / "docs/picture/attention.npz")
     np.testing.assert_allclose(shown.weights, now.weights, atol=1e-5)
     np.testing.assert_allclose(shown.probabilities, now.probabilities, atol=1e-5)

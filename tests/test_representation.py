@@ -12,8 +12,9 @@ from headwise.train.checkpoint import pretrained_vit
 
 
 @pytest.fixture(scope="module")
-def explanation():
-    return hw.explain(pretrained_vit(), load_bundled_mnist().test.images[0])
+def explanation(little_work):
+    with little_work():
+        return hw.explain(pretrained_vit(), load_bundled_mnist().test.images[0])
 
 
 def test_objects_with_arrays_fit_a_few_lines(explanation):

@@ -69,7 +69,8 @@ def test_few_queries_and_many_keys_agree_with_dense(option, dtype, rng):
 
 
 @pytest.mark.parametrize("sizes", [(3, 1, 1, 97, 16, 16), (8, 2, 1, 300, 72, 40), (8, 1, 3, 1111, 80, 97)])
-@pytest.mark.parametrize("name", ["float16", pytest.param("bfloat16", marks=pytest.mark.exhaustive)])
+@pytest.mark.exhaustive  # each type is compiled, which takes long
+@pytest.mark.parametrize("name", ["float16", "bfloat16"])
 def test_caches_in_half_precision_are_read_as_stored(name, sizes, rng):
     dtype = np.dtype(getattr(pytest.importorskip("ml_dtypes"), name) if name == "bfloat16" else name)
     heads, groups, n, m, d, e = sizes

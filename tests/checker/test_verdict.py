@@ -2,6 +2,7 @@
 
 import json
 import time
+from functools import cache
 
 import numpy as np
 import pytest
@@ -26,6 +27,11 @@ def unscaled(X, Wq, Wk, Wv):
 
 def squashed(X, Wq, Wk, Wv):
     return np.tanh(softmax(X @ Wq.T @ (X @ Wk.T).T / np.sqrt(len(Wq))) @ X @ Wv.T)
+
+
+@cache
+def check_squashed():
+    return hw.check(squashed)
 
 
 @pytest.mark.parametrize("function", [hw.self_attention, hw.multi_head_attention, hw.attention])
@@ -117,7 +123,7 @@ def test_beyond_the_limit_only_single_mistakes_are_named():
 
 
 def test_unknown_comes_with_facts_and_an_example():
-    verdict = hw.check(squashed)
+    verdict = check_squashed()
     assert verdict.mistakes == ("unknown",)
     holds = {p.name: p.holds for p in verdict.properties}
     assert holds["permutation-equivariant"]
@@ -192,7 +198,7 @@ def test_the_text_for_what_is_right_says_what_was_verified():
 
 
 def test_markdown_and_json():
-    verdict = hw.check(squashed)
+    verdict = check_squashed()
     assert verdict.report("markdown").startswith("## squashed is not self-attention")
     assert json.loads(verdict.report("json"))["mistakes"] == ["unknown"]
     assert Verdict.from_json(verdict.report("json")) == verdict

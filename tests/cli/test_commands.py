@@ -64,7 +64,7 @@ def test_explain_with_the_model_that_ships(tmp_path, little_work):
     Image.fromarray((digits.test.images[0] * 255).round().astype(np.uint8)).save(tmp_path / "digit.png")
     with little_work():
         shown = headwise("explain", "digit.png", "--label", digits.test.labels[0], folder=tmp_path)
-        as_json = headwise("explain", "digit.png", "--json", folder=tmp_path)
+        as_json = headwise("explain", "digit.png", "--figure", "depth", "--json", "--out", "o", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr
     assert f"predicts {digits.test.labels[0]}" in " ".join(shown.stdout.split())
     files = {path.name for path in (tmp_path / "digit-attention").iterdir()}

@@ -18,7 +18,7 @@ def lines(program, pages=PAGES):
         for block in re.findall(r"```\w*\n(.*?)```", page.read_text(encoding="utf-8"), re.DOTALL):
             joined = block.replace("\\\n", " ")
             for line in re.findall(rf"^(?:\$ )?{program} (.*)$", joined, re.MULTILINE):
-                marks = [pytest.mark.exhaustive] * (pages is HOW_TO and line.startswith("study"))
+                marks = [pytest.mark.exhaustive] * (pages is HOW_TO and line.startswith(("study", "caption")))
                 yield pytest.param(line, id=f"{page.stem}-{line}", marks=marks)
 
 

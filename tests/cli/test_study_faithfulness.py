@@ -92,6 +92,7 @@ def test_what_is_printed(model, tmp_path):
     assert "is recommended" in shown
 
 
+@pytest.mark.exhaustive  # the tests of the experiment run it on series
 def test_a_series_transformer_is_trained_first(tmp_path, rng):
     for part, count in (("TRAIN", 8), ("TEST", 5)):
         x = rng.normal(size=(count, 7, 2)).astype(np.float32)

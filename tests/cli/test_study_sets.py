@@ -36,6 +36,7 @@ def test_sets_interrupted_and_resumed(tmp_path, monkeypatch):
     assert content["findings"]["Errors"][0] in shown
 
 
+@pytest.mark.exhaustive  # test_study_tokenizers.py prints a study
 def test_tables_prints_a_table_and_findings(tmp_path):
     shown = headwise("study", "tables", "wine", "--seeds", 1, "--json", folder=tmp_path)
     assert shown.returncode == 0, shown.stderr

@@ -94,6 +94,7 @@ ARRAYS = "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(siz
 MATRICES = "A, B, C = (rng.normal(size=({d}, {d})) for _ in range(3))\n"
 
 
+@pytest.mark.exhaustive
 def test_names_are_taken_from_calls_and_options(tmp_path):
     code = (ARRAYS + MATRICES).format(d=6) + "def f(X, Wq, Wk, Wv):\n    return X @ Wq @ (X @ Wk).T @ X @ Wv\n"
     by_call = read_course(write_notebook(tmp_path / "a.ipynb", code, "Y = f(X, A, B, C)")).inputs

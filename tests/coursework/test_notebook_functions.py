@@ -41,6 +41,7 @@ class Head:
     assert any("the class Points was not checked" in note for note in course.notes), course.notes
 
 
+@pytest.mark.exhaustive
 def test_weights_that_are_variables_of_the_notebook(tmp_path):
     scores = "def scores(x):\n    return (x @ Wq) @ (x @ Wk).T\n"
     code = "def attend(x):\n    return softmax(scores(x) / {}) @ (x @ Wv)\n"
@@ -51,6 +52,7 @@ def test_weights_that_are_variables_of_the_notebook(tmp_path):
     assert not functions["extend"].comparison.agrees
 
 
+@pytest.mark.exhaustive
 def test_a_function_of_a_list_of_columns(tmp_path):
     cells = "all_x = [rng.normal(size=(7, 1)) for _ in range(4)]\nWq, Wk, Wv = rng.normal(size=(3, 7, 7))\n"
     one = """
@@ -143,6 +145,7 @@ def test_a_dict_from_a_file_next_to_the_notebook(tmp_path):
     assert functions["attend"].comparison.agrees
 
 
+@pytest.mark.exhaustive
 def test_a_function_that_is_not_written_yet_and_a_batch(tmp_path):
     code = "def self_attention(X, Wq, Wk, Wv):\n    # TODO: replace this line\n    return np.zeros((len(X), 2))\n"
     _, functions = read(tmp_path, START, MATRICES, code)

@@ -15,7 +15,8 @@ from headwise.coursework.report import BUDGETS, build, write_hints
 from headwise.document import pdf as printing
 from helpers.notebooks import NOTEBOOKS, write_notebook
 
-pytestmark = pytest.mark.xdist_group("solution")
+# tests/cli/test_report.py builds a solution, too
+pytestmark = [pytest.mark.xdist_group("solution"), pytest.mark.exhaustive]
 TINY = replace(BUDGETS["quick"], name="tiny", targets=1, starts=1, steps=20, samples=60)
 
 
@@ -38,10 +39,7 @@ def build_from(tmp_path_factory):
     return build_from
 
 
-EXHAUSTIVE = [pytest.param(name, marks=pytest.mark.exhaustive) for name in ("prince_12_2", "unseeded")]
-
-
-@pytest.fixture(params=[*EXHAUSTIVE, "rows_in_out"])
+@pytest.fixture(params=["prince_12_2", "unseeded", "rows_in_out"])
 def built(request, build_from):
     """Notebooks that differ in notation, orientation, N, D and H."""
     return build_from(request.param)
@@ -96,7 +94,6 @@ def test_a_wrong_function_is_named_in_the_report(build_from):
     assert r"W\_q" in tex
 
 
-@pytest.mark.exhaustive
 def test_large_arrays_are_read_from_the_report_folder(tmp_path):
     code = "import numpy as np\nrng = np.random.default_rng(0)\nX = rng.normal(size=(24, 5))\n"
     code += "Wq, Wk, Wv = (rng.normal(size=(24, 24)) for _ in range(3))\nQ = Wq @ X\nheads = 4\n"

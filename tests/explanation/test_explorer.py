@@ -26,7 +26,7 @@ from headwise.models import ViT
 from headwise.models.vit import ViTConfig, vit_params
 from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit, save_vit
-from helpers.browser import chromium, console_messages, open_page, requested_hosts, set_viewport, wait_for
+from helpers.browser import console_messages, open_page, requested_hosts, set_viewport, wait_for
 from helpers.processes import PATIENCE
 
 pytestmark = pytest.mark.xdist_group("browser")
@@ -38,12 +38,6 @@ def explorer():
     saved, test = pretrained_vit("7x7"), load_bundled_mnist().test
     chosen = cycle_classes(test, DIGITS)
     return explore(saved, *test.images[chosen], labels=test.labels[chosen])
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture
@@ -268,8 +262,7 @@ def test_pointing_at_image_and_matrix_shows_the_same(page, explorer):
     assert "from=4&to=10" in driver.current_url
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("dark", [False, True])
+@pytest.mark.parametrize(("width", "dark"), [(390, True), (1280, False)])
 def test_it_fits_the_window_in_light_and_dark(page, driver, width, dark):
     page()
     set_viewport(driver, width, dark=dark)

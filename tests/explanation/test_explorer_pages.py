@@ -10,7 +10,7 @@ import pytest
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, from_arrays, merge_pieces
 from headwise.explanation.explorer.comparison import find_differences
 from headwise.figures import AttentionRecord
-from helpers.browser import chromium, console_messages, open_page, reload_page, requested_hosts, set_viewport, wait_for
+from helpers.browser import console_messages, open_page, reload_page, requested_hosts, set_viewport, wait_for
 
 pytestmark = pytest.mark.xdist_group("browser")
 NONE = np.zeros(0, np.float32)
@@ -48,12 +48,6 @@ def photograph():
     prefix = np.arange(14) < 2
     image = rng.uniform(size=(30, 40, 3)).astype(np.float32)
     return AttentionRecord(image, boxes, weights_of(2, 3, 14, 14), NONE, prefix=prefix, words=names)
-
-
-@pytest.fixture(scope="module")
-def driver():
-    with chromium() as opened:
-        yield opened
 
 
 @pytest.fixture

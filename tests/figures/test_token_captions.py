@@ -101,7 +101,7 @@ def heads_drawn(figure):
     return sorted({(int(match[1]), int(match[2])) for match in found if match})
 
 
-@pytest.mark.parametrize("name", RECORDS | MANY)
+@pytest.mark.parametrize("name", [*RECORDS, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MANY)])
 def test_every_number_is_recomputed_from_the_saved_arrays(rng, tmp_path, name):
     for figure in select_figures((RECORDS | MANY)[name](rng), "all"):
         shown = heads_drawn(figure.draw()) if name in MANY and figure.kind in ("maps", "matrices", "lines") else None

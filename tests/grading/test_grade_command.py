@@ -45,6 +45,7 @@ def run(*arguments):
     return CliRunner().invoke(app, [str(argument) for argument in arguments], catch_exceptions=False)
 
 
+@pytest.mark.exhaustive  # test_grade_class.py grades smaller classes
 def test_the_example_class(tmp_path):
     out, feedback = tmp_path / "grades.csv", tmp_path / "feedback"
     rubric = EXAMPLE / "rubric.yaml"

@@ -1,6 +1,7 @@
 """Attention one number at a time, with any mistakes planted in it: the style of a first exercise."""
 
 import math
+from operator import mul
 
 import numpy as np
 
@@ -40,15 +41,22 @@ def masked_at(mask, b, h, n, m, wrong):
     return not found if "mask-inverted" in wrong else found
 
 
+def dot(a, b):
+    if len(a) != len(b):
+        raise ValueError("vectors of different lengths")
+    return sum(map(mul, a, b))
+
+
 def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
     """One (N, d) head: output, weights, and the logits."""
     n, m = len(q), len(k)
+    q, k = q.tolist(), k.tolist()
     s = np.zeros((n, m))
     for i in range(n):
         for j in range(m):
-            total = sum((float(a) * float(b) for a, b in zip(q[i], k[j], strict=True)), 0.0) * scale
+            total = dot(q[i], k[j]) * scale
             if "qk-swapped" in wrong:
-                total = sum((float(a) * float(b) for a, b in zip(k[i], q[j], strict=True)), 0.0) * scale
+                total = dot(k[i], q[j]) * scale
             if bias is not None and "bias-before-scale" in wrong:
                 total += scale * bias[i, j]
             if softcap is not None and not {"softcap-order", "softcap-ignored"} & wrong:
@@ -59,7 +67,7 @@ def one_head(q, k, v, wrong, see, scale, softcap, bias, after):
                 total = softcap * math.tanh(total / softcap)
             s[i, j] = total
     logits = s.copy()
-    hidden = [[not see(i, j) for j in range(m)] for i in range(n)]
+    hidden = [[after and not see(i, j) for j in range(m)] for i in range(n)]
     for i in range(n):
         for j in range(m):
             if "mask-added-as-number" in wrong:
@@ -269,9 +277,9 @@ def one_item(x, Wq, Wk, Wv, wrong, heads, bq, bk, bv):
     found = []
     for W, bias in ((Wq, bq), (Wk, bk), (Wv, bv)):
         rows = []
-        for token in x:
-            weights = W.T if "weights-transposed" in wrong else W
-            row = [sum(a * t for a, t in zip(feature, token, strict=True)) for feature in weights]
+        weights = (W.T if "weights-transposed" in wrong else W).tolist()
+        for token in x.tolist():
+            row = [dot(feature, token) for feature in weights]
             if bias is not None and "bias-missing" not in wrong:
                 row = [a + c for a, c in zip(row, bias, strict=True)]
             rows.append(row)

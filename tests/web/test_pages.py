@@ -2,6 +2,7 @@
 
 import base64
 import io
+import itertools
 
 import numpy as np
 import pytest
@@ -13,7 +14,7 @@ from headwise.explanation import explore
 from headwise.explanation.explorer import build_views
 from headwise.text import Statement, as_text
 from headwise.train.checkpoint import PRETRAINED, pretrained_vit
-from helpers.browser import chromium, console_messages, open_page, requested_hosts, set_viewport, wait_until
+from helpers.browser import console_messages, open_page, requested_hosts, set_viewport, wait_until
 from helpers.checkpoints import random_tensors, write_image_model, write_text_model
 from helpers.serving import run_server
 
@@ -21,9 +22,9 @@ pytestmark = pytest.mark.xdist_group("browser")
 
 
 @pytest.fixture(scope="module")
-def pages():
-    """(driver, address) of one browser at one server."""
-    with chromium() as driver, run_server() as (_, where):
+def pages(driver):
+    """(driver, address) of the browser at one server."""
+    with run_server() as (_, where):
         yield driver, where
 
 
@@ -290,26 +291,25 @@ def test_an_error_stands_beside_its_field(pages):
 
 
 @pytest.mark.parametrize("path", ["", "coursework"])
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_pages_fit_in_light_and_dark(page, path, width, dark):
+def test_the_pages_fit_in_light_and_dark(page, path):
     driver = page(path)
     if path:
         wait_until(driver, "return document.querySelectorAll('.results table').length")
     else:
         driver.find_elements("css selector", ".examples button")[8].click()
         answered(driver)
-    set_viewport(driver, width, dark=dark)
-    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
-    paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
-    assert (paper == "rgb(255, 255, 255)") != dark
+    for width, dark in itertools.product([390, 1280], [False, True]):
+        set_viewport(driver, width, dark=dark)
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), (width, dark)
+        paper = driver.execute_script("return getComputedStyle(document.body).backgroundColor")
+        assert (paper == "rgb(255, 255, 255)") != dark
 
 
 # ---- texts and images
 
 
 @pytest.fixture(scope="module")
-def readers(tmp_path_factory):
+def readers(driver, tmp_path_factory):
     """(driver, address) of a browser at a server of two models of texts and one of images."""
     folder = tmp_path_factory.mktemp("models")
     models = [
@@ -318,7 +318,7 @@ def readers(tmp_path_factory):
         write_image_model(folder / "patches"),
     ]
     words = [word for model in models for word in ("--model", str(model))]
-    with chromium() as driver, run_server(*words) as (_, where):
+    with run_server(*words) as (_, where):
         yield driver, where
 
 
@@ -389,13 +389,12 @@ def test_an_image_is_shown_under_its_attention_and_clears(readers, tmp_path):
     assert console_messages(driver) == []
 
 
-@pytest.mark.parametrize("width", [390, 1280])
-@pytest.mark.parametrize("dark", [False, True])
-def test_the_page_of_inputs_fits(readers, width, dark):
+def test_the_page_of_inputs_fits(readers):
     driver, where = readers
-    set_viewport(driver, width, dark=dark)
     open_page(driver, where)
     driver.execute_script("sendText()")
     explained(driver, 0, 1)
-    assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth")
+    for width, dark in itertools.product([390, 1280], [False, True]):
+        set_viewport(driver, width, dark=dark)
+        assert driver.execute_script("return document.documentElement.scrollWidth <= innerWidth"), (width, dark)
     set_viewport(driver, 1280)

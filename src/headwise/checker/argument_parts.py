@@ -12,6 +12,7 @@ from typing import Any
 from headwise.checker.containers import EACH, Path, matrices_in, paths_in
 from headwise.checker.presentation import is_matrix
 from headwise.checker.roles import role_of, separate
+from headwise.checker.syntax import parse
 
 Names = dict[str, "str | int | Path"]
 
@@ -60,7 +61,7 @@ def _matrices_among(text: str) -> list[str]:
 
 def _docstring(code: str) -> str:
     with contextlib.suppress(SyntaxError):
-        body = ast.parse(textwrap.dedent(code)).body
+        body = parse(textwrap.dedent(code)).body
         if body and isinstance(body[0], ast.FunctionDef):
             return ast.get_docstring(body[0]) or ""
     return ""

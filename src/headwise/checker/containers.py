@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 from typing import Any, TypeAlias
 
 from headwise.checker.roles import role_of
+from headwise.checker.syntax import nodes_in, parse
 
 EACH = "for each head"  # the key of a list that has an entry for each head
 Path: TypeAlias = tuple[str | int, ...]  # keys, the outermost first
@@ -41,7 +42,7 @@ def paths_in(argument: str, code: str) -> dict[Path, tuple[str, ...]]:
 def _looked_up(argument: str, code: str) -> dict[Path, str]:
     """The innermost paths at which an argument is looked up, with the names that what is there is bound to."""
     try:
-        tree = ast.parse(textwrap.dedent(code))
+        tree = parse(textwrap.dedent(code))
     except SyntaxError:
         return {}
     lookups = _Lookups({argument: ()}, _functions_in(tree))
@@ -108,7 +109,7 @@ _Function: TypeAlias = ast.FunctionDef | ast.Lambda
 def _functions_in(tree: ast.Module) -> dict[str, _Function]:
     """The functions that are defined by name, but for the first, which is the one that is read."""
     functions: dict[str, _Function] = {}
-    for node in ast.walk(tree):
+    for node in nodes_in(tree):
         if isinstance(node, ast.FunctionDef) and node is not tree.body[0]:
             functions[node.name] = node
         elif isinstance(node, ast.Assign) and isinstance(node.value, ast.Lambda):

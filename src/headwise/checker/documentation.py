@@ -14,6 +14,7 @@ from typing import Any
 from headwise.checker.locate import class_members
 from headwise.checker.packed import LAYOUTS
 from headwise.checker.roles import normalize, role_of
+from headwise.checker.syntax import nodes_in, parse
 
 _AXES = {
     "B": "b bs bsz batch batchsize batches nbatch nbatches items",
@@ -87,10 +88,10 @@ class Documentation:
         """Its own lines, and those of the functions of its file that it calls and that these call."""
         parts = [textwrap.dedent(self.code)]
         with contextlib.suppress(SyntaxError, ValueError):
-            helpers = {node.name: node for node in ast.parse(self.source).body if isinstance(node, ast.FunctionDef)}
+            helpers = {node.name: node for node in parse(self.source).body if isinstance(node, ast.FunctionDef)}
             helpers.pop(self.name, None)
             for part in parts:  # which grows
-                calls = [node.func for node in ast.walk(ast.parse(part)) if isinstance(node, ast.Call)]
+                calls = [node.func for node in nodes_in(parse(part)) if isinstance(node, ast.Call)]
                 names = dict.fromkeys(call.id for call in calls if isinstance(call, ast.Name))
                 parts += [ast.unparse(helpers.pop(name)) for name in names if name in helpers]
         return "\n".join(parts)
@@ -307,10 +308,10 @@ def _annotations(function: Callable[..., Any]) -> list[str]:
 def _definition(source: str, name: str) -> tuple[list[str], ast.FunctionDef | None]:
     """The definition of a function, or of a method such as ``Net.forward`` and what its class says."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError):
         return [], None
     of_class, methods = class_members(tree, name)
     plain = name.rpartition(".")[2]
-    functions = (n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef) and n.name == plain)
+    functions = (n for n in nodes_in(tree) if isinstance(n, ast.FunctionDef) and n.name == plain)
     return of_class, methods.get(plain) or next(functions, None)

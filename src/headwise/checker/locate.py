@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any
 
 from headwise.checker.catalogue import CATALOGUE
+from headwise.checker.syntax import nodes_in, parse
 from headwise.checker.verdict import SourceLocation
 
 # how an operation is written, the surest way first; each is looked for in one statement at a time
@@ -71,7 +72,7 @@ def find_locations(source: str, name: str, codes: tuple[str, ...]) -> tuple[Sour
 def _statements(source: str, name: str) -> list[tuple[int, str]]:
     """The statements of a function, then of those of the same file that it uses: line and text."""
     try:
-        tree = ast.parse(source)
+        tree = parse(source)
     except (SyntaxError, ValueError):
         return []
     functions = _functions(tree, name)
@@ -80,13 +81,13 @@ def _statements(source: str, name: str) -> list[tuple[int, str]]:
         one = waiting.pop(0)
         if one in functions and one not in reached:
             reached[one] = functions[one]
-            waiting += [_called(n) for n in ast.walk(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
+            waiting += [_called(n) for n in nodes_in(functions[one]) if isinstance(n, ast.Name | ast.Attribute)]
     return list(dict.fromkeys(pair for f in reached.values() for pair in _lines(f, source)))
 
 
 def class_members(tree: ast.AST, name: str) -> tuple[list[str], dict[str, ast.FunctionDef]]:
     """Return the docstrings and the methods of the class of a method such as ``Net.forward``, its bases' last."""
-    classes = {n.name: n for n in ast.walk(tree) if isinstance(n, ast.ClassDef)}
+    classes = {n.name: n for n in nodes_in(tree) if isinstance(n, ast.ClassDef)}
     docstrings: list[str] = []
     methods: dict[str, ast.FunctionDef] = {}
     waiting, visited = [name.rpartition(".")[0].rpartition(".")[2]], set[str]()
@@ -104,8 +105,8 @@ def _functions(tree: ast.Module, name: str) -> dict[str, ast.FunctionDef]:
     """The functions that a function or method may call, by name: of classes only those that its class mentions."""
     methods = class_members(tree, name)[1]
     if not methods:
-        return {n.name: n for n in ast.walk(tree) if isinstance(n, ast.FunctionDef)}
-    mentioned = {n.id for method in methods.values() for n in ast.walk(method) if isinstance(n, ast.Name)}
+        return {n.name: n for n in nodes_in(tree) if isinstance(n, ast.FunctionDef)}
+    mentioned = {n.id for method in methods.values() for n in nodes_in(method) if isinstance(n, ast.Name)}
     others = [class_members(tree, f"{other}.")[1] for other in mentioned]
     functions = {n.name: n for n in tree.body if isinstance(n, ast.FunctionDef)}
     for one in (*others, methods):
@@ -121,7 +122,7 @@ def _called(node: ast.Name | ast.Attribute) -> str:
 def _lines(function: ast.FunctionDef, source: str) -> list[tuple[int, str]]:
     """Its statements, but those that only hold others, and docstrings."""
     text, statements = source.splitlines(), []
-    for node in ast.walk(function):
+    for node in nodes_in(function):
         docstring = isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant)
         if isinstance(node, ast.stmt) and not hasattr(node, "body") and not docstring:
             lines = text[node.lineno - 1 : node.end_lineno]

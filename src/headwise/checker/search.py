@@ -7,9 +7,11 @@ sizes and with other numbers, or it is not named.
 
 from __future__ import annotations
 
+import math
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from dataclasses import dataclass, field
+from functools import lru_cache
 from heapq import heappop, heappush
 from itertools import combinations, count, product
 
@@ -20,7 +22,7 @@ from headwise.checker.numpy_guard import np
 from headwise.checker.probes import Interface, Probe
 from headwise.checker.reference import EQUIVALENT_VARIANTS, Result, build, combine, evaluate
 from headwise.checker.responses import Response
-from headwise.checker.state import Case, Change, Stage, Trace
+from headwise.checker.state import Case, Change, Stage, Stages, Trace
 from headwise.shapes import Array
 
 # how far rounding may take an answer at most, relative to its largest number, by the type that it was computed in
@@ -90,13 +92,19 @@ class Explanation:
     def answer(self, case: Case, in_type: str = "float64") -> Result | None:
         """What the reference with these mistakes gives."""
         count_evaluation(case)
-        return evaluate(case, build((self.habit, *self.changes)), in_type)
+        return evaluate(case, _stages(self), in_type)
 
     def goes_with(self, other: Explanation) -> bool:
         """Whether both sets of mistakes can be made at once."""
         return not set(self.codes) & set(other.codes) and all(
             combine(a, b) for a in (self.habit, *self.changes) for b in (other.habit, *other.changes)
         )
+
+
+@lru_cache(maxsize=4096)
+def _stages(explanation: Explanation) -> Stages:
+    """The reference with the changes of an explanation, which is tried on one probe after another."""
+    return build((explanation.habit, *explanation.changes))
 
 
 def by_design(design: tuple[tuple[str, Change], ...], habit: Change) -> Explanation:
@@ -375,15 +383,18 @@ def difference(got: Array, expected: Array) -> float:
     """Largest difference relative to the largest number expected; inf for other shapes, or for NaN in other places."""
     if got.shape != expected.shape:
         return float("inf")
-    finite = np.isfinite(expected)
-    if not (np.isfinite(got) == finite).all():
-        return float("inf")
-    if not finite.any():
-        return 0.0
-    if not finite.all():
-        got, expected = got[finite], expected[finite]
-    largest = np.abs(expected).max()
-    return float(np.abs(got - expected).max() / (largest if largest > 0 else 1.0))
+    with np.errstate(invalid="ignore", over="ignore"):
+        error, largest = _largest(got - expected), _largest(expected)
+        if not math.isfinite(error + largest):
+            finite = np.isfinite(expected)
+            if not (np.isfinite(got) == finite).all():
+                return float("inf")
+            error, largest = _largest((got - expected)[finite]), _largest(expected[finite])
+    return error / (largest if largest > 0 else 1.0)
+
+
+def _largest(a: Array) -> float:
+    return float(np.abs(a).max(initial=0))
 
 
 def _weights_difference(got: Array, expected: Array) -> float:

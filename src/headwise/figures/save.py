@@ -59,8 +59,9 @@ def new_figure(width: float, height: float, layout: LayoutEngine | None = None) 
     with style():
         figure = Figure(figsize=(width, height), layout=layout or "constrained")
         yield figure
-        figure.draw_without_rendering()
-        figure.set_layout_engine("none")
+        if engine := figure.get_layout_engine():
+            engine.execute(figure)
+            figure.set_layout_engine("none")
 
 
 def save_figure(figure: Figure, stem: Path) -> list[Path]:

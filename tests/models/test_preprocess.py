@@ -113,6 +113,28 @@ def test_steps_that_are_switched_off(tmp_path):
     np.testing.assert_array_equal(model.preprocess(image)["pixel_values"][0], image.transpose(2, 0, 1))
 
 
+def test_a_model_sees_files_as_viewers_show_them(tmp_path):
+    model = vit(tmp_path, do_resize=False, do_rescale=False, do_normalize=False)
+    image = photograph(10, 15)
+
+    def seen(name, picture, **options):
+        picture.save(tmp_path / name, **options)
+        return model.preprocess(tmp_path / name)["pixel_values"][0].transpose(1, 2, 0)
+
+    rotated = Image.Exif()
+    rotated[0x0112] = 6  # to be turned by 90° clockwise
+    np.testing.assert_array_equal(seen("a.png", Image.fromarray(np.rot90(image)), exif=rotated), image)
+    deep = image[..., 0].astype(np.uint16) * 257
+    np.testing.assert_array_equal(seen("b.png", Image.fromarray(deep)), image[..., [0, 0, 0]])
+    alpha = np.where(np.arange(15) < 7, 0, 255) * np.ones((10, 1))
+    cut = np.dstack([image, alpha]).astype(np.uint8)
+    on_white = np.where(alpha[..., None] > 0, image, 255)
+    np.testing.assert_array_equal(seen("c.png", Image.fromarray(cut)), on_white)
+    np.testing.assert_array_equal(model.preprocess(cut)["pixel_values"][0].transpose(1, 2, 0), on_white)
+    with pytest.raises(DataError, match="mode 'F'"):
+        model.preprocess(Image.fromarray(image[..., 0].astype(np.float32)))
+
+
 def test_grey_images_become_rgb_and_boxes_are_in_the_images_own_pixels(tmp_path):
     model = vit(tmp_path, size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)
     grey = photograph(40, 20)[..., 0]
@@ -126,7 +148,7 @@ def test_grey_images_become_rgb_and_boxes_are_in_the_images_own_pixels(tmp_path)
 def test_wrong_inputs_and_unknown_options_are_refused(tmp_path):
     model = vit(tmp_path / "a", size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)
     for wrong in (photograph(9, 9) / 255, "no such file.png", 3, np.zeros((3, 9, 9, 3), np.uint8)):
-        with pytest.raises(DataError, match="images"):
+        with pytest.raises(DataError, match="image: expected|no such file"):
             model.preprocess(wrong)
     with pytest.raises(CheckpointError, match="do_sharpen"):
         vit(tmp_path / "b", do_sharpen=True).preprocess(photograph(9, 9))

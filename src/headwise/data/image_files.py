@@ -6,20 +6,16 @@ field of 28 × 28 (LeCun et al., 1998, section III.A).
 
 from __future__ import annotations
 
-import warnings
 from pathlib import Path
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import numpy as np
 
-from headwise.errors import DataError, require_extra
+from headwise.errors import DataError
+from headwise.models.preprocess.images import open_image
 from headwise.shapes import Array
 
-if TYPE_CHECKING:
-    from PIL import Image
-
 _SIDE, _BOX = 28, 20
-_LARGEST = 50_000_000  # pixels; more is refused before it is decoded
 
 
 class PreparedDigit(NamedTuple):
@@ -61,60 +57,14 @@ def load_digit(path: Path) -> PreparedDigit:
 
 
 def read_image(path: Path) -> Array:
-    """An image file in grayscale, (Y, X) from 0 to 1, with transparency on white.
+    """An image file in grayscale, (Y, X) from 0 to 1, upright and with transparency on white.
 
     Raises
     ------
     DataError
         If the file is missing, is not an image, is too large, or has no defined black and white.
     """
-    with require_extra("reading images", "pillow", "lab"):
-        from PIL import Image
-    if not path.is_file():
-        raise DataError(f"{path}: no such file.")
-    try:
-        with (
-            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
-            Image.open(path) as opened,
-        ):
-            if opened.width * opened.height > _LARGEST:
-                raise DataError(f"{path}: {opened.width} × {opened.height} pixels are more than {_LARGEST:,}.")
-            return _grey(opened, path)
-    except DataError:
-        raise
-    except Exception as error:  # decoders raise all kinds of errors for damaged files
-        reason = (str(error).splitlines() or [type(error).__name__])[0]
-        raise DataError(f"{path}: not an image that can be read ({reason}).") from None
-
-
-def _grey(opened: Image.Image, path: Path) -> Array:
-    """Convert to grayscale; Pillow would clip values of more than 8 bits at 255."""
-    if opened.mode.startswith("I;16") or (opened.mode == "I" and opened.format in ("PNG", "PPM")):
-        return np.asarray(_upright(opened), np.float32) / np.float32(65535)
-    if opened.mode in ("I", "F"):
-        raise DataError(
-            f"{path}: expected pixels of 8 or 16 bits; got numbers of mode {opened.mode!r}, which do not say what is "
-            "black and what white. Scale them, and save them as PNG."
-        )
-    return np.asarray(on_white(_upright(opened)).convert("L"), np.float32) / np.float32(255)
-
-
-def on_white(image: Image.Image) -> Image.Image:
-    """An image in colours, with its transparent parts on white."""
-    from PIL import Image
-
-    rgba = image.convert("RGBA")
-    return Image.alpha_composite(Image.new("RGBA", rgba.size, "white"), rgba).convert("RGB")
-
-
-def _upright(opened: Image.Image) -> Image.Image:
-    """The image rotated according to its EXIF orientation."""
-    from PIL import ImageOps
-
-    try:
-        return ImageOps.exif_transpose(opened)
-    except Exception:  # unreadable EXIF data is ignored; unreadable pixels raise an error when they are decoded
-        return opened
+    return np.asarray(open_image(path).convert("L"), np.float32) / np.float32(255)
 
 
 def _cropped(grey: Array, path: Path) -> Array:

@@ -8,11 +8,10 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.image_files import on_white, read_image
-from headwise.errors import DataError, require_extra
+from headwise.errors import DataError
 from headwise.models import Model, Tokens
 from headwise.models.base import grid_boxes
-from headwise.models.preprocess.images import NORMALIZATIONS
+from headwise.models.preprocess.images import NORMALIZATIONS, open_image
 from headwise.shapes import Array, IntArray
 
 _MEAN, _STD = (np.array(values, np.float32) for values in NORMALIZATIONS["imagenet"])  # by which most models normalise
@@ -26,7 +25,7 @@ def displayed_image(model: Model, input: Any, tokens: Tokens) -> tuple[Array, In
     pixels = _pixels(input)
     if pixels is not None:  # an array as the model takes it
         return _denormalize(pixels), boxes
-    image = _open(input)
+    image = open_image(input)
     top, left = boxes[:, :2].min(axis=0).tolist()
     bottom, right = (boxes[:, :2] + boxes[:, 2:]).max(axis=0).tolist()
     grid = tokens.grid
@@ -64,19 +63,7 @@ def displayed_series(input: Any, tokens: Tokens) -> tuple[Array, IntArray]:
 
 def read_colors(path: Path) -> Array:
     """An image file as (Y, X), or (Y, X, 3) if it has colours, from 0 to 1."""
-    grey = read_image(path)  # which checks the file
-    colors = _to_array(on_white(_open(path)))
-    return colors if colors.ndim == 3 and colors.shape[:2] == grey.shape else grey
-
-
-def _open(image: Any) -> Any:
-    """A PIL image from a path, an array of uint8, or a PIL image, as the models' preprocessing opens it."""
-    with require_extra("drawing images", "pillow", "lab"):
-        from PIL import Image
-    if isinstance(image, str | Path):
-        image = Image.open(image)
-        return image.convert("RGBA") if image.mode == "P" else image  # Pillow warns about a palette's transparency
-    return Image.fromarray(image) if isinstance(image, np.ndarray) else image
+    return _to_array(open_image(path))
 
 
 def _pixels(input: Any) -> Array | None:

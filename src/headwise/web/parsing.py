@@ -12,8 +12,9 @@ from typing import Any
 
 import numpy as np
 
-from headwise.data.image_files import PreparedDigit, load_digit, on_white
+from headwise.data.image_files import PreparedDigit, load_digit
 from headwise.errors import DataError, require_extra
+from headwise.models.preprocess.images import open_image
 from headwise.shapes import Array
 from headwise.web.middleware import RequestRejected
 
@@ -25,7 +26,7 @@ _MAX_CHARACTERS = 4000  # of a text
 
 
 def parse_image(body: bytes) -> Any:
-    """Read an image file as a PIL image in colours, with transparency on white.
+    """Read an image file as a PIL image, upright and with transparency on white.
 
     Raises RequestRejected 415 if it is not an image, 413 if it has too many pixels or scans.
     """
@@ -34,7 +35,7 @@ def parse_image(body: bytes) -> Any:
     _check_image(body)
     try:
         with warnings.catch_warnings(action="ignore"), Image.open(BytesIO(body), formats=_FORMATS) as opened:
-            return on_white(opened)
+            return open_image(opened)
     except Exception:
         raise _undecodable() from None
 

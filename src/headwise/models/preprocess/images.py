@@ -6,13 +6,13 @@ Options come from preprocessor_config.json (transformers), pretrained_cfg (timm)
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Mapping
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any
 
 import numpy as np
-import numpy.typing as npt
 
 from headwise.errors import CheckpointError, DataError, require_extra
 from headwise.models.files import Checkpoint
@@ -30,6 +30,69 @@ _HARMLESS = {"crop_size", "data_format", "default_to_square", "device", "disable
              "do_convert_rgb", "do_normalize", "do_rescale", "do_resize", "feature_extractor_type", "image_mean",
              "image_processor_type", "image_std", "input_data_format", "processor_class", "resample", "rescale_factor",
              "return_tensors", "size", "size_divisor"}  # fmt: skip
+
+
+def open_image(image: Any) -> Any:
+    """A PIL image of 8 bits a channel as viewers show it: upright, grey or RGB, with its transparent parts on white.
+
+    `image`: a path, a PIL image, or an array of uint8 (Y, X) or (Y, X, 1, 3 or 4).
+    Raises DataError if it is none of these, cannot be read, or has no defined black and white.
+    """
+    with require_extra("reading images", "pillow", "lab"):
+        from PIL import Image
+    if isinstance(image, str | Path):
+        return _open_file(Path(image))
+    if isinstance(image, np.ndarray):
+        if image.dtype != np.uint8 or image.ndim not in (2, 3) or (image.ndim == 3 and image.shape[2] not in (1, 3, 4)):
+            raise DataError(
+                f"image: expected uint8 of shape (Y, X) or (Y, X, 3); got {image.dtype} of shape {image.shape}. Arrays "
+                "that are normalised already are passed to the model as pixel_values."
+            )
+        image = Image.fromarray(image[..., 0] if image.shape[2:] == (1,) else image)
+    if not isinstance(image, Image.Image):
+        raise DataError(f"image: expected a path, an image or an array of uint8; got {type(image).__name__}.")
+    return _as_seen(image, "image")
+
+
+def _open_file(path: Path) -> Any:
+    from PIL import Image
+
+    if not path.is_file():
+        raise DataError(f"{path}: no such file.")
+    try:
+        with (
+            warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),
+            Image.open(path) as opened,
+        ):
+            return _as_seen(opened, str(path))
+    except DataError:
+        raise
+    except Exception as error:  # decoders raise all kinds of errors for damaged files
+        reason = (str(error).splitlines() or [type(error).__name__])[0]
+        raise DataError(f"{path}: not an image that can be read ({reason}).") from None
+
+
+def _as_seen(image: Any, name: str) -> Any:
+    from PIL import Image, ImageOps
+
+    deep = image.mode.startswith("I;16") or (image.mode == "I" and image.format in ("PNG", "PPM"))
+    if not deep and image.mode in ("I", "F"):
+        raise DataError(
+            f"{name}: expected pixels of 8 or 16 bits; got numbers of mode {image.mode!r}, which do not say what is "
+            "black and what white. Scale them, and save them as PNG."
+        )
+    try:
+        image = ImageOps.exif_transpose(image)
+    except Exception:  # unreadable EXIF data is ignored; unreadable pixels raise an error when they are decoded
+        image.load()
+    if deep:  # Pillow would clip values of more than 8 bits at 255
+        return Image.fromarray((np.asarray(image, np.float32) / 257).round().astype(np.uint8))
+    if image.mode in ("1", "L"):
+        return image.convert("L")
+    if image.mode in ("LA", "La", "P", "PA", "RGBA", "RGBa") or "transparency" in image.info:
+        image = image.convert("RGBA")
+        return Image.alpha_composite(Image.new("RGBA", image.size, "white"), image).convert("RGB")
+    return image.convert("RGB")
 
 
 @dataclass(frozen=True)
@@ -79,20 +142,7 @@ class ImagePreprocessor:
 
     def open(self, image: Any) -> Any:
         """The image as it is before resizing: a PIL image in the model's channels."""
-        mode = "RGB" if self.channels == 3 else "L"
-        with require_extra("Preprocessing images", "Pillow", "models"):
-            from PIL import Image
-        if isinstance(image, str | Path):
-            try:
-                with Image.open(image) as opened:
-                    return _in_mode(opened, mode)
-            except Exception as error:  # decoders raise all kinds of errors for damaged files
-                raise DataError(f"images: {image}: not an image that can be read ({error}).") from None
-        if isinstance(image, np.ndarray):
-            image = Image.fromarray(_pixels(image))
-        if not isinstance(image, Image.Image):
-            raise DataError(f"images: expected a path, an image or an array of uint8; got {type(image).__name__}.")
-        return _in_mode(image, mode)
+        return open_image(image).convert("RGB" if self.channels == 3 else "L")
 
     def crop_box(self, width: int, height: int) -> tuple[float, float, float, float]:
         """Left, top, right and bottom of what the model sees, in pixels of an image of this size."""
@@ -131,15 +181,6 @@ def _middle(width: int, height: int, crop: tuple[int, int]) -> tuple[int, int, i
     """Left, top, right and bottom of a cut from the middle."""
     top, left = (height - crop[0]) // 2, (width - crop[1]) // 2
     return left, top, left + crop[1], top + crop[0]
-
-
-def _pixels(image: npt.NDArray[Any]) -> npt.NDArray[np.uint8]:
-    if image.dtype != np.uint8 or image.ndim not in (2, 3):
-        raise DataError(
-            f"images: expected uint8 of shape (Y, X) or (Y, X, 3); got {image.dtype} of shape {image.shape}. Arrays "
-            "that are normalised already are passed to the model as pixel_values."
-        )
-    return image
 
 
 def from_options(path: Path, config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
@@ -187,8 +228,3 @@ def from_timm(config: Mapping[str, Any], channels: int) -> ImagePreprocessor:
     if mode != "center" or height != width:
         raise CheckpointError(f"pretrained_cfg: crop_mode {mode!r} of {height} × {width} pixels is not supported.")
     return ImagePreprocessor(shortest=scaled[0], crop=(height, width), **common)
-
-
-def _in_mode(image: Any, mode: str) -> Any:
-    """A PIL image in a mode without transparency, about which Pillow would warn where a palette holds it."""
-    return (image.convert("RGBA") if image.mode == "P" else image).convert(mode)

@@ -148,7 +148,7 @@ def test_grey_images_become_rgb_and_boxes_are_in_the_images_own_pixels(tmp_path)
 def test_wrong_inputs_and_unknown_options_are_refused(tmp_path):
     model = vit(tmp_path / "a", size={"height": 10, "width": 10}, image_mean=MEAN, image_std=STD)
     for wrong in (photograph(9, 9) / 255, "no such file.png", 3, np.zeros((3, 9, 9, 3), np.uint8)):
-        with pytest.raises(DataError, match="image: expected|no such file"):
+        with pytest.raises(DataError, match=r"image: expected|no such file"):
             model.preprocess(wrong)
     with pytest.raises(CheckpointError, match="do_sharpen"):
         vit(tmp_path / "b", do_sharpen=True).preprocess(photograph(9, 9))

@@ -25,8 +25,11 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL)]) -> None:
         lines = _loaded(opened)
     else:
         lines = _torch(opened)
-    for name, value in (*lines, *_tools(opened)):
-        print(f"{name:<12}{value}")
+    lines = list(lines)
+    if not lines[-1][1].startswith("none: "):
+        lines += _tools(opened)
+    for name, value in lines:
+        print(f"{name:<11} {value}")
 
 
 def _tools(model: Any) -> Iterator[tuple[str, Any]]:
@@ -39,7 +42,7 @@ def _tools(model: Any) -> Iterator[tuple[str, Any]]:
         return
     yield "protocol", ", ".join(name for name in CAPABILITIES if name in opened.capabilities)
     for name, reason in opened.missing.items():
-        yield f"no {name}", reason
+        yield "not", f"{name}: {reason}"
 
 
 def _onnx(path: Path) -> Iterator[tuple[str, Any]]:

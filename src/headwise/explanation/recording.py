@@ -48,7 +48,10 @@ def record_input(model: Model, input: Any, *, label: int = -1, layers: str = "se
     for capability in ("tokens", "look"):
         if capability not in model.capabilities:
             raise DataError(f"model: expected one that has {capability}. {model.missing[capability]}")
-    tokens, capture = model.tokens(input), model.look(input)
+    tokens = model.tokens(input)
+    if tokens.prefix.all():
+        raise DataError("input: it has no tokens but special ones, so there is nothing to attend to.")
+    capture = model.look(input)
     group, others = _largest_group(capture.layers, layers, len(tokens))
     weights = np.concatenate([layer.weights() for layer in group]).astype(np.float32)
     prediction = _predict(model, input)

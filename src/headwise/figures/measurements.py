@@ -117,6 +117,8 @@ def measure_base(record: AttentionRecord) -> Facts:
         facts |= {"height": record.size[0], "width": record.size[1]}
         facts |= {"box_height": int(record.boxes[0, 2]), "box_width": int(record.boxes[0, 3])}
         facts |= {"ink_area": float(weight_on_foreground(even, record.ink, record.boxes))}
+    if record.kind == "text":
+        facts |= {"characters": len(record.text.strip()), "read_characters": record.read_characters}
     if len(record.probabilities):
         order = np.argsort(-record.probabilities, kind="stable")
         second = order[min(1, len(order) - 1)]

@@ -157,6 +157,16 @@ class AttentionRecord:
         """N, the number of tokens of the input."""
         return len(self.boxes)
 
+    @property
+    def read_characters(self) -> int:
+        """How many characters of a text there are up to the end of its last token."""
+        return int(self.boxes[:, 1].max(initial=0))
+
+    @property
+    def is_cut(self) -> bool:
+        """Whether the text goes on after its last token, because the model reads no more."""
+        return self.kind == "text" and bool(self.text[self.read_characters :].strip())
+
     @cached_property
     def is_prefix(self) -> BoolArray:
         """(M,): which keys are prefix tokens."""

@@ -5,12 +5,14 @@ from __future__ import annotations
 import base64
 import io
 import re
+import warnings
 from collections.abc import Iterable, Iterator
 from contextlib import contextmanager
 from pathlib import Path
 
 import matplotlib
 from matplotlib.figure import Figure
+from matplotlib.font_manager import fontManager
 from matplotlib.layout_engine import LayoutEngine
 
 from headwise.errors import DataError
@@ -20,8 +22,14 @@ FORMATS = ("png", "svg", "pdf")
 
 _CLIP = re.compile(rb'(?<=url\(#)p[0-9a-f]{10}(?=\))|(?<=clipPath id=")p[0-9a-f]{10}(?=")')
 _NO_DATE = {"png": {"Software": None}, "svg": {"Date": None}, "pdf": {"CreationDate": None}}
+# families with characters that DejaVu Sans, which comes with matplotlib, lacks: Chinese, Japanese, Korean, emoji, …
+_FALLBACKS = ("Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Zen Hei", "IPAGothic", "PingFang SC",
+              "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI",
+              "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Segoe UI Emoji")  # fmt: skip
+FONTS = ["DejaVu Sans", *(name for name in _FALLBACKS if name in fontManager.get_font_names())]
+warnings.filterwarnings("ignore", "Glyph .* missing from font", module=r"headwise\.")  # a placeholder is drawn
 _STYLE = {
-    "font.family": "DejaVu Sans",
+    "font.family": FONTS,
     "font.size": 8,
     "axes.titlesize": 8,
     "axes.labelsize": 8,

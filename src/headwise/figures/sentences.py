@@ -75,6 +75,8 @@ def describe_heads(facts: Facts, name: str, verb: str, predicate: str) -> str:
 
 # ---- what is shown
 
+_CUT = "The model reads the first {read_characters:,} of the text's {characters:,} characters."
+
 
 def title_suffix(record: AttentionRecord) -> str:
     """The end of a title."""
@@ -175,6 +177,8 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
         yield "The arrays came without an image, so only the locations of the tokens are drawn."
         if (record.boxes[:, 2:] == 1).all():
             yield "The size of the tokens is unknown as well: one pixel stands for one token."
+    if record.is_cut:
+        yield _CUT
     if record.unverified:
         yield (
             "The arrays are not verified: they were not compared with the output of the model that they are said to "
@@ -195,8 +199,8 @@ def describe_input_changes(record: AttentionRecord) -> Iterator[str]:
 
 
 def summarize_source(record: AttentionRecord) -> str:
-    """The clause of the short caption on arrays that were not compared with their model."""
-    return "The arrays are not verified." if record.unverified else ""
+    """The short caption on texts that the model did not read to the end, and arrays not compared with their model."""
+    return " ".join(([_CUT] if record.is_cut else []) + (["The arrays are not verified."] if record.unverified else []))
 
 
 # ---- findings

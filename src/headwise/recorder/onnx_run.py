@@ -61,12 +61,14 @@ def describe_onnx(path: Path) -> list[tuple[str, str]]:
     lines += [("input", _shape_of(i)) for i in model.graph.input if i.name not in graph.constants]
     lines += [("output", _shape_of(o)) for o in model.graph.output]
     lines.append(("parameters", f"{sum(array.size for array in graph.constants.values()):,}"))
-    for plan in _plans(graph):
+    plans = _plans(graph)
+    inner = [node for node in model.graph.node if has_attention_inside(node)]
+    for plan in plans:
         fused = plan.node.op_type if isinstance(plan, FusedPlan) else "Softmax"
         lines.append(("attention", f"{plan.name} ({_kind(graph, plan)}, {fused})"))
-    for node in model.graph.node:
-        if has_attention_inside(node):
-            lines.append(("attention", f"inside {node.op_type} {node.name}, as the run takes it"))
+    lines += [("attention", f"inside {node.op_type} {node.name}, as the run takes it") for node in inner]
+    if not plans and not inner:
+        lines.append(("attention", f"none: the model {_without_attention(graph)}"))
     return lines
 
 

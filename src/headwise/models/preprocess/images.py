@@ -58,7 +58,7 @@ def _open_file(path: Path) -> Any:
     from PIL import Image
 
     if not path.is_file():
-        raise DataError(f"{path}: no such file.")
+        raise DataError(f"{path}: no such file; expected an image.")
     try:
         with (
             warnings.catch_warnings(action="error", category=Image.DecompressionBombWarning),

@@ -117,10 +117,10 @@ class TextPreprocessor:
     def _encode(self, texts: str | tuple[str, str] | list[Any], pairs: str | list[str] | None) -> list[Any]:
         if isinstance(texts, tuple) and len(texts) == 2 and pairs is None:
             texts, pairs = texts
-        first = [texts] if isinstance(texts, str) else list(texts)
+        first = [texts] if isinstance(texts, str) else texts
         second = [pairs] if isinstance(pairs, str) else pairs
-        if not first or not all(isinstance(text, str) for text in first):
-            raise DataError(f"texts: expected a text or a list of texts; got {texts!r}.")
+        if not isinstance(first, list | tuple) or not first or not all(isinstance(text, str) for text in first):
+            raise DataError(f"texts: this model reads texts; expected one, or a list of them; got {str(texts):.80}.")
         if second is not None and len(second) != len(first):
             raise DataError(f"pairs: expected {len(first)} texts; got {len(second)}.")
         batch = first if second is None else list(zip(first, second, strict=True))

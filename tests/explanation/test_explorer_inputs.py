@@ -11,6 +11,7 @@ import pytest
 from PIL import Image
 
 import headwise as hw
+from headwise.errors import DataError
 from headwise.explanation import Explorer, ExplorerInput, TokenLayout, explain, explore, explore_arrays, from_arrays
 from headwise.explanation.explorer import build_views, choose_opening
 from headwise.explanation.explorer.comparison import compare_records, find_differences
@@ -132,6 +133,22 @@ def test_words_are_merged_on_demand(bert):
     np.testing.assert_array_equal(dense(content["merged"])[0], np.rint(record.weights[0, 0] * 1000))
     (whole,) = explore(bert, "the cat sat").content()["inputs"]
     assert whole["merged"] is None
+
+
+def test_inputs_without_tokens_or_of_another_kind_are_refused(bert, tmp_path):
+    with pytest.raises(DataError, match="no tokens but special ones"):
+        explain(bert, "  ")
+    with pytest.raises(DataError, match="this model reads texts"):
+        explain(bert, tmp_path / "photo.png")
+    folder = write_folder(tmp_path / "vit", "vit")
+    (folder / "preprocessor_config.json").write_text("{}")
+    with pytest.raises(DataError, match="no such file; expected an image"):
+        hw.load(folder).preprocess("a text")
+
+
+def test_characters_without_a_font_are_drawn_without_warnings(bert, tmp_path):
+    done = headwise("explain", "the cat 猫 sat \U0001f642", "--model", bert, folder=tmp_path)
+    assert (done.returncode, "Glyph" in done.stderr) == (0, False)
 
 
 def test_a_photograph_is_shown_at_the_models_size(tmp_path, rng):

@@ -88,8 +88,16 @@ def series(rng):
     return replace(record, faithfulness=SCORE, ranking=record.last_layer_map, curves=curves)
 
 
+def cut(rng):
+    """A text of which the model reads the beginning."""
+    record = pair(rng)
+    return replace(record, text=record.text.removesuffix(" [SEP]") + " and so on [SEP]")
+
+
 MANY = {"many heads": many_heads, "long series": long_series}
-RECORDS = {"sentence": sentence, "pair": pair, "causal": causal, "windowed": windowed, "series": series}
+RECORDS = {
+    "sentence": sentence, "pair": pair, "cut": cut, "causal": causal, "windowed": windowed, "series": series
+}  # fmt: skip
 
 
 def heads_drawn(figure):
@@ -99,6 +107,14 @@ def heads_drawn(figure):
     labels = [axes.get_yticklabels() for axes in figure.axes]
     found += [re.fullmatch(r"(\d+)\.(\d+)", one[0].get_text()) for one in labels if len(one) == 1]
     return sorted({(int(match[1]), int(match[2])) for match in found if match})
+
+
+def test_a_text_that_is_not_read_to_its_end_is_named(rng):
+    record = cut(rng)
+    texts = [figure.caption.text(full=full) for figure in select_figures(record, "maps") for full in (False, True)]
+    read, length = record.text.index(" and so on"), len(record.text)
+    assert all(f"The model reads the first {read} of the text's {length} characters." in text for text in texts)
+    assert not pair(rng).is_cut
 
 
 @pytest.mark.parametrize("name", [*RECORDS, *(pytest.param(name, marks=pytest.mark.exhaustive) for name in MANY)])

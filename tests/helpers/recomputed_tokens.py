@@ -51,6 +51,7 @@ class RecomputedTokens(Recomputed):
             "predicted": names[0] if names else order[0], "probability": probabilities[order[0]],
             "second": names[1] if names else order[1], "second_probability": probabilities[order[1]],
             "label": int(saved["label"]), "input": self.input, "unit": "steps" if self.input == "series" else "tokens",
+            "characters": len(str(saved["text"]).strip()), "read_characters": max(self.boxes[:, 1]),
         }  # fmt: skip
 
     def token_roles(self, saved):

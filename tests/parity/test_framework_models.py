@@ -282,3 +282,68 @@ def test_paths(tmp_path):
             open_model(where)
     with pytest.raises(DataError, match="model: expected a path"):
         open_model(3)
+
+
+def test_modules_without_values_or_source_are_refused():
+    with torch.device("meta"):
+        empty = SmallViT().eval()
+    with pytest.raises(DataError, match="device meta"):
+        open_model(empty)
+    with pytest.raises(DataError, match="TorchScript"):
+        open_model(torch.jit.trace(SmallViT().eval(), torch.zeros(1, 3, 8, 12)))
+
+
+def test_an_error_of_the_model_says_what_it_was_called_with():
+    model = open_model(SmallViT().eval())
+    with pytest.raises(DataError, match=r"called with pixels \(1, 5, 8, 12\), it raised RuntimeError: Given groups=1"):
+        model.predict(np.zeros((5, 8, 12), np.float32))
+
+
+@pytest.mark.parametrize("wrong", [3, None, ["one", "two"], [None]])
+def test_inputs_of_another_kind_are_refused(wrong):
+    with pytest.raises(DataError, match="expected one text, one image"):
+        open_model(SmallViT().eval()).tokens(wrong)
+    with pytest.raises(DataError, match="expected one image; got 2"):
+        open_model(SmallViT().eval()).tokens(np.zeros((2, 3, 8, 12), np.float32))
+
+
+def test_prefix_tokens_of_a_quantised_model_are_found_by_their_names():
+    module = torch.ao.quantization.quantize_dynamic(SmallViT().eval(), {torch.nn.Linear}, dtype=torch.qint8)
+    tokens = open_model(module).tokens(np.random.default_rng(0).normal(size=(3, 8, 12)).astype(np.float32))
+    assert tokens.labels[:2] == ("[CLS]", "1,1")
+    assert tokens.grid == (2, 3)
+
+
+def test_an_encoder_decoder_predicts_the_first_token_after_a_text():
+    transformers = pytest.importorskip("transformers")
+    config = transformers.T5Config(
+        d_model=24, d_kv=8, num_layers=2, num_heads=3, d_ff=32, vocab_size=50, decoder_start_token_id=7
+    )
+    module = transformers.T5ForConditionalGeneration(config).eval()
+    ids = np.arange(3, 10)
+    expected = module(input_ids=torch.tensor(ids[None]), decoder_input_ids=torch.tensor([[7]])).logits[0, 0]
+    np.testing.assert_allclose(open_model(module).predict(ids), expected.detach(), atol=1e-6)
+
+
+class Pooled(torch.nn.Module):
+    """One layer of attention over vectors, of whose outputs some are averaged; then attention pooling."""
+
+    def __init__(self, read, causal=False):
+        super().__init__()
+        self.read, self.causal = read, causal
+        self.attention = torch.nn.MultiheadAttention(6, 2, batch_first=True)
+        self.head = torch.nn.Linear(6, 3)
+
+    def forward(self, x):
+        mask = torch.full((x.shape[1],) * 2, -torch.inf).triu(1) if self.causal else None
+        x = x + self.attention(x, x, x, attn_mask=mask)[0]
+        return self.head(x[:, self.read].mean(dim=1))
+
+
+@pytest.mark.parametrize("read", [[0], [4], [0, 1, 2, 3, 4], [1, 3]])
+def test_maps_use_the_rows_that_the_score_depends_on(read):
+    from headwise.attribution.run import ModelRun
+
+    torch.manual_seed(0)
+    run = ModelRun(open_model(Pooled(read).eval()), np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32))
+    np.testing.assert_allclose(run.readout, np.isin(np.arange(5), read) / len(read))

@@ -17,8 +17,10 @@ from headwise.models.base import Model, Tokens
 from headwise.models.encoder.attention import weights_gradient
 from headwise.models.encoder.attention_pooling import AttentionPoolingCache
 from headwise.models.encoder.network import NetworkCache
+from headwise.recorder import AttentionLayer, Capture
 from headwise.shapes import Array
 
+_NO_SLOPE = 1e-6  # a gradient relative to the largest, up to which it is rounding
 Requirement = Literal["weights", "gradients", "parts", "scores"]
 
 
@@ -84,17 +86,26 @@ class ModelRun:
         """Attention weights (L, H, N, N)."""
         if is_differentiable(self.model):
             return np.stack([sublayer.weights for sublayer in self.sublayers])
-        layers = [layer.weights()[0] for layer in self.model.look(self.input).layers if layer.kind == "self"]
+        layers = [layer.weights()[0] for layer in self.capture.layers if self._is_over_tokens(layer)]
         if not layers or len({weights.shape for weights in layers}) > 1:
             raise DataError("model: expected self-attention layers of one shape; maps over layers need them.")
         return np.stack(layers)
+
+    @cached_property
+    def capture(self) -> Capture:
+        """The attention of a model of another framework."""
+        return self.model.look(self.input)
+
+    def _is_over_tokens(self, layer: AttentionLayer) -> bool:
+        return layer.kind == "self" and layer.shape[2:] == (len(self.tokens), len(self.tokens))
 
     @cached_property
     def gradients(self) -> Array:
         """Gradients (L, H, N, N) of the target's score with respect to the attention weights."""
         if is_differentiable(self.model):
             return self.weights_gradients(self.explained)
-        return np.stack([gradient[0] for gradient in self.model.gradients(self.input, self.explained)])
+        pairs = zip(self.capture.layers, self.model.gradients(self.input, self.explained), strict=True)
+        return np.stack([gradient[0] for layer, gradient in pairs if self._is_over_tokens(layer)])
 
     def weights_gradients(self, dscores: int | Array) -> Array:
         """Gradients (L, H, N, N) with respect to the weights, of a target's score or for dscores (1, C)."""
@@ -109,15 +120,22 @@ class ModelRun:
 
     @cached_property
     def readout(self) -> Array:
-        """Share of each token (T,) in what the head pools: all of it from a class token, or the mean of the tokens."""
+        """Share of each token (T,) in what the head pools.
+
+        Of a model of another framework the same for every token whose row in the last layer has a gradient. Without
+        gradients it is the class token, the last token of a causal model, or else all tokens.
+        """
+        count = len(self.tokens)
         if is_differentiable(self.model):
-            return _pooled(self.forward.cache, "logits", len(self.tokens))
-        shares = np.zeros(len(self.tokens))
-        if self.tokens.kind == "image" and self.tokens.prefix[0]:
-            shares[0] = 1
+            return _pooled(self.forward.cache, "logits", count)
+        if "gradients" in self.model.capabilities:
+            slopes = np.abs(self.gradients[-1]).max(axis=(0, 2))
+            read = slopes > _NO_SLOPE * slopes.max()
+        elif not np.triu(self.weights, 1).any():
+            read = np.arange(count) == count - 1
         else:
-            shares[:] = 1 / len(shares)
-        return shares
+            read = np.arange(count) == 0 if self.tokens.prefix[0] else np.ones(count, bool)
+        return np.asarray(read / max(1, read.sum()))
 
     @cached_property
     def game(self) -> PlayerGame:

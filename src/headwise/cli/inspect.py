@@ -20,12 +20,9 @@ def inspect(model: Annotated[str, typer.Argument(help=MODEL)]) -> None:
     """
     opened = find_model(model)
     if isinstance(opened, Path):
-        lines = _onnx(opened)
-    elif hasattr(opened, "family"):
-        lines = _loaded(opened)
+        lines = list(_onnx(opened))
     else:
-        lines = _torch(opened)
-    lines = list(lines)
+        lines = list(_loaded(opened) if hasattr(opened, "family") else _torch(opened))
     if not lines[-1][1].startswith("none: "):
         lines += _tools(opened)
     for name, value in lines:

@@ -164,8 +164,9 @@ class AttentionRecord:
 
     @property
     def is_cut(self) -> bool:
-        """Whether the text goes on after its last token, because the model reads no more."""
-        return self.kind == "text" and bool(self.text[self.read_characters :].strip())
+        """Whether a text goes on after its last token, with more than special ones: the model reads no more."""
+        special = {word for word, prefix in zip(self.words, self.is_prefix, strict=False) if prefix}
+        return self.kind == "text" and not set(self.text[self.read_characters :].split()) <= special
 
     @cached_property
     def is_prefix(self) -> BoolArray:

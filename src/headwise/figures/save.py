@@ -27,7 +27,6 @@ _FALLBACKS = ("Noto Sans", "Noto Sans CJK SC", "Noto Sans CJK JP", "WenQuanYi Ze
               "Hiragino Sans", "Apple SD Gothic Neo", "Microsoft YaHei", "Yu Gothic", "Malgun Gothic", "Nirmala UI",
               "Noto Sans Devanagari", "Noto Sans Thai", "Noto Emoji", "Segoe UI Emoji")  # fmt: skip
 FONTS = ["DejaVu Sans", *(name for name in _FALLBACKS if name in fontManager.get_font_names())]
-warnings.filterwarnings("ignore", "Glyph .* missing from font", module=r"headwise\.")  # a placeholder is drawn
 _STYLE = {
     "font.family": FONTS,
     "font.size": 8,
@@ -54,7 +53,16 @@ _STYLE = {
 @contextmanager
 def style() -> Iterator[None]:
     """Apply the style of all figures; needed both to draw one and to save it."""
-    with matplotlib.rc_context({**matplotlib.rcParamsDefault, **_STYLE, "backend": matplotlib.rcParams["backend"]}):
+    options = {**matplotlib.rcParamsDefault, **_STYLE, "backend": matplotlib.rcParams["backend"]}
+    with matplotlib.rc_context(options), placeholders():
+        yield
+
+
+@contextmanager
+def placeholders() -> Iterator[None]:
+    """Draw a placeholder for a character that no font has, without a warning for each."""
+    with warnings.catch_warnings():
+        warnings.filterwarnings("ignore", "Glyph .* missing from font")
         yield
 
 

@@ -18,7 +18,7 @@ from matplotlib.textpath import TextPath
 from headwise.figures.colors import HEATMAP, MARK
 from headwise.figures.panels import LUMINANCE, PAGE
 from headwise.figures.record import AttentionRecord
-from headwise.figures.save import FONTS, new_figure
+from headwise.figures.save import FONTS, new_figure, placeholders
 from headwise.figures.view import Head, Scale, head_title
 from headwise.shapes import Array
 
@@ -134,5 +134,6 @@ def _written(record: AttentionRecord, token: int) -> tuple[str, bool, bool]:
 def word_width(text: str, size: float) -> float:
     """Width in points of a text in the figures' font."""
     font = FontProperties(family=FONTS)
-    path = TextPath((0, 0), text.replace("$", r"\$"), size=size, prop=font)
+    with placeholders():
+        path = TextPath((0, 0), text.replace("$", r"\$"), size=size, prop=font)
     return float(path.get_extents().width) + 0.12 * size if len(path.vertices) else 0.5 * size

@@ -88,6 +88,11 @@ class InputReader:
             arrays, tokenized = self.texts.read(input, self.names)
             return Arguments(arrays, text=tokenized)
         array = _as_array(input)
+        if array is None and not (isinstance(input, str | Path) or hasattr(input, "convert")):
+            raise DataError(
+                "input: expected one text, one image, one series, token ids or arrays by name; "
+                f"got {type(input).__name__}."
+            )
         if array is None or (array.dtype == np.uint8 and array.ndim in (2, 3)):
             pixels, box = self.images.read(input if array is None else array)
             return Arguments({self._name("pixel_values"): pixels}, self._name("pixel_values"), box)
@@ -118,7 +123,10 @@ class InputReader:
                     "pixels as uint8 or the name of a file, which are prepared for the model."
                 )
             name = self._name("pixel_values")
-            return Arguments({name: array.reshape(-1, *array.shape[-3:])}, name)
+            images = array.reshape(-1, *array.shape[-3:])
+            if len(images) != 1:
+                raise DataError(f"input: expected one image; got {len(images)}, {array.shape}. Pass them one by one.")
+            return Arguments({name: images}, name)
         if self.prepare is not None:
             return Arguments({name: np.asarray(value) for name, value in dict(self.prepare(array)).items()})
         batch = array if array.ndim == 3 or (array.ndim == 2 and len(array) == 1) else array[None]
@@ -148,5 +156,5 @@ def _as_array(input: Any) -> npt.NDArray[Any] | None:
         return np.asarray(input.detach().cpu().numpy())
     if isinstance(input, np.ndarray | list):
         array = np.asarray(input)
-        return None if array.dtype == object else array
+        return array if array.dtype.kind in "biufc" else None
     return None

@@ -2,14 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
 from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
 import numpy.typing as npt
 
-from headwise.errors import DataError
+from headwise.errors import DataError, HeadwiseError
 from headwise.models.base import CAPABILITIES, Capability, Tokens, in_batches, with_prefix_tokens
 from headwise.models.frameworks.arguments import Arguments, InputReader
 from headwise.models.frameworks.locations import image_tokens, patch_size, series_tokens, unchanged_tokens
@@ -75,7 +76,7 @@ class FrameworkModel:
 
     def look(self, input: Any) -> Capture:
         """Run the model on one input and record its attention."""
-        return self.record(self.reader.read(input).arrays, None)
+        return self._record(self.reader.read(input), None)
 
     def tokens(self, input: Any) -> Tokens:
         """The tokens of one input, as many as its first attention layer has keys.
@@ -121,7 +122,9 @@ class FrameworkModel:
         """
         if self.gradient is None:
             raise DataError(f"gradients: {self.missing['gradients']}")
-        return self.gradient(self.reader.read(input).arrays, target)
+        arrays = self.reader.read(input).arrays
+        with _running(arrays):
+            return self.gradient(arrays, target)
 
     def _tokens(self, arguments: Arguments) -> Tokens:
         located = arguments.image or (arguments.series or ("",))[0]
@@ -141,7 +144,11 @@ class FrameworkModel:
         return Tokens("text" if text.text else "other", text.spans, text.special, text.labels, text.text)
 
     def _first_layer(self, arguments: Arguments) -> AttentionLayer:
-        return self.record(arguments.arrays, 0).layers[0]
+        return self._record(arguments, 0).layers[0]
+
+    def _record(self, arguments: Arguments, layer: int | None) -> Capture:
+        with _running(arguments.arrays):
+            return self.record(arguments.arrays, layer)
 
     def _without(self, arguments: Arguments, tokens: Tokens, keep: BoolArray) -> Arrays:
         """Arrays of S copies of the input, each without the tokens that its row does not keep."""
@@ -168,7 +175,8 @@ class FrameworkModel:
 
     def _scores(self, arguments: Arguments, arrays: Arrays, keep: BoolArray | None) -> Array:
         """Scores (S, C), of classes or of the token after the last one that is kept."""
-        scores = self.run(arrays)
+        with _running(arrays):
+            scores = self.run(arrays)
         items = 1 if keep is None else len(keep)
         if scores.ndim == 1 and items == 1:
             scores = scores[None]
@@ -183,6 +191,19 @@ class FrameworkModel:
                 f"input; got {scores.dtype} of {scores.shape}. Pass scores=, a function of the model's output."
             )
         return np.asarray(scores)
+
+
+@contextmanager
+def _running(arrays: Arrays) -> Iterator[None]:
+    """An error of the model itself as one of this package, which says what the model was called with."""
+    try:
+        yield
+    except HeadwiseError:
+        raise
+    except Exception as error:  # whatever a user's model raises
+        shapes = ", ".join(f"{name} {array.shape}" for name, array in arrays.items())
+        reason = (str(error).strip().splitlines() or [""])[0]
+        raise DataError(f"model: called with {shapes}, it raised {type(error).__name__}: {reason}") from error
 
 
 def _fill_patches(pixels: Array, keep: BoolArray, patch: tuple[int, int], fill: float) -> None:

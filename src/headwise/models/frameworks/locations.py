@@ -56,6 +56,10 @@ def image_tokens(
     The prefix tokens have these labels if their number fits; the patches these sizes, or else are squares.
     """
     height, width = arguments.arrays[arguments.image].shape[2:]
+    if not prefix.any() and not _fitting(height, width, len(prefix), patches):
+        prefix = np.arange(len(prefix)) < len(
+            labels
+        )  # where activations are rounded by their common range, no token is independent of the input
     count = int((~prefix).sum())
     tall, wide = patch_size(height, width, count, patches)
     rows, columns = height // tall, width // wide
@@ -95,13 +99,17 @@ def _scattered(
 
 def patch_size(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int]:
     """Height and width of patches that give this number of tokens."""
-    for tall, wide in (*patches, *_squares(height, width)):
-        if (height // tall) * (width // wide) == count:
-            return tall, wide
+    if fitting := _fitting(height, width, count, patches):
+        return fitting
     raise DataError(
         f"patch: no square patches divide an image of {height} x {width} pixels into {count} tokens (besides prefix "
         "tokens); pass patch=(height, width)."
     )
+
+
+def _fitting(height: int, width: int, count: int, patches: Sequence[tuple[int, int]]) -> tuple[int, int] | None:
+    sizes = (*patches, *_squares(height, width))
+    return next(((tall, wide) for tall, wide in sizes if (height // tall) * (width // wide) == count), None)
 
 
 def _squares(height: int, width: int) -> Iterator[tuple[int, int]]:

@@ -28,22 +28,29 @@ def torch_model(module: Any, options: InputOptions) -> FrameworkModel:
     Raises
     ------
     DataError
-        If the module is in training mode, in which dropout makes every run different.
+        If the module is in training mode, in which dropout makes every run different; if it has no weights, or is
+        TorchScript, whose attention cannot be recorded.
     """
+    import torch
+
+    module = getattr(module, "_orig_mod", module)  # a compiled module is compiled again for every number of items
+    if isinstance(module, torch.jit.ScriptModule):
+        raise DataError("module: TorchScript runs compiled; pass the module that was traced or scripted.")
+    if any(parameter.is_meta for parameter in module.parameters()):
+        raise DataError("module: its parameters have no values (device meta); load them first.")
     if module.training:
         raise DataError("module: expected a module in evaluation mode; call module.eval() first.")
     names, scores = _argument_names(module), options.scores
 
     def run(arrays: Arrays) -> npt.NDArray[Any]:
-        import torch
-
         args, tensors = _tensors(module, names, arrays)
         with torch.no_grad():
-            return np.asarray(_scores(module(*args, **tensors), scores).detach().float().cpu().numpy())
+            found = _scores(module(*args, **tensors), scores)
+        if found.ndim == 3 and "decoder_input_ids" in tensors:
+            found = found[:, -1]  # of the next token of the decoder
+        return np.asarray(found.detach().float().cpu().numpy())
 
     def record(arrays: Arrays, layer: int | None) -> Capture:
-        import torch
-
         args, tensors = _tensors(module, names, arrays)
         with torch.no_grad():
             return capture(module, *args, layers=layer, **tensors)
@@ -86,6 +93,11 @@ def _tensors(module: Any, names: list[str], arrays: Arrays) -> tuple[list[Any], 
 
     first = next((p for p in module.parameters() if p.is_floating_point()), None)
     device, dtype = (None, None) if first is None else (first.device, first.dtype)
+    config = getattr(module, "config", None)
+    start = getattr(config, "decoder_start_token_id", None) or 0
+    if getattr(config, "is_encoder_decoder", False) and not any("decoder" in name for name in arrays):
+        items = len(next(iter(arrays.values())))
+        arrays = {**arrays, "decoder_input_ids": np.full((items, 1), start)}
     tensors = {}
     for name, array in arrays.items():
         tensor = torch.as_tensor(np.ascontiguousarray(array), device=device)

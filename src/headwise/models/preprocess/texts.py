@@ -120,7 +120,7 @@ class TextPreprocessor:
         first = [texts] if isinstance(texts, str) else texts
         second = [pairs] if isinstance(pairs, str) else pairs
         if not isinstance(first, list | tuple) or not first or not all(isinstance(text, str) for text in first):
-            raise DataError(f"texts: this model reads texts; expected one, or a list of them; got {str(texts):.80}.")
+            raise DataError(f"texts: this model reads texts; expected one, or a list of them; got {str(texts)[:80]}.")
         if second is not None and len(second) != len(first):
             raise DataError(f"pairs: expected {len(first)} texts; got {len(second)}.")
         batch = first if second is None else list(zip(first, second, strict=True))

@@ -121,3 +121,12 @@ def test_no_class(tmp_path):
     for folder in (tmp_path / "none", tmp_path):
         with pytest.raises(DataError, match="expected"):
             read_class(folder)
+
+
+def test_python_in_the_encoding_that_it_declares_is_read(tmp_path):
+    code = "# -*- coding: latin-1 -*-\nname = 'Straße'\ndef self_attention(X): ...\n"
+    (tmp_path / "ada.py").write_bytes(code.encode("latin-1"))
+    (tmp_path / "bo.py").write_bytes(code.replace("# -*- coding: latin-1 -*-", "# none").encode("latin-1"))
+    ada, bo = read_class(tmp_path)
+    assert ada.files == {"ada.py": code}
+    assert (bo.files, bo.notes) == ({}, ["bo.py: not UTF-8 text"])

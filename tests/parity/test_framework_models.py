@@ -347,3 +347,29 @@ def test_maps_use_the_rows_that_the_score_depends_on(read):
     torch.manual_seed(0)
     run = ModelRun(open_model(Pooled(read).eval()), np.random.default_rng(0).normal(size=(5, 6)).astype(np.float32))
     np.testing.assert_allclose(run.readout, np.isin(np.arange(5), read) / len(read))
+
+
+def test_the_tokenizer_in_the_folder_of_an_onnx_file_is_used(tmp_path):
+    pytest.importorskip("onnx")
+    tokenizers = pytest.importorskip("tokenizers")
+
+    class Words(torch.nn.Module):
+        def __init__(self):
+            super().__init__()
+            self.words = torch.nn.Embedding(5, 12)
+            self.layer = torch.nn.TransformerEncoderLayer(12, 3, 10, batch_first=True)
+
+        def forward(self, input_ids):
+            return self.layer(self.words(input_ids)).mean(dim=1)
+
+    ids = torch.tensor([[1, 2, 3]])
+    torch.onnx.export(
+        Words().eval(), (ids,), str(tmp_path / "m.onnx"), dynamo=False, opset_version=17, input_names=["input_ids"]
+    )
+    with pytest.raises(DataError, match="tokenizer: expected one"):
+        open_model(tmp_path / "m.onnx").tokens("a b c")
+    tokenizer = tokenizers.Tokenizer(tokenizers.models.WordLevel({"?": 0, "a": 1, "b": 2, "c": 3}, unk_token="?"))
+    tokenizer.pre_tokenizer = tokenizers.pre_tokenizers.Whitespace()
+    tokenizer.enable_padding(length=9)
+    tokenizer.save(str(tmp_path / "tokenizer.json"))
+    assert open_model(tmp_path / "m.onnx").tokens("a b c").labels == ("a", "b", "c")

@@ -10,9 +10,12 @@ import ast
 import os
 import re
 import stat
+import tokenize
 from collections.abc import Iterator
+from contextlib import suppress
 from dataclasses import dataclass, field
 from hashlib import sha256
+from io import BytesIO
 from itertools import islice
 from pathlib import Path
 
@@ -153,6 +156,16 @@ def _skipped(name: str) -> bool:
     return name.startswith(".") or name in _SKIPPED
 
 
+def _decode(content: bytes) -> str:
+    """The text of a file: UTF-8, or what a comment of a Python file declares; raises UnicodeDecodeError."""
+    try:
+        return content.decode("utf-8-sig")
+    except UnicodeDecodeError:
+        with suppress(SyntaxError):  # of a file that declares nothing
+            return content.decode(tokenize.detect_encoding(BytesIO(content).readline)[0])
+        raise
+
+
 def _read_into(submission: Submission, path: Path, name: str) -> None:
     name = "".join(c if c.isprintable() else "?" for c in name)
     try:
@@ -161,7 +174,7 @@ def _read_into(submission: Submission, path: Path, name: str) -> None:
             raise ValueError("not a regular file")
         if status.st_size > _BYTES[path.suffix]:
             raise ValueError(f"larger than {_BYTES[path.suffix] >> 20} MB")
-        text = path.read_bytes().decode("utf-8-sig")
+        text = _decode(path.read_bytes())
         if path.suffix == ".ipynb":
             text, notes = notebook_code(text)
             submission.notes += [f"{name}: {note}" for note in notes]

@@ -46,6 +46,7 @@ def open_model(
         ``.params``.
     tokenizer : optional
         For torch and ONNX: of transformers, of the library tokenizers, or a function that returns a text's token ids.
+        By default, of an .onnx file, the tokenizer.json in its folder.
     preprocess : callable, optional
         For torch and ONNX: an image processor of transformers, a transform of torchvision or timm, or a function of a
         PIL image that returns pixels (C, Y, X); for sound and series, a function that returns arrays by name. Models of

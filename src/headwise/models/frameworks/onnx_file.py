@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -37,6 +38,8 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         raise DataError(f"{path}: onnxruntime cannot open it ({error}).") from None
     inputs = session.get_inputs()
     types = {i.name: np.int32 if i.type == "tensor(int32)" else np.int64 for i in inputs if "int" in i.type}
+    if types and options.tokenizer is None:
+        options = replace(options, tokenizer=_tokenizer_of(path))
     names = [output.name for output in session.get_outputs()]
     logits_index, scores = names.index("logits") if "logits" in names else 0, options.scores
 
@@ -70,6 +73,21 @@ def onnx_model(path: Path, options: InputOptions) -> FrameworkModel:
         replacement,
         weights_digest=lambda: fingerprint(np.frombuffer(path.read_bytes(), np.uint8)),
     )
+
+
+def _tokenizer_of(path: Path) -> Any:
+    """The tokenizer.json in the folder of the file, as exports of transformers have it; None without one."""
+    file = path.with_name("tokenizer.json")
+    if not file.is_file():
+        return None
+    with require_extra("Preprocessing texts", "tokenizers", "models"):
+        import tokenizers
+    try:
+        tokenizer = tokenizers.Tokenizer.from_file(str(file))
+    except Exception as error:  # the library raises plain Exception
+        raise DataError(f"{file}: {error}.") from None
+    tokenizer.no_padding()
+    return tokenizer
 
 
 def _initializers(path: Path) -> list[tuple[str, tuple[int, ...]]]:

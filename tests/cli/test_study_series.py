@@ -24,6 +24,7 @@ def own(tmp_path):
     return tmp_path
 
 
+@pytest.mark.exhaustive  # the next tests run the command with fewer models
 def test_a_folder_of_arrays(own):
     shown = series(".", *FEW, folder=own)
     assert shown.returncode == 0, shown.stderr

@@ -7,6 +7,7 @@ from collections.abc import Iterator
 from types import CodeType
 
 from headwise.checker.documentation import Documentation
+from headwise.checker.syntax import nodes_in, parse
 
 _LEAST, _MOST = 128, 1024  # numbers that are worth an input of their own
 
@@ -31,10 +32,10 @@ def numbers_in_code(documentation: Documentation) -> tuple[int, ...]:
 def has_loops_over_pairs(documentation: Documentation) -> bool:
     """Whether there is a loop over all numbers of a range within another, which takes long for many tokens."""
     try:
-        tree = ast.parse(documentation.code_with_helpers)
+        tree = parse(documentation.code_with_helpers)
     except (SyntaxError, ValueError):
         return False
-    loops = [node for node in ast.walk(tree) if isinstance(node, ast.For | ast.ListComp | ast.GeneratorExp)]
+    loops = [node for node in nodes_in(tree) if isinstance(node, ast.For | ast.ListComp | ast.GeneratorExp)]
     return any(_is_of_all(inner) for loop in loops if _is_of_all(loop) for inner in ast.walk(loop) if inner is not loop)
 
 
@@ -47,8 +48,8 @@ def _is_of_all(node: ast.AST) -> bool:
 def _variables(source: str, code: str) -> Iterator[str]:
     """The assignments of a file to variables that some code mentions."""
     try:
-        mentioned = {node.id for node in ast.walk(ast.parse(code)) if isinstance(node, ast.Name)}
-        statements = [node for node in ast.parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
+        mentioned = {node.id for node in nodes_in(parse(code)) if isinstance(node, ast.Name)}
+        statements = [node for node in parse(source).body if isinstance(node, ast.Assign | ast.AnnAssign)]
     except (SyntaxError, ValueError):
         return
     for statement in statements:
